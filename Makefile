@@ -1,0 +1,53 @@
+# Each target does all the set-up it needs, in .venv, and none where nothing has changed.
+# Needs Python 3.11, 3.12 or 3.13 (the newest found is used; PYTHON=/path/to/python chooses one) and a package index.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+export PYTHON
+
+python := .venv/bin/python
+installed := .venv/installed
+installed_test := .venv/installed-test
+set_up := setup.cfg pyproject.toml requirements.txt scripts/set_up.sh scripts/find_python.sh
+code := tuning search_spaces tests
+demo_root := demo-workspace
+
+.PHONY: help demo test lint format clean
+
+help:
+	@echo "make demo    set up, then find a CNN for synthetic faces, in $(demo_root)/"
+	@echo "make test    set up, then run the tests (ARGS='-k name' for some of them)"
+	@echo "make lint    set up, then check style and format"
+	@echo "make format  set up, then correct style and format"
+	@echo "make clean   remove .venv and what the tools left; workspaces stay"
+
+demo: $(installed)
+	$(python) -m tuning.demo --root $(demo_root)
+	$(python) -m tuning.prepare --root $(demo_root)
+	$(python) -m tuning.search --root $(demo_root) --strategy hyperband --max-epochs 9 --top-k 2
+
+test: $(installed_test)
+	$(python) -m pytest -q $(ARGS)
+
+lint: $(installed_test)
+	$(python) -m ruff check $(code)
+	$(python) -m ruff format --check $(code)
+
+format: $(installed_test)
+	$(python) -m ruff check --fix $(code)
+	$(python) -m ruff format $(code)
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	find . -name '*.egg-info' -prune -exec rm -rf {} +
+	find $(code) -name __pycache__ -prune -exec rm -rf {} +
+
+$(installed): $(set_up)
+	bash scripts/set_up.sh
+	@touch $@
+
+# The test extra includes the rest: `make demo` after `make test` has nothing left to install.
+$(installed_test): $(set_up)
+	bash scripts/set_up.sh test
+	@touch $(installed) $@
