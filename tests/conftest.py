@@ -1,0 +1,166 @@
+"""What all tests share.
+
+Tests in this process run Keras on NumPy, so that none waits for TensorFlow; those that need the real thing run it in a
+process of its own (`run_command`, or the `tensorflow` marker).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import settings
+
+from tuning import light_keras
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+light_keras.use()
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+# The same examples in every run: a red test stays red until the code changes.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+
+class Finished(NamedTuple):
+    code: int
+    stdout: str
+    stderr: str
+
+
+def command_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a person's shell: nothing of the test run's own, the package importable from anywhere."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "SYSTEMROOT") if name in os.environ}
+    return {
+        **kept,
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUTF8": "1",
+        **(extra or {}),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers_stay() -> Iterator[None]:
+    """A test that leaves a signal handler behind would break Ctrl-C for the rest of the run."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    after = {number: signal.getsignal(number) for number in before}
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert after == before
+
+
+@pytest.fixture(autouse=True)
+def _no_fault_hook_stays() -> Iterator[None]:
+    from tuning import files
+
+    yield
+    files.fault_hook = None
+
+
+@pytest.fixture
+def run_command(tmp_path: Path) -> Callable[..., Finished]:
+    """`run_command("doctor", "--json", env={…})` runs `python -m tuning.doctor --json` in `tmp_path`, for real."""
+
+    def run(
+        command: str,
+        *arguments: object,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 120,
+    ) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-m", f"tuning.{command}", *map(str, arguments)],
+            env=command_environment(env),
+            cwd=cwd or tmp_path,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def make_run() -> Callable[..., dict[str, Any]]:
+    """`make_run(workspace, "run-1", f1=0.5)` writes a run's `model.keras` and `metrics.json`; returns the metrics.
+
+    `model` is the model's bytes; the other keyword arguments replace fields of the metrics.
+    """
+    from tuning import files
+    from tuning.workspace import Workspace
+
+    def make(workspace: Workspace, run_id: str, f1: float = 0.5, model: bytes = b"a model", **replaced: Any) -> dict:
+        folder = workspace.run(run_id)
+        folder.mkdir(parents=True)
+        (folder / "model.keras").write_bytes(model)
+        classes = replaced.get("classes", ["happy", "sad"])
+        metrics = {
+            "schema": 1,
+            "run_id": run_id,
+            "kind": "train",
+            "search": None,
+            "trial": None,
+            "rank": None,
+            "space": "baseline_cnn",
+            "strategy": None,
+            "seed": 0,
+            "epochs": 1,
+            "best_epoch": 1,
+            "parameters": 10,
+            "val": {"f1_macro": f1, "accuracy": f1, "loss": 1.0},
+            "test": {
+                "accuracy": f1,
+                "precision_macro": f1,
+                "recall_macro": f1,
+                "f1_macro": f1,
+                "loss": 1.0,
+                "per_class": {name: {"precision": f1, "recall": f1, "f1": f1, "support": 2} for name in classes},
+                "confusion_matrix": [[2 if i == j else 0 for j in range(len(classes))] for i in range(len(classes))],
+                "f1_macro_interval": [f1, f1],
+            },
+            "test_openings": 1,
+            "classes": classes,
+            "data_digest": "d" * 64,
+            "config_digest": "c" * 64,
+            "weights_sha256": "f" * 64,
+            "model_sha256": files.sha256_file(folder / "model.keras"),
+            "dtype_policy": "float32",
+            "input": {"image_size": 8, "color": "gray", "scaling": "0-1"},
+            "output": "probabilities",
+            "started": "2026-01-01T00:00:00+00:00",
+            "finished": "2026-01-01T00:01:00+00:00",
+            "train_seconds": 60.0,
+            **replaced,
+        }
+        files.write_json(folder / "metrics.json", metrics)
+        return metrics
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The folder of real data sets: TUNING_DATASETS, or shared/datasets beside the repository. Skips where absent."""
+    given = os.environ.get("TUNING_DATASETS")
+    folder = Path(given) if given else REPOSITORY.parent / "shared" / "datasets"
+    if not folder.is_dir():
+        pytest.skip(f"no real data sets in {folder}; TUNING_DATASETS names another folder")
+    return folder

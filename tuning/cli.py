@@ -1,0 +1,205 @@
+"""What all commands share: options, messages, progress bars, and the one boundary where errors become exit codes.
+
+stdout carries results, stderr carries progress and messages. With `--json`, stdout carries one JSON object and nothing
+else. No module imported here may import TensorFlow: `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tuning.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERNAL, Interrupted, TuningError
+from tuning.progress import Bar
+from tuning.workspace import Workspace
+
+_DISK_REMEDIES = {
+    errno.ENOSPC: "free some disk space and run the same command again; what was there before is intact",
+    errno.EDQUOT: "free some of your disk quota and run the same command again; what was there before is intact",
+    errno.EROFS: "the file system is read-only: give a --root that you may write to",
+    errno.EACCES: "check the permissions, or give another --root",
+    errno.EPERM: "check the permissions, or give another --root",
+    errno.EIO: "the disk reports an input/output error: check the disk, then run the same command again",
+}
+
+
+def parser(command: str, doc: str) -> argparse.ArgumentParser:
+    """An argument parser with the options that every command has.
+
+    `doc` is the command module's docstring; its first line says what the command does, the rest is shown below the
+    options, examples included.
+    """
+    summary, _, rest = doc.strip().partition("\n")
+    result = argparse.ArgumentParser(
+        prog=f"python -m tuning.{command}",
+        description=summary,
+        epilog=rest.strip("\n") or None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    shared = result.add_argument_group("every command")
+    shared.add_argument(
+        "--root",
+        type=Path,
+        default=Path("."),
+        metavar="DIR",
+        help="the workspace that holds data/ and artifacts/ (default: the current directory)",
+    )
+    shared.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
+    shared.add_argument("--quiet", action="store_true", help="no progress, no messages; errors and results only")
+    return result
+
+
+def add_training_options(group) -> None:
+    """The options of every command that trains."""
+    group.add_argument(
+        "--early-stopping",
+        type=int,
+        metavar="EPOCHS",
+        help="stop a training after this many epochs without a better val_f1_macro (default: never)",
+    )
+    group.add_argument(
+        "--reduce-lr",
+        type=int,
+        metavar="EPOCHS",
+        help="halve a constant learning rate after this many epochs without a better val_loss (default: never)",
+    )
+    group.add_argument(
+        "--dtype",
+        choices=("auto", "bfloat16", "float32"),
+        default="auto",
+        help="compute type in training (auto: bfloat16 where the processor or GPU has it)",
+    )
+
+
+class Console:
+    """The `Progress` of a terminal. Messages go to stderr, so that stdout can be piped."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        if not self.quiet:
+            print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def bar(self, total: int | None, description: str, unit: str = "it") -> Iterator[Bar]:
+        from tqdm import tqdm
+
+        # A bar in a log file is noise: piped output gets the final line only.
+        interactive = sys.stderr.isatty()
+        with tqdm(
+            total=total,
+            desc=description,
+            unit=unit,
+            unit_scale=False,
+            disable=self.quiet,
+            file=sys.stderr,
+            mininterval=0.2 if interactive else 1e9,
+            dynamic_ncols=interactive,
+        ) as bar:
+            yield bar
+
+
+Result = tuple[dict[str, Any], str] | tuple[dict[str, Any], str, int]
+Run = Callable[[argparse.Namespace, Workspace, Console], Result]
+
+
+def main(arguments: argparse.ArgumentParser, run: Run, argv: list[str] | None = None) -> int:
+    """Parses `argv`, runs the command, prints its result, and turns every error into one line and an exit code.
+
+    `run(args, workspace, console)` returns (result, text): `result` is printed with `--json`, `text` without. A command
+    whose findings are a refusal in themselves adds the exit code: (result, text, EXIT_REFUSED).
+    """
+    args = arguments.parse_args(argv)
+    console = Console(quiet=args.quiet or args.json)
+    try:
+        with _signals_raise():
+            result, text, *code = run(args, Workspace(args.root), console)
+        _print_result(args, result, text)
+    except TuningError as error:
+        return _failed(args, error.problem, error.remedy, error.exit_code)
+    except KeyboardInterrupt:
+        return _failed(args, "interrupted", "run the same command again to go on", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing to report, and nobody to report it to.
+        _discard_stdout()
+        return EXIT_DONE
+    except OSError as error:
+        _discard_unwritable_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = _DISK_REMEDIES.get(error.errno or 0)
+        if remedy is None and not where:
+            return _internal(args, error)
+        return _failed(args, f"{where}{error.strerror}", remedy or "check that path", EXIT_ENVIRONMENT)
+    except Exception as error:
+        return _internal(args, error)
+    return code[0] if code else EXIT_DONE
+
+
+def _print_result(args: argparse.Namespace, result: dict[str, Any], text: str) -> None:
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False, allow_nan=False))
+    elif text:
+        print(text)
+    sys.stdout.flush()
+
+
+def _discard_stdout() -> None:
+    """Sends what is still buffered, and all that follows, nowhere: Python would fail on it again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _discard_unwritable_stdout() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: by an exception, so that every `finally` runs."""
+
+    def raise_interrupted(number: int, frame: object) -> None:
+        raise Interrupted(number, "run the same command again to go on")
+
+    before = {number: signal.signal(number, raise_interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int) -> int:
+    print(f"error: {problem}", file=sys.stderr)
+    if remedy:
+        print(f"  → {remedy}", file=sys.stderr)
+    if args.json:
+        print(json.dumps({"error": problem, "remedy": remedy, "exit_code": exit_code}, ensure_ascii=False))
+    return exit_code
+
+
+def _internal(args: argparse.Namespace, error: Exception) -> int:
+    if os.environ.get("TUNING_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error)
+    return _failed(
+        args,
+        f"internal error: {type(error).__name__}: {error}",
+        "this is a defect of this package: run again with TUNING_TRACEBACK=1 and report what it prints",
+        EXIT_INTERNAL,
+    )

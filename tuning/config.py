@@ -1,0 +1,137 @@
+"""The settings of a search or a run: typed, frozen, and written down before the first trial.
+
+Everything the result is a function of stands here, and nothing else: the number of workers, the executor and the
+budget may change from one resume to the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tuning.errors import StateError, UsageError
+from tuning.files import digest, read_json, write_json
+
+SCHEMA = 1
+FILE_NAME = "search.json"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What training any configuration depends on.
+
+    Attributes:
+        space: a name of `SPACES` or `package.module:function`.
+        space_digest: sha256 of the file that defines it.
+        data_digest: of the prepared arrays (see `tuning.dataset.arrays`).
+        seed: the seed that every other is keyed by.
+        backend: Keras backend of the workers.
+        threads: threads a trial computes with; the order of float additions depends on it.
+        dtype_policy: Keras dtype policy during training, e.g. "mixed_bfloat16".
+        early_stopping: epochs without a better val_f1_macro before training stops; None: never.
+        reduce_lr: epochs without a better val_loss before a constant learning rate is halved; None: never.
+    """
+
+    space: str
+    space_digest: str
+    data_digest: str
+    seed: int
+    backend: str
+    threads: int
+    dtype_policy: str
+    early_stopping: int | None
+    reduce_lr: int | None
+
+    def digest(self) -> str:
+        """sha256 of all fields."""
+        return digest(asdict(self))
+
+
+@dataclass(frozen=True)
+class SearchSettings(RunSettings):
+    """What a search depends on, beside that.
+
+    Attributes:
+        name: of the search, and of its folder.
+        strategy: a name of `STRATEGIES`.
+        max_epochs: epochs of a full training.
+        factor: Hyperband's reduction factor.
+        max_trials: trials at most; None: the strategy's own measure.
+        window: trials asked for and not yet told, at most (logical order).
+        top_k: finalists.
+        retrain_epochs: epochs that each finalist, and the baseline, is retrained for.
+    """
+
+    name: str
+    strategy: str
+    max_epochs: int
+    factor: int
+    max_trials: int | None
+    window: int
+    top_k: int
+    retrain_epochs: int
+
+
+@dataclass(frozen=True)
+class TrainSettings(RunSettings):
+    """What a single run depends on, beside that: the hyperparameters given (others at their defaults) and epochs."""
+
+    values: dict[str, Any]
+    epochs: int
+
+
+def freeze(directory: Path, settings: RunSettings) -> None:
+    """Writes the settings into a new folder, or checks them against what it began with.
+
+    Raises:
+        StateError: they differ; the message names each difference.
+    """
+    path = directory / FILE_NAME
+    current = asdict(settings)
+    if path.exists():
+        began = read_json(path, "move the search's folder away, or start over with --fresh").get("settings", {})
+        if changes := differences(began, current):
+            raise StateError(
+                f"{directory.name} began with other settings:\n" + "\n".join(f"    {line}" for line in changes),
+                "use the settings it began with, give another --name, or start over with --fresh",
+            )
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"schema": SCHEMA, "digest": settings.digest(), "settings": current})
+
+
+def load(directory: Path, kind: type[Self]) -> Self:
+    """The settings that a search began with.
+
+    Raises:
+        StateError: the file holds other fields than this version knows.
+    """
+    path = directory / FILE_NAME
+    values = read_json(path, "there is no search of that name here; see artifacts/searches/").get("settings", {})
+    if set(values) != {field.name for field in dataclasses.fields(kind)}:
+        raise StateError(f"{path} holds settings of another version", "start the search over with --fresh")
+    return kind(**values)
+
+
+def differences(began: dict[str, Any], current: dict[str, Any]) -> list[str]:
+    """One readable line for each setting that changed."""
+    names = {
+        "space_digest": "the code of the search space",
+        "data_digest": "the prepared data or its split",
+    }
+    lines = []
+    for key in sorted({*began, *current}):
+        old, new = began.get(key), current.get(key)
+        if old != new:
+            old, new = (f"{str(v)[:12]}…" if key.endswith("_digest") else repr(v) for v in (old, new))
+            lines.append(f"{names.get(key, key)}: was {old}, now {new}")
+    return lines
+
+
+def check_positive(**options: float | None) -> None:
+    """Raises a `UsageError` for the first option that is given and below 1."""
+    for name, value in options.items():
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is {value}", "give 1 or more")

@@ -1,0 +1,75 @@
+"""Errors a person can act on: each names what is wrong, the value received, and the remedy.
+
+Every error carries the exit code of the command that meets it (see the README's table). Anything that is not a
+`TuningError` and not an operating-system error is a defect of this package and exits with 1.
+"""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_INTERNAL = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+EXIT_ENVIRONMENT = 4
+EXIT_BUDGET = 5
+
+
+class TuningError(Exception):
+    """A problem with a known remedy.
+
+    Args:
+        problem: one sentence: what is wrong, with the value received and the file (and line) it came from.
+        remedy: one sentence: what to do about it.
+    """
+
+    exit_code = EXIT_INTERNAL
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __reduce__(self):
+        return type(self), (self.problem, self.remedy)
+
+
+class UsageError(TuningError):
+    """An option or argument that cannot be meant (exit 2)."""
+
+    exit_code = EXIT_USAGE
+
+
+class DataError(TuningError):
+    """Images, labels or manifests that cannot be used as they are (exit 3)."""
+
+    exit_code = EXIT_REFUSED
+
+
+class StateError(TuningError):
+    """A search or workspace whose state contradicts what was asked (exit 3)."""
+
+    exit_code = EXIT_REFUSED
+
+
+class EnvironmentProblem(TuningError):
+    """Disk, permission, a missing extra (exit 4)."""
+
+    exit_code = EXIT_ENVIRONMENT
+
+
+class BudgetEnded(TuningError):
+    """The budget ended before any trial finished (exit 5)."""
+
+    exit_code = EXIT_BUDGET
+
+
+class Interrupted(TuningError):
+    """SIGINT or SIGTERM arrived; everything worth keeping is saved (exit 128 + signal)."""
+
+    def __init__(self, signal_number: int, remedy: str = "") -> None:
+        super().__init__(f"interrupted by signal {signal_number}", remedy)
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
+
+    def __reduce__(self):
+        return type(self), (self.signal_number, self.remedy)

@@ -1,0 +1,99 @@
+"""Which of the packages that this project needs are installed, without importing one of them."""
+
+from __future__ import annotations
+
+import configparser
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+DISTRIBUTION = "face-tuning"
+
+#: Packages that bring the same modules: one of them is enough.
+_SAME_MODULES = (
+    ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python"),
+)
+
+
+@dataclass(frozen=True)
+class Package:
+    """One requirement of this project.
+
+    Attributes:
+        name: of the distribution; an installed one that brings the same modules counts, and is named here then.
+        wanted: the versions that will do, e.g. ">=3.15.1"; empty: any.
+        installed: the installed version; None: it is missing.
+        suits: whether that version will do.
+        extra: the extra it belongs to; None: always needed.
+    """
+
+    name: str
+    wanted: str
+    installed: str | None
+    suits: bool
+    extra: str | None
+
+
+def packages() -> list[Package]:
+    """Every requirement, extras last, with what is installed of it."""
+    return [_package(line, extra) for extra, lines in requirements().items() for line in lines]
+
+
+def requirements() -> dict[str | None, list[str]]:
+    """extra -> its requirement lines; None for what is always needed.
+
+    From setup.cfg beside the package; where it was installed without it, from the installed metadata.
+    """
+    path = Path(__file__).resolve().parent.parent / "setup.cfg"
+    parser = configparser.ConfigParser(interpolation=None)
+    if parser.read(path, encoding="utf-8") and parser.get("metadata", "name", fallback=None) == DISTRIBUTION:
+        return {
+            None: _lines(parser["options"]["install_requires"]),
+            **{extra: _lines(text) for extra, text in parser["options.extras_require"].items()},
+        }
+    return _from_metadata(metadata.requires(DISTRIBUTION) or [])
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+
+
+def _from_metadata(lines: list[str]) -> dict[str | None, list[str]]:
+    """Lines such as `pytest>=9.0; extra == "test"`; setuptools writes no other markers for this project."""
+    result: dict[str | None, list[str]] = {None: []}
+    for line in lines:
+        text, _, marker = line.partition(";")
+        extra = marker.partition("extra ==")[2].strip(" \"'") or None
+        result.setdefault(extra, []).append(text.strip())
+    return result
+
+
+def _package(line: str, extra: str | None) -> Package:
+    name, wanted = _split(line)
+    same = next((names for names in _SAME_MODULES if name in names), ())
+    found = {other: version for other in (name, *same) if (version := _version(other))}
+    name = next(iter(found), name)
+    installed = found.get(name)
+    return Package(name, wanted, installed, installed is not None and _suits(installed, wanted), extra)
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Name and wanted versions of a requirement line without extras and markers."""
+    end = next((index for index, character in enumerate(line) if character in "<>=!~ "), len(line))
+    return line[:end], line[end:].strip()
+
+
+def _suits(version: str, wanted: str) -> bool:
+    try:
+        from packaging.specifiers import SpecifierSet
+    except ModuleNotFoundError:
+        # It comes with the packages that are being looked for; without it, being there is all that can be said.
+        return True
+    return SpecifierSet(wanted).contains(version, prereleases=True)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

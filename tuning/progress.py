@@ -1,0 +1,46 @@
+"""How long work talks to the person in front of it: lines and bars, handed in by whoever has a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class Bar(Protocol):
+    def update(self, n: int = 1) -> object: ...
+
+
+class Progress(Protocol):
+    """What the rooms below the commands may say, and no more."""
+
+    def say(self, text: str) -> None:
+        """One line of plain information."""
+
+    def warn(self, text: str) -> None:
+        """One line the person should not miss."""
+
+    def bar(self, total: int | None, description: str, unit: str = "it") -> contextlib.AbstractContextManager[Bar]:
+        """A progress bar for `total` steps, as a context."""
+
+
+class _NoBar:
+    def update(self, n: int = 1) -> None:
+        return None
+
+
+class Silent:
+    """Says nothing: for tests, notebooks and library use."""
+
+    def say(self, text: str) -> None:
+        return None
+
+    def warn(self, text: str) -> None:
+        return None
+
+    @contextlib.contextmanager
+    def bar(self, total: int | None, description: str, unit: str = "it") -> Iterator[Bar]:
+        yield _NoBar()
+
+
+SILENT = Silent()

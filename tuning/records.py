@@ -1,0 +1,122 @@
+"""The frozen records that rooms pass to each other. Plain data: every record turns into JSON and back unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: Hyperparameter names with this prefix are Keras Tuner's own bookkeeping, not part of a configuration.
+RESERVED_PREFIX = "tuner/"
+
+COMPLETED = "COMPLETED"
+FAILED = "FAILED"
+
+
+def configuration(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters of `values` that a model builder sees: all but Keras Tuner's `tuner/…` bookkeeping."""
+    return {name: value for name, value in values.items() if not name.startswith(RESERVED_PREFIX)}
+
+
+def keyed_seed(seed: int, *key: object) -> int:
+    """A seed in [0, 2**31) that depends on `seed` and `key` alone: never on a counter, a clock or a worker."""
+    text = "\x1f".join([str(int(seed)), *map(str, key)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 2**31
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial as the oracle wants it run.
+
+    Attributes:
+        trial_id: the oracle's name for it, e.g. "0007".
+        values: every active hyperparameter value, Keras Tuner's `tuner/…` entries included.
+        epochs: train until this many epochs are done in total; None where the strategy leaves it to the search.
+        initial_epoch: epochs that `continues` has already trained (0: from scratch).
+        continues: the trial whose last state (weights, optimizer, curve) this one goes on from.
+        root: the first trial of that chain; its seed is the chain's seed, so that a promoted trial goes on exactly.
+    """
+
+    trial_id: str
+    values: dict[str, Any]
+    epochs: int | None = None
+    initial_epoch: int = 0
+    continues: str | None = None
+    root: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial ended without a score.
+
+    Attributes:
+        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite" or "lost".
+        message: one line for a person, with the probable cause.
+        epoch: the epoch (from 1) it happened in, where known.
+        traceback: Python's traceback, where there is one.
+    """
+
+    kind: str
+    message: str
+    epoch: int | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What came of a trial.
+
+    Attributes:
+        trial_id: as in the `TrialSpec`.
+        status: COMPLETED or FAILED.
+        score: best value of the objective over the curve; None when FAILED.
+        curve: one dict per epoch from epoch 1, those of the continued trials included: `epoch`, `loss`, `val_loss`,
+            `val_f1_macro`, … Wall-clock figures stand apart, in `seconds`, because nothing may depend on them.
+        failure: the reason, when FAILED.
+        space: configs of hyperparameters that the builder declared while building and that were unknown before.
+        seconds: wall-clock seconds of each epoch of this trial (for forecasts only).
+    """
+
+    trial_id: str
+    status: str
+    score: float | None = None
+    curve: tuple[dict[str, Any], ...] = ()
+    failure: Failure | None = None
+    space: tuple[dict[str, Any], ...] = ()
+    seconds: tuple[float, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> TrialOutcome:
+        failure = value.get("failure")
+        return TrialOutcome(
+            trial_id=value["trial_id"],
+            status=value["status"],
+            score=value["score"],
+            curve=tuple(value["curve"]),
+            failure=Failure(**failure) if failure else None,
+            space=tuple(value["space"]),
+            seconds=tuple(value["seconds"]),
+        )
+
+
+class Signal:
+    """An answer of `ask` that is not a trial."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+#: Nothing to run until an outstanding trial has been told.
+WAIT = Signal("WAIT")
+#: The strategy is finished.
+DONE = Signal("DONE")
