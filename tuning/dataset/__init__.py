@@ -1,0 +1,1 @@
+"""Raw images to packed arrays: sources, decoding, integrity, pool, split, and the sealed test split."""

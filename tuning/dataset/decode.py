@@ -1,0 +1,162 @@
+"""One decoder for every image: `prepare` and `predict` see exactly the same pixels.
+
+| input                      | what the model sees                                                                |
+|----------------------------|------------------------------------------------------------------------------------|
+| JPEG, PNG, BMP, GIF, WebP, | decoded by content, whatever the file is called                                    |
+| TIFF, PNM, JPEG 2000       |                                                                                    |
+| any other content, text    | refused: not an image                                                              |
+| 0 bytes, over 256 MB       | refused                                                                            |
+| more than 50 megapixels    | refused from its header, before anything is decoded                                |
+| truncated or damaged       | refused                                                                            |
+| EXIF orientation           | honoured: the image is turned upright first                                        |
+| 16 bits per channel        | the 8 most significant bits                                                        |
+| alpha channel              | dropped: the colours stored below transparent pixels stay                          |
+| CMYK                       | converted to RGB                                                                   |
+| palette, black and white   | expanded to RGB                                                                    |
+| animation, several pages   | the first frame                                                                    |
+| floating point, 32-bit     | refused                                                                            |
+| face box                   | cropped in the upright image, clipped to its edges; under 8 × 8 pixels refused     |
+| colour "gray"              | 0.299 R + 0.587 G + 0.114 B                                                        |
+| size                       | stretched to a square: `INTER_AREA` where neither side grows, else `INTER_LINEAR`  |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from tuning.errors import DataError
+
+#: Raised whenever the same file may give other pixels than before; part of every data set's digest.
+DECODER_VERSION = 1
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 256 * 1024 * 1024
+MIN_CROP = 8
+
+# Damaged files are reported by name and reason; OpenCV's own messages would only litter the terminal.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# Loaded now: plug-ins that load on first use are not safe to load from several threads.
+Image.init()
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
+#: Images above this many pixels are decoded one at a time, so that memory does not grow with the number of cores.
+_LARGE = 4_000_000
+_one_large_image = threading.Lock()
+
+#: (centre x, centre y, width, height), each as a fraction of the upright image's width or height.
+Box = tuple[float, float, float, float]
+
+
+class UnreadableImage(DataError):
+    """An image that cannot be used; `problem` is the reason, without the file's name."""
+
+
+def decode(source: bytes | Path, image_size: int, color: str, box: Box | None = None) -> np.ndarray:
+    """Decodes one image into what a model sees.
+
+    Args:
+        source: the encoded image, or the file that holds it.
+        image_size: height and width of the result in pixels.
+        color: "gray" or "rgb".
+        box: the face to cut out first.
+
+    Returns:
+        uint8 (image_size, image_size, 1 or 3).
+
+    Raises:
+        UnreadableImage: see the table above.
+        OSError: the file cannot be read.
+    """
+    pixels = read_image(source)
+    return to_model(pixels if box is None else crop(pixels, box), image_size, color)
+
+
+def read_image(source: bytes | Path) -> np.ndarray:
+    """Decodes one image at its own size, upright: uint8 RGB (height, width, 3). Raises as `decode`."""
+    data = source if isinstance(source, bytes) else read_file(source)
+    if not data:
+        raise UnreadableImage("the file is empty (0 bytes)")
+    if _pixels_in_header(data) > _LARGE:
+        with _one_large_image:
+            return _decode(data)
+    return _decode(data)
+
+
+def crop(pixels: np.ndarray, box: Box) -> np.ndarray:
+    """Cuts `box` out of an upright image, clipped to its edges. Raises UnreadableImage below 8 × 8 pixels."""
+    height, width = pixels.shape[:2]
+    x, y, w, h = box
+    left, right = (round(min(max(edge, 0.0), 1.0) * width) for edge in (x - w / 2, x + w / 2))
+    top, bottom = (round(min(max(edge, 0.0), 1.0) * height) for edge in (y - h / 2, y + h / 2))
+    if right - left < MIN_CROP or bottom - top < MIN_CROP:
+        raise UnreadableImage(
+            f"the face box is {right - left} × {bottom - top} pixels; at least {MIN_CROP} × {MIN_CROP} are needed"
+        )
+    return pixels[top:bottom, left:right]
+
+
+def to_model(pixels: np.ndarray, image_size: int, color: str) -> np.ndarray:
+    """Turns upright RGB (height, width, 3) into what a model sees: uint8 (image_size, image_size, channels)."""
+    if color == "gray":
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    if pixels.shape[:2] != (image_size, image_size):
+        shrinks = min(pixels.shape[:2]) >= image_size
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        pixels = cv2.resize(pixels, (image_size, image_size), interpolation=method)
+    return np.ascontiguousarray(pixels).reshape(image_size, image_size, -1)
+
+
+def pixel_sha256(pixels: np.ndarray) -> str:
+    """sha256 (hex) of an upright RGB image's shape and full-size pixels.
+
+    Taken before shrinking, so that which images are equal does not depend on the size or colour they are prepared in.
+    """
+    result = hashlib.sha256(b"%dx%d;" % pixels.shape[:2])
+    result.update(np.ascontiguousarray(pixels))
+    return result.hexdigest()
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """RGB (height, width, 3) as a PNG file's content."""
+    ok, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not ok:
+        raise UnreadableImage(f"an image of shape {pixels.shape} cannot be written as PNG")
+    return data.tobytes()
+
+
+def read_file(path: Path) -> bytes:
+    """The content of an image file. Raises UnreadableImage above 256 MB, OSError where it cannot be read."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise UnreadableImage(f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
+        return file.read()
+
+
+def _pixels_in_header(data: bytes) -> int:
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f"too many pixels: {error}") from None
+    except Exception:  # Whatever a parser makes of foreign bytes, they are no image to us.
+        raise UnreadableImage("the content is not an image in a known format") from None
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(f"{width} × {height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are decoded")
+    return width * height
+
+
+def _decode(data: bytes) -> np.ndarray:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise UnreadableImage(f"damaged: {' '.join(str(error.err or error).split())}") from None
+    if pixels is None:
+        raise UnreadableImage("truncated, damaged, or of a kind that cannot be decoded to 8 bits")
+    return pixels

@@ -1,0 +1,1 @@
+"""Synthetic faces: what a face is made of, and how it is drawn."""

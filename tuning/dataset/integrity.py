@@ -1,0 +1,148 @@
+"""What is wrong with a pool, and what it means: exact copies, conflicting labels, imbalance. Pure functions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tuning.dataset.pool import PooledImage
+from tuning.dataset.samples import Rejected
+from tuning.errors import DataError
+
+#: A class needs one group of images in each of train, val and test.
+MIN_GROUPS = 3
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Images with the same pixels that carry different labels.
+
+    Attributes:
+        sha256: of their pixels.
+        sources: where they come from -> label.
+    """
+
+    sha256: str
+    sources: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Imbalance:
+    """How unevenly the classes are filled."""
+
+    largest: str
+    largest_count: int
+    smallest: str
+    smallest_count: int
+    total: int
+    classes: int
+
+    @property
+    def ratio(self) -> float:
+        """Images of the largest class per image of the smallest."""
+        return self.largest_count / self.smallest_count
+
+    @property
+    def words(self) -> str:
+        """What it means for a person who looks at macro-F1."""
+        if self.ratio < 1.2:
+            return (
+                f"The classes are balanced: the largest, {self.largest} ({self.largest_count:,}), has {self.ratio:.2f} "
+                f"times as many images as the smallest, {self.smallest} ({self.smallest_count:,}); accuracy and "
+                f"macro-F1 will tell the same story."
+            )
+        degree = "mildly" if self.ratio < 2 else "clearly" if self.ratio < 8 else "strongly"
+        share = self.largest_count / self.total
+        constant = 2 * share / (1 + share) / self.classes
+        return (
+            f"The classes are {degree} imbalanced: the largest, {self.largest} ({self.largest_count:,}), has "
+            f"{self.ratio:.1f} times as many images as the smallest, {self.smallest} ({self.smallest_count:,}). "
+            f"Macro-F1 counts every class alike (1/{self.classes} each), however few images it has: a model that "
+            f"always answers {self.largest} is right {share:.0%} of the time and has a macro-F1 of {constant:.2f}. "
+            f"Class weights or a balanced sampler lift the small classes."
+        )
+
+
+def group(images: Sequence[PooledImage]) -> tuple[PooledImage, ...]:
+    """Puts images with the same pixels, and faces from the same photo, into one group.
+
+    A group is named after the smallest sha256 in it; "the same" is transitive.
+    """
+    parents: dict[str, str] = {}
+
+    def root(sha: str) -> str:
+        while parents.setdefault(sha, sha) != sha:
+            parents[sha] = parents[parents[sha]]
+            sha = parents[sha]
+        return sha
+
+    first_of_photo: dict[str, str] = {}
+    for image in images:
+        if image.photo is not None:
+            one, other = sorted((root(image.sha256), root(first_of_photo.setdefault(image.photo, image.sha256))))
+            parents[other] = one
+    return tuple(replace(image, group=root(image.sha256)[:16]) for image in images)
+
+
+def conflicts(images: Iterable[PooledImage]) -> tuple[Conflict, ...]:
+    """Sets of images with the same pixels and different labels, sorted by sha256."""
+    same: dict[str, list[PooledImage]] = {}
+    for image in images:
+        same.setdefault(image.sha256, []).append(image)
+    return tuple(
+        Conflict(sha, {image.source: image.label for image in members})
+        for sha, members in sorted(same.items())
+        if len({image.label for image in members}) > 1
+    )
+
+
+def exact_copies(images: Iterable[PooledImage]) -> tuple[int, int]:
+    """(number of sets of images with the same pixels, images in them beyond the first of each)."""
+    counts = Counter(image.sha256 for image in images)
+    sets = [count for count in counts.values() if count > 1]
+    return len(sets), sum(sets) - len(sets)
+
+
+def imbalance(counts: Mapping[str, int]) -> Imbalance:
+    """Compares the largest and the smallest class; ties go to the first in the alphabet."""
+    largest = min(counts, key=lambda label: (-counts[label], label))
+    smallest = min(counts, key=lambda label: (counts[label], label))
+    return Imbalance(largest, counts[largest], smallest, counts[smallest], sum(counts.values()), len(counts))
+
+
+def check_classes(
+    images: Sequence[PooledImage], declared: Mapping[str, str], empty_is_error: bool, rejected: Sequence[Rejected] = ()
+) -> None:
+    """Refuses a pool that no classifier can be trained on.
+
+    Args:
+        declared: label -> where it is declared.
+        empty_is_error: whether a declared class without images is a mistake.
+        rejected: what could not be used; the first of them explains an empty pool.
+
+    Raises:
+        DataError: no images, an empty class, one class only, or a class too small to be in all three splits.
+    """
+    groups: dict[str, set[str]] = {}
+    for image in images:
+        groups.setdefault(image.label, set()).add(image.group)
+    empty = [label for label in sorted(declared) if label not in groups]
+    if not groups:
+        first = f", such as {rejected[0].source}: {rejected[0].reason}" if rejected else ""
+        raise DataError(
+            f"no usable images: {len(rejected):,} could not be used{first}", "give --raw a folder with labelled faces"
+        )
+    if empty and empty_is_error:
+        raise DataError(
+            f"class {empty[0]!r} has no usable image ({declared[empty[0]]})", "add images to it, or remove its folder"
+        )
+    if len(groups) == 1:
+        raise DataError(f"all images are of one class, {next(iter(groups))!r}", "add a second class to tell apart")
+    for label, found in sorted(groups.items()):
+        if len(found) < MIN_GROUPS:
+            raise DataError(
+                f"class {label!r} has {len(found)} different image{'s' * (len(found) > 1)}; it takes at least "
+                f"{MIN_GROUPS} to be in train, val and test",
+                f"add images to {declared.get(label, label)!r}, or remove that class",
+            )

@@ -1,0 +1,39 @@
+"""What a person may choose about preparing a data set, validated in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tuning.dataset import split
+from tuning.dataset.arrays import COLORS
+from tuning.errors import UsageError
+
+MAX_IMAGE_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `prepare`; see `tuning.dataset.preparation.prepare_dataset`.
+
+    Raises:
+        UsageError: a value that cannot be meant.
+    """
+
+    image_size: int = 48
+    color: str = "gray"
+    ratios: tuple[float, float, float] = split.DEFAULT_RATIOS
+    seed: int = 0
+    on_bad: str = "skip"
+    crop: str = "box"
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.image_size <= MAX_IMAGE_SIZE:
+            raise UsageError(f"--image-size {self.image_size} is not from 8 to {MAX_IMAGE_SIZE}", "48 and 96 are usual")
+        for option, value, valid in (
+            ("--color", self.color, tuple(COLORS)),
+            ("--on-bad", self.on_bad, ("skip", "stop")),
+            ("--crop", self.crop, ("box", "image")),
+        ):
+            if value not in valid:
+                raise UsageError(f"{option} {value!r} is not known", f"choose from {', '.join(valid)}")
+        split.check_ratios(self.ratios)

@@ -1,0 +1,107 @@
+"""A workspace between two runs of `prepare`: is anything left to do, did a run die half way, is another one at work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tuning import files
+from tuning.dataset import arrays, packing
+from tuning.dataset.arrays import DatasetInfo
+from tuning.dataset.decode import DECODER_VERSION
+from tuning.dataset.inventory import RawTree
+from tuning.dataset.manifests import SCHEMA, SplitManifest
+from tuning.dataset.settings import Settings
+from tuning.dataset.summary import PoolSummary
+from tuning.errors import DataError, EnvironmentProblem, UsageError
+from tuning.workspace import Workspace
+
+#: The name of the file that holds every image at model size while a run lasts.
+PIXELS = "pixels"
+
+
+def already_done(
+    workspace: Workspace, tree: RawTree, settings: Settings, manifest: SplitManifest | None
+) -> tuple[DatasetInfo, PoolSummary] | None:
+    """What is prepared, if it was made from exactly these files (by size and time) with these settings."""
+    try:
+        recorded = files.read_json(workspace.pool_manifest, "")
+        summary = PoolSummary.from_json(files.read_json(workspace.pool_summary, ""))
+        info = arrays.read_info(workspace)
+        same = (
+            manifest is not None
+            and recorded["schema"] == SCHEMA
+            and recorded["decoder"] == DECODER_VERSION
+            and recorded["split_digest"] == manifest.digest
+            and recorded["dataset_digest"] == info.digest
+            and recorded["crop"] == manifest.crop == settings.crop
+            and (info.image_size, info.color) == (settings.image_size, settings.color)
+            and {name: tuple(state) for name, *state in recorded["raw_files"]} == tree.files
+            and workspace.pool.is_dir()
+            and files.read_json(workspace.class_names, "") == list(info.classes)
+            and packing.is_complete(workspace.split, info.counts, info.input_shape)
+        )
+    except (DataError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if not same or (settings.on_bad == "stop" and summary.rejected):
+        return None
+    return info, summary
+
+
+def changed_settings(workspace: Workspace, settings: Settings, manifest: SplitManifest | None) -> list[str]:
+    """In which ways the arrays will differ from those that are there, in words."""
+    if manifest is None:
+        return []
+    changes = [f"crop {manifest.crop} → {settings.crop}"] if manifest.crop != settings.crop else []
+    with contextlib.suppress(DataError):
+        info = arrays.info_of(arrays.read_description(workspace.split))
+        if info.image_size != settings.image_size:
+            changes.append(f"image size {info.image_size} → {settings.image_size}")
+        if info.color != settings.color:
+            changes.append(f"colour {info.color} → {settings.color}")
+    return changes
+
+
+@contextlib.contextmanager
+def alone(workspace: Workspace) -> Iterator[None]:
+    """Holds the lock under which a workspace's data change."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(workspace.data / ".prepare.lock", timeout=0):
+            yield
+    except Timeout:
+        raise EnvironmentProblem(
+            f"another process is preparing {workspace.root}", "let it finish, or end it, and run the same command again"
+        ) from None
+
+
+def recover(workspace: Workspace) -> None:
+    """Clears what a killed run left, and puts back what it had moved aside but not yet replaced."""
+    for folder in (workspace.pool, workspace.split):
+        retired = sorted(workspace.data.glob(f"{files.TEMPORARY_MARK}*-old-{folder.name}"))
+        if retired and not folder.exists():
+            os.replace(retired[0], folder)
+    for name in (workspace.pool.name, workspace.split.name, PIXELS):
+        for left in workspace.data.glob(f"{files.TEMPORARY_MARK}*-{name}"):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+
+def refuse_own_folders(workspace: Workspace, raw: Path) -> None:
+    """Refuses a raw folder that `prepare` itself would replace or read back.
+
+    Raises:
+        UsageError: `raw` lies in the pool or the split, or contains them.
+    """
+    real = raw.resolve()
+    for own in (workspace.pool.resolve(), workspace.split.resolve()):
+        if real.is_relative_to(own) or own.is_relative_to(real):
+            raise UsageError(
+                f"--raw {raw} overlaps with {own}, which prepare writes", "give the folder with the original images"
+            )
