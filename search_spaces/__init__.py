@@ -1,0 +1,6 @@
+"""Search spaces: each is one file with a tunable model-builder function, and one row here."""
+
+#: name -> "module:function"; imported only when a model is built, so that listing the names needs no Keras.
+SPACES = {
+    "baseline_cnn": "search_spaces.baseline_cnn:build_model",
+}

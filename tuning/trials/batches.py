@@ -1,0 +1,83 @@
+"""Batches from the packed arrays: what an epoch sees is a function of (seed, epoch) alone."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from tuning.dataset.arrays import ImageSplit
+from tuning.records import keyed_seed
+from tuning.trials.augmentation import augment
+from tuning.trials.plan import TrainingPlan
+from tuning.trials.spaces import Interface
+
+EVALUATION_BATCH = 512
+
+
+def epoch_order(labels: np.ndarray, class_balance: str, seed: int, epoch: int) -> np.ndarray:
+    """Indices (n,) int64 of the images an epoch visits, in order.
+
+    With the balanced sampler, each draw picks a class uniformly, then an image of it (with replacement), so that an
+    epoch is as long as without it and every class counts alike.
+    """
+    rng = np.random.default_rng(keyed_seed(seed, "order", epoch))
+    if class_balance != "sampler":
+        return rng.permutation(len(labels))
+    counts = np.bincount(labels)
+    weights = 1.0 / counts[labels]
+    return rng.choice(len(labels), len(labels), p=weights / weights.sum())
+
+
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """Weights (classes,) float32 proportional to 1/√count, with mean 1 over the images."""
+    counts = np.bincount(labels)
+    weights = np.divide(1.0, np.sqrt(counts), out=np.zeros(len(counts)), where=counts > 0)
+    return (weights / np.average(weights, weights=counts)).astype(np.float32)
+
+
+def as_input(images: np.ndarray, interface: Interface) -> np.ndarray:
+    """uint8 images as the model wants them: themselves, or float32 in 0…1."""
+    return images.astype(np.float32) / np.float32(255) if interface.scaled else images
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """One epoch of training batches: (images, labels[, weights])."""
+
+    def __init__(
+        self, split: ImageSplit, classes: int, plan: TrainingPlan, interface: Interface, seed: int, epoch: int
+    ) -> None:
+        super().__init__()
+        self.split, self.plan, self.interface = split, plan, interface
+        self.seed, self.epoch = seed, epoch
+        self.order = epoch_order(split.labels, plan.class_balance, seed, epoch)
+        self.weights = class_weights(split.labels) if plan.class_balance == "weights" else None
+        self.one_hot = None if interface.sparse else np.eye(classes, dtype=np.float32)
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.plan.batch_size)
+
+    def __getitem__(self, index: int):
+        chosen = self.order[index * self.plan.batch_size : (index + 1) * self.plan.batch_size]
+        rng = np.random.default_rng(keyed_seed(self.seed, "augment", self.epoch, index))
+        images = self.split.images[chosen]
+        if self.plan.flip or self.plan.augmentation > 0:
+            images = augment(images, self.plan.augmentation, self.plan.flip, rng)
+        classes = self.split.labels[chosen]
+        labels = classes if self.one_hot is None else self.one_hot[classes]
+        batch = (as_input(images, self.interface), labels)
+        return batch if self.weights is None else (*batch, self.weights[classes])
+
+
+class EvaluationBatches(keras.utils.PyDataset):
+    """A split in order, in large batches of images only."""
+
+    def __init__(self, images: np.ndarray, interface: Interface) -> None:
+        super().__init__()
+        self.images, self.interface = images, interface
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // EVALUATION_BATCH)
+
+    def __getitem__(self, index: int):
+        start = index * EVALUATION_BATCH
+        return (as_input(np.asarray(self.images[start : start + EVALUATION_BATCH]), self.interface),)

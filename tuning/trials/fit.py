@@ -1,0 +1,156 @@
+"""Training one model epoch by epoch, with a checkpoint after each; going on where a checkpoint left off."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuning.dataset.arrays import Dataset
+from tuning.errors import TuningError
+from tuning.trials import runtime
+from tuning.trials.batches import EvaluationBatches, TrainingBatches
+from tuning.trials.checkpoint import TrainingState, save_state
+from tuning.trials.metrics import confusion_matrix, macro_f1
+from tuning.trials.plan import TrainingPlan, best_epoch, learning_rate_factor, should_stop
+from tuning.trials.spaces import Interface
+
+
+class NotFinite(TuningError):
+    """The training or validation loss became NaN or infinite."""
+
+    def __init__(self, epoch: int, name: str, value: float) -> None:
+        super().__init__(f"{name} became {value} in epoch {epoch}", "a lower learning rate usually helps")
+        self.epoch = epoch
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What a fit needs to know beside the model and the data.
+
+    Attributes:
+        until: train until this many epochs are done in total.
+        total_epochs: the length that learning-rate schedules are laid out for.
+        seed: the trial's seed.
+        early_stopping: epochs without a better `val_f1_macro` after which training stops; None: never.
+        reduce_lr: epochs without a better `val_loss` after which a constant rate is halved; None: never.
+        keep_best: remember the weights of the best epoch (the last state always counts).
+    """
+
+    until: int
+    total_epochs: int
+    seed: int
+    early_stopping: int | None = None
+    reduce_lr: int | None = None
+    keep_best: bool = False
+
+
+def fit(
+    model,
+    interface: Interface,
+    plan: TrainingPlan,
+    dataset: Dataset,
+    settings: FitSettings,
+    checkpoints: Path,
+    attempt: int,
+    start: TrainingState | None,
+    report: Callable[[dict[str, Any]], None],
+) -> TrainingState:
+    """Trains `model` and returns its state after the last epoch.
+
+    Args:
+        start: the state to go on from; the model's weights and optimizer are set to it.
+        report: called with the new entry of the curve after each epoch is safe on disk.
+
+    Raises:
+        NotFinite: a loss became NaN or infinite.
+    """
+    base_rate = _base_learning_rate(model)
+    model.optimizer.build(model.trainable_variables)
+    if start is not None:
+        restore(model, start)
+    state = start or TrainingState(0, (), (), (), ())
+    classes = len(dataset.info.classes)
+    while state.epoch < settings.until:
+        scores = [entry["val_f1_macro"] for entry in state.curve]
+        if should_stop(scores, settings.early_stopping):
+            break
+        epoch, began = state.epoch + 1, time.monotonic()
+        entry: dict[str, Any] = {"epoch": epoch}
+        if base_rate is not None:
+            losses = [e["val_loss"] for e in state.curve]
+            factor = learning_rate_factor(plan, epoch, settings.total_epochs, losses, settings.reduce_lr)
+            model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
+        runtime.begin_epoch(model, settings.seed, epoch)
+        batches = TrainingBatches(dataset.train, classes, plan, interface, settings.seed, epoch)
+        history = model.fit(batches, epochs=epoch, initial_epoch=epoch - 1, verbose=0, shuffle=False).history
+        entry |= _training_metrics(history)
+        entry |= validate(model, interface, dataset.val.images, dataset.val.labels, classes)
+        for name in ("loss", "val_loss"):
+            if not math.isfinite(entry[name]):
+                raise NotFinite(epoch, name, entry[name])
+        state = TrainingState(
+            epoch=epoch,
+            curve=(*state.curve, entry),
+            seconds=(*state.seconds, round(time.monotonic() - began, 3)),
+            weights=tuple(model.get_weights()),
+            optimizer=tuple(np.asarray(v) for v in model.optimizer.variables),
+            best=state.best,
+        )
+        if settings.keep_best and best_epoch([e["val_f1_macro"] for e in state.curve]) == epoch:
+            state = dataclasses.replace(state, best=state.weights)
+        save_state(checkpoints, attempt, state)
+        report({**entry, "seconds": state.seconds[-1]})
+    return state
+
+
+def restore(model, state: TrainingState) -> None:
+    """Sets weights and optimizer; the optimizer must be built, or Keras drops its variables in silence."""
+    model.set_weights(list(state.weights))
+    for variable, value in zip(model.optimizer.variables, state.optimizer, strict=True):
+        variable.assign(value)
+
+
+def _base_learning_rate(model) -> float | None:
+    """The compiled learning rate; None where the builder compiled a schedule of its own, which then rules."""
+    import keras
+
+    if isinstance(getattr(model.optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule):
+        return None
+    return float(model.optimizer.learning_rate)
+
+
+def _training_metrics(history: dict[str, list[float]]) -> dict[str, float]:
+    """`loss`, and `accuracy` where the builder compiled any metric of that kind."""
+    metrics = {"loss": float(history["loss"][0])}
+    accuracy = next((name for name in history if "acc" in name.lower()), None)
+    if accuracy:
+        metrics["accuracy"] = float(history[accuracy][0])
+    return metrics
+
+
+def validate(model, interface: Interface, images, labels: np.ndarray, classes: int) -> dict[str, float]:
+    """`val_loss` (mean cross-entropy, without smoothing or penalties), `val_accuracy` and `val_f1_macro`."""
+    probabilities = predict(model, interface, images)
+    truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    matrix = confusion_matrix(labels, probabilities.argmax(axis=1), classes)
+    return {
+        "val_loss": float(-np.log(np.clip(truth, 1e-7, 1.0)).mean()),
+        "val_accuracy": float(np.trace(matrix) / len(labels)),
+        "val_f1_macro": float(macro_f1(matrix)),
+    }
+
+
+def predict(model, interface: Interface, images) -> np.ndarray:
+    """Class probabilities, float32 (n, classes)."""
+    outputs = np.asarray(model.predict(EvaluationBatches(images, interface), verbose=0), np.float32)
+    if interface.logits:
+        outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        outputs /= outputs.sum(axis=1, keepdims=True)
+    return outputs

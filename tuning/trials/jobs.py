@@ -1,0 +1,245 @@
+"""The jobs that a worker runs: plain records in, plain records out, files below the job's folder.
+
+`describe` reads a search space, `trial` trains one configuration for the search, `final` trains one from scratch and
+evaluates it once on the test split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuning.dataset.arrays import Dataset, open_dataset
+from tuning.dataset.sealed import TestOpening, open_test
+from tuning.errors import TuningError, UsageError
+from tuning.files import replacing, write_text
+from tuning.records import COMPLETED, FAILED, configuration, keyed_seed
+from tuning.trials import runtime
+from tuning.trials.checkpoint import TrainingState, load_state
+from tuning.trials.fit import FitSettings, NotFinite, fit, predict, validate
+from tuning.trials.plan import TrainingPlan, best_epoch
+from tuning.trials.spaces import Interface, build_model, interface
+from tuning.workspace import Workspace
+
+Report = Callable[[dict[str, Any]], None]
+
+#: Random configurations built to find hyperparameters that the default configuration does not reach.
+DISCOVERY_BUILDS = 6
+
+
+def run_job(kind: str, payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Runs one job.
+
+    Args:
+        kind: "describe", "trial" or "final".
+        payload: see the function of that name; always holds `root`, `space`, `threads` and `dtype_policy`.
+        report: called with each new entry of the curve.
+
+    Returns:
+        The job's result, plain JSON.
+    """
+    runtime.configure(payload["threads"])
+    return JOBS[kind](payload, report)
+
+
+def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """The hyperparameters of a space, found by building a few configurations.
+
+    Returns:
+        `space` (Keras Tuner configs), `defaults` (values), `parameters` (smallest, default and largest count seen).
+    """
+    from keras_tuner import HyperParameters
+
+    dataset = open_dataset(Workspace(Path(payload["root"])))
+    shape, classes = _shapes(dataset)
+    runtime.begin_trial(0, payload["dtype_policy"])
+    model, hp = build_model(payload["space"], {}, shape, classes)
+    interface(model, payload["space"])
+    TrainingPlan.from_values(hp.values)
+    defaults, counts = dict(hp.values), [int(model.count_params())]
+    known = HyperParameters.from_config(hp.get_config())
+    for build in range(DISCOVERY_BUILDS):
+        values = {}
+        for parameter in known.space:
+            # The first build takes the largest of everything: loops over a count then reach their last round.
+            share = 1 - 1e-9 if build == 0 else (keyed_seed(0, build, parameter.name) + 0.5) / 2**31
+            values[parameter.name] = parameter.prob_to_value(share)
+        runtime.begin_trial(0, payload["dtype_policy"])
+        try:
+            model, hp = build_model(payload["space"], _active(known, values), shape, classes)
+        except UsageError:
+            raise
+        except Exception:
+            # Not every combination must build; the search meets such a one as a failed trial.
+            continue
+        counts.append(int(model.count_params()))
+        known.merge(hp.space)
+    return {
+        "space": known.get_config()["space"],
+        "defaults": defaults,
+        "parameters": {"smallest": min(counts), "default": counts[0], "largest": max(counts)},
+    }
+
+
+def _active(known, values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` without the hyperparameters that these values make inactive."""
+    probe = known.copy()
+    probe.values = {}
+    for parameter in known.space:
+        if probe.is_active(parameter):
+            probe.values[parameter.name] = values[parameter.name]
+    return probe.values
+
+
+def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Trains one configuration of the search, from its own or its parent's checkpoint.
+
+    Payload: `trial_id`, `values`, `seed`, `until`, `total_epochs`, `early_stopping`, `reduce_lr`, `attempt`,
+    `checkpoints` (own folder), `parent` (folder of the trial it continues, or None), `known` (names of hyperparameters
+    that the search knows already).
+
+    Returns:
+        A `TrialOutcome` as JSON.
+    """
+    dataset = open_dataset(Workspace(Path(payload["root"])))
+    own = Path(payload["checkpoints"])
+    start = load_state(own)
+    if start is None and payload["parent"]:
+        start = load_state(Path(payload["parent"]))
+        if start is None:
+            raise TuningError(
+                f"{payload['parent']} holds no whole checkpoint to go on from",
+                "start the search over with --fresh",
+            )
+    model, model_interface, hp = _prepared(payload, dataset)
+    settings = _fit_settings(payload, keep_best=False)
+    plan = TrainingPlan.from_values(hp.values)
+    unknown = [entry for entry in hp.get_config()["space"] if entry["config"]["name"] not in payload["known"]]
+    outcome: dict[str, Any] = {"trial_id": payload["trial_id"], "space": unknown}
+    try:
+        state = fit(model, model_interface, plan, dataset, settings, own, payload["attempt"], start, report)
+    except NotFinite as error:
+        failure = {"kind": "not-finite", "message": error.problem, "epoch": error.epoch, "traceback": None}
+        curve = _curve_before_failure(own, start)
+        return outcome | {"status": FAILED, "score": None, "curve": curve, "seconds": [], "failure": failure}
+    score = max(entry["val_f1_macro"] for entry in state.curve)
+    return outcome | {
+        "status": COMPLETED,
+        "score": score,
+        "curve": list(state.curve),
+        "seconds": list(state.seconds),
+        "failure": None,
+    }
+
+
+def _curve_before_failure(own: Path, start: TrainingState | None) -> list[dict[str, Any]]:
+    state = load_state(own) or start
+    return list(state.curve) if state else []
+
+
+def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Trains one configuration from scratch and evaluates its best epoch, once, on the test split.
+
+    Payload: as for `trial`, and `run_id`, `purpose` (of the test opening), `staging` (folder for the files).
+
+    The model that is evaluated is the one that leaves: rebuilt in float32, with the weights of the epoch that was best
+    on validation. Writes `model.keras`, `model_summary.txt` and `predictions.npz` into `staging`.
+
+    Returns:
+        `curve`, `seconds`, `best_epoch`, `val`, `parameters`, `weights_sha256`, `values` (complete), `input`.
+    """
+    started = _now()
+    workspace = Workspace(Path(payload["root"]))
+    dataset = open_dataset(workspace)
+    own, staging = Path(payload["checkpoints"]), Path(payload["staging"])
+    model, model_interface, hp = _prepared(payload, dataset)
+    plan = TrainingPlan.from_values(hp.values)
+    settings = _fit_settings(payload, keep_best=True)
+    state = fit(model, model_interface, plan, dataset, settings, own, payload["attempt"], load_state(own), report)
+
+    model = _float32_model(payload, dataset, state.best)
+    classes = dataset.info.classes
+    validation = validate(model, model_interface, dataset.val.images, dataset.val.labels, len(classes))
+    test = open_test(workspace, TestOpening(payload["run_id"], payload["purpose"]))
+    probabilities = predict(model, model_interface, test.images)
+
+    staging.mkdir(parents=True, exist_ok=True)
+    with replacing(staging / "model.keras") as temporary:
+        model.save(temporary)
+    write_text(staging / "model_summary.txt", _summary(model))
+    with replacing(staging / "predictions.npz") as temporary:
+        np.savez(temporary, labels=test.labels, probabilities=probabilities)
+    return {
+        "curve": list(state.curve),
+        "seconds": list(state.seconds),
+        "best_epoch": best_epoch([entry["val_f1_macro"] for entry in state.curve]),
+        "val": {name.removeprefix("val_"): value for name, value in validation.items()},
+        "parameters": int(model.count_params()),
+        "weights_sha256": weights_sha256(model),
+        "values": configuration(hp.values),
+        "input": {
+            "image_size": dataset.info.image_size,
+            "color": "gray" if dataset.info.channels == 1 else "rgb",
+            "scaling": "0-1" if model_interface.scaled else "0-255",
+        },
+        "output": "logits" if model_interface.logits else "probabilities",
+        "started": started,
+        "finished": _now(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def weights_sha256(model) -> str:
+    """sha256 over the bytes of all weights in order; the states of random layers, which no prediction uses, apart."""
+    result = hashlib.sha256()
+    for variable in model.weights:
+        if not runtime.is_seed_state(variable):
+            result.update(np.ascontiguousarray(variable).tobytes())
+    return result.hexdigest()
+
+
+def _shapes(dataset: Dataset) -> tuple[tuple[int, int, int], int]:
+    info = dataset.info
+    return (info.image_size, info.image_size, info.channels), len(info.classes)
+
+
+def _prepared(payload: Mapping[str, Any], dataset: Dataset) -> tuple[Any, Interface, Any]:
+    """(model, interface, hyperparameters) of the payload's configuration, initialised from its seed."""
+    shape, classes = _shapes(dataset)
+    runtime.begin_trial(payload["seed"], payload["dtype_policy"])
+    model, hp = build_model(payload["space"], configuration(payload["values"]), shape, classes)
+    return model, interface(model, payload["space"]), hp
+
+
+def _float32_model(payload: Mapping[str, Any], dataset: Dataset, weights) -> Any:
+    model, _, _ = _prepared({**payload, "dtype_policy": "float32"}, dataset)
+    model.set_weights(list(weights))
+    return model
+
+
+def _fit_settings(payload: Mapping[str, Any], keep_best: bool) -> FitSettings:
+    return FitSettings(
+        until=payload["until"],
+        total_epochs=payload["total_epochs"],
+        seed=payload["seed"],
+        early_stopping=payload["early_stopping"],
+        reduce_lr=payload["reduce_lr"],
+        keep_best=keep_best,
+    )
+
+
+def _summary(model) -> str:
+    lines: list[str] = []
+    model.summary(print_fn=lambda text, line_break=True: lines.append(text), line_length=100)
+    return "\n".join(lines) + "\n"
+
+
+JOBS = {"describe": describe, "trial": trial, "final": final}

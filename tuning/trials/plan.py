@@ -1,0 +1,116 @@
+"""How one configuration is trained, as pure functions: which hyperparameters mean what, the learning rate of an
+epoch, when to stop. Callbacks without state: everything is a function of the curve so far, so a resumed trial cannot
+differ from an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuning.errors import UsageError
+
+CLASS_BALANCE = ("none", "weights", "sampler")
+SCHEDULES = ("constant", "cosine", "plateau")
+
+#: Plateau: halve the rate after this many epochs without a better validation loss.
+PLATEAU_PATIENCE = 3
+PLATEAU_FACTOR = 0.5
+#: Never below this share of the base learning rate.
+FLOOR = 0.01
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The training hyperparameters of a configuration.
+
+    A builder that declares none of them (anybody's plain Keras Tuner function) gets these defaults: batches of 32 as
+    in Keras, no rebalancing, no augmentation, the learning rate as compiled.
+    """
+
+    batch_size: int = 32
+    class_balance: str = "none"
+    augmentation: float = 0.0
+    flip: bool = False
+    schedule: str = "constant"
+
+    @staticmethod
+    def from_values(values: Mapping[str, Any]) -> TrainingPlan:
+        """Reads the plan out of hyperparameter values.
+
+        Raises:
+            UsageError: a value of one of these names that cannot be meant.
+        """
+        plan = TrainingPlan(
+            batch_size=int(values.get("batch_size", TrainingPlan.batch_size)),
+            class_balance=str(values.get("class_balance", TrainingPlan.class_balance)),
+            augmentation=float(values.get("augmentation", TrainingPlan.augmentation)),
+            flip=bool(values.get("flip", TrainingPlan.flip)),
+            schedule=str(values.get("schedule", TrainingPlan.schedule)),
+        )
+        for name, value, valid in (
+            ("class_balance", plan.class_balance, CLASS_BALANCE),
+            ("schedule", plan.schedule, SCHEDULES),
+        ):
+            if value not in valid:
+                raise UsageError(f"hyperparameter {name} is {value!r}", f"use one of {', '.join(valid)}")
+        if plan.batch_size < 1:
+            raise UsageError(f"hyperparameter batch_size is {plan.batch_size}", "use 1 or more")
+        if not 0 <= plan.augmentation <= 1:
+            raise UsageError(f"hyperparameter augmentation is {plan.augmentation}", "use a magnitude from 0 to 1")
+        return plan
+
+
+def learning_rate_factor(
+    plan: TrainingPlan,
+    epoch: int,
+    total_epochs: int,
+    val_losses: Sequence[float],
+    reduce_patience: int | None = None,
+) -> float:
+    """The factor on the compiled learning rate in `epoch` (from 1).
+
+    `cosine` warms up over the first 5 % of epochs (at least one, where there are four or more), then follows half a
+    cosine to 1 % (Loshchilov & Hutter 2017, SGDR, eq. 5, one cycle). `plateau`, or `reduce_patience` with a constant
+    schedule, halves the rate after that many epochs without a better validation loss, down to 1 %.
+
+    Args:
+        val_losses: validation losses of the epochs before this one.
+    """
+    if plan.schedule == "cosine":
+        warmup = max(1, round(0.05 * total_epochs)) if total_epochs >= 4 else 0
+        if epoch <= warmup:
+            return epoch / (warmup + 1)
+        progress = (epoch - 1 - warmup) / max(1, total_epochs - warmup)
+        return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    patience = PLATEAU_PATIENCE if plan.schedule == "plateau" else reduce_patience
+    if not patience:
+        return 1.0
+    return max(FLOOR, PLATEAU_FACTOR ** plateaus(val_losses, patience))
+
+
+def plateaus(losses: Sequence[float], patience: int) -> int:
+    """How often `patience` losses in a row were no better than the best one before them."""
+    count, best, waited = 0, math.inf, 0
+    for loss in losses:
+        if loss < best:
+            best, waited = loss, 0
+        else:
+            waited += 1
+            if waited == patience:
+                count, waited = count + 1, 0
+    return count
+
+
+def should_stop(scores: Sequence[float], patience: int | None) -> bool:
+    """Whether the last `patience` epochs brought no better score (larger is better) than an epoch before them."""
+    if not patience or len(scores) <= patience:
+        return False
+    return max(scores[-patience:]) <= max(scores[:-patience])
+
+
+def best_epoch(scores: Sequence[float]) -> int:
+    """The epoch (from 1) with the highest score; the earliest among equals."""
+    return 1 + max(range(len(scores)), key=lambda i: (scores[i], -i))

@@ -1,0 +1,91 @@
+"""Fixed arithmetic: the same seed and settings give the same bits, whoever runs the trial."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+
+from tuning.records import keyed_seed
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+
+def environment(backend: str, threads: int) -> Mapping[str, str]:
+    """Environment variables that a process must start with to run trials: libraries read them on import."""
+    return {
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "PYTHONHASHSEED": "0",
+        **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
+    }
+
+
+def configure(threads: int) -> None:
+    """Sets thread counts and op determinism; to be called before the first operation.
+
+    Idempotent: a process that runs many trials calls it for each.
+    """
+    import cv2
+    import keras
+
+    cv2.setNumThreads(0)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.experimental.enable_op_determinism()
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def begin_trial(seed: int, dtype_policy: str) -> None:
+    """Forgets the last trial's graphs, seeds Python, NumPy and the backend, and sets the dtype policy."""
+    import keras
+
+    keras.utils.clear_session()
+    # Only now: clearing the session also forgets the policy, in silence.
+    keras.config.set_dtype_policy(dtype_policy)
+    keras.utils.set_random_seed(keyed_seed(seed, "initialise"))
+
+
+def begin_epoch(model, seed: int, epoch: int) -> None:
+    """Keys every source of randomness by (seed, epoch), so that a resumed epoch draws what it would have drawn.
+
+    Dropout and its like draw from the state of their seed generators, which a resume would otherwise leave behind.
+    Not `keras.utils.set_random_seed`: on TensorFlow it throws away every compiled kernel, half a second an epoch.
+    """
+    import numpy as np
+
+    epoch_seed = keyed_seed(seed, "epoch", epoch)
+    random.seed(epoch_seed)
+    np.random.seed(epoch_seed)
+    for index, variable in enumerate(seed_states(model)):
+        variable.assign(np.array([keyed_seed(seed, "layer", index, epoch), 0], dtype=variable.dtype))
+
+
+def seed_states(model) -> list:
+    """The state variables of all seed generators: the model's in layer order, then Keras's global one if it is used."""
+    from keras.src.backend.common import global_state
+
+    states = [variable for variable in model.variables if is_seed_state(variable)]
+    shared = global_state.get_global_attribute("global_seed_generator")
+    return states if shared is None else [*states, shared.state]
+
+
+def is_seed_state(variable) -> bool:
+    return variable.name == "seed_generator_state"

@@ -1,0 +1,160 @@
+"""From the name of a search space to a compiled model, and what that model expects to be fed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_spaces import SPACES
+from tuning.errors import UsageError
+from tuning.files import sha256_file
+
+
+def target(space: str) -> tuple[str, str]:
+    """(module, attribute) of a space: a name of `SPACES`, or `package.module:function`.
+
+    Raises:
+        UsageError: neither, with the valid names.
+    """
+    module, colon, attribute = SPACES.get(space, space).partition(":")
+    if not colon or not module or not attribute:
+        raise UsageError(
+            f"unknown search space {space!r}",
+            f"use one of {', '.join(SPACES)}, or your own builder as package.module:function",
+        )
+    return module, attribute
+
+
+def source_digest(space: str) -> str:
+    """sha256 of the file that defines the space; found without importing it.
+
+    Raises:
+        UsageError: there is no such module.
+    """
+    module, _ = target(space)
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.origin or not Path(spec.origin).is_file():
+        raise UsageError(
+            f"search space {space!r}: there is no module {module!r}",
+            "run from the folder that holds it, or put that folder on PYTHONPATH",
+        )
+    return sha256_file(Path(spec.origin))
+
+
+def load_builder(space: str) -> Callable[..., Any]:
+    """The model builder of a space as `build(hp, input_shape, num_classes) -> compiled model`.
+
+    A function may take (hp), as plain Keras Tuner builders do, or also `input_shape` and `num_classes`; a
+    `keras_tuner.HyperModel`, class or instance, is used through its `build(hp)`.
+
+    Raises:
+        UsageError: no such module or attribute, or it is not callable.
+    """
+    module_name, attribute = target(space)
+    source_digest(space)
+    module = importlib.import_module(module_name)
+    builder = getattr(module, attribute, None)
+    if inspect.isclass(builder):
+        builder = builder()
+    if hasattr(builder, "build"):
+        builder = builder.build
+    if not callable(builder):
+        raise UsageError(f"search space {space!r}: {module_name} has no function {attribute!r}", "check the name")
+    parameters = inspect.signature(builder).parameters
+    wants = [name for name in ("input_shape", "num_classes") if name in parameters]
+
+    def build(hp, input_shape, num_classes):
+        offered = {"input_shape": input_shape, "num_classes": num_classes}
+        return builder(hp, **{name: offered[name] for name in wants})
+
+    return build
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a compiled model expects and returns.
+
+    Attributes:
+        sparse: labels as class indices (n,) rather than one-hot rows (n, classes).
+        scaled: images as float32 0…1; False where the model brings its own Rescaling and takes 0…255.
+        logits: the outputs are logits rather than probabilities.
+    """
+
+    sparse: bool
+    scaled: bool
+    logits: bool
+
+
+def interface(model, space: str) -> Interface:
+    """Reads the interface off a compiled model.
+
+    Raises:
+        UsageError: the loss is no categorical cross-entropy (or relative) that says which labels it wants.
+    """
+    import keras
+
+    loss = model.loss
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    plain = str(name).replace("_", "").lower()
+    if "categorical" not in plain and "kldivergence" not in plain:
+        raise UsageError(
+            f"search space {space!r} compiles with loss {name!r}",
+            "compile with a sparse or one-hot categorical cross-entropy",
+        )
+    logits = getattr(loss, "from_logits", None)
+    if logits is None:
+        logits = getattr(loss, "_fn_kwargs", {}).get("from_logits", False)
+    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model._flatten_layers())
+    return Interface(sparse="sparse" in plain, scaled=not rescales, logits=bool(logits))
+
+
+def build_model(
+    space: str, values: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int
+) -> tuple[Any, Any]:
+    """Builds one configuration: (compiled model, the `HyperParameters` as the builder left them).
+
+    Raises:
+        UsageError: the builder returns something else than a compiled Keras model, or one that does not fit the data.
+    """
+    import keras
+    from keras_tuner import HyperParameters
+
+    hp = HyperParameters()
+    hp.values = dict(values)
+    model = load_builder(space)(hp, input_shape, num_classes)
+    if not isinstance(model, keras.Model):
+        raise UsageError(
+            f"search space {space!r} returned {type(model).__name__}, not a Keras model",
+            "return a compiled keras.Model from the builder",
+        )
+    if not model.built:
+        model.build((None, *input_shape))
+    if not getattr(model, "compiled", False) or model.optimizer is None or model.loss is None:
+        raise UsageError(
+            f"search space {space!r} returned a model that is not compiled",
+            "call model.compile(optimizer, loss) with a sparse or one-hot categorical loss in the builder",
+        )
+    _check_shapes(model, space, input_shape, num_classes)
+    return model, hp
+
+
+def _check_shapes(model, space: str, input_shape: Sequence[int], num_classes: int) -> None:
+    expected = tuple(model.input_shape[1:])
+    if len(expected) != len(input_shape) or any(e not in (None, i) for e, i in zip(expected, input_shape, strict=True)):
+        raise UsageError(
+            f"search space {space!r}: the model takes images of shape {expected}, the data has {tuple(input_shape)}",
+            "take input_shape as an argument of the builder, or prepare with a fitting --image-size and --color",
+        )
+    if model.output_shape[-1] != num_classes:
+        raise UsageError(
+            f"search space {space!r}: {model.output_shape[-1]} model outputs for {num_classes} classes",
+            "take num_classes as an argument of the builder",
+        )
