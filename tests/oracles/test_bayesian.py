@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+from scipy.stats import norm
+
+from tuning.oracles import gaussian_process
+from tuning.oracles.bayesian import BayesianOracle, expected_improvement
+from tuning.oracles.embedding import Embedding
+
+
+def best_score(simulated, name: str, seed: int) -> float:
+    search = simulated.build(name, seed=seed, max_trials=30)
+    simulated.drive(search)
+    return search.oracle.get_best_trials()[0].score
+
+
+def test_it_beats_random_search(simulated):
+    differences = [best_score(simulated, "bayesian", seed) - best_score(simulated, "random", seed) for seed in range(5)]
+    assert np.mean(differences) > 0.02
+
+
+def test_it_follows_the_direction(simulated):
+    search = simulated.build("bayesian", direction="min", max_trials=30)
+    simulated.drive(search)
+    scores = [search.oracle.get_trial(f"{number:04d}").score for number in range(30)]
+    assert np.mean(scores[-10:]) < np.mean(scores[:10])
+
+
+def test_the_design_covers_every_range(simulated):
+    search = simulated.build("bayesian", max_trials=100, num_initial_points=12)
+    asked = [search.ask() for _ in range(12)][1:]
+    parts = {int(4 * np.log10(spec.values["rate"] / 1e-4)) for spec in asked}
+    assert len(parts) >= 10
+    assert {spec.values["balance"] for spec in asked} == {"none", "weights", "sampler"}
+
+
+def test_pending_trials_push_proposals_apart(simulated):
+    """A whole window asked after the same results is spread out, because each proposal knows those before it."""
+    search = simulated.build("bayesian", max_trials=40)
+    for _ in range(15):
+        search.tell(simulated.completed(search.ask()))
+    window = [search.ask() for _ in range(8)]
+    embedding = Embedding(search.oracle.hyperparameters.space)
+    points = embedding.features(np.array([embedding.latent(spec.values) for spec in window]))
+    distances = np.linalg.norm(points[:, None] - points[None, :], axis=-1)
+    assert distances[np.triu_indices(8, 1)].min() > 0.01
+
+
+def test_failed_trials_repel(simulated):
+    """Everything with sgd crashes: the model stops proposing it."""
+
+    def outcome_of(spec):
+        return (simulated.failed if spec.values["optimizer"] == "sgd" else simulated.completed)(spec)
+
+    asked = simulated.drive(simulated.build("bayesian", max_trials=40), outcome_of=outcome_of)
+    assert sum(spec.values["optimizer"] == "sgd" for spec in asked[25:]) <= 4
+
+
+def test_without_any_score_it_goes_on_at_random(simulated):
+    assert len(simulated.drive(simulated.build("bayesian", max_trials=20), outcome_of=simulated.failed)) == 20
+
+
+def test_equal_scores_are_no_problem(simulated):
+    from tuning.records import COMPLETED, TrialOutcome
+
+    asked = simulated.drive(
+        simulated.build("bayesian", max_trials=20),
+        outcome_of=lambda spec: TrialOutcome(spec.trial_id, COMPLETED, 0.5),
+    )
+    assert len(asked) == 20
+
+
+def test_initial_points_by_default(simulated):
+    oracle = simulated.build("bayesian", max_trials=90).oracle
+    oracle._follow_space()
+    assert oracle._initial_points() == 9 + 2
+    few = BayesianOracle("val_loss", max_trials=6)
+    assert few._initial_points() == 3
+
+
+def test_expected_improvement_is_the_integral():
+    mean, deviation, best = np.array([0.3, 0.6]), np.array([0.2, 0.1]), 0.5
+    draws = norm.rvs(size=(200_000, 2), random_state=0) * deviation + mean
+    assert expected_improvement(mean, deviation, best) == pytest.approx(
+        np.maximum(draws - best, 0).mean(axis=0), abs=2e-3
+    )
+
+
+def observations(count=40, dimensions=3):
+    generator = np.random.default_rng(0)
+    x = generator.random((count, dimensions))
+    return x, np.sin(6 * x[:, 0]) + 0.01 * generator.normal(size=count)
+
+
+def test_the_gradient_of_the_posterior_is_right():
+    x, y = observations(20)
+    y = (y - y.mean()) / y.std()
+    parameters = np.array([-0.5, 0.3, 0.8, -3.0])
+    _, gradient = gaussian_process._negative_log_posterior(parameters, x, y, -0.1)
+    numeric = approx_fprime(parameters, lambda p: gaussian_process._negative_log_posterior(p, x, y, -0.1)[0], 1e-6)
+    assert gradient == pytest.approx(numeric, rel=1e-3, abs=1e-3)
+
+
+def test_the_process_predicts_and_finds_the_dimension_that_matters():
+    x, y = observations()
+    process = gaussian_process.fit(x, y)
+    new, truth = observations(200)[0][40:], np.sin(6 * observations(200)[0][40:, 0])
+    mean, deviation = process.predict(new)
+    assert np.abs(mean - truth).mean() < 0.05
+    assert deviation.min() >= 0
+    assert process.scales.argmin() == 0
+    assert process.means() == pytest.approx(process.predict(x)[0], abs=1e-6)
+    far = process.predict(np.full((1, 3), 30.0))
+    assert far[1][0] > 3 * deviation.mean()
+
+
+def test_pending_points_leave_the_mean_and_lower_the_uncertainty():
+    x, y = observations(15)
+    process = gaussian_process.fit(x, y)
+    pending = np.array([[0.9, 0.9, 0.9], [0.1, 0.5, 0.9]])
+    believed = process.with_pending(pending)
+    grid = np.random.default_rng(1).random((50, 3))
+    assert believed.predict(grid)[0] == pytest.approx(process.predict(grid)[0], abs=1e-5)
+    assert (believed.predict(grid)[1] <= process.predict(grid)[1] + 1e-9).all()
+    assert (believed.predict(pending)[1] < 0.7 * process.predict(pending)[1]).all()
+
+
+def test_a_configuration_survives_the_embedding(simulated):
+    entries = simulated.mixed_space().space
+    embedding = Embedding(entries)
+    rows = np.random.default_rng(0).random((50, len(embedding.entries)))
+    for row in rows:
+        values = embedding.configuration(row)
+        again = embedding.configuration(embedding.latent(values))
+        assert again == {**values, **{k: pytest.approx(v) for k, v in values.items() if isinstance(v, float)}}
+
+
+def test_features_do_not_see_inactive_entries(simulated):
+    embedding = Embedding(simulated.mixed_space().space)
+    names = [entry.name for entry in embedding.entries]
+    row = embedding.latent({"optimizer": "adam"})
+    moved = row.copy()
+    moved[names.index("momentum")] = 0.1
+    assert (embedding.features(np.array([row])) == embedding.features(np.array([moved]))).all()
+    moved[names.index("optimizer")] = 0.9
+    assert not (embedding.features(np.array([row])) == embedding.features(np.array([moved]))).all()
+
+
+def test_unordered_choices_are_equally_far_from_each_other(simulated):
+    embedding = Embedding(simulated.mixed_space().space)
+    rows = np.array([embedding.latent({"balance": name}) for name in ("none", "weights", "sampler")])
+    points = embedding.features(rows)
+    distances = {round(float(np.linalg.norm(points[i] - points[j])), 9) for i, j in ((0, 1), (0, 2), (1, 2))}
+    assert len(distances) == 1

@@ -1,0 +1,79 @@
+"""What to try next: one file and one row in `STRATEGIES` a strategy. Naming them imports neither Keras nor NumPy."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuning.errors import UsageError
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A row of `STRATEGIES`: calling it builds the oracle.
+
+    Attributes:
+        module: where its `build` function is.
+        window: how many trials may be outstanding: trial i is asked after trial i - window was told, however many
+            workers there are. Large where waiting costs knowledge nothing, small where each result improves the next.
+    """
+
+    module: str
+    window: int
+
+    def __call__(
+        self,
+        objective: keras_tuner.Objective | str,
+        *,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        max_epochs: int = 27,
+        factor: int = 3,
+        max_trials: int | None = None,
+        seed: int | None = 0,
+        **options: Any,
+    ) -> keras_tuner.Oracle:
+        """Builds the oracle, on whatever Keras backend is set.
+
+        Args:
+            objective: e.g. `keras_tuner.Objective("val_f1_macro", "max")`.
+            hyperparameters: the space; entries that a builder declares later are added to it.
+            max_epochs: epochs of a full training.
+            factor: reduction factor of strategies that compare short trainings first.
+            max_trials: cap on the proposals; None leaves it to the strategy.
+            seed: any integer, 0 included; None draws one.
+            **options: further arguments of the oracle's class.
+
+        Raises:
+            UsageError: a number out of its range.
+        """
+        return importlib.import_module(self.module).build(
+            objective,
+            hyperparameters=hyperparameters,
+            max_epochs=max_epochs,
+            factor=factor,
+            max_trials=max_trials,
+            seed=seed,
+            **options,
+        )
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "hyperband": Strategy("tuning.oracles.hyperband", window=64),
+    "bayesian": Strategy("tuning.oracles.bayesian", window=8),
+    "random": Strategy("tuning.oracles.random", window=64),
+}
+
+
+def find_strategy(name: str) -> Strategy:
+    """The row of `name`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in STRATEGIES:
+        raise UsageError(f"there is no strategy {name!r}", f"choose one of {', '.join(STRATEGIES)}")
+    return STRATEGIES[name]

@@ -1,0 +1,101 @@
+"""The search loop's view of a Keras Tuner oracle: `ask` and `tell` over the frozen records, nothing of Keras Tuner."""
+
+from __future__ import annotations
+
+import copy
+
+from keras_tuner.engine import hyperparameters as kt_hyperparameters
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from tuning import records
+from tuning.errors import StateError
+from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT, ReplayableOracle
+from tuning.records import DONE, WAIT, Signal, TrialOutcome, TrialSpec
+
+
+class OracleSearch:
+    """Drives one oracle. What it answers depends on the order of the calls alone, and a WAIT or DONE changes nothing.
+
+    Args:
+        oracle: built by a row of `STRATEGIES`; it must not be used by anything else.
+    """
+
+    def __init__(self, oracle: ReplayableOracle) -> None:
+        self.oracle = oracle
+        oracle.verbose = 0
+        self._outstanding: set[str] = set()
+
+    def ask(self) -> TrialSpec | Signal:
+        """The next trial to run; WAIT until an outstanding one was told; DONE when nothing more will come."""
+        # Keras Tuner hands out one trial to each tuner at a time, so every trial gets a tuner of its own.
+        trial = self.oracle.create_trial(f"trial-{len(self.oracle.trials)}")
+        if trial.status == TrialStatus.STOPPED:
+            return DONE
+        if trial.status == TrialStatus.IDLE:
+            if not self._outstanding:
+                raise RuntimeError(f"{type(self.oracle).__name__} waits although no trial is outstanding")
+            return WAIT
+        self._outstanding.add(trial.trial_id)
+        return self._spec(trial)
+
+    def replay(self, spec: TrialSpec) -> None:
+        """Asks again for a trial that was asked before; its configuration is taken from `spec`, not computed.
+
+        So a search of many trials is resumed at once, and goes on although a library now draws other numbers.
+
+        Raises:
+            StateError: the oracle, told the same outcomes, would not have asked for this trial.
+        """
+        self.oracle.recorded = records.configuration(spec.values)
+        try:
+            asked = self.ask()
+        finally:
+            self.oracle.recorded = None
+        if asked != spec:
+            raise StateError(
+                f"the search's record does not fit its strategy: trial {spec.trial_id} was recorded as {spec}, "
+                f"the strategy asks for {asked}",
+                "start over with --fresh, or use the version of this package that began the search",
+            )
+
+    def tell(self, outcome: TrialOutcome) -> None:
+        """Reports what came of an outstanding trial.
+
+        Its whole curve counts, the epochs of the trials it continued included, so that scores at the same number of
+        epochs are comparable between brackets.
+
+        Raises:
+            StateError: the trial is not outstanding.
+        """
+        if outcome.trial_id not in self._outstanding:
+            raise StateError(
+                f"trial {outcome.trial_id} has a result but is not running", "start the search over with --fresh"
+            )
+        trial = self.oracle.get_trial(outcome.trial_id)
+        declared = [kt_hyperparameters.deserialize(copy.deepcopy(entry)) for entry in outcome.space]
+        trial.hyperparameters.merge(declared, overwrite=False)
+        self._report(outcome, trial)
+        trial.status = TrialStatus.COMPLETED if outcome.status == records.COMPLETED else TrialStatus.FAILED
+        trial.message = outcome.failure.message if outcome.failure else None
+        self.oracle.end_trial(trial)
+        self._outstanding.remove(outcome.trial_id)
+
+    def _report(self, outcome: TrialOutcome, trial: Trial) -> None:
+        # The objective alone: the oracle decides by nothing else, and the other metrics are kept where the curve is.
+        objective = self.oracle.objective.name
+        scores = {row["epoch"]: row[objective] for row in outcome.curve if row.get(objective) is not None}
+        if not scores and outcome.score is not None:
+            scores = {trial.hyperparameters.values.get(EPOCHS, 0): outcome.score}
+        for epoch, score in scores.items():
+            self.oracle.update_trial(trial.trial_id, {objective: score}, step=epoch)
+
+    def _spec(self, trial: Trial) -> TrialSpec:
+        values = dict(trial.hyperparameters.values)
+        return TrialSpec(
+            trial_id=trial.trial_id,
+            values=values,
+            epochs=values.get(EPOCHS),
+            initial_epoch=values.get(INITIAL_EPOCH, 0),
+            continues=values.get(PARENT),
+            root=self.oracle.root_of(trial.trial_id),
+        )

@@ -1,0 +1,100 @@
+"""Configurations of a `keras_tuner.HyperParameters` space: defaults, draws, enumeration. No random state anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.hyperparameters import Boolean, Choice, Fixed, Float, HyperParameter, Int
+
+#: Values that `untried` takes from an interval: enumeration needs a few, and two draws never coincide in practice.
+DRAWS_FROM_INTERVAL = 3
+
+
+def is_active(entry: HyperParameter, values: Mapping[str, Any]) -> bool:
+    """Whether all conditions of `entry` hold in `values`."""
+    return all(condition.is_active(values) for condition in entry.conditions)
+
+
+def fill(space: Sequence[HyperParameter], choose: Callable[[HyperParameter], Any]) -> dict[str, Any]:
+    """A configuration: `choose(entry)` for every active entry, in the order of declaration."""
+    values: dict[str, Any] = {}
+    for entry in space:
+        if is_active(entry, values):
+            values[entry.name] = choose(entry)
+    return values
+
+
+def defaults(space: Sequence[HyperParameter]) -> dict[str, Any]:
+    """The configuration that a builder uses when nobody tunes it."""
+    return fill(space, lambda entry: entry.default)
+
+
+def ensure_active_values(hyperparameters: keras_tuner.HyperParameters) -> None:
+    """Gives missing active entries their defaults and drops inactive ones.
+
+    Keras Tuner's own version draws missing values from an unseeded generator and drops the value of an active entry
+    where an inactive one of the same name follows.
+    """
+    values = hyperparameters.values
+    active = set()
+    for entry in hyperparameters.space:
+        if is_active(entry, values):
+            active.add(entry.name)
+            values.setdefault(entry.name, entry.default)
+    for name in {entry.name for entry in hyperparameters.space} - active:
+        values.pop(name, None)
+
+
+def shallow_copy(hyperparameters: keras_tuner.HyperParameters, values: Mapping[str, Any]):
+    """A `HyperParameters` of its own with `values`; the entries, which never change, are shared (50 times faster)."""
+    copy = keras_tuner.HyperParameters()
+    copy._space.extend(hyperparameters.space)
+    for name, entries in hyperparameters._hps.items():
+        copy._hps[name] = list(entries)
+    copy.values = dict(values)
+    return copy
+
+
+def levels(entry: HyperParameter) -> int | None:
+    """How many equally likely values the entry's cumulative probability is cut into; None for an interval."""
+    if isinstance(entry, Fixed):
+        return 1
+    if isinstance(entry, Boolean):
+        return 2
+    if isinstance(entry, Choice):
+        return len(entry.values)
+    if entry.step is None:
+        return None
+    return entry._get_n_values()
+
+
+def _values_from(entry: HyperParameter, uniform: Callable[..., float]) -> Iterator[Any]:
+    """All values of a finite entry, starting at a drawn one; a few draws from an interval."""
+    if isinstance(entry, Float) and entry.step is None:
+        count = 1 if entry.min_value == entry.max_value else DRAWS_FROM_INTERVAL
+        yield from (entry.prob_to_value(uniform(entry, draw)) for draw in range(count))
+        return
+    integers = isinstance(entry, Int) and entry.step is None
+    count = entry.max_value - entry.min_value + 1 if integers else levels(entry)
+    first = int(uniform(entry, 0) * count)
+    for offset in range(count):
+        index = (first + offset) % count
+        yield entry.min_value + index if integers else entry.prob_to_value((index + 0.5) / count)
+
+
+def enumerate_configurations(
+    space: Sequence[HyperParameter], uniform: Callable[..., float], values: dict[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Every configuration of a finite space, once each, in an order that `uniform(entry, draw)` in [0, 1) decides."""
+    values = values or {}
+    if not space:
+        yield values
+        return
+    entry, rest = space[0], space[1:]
+    if not is_active(entry, values):
+        yield from enumerate_configurations(rest, uniform, values)
+        return
+    for value in _values_from(entry, uniform):
+        yield from enumerate_configurations(rest, uniform, {**values, entry.name: value})
