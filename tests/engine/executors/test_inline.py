@@ -1,0 +1,38 @@
+"""The inline executor: the same events, in this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tuning.engine.executors import EXECUTORS, Finished, Job, Progressed, load_executor
+
+
+@pytest.fixture
+def executor(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    return load_executor("inline")(4, "sample_work:run", {}, tmp_path)
+
+
+def test_a_job_runs_here_one_at_a_time(executor):
+    assert executor.free() == 1
+    executor.submit(Job("a", 3, "echo", {"x": 1}))
+    assert executor.free() == 0
+    progressed, finished = executor.collect(0)
+    assert progressed == Progressed("a", 3, {"epoch": 1})
+    assert isinstance(finished, Finished)
+    assert finished.result["pid"] == os.getpid()
+    assert executor.collect(0) == []
+
+
+def test_an_exception_is_an_error(executor):
+    executor.submit(Job("a", 0, "raise", {}))
+    (finished,) = executor.collect(0)
+    assert finished.error["message"] == "ValueError: a bad"
+
+
+def test_every_row_of_the_table_can_be_loaded():
+    for name in EXECUTORS:
+        assert {"free", "submit", "collect", "close"} <= set(dir(load_executor(name)))

@@ -1,0 +1,231 @@
+"""Real worker processes: whatever ends one is an event, and none outlives its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tuning.engine.executors import Died, Finished, Job, Progressed, local
+from tuning.engine.executors.local import LocalExecutor
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    made = []
+
+    def build(workers=1, **options):
+        executor = LocalExecutor(workers, "sample_work:run", {"SAMPLE": "yes"}, tmp_path / "logs", **options)
+        made.append(executor)
+        return executor
+
+    yield build
+    for executor in made:
+        executor.close()
+
+
+def job(kind, fence=0, **payload):
+    return Job(f"{kind}/{fence}", fence, kind, payload)
+
+
+def ended(executor, count=1, seconds=30):
+    """The ends of `count` jobs, by key."""
+    found, deadline = {}, time.monotonic() + seconds
+    while len(found) < count:
+        assert time.monotonic() < deadline, "no answer"
+        for event in executor.collect(1.0):
+            if not isinstance(event, Progressed):
+                found[event.key] = event
+    return found
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+
+
+def test_a_worker_answers_and_stays_for_the_next_job(make):
+    executor = make()
+    assert executor.free() == 1
+    executor.submit(job("echo", 1, value=[1, "ü"]))
+    assert executor.free() == 0
+    first = ended(executor)["echo/1"]
+    assert isinstance(first, Finished)
+    assert first.result["payload"] == {"value": [1, "ü"]}
+    executor.submit(job("echo", 2))
+    second = ended(executor)["echo/2"]
+    assert second.result["pid"] == first.result["pid"] != os.getpid()
+
+
+def test_progress_arrives_before_the_end(make):
+    executor = make()
+    executor.submit(job("echo"))
+    events = []
+    while not any(isinstance(event, Finished) for event in events):
+        events += executor.collect(5.0)
+    assert events[0] == Progressed("echo/0", 0, {"epoch": 1})
+
+
+def test_workers_start_with_their_environment(make):
+    executor = make()
+    executor.submit(job("environment", names=["SAMPLE", "PATH"]))
+    assert ended(executor)["environment/0"].result == {"SAMPLE": "yes", "PATH": os.environ["PATH"]}
+
+
+def test_an_exception_is_an_error_with_its_traceback(make):
+    executor = make()
+    executor.submit(job("raise"))
+    event = ended(executor)["raise/0"]
+    assert event.error["kind"] == "exception"
+    assert event.error["message"] == "ValueError: a bad"
+    assert "sample_work.py" in event.error["traceback"]
+
+
+def test_a_full_disk_is_no_fault_of_the_configuration(make):
+    executor = make()
+    executor.submit(job("full-disk"))
+    error = ended(executor)["full-disk/0"].error
+    assert (error["kind"], error["errno"], error["filename"]) == ("environment", 28, "/some/checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "failure", "words"),
+    [
+        ("signal", {"signal": signal.SIGKILL}, "memory", "SIGKILL"),
+        ("signal", {"signal": signal.SIGSEGV}, "crash", "SIGSEGV"),
+        ("exit", {"code": 7}, "crash", "exit code 7"),
+    ],
+)
+def test_a_death_names_its_cause_within_a_second_and_the_next_job_gets_a_new_worker(
+    make, kind, payload, failure, words
+):
+    executor = make()
+    executor.submit(job("echo"))
+    ended(executor)
+    executor.submit(job(kind, **payload))
+    began = time.monotonic()
+    event = ended(executor)[f"{kind}/0"]
+    assert time.monotonic() - began < 1.0
+    assert isinstance(event, Died)
+    assert event.failure["kind"] == failure
+    assert words in event.failure["message"]
+    if kind == "signal":
+        assert "last words" in event.failure["traceback"]
+    executor.submit(job("echo", 9))
+    assert isinstance(ended(executor)["echo/9"], Finished)
+
+
+def test_fifty_deaths_in_a_row_are_fifty_events(make):
+    executor = make(2)
+    for n in range(50):
+        executor.submit(job("exit", n, code=1))
+        if executor.free() == 0:
+            ended(executor)
+    assert executor.free() <= 2
+
+
+def test_a_hang_is_ended_by_the_timeout(make, monkeypatch):
+    monkeypatch.setattr(local, "CHECK_SECONDS", 0.1)
+    executor = make(trial_timeout=1.0)
+    executor.submit(job("sleep", seconds=60))
+    event = ended(executor, seconds=10)["sleep/0"]
+    assert event.failure["kind"] == "timeout"
+    assert "1 s" in event.failure["message"]
+
+
+def test_a_stopped_worker_is_given_up_after_its_lease(make, monkeypatch):
+    monkeypatch.setattr(local, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(local, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr("tuning.engine.executors.worker.HEARTBEAT_SECONDS", 0.2)
+    executor = make()
+    executor.submit(job("stop"))
+    event = ended(executor, seconds=10)["stop/0"]
+    assert event.failure["kind"] == "lost"
+
+
+def test_jobs_run_side_by_side(make):
+    executor = make(2)
+    for n in range(2):
+        executor.submit(job("sleep", n, seconds=0.5))
+    found = ended(executor, 2)
+    assert len({event.result["pid"] for event in found.values()}) == 2
+
+
+def test_a_worker_is_recycled_after_its_share_of_jobs(make, monkeypatch):
+    monkeypatch.setattr(local, "RECYCLE_JOBS", 2)
+    executor = make()
+    pids = []
+    for n in range(3):
+        executor.submit(job("echo", n))
+        pids.append(ended(executor)[f"echo/{n}"].result["pid"])
+    assert pids[0] == pids[1] != pids[2]
+
+
+def test_waiting_costs_next_to_nothing(make):
+    executor = make()
+    executor.submit(job("echo"))
+    ended(executor)
+    executor.submit(job("sleep", seconds=4))
+    before = time.process_time()
+    ended(executor)
+    assert time.process_time() - before < 0.04
+
+
+def test_close_ends_running_workers_at_once(make):
+    executor = make()
+    executor.submit(job("echo"))
+    pid = ended(executor)["echo/0"].result["pid"]
+    executor.submit(job("sleep", seconds=60))
+    began = time.monotonic()
+    executor.close()
+    assert time.monotonic() - began < 2
+    assert not alive(pid)
+    executor.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
+@pytest.mark.parametrize("kind", ["sleep", "stop"])
+def test_no_worker_outlives_a_killed_parent(tmp_path, kind):
+    """Not even one that is stopped and so cannot notice anything itself."""
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(HERE)!r})
+from pathlib import Path
+from tuning.engine.executors import Job
+from tuning.engine.executors.local import LocalExecutor
+executor = LocalExecutor(1, "sample_work:run", {{}}, Path({str(tmp_path)!r}))
+executor.submit(Job("a", 0, {kind!r}, {{"seconds": 60}}))
+print(executor._workers[0].process.pid, flush=True)
+while True: executor.collect(60)
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    worker = int(parent.stdout.readline())
+    deadline = time.monotonic() + 10
+    while kind == "stop" and time.monotonic() < deadline:
+        if Path(f"/proc/{worker}/stat").read_text().split(")")[1].split()[0] == "T":
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)
+    assert alive(worker)
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 5
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)

@@ -1,0 +1,185 @@
+"""The journal: what is appended is read back, a torn tail is cut off, damage in the middle is refused."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuning import files
+from tuning.engine.journal import Journal, decode, encode, parse, read
+from tuning.errors import StateError
+
+RECORDS = [{"n": n, "type": "note", "text": f"ümlaut {n} \n"} for n in range(4)]
+DATA = b"".join(encode(record) for record in RECORDS)
+ENDS = [end + 1 for end in range(len(DATA)) if DATA[end : end + 1] == b"\n"]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.jsonl"
+
+
+def test_a_line_is_ascii_safe_and_checksummed():
+    line = encode(RECORDS[0])
+    assert line.count(b"\n") == 1
+    assert decode(line[:-1]) == RECORDS[0]
+    assert decode(line[:-2]) is None
+
+
+def test_appended_records_are_numbered_and_read_back(path):
+    with Journal(path) as journal:
+        assert journal.append({"type": "a"}) == {"n": 0, "type": "a"}
+        assert journal.append({"type": "b"})["n"] == 1
+    with Journal(path) as journal:
+        assert [record["type"] for record in journal.records] == ["a", "b"]
+        assert journal.append({"type": "c"})["n"] == 2
+    assert [record["n"] for record in read(path)] == [0, 1, 2]
+
+
+@given(cut=st.integers(0, len(DATA)))
+def test_any_truncation_leaves_the_whole_lines_before_it(cut):
+    parsed = parse(DATA[:cut])
+    whole = sum(end <= cut for end in ENDS)
+    assert parsed.damage is None
+    assert list(parsed.records) == RECORDS[:whole]
+    assert parsed.length == ([0, *ENDS])[whole]
+
+
+@given(position=st.integers(0, len(DATA) - 1), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_never_read_as_a_record(position, bit):
+    flipped = bytearray(DATA)
+    flipped[position] ^= 1 << bit
+    parsed = parse(bytes(flipped))
+    line = sum(end <= position for end in ENDS)
+    if (
+        flipped[position] == DATA[position] ^ 0x20
+        and (DATA[position : position + 1]).isalpha()
+        and _in_checksum(position)
+    ):
+        # The case of a hexadecimal digit carries no information.
+        assert list(parsed.records) == RECORDS
+        return
+    assert list(parsed.records) == RECORDS[:line]
+    assert (parsed.damage is not None) == (line < len(RECORDS) - 1)
+
+
+def _in_checksum(position: int) -> bool:
+    start = max([0, *[end for end in ENDS if end <= position]])
+    return position - start < 8
+
+
+@given(first=st.integers(0, 3), second=st.integers(0, 3))
+def test_a_repeated_line_is_damage(first, second):
+    lines = [encode(record) for record in RECORDS]
+    lines.insert(first + 1, lines[second])
+    parsed = parse(b"".join(lines))
+    # The copy is where its number does not belong, unless it stands where the original does.
+    assert parsed.damage is not None
+    assert "carries number" in parsed.damage
+
+
+def test_a_torn_tail_is_truncated_and_writing_goes_on(path):
+    path.write_bytes(DATA + encode({"n": 4, "type": "torn"})[:-7])
+    with Journal(path) as journal:
+        assert journal.records == RECORDS
+        journal.append({"type": "next"})
+    assert path.read_bytes() == DATA + encode({"n": 4, "type": "next"})
+
+
+def test_two_torn_tails_in_a_row_lose_nothing(path):
+    path.write_bytes(DATA + b"0000")
+    with Journal(path) as journal:
+        journal.append({"type": "one"})
+    with path.open("ab") as file:
+        file.write(b'deadbeef {"n":5')
+    with Journal(path) as journal:
+        journal.append({"type": "two"})
+        assert [record["n"] for record in journal.records] == [0, 1, 2, 3, 4, 5]
+
+
+def test_damage_in_the_middle_is_refused_and_left_alone(path):
+    damaged = DATA.replace(b"mlaut 1", b"mlaut 9")
+    path.write_bytes(damaged)
+    with pytest.raises(StateError, match="line 2 is damaged"):
+        Journal(path)
+    assert path.read_bytes() == damaged
+    # The lock is not left behind.
+    path.write_bytes(DATA)
+    Journal(path).close()
+
+
+def test_a_second_process_is_refused_by_the_name_of_the_first(path):
+    code = (
+        "import sys; from pathlib import Path; from tuning.engine.journal import Journal\n"
+        "journal = Journal(Path(sys.argv[1])); print('open', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(StateError, match=f"process {holder.pid} on "):
+            Journal(path)
+    finally:
+        holder.kill()
+        holder.communicate()
+    # A killed owner's lock is nobody's.
+    Journal(path).close()
+
+
+def test_a_full_disk_takes_back_the_half_line_and_names_the_file(path, monkeypatch):
+    with Journal(path) as journal:
+        journal.append({"type": "whole"})
+
+        def full(descriptor):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            journal.append({"type": "lost"})
+        assert caught.value.filename == str(path)
+        monkeypatch.undo()
+        assert journal.append({"type": "after"})["n"] == 1
+    assert [record["type"] for record in read(path)] == ["whole", "after"]
+
+
+def test_each_append_announces_itself_to_the_fault_hook(path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(files, "fault_hook", lambda operation, where: seen.append((operation, where.name)))
+    with Journal(path) as journal:
+        journal.append({"type": "a"})
+    assert ("append", "journal.jsonl") in seen
+    assert ("appended", "journal.jsonl") in seen
+
+
+def test_a_line_that_is_json_but_no_record_is_damage():
+    assert decode(b"not a line") is None
+    import zlib
+
+    body = json.dumps([1, 2]).encode()
+    assert decode(b"%08x %s" % (zlib.crc32(body), body)) is None
+    assert decode(b"zzzzzzzz {}") is None
+
+
+def test_a_thousand_trials_open_within_a_second(path):
+    import time
+
+    curve = [{"epoch": e, "loss": 1.0, "val_loss": 1.0, "val_f1_macro": 0.5} for e in range(27)]
+    with path.open("wb") as file:
+        for n in range(3000):
+            file.write(encode({"n": n, "type": "result", "key": f"trial/{n}", "result": {"curve": curve}}))
+    began = time.process_time()
+    with Journal(path) as journal:
+        assert len(journal.records) == 3000
+    assert time.process_time() - began < 1.0

@@ -1,0 +1,261 @@
+"""The loop and the dispatcher over simulated workers: the same sequence of asks and tells whatever happens."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tuning.engine.dispatch import Dispatcher, JobFailed, expect
+from tuning.engine.executors import Died, Finished, Progressed
+from tuning.engine.journal import Journal
+from tuning.engine.loop import run_loop
+from tuning.engine.state import replay
+from tuning.errors import StateError
+from tuning.records import COMPLETED, DONE, FAILED, WAIT, TrialSpec
+
+CRASH = {"kind": "crash", "message": "the worker crashed (SIGSEGV)", "epoch": None, "traceback": None}
+
+
+class Halving:
+    """A strategy that needs whole rungs: 8 trials, then the best 4, 2 and 1; remembers what it was asked and told."""
+
+    def __init__(self):
+        self.log, self.scores, self.asked, self.rung = [], {}, 0, list(range(8))
+        self.queue = [(None, i) for i in range(8)]
+        self.waiting = set()
+
+    def ask(self):
+        if not self.queue:
+            if self.waiting:
+                return WAIT
+            if len(self.rung) == 1:
+                return DONE
+            best = sorted(self.rung, key=lambda i: (-self.scores[i], i))[: len(self.rung) // 2]
+            self.queue = [(i, i) for i in best]
+            self.rung = []
+        parent, _ = self.queue.pop(0)
+        number = self.asked
+        self.asked += 1
+        self.waiting.add(number)
+        if parent is not None:
+            self.rung.append(number)
+        self.log.append(("ask", number))
+        return TrialSpec(f"{number:04d}", {"parent": parent, "number": number}, epochs=1)
+
+    def tell(self, outcome):
+        number = int(outcome.trial_id)
+        self.waiting.discard(number)
+        self.scores[number] = outcome.score if outcome.status == COMPLETED else -1.0
+        self.log.append(("tell", number, outcome.status))
+
+
+def score(number: int) -> float:
+    return (number * 37 % 101) / 101
+
+
+class SimulatedWorkers:
+    """An executor whose jobs end in random order; some die, and the whole search may be killed between two events."""
+
+    def __init__(self, workers, seed, deaths=0.0, kill_after=None):
+        self.workers, self.random = workers, random.Random(seed)
+        self.deaths, self.kill_after = deaths, kill_after
+        self.jobs, self.most = [], 0
+
+    def free(self):
+        return self.workers - len(self.jobs)
+
+    def submit(self, job):
+        assert self.free() > 0
+        self.jobs.append(job)
+        self.most = max(self.most, len(self.jobs))
+
+    def collect(self, timeout):
+        if self.kill_after is not None:
+            if self.kill_after == 0:
+                raise KeyboardInterrupt
+            self.kill_after -= 1
+        job = self.jobs.pop(self.random.randrange(len(self.jobs)))
+        if self.random.random() < self.deaths:
+            return [Died(job.key, job.fence, CRASH)]
+        return [
+            Progressed(job.key, job.fence, {"epoch": 1}),
+            Finished(job.key, job.fence, result(job.payload["trial_id"], score(job.payload["number"]))),
+        ]
+
+    def close(self):
+        pass
+
+
+def result(trial_id, value):
+    return {
+        "trial_id": trial_id,
+        "status": COMPLETED,
+        "score": value,
+        "curve": [{"epoch": 1, "val_f1_macro": value}],
+        "failure": None,
+        "space": [],
+        "seconds": [0.1],
+    }
+
+
+def payload(spec, fence):
+    return {"trial_id": spec.trial_id, "number": spec.values["number"]}
+
+
+def search(path, executor, window=6, max_deaths=2, strategy=None):
+    strategy = strategy or Halving()
+    with Journal(path) as journal:
+        told = run_loop(strategy, Dispatcher(journal, executor, max_deaths), window, payload)
+    return strategy.log, told
+
+
+@pytest.fixture
+def reference(tmp_path):
+    return search(tmp_path / "reference.jsonl", SimulatedWorkers(1, seed=0))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 8, 64])
+def test_the_number_of_workers_changes_nothing(tmp_path, reference, workers):
+    for seed in range(5):
+        assert search(tmp_path / f"{seed}.jsonl", SimulatedWorkers(workers, seed)) == reference
+
+
+def test_workers_are_kept_busy_up_to_the_window(tmp_path):
+    executor = SimulatedWorkers(64, seed=0)
+    search(tmp_path / "journal.jsonl", executor, window=6)
+    assert executor.most == 6
+
+
+def test_a_window_of_one_is_strictly_one_after_the_other(tmp_path):
+    log, _ = search(tmp_path / "journal.jsonl", SimulatedWorkers(4, seed=0), window=1)
+    assert [entry[0] for entry in log] == ["ask", "tell"] * (len(log) // 2)
+
+
+def test_killed_at_every_moment_it_ends_the_same(tmp_path, reference):
+    for first in range(15):
+        path = tmp_path / f"{first}.jsonl"
+        with pytest.raises(KeyboardInterrupt):
+            search(path, SimulatedWorkers(3, seed=first, kill_after=first))
+        for again in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                search(path, SimulatedWorkers(2, seed=again, kill_after=0))
+        assert search(path, SimulatedWorkers(3, seed=first + 100)) == reference
+        state = replay(__import__("tuning.engine.journal", fromlist=["read"]).read(path))
+        assert len(state.asks) == len(reference[1])
+        assert all(job.result is not None for job in state.jobs.values())
+
+
+def test_finished_it_runs_nothing_again(tmp_path, reference):
+    path = tmp_path / "journal.jsonl"
+    search(path, SimulatedWorkers(2, seed=0))
+    before = path.read_bytes()
+    idle = SimulatedWorkers(2, seed=0)
+    assert search(path, idle) == reference
+    assert idle.most == 0
+    assert path.read_bytes() == before
+
+
+def test_deaths_below_the_limit_change_nothing(tmp_path, reference):
+    assert search(tmp_path / "j.jsonl", SimulatedWorkers(3, seed=1, deaths=0.4), max_deaths=1000) == reference
+
+
+def test_a_poison_trial_fails_after_exactly_that_many_deaths(tmp_path):
+    class Poison(SimulatedWorkers):
+        def collect(self, timeout):
+            job = self.jobs.pop(0)
+            if job.payload["number"] == 3:
+                return [Died(job.key, job.fence, CRASH)]
+            return [Finished(job.key, job.fence, result(job.payload["trial_id"], score(job.payload["number"])))]
+
+    path = tmp_path / "journal.jsonl"
+    _, told = search(path, Poison(2, seed=0), max_deaths=2)
+    failed = [outcome for _, outcome in told if outcome.status == FAILED]
+    assert [outcome.trial_id for outcome in failed] == ["0003"]
+    assert failed[0].failure.kind == "crash"
+    assert "SIGSEGV" in failed[0].failure.message
+    assert "2 attempts" in failed[0].failure.message
+    with Journal(path) as journal:
+        assert len(replay(journal.records).jobs["trial/0003"].deaths) == 2
+
+
+def test_an_exception_of_the_builder_is_a_failed_trial_with_its_traceback(tmp_path):
+    class Raising(SimulatedWorkers):
+        def collect(self, timeout):
+            job = self.jobs.pop(0)
+            error = {"kind": "exception", "message": "ValueError: no", "traceback": "Traceback …"}
+            return [Finished(job.key, job.fence, None, error)]
+
+    _, told = search(tmp_path / "journal.jsonl", Raising(1, seed=0))
+    assert {outcome.status for _, outcome in told} == {FAILED}
+    assert told[0][1].failure.message == "ValueError: no"
+    assert told[0][1].failure.traceback == "Traceback …"
+
+
+def test_a_late_result_of_an_attempt_given_up_is_refused(tmp_path):
+    class Zombie(SimulatedWorkers):
+        """The first attempt of trial 0 is given up, then answers after all, with another score."""
+
+        given_up = None
+
+        def collect(self, timeout):
+            job = self.jobs.pop(0)
+            if job.key == "trial/0000" and self.given_up is None:
+                self.given_up = job
+                return [Died(job.key, job.fence, CRASH), Finished(job.key, job.fence, result("0000", 0.999))]
+            return [Finished(job.key, job.fence, result(job.payload["trial_id"], score(job.payload["number"])))]
+
+    _, told = search(tmp_path / "journal.jsonl", Zombie(1, seed=0))
+    assert told[0][1].score == score(0)
+
+
+def test_a_full_disk_in_a_worker_ends_the_search_and_records_nothing_of_it(tmp_path, reference):
+    class FullDisk(SimulatedWorkers):
+        def collect(self, timeout):
+            job = self.jobs.pop(0)
+            error = {
+                "kind": "environment",
+                "message": "full",
+                "errno": 28,
+                "filename": "checkpoints/x",
+                "traceback": "",
+            }
+            return [Finished(job.key, job.fence, None, error)]
+
+    path = tmp_path / "journal.jsonl"
+    with pytest.raises(OSError, match="checkpoints/x"):
+        search(path, FullDisk(1, seed=0))
+    assert search(path, SimulatedWorkers(2, seed=0)) == reference
+
+
+def test_a_strategy_that_changed_its_mind_is_refused(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    search(path, SimulatedWorkers(2, seed=0))
+
+    class Changed(Halving):
+        def ask(self):
+            spec = super().ask()
+            return spec if not isinstance(spec, TrialSpec) else TrialSpec(spec.trial_id, {**spec.values, "new": 1}, 1)
+
+    with pytest.raises(StateError, match="proposal 0 was"):
+        search(path, SimulatedWorkers(2, seed=0), strategy=Changed())
+
+
+def test_a_job_that_took_the_search_down_too_often_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("tuning.engine.dispatch.MAX_UNRESOLVED", 3)
+    path = tmp_path / "journal.jsonl"
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            search(path, SimulatedWorkers(1, seed=0, kill_after=0))
+    _, told = search(path, SimulatedWorkers(1, seed=0))
+    assert told[0][1].status == FAILED
+    assert "3 times while this ran" in told[0][1].failure.message
+    assert {outcome.status for _, outcome in told[1:]} == {COMPLETED}
+
+
+def test_expect_carries_the_workers_remedy_and_exit_code():
+    error = {"kind": "refused", "message": "not compiled", "remedy": "compile it", "exit_code": 2, "traceback": None}
+    with pytest.raises(JobFailed, match="not compiled") as caught:
+        expect({"error": error}, "space")
+    assert (caught.value.remedy, caught.value.exit_code) == ("compile it", 2)
+    assert expect({"a": 1}, "space") == {"a": 1}

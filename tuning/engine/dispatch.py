@@ -1,0 +1,146 @@
+"""Between the loop and the executor: attempts are journaled before they run, results only count with their fencing
+number, deaths are counted, and whatever ends a job ends it once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from tuning.engine.executors import Died, Executor, Finished, Job, Progressed
+from tuning.engine.journal import Journal
+from tuning.engine.state import SearchState, accepts, apply, replay
+from tuning.errors import EXIT_INTERNAL, TuningError
+
+#: Observed deaths of one job before it counts as failed.
+MAX_DEATHS = 2
+#: Attempts of one job that ended with the whole search (nobody saw how) before it is taken for the cause.
+MAX_UNRESOLVED = 12
+
+#: (key, payload) -> payload: completes a job's payload just before it runs, given its fencing number.
+Payload = Callable[[int], dict[str, Any]]
+
+
+class JobFailed(TuningError):
+    """A job that must not fail did; carries the worker's own words, remedy and exit code."""
+
+    def __init__(self, problem: str, remedy: str, exit_code: int = EXIT_INTERNAL) -> None:
+        super().__init__(problem, remedy)
+        self.exit_code = exit_code
+
+
+class Dispatcher:
+    """Runs jobs through an executor, with the journal as memory.
+
+    Args:
+        journal: open journal; its records are replayed into `state`.
+        executor: where jobs run.
+        max_deaths: deaths of one job before its result is a failure.
+        on_progress: called with (key, entry) for each new entry of a job's curve.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        executor: Executor,
+        max_deaths: int = MAX_DEATHS,
+        on_progress: Callable[[str, dict[str, Any]], None] = lambda key, entry: None,
+    ) -> None:
+        self.journal, self.executor = journal, executor
+        self.state: SearchState = replay(journal.records)
+        self._max_deaths, self._on_progress = max_deaths, on_progress
+        self._queue: deque[tuple[str, str, Payload]] = deque()
+        self._running: dict[str, tuple[str, Payload]] = {}
+
+    def record(self, kind: str, **fields: Any) -> None:
+        """Journals a record and applies it."""
+        apply(self.state, self.journal.append({"type": kind, **fields}))
+
+    def result(self, key: str) -> dict[str, Any] | None:
+        """The result of a job, or None while there is none."""
+        job = self.state.jobs.get(key)
+        return job.result if job else None
+
+    def request(self, key: str, kind: str, payload: Payload) -> None:
+        """Asks for a job's result; a job that has one, or is under way, is not run again."""
+        if self.result(key) is None and key not in self._running and all(key != k for k, _, _ in self._queue):
+            self._queue.append((key, kind, payload))
+
+    def wait(self, timeout: float = 3600.0) -> None:
+        """Starts what can be started, then waits until something happened and journals it."""
+        self._fill()
+        for event in self.executor.collect(timeout):
+            if isinstance(event, Progressed):
+                self._on_progress(event.key, event.entry)
+            else:
+                self._ended(event)
+        self._fill()
+
+    def running(self) -> tuple[str, ...]:
+        return tuple(self._running)
+
+    def _fill(self) -> None:
+        while self._queue and self.executor.free() > 0:
+            key, kind, payload = self._queue.popleft()
+            job = self.state.job(key)
+            if len(job.deaths) >= self._max_deaths or job.unresolved >= MAX_UNRESOLVED:
+                self._give_up(key)
+                continue
+            self.record("attempt", key=key)
+            self._running[key] = (kind, payload)
+            self.executor.submit(Job(key, job.fence, kind, payload(job.fence)))
+
+    def _ended(self, event: Finished | Died) -> None:
+        job = self.state.job(event.key)
+        if not accepts(job, event.fence):
+            # A process that was given up finished after all: its successor's result is the one that counts.
+            return
+        kind, payload = self._running.pop(event.key)
+        if isinstance(event, Died):
+            self.record("died", key=event.key, fence=event.fence, failure=event.failure)
+            self._queue.appendleft((event.key, kind, payload))
+        elif event.error is None:
+            self.record("result", key=event.key, fence=event.fence, result=event.result)
+        elif event.error["kind"] == "environment":
+            # The disk, not the configuration: nothing to record, the same command goes on when there is room.
+            raise OSError(
+                event.error["errno"], os.strerror(event.error["errno"] or 0), event.error["filename"] or "a worker"
+            )
+        else:
+            self.record("result", key=event.key, fence=event.fence, result={"error": event.error})
+
+    def _give_up(self, key: str) -> None:
+        """Too many attempts ended badly: the last failure becomes the result, under an attempt of its own."""
+        job = self.state.job(key)
+        last = (
+            job.deaths[-1]
+            if job.deaths
+            else {
+                "kind": "crash",
+                "message": f"the whole search ended {job.unresolved} times while this ran",
+                "traceback": None,
+            }
+        )
+        count = len(job.deaths) or job.unresolved
+        message = f"{last['message']} ({count} attempts)"
+        self.record("attempt", key=key)
+        self.record("result", key=key, fence=job.fence, result={"error": {**last, "message": message}})
+
+
+def expect(result: dict[str, Any], what: str) -> dict[str, Any]:
+    """The result of a job that the search cannot do without.
+
+    Raises:
+        JobFailed: it failed; says `what`, and the worker's own message and remedy.
+    """
+    error = result.get("error")
+    if error is None:
+        return result
+    trace = f"\n{error['traceback'].rstrip()}" if error.get("traceback") and error["kind"] == "exception" else ""
+    raise JobFailed(
+        f"{what}: {error['message']}{trace}" if not error.get("remedy") else error["message"],
+        error.get("remedy") or "see the worker logs of the search for more",
+        error.get("exit_code", EXIT_INTERNAL),
+    )

@@ -1,0 +1,49 @@
+"""Runs jobs one after the other in this process: no isolation, nothing to start, easy to debug."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tuning.engine.executors import Event, Finished, Job, Progressed
+from tuning.engine.executors.running import attempt
+
+
+class InlineExecutor:
+    """An `Executor` that does the work inside `collect`.
+
+    The process must have been started with the environment that the work wants; libraries read it on import.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        work: str,
+        environment: Mapping[str, str],
+        log_directory: Path,
+        trial_timeout: float | None = None,
+    ) -> None:
+        self._work = work
+        self._waiting: list[Job] = []
+
+    def free(self) -> int:
+        return 1 - len(self._waiting)
+
+    def submit(self, job: Job) -> None:
+        self._waiting.append(job)
+
+    def collect(self, timeout: float) -> list[Event]:
+        if not self._waiting:
+            return []
+        job = self._waiting.pop()
+        events: list[Event] = []
+
+        def report(entry: dict[str, Any]) -> None:
+            events.append(Progressed(job.key, job.fence, entry))
+
+        result, error = attempt(self._work, job.kind, job.payload, report)
+        return [*events, Finished(job.key, job.fence, result, error)]
+
+    def close(self) -> None:
+        self._waiting.clear()

@@ -1,0 +1,204 @@
+"""Runs jobs in persistent processes of their own on this machine, one job a process at a time.
+
+A worker that crashes, is killed, hangs or falls silent is an event like any other; the search goes on with a new one.
+The parent only waits: a thread per worker reads its answers into one queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuning.engine.executors import Died, Event, Finished, Job, Progressed
+
+#: A worker that has not been heard of for this long is given up (it sends a sign of life every two seconds).
+LEASE_SECONDS = 60.0
+#: How often leases and timeouts are looked at; also the longest that a wait can last.
+CHECK_SECONDS = 5.0
+#: A worker is replaced after this many jobs, or when it holds this much memory: both grow with the models it has seen.
+RECYCLE_JOBS = 40
+RECYCLE_BYTES = 3 * 2**30
+#: How much of a dead worker's log goes into the failure.
+_LOG_TAIL = 2_000
+
+
+@dataclass
+class _Worker:
+    slot: int
+    process: subprocess.Popen
+    log: Path
+    job: Job | None = None
+    began: float = 0.0
+    seen: float = field(default_factory=time.monotonic)
+    jobs: int = 0
+    memory: int = 0
+
+
+class LocalExecutor:
+    """An `Executor` over `workers` processes.
+
+    Args:
+        workers: processes at most; each is started when first needed.
+        work: the function that runs a job, as `module:function`, called in the worker.
+        environment: variables the workers start with, beside those of this process.
+        log_directory: where each worker's output goes.
+        trial_timeout: seconds after which a job is given up; None: never.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        work: str,
+        environment: Mapping[str, str],
+        log_directory: Path,
+        trial_timeout: float | None = None,
+    ) -> None:
+        self._work, self._environment, self._logs = work, dict(environment), log_directory
+        self._timeout = trial_timeout
+        self._slots = list(range(workers))
+        self._workers: list[_Worker] = []
+        self._messages: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
+        self._checked = time.monotonic()
+
+    def free(self) -> int:
+        return len(self._slots) - sum(worker.job is not None for worker in self._workers)
+
+    def submit(self, job: Job) -> None:
+        worker = next((w for w in self._workers if w.job is None), None) or self._start()
+        worker.job, worker.began, worker.seen = job, time.monotonic(), time.monotonic()
+        message = {"key": job.key, "fence": job.fence, "kind": job.kind, "payload": dict(job.payload)}
+        # A worker that died while idle breaks the pipe here; its end is read from the queue like any other.
+        with contextlib.suppress(OSError):
+            worker.process.stdin.write(json.dumps(message) + "\n")
+            worker.process.stdin.flush()
+
+    def collect(self, timeout: float) -> list[Event]:
+        events: list[Event] = []
+        deadline = time.monotonic() + timeout
+        while not events:
+            wait = min(CHECK_SECONDS, deadline - time.monotonic())
+            try:
+                events += self._received(*self._messages.get(timeout=max(0.0, wait)))
+                while True:
+                    events += self._received(*self._messages.get_nowait())
+            except queue.Empty:
+                pass
+            events += self._overdue()
+            if time.monotonic() >= deadline:
+                break
+        return events
+
+    def close(self) -> None:
+        for worker in list(self._workers):
+            self._kill(worker)
+
+    def _start(self) -> _Worker:
+        slot = min(set(self._slots) - {worker.slot for worker in self._workers})
+        self._logs.mkdir(parents=True, exist_ok=True)
+        log = self._logs / f"worker-{slot}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tuning.engine.executors.worker", self._work, str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                env={**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                text=True,
+                encoding="utf-8",
+                # Ctrl-C in the terminal is for the parent, which decides what becomes of its workers.
+                start_new_session=True,
+            )
+        worker = _Worker(slot, process, log)
+        self._workers.append(worker)
+        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+        return worker
+
+    def _listen(self, worker: _Worker) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in worker.process.stdout:
+                # A line cut off by the worker's death is no message.
+                with contextlib.suppress(ValueError):
+                    self._messages.put((worker, json.loads(line)))
+        self._messages.put((worker, None))
+
+    def _received(self, worker: _Worker, message: dict[str, Any] | None) -> list[Event]:
+        if worker not in self._workers:
+            return []
+        if message is None:
+            return self._ended(worker)
+        worker.seen = time.monotonic()
+        if message["type"] == "alive":
+            return []
+        if message["type"] == "progressed":
+            return [Progressed(message["key"], message["fence"], message["entry"])]
+        worker.job, worker.jobs, worker.memory = None, worker.jobs + 1, message["memory"]
+        if worker.jobs >= RECYCLE_JOBS or worker.memory >= RECYCLE_BYTES:
+            self._kill(worker)
+        return [Finished(message["key"], message["fence"], message["result"], message["error"])]
+
+    def _ended(self, worker: _Worker) -> list[Event]:
+        code = worker.process.wait()
+        self._kill(worker)
+        if worker.job is None:
+            return []
+        return [Died(worker.job.key, worker.job.fence, _cause(code, worker.log))]
+
+    def _overdue(self) -> list[Event]:
+        now = time.monotonic()
+        if now - self._checked > 2 * CHECK_SECONDS:
+            # We were stopped ourselves: silence meanwhile says nothing about the workers.
+            for worker in self._workers:
+                worker.seen = now
+        self._checked = now
+        events: list[Event] = []
+        for worker in [w for w in self._workers if w.job is not None]:
+            failure = None
+            if self._timeout and now - worker.began > self._timeout:
+                failure = _failure("timeout", f"gave no result within {self._timeout:g} s (--trial-timeout)")
+            elif now - worker.seen > LEASE_SECONDS:
+                failure = _failure("lost", f"the worker fell silent for {LEASE_SECONDS:g} s: stopped, or swapped out")
+            if failure:
+                self._kill(worker)
+                events.append(Died(worker.job.key, worker.job.fence, failure))
+        return events
+
+    def _kill(self, worker: _Worker) -> None:
+        if worker in self._workers:
+            self._workers.remove(worker)
+        worker.process.kill()
+        worker.process.wait()
+        for pipe in (worker.process.stdin, worker.process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def _cause(code: int, log: Path) -> dict[str, Any]:
+    """Why a worker ended, from its exit status, with the end of its log."""
+    if code >= 0:
+        return _failure("crash", f"the worker ended with exit code {code}", log)
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGKILL":
+        return _failure("memory", "the worker was killed (SIGKILL): most likely out of memory", log)
+    return _failure("crash", f"the worker crashed ({name})", log)
+
+
+def _failure(kind: str, message: str, log: Path | None = None) -> dict[str, Any]:
+    tail = None
+    if log is not None:
+        with contextlib.suppress(OSError):
+            tail = log.read_text(errors="replace")[-_LOG_TAIL:] or None
+    return {"kind": kind, "message": message, "epoch": None, "traceback": tail}

@@ -1,0 +1,165 @@
+"""The append-only journal of a search: the only state there is.
+
+One record a line: `<crc32 as 8 hex digits> <canonical JSON>`, numbered without gaps from 0. A record is true once its
+line is fsynced. A kill can leave a torn last line, which the next owner truncates under the lock; a damaged line with
+whole ones after it is no accident of ours and is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tuning.errors import StateError
+from tuning.files import announce, canonical_json, fsync_directory
+
+Record = dict[str, Any]
+
+
+def encode(record: Record) -> bytes:
+    """One line of the journal, newline included."""
+    body = canonical_json(record).encode()
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def decode(line: bytes) -> Record | None:
+    """The record of a line without its newline; None where the line is damaged."""
+    if len(line) < 10 or line[8:9] != b" ":
+        return None
+    try:
+        checksum = int(line[:8], 16)
+        if zlib.crc32(line[9:]) != checksum:
+            return None
+        record = json.loads(line[9:])
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("n"), int) else None
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a journal's bytes say: its whole records, how many bytes they take, and the damage after them, if any."""
+
+    records: tuple[Record, ...]
+    length: int
+    damage: str | None
+
+
+def parse(data: bytes) -> Parsed:
+    """Reads a journal's bytes.
+
+    The records end at the first damaged line. `damage` is None when nothing follows, or only a torn tail: a last line
+    that never became whole. Whole lines after a damaged one, or a gap or repetition in the numbers, are damage.
+    """
+    records: list[Record] = []
+    position = 0
+    while position < len(data):
+        end = data.find(b"\n", position)
+        line = data[position:] if end < 0 else data[position:end]
+        record = decode(line) if end >= 0 else None
+        if record is None:
+            later = data[end + 1 :].split(b"\n") if end >= 0 else []
+            if any(decode(text) is not None for text in later):
+                return Parsed(tuple(records), position, f"line {len(records) + 1} is damaged, whole lines follow it")
+            return Parsed(tuple(records), position, None)
+        if record["n"] != len(records):
+            return Parsed(
+                tuple(records), position, f"line {len(records) + 1} carries number {record['n']}, not {len(records)}"
+            )
+        records.append(record)
+        position = end + 1
+    return Parsed(tuple(records), position, None)
+
+
+class Journal:
+    """An open journal. Whoever holds one is the only process that may write to its search.
+
+    Raises (on construction):
+        StateError: another process holds it (named by pid and host), or a line in the middle is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path.with_name("journal.lock"))
+        self._owner = path.with_name("journal.owner")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise StateError(
+                f"{path.parent} is in use by {self._describe_owner()}",
+                "wait for it to end, or stop it; or give this one another --name",
+            ) from None
+        try:
+            self._owner.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            self.records = self._recover()
+            self._file = path.open("ab", buffering=0)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def append(self, record: Record) -> Record:
+        """Writes one record and returns it with its number `n`; it is durable when this returns."""
+        record = {"n": len(self.records), **record}
+        line = encode(record)
+        whole = self._file.tell() if self._file.seekable() else 0
+        announce("append", self.path)
+        try:
+            self._file.write(line)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            # A half-written line would hide every later one: take it back while the lock is ours.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), whole)
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        announce("appended", self.path)
+        self.records.append(record)
+        return record
+
+    def close(self) -> None:
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._owner.unlink(missing_ok=True)
+        self._lock.release()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _recover(self) -> list[Record]:
+        data = self.path.read_bytes() if self.path.exists() else b""
+        parsed = parse(data)
+        if parsed.damage:
+            raise StateError(
+                f"{self.path}: {parsed.damage}",
+                "restore the file from a copy, or start the search over with --fresh",
+            )
+        if parsed.length < len(data):
+            announce("truncate", self.path)
+            with self.path.open("r+b") as file:
+                file.truncate(parsed.length)
+                os.fsync(file.fileno())
+        elif not self.path.exists():
+            self.path.touch()
+            fsync_directory(self.path.parent)
+        return list(parsed.records)
+
+    def _describe_owner(self) -> str:
+        try:
+            return self._owner.read_text() or "another process"
+        except OSError:
+            return "another process"
+
+
+def read(path: Path) -> tuple[Record, ...]:
+    """The whole records of a journal that another process may be writing; takes no lock and changes nothing."""
+    return parse(path.read_bytes() if path.exists() else b"").records

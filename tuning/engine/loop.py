@@ -1,0 +1,105 @@
+"""The search loop: ask, submit, collect, tell, in logical order.
+
+Proposal *i* is asked for when proposal *i − window* has been told, and results are told in the order of asking. So the
+strategy sees the same sequence of asks and tells however many workers there are and however often the search was
+killed; replaying a journal is running this loop with the results already there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tuning.engine.dispatch import Dispatcher
+from tuning.errors import StateError, TuningError
+from tuning.files import canonical_json
+from tuning.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, TrialSpec
+
+
+class Strategy(Protocol):
+    """What the loop needs of a strategy."""
+
+    def ask(self) -> TrialSpec | Signal:
+        """The next trial, WAIT (a told result is needed first) or DONE."""
+
+    def tell(self, outcome: TrialOutcome) -> None:
+        """The outcome of a trial; in the order of asking."""
+
+
+def trial_key(trial_id: str) -> str:
+    """The name of a trial's job in the journal."""
+    return f"trial/{trial_id}"
+
+
+def run_loop(
+    strategy: Strategy,
+    dispatcher: Dispatcher,
+    window: int,
+    payload: Callable[[TrialSpec, int], dict[str, Any]],
+    on_told: Callable[[TrialSpec, TrialOutcome], None] = lambda spec, outcome: None,
+    may_ask: Callable[[int], bool] = lambda index: True,
+) -> list[tuple[TrialSpec, TrialOutcome]]:
+    """Runs a strategy to its end and returns every trial with its outcome, in logical order.
+
+    Args:
+        window: how many trials may be asked for and not yet told; part of the search's settings.
+        payload: (spec, fencing number) -> what the worker is given.
+        on_told: called after each tell.
+        may_ask: called with the index of a proposal that the journal does not hold yet; False ends the search there
+            (a budget), as if the strategy had said DONE.
+
+    Raises:
+        StateError: the strategy proposes something else than the journal says it proposed.
+    """
+    outstanding: deque[TrialSpec] = deque()
+    told: list[tuple[TrialSpec, TrialOutcome]] = []
+    asked, finished = 0, False
+    while True:
+        while not finished and len(outstanding) < window:
+            if asked >= len(dispatcher.state.asks) and not may_ask(asked):
+                finished = True
+                break
+            answer = strategy.ask()
+            if answer is WAIT:
+                if not outstanding:
+                    raise TuningError("the strategy waits for a result, but nothing is running", "report this defect")
+                break
+            if answer is DONE:
+                finished = True
+                break
+            _journal_ask(dispatcher, asked, answer)
+            asked += 1
+            outstanding.append(answer)
+            dispatcher.request(trial_key(answer.trial_id), "trial", lambda fence, spec=answer: payload(spec, fence))
+        if not outstanding:
+            return told
+        spec = outstanding[0]
+        while (result := dispatcher.result(trial_key(spec.trial_id))) is None:
+            dispatcher.wait()
+        outstanding.popleft()
+        outcome = outcome_of(spec, result)
+        strategy.tell(outcome)
+        told.append((spec, outcome))
+        on_told(spec, outcome)
+
+
+def outcome_of(spec: TrialSpec, result: dict[str, Any]) -> TrialOutcome:
+    """The outcome of a trial job's result, errors included."""
+    error = result.get("error")
+    if error is None:
+        return TrialOutcome.from_json(result)
+    failure = Failure(error["kind"], error["message"], error.get("epoch"), error.get("traceback"))
+    return TrialOutcome(spec.trial_id, FAILED, failure=failure)
+
+
+def _journal_ask(dispatcher: Dispatcher, index: int, spec: TrialSpec) -> None:
+    asks = dispatcher.state.asks
+    if index >= len(asks):
+        dispatcher.record("ask", trial=spec.to_json())
+    elif canonical_json(asks[index]) != canonical_json(spec.to_json()):
+        raise StateError(
+            f"{dispatcher.journal.path}: proposal {index} was {canonical_json(asks[index])}, "
+            f"now the strategy proposes {canonical_json(spec.to_json())}",
+            "the strategy's code has changed since the search began: go back to that version, or use --fresh",
+        )
