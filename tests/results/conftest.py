@@ -1,0 +1,138 @@
+"""Finished runs that nobody had to train, for the tests of the results and of the commands that read them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuning.dataset import arrays, packing
+from tuning.results.runs import StagedRun
+from tuning.workspace import Workspace
+
+CLASSES = ["angry", "happy", "sad"]
+
+
+def _about(**changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "finalist",
+        "search": "faces",
+        "trial": "0003",
+        "rank": 1,
+        "space": "baseline_cnn",
+        "strategy": "hyperband",
+        "seed": 0,
+        "parameters": 684_199,
+        "test_openings": 1,
+        "classes": CLASSES,
+        "data_digest": "d" * 64,
+        "config_digest": "c" * 64,
+        "weights_sha256": "e" * 64,
+        "dtype_policy": "float32",
+        "input": {"image_size": 48, "color": "gray", "scaling": "0-1"},
+        "started": "2025-01-01T10:00:00+00:00",
+        "finished": "2025-01-01T10:05:00+00:00",
+        "train_seconds": 300.5,
+        **changes,
+    }
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace").create()
+
+
+@pytest.fixture
+def write_run(workspace: Workspace) -> Callable[..., dict[str, Any]]:
+    """write_run(run_id, f1, **changes) puts metrics.json and a stand-in model.keras where a published run has them."""
+
+    def write(run_id: str, f1: float = 0.5, model: bytes | None = None, **changes: Any) -> dict[str, Any]:
+        model = run_id.encode() if model is None else model
+        metrics = {
+            "schema": 1,
+            "run_id": run_id,
+            **_about(),
+            "epochs": 9,
+            "best_epoch": 7,
+            "val": {"f1_macro": 0.6, "accuracy": 0.62, "loss": 1.1},
+            "test": {
+                "accuracy": 0.55,
+                "precision_macro": 0.54,
+                "recall_macro": 0.53,
+                "f1_macro": f1,
+                "loss": 1.2,
+                "per_class": {name: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2} for name in CLASSES},
+                "confusion_matrix": [[1, 1, 0], [0, 1, 1], [1, 0, 1]],
+                "f1_macro_interval": [round(max(0.0, f1 - 0.02), 6), round(min(1.0, f1 + 0.02), 6)],
+            },
+            "model_sha256": hashlib.sha256(model).hexdigest(),
+            "output": "probabilities",
+            **changes,
+        }
+        folder = workspace.run(run_id)
+        folder.mkdir()
+        (folder / "model.keras").write_bytes(model)
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        return metrics
+
+    return write
+
+
+@pytest.fixture
+def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
+    """stage_run(run_id, **about) is a StagedRun on disk, as a worker would leave it, with a stand-in model.keras."""
+
+    def stage(run_id: str = "faces-1-cccccccc-s0", epochs: int = 5, images: int = 90, **changes: Any) -> StagedRun:
+        about = _about(**changes)
+        classes = len(about["classes"])
+        directory = tmp_path / "staging" / run_id
+        directory.mkdir(parents=True)
+        rng = np.random.default_rng(7)
+        labels = np.arange(images, dtype=np.int64) % classes
+        scores = rng.random((images, classes)) + 1.2 * np.eye(classes)[labels] * (rng.random((images, 1)) < 0.7)
+        probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+        np.savez(directory / "predictions.npz", labels=labels, probabilities=probabilities)
+        (directory / "model.keras").write_bytes(b"stand-in for a model of " + run_id.encode())
+        (directory / "model_summary.txt").write_text("Model: a stand-in\n")
+        steps = np.arange(1, epochs + 1)
+        rise = 1 - np.exp(-steps / 8)
+        history = {
+            "epoch": steps.tolist(),
+            "loss": (1.9 - 1.2 * rise).tolist(),
+            "accuracy": (0.2 + 0.6 * rise).tolist(),
+            "val_loss": (1.9 - 0.9 * rise).tolist(),
+            "val_accuracy": (0.2 + 0.45 * rise).tolist(),
+            "val_f1_macro": (0.15 + 0.44 * rise).tolist(),
+            "learning_rate": [0.001] * epochs,
+            "seconds": [2.5] * epochs,
+        }
+        params = {"learning_rate": 0.001, "blocks": 3, "settings": {"epochs": epochs, "seed": 0}}
+        return StagedRun(run_id, directory, about, history, params)
+
+    return stage
+
+
+@pytest.fixture
+def write_data(workspace: Workspace) -> Callable[..., None]:
+    """write_data(digest) leaves a prepared data set of noise, with that digest, as `prepare` would."""
+
+    def write(digest: str, image_size: int = 8) -> None:
+        counts = {"train": 6, "val": 40, "test": 6}
+        info = arrays.DatasetInfo(digest, tuple(CLASSES), image_size, 1, counts)
+        rng = np.random.default_rng(3)
+        hashes: dict[str, str] = {}
+        workspace.split.mkdir(exist_ok=True)
+        for split, count in counts.items():
+            pixels = rng.integers(0, 256, (count, image_size, image_size, 1), dtype=np.uint8)
+            labels = np.arange(count) % len(CLASSES)
+            hashes |= packing.write_split(workspace.split, split, pixels, np.arange(count), labels)
+        description = arrays.describe(info, "split digest", hashes)
+        (workspace.split / packing.DESCRIPTION).write_text(json.dumps(description))
+        workspace.split_manifest.write_text(json.dumps({"digest": "split digest"}))
+
+    return write

@@ -1,0 +1,146 @@
+"""The commands that read results, called in this process: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tuning import export, leaderboard, promote
+
+
+@pytest.fixture
+def call(workspace, capsys):
+    """call(command, *arguments) -> (exit code, stdout, stderr), in the workspace."""
+
+    def call(command, *arguments):
+        capsys.readouterr()
+        code = command.main(["--root", str(workspace.root), *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize("command", [leaderboard, promote, export])
+def test_an_empty_workspace_exits_3_and_says_what_to_run(call, command):
+    code, out, err = call(command)
+    assert (code, out) == (3, "")
+    assert "python -m tuning.search" in err and "Traceback" not in err
+
+
+def test_an_empty_folder_stays_empty(tmp_path, capsys):
+    for command in (leaderboard, promote, export):
+        assert command.main(["--root", str(tmp_path)]) == 3
+    assert leaderboard.main(["--root", str(tmp_path), "--rebuild"]) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leaderboard_prints_an_aligned_table(call, write_run):
+    write_run("short", 0.5)
+    write_run("a-much-longer-name", 0.6, parameters=12, kind="baseline", strategy=None)
+    assert call(leaderboard, "--rebuild")[0] == 0
+    code, out, err = call(leaderboard)
+    lines = out.splitlines()
+    assert (code, err, len(lines)) == (0, "", 3)
+    assert lines[1].split()[:2] == ["1", "a-much-longer-name"]
+    assert "0.600  0.580–0.620" in lines[1]
+    column = lines[0].index("kind")
+    assert lines[1][column:].startswith("baseline") and lines[2][column:].startswith("finalist")
+    end = lines[0].index("parameters") + len("parameters")
+    assert lines[1][:end].endswith("     12") and lines[2][:end].endswith("684,199")
+    assert "data" not in lines[0]
+
+
+def test_leaderboard_shows_the_data_where_runs_differ_in_it(call, write_run):
+    write_run("one", data_digest="a" * 64)
+    write_run("two", data_digest="b" * 64)
+    assert "aaaaaaaaaaaa" in call(leaderboard, "--rebuild")[1]
+
+
+def test_leaderboard_cannot_paint_the_terminal(call, write_run):
+    write_run("one", space="\x1b[31mred")
+    assert "\x1b" not in call(leaderboard, "--rebuild")[1]
+
+
+def test_leaderboard_json_holds_all_columns(call, write_run, workspace):
+    write_run("one", 0.5)
+    call(leaderboard, "--rebuild")
+    code, out, _ = call(leaderboard, "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert result["leaderboard"] == str(workspace.leaderboard)
+    assert result["rows"][0]["test_f1_macro"] == 0.5
+
+
+def test_leaderboard_verify_exits_3_on_a_difference(call, write_run, workspace):
+    write_run("one", 0.5)
+    code, _, err = call(leaderboard, "--verify")
+    assert code == 3 and "does not exist" in err and "--rebuild" in err
+    call(leaderboard, "--rebuild")
+    assert call(leaderboard, "--verify")[0] == 0
+    workspace.leaderboard.write_text(workspace.leaderboard.read_text().replace("0.500000", "0.900000"))
+    code, _, err = call(leaderboard, "--verify")
+    assert code == 3 and "one: test_f1_macro is 0.900000, the run says 0.500000" in err
+
+
+def test_leaderboard_verify_shows_a_few_of_many_differences(call, write_run, workspace):
+    for index in range(30):
+        write_run(f"run-{index:02}", 0.5)
+    call(leaderboard, "--rebuild")
+    workspace.leaderboard.write_text(workspace.leaderboard.read_text().replace("0.500000", "0.900000"))
+    err = call(leaderboard, "--verify")[2]
+    assert "run-09" in err and "run-10" not in err and "and 20 more" in err
+
+
+def test_leaderboard_rebuild_after_the_last_run_is_gone_empties_the_file(call, write_run, workspace):
+    write_run("one")
+    call(leaderboard, "--rebuild")
+    workspace.run("one").rename(workspace.root / "one")
+    assert call(leaderboard, "--rebuild")[0] == 3
+    assert len(workspace.leaderboard.read_text().splitlines()) == 1
+
+
+def test_leaderboard_rebuild_and_verify_exclude_each_other(call):
+    with pytest.raises(SystemExit) as caught:
+        call(leaderboard, "--rebuild", "--verify")
+    assert caught.value.code == 2
+
+
+def test_promote_says_what_it_did(call, write_run, workspace):
+    write_run("one", 0.5)
+    assert call(promote, "--dry-run")[1] == "would promote one: test macro-F1 0.500, best of 1\n"
+    assert not workspace.best_model.exists()
+    assert call(promote)[1] == "promoted one: test macro-F1 0.500, best of 1\n"
+    assert call(promote)[1] == "already promoted one: test macro-F1 0.500, best of 1\n"
+    write_run("two", 0.6)
+    assert call(promote)[1] == "promoted two: test macro-F1 0.600, best of 2; before: one\n"
+    result = json.loads(call(promote, "--json")[1])
+    assert (result["run_id"], result["changed"], result["left_out"]) == ("two", False, [])
+
+
+def test_promote_warns_about_runs_on_other_data(call, write_run):
+    write_run("old", 0.9, data_digest="old data", finished="2024-01-01")
+    write_run("new", 0.5, data_digest="new data", finished="2025-01-01")
+    code, out, err = call(promote)
+    assert code == 0 and out.startswith("promoted new") and "not comparable, left out: old" in err
+
+
+def test_export_names_the_valid_runs_searches_and_formats(call, write_run, workspace, capsys):
+    write_run("run-a", search="faces")
+    write_run("run-b", search="other")
+    code, _, err = call(export, "--run", "run-c")
+    assert code == 2 and "there is no run 'run-c'" in err and "run-a, run-b" in err
+    code, _, err = call(export, "--search", "night")
+    assert code == 2 and "there is no search 'night'" in err and "faces, other" in err
+    workspace.search("night").mkdir()
+    code, _, err = call(export, "--search", "night")
+    assert code == 3 and "no finished finalist yet" in err and "python -m tuning.search --name night" in err
+    with pytest.raises(SystemExit) as caught:
+        call(export, "--format", "keras,onyx")
+    assert caught.value.code == 2 and "'onyx' is not one of keras" in capsys.readouterr().err
+
+
+def test_export_without_any_run_says_what_to_run(call):
+    code, _, err = call(export, "--run", "one")
+    assert code == 2 and "python -m tuning.search" in err

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tuning import files
+from tuning.errors import DataError
+from tuning.results import leaderboard
+from tuning.results.promotion import best, current_digest, promote, promoted
+
+
+class Heard:
+    """A Progress that keeps its warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def pair(workspace):
+    return workspace.best_model.read_bytes(), json.loads(workspace.best_model_metrics.read_text())
+
+
+def everything(workspace):
+    return {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()}
+
+
+def test_best_is_the_highest_test_macro_f1_and_the_first_of_equals():
+    rows = [{"run_id": name, "test_f1_macro": f1} for name, f1 in (("c", 0.7), ("b", 0.7), ("a", 0.6))]
+    assert best(rows)["run_id"] == "b"
+    assert best(reversed(rows))["run_id"] == "b"
+    assert best([]) is None
+
+
+def test_the_best_run_is_promoted_with_its_metrics(workspace, write_run):
+    write_run("low", 0.4)
+    metrics = write_run("high", 0.6)
+    outcome = promote(workspace)
+    assert (outcome.run_id, outcome.changed, outcome.previous, outcome.compared) == ("high", True, None, 2)
+    model, content = pair(workspace)
+    assert model == b"high"
+    assert {name: content[name] for name in metrics} == metrics
+    assert content["promoted"]["from"] == "artifacts/trials/high"
+    assert content["promoted"]["compared"] == 2
+    assert promoted(workspace) == content
+    assert [row["run_id"] for row in leaderboard.read(workspace)] == ["high", "low"]
+
+
+def test_validation_figures_and_kind_count_for_nothing(workspace, write_run):
+    write_run("baseline", 0.51, kind="baseline", search=None, val={"f1_macro": 0.1, "accuracy": 0.1, "loss": 9.0})
+    write_run("finalist", 0.50, val={"f1_macro": 0.9, "accuracy": 0.9, "loss": 0.1})
+    assert promote(workspace).run_id == "baseline"
+
+
+def test_a_better_run_replaces_the_promoted_one(workspace, write_run):
+    write_run("first", 0.5)
+    promote(workspace)
+    write_run("second", 0.6)
+    outcome = promote(workspace)
+    assert (outcome.run_id, outcome.previous, outcome.changed) == ("second", "first", True)
+    assert pair(workspace)[0] == b"second"
+
+
+def test_a_removed_run_does_not_stay_promoted(workspace, write_run):
+    write_run("first", 0.5)
+    write_run("second", 0.6)
+    promote(workspace)
+    workspace.run("second").rename(workspace.root / "second")
+    assert promote(workspace).run_id == "first"
+    assert pair(workspace)[0] == b"first"
+
+
+def test_promoting_again_writes_nothing(workspace, write_run, monkeypatch):
+    write_run("one")
+    promote(workspace)
+    operations = []
+    monkeypatch.setattr(files, "fault_hook", lambda operation, path: operations.append((operation, path)))
+    assert not promote(workspace).changed
+    assert operations == []
+
+
+def test_a_dry_run_decides_and_writes_nothing(workspace, write_run):
+    write_run("one")
+    before = everything(workspace)
+    outcome = promote(workspace, dry_run=True)
+    assert (outcome.run_id, outcome.changed) == ("one", True)
+    assert everything(workspace) == before
+
+
+def test_without_runs_it_says_what_to_run(workspace):
+    with pytest.raises(DataError, match="leaderboard is empty") as caught:
+        promote(workspace)
+    assert "python -m tuning.search" in caught.value.remedy
+    assert not workspace.best_model.exists()
+
+
+@pytest.mark.parametrize("damage", [lambda model: model.write_bytes(b"other"), lambda model: model.unlink()])
+def test_a_run_whose_model_is_not_its_own_is_refused(workspace, write_run, damage):
+    write_run("low", 0.4)
+    promote(workspace)
+    before = pair(workspace)
+    write_run("high", 0.6)
+    damage(workspace.run("high") / "model.keras")
+    with pytest.raises(DataError, match=r"high/model\.keras") as caught:
+        promote(workspace)
+    assert "python -m tuning.promote" in caught.value.remedy
+    assert pair(workspace) == before
+
+
+@pytest.mark.parametrize("operation", ["write", "fsync", "rename", "fsync-directory"])
+@pytest.mark.parametrize("victim", ["best_model.keras", "best_model_metrics.json"])
+def test_a_crash_anywhere_is_detected_or_harmless_and_repaired(workspace, write_run, monkeypatch, operation, victim):
+    write_run("first", 0.5)
+    promote(workspace)
+    write_run("second", 0.6)
+
+    def crash(announced, path):
+        if (announced, path.name) == (operation, victim):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "fault_hook", crash)
+    with pytest.raises(KeyboardInterrupt):
+        promote(workspace)
+    monkeypatch.setattr(files, "fault_hook", None)
+    model, content = pair(workspace)
+    if model.decode() == content["run_id"]:
+        assert promoted(workspace)["run_id"] in ("first", "second")
+    else:
+        assert (model, content["run_id"]) == (b"second", "first")
+        with pytest.raises(DataError, match="is not the model") as caught:
+            promoted(workspace)
+        assert "python -m tuning.promote" in caught.value.remedy
+    promote(workspace)
+    assert promoted(workspace)["run_id"] == "second"
+    assert pair(workspace)[0] == b"second"
+
+
+def test_a_torn_pair_is_repaired_even_without_a_new_run(workspace, write_run):
+    write_run("one")
+    promote(workspace)
+    workspace.best_model.write_bytes(b"torn")
+    outcome = promote(workspace)
+    assert (outcome.changed, outcome.previous) == (True, None)
+    assert pair(workspace)[0] == b"one"
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda workspace: workspace.best_model.unlink(), "best_model.keras does not exist"),
+        (lambda workspace: workspace.best_model_metrics.unlink(), "best_model_metrics.json does not exist"),
+        (lambda workspace: workspace.best_model_metrics.write_text("{"), "not valid JSON"),
+        (lambda workspace: workspace.best_model_metrics.write_text('{"schema": 0}'), "schema is 0"),
+    ],
+)
+def test_half_a_pair_is_refused_with_the_remedy(workspace, write_run, damage, says):
+    write_run("one")
+    promote(workspace)
+    damage(workspace)
+    with pytest.raises(DataError, match=says) as caught:
+        promoted(workspace)
+    assert "python -m tuning.promote" in caught.value.remedy
+
+
+def test_nothing_promoted_says_what_to_run(workspace):
+    with pytest.raises(DataError, match="no model is promoted yet") as caught:
+        promoted(workspace)
+    assert "python -m tuning.search" in caught.value.remedy
+
+
+def test_only_runs_on_the_prepared_data_are_compared(workspace, write_run, write_data):
+    write_data("new data")
+    write_run("old", 0.9, data_digest="old data", finished="2030-01-01")
+    write_run("new", 0.5, data_digest="new data", finished="2020-01-01")
+    heard = Heard()
+    outcome = promote(workspace, progress=heard)
+    assert (outcome.run_id, outcome.left_out, outcome.data_digest) == ("new", ("old",), "new data")
+    assert len(heard.warnings) == 1
+    assert "1 of 2 runs" in heard.warnings[0] and "not comparable" in heard.warnings[0] and "old" in heard.warnings[0]
+
+
+def test_many_left_out_runs_are_counted_rather_than_listed(workspace, write_run, write_data):
+    write_data("new data")
+    for index in range(8):
+        write_run(f"old-{index}", 0.9, data_digest="old data")
+    write_run("new", 0.5, data_digest="new data")
+    heard = Heard()
+    promote(workspace, progress=heard)
+    assert "old-4 and 3 more" in heard.warnings[0] and "old-5" not in heard.warnings[0]
+
+
+def test_without_prepared_data_the_newest_runs_data_count(workspace, write_run):
+    write_run("old", 0.9, data_digest="old data", finished="2025-01-01T00:00:00+00:00")
+    write_run("new", 0.5, data_digest="new data", finished="2025-02-01T00:00:00+00:00")
+    assert promote(workspace).run_id == "new"
+
+
+def test_runs_on_other_data_alone_promote_nothing(workspace, write_run, write_data):
+    write_data("new data")
+    write_run("old", 0.9, data_digest="old data")
+    with pytest.raises(DataError, match="none of the 1 runs was tested on the current data"):
+        promote(workspace)
+    assert not workspace.best_model.exists()
+
+
+def test_a_broken_data_description_is_named(workspace, write_run, write_data):
+    metrics = write_run("one")
+    write_data("data")
+    (workspace.split / "arrays.json").write_text("[]")
+    with pytest.raises(DataError, match=r"arrays\.json"):
+        current_digest(workspace, [metrics])

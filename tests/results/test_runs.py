@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tuning import files
+from tuning.errors import DataError
+from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, publish_run, read_run, read_runs, run_folders, verify_model
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def no_plots(monkeypatch):
+    """Drawing takes half a second; most tests here are about other files."""
+    monkeypatch.setattr("tuning.results.plots.run_figures", lambda metrics, history: {})
+
+
+def test_a_published_run_has_exactly_the_ten_files(workspace, stage_run):
+    staged = stage_run("faces-1")
+    metrics = publish_run(workspace, staged)
+    folder = workspace.run("faces-1")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(RUN_FILES)
+    assert len(RUN_FILES) == 10
+    assert read_run(folder) == metrics == json.loads((folder / "metrics.json").read_text())
+    assert (folder / "model.keras").read_bytes() == (staged.directory / "model.keras").read_bytes()
+    assert metrics["model_sha256"] == hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
+    assert (folder / "confusion_matrix_raw.png").read_bytes().startswith(b"\x89PNG")
+    assert "macro avg" in (folder / "classification_report.txt").read_text()
+    assert [path.name for path in workspace.trials.iterdir()] == ["faces-1"]
+
+
+def test_publishing_twice_gives_the_same_bytes(workspace, stage_run):
+    staged = stage_run("faces-1")
+    publish_run(workspace, staged)
+    before = contents(workspace.run("faces-1"))
+    publish_run(workspace, staged)
+    assert contents(workspace.run("faces-1")) == before
+
+
+def test_metrics_hold_what_was_said_and_what_was_computed(workspace, stage_run, no_plots):
+    staged = stage_run("faces-1", epochs=6)
+    staged.history["val_f1_macro"][:] = [0.1, 0.2, 0.5, 0.4, 0.5, 0.3]
+    metrics = publish_run(workspace, staged)
+    assert (metrics["epochs"], metrics["best_epoch"]) == (6, 3)
+    assert metrics["val"]["f1_macro"] == 0.5
+    assert metrics["val"]["loss"] == round(staged.history["val_loss"][2], 6)
+    assert {name: metrics[name] for name in staged.about} == staged.about
+    assert metrics["output"] == "probabilities"
+    assert sum(map(sum, metrics["test"]["confusion_matrix"])) == 90
+    assert list(metrics["test"]["per_class"]) == metrics["classes"]
+
+
+def test_the_worker_may_know_better_which_epoch_the_model_is_of(workspace, stage_run, no_plots):
+    val = {"loss": 1.23456789, "accuracy": 0.5, "f1_macro": 0.4}
+    staged = stage_run("faces-1", epochs=6, best_epoch=2, val=val, output="logits")
+    metrics = publish_run(workspace, staged)
+    assert (metrics["best_epoch"], metrics["output"]) == (2, "logits")
+    assert metrics["val"] == {"f1_macro": 0.4, "accuracy": 0.5, "loss": 1.234568}
+
+
+def test_history_keeps_its_columns_and_turns_what_json_lacks_into_null(workspace, stage_run, no_plots):
+    staged = stage_run("faces-1", epochs=3)
+    staged.history["val_loss"][:] = [np.float32(1.5), float("inf"), float("nan")]
+    staged.history["top2"] = [0.5, 0.6, 0.7]
+    publish_run(workspace, staged)
+    history = json.loads((workspace.run("faces-1") / "history.json").read_text())
+    assert list(history) == [*HISTORY_COLUMNS, "top2"]
+    assert history["val_loss"] == [1.5, None, None]
+    params = json.loads((workspace.run("faces-1") / "params.json").read_text())
+    assert params == {"learning_rate": 0.001, "blocks": 3, "settings": {"epochs": 3, "seed": 0}}
+
+
+def test_a_failed_write_leaves_the_old_run(workspace, stage_run, no_plots, monkeypatch):
+    staged = stage_run("faces-1")
+    publish_run(workspace, staged)
+    before = contents(workspace.run("faces-1"))
+
+    def full(operation, path):
+        if path.name == "params.json" and operation == "rename":
+            raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(files, "fault_hook", full)
+    (staged.directory / "model.keras").write_bytes(b"another model")
+    with pytest.raises(OSError, match="No space left"):
+        publish_run(workspace, staged)
+    assert contents(workspace.run("faces-1")) == before
+    assert [path.name for path in workspace.trials.iterdir()] == ["faces-1"]
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model_summary.txt", "predictions.npz"])
+def test_a_missing_staged_file_is_named(workspace, stage_run, name):
+    staged = stage_run()
+    (staged.directory / name).unlink()
+    with pytest.raises(DataError, match=name):
+        publish_run(workspace, staged)
+    assert run_folders(workspace) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 torn"])
+def test_broken_predictions_are_named(workspace, stage_run, content):
+    staged = stage_run()
+    (staged.directory / "predictions.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"predictions\.npz does not hold predictions"):
+        publish_run(workspace, staged)
+
+
+def test_predictions_without_probabilities_are_named(workspace, stage_run):
+    staged = stage_run()
+    np.savez(staged.directory / "predictions.npz", labels=np.zeros(3, np.int64))
+    with pytest.raises(DataError, match=r"predictions\.npz"):
+        publish_run(workspace, staged)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda staged: replace(staged, run_id="../elsewhere"), "cannot be the name"),
+        (lambda staged: replace(staged, run_id=".hidden"), "cannot be the name"),
+        (lambda staged: replace(staged, about=staged.about | {"kind": "winner"}), "kind is 'winner'"),
+        (lambda staged: replace(staged, about=staged.about | {"sedd": 1}), "sedd is unknown"),
+        (lambda staged: replace(staged, about=staged.about | {"best_epoch": 6}), "best_epoch is 6"),
+        (lambda staged: replace(staged, about=staged.about | {"val": {}}), "val is {}"),
+        (lambda staged: replace(staged, history=staged.history | {"loss": [1.0]}), "differ in length"),
+        (lambda staged: replace(staged, history={"epoch": []}), "history lacks loss"),
+        (lambda staged: replace(staged, params={}), "params lacks settings"),
+        (lambda staged: replace(staged, history=staged.history | {"val_f1_macro": [None] * 5}), "val is"),
+    ],
+)
+def test_a_caller_that_breaks_the_contract_is_told(workspace, stage_run, change, says):
+    with pytest.raises(ValueError, match=says):
+        publish_run(workspace, change(stage_run(epochs=5)))
+    assert run_folders(workspace) == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (lambda metrics: [], "does not hold an object"),
+        (lambda metrics: metrics | {"schema": 2}, "schema is 2"),
+        (lambda metrics: metrics | {"run_id": "other"}, "the folder is 'one'"),
+        (lambda metrics: metrics | {"seed": True}, "seed is True"),
+        (lambda metrics: metrics | {"classes": ["a", "a"]}, "classes is"),
+        (lambda metrics: metrics | {"model_sha256": "X" * 64}, "model_sha256 is"),
+        (lambda metrics: metrics | {"input": {"image_size": 48, "color": "cmyk", "scaling": "0-1"}}, "input is"),
+        (lambda metrics: metrics | {"test": metrics["test"] | {"f1_macro": 1.5}}, "test.f1_macro is 1.5"),
+        (lambda metrics: metrics | {"test": metrics["test"] | {"f1_macro_interval": [0.5, 0.4]}}, "interval is"),
+        (lambda metrics: metrics | {"test": metrics["test"] | {"confusion_matrix": [[1, 2]]}}, "confusion_matrix is"),
+        (lambda metrics: metrics | {"test": metrics["test"] | {"confusion_matrix": [[1]]}}, "agree with classes"),
+        (lambda metrics: metrics | {"test": None}, "test is None"),
+        (lambda metrics: {name: metrics[name] for name in metrics if name != "val"}, "val is missing"),
+    ],
+)
+def test_metrics_that_cannot_be_trusted_name_file_and_remedy(workspace, write_run, edit, says):
+    metrics = write_run("one")
+    path = workspace.run("one") / "metrics.json"
+    path.write_text(json.dumps(edit(metrics)))
+    with pytest.raises(DataError, match=says) as caught:
+        read_run(workspace.run("one"))
+    assert str(path) in caught.value.problem
+    assert "python -m tuning.leaderboard --rebuild" in caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000])
+def test_broken_json_names_file_and_remedy(workspace, write_run, text):
+    write_run("one")
+    (workspace.run("one") / "metrics.json").write_text(text)
+    with pytest.raises(DataError, match=r"metrics\.json is not valid JSON") as caught:
+        read_runs(workspace)
+    assert "--rebuild" in caught.value.remedy
+
+
+def test_folders_that_are_no_runs_are_passed_over(workspace, write_run):
+    write_run("b")
+    write_run("a")
+    (workspace.trials / "notes").mkdir()
+    (workspace.trials / "readme.txt").write_text("hello")
+    write_run("c")
+    workspace.run("c").rename(workspace.trials / ".partial-1-c")
+    assert [folder.name for folder in run_folders(workspace)] == ["a", "b"]
+
+
+def test_a_workspace_without_runs_has_none(tmp_path):
+    from tuning.workspace import Workspace
+
+    assert read_runs(Workspace(tmp_path / "nowhere")) == []
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_changed_model_is_refused(workspace, write_run):
+    metrics = write_run("one")
+    model = workspace.run("one") / "model.keras"
+    verify_model(model, metrics, "restore it")
+    model.write_bytes(b"changed")
+    with pytest.raises(DataError, match="is not the model that its metrics describe") as caught:
+        verify_model(model, metrics, "restore it")
+    assert caught.value.remedy == "restore it"
+    model.unlink()
+    with pytest.raises(DataError, match="does not exist"):
+        verify_model(model, metrics, "restore it")

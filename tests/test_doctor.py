@@ -1,0 +1,311 @@
+"""What the doctor finds, what it mends, and that it leaves alone what it cannot judge."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from filelock import FileLock
+
+from tuning import config, doctor, files, packages
+from tuning.dataset import arrays, packing
+from tuning.dataset.manifests import Place, SplitManifest, write_split_manifest
+from tuning.engine.journal import Journal
+from tuning.findings import FAULT, NOTE, OK
+from tuning.results import integrity, leaderboard, promotion
+from tuning.results.runs import RUN_FILES
+from tuning.workspace import Workspace
+
+CLASSES = ("happy", "sad")
+
+
+@pytest.fixture
+def workspace(tmp_path, make_run) -> Workspace:
+    """A sound workspace: data, two runs, leaderboard, promoted model, one search."""
+    workspace = Workspace(tmp_path / "w").create()
+    digest = prepare(workspace)
+    for run_id, f1 in (("run-1", 0.5), ("run-2", 0.7)):
+        make_run(workspace, run_id, f1, model=run_id.encode(), data_digest=digest)
+        for name in RUN_FILES:
+            (workspace.run(run_id) / name).touch()
+    promotion.promote(workspace)
+    settings = config.TrainSettings(
+        space="baseline_cnn",
+        space_digest="s",
+        data_digest=digest,
+        seed=0,
+        backend="tensorflow",
+        threads=1,
+        dtype_policy="float32",
+        early_stopping=None,
+        reduce_lr=None,
+        values={},
+        epochs=1,
+    )
+    search = workspace.search("first")
+    search.mkdir()
+    with Journal(search / "journal.jsonl") as journal:
+        config.freeze(search, settings)
+        journal.append({"type": "begin"})
+        journal.append({"type": "ask", "trial": {"trial_id": "0000"}})
+        attempt = journal.append({"type": "attempt", "key": "trial/0000"})
+        journal.append({"type": "result", "key": "trial/0000", "fence": attempt["n"], "result": {}})
+    return workspace
+
+
+def prepare(workspace: Workspace) -> str:
+    """A data set of two images a split, as `prepare` leaves one; returns its digest."""
+    import numpy as np
+
+    places = [
+        Place(f"{label}/{split}.png", f"{label}/{split}.png", f"{split}-{label}", label, f"{split}-{label}", split)
+        for split in packing.SPLITS
+        for label in CLASSES
+    ]
+    manifest = SplitManifest((70.0, 15.0, 15.0), 0, "box", tuple(sorted(places, key=lambda place: place.file)), {})
+    write_split_manifest(workspace.split_manifest, manifest)
+    files.write_json(workspace.pool_manifest, {"schema": 1})
+    files.write_json(workspace.pool_summary, {"schema": 1})
+    files.write_json(workspace.class_names, list(CLASSES))
+    content = {s: [(place.sha256, place.label) for place in places if place.split == s] for s in packing.SPLITS}
+    digest = arrays.dataset_digest(CLASSES, 8, "gray", 1, content)
+    workspace.split.mkdir(parents=True)
+    pixels = np.arange(2 * 64, dtype=np.uint8).reshape(2, 8, 8, 1)
+    hashes = {}
+    for split in packing.SPLITS:
+        hashes |= packing.write_split(workspace.split, split, pixels, np.arange(2), np.arange(2))
+    info = arrays.DatasetInfo(digest, CLASSES, 8, 1, dict.fromkeys(packing.SPLITS, 2))
+    files.write_json(workspace.split / arrays.DESCRIPTION, arrays.describe(info, manifest.digest, hashes))
+    return digest
+
+
+def faults(workspace: Workspace) -> list[str]:
+    return [f"{finding.subject}: {finding.detail}" for finding in integrity.check(workspace) if finding.state == FAULT]
+
+
+def snapshot(workspace: Workspace) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(workspace.root)): path.read_bytes()
+        for path in sorted(workspace.root.rglob("*"))
+        if path.is_file() and not path.name.endswith(".lock")
+    }
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def append(path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+
+
+def overwrite(path, position: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(position)
+        file.write(content)
+
+
+def edit(path, **changes) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_sound_workspace_has_no_fault(workspace):
+    found = integrity.check(workspace)
+    assert [finding.state for finding in found] == [OK] * 5, found
+    assert [finding.subject for finding in found] == ["data", "runs", "leaderboard", "promoted model", "search first"]
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_an_empty_workspace_has_no_fault(create, tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    if create:
+        workspace.create()
+    assert {finding.state for finding in integrity.check(workspace)} == {NOTE}
+    assert integrity.repair(workspace) == []
+
+
+#: name -> (what is damaged, what the fault names, whether --repair mends it)
+DAMAGE = {
+    "left by a killed write": (
+        lambda w: (w.outs / f".partial-{dead_process()}-leaderboard.csv").write_text("run_id"),
+        "interrupted writes: ",
+        True,
+    ),
+    "folder left by a killed write": (
+        lambda w: (w.trials / f".partial-{dead_process()}-run-3").mkdir(),
+        "interrupted writes: ",
+        True,
+    ),
+    "killed while a folder was swapped": (
+        lambda w: os.replace(w.run("run-2"), w.trials / f".retired-{dead_process()}-run-2"),
+        "interrupted writes: ",
+        True,
+    ),
+    "row edited": (
+        lambda w: w.leaderboard.write_text(w.leaderboard.read_text().replace("0.700000", "0.900000")),
+        "leaderboard: run-2: test_",
+        True,
+    ),
+    "leaderboard gone": (lambda w: w.leaderboard.unlink(), "leaderboard: ", True),
+    "promoted model damaged": (lambda w: append(w.best_model, b"x"), "promoted model: ", True),
+    "promoted metrics gone": (lambda w: w.best_model_metrics.unlink(), "promoted model: ", True),
+    "promoted metrics no JSON": (lambda w: w.best_model_metrics.write_text("{"), "promoted model: ", True),
+    "nothing promoted": (
+        lambda w: (w.best_model.unlink(), w.best_model_metrics.unlink()),
+        "promoted model: no model is promoted yet",
+        True,
+    ),
+    "class names edited": (lambda w: w.class_names.write_text('["sad", "happy"]'), "data: ", False),
+    "pool manifest no JSON": (lambda w: w.pool_manifest.write_text(""), "data: ", False),
+    "pool summary gone": (lambda w: w.pool_summary.unlink(), "data: ", False),
+    "split edited": (lambda w: edit(w.split_manifest, seed=7), "data: ", False),
+    "split gone": (lambda w: w.split_manifest.unlink(), "data: ", False),
+    "array truncated": (
+        lambda w: os.truncate(packing.images_path(w.split, "train"), 100),
+        "train.images.npy is damaged",
+        False,
+    ),
+    "array bit flipped": (
+        lambda w: overwrite(packing.images_path(w.split, "test"), 140, b"\xff"),
+        "test.images.npy is damaged",
+        False,
+    ),
+    "array gone": (lambda w: packing.labels_path(w.split, "test").unlink(), "test.labels.npy", False),
+    "run's model damaged": (lambda w: append(w.run("run-1") / "model.keras", b"x"), "runs: ", False),
+    "run's metrics edited": (lambda w: edit(w.run("run-1") / "metrics.json", epochs="many"), "runs: ", False),
+    "run's plot gone": (lambda w: (w.run("run-1") / "loss.png").unlink(), "lacks loss.png", False),
+    "settings edited": (lambda w: edit(w.search("first") / "search.json", settings={}), "search first: ", False),
+    "settings gone": (lambda w: (w.search("first") / "search.json").unlink(), "search first: ", False),
+    "journal damaged": (
+        lambda w: (w.search("first") / "journal.jsonl").write_bytes(
+            b"x" + (w.search("first") / "journal.jsonl").read_bytes()
+        ),
+        "search first: ",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_found_and_named_and_mended_where_it_can_be(name, workspace):
+    damage, says, mendable = DAMAGE[name]
+    before = snapshot(workspace)
+    damage(workspace)
+    damaged = snapshot(workspace)
+    found = faults(workspace)
+    assert any(says in fault for fault in found), found
+    assert all(finding.remedy for finding in integrity.check(workspace) if finding.state == FAULT)
+    assert snapshot(workspace) == damaged
+
+    done = integrity.repair(workspace)
+    if mendable:
+        assert done
+        assert faults(workspace) == []
+        assert snapshot(workspace) == before
+    else:
+        assert done == []
+        assert any(says in fault for fault in faults(workspace))
+        assert snapshot(workspace) == damaged
+
+
+def test_a_torn_tail_is_no_fault(workspace):
+    append(workspace.search("first") / "journal.jsonl", b'0123abcd {"n":4')
+    (note,) = [finding for finding in integrity.check(workspace) if finding.subject == "search first"]
+    assert note.state == NOTE and "the next run drops" in note.detail
+
+
+def test_what_a_running_process_writes_is_left_alone(workspace):
+    written = workspace.outs / f".partial-{os.getpid()}-class_names.json"
+    written.write_text("[")
+    assert faults(workspace) == []
+    assert integrity.repair(workspace) == []
+    assert written.exists()
+
+
+def test_what_a_running_search_writes_is_left_alone(workspace):
+    search = workspace.search("first")
+    # A worker on another machine that shares this disk: its number says nothing here.
+    written = search / f".partial-{dead_process()}-checkpoint.npz"
+    written.write_text("half")
+    with FileLock(search / "journal.lock"):
+        assert faults(workspace) == []
+        assert integrity.repair(workspace) == []
+        (note,) = [finding for finding in integrity.check(workspace) if finding.subject == "search first"]
+        assert note.state == NOTE and note.detail.endswith("running")
+    assert written.exists()
+    assert len(faults(workspace)) == 1
+
+
+def test_runs_on_other_data_are_a_note(workspace):
+    for run in ("run-1", "run-2"):
+        edit(workspace.run(run) / "metrics.json", data_digest="e" * 64)
+    leaderboard.rebuild(workspace)
+    (note,) = [finding for finding in integrity.check(workspace) if finding.subject == "promoted model"]
+    assert note.state == NOTE and "current data" in note.detail
+
+
+def test_the_best_run_must_be_the_promoted_one(workspace, make_run):
+    digest = json.loads((workspace.run("run-1") / "metrics.json").read_text())["data_digest"]
+    make_run(workspace, "run-3", 0.9, data_digest=digest)
+    leaderboard.rebuild(workspace)
+    (fault,) = [entry for entry in faults(workspace) if entry.startswith("promoted model")]
+    assert "run-2 is promoted" in fault and "run-3" in fault
+    assert integrity.repair(workspace) == ["promoted run-3"]
+
+
+def test_the_command_says_it_all_and_exits_3(workspace, capsys):
+    workspace.leaderboard.unlink()
+    root = ["--root", str(workspace.root)]
+    assert doctor.main(root) == 3
+    text = capsys.readouterr().out
+    assert "FAULT  leaderboard" in text and "→ run: python -m tuning.doctor --repair" in text
+    assert doctor.main([*root, "--json"]) == 3
+    result = json.loads(capsys.readouterr().out)
+    assert result["healthy"] is False
+    assert [entry["subject"] for entry in result["workspace"] if entry["state"] == "fault"] == ["leaderboard"]
+
+    assert doctor.main([*root, "--repair"]) == 0
+    text = capsys.readouterr().out
+    assert "repaired\n  wrote " in text and "FAULT" not in text
+    assert doctor.main([*root, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["healthy"] is True
+
+
+def test_a_missing_package_exits_4_and_is_named(tmp_path, monkeypatch, capsys):
+    versions = {"keras": "3.0.0", "tensorflow": None}
+    real = packages._version
+    monkeypatch.setattr(packages, "_version", lambda name: versions.get(name, real(name)))
+    assert doctor.main(["--root", str(tmp_path)]) == 4
+    text = capsys.readouterr().out
+    assert "keras" in text and "3.0.0 (wanted >=3.15.1)" in text
+    assert "missing (wanted >=2.21)" in text
+
+
+def test_every_extra_is_explained():
+    assert set(doctor.EXTRAS) == {extra for extra in packages.requirements() if extra}
+
+
+def test_the_command_runs_without_any_of_the_packages(tmp_path):
+    """In a bare Python it still says what is missing, instead of failing on its own imports."""
+    code = (
+        "import sys\n"
+        "from importlib import metadata\n"
+        "def missing(name): raise metadata.PackageNotFoundError(name)\n"
+        "metadata.version = missing\n"
+        "for name in ('numpy', 'filelock', 'tqdm', 'packaging', 'keras', 'cv2', 'pandas'): sys.modules[name] = None\n"
+        "from tuning import doctor\n"
+        "sys.exit(doctor.main([]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(packages.Path(packages.__file__).parent.parent), "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4, done.stderr
+    assert "keras-tuner" in done.stdout and "missing" in done.stdout

@@ -1,0 +1,254 @@
+"""Images in, labels out. The model is tiny and known: what it answers can be computed by hand."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from tuning import predict
+from tuning.results import prediction
+from tuning.results.promotion import promote
+from tuning.workspace import Workspace
+
+CLASSES = ["bright", "=dark", "grey"]
+SIZE = 8
+
+
+def save_model(path, output="probabilities", channels=1) -> None:
+    """A model of brightness b in 0…1: logits (10·b, 10·(1 − b), 4) for bright, dark and grey."""
+    import keras
+
+    image = keras.Input((SIZE, SIZE, channels))
+    brightness = keras.layers.GlobalAveragePooling2D()(image)
+    head = keras.layers.Dense(3, activation="softmax" if output == "probabilities" else None)
+    model = keras.Model(image, head(brightness))
+    share = 1 / channels
+    head.set_weights([np.array([[10 * share, -10 * share, 0]] * channels), np.array([0.0, 10.0, 4.0])])
+    model.save(path)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("models")
+    save_model(folder / "gray.keras")
+    save_model(folder / "logits.keras", output="logits")
+    save_model(folder / "rgb.keras", channels=3)
+    return {path.stem: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def workspace(tmp_path, models, make_run) -> Workspace:
+    workspace = Workspace(tmp_path / "w").create()
+    make_run(workspace, "run-1", model=models["gray"], classes=CLASSES)
+    promote(workspace)
+    return workspace
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    (folder / "deeper").mkdir(parents=True)
+    cv2.imwrite(str(folder / "b-white.png"), np.full((32, 20), 255, np.uint8))
+    cv2.imwrite(str(folder / "deeper" / "a-black.jpg"), np.zeros((16, 16, 3), np.uint8))
+    (folder / "notes.txt").write_text("not an image, and not called one")
+    return folder
+
+
+def softmax(*logits: float) -> np.ndarray:
+    powers = np.exp(np.array(logits))
+    return powers / powers.sum()
+
+
+def call(capsys, *argv: object) -> tuple[int, str, str]:
+    code = predict.main([str(argument) for argument in argv])
+    return code, *capsys.readouterr()
+
+
+def answer(capsys, *argv: object) -> dict:
+    code, stdout, stderr = call(capsys, *argv, "--json")
+    assert (code, stderr) == (0, "")
+    return json.loads(stdout)
+
+
+def test_the_promoted_model_labels_files_and_folders(workspace, images, capsys):
+    result = answer(capsys, images, images / "b-white.png", "--root", workspace.root)
+    assert result["run_id"] == "run-1"
+    assert (result["images"], result["unreadable"]) == (2, 0)
+    white, black = result["predictions"]
+    assert white["path"].endswith("b-white.png") and black["path"].endswith("a-black.jpg")
+    assert [entry["label"] for entry in white["labels"]] == ["bright", "grey", "=dark"]
+    assert [entry["probability"] for entry in white["labels"]] == pytest.approx(softmax(10, 4, 0), abs=1e-5)
+    assert (black["label"], black["error"]) == ("=dark", None)
+
+
+def test_the_table_shows_the_most_probable_labels(workspace, images, capsys):
+    code, stdout, _ = call(capsys, images / "b-white.png", "--root", workspace.root, "--top-k", 2)
+    assert code == 0
+    assert stdout == f"{images / 'b-white.png'}  bright 0.997  grey 0.002\n"
+
+
+def test_an_unreadable_image_is_reported_and_the_others_are_labelled(workspace, images, capsys):
+    (images / "a-empty.png").touch()
+    (images / "c-text.jpg").write_text("no picture at all")
+    code, stdout, _ = call(capsys, images, "--root", workspace.root, "--csv", "--top-k", 1)
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(stdout)))
+    # A label that a spreadsheet would take for a formula is neutralised.
+    assert [row["label"] for row in rows] == ["", "bright", "", "'=dark"]
+    assert "empty" in rows[0]["error"] and "not an image" in rows[2]["error"]
+    assert float(rows[1]["probability"]) == pytest.approx(softmax(10, 4, 0)[0], abs=1e-5)
+
+
+def test_no_readable_image_exits_3_without_opening_the_model(workspace, images, capsys, monkeypatch):
+    monkeypatch.setattr(prediction, "load", lambda found: pytest.fail("the model was opened"))
+    (images / "a-empty.png").touch()
+    code, stdout, _ = call(capsys, images / "a-empty.png", images / "notes.txt", "--root", workspace.root, "--json")
+    assert code == 3
+    assert json.loads(stdout)["unreadable"] == 2
+
+
+def test_chunks_change_nothing(workspace, images, capsys, monkeypatch):
+    (images / "a-empty.png").touch()
+    whole = answer(capsys, images, "--root", workspace.root)
+    monkeypatch.setattr(prediction, "CHUNK", 1)
+    assert answer(capsys, images, "--root", workspace.root) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "scaling", "output", "color"),
+    [("logits", "0-1", "logits", "gray"), ("rgb", "0-1", "probabilities", "rgb")],
+)
+def test_a_given_model_is_fed_as_its_metrics_say(
+    name, scaling, output, color, workspace, images, models, make_run, capsys
+):
+    given = {"image_size": SIZE, "color": color, "scaling": scaling}
+    make_run(workspace, "run-2", model=models[name], classes=CLASSES, input=given, output=output)
+    result = answer(capsys, images / "b-white.png", "--model", workspace.run("run-2") / "model.keras")
+    assert result["run_id"] == "run-2"
+    found = [entry["probability"] for entry in result["predictions"][0]["labels"]]
+    assert found == pytest.approx(softmax(10, 4, 0), abs=1e-5)
+
+
+def test_unscaled_input_reaches_the_model_unscaled(workspace, images, models, make_run, capsys):
+    cv2.imwrite(str(images / "almost-black.png"), np.full((SIZE, SIZE), 1, np.uint8))
+    given = {"image_size": SIZE, "color": "gray", "scaling": "0-255"}
+    make_run(workspace, "run-2", model=models["gray"], classes=CLASSES, input=given)
+    result = answer(capsys, images / "almost-black.png", "--model", workspace.run("run-2") / "model.keras")
+    # Brightness 1 of 255, taken for 1 of 1.
+    assert result["predictions"][0]["label"] == "bright"
+
+
+def swap_model(workspace):
+    workspace.best_model.write_bytes(workspace.best_model.read_bytes() + b"\0")
+
+
+def drop_metrics(workspace):
+    workspace.best_model_metrics.unlink()
+
+
+def break_model(workspace):
+    """A file that its metrics vouch for, but that is no archive."""
+    from tuning import files
+
+    workspace.best_model.write_bytes(b"not an archive")
+    metrics = json.loads(workspace.best_model_metrics.read_text())
+    files.write_json(workspace.best_model_metrics, {**metrics, "model_sha256": files.sha256_file(workspace.best_model)})
+
+
+def resize_input(workspace):
+    metrics = json.loads(workspace.best_model_metrics.read_text())
+    metrics["input"]["image_size"] = 48
+    workspace.best_model_metrics.write_text(json.dumps(metrics))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (swap_model, "sha256"),
+        (drop_metrics, "best_model_metrics.json does not exist"),
+        (break_model, "cannot be opened"),
+        (resize_input, "its metrics say (None, 48, 48, 1)"),
+    ],
+)
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_model_that_its_metrics_do_not_describe_is_refused(damage, says, explicit, workspace, images, capsys):
+    damage(workspace)
+    if explicit and damage is drop_metrics:
+        says = "metrics.json does not exist"
+    model = ["--model", workspace.best_model] if explicit else []
+    code, stdout, stderr = call(capsys, images, "--root", workspace.root, *model)
+    assert (code, stdout) == (3, "")
+    assert says in stderr and "  → " in stderr
+
+
+BAD_ARGUMENTS = [
+    (["missing.png"], 3, "missing.png does not exist"),
+    (["empty"], 3, "empty holds no image"),
+    (["face.png", "--top-k", "0"], 2, "--top-k is 0"),
+    (["face.png", "--csv", "--json"], 2, "choose one"),
+    (["face.png", "--model", "model.h5"], 2, "model.h5 is not a .keras file"),
+    (["face.png", "--model", "model.pkl"], 2, "model.pkl is not a .keras file"),
+    (["face.png", "--model", "model.keras"], 3, "model.keras does not exist"),
+    (["face.png", "--root", "empty"], 3, "no model is promoted yet"),
+]
+
+
+@pytest.mark.parametrize(("argv", "code", "says"), BAD_ARGUMENTS)
+def test_bad_arguments_get_one_line_and_the_remedy(argv, code, says, workspace, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    cv2.imwrite("face.png", np.zeros((SIZE, SIZE), np.uint8))
+    (tmp_path / "model.h5").touch()
+    found, _, stderr = call(capsys, "--root", workspace.root, *argv)
+    assert found == code
+    assert says in stderr and "Traceback" not in stderr
+    assert len(stderr.strip().splitlines()) == 2
+
+
+def test_a_model_that_carries_code_is_refused_and_the_code_does_not_run(workspace, images, tmp_path, capsys):
+    import keras
+
+    from tuning import files
+
+    witness = tmp_path / "ran"
+    image = keras.Input((SIZE, SIZE, 1))
+    flat = keras.layers.Flatten()(image)
+    code = eval(f"lambda x: (__import__('pathlib').Path({str(witness)!r}).touch(), x)[1]")
+    harmful = keras.layers.Lambda(code, output_shape=(64,))(flat)
+    keras.Model(image, keras.layers.Dense(3)(harmful)).save(workspace.best_model)
+    unsafe = keras.saving.load_model(workspace.best_model, safe_mode=False, compile=False)
+    unsafe.predict(np.zeros((1, SIZE, SIZE, 1)), verbose=0)
+    witness.unlink()
+    metrics = json.loads(workspace.best_model_metrics.read_text())
+    files.write_json(workspace.best_model_metrics, {**metrics, "model_sha256": files.sha256_file(workspace.best_model)})
+    code, _, stderr = call(capsys, images, "--root", workspace.root)
+    assert code == 3 and "cannot be opened" in stderr
+    assert not witness.exists()
+
+
+def test_a_missing_backend_is_an_environment_problem(workspace, images, run_command):
+    environment = {"KERAS_BACKEND": "torch"}
+    if importlib.util.find_spec("torch"):
+        pytest.skip("PyTorch is installed here")
+    code, stdout, stderr = run_command("predict", images, "--root", workspace.root, env=environment)
+    assert (code, stdout) == (4, "")
+    assert "Keras cannot be imported" in stderr and "tuning.doctor" in stderr
+
+
+@pytest.mark.tensorflow
+def test_tensorflow_gives_the_same_answers(workspace, images, run_command, capsys):
+    here = answer(capsys, images, "--root", workspace.root)
+    code, stdout, stderr = run_command("predict", images, "--root", workspace.root, "--json")
+    # Progress, and none of TensorFlow's own messages.
+    assert (code, stderr) == (0, "")
+    there = json.loads(stdout)
+    for one, other in zip(here["predictions"], there["predictions"], strict=True):
+        assert [entry["label"] for entry in one["labels"]] == [entry["label"] for entry in other["labels"]]
+        for a, b in zip(one["labels"], other["labels"], strict=True):
+            assert a["probability"] == pytest.approx(b["probability"], abs=1e-5)

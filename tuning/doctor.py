@@ -1,0 +1,162 @@
+"""Looks at this machine, the installed packages and a workspace, and says what is wrong and what to do.
+
+  python -m tuning.doctor
+  python -m tuning.doctor --root demo-workspace --repair      # mends what can be derived anew
+  python -m tuning.doctor --json | python -m json.tool
+
+Exit code 3: the workspace has a fault. 4: a package that is always needed is missing or too old. It never imports
+TensorFlow, and changes nothing without --repair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tuning import cli
+from tuning.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_REFUSED
+from tuning.findings import FAULT, NOTE, OK, Finding
+from tuning.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tuning.packages import Package
+#: What each extra is for, in words.
+EXTRAS = {
+    "test": "running this project's tests",
+}
+LITTLE_DISK = 2 * 2**30
+_MARKS = {OK: "ok   ", NOTE: "note ", FAULT: "FAULT"}
+
+
+def options() -> argparse.ArgumentParser:
+    parser = cli.parser("doctor", __doc__)
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="clear away what interrupted writes left; derive leaderboard and promoted model anew from the runs",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> cli.Result:
+    from tuning import machine, packages
+
+    facts = machine.facts(workspace.root)
+    installed = packages.packages()
+    needed = package_findings([package for package in installed if package.extra is None])
+    extras = extra_findings([package for package in installed if package.extra is not None])
+    broken = any(finding.state == FAULT for finding in needed)
+    # Looking at a workspace needs NumPy and others: where packages are missing, that comes first.
+    repaired, found = ([], []) if broken else workspace_findings(workspace, args.repair)
+    sections = {
+        "machine": machine_findings(facts),
+        "packages": needed,
+        "extras": extras,
+        f"workspace {workspace.root.resolve()}": found,
+    }
+    code = EXIT_DONE
+    if broken:
+        code = EXIT_ENVIRONMENT
+    elif any(finding.state == FAULT for finding in found):
+        code = EXIT_REFUSED
+    result = {
+        "healthy": code == EXIT_DONE,
+        "machine": facts,
+        "packages": [
+            {"name": entry.name, "wanted": entry.wanted, "installed": entry.installed, "extra": entry.extra}
+            for entry in installed
+        ],
+        "workspace": [finding.to_json() for finding in found],
+        "repaired": repaired,
+    }
+    return result, checklist(sections, repaired), code
+
+
+def workspace_findings(workspace: Workspace, mend: bool) -> tuple[list[str], list[Finding]]:
+    """(what was repaired, what is there afterwards)."""
+    from tuning.results import integrity
+
+    repaired = integrity.repair(workspace) if mend else []
+    return repaired, integrity.check(workspace)
+
+
+def machine_findings(facts: Mapping[str, Any]) -> list[Finding]:
+    memory = "unknown" if facts["memory_total"] is None else _gigabytes(facts["memory_total"])
+    if facts["memory_available"] is not None:
+        memory += f", {_gigabytes(facts['memory_available'])} available"
+    features = "unknown features" if facts["features"] is None else " ".join(facts["features"]) or "no wide vectors"
+    little = facts["disk_free"] < LITTLE_DISK
+    found = [
+        Finding("python", OK, f"{platform.python_version()} on {facts['platform']}"),
+        Finding("processor", OK, f"{facts['processor']}, {facts['cores']} usable cores, {features}"),
+        Finding("memory", OK, memory),
+        Finding("disk", NOTE if little else OK, f"{_gigabytes(facts['disk_free'])} free{': little' if little else ''}"),
+        *(
+            Finding("gpu", OK, f"{gpu['name']}, {_gigabytes(gpu['memory'])}, compute capability {gpu['capability']}")
+            for gpu in facts["gpus"]
+        ),
+    ]
+    if not facts["gpus"]:
+        found.append(Finding("gpu", NOTE, "none: training runs on the processor"))
+    kind = "native: trials train in mixed_bfloat16" if facts["bfloat16"] else "not native: trials train in float32"
+    found.append(Finding("bfloat16", OK if facts["bfloat16"] else NOTE, kind))
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend not in (None, "tensorflow"):
+        found.append(Finding("keras", NOTE, f"KERAS_BACKEND is {backend}"))
+    return found
+
+
+def package_findings(packages: Sequence[Package]) -> list[Finding]:
+    return [
+        Finding(
+            package.name,
+            OK if package.suits else FAULT,
+            f"{package.installed or 'missing'}{f' (wanted {package.wanted})' if not package.suits else ''}",
+            "" if package.suits else "run: pip install --upgrade -r requirements.txt",
+        )
+        for package in packages
+    ]
+
+
+def extra_findings(packages: Sequence[Package]) -> list[Finding]:
+    found = []
+    for extra in dict.fromkeys(package.extra for package in packages):
+        lacking = [package.name for package in packages if package.extra == extra and not package.suits]
+        detail = f"for {EXTRAS[extra]}: " + (f"lacks {', '.join(lacking)}" if lacking else "installed")
+        remedy = f"if you want it, run: pip install -e '.[{extra}]'" if lacking else ""
+        found.append(Finding(extra, NOTE if lacking else OK, detail, remedy))
+    return found
+
+
+def checklist(sections: Mapping[str, Sequence[Finding]], repaired: Sequence[str]) -> str:
+    """The page a person reads."""
+    lines = []
+    for title, findings in sections.items():
+        if not findings:
+            continue
+        lines += ["", title] if lines else [title]
+        width = max(len(finding.subject) for finding in findings)
+        for finding, following in zip(findings, [*findings[1:], None], strict=True):
+            lines.append(f"  {_MARKS[finding.state]}  {finding.subject:<{width}}  {finding.detail}")
+            # Neighbours with the same remedy share it.
+            if finding.remedy and (following is None or following.remedy != finding.remedy):
+                lines.append(f"  {'':5}  {'':<{width}}  → {finding.remedy}")
+    if repaired:
+        lines += ["", "repaired", *(f"  {line}" for line in repaired)]
+    return "\n".join(lines)
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.main(options(), run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""Whether what lies in a workspace belongs together, and how to mend what can be derived anew."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tuning import config, files
+from tuning.engine import journal
+from tuning.engine.state import replay
+from tuning.errors import DataError, TuningError
+from tuning.findings import FAULT, NOTE, OK, Finding
+from tuning.results import leaderboard, promotion
+from tuning.results.runs import RUN_FILES, read_run, run_folders, verify_model
+from tuning.workspace import Workspace
+
+REPAIR = "run: python -m tuning.doctor --repair"
+PREPARE = "run: python -m tuning.prepare"
+RESTORE_RUN = "restore that run's folder from a copy, or move it out of artifacts/trials and train that run again"
+
+
+def check(workspace: Workspace) -> list[Finding]:
+    """Looks at everything in a workspace and changes nothing. Checks go on after a fault."""
+    if not workspace.root.is_dir():
+        return [Finding("workspace", NOTE, f"{workspace.root} does not exist yet")]
+    findings: list[Finding] = []
+    for subject, look in (
+        ("folders", _folders),
+        ("interrupted writes", _interrupted_writes),
+        ("data", _data),
+        ("runs", _runs),
+        ("leaderboard", _leaderboard),
+        ("promoted model", _promoted),
+        ("searches", _searches),
+    ):
+        try:
+            findings += look(workspace)
+        except TuningError as error:
+            findings.append(Finding(subject, FAULT, error.problem, error.remedy))
+        except OSError as error:
+            detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            findings.append(Finding(subject, FAULT, detail, "check that path and the disk it is on"))
+    return findings
+
+
+def repair(workspace: Workspace) -> list[str]:
+    """Clears away what interrupted writes left, and derives leaderboard and promoted model anew from the runs.
+
+    Touches nothing that a running process is writing, and never a run, a manifest or a journal.
+
+    Where a run cannot be trusted, nothing can be derived from the runs, and `check` names it.
+
+    Returns:
+        what was done, one sentence each.
+    """
+    done = []
+    for leftover in _abandoned(workspace):
+        restored = files.put_back(leftover)
+        done.append(f"put {restored} back in its place" if restored else f"removed {leftover}")
+    if not run_folders(workspace):
+        return done
+    with contextlib.suppress(DataError):
+        if leaderboard.verify(workspace):
+            rows = leaderboard.rebuild(workspace)
+            done.append(f"wrote {workspace.leaderboard} from {len(rows)} runs")
+        outcome = promotion.promote(workspace)
+        if outcome.changed:
+            done.append(f"promoted {outcome.run_id}")
+    return done
+
+
+def _folders(workspace: Workspace) -> Iterator[Finding]:
+    for folder in (workspace.root, workspace.data, workspace.art):
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            yield Finding(
+                "folders", FAULT, f"cannot write in {folder}", "change its permissions, or use another --root"
+            )
+
+
+def _interrupted_writes(workspace: Workspace) -> Iterator[Finding]:
+    for path in _abandoned(workspace):
+        yield Finding("interrupted writes", FAULT, f"{path} was left by an interrupted write", REPAIR)
+
+
+def _abandoned(workspace: Workspace) -> list[Path]:
+    """Leftovers that no process is still writing to."""
+    running = [folder for folder in _search_folders(workspace) if _in_use(folder)]
+    return [
+        path
+        for folder in (workspace.data, workspace.art)
+        for path in files.leftovers(folder)
+        if not _alive(path) and not any(search in path.parents for search in running)
+    ]
+
+
+def _alive(leftover: Path) -> bool:
+    """Whether the process whose number the leftover bears exists."""
+    number = leftover.name.split("-", 2)[1]
+    if not number.isdigit() or os.name == "nt":
+        return False
+    try:
+        os.kill(int(number), 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _data(workspace: Workspace) -> Iterator[Finding]:
+    from tuning.dataset import arrays, manifests
+
+    split = manifests.read_split_manifest(workspace.split_manifest)
+    if split is None and not (workspace.split / arrays.DESCRIPTION).exists():
+        yield Finding("data", NOTE, "nothing is prepared yet")
+        return
+    info = arrays.open_dataset(workspace).info
+    for path in (workspace.pool_manifest, workspace.pool_summary):
+        files.read_json(path, PREPARE)
+    names = files.read_json(workspace.class_names, PREPARE)
+    if names != list(info.classes):
+        raise DataError(f"{workspace.class_names} lists other classes than the arrays: {names}", PREPARE)
+    for name, expected in arrays.read_description(workspace.split)["sha256"].items():
+        path = workspace.split / name
+        if files.sha256_file(path) != expected:
+            raise DataError(f"{path} is damaged: its sha256 is not the one recorded when it was written", PREPARE)
+    counts = ", ".join(f"{count:,} {name}" for name, count in info.counts.items())
+    yield Finding("data", OK, f"{len(info.classes)} classes; {counts}; digest {info.digest[:12]}")
+
+
+def _runs(workspace: Workspace) -> Iterator[Finding]:
+    faults = 0
+    folders = run_folders(workspace)
+    for folder in folders:
+        try:
+            metrics = read_run(folder)
+            missing = [name for name in RUN_FILES if not (folder / name).is_file()]
+            if missing:
+                raise DataError(
+                    f"{folder} lacks {', '.join(missing)}", "restore them from a copy, or train that run again"
+                )
+            verify_model(folder / "model.keras", metrics, "restore it from a copy, or train that run again")
+        except TuningError as error:
+            faults += 1
+            yield Finding("runs", FAULT, error.problem, error.remedy)
+    if not folders:
+        yield Finding("runs", NOTE, "no finished run yet")
+    elif not faults:
+        yield Finding("runs", OK, f"{len(folders)} runs, each whole, each model the one its metrics describe")
+
+
+def _leaderboard(workspace: Workspace) -> Iterator[Finding]:
+    if not workspace.leaderboard.is_file() and not run_folders(workspace):
+        return
+    differences = leaderboard.verify(workspace)
+    for difference in differences:
+        yield Finding("leaderboard", FAULT, difference, REPAIR)
+    if not differences:
+        yield Finding("leaderboard", OK, "exactly what the runs' own files say")
+
+
+def _promoted(workspace: Workspace) -> Iterator[Finding]:
+    present = workspace.best_model.exists() or workspace.best_model_metrics.exists()
+    if not run_folders(workspace):
+        if present:
+            promotion.promoted(workspace)
+            yield Finding("promoted model", NOTE, "sound, but the run it comes from is gone")
+        return
+    try:
+        outcome = promotion.promote(workspace, dry_run=True)
+    except DataError as error:
+        if present:
+            promotion.promoted(workspace)
+        yield Finding("promoted model", NOTE, error.problem)
+        return
+    if not outcome.changed:
+        yield Finding("promoted model", OK, f"{outcome.run_id}, the best of {outcome.compared} comparable runs")
+        return
+    yield Finding("promoted model", FAULT, f"{_promotion_fault(workspace)}; the best run is {outcome.run_id}", REPAIR)
+
+
+def _promotion_fault(workspace: Workspace) -> str:
+    """Why the promoted model is not what the rule would promote."""
+    try:
+        return f"{promotion.promoted(workspace)['run_id']} is promoted by an older comparison"
+    except TuningError as error:
+        return error.problem
+
+
+def _searches(workspace: Workspace) -> Iterator[Finding]:
+    for folder in _search_folders(workspace):
+        subject = f"search {folder.name}"
+        try:
+            yield Finding(subject, *_search(folder))
+        except TuningError as error:
+            yield Finding(subject, FAULT, error.problem, error.remedy)
+
+
+def _search(folder: Path) -> tuple[str, str]:
+    """State and detail of one search.
+
+    Raises:
+        TuningError: its settings or its journal are damaged.
+    """
+    again = "restore the file from a copy, or start the search over with --fresh"
+    path = folder / config.FILE_NAME
+    written = files.read_json(path, again)
+    if not isinstance(written, dict) or files.digest(written.get("settings")) != written.get("digest"):
+        raise DataError(f"{path} was edited: its settings do not match their digest", again)
+    content = (folder / "journal.jsonl").read_bytes()
+    parsed = journal.parse(content)
+    if parsed.damage:
+        raise DataError(f"{folder / 'journal.jsonl'}: {parsed.damage}", again)
+    state = replay(parsed.records)
+    done = sum(job.result is not None for job in state.jobs.values())
+    detail = f"{len(state.asks)} trials proposed, {done} of {len(state.jobs)} jobs done"
+    if _in_use(folder):
+        return NOTE, f"{detail}; running"
+    if parsed.length < len(content):
+        return NOTE, f"{detail}; interrupted in the middle of a line, which the next run drops"
+    return OK, detail
+
+
+def _search_folders(workspace: Workspace) -> list[Path]:
+    if not workspace.searches.is_dir():
+        return []
+    return sorted(path.parent for path in workspace.searches.glob("*/journal.jsonl"))
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a process holds the search's lock."""
+    from filelock import FileLock, Timeout
+
+    path = folder / "journal.lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True

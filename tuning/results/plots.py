@@ -1,0 +1,234 @@
+"""Pictures of a run: learning curves and confusion matrices, as matplotlib figures.
+
+Figures are built through matplotlib's object interface: no pyplot, no global state, no screen needed. A notebook shows
+them, a command saves them.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tuning import files
+
+# Okabe & Ito's palette: told apart with any colour vision; the line styles differ as well.
+TRAIN = {"color": "#0072B2", "linestyle": "-"}
+VALIDATION = {"color": "#D55E00", "linestyle": "--"}
+MACRO_F1 = {"color": "#009E73", "linestyle": "-."}
+MUTED = "#666666"
+
+DPI = 130
+LONGEST_NAME = 24
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+#: Above this many classes the cells are too small for numbers.
+NUMBERED_CLASSES = 40
+#: Black and white text have the same contrast (WCAG 2) on a ground of this luminance.
+EVEN_LUMINANCE = 0.179
+# One marker an epoch helps a short curve and buries a long one.
+_MARKED_EPOCHS = 40
+
+
+def run_figures(metrics: Mapping[str, Any], history: Mapping[str, Sequence[float | None]]) -> dict[str, Figure]:
+    """The four pictures of a run, by file name.
+
+    Args:
+        metrics: the content of metrics.json.
+        history: the columns of history.json; None where a value was not finite.
+    """
+    test = metrics["test"]
+    low, high = test["f1_macro_interval"]
+    images = sum(map(sum, test["confusion_matrix"]))
+    parts = [
+        f"test accuracy {test['accuracy']:.3f},",
+        f"macro-F1 {test['f1_macro']:.3f}",
+        f"(95 % interval {low:.3f}–{high:.3f}),",
+        f"{images:,} images",
+    ]
+    # In a narrow picture the caption breaks between its parts, not within one.
+    caption = " ".join(part.replace(" ", NO_BREAK_SPACE) for part in parts)
+    run_id, best = metrics["run_id"], metrics["best_epoch"]
+    confusion = np.asarray(test["confusion_matrix"])
+    return {
+        "accuracy.png": accuracy_figure(history, best, run_id),
+        "loss.png": loss_figure(history, best, run_id),
+        "confusion_matrix_raw.png": confusion_figure(confusion, metrics["classes"], run_id, caption),
+        "confusion_matrix_norm.png": confusion_figure(confusion, metrics["classes"], run_id, caption, normalised=True),
+    }
+
+
+def accuracy_figure(history: Mapping[str, Sequence[float | None]], best_epoch: int, title: str) -> Figure:
+    """Training and validation accuracy and validation macro-F1 over epochs, the best epoch marked."""
+    lines = [
+        ("accuracy", "training accuracy", TRAIN),
+        ("val_accuracy", "validation accuracy", VALIDATION),
+        ("val_f1_macro", "validation macro-F1", MACRO_F1),
+    ]
+    figure, axes = _curves(history, lines, title)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(0.0, bottom), min(1.0, top) if top > 1 else top)
+    axes.set_ylabel("accuracy, macro-F1")
+    _mark_best(axes, history, best_epoch, "val_f1_macro", "macro-F1", MACRO_F1["color"])
+    return figure
+
+
+def loss_figure(history: Mapping[str, Sequence[float | None]], best_epoch: int, title: str) -> Figure:
+    """Training and validation loss over epochs, the epoch with the best validation macro-F1 marked."""
+    figure, axes = _curves(
+        history, [("loss", "training loss", TRAIN), ("val_loss", "validation loss", VALIDATION)], title
+    )
+    axes.set_ylabel("loss")
+    _mark_best(axes, history, best_epoch, "val_loss", "loss", VALIDATION["color"])
+    return figure
+
+
+def confusion_figure(
+    confusion: np.ndarray, class_names: Sequence[str], title: str, caption: str = "", normalised: bool = False
+) -> Figure:
+    """A confusion matrix with its numbers.
+
+    Args:
+        confusion: (k, k) counts, rows true, columns predicted.
+        class_names: the k names, by index.
+        normalised: show each row as shares of its true class; a class without images shows "–".
+    """
+    classes = len(class_names)
+    support = confusion.sum(axis=1, keepdims=True)
+    shown = np.divide(confusion, support, out=np.zeros(confusion.shape), where=support > 0) if normalised else confusion
+    side = float(np.clip(0.62 * classes, 2.6, 14))
+    names = [_elided(name) for name in class_names]
+    longest, size = max(map(len, names)), 10 if classes <= 20 else 7
+    # A letter is about 0.6 of its size wide; the matrix keeps its size whatever room the names take.
+    room = 0.62 * longest * size / 72
+    width = max(side + room + 2.1, 5.2)
+    figure = Figure(figsize=(width, side + room * 0.75 + 1.7), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    top = 1.0 if normalised else max(1, int(shown.max()))
+    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=top)
+    steep = longest > 4
+    axes.set_xticks(
+        range(classes), names, rotation=45 if steep else 0, ha="right" if steep else "center", fontsize=size
+    )
+    axes.set_yticks(range(classes), names, fontsize=size)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_parse_math(False)
+        label.set_rotation_mode("anchor")
+    axes.set_xticks(np.arange(classes + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(classes + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    if classes <= NUMBERED_CLASSES:
+        _number_cells(axes, shown, support[:, 0], top, normalised, side / classes)
+    # An inset is as high as the matrix itself, whatever room the labels take.
+    bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.12 / side**0.5, 1)))
+    bar.outline.set_visible(False)
+    bar.set_label("share of the true class" if normalised else "images")
+    if not normalised:
+        bar.ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _title(figure, title, caption, int(width * 12))
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG, all or nothing, that is the same file for the same figure (no version, no time inside)."""
+    with files.replacing(path) as temporary:
+        # "tight" makes room for whatever the names of classes need, beyond what the layout foresaw.
+        figure.savefig(
+            temporary, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None}
+        )
+
+
+def _curves(
+    history: Mapping[str, Sequence[float | None]], lines: Sequence[tuple[str, str, dict]], title: str
+) -> tuple[Figure, Axes]:
+    epochs = list(history["epoch"])
+    figure = Figure(figsize=(7.6, 4.6), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    marker = "o" if len(epochs) <= _MARKED_EPOCHS else ""
+    for column, label, style in lines:
+        values = [np.nan if value is None else value for value in history[column]]
+        axes.plot(epochs, values, label=label, linewidth=1.8, marker=marker, markersize=3.5, **style)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if len(epochs) == 1:
+        axes.set_xticks(epochs)
+    axes.grid(color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(lines), frameon=False)
+    _title(figure, title, "", 80)
+    return figure, axes
+
+
+def _mark_best(axes: Axes, history: Mapping, epoch: int, column: str, name: str, color: str) -> None:
+    value = history[column][epoch - 1]
+    text = f"best epoch {epoch}" if value is None else f"best epoch {epoch}: {name} {value:.3f}"
+    axes.axvline(epoch, color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
+    if value is not None:
+        axes.plot([epoch], [value], marker="*", markersize=13, color=color, markeredgecolor="white", zorder=4)
+    # On the side with more room, above the axes, where no curve runs.
+    left, right = axes.get_xlim()
+    share = (epoch - left) / (right - left)
+    side = "left" if share < 0.33 else "right" if share > 0.67 else "center"
+    axes.annotate(
+        text,
+        (epoch, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        fontsize=9,
+        color=MUTED,
+    )
+
+
+def _number_cells(
+    axes: Axes, shown: np.ndarray, support: np.ndarray, top: float, normalised: bool, inches: float
+) -> None:
+    """Writes every cell's number, dark on light cells and white on dark ones."""
+    texts = [
+        [("–" if support[row] == 0 else f"{value:.2f}") if normalised else f"{int(value)}" for value in values]
+        for row, values in enumerate(shown)
+    ]
+    longest = max(len(text) for row in texts for text in row)
+    # A digit is about 0.62 of its size wide, and a point is 1/72 inch: the longest number fills 80 % of its cell.
+    size = min(11.0, 0.8 * inches * 72 / (0.62 * longest))
+    colours = colormaps["Blues"](shown / top)
+    for row, column in np.ndindex(*shown.shape):
+        axes.text(
+            column,
+            row,
+            texts[row][column],
+            ha="center",
+            va="center",
+            fontsize=size,
+            color="black" if _luminance(colours[row, column]) > EVEN_LUMINANCE else "white",
+        )
+
+
+def _luminance(colour: np.ndarray) -> float:
+    """Relative luminance in [0, 1] of an sRGB colour (WCAG 2, definition of relative luminance)."""
+    linear = np.where(colour[:3] <= 0.04045, colour[:3] / 12.92, ((colour[:3] + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def _elided(name: str) -> str:
+    """A long name without its middle: what tells names apart is often at their ends."""
+    half = (LONGEST_NAME - 1) // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
+
+
+def _title(figure: Figure, title: str, caption: str, width: int) -> None:
+    lines = [*textwrap.wrap(title, width), *textwrap.wrap(caption, width, break_on_hyphens=False)]
+    figure.suptitle("\n".join(lines), fontsize=11, parse_math=False)

@@ -1,0 +1,176 @@
+"""The promotion rule: the run with the highest test macro-F1 becomes `artifacts/models/best_model.keras`.
+
+No fallback rule: nothing else is looked at, and where no run can be compared, nothing is promoted. Runs are compared
+on one test split only, that of the current data.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tuning import files
+from tuning.errors import DataError, TuningError
+from tuning.progress import SILENT, Progress
+from tuning.results import leaderboard, schema
+from tuning.results.runs import read_runs, verify_model
+from tuning.workspace import Workspace
+
+PROMOTE = "python -m tuning.promote"
+RULE = "highest test_f1_macro among the runs tested on the same data; ties by run_id"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What the rule decided.
+
+    Attributes:
+        run_id: the run with the highest test macro-F1.
+        test_f1_macro: its figure.
+        previous: the run that was promoted before; None if there was none, or none that can be trusted.
+        changed: whether the promoted files had to be written (with a dry run: would have to be).
+        compared: how many runs the rule looked at.
+        left_out: runs tested on other data, whose figures are not comparable.
+        data_digest: the data that the compared runs were tested on.
+    """
+
+    run_id: str
+    test_f1_macro: float
+    previous: str | None
+    changed: bool
+    compared: int
+    left_out: tuple[str, ...]
+    data_digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def best(rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The row with the highest test_f1_macro, the first run_id among equals; None without rows."""
+    return min(rows, key=lambda row: (-row["test_f1_macro"], row["run_id"]), default=None)
+
+
+def comparable(runs: Sequence[Mapping[str, Any]], digest: str) -> tuple[list[Mapping], list[Mapping]]:
+    """The metrics of `runs` tested on the data of `digest`, and those tested on other data."""
+    same = [metrics for metrics in runs if metrics["data_digest"] == digest]
+    return same, [metrics for metrics in runs if metrics["data_digest"] != digest]
+
+
+def current_digest(workspace: Workspace, runs: Sequence[Mapping[str, Any]]) -> str:
+    """The digest of the prepared data; where it is no longer there, that of the run that finished last.
+
+    Args:
+        runs: the metrics of all runs, at least one.
+
+    Raises:
+        DataError: the prepared data's description is broken.
+    """
+    from tuning.dataset.arrays import read_description
+    from tuning.dataset.packing import DESCRIPTION
+
+    if (workspace.split / DESCRIPTION).is_file():
+        return read_description(workspace.split)["digest"]
+    return max(runs, key=lambda metrics: (metrics["finished"], metrics["run_id"]))["data_digest"]
+
+
+def promote(workspace: Workspace, dry_run: bool = False, progress: Progress = SILENT) -> Promotion:
+    """Rebuilds the leaderboard, finds the best run, and makes it the promoted model, under one lock.
+
+    The model is written before its metrics. A crash between the two leaves a pair whose digests disagree, which
+    `promoted` refuses and the next `promote` repairs.
+
+    Args:
+        dry_run: decide, and write nothing.
+
+    Raises:
+        DataError: there is no run; none was tested on the current data; a run's metrics.json cannot be trusted; or
+            the best run's model is not the file its metrics describe.
+    """
+    if dry_run:
+        return _promote(workspace, read_runs(workspace), True, progress)
+    with leaderboard.locked(workspace):
+        runs = read_runs(workspace)
+        leaderboard.write_under_lock(workspace, runs)
+        return _promote(workspace, runs, False, progress)
+
+
+def promoted(workspace: Workspace) -> dict[str, Any]:
+    """The metrics of the promoted model, once the pair of files is shown to belong together.
+
+    Raises:
+        DataError: nothing is promoted yet, or model and metrics do not belong together.
+    """
+    remedy = f"run: {PROMOTE}"
+    if not workspace.best_model_metrics.is_file() and not workspace.best_model.is_file():
+        raise DataError(
+            f"no model is promoted yet: {workspace.best_model} does not exist",
+            f"train something first: python -m tuning.search; if there are finished runs, {remedy}",
+        )
+    metrics = files.read_json(workspace.best_model_metrics, remedy)
+    wrong = schema.metrics_problems(metrics)
+    if wrong:
+        raise DataError(f"{workspace.best_model_metrics}: {'; '.join(wrong)}", remedy)
+    verify_model(workspace.best_model, metrics, remedy)
+    return metrics
+
+
+def _promote(workspace: Workspace, runs: list[dict[str, Any]], dry_run: bool, progress: Progress) -> Promotion:
+    if not runs:
+        raise leaderboard.empty(workspace)
+    digest = current_digest(workspace, runs)
+    candidates, others = comparable(runs, digest)
+    row = best(map(leaderboard.row, candidates))
+    if row is None:
+        raise DataError(
+            f"none of the {len(runs)} runs was tested on the current data (digest {digest[:12]}): their figures say "
+            "nothing about it",
+            "train on the current data: python -m tuning.search, or python -m tuning.train",
+        )
+    if others:
+        progress.warn(
+            f"{len(others)} of {len(runs)} runs were tested on other data than the current (digest {digest[:12]}): "
+            f"not comparable, left out: {_some([metrics['run_id'] for metrics in others])}"
+        )
+    metrics = next(metrics for metrics in candidates if metrics["run_id"] == row["run_id"])
+    source = workspace.run(row["run_id"]) / "model.keras"
+    verify_model(source, metrics, f"restore that run's folder or move it out of artifacts/trials, then run: {PROMOTE}")
+    content = {
+        **metrics,
+        "promoted": {
+            "from": f"artifacts/trials/{row['run_id']}",
+            "rule": RULE,
+            "compared": len(candidates),
+            "left_out": len(others),
+        },
+    }
+    previous = _previous(workspace)
+    changed = previous != content
+    if changed and not dry_run:
+        workspace.models.mkdir(parents=True, exist_ok=True)
+        with files.replacing(workspace.best_model) as temporary:
+            shutil.copyfile(source, temporary)
+        files.write_json(workspace.best_model_metrics, content)
+    return Promotion(
+        run_id=row["run_id"],
+        test_f1_macro=row["test_f1_macro"],
+        previous=previous["run_id"] if previous else None,
+        changed=changed,
+        compared=len(candidates),
+        left_out=tuple(other["run_id"] for other in others),
+        data_digest=digest,
+    )
+
+
+def _previous(workspace: Workspace) -> dict[str, Any] | None:
+    """The metrics of the promoted model, or None where there is none or the pair cannot be trusted."""
+    try:
+        return promoted(workspace)
+    except TuningError:
+        return None
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,250 @@
+"""Finished runs: ten files in `artifacts/trials/<run_id>/`, published whole or not at all, read back with checks."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning import files
+from tuning.errors import DataError
+from tuning.results import schema
+from tuning.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RUN_FILES = (
+    "accuracy.png",
+    "loss.png",
+    "confusion_matrix_raw.png",
+    "confusion_matrix_norm.png",
+    "classification_report.txt",
+    "history.json",
+    "metrics.json",
+    "model_summary.txt",
+    "model.keras",
+    "params.json",
+)
+STAGED_FILES = ("model.keras", "model_summary.txt", "predictions.npz")
+HISTORY_COLUMNS = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_f1_macro",
+    "learning_rate",
+    "seconds",
+)
+REBUILD = "python -m tuning.leaderboard --rebuild"
+_READ_REMEDY = f"restore that run's folder or move it out of artifacts/trials, then run: {REBUILD}"
+_STAGE_REMEDY = "run the same command again: it trains that run anew"
+
+
+@dataclass(frozen=True)
+class StagedRun:
+    """A finished run as a worker leaves it.
+
+    Attributes:
+        run_id: the name of its folder in `artifacts/trials/`; the same run always has the same.
+        directory: holds `model.keras`, `model_summary.txt` and `predictions.npz` (of the test split: `labels` int64
+            (n,), `probabilities` float32 (n, k)).
+        about: exactly the fields of `schema.ABOUT`, and any of `schema.ABOUT_OPTIONAL`. Without `best_epoch`, it is
+            the first epoch with the highest val_f1_macro; without `val`, the figures are that epoch's; without
+            `output`, the model puts out probabilities.
+        history: Keras-style columns, one value per epoch: `HISTORY_COLUMNS`, and further metrics where there are any.
+        params: the hyperparameter values, and under `settings` what else decided the run.
+    """
+
+    run_id: str
+    directory: Path
+    about: dict[str, Any]
+    history: dict[str, list]
+    params: dict[str, Any]
+
+
+def publish_run(workspace: Workspace, staged: StagedRun) -> dict[str, Any]:
+    """Writes the ten files of a run, replacing an earlier publication of the same run, and returns its metrics.
+
+    Everything is written aside first; a crash leaves the old folder or the new one. The staged folder stays.
+
+    Raises:
+        DataError: a staged file is missing or does not fit the rest.
+        ValueError: the caller's `about`, `history` or `params` lacks what the contract names.
+    """
+    # Plotting and sklearn take a second to import, and reading runs needs neither.
+    from tuning.results import plots
+    from tuning.trials.metrics import classification_metrics
+
+    _check_staged(staged)
+    history = {name: [_finite(value) for value in column] for name, column in _ordered(staged.history).items()}
+    labels, probabilities = _predictions(staged.directory / "predictions.npz")
+    metrics = _metrics(staged, history, classification_metrics(labels, probabilities, staged.about["classes"]))
+    target = workspace.run(staged.run_id)
+    with files.replacing_directory(target) as folder:
+        _copy(staged.directory / "model.keras", folder / "model.keras")
+        _copy(staged.directory / "model_summary.txt", folder / "model_summary.txt")
+        metrics["model_sha256"] = files.sha256_file(folder / "model.keras")
+        wrong = schema.metrics_problems(metrics)
+        if wrong:
+            raise ValueError(f"run {staged.run_id}: {'; '.join(wrong)}")
+        files.write_json(folder / "metrics.json", metrics)
+        files.write_json(folder / "history.json", history)
+        files.write_json(folder / "params.json", staged.params)
+        report = _report(labels, probabilities, staged.about["classes"])
+        files.write_text(folder / "classification_report.txt", report)
+        for name, figure in plots.run_figures(metrics, history).items():
+            plots.save(figure, folder / name)
+    return metrics
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The metrics of the run whose folder is `path`, checked.
+
+    Raises:
+        DataError: metrics.json is missing, broken, of another schema, or of another run than the folder says.
+    """
+    file = path / "metrics.json"
+    metrics = files.read_json(file, _READ_REMEDY)
+    wrong = schema.metrics_problems(metrics)
+    if not wrong and metrics["run_id"] != path.name:
+        wrong = [f"run_id is {metrics['run_id']!r}, but the folder is {path.name!r}"]
+    if wrong:
+        raise DataError(f"{file}: {'; '.join(wrong)}", _READ_REMEDY)
+    return metrics
+
+
+def run_folders(workspace: Workspace) -> list[Path]:
+    """The folders of all published runs, by name. Folders without a metrics.json are no runs, nor are hidden ones."""
+    if not workspace.trials.is_dir():
+        return []
+    return sorted(
+        folder
+        for folder in workspace.trials.iterdir()
+        if not folder.name.startswith(".") and (folder / "metrics.json").is_file()
+    )
+
+
+def read_runs(workspace: Workspace) -> list[dict[str, Any]]:
+    """The metrics of all published runs, by run_id.
+
+    Raises:
+        DataError: one of them cannot be trusted; it names the file.
+    """
+    return [read_run(folder) for folder in run_folders(workspace)]
+
+
+def verify_model(model: Path, metrics: Mapping[str, Any], remedy: str) -> None:
+    """Refuses a model file that is not the one that `metrics` describes.
+
+    Raises:
+        DataError: the file is missing, or its sha256 differs from `model_sha256`.
+    """
+    if not model.is_file():
+        raise DataError(f"{model} does not exist", remedy)
+    found = files.sha256_file(model)
+    if found != metrics["model_sha256"]:
+        raise DataError(
+            f"{model} is not the model that its metrics describe: its sha256 is {found[:12]}…, "
+            f"expected {metrics['model_sha256'][:12]}…",
+            remedy,
+        )
+
+
+def _check_staged(staged: StagedRun) -> None:
+    if Path(staged.run_id).name != staged.run_id or staged.run_id.startswith("."):
+        raise ValueError(f"{staged.run_id!r} cannot be the name of a run's folder")
+    optional = {name: check for name, check in schema.ABOUT_OPTIONAL.items() if name in staged.about}
+    checks = schema.ABOUT | optional
+    wrong = schema.problems(staged.about, checks)
+    wrong += [f"{name} is unknown" for name in staged.about if name not in checks]
+    wrong += [f"history lacks {name}" for name in HISTORY_COLUMNS if name not in staged.history]
+    lengths = {len(column) for column in staged.history.values()}
+    if len(lengths) != 1 or lengths == {0}:
+        wrong.append("history columns are empty or differ in length")
+    elif staged.about.get("best_epoch", 1) > max(lengths):
+        wrong.append(f"best_epoch is {staged.about['best_epoch']}, beyond the history")
+    if not isinstance(staged.params.get("settings"), dict):
+        wrong.append("params lacks settings")
+    if wrong:
+        raise ValueError(f"run {staged.run_id}: {'; '.join(wrong)}")
+    for name in STAGED_FILES:
+        if not (staged.directory / name).is_file():
+            raise DataError(f"{staged.directory / name} does not exist", _STAGE_REMEDY)
+
+
+def _predictions(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """labels (n,) and probabilities (n, k) of the test split."""
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["labels"], arrays["probabilities"]
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} does not hold predictions: {error}", _STAGE_REMEDY) from None
+
+
+def _metrics(staged: StagedRun, history: Mapping[str, list], test: dict[str, Any]) -> dict[str, Any]:
+    from tuning.trials.metrics import rounded
+
+    about = staged.about
+    scores = history["val_f1_macro"]
+    best = about.get("best_epoch") or 1 + max(range(len(scores)), key=lambda index: (_rank(scores[index]), -index))
+    names = ("f1_macro", "accuracy", "loss")
+    val = about.get("val") or {name: history[f"val_{name}"][best - 1] for name in names}
+    return {
+        "schema": schema.METRICS_SCHEMA,
+        "run_id": staged.run_id,
+        **{name: about[name] for name in ("kind", "search", "trial", "rank", "space", "strategy", "seed")},
+        "epochs": len(scores),
+        "best_epoch": best,
+        "parameters": about["parameters"],
+        "val": {name: None if _finite(val[name]) is None else rounded(val[name]) for name in names},
+        "test": test,
+        **{name: about[name] for name in ("test_openings", "classes", "data_digest", "config_digest")},
+        "weights_sha256": about["weights_sha256"],
+        "model_sha256": "",
+        **{name: about[name] for name in ("dtype_policy", "input")},
+        "output": about.get("output", "probabilities"),
+        **{name: about[name] for name in ("started", "finished", "train_seconds")},
+    }
+
+
+def _rank(score: float | None) -> float:
+    return -math.inf if score is None else score
+
+
+def _ordered(history: Mapping[str, list]) -> dict[str, list]:
+    further = sorted(set(history) - set(HISTORY_COLUMNS))
+    return {name: list(history[name]) for name in (*HISTORY_COLUMNS, *further)}
+
+
+def _finite(value: Any) -> Any:
+    """A JSON number; None for NaN and infinity, which JSON lacks."""
+    number = value.item() if hasattr(value, "item") else value
+    return None if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def _report(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> str:
+    from sklearn.metrics import classification_report
+
+    text = classification_report(
+        labels,
+        probabilities.argmax(axis=1),
+        labels=range(len(classes)),
+        target_names=classes,
+        digits=4,
+        zero_division=0,
+    )
+    return text.rstrip() + "\n"
+
+
+def _copy(source: Path, target: Path) -> None:
+    with files.replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
