@@ -1,0 +1,246 @@
+"""The house rules, kept by machine: imports point down, commands answer at once, files stay small."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = REPOSITORY / "tuning"
+
+#: Rooms from the bottom up; a module may import from its own room and from those before it.
+ROOMS = ("search_spaces", "base", "dataset", "trials", "oracles", "engine", "results", "pipeline", "cli", "commands")
+HEAVY = {"tensorflow", "keras", "keras_tuner", "numpy", "cv2", "pandas", "sklearn", "scipy", "matplotlib"}
+LONGEST_FILE = 400
+HELP_CPU_SECONDS = 0.3
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name -> file, of both packages."""
+    result = {}
+    for package in ("tuning", "search_spaces"):
+        for path in sorted((REPOSITORY / package).rglob("*.py")):
+            parts = path.relative_to(REPOSITORY).with_suffix("").parts
+            result[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return result
+
+
+@cache
+def syntax(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def commands() -> list[str]:
+    """The modules of `tuning` itself that define a `main` and take their options from `cli`."""
+    return [
+        path.stem
+        for path in sorted(PACKAGE.glob("*.py"))
+        if path.stem not in ("__init__", "cli")
+        and any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in syntax(path).body)
+    ]
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    if parts[0] == "search_spaces":
+        return "search_spaces"
+    if len(parts) == 1:
+        return "base"
+    if parts[1] == "cli":
+        return "cli"
+    if parts[1] in commands():
+        return "commands"
+    return parts[1] if (PACKAGE / parts[1]).is_dir() else "base"
+
+
+def imports(tree: ast.AST, module: str, is_package: bool = False) -> set[str]:
+    """Every module of this project that `tree` imports anywhere, in functions too, relative imports resolved.
+
+    `from tuning.results import plots` counts as `tuning.results.plots`, and so does `importlib.import_module("…")`.
+    """
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                own = module.split(".")
+                anchor = own[: len(own) - node.level + is_package]
+                base = ".".join([*anchor, *([base] if base else [])])
+            known = modules()
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                found.add(inner if inner in known or (REPOSITORY / inner.replace(".", "/")).is_dir() else base)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+                found.add(node.args[0].value)
+    return {name for name in found if name.split(".")[0] in ("tuning", "search_spaces")}
+
+
+def trespasses(module: str, imported: set[str]) -> list[str]:
+    """The imports of `module` that do not point down."""
+    own = room(module)
+    wrong = []
+    for name in sorted(imported):
+        other = room(name)
+        upwards = ROOMS.index(other) > ROOMS.index(own)
+        if upwards or (own == other == "commands" and name != module):
+            wrong.append(f"{module} ({own}) imports {name} ({other})")
+    return wrong
+
+
+def test_every_folder_is_a_known_room():
+    folders = {path.parent.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE}
+    assert folders <= set(ROOMS)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_down(module):
+    path = modules()[module]
+    imported = imports(syntax(path), module, is_package=path.name == "__init__.py")
+    assert trespasses(module, imported) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "wrong"),
+    [
+        ("tuning.results.runs", "from tuning.trials import metrics", 0),
+        ("tuning.trials.metrics", "from tuning.results import runs", 1),
+        ("tuning.trials.metrics", "def f():\n    import tuning.results.runs", 1),
+        ("tuning.trials.metrics", "def f():\n    from ..results.runs import read_run", 1),
+        ("tuning.trials.metrics", "import importlib\nimportlib.import_module('tuning.results.runs')", 1),
+        ("tuning.dataset.arrays", "from tuning import files, cli", 1),
+        ("tuning.files", "from tuning.dataset import arrays", 1),
+        ("tuning.promote", "from tuning import leaderboard", 1),
+        ("tuning.promote", "from tuning.results import leaderboard", 0),
+        ("search_spaces.baseline_cnn", "from tuning.records import configuration", 1),
+    ],
+)
+def test_a_trespass_is_seen(module, source, wrong):
+    assert len(trespasses(module, imports(ast.parse(source), module))) == wrong
+
+
+def test_the_engine_is_handed_its_strategies_and_executors():
+    for module, path in modules().items():
+        if room(module) != "engine":
+            continue
+        imported = imports(syntax(path), module, is_package=path.name == "__init__.py")
+        assert not {name for name in imported if name.startswith("tuning.oracles")}, module
+        if not module.startswith("tuning.engine.executors"):
+            # The package itself is the protocol; its modules are the executors.
+            assert not {name for name in imported if name.startswith("tuning.engine.executors.")}, module
+
+
+def test_only_a_trial_opens_the_test_split():
+    """`open_test` is called by the trainer alone: nothing that chooses a configuration can see test images."""
+    callers = {
+        module
+        for module, path in modules().items()
+        if module != "tuning.dataset.sealed"
+        and "open_test" in {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(syntax(path))}
+    }
+    assert {room(module) for module in callers} <= {"trials"}, callers
+
+
+def measured_help(command: str) -> tuple[float, set[str], str]:
+    """CPU seconds of `python -m tuning.COMMAND --help`, the heavy modules it loaded, and what it printed."""
+    code = (
+        "import json, runpy, sys\n"
+        f"sys.argv = ['{command}', '--help']\n"
+        "try:\n"
+        f"    runpy.run_module('tuning.{command}', run_name='__main__')\n"
+        "finally:\n"
+        "    print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr)\n"
+    )
+    environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # A help text fits into the pipe's buffer; wait4 gives this child's own CPU time, whatever else the machine does.
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    return usage.ru_utime + usage.ru_stime, set(json.loads(stderr.splitlines()[-1])) & HEAVY, stdout
+
+
+@pytest.mark.parametrize("command", commands())
+def test_help_answers_at_once(command):
+    seconds, loaded, text = measured_help(command)
+    assert loaded == set()
+    assert f"python -m tuning.{command}" in text
+    best = min([seconds, *(measured_help(command)[0] for _ in range(2) if seconds >= HELP_CPU_SECONDS)])
+    assert best < HELP_CPU_SECONDS
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_have_the_shared_options_and_show_how_to_run_them(command):
+    module = importlib.import_module(f"tuning.{command}")
+    text = module.options().format_help()
+    assert all(option in text for option in ("--root", "--json", "--quiet"))
+    # The line itself, as a person would paste it, is in the text below the options.
+    assert f"python -m tuning.{command}" in (module.__doc__ or "")
+
+
+def project_files() -> list[Path]:
+    """Every file that is or would be committed."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        names = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
+        paths = [REPOSITORY / name for name in names if name]
+    except (OSError, subprocess.CalledProcessError):
+        paths = [path for folder in ("tuning", "search_spaces", "tests") for path in (REPOSITORY / folder).rglob("*")]
+    return [path for path in paths if path.is_file() and "__pycache__" not in path.parts]
+
+
+def test_no_file_has_grown_too_long():
+    lengths = {
+        str(path.relative_to(REPOSITORY)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in project_files()
+        if path.suffix == ".py"
+    }
+    assert lengths
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+#: An absolute path of one person's machine, not the tail of a longer path or of an address.
+MACHINE_PATH = re.compile(r"(?<![\w.~}/-])/(?:work|root|home|Users)/(?=[\w.])")
+
+
+def test_no_path_of_a_machine_is_in_any_file():
+    found = []
+    for path in project_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [
+            f"{path.relative_to(REPOSITORY)}:{number}: {line.strip()[:100]}"
+            for number, line in enumerate(text.splitlines(), 1)
+            if MACHINE_PATH.search(line)
+        ]
+    assert found == []
+
+
+@given(st.sampled_from(["work", "root", "home", "Users"]), st.from_regex(r"[a-z]{1,8}", fullmatch=True))
+def test_a_machine_path_is_seen(folder, name):
+    assert MACHINE_PATH.search(f'open("/{folder}/{name}")')
+    assert not MACHINE_PATH.search(f"https://example.org/{folder}/{name}")

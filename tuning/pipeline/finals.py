@@ -1,0 +1,175 @@
+"""The last stage: configurations are retrained from scratch, evaluated once on the test split, and published.
+
+The only stage that opens the test split. Each opening is journaled before the job that uses it may start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuning.dataset.arrays import read_info
+from tuning.files import digest
+from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.session import Session, discard
+from tuning.progress import Progress
+from tuning.records import configuration, keyed_seed
+from tuning.results.runs import StagedRun, publish_run
+
+
+@dataclass(frozen=True)
+class Final:
+    """One run to be retrained and evaluated.
+
+    Attributes:
+        run_id: deterministic: search, rank or role, configuration digest, seed.
+        purpose: "finalist", "baseline" or "train".
+        values: hyperparameter values; what is missing takes its default.
+        epochs: epochs to train for.
+        search, trial, rank: where it comes from, where it does.
+    """
+
+    run_id: str
+    purpose: str
+    values: dict[str, Any]
+    epochs: int
+    search: str | None = None
+    trial: str | None = None
+    rank: int | None = None
+
+    @property
+    def key(self) -> str:
+        return f"final/{self.run_id}"
+
+
+def config_digest(space: str, values: Mapping[str, Any]) -> str:
+    """sha256 of a configuration: its space and its values, Keras Tuner's bookkeeping apart."""
+    return digest({"space": space, "values": configuration(values)})
+
+
+def final_runs(
+    search: str,
+    space: str,
+    seed: int,
+    epochs: int,
+    ranked: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
+    defaults: Mapping[str, Any],
+    top_k: int,
+) -> list[Final]:
+    """The finalists and the baseline, in order. Pure.
+
+    Args:
+        ranked: trials with their values, best first, compared at equal budgets.
+        defaults: the baseline's values. Where the baseline is itself among the best, it is run once, as the baseline
+            with its rank: the same configuration and seed would give the same row twice.
+    """
+    baseline = config_digest(space, defaults)
+    finals: list[Final] = []
+    for rank, (trial, values) in enumerate(ranked[:top_k], start=1):
+        found = config_digest(space, values)
+        if found == baseline:
+            run_id = f"{search}-baseline-{found[:8]}-s{seed}"
+            purpose = "baseline"
+        else:
+            run_id = f"{search}-{rank:02d}-t{trial.trial_id}-{found[:8]}-s{seed}"
+            purpose = "finalist"
+        finals.append(Final(run_id, purpose, configuration(values), epochs, search, trial.trial_id, rank))
+    if all(final.purpose != "baseline" for final in finals):
+        run_id = f"{search}-baseline-{baseline[:8]}-s{seed}"
+        finals.append(Final(run_id, "baseline", dict(defaults), epochs, search))
+    return finals
+
+
+def run_finals(session: Session, finals: Sequence[Final], progress: Progress) -> list[str]:
+    """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
+
+    Going on after an interruption repeats nothing that was journaled, and publishes what was not.
+    """
+    dispatcher = session.dispatcher
+    opened = {record["run_id"] for record in dispatcher.state.others.get("test-opened", ())}
+    for final in finals:
+        if final.run_id not in opened:
+            dispatcher.record("test-opened", run_id=final.run_id, purpose=final.purpose)
+        dispatcher.request(final.key, "final", lambda fence, final=final: _payload(session, final, fence))
+    published = []
+    for final in finals:
+        while (result := dispatcher.result(final.key)) is None:
+            dispatcher.wait()
+        if error := result.get("error"):
+            progress.warn(f"{final.run_id} failed: {error['message']}")
+            continue
+        _publish(session, final, result)
+        published.append(final.run_id)
+    return published
+
+
+def _staging(session: Session, final: Final):
+    return session.directory / "staging" / final.run_id
+
+
+def _payload(session: Session, final: Final, fence: int) -> dict[str, Any]:
+    found = config_digest(session.settings.space, final.values)
+    return session.payload(
+        final.epochs,
+        values=final.values,
+        seed=keyed_seed(session.settings.seed, "final", found),
+        until=final.epochs,
+        attempt=fence,
+        checkpoints=str(session.checkpoints(final.key)),
+        staging=str(_staging(session, final)),
+        run_id=final.run_id,
+        purpose=final.purpose,
+    )
+
+
+def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
+    state = session.dispatcher.state
+    done = {record["run_id"] for record in state.others.get("published", ())}
+    if final.run_id in done and (session.workspace.run(final.run_id) / "metrics.json").exists():
+        return
+    settings, info = session.settings, read_info(session.workspace)
+    about = {
+        "kind": final.purpose,
+        "search": final.search,
+        "trial": final.trial,
+        "rank": final.rank,
+        "space": settings.space,
+        "strategy": getattr(settings, "strategy", None),
+        "seed": settings.seed,
+        "parameters": result["parameters"],
+        "test_openings": 1,
+        "classes": list(info.classes),
+        "data_digest": settings.data_digest,
+        "config_digest": config_digest(settings.space, result["values"]),
+        "weights_sha256": result["weights_sha256"],
+        "dtype_policy": settings.dtype_policy,
+        "input": result["input"],
+        "started": result["started"],
+        "finished": result["finished"],
+        "train_seconds": round(sum(result["seconds"]), 3),
+        "best_epoch": result["best_epoch"],
+        "val": result["val"],
+        "output": result["output"],
+    }
+    params = {**result["values"], "settings": _plain_settings(settings, final.epochs)}
+    publish_run(
+        session.workspace,
+        StagedRun(final.run_id, _staging(session, final), about, history_columns(result), params),
+    )
+    session.dispatcher.record("published", run_id=final.run_id)
+    discard(_staging(session, final))
+    discard(session.checkpoints(final.key))
+
+
+def _plain_settings(settings, epochs: int) -> dict[str, Any]:
+    names = ("space", "seed", "backend", "threads", "dtype_policy", "early_stopping", "reduce_lr")
+    return {**{name: getattr(settings, name) for name in names}, "epochs": epochs}
+
+
+def history_columns(result: Mapping[str, Any]) -> dict[str, list]:
+    """Keras-style columns of a curve; None where an epoch lacks a metric."""
+    curve = result["curve"]
+    names = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_f1_macro", "learning_rate"]
+    columns = {name: [entry.get(name) for entry in curve] for name in names}
+    return {**columns, "seconds": list(result["seconds"])}

@@ -1,0 +1,293 @@
+"""A whole search: trials, finalists, leaderboard, promotion."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuning import light_keras
+from tuning.config import SearchSettings, check_positive
+from tuning.dataset.arrays import read_info
+from tuning.engine.loop import run_loop, trial_key
+from tuning.errors import DataError, StateError, UsageError
+from tuning.oracles import find_strategy
+from tuning.oracles.ranking import RankedTrial, rank
+from tuning.pipeline.finals import final_runs, run_finals
+from tuning.pipeline.session import Resources, Session, discard, dtype_policy, move_aside, opened, training_backend
+from tuning.progress import SILENT, Progress
+from tuning.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
+from tuning.results import leaderboard, promotion
+from tuning.trials import runtime
+from tuning.trials.spaces import source_digest
+from tuning.workspace import Workspace
+
+OBJECTIVE = ("val_f1_macro", "max")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What came of a search.
+
+    Attributes:
+        name: of the search.
+        trials: trials told.
+        failed: trials among them that failed.
+        epochs: epochs trained in the search, each counted once.
+        best_trial, best_val_f1_macro: the best by validation at equal budgets.
+        runs: run ids of finalists and baseline, as published; empty with `search_only`.
+        promoted: run id of the model promoted in the workspace; None with `search_only`.
+        directory: the search's folder.
+    """
+
+    name: str
+    trials: int
+    failed: int
+    epochs: int
+    best_trial: str
+    best_val_f1_macro: float
+    best_values: dict[str, Any]
+    runs: tuple[str, ...] = ()
+    promoted: str | None = None
+    directory: Path = field(default_factory=Path)
+
+
+def search_settings(
+    workspace: Workspace,
+    strategy: str = "hyperband",
+    space: str = "baseline_cnn",
+    name: str | None = None,
+    max_epochs: int = 27,
+    factor: int = 3,
+    max_trials: int | None = None,
+    seed: int = 0,
+    top_k: int = 3,
+    retrain_epochs: int | None = None,
+    early_stopping: int | None = None,
+    reduce_lr: int | None = None,
+    dtype: str = "auto",
+) -> SearchSettings:
+    """Completes and checks the settings of a search.
+
+    Raises:
+        UsageError: an option that cannot be meant.
+        DataError: the workspace holds no prepared data.
+    """
+    row = find_strategy(strategy)
+    check_positive(max_epochs=max_epochs, max_trials=max_trials, top_k=top_k, retrain_epochs=retrain_epochs)
+    check_positive(early_stopping=early_stopping, reduce_lr=reduce_lr)
+    if factor < 2:
+        raise UsageError(f"--factor is {factor}", "give 2 or more")
+    name = name or f"{space.replace(':', '-')}-{strategy}"
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"--name is {name!r}", "use up to 64 letters, digits, dots, dashes and underscores")
+    return SearchSettings(
+        space=space,
+        space_digest=source_digest(space),
+        data_digest=read_info(workspace).digest,
+        seed=seed,
+        backend=training_backend(),
+        threads=1,
+        dtype_policy=dtype_policy(dtype),
+        early_stopping=early_stopping,
+        reduce_lr=reduce_lr,
+        name=name,
+        strategy=strategy,
+        max_epochs=max_epochs,
+        factor=factor,
+        max_trials=max_trials,
+        window=row.window,
+        top_k=top_k,
+        retrain_epochs=retrain_epochs or max_epochs,
+    )
+
+
+def run_search(
+    workspace: Workspace,
+    strategy: str = "hyperband",
+    *,
+    fresh: bool = False,
+    search_only: bool = False,
+    resources: Resources = Resources(),  # noqa: B008 (frozen)
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> SearchResult:
+    """Runs a search, or goes on with the one of that name, to its promoted model.
+
+    Args:
+        strategy: a name of `tuning.oracles.STRATEGIES`.
+        fresh: move a search of that name, and its runs, aside and start over.
+        search_only: stop before finalists are retrained; the test split stays sealed.
+        resources: where trials run.
+        settings: the other arguments of `search_settings`.
+
+    Raises:
+        TuningError: anything a person can mend; see `tuning.errors`.
+    """
+    workspace.create()
+    frozen = search_settings(workspace, strategy, **settings)
+    directory = workspace.search(frozen.name)
+    if fresh:
+        _start_over(workspace, directory, progress)
+    _prepare_this_process(resources, frozen.backend)
+    watch = _Watch(progress, frozen)
+    with opened(workspace, directory, frozen, resources, watch.epoch) as session:
+        description = session.describe()
+        told = _search(session, frozen, description, watch)
+        ranked = _ranked(told)
+        if not ranked:
+            raise StateError(
+                f"all {len(told)} trials of {frozen.name} failed; the last one: {_last_failure(told)}",
+                "see the search's logs/; mend the search space or the data, then start over with --fresh",
+            )
+        best, best_values = ranked[0]
+        summary = {
+            "name": frozen.name,
+            "trials": len(told),
+            "failed": sum(outcome.status != COMPLETED for _, outcome in told),
+            "epochs": sum(len(outcome.curve) - _inherited(spec, outcome) for spec, outcome in told),
+            "best_trial": best.trial_id,
+            "best_val_f1_macro": round(best.score, 6),
+            "best_values": dict(best_values),
+            "directory": directory,
+        }
+        if search_only:
+            return SearchResult(**summary)
+        finals = final_runs(
+            frozen.name, frozen.space, frozen.seed, frozen.retrain_epochs, ranked, description["defaults"], frozen.top_k
+        )
+        progress.say(f"retraining {len(finals)} runs (finalists and baseline) for up to {frozen.retrain_epochs} epochs")
+        runs = run_finals(session, finals, progress)
+        if not runs:
+            raise StateError(
+                f"none of the {len(finals)} finalists of {frozen.name} could be retrained",
+                "see the search's logs/, then run the same command again",
+            )
+        leaderboard.rebuild(workspace)
+        promoted = promotion.promote(workspace, progress=progress)
+        discard(directory / "checkpoints")
+        return SearchResult(**summary, runs=tuple(runs), promoted=promoted.run_id)
+
+
+def _search(
+    session: Session, settings: SearchSettings, description: Mapping[str, Any], watch: _Watch
+) -> list[tuple[TrialSpec, TrialOutcome]]:
+    from keras_tuner import HyperParameters, Objective
+
+    from tuning.oracles.adapter import OracleSearch
+
+    space = HyperParameters.from_config({"space": description["space"], "values": description["defaults"]})
+    oracle = find_strategy(settings.strategy)(
+        Objective(*OBJECTIVE),
+        hyperparameters=space,
+        max_epochs=settings.max_epochs,
+        factor=settings.factor,
+        max_trials=settings.max_trials,
+        seed=settings.seed,
+    )
+    known = sorted({entry["config"]["name"] for entry in description["space"]})
+
+    def payload(spec: TrialSpec, fence: int) -> dict[str, Any]:
+        epochs = spec.epochs or settings.max_epochs
+        parent = session.checkpoints(trial_key(spec.continues)) if spec.continues else None
+        return session.payload(
+            settings.max_epochs,
+            trial_id=spec.trial_id,
+            values=spec.values,
+            seed=keyed_seed(settings.seed, "trial", spec.root or spec.trial_id),
+            until=epochs,
+            attempt=fence,
+            checkpoints=str(session.checkpoints(trial_key(spec.trial_id))),
+            parent=str(parent) if parent else None,
+            known=known,
+        )
+
+    return run_loop(OracleSearch(oracle), session.dispatcher, settings.window, payload, watch.told)
+
+
+def _ranked(told: list[tuple[TrialSpec, TrialOutcome]]) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
+    """Completed trials with their values, best first."""
+    values = {spec.trial_id: spec.values for spec, _ in told}
+    trials = [
+        RankedTrial(spec.trial_id, spec.epochs or len(outcome.curve), outcome.score, spec.root)
+        for spec, outcome in told
+    ]
+    return [(trial, values[trial.trial_id]) for trial in rank(trials, OBJECTIVE[1])]
+
+
+def _inherited(spec: TrialSpec, outcome: TrialOutcome) -> int:
+    """Epochs of the curve that the continued trial has trained."""
+    return min(spec.initial_epoch, len(outcome.curve))
+
+
+def _last_failure(told: list[tuple[TrialSpec, TrialOutcome]]) -> str:
+    failures = [outcome.failure.message for _, outcome in told if outcome.failure]
+    return failures[-1] if failures else "none was run"
+
+
+def _start_over(workspace: Workspace, directory: Path, progress: Progress) -> None:
+    """Moves a search aside, with the runs it published: a new search must not share the leaderboard with its ghost."""
+    aside = move_aside(directory)
+    if aside is None:
+        return
+    kept = aside / "runs"
+    for folder in sorted(workspace.trials.iterdir()):
+        if folder.name.startswith(f"{directory.name}-") and _search_of(folder) == directory.name:
+            kept.mkdir(exist_ok=True)
+            folder.rename(kept / folder.name)
+    leaderboard.rebuild(workspace)
+    progress.say(f"moved the search of that name aside, to {aside}")
+
+
+def _search_of(folder: Path) -> str | None:
+    from tuning.results.runs import read_run
+
+    try:
+        return read_run(folder)["search"]
+    except DataError:
+        return None
+
+
+def _prepare_this_process(resources: Resources, backend: str) -> None:
+    """Chooses this process's own Keras backend, before anything imports Keras.
+
+    The parent trains nothing unless it runs trials itself; Keras on NumPy then spares it TensorFlow's five seconds.
+    """
+    os.environ["TUNING_BACKEND"] = backend
+    if resources.executor == "inline":
+        os.environ.update(runtime.environment(backend, 1))
+    else:
+        light_keras.use()
+
+
+class _Watch:
+    """Tells the person how it goes, a line a trial."""
+
+    def __init__(self, progress: Progress, settings: SearchSettings) -> None:
+        self._progress, self._settings = progress, settings
+        self._told = 0
+        self._best: float | None = None
+
+    def epoch(self, key: str, entry: Mapping[str, Any]) -> None:
+        """A final's epochs are worth a line each now and then; a trial's are not."""
+        if key.startswith("final/") and (entry["epoch"] % 5 == 0 or entry["epoch"] == 1):
+            self._progress.say(
+                f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, val_f1_macro {entry['val_f1_macro']:.4f}"
+            )
+
+    def told(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
+        self._told += 1
+        if outcome.status != COMPLETED:
+            self._progress.say(f"trial {spec.trial_id}: FAILED: {outcome.failure.message}")
+            return
+        if self._best is None or outcome.score > self._best:
+            self._best = outcome.score
+        went_on = f", goes on from {spec.continues}" if spec.continues else ""
+        self._progress.say(
+            f"trial {spec.trial_id}: val_f1_macro {outcome.score:.4f} after {len(outcome.curve)} epochs{went_on}"
+            f" (best so far {self._best:.4f})"
+        )

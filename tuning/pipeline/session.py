@@ -1,0 +1,150 @@
+"""An open search (or single run): its folder, settings, journal, executor and dispatcher, closed together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuning import config, machine
+from tuning.engine.dispatch import Dispatcher, expect
+from tuning.engine.executors import load_executor
+from tuning.engine.journal import Journal
+from tuning.errors import EnvironmentProblem, UsageError
+from tuning.trials import runtime
+from tuning.workspace import Workspace
+
+WORK = "tuning.trials.jobs:run_job"
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where trials run: what may differ from one resume to the next without changing any result.
+
+    Attributes:
+        executor: a name of `EXECUTORS`.
+        workers: trials at a time; None: one per usable core (per GPU, where there are any).
+        trial_timeout: seconds after which a trial is given up; None: never.
+    """
+
+    executor: str = "local"
+    workers: int | None = None
+    trial_timeout: float | None = None
+
+    def count(self) -> int:
+        """Workers in numbers."""
+        return self.workers or len(machine.gpus()) or machine.usable_cores()
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the stages of a search share."""
+
+    workspace: Workspace
+    directory: Path
+    settings: config.RunSettings
+    dispatcher: Dispatcher
+
+    def checkpoints(self, key: str) -> Path:
+        """Folder of a job's checkpoints."""
+        return self.directory / "checkpoints" / key
+
+    def payload(self, total_epochs: int, **more: Any) -> dict[str, Any]:
+        """What every job is told."""
+        settings = self.settings
+        return {
+            "root": str(self.workspace.root.resolve()),
+            "space": settings.space,
+            "threads": settings.threads,
+            "dtype_policy": settings.dtype_policy,
+            "early_stopping": settings.early_stopping,
+            "reduce_lr": settings.reduce_lr,
+            "total_epochs": total_epochs,
+            **more,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The search space, as a worker found it by building a few configurations; journaled once."""
+        self.dispatcher.request("describe", "describe", lambda fence: self.payload(0))
+        while (result := self.dispatcher.result("describe")) is None:
+            self.dispatcher.wait()
+        return expect(result, f"search space {self.settings.space!r}")
+
+
+@contextlib.contextmanager
+def opened(
+    workspace: Workspace,
+    directory: Path,
+    settings: config.RunSettings,
+    resources: Resources,
+    on_progress: Callable[[str, dict[str, Any]], None],
+) -> Iterator[Session]:
+    """Opens (or begins) a search in `directory`, and ends its workers when the block does.
+
+    Raises:
+        StateError: it began with other settings, another process has it, or its journal is damaged.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with Journal(directory / "journal.jsonl") as journal:
+        config.freeze(directory, settings)
+        executor = load_executor(resources.executor)(
+            workers=resources.count(),
+            work=WORK,
+            environment=runtime.environment(settings.backend, settings.threads),
+            log_directory=directory / "logs",
+            trial_timeout=resources.trial_timeout,
+        )
+        try:
+            yield Session(workspace, directory, settings, Dispatcher(journal, executor, on_progress=on_progress))
+        finally:
+            executor.close()
+
+
+def training_backend() -> str:
+    """The Keras backend that trials run on: KERAS_BACKEND, else TensorFlow.
+
+    Raises:
+        UsageError: KERAS_BACKEND names one that cannot train.
+    """
+    name = os.environ.get("TUNING_BACKEND") or os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if name not in BACKENDS:
+        raise UsageError(f"KERAS_BACKEND is {name!r}", f"set it to one of {', '.join(BACKENDS)}, or unset it")
+    return name
+
+
+def dtype_policy(choice: str) -> str:
+    """The Keras dtype policy of a choice: "auto" is bfloat16 where the processor or GPU computes in it."""
+    if choice == "auto":
+        return "mixed_bfloat16" if machine.has_bfloat16() else "float32"
+    return {"bfloat16": "mixed_bfloat16", "float32": "float32"}[choice]
+
+
+def move_aside(directory: Path) -> Path | None:
+    """Moves a folder to the next free `<name>~<number>` and returns that; None where there is no folder.
+
+    Raises:
+        StateError: another process is using it.
+    """
+    if not directory.exists():
+        return None
+    with Journal(directory / "journal.jsonl"):
+        number = 1
+        while (target := directory.with_name(f"{directory.name}~{number}")).exists():
+            number += 1
+    try:
+        directory.rename(target)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot move {directory} aside: {error.strerror}", "move it away yourself, or give another --name"
+        ) from None
+    return target
+
+
+def discard(directory: Path) -> None:
+    """Removes a folder that nothing needs any more; leftovers are harmless."""
+    shutil.rmtree(directory, ignore_errors=True)

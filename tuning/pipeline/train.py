@@ -1,0 +1,192 @@
+"""One run of one configuration: trained, evaluated once, published, ranked, perhaps promoted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuning import config, light_keras
+from tuning.config import TrainSettings, check_positive
+from tuning.dataset.arrays import read_info
+from tuning.engine import journal
+from tuning.engine.state import replay
+from tuning.errors import StateError, UsageError
+from tuning.pipeline.finals import Final, config_digest, run_finals
+from tuning.pipeline.session import Resources, dtype_policy, opened, training_backend
+from tuning.progress import SILENT, Progress
+from tuning.records import configuration
+from tuning.results import leaderboard, promotion
+from tuning.results.runs import read_run
+from tuning.trials.spaces import source_digest
+from tuning.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a run: its id, its metrics as published, and the run id that is promoted now."""
+
+    run_id: str
+    metrics: dict[str, Any]
+    promoted: str
+
+
+def train_one(
+    workspace: Workspace,
+    space: str = "baseline_cnn",
+    values: Mapping[str, Any] | None = None,
+    epochs: int = 30,
+    seed: int = 0,
+    early_stopping: int | None = None,
+    reduce_lr: int | None = None,
+    dtype: str = "auto",
+    resources: Resources = Resources(workers=1),  # noqa: B008 (frozen)
+    progress: Progress = SILENT,
+) -> TrainResult:
+    """Trains one configuration; with no `values`, the baseline (every hyperparameter at its default).
+
+    Interrupted, the same call goes on after the last finished epoch; finished, it returns the same run again.
+
+    Args:
+        values: hyperparameter values by name, as Python values or as text; others take their defaults.
+
+    Raises:
+        UsageError: an unknown hyperparameter, or a value outside its range, with the valid ones.
+    """
+    workspace.create()
+    check_positive(epochs=epochs, early_stopping=early_stopping, reduce_lr=reduce_lr)
+    settings = TrainSettings(
+        space=space,
+        space_digest=source_digest(space),
+        data_digest=read_info(workspace).digest,
+        seed=seed,
+        backend=training_backend(),
+        threads=1,
+        dtype_policy=dtype_policy(dtype),
+        early_stopping=early_stopping,
+        reduce_lr=reduce_lr,
+        values={name: str(value) for name, value in (values or {}).items()},
+        epochs=epochs,
+    )
+    os.environ["TUNING_BACKEND"] = settings.backend
+    light_keras.use()
+    directory = workspace.art / "work" / f"train-{settings.digest()[:12]}"
+
+    with progress.bar(epochs, "training", "epoch") as bar:
+
+        def on_epoch(key: str, entry: Mapping[str, Any]) -> None:
+            bar.update()
+            progress.say(
+                f"epoch {entry['epoch']}: loss {entry['loss']:.4f}, val_loss {entry['val_loss']:.4f}, "
+                f"val_f1_macro {entry['val_f1_macro']:.4f} ({entry['seconds']:.1f} s)"
+            )
+
+        with opened(workspace, directory, settings, resources, on_epoch) as session:
+            description = session.describe()
+            complete = completed(description, settings.values)
+            found = config_digest(space, complete)
+            prefix = "baseline" if complete == description["defaults"] else "train"
+            run_id = f"{prefix}-{space.replace(':', '-')}-{found[:8]}-e{epochs}-s{seed}-{settings.digest()[:6]}"
+            final = Final(run_id, "train", complete, epochs)
+            if not run_finals(session, [final], progress):
+                error = session.dispatcher.result(final.key)["error"]
+                raise StateError(f"{run_id} failed: {error['message']}", "change the configuration")
+    leaderboard.rebuild(workspace)
+    promoted = promotion.promote(workspace, progress=progress)
+    return TrainResult(run_id, read_run(workspace.run(run_id)), promoted.run_id)
+
+
+def completed(description: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """Every active hyperparameter's value: those given, read as what they are, the others at their defaults.
+
+    Args:
+        description: of the space, as the `describe` job returns it.
+
+    Raises:
+        UsageError: unknown name, value outside the range, or a hyperparameter that the others make inactive.
+    """
+    from keras_tuner import HyperParameters
+
+    space = HyperParameters.from_config({"space": description["space"], "values": {}})
+    names = sorted({parameter.name for parameter in space.space})
+    for name in given:
+        if name not in names:
+            raise UsageError(f"unknown hyperparameter {name!r}", f"use one of {', '.join(names)}")
+    result = HyperParameters()
+    for parameter in space.space:
+        result.merge([parameter])
+        if not result.is_active(parameter):
+            continue
+        name = parameter.name
+        result.values[name] = parsed(parameter, given[name]) if name in given else parameter.default
+    if inactive := sorted(set(given) - set(result.values)):
+        raise UsageError(
+            f"hyperparameter {inactive[0]!r} has no effect with these values", "leave it out, or change its parent"
+        )
+    return dict(result.values)
+
+
+def parsed(parameter, text: str) -> Any:
+    """The value that `text` means for a Keras Tuner hyperparameter.
+
+    Raises:
+        UsageError: it means none in its range.
+    """
+    kind = type(parameter).__name__
+    if kind in ("Choice", "Boolean", "Fixed"):
+        valid = {"Choice": lambda: parameter.values, "Boolean": lambda: [True, False]}.get(
+            kind, lambda: [parameter.value]
+        )()
+        for value in valid:
+            if text.lower() == str(value).lower() or (_number(text) == value and not isinstance(value, str | bool)):
+                return value
+        raise UsageError(f"hyperparameter {parameter.name} is {text!r}", f"use one of {', '.join(map(str, valid))}")
+    number = _number(text)
+    if number is None or not parameter.min_value <= number <= parameter.max_value:
+        raise UsageError(
+            f"hyperparameter {parameter.name} is {text!r}",
+            f"give a number from {parameter.min_value} to {parameter.max_value}",
+        )
+    if kind == "Int" and number != int(number):
+        raise UsageError(f"hyperparameter {parameter.name} is {text!r}", "give a whole number")
+    return int(number) if kind == "Int" else number
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any]]:
+    """(space, values) of a trial named SEARCH/TRIAL.
+
+    Raises:
+        UsageError: not of that form, or no such search or trial, with the valid names.
+    """
+    search, slash, trial = reference.partition("/")
+    if not slash or not search or not trial:
+        raise UsageError(f"--from-trial is {reference!r}", "give SEARCH/TRIAL, for example hyperband/0007")
+    directory = workspace.search(search)
+    if not (directory / config.FILE_NAME).exists():
+        raise UsageError(f"there is no search {search!r}", f"use one of {_names(_searches(workspace))}")
+    settings = config.load(directory, config.SearchSettings)
+    asks = replay(journal.read(directory / "journal.jsonl")).asks
+    for ask in asks:
+        if ask["trial_id"] == trial:
+            return settings.space, configuration(ask["values"])
+    raise UsageError(
+        f"search {search!r} has no trial {trial!r}", f"use one of {_names([ask['trial_id'] for ask in asks])}"
+    )
+
+
+def _searches(workspace: Workspace) -> list[str]:
+    if not workspace.searches.is_dir():
+        return []
+    return sorted(folder.name for folder in workspace.searches.iterdir() if (folder / config.FILE_NAME).exists())
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "") if names else "(there are none yet)"

@@ -1,0 +1,94 @@
+"""Searches for the best model: trials, finalists, leaderboard, promotion.
+
+  python -m tuning.search --strategy hyperband
+  python -m tuning.search --strategy hyperband --max-epochs 9 --top-k 2      # an hour's work becomes minutes
+
+The same command again goes on where it was interrupted. The result does not depend on --workers, on --executor, or on
+how often it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from tuning import cli
+
+
+def options() -> argparse.ArgumentParser:
+    from search_spaces import SPACES
+    from tuning.engine.executors import EXECUTORS
+    from tuning.oracles import STRATEGIES
+
+    parser = cli.parser("search", __doc__)
+    what = parser.add_argument_group("what is searched (fixed once a search has begun)")
+    what.add_argument("--strategy", default="hyperband", metavar="NAME", help=f"one of {', '.join(STRATEGIES)}")
+    what.add_argument(
+        "--space",
+        default="baseline_cnn",
+        metavar="SPACE",
+        help=f"one of {', '.join(SPACES)}, or your own builder as package.module:function",
+    )
+    what.add_argument("--name", help="name of the search (default: SPACE-STRATEGY)")
+    what.add_argument("--max-epochs", type=int, default=27, metavar="N", help="epochs of a full training (27)")
+    what.add_argument("--factor", type=int, default=3, metavar="N", help="Hyperband keeps one in N (3)")
+    what.add_argument("--max-trials", type=int, metavar="N", help="trials at most (default: what the strategy needs)")
+    what.add_argument("--seed", type=int, default=0, metavar="N", help="the seed that everything is keyed by (0)")
+    what.add_argument("--top-k", type=int, default=3, metavar="K", help="finalists to retrain and test (3)")
+    what.add_argument("--retrain-epochs", type=int, metavar="N", help="epochs for finalists (default: --max-epochs)")
+    cli.add_training_options(what)
+    how = parser.add_argument_group("how it runs (may change from one resume to the next)")
+    how.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one per core, or per GPU)")
+    how.add_argument("--executor", choices=tuple(EXECUTORS), default="local", help="where trials run (local)")
+    how.add_argument("--trial-timeout", type=float, metavar="SECONDS", help="give a trial up after this long")
+    how.add_argument("--search-only", action="store_true", help="no finalists: the test split stays sealed")
+    how.add_argument("--fresh", action="store_true", help="move a search of that name aside and start over")
+    return parser
+
+
+def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:
+    from dataclasses import asdict
+
+    from tuning.config import check_positive
+    from tuning.pipeline.search import run_search
+    from tuning.pipeline.session import Resources
+    from tuning.results.leaderboard import read
+    from tuning.results.tables import leaderboard_table
+
+    check_positive(workers=args.workers, trial_timeout=args.trial_timeout)
+    result = run_search(
+        workspace,
+        args.strategy,
+        fresh=args.fresh,
+        search_only=args.search_only,
+        resources=Resources(args.executor, args.workers, args.trial_timeout),
+        progress=console,
+        space=args.space,
+        name=args.name,
+        max_epochs=args.max_epochs,
+        factor=args.factor,
+        max_trials=args.max_trials,
+        seed=args.seed,
+        top_k=args.top_k,
+        retrain_epochs=args.retrain_epochs,
+        early_stopping=args.early_stopping,
+        reduce_lr=args.reduce_lr,
+        dtype=args.dtype,
+    )
+    lines = [
+        f"{result.name}: {result.trials} trials ({result.failed} failed), {result.epochs} epochs; best by validation: "
+        f"trial {result.best_trial}, val_f1_macro {result.best_val_f1_macro:.4f}"
+    ]
+    if result.promoted:
+        rows = [row for row in read(workspace) if row["search"] == result.name]
+        lines += ["", leaderboard_table(rows), "", f"promoted: {result.promoted} → {workspace.best_model}"]
+    return {**asdict(result), "directory": str(result.directory)}, "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.main(options(), run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Trains one configuration, evaluates it once on the test split, and enters it in the leaderboard.
+
+  python -m tuning.train                                   # the baseline
+  python -m tuning.train --epochs 5 --hp learning_rate=3e-4 --hp class_balance=sampler
+  python -m tuning.train --from-trial baseline_cnn-hyperband/0007 --epochs 30
+
+The same command again goes on after the last finished epoch, or shows the run it made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from tuning import cli
+
+
+def options() -> argparse.ArgumentParser:
+    from search_spaces import SPACES
+
+    parser = cli.parser("train", __doc__)
+    parser.add_argument(
+        "--space",
+        metavar="SPACE",
+        help=f"one of {', '.join(SPACES)} (default: baseline_cnn), or your own builder as package.module:function",
+    )
+    parser.add_argument(
+        "--hp", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter's value; may be repeated"
+    )
+    parser.add_argument("--from-trial", metavar="SEARCH/TRIAL", help="take the values of a search's trial")
+    parser.add_argument("--epochs", type=int, default=30, metavar="N", help="epochs to train for (30)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed that everything is keyed by (0)")
+    cli.add_training_options(parser)
+    return parser
+
+
+def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:
+    from tuning.errors import UsageError
+    from tuning.pipeline.train import train_one, values_of_trial
+
+    space, values = args.space or "baseline_cnn", {}
+    if args.from_trial:
+        if args.space:
+            raise UsageError("--space and --from-trial are both given", "leave --space out: the trial has its own")
+        space, values = values_of_trial(workspace, args.from_trial)
+    for text in args.hp:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--hp is {text!r}", "give NAME=VALUE, for example learning_rate=3e-4")
+        values[name] = value
+    result = train_one(
+        workspace,
+        space,
+        values,
+        args.epochs,
+        args.seed,
+        args.early_stopping,
+        args.reduce_lr,
+        args.dtype,
+        progress=console,
+    )
+    test = result.metrics["test"]
+    low, high = test["f1_macro_interval"]
+    text = "\n".join(
+        [
+            f"{result.run_id}: test_f1_macro {test['f1_macro']:.4f} (95 % interval {low:.4f} to {high:.4f})",
+            f"  accuracy {test['accuracy']:.4f}, precision {test['precision_macro']:.4f}, "
+            f"recall {test['recall_macro']:.4f}, loss {test['loss']:.4f}",
+            f"  files: {workspace.run(result.run_id)}",
+            f"  promoted: {result.promoted}",
+        ]
+    )
+    return {"run_id": result.run_id, "metrics": result.metrics, "promoted": result.promoted}, text
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.main(options(), run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
