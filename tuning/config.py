@@ -57,6 +57,7 @@ class SearchSettings(RunSettings):
         name: of the search, and of its folder.
         strategy: a name of `STRATEGIES`.
         max_epochs: epochs of a full training.
+        min_epochs: epochs of the shortest trainings that are compared; None: the strategy's own measure.
         factor: Hyperband's reduction factor.
         max_trials: trials at most; None: the strategy's own measure.
         window: trials asked for and not yet told, at most (logical order).
@@ -67,6 +68,7 @@ class SearchSettings(RunSettings):
     name: str
     strategy: str
     max_epochs: int
+    min_epochs: int | None
     factor: int
     max_trials: int | None
     window: int

@@ -32,6 +32,9 @@ def options() -> argparse.ArgumentParser:
     )
     what.add_argument("--name", help="name of the search (default: SPACE-STRATEGY)")
     what.add_argument("--max-epochs", type=int, default=27, metavar="N", help="epochs of a full training (27)")
+    what.add_argument(
+        "--min-epochs", type=int, metavar="N", help="Hyperband: epochs of the shortest trainings it compares (1)"
+    )
     what.add_argument("--factor", type=int, default=3, metavar="N", help="Hyperband keeps one in N (3)")
     what.add_argument("--max-trials", type=int, metavar="N", help="trials at most (default: what the strategy needs)")
     what.add_argument("--seed", type=int, default=0, metavar="N", help="the seed that everything is keyed by (0)")
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
         space=args.space,
         name=args.name,
         max_epochs=args.max_epochs,
+        min_epochs=args.min_epochs,
         factor=args.factor,
         max_trials=args.max_trials,
         seed=args.seed,

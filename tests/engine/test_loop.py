@@ -25,7 +25,7 @@ class Halving:
         self.queue = [(None, i) for i in range(8)]
         self.waiting = set()
 
-    def ask(self):
+    def ask(self, recorded=None):
         if not self.queue:
             if self.waiting:
                 return WAIT
@@ -233,7 +233,7 @@ def test_a_strategy_that_changed_its_mind_is_refused(tmp_path):
     search(path, SimulatedWorkers(2, seed=0))
 
     class Changed(Halving):
-        def ask(self):
+        def ask(self, recorded=None):
             spec = super().ask()
             return spec if not isinstance(spec, TrialSpec) else TrialSpec(spec.trial_id, {**spec.values, "new": 1}, 1)
 

@@ -57,10 +57,12 @@ def test_a_result_of_a_trial_that_does_not_run_is_refused(trial_id, simulated):
         search.tell(TrialOutcome(trial_id, COMPLETED, 0.3))
 
 
-def test_a_record_that_does_not_fit_is_refused(simulated):
+def test_the_oracle_answers_for_all_but_the_configuration_of_a_record(simulated):
     search = simulated.build("hyperband")
-    with pytest.raises(StateError, match="does not fit"):
-        search.replay(TrialSpec("0000", {"rate": 0.1, "tuner/epochs": 5}, epochs=5, root="0000"))
+    recorded = TrialSpec("0000", {"rate": 0.1, "tuner/epochs": 5}, epochs=5, root="0000")
+    answer = search.ask(recorded)
+    assert answer != recorded
+    assert answer.epochs == answer.values["tuner/epochs"] == 1
     assert search.oracle.recorded is None
 
 

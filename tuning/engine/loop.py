@@ -20,8 +20,11 @@ from tuning.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, Tr
 class Strategy(Protocol):
     """What the loop needs of a strategy."""
 
-    def ask(self) -> TrialSpec | Signal:
-        """The next trial, WAIT (a told result is needed first) or DONE."""
+    def ask(self, recorded: TrialSpec | None = None) -> TrialSpec | Signal:
+        """The next trial, WAIT (a told result is needed first) or DONE.
+
+        `recorded` is the trial that the journal holds at this place, so that it need not be computed again.
+        """
 
     def tell(self, outcome: TrialOutcome) -> None:
         """The outcome of a trial; in the order of asking."""
@@ -60,7 +63,8 @@ def run_loop(
             if asked >= len(dispatcher.state.asks) and not may_ask(asked):
                 finished = True
                 break
-            answer = strategy.ask()
+            recorded = dispatcher.state.asks[asked] if asked < len(dispatcher.state.asks) else None
+            answer = strategy.ask(TrialSpec(**recorded) if recorded else None)
             if answer is WAIT:
                 if not outstanding:
                     raise TuningError("the strategy waits for a result, but nothing is running", "report this defect")

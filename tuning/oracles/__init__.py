@@ -20,10 +20,12 @@ class Strategy:
         module: where its `build` function is.
         window: how many trials may be outstanding: trial i is asked after trial i - window was told, however many
             workers there are. Large where waiting costs knowledge nothing, small where each result improves the next.
+        options: further arguments of its `build` that a command may offer.
     """
 
     module: str
     window: int
+    options: tuple[str, ...] = ()
 
     def __call__(
         self,
@@ -62,7 +64,7 @@ class Strategy:
 
 
 STRATEGIES: dict[str, Strategy] = {
-    "hyperband": Strategy("tuning.oracles.hyperband", window=64),
+    "hyperband": Strategy("tuning.oracles.hyperband", window=64, options=("min_epochs",)),
     "bayesian": Strategy("tuning.oracles.bayesian", window=8),
     "random": Strategy("tuning.oracles.random", window=64),
 }

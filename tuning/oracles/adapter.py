@@ -25,10 +25,20 @@ class OracleSearch:
         oracle.verbose = 0
         self._outstanding: set[str] = set()
 
-    def ask(self) -> TrialSpec | Signal:
-        """The next trial to run; WAIT until an outstanding one was told; DONE when nothing more will come."""
-        # Keras Tuner hands out one trial to each tuner at a time, so every trial gets a tuner of its own.
-        trial = self.oracle.create_trial(f"trial-{len(self.oracle.trials)}")
+    def ask(self, recorded: TrialSpec | None = None) -> TrialSpec | Signal:
+        """The next trial to run; WAIT until an outstanding one was told; DONE when nothing more will come.
+
+        Args:
+            recorded: the trial that was asked for here when the search was first run. Its configuration is taken, not
+                computed again: a search of many trials is resumed at once, and goes on although a library now draws
+                other numbers. Everything else is the oracle's own answer; whether both agree is for the caller to see.
+        """
+        self.oracle.recorded = records.configuration(recorded.values) if recorded else None
+        try:
+            # Keras Tuner hands out one trial to each tuner at a time, so every trial gets a tuner of its own.
+            trial = self.oracle.create_trial(f"trial-{len(self.oracle.trials)}")
+        finally:
+            self.oracle.recorded = None
         if trial.status == TrialStatus.STOPPED:
             return DONE
         if trial.status == TrialStatus.IDLE:
@@ -37,26 +47,6 @@ class OracleSearch:
             return WAIT
         self._outstanding.add(trial.trial_id)
         return self._spec(trial)
-
-    def replay(self, spec: TrialSpec) -> None:
-        """Asks again for a trial that was asked before; its configuration is taken from `spec`, not computed.
-
-        So a search of many trials is resumed at once, and goes on although a library now draws other numbers.
-
-        Raises:
-            StateError: the oracle, told the same outcomes, would not have asked for this trial.
-        """
-        self.oracle.recorded = records.configuration(spec.values)
-        try:
-            asked = self.ask()
-        finally:
-            self.oracle.recorded = None
-        if asked != spec:
-            raise StateError(
-                f"the search's record does not fit its strategy: trial {spec.trial_id} was recorded as {spec}, "
-                f"the strategy asks for {asked}",
-                "start over with --fresh, or use the version of this package that began the search",
-            )
 
     def tell(self, outcome: TrialOutcome) -> None:
         """Reports what came of an outstanding trial.

@@ -62,6 +62,7 @@ def search_settings(
     space: str = "baseline_cnn",
     name: str | None = None,
     max_epochs: int = 27,
+    min_epochs: int | None = None,
     factor: int = 3,
     max_trials: int | None = None,
     seed: int = 0,
@@ -79,6 +80,13 @@ def search_settings(
     """
     row = find_strategy(strategy)
     check_positive(max_epochs=max_epochs, max_trials=max_trials, top_k=top_k, retrain_epochs=retrain_epochs)
+    check_positive(min_epochs=min_epochs)
+    if min_epochs is not None and "min_epochs" not in row.options:
+        raise UsageError(
+            f"--min-epochs is given, but --strategy {strategy} trains every configuration in full", "leave it out"
+        )
+    if min_epochs is not None and min_epochs > max_epochs:
+        raise UsageError(f"--min-epochs is {min_epochs}, --max-epochs {max_epochs}", "give no more than --max-epochs")
     check_positive(early_stopping=early_stopping, reduce_lr=reduce_lr)
     if factor < 2:
         raise UsageError(f"--factor is {factor}", "give 2 or more")
@@ -98,6 +106,7 @@ def search_settings(
         name=name,
         strategy=strategy,
         max_epochs=max_epochs,
+        min_epochs=min_epochs,
         factor=factor,
         max_trials=max_trials,
         window=row.window,
@@ -181,6 +190,7 @@ def _search(
     from tuning.oracles.adapter import OracleSearch
 
     space = HyperParameters.from_config({"space": description["space"], "values": description["defaults"]})
+    options = {} if settings.min_epochs is None else {"min_epochs": settings.min_epochs}
     oracle = find_strategy(settings.strategy)(
         Objective(*OBJECTIVE),
         hyperparameters=space,
@@ -188,6 +198,7 @@ def _search(
         factor=settings.factor,
         max_trials=settings.max_trials,
         seed=settings.seed,
+        **options,
     )
     known = sorted({entry["config"]["name"] for entry in description["space"]})
 
