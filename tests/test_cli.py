@@ -41,6 +41,8 @@ def raising(error: BaseException):
     return run
 
 
+GO_ON = "to go on: python -m tuning.thing"
+
 OUTCOMES = {
     "done": (returning({"n": 1}, "one"), 0, ""),
     "done with findings": (returning({"n": 1}, "one", errors.EXIT_REFUSED), 3, ""),
@@ -59,11 +61,15 @@ OUTCOMES = {
         "error: nothing finished\n  → give more\n",
     ),
     "no remedy": (raising(errors.DataError("odd")), 3, "error: odd\n"),
-    "ctrl-c": (raising(KeyboardInterrupt()), 130, "error: interrupted\n  → run the same command again to go on\n"),
+    "ctrl-c": (
+        raising(KeyboardInterrupt()),
+        130,
+        f"error: interrupted (SIGINT); everything that was finished is saved\n  → {GO_ON}\n",
+    ),
     "interrupted": (
-        raising(errors.Interrupted(signal.SIGTERM, "resume")),
+        raising(errors.Interrupted(signal.SIGTERM)),
         143,
-        "error: interrupted by signal 15\n  → resume\n",
+        f"error: interrupted (SIGTERM); everything that was finished is saved\n  → {GO_ON}\n",
     ),
     "full disk": (
         raising(OSError(errno.ENOSPC, "No space left on device", "out/leaderboard.csv")),
@@ -134,7 +140,7 @@ def test_arguments_reach_the_command(tmp_path, capsys):
     assert cli.main(options(), run, ["--twice", "--root", str(tmp_path)]) == 0
     stdout, stderr = capsys.readouterr()
     assert stdout == "text\n"
-    assert "said" in stderr and "warning: warned" in stderr and "2/2" in stderr
+    assert stderr == "said\nwarning: warned\n"  # no terminal, no bar
 
     assert cli.main(options(), run, ["--twice", "--root", str(tmp_path), "--json"]) == 0
     stdout, stderr = capsys.readouterr()
@@ -144,6 +150,23 @@ def test_arguments_reach_the_command(tmp_path, capsys):
     assert cli.main(options(), run, ["--quiet"]) == 0
     stdout, stderr = capsys.readouterr()
     assert (stdout, stderr) == ("text\n", "")
+
+
+def test_in_a_terminal_lines_stand_above_the_bar(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    console = cli.Console()
+    with console.bar(2, "steps", "step") as bar:
+        bar.note("best 0.5")
+        bar.update(2)
+        console.say("said")
+    _, stderr = capsys.readouterr()
+    assert "2/2" in stderr and "best 0.5" in stderr
+    assert "said\n" in stderr
+
+
+def test_the_line_to_go_on_is_the_line_that_was_typed(capsys):
+    cli.main(options(), raising(errors.Interrupted(signal.SIGINT)), ["--twice", "--root", "a folder"])
+    assert "to go on: python -m tuning.thing --twice --root 'a folder'\n" in capsys.readouterr().err
 
 
 def test_a_defect_shows_its_traceback_on_request(monkeypatch, capsys):
@@ -161,7 +184,7 @@ def test_help_shows_the_summary_and_the_lines_to_run():
 def test_errors_survive_the_way_from_a_worker_process():
     import pickle
 
-    for error in (errors.DataError("what", "how"), errors.Interrupted(signal.SIGTERM, "how")):
+    for error in (errors.DataError("what", "how"), errors.Interrupted(signal.SIGTERM)):
         copy = pickle.loads(pickle.dumps(error))
         assert type(copy) is type(error)
         assert (copy.problem, copy.remedy, copy.exit_code) == (error.problem, error.remedy, error.exit_code)
@@ -208,7 +231,7 @@ def test_signals_end_a_command_cleanly(number, code, tmp_path):
     _, stderr = process.communicate(timeout=10)
     assert process.returncode == code
     assert time.monotonic() - begun < 5
-    assert "run the same command again" in stderr and "Traceback" not in stderr
+    assert "to go on: " in stderr and "Traceback" not in stderr
     assert (tmp_path / "cleaned").exists()
 
 

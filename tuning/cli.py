@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -87,29 +88,51 @@ class Console:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            self._write(text)
 
     def warn(self, text: str) -> None:
         if not self.quiet:
-            print(f"warning: {text}", file=sys.stderr, flush=True)
+            self._write(f"warning: {text}")
 
     @contextlib.contextmanager
     def bar(self, total: int | None, description: str, unit: str = "it") -> Iterator[Bar]:
         from tqdm import tqdm
 
-        # A bar in a log file is noise: piped output gets the final line only.
+        # A bar in a log file is noise: piped output gets the plain lines only.
         interactive = sys.stderr.isatty()
         with tqdm(
             total=total,
             desc=description,
             unit=unit,
-            unit_scale=False,
-            disable=self.quiet,
+            disable=self.quiet or not interactive,
             file=sys.stderr,
-            mininterval=0.2 if interactive else 1e9,
-            dynamic_ncols=interactive,
+            mininterval=0.2,
+            smoothing=0.05,
+            dynamic_ncols=True,
         ) as bar:
-            yield bar
+            yield _TerminalBar(bar)
+
+    @staticmethod
+    def _write(text: str) -> None:
+        if "tqdm" not in sys.modules:
+            print(text, file=sys.stderr, flush=True)
+            return
+        # Above the bar, if there is one, instead of through it.
+        sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+        sys.stderr.flush()
+
+
+class _TerminalBar:
+    """tqdm's bar under the two names that the rooms below know."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+
+    def update(self, n: int = 1) -> None:
+        self._bar.update(n)
+
+    def note(self, text: str) -> None:
+        self._bar.set_postfix_str(text, refresh=False)
 
 
 Result = tuple[dict[str, Any], str] | tuple[dict[str, Any], str, int]
@@ -124,14 +147,18 @@ def main(arguments: argparse.ArgumentParser, run: Run, argv: list[str] | None = 
     """
     args = arguments.parse_args(argv)
     console = Console(quiet=args.quiet or args.json)
+    go_on = f"to go on: {shlex.join([*arguments.prog.split(), *(sys.argv[1:] if argv is None else argv)])}"
     try:
         with _signals_raise():
             result, text, *code = run(args, Workspace(args.root), console)
         _print_result(args, result, text)
+    except Interrupted as error:
+        return _failed(args, error.problem, go_on, error.exit_code)
     except TuningError as error:
         return _failed(args, error.problem, error.remedy, error.exit_code)
     except KeyboardInterrupt:
-        return _failed(args, "interrupted", "run the same command again to go on", 128 + signal.SIGINT)
+        interrupted = Interrupted(signal.SIGINT)
+        return _failed(args, interrupted.problem, go_on, interrupted.exit_code)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing to report, and nobody to report it to.
         _discard_stdout()
@@ -173,7 +200,7 @@ def _signals_raise() -> Iterator[None]:
     """SIGTERM ends a command as Ctrl-C does: by an exception, so that every `finally` runs."""
 
     def raise_interrupted(number: int, frame: object) -> None:
-        raise Interrupted(number, "run the same command again to go on")
+        raise Interrupted(number)
 
     before = {number: signal.signal(number, raise_interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

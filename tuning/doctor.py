@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tuning.packages import Package
 #: What each extra is for, in words.
 EXTRAS = {
+    "ray": "searching on several machines",
     "test": "running this project's tests",
 }
 LITTLE_DISK = 2 * 2**30

@@ -6,6 +6,8 @@ Every error carries the exit code of the command that meets it (see the README's
 
 from __future__ import annotations
 
+import signal
+
 EXIT_DONE = 0
 EXIT_INTERNAL = 1
 EXIT_USAGE = 2
@@ -66,10 +68,11 @@ class BudgetEnded(TuningError):
 class Interrupted(TuningError):
     """SIGINT or SIGTERM arrived; everything worth keeping is saved (exit 128 + signal)."""
 
-    def __init__(self, signal_number: int, remedy: str = "") -> None:
-        super().__init__(f"interrupted by signal {signal_number}", remedy)
+    def __init__(self, signal_number: int) -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(f"interrupted ({name}); everything that was finished is saved")
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 
     def __reduce__(self):
-        return type(self), (self.signal_number, self.remedy)
+        return type(self), (self.signal_number,)

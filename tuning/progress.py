@@ -8,7 +8,11 @@ from typing import Protocol
 
 
 class Bar(Protocol):
-    def update(self, n: int = 1) -> object: ...
+    def update(self, n: int = 1) -> object:
+        """`n` more steps are done."""
+
+    def note(self, text: str) -> object:
+        """A few words beside the bar, replacing those before."""
 
 
 class Progress(Protocol):
@@ -26,6 +30,9 @@ class Progress(Protocol):
 
 class _NoBar:
     def update(self, n: int = 1) -> None:
+        return None
+
+    def note(self, text: str) -> None:
         return None
 
 

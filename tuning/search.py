@@ -15,6 +15,22 @@ from typing import Any
 
 from tuning import cli
 
+#: Options that are settings of the search under the same name.
+SETTINGS = (
+    "space",
+    "name",
+    "max_epochs",
+    "min_epochs",
+    "factor",
+    "max_trials",
+    "seed",
+    "top_k",
+    "retrain_epochs",
+    "early_stopping",
+    "reduce_lr",
+    "dtype",
+)
+
 
 def options() -> argparse.ArgumentParser:
     from search_spaces import SPACES
@@ -44,8 +60,20 @@ def options() -> argparse.ArgumentParser:
     how = parser.add_argument_group("how it runs (may change from one resume to the next)")
     how.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one per core, or per GPU)")
     how.add_argument("--executor", choices=tuple(EXECUTORS), default="local", help="where trials run (local)")
+    how.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="with --executor ray: host:port of a running cluster, or auto (default: one of its own, on this machine)",
+    )
     how.add_argument("--trial-timeout", type=float, metavar="SECONDS", help="give a trial up after this long")
+    how.add_argument(
+        "--max-deaths", type=int, default=2, metavar="N", help="deaths of its process that fail a configuration (2)"
+    )
+    how.add_argument(
+        "--budget", metavar="TIME", help="running time over all resumes, final training included: 45m, 8h, 2d, 1h30m"
+    )
     how.add_argument("--search-only", action="store_true", help="no finalists: the test split stays sealed")
+    how.add_argument("--dry-run", action="store_true", help="say what it would take, and start nothing")
     how.add_argument("--fresh", action="store_true", help="move a search of that name aside and start over")
     return parser
 
@@ -54,31 +82,35 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
     from dataclasses import asdict
 
     from tuning.config import check_positive
+    from tuning.engine.budget import seconds
+    from tuning.pipeline.plan import plan_search
     from tuning.pipeline.search import run_search
     from tuning.pipeline.session import Resources
     from tuning.results.leaderboard import read
     from tuning.results.tables import leaderboard_table
 
-    check_positive(workers=args.workers, trial_timeout=args.trial_timeout)
+    check_positive(workers=args.workers, trial_timeout=args.trial_timeout, max_deaths=args.max_deaths)
+    resources = Resources(
+        executor=args.executor,
+        workers=args.workers,
+        trial_timeout=args.trial_timeout,
+        max_deaths=args.max_deaths,
+        ray_address=args.ray_address,
+    )
+    budget = seconds(args.budget) if args.budget else None
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    if args.dry_run:
+        plan = plan_search(workspace, args.strategy, resources, **settings)
+        return asdict(plan), plan.text()
     result = run_search(
         workspace,
         args.strategy,
         fresh=args.fresh,
         search_only=args.search_only,
-        resources=Resources(args.executor, args.workers, args.trial_timeout),
+        budget=budget,
+        resources=resources,
         progress=console,
-        space=args.space,
-        name=args.name,
-        max_epochs=args.max_epochs,
-        min_epochs=args.min_epochs,
-        factor=args.factor,
-        max_trials=args.max_trials,
-        seed=args.seed,
-        top_k=args.top_k,
-        retrain_epochs=args.retrain_epochs,
-        early_stopping=args.early_stopping,
-        reduce_lr=args.reduce_lr,
-        dtype=args.dtype,
+        **settings,
     )
     lines = [
         f"{result.name}: {result.trials} trials ({result.failed} failed), {result.epochs} epochs; best by validation: "

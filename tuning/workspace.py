@@ -24,6 +24,11 @@ class Workspace:
         return self.data / "raw_yolo"
 
     @property
+    def unpacked(self) -> Path:
+        """Archives that were given as raw data, unpacked."""
+        return self.data / "unpacked"
+
+    @property
     def pool(self) -> Path:
         return self.data / "cls_pool"
 
@@ -62,6 +67,10 @@ class Workspace:
     @property
     def pool_summary(self) -> Path:
         return self.outs / "pool_summary.json"
+
+    @property
+    def pool_report(self) -> Path:
+        return self.outs / "pool_report.html"
 
     @property
     def split_manifest(self) -> Path:

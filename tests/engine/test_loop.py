@@ -83,6 +83,9 @@ class SimulatedWorkers:
             Finished(job.key, job.fence, result(job.payload["trial_id"], score(job.payload["number"]))),
         ]
 
+    def cancel(self):
+        self.jobs.clear()
+
     def close(self):
         pass
 
@@ -239,6 +242,25 @@ def test_a_strategy_that_changed_its_mind_is_refused(tmp_path):
 
     with pytest.raises(StateError, match="proposal 0 was"):
         search(path, SimulatedWorkers(2, seed=0), strategy=Changed())
+
+
+def test_out_of_time_what_is_finished_by_then_is_the_search_and_stays_it(tmp_path):
+    path = tmp_path / "journal.jsonl"
+
+    def run(executor, out_of_time):
+        strategy = Halving()
+        with Journal(path) as journal:
+            dispatcher = Dispatcher(journal, executor)
+            told = run_loop(strategy, dispatcher, 6, payload, out_of_time=out_of_time)
+        return strategy.log, told
+
+    looks = iter(range(1000))
+    first = run(SimulatedWorkers(3, seed=0), lambda: next(looks) >= 9)
+    assert 0 < len(first[1]) < 8
+    again = SimulatedWorkers(3, seed=1)
+    # A resume with time to spare ends in the same place, and starts nothing.
+    assert run(again, lambda: False) == first
+    assert again.most == 0
 
 
 def test_a_job_that_took_the_search_down_too_often_is_given_up(tmp_path, monkeypatch):

@@ -38,7 +38,9 @@ class Dispatcher:
         journal: open journal; its records are replayed into `state`.
         executor: where jobs run.
         max_deaths: deaths of one job before its result is a failure.
-        on_progress: called with (key, entry) for each new entry of a job's curve.
+
+    Attributes:
+        on_progress: called with (key, entry) for each new entry of a job's curve; to be set by whoever cares.
     """
 
     def __init__(
@@ -46,11 +48,11 @@ class Dispatcher:
         journal: Journal,
         executor: Executor,
         max_deaths: int = MAX_DEATHS,
-        on_progress: Callable[[str, dict[str, Any]], None] = lambda key, entry: None,
     ) -> None:
         self.journal, self.executor = journal, executor
         self.state: SearchState = replay(journal.records)
-        self._max_deaths, self._on_progress = max_deaths, on_progress
+        self._max_deaths = max_deaths
+        self.on_progress: Callable[[str, dict[str, Any]], None] = lambda key, entry: None
         self._queue: deque[tuple[str, str, Payload]] = deque()
         self._running: dict[str, tuple[str, Payload]] = {}
 
@@ -73,12 +75,19 @@ class Dispatcher:
         self._fill()
         for event in self.executor.collect(timeout):
             if isinstance(event, Progressed):
-                self._on_progress(event.key, event.entry)
+                self.on_progress(event.key, event.entry)
             else:
                 self._ended(event)
         self._fill()
 
+    def cancel(self) -> None:
+        """Gives up all jobs that have no result; they may be requested again."""
+        self._queue.clear()
+        self._running.clear()
+        self.executor.cancel()
+
     def running(self) -> tuple[str, ...]:
+        """Keys of the jobs under way."""
         return tuple(self._running)
 
     def _fill(self) -> None:
@@ -94,7 +103,7 @@ class Dispatcher:
 
     def _ended(self, event: Finished | Died) -> None:
         job = self.state.job(event.key)
-        if not accepts(job, event.fence):
+        if event.key not in self._running or not accepts(job, event.fence):
             # A process that was given up finished after all: its successor's result is the one that counts.
             return
         kind, payload = self._running.pop(event.key)

@@ -16,6 +16,9 @@ from tuning.errors import StateError, TuningError
 from tuning.files import canonical_json
 from tuning.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, TrialSpec
 
+#: How often a waiting search looks at the clock.
+_LOOK_SECONDS = 2.0
+
 
 class Strategy(Protocol):
     """What the loop needs of a strategy."""
@@ -41,7 +44,7 @@ def run_loop(
     window: int,
     payload: Callable[[TrialSpec, int], dict[str, Any]],
     on_told: Callable[[TrialSpec, TrialOutcome], None] = lambda spec, outcome: None,
-    may_ask: Callable[[int], bool] = lambda index: True,
+    out_of_time: Callable[[], bool] = lambda: False,
 ) -> list[tuple[TrialSpec, TrialOutcome]]:
     """Runs a strategy to its end and returns every trial with its outcome, in logical order.
 
@@ -49,8 +52,8 @@ def run_loop(
         window: how many trials may be asked for and not yet told; part of the search's settings.
         payload: (spec, fencing number) -> what the worker is given.
         on_told: called after each tell.
-        may_ask: called with the index of a proposal that the journal does not hold yet; False ends the search there
-            (a budget), as if the strategy had said DONE.
+        out_of_time: looked at every few seconds; once it is True, nothing more is asked, what runs is given up, and
+            the trials that have a result by then are the search. That moment is journaled: a resume ends there too.
 
     Raises:
         StateError: the strategy proposes something else than the journal says it proposed.
@@ -58,12 +61,19 @@ def run_loop(
     outstanding: deque[TrialSpec] = deque()
     told: list[tuple[TrialSpec, TrialOutcome]] = []
     asked, finished = 0, False
+
+    def tell(spec: TrialSpec, result: dict[str, Any]) -> None:
+        outcome = outcome_of(spec, result)
+        strategy.tell(outcome)
+        told.append((spec, outcome))
+        on_told(spec, outcome)
+
     while True:
         while not finished and len(outstanding) < window:
-            if asked >= len(dispatcher.state.asks) and not may_ask(asked):
+            recorded = dispatcher.state.asks[asked] if asked < len(dispatcher.state.asks) else None
+            if recorded is None and _stopped(dispatcher, out_of_time):
                 finished = True
                 break
-            recorded = dispatcher.state.asks[asked] if asked < len(dispatcher.state.asks) else None
             answer = strategy.ask(TrialSpec(**recorded) if recorded else None)
             if answer is WAIT:
                 if not outstanding:
@@ -75,17 +85,30 @@ def run_loop(
             _journal_ask(dispatcher, asked, answer)
             asked += 1
             outstanding.append(answer)
-            dispatcher.request(trial_key(answer.trial_id), "trial", lambda fence, spec=answer: payload(spec, fence))
+            if not _stopped(dispatcher):
+                dispatcher.request(trial_key(answer.trial_id), "trial", lambda fence, spec=answer: payload(spec, fence))
         if not outstanding:
             return told
         spec = outstanding[0]
         while (result := dispatcher.result(trial_key(spec.trial_id))) is None:
-            dispatcher.wait()
+            if _stopped(dispatcher, out_of_time):
+                break
+            dispatcher.wait(_LOOK_SECONDS)
+        if result is None:
+            dispatcher.cancel()
+            for later in outstanding:
+                if (result := dispatcher.result(trial_key(later.trial_id))) is not None:
+                    tell(later, result)
+            return told
         outstanding.popleft()
-        outcome = outcome_of(spec, result)
-        strategy.tell(outcome)
-        told.append((spec, outcome))
-        on_told(spec, outcome)
+        tell(spec, result)
+
+
+def _stopped(dispatcher: Dispatcher, out_of_time: Callable[[], bool] = lambda: False) -> bool:
+    """Whether the search has been stopped before its end; journaled when it is."""
+    if dispatcher.state.first("stopped") is None and out_of_time():
+        dispatcher.record("stopped")
+    return dispatcher.state.first("stopped") is not None
 
 
 def outcome_of(spec: TrialSpec, result: dict[str, Any]) -> TrialOutcome:

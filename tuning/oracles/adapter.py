@@ -70,6 +70,10 @@ class OracleSearch:
         self.oracle.end_trial(trial)
         self._outstanding.remove(outcome.trial_id)
 
+    def continuable(self) -> set[str]:
+        """Trials told whose last state a later trial may still go on from."""
+        return self.oracle.continuable()
+
     def _report(self, outcome: TrialOutcome, trial: Trial) -> None:
         # The objective alone: the oracle decides by nothing else, and the other metrics are kept where the curve is.
         objective = self.oracle.objective.name

@@ -132,6 +132,14 @@ class ReplayableOracle(SavedOracle):
         """The answer of `populate_space` when no trial can start: wait for those that run, or stop."""
         return {"status": TrialStatus.IDLE if self.ongoing_trials else TrialStatus.STOPPED}
 
+    def continuable(self) -> set[str]:
+        """Trials that were told and whose last state a later trial may still go on from; others' can be deleted."""
+        return set()
+
+    def planned(self) -> tuple[int, int] | None:
+        """(trials, epochs) that the search will take if nothing fails; None where it has no end of its own."""
+        return None if self.max_trials is None else (self.max_trials, self.max_trials * self.max_epochs)
+
     def _ended(self, trial: Trial) -> None:
         """Called once a trial is COMPLETED (with a finite score) or FAILED for good."""
 

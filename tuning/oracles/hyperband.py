@@ -75,6 +75,12 @@ class HyperbandOracle(ReplayableOracle):
                 return self._begin(trial_id, bracket, step, new)
         return self.nothing_new()
 
+    def continuable(self) -> set[str]:
+        return set().union(*(bracket.continuable() for bracket in self._open))
+
+    def planned(self) -> tuple[int, int] | None:
+        return None if self._endless else (self._planned_trials, rungs.total_epochs(self._plan))
+
     def _begin(self, trial_id: str, bracket: rungs.Halving, step: rungs.Step, new: Mapping[str, Any] | None) -> dict:
         if bracket not in self._open:
             self._open.append(bracket)

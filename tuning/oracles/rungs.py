@@ -203,6 +203,13 @@ class Halving:
                 if trial_id in ended:
                     self.tell(trial_id, ended[trial_id])
 
+    def continuable(self) -> set[str]:
+        """Trials whose last state a trial that is running, or may still be started, goes on from."""
+        last = self._rung + 1 == len(self.bracket.rungs)
+        promotable = set() if last else set(self._scores)
+        whole = not self.running and len(self._scores) >= self._size()
+        return promotable if whole else promotable | set(self._candidates)
+
     @property
     def reserved(self) -> int:
         """Trials that the plan still wants in this bracket."""

@@ -81,10 +81,11 @@ def final_runs(
     return finals
 
 
-def run_finals(session: Session, finals: Sequence[Final], progress: Progress) -> list[str]:
+def run_finals(session: Session, finals: Sequence[Final], progress: Progress, every: int = 5) -> list[str]:
     """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
 
-    Going on after an interruption repeats nothing that was journaled, and publishes what was not.
+    Every so many epochs of a run get a line. Going on after an interruption repeats nothing that was journaled, and
+    publishes what was not.
     """
     dispatcher = session.dispatcher
     opened = {record["run_id"] for record in dispatcher.state.others.get("test-opened", ())}
@@ -93,9 +94,25 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress) ->
             dispatcher.record("test-opened", run_id=final.run_id, purpose=final.purpose)
         dispatcher.request(final.key, "final", lambda fence, final=final: _payload(session, final, fence))
     published = []
+    names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
+    progress.say(f"training {names} for up to {max(final.epochs for final in finals)} epochs, then the test")
+    with progress.bar(sum(final.epochs for final in finals), "final training", "epoch") as bar:
+
+        def on_epoch(key: str, entry: Mapping[str, Any]) -> None:
+            bar.update()
+            if entry["epoch"] % every == 0:
+                progress.say(
+                    f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, loss {entry['loss']:.4f}, "
+                    f"val_loss {entry['val_loss']:.4f}, val_f1_macro {entry['val_f1_macro']:.4f} "
+                    f"({entry['seconds']:.1f} s)"
+                )
+
+        dispatcher.on_progress = on_epoch
+        for final in finals:
+            while dispatcher.result(final.key) is None:
+                dispatcher.wait()
     for final in finals:
-        while (result := dispatcher.result(final.key)) is None:
-            dispatcher.wait()
+        result = dispatcher.result(final.key)
         if error := result.get("error"):
             progress.warn(f"{final.run_id} failed: {error['message']}")
             continue

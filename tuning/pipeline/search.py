@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuning import light_keras
 from tuning.config import SearchSettings, check_positive
 from tuning.dataset.arrays import read_info
+from tuning.engine.budget import Stopwatch, reserve
+from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop, trial_key
-from tuning.errors import DataError, StateError, UsageError
+from tuning.errors import BudgetEnded, DataError, StateError, UsageError
 from tuning.oracles import find_strategy
 from tuning.oracles.ranking import RankedTrial, rank
 from tuning.pipeline.finals import final_runs, run_finals
-from tuning.pipeline.session import Resources, Session, discard, dtype_policy, move_aside, opened, training_backend
+from tuning.pipeline.session import (
+    Resources,
+    Session,
+    discard,
+    dtype_policy,
+    move_aside,
+    opened,
+    training_backend,
+    use_backend,
+)
+from tuning.pipeline.watch import Watch
 from tuning.progress import SILENT, Progress
 from tuning.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
 from tuning.results import leaderboard, promotion
-from tuning.trials import runtime
 from tuning.trials.spaces import source_digest
 from tuning.workspace import Workspace
 
@@ -121,6 +130,7 @@ def run_search(
     *,
     fresh: bool = False,
     search_only: bool = False,
+    budget: float | None = None,
     resources: Resources = Resources(),  # noqa: B008 (frozen)
     progress: Progress = SILENT,
     **settings: Any,
@@ -131,6 +141,7 @@ def run_search(
         strategy: a name of `tuning.oracles.STRATEGIES`.
         fresh: move a search of that name, and its runs, aside and start over.
         search_only: stop before finalists are retrained; the test split stays sealed.
+        budget: seconds of running time, over all resumes, retraining included; None: until the strategy is done.
         resources: where trials run.
         settings: the other arguments of `search_settings`.
 
@@ -142,39 +153,27 @@ def run_search(
     directory = workspace.search(frozen.name)
     if fresh:
         _start_over(workspace, directory, progress)
-    _prepare_this_process(resources, frozen.backend)
-    watch = _Watch(progress, frozen)
-    with opened(workspace, directory, frozen, resources, watch.epoch) as session:
+    use_backend(frozen.backend, inline=resources.executor == "inline")
+    with opened(workspace, directory, frozen, resources) as session:
         description = session.describe()
-        told = _search(session, frozen, description, watch)
-        ranked = _ranked(told)
-        if not ranked:
-            raise StateError(
-                f"all {len(told)} trials of {frozen.name} failed; the last one: {_last_failure(told)}",
-                "see the search's logs/; mend the search space or the data, then start over with --fresh",
-            )
-        best, best_values = ranked[0]
-        summary = {
-            "name": frozen.name,
-            "trials": len(told),
-            "failed": sum(outcome.status != COMPLETED for _, outcome in told),
-            "epochs": sum(len(outcome.curve) - _inherited(spec, outcome) for spec, outcome in told),
-            "best_trial": best.trial_id,
-            "best_val_f1_macro": round(best.score, 6),
-            "best_values": dict(best_values),
-            "directory": directory,
-        }
+        told = _search(session, frozen, description, budget, progress)
+        summary = _summary(frozen, told, directory)
         if search_only:
             return SearchResult(**summary)
         finals = final_runs(
-            frozen.name, frozen.space, frozen.seed, frozen.retrain_epochs, ranked, description["defaults"], frozen.top_k
+            frozen.name,
+            frozen.space,
+            frozen.seed,
+            frozen.retrain_epochs,
+            _ranked(told),
+            description["defaults"],
+            frozen.top_k,
         )
-        progress.say(f"retraining {len(finals)} runs (finalists and baseline) for up to {frozen.retrain_epochs} epochs")
         runs = run_finals(session, finals, progress)
         if not runs:
             raise StateError(
                 f"none of the {len(finals)} finalists of {frozen.name} could be retrained",
-                "see the search's logs/, then run the same command again",
+                f"see {directory / 'logs'}, mend the cause, and start over with --fresh",
             )
         leaderboard.rebuild(workspace)
         promoted = promotion.promote(workspace, progress=progress)
@@ -183,8 +182,59 @@ def run_search(
 
 
 def _search(
-    session: Session, settings: SearchSettings, description: Mapping[str, Any], watch: _Watch
+    session: Session,
+    settings: SearchSettings,
+    description: Mapping[str, Any],
+    budget: float | None,
+    progress: Progress,
 ) -> list[tuple[TrialSpec, TrialOutcome]]:
+    """All trials with their outcomes, in logical order."""
+    dispatcher, strategy = session.dispatcher, build_strategy(settings, description)
+    stopwatch = Stopwatch(dispatcher.state.others.get("spent", ()), dispatcher.record)
+    planned = strategy.oracle.planned()
+
+    def left() -> float | None:
+        if budget is None:
+            return None
+        kept = reserve(watch.seconds, settings.retrain_epochs, settings.top_k + 1, session.workers, budget)
+        return budget - kept - stopwatch.elapsed()
+
+    def out_of_time() -> bool:
+        remaining = left()
+        stopwatch.elapsed()
+        return remaining is not None and remaining <= 0
+
+    def on_told(spec: TrialSpec, outcome: TrialOutcome) -> None:
+        watch.told(spec, outcome)
+        failures.tell(outcome)
+        session.prune_trials(spec.trial_id, strategy.continuable())
+
+    failures = RunOfFailures(settings.name, session.directory)
+    with progress.bar(planned[1] if planned else None, settings.name, "epoch") as bar:
+        watch = Watch(progress, bar, planned, left)
+        watch.running = lambda: len(dispatcher.running())
+        dispatcher.on_progress = watch.epoch
+        try:
+            told = run_loop(
+                strategy,
+                dispatcher,
+                settings.window,
+                trial_payload(session, settings, description),
+                on_told,
+                out_of_time,
+            )
+        finally:
+            stopwatch.note()
+    if dispatcher.state.first("stopped") and not any(outcome.status == COMPLETED for _, outcome in told):
+        raise BudgetEnded(
+            f"the budget ended before any trial of {settings.name} finished",
+            "give a longer --budget together with --fresh, or lower --max-epochs",
+        )
+    return told
+
+
+def build_strategy(settings: SearchSettings, description: Mapping[str, Any]):
+    """The strategy of a search, ready to be asked."""
     from keras_tuner import HyperParameters, Objective
 
     from tuning.oracles.adapter import OracleSearch
@@ -200,24 +250,50 @@ def _search(
         seed=settings.seed,
         **options,
     )
+    return OracleSearch(oracle)
+
+
+def trial_payload(
+    session: Session, settings: SearchSettings, description: Mapping[str, Any]
+) -> Callable[[TrialSpec, int], dict[str, Any]]:
+    """What a worker is told about a trial, as a function of the trial and its attempt's fencing number."""
     known = sorted({entry["config"]["name"] for entry in description["space"]})
 
     def payload(spec: TrialSpec, fence: int) -> dict[str, Any]:
-        epochs = spec.epochs or settings.max_epochs
         parent = session.checkpoints(trial_key(spec.continues)) if spec.continues else None
         return session.payload(
             settings.max_epochs,
             trial_id=spec.trial_id,
             values=spec.values,
             seed=keyed_seed(settings.seed, "trial", spec.root or spec.trial_id),
-            until=epochs,
+            until=spec.epochs or settings.max_epochs,
             attempt=fence,
             checkpoints=str(session.checkpoints(trial_key(spec.trial_id))),
             parent=str(parent) if parent else None,
             known=known,
         )
 
-    return run_loop(OracleSearch(oracle), session.dispatcher, settings.window, payload, watch.told)
+    return payload
+
+
+def _summary(settings: SearchSettings, told: list[tuple[TrialSpec, TrialOutcome]], directory: Path) -> dict[str, Any]:
+    ranked = _ranked(told)
+    if not ranked:
+        raise StateError(
+            f"all {len(told)} trials of {settings.name} failed; the last one: {_last_failure(told)}",
+            f"see {directory / 'logs'}; mend the search space or the data, then start over with --fresh",
+        )
+    best, best_values = ranked[0]
+    return {
+        "name": settings.name,
+        "trials": len(told),
+        "failed": sum(outcome.status != COMPLETED for _, outcome in told),
+        "epochs": sum(len(outcome.curve) - _inherited(spec, outcome) for spec, outcome in told),
+        "best_trial": best.trial_id,
+        "best_val_f1_macro": round(best.score, 6),
+        "best_values": dict(best_values),
+        "directory": directory,
+    }
 
 
 def _ranked(told: list[tuple[TrialSpec, TrialOutcome]]) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
@@ -261,44 +337,3 @@ def _search_of(folder: Path) -> str | None:
         return read_run(folder)["search"]
     except DataError:
         return None
-
-
-def _prepare_this_process(resources: Resources, backend: str) -> None:
-    """Chooses this process's own Keras backend, before anything imports Keras.
-
-    The parent trains nothing unless it runs trials itself; Keras on NumPy then spares it TensorFlow's five seconds.
-    """
-    os.environ["TUNING_BACKEND"] = backend
-    if resources.executor == "inline":
-        os.environ.update(runtime.environment(backend, 1))
-    else:
-        light_keras.use()
-
-
-class _Watch:
-    """Tells the person how it goes, a line a trial."""
-
-    def __init__(self, progress: Progress, settings: SearchSettings) -> None:
-        self._progress, self._settings = progress, settings
-        self._told = 0
-        self._best: float | None = None
-
-    def epoch(self, key: str, entry: Mapping[str, Any]) -> None:
-        """A final's epochs are worth a line each now and then; a trial's are not."""
-        if key.startswith("final/") and (entry["epoch"] % 5 == 0 or entry["epoch"] == 1):
-            self._progress.say(
-                f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, val_f1_macro {entry['val_f1_macro']:.4f}"
-            )
-
-    def told(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
-        self._told += 1
-        if outcome.status != COMPLETED:
-            self._progress.say(f"trial {spec.trial_id}: FAILED: {outcome.failure.message}")
-            return
-        if self._best is None or outcome.score > self._best:
-            self._best = outcome.score
-        went_on = f", goes on from {spec.continues}" if spec.continues else ""
-        self._progress.say(
-            f"trial {spec.trial_id}: val_f1_macro {outcome.score:.4f} after {len(outcome.curve)} epochs{went_on}"
-            f" (best so far {self._best:.4f})"
-        )

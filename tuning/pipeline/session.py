@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuning import config, machine
-from tuning.engine.dispatch import Dispatcher, expect
+from tuning import config, light_keras, machine
+from tuning.engine.dispatch import MAX_DEATHS, Dispatcher, expect
 from tuning.engine.executors import load_executor
 from tuning.engine.journal import Journal
 from tuning.errors import EnvironmentProblem, UsageError
@@ -30,11 +30,32 @@ class Resources:
         executor: a name of `EXECUTORS`.
         workers: trials at a time; None: one per usable core (per GPU, where there are any).
         trial_timeout: seconds after which a trial is given up; None: never.
+        max_deaths: deaths of its process after which a configuration counts as failed.
+        ray_address: of a running Ray cluster, for the executor "ray"; None: it starts one on this machine.
+
+    Raises:
+        UsageError: an address for another executor.
     """
 
     executor: str = "local"
     workers: int | None = None
     trial_timeout: float | None = None
+    max_deaths: int = MAX_DEATHS
+    ray_address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.ray_address is not None and self.executor != "ray":
+            raise UsageError(
+                f"--ray-address is {self.ray_address!r}, but --executor is {self.executor!r}",
+                "add --executor ray, or leave --ray-address out",
+            )
+
+    def options(self) -> dict[str, Any]:
+        """What the executor is told of this, beside the time limit."""
+        if self.ray_address is None:
+            return {"workers": self.count()}
+        # The size of a cluster is known only once it is joined.
+        return {"workers": self.workers, "address": self.ray_address}
 
     def count(self) -> int:
         """Workers in numbers."""
@@ -49,6 +70,9 @@ class Session:
     directory: Path
     settings: config.RunSettings
     dispatcher: Dispatcher
+    workers: int
+    #: Trials told whose checkpoints may still be there.
+    told: set[str] = field(default_factory=set)
 
     def checkpoints(self, key: str) -> Path:
         """Folder of a job's checkpoints."""
@@ -68,6 +92,18 @@ class Session:
             **more,
         }
 
+    def prune_trials(self, told: str, needed: set[str]) -> None:
+        """Deletes the checkpoints of told trials that no later trial may go on from.
+
+        Args:
+            told: the trial told last.
+            needed: trials that a later one may go on from.
+        """
+        self.told.add(told)
+        for trial_id in sorted(self.told - needed):
+            discard(self.checkpoints(f"trial/{trial_id}"))
+            self.told.discard(trial_id)
+
     def describe(self) -> dict[str, Any]:
         """The search space, as a worker found it by building a few configurations; journaled once."""
         self.dispatcher.request("describe", "describe", lambda fence: self.payload(0))
@@ -82,7 +118,6 @@ def opened(
     directory: Path,
     settings: config.RunSettings,
     resources: Resources,
-    on_progress: Callable[[str, dict[str, Any]], None],
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
 
@@ -93,14 +128,16 @@ def opened(
     with Journal(directory / "journal.jsonl") as journal:
         config.freeze(directory, settings)
         executor = load_executor(resources.executor)(
-            workers=resources.count(),
             work=WORK,
             environment=runtime.environment(settings.backend, settings.threads),
             log_directory=directory / "logs",
             trial_timeout=resources.trial_timeout,
+            **resources.options(),
         )
         try:
-            yield Session(workspace, directory, settings, Dispatcher(journal, executor, on_progress=on_progress))
+            dispatcher = Dispatcher(journal, executor, resources.max_deaths)
+            # Whole paths: a worker may run on another machine, in another folder.
+            yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free())
         finally:
             executor.close()
 
@@ -115,6 +152,18 @@ def training_backend() -> str:
     if name not in BACKENDS:
         raise UsageError(f"KERAS_BACKEND is {name!r}", f"set it to one of {', '.join(BACKENDS)}, or unset it")
     return name
+
+
+def use_backend(backend: str, inline: bool = False) -> None:
+    """Chooses this process's own Keras backend, before anything imports Keras.
+
+    A process that trains nothing itself takes Keras on NumPy, which spares it TensorFlow's five seconds.
+    """
+    os.environ["TUNING_BACKEND"] = backend
+    if inline:
+        os.environ.update(runtime.environment(backend, 1))
+    else:
+        light_keras.use()
 
 
 def dtype_policy(choice: str) -> str:

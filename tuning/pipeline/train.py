@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuning import config, light_keras
+from tuning import config
 from tuning.config import TrainSettings, check_positive
 from tuning.dataset.arrays import read_info
 from tuning.engine import journal
 from tuning.engine.state import replay
 from tuning.errors import StateError, UsageError
 from tuning.pipeline.finals import Final, config_digest, run_finals
-from tuning.pipeline.session import Resources, dtype_policy, opened, training_backend
+from tuning.pipeline.session import Resources, dtype_policy, opened, training_backend, use_backend
 from tuning.progress import SILENT, Progress
 from tuning.records import configuration
 from tuning.results import leaderboard, promotion
@@ -69,29 +68,19 @@ def train_one(
         values={name: str(value) for name, value in (values or {}).items()},
         epochs=epochs,
     )
-    os.environ["TUNING_BACKEND"] = settings.backend
-    light_keras.use()
+    use_backend(settings.backend)
     directory = workspace.art / "work" / f"train-{settings.digest()[:12]}"
 
-    with progress.bar(epochs, "training", "epoch") as bar:
-
-        def on_epoch(key: str, entry: Mapping[str, Any]) -> None:
-            bar.update()
-            progress.say(
-                f"epoch {entry['epoch']}: loss {entry['loss']:.4f}, val_loss {entry['val_loss']:.4f}, "
-                f"val_f1_macro {entry['val_f1_macro']:.4f} ({entry['seconds']:.1f} s)"
-            )
-
-        with opened(workspace, directory, settings, resources, on_epoch) as session:
-            description = session.describe()
-            complete = completed(description, settings.values)
-            found = config_digest(space, complete)
-            prefix = "baseline" if complete == description["defaults"] else "train"
-            run_id = f"{prefix}-{space.replace(':', '-')}-{found[:8]}-e{epochs}-s{seed}-{settings.digest()[:6]}"
-            final = Final(run_id, "train", complete, epochs)
-            if not run_finals(session, [final], progress):
-                error = session.dispatcher.result(final.key)["error"]
-                raise StateError(f"{run_id} failed: {error['message']}", "change the configuration")
+    with opened(workspace, directory, settings, resources) as session:
+        description = session.describe()
+        complete = completed(description, settings.values)
+        found = config_digest(space, complete)
+        prefix = "baseline" if complete == description["defaults"] else "train"
+        run_id = f"{prefix}-{space.replace(':', '-')}-{found[:8]}-e{epochs}-s{seed}-{settings.digest()[:6]}"
+        final = Final(run_id, "train", complete, epochs)
+        if not run_finals(session, [final], progress, every=1):
+            error = session.dispatcher.result(final.key)["error"]
+            raise StateError(f"{run_id} failed: {error['message']}", "change the configuration")
     leaderboard.rebuild(workspace)
     promoted = promotion.promote(workspace, progress=progress)
     return TrainResult(run_id, read_run(workspace.run(run_id)), promoted.run_id)

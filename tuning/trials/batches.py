@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from tuning.dataset.arrays import ImageSplit
+from tuning.dataset.packing import ImageSplit
 from tuning.records import keyed_seed
 from tuning.trials.augmentation import augment
 from tuning.trials.plan import TrainingPlan

@@ -1,12 +1,13 @@
 """The jobs that a worker runs: plain records in, plain records out, files below the job's folder.
 
-`describe` reads a search space, `trial` trains one configuration for the search, `final` trains one from scratch and
-evaluates it once on the test split.
+`describe` reads a search space, `rehearse` times a configuration, `trial` trains one configuration for the search,
+`final` trains one from scratch and evaluates it once on the test split.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from tuning.dataset.arrays import Dataset, open_dataset
+from tuning.dataset.packing import ImageSplit
 from tuning.dataset.sealed import TestOpening, open_test
 from tuning.errors import TuningError, UsageError
 from tuning.files import replacing, write_text
 from tuning.records import COMPLETED, FAILED, configuration, keyed_seed
 from tuning.trials import runtime
+from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
 from tuning.trials.checkpoint import TrainingState, load_state
 from tuning.trials.fit import FitSettings, NotFinite, fit, predict, validate
 from tuning.trials.plan import TrainingPlan, best_epoch
@@ -30,13 +33,15 @@ Report = Callable[[dict[str, Any]], None]
 
 #: Random configurations built to find hyperparameters that the default configuration does not reach.
 DISCOVERY_BUILDS = 6
+#: Batches that a rehearsal times.
+REHEARSAL_BATCHES = 8
 
 
 def run_job(kind: str, payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Runs one job.
 
     Args:
-        kind: "describe", "trial" or "final".
+        kind: a name of `JOBS`.
         payload: see the function of that name; always holds `root`, `space`, `threads` and `dtype_policy`.
         report: called with each new entry of the curve.
 
@@ -51,7 +56,8 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """The hyperparameters of a space, found by building a few configurations.
 
     Returns:
-        `space` (Keras Tuner configs), `defaults` (values), `parameters` (smallest, default and largest count seen).
+        `space` (Keras Tuner configs), `defaults` (values), and `parameters`: the smallest, default and largest count
+        of model parameters seen, each with its `values`.
     """
     from keras_tuner import HyperParameters
 
@@ -61,7 +67,8 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     model, hp = build_model(payload["space"], {}, shape, classes)
     interface(model, payload["space"])
     TrainingPlan.from_values(hp.values)
-    defaults, counts = dict(hp.values), [int(model.count_params())]
+    defaults = dict(hp.values)
+    seen = [(int(model.count_params()), defaults)]
     known = HyperParameters.from_config(hp.get_config())
     for build in range(DISCOVERY_BUILDS):
         values = {}
@@ -77,12 +84,14 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         except Exception:
             # Not every combination must build; the search meets such a one as a failed trial.
             continue
-        counts.append(int(model.count_params()))
+        seen.append((int(model.count_params()), dict(hp.values)))
         known.merge(hp.space)
+    by_size = sorted(seen, key=lambda entry: entry[0])
+    models = {"smallest": by_size[0], "default": seen[0], "largest": by_size[-1]}
     return {
         "space": known.get_config()["space"],
         "defaults": defaults,
-        "parameters": {"smallest": min(counts), "default": counts[0], "largest": max(counts)},
+        "parameters": {name: {"count": count, "values": values} for name, (count, values) in models.items()},
     }
 
 
@@ -94,6 +103,45 @@ def _active(known, values: Mapping[str, Any]) -> dict[str, Any]:
         if probe.is_active(parameter):
             probe.values[parameter.name] = values[parameter.name]
     return probe.values
+
+
+def rehearse(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Times one configuration over a few batches.
+
+    Payload: `values`.
+
+    Returns:
+        `epoch_seconds` (training and validation of the whole data, estimated), `start_seconds` (building and tracing),
+        `checkpoint_bytes`, `parameters`.
+    """
+    dataset = open_dataset(Workspace(Path(payload["root"])))
+    began = time.monotonic()
+    model, model_interface, hp = _prepared({**payload, "seed": 0}, dataset)
+    plan, classes = TrainingPlan.from_values(hp.values), len(dataset.info.classes)
+    few = {
+        name: ImageSplit(split.images[:count], split.labels[:count])
+        for name, split, count in (
+            ("train", dataset.train, REHEARSAL_BATCHES * plan.batch_size),
+            ("val", dataset.val, EVALUATION_BATCH),
+        )
+    }
+    seconds: dict[str, float] = {}
+    for round_ in ("first", "second"):
+        seconds[round_] = time.monotonic()
+        batches = TrainingBatches(few["train"], classes, plan, model_interface, 0, 1)
+        model.fit(batches, verbose=0, shuffle=False)
+        seconds["validation"] = time.monotonic()
+        predict(model, model_interface, few["val"].images)
+    ended = time.monotonic()
+    step = (seconds["validation"] - seconds["second"]) / len(few["train"])
+    validation = (ended - seconds["validation"]) / len(few["val"])
+    variables = [*model.weights, *model.optimizer.variables]
+    return {
+        "epoch_seconds": step * len(dataset.train) + validation * len(dataset.val),
+        "start_seconds": seconds["second"] - began,
+        "checkpoint_bytes": int(sum(np.asarray(variable).nbytes for variable in variables)),
+        "parameters": int(model.count_params()),
+    }
 
 
 def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -242,4 +290,4 @@ def _summary(model) -> str:
     return "\n".join(lines) + "\n"
 
 
-JOBS = {"describe": describe, "trial": trial, "final": final}
+JOBS = {"describe": describe, "rehearse": rehearse, "trial": trial, "final": final}

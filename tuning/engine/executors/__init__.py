@@ -70,14 +70,18 @@ class Executor(Protocol):
     def collect(self, timeout: float) -> list[Event]:
         """What happened since the last call; waits up to `timeout` seconds for something to happen."""
 
+    def cancel(self) -> None:
+        """Gives up all running jobs, without an event; others may be submitted afterwards."""
+
     def close(self) -> None:
         """Ends everything at once, running jobs included; may be called twice."""
 
 
-#: name -> "module:class"; each takes (workers, work, environment, log_directory, trial_timeout)
+#: name -> "module:class"; each takes (workers, work, environment, log_directory, trial_timeout), and some more
 EXECUTORS = {
     "local": "tuning.engine.executors.local:LocalExecutor",
     "inline": "tuning.engine.executors.inline:InlineExecutor",
+    "ray": "tuning.engine.executors.ray:RayExecutor",
 }
 
 

@@ -45,5 +45,8 @@ class InlineExecutor:
         result, error = attempt(self._work, job.kind, job.payload, report)
         return [*events, Finished(job.key, job.fence, result, error)]
 
-    def close(self) -> None:
+    def cancel(self) -> None:
         self._waiting.clear()
+
+    def close(self) -> None:
+        self.cancel()

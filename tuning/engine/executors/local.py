@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tuning import machine
 from tuning.engine.executors import Died, Event, Finished, Job, Progressed
 
 #: A worker that has not been heard of for this long is given up (it sends a sign of life every two seconds).
@@ -99,6 +100,10 @@ class LocalExecutor:
                 break
         return events
 
+    def cancel(self) -> None:
+        for worker in [w for w in self._workers if w.job is not None]:
+            self._kill(worker)
+
     def close(self) -> None:
         for worker in list(self._workers):
             self._kill(worker)
@@ -113,7 +118,12 @@ class LocalExecutor:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
-                env={**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={
+                    **os.environ,
+                    **self._environment,
+                    **_own_gpu(slot),
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                },
                 text=True,
                 encoding="utf-8",
                 # Ctrl-C in the terminal is for the parent, which decides what becomes of its workers.
@@ -181,6 +191,12 @@ class LocalExecutor:
         for pipe in (worker.process.stdin, worker.process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
+
+
+def _own_gpu(slot: int) -> dict[str, str]:
+    """One GPU a worker, in turn, where there are any."""
+    visible = machine.gpus()
+    return {"CUDA_VISIBLE_DEVICES": str(visible[slot % len(visible)].index)} if visible else {}
 
 
 def _cause(code: int, log: Path) -> dict[str, Any]:

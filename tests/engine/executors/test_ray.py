@@ -1,0 +1,398 @@
+"""A real Ray cluster on this machine: the same events as from local workers, and nodes that go away."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tuning import packages
+from tuning.engine.executors import Died, Finished, Job, Progressed, ray, ray_cluster
+from tuning.engine.executors.ray import RayExecutor
+from tuning.errors import EnvironmentProblem, UsageError
+
+if not importlib.util.find_spec("ray"):
+    # Not `pytest.importorskip`: Ray must be imported after its token authentication was switched on.
+    pytest.skip("ray is not installed", allow_module_level=True)
+HERE = Path(__file__).parent
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """One cluster of two slots for all tests that do not end it: a process that is connected stays so."""
+    cluster = ray_cluster.Cluster(None, 2, tmp_path_factory.mktemp("cluster") / "ray.log")
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def make(cluster, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    made = []
+
+    def build(workers=1, **options):
+        executor = RayExecutor(workers, "sample_work:run", {"SAMPLE": "yes"}, tmp_path / "logs", **options)
+        made.append(executor)
+        return executor
+
+    yield build
+    for executor in made:
+        executor.close()
+        # The next test wants the slots.
+        deadline = time.monotonic() + 10
+        while cluster.ray.available_resources().get("CPU", 0) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def job(kind, fence=0, **payload):
+    return Job(f"{kind}/{fence}", fence, kind, payload)
+
+
+def ended(executor, count=1, seconds=30):
+    """The ends of `count` jobs, by key."""
+    found, deadline = {}, time.monotonic() + seconds
+    while len(found) < count:
+        assert time.monotonic() < deadline, "no answer"
+        for event in executor.collect(1.0):
+            if not isinstance(event, Progressed):
+                found[event.key] = event
+    return found
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def marked(name, value):
+    """Living processes whose environment holds name=value."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if f"{name}={value}".encode() in (folder / "environ").read_bytes().split(b"\0") and alive(int(folder.name)):
+                found.append(int(folder.name))
+    return sorted(found)
+
+
+def gone(name, value, seconds):
+    deadline = time.monotonic() + seconds
+    while marked(name, value) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not marked(name, value)
+
+
+def test_jobs_are_answered_by_processes_that_stay_and_start_with_their_environment(make):
+    executor = make()
+    assert executor.free() == 1
+    executor.submit(job("echo", 1, value=[1, "ü"]))
+    assert executor.free() == 0
+    events = []
+    while not any(isinstance(event, Finished) for event in events):
+        events += executor.collect(5.0)
+    assert events[0] == Progressed("echo/1", 1, {"epoch": 1})
+    assert events[1].result["payload"] == {"value": [1, "ü"]}
+    executor.submit(job("echo", 2))
+    assert ended(executor)["echo/2"].result["pid"] == events[1].result["pid"]
+    executor.submit(job("environment", names=["SAMPLE", "PATH"]))
+    assert ended(executor)["environment/0"].result == {"SAMPLE": "yes", "PATH": os.environ["PATH"]}
+
+
+def test_errors_and_deaths_are_told_as_by_local_workers_and_within_a_second(make):
+    executor = make()
+    executor.submit(job("raise"))
+    assert ended(executor)["raise/0"].error["message"] == "ValueError: a bad"
+    executor.submit(job("full-disk"))
+    error = ended(executor)["full-disk/0"].error
+    assert (error["kind"], error["errno"], error["filename"]) == ("environment", 28, "/some/checkpoint")
+    for kind, payload, failure, words in (
+        ("signal", {"signal": signal.SIGKILL}, "memory", "SIGKILL"),
+        ("signal", {"signal": signal.SIGSEGV}, "crash", "SIGSEGV"),
+        ("exit", {"code": 7}, "crash", "exit code 7"),
+    ):
+        began = time.monotonic()
+        executor.submit(job(kind, **payload))
+        event = ended(executor)[f"{kind}/0"]
+        assert time.monotonic() - began < 1.0
+        assert isinstance(event, Died)
+        assert event.failure["kind"] == failure
+        assert words in event.failure["message"]
+
+
+def test_a_hang_is_ended_by_the_timeout(make):
+    executor = make(trial_timeout=1.0)
+    executor.submit(job("sleep", seconds=60))
+    event = ended(executor, seconds=15)["sleep/0"]
+    assert event.failure["kind"] == "timeout"
+
+
+@linux
+def test_an_actor_that_is_killed_is_a_lost_job_and_the_next_job_gets_a_new_one(make):
+    executor = make()
+    executor.submit(job("echo"))
+    worker = ended(executor)["echo/0"].result["pid"]
+    executor.submit(job("sleep", seconds=60))
+    assert executor.collect(0.5) == []
+    actor = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    began = time.monotonic()
+    os.kill(actor, signal.SIGKILL)
+    event = ended(executor)["sleep/0"]
+    assert time.monotonic() - began < 1.0
+    assert isinstance(event, Died)
+    assert event.failure["kind"] == "lost"
+    executor.submit(job("echo", 1))
+    assert ended(executor)["echo/1"].result["pid"] != worker
+    assert not alive(worker)
+
+
+@linux
+def test_an_actor_that_is_stopped_is_given_up_after_its_lease(make, monkeypatch):
+    monkeypatch.setattr(ray, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(ray, "LEASE_SECONDS", 1.0)
+    executor = make()
+    executor.submit(job("echo"))
+    worker = ended(executor)["echo/0"].result["pid"]
+    actor = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    executor.submit(job("sleep", seconds=60))
+    executor.collect(0.1)
+    os.kill(actor, signal.SIGSTOP)
+    try:
+        event = ended(executor)["sleep/0"]
+    finally:
+        os.kill(actor, signal.SIGCONT)
+    assert event.failure["kind"] == "lost"
+    assert "silent" in event.failure["message"]
+
+
+def test_jobs_run_side_by_side_and_a_cancelled_one_makes_room(make):
+    executor = make(2)
+    for n in range(2):
+        executor.submit(job("sleep", n, seconds=0.5))
+    assert executor.free() == 0
+    found = ended(executor, 2)
+    assert len({event.result["pid"] for event in found.values()}) == 2
+    executor.submit(job("sleep", 5, seconds=60))
+    executor.cancel()
+    assert executor.free() == 2
+    executor.submit(job("echo", 6))
+    assert set(ended(executor)) == {"echo/6"}
+
+
+def test_a_job_waits_for_whichever_actor_comes_first(make):
+    """Three at a time on a cluster of two: the third actor never starts, and its job runs all the same."""
+    executor = make(3)
+    for n in range(3):
+        executor.submit(job("sleep", n, seconds=0.3))
+    assert len(ended(executor, 3)) == 3
+
+
+def test_a_cluster_without_room_is_given_up_after_a_while(make, monkeypatch):
+    monkeypatch.setattr(ray, "START_SECONDS", 0.5)
+    monkeypatch.setattr(ray, "CHECK_SECONDS", 0.1)
+    full = make(2)
+    for n in range(2):
+        full.submit(job("sleep", n, seconds=60))
+    deadline = time.monotonic() + 20
+    while not all(slot.working for slot in full._slots) and time.monotonic() < deadline:
+        with contextlib.suppress(EnvironmentProblem):
+            full.collect(0.2)
+    waiting = make(1)
+    waiting.submit(job("echo"))
+    with pytest.raises(EnvironmentProblem, match="no room for a trial"):
+        ended(waiting)
+
+
+def test_waiting_costs_next_to_nothing(make):
+    executor = make()
+    executor.submit(job("echo"))
+    ended(executor)
+    executor.submit(job("sleep", seconds=4))
+    before = time.process_time()
+    ended(executor)
+    assert time.process_time() - before < 0.04
+
+
+@linux
+def test_close_ends_running_workers_at_once(make):
+    executor = make()
+    executor.submit(job("echo"))
+    pid = ended(executor)["echo/0"].result["pid"]
+    executor.submit(job("sleep", seconds=60))
+    executor.collect(0.2)
+    began = time.monotonic()
+    executor.close()
+    executor.close()
+    while alive(pid) and time.monotonic() - began < 5:
+        time.sleep(0.02)
+    assert time.monotonic() - began < 2
+
+
+def start_node(address, cpus, resource):
+    """A further node of the cluster, as on another machine, in a session of its own."""
+    command = ["start", f"--address={address}", f"--node-ip-address={ray_cluster.LOOPBACK}", "--block"]
+    resources = [f"--num-cpus={cpus}", f'--resources={{"{resource}": 1}}', "--object-store-memory=80000000"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "ray.scripts.scripts", *command, *resources],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "EXTRA_NODE": resource},
+    )
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@linux
+def test_a_node_that_is_lost_in_the_middle_ends_its_job_which_finishes_on_another(cluster, make):
+    """The search's own node has no room, so that the jobs run on two others; one of them is killed, whole."""
+    ray_module = cluster.ray
+    address = ray_module.get_runtime_context().gcs_address
+    filler = ray_module.remote(num_cpus=2)(type("Filler", (), {})).remote()
+    wait_for(lambda: ray_module.available_resources().get("CPU", 0) == 0)
+    nodes = {}
+    try:
+        for name in ("first", "second"):
+            nodes[name] = start_node(address, 1, name)
+        wait_for(lambda: {"first", "second"} <= set(ray_module.cluster_resources()))
+        executor = make(2)
+        for n in range(2):
+            executor.submit(job("environment", n, names=["EXTRA_NODE"]))
+        found = ended(executor, 2)
+        assert {event.result["EXTRA_NODE"] for event in found.values()} == {"first", "second"}
+        for n in range(2):
+            executor.submit(job("sleep", n, seconds=8))
+        executor.collect(0.5)
+        for pid in marked("EXTRA_NODE", "second"):
+            os.kill(pid, signal.SIGKILL)
+        died, survivor = {}, {}
+        deadline = time.monotonic() + 40
+        while not (died and survivor):
+            assert time.monotonic() < deadline
+            for event in executor.collect(1.0):
+                (died if isinstance(event, Died) else survivor)[event.key] = event
+        ((key, event),) = died.items()
+        assert event.failure["kind"] == "lost"
+        executor.submit(Job(key, 1, "environment", {"names": ["EXTRA_NODE"]}))
+        assert ended(executor)[key].result == {"EXTRA_NODE": "first"}
+    finally:
+        for name, node in nodes.items():
+            for pid in marked("EXTRA_NODE", name):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            node.wait()
+        ray_module.kill(filler)
+        wait_for(lambda: ray_module.cluster_resources().get("CPU") == 2)
+
+
+@linux
+@pytest.mark.parametrize("kind", ["sleep", "stop"])
+def test_nothing_outlives_a_killed_parent(tmp_path, kind):
+    code = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+from pathlib import Path
+from tuning.engine.executors import Job
+from tuning.engine.executors.ray import RayExecutor
+executor = RayExecutor(1, "sample_work:run", {{}}, Path({str(tmp_path)!r}))
+executor.submit(Job("a", 0, "echo", {{}}))
+executor.collect(30)
+executor.submit(Job("b", 0, {kind!r}, {{"seconds": 60}}))
+executor.collect(1)
+print("ready", flush=True)
+while True: executor.collect(60)
+"""
+    marker = f"{tmp_path}"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "ORPHAN_TEST": marker},
+    )
+    assert parent.stdout.readline() == "ready\n"
+    assert len(marked("ORPHAN_TEST", marker)) > 5
+    parent.kill()
+    parent.communicate()
+    assert gone("ORPHAN_TEST", marker, 5)
+
+
+def test_a_token_is_asked_for(cluster):
+    address = cluster.ray.get_runtime_context().gcs_address
+    code = f"""
+import logging, ray
+try:
+    ray.init({address!r}, _node_ip_address={ray_cluster.LOOPBACK!r}, logging_level=logging.ERROR)
+except Exception as error:
+    print("refused", type(error).__name__)
+"""
+    for token in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **token}, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode != 0 or "refused" in done.stdout
+
+
+@pytest.mark.parametrize(("installed", "words"), [(None, "is not installed"), ("2.51.0", "2.51.0 is installed")])
+def test_a_missing_or_old_ray_is_named_with_the_line_to_install_it(tmp_path, monkeypatch, installed, words):
+    monkeypatch.setattr(packages, "_version", lambda name: installed if name == "ray" else "99")
+    with pytest.raises(EnvironmentProblem, match=words) as caught:
+        RayExecutor(1, "sample_work:run", {}, tmp_path)
+    assert 'pip install "face-tuning[ray]"' in caught.value.remedy
+
+
+def test_an_address_of_ray_client_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="ray://somewhere"):
+        RayExecutor(1, "sample_work:run", {}, tmp_path, address="ray://somewhere:10001")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"shared": False}, "node far does not see"),
+        ({"versions": {**ray.versions(), "numpy": "1.0"}}, "node far has numpy 1.0"),
+        ({"versions": {**ray.versions(), "keras": None}}, "node far has keras not at all"),
+    ],
+)
+def test_a_node_that_would_not_give_the_same_answer_is_refused(tmp_path, facts, words):
+    whole = {"node": "far", "shared": True, "versions": ray.versions()}
+    ray.check(whole, tmp_path)
+    with pytest.raises(EnvironmentProblem, match=words):
+        ray.check({**whole, **facts}, tmp_path)
+
+
+def test_a_folder_that_is_not_shared_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "_VISIBLE_SECONDS", 0.0)
+    seat = ray.Seat("sample_work:run", {}, tmp_path, None)
+    assert not seat.inspect(tmp_path / "mark", "one")["shared"]
+    (tmp_path / "mark").write_text("another")
+    assert not seat.inspect(tmp_path / "mark", "one")["shared"]
+    (tmp_path / "mark").write_text("one")
+    assert seat.inspect(tmp_path / "mark", "one")["shared"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "share"), [(0, 4, 0), (4, 4, 1), (4, 2, 1), (2, 4, 1 / 2), (2, 3, 1 / 2), (1, 3, 1 / 3)]
+)
+def test_every_worker_gets_its_share_of_the_gpus(gpus, workers, share):
+    assert ray.gpu_share(gpus, workers) == share
+
+
+def test_a_node_is_told_the_paths_of_this_project_and_the_users_only(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    paths = ray.own_paths()
+    assert str(tmp_path) in paths
+    assert not [path for path in paths if "site-packages" in path or path.endswith("lib-dynload")]

@@ -1,0 +1,50 @@
+"""When failures stop being the configurations' own: many in a row with one cause."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tuning.errors import StateError
+from tuning.records import FAILED, TrialOutcome
+
+#: So many failures in a row, all with the same cause, end a search: what fails is not the configurations.
+LIMIT = 10
+
+
+class RunOfFailures:
+    """Counts failures in logical order.
+
+    Args:
+        name: of the search, for the message.
+        directory: of the search, for the message.
+    """
+
+    def __init__(self, name: str, directory: Path, limit: int = LIMIT) -> None:
+        self._name, self._directory, self._limit = name, directory, limit
+        self._cause: tuple[str, str] | None = None
+        self._count = 0
+
+    def tell(self, outcome: TrialOutcome) -> None:
+        """Takes note of an outcome.
+
+        Raises:
+            StateError: it is the last of a run of failures with one cause.
+        """
+        if outcome.status != FAILED:
+            self._cause, self._count = None, 0
+            return
+        found = (outcome.failure.kind, _without_numbers(outcome.failure.message))
+        self._count = self._count + 1 if found == self._cause else 1
+        self._cause = found
+        # Losses that run away do so by configuration, however many in a row.
+        if self._count >= self._limit and outcome.failure.kind != "not-finite":
+            raise StateError(
+                f"{self._count} trials of {self._name} in a row failed alike: {outcome.failure.message}",
+                f"see {self._directory / 'logs'}; mend the cause, then start over with --fresh",
+            )
+
+
+def _without_numbers(message: str) -> str:
+    """The message without what differs from one occurrence of a cause to the next."""
+    return re.sub(r"0x[0-9a-f]+|\d+", "#", message)

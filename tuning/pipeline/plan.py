@@ -1,0 +1,96 @@
+"""What a search would take, before anyone starts it: trials, epochs, time, disk, the sizes of its models."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuning.engine.budget import duration
+from tuning.engine.dispatch import expect
+from tuning.pipeline.search import build_strategy, search_settings
+from tuning.pipeline.session import Resources, opened, use_backend
+from tuning.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """The plan of a search; times are estimates from a few measured batches on this machine.
+
+    Attributes:
+        trials, epochs: of the search; None where the strategy has no end of its own.
+        final_epochs: of finalists and baseline together, at most.
+        seconds: expected wall-clock time, final training included, for models like the default one; None without end.
+        disk_bytes: checkpoints at their peak, if all models were as large as the largest.
+        models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
+    """
+
+    name: str
+    trials: int | None
+    epochs: int | None
+    final_epochs: int
+    workers: int
+    seconds: float | None
+    disk_bytes: int
+    models: dict[str, dict[str, Any]]
+
+    def text(self) -> str:
+        """The plan for a person."""
+        lines = [
+            f"{self.name}: {_or_open(self.trials)} trials, {_or_open(self.epochs)} epochs in the search, "
+            f"then up to {self.final_epochs} epochs of final training; {self.workers} at a time"
+        ]
+        if self.seconds is not None:
+            lines.append(f"expected time: about {duration(self.seconds)} if its models are like the default one")
+        for name, model in self.models.items():
+            lines.append(
+                f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s an epoch"
+            )
+        lines.append(f"disk: up to {self.disk_bytes / 2**20:,.0f} MB of checkpoints while it runs")
+        lines.append("nothing was started")
+        return "\n".join(lines)
+
+
+def plan_search(workspace: Workspace, strategy: str, resources: Resources, **settings: Any) -> SearchPlan:
+    """Plans the search that `run_search` with the same arguments would begin; leaves nothing behind."""
+    workspace.create()
+    frozen = search_settings(workspace, strategy, **settings)
+    use_backend(frozen.backend, inline=resources.executor == "inline")
+    with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), frozen, resources) as session:
+        description = session.describe()
+        models = {}
+        for name, model in description["parameters"].items():
+            key = f"rehearse/{name}"
+            payload = session.payload(frozen.max_epochs, values=model["values"])
+            session.dispatcher.request(key, "rehearse", lambda fence, payload=payload: payload)
+        for name, model in description["parameters"].items():
+            while (result := session.dispatcher.result(f"rehearse/{name}")) is None:
+                session.dispatcher.wait()
+            models[name] = {**expect(result, f"the {name} model"), "values": model["values"]}
+        planned = build_strategy(frozen, description).oracle.planned()
+    trials, epochs = planned or (None, None)
+    finals = frozen.top_k + 1
+    workers = resources.count()
+    usual = models["default"]
+    seconds = None
+    if trials is not None:
+        search = (epochs * usual["epoch_seconds"] + trials * usual["start_seconds"]) / workers
+        final = math.ceil(finals / workers) * frozen.retrain_epochs * usual["epoch_seconds"]
+        seconds = round(search + final, 1)
+    alive = min(trials or frozen.window, frozen.window) + finals
+    return SearchPlan(
+        name=frozen.name,
+        trials=trials,
+        epochs=epochs,
+        final_epochs=finals * frozen.retrain_epochs,
+        workers=workers,
+        seconds=seconds,
+        disk_bytes=alive * max(model["checkpoint_bytes"] for model in models.values()),
+        models=models,
+    )
+
+
+def _or_open(number: int | None) -> str:
+    return "an open number of" if number is None else f"{number:,}"

@@ -1,0 +1,79 @@
+"""How a search looks to the person in front of it: a line a trial, and a bar with what matters now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tuning.engine.budget import duration
+from tuning.engine.loop import trial_key
+from tuning.progress import Bar, Progress
+from tuning.records import COMPLETED, TrialOutcome, TrialSpec
+
+
+class Watch:
+    """Follows a search. Nothing it knows has an influence on any result.
+
+    Args:
+        planned: (trials, epochs) that the search will take, or None where nobody knows.
+        left: seconds that the budget leaves for trials, or None without a budget.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        bar: Bar,
+        planned: tuple[int, int] | None,
+        left: Callable[[], float | None],
+    ) -> None:
+        self._progress, self._bar, self._planned, self._left = progress, bar, planned, left
+        self._done = self._failed = 0
+        self._best: tuple[float, str] | None = None
+        self._rung = ""
+        self._seen: Counter[str] = Counter()
+        self.seconds: list[float] = []
+        self.running: Callable[[], int] = lambda: 0
+
+    def epoch(self, key: str, entry: Mapping[str, Any]) -> None:
+        """A new entry of a running trial's curve."""
+        if not key.startswith("trial/"):
+            return
+        self.seconds.append(entry["seconds"])
+        self._seen[key] += 1
+        self._bar.update()
+        self._bar.note(self.state())
+
+    def told(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
+        """A trial is over; one that comes from the journal is counted now, its epochs were not seen to pass."""
+        own = len(outcome.curve) - min(spec.initial_epoch, len(outcome.curve))
+        unseen = max(0, own - self._seen[trial_key(spec.trial_id)])
+        self._bar.update(unseen)
+        self.seconds += outcome.seconds[len(outcome.seconds) - unseen :] if unseen else ()
+        self._done += 1
+        bracket, rung = spec.values.get("tuner/bracket"), spec.values.get("tuner/round")
+        self._rung = "" if bracket is None else f"bracket {bracket}, rung {rung}"
+        if outcome.status != COMPLETED:
+            self._failed += 1
+            self._progress.say(f"{self._count()} trial {spec.trial_id}: FAILED: {outcome.failure.message}")
+            return
+        if self._best is None or outcome.score > self._best[0]:
+            self._best = (outcome.score, spec.trial_id)
+        went_on = f", went on from {spec.continues}" if spec.continues else ""
+        self._bar.note(self.state())
+        self._progress.say(
+            f"{self._count()} trial {spec.trial_id}: val_f1_macro {outcome.score:.4f} "
+            f"after {len(outcome.curve)} epochs{went_on}"
+        )
+
+    def state(self) -> str:
+        """The present state in a few words."""
+        best = f"best {self._best[0]:.4f} (trial {self._best[1]})" if self._best else "no trial finished yet"
+        parts = [best, f"{self._done} done, {self.running()} running, {self._failed} failed", self._rung]
+        left = self._left()
+        if left is not None:
+            parts.append(f"budget for trials: {duration(left)}")
+        return " · ".join(filter(None, parts))
+
+    def _count(self) -> str:
+        return f"[{self._done}/{self._planned[0]}]" if self._planned else f"[{self._done}]"
