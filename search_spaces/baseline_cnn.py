@@ -78,7 +78,6 @@ def feature_blocks(hp, x, regularizer):
                 first_kernel if block == 0 and convolution == 0 else kernel,
                 padding="same",
                 use_bias=not batch_norm,
-                kernel_initializer="he_normal",
                 kernel_regularizer=regularizer,
             )(x)
             if batch_norm:
@@ -103,9 +102,7 @@ def head(hp, x, regularizer):
     with hp.conditional_scope("head", ["dense"]):
         units = hp.Choice("dense_units", [64, 128, 256], default=128)
         if kind == "dense":
-            x = layers.Dense(units, activation="relu", kernel_initializer="he_normal", kernel_regularizer=regularizer)(
-                x
-            )
+            x = layers.Dense(units, activation="relu", kernel_regularizer=regularizer)(x)
     return layers.Dropout(dropout)(x)
 
 
