@@ -11,8 +11,12 @@ __version__ = "0.1.0"
 
 #: public name -> module that defines it
 _API = {
+    "Resources": "tuning.pipeline.session",
     "Workspace": "tuning.workspace",
+    "leaderboard_frame": "tuning.results.leaderboard",
     "prepare_dataset": "tuning.dataset.preparation",
+    "run_search": "tuning.pipeline.search",
+    "train_one": "tuning.pipeline.train",
 }
 
 __all__ = ["__version__", *_API]

@@ -10,8 +10,9 @@ from typing import Any
 
 from tuning.engine.budget import duration
 from tuning.engine.dispatch import expect
-from tuning.pipeline.search import build_strategy, search_settings
+from tuning.pipeline.search import build_strategy
 from tuning.pipeline.session import Resources, opened, use_backend
+from tuning.pipeline.settings import search_settings
 from tuning.workspace import Workspace
 
 

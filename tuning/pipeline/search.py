@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuning.config import SearchSettings, check_positive
-from tuning.dataset.arrays import read_info
+from tuning.config import SearchSettings
 from tuning.engine.budget import Stopwatch, reserve
 from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop, trial_key
-from tuning.errors import BudgetEnded, DataError, StateError, UsageError
+from tuning.errors import BudgetEnded, DataError, StateError
 from tuning.oracles import find_strategy
 from tuning.oracles.ranking import RankedTrial, rank
 from tuning.pipeline.finals import final_runs, run_finals
@@ -21,21 +19,18 @@ from tuning.pipeline.session import (
     Resources,
     Session,
     discard,
-    dtype_policy,
     move_aside,
     opened,
-    training_backend,
     use_backend,
 )
+from tuning.pipeline.settings import search_settings
 from tuning.pipeline.watch import Watch
 from tuning.progress import SILENT, Progress
 from tuning.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
 from tuning.results import leaderboard, promotion
-from tuning.trials.spaces import source_digest
 from tuning.workspace import Workspace
 
 OBJECTIVE = ("val_f1_macro", "max")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -63,65 +58,6 @@ class SearchResult:
     runs: tuple[str, ...] = ()
     promoted: str | None = None
     directory: Path = field(default_factory=Path)
-
-
-def search_settings(
-    workspace: Workspace,
-    strategy: str = "hyperband",
-    space: str = "baseline_cnn",
-    name: str | None = None,
-    max_epochs: int = 27,
-    min_epochs: int | None = None,
-    factor: int = 3,
-    max_trials: int | None = None,
-    seed: int = 0,
-    top_k: int = 3,
-    retrain_epochs: int | None = None,
-    early_stopping: int | None = None,
-    reduce_lr: int | None = None,
-    dtype: str = "auto",
-) -> SearchSettings:
-    """Completes and checks the settings of a search.
-
-    Raises:
-        UsageError: an option that cannot be meant.
-        DataError: the workspace holds no prepared data.
-    """
-    row = find_strategy(strategy)
-    check_positive(max_epochs=max_epochs, max_trials=max_trials, top_k=top_k, retrain_epochs=retrain_epochs)
-    check_positive(min_epochs=min_epochs)
-    if min_epochs is not None and "min_epochs" not in row.options:
-        raise UsageError(
-            f"--min-epochs is given, but --strategy {strategy} trains every configuration in full", "leave it out"
-        )
-    if min_epochs is not None and min_epochs > max_epochs:
-        raise UsageError(f"--min-epochs is {min_epochs}, --max-epochs {max_epochs}", "give no more than --max-epochs")
-    check_positive(early_stopping=early_stopping, reduce_lr=reduce_lr)
-    if factor < 2:
-        raise UsageError(f"--factor is {factor}", "give 2 or more")
-    name = name or f"{space.replace(':', '-')}-{strategy}"
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"--name is {name!r}", "use up to 64 letters, digits, dots, dashes and underscores")
-    return SearchSettings(
-        space=space,
-        space_digest=source_digest(space),
-        data_digest=read_info(workspace).digest,
-        seed=seed,
-        backend=training_backend(),
-        threads=1,
-        dtype_policy=dtype_policy(dtype),
-        early_stopping=early_stopping,
-        reduce_lr=reduce_lr,
-        name=name,
-        strategy=strategy,
-        max_epochs=max_epochs,
-        min_epochs=min_epochs,
-        factor=factor,
-        max_trials=max_trials,
-        window=row.window,
-        top_k=top_k,
-        retrain_epochs=retrain_epochs or max_epochs,
-    )
 
 
 def run_search(

@@ -19,7 +19,6 @@ from tuning.trials import runtime
 from tuning.workspace import Workspace
 
 WORK = "tuning.trials.jobs:run_job"
-BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @dataclass(frozen=True)
@@ -142,18 +141,6 @@ def opened(
             executor.close()
 
 
-def training_backend() -> str:
-    """The Keras backend that trials run on: KERAS_BACKEND, else TensorFlow.
-
-    Raises:
-        UsageError: KERAS_BACKEND names one that cannot train.
-    """
-    name = os.environ.get("TUNING_BACKEND") or os.environ.get("KERAS_BACKEND") or "tensorflow"
-    if name not in BACKENDS:
-        raise UsageError(f"KERAS_BACKEND is {name!r}", f"set it to one of {', '.join(BACKENDS)}, or unset it")
-    return name
-
-
 def use_backend(backend: str, inline: bool = False) -> None:
     """Chooses this process's own Keras backend, before anything imports Keras.
 
@@ -164,13 +151,6 @@ def use_backend(backend: str, inline: bool = False) -> None:
         os.environ.update(runtime.environment(backend, 1))
     else:
         light_keras.use()
-
-
-def dtype_policy(choice: str) -> str:
-    """The Keras dtype policy of a choice: "auto" is bfloat16 where the processor or GPU computes in it."""
-    if choice == "auto":
-        return "mixed_bfloat16" if machine.has_bfloat16() else "float32"
-    return {"bfloat16": "mixed_bfloat16", "float32": "float32"}[choice]
 
 
 def move_aside(directory: Path) -> Path | None:

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuning import config
-from tuning.config import TrainSettings, check_positive
-from tuning.dataset.arrays import read_info
 from tuning.engine import journal
 from tuning.engine.state import replay
 from tuning.errors import StateError, UsageError
 from tuning.pipeline.finals import Final, config_digest, run_finals
-from tuning.pipeline.session import Resources, dtype_policy, opened, training_backend, use_backend
+from tuning.pipeline.session import Resources, opened, use_backend
+from tuning.pipeline.settings import train_settings
 from tuning.progress import SILENT, Progress
 from tuning.records import configuration
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import read_run
-from tuning.trials.spaces import source_digest
 from tuning.workspace import Workspace
 
 
@@ -54,20 +52,7 @@ def train_one(
         UsageError: an unknown hyperparameter, or a value outside its range, with the valid ones.
     """
     workspace.create()
-    check_positive(epochs=epochs, early_stopping=early_stopping, reduce_lr=reduce_lr)
-    settings = TrainSettings(
-        space=space,
-        space_digest=source_digest(space),
-        data_digest=read_info(workspace).digest,
-        seed=seed,
-        backend=training_backend(),
-        threads=1,
-        dtype_policy=dtype_policy(dtype),
-        early_stopping=early_stopping,
-        reduce_lr=reduce_lr,
-        values={name: str(value) for name, value in (values or {}).items()},
-        epochs=epochs,
-    )
+    settings = train_settings(workspace, space, values or {}, epochs, seed, early_stopping, reduce_lr, dtype)
     use_backend(settings.backend)
     directory = workspace.art / "work" / f"train-{settings.digest()[:12]}"
 

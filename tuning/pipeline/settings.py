@@ -1,0 +1,125 @@
+"""From what a person asked for to the frozen settings of a search or a run, completed and checked."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tuning import machine
+from tuning.config import SearchSettings, TrainSettings, check_positive
+from tuning.dataset.arrays import read_info
+from tuning.errors import UsageError
+from tuning.oracles import find_strategy
+from tuning.trials.spaces import source_digest
+from tuning.workspace import Workspace
+
+BACKENDS = ("tensorflow", "jax", "torch")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def search_settings(
+    workspace: Workspace,
+    strategy: str = "hyperband",
+    space: str = "baseline_cnn",
+    name: str | None = None,
+    max_epochs: int = 27,
+    min_epochs: int | None = None,
+    factor: int = 3,
+    max_trials: int | None = None,
+    seed: int = 0,
+    top_k: int = 3,
+    retrain_epochs: int | None = None,
+    early_stopping: int | None = None,
+    reduce_lr: int | None = None,
+    dtype: str = "auto",
+) -> SearchSettings:
+    """Completes and checks the settings of a search.
+
+    Raises:
+        UsageError: an option that cannot be meant.
+        DataError: the workspace holds no prepared data.
+    """
+    row = find_strategy(strategy)
+    check_positive(max_epochs=max_epochs, max_trials=max_trials, top_k=top_k, retrain_epochs=retrain_epochs)
+    check_positive(min_epochs=min_epochs)
+    if min_epochs is not None and "min_epochs" not in row.options:
+        raise UsageError(
+            f"--min-epochs is given, but --strategy {strategy} trains every configuration in full", "leave it out"
+        )
+    if min_epochs is not None and min_epochs > max_epochs:
+        raise UsageError(f"--min-epochs is {min_epochs}, --max-epochs {max_epochs}", "give no more than --max-epochs")
+    if factor < 2:
+        raise UsageError(f"--factor is {factor}", "give 2 or more")
+    name = name or f"{space.replace(':', '-')}-{strategy}"
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"--name is {name!r}", "use up to 64 letters, digits, dots, dashes and underscores")
+    return SearchSettings(
+        **_run_fields(workspace, space, seed, early_stopping, reduce_lr, dtype),
+        name=name,
+        strategy=strategy,
+        max_epochs=max_epochs,
+        min_epochs=min_epochs,
+        factor=factor,
+        max_trials=max_trials,
+        window=row.window,
+        top_k=top_k,
+        retrain_epochs=retrain_epochs or max_epochs,
+    )
+
+
+def train_settings(
+    workspace: Workspace,
+    space: str,
+    values: Mapping[str, Any],
+    epochs: int,
+    seed: int,
+    early_stopping: int | None,
+    reduce_lr: int | None,
+    dtype: str,
+) -> TrainSettings:
+    """Completes and checks the settings of a single run; raises as `search_settings`."""
+    check_positive(epochs=epochs)
+    return TrainSettings(
+        **_run_fields(workspace, space, seed, early_stopping, reduce_lr, dtype),
+        values={name: str(value) for name, value in values.items()},
+        epochs=epochs,
+    )
+
+
+def _run_fields(
+    workspace: Workspace, space: str, seed: int, early_stopping: int | None, reduce_lr: int | None, dtype: str
+) -> dict[str, Any]:
+    """The fields of `RunSettings`."""
+    check_positive(early_stopping=early_stopping, reduce_lr=reduce_lr)
+    return {
+        "space": space,
+        "space_digest": source_digest(space),
+        "data_digest": read_info(workspace).digest,
+        "seed": seed,
+        "backend": training_backend(),
+        "threads": 1,
+        "dtype_policy": dtype_policy(dtype),
+        "early_stopping": early_stopping,
+        "reduce_lr": reduce_lr,
+    }
+
+
+def training_backend() -> str:
+    """The Keras backend that trials run on: KERAS_BACKEND, else TensorFlow.
+
+    Raises:
+        UsageError: KERAS_BACKEND names one that cannot train.
+    """
+    name = os.environ.get("TUNING_BACKEND") or os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if name not in BACKENDS:
+        raise UsageError(f"KERAS_BACKEND is {name!r}", f"set it to one of {', '.join(BACKENDS)}, or unset it")
+    return name
+
+
+def dtype_policy(choice: str) -> str:
+    """The Keras dtype policy of a choice: "auto" is bfloat16 where the processor or GPU computes in it."""
+    if choice == "auto":
+        return "mixed_bfloat16" if machine.has_bfloat16() else "float32"
+    return {"bfloat16": "mixed_bfloat16", "float32": "float32"}[choice]
