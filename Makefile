@@ -10,14 +10,15 @@ python := .venv/bin/python
 installed := .venv/installed
 installed_test := .venv/installed-test
 set_up := setup.cfg pyproject.toml requirements.txt scripts/set_up.sh scripts/find_python.sh
-code := tuning search_spaces tests
+code := tuning search_spaces tests stress
 demo_root := demo-workspace
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test stress lint format clean
 
 help:
 	@echo "make demo    set up, then find a CNN for synthetic faces, in $(demo_root)/"
 	@echo "make test    set up, then run the tests (ARGS='-k name' for some of them)"
+	@echo "make stress  set up, then kill searches, fail disks and damage journals (ARGS='--searches 2' for less)"
 	@echo "make lint    set up, then check style and format"
 	@echo "make format  set up, then correct style and format"
 	@echo "make clean   remove .venv and what the tools left; workspaces stay"
@@ -29,6 +30,9 @@ demo: $(installed)
 
 test: $(installed_test)
 	$(python) -m pytest -q $(ARGS)
+
+stress: $(installed_test)
+	$(python) -m stress $(ARGS)
 
 lint: $(installed_test)
 	$(python) -m ruff check $(code)

@@ -13,12 +13,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import settings
 
 from tuning import light_keras
+
+if TYPE_CHECKING:
+    from tuning.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -105,7 +108,6 @@ def make_run() -> Callable[..., dict[str, Any]]:
     `model` is the model's bytes; the other keyword arguments replace fields of the metrics.
     """
     from tuning import files
-    from tuning.workspace import Workspace
 
     def make(workspace: Workspace, run_id: str, f1: float = 0.5, model: bytes = b"a model", **replaced: Any) -> dict:
         folder = workspace.run(run_id)
@@ -154,6 +156,31 @@ def make_run() -> Callable[..., dict[str, Any]]:
         return metrics
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sample_spaces() -> Path:
+    """The folder from which `sample_spaces`, a module of model builders as people write them, can be imported."""
+    return REPOSITORY / "tests"
+
+
+@pytest.fixture(scope="session")
+def sample_environment(sample_spaces: Path) -> dict[str, str]:
+    """The environment of a process that can import `sample_spaces`."""
+    return command_environment({"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(sample_spaces)])})
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace of about 45 synthetic faces in 3 classes, 24 pixels a side; tests that write take a copy."""
+    from tuning.dataset.preparation import prepare_dataset
+    from tuning.dataset.synthetic import choose_classes, write_demo_faces
+    from tuning.workspace import Workspace
+
+    workspace = Workspace(tmp_path_factory.mktemp("prepared"))
+    write_demo_faces(workspace, 20, choose_classes("3"))
+    prepare_dataset(workspace, workspace.raw, image_size=24)
+    return workspace
 
 
 @pytest.fixture(scope="session")

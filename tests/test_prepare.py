@@ -40,7 +40,8 @@ def test_the_result_is_a_page_for_a_person(call, raw):
     assert "happy" in out
     assert "2.0 times as many images" in out
     assert "macro-F1" in out
-    assert "decoding" in err
+    assert "class folders found" in err
+    assert "pool_report.html" in out
 
 
 def test_again_says_that_nothing_was_done(call, raw):

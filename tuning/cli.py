@@ -210,7 +210,13 @@ def _signals_raise() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def one_line(text: str) -> str:
+    """`text` without what a stranger's file name could do to a terminal: control characters are spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int) -> int:
+    problem, remedy = one_line(problem), one_line(remedy)
     print(f"error: {problem}", file=sys.stderr)
     if remedy:
         print(f"  → {remedy}", file=sys.stderr)

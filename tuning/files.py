@@ -31,6 +31,17 @@ def announce(operation: str, path: Path) -> None:
         fault_hook(operation, path)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives errors of the operating system the path that they lack: a full disk names none on write() and fsync()."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
 def fsync_directory(directory: Path) -> None:
     """Makes a rename in `directory` durable; a no-op where directories cannot be opened (Windows)."""
     try:
@@ -40,7 +51,8 @@ def fsync_directory(directory: Path) -> None:
             return
         raise
     try:
-        os.fsync(descriptor)
+        with naming(directory):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -53,22 +65,20 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{TEMPORARY_MARK}{os.getpid()}-{path.name}")
     try:
-        announce("write", path)
-        yield temporary
-        announce("fsync", path)
-        descriptor = os.open(temporary, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        announce("rename", path)
-        os.replace(temporary, path)
-    except BaseException as error:
+        with naming(path):
+            announce("write", path)
+            yield temporary
+            announce("fsync", path)
+            descriptor = os.open(temporary, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            announce("rename", path)
+            os.replace(temporary, path)
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename is None:
-            # A full disk reports no file name on write() and fsync(); the person needs one.
-            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     announce("fsync-directory", path)
     fsync_directory(path.parent)
@@ -118,8 +128,9 @@ def replacing_directory(path: Path) -> Iterator[Path]:
     # Process numbers come again: these may be what a crash left behind.
     put_back(retired)
     shutil.rmtree(temporary, ignore_errors=True)
-    announce("write", path)
-    temporary.mkdir(parents=True)
+    with naming(path):
+        announce("write", path)
+        temporary.mkdir(parents=True)
     try:
         yield temporary
         announce("retire", path)
@@ -135,6 +146,22 @@ def replacing_directory(path: Path) -> Iterator[Path]:
     fsync_directory(path.parent)
     announce("remove", retired)
     shutil.rmtree(retired, ignore_errors=True)
+
+
+def move(source: Path, target: Path) -> None:
+    """Renames a file or folder, durably."""
+    announce("rename", source)
+    os.rename(source, target)
+    announce("fsync-directory", target)
+    fsync_directory(target.parent)
+    fsync_directory(source.parent)
+
+
+def remove_directory(path: Path) -> None:
+    """Removes a folder that nothing needs any more; what cannot be removed stays."""
+    if path.exists():
+        announce("remove", path)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def leftovers(root: Path) -> list[Path]:

@@ -3,6 +3,7 @@
     python -m tuning.prepare --raw ~/Downloads/fer2013        class folders, a YOLO export, or a FER2013 CSV
     python -m tuning.prepare                                   what lies in data/raw_yolo
     python -m tuning.prepare --raw faces --image-size 96 --color rgb
+    python -m tuning.prepare --raw ck48 more.zip --aliases emotions --group-by '(S[0-9]+)_'
 
 What kind of data set it is, is found by looking. The split is made once and reused ever after: images that are added
 later extend it, and no image ever changes sides. Running it again on an unchanged folder does nothing.
@@ -23,7 +24,13 @@ from tuning.workspace import Workspace
 def options() -> argparse.ArgumentParser:
     parser = cli.parser("prepare", __doc__ or "")
     parser.add_argument(
-        "--raw", type=Path, metavar="PATH", help="the folder or CSV file with your images (default: ROOT/data/raw_yolo)"
+        "--raw",
+        type=Path,
+        nargs="+",
+        action="extend",
+        metavar="PATH",
+        help="the folder, CSV file, zip or tar archive with your images; several make one data set "
+        "(default: ROOT/data/raw_yolo)",
     )
     parser.add_argument(
         "--image-size", type=int, default=48, metavar="N", help="height and width in pixels (default: %(default)s)"
@@ -46,6 +53,23 @@ def options() -> argparse.ArgumentParser:
         help="YOLO exports: a sample is the labelled face, or its whole image (default: %(default)s)",
     )
     parser.add_argument(
+        "--on-conflict",
+        choices=("drop", "keep", "majority"),
+        default="drop",
+        help="equal pixels with different labels: leave out all, keep all, or what most say (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--aliases",
+        metavar="NAME=LABEL,…",
+        help="rename classes, such as anger=angry,happiness=happy; `emotions` stands for the usual names of emotions",
+    )
+    parser.add_argument(
+        "--group-by",
+        metavar="REGEX|FILE",
+        help="who is on an image: an expression that finds the person in its path, such as '(S[0-9]+)_', or a CSV file "
+        "with the columns file,group; a person is in one split only",
+    )
+    parser.add_argument(
         "--accept-removed",
         action="store_true",
         help="go on although images that have a place in the split are gone",
@@ -66,6 +90,9 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         seed=args.seed,
         on_bad=args.on_bad,
         crop=args.crop,
+        on_conflict=args.on_conflict,
+        aliases=args.aliases,
+        group_by=args.group_by,
         accept_removed=args.accept_removed,
         progress=console,
     )
@@ -89,6 +116,7 @@ def _text(prepared: Any, workspace: Workspace) -> str:
         lines.append(f"{prepared.added:,} images got a place in the split, {prepared.removed:,} gave theirs up.")
     shape = "×".join(map(str, info.input_shape))
     lines.append(f"Arrays of {shape} in {workspace.split}, manifests in {workspace.outs}; digest {info.digest[:12]}")
+    lines.append(f"To look at: {workspace.pool_report}")
     return "\n".join(lines)
 
 

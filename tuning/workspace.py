@@ -73,6 +73,11 @@ class Workspace:
         return self.outs / "pool_report.html"
 
     @property
+    def data_state(self) -> Path:
+        """Sizes and times of all data files, as `prepare` left them."""
+        return self.data / "data_state.json"
+
+    @property
     def split_manifest(self) -> Path:
         return self.outs / "split_manifest.json"
 

@@ -81,7 +81,7 @@ def test_after_a_crash_at_any_step_the_same_command_succeeds(tmp_path, faces, sa
 def test_what_a_killed_run_had_moved_aside_is_put_back(workspace, faces):
     raw = faces({"a": 6, "b": 6})
     first = prepare_dataset(workspace, raw)
-    workspace.split.rename(workspace.data / ".partial-123-old-cls_data")
+    workspace.split.rename(workspace.data / ".retired-123-cls_data")
     (workspace.data / ".partial-123-cls_data" / "train").mkdir(parents=True)
     (workspace.data / ".partial-123-pixels").write_bytes(b"x")
     (workspace.data / ".partial-123-raw_yolo").mkdir()

@@ -18,7 +18,9 @@ def fill(tmp_path):
         folder.mkdir(exist_ok=True)
         pixels = io.BytesIO()
         with SILENT.bar(None, "") as bar:
-            found = pool.fill(iter(items), tmp_path / "raw", folder, pixels, image_size, color, on_bad, bar)
+            found = pool.fill(
+                iter(items), (tmp_path / "raw").joinpath, folder, pixels, io.BytesIO(), image_size, color, on_bad, bar
+            )
         return found, pixels.getvalue()
 
     return run
@@ -125,7 +127,9 @@ def test_work_in_flight_is_bounded(fill, save, tmp_path, monkeypatch):
 
     (tmp_path / "pool").mkdir()
     with SILENT.bar(None, "") as bar:
-        pool.fill(items(), tmp_path / "raw", tmp_path / "pool", Counting(), 8, "gray", "skip", bar)
+        pool.fill(
+            items(), (tmp_path / "raw").joinpath, tmp_path / "pool", Counting(), io.BytesIO(), 8, "gray", "skip", bar
+        )
     assert (handed, written) == (399, 399)
     assert furthest <= 4 * 4
 

@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stress import replay as replay_cases
 from tuning import files
 from tuning.engine.journal import Journal, decode, encode, parse, read
 from tuning.errors import StateError
@@ -152,6 +154,110 @@ def test_a_full_disk_takes_back_the_half_line_and_names_the_file(path, monkeypat
         monkeypatch.undo()
         assert journal.append({"type": "after"})["n"] == 1
     assert [record["type"] for record in read(path)] == ["whole", "after"]
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from tuning.engine.journal import Journal
+with Journal(Path(sys.argv[1])) as journal:
+    journal.append({"type": "whole"})
+    size = Path(sys.argv[1]).stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, -1))
+    try:
+        journal.append({"type": "lost"})
+    except OSError as error:
+        print(error.filename)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+    journal.append({"type": "after"})
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_line_of_which_only_a_part_fits_is_an_error_and_leaves_no_trace(path):
+    """The system writes what fits, and says so by a smaller number, not by an error."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(path)
+    assert [record["type"] for record in read(path)] == ["whole", "after"]
+
+
+@pytest.mark.parametrize("operation", ["append", "appended"])
+def test_a_signal_in_the_middle_of_an_append_costs_no_later_record(path, operation):
+    """Before the line is written or after: whoever tidies up in a `finally` appends to a sound journal."""
+    with Journal(path) as journal:
+        journal.append({"type": "before"})
+
+        def interrupt(announced, where):
+            if announced == operation:
+                raise KeyboardInterrupt
+
+        files.fault_hook = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            journal.append({"type": "interrupted"})
+        files.fault_hook = None
+        journal.append({"type": "after"})
+    written = ["before", "interrupted", "after"] if operation == "appended" else ["before", "after"]
+    with Journal(path) as journal:
+        assert [record["type"] for record in journal.records] == written
+
+
+def test_a_torn_line_that_could_not_be_taken_back_goes_before_the_next_append(path, monkeypatch):
+    with Journal(path) as journal:
+        journal.append({"type": "whole"})
+
+        def broken(*_):
+            raise OSError(errno.EIO, "Input/output error")
+
+        write = journal._file.write
+        monkeypatch.setattr(os, "ftruncate", broken)
+        monkeypatch.setattr(os, "fsync", broken)
+        journal._write = lambda line: (write(line[:9]), broken())
+        with pytest.raises(OSError, match="Input/output"):
+            journal.append({"type": "torn"})
+        monkeypatch.undo()
+        del journal._write
+        assert path.read_bytes().count(b"\n") == 1
+        journal.append({"type": "after"})
+    assert [record["type"] for record in read(path)] == ["whole", "after"]
+
+
+def test_what_is_appended_is_at_once_what_a_resume_will_read(path):
+    with Journal(path) as journal:
+        record = journal.append({"type": "note", "pair": (1, 2), "by": {"b": 1, "a": 2}})
+    assert list(record) == ["by", "n", "pair", "type"]
+    assert read(path) == (record,)
+    assert record["pair"] == [1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"12345"])
+def test_what_is_in_the_files_of_lock_and_owner_does_not_matter(path, content):
+    path.with_name("journal.lock").write_bytes(content)
+    path.with_name("journal.owner").write_bytes(content)
+    with Journal(path) as journal:
+        journal.append({"type": "a"})
+        assert path.with_name("journal.owner").read_text().startswith(f"process {os.getpid()} on ")
+    assert not path.with_name("journal.owner").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b""])
+def test_a_second_process_is_refused_though_nobody_knows_the_first(path, content):
+    with Journal(path):
+        owner = path.with_name("journal.owner")
+        owner.unlink()
+        if content is not None:
+            owner.write_bytes(content)
+        with pytest.raises(StateError, match="in use by another process"):
+            Journal(path)
+
+
+@pytest.mark.parametrize("seed", range(0, 500, 50))
+def test_whatever_happens_to_its_lines_nothing_is_read_that_was_not_written_there(path, seed):
+    """Torn, cut, flipped, repeated, exchanged, left out, noise; `make stress` looks at 10,000."""
+    ends = Counter(replay_cases.case(number, path) for number in range(seed, seed + 50))
+    assert set(ends) == {"whole", "shortened", "refused"}
 
 
 def test_each_append_announces_itself_to_the_fault_hook(path, monkeypatch):

@@ -11,7 +11,7 @@ from tuning.engine.executors import Died, Finished, Progressed
 from tuning.engine.journal import Journal
 from tuning.engine.loop import run_loop
 from tuning.engine.state import replay
-from tuning.errors import StateError
+from tuning.errors import StateError, TuningError
 from tuning.records import COMPLETED, DONE, FAILED, WAIT, TrialSpec
 
 CRASH = {"kind": "crash", "message": "the worker crashed (SIGSEGV)", "epoch": None, "traceback": None}
@@ -263,15 +263,14 @@ def test_out_of_time_what_is_finished_by_then_is_the_search_and_stays_it(tmp_pat
     assert again.most == 0
 
 
-def test_a_job_that_took_the_search_down_too_often_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("tuning.engine.dispatch.MAX_UNRESOLVED", 3)
+def test_a_job_that_took_the_search_down_too_often_is_given_up(tmp_path):
     path = tmp_path / "journal.jsonl"
-    for _ in range(3):
+    for _ in range(12):
         with pytest.raises(KeyboardInterrupt):
             search(path, SimulatedWorkers(1, seed=0, kill_after=0))
     _, told = search(path, SimulatedWorkers(1, seed=0))
     assert told[0][1].status == FAILED
-    assert "3 times while this ran" in told[0][1].failure.message
+    assert "12 times while this ran" in told[0][1].failure.message
     assert {outcome.status for _, outcome in told[1:]} == {COMPLETED}
 
 
@@ -281,3 +280,51 @@ def test_expect_carries_the_workers_remedy_and_exit_code():
         expect({"error": error}, "space")
     assert (caught.value.remedy, caught.value.exit_code) == ("compile it", 2)
     assert expect({"a": 1}, "space") == {"a": 1}
+
+
+def test_a_job_that_gets_an_epoch_further_each_time_is_never_given_up(tmp_path, reference):
+    """However often the whole search is killed, a long trial ends as it would have."""
+    path = tmp_path / "journal.jsonl"
+    done = iter(range(1000))
+    for _ in range(40):
+        with Journal(path) as journal, pytest.raises(KeyboardInterrupt):
+            dispatcher = Dispatcher(journal, SimulatedWorkers(1, seed=0, kill_after=0), 2, lambda key: next(done))
+            run_loop(Halving(), dispatcher, 6, payload)
+    assert search(path, SimulatedWorkers(1, seed=0)) == reference
+
+
+def test_deaths_of_the_whole_search_count_less_the_more_deaths_are_allowed(tmp_path, reference):
+    path = tmp_path / "journal.jsonl"
+    for _ in range(20):
+        with pytest.raises(KeyboardInterrupt):
+            search(path, SimulatedWorkers(1, seed=0, kill_after=0), max_deaths=4)
+    assert search(path, SimulatedWorkers(1, seed=0), max_deaths=4) == reference
+
+
+def test_out_of_time_from_the_first_moment_nothing_is_asked(tmp_path):
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        strategy = Halving()
+        dispatcher = Dispatcher(journal, SimulatedWorkers(1, seed=0))
+        assert run_loop(strategy, dispatcher, 6, payload, out_of_time=lambda: True) == []
+    assert strategy.log == []
+
+
+def test_a_strategy_that_waits_for_nothing_is_a_defect_and_no_hang(tmp_path):
+    class Waiting(Halving):
+        def ask(self, recorded=None):
+            return WAIT
+
+    with pytest.raises(TuningError, match="nothing is running"):
+        search(tmp_path / "journal.jsonl", SimulatedWorkers(1, seed=0), strategy=Waiting())
+
+
+def test_a_job_is_under_way_once_however_often_it_is_requested(tmp_path):
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        executor = SimulatedWorkers(2, seed=0)
+        dispatcher = Dispatcher(journal, executor)
+        executor.collect = lambda timeout: []
+        for _ in range(3):
+            dispatcher.request("trial/0", "trial", lambda fence: {})
+            dispatcher.wait(0)
+        assert dispatcher.running() == ("trial/0",)
+        assert len(executor.jobs) == 1

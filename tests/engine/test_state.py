@@ -31,6 +31,13 @@ def test_only_the_latest_attempt_may_commit():
     assert job.unresolved == 2
 
 
+def test_a_lost_node_is_no_death_of_the_configuration():
+    lost = {"kind": "lost", "message": "the node is gone"}
+    state = replay(numbered(ATTEMPT, {"type": "died", "key": "trial/0", "fence": 0, "failure": lost}))
+    job = state.jobs["trial/0"]
+    assert (job.deaths, job.unresolved, job.fence) == ([], 1, None)
+
+
 def test_a_death_closes_its_attempt():
     state = replay(numbered(ATTEMPT, {"type": "died", "key": "trial/0", "fence": 0, "failure": FAILURE}, ATTEMPT))
     job = state.jobs["trial/0"]

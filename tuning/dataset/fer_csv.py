@@ -57,7 +57,7 @@ def _tables(tree: RawTree, prefix: str) -> list[str]:
 def _columns(path: Path) -> list[str]:
     with path.open("rb") as file:
         line = file.readline(_HEADER_BYTES)
-    return [name.strip().strip('"').lower() for name in line.decode("utf-8-sig", "replace").split(",")]
+    return [name.strip().strip('"').strip().lower() for name in line.decode("utf-8-sig", "replace").split(",")]
 
 
 def _items(tree: RawTree, prefix: str, tables: list[str]) -> Iterator[Sample | Rejected | Ignored]:

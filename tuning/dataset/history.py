@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from tuning.dataset import integrity, split
 from tuning.dataset.manifests import Place, SplitManifest
@@ -11,6 +13,25 @@ from tuning.dataset.pool import PooledImage
 from tuning.dataset.samples import Rejected
 from tuning.dataset.settings import Settings
 from tuning.errors import DataError
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What `extend` made of a pool.
+
+    Attributes:
+        images: with their groups.
+        manifest: the new split.
+        torn: images that had to go, because their group would otherwise lie in several splits.
+        removed: places given up.
+        apart: pairs of sha256 of near copies that have had places in different splits before, and keep them.
+    """
+
+    images: tuple[PooledImage, ...]
+    manifest: SplitManifest
+    torn: tuple[Rejected, ...]
+    removed: int
+    apart: tuple[tuple[str, str], ...]
 
 
 def check_settings(manifest: SplitManifest, settings: Settings, path: str) -> None:
@@ -24,12 +45,19 @@ def check_settings(manifest: SplitManifest, settings: Settings, path: str) -> No
         differences.append(f"--split {_shown(manifest.ratios)}, now {_shown(settings.ratios)}")
     if manifest.seed != settings.seed:
         differences.append(f"--seed {manifest.seed}, now {settings.seed}")
+    if manifest.group_by != settings.group_by:
+        differences.append(f"{_grouping(manifest.group_by)}, now {_grouping(settings.group_by)}")
     if differences:
         raise DataError(
             f"the split in {path} was made with {' and '.join(differences)}",
-            f"a split is never made anew: run with --split {_shown(manifest.ratios)} --seed {manifest.seed}, or use "
-            "another --root",
+            f"a split is never made anew: run with --split {_shown(manifest.ratios)} --seed {manifest.seed}"
+            + (f" {_grouping(manifest.group_by)}" if manifest.group_by else "")
+            + ", or use another --root",
         )
+
+
+def _grouping(text: str | None) -> str:
+    return f"--group-by {shlex.quote(text)}" if text else "no --group-by"
 
 
 def _shown(ratios: Sequence[float]) -> str:
@@ -91,11 +119,12 @@ def extend(
     settings: Settings,
     manifest: SplitManifest | None,
     accept_removed: bool,
-) -> tuple[tuple[PooledImage, ...], SplitManifest, tuple[Rejected, ...], int]:
+    ties: Sequence[tuple[str, str]] = (),
+) -> Extension:
     """Gives every image its place: the one it had, or a new one.
 
-    Returns:
-        (images with their groups, the new manifest, images that had to go because of their group, places given up).
+    Args:
+        ties: pairs of sha256 of near copies. Where both have places, in different splits, they stay there.
     """
     placed: dict[str, str] = {}
     missing: list[Place] = []
@@ -105,9 +134,18 @@ def extend(
         retired = dict(manifest.retired)
         if not accept_removed:
             reasons = {entry.source: entry.reason for entry in rejected}
-            reasons |= {name: "equal pixels carry another label" for entry in conflicts for name in entry.sources}
+            reasons |= {
+                name: "equal pixels carry another label"
+                for entry in conflicts
+                for name, label in entry.sources.items()
+                if label not in entry.kept
+            }
             reasons |= {image.source: "its pixels have changed" for image in images}
             refuse_missing(missing, len(manifest.places), reasons)
+    home = {image.sha256: placed[image.file] for image in images if image.file in placed}
+    apart_already = {tie for tie in ties if tie[0] in home and tie[1] in home and home[tie[0]] != home[tie[1]]}
+    ties = [tie for tie in ties if tie not in apart_already]
+    images = integrity.group(images, ties)
     torn: list[Rejected] = []
     while apart := split.torn(items := _items(images), placed):
         torn += [
@@ -115,7 +153,7 @@ def extend(
             for image in images
             if image.file in apart
         ]
-        images = integrity.group([image for image in images if image.file not in apart])
+        images = integrity.group([image for image in images if image.file not in apart], ties)
     splits = split.place(items, settings.ratios, settings.seed, placed)
     places = tuple(
         Place(image.file, image.source, image.sha256, image.label, image.group, splits[image.file])
@@ -124,8 +162,8 @@ def extend(
     present = {place.sha256 for place in places}
     retired |= {place.sha256: place.split for place in missing}
     retired = {sha: name for sha, name in sorted(retired.items()) if sha not in present}
-    extended = SplitManifest(settings.ratios, settings.seed, settings.crop, places, retired)
-    return images, extended, tuple(torn), len(missing)
+    extended = SplitManifest(settings.ratios, settings.seed, settings.crop, places, retired, settings.group_by)
+    return Extension(images, extended, tuple(torn), len(missing), tuple(sorted(apart_already)))
 
 
 def _items(images: Sequence[PooledImage]) -> list[split.Item]:

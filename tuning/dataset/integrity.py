@@ -21,10 +21,17 @@ class Conflict:
     Attributes:
         sha256: of their pixels.
         sources: where they come from -> label.
+        kept: labels whose images stay in the pool.
     """
 
     sha256: str
     sources: dict[str, str]
+    kept: tuple[str, ...] = ()
+
+    @property
+    def dropped(self) -> int:
+        """Images that do not stay in the pool."""
+        return sum(label not in self.kept for label in self.sources.values())
 
 
 @dataclass(frozen=True)
@@ -64,10 +71,13 @@ class Imbalance:
         )
 
 
-def group(images: Sequence[PooledImage]) -> tuple[PooledImage, ...]:
-    """Puts images with the same pixels, and faces from the same photo, into one group.
+def group(images: Sequence[PooledImage], ties: Iterable[tuple[str, str]] = ()) -> tuple[PooledImage, ...]:
+    """Puts images with the same pixels, faces from the same photo, and images of the same person into one group.
 
     A group is named after the smallest sha256 in it; "the same" is transitive.
+
+    Args:
+        ties: pairs of sha256 that belong together besides, such as near copies.
     """
     parents: dict[str, str] = {}
 
@@ -77,24 +87,49 @@ def group(images: Sequence[PooledImage]) -> tuple[PooledImage, ...]:
             sha = parents[sha]
         return sha
 
-    first_of_photo: dict[str, str] = {}
+    def unite(first: str, second: str) -> None:
+        one, other = sorted((root(first), root(second)))
+        parents[other] = one
+
+    first_with: dict[tuple[str, str], str] = {}
     for image in images:
-        if image.photo is not None:
-            one, other = sorted((root(image.sha256), root(first_of_photo.setdefault(image.photo, image.sha256))))
-            parents[other] = one
+        for kind, key in (("photo", image.photo), ("subject", image.subject)):
+            if key is not None:
+                unite(image.sha256, first_with.setdefault((kind, key), image.sha256))
+    present = {image.sha256 for image in images}
+    for first, second in ties:
+        if first in present and second in present:
+            unite(first, second)
     return tuple(replace(image, group=root(image.sha256)[:16]) for image in images)
 
 
-def conflicts(images: Iterable[PooledImage]) -> tuple[Conflict, ...]:
-    """Sets of images with the same pixels and different labels, sorted by sha256."""
+def conflicts(images: Iterable[PooledImage], policy: str = "drop") -> tuple[Conflict, ...]:
+    """Sets of images with the same pixels and different labels, sorted by sha256.
+
+    Args:
+        policy: "drop" keeps none of them, "keep" all, "majority" those whose label more than half of them carry.
+    """
     same: dict[str, list[PooledImage]] = {}
     for image in images:
         same.setdefault(image.sha256, []).append(image)
     return tuple(
-        Conflict(sha, {image.source: image.label for image in members})
+        Conflict(sha, {image.source: image.label for image in members}, _kept([i.label for i in members], policy))
         for sha, members in sorted(same.items())
         if len({image.label for image in members}) > 1
     )
+
+
+def _kept(labels: Sequence[str], policy: str) -> tuple[str, ...]:
+    if policy == "keep":
+        return tuple(sorted(set(labels)))
+    label, count = Counter(labels).most_common(1)[0]
+    return (label,) if policy == "majority" and 2 * count > len(labels) else ()
+
+
+def without_conflicts(images: Iterable[PooledImage], found: Iterable[Conflict]) -> list[PooledImage]:
+    """The images that stay, in order."""
+    kept = {conflict.sha256: conflict.kept for conflict in found}
+    return [image for image in images if image.sha256 not in kept or image.label in kept[image.sha256]]
 
 
 def exact_copies(images: Iterable[PooledImage]) -> tuple[int, int]:
@@ -112,13 +147,16 @@ def imbalance(counts: Mapping[str, int]) -> Imbalance:
 
 
 def check_classes(
-    images: Sequence[PooledImage], declared: Mapping[str, str], empty_is_error: bool, rejected: Sequence[Rejected] = ()
+    images: Sequence[PooledImage],
+    declared: Mapping[str, str],
+    required: bool | Iterable[str],
+    rejected: Sequence[Rejected] = (),
 ) -> None:
     """Refuses a pool that no classifier can be trained on.
 
     Args:
         declared: label -> where it is declared.
-        empty_is_error: whether a declared class without images is a mistake.
+        required: declared classes that must not be empty; True for all, False for none.
         rejected: what could not be used; the first of them explains an empty pool.
 
     Raises:
@@ -127,13 +165,14 @@ def check_classes(
     groups: dict[str, set[str]] = {}
     for image in images:
         groups.setdefault(image.label, set()).add(image.group)
-    empty = [label for label in sorted(declared) if label not in groups]
+    needed = set(declared if required is True else required or ())
+    empty = sorted(needed - groups.keys())
     if not groups:
         first = f", such as {rejected[0].source}: {rejected[0].reason}" if rejected else ""
         raise DataError(
             f"no usable images: {len(rejected):,} could not be used{first}", "give --raw a folder with labelled faces"
         )
-    if empty and empty_is_error:
+    if empty:
         raise DataError(
             f"class {empty[0]!r} has no usable image ({declared[empty[0]]})", "add images to it, or remove its folder"
         )

@@ -49,6 +49,20 @@ def suffix(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
+def check(raw: Path) -> None:
+    """Refuses a path that is not there, before anything is made.
+
+    Raises:
+        DataError: `raw` does not exist.
+    """
+    if not raw.exists():
+        raise DataError(
+            f"{raw} does not exist",
+            "give --raw the folder (class folders, a YOLO export), archive or FER2013 CSV file that holds your images, "
+            "or run `make demo` for synthetic faces",
+        )
+
+
 def take(raw: Path) -> RawTree:
     """Lists what lies below `raw`, or the single file `raw`.
 
@@ -59,12 +73,7 @@ def take(raw: Path) -> RawTree:
         if raw.is_file():
             state = raw.stat()
             return RawTree(raw.parent, {raw.name: (state.st_size, state.st_mtime_ns)}, ())
-        if not raw.is_dir():
-            raise DataError(
-                f"{raw} does not exist",
-                "give --raw the folder (class folders, a YOLO export) or FER2013 CSV file that holds your images, "
-                "or run `make demo` for synthetic faces",
-            )
+        check(raw)
         return _walk(raw)
     except PermissionError as error:
         raise DataError(

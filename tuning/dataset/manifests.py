@@ -53,6 +53,7 @@ class SplitManifest:
         crop: what a sample was when it was made, "box" or "image".
         places: sorted by file.
         retired: pixel sha256 -> split of images that were removed: should they come back, they get their old place.
+        group_by: the `--group-by` that it was made with; None without.
     """
 
     ratios: tuple[float, float, float]
@@ -60,6 +61,7 @@ class SplitManifest:
     crop: str
     places: tuple[Place, ...]
     retired: dict[str, str]
+    group_by: str | None = None
 
     @property
     def digest(self) -> str:
@@ -80,6 +82,7 @@ def write_split_manifest(path: Path, manifest: SplitManifest) -> None:
         "ratios": list(manifest.ratios),
         "seed": manifest.seed,
         "crop": manifest.crop,
+        "group_by": manifest.group_by,
         "counts": manifest.counts(),
         "retired": manifest.retired,
     }
@@ -106,6 +109,7 @@ def read_split_manifest(path: Path) -> SplitManifest | None:
             crop=_one_of(("box", "image"), value["crop"]),
             places=tuple(_place(entry) for entry in _of(list, value["images"])),
             retired={_of(str, sha): _one_of(SPLITS, split) for sha, split in _of(dict, value["retired"]).items()},
+            group_by=_of((str, type(None)), value.get("group_by")),
         )
         _check_unique(manifest.places)
     except KeyError as error:
@@ -126,10 +130,13 @@ def write_pool_manifest(path: Path, images: Sequence[PooledImage], facts: Mappin
         "counts": {"images": len(images), "classes": dict(sorted(Counter(i.label for i in images).items()))},
         **{key: value for key, value in facts.items() if key != "raw_files"},
     }
-    rows = [{key: value for key, value in asdict(image).items() if key != "photo"} for image in images]
-    _write_rows(
-        path, head, {"raw_files": [[name, *state] for name, state in facts["raw_files"].items()], "images": rows}
-    )
+    _write_rows(path, head, {"raw_files": facts["raw_files"], "images": [*map(_row, images)]})
+
+
+def _row(image: PooledImage) -> dict[str, Any]:
+    row = asdict(image)
+    del row["photo"]
+    return row if image.subject else {key: value for key, value in row.items() if key != "subject"}
 
 
 def _write_rows(path: Path, head: Mapping[str, Any], tables: Mapping[str, Sequence[Any]]) -> None:
@@ -173,7 +180,13 @@ def _ratios(value: Any) -> tuple[float, float, float]:
 
 def _of(kind: type | tuple[type, ...], value: Any) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise TypeError(f"expected {getattr(kind, '__name__', 'a number')}, got {str(value)[:80]!r}")
+        raise TypeError(f"expected {getattr(kind, '__name__', 'another type')}, got {str(value)[:80]!r}")
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            # JSON can spell out halves of characters; no file name and no digest can hold them.
+            raise ValueError(f"{value[:80]!r} is not valid text") from None
     return value
 
 

@@ -13,6 +13,7 @@ misses none.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -105,7 +106,7 @@ def candidates(plain: np.ndarray, mirrored: np.ndarray) -> tuple[np.ndarray, np.
 def _colliding(plain: np.ndarray, queries: np.ndarray, count: int) -> Iterator[np.ndarray]:
     """`smaller row * count + larger row` of pairs within the distance, some of them more than once."""
     edges = np.linspace(0, _BITS, _BANDS + 1).round().astype(int)
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         keys, wanted = (_band(values, start, stop) for values in (plain, queries))
         by_key = np.argsort(keys, kind="stable")
         keys = keys[by_key]

@@ -22,7 +22,7 @@ from typing import BinaryIO, TypeVar
 import cv2
 import numpy as np
 
-from tuning.dataset import decode, fer_csv
+from tuning.dataset import decode, fer_csv, near
 from tuning.dataset.samples import Ignored, Rejected, Sample
 from tuning.errors import DataError
 from tuning.progress import Bar
@@ -46,6 +46,7 @@ class PooledImage:
         label: its class.
         group: images of one group never cross splits; "" until groups are formed.
         photo: the image file that several labelled faces share; None where a source holds no such files.
+        subject: the person shown, where `--group-by` tells; None otherwise.
     """
 
     file: str
@@ -56,6 +57,7 @@ class PooledImage:
     label: str
     group: str = ""
     photo: str | None = None
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Pool:
     """What decoding left.
 
     Attributes:
-        images: every usable image in the order of the source; image i's model-size pixels are row i of the pixel file.
+        images: every usable image in the order of the source; image i's model-size pixels are row i of the pixel file,
+            its thumbnail row i of the thumbnail file.
         rejected: what should have been an image and is none, with reasons.
         ignored: reason -> how many files were no samples for that reason.
     """
@@ -74,14 +77,15 @@ class Pool:
 
 
 Item = Sample | Rejected | Ignored
-_Done = tuple[PooledImage, np.ndarray] | Rejected
+_Done = tuple[PooledImage, np.ndarray, np.ndarray] | Rejected
 
 
 def fill(
     items: Iterable[Item],
-    raw: Path,
+    locate: Callable[[str], Path],
     folder: Path,
     pixels: BinaryIO,
+    thumbs: BinaryIO,
     image_size: int,
     color: str,
     on_bad: str,
@@ -91,9 +95,10 @@ def fill(
 
     Args:
         items: what the source lists.
-        raw: the raw folder that sources are relative to; nothing in it is changed.
+        locate: a sample's source -> the file; nothing there is changed.
         folder: an empty folder for the pool.
         pixels: receives image_size × image_size × channels bytes per usable image.
+        thumbs: receives a gray thumbnail of 48 × 48 bytes per usable image.
         on_bad: "skip" lists unusable items, "stop" raises at the first one (in listing order).
 
     Raises:
@@ -104,7 +109,7 @@ def fill(
     ignored: Counter[str] = Counter()
 
     def work(chunk: list[Item]) -> list[_Done | Ignored]:
-        return list(_process(chunk, raw, folder, image_size, color))
+        return list(_process(chunk, locate, folder, image_size, color))
 
     threads = _cores()
     with _single_threaded_opencv(), ThreadPoolExecutor(threads, "decode") as executor:
@@ -113,7 +118,7 @@ def fill(
                 if isinstance(done, Rejected):
                     if on_bad == "stop":
                         raise DataError(
-                            f"{raw / done.source}: {done.reason}",
+                            f"{locate(done.source)}: {done.reason}",
                             "repair or remove it, or run with --on-bad skip to go on without it",
                         )
                     rejected.append(done)
@@ -122,6 +127,7 @@ def fill(
                 else:
                     images.append(done[0])
                     pixels.write(done[1].data)
+                    thumbs.write(done[2].data)
             bar.update(len(chunk))
     return Pool(tuple(images), tuple(rejected), dict(sorted(ignored.items())))
 
@@ -186,7 +192,9 @@ def _bounded_map(
             future.cancel()
 
 
-def _process(chunk: Iterable[Item], raw: Path, folder: Path, image_size: int, color: str) -> Iterator[_Done | Ignored]:
+def _process(
+    chunk: Iterable[Item], locate: Callable[[str], Path], folder: Path, image_size: int, color: str
+) -> Iterator[_Done | Ignored]:
     opened: tuple[str, bytes, np.ndarray] | None = None
     for item in chunk:
         if not isinstance(item, Sample):
@@ -198,7 +206,7 @@ def _process(chunk: Iterable[Item], raw: Path, folder: Path, image_size: int, co
             else:
                 if opened is None or opened[0] != item.source:
                     opened = None
-                    content = decode.read_file(raw / item.source)
+                    content = decode.read_file(locate(item.source))
                     opened = (item.source, content, decode.read_image(content))
                 data, face = opened[1:]
             if item.box is not None:
@@ -214,7 +222,7 @@ def _process(chunk: Iterable[Item], raw: Path, folder: Path, image_size: int, co
         height, width = face.shape[:2]
         photo = item.source if item.line is not None and item.pixels is None else None
         image = PooledImage(file, item.name, decode.pixel_sha256(face), width, height, item.label, photo=photo)
-        yield image, decode.to_model(face, image_size, color)
+        yield image, decode.to_model(face, image_size, color), near.thumbnail(face)
 
 
 def _write(target: Path, data: bytes) -> None:

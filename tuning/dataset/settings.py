@@ -25,6 +25,9 @@ class Settings:
     seed: int = 0
     on_bad: str = "skip"
     crop: str = "box"
+    on_conflict: str = "drop"
+    aliases: tuple[tuple[str, str], ...] = ()
+    group_by: str | None = None
 
     def __post_init__(self) -> None:
         if not 8 <= self.image_size <= MAX_IMAGE_SIZE:
@@ -33,6 +36,7 @@ class Settings:
             ("--color", self.color, tuple(COLORS)),
             ("--on-bad", self.on_bad, ("skip", "stop")),
             ("--crop", self.crop, ("box", "image")),
+            ("--on-conflict", self.on_conflict, ("drop", "keep", "majority")),
         ):
             if value not in valid:
                 raise UsageError(f"{option} {value!r} is not known", f"choose from {', '.join(valid)}")

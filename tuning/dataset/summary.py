@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tuning.dataset.integrity import Conflict, Imbalance
+from tuning.dataset.leakage import Leakage
+from tuning.dataset.near import NearPair
 from tuning.dataset.packing import SPLITS
+from tuning.dataset.pool import PooledImage
 from tuning.dataset.samples import Rejected
 
 #: How many single files a person is shown; the JSON file lists all.
 _SHOWN = 5
+
+
+@dataclass(frozen=True)
+class NearCopies:
+    """Near copies among images with different pixels.
+
+    Attributes:
+        sets, images: sets of images that near copies tie together, and images in them.
+        pairs: confirmed pairs.
+        mirrored: those that show each other as in a mirror.
+        other_label: those whose labels differ.
+    """
+
+    sets: int = 0
+    images: int = 0
+    pairs: int = 0
+    mirrored: int = 0
+    other_label: int = 0
+
+    @staticmethod
+    def count(images: Sequence[PooledImage], pairs: Sequence[NearPair]) -> NearCopies:
+        """Counts `pairs`, whose numbers are positions in `images`."""
+        home: dict[int, int] = {}
+        members: dict[int, list[int]] = {}
+        for pair in pairs:
+            for row in (pair.one, pair.other):
+                if row not in home:
+                    home[row], members[row] = row, [row]
+            one, other = home[pair.one], home[pair.other]
+            if one != other:
+                members[one] += members[other]
+                home |= dict.fromkeys(members.pop(other), one)
+        return NearCopies(
+            sets=len(members),
+            images=len(home),
+            pairs=len(pairs),
+            mirrored=sum(pair.mirrored for pair in pairs),
+            other_label=sum(images[pair.one].label != images[pair.other].label for pair in pairs),
+        )
 
 
 @dataclass(frozen=True)
@@ -26,9 +68,15 @@ class PoolSummary:
         rejected: what should have been an image and is none, with reasons.
         ignored: reason -> how many files were no samples for that reason.
         copy_sets, redundant: sets of images with the same pixels and label, and images beyond the first of each.
-        conflicts: sets of images with the same pixels and different labels; all of them were dropped.
+        conflicts: sets of images with the same pixels and different labels.
         imbalance: largest against smallest class.
         notes: what else the person should know.
+        on_conflict: what became of conflicts: "drop", "keep" or "majority".
+        near: near copies among the different images.
+        group_by: the `--group-by` that tells who is on an image; None without.
+        subjects: how many persons it told apart; None without.
+        naive: what would leak from train into test if every image were placed by itself.
+        leakage: what does leak.
     """
 
     source: str
@@ -41,6 +89,12 @@ class PoolSummary:
     conflicts: tuple[Conflict, ...]
     imbalance: Imbalance
     notes: tuple[str, ...]
+    on_conflict: str = "drop"
+    near: NearCopies = NearCopies()
+    group_by: str | None = None
+    subjects: int | None = None
+    naive: Leakage | None = None
+    leakage: Leakage | None = None
 
     @property
     def images(self) -> int:
@@ -49,7 +103,25 @@ class PoolSummary:
     @property
     def dropped(self) -> int:
         """Images dropped because equal ones carry another label."""
-        return sum(len(conflict.sources) for conflict in self.conflicts)
+        return sum(conflict.dropped for conflict in self.conflicts)
+
+    @property
+    def grouping(self) -> str:
+        """Which images share a split, in words."""
+        kinds = ["exact copies", "near copies"]
+        if "YOLO" in self.source:
+            kinds.append("faces of one photo")
+        if self.subjects is not None:
+            kinds.append(f"images of one person ({self.subjects:,} persons by --group-by {self.group_by})")
+        return f"{', '.join(kinds[:-1])} and {kinds[-1]} share a split"
+
+    @property
+    def leakage_words(self) -> list[str]:
+        """What leaks from train into test, and what would without groups."""
+        if self.leakage is None:
+            return []
+        before = f"; without groups it would be {self.naive.words}" if self.naive else ""
+        return [f"Leakage, as shares of the test images: {self.leakage.words}{before}."]
 
     def to_json(self) -> dict[str, Any]:
         """The content of `pool_summary.json`."""
@@ -64,11 +136,21 @@ class PoolSummary:
                 "ratio": round(self.imbalance.ratio, 4),
                 "words": self.imbalance.words,
             },
-            "duplicates": {"sets": self.copy_sets, "redundant_images": self.redundant},
+            "duplicates": {
+                "sets": self.copy_sets,
+                "redundant_images": self.redundant,
+                "near": asdict(self.near),
+            },
             "conflicts": {
+                "policy": self.on_conflict,
                 "sets": len(self.conflicts),
                 "dropped_images": self.dropped,
                 "list": [*map(asdict, self.conflicts)],
+            },
+            "grouping": {"words": self.grouping, "group_by": self.group_by, "subjects": self.subjects},
+            "leakage": {
+                "naive": self.naive.to_json() if self.naive else None,
+                "split": self.leakage.to_json() if self.leakage else None,
             },
             "ignored": self.ignored,
             "rejected": {"images": len(self.rejected), "list": [*map(asdict, self.rejected)]},
@@ -87,9 +169,20 @@ class PoolSummary:
             ignored=dict(value["ignored"]),
             copy_sets=value["duplicates"]["sets"],
             redundant=value["duplicates"]["redundant_images"],
-            conflicts=tuple(Conflict(**entry) for entry in value["conflicts"]["list"]),
+            conflicts=tuple(
+                Conflict(entry["sha256"], entry["sources"], tuple(entry["kept"]))
+                for entry in value["conflicts"]["list"]
+            ),
             imbalance=Imbalance(**{name: value["imbalance"][name] for name in names}),
             notes=tuple(value["notes"]),
+            on_conflict=value["conflicts"]["policy"],
+            near=NearCopies(**value["duplicates"]["near"]),
+            group_by=value["grouping"]["group_by"],
+            subjects=value["grouping"]["subjects"],
+            **{
+                name: Leakage(**entry) if (entry := value["leakage"][key]) else None
+                for name, key in (("naive", "naive"), ("leakage", "split"))
+            },
         )
 
     def text(self) -> str:
@@ -98,14 +191,20 @@ class PoolSummary:
         lines += _table(self.counts)
         lines += ["", self.imbalance.words]
         if self.redundant:
+            lines.append(f"{self.redundant:,} images are exact copies of others ({self.copy_sets:,} sets).")
+        if self.near.pairs:
             lines.append(
-                f"{self.redundant:,} images are exact copies of others ({self.copy_sets:,} sets); copies share a split."
+                f"{self.near.images:,} different images are near copies ({self.near.sets:,} sets; "
+                f"{self.near.mirrored:,} pairs mirrored, {self.near.other_label:,} pairs with different labels)."
             )
         if self.conflicts:
             lines.append(
-                f"{self.dropped:,} images were dropped: equal pixels, different labels ({len(self.conflicts):,} sets), "
-                f"such as {_conflict(self.conflicts[0])}."
+                f"{len(self.conflicts):,} sets of equal pixels carry different labels, such as "
+                f"{_conflict(self.conflicts[0])}; {self.dropped:,} images were dropped (--on-conflict "
+                f"{self.on_conflict})."
             )
+        lines.append(f"Groups: {self.grouping}.")
+        lines += self.leakage_words
         if self.rejected:
             reasons = Counter(entry.reason for entry in self.rejected).most_common(3)
             lines.append(

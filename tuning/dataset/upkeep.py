@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tuning import files
 from tuning.dataset import arrays, packing
 from tuning.dataset.arrays import DatasetInfo
 from tuning.dataset.decode import DECODER_VERSION
-from tuning.dataset.inventory import RawTree
+from tuning.dataset.grouping import GroupBy
 from tuning.dataset.manifests import SCHEMA, SplitManifest
 from tuning.dataset.settings import Settings
 from tuning.dataset.summary import PoolSummary
 from tuning.errors import DataError, EnvironmentProblem, UsageError
 from tuning.workspace import Workspace
 
-#: The name of the file that holds every image at model size while a run lasts.
-PIXELS = "pixels"
+#: Files that hold every image at model size, and as a thumbnail, while a run lasts.
+SCRATCH = ("pixels", "thumbs")
 
 
 def already_done(
-    workspace: Workspace, tree: RawTree, settings: Settings, manifest: SplitManifest | None
+    workspace: Workspace,
+    states: Sequence[Sequence[str | int]],
+    settings: Settings,
+    by: GroupBy | None,
+    manifest: SplitManifest | None,
 ) -> tuple[DatasetInfo, PoolSummary] | None:
     """What is prepared, if it was made from exactly these files (by size and time) with these settings."""
     try:
@@ -37,10 +40,12 @@ def already_done(
             and recorded["decoder"] == DECODER_VERSION
             and recorded["split_digest"] == manifest.digest
             and recorded["dataset_digest"] == info.digest
-            and recorded["crop"] == manifest.crop == settings.crop
+            and manifest.crop == settings.crop
+            and {key: recorded[key] for key in recorded_settings(settings, by)} == recorded_settings(settings, by)
             and (info.image_size, info.color) == (settings.image_size, settings.color)
-            and {name: tuple(state) for name, *state in recorded["raw_files"]} == tree.files
+            and recorded["raw_files"] == states
             and workspace.pool.is_dir()
+            and workspace.pool_report.is_file()
             and files.read_json(workspace.class_names, "") == list(info.classes)
             and packing.is_complete(workspace.split, info.counts, info.input_shape)
         )
@@ -49,6 +54,17 @@ def already_done(
     if not same or (settings.on_bad == "stop" and summary.rejected):
         return None
     return info, summary
+
+
+def recorded_settings(settings: Settings, by: GroupBy | None) -> dict[str, Any]:
+    """The settings that decide which images are in the pool and in which groups, as the pool manifest keeps them."""
+    return {
+        "crop": settings.crop,
+        "on_conflict": settings.on_conflict,
+        "aliases": dict(settings.aliases),
+        "group_by": settings.group_by,
+        "group_by_table": by.digest if by else None,
+    }
 
 
 def changed_settings(workspace: Workspace, settings: Settings, manifest: SplitManifest | None) -> list[str]:
@@ -81,16 +97,12 @@ def alone(workspace: Workspace) -> Iterator[None]:
 
 def recover(workspace: Workspace) -> None:
     """Clears what a killed run left, and puts back what it had moved aside but not yet replaced."""
-    for folder in (workspace.pool, workspace.split):
-        retired = sorted(workspace.data.glob(f"{files.TEMPORARY_MARK}*-old-{folder.name}"))
-        if retired and not folder.exists():
-            os.replace(retired[0], folder)
-    for name in (workspace.pool.name, workspace.split.name, PIXELS):
-        for left in workspace.data.glob(f"{files.TEMPORARY_MARK}*-{name}"):
-            if left.is_dir():
-                shutil.rmtree(left)
-            else:
-                left.unlink()
+    for name in (workspace.pool.name, workspace.split.name, *SCRATCH):
+        for mark in (files.RETIRED_MARK, files.TEMPORARY_MARK):
+            for left in sorted(workspace.data.glob(f"{mark}*-{name}")):
+                files.put_back(left)
+    for left in workspace.unpacked.glob(f"{files.TEMPORARY_MARK}*"):
+        files.put_back(left)
 
 
 def refuse_own_folders(workspace: Workspace, raw: Path) -> None:

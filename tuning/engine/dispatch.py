@@ -16,8 +16,9 @@ from tuning.errors import EXIT_INTERNAL, TuningError
 
 #: Observed deaths of one job before it counts as failed.
 MAX_DEATHS = 2
-#: Attempts of one job that ended with the whole search (nobody saw how) before it is taken for the cause.
-MAX_UNRESOLVED = 12
+#: So many attempts of a job in a row that ended with the whole search (nobody saw how), none of them an epoch further
+#: than the one before, make it as suspect as one observed death.
+UNRESOLVED_PER_DEATH = 6
 
 #: (key, payload) -> payload: completes a job's payload just before it runs, given its fencing number.
 Payload = Callable[[int], dict[str, Any]]
@@ -38,6 +39,7 @@ class Dispatcher:
         journal: open journal; its records are replayed into `state`.
         executor: where jobs run.
         max_deaths: deaths of one job before its result is a failure.
+        epochs_done: how many epochs of a job, by its key, need not be done again.
 
     Attributes:
         on_progress: called with (key, entry) for each new entry of a job's curve; to be set by whoever cares.
@@ -48,10 +50,12 @@ class Dispatcher:
         journal: Journal,
         executor: Executor,
         max_deaths: int = MAX_DEATHS,
+        epochs_done: Callable[[str], int] = lambda key: 0,
     ) -> None:
         self.journal, self.executor = journal, executor
         self.state: SearchState = replay(journal.records)
-        self._max_deaths = max_deaths
+        self._max_deaths, self._max_unresolved = max_deaths, UNRESOLVED_PER_DEATH * max_deaths
+        self._epochs_done = epochs_done
         self.on_progress: Callable[[str, dict[str, Any]], None] = lambda key, entry: None
         self._queue: deque[tuple[str, str, Payload]] = deque()
         self._running: dict[str, tuple[str, Payload]] = {}
@@ -93,11 +97,11 @@ class Dispatcher:
     def _fill(self) -> None:
         while self._queue and self.executor.free() > 0:
             key, kind, payload = self._queue.popleft()
-            job = self.state.job(key)
-            if len(job.deaths) >= self._max_deaths or job.unresolved >= MAX_UNRESOLVED:
+            job, epoch = self.state.job(key), self._epochs_done(key)
+            if len(job.deaths) >= self._max_deaths or (job.unresolved >= self._max_unresolved and epoch <= job.epoch):
                 self._give_up(key)
                 continue
-            self.record("attempt", key=key)
+            self.record("attempt", key=key, epoch=epoch)
             self._running[key] = (kind, payload)
             self.executor.submit(Job(key, job.fence, kind, payload(job.fence)))
 

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tuning.errors import StateError
-from tuning.files import announce, canonical_json, fsync_directory
+from tuning.files import announce, canonical_json, fsync_directory, naming, write_text
 
 Record = dict[str, Any]
 
@@ -98,30 +98,41 @@ class Journal:
                 "wait for it to end, or stop it; or give this one another --name",
             ) from None
         try:
-            self._owner.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            write_text(self._owner, f"process {os.getpid()} on {socket.gethostname()}")
             self.records = self._recover()
             self._file = path.open("ab", buffering=0)
+            self._in_doubt = False
         except BaseException:
             self._lock.release()
             raise
 
     def append(self, record: Record) -> Record:
-        """Writes one record and returns it with its number `n`; it is durable when this returns."""
-        record = {"n": len(self.records), **record}
-        line = encode(record)
-        whole = self._file.tell() if self._file.seekable() else 0
-        announce("append", self.path)
+        """Writes one record and returns it, with its number `n`, as a resume will read it; it is durable by then."""
+        with naming(self.path):
+            if self._in_doubt:
+                # An append was cut short, by an error or a signal: what the file says counts, a torn line goes.
+                self.records = self._recover()
+            self._in_doubt = True
+            line = encode({"n": len(self.records), **record})
+            record = json.loads(line[9:])
+            announce("append", self.path)
+            self._write(line)
+            announce("appended", self.path)
+            self.records.append(record)
+            self._in_doubt = False
+        return record
+
+    def _write(self, line: bytes) -> None:
+        whole = os.fstat(self._file.fileno()).st_size
         try:
-            self._file.write(line)
+            while line:
+                # As much as fits is written without an error.
+                line = line[self._file.write(line) :]
             os.fsync(self._file.fileno())
-        except OSError as error:
-            # A half-written line would hide every later one: take it back while the lock is ours.
+        except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file.fileno(), whole)
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
-        announce("appended", self.path)
-        self.records.append(record)
-        return record
+            raise
 
     def close(self) -> None:
         self._file.close()
@@ -144,11 +155,12 @@ class Journal:
                 "restore the file from a copy, or start the search over with --fresh",
             )
         if parsed.length < len(data):
-            announce("truncate", self.path)
-            with self.path.open("r+b") as file:
+            with naming(self.path), self.path.open("r+b") as file:
+                announce("truncate", self.path)
                 file.truncate(parsed.length)
                 os.fsync(file.fileno())
         elif not self.path.exists():
+            announce("create", self.path)
             self.path.touch()
             fsync_directory(self.path.parent)
         return list(parsed.records)
@@ -156,7 +168,7 @@ class Journal:
     def _describe_owner(self) -> str:
         try:
             return self._owner.read_text() or "another process"
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return "another process"
 
 

@@ -5,7 +5,7 @@ Kinds of record, in the field `type`:
 - `begin`      the search's settings digest
 - `described`  what the search space holds (`description`)
 - `ask`        a proposal (`trial`: a `TrialSpec`), in logical order
-- `attempt`    about to run `key`; the record's number is the attempt's fencing number
+- `attempt`    about to run `key`, from `epoch` on; the record's number is the attempt's fencing number
 - `died`       attempt `fence` of `key` ended without a result, through no doing of ours (`failure`)
 - `result`     attempt `fence` of `key` ended with `result`
 - `spent`      seconds of running time since the last such record
@@ -30,19 +30,19 @@ class JobState:
     Attributes:
         fence: number of the latest attempt; only a result that carries it counts.
         attempts: attempts begun.
-        deaths: attempts seen to die, with their failures.
+        deaths: attempts seen to die, with their failures; those whose node or worker was merely lost apart.
         result: the result, once there is one.
+        epoch: epochs that were done when an attempt began.
+        unresolved: attempts from that epoch on that neither died nor ended before our eyes: the whole search was
+            killed meanwhile. Those that got further are no cause for suspicion.
     """
 
     fence: int | None = None
     attempts: int = 0
     deaths: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] | None = None
-
-    @property
-    def unresolved(self) -> int:
-        """Attempts that neither died nor ended before our eyes: the whole search was killed meanwhile."""
-        return self.attempts - len(self.deaths) - (self.result is not None)
+    epoch: int = 0
+    unresolved: int = 0
 
 
 @dataclass
@@ -85,14 +85,21 @@ def apply(state: SearchState, record: Record) -> None:
             raise StateError(f"record {record['n']}: {record['key']} is attempted again after its result", _REMEDY)
         job.fence = record["n"]
         job.attempts += 1
+        if record.get("epoch", 0) > job.epoch:
+            job.epoch, job.unresolved = record["epoch"], 0
+        job.unresolved += 1
     elif kind in ("died", "result"):
         job = state.job(record["key"])
         if not accepts(job, record["fence"]):
             raise StateError(f"record {record['n']}: {record['key']} has no open attempt {record['fence']}", _REMEDY)
         if kind == "died":
-            job.deaths.append(record["failure"])
             job.fence = None
+            # A lost node or a worker that fell silent says as little of the configuration as a killed search.
+            if record["failure"]["kind"] != "lost":
+                job.deaths.append(record["failure"])
+                job.unresolved -= 1
         else:
+            job.unresolved -= 1
             job.result = record["result"]
     else:
         state.others.setdefault(kind, []).append(record)

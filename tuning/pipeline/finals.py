@@ -6,13 +6,13 @@ The only stage that opens the test split. Each opening is journaled before the j
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tuning.dataset.arrays import read_info
-from tuning.files import digest
+from tuning.files import digest, remove_directory
 from tuning.oracles.ranking import RankedTrial
-from tuning.pipeline.session import Session, discard
+from tuning.pipeline.session import Session
 from tuning.progress import Progress
 from tuning.records import configuration, keyed_seed
 from tuning.results.runs import StagedRun, publish_run
@@ -28,6 +28,7 @@ class Final:
         values: hyperparameter values; what is missing takes its default.
         epochs: epochs to train for.
         search, trial, rank: where it comes from, where it does.
+        removals: how often its published files were removed by hand, so that it is trained anew.
     """
 
     run_id: str
@@ -37,10 +38,11 @@ class Final:
     search: str | None = None
     trial: str | None = None
     rank: int | None = None
+    removals: int = 0
 
     @property
     def key(self) -> str:
-        return f"final/{self.run_id}"
+        return f"final/{self.run_id}" + (f"~{self.removals}" if self.removals else "")
 
 
 def config_digest(space: str, values: Mapping[str, Any]) -> str:
@@ -88,6 +90,7 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
     publishes what was not.
     """
     dispatcher = session.dispatcher
+    finals = [with_removals(session, final) for final in finals]
     opened = {record["run_id"] for record in dispatcher.state.others.get("test-opened", ())}
     for final in finals:
         if final.run_id not in opened:
@@ -119,6 +122,13 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
         _publish(session, final, result)
         published.append(final.run_id)
     return published
+
+
+def with_removals(session: Session, final: Final) -> Final:
+    """`final` with its removals counted: the times it was published, but for the one that is there."""
+    published = sum(record["run_id"] == final.run_id for record in session.dispatcher.state.others.get("published", ()))
+    there = (session.workspace.run(final.run_id) / "metrics.json").exists()
+    return replace(final, removals=max(0, published - there))
 
 
 def _staging(session: Session, final: Final):
@@ -175,8 +185,8 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
         StagedRun(final.run_id, _staging(session, final), about, history_columns(result), params),
     )
     session.dispatcher.record("published", run_id=final.run_id)
-    discard(_staging(session, final))
-    discard(session.checkpoints(final.key))
+    remove_directory(_staging(session, final))
+    remove_directory(session.checkpoints(final.key))
 
 
 def _plain_settings(settings, epochs: int) -> dict[str, Any]:

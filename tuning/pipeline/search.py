@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from tuning.config import SearchSettings
+from tuning.dataset.census import verify_data
 from tuning.engine.budget import Stopwatch, reserve
 from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop, trial_key
 from tuning.errors import BudgetEnded, DataError, StateError
+from tuning.files import remove_directory
 from tuning.oracles import find_strategy
 from tuning.oracles.ranking import RankedTrial, rank
 from tuning.pipeline.finals import final_runs, run_finals
 from tuning.pipeline.session import (
     Resources,
     Session,
-    discard,
     move_aside,
     opened,
     use_backend,
@@ -86,6 +87,7 @@ def run_search(
     """
     workspace.create()
     frozen = search_settings(workspace, strategy, **settings)
+    verify_data(workspace)
     directory = workspace.search(frozen.name)
     if fresh:
         _start_over(workspace, directory, progress)
@@ -113,7 +115,7 @@ def run_search(
             )
         leaderboard.rebuild(workspace)
         promoted = promotion.promote(workspace, progress=progress)
-        discard(directory / "checkpoints")
+        remove_directory(directory / "checkpoints")
         return SearchResult(**summary, runs=tuple(runs), promoted=promoted.run_id)
 
 
@@ -147,7 +149,8 @@ def _search(
 
     failures = RunOfFailures(settings.name, session.directory)
     with progress.bar(planned[1] if planned else None, settings.name, "epoch") as bar:
-        watch = Watch(progress, bar, planned, left)
+        finals = (settings.top_k + 1) * settings.retrain_epochs
+        watch = Watch(progress, bar, planned, left, session.workers, finals)
         watch.running = lambda: len(dispatcher.running())
         dispatcher.on_progress = watch.epoch
         try:
@@ -254,16 +257,16 @@ def _last_failure(told: list[tuple[TrialSpec, TrialOutcome]]) -> str:
 
 def _start_over(workspace: Workspace, directory: Path, progress: Progress) -> None:
     """Moves a search aside, with the runs it published: a new search must not share the leaderboard with its ghost."""
-    aside = move_aside(directory)
-    if aside is None:
-        return
-    kept = aside / "runs"
-    for folder in sorted(workspace.trials.iterdir()):
-        if folder.name.startswith(f"{directory.name}-") and _search_of(folder) == directory.name:
-            kept.mkdir(exist_ok=True)
-            folder.rename(kept / folder.name)
-    leaderboard.rebuild(workspace)
-    progress.say(f"moved the search of that name aside, to {aside}")
+    runs = [
+        folder
+        for folder in sorted(workspace.trials.iterdir())
+        if folder.name.startswith(f"{directory.name}-") and _search_of(folder) == directory.name
+    ]
+    aside = move_aside(directory, runs)
+    if workspace.leaderboard.exists():
+        leaderboard.rebuild(workspace)
+    if aside:
+        progress.say(f"moved the search of that name aside, to {aside}")
 
 
 def _search_of(folder: Path) -> str | None:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tuning import config, light_keras, machine
-from tuning.engine.dispatch import MAX_DEATHS, Dispatcher, expect
+from tuning.engine.dispatch import MAX_DEATHS, Dispatcher, JobFailed, expect
 from tuning.engine.executors import load_executor
 from tuning.engine.journal import Journal
-from tuning.errors import EnvironmentProblem, UsageError
+from tuning.errors import UsageError
+from tuning.files import move, remove_directory
 from tuning.trials import runtime
+from tuning.trials.checkpoint import epochs_done
 from tuning.workspace import Workspace
 
 WORK = "tuning.trials.jobs:run_job"
+JOURNAL = "journal.jsonl"
+#: Kinds of failure that are the end of a worker process rather than an exception in it.
+DEATHS = ("crash", "memory", "timeout", "lost")
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Session:
 
     def checkpoints(self, key: str) -> Path:
         """Folder of a job's checkpoints."""
-        return self.directory / "checkpoints" / key
+        return _checkpoints(self.directory, key)
 
     def payload(self, total_epochs: int, **more: Any) -> dict[str, Any]:
         """What every job is told."""
@@ -100,15 +104,30 @@ class Session:
         """
         self.told.add(told)
         for trial_id in sorted(self.told - needed):
-            discard(self.checkpoints(f"trial/{trial_id}"))
+            remove_directory(self.checkpoints(f"trial/{trial_id}"))
             self.told.discard(trial_id)
 
     def describe(self) -> dict[str, Any]:
-        """The search space, as a worker found it by building a few configurations; journaled once."""
-        self.dispatcher.request("describe", "describe", lambda fence: self.payload(0))
-        while (result := self.dispatcher.result("describe")) is None:
-            self.dispatcher.wait()
+        """The search space, as a worker found it by building a few configurations; journaled once.
+
+        Raises:
+            JobFailed: the default configuration cannot be built.
+        """
+        result = self._described("describe", discover=True)
+        if "error" in result and result["error"]["kind"] in DEATHS:
+            # A configuration that ends its process, say for want of memory, is met again as a failed trial.
+            result = self._described("describe-default", discover=False)
         return expect(result, f"search space {self.settings.space!r}")
+
+    def _described(self, key: str, discover: bool) -> dict[str, Any]:
+        self.dispatcher.request(key, "describe", lambda fence: self.payload(0, discover=discover))
+        while (result := self.dispatcher.result(key)) is None:
+            self.dispatcher.wait()
+        return result
+
+
+def _checkpoints(directory: Path, key: str) -> Path:
+    return directory / "checkpoints" / key
 
 
 @contextlib.contextmanager
@@ -124,7 +143,7 @@ def opened(
         StateError: it began with other settings, another process has it, or its journal is damaged.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with Journal(directory / "journal.jsonl") as journal:
+    with Journal(directory / JOURNAL) as journal:
         config.freeze(directory, settings)
         executor = load_executor(resources.executor)(
             work=WORK,
@@ -134,9 +153,18 @@ def opened(
             **resources.options(),
         )
         try:
-            dispatcher = Dispatcher(journal, executor, resources.max_deaths)
+            dispatcher = Dispatcher(
+                journal, executor, resources.max_deaths, lambda key: epochs_done(_checkpoints(directory, key))
+            )
             # Whole paths: a worker may run on another machine, in another folder.
             yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free())
+        except JobFailed:
+            # It did not get as far as a trial: whoever mends the cause, in the space or in the data, begins anew.
+            for path in (directory / config.FILE_NAME, directory / JOURNAL):
+                # Windows keeps files that are open.
+                with contextlib.suppress(PermissionError):
+                    path.unlink(missing_ok=True)
+            raise
         finally:
             executor.close()
 
@@ -153,27 +181,22 @@ def use_backend(backend: str, inline: bool = False) -> None:
         light_keras.use()
 
 
-def move_aside(directory: Path) -> Path | None:
-    """Moves a folder to the next free `<name>~<number>` and returns that; None where there is no folder.
+def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:
+    """Moves a folder, with `runs` in it, to the next free `<name>~<number>`; returns that, None without a folder.
+
+    The runs go first: interrupted in between, it is still there to be moved.
 
     Raises:
         StateError: another process is using it.
     """
     if not directory.exists():
         return None
-    with Journal(directory / "journal.jsonl"):
-        number = 1
-        while (target := directory.with_name(f"{directory.name}~{number}")).exists():
-            number += 1
-    try:
-        directory.rename(target)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot move {directory} aside: {error.strerror}", "move it away yourself, or give another --name"
-        ) from None
+    with Journal(directory / JOURNAL):
+        for run in runs:
+            (directory / "runs").mkdir(exist_ok=True)
+            move(run, directory / "runs" / run.name)
+    number = 1
+    while (target := directory.with_name(f"{directory.name}~{number}")).exists():
+        number += 1
+    move(directory, target)
     return target
-
-
-def discard(directory: Path) -> None:
-    """Removes a folder that nothing needs any more; leftovers are harmless."""
-    shutil.rmtree(directory, ignore_errors=True)

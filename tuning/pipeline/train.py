@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuning import config
+from tuning.dataset.census import verify_data
 from tuning.engine import journal
 from tuning.engine.state import replay
 from tuning.errors import StateError, UsageError
-from tuning.pipeline.finals import Final, config_digest, run_finals
+from tuning.pipeline.finals import Final, config_digest, run_finals, with_removals
 from tuning.pipeline.session import Resources, opened, use_backend
 from tuning.pipeline.settings import train_settings
 from tuning.progress import SILENT, Progress
@@ -53,6 +54,7 @@ def train_one(
     """
     workspace.create()
     settings = train_settings(workspace, space, values or {}, epochs, seed, early_stopping, reduce_lr, dtype)
+    verify_data(workspace)
     use_backend(settings.backend)
     directory = workspace.art / "work" / f"train-{settings.digest()[:12]}"
 
@@ -62,7 +64,7 @@ def train_one(
         found = config_digest(space, complete)
         prefix = "baseline" if complete == description["defaults"] else "train"
         run_id = f"{prefix}-{space.replace(':', '-')}-{found[:8]}-e{epochs}-s{seed}-{settings.digest()[:6]}"
-        final = Final(run_id, "train", complete, epochs)
+        final = with_removals(session, Final(run_id, "train", complete, epochs))
         if not run_finals(session, [final], progress, every=1):
             error = session.dispatcher.result(final.key)["error"]
             raise StateError(f"{run_id} failed: {error['message']}", "change the configuration")

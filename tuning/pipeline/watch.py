@@ -18,6 +18,8 @@ class Watch:
     Args:
         planned: (trials, epochs) that the search will take, or None where nobody knows.
         left: seconds that the budget leaves for trials, or None without a budget.
+        workers: trials at a time.
+        final_epochs: epochs that follow the search, each at its own worker's pace.
     """
 
     def __init__(
@@ -26,8 +28,11 @@ class Watch:
         bar: Bar,
         planned: tuple[int, int] | None,
         left: Callable[[], float | None],
+        workers: int,
+        final_epochs: int,
     ) -> None:
         self._progress, self._bar, self._planned, self._left = progress, bar, planned, left
+        self._workers, self._final_epochs = workers, final_epochs
         self._done = self._failed = 0
         self._best: tuple[float, str] | None = None
         self._rung = ""
@@ -63,7 +68,7 @@ class Watch:
         self._bar.note(self.state())
         self._progress.say(
             f"{self._count()} trial {spec.trial_id}: val_f1_macro {outcome.score:.4f} "
-            f"after {len(outcome.curve)} epochs{went_on}"
+            f"after {len(outcome.curve)} epochs{went_on}{self._forecast(' · ')}"
         )
 
     def state(self) -> str:
@@ -73,7 +78,15 @@ class Watch:
         left = self._left()
         if left is not None:
             parts.append(f"budget for trials: {duration(left)}")
+        parts.append(self._forecast())
         return " · ".join(filter(None, parts))
+
+    def _forecast(self, before: str = "") -> str:
+        """How much longer it takes, final training included, if epochs go on to take what they took."""
+        if not self._planned or not self.seconds:
+            return ""
+        epochs = max(0, self._planned[1] - len(self.seconds)) + self._final_epochs
+        return f"{before}about {duration(epochs * sum(self.seconds) / len(self.seconds) / self._workers)} to go"
 
     def _count(self) -> str:
         return f"[{self._done}/{self._planned[0]}]" if self._planned else f"[{self._done}]"

@@ -42,7 +42,7 @@ HISTORY_COLUMNS = (
 )
 REBUILD = "python -m tuning.leaderboard --rebuild"
 _READ_REMEDY = f"restore that run's folder or move it out of artifacts/trials, then run: {REBUILD}"
-_STAGE_REMEDY = "run the same command again: it trains that run anew"
+_STAGE_REMEDY = "restore that run's folder in artifacts/trials from a copy, or start the search over with --fresh"
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from tuning.files import announce, replacing
 
+#: What reading a damaged file raises: the last two come from a damaged zip directory.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _NAME = re.compile(r"epoch-(\d{5})-attempt-(\d{7})\.npz")
 
 
@@ -51,7 +54,7 @@ def save_state(directory: Path, attempt: int, state: TrainingState) -> None:
         "epoch": state.epoch,
         "curve": state.curve,
         "seconds": state.seconds,
-        "counts": {name: len(arrays) for name, arrays in groups.items()},
+        "dtypes": {name: [np.asarray(array).dtype.name for array in arrays] for name, arrays in groups.items()},
     }
     arrays = {f"{name}-{i}": array for name, group in groups.items() for i, array in enumerate(group)}
     with replacing(path) as temporary:
@@ -71,15 +74,25 @@ def load_state(directory: Path) -> TrainingState | None:
     for _, _, path in reversed(_states(directory)):
         try:
             return _read(path)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except _DAMAGE:
             continue
     return None
+
+
+def epochs_done(directory: Path) -> int:
+    """Epochs of a trial that its newest checkpoint has done; 0 where there is none."""
+    states = _states(directory)
+    return states[-1][0] if states else 0
 
 
 def _read(path: Path) -> TrainingState:
     with np.load(path, allow_pickle=False) as file:
         about = json.loads(file["about"].tobytes())
-        groups = {name: tuple(file[f"{name}-{i}"] for i in range(count)) for name, count in about["counts"].items()}
+        # A view: NumPy's files hold the bytes of types that it lacks itself, but not their names.
+        groups = {
+            name: tuple(file[f"{name}-{i}"].view(getattr(ml_dtypes, dtype, dtype)) for i, dtype in enumerate(dtypes))
+            for name, dtypes in about["dtypes"].items()
+        }
     return TrainingState(epoch=about["epoch"], curve=tuple(about["curve"]), seconds=tuple(about["seconds"]), **groups)
 
 

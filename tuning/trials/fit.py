@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tuning.dataset.arrays import Dataset
-from tuning.errors import TuningError
+from tuning.errors import TuningError, UsageError
 from tuning.trials import runtime
-from tuning.trials.batches import EvaluationBatches, TrainingBatches
+from tuning.trials.batches import EvaluationBatches, TrainingBatches, as_input
 from tuning.trials.checkpoint import TrainingState, save_state
-from tuning.trials.metrics import confusion_matrix, macro_f1
+from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, macro_f1
 from tuning.trials.plan import TrainingPlan, best_epoch, learning_rate_factor, should_stop
 from tuning.trials.spaces import Interface
 
@@ -145,6 +145,20 @@ def validate(model, interface: Interface, images, labels: np.ndarray, classes: i
         "val_accuracy": float(np.trace(matrix) / len(labels)),
         "val_f1_macro": float(macro_f1(matrix)),
     }
+
+
+def check_outputs(model, interface: Interface, space: str, images: np.ndarray) -> None:
+    """Refuses a model whose outputs are no probabilities although its loss takes them for some.
+
+    Raises:
+        UsageError: such a model; it would train, and no figure of it would mean anything.
+    """
+    outputs = np.asarray(model(as_input(images, interface), training=False)).astype(np.float32)
+    if not interface.logits and (outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > PROBABILITY_SLACK):
+        raise UsageError(
+            f"search space {space!r}: the outputs of the model are not probabilities, but its loss expects them",
+            "end the model in a softmax, or compile with a loss that has from_logits=True",
+        )
 
 
 def predict(model, interface: Interface, images) -> np.ndarray:

@@ -18,15 +18,15 @@ import numpy as np
 from tuning.dataset.arrays import Dataset, open_dataset
 from tuning.dataset.packing import ImageSplit
 from tuning.dataset.sealed import TestOpening, open_test
-from tuning.errors import TuningError, UsageError
+from tuning.errors import Interrupted, TuningError, UsageError
 from tuning.files import replacing, write_text
 from tuning.records import COMPLETED, FAILED, configuration, keyed_seed
 from tuning.trials import runtime
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
-from tuning.trials.checkpoint import TrainingState, load_state
-from tuning.trials.fit import FitSettings, NotFinite, fit, predict, validate
+from tuning.trials.checkpoint import TrainingState, load_state, save_state
+from tuning.trials.fit import FitSettings, NotFinite, check_outputs, fit, predict, validate
 from tuning.trials.plan import TrainingPlan, best_epoch
-from tuning.trials.spaces import Interface, build_model, interface
+from tuning.trials.spaces import Interface, build_model, interface, mistake
 from tuning.workspace import Workspace
 
 Report = Callable[[dict[str, Any]], None]
@@ -55,22 +55,32 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Report) -> dict[str, 
 def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """The hyperparameters of a space, found by building a few configurations.
 
+    Payload: `discover`, whether to build others than the default configuration.
+
     Returns:
         `space` (Keras Tuner configs), `defaults` (values), and `parameters`: the smallest, default and largest count
         of model parameters seen, each with its `values`.
+
+    Raises:
+        UsageError: the builder does not build its default configuration, or builds what cannot be trained here.
     """
     from keras_tuner import HyperParameters
 
     dataset = open_dataset(Workspace(Path(payload["root"])))
     shape, classes = _shapes(dataset)
     runtime.begin_trial(0, payload["dtype_policy"])
-    model, hp = build_model(payload["space"], {}, shape, classes)
-    interface(model, payload["space"])
+    try:
+        model, hp = build_model(payload["space"], {}, shape, classes)
+    except TuningError:
+        raise
+    except Exception as error:
+        raise mistake(payload["space"], error) from error
     TrainingPlan.from_values(hp.values)
+    check_outputs(model, interface(model, payload["space"]), payload["space"], dataset.val.images[:8])
     defaults = dict(hp.values)
     seen = [(int(model.count_params()), defaults)]
     known = HyperParameters.from_config(hp.get_config())
-    for build in range(DISCOVERY_BUILDS):
+    for build in range(DISCOVERY_BUILDS if payload["discover"] else 0):
         values = {}
         for parameter in known.space:
             # The first build takes the largest of everything: loops over a count then reach their last round.
@@ -79,7 +89,7 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         runtime.begin_trial(0, payload["dtype_policy"])
         try:
             model, hp = build_model(payload["space"], _active(known, values), shape, classes)
-        except UsageError:
+        except (UsageError, Interrupted):
             raise
         except Exception:
             # Not every combination must build; the search meets such a one as a failed trial.
@@ -175,6 +185,9 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         failure = {"kind": "not-finite", "message": error.problem, "epoch": error.epoch, "traceback": None}
         curve = _curve_before_failure(own, start)
         return outcome | {"status": FAILED, "score": None, "curve": curve, "seconds": [], "failure": failure}
+    if state is start:
+        # Nothing was left to train; a trial that goes on from this one looks for its state here, not at the parent's.
+        save_state(own, payload["attempt"], state)
     score = max(entry["val_f1_macro"] for entry in state.curve)
     return outcome | {
         "status": COMPLETED,
@@ -196,7 +209,8 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     Payload: as for `trial`, and `run_id`, `purpose` (of the test opening), `staging` (folder for the files).
 
     The model that is evaluated is the one that leaves: rebuilt in float32, with the weights of the epoch that was best
-    on validation. Writes `model.keras`, `model_summary.txt` and `predictions.npz` into `staging`.
+    on validation, and without optimizer, loss and metrics, which may be the builder's own. Writes `model.keras`,
+    `model_summary.txt` and `predictions.npz` into `staging`.
 
     Returns:
         `curve`, `seconds`, `best_epoch`, `val`, `parameters`, `weights_sha256`, `values` (complete), `input`.
@@ -210,7 +224,7 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     settings = _fit_settings(payload, keep_best=True)
     state = fit(model, model_interface, plan, dataset, settings, own, payload["attempt"], load_state(own), report)
 
-    model = _float32_model(payload, dataset, state.best)
+    model = _leaving_model(payload, dataset, state.best)
     classes = dataset.info.classes
     validation = validate(model, model_interface, dataset.val.images, dataset.val.labels, len(classes))
     test = open_test(workspace, TestOpening(payload["run_id"], payload["purpose"]))
@@ -267,8 +281,13 @@ def _prepared(payload: Mapping[str, Any], dataset: Dataset) -> tuple[Any, Interf
     return model, interface(model, payload["space"]), hp
 
 
-def _float32_model(payload: Mapping[str, Any], dataset: Dataset, weights) -> Any:
-    model, _, _ = _prepared({**payload, "dtype_policy": "float32"}, dataset)
+def _leaving_model(payload: Mapping[str, Any], dataset: Dataset, weights) -> Any:
+    import keras
+
+    built, _, _ = _prepared({**payload, "dtype_policy": "float32"}, dataset)
+    # Left out of the clone, then: plain Keras would refuse a file that names a metric or a loss it does not know.
+    built.compiled = False
+    model = keras.models.clone_model(built)
     model.set_weights(list(weights))
     return model
 

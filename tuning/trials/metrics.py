@@ -20,8 +20,8 @@ CLIP = 1e-7
 BOOTSTRAP_RESAMPLES = 1_000
 BOOTSTRAP_LEVEL = 0.95
 _BOOTSTRAP_SEED = 20_130_713
-# What a float16 or bfloat16 softmax may miss by.
-_PROBABILITY_SLACK = 0.02
+#: What the sum of a float16 or bfloat16 softmax may miss 1 by.
+PROBABILITY_SLACK = 0.02
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
@@ -171,6 +171,6 @@ def _checked_probabilities(probabilities: np.ndarray, images: int, classes: int)
     probabilities = probabilities.astype(np.float64)
     if not np.isfinite(probabilities).all():
         raise DataError("the model predicts NaN or infinity", "lower the learning rate and train again")
-    if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > _PROBABILITY_SLACK:
+    if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > PROBABILITY_SLACK:
         raise DataError("the predictions are not probabilities: rows do not sum to 1", "apply softmax to logits first")
     return probabilities

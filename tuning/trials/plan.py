@@ -44,11 +44,11 @@ class TrainingPlan:
             UsageError: a value of one of these names that cannot be meant.
         """
         plan = TrainingPlan(
-            batch_size=int(values.get("batch_size", TrainingPlan.batch_size)),
-            class_balance=str(values.get("class_balance", TrainingPlan.class_balance)),
-            augmentation=float(values.get("augmentation", TrainingPlan.augmentation)),
-            flip=bool(values.get("flip", TrainingPlan.flip)),
-            schedule=str(values.get("schedule", TrainingPlan.schedule)),
+            batch_size=_read(values, "batch_size", int),
+            class_balance=_read(values, "class_balance", str),
+            augmentation=_read(values, "augmentation", float),
+            flip=_read(values, "flip", bool),
+            schedule=_read(values, "schedule", str),
         )
         for name, value, valid in (
             ("class_balance", plan.class_balance, CLASS_BALANCE),
@@ -61,6 +61,16 @@ class TrainingPlan:
         if not 0 <= plan.augmentation <= 1:
             raise UsageError(f"hyperparameter augmentation is {plan.augmentation}", "use a magnitude from 0 to 1")
         return plan
+
+
+def _read(values: Mapping[str, Any], name: str, kind: type) -> Any:
+    value = values.get(name, getattr(TrainingPlan, name))
+    try:
+        return kind(value)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(
+            f"hyperparameter {name} is {value!r}", "give a number, or another name if it means something else"
+        ) from None
 
 
 def learning_rate_factor(

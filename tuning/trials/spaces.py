@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from search_spaces import SPACES
-from tuning.errors import UsageError
+from tuning.errors import Interrupted, UsageError
 from tuning.files import sha256_file
 
 
@@ -41,6 +42,9 @@ def source_digest(space: str) -> str:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
+    except Exception as error:
+        # Finding a module imports the package around it.
+        raise mistake(space, error) from error
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         raise UsageError(
             f"search space {space!r}: there is no module {module!r}",
@@ -56,11 +60,16 @@ def load_builder(space: str) -> Callable[..., Any]:
     `keras_tuner.HyperModel`, class or instance, is used through its `build(hp)`.
 
     Raises:
-        UsageError: no such module or attribute, or it is not callable.
+        UsageError: no such module or attribute, or it is not callable; the module cannot be imported.
     """
     module_name, attribute = target(space)
     source_digest(space)
-    module = importlib.import_module(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except Interrupted:
+        raise
+    except Exception as error:
+        raise mistake(space, error) from error
     builder = getattr(module, attribute, None)
     if inspect.isclass(builder):
         builder = builder()
@@ -76,6 +85,23 @@ def load_builder(space: str) -> Callable[..., Any]:
         return builder(hp, **{name: offered[name] for name in wants})
 
     return build
+
+
+def mistake(space: str, error: Exception) -> UsageError:
+    """What a search space's own code raised, as one line that says where."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_a_persons(frame.filename)]
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return UsageError(
+        f"search space {space!r} raises {type(error).__name__}: {text}{where}",
+        "make the builder work for the default values of its hyperparameters",
+    )
+
+
+def _is_a_persons(file: str) -> bool:
+    """Whether a file of a traceback is neither a library nor this package."""
+    path = Path(file)
+    return path.is_file() and "site-packages" not in path.parts and Path(__file__).parents[1] not in path.parents
 
 
 @dataclass(frozen=True)
@@ -135,7 +161,7 @@ def build_model(
             f"search space {space!r} returned {type(model).__name__}, not a Keras model",
             "return a compiled keras.Model from the builder",
         )
-    if not model.built:
+    if not model.built and isinstance(model, keras.Sequential):
         model.build((None, *input_shape))
     if not getattr(model, "compiled", False) or model.optimizer is None or model.loss is None:
         raise UsageError(
@@ -147,6 +173,11 @@ def build_model(
 
 
 def _check_shapes(model, space: str, input_shape: Sequence[int], num_classes: int) -> None:
+    if not hasattr(model, "input_shape"):
+        raise UsageError(
+            f"search space {space!r} returned a {type(model).__name__} that defines its own call()",
+            "return a keras.Sequential or keras.Model(inputs, outputs): only these load without the builder's code",
+        )
     expected = tuple(model.input_shape[1:])
     if len(expected) != len(input_shape) or any(e not in (None, i) for e, i in zip(expected, input_shape, strict=True)):
         raise UsageError(

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tuning.engine.dispatch import Dispatcher
 from tuning.engine.executors import Died, Finished, Job, Progressed, local
 from tuning.engine.executors.local import LocalExecutor
+from tuning.engine.journal import Journal
 
 HERE = Path(__file__).parent
 
@@ -126,13 +128,15 @@ def test_a_death_names_its_cause_within_a_second_and_the_next_job_gets_a_new_wor
     assert isinstance(ended(executor)["echo/9"], Finished)
 
 
-def test_fifty_deaths_in_a_row_are_fifty_events(make):
-    executor = make(2)
+def test_fifty_kills_in_a_row_are_fifty_deaths_and_a_worker_that_works(make):
+    executor = make()
     for n in range(50):
-        executor.submit(job("exit", n, code=1))
-        if executor.free() == 0:
-            ended(executor)
-    assert executor.free() <= 2
+        executor.submit(job("signal", n, signal=signal.SIGKILL))
+        (event,) = ended(executor).values()
+        assert isinstance(event, Died)
+        assert (event.fence, event.failure["kind"]) == (n, "memory")
+    executor.submit(job("echo"))
+    assert isinstance(ended(executor)["echo/0"], Finished)
 
 
 def test_a_hang_is_ended_by_the_timeout(make, monkeypatch):
@@ -152,6 +156,59 @@ def test_a_stopped_worker_is_given_up_after_its_lease(make, monkeypatch):
     executor.submit(job("stop"))
     event = ended(executor, seconds=10)["stop/0"]
     assert event.failure["kind"] == "lost"
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "expected"),
+    [(None, 0, [None] * 3), (None, 2, ["0", "1", "0"]), ("3", 4, ["3"] * 3), ("5,7", 8, ["5", "7", "5"])],
+)
+def test_every_worker_gets_a_gpu_of_those_that_are_ours(monkeypatch, given, count, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    if given:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    monkeypatch.setattr("tuning.machine.gpus", lambda: ("a GPU",) * count)
+    assert [local._own_gpu(slot).get("CUDA_VISIBLE_DEVICES") for slot in range(3)] == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="stops a process")
+def test_the_commit_of_a_worker_that_was_stopped_past_its_lease_and_goes_on_is_refused(make, tmp_path, monkeypatch):
+    """Here giving up does not end it, as on a machine that lost its network: it wakes, and answers after all."""
+    monkeypatch.setattr(local, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(local, "LEASE_SECONDS", 1.0)
+    executor = make()
+    zombies = []
+
+    def lose(worker):
+        executor._workers.remove(worker)
+        zombies.append(worker)
+
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        dispatcher = Dispatcher(journal, executor)
+        monkeypatch.setattr(executor, "_kill", lose)
+        dispatcher.request("job", "stop", lambda fence: {"fence": fence})
+        while not dispatcher.state.job("job").deaths:
+            dispatcher.wait(5.0)
+        (zombie,) = zombies
+        monkeypatch.undo()
+        # Its successor, already under way, is stopped too; only the zombie is woken.
+        os.kill(zombie.process.pid, signal.SIGCONT)
+        late = Finished("job", zombie.job.fence, {"woke": True})
+        _, message = next(m for m in iter(lambda: executor._messages.get(timeout=10), None) if _is_answer(m, zombie))
+        assert (message["fence"], message["result"]) == (late.fence, late.result)
+        monkeypatch.setattr(executor, "collect", lambda timeout: [late])
+        before = list(journal.records)
+        dispatcher.wait(0)
+        assert journal.records == before
+        assert dispatcher.result("job") is None
+        # The successor's is the one that counts.
+        monkeypatch.setattr(executor, "collect", lambda timeout: [Finished("job", late.fence + 2, {"mine": True})])
+        dispatcher.wait(0)
+        assert dispatcher.result("job") == {"mine": True}
+    executor._workers.append(zombie)
+
+
+def _is_answer(received, worker):
+    return received[0] is worker and received[1] and received[1]["type"] == "finished"
 
 
 def test_jobs_run_side_by_side(make):

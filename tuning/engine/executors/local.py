@@ -194,9 +194,13 @@ class LocalExecutor:
 
 
 def _own_gpu(slot: int) -> dict[str, str]:
-    """One GPU a worker, in turn, where there are any."""
-    visible = machine.gpus()
-    return {"CUDA_VISIBLE_DEVICES": str(visible[slot % len(visible)].index)} if visible else {}
+    """One GPU a worker, in turn, of those that this process may use, where there are any."""
+    count = len(machine.gpus())
+    if count == 0:
+        return {}
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = given.split(",") if given else [str(index) for index in range(count)]
+    return {"CUDA_VISIBLE_DEVICES": names[slot % len(names)]}
 
 
 def _cause(code: int, log: Path) -> dict[str, Any]:

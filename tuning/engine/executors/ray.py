@@ -8,6 +8,7 @@ on from its last checkpoint, on another node.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
@@ -33,8 +34,8 @@ from tuning.errors import EnvironmentProblem
 #: An actor sends a sign of life this often, and is given up when it has not for the length of a lease.
 HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 60.0
-#: How often leases are looked at; also the longest that a wait can last.
-CHECK_SECONDS = 5.0
+#: How often leases are looked at; also the longest that a wait can last, in which Ray holds signals back.
+CHECK_SECONDS = 1.0
 #: While nothing runs, the cluster has this long to offer room for the first actor: new nodes take their time to boot.
 START_SECONDS = 900.0
 #: Actors in a row that may end before they could work.
@@ -148,10 +149,11 @@ class RayExecutor:
         deadline = time.monotonic() + timeout
         while not events:
             wait = max(0.0, min(CHECK_SECONDS, deadline - time.monotonic()))
-            for slot in self._answered(wait):
-                events += self._received(slot)
-            events += self._overdue()
-            self._assign()
+            with _interruptible():
+                for slot in self._answered(wait):
+                    events += self._received(slot)
+                events += self._overdue()
+                self._assign()
             if time.monotonic() >= deadline:
                 break
         return events
@@ -219,13 +221,14 @@ class RayExecutor:
         self._false_starts += 1
         if self._false_starts >= _FALSE_STARTS:
             raise EnvironmentProblem(
-                f"no Ray actor can start: {_last_line(error)}", "install the same packages on every node of the cluster"
+                f"no Ray actor can start: {_last_line(error)}",
+                "see that every node has the same packages, and memory left",
             ) from None
         return []
 
     def _overdue(self) -> list[Event]:
         now = time.monotonic()
-        if now - self._checked > 2 * CHECK_SECONDS:
+        if now - self._checked > LEASE_SECONDS / 2:
             # We were stopped ourselves: silence meanwhile says nothing about the nodes.
             self._alive = now
             for slot in self._slots:
@@ -259,6 +262,15 @@ class RayExecutor:
         if isinstance(error, kinds.RayTaskError):
             return _failure("crash", f"the Ray actor failed: {_last_line(error)}", str(error))
         return _failure("lost", f"the Ray actor or its node was lost: {_last_line(error)}", str(error))
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lets through what a signal handler raises: Ray's waits disguise it as an error of their own."""
+    try:
+        yield
+    except SystemError as error:
+        raise error.__cause__ or error from None
 
 
 def gpu_share(gpus: int, workers: int) -> float:

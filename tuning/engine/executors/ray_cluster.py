@@ -16,6 +16,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,9 +31,11 @@ from tuning.errors import EnvironmentProblem, UsageError
 
 #: Ray takes 127.0.0.1 for a mistake and replaces it by an address that others can reach; this one it lets be.
 LOOPBACK = "127.0.0.2" if sys.platform.startswith("linux") else "127.0.0.1"
+_EXTRA = "ray"
 #: Ours carries short messages only; Ray's own default is a third of the memory.
 _OBJECT_STORE_BYTES = 100 * 2**20
 _CLOSE_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -54,10 +57,8 @@ class Cluster:
 
     def __init__(self, address: str | None, cpus: int, log: Path) -> None:
         _check_installed()
-        if address is not None and "://" in address:
-            raise UsageError(
-                f"--ray-address is {address!r}", "run this command on a node of the cluster, and give host:port or auto"
-            )
+        if address is not None:
+            _check_address(address)
         self._keeper: subprocess.Popen | None = None
         self._joined = False
         if address is None and "ray" in sys.modules and sys.modules["ray"].is_initialized():
@@ -124,6 +125,8 @@ class Cluster:
                 "RAY_AUTH_TOKEN are what the cluster was started with",
             ) from None
         self._joined = True
+        # Ray prints what it has to say about lost nodes on stdout, whatever `log_to_driver` is; stdout is ours.
+        self.ray._private.worker._worker_logs_enabled = False
 
 
 def first_line(error: Exception) -> str:
@@ -132,15 +135,31 @@ def first_line(error: Exception) -> str:
 
 
 def _check_installed() -> None:
-    found = next(package for package in packages.packages() if package.name == "ray")
-    if found.suits:
+    lacking = [package for package in packages.packages() if package.extra == _EXTRA and not package.suits]
+    if not lacking:
         return
-    problem = (
-        "is not installed" if found.installed is None else f"{found.installed} is installed, wanted is {found.wanted}"
-    )
+    wanted, installed = lacking[0].wanted, lacking[0].installed or "none"
     raise EnvironmentProblem(
-        f"--executor ray needs Ray: it {problem}", f'run: pip install "{packages.DISTRIBUTION}[{found.extra}]"'
+        f"--executor ray needs Ray {wanted}, and {installed} is installed",
+        f'run: pip install "{packages.DISTRIBUTION}[{_EXTRA}]"',
     )
+
+
+def _check_address(address: str) -> None:
+    """Ray itself would try for two minutes, and take some other words for a wish to start a cluster."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        raise UsageError(
+            f"--ray-address is {address!r}", "run this command on a node of the cluster, and give host:port or auto"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise EnvironmentProblem(
+            f"nothing answers at the Ray address {address}: {error}", "see `ray status` on a node of the cluster"
+        ) from None
 
 
 def _require_token() -> None:

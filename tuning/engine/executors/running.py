@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tuning.errors import TuningError
+from tuning.errors import Interrupted, TuningError
 
 Work = Callable[[str, Mapping[str, Any], Callable[[dict[str, Any]], None]], dict[str, Any]]
 
@@ -25,11 +25,13 @@ def attempt(
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """(result, None) of the work function, or (None, error) when it raised.
 
-    KeyboardInterrupt and its like pass through; `OSError` on a full or failing disk does too, because it says nothing
-    about the configuration that met it.
+    KeyboardInterrupt, `Interrupted` and their like pass through. `OSError`, as of a full or failing disk, is an error
+    of its own kind, because it says nothing about the configuration that met it.
     """
     try:
         return load_work(work)(kind, payload, report), None
+    except Interrupted:
+        raise
     except MemoryError as error:
         return None, _error("memory", f"out of memory: {error}", error)
     except TuningError as error:

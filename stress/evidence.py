@@ -1,0 +1,108 @@
+"""What a search that was killed leaves to be judged by: its journal, and a line for each epoch that began."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stress.killing import Outcome, run_killed
+from tuning.engine import journal
+from tuning.engine.audit import audit
+from tuning.engine.state import accepts, replay
+
+#: Names the file that `note_epoch` adds to.
+EPOCHS = "STRESS_EPOCHS"
+
+
+def note_epoch(seed: int, epoch: int) -> None:
+    """Leaves a line: an epoch begins, of the chain of trials with this seed."""
+    path = os.environ.get(EPOCHS)
+    if not path:
+        return
+    # One write of one short line: it is in the file whole, or not at all, whatever kills us.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(descriptor, f"{seed} {epoch}\n".encode())
+    os.close(descriptor)
+
+
+def killed(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    journal_path: Path,
+    kills: int,
+    seed: int,
+    longest: float,
+    stride: int,
+) -> dict[str, Any]:
+    """`run_killed`, and what the search left: a report of plain JSON."""
+    epochs = directory / "epochs.log"
+    outcome = run_killed(
+        command,
+        {**environment, EPOCHS: str(epochs)},
+        directory,
+        kills,
+        seed,
+        longest,
+        stride,
+        lambda: _lines(journal_path) + _lines(epochs),
+        lambda: _moment(journal_path),
+    )
+    return _report(outcome, journal_path, epochs)
+
+
+def _report(outcome: Outcome, journal_path: Path, epochs: Path) -> dict[str, Any]:
+    parsed = journal.parse(journal_path.read_bytes() if journal_path.exists() else b"")
+    began = list(_began(epochs))
+    return {
+        "code": outcome.code,
+        "kills": outcome.kills.total(),
+        "targets": dict(outcome.kills),
+        "moments": dict(outcome.moments),
+        "launches": outcome.launches,
+        "orphans": outcome.orphans,
+        "slowest_end_seconds": round(outcome.slowest_end, 3),
+        "seconds": round(outcome.seconds, 1),
+        "audit": [*([parsed.damage] if parsed.damage else []), *audit(parsed.records, ended=True)],
+        "epochs": len(set(began)),
+        "repeated_epochs": len(began) - len(set(began)),
+        "went_back": went_back(began),
+    }
+
+
+def sound(report: Mapping[str, Any]) -> bool:
+    """Whether nothing was lost, repeated beyond an epoch a kill, or left behind."""
+    return not (report["code"] or report["audit"] or report["orphans"] or report["went_back"])
+
+
+def went_back(began: Sequence[tuple[int, int]]) -> int:
+    """How often training went on with anything but the next epoch, or the one that was cut short."""
+    last: dict[int, int] = {}
+    wrong = 0
+    for seed, epoch in began:
+        wrong += epoch < 1 or epoch - last.get(seed, 0) not in (0, 1)
+        last[seed] = epoch
+    return wrong
+
+
+def _began(path: Path) -> Iterator[tuple[int, int]]:
+    """(seed of the chain of trials, epoch) of each epoch that began, in order."""
+    for line in path.read_text().splitlines() if path.exists() else ():
+        seed, epoch = line.split()
+        yield int(seed), int(epoch)
+
+
+def _lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
+def _moment(path: Path) -> str:
+    """Kinds of the jobs that are under way, as the journal knows them."""
+    jobs = replay(journal.read(path)).jobs
+    open_jobs = [key for key, job in jobs.items() if job.fence is not None and accepts(job, job.fence)]
+    return "+".join(sorted({key.partition("/")[0] for key in open_jobs})) or "between jobs"

@@ -1,0 +1,113 @@
+"""Work without TensorFlow that behaves like the real one: jobs of the same kinds, epoch by epoch, with checkpoints.
+
+An "epoch" mixes keyed random numbers into eight weights, so that an epoch left out, repeated or drawn differently shows
+in every later figure.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stress.evidence import note_epoch
+from tuning.files import replacing, sha256_file, write_bytes, write_text
+from tuning.records import COMPLETED, configuration, keyed_seed
+from tuning.trials.checkpoint import TrainingState, load_state, save_state
+
+#: Seconds that an epoch takes, to have something to interrupt.
+SECONDS = "STRESS_EPOCH_SECONDS"
+CLASSES = ("angry", "happy", "sad")
+_TEST_IMAGES = 30
+_RATE = {
+    "name": "rate",
+    "default": 0.1,
+    "conditions": [],
+    "min_value": 0.0,
+    "max_value": 1.0,
+    "step": None,
+    "sampling": "linear",
+}
+
+
+def run(kind: str, payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Runs one job; payloads and results are those of `tuning.trials.jobs`."""
+    if kind == "describe":
+        return _describe()
+    state = _train(payload, report)
+    return _trial(payload, state) if kind == "trial" else _final(payload, state)
+
+
+def _describe() -> dict[str, Any]:
+    size = {"count": 8, "values": {"rate": _RATE["default"]}}
+    return {
+        "space": [{"class_name": "Float", "config": _RATE}],
+        "defaults": {"rate": _RATE["default"]},
+        "parameters": dict.fromkeys(("smallest", "default", "largest"), size),
+    }
+
+
+def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]) -> TrainingState:
+    own, parent = Path(payload["checkpoints"]), payload.get("parent")
+    state = load_state(own)
+    if state is None and parent:
+        state = load_state(Path(parent))
+        if state is None:
+            raise RuntimeError(f"{parent} holds no checkpoint")
+    state = state or TrainingState(0, (), (), (np.zeros(8),), (np.zeros(1),))
+    while state.epoch < payload["until"]:
+        epoch = state.epoch + 1
+        note_epoch(payload["seed"], epoch)
+        time.sleep(float(os.environ.get(SECONDS, "0")))
+        rng = np.random.default_rng(keyed_seed(payload["seed"], "epoch", epoch))
+        weights = 0.9 * state.weights[0] + payload["values"]["rate"] * rng.random(8)
+        score = float(weights.mean() % 1)
+        entry = {"epoch": epoch, "learning_rate": 0.1, "accuracy": score, "val_accuracy": score, "val_f1_macro": score}
+        entry |= {"loss": 1 - score, "val_loss": 1 - score}
+        state = TrainingState(epoch, (*state.curve, entry), (*state.seconds, 0.1), (weights,), (np.ones(1) * epoch,))
+        save_state(own, payload["attempt"], state)
+        report({**entry, "seconds": 0.1})
+    return state
+
+
+def _trial(payload: Mapping[str, Any], state: TrainingState) -> dict[str, Any]:
+    return {
+        "trial_id": payload["trial_id"],
+        "status": COMPLETED,
+        "score": max(entry["val_f1_macro"] for entry in state.curve),
+        "curve": list(state.curve),
+        "seconds": list(state.seconds),
+        "failure": None,
+        "space": [],
+    }
+
+
+def _final(payload: Mapping[str, Any], state: TrainingState) -> dict[str, Any]:
+    staging = Path(payload["staging"])
+    staging.mkdir(parents=True, exist_ok=True)
+    write_bytes(staging / "model.keras", state.weights[0].tobytes())
+    write_text(staging / "model_summary.txt", "a toy\n")
+    rng = np.random.default_rng(keyed_seed(payload["seed"], "test"))
+    labels = np.arange(_TEST_IMAGES) % len(CLASSES)
+    probabilities = rng.random((_TEST_IMAGES, len(CLASSES))) + np.eye(len(CLASSES))[labels]
+    probabilities = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
+    with replacing(staging / "predictions.npz") as temporary:
+        np.savez(temporary, labels=labels, probabilities=probabilities)
+    last = state.curve[-1]
+    return {
+        "curve": list(state.curve),
+        "seconds": list(state.seconds),
+        "best_epoch": state.epoch,
+        "val": {name: last[f"val_{name}"] for name in ("f1_macro", "accuracy", "loss")},
+        "parameters": 8,
+        "weights_sha256": sha256_file(staging / "model.keras"),
+        "values": configuration(payload["values"]),
+        "input": {"image_size": 8, "color": "gray", "scaling": "0-1"},
+        "output": "probabilities",
+        "started": "2026-01-01T00:00:00+00:00",
+        "finished": "2026-01-01T00:01:00+00:00",
+    }

@@ -1,0 +1,38 @@
+"""The engine with real processes, killed with SIGKILL at random moments: it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from stress import evidence, toy_kills
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_the_same(tmp_path):
+    result = toy_kills.main(tmp_path, searches=2, kills=10)
+    assert result["kills"] >= 15
+    for report in result["each"]:
+        assert report["code"] == 0
+        assert report["identical"]
+        assert report["audit"] == []
+        assert report["orphans"] == 0
+        assert report["went_back"] == 0
+        assert report["repeated_epochs"] <= report["kills"] * report["workers"]
+
+
+@pytest.mark.parametrize(
+    ("began", "wrong"),
+    [
+        ([(7, 1), (7, 2), (7, 2), (8, 1), (7, 3)], 0),
+        ([(7, 1), (7, 3)], 1),
+        ([(7, 2)], 1),
+        ([(7, 1), (7, 2), (7, 1)], 1),
+        ([(7, 0)], 1),
+    ],
+)
+def test_training_that_goes_back_or_leaps_is_seen(began, wrong):
+    assert evidence.went_back(began) == wrong

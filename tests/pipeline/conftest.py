@@ -1,0 +1,168 @@
+"""Whole commands on a small workspace, in processes of their own, as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tuning.engine import journal
+from tuning.workspace import Workspace
+
+SPACE = ("--space", "sample_spaces:tiny")
+#: Six trials in two brackets with a promotion, two finalists, of which one may be the baseline: seconds of training.
+SEARCH = (*SPACE, "--name", "s", "--max-epochs", "3", "--top-k", "2", "--seed", "3")
+
+
+class Done(NamedTuple):
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Running:
+    """A command under way."""
+
+    def __init__(self, workspace: Workspace, environment: Mapping[str, str], command: str, *arguments: str) -> None:
+        self.workspace = workspace
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", f"tuning.{command}", "--root", str(workspace.root), *arguments],
+            env=environment,
+            cwd=workspace.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def wait(self, timeout: float = 240) -> Done:
+        """Its end; no command shows a traceback."""
+        done = self.end(timeout)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def end(self, timeout: float = 240) -> Done:
+        try:
+            stdout, stderr = self.process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        return Done(self.process.returncode, stdout, stderr)
+
+    def until(self, kind: str, count: int = 1, search: str = "s", timeout: float = 120) -> None:
+        """Waits until the search's journal holds so many records of a kind."""
+        deadline = time.monotonic() + timeout
+        while len(records(self.workspace, kind, search)) < count:
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline, f"no {kind} yet"
+            time.sleep(0.05)
+
+    def workers(self) -> list[int]:
+        """Processes on this machine that were started as workers of this command."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if "tuning.engine.executors.worker" in words and str(self.process.pid) in words:
+                found.append(int(folder.name))
+        return found
+
+
+def records(workspace: Workspace, kind: str, search: str = "s") -> list[dict]:
+    """The records of a kind in a search's journal."""
+    found = journal.read(workspace.search(search) / "journal.jsonl")
+    return [record for record in found if record["type"] == kind]
+
+
+def results(workspace: Workspace) -> dict[str, object]:
+    """What must be the same however a search was run: the leaderboard's bytes, and the weights of every run."""
+    metrics = {path.parent.name: json.loads(path.read_text()) for path in workspace.trials.glob("*/metrics.json")}
+    best = json.loads(workspace.best_model_metrics.read_text())
+    return {
+        "leaderboard": workspace.leaderboard.read_bytes(),
+        "weights": {name: found["weights_sha256"] for name, found in metrics.items()},
+        "predictions": {name: found["test"] for name, found in metrics.items()},
+        "promoted": best["run_id"],
+    }
+
+
+@pytest.fixture
+def copied(tmp_path) -> Callable[[Workspace], Workspace]:
+    """Copies a workspace, to be written to."""
+
+    def copy(workspace: Workspace) -> Workspace:
+        target = tmp_path / f"workspace-{len(os.listdir(tmp_path))}"
+        shutil.copytree(workspace.root, target)
+        return Workspace(target)
+
+    return copy
+
+
+@pytest.fixture
+def workspace(prepared, copied) -> Workspace:
+    """Prepared data, and nothing else."""
+    return copied(prepared)
+
+
+@pytest.fixture
+def start(sample_environment) -> Callable[..., Running]:
+    """`start(workspace, "search", *arguments)` starts a command; whatever still runs at the end is ended."""
+    started: list[Running] = []
+
+    def begin(workspace: Workspace, command: str, *arguments: str, env: Mapping[str, str] | None = None) -> Running:
+        running = Running(workspace, {**sample_environment, **(env or {})}, command, *arguments)
+        started.append(running)
+        return running
+
+    yield begin
+    for running in started:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.communicate()
+
+
+@pytest.fixture
+def here(monkeypatch, capsys, sample_spaces) -> Callable[..., Done]:
+    """Runs a command in this process; for what ends before any worker is needed."""
+    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+    monkeypatch.syspath_prepend(str(sample_spaces))
+
+    def run(workspace: Workspace | None, command: str, *arguments: str) -> Done:
+        import importlib
+
+        root = () if workspace is None else ("--root", str(workspace.root))
+        code = importlib.import_module(f"tuning.{command}").main([*root, *arguments])
+        done = Done(code, *capsys.readouterr())
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(prepared, sample_environment, tmp_path_factory) -> Workspace:
+    """A finished search with one worker, in two steps: the trials, then, by another command, all the rest."""
+    workspace = Workspace(tmp_path_factory.mktemp("finished") / "workspace")
+    shutil.copytree(prepared.root, workspace.root)
+    first = Running(workspace, sample_environment, "search", *SEARCH, "--workers", "1", "--search-only").wait()
+    assert first.code == 0, first.stderr
+    assert len(records(workspace, "ask")) == 6
+    assert records(workspace, "test-opened") == []
+    assert list(workspace.trials.iterdir()) == []
+    assert not workspace.best_model.exists()
+    trained = [record["key"] for record in records(workspace, "attempt")]
+    second = Running(workspace, sample_environment, "search", *SEARCH, "--workers", "1").wait()
+    assert second.code == 0, second.stderr
+    later = [record["key"] for record in records(workspace, "attempt")][len(trained) :]
+    assert all(key.startswith("final/") for key in later)
+    return workspace

@@ -1,0 +1,153 @@
+"""Commands that cannot do what was asked: one line, a remedy, the exit code, and no worker started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from search_spaces import SPACES
+from tuning.dataset.preparation import prepare_dataset
+from tuning.engine.journal import Journal
+from tuning.oracles import STRATEGIES
+from tuning.workspace import Workspace
+
+from .conftest import SEARCH, results
+
+
+def test_a_bare_search_in_an_empty_workspace_says_what_to_do(tmp_path, here):
+    done = here(Workspace(tmp_path), "search")
+    assert done.code == 3
+    assert "no prepared data" in done.stderr
+    assert "python -m tuning.prepare --raw" in done.stderr
+    assert "make demo" in done.stderr
+    assert done.stdout == ""
+    assert list(Workspace(tmp_path).searches.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["search", "train"])
+@pytest.mark.parametrize("space", ["resnet", "no_such_module:build"])
+def test_an_unknown_space_is_refused(workspace, here, command, space):
+    done = here(workspace, command, "--space", space)
+    assert done.code == 2
+    assert space in done.stderr
+    if ":" not in space:
+        assert all(name in done.stderr for name in SPACES)
+    assert list(workspace.searches.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--strategy", "grid"), list(STRATEGIES)),
+        (("--max-epochs", "0"), ["--max-epochs", "1 or more"]),
+        (("--factor", "1"), ["--factor", "2 or more"]),
+        (("--max-trials", "-1"), ["--max-trials"]),
+        (("--top-k", "0"), ["--top-k"]),
+        (("--workers", "0"), ["--workers"]),
+        (("--budget", "soon"), ["--budget", "45m"]),
+        (("--budget", "0m"), ["--budget"]),
+        (("--name", "../elsewhere"), ["--name", "letters"]),
+        (("--min-epochs", "9", "--max-epochs", "3"), ["--min-epochs"]),
+        (("--strategy", "random", "--min-epochs", "2"), ["--min-epochs", "random"]),
+        (("--ray-address", "auto"), ["--executor ray"]),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_refused(workspace, here, arguments, said):
+    done = here(workspace, "search", *arguments)
+    assert done.code == 2
+    assert all(text in done.stderr for text in said)
+    assert list(workspace.searches.iterdir()) == []
+
+
+def test_a_root_that_is_a_file_is_refused(tmp_path, here):
+    path = tmp_path / "file"
+    path.write_text("")
+    done = here(Workspace(path), "search")
+    assert done.code == 2
+    assert "is not a folder" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc refuses new folders, even to root")
+@pytest.mark.parametrize("command", ["search", "train"])
+def test_a_workspace_that_cannot_be_written_is_refused(here, command):
+    done = here(Workspace(Path("/proc/workspace")), command)
+    assert done.code == 4
+    assert "/proc/workspace" in done.stderr
+    assert "--root" in done.stderr
+
+
+@pytest.mark.parametrize("reference", ["hyperband", "nothing/0001", "/", "s/"])
+def test_a_trial_that_is_not_there_is_refused(workspace, here, reference):
+    done = here(workspace, "train", "--from-trial", reference)
+    assert done.code == 2
+    assert "SEARCH/TRIAL" in done.stderr or "there is no search" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["units", "=3", ""])
+def test_a_hyperparameter_without_a_value_is_refused(workspace, here, text):
+    done = here(workspace, "train", "--hp", text)
+    assert done.code == 2
+    assert "NAME=VALUE" in done.stderr
+
+
+# A search that has begun ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+class TestBegun:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("--seed", "4"), ["seed: was 3, now 4"]),
+            (("--max-epochs", "9"), ["max_epochs: was 3, now 9"]),
+            (("--top-k", "1", "--retrain-epochs", "5"), ["top_k: was 2, now 1", "retrain_epochs: was 3, now 5"]),
+            (("--strategy", "random"), ["strategy: was 'hyperband', now 'random'"]),
+            (("--space", "sample_spaces:hp_only"), ["space: was 'sample_spaces:tiny'"]),
+            (("--early-stopping", "2"), ["early_stopping: was None, now 2"]),
+        ],
+    )
+    def test_other_settings_are_refused_with_the_differences(self, finished, copied, here, arguments, said):
+        workspace = copied(finished)
+        before = results(workspace)
+        done = here(workspace, "search", *SEARCH, *arguments)
+        assert done.code == 3
+        assert all(text in done.stderr for text in said)
+        assert "--fresh" in done.stderr
+        assert "--name" in done.stderr
+        assert results(workspace) == before
+
+    def test_other_data_are_refused(self, finished, copied, here):
+        workspace = copied(finished)
+        prepare_dataset(workspace, workspace.raw, image_size=16)
+        done = here(workspace, "search", *SEARCH)
+        assert done.code == 3
+        assert "the prepared data or its split: was " in done.stderr
+
+    def test_other_code_of_the_space_is_refused(self, finished, copied, start, sample_spaces, sample_environment):
+        workspace = copied(finished)
+        changed = workspace.root / "code"
+        changed.mkdir()
+        text = (sample_spaces / "sample_spaces.py").read_text()
+        (changed / "sample_spaces.py").write_text(text + "\nCHANGED = True\n")
+        path = sample_environment["PYTHONPATH"].split(os.pathsep)[0]
+        done = start(workspace, "search", *SEARCH, env={"PYTHONPATH": os.pathsep.join([path, str(changed)])}).wait()
+        assert done.code == 3
+        assert "the code of the search space: was " in done.stderr
+
+    @pytest.mark.parametrize("more", [(), ("--fresh",)])
+    def test_a_second_process_is_refused_naming_the_first(self, finished, copied, here, more):
+        workspace = copied(finished)
+        with Journal(workspace.search("s") / "journal.jsonl"):
+            done = here(workspace, "search", *SEARCH, *more)
+        assert done.code == 3
+        assert f"process {os.getpid()} on " in done.stderr
+        assert len(list(workspace.searches.iterdir())) == 1
+
+    def test_a_trial_of_it_that_is_not_there_is_refused_with_those_that_are(self, finished, copied, here):
+        done = here(copied(finished), "train", "--from-trial", "s/9999")
+        assert done.code == 2
+        assert "0000, 0001" in done.stderr

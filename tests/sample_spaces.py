@@ -1,0 +1,177 @@
+"""Model builders as people write them, small enough that a trial takes a fraction of a second; used by the tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import keras
+import keras_tuner
+from keras import layers
+
+
+def tiny(hp, input_shape, num_classes):
+    """Trains fast, and depends on everything random: initial weights, order, augmentation, dropout."""
+    hp.Choice("batch_size", [8, 16], default=16)
+    hp.Float("augmentation", 0.0, 1.0, step=0.5, default=0.5)
+    hp.Fixed("flip", True)
+    hp.Choice("class_balance", ["none", "weights", "sampler"], default="none")
+    hp.Choice("schedule", ["constant", "cosine", "plateau"], default="constant")
+    rate = hp.Float("learning_rate", 1e-3, 1e-1, sampling="log", default=1e-2)
+    optimizer = hp.Choice("optimizer", ["adam", "adamw"], default="adam")
+    with hp.conditional_scope("optimizer", ["adamw"]):
+        decay = hp.Float("weight_decay", 1e-4, 1e-1, sampling="log", default=1e-2)
+    made = keras.optimizers.Adam(rate) if optimizer == "adam" else keras.optimizers.AdamW(rate, weight_decay=decay)
+    inputs = keras.Input(input_shape)
+    x = layers.Flatten()(inputs)
+    x = layers.Dense(hp.Int("units", 4, 32, default=8), activation="relu")(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = layers.Dropout(0.3)(x)
+    outputs = layers.Dense(num_classes, activation="softmax", dtype="float32")(x)
+    model = keras.Model(inputs, outputs)
+    model.compile(made, "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def _compiled(input_shape, num_classes, loss, activation="softmax", rescaling=False, metrics=(), optimizer="adam"):
+    model = keras.Sequential([keras.Input(input_shape)])
+    if rescaling:
+        model.add(layers.Rescaling(1 / 255))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(num_classes, activation=activation, dtype="float32"))
+    model.compile(optimizer, loss, metrics=list(metrics))
+    return model
+
+
+def hp_only(hp):
+    """As in Keras Tuner's guides: the shape and the classes are written into the function."""
+    hp.Float("rate", 1e-3, 1e-2, sampling="log")
+    return _compiled((24, 24, 1), 3, "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+
+def one_hot_rescaling(hp, input_shape, num_classes):
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
+    return _compiled(input_shape, num_classes, loss, rescaling=True, metrics=[keras.metrics.F1Score(average="macro")])
+
+
+def sparse_logits(hp, input_shape, num_classes):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return _compiled(input_shape, num_classes, loss, activation=None, metrics=["sparse_categorical_accuracy"])
+
+
+def one_hot_logits_own_metric(hp, input_shape, num_classes):
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    return _compiled(input_shape, num_classes, loss, activation=None, rescaling=True, metrics=[own_metric, "acc"])
+
+
+def own_metric(y_true, y_pred):
+    return keras.ops.mean(
+        keras.ops.cast(keras.ops.equal(keras.ops.argmax(y_true), keras.ops.argmax(y_pred)), "float32")
+    )
+
+
+def own_schedule(hp, input_shape, num_classes):
+    rate = keras.optimizers.schedules.ExponentialDecay(1e-2, 10, 0.9)
+    return _compiled(
+        input_shape, num_classes, keras.losses.sparse_categorical_crossentropy, optimizer=keras.optimizers.SGD(rate)
+    )
+
+
+class Own(keras_tuner.HyperModel):
+    """A HyperModel as a class."""
+
+    def __init__(self, hidden=0):
+        super().__init__()
+        self.hidden = hidden
+
+    def build(self, hp):
+        hp.Int("depth", 1, 2 + self.hidden)
+        return _compiled((24, 24, 1), 3, "categorical_crossentropy")
+
+
+own_instance = Own(hidden=3)
+
+
+# What cannot work, one reason each -----------------------------------------------------------------------------------
+
+not_callable = 3
+
+
+def no_model(hp, input_shape, num_classes):
+    return "a model"
+
+
+def uncompiled(hp, input_shape, num_classes):
+    return keras.Sequential([keras.Input(input_shape), layers.Flatten(), layers.Dense(num_classes)])
+
+
+def regression(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes, "mse")
+
+
+def linear_outputs(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes, "categorical_crossentropy", activation=None)
+
+
+def two_outputs_too_many(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes + 2, "categorical_crossentropy")
+
+
+def other_images(hp, input_shape, num_classes):
+    return _compiled((48, 48, 3), num_classes, "categorical_crossentropy")
+
+
+def subclassed(hp, input_shape, num_classes):
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.flat, self.dense = layers.Flatten(), layers.Dense(num_classes, activation="softmax")
+
+        def call(self, inputs):
+            return self.dense(self.flat(inputs))
+
+    model = Model()
+    model.compile("adam", "categorical_crossentropy")
+    return model
+
+
+def raises(hp, input_shape, num_classes):
+    raise ValueError("no such layer\nsecond line")
+
+
+def wrong_batch_size(hp, input_shape, num_classes):
+    hp.Choice("batch_size", ["small", "large"])
+    return _compiled(input_shape, num_classes, "categorical_crossentropy")
+
+
+# Trials that end badly -----------------------------------------------------------------------------------------------
+
+
+def diverges(hp, input_shape, num_classes):
+    rate = hp.Choice("rate", [1e-2, 1e38], default=1e-2)
+    return _compiled(input_shape, num_classes, "categorical_crossentropy", optimizer=keras.optimizers.SGD(rate))
+
+
+def deadly(hp, input_shape, num_classes):
+    """Some values end the process, as a crash in native code or the OOM killer would."""
+    end = hp.Choice("end", ["well", "exit", "kill", "raise"], default="well")
+    hp.Choice("batch_size", [8, 16])
+    if end == "exit":
+        os._exit(7)
+    if end == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if end == "raise":
+        raise RuntimeError(f"cannot build this at 0x{id(hp):x}")
+    return _compiled(input_shape, num_classes, "categorical_crossentropy")
+
+
+def only_default_builds(hp, input_shape, num_classes):
+    """Whatever is sampled, training fails alike."""
+    hp.Float("rate", 1e-3, 1e-2, default=1e-3)
+    model = _compiled(input_shape, num_classes, "categorical_crossentropy")
+    model.fit = _broken
+    return model
+
+
+def _broken(*_, **__):
+    raise RuntimeError("the data pipeline is broken")

@@ -1,0 +1,72 @@
+"""Jobs as workers run them, on real TensorFlow, in a process that ends with its list of jobs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_RUN = """
+import json, sys
+from tuning.engine.executors.running import attempt
+for line in sys.stdin:
+    job = json.loads(line)
+    epochs = []
+    result, error = attempt("tuning.trials.jobs:run_job", job["kind"], job["payload"], epochs.append)
+    print(json.dumps({"result": result, "error": error, "epochs": len(epochs)}), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def job(prepared) -> Callable[..., dict[str, Any]]:
+    """`job("trial", folder, "tiny", until=2, …)` describes a job on the prepared data; the rest has usual values."""
+
+    def make(kind: str, folder: Path, space: str, **more: Any) -> dict[str, Any]:
+        payload = {
+            "root": str(prepared.root),
+            "space": f"sample_spaces:{space}",
+            "threads": 1,
+            "dtype_policy": "float32",
+            "early_stopping": None,
+            "reduce_lr": None,
+            "total_epochs": 4,
+            "until": 4,
+            "seed": 5,
+            "values": {},
+            "attempt": 1,
+            "checkpoints": str(folder / "checkpoints"),
+        }
+        own = {
+            "trial": {"trial_id": folder.name, "parent": None, "known": []},
+            "final": {"run_id": folder.name, "purpose": "train", "staging": str(folder / "staging")},
+            "describe": {"discover": True},
+        }
+        return {"kind": kind, "payload": {**payload, **own[kind], **more}}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run_jobs(sample_environment) -> Callable[..., list[dict[str, Any]]]:
+    """Runs jobs one after the other in one new process; returns {result, error, epochs} of each."""
+
+    def run(jobs: list[dict[str, Any]], timeout: float = 200) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [sys.executable, "-c", _RUN],
+            input="".join(json.dumps(job) + "\n" for job in jobs),
+            env=sample_environment | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run

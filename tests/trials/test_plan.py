@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tuning.errors import UsageError
+from tuning.trials.plan import (
+    FLOOR,
+    TrainingPlan,
+    best_epoch,
+    learning_rate_factor,
+    plateaus,
+    should_stop,
+)
+
+CONSTANT, COSINE, PLATEAU = (TrainingPlan(schedule=name) for name in ("constant", "cosine", "plateau"))
+
+
+def factors(plan, total, losses=(), patience=None):
+    """The factor of each epoch of a training of `total` epochs."""
+    return [learning_rate_factor(plan, epoch, total, losses[: epoch - 1], patience) for epoch in range(1, total + 1)]
+
+
+def test_a_builder_that_declares_nothing_trains_as_keras_does():
+    assert TrainingPlan.from_values({"units": 3}) == TrainingPlan(32, "none", 0.0, False, "constant")
+
+
+def test_the_plan_is_read_by_name():
+    values = {"batch_size": 64, "class_balance": "sampler", "augmentation": 1, "flip": True, "schedule": "cosine"}
+    assert TrainingPlan.from_values(values) == TrainingPlan(64, "sampler", 1.0, True, "cosine")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("class_balance", "smote", "none, weights, sampler"),
+        ("schedule", "step", "constant, cosine, plateau"),
+        ("batch_size", 0, "1 or more"),
+        ("batch_size", -8, "1 or more"),
+        ("batch_size", "small", "another name"),
+        ("batch_size", None, "another name"),
+        ("batch_size", math.inf, "another name"),
+        ("augmentation", "strong", "another name"),
+        ("augmentation", 1.01, "0 to 1"),
+        ("augmentation", -0.1, "0 to 1"),
+        ("augmentation", math.nan, "0 to 1"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_with_the_valid_ones(name, value, said):
+    with pytest.raises(UsageError, match=name) as refused:
+        TrainingPlan.from_values({name: value})
+    assert said in refused.value.remedy
+
+
+def test_a_constant_rate_is_constant():
+    assert factors(CONSTANT, 5, [3, 3, 3, 3, 3]) == [1.0] * 5
+
+
+@pytest.mark.parametrize("total", [1, 2, 3])
+def test_cosine_does_not_warm_up_in_very_short_trainings(total):
+    assert factors(COSINE, total)[0] == 1.0
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(4, 1), (27, 1), (30, 2), (40, 2), (100, 5)])
+def test_cosine_warms_up_linearly_over_a_twentieth_then_falls_towards_the_floor(total, warmup):
+    found = factors(COSINE, total)
+    assert found[:warmup] == [pytest.approx(epoch / (warmup + 1)) for epoch in range(1, warmup + 1)]
+    assert found[warmup] == 1.0
+    assert all(later < earlier for earlier, later in zip(found[warmup:], found[warmup + 1 :], strict=False))
+    assert FLOOR < found[-1] < found[0] or total == 4
+    middle = warmup + (total - warmup) // 2
+    if (total - warmup) % 2 == 0:
+        assert found[middle] == pytest.approx((1 + FLOOR) / 2)
+
+
+def test_cosine_stays_at_the_floor_beyond_its_length():
+    assert learning_rate_factor(COSINE, 500, 10, []) == pytest.approx(FLOOR)
+
+
+def test_a_schedule_depends_on_the_total_not_on_where_this_rung_ends():
+    assert factors(COSINE, 9)[:3] == [learning_rate_factor(COSINE, epoch, 9, []) for epoch in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "expected"),
+    [
+        ([], 2, 0),
+        ([1.0], 1, 0),
+        ([1.0, 1.0], 1, 1),  # equal is no better
+        ([1.0, 1.1], 2, 0),
+        ([1.0, 1.1, 1.2], 2, 1),
+        ([1.0, 1.1, 0.9, 1.0, 1.0], 2, 1),  # an improvement starts the count anew
+        ([1.0, 1.1, 1.2, 1.1, 1.3], 2, 2),  # and so does a reduction
+        ([1.0, 2.0, 1.5, 1.2], 3, 1),  # falling is not enough: it must beat the best
+    ],
+)
+def test_a_plateau_is_so_many_losses_no_better_than_the_best_before(losses, patience, expected):
+    assert plateaus(losses, patience) == expected
+
+
+def test_plateau_halves_after_three_epochs_without_a_better_loss_and_never_below_the_floor():
+    assert factors(PLATEAU, 9, [1, 2, 2, 2, 2, 2, 2, 2]) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+    assert learning_rate_factor(PLATEAU, 200, 200, [1.0] * 199) == FLOOR
+
+
+def test_reduce_lr_acts_on_a_constant_rate_with_its_own_patience():
+    assert factors(CONSTANT, 4, [1, 1, 1], patience=1) == [1, 1, 0.5, 0.25]
+    # The schedule's own patience is part of the configuration, and stays.
+    assert factors(PLATEAU, 4, [1, 1, 1], patience=1) == [1, 1, 1, 1]
+    assert factors(COSINE, 4, [1, 1, 1], patience=1) == factors(COSINE, 4)
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "stop"),
+    [
+        ([], 3, False),
+        ([0.5, 0.4, 0.3], None, False),
+        ([0.5, 0.4, 0.3], 0, False),
+        ([0.5, 0.4], 2, False),  # nothing before the last two to compare with
+        ([0.5, 0.4, 0.3], 2, True),
+        ([0.5, 0.4, 0.5], 2, True),  # as good is not better
+        ([0.5, 0.4, 0.51], 2, False),
+        ([0.5, 0.6, 0.6], 2, False),
+        ([0.5, 0.6, 0.6, 0.55], 2, True),
+    ],
+)
+def test_training_stops_when_the_last_epochs_brought_nothing_better(scores, patience, stop):
+    assert should_stop(scores, patience) is stop
+
+
+def test_the_best_epoch_is_the_earliest_among_equals():
+    assert best_epoch([0.1, 0.3, 0.2, 0.3]) == 2
+    assert best_epoch([0.0]) == 1

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import keras_tuner
+import pytest
+
+from search_spaces import SPACES
+from tuning.errors import EXIT_USAGE, UsageError
+from tuning.files import sha256_file
+from tuning.trials.plan import TrainingPlan
+from tuning.trials.spaces import Interface, build_model, interface, load_builder, source_digest, target
+
+SHAPE, CLASSES = (24, 24, 1), 3
+
+
+@pytest.fixture(autouse=True)
+def _importable(sample_spaces, monkeypatch):
+    monkeypatch.syspath_prepend(str(sample_spaces))
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """`module("name", "text")` writes an importable module."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name, text):
+        path = tmp_path / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def build(name, values=None, shape=SHAPE, classes=CLASSES):
+    return build_model(f"sample_spaces:{name}", values or {}, shape, classes)
+
+
+def refusal(call, *arguments):
+    with pytest.raises(UsageError) as refused:
+        call(*arguments)
+    assert refused.value.exit_code == EXIT_USAGE
+    assert "\n" not in refused.value.problem
+    return f"{refused.value.problem} → {refused.value.remedy}"
+
+
+# Names and files -----------------------------------------------------------------------------------------------------
+
+
+def test_a_name_of_the_table_and_a_person_s_own_builder_are_both_found():
+    assert target("baseline_cnn") == ("search_spaces.baseline_cnn", "build_model")
+    assert target("package.module:build") == ("package.module", "build")
+
+
+@pytest.mark.parametrize("space", ["nothing", "", "module:", ":function", "package.module"])
+def test_an_unknown_space_is_refused_with_the_valid_names(space):
+    said = refusal(target, space)
+    assert repr(space) in said
+    assert all(name in said for name in SPACES)
+    assert "package.module:function" in said
+
+
+@pytest.mark.parametrize("space", list(SPACES))
+def test_every_row_of_the_table_builds(space):
+    model, _ = build_model(space, {}, SHAPE, CLASSES)
+    assert model.output_shape == (None, CLASSES)
+
+
+@pytest.mark.parametrize("space", ["no_such_module:build", "no.such.module:build", "sys:exit"])
+def test_a_module_without_a_file_is_refused(space):
+    assert "PYTHONPATH" in refusal(source_digest, space)
+
+
+def test_the_digest_is_that_of_the_file_and_changes_with_it(module):
+    path = module("own_space", "def build(hp): ...\n")
+    first = source_digest("own_space:build")
+    assert first == sha256_file(path)
+    path.write_text("def build(hp): pass\n")
+    assert source_digest("own_space:build") != first
+
+
+def test_finding_the_digest_does_not_run_the_file(module):
+    module("explosive_space", "raise SystemExit('was imported')\n")
+    assert source_digest("explosive_space:build")
+
+
+def test_a_module_or_package_that_cannot_be_imported_is_a_line_that_says_where(module):
+    path = module("broken_space", "import keras\n\nanswer = 1 / 0\n")
+    said = refusal(load_builder, "broken_space:build")
+    assert "ZeroDivisionError" in said
+    assert f"{path}:3" in said
+    module("torn_space", "def build(hp:\n")
+    assert "SyntaxError" in refusal(load_builder, "torn_space:build")
+    module("broken_package.__init__", "answer = 1 / 0\n")
+    module("broken_package.space", "")
+    assert "ZeroDivisionError" in refusal(source_digest, "broken_package.space:build")
+
+
+@pytest.mark.parametrize("name", ["not_callable", "nothing"])
+def test_an_attribute_that_builds_nothing_is_refused(name):
+    assert repr(name) in refusal(load_builder, f"sample_spaces:{name}")
+
+
+# Signatures ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tiny", "hp_only", "Own", "own_instance"])
+def test_functions_and_hypermodels_build_with_the_arguments_they_take(name):
+    model, hp = build(name)
+    assert model.compiled
+    assert model.output_shape == (None, CLASSES)
+    assert hp.space
+
+
+def test_an_instance_keeps_its_state():
+    assert build("Own")[1].space[0].max_value == 2
+    assert build("own_instance")[1].space[0].max_value == 5
+
+
+def test_values_are_the_builder_s_and_the_rest_its_defaults():
+    _, hp = build("tiny", {"units": 32})
+    assert hp.values["units"] == 32
+    assert hp.values["batch_size"] == 16
+    assert "weight_decay" not in hp.values
+    _, hp = build("tiny", {"optimizer": "adamw"})
+    assert hp.values["weight_decay"] == 1e-2
+
+
+# The interface -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "sparse", "scaled", "logits"),
+    [
+        ("tiny", False, True, False),  # a loss by its name
+        ("hp_only", True, True, False),
+        ("one_hot_rescaling", False, False, False),  # an instance
+        ("sparse_logits", True, True, True),
+        ("one_hot_logits_own_metric", False, False, True),
+        ("own_schedule", True, True, False),  # a function
+    ],
+)
+def test_what_a_model_expects_is_read_off_it(name, sparse, scaled, logits):
+    model, _ = build(name)
+    assert interface(model, name) == Interface(sparse, scaled, logits)
+
+
+def test_a_rescaling_inside_a_nested_model_counts():
+    import keras
+
+    inner = keras.Sequential([keras.Input(SHAPE), keras.layers.Rescaling(1 / 255)])
+    model = keras.Sequential([keras.Input(SHAPE), inner, keras.layers.Flatten(), keras.layers.Dense(3)])
+    model.compile("adam", keras.losses.CategoricalFocalCrossentropy(from_logits=True))
+    assert interface(model, "nested") == Interface(sparse=False, scaled=False, logits=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no_model", "str, not a Keras model"),
+        ("uncompiled", "not compiled"),
+        ("two_outputs_too_many", "5 model outputs for 3 classes"),
+        ("other_images", "(48, 48, 3), the data has (24, 24, 1)"),
+        ("subclassed", "call()"),
+    ],
+)
+def test_a_model_that_cannot_be_trained_here_is_refused(name, said):
+    found = refusal(build, name)
+    assert said in found
+    assert f"sample_spaces:{name}" in found
+
+
+def test_a_loss_that_says_nothing_about_labels_is_refused():
+    model, _ = build("regression")
+    assert "'mse'" in refusal(interface, model, "own")
+
+
+# The baseline --------------------------------------------------------------------------------------------------------
+
+
+def baseline(values=None, shape=(48, 48, 1), classes=7):
+    return build_model("baseline_cnn", values or {}, shape, classes)
+
+
+def test_the_defaults_are_the_documented_baseline():
+    model, hp = baseline()
+    kinds = [type(layer).__name__ for layer in model.layers]
+    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert [layer.filters for layer in convolutions] == [32, 64, 128]
+    assert [layer.kernel_size for layer in convolutions] == [(3, 3)] * 3
+    assert kinds.count("MaxPooling2D") == 3
+    assert "BatchNormalization" not in kinds
+    dense = [layer for layer in model.layers if type(layer).__name__ == "Dense"]
+    assert [layer.units for layer in dense] == [128, 7]
+    assert dense[-1].activation.__name__ == "softmax"
+    assert dense[-1].dtype_policy.name == "float32"
+    assert type(model.optimizer).__name__ == "Adam"
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
+    assert TrainingPlan.from_values(hp.values) == TrainingPlan(batch_size=64, flip=True)
+    assert interface(model, "baseline_cnn") == Interface(sparse=False, scaled=False, logits=False)
+
+
+def test_every_hyperparameter_that_is_known_to_matter_is_in_the_space():
+    _, hp = baseline()
+    continuous = {"learning_rate", "weight_decay"}
+    values = {entry.name: set(entry.values) for entry in hp.space if entry.name not in continuous | {"flip"}}
+    expected = {
+        "class_balance": {"none", "weights", "sampler"},
+        "blocks": {3, 4, 5},
+        "convolutions_per_block": {1, 2},
+        "width": {16, 32, 48, 64},
+        "growth": {1.0, 1.5, 2.0},
+        "spatial_dropout": {0.0, 0.05, 0.1, 0.15, 0.2, 0.25},
+        "head_dropout": {0.1, 0.2, 0.3, 0.4, 0.5, 0.6},
+        "augmentation": {0.0, 0.25, 0.5, 0.75, 1.0},
+        "l2": {0.0, 1e-5, 1e-4, 1e-3},
+        "schedule": {"constant", "cosine", "plateau"},
+        "label_smoothing": {0.0, 0.05, 0.1, 0.15},
+        "batch_size": {32, 64, 128, 256},
+        "head": {"dense", "average"},
+        "dense_units": {64, 128, 256},
+        "first_kernel": {3, 5},
+        "kernel": {3, 5},
+        "batch_norm": {True, False},
+        "optimizer": {"adam", "adamw", "sgd"},
+    }
+    assert values == expected
+    [rate] = [entry for entry in hp.space if entry.name == "learning_rate"]
+    assert (rate.min_value, rate.max_value, rate.sampling) == (1e-4, 3e-3, "log")
+    assert continuous | {"flip"} == {entry.name for entry in hp.space} - expected.keys()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1 - 1e-9])
+@pytest.mark.parametrize("shape", [(16, 16, 1), (48, 48, 3)])
+def test_the_smallest_and_the_largest_of_everything_build(share, shape):
+    _, known = baseline()
+    values = {entry.name: entry.prob_to_value(share) for entry in known.space}
+    model, _ = baseline(values, shape, 4)
+    assert model.input_shape == (None, *shape)
+    assert model.output_shape == (None, 4)
+
+
+def test_what_a_choice_makes_inactive_is_not_in_the_values():
+    _, hp = baseline({"head": "average"})
+    assert "dense_units" not in hp.values
+    _, hp = baseline({"optimizer": "adamw"})
+    assert hp.values["weight_decay"] == pytest.approx(1e-2)
+    model, hp = baseline({"optimizer": "sgd"})
+    assert "weight_decay" not in hp.values
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.03)
+
+
+def test_the_builder_is_a_plain_keras_tuner_builder_too():
+    builder = load_builder("baseline_cnn")
+    hp = keras_tuner.HyperParameters()
+    assert builder(hp, (48, 48, 1), 7).compiled

@@ -1,0 +1,61 @@
+"""From places to files: packed arrays for training, and folders of images for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tuning import files
+from tuning.dataset import arrays, packing, pool
+from tuning.dataset.arrays import DatasetInfo
+from tuning.dataset.decode import DECODER_VERSION
+from tuning.dataset.manifests import Place, SplitManifest
+from tuning.dataset.packing import SPLITS
+from tuning.dataset.settings import Settings
+from tuning.progress import Progress
+
+
+def pack(
+    folder: Path,
+    pixels_path: Path,
+    rows: dict[str, int],
+    manifest: SplitManifest,
+    settings: Settings,
+    progress: Progress,
+) -> DatasetInfo:
+    """Writes the packed arrays and `arrays.json`. Images come in the order of their pixels' sha256, not of any name."""
+    classes = sorted({place.label for place in manifest.places})
+    channels = arrays.COLORS[settings.color]
+    pixels = np.memmap(pixels_path, np.uint8, "r").reshape(-1, settings.image_size, settings.image_size, channels)
+    members = {name: [place for place in manifest.places if place.split == name] for name in SPLITS}
+    hashes: dict[str, str] = {}
+    with progress.bar(len(manifest.places), "packing", "image") as bar:
+        for name, places in members.items():
+            places.sort(key=lambda place: (place.sha256, place.label))
+            order = np.array([rows[place.file] for place in places], np.int64)
+            labels = np.array([classes.index(place.label) for place in places], np.int64)
+            hashes |= packing.write_split(folder, name, pixels, order, labels)
+            bar.update(len(places))
+    content = {name: [(place.sha256, place.label) for place in places] for name, places in members.items()}
+    info = DatasetInfo(
+        digest=arrays.dataset_digest(classes, settings.image_size, settings.color, DECODER_VERSION, content),
+        classes=tuple(classes),
+        image_size=settings.image_size,
+        channels=channels,
+        counts={name: len(places) for name, places in members.items()},
+    )
+    files.write_json(folder / packing.DESCRIPTION, arrays.describe(info, manifest.digest, hashes))
+    return info
+
+
+def lay_out(pool_folder: Path, split_folder: Path, places: Sequence[Place], progress: Progress) -> None:
+    """Every image's file in the folder of its split and class: a second name for the pool's, or a copy."""
+    for name in SPLITS:
+        for label in {place.label for place in places}:
+            (split_folder / name / label).mkdir(parents=True)
+    with progress.bar(len(places), "linking", "image") as bar:
+        for place in places:
+            pool.link_or_copy(pool_folder / place.file, split_folder / place.split / place.file)
+            bar.update()

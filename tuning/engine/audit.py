@@ -1,0 +1,71 @@
+"""What is wrong with a search, by its journal: nothing lost, nothing twice, nothing out of order. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tuning.engine.loop import trial_key
+from tuning.engine.state import Record, SearchState, replay
+from tuning.errors import StateError
+
+_FINAL = "final/"
+
+
+def audit(records: Sequence[Record], ended: bool = False) -> list[str]:
+    """One phrase for each thing that must not be; empty when all is well.
+
+    Args:
+        records: of the journal, in order.
+        ended: the search has run to its end, so that nothing may be open.
+    """
+    wrong = [
+        f"record {index} bears number {record['n']}" for index, record in enumerate(records) if record["n"] != index
+    ]
+    try:
+        # Refuses a result without its attempt, a second result, and any fencing number but the latest.
+        state = replay(records)
+    except StateError as error:
+        return [*wrong, error.problem]
+    asked = Counter(trial["trial_id"] for trial in state.asks)
+    wrong += [f"trial {trial_id} was proposed {count} times" for trial_id, count in asked.items() if count > 1]
+    wrong += [
+        f"{key} ran, but was never proposed"
+        for key in state.jobs
+        if key.startswith(trial_key("")) and key.removeprefix(trial_key("")) not in asked
+    ]
+    wrong += _unsealed(records)
+    return wrong + (_unfinished(state, list(asked)) if ended else [])
+
+
+def _unsealed(records: Sequence[Record]) -> list[str]:
+    """Final runs that began before their opening of the test split was on record, or with more than one."""
+    opened: Counter[str] = Counter()
+    wrong = []
+    for record in records:
+        if record["type"] == "test-opened":
+            opened[record["run_id"]] += 1
+        elif record["type"] == "attempt" and record["key"].startswith(_FINAL):
+            run_id = record["key"].removeprefix(_FINAL)
+            if not opened[run_id]:
+                wrong.append(f"record {record['n']}: {run_id} ran before its opening of the test split was recorded")
+    return wrong + [f"{run_id} opened the test split {count} times" for run_id, count in opened.items() if count > 1]
+
+
+def _unfinished(state: SearchState, asked: Sequence[str]) -> list[str]:
+    wrong = []
+    if state.first("stopped") is None:
+        wrong += [
+            f"trial {trial_id} has no result"
+            for trial_id in asked
+            if (job := state.jobs.get(trial_key(trial_id))) is None or job.result is None
+        ]
+    published = {record["run_id"] for record in state.others.get("published", ())}
+    for key, job in state.jobs.items():
+        if not key.startswith(_FINAL):
+            continue
+        if job.result is None:
+            wrong.append(f"{key} has no result")
+        elif "error" not in job.result and key.removeprefix(_FINAL) not in published:
+            wrong.append(f"{key} was never published")
+    return wrong
