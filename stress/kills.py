@@ -21,8 +21,8 @@ NAME = "tiny"
 SPACE = "stress.tiny_cnn:build_model"
 #: Times of death reach from the start of Python to the end of the training, TensorFlow's import included.
 LONGEST_SECONDS = 9.0
-#: There are about sixty records and epochs in such a search.
-STRIDE = 10
+#: There are about eighty records and epochs in such a search.
+STRIDE = 12
 #: Deaths of a process count against its configuration, and these are none of its doing.
 _ENDLESS_DEATHS = ("--max-deaths", "100000")
 
@@ -127,7 +127,7 @@ def _command(variant: Variant) -> list[str]:
             "--space",
             "stress.tiny_cnn:build_model",
         ),
-        *("--max-epochs", "4", "--top-k", "1", "--dtype", "float32", *_ENDLESS_DEATHS),
+        *("--max-epochs", "4", "--retrain-epochs", "8", "--top-k", "2", "--dtype", "float32", *_ENDLESS_DEATHS),
         *variant.settings,
         *variant.resources,
     ]

@@ -13,7 +13,7 @@ from filelock import FileLock
 from tuning import config, doctor, files, packages
 from tuning.dataset import arrays, packing
 from tuning.dataset.manifests import Place, SplitManifest, write_split_manifest
-from tuning.engine.journal import Journal
+from tuning.engine.journal import Journal, encode
 from tuning.findings import FAULT, NOTE, OK
 from tuning.results import integrity, leaderboard, promotion
 from tuning.results.runs import RUN_FILES
@@ -188,6 +188,13 @@ DAMAGE = {
             b"x" + (w.search("first") / "journal.jsonl").read_bytes()
         ),
         "search first: ",
+        False,
+    ),
+    "journal contradictory": (
+        lambda w: append(
+            w.search("first") / "journal.jsonl", encode({"n": 4, "type": "ask", "trial": {"trial_id": "0000"}})
+        ),
+        "trial 0000 was proposed 2 times",
         False,
     ),
 }

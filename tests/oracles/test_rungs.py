@@ -299,3 +299,26 @@ def test_a_replayed_bracket_goes_on_as_the_original(cut, random):
     results.clear()
     results.update(saved)
     assert walk(copy, 200, number) == first
+
+
+@given(st.randoms(use_true_random=False), st.sampled_from([0.0, 0.3, 0.8]))
+def test_what_a_running_or_later_trial_goes_on_from_is_kept_and_no_more(random, rate):
+    halving = Halving(DEEP, "max")
+    running: dict[str, str | None] = {}
+    told, gone = set(), set()
+    while not halving.spent:
+        step = halving.next_step()
+        if step is not None and (not running or random.random() < 0.7):
+            assert step.parent not in gone
+            trial_id = f"{len(told) + len(running):04d}"
+            halving.start(trial_id, step)
+            running[trial_id] = step.parent
+        else:
+            trial_id = random.choice(sorted(running))
+            del running[trial_id]
+            told.add(trial_id)
+            halving.tell(trial_id, None if random.random() < rate else random.random())
+            gone |= told - halving.continuable()
+            assert not gone & set(running.values())
+    if rate == 0.0:
+        assert gone == told

@@ -70,6 +70,14 @@ def test_without_flips_no_picture_is_mirrored_at_any_magnitude():
     assert (found[:, :, :12].mean(axis=(1, 2, 3)) > found[:, :, 12:].mean(axis=(1, 2, 3))).all()
 
 
+def test_a_mirrored_picture_stays_in_its_place():
+    images = pictures(count=100, size=48)
+    found = augment(images, 0.001, True, rng()).astype(int)
+    same, mirrored = (np.abs(found - other).mean(axis=(1, 2, 3)) for other in (images, images[:, :, ::-1]))
+    assert np.minimum(same, mirrored).max() < 1
+    assert 20 < (mirrored < same).sum() < 80
+
+
 @pytest.mark.parametrize("magnitude", [0.25, 1.0])
 def test_what_is_in_a_picture_stays_in_it(magnitude):
     """A disc keeps its place and size but for the shift, zoom and contrast allowed, and an erased part."""

@@ -124,6 +124,11 @@ def test_augmentation_is_keyed_by_epoch_and_batch(channels):
     assert first.shape == (32, 8, 8, channels)
     assert not np.array_equal(first, batches(plan, seed=5, epoch=2, data=data)[0][0])
     assert not np.array_equal(first, noise[whole.order[:32]])
+    # The same pictures in another epoch, or in another batch, are changed in another way.
+    later = TrainingBatches(data, 3, plan, SPARSE, 5, 2)
+    later.order = np.concatenate([whole.order[:32]] * 2)
+    assert not np.array_equal(later[0][0], first)
+    assert not np.array_equal(later[0][0], later[1][0])
 
 
 def test_flips_alone_need_no_magnitude():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tuning import config, files
 from tuning.engine import journal
+from tuning.engine.audit import audit
 from tuning.engine.state import replay
 from tuning.errors import DataError, TuningError
 from tuning.findings import FAULT, NOTE, OK, Finding
@@ -213,6 +214,8 @@ def _search(folder: Path) -> tuple[str, str]:
     parsed = journal.parse(content)
     if parsed.damage:
         raise DataError(f"{folder / 'journal.jsonl'}: {parsed.damage}", again)
+    if found := audit(parsed.records):
+        raise DataError(f"{folder / 'journal.jsonl'}: {'; '.join(found)}", again)
     state = replay(parsed.records)
     done = sum(job.result is not None for job in state.jobs.values())
     detail = f"{len(state.asks)} trials proposed, {done} of {len(state.jobs)} jobs done"

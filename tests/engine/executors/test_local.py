@@ -186,7 +186,7 @@ def test_the_commit_of_a_worker_that_was_stopped_past_its_lease_and_goes_on_is_r
         dispatcher = Dispatcher(journal, executor)
         monkeypatch.setattr(executor, "_kill", lose)
         dispatcher.request("job", "stop", lambda fence: {"fence": fence})
-        while not dispatcher.state.job("job").deaths:
+        while not zombies:
             dispatcher.wait(5.0)
         (zombie,) = zombies
         monkeypatch.undo()
