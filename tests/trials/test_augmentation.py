@@ -74,7 +74,7 @@ def test_a_mirrored_picture_stays_in_its_place():
     images = pictures(count=100, size=48)
     found = augment(images, 0.001, True, rng()).astype(int)
     same, mirrored = (np.abs(found - other).mean(axis=(1, 2, 3)) for other in (images, images[:, :, ::-1]))
-    assert np.minimum(same, mirrored).max() < 1
+    assert np.minimum(same, mirrored).max() < 2
     assert 20 < (mirrored < same).sum() < 80
 
 

@@ -195,7 +195,7 @@ def test_the_defaults_are_the_documented_baseline():
     assert dense[-1].dtype_policy.name == "float32"
     assert type(model.optimizer).__name__ == "Adam"
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
-    assert TrainingPlan.from_values(hp.values) == TrainingPlan(batch_size=64, flip=True)
+    assert TrainingPlan.from_values(hp.values) == TrainingPlan(64, "sampler", 0.0, True, "cosine")
     assert interface(model, "baseline_cnn") == Interface(sparse=False, scaled=False, logits=False)
 
 
