@@ -14,8 +14,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lo
 @pytest.mark.slow
 def test_killed_again_and_again_it_ends_the_same(tmp_path):
     result = toy_kills.main(tmp_path, searches=2, kills=10)
-    # A search may end before its last kill: how many land is a matter of time, what they leave is not.
-    assert result["kills"] >= 10
+    assert result["kills"] >= 20
     for report in result["each"]:
         assert report["code"] == 0
         assert report["identical"]
