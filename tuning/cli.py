@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tuning import interruption
 from tuning.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERNAL, Interrupted, TuningError
 from tuning.progress import Bar
 from tuning.workspace import Workspace
@@ -149,7 +150,7 @@ def main(arguments: argparse.ArgumentParser, run: Run, argv: list[str] | None = 
     console = Console(quiet=args.quiet or args.json)
     go_on = f"to go on: {shlex.join([*arguments.prog.split(), *(sys.argv[1:] if argv is None else argv)])}"
     try:
-        with _signals_raise():
+        with interruption.signals_raise():
             result, text, *code = run(args, Workspace(args.root), console)
         _print_result(args, result, text)
     except Interrupted as error:
@@ -193,21 +194,6 @@ def _discard_unwritable_stdout() -> None:
         sys.stdout.flush()
     except OSError:
         _discard_stdout()
-
-
-@contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does: by an exception, so that every `finally` runs."""
-
-    def raise_interrupted(number: int, frame: object) -> None:
-        raise Interrupted(number)
-
-    before = {number: signal.signal(number, raise_interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def one_line(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from tuning.errors import StateError, UsageError
 from tuning.files import digest, read_json, write_json
@@ -84,6 +84,9 @@ class TrainSettings(RunSettings):
     epochs: int
 
 
+Settings = TypeVar("Settings", bound=RunSettings)
+
+
 def freeze(directory: Path, settings: RunSettings) -> None:
     """Writes the settings into a new folder, or checks them against what it began with.
 
@@ -96,7 +99,7 @@ def freeze(directory: Path, settings: RunSettings) -> None:
         began = read_json(path, "move the search's folder away, or start over with --fresh").get("settings", {})
         if changes := differences(began, current):
             raise StateError(
-                f"{directory.name} began with other settings:\n" + "\n".join(f"    {line}" for line in changes),
+                f"{directory.name} began with other settings: {'; '.join(changes)}",
                 "use the settings it began with, give another --name, or start over with --fresh",
             )
         return
@@ -104,7 +107,7 @@ def freeze(directory: Path, settings: RunSettings) -> None:
     write_json(path, {"schema": SCHEMA, "digest": settings.digest(), "settings": current})
 
 
-def load(directory: Path, kind: type[Self]) -> Self:
+def load(directory: Path, kind: type[Settings]) -> Settings:
     """The settings that a search began with.
 
     Raises:
@@ -118,7 +121,7 @@ def load(directory: Path, kind: type[Self]) -> Self:
 
 
 def differences(began: dict[str, Any], current: dict[str, Any]) -> list[str]:
-    """One readable line for each setting that changed."""
+    """A few readable words for each setting that changed."""
     names = {
         "space_digest": "the code of the search space",
         "data_digest": "the prepared data or its split",
@@ -128,7 +131,7 @@ def differences(began: dict[str, Any], current: dict[str, Any]) -> list[str]:
         old, new = began.get(key), current.get(key)
         if old != new:
             old, new = (f"{str(v)[:12]}…" if key.endswith("_digest") else repr(v) for v in (old, new))
-            lines.append(f"{names.get(key, key)}: was {old}, now {new}")
+            lines.append(f"{names.get(key, key)} was {old}, now {new}")
     return lines
 
 

@@ -9,9 +9,9 @@ from tuning.engine.audit import audit
 ASK = {"type": "ask", "trial": {"trial_id": "0"}}
 ATTEMPT = {"type": "attempt", "key": "trial/0"}
 RESULT = {"type": "result", "key": "trial/0", "fence": 1, "result": {}}
-OPENED = {"type": "test-opened", "run_id": "a"}
+OPENED = {"type": "test-opened", "key": "final/a", "run_id": "a"}
 FINAL = {"type": "attempt", "key": "final/a"}
-PUBLISHED = {"type": "published", "run_id": "a"}
+PUBLISHED = {"type": "published", "key": "final/a", "run_id": "a"}
 
 
 def numbered(*records):

@@ -102,12 +102,12 @@ class TestBegun:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (("--seed", "4"), ["seed: was 3, now 4"]),
-            (("--max-epochs", "9"), ["max_epochs: was 3, now 9"]),
-            (("--top-k", "1", "--retrain-epochs", "5"), ["top_k: was 2, now 1", "retrain_epochs: was 3, now 5"]),
-            (("--strategy", "random"), ["strategy: was 'hyperband', now 'random'"]),
-            (("--space", "sample_spaces:hp_only"), ["space: was 'sample_spaces:tiny'"]),
-            (("--early-stopping", "2"), ["early_stopping: was None, now 2"]),
+            (("--seed", "4"), ["seed was 3, now 4"]),
+            (("--max-epochs", "9"), ["max_epochs was 3, now 9"]),
+            (("--top-k", "1", "--retrain-epochs", "5"), ["top_k was 2, now 1", "retrain_epochs: was 3, now 5"]),
+            (("--strategy", "random"), ["strategy was 'hyperband', now 'random'"]),
+            (("--space", "sample_spaces:hp_only"), ["space was 'sample_spaces:tiny'"]),
+            (("--early-stopping", "2"), ["early_stopping was None, now 2"]),
         ],
     )
     def test_other_settings_are_refused_with_the_differences(self, finished, copied, here, arguments, said):
@@ -125,7 +125,7 @@ class TestBegun:
         prepare_dataset(workspace, workspace.raw, image_size=16)
         done = here(workspace, "search", *SEARCH)
         assert done.code == 3
-        assert "the prepared data or its split: was " in done.stderr
+        assert "the prepared data or its split was " in done.stderr
 
     def test_other_code_of_the_space_is_refused(self, finished, copied, start, sample_spaces, sample_environment):
         workspace = copied(finished)
@@ -136,7 +136,7 @@ class TestBegun:
         path = sample_environment["PYTHONPATH"].split(os.pathsep)[0]
         done = start(workspace, "search", *SEARCH, env={"PYTHONPATH": os.pathsep.join([path, str(changed)])}).wait()
         assert done.code == 3
-        assert "the code of the search space: was " in done.stderr
+        assert "the code of the search space was " in done.stderr
 
     @pytest.mark.parametrize("more", [(), ("--fresh",)])
     def test_a_second_process_is_refused_naming_the_first(self, finished, copied, here, more):

@@ -35,7 +35,7 @@ def trained(tmp_path_factory, job, run_jobs):
 
     def trial(name, policy, **more):
         values = {**VALUES, "schedule": POLICIES[policy]}
-        return job("trial", folder / name, "tiny", dtype_policy=policy, **{"values": values, **more})
+        return job("trial", folder / name, "tiny", **{"dtype_policy": policy, "values": values, **more})
 
     def checkpoints(name):
         return str(folder / name / "checkpoints")
@@ -53,6 +53,7 @@ def trained(tmp_path_factory, job, run_jobs):
     # Nothing left to train for the second of three: the third still finds a state to go on from.
     second["idle"] = continued("idle", "float32", "rung float32", until=2)
     second["after idle"] = continued("after idle", "float32", "idle")
+    second["narrow"] = trial("narrow", "float32", dtype_policy="mixed_bfloat16", until=1)
     second["orphan"] = continued("orphan", "float32", "nowhere")
     second["finished"] = trial("whole float32", "float32", attempt=9)
     second["stopped"] = trial("stopped", "float32", early_stopping=1, until=15, total_epochs=15)
@@ -96,10 +97,12 @@ def test_a_promoted_trial_goes_on_from_the_last_state_with_its_optimizer(trained
 
 
 def test_the_dtype_policy_is_applied(trained):
-    """The same seed and values but for the schedule, whose first epoch is alike in neither: losses must differ."""
+    """The same seed and values: were the policy ignored, both losses would be equal to the last bit."""
     _, outcomes = trained
-    losses = {policy: curve(outcomes, f"whole {policy}")[0]["loss"] for policy in POLICIES}
-    assert losses["float32"] != losses["mixed_bfloat16"]
+    (narrow,), whole = curve(outcomes, "narrow"), curve(outcomes, "whole float32")
+    assert narrow["learning_rate"] == whole[0]["learning_rate"]
+    assert narrow["loss"] != whole[0]["loss"]
+    assert narrow["loss"] == pytest.approx(whole[0]["loss"], rel=0.1)
 
 
 def test_the_schedule_shows_in_the_curve(trained):
@@ -116,10 +119,11 @@ def test_a_trial_with_nothing_left_to_train_can_be_gone_on_from(trained):
     assert state(folder, "after idle") == state(folder, "whole float32")
 
 
-def test_a_parent_without_a_state_is_an_error_not_a_fresh_start(trained):
-    _, outcomes = trained
-    assert "no whole checkpoint" in outcomes["orphan"]["error"]["message"]
-    assert "--fresh" in outcomes["orphan"]["error"]["remedy"]
+def test_a_parent_s_lost_state_costs_its_epochs_again_and_nothing_else(trained):
+    folder, outcomes = trained
+    assert outcomes["orphan"]["epochs"] == 4
+    assert curve(outcomes, "orphan") == curve(outcomes, "whole float32")
+    assert state(folder, "orphan") == state(folder, "whole float32")
 
 
 def test_a_finished_trial_run_again_trains_nothing(trained):

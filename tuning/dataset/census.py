@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tuning import files
 from tuning.dataset import archives, arrays, collection, decode, inventory, packing
-from tuning.dataset.manifests import SplitManifest, read_split_manifest
+from tuning.dataset.manifests import read_split_manifest
 from tuning.errors import DataError, EnvironmentProblem
 from tuning.workspace import Workspace
 
@@ -157,7 +157,6 @@ class _Judge:
         self._parts = {f"raw:{raw}": name for raw, name in zip(raws, names, strict=True)}
         self._hashes: Mapping[str, str] | None = None
         self._pixels: dict[tuple[str, str], str] = {}
-        self._manifest: SplitManifest | None = None
 
     def same(self, difference: _Difference) -> bool:
         self._load()

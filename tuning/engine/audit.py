@@ -44,12 +44,10 @@ def _unsealed(records: Sequence[Record]) -> list[str]:
     wrong = []
     for record in records:
         if record["type"] == "test-opened":
-            opened[record["run_id"]] += 1
-        elif record["type"] == "attempt" and record["key"].startswith(_FINAL):
-            run_id = record["key"].removeprefix(_FINAL)
-            if not opened[run_id]:
-                wrong.append(f"record {record['n']}: {run_id} ran before its opening of the test split was recorded")
-    return wrong + [f"{run_id} opened the test split {count} times" for run_id, count in opened.items() if count > 1]
+            opened[record["key"]] += 1
+        elif record["type"] == "attempt" and record["key"].startswith(_FINAL) and not opened[record["key"]]:
+            wrong.append(f"record {record['n']}: {record['key']} ran before its opening of the test split was recorded")
+    return wrong + [f"{key} opened the test split {count} times" for key, count in opened.items() if count > 1]
 
 
 def _unfinished(state: SearchState, asked: Sequence[str]) -> list[str]:
@@ -60,12 +58,12 @@ def _unfinished(state: SearchState, asked: Sequence[str]) -> list[str]:
             for trial_id in asked
             if (job := state.jobs.get(trial_key(trial_id))) is None or job.result is None
         ]
-    published = {record["run_id"] for record in state.others.get("published", ())}
+    published = {record["key"] for record in state.others.get("published", ())}
     for key, job in state.jobs.items():
         if not key.startswith(_FINAL):
             continue
         if job.result is None:
             wrong.append(f"{key} has no result")
-        elif "error" not in job.result and key.removeprefix(_FINAL) not in published:
+        elif "error" not in job.result and key not in published:
             wrong.append(f"{key} was never published")
     return wrong

@@ -9,11 +9,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from tuning import interruption
 from tuning.engine.executors import Died, Executor, Finished, Job, Progressed
 from tuning.engine.journal import Journal
 from tuning.engine.state import SearchState, accepts, apply, replay
 from tuning.errors import EXIT_INTERNAL, TuningError
 
+#: How often one who waits looks up: for a signal, or the end of a budget.
+LOOK_SECONDS = 2.0
 #: Observed deaths of one job before it counts as failed.
 MAX_DEATHS = 2
 #: So many attempts of a job in a row that ended with the whole search (nobody saw how), none of them an epoch further
@@ -74,8 +77,13 @@ class Dispatcher:
         if self.result(key) is None and key not in self._running and all(key != k for k, _, _ in self._queue):
             self._queue.append((key, kind, payload))
 
-    def wait(self, timeout: float = 3600.0) -> None:
-        """Starts what can be started, then waits until something happened and journals it."""
+    def wait(self, timeout: float = LOOK_SECONDS) -> None:
+        """Starts what can be started, then waits until something happened, at most so long, and journals it.
+
+        Raises:
+            Interrupted: a signal asked this process to stop.
+        """
+        interruption.check()
         self._fill()
         for event in self.executor.collect(timeout):
             if isinstance(event, Progressed):
@@ -151,9 +159,8 @@ def expect(result: dict[str, Any], what: str) -> dict[str, Any]:
     error = result.get("error")
     if error is None:
         return result
-    trace = f"\n{error['traceback'].rstrip()}" if error.get("traceback") and error["kind"] == "exception" else ""
     raise JobFailed(
-        f"{what}: {error['message']}{trace}" if not error.get("remedy") else error["message"],
+        f"{what}: {error['message']}" if not error.get("remedy") else error["message"],
         error.get("remedy") or "see the worker logs of the search for more",
         error.get("exit_code", EXIT_INTERNAL),
     )

@@ -16,9 +16,6 @@ from tuning.errors import StateError, TuningError
 from tuning.files import canonical_json
 from tuning.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, TrialSpec
 
-#: How often a waiting search looks at the clock.
-_LOOK_SECONDS = 2.0
-
 
 class Strategy(Protocol):
     """What the loop needs of a strategy."""
@@ -93,7 +90,7 @@ def run_loop(
         while (result := dispatcher.result(trial_key(spec.trial_id))) is None:
             if _stopped(dispatcher, out_of_time):
                 break
-            dispatcher.wait(_LOOK_SECONDS)
+            dispatcher.wait()
         if result is None:
             dispatcher.cancel()
             for later in outstanding:

@@ -29,7 +29,6 @@ class JobState:
 
     Attributes:
         fence: number of the latest attempt; only a result that carries it counts.
-        attempts: attempts begun.
         deaths: attempts seen to die, with their failures; those whose node or worker was merely lost apart.
         result: the result, once there is one.
         epoch: epochs that were done when an attempt began.
@@ -38,7 +37,6 @@ class JobState:
     """
 
     fence: int | None = None
-    attempts: int = 0
     deaths: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] | None = None
     epoch: int = 0
@@ -84,7 +82,6 @@ def apply(state: SearchState, record: Record) -> None:
         if job.result is not None:
             raise StateError(f"record {record['n']}: {record['key']} is attempted again after its result", _REMEDY)
         job.fence = record["n"]
-        job.attempts += 1
         if record.get("epoch", 0) > job.epoch:
             job.epoch, job.unresolved = record["epoch"], 0
         job.unresolved += 1

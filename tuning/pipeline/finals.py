@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tuning.dataset.arrays import read_info
@@ -91,10 +92,10 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
     """
     dispatcher = session.dispatcher
     finals = [with_removals(session, final) for final in finals]
-    opened = {record["run_id"] for record in dispatcher.state.others.get("test-opened", ())}
+    opened = {record["key"] for record in dispatcher.state.others.get("test-opened", ())}
     for final in finals:
-        if final.run_id not in opened:
-            dispatcher.record("test-opened", run_id=final.run_id, purpose=final.purpose)
+        if final.key not in opened:
+            dispatcher.record("test-opened", key=final.key, run_id=final.run_id, purpose=final.purpose)
         dispatcher.request(final.key, "final", lambda fence, final=final: _payload(session, final, fence))
     published = []
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
@@ -131,7 +132,16 @@ def with_removals(session: Session, final: Final) -> Final:
     return replace(final, removals=max(0, published - there))
 
 
-def _staging(session: Session, final: Final):
+def _openings(session: Session, final: Final) -> int:
+    """How often the test split was opened for this run: once, and once more for each time it was trained anew.
+
+    An evaluation that a kill cut short and that is done again, with the same weights, is the same opening.
+    """
+    records = session.dispatcher.state.others.get("test-opened", ())
+    return sum(record["run_id"] == final.run_id for record in records)
+
+
+def _staging(session: Session, final: Final) -> Path:
     return session.directory / "staging" / final.run_id
 
 
@@ -165,7 +175,7 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
         "strategy": getattr(settings, "strategy", None),
         "seed": settings.seed,
         "parameters": result["parameters"],
-        "test_openings": 1,
+        "test_openings": _openings(session, final),
         "classes": list(info.classes),
         "data_digest": settings.data_digest,
         "config_digest": config_digest(settings.space, result["values"]),
@@ -184,7 +194,7 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
         session.workspace,
         StagedRun(final.run_id, _staging(session, final), about, history_columns(result), params),
     )
-    session.dispatcher.record("published", run_id=final.run_id)
+    session.dispatcher.record("published", key=final.key, run_id=final.run_id)
     remove_directory(_staging(session, final))
     remove_directory(session.checkpoints(final.key))
 

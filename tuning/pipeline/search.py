@@ -17,13 +17,7 @@ from tuning.files import remove_directory
 from tuning.oracles import find_strategy
 from tuning.oracles.ranking import RankedTrial, rank
 from tuning.pipeline.finals import final_runs, run_finals
-from tuning.pipeline.session import (
-    Resources,
-    Session,
-    move_aside,
-    opened,
-    use_backend,
-)
+from tuning.pipeline.session import Resources, Session, move_aside, opened, use_backend
 from tuning.pipeline.settings import search_settings
 from tuning.pipeline.watch import Watch
 from tuning.progress import SILENT, Progress
@@ -43,7 +37,7 @@ class SearchResult:
         trials: trials told.
         failed: trials among them that failed.
         epochs: epochs trained in the search, each counted once.
-        best_trial, best_val_f1_macro: the best by validation at equal budgets.
+        best_trial, best_val_f1_macro, best_values: the best by validation at equal budgets, and its hyperparameters.
         runs: run ids of finalists and baseline, as published; empty with `search_only`.
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.

@@ -174,6 +174,7 @@ def use_backend(backend: str, inline: bool = False) -> None:
 
     A process that trains nothing itself takes Keras on NumPy, which spares it TensorFlow's five seconds.
     """
+    # KERAS_BACKEND will name this process's own; a second search in it (a notebook) must find the workers' again.
     os.environ["TUNING_BACKEND"] = backend
     if inline:
         os.environ.update(runtime.environment(backend, 1))

@@ -19,7 +19,6 @@ from tuning.workspace import Workspace
 
 REPAIR = "run: python -m tuning.doctor --repair"
 PREPARE = "run: python -m tuning.prepare"
-RESTORE_RUN = "restore that run's folder from a copy, or move it out of artifacts/trials and train that run again"
 
 
 def check(workspace: Workspace) -> list[Finding]:

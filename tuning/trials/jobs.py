@@ -166,14 +166,8 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """
     dataset = open_dataset(Workspace(Path(payload["root"])))
     own = Path(payload["checkpoints"])
-    start = load_state(own)
-    if start is None and payload["parent"]:
-        start = load_state(Path(payload["parent"]))
-        if start is None:
-            raise TuningError(
-                f"{payload['parent']} holds no whole checkpoint to go on from",
-                "start the search over with --fresh",
-            )
+    # A parent's state that was lost costs its epochs again, nothing else: both are trained from the chain's one seed.
+    start = load_state(own) or (load_state(Path(payload["parent"])) if payload["parent"] else None)
     model, model_interface, hp = _prepared(payload, dataset)
     settings = _fit_settings(payload, keep_best=False)
     plan = TrainingPlan.from_values(hp.values)

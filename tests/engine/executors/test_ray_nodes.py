@@ -16,7 +16,7 @@ def test_a_missing_or_old_ray_is_named_with_the_line_to_install_it(tmp_path, mon
     monkeypatch.setattr(packages, "_version", lambda name: installed if name == "ray" else "99")
     with pytest.raises(EnvironmentProblem, match=words) as caught:
         RayExecutor(1, "sample_work:run", {}, tmp_path)
-    assert 'pip install "face-tuning[ray]"' in caught.value.remedy
+    assert "pip install -e '.[ray]'" in caught.value.remedy
 
 
 @pytest.mark.parametrize("address", ["ray://somewhere:10001", "local", "somewhere", ":6379", "host:port"])

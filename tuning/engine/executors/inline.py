@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tuning import interruption
 from tuning.engine.executors import Event, Finished, Job, Progressed
 from tuning.engine.executors.running import attempt
 
@@ -40,6 +41,7 @@ class InlineExecutor:
         events: list[Event] = []
 
         def report(entry: dict[str, Any]) -> None:
+            interruption.check()
             events.append(Progressed(job.key, job.fence, entry))
 
         result, error = attempt(self._work, job.kind, job.payload, report)

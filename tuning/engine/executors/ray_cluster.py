@@ -141,7 +141,7 @@ def _check_installed() -> None:
     wanted, installed = lacking[0].wanted, lacking[0].installed or "none"
     raise EnvironmentProblem(
         f"--executor ray needs Ray {wanted}, and {installed} is installed",
-        f'run: pip install "{packages.DISTRIBUTION}[{_EXTRA}]"',
+        f"in this project's folder, run: pip install -e '.[{_EXTRA}]'",
     )
 
 

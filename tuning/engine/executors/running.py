@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tuning import interruption
 from tuning.errors import Interrupted, TuningError
 
 Work = Callable[[str, Mapping[str, Any], Callable[[dict[str, Any]], None]], dict[str, Any]]
@@ -25,9 +26,20 @@ def attempt(
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """(result, None) of the work function, or (None, error) when it raised.
 
-    KeyboardInterrupt, `Interrupted` and their like pass through. `OSError`, as of a full or failing disk, is an error
-    of its own kind, because it says nothing about the configuration that met it.
+    `OSError`, as of a full or failing disk, is an error of its own kind, because it says nothing about the
+    configuration that met it.
+
+    Raises:
+        Interrupted: a signal asked this process to stop; whatever came of the work meanwhile does not count.
     """
+    answer = _answer(work, kind, payload, report)
+    interruption.check()
+    return answer
+
+
+def _answer(
+    work: str, kind: str, payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     try:
         return load_work(work)(kind, payload, report), None
     except Interrupted:
