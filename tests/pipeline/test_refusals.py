@@ -104,7 +104,7 @@ class TestBegun:
         [
             (("--seed", "4"), ["seed was 3, now 4"]),
             (("--max-epochs", "9"), ["max_epochs was 3, now 9"]),
-            (("--top-k", "1", "--retrain-epochs", "5"), ["top_k was 2, now 1", "retrain_epochs: was 3, now 5"]),
+            (("--top-k", "1", "--retrain-epochs", "5"), ["top_k was 2, now 1", "retrain_epochs was 3, now 5"]),
             (("--strategy", "random"), ["strategy was 'hyperband', now 'random'"]),
             (("--space", "sample_spaces:hp_only"), ["space was 'sample_spaces:tiny'"]),
             (("--early-stopping", "2"), ["early_stopping was None, now 2"]),
@@ -116,6 +116,7 @@ class TestBegun:
         done = here(workspace, "search", *SEARCH, *arguments)
         assert done.code == 3
         assert all(text in done.stderr for text in said)
+        assert "\\n" not in done.stderr
         assert "--fresh" in done.stderr
         assert "--name" in done.stderr
         assert results(workspace) == before
