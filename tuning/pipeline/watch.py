@@ -72,14 +72,12 @@ class Watch:
         )
 
     def state(self) -> str:
-        """The present state in a few words."""
+        """The present state in a few words; what matters most comes first, because a narrow terminal cuts the rest."""
         best = f"best {self._best[0]:.4f} (trial {self._best[1]})" if self._best else "no trial finished yet"
-        parts = [best, f"{self._done} done, {self.running()} running, {self._failed} failed", self._rung]
+        counts = f"{self._done} done, {self.running()} running, {self._failed} failed"
         left = self._left()
-        if left is not None:
-            parts.append(f"budget for trials: {duration(left)}")
-        parts.append(self._forecast())
-        return " · ".join(filter(None, parts))
+        budget = "" if left is None else f"budget for trials: {duration(left)}"
+        return " · ".join(filter(None, [best, self._forecast(), budget, counts, self._rung]))
 
     def _forecast(self, before: str = "") -> str:
         """How much longer it takes, final training included, if epochs go on to take what they took."""
