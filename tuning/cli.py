@@ -148,7 +148,9 @@ def main(arguments: argparse.ArgumentParser, run: Run, argv: list[str] | None = 
     """
     args = arguments.parse_args(argv)
     console = Console(quiet=args.quiet or args.json)
-    go_on = f"to go on: {shlex.join([*arguments.prog.split(), *(sys.argv[1:] if argv is None else argv)])}"
+    # As it was typed, the path of the Python included; a caller in Python gets what a person would type.
+    line = sys.orig_argv if argv is None else [*arguments.prog.split(), *argv]
+    go_on = f"to go on: {shlex.join(line)}"
     try:
         with interruption.signals_raise():
             result, text, *code = run(args, Workspace(args.root), console)
