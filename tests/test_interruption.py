@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 
@@ -44,6 +45,29 @@ def test_a_swallowed_signal_is_met_at_the_next_look():
     with pytest.raises(Interrupted), interruption.signals_raise():
         interrupt()
         interruption.check()
+
+
+def test_a_signal_inside_a_destructor_prints_nothing_and_other_errors_there_still_print(capsys):
+    class Interrupting:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    class Failing:
+        def __del__(self):
+            raise ZeroDivisionError("said in a destructor")
+
+    hook = sys.unraisablehook
+    sys.unraisablehook = sys.__unraisablehook__
+    try:
+        with pytest.raises(Interrupted), interruption.signals_raise():
+            Interrupting()
+            assert capsys.readouterr().err == ""
+            Failing()
+            assert "said in a destructor" in capsys.readouterr().err
+            interruption.check()
+        assert sys.unraisablehook is sys.__unraisablehook__
+    finally:
+        sys.unraisablehook = hook
 
 
 def test_an_error_without_a_signal_stays_what_it_is_and_nothing_outlasts_the_block():

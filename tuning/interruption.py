@@ -1,14 +1,16 @@
 """The wish to stop, for code that an exception out of a signal handler may not reach.
 
-A signal raises `Interrupted` wherever the main thread happens to be. Inside a destructor Python drops it; inside a
-library's callback it comes out as that library's own error, which looks like a failed trial. So the handler also notes
-the signal here, and whoever is about to record a result, or to wait, asks first.
+A signal raises `Interrupted` wherever the main thread happens to be. Inside a destructor Python drops it, printing a
+traceback; inside a library's callback it comes out as that library's own error, which looks like a failed trial. So the
+handler also notes the signal here, whoever is about to record a result, or to wait, asks first, and a dropped
+`Interrupted` is not printed: it has been noted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 
 from tuning.errors import Interrupted
@@ -32,7 +34,14 @@ def signals_raise() -> Iterator[None]:
         _noted = number
         raise Interrupted(number)
 
+    dropped = sys.unraisablehook
+
+    def unless_noted(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is not Interrupted:
+            dropped(unraisable)
+
     _noted = None
+    sys.unraisablehook = unless_noted
     before = {number: signal.signal(number, note_and_raise) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -46,4 +55,5 @@ def signals_raise() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = dropped
         _noted = None
