@@ -67,7 +67,12 @@ def options() -> argparse.ArgumentParser:
     )
     how.add_argument("--trial-timeout", type=float, metavar="SECONDS", help="give a trial up after this long")
     how.add_argument(
-        "--max-deaths", type=int, default=2, metavar="N", help="deaths of its process that fail a configuration (2)"
+        "--max-deaths",
+        type=int,
+        default=2,
+        metavar="N",
+        help="deaths of its process that fail a configuration (2); the search killed six times that often during one "
+        "trial, and no epoch gained, counts as much",
     )
     how.add_argument(
         "--budget", metavar="TIME", help="running time over all resumes, final training included: 45m, 8h, 2d, 1h30m"

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras_tuner
 import pytest
 
+import search_spaces
 from search_spaces import SPACES
 from tuning.errors import EXIT_USAGE, UsageError
-from tuning.files import sha256_file
+from tuning.files import digest, sha256_file
 from tuning.trials.plan import TrainingPlan
 from tuning.trials.spaces import Interface, build_model, interface, load_builder, source_digest, target
 
@@ -70,12 +73,40 @@ def test_a_module_without_a_file_is_refused(space):
     assert "PYTHONPATH" in refusal(source_digest, space)
 
 
-def test_the_digest_is_that_of_the_file_and_changes_with_it(module):
-    path = module("own_space", "def build(hp): ...\n")
-    first = source_digest("own_space:build")
-    assert first == sha256_file(path)
-    path.write_text("def build(hp): pass\n")
-    assert source_digest("own_space:build") != first
+def test_the_digest_changes_with_the_file_and_with_each_own_module_it_imports(module):
+    def now():
+        return source_digest("own_package.space:build")
+
+    module("own_package.__init__", "")
+    texts = {
+        "own_package.space": "import keras\nfrom own_package import blocks\nfrom . import heads\ndef build(hp): ...\n",
+        "own_package.blocks": "import own_sizes\n",
+        "own_package.heads": "",
+        "own_sizes": "raise SystemExit('was imported')\n",
+    }
+    paths = {name: module(name, text) for name, text in texts.items()}
+    module("own_package.another", "")
+    seen = [now()]
+    assert now() == seen[0]
+    for path in paths.values():
+        path.write_text(path.read_text() + "# changed\n")
+        seen.append(now())
+    assert len(set(seen)) == len(seen) == 5
+    module("own_package.another", "# changed\n")
+    assert now() == seen[-1]
+
+
+def test_the_digest_of_our_own_space_covers_its_file_and_not_the_table_of_spaces():
+    file = Path(search_spaces.__file__).with_name("baseline_cnn.py")
+    expected = digest({"search_spaces.baseline_cnn": sha256_file(file)})
+    assert source_digest("baseline_cnn") == expected
+
+
+def test_the_digest_of_a_file_that_python_cannot_read_is_that_of_its_text(module):
+    path = module("torn_space", "def build(hp:\n")
+    first = source_digest("torn_space:build")
+    path.write_text("def build(hp::\n")
+    assert source_digest("torn_space:build") != first
 
 
 def test_finding_the_digest_does_not_run_the_file(module):

@@ -13,7 +13,7 @@ from typing import Any
 
 from search_spaces import SPACES
 from tuning.errors import Interrupted, UsageError
-from tuning.files import sha256_file
+from tuning.trials.space_source import code_digest
 
 
 def target(space: str) -> tuple[str, str]:
@@ -32,7 +32,7 @@ def target(space: str) -> tuple[str, str]:
 
 
 def source_digest(space: str) -> str:
-    """sha256 of the file that defines the space; found without importing it.
+    """sha256 of the code that defines the space, see `code_digest`; found without importing it.
 
     Raises:
         UsageError: there is no such module.
@@ -50,7 +50,7 @@ def source_digest(space: str) -> str:
             f"search space {space!r}: there is no module {module!r}",
             "run from the folder that holds it, or put that folder on PYTHONPATH",
         )
-    return sha256_file(Path(spec.origin))
+    return code_digest(module, Path(spec.origin))
 
 
 def load_builder(space: str) -> Callable[..., Any]:
