@@ -284,3 +284,25 @@ def test_the_builder_is_a_plain_keras_tuner_builder_too():
     builder = load_builder("baseline_cnn")
     hp = keras_tuner.HyperParameters()
     assert builder(hp, (48, 48, 1), 7).compiled
+
+
+def test_a_model_that_plain_keras_could_not_load_is_refused_before_it_trains(module):
+    module(
+        "layered_space",
+        """
+import keras
+
+
+class Doubling(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * 2
+
+
+def build(hp, input_shape, num_classes):
+    layers = [keras.Input(input_shape), Doubling(), keras.layers.Flatten(), keras.layers.Dense(num_classes)]
+    model = keras.Sequential(layers)
+    model.compile("adam", "categorical_crossentropy")
+    return model
+""",
+    )
+    assert "cannot load a model with Doubling" in refusal(build_model, "layered_space:build", {}, SHAPE, CLASSES)

@@ -13,6 +13,7 @@ from typing import Any
 
 from search_spaces import SPACES
 from tuning.errors import Interrupted, UsageError
+from tuning.trials.portable import own_objects
 from tuning.trials.space_source import code_digest
 
 
@@ -169,6 +170,11 @@ def build_model(
             "call model.compile(optimizer, loss) with a sparse or one-hot categorical loss in the builder",
         )
     _check_shapes(model, space, input_shape, num_classes)
+    if own := own_objects(model.get_config()):
+        raise UsageError(
+            f"search space {space!r}: plain Keras cannot load a model with {', '.join(own)}",
+            "build it from Keras's own layers, activations and initializers, so that its file needs no code of yours",
+        )
     return model, hp
 
 
