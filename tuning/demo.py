@@ -5,6 +5,9 @@
 
 The faces are drawn, not photographed: seven emotions, as in FER2013, mildly imbalanced. The same settings give the same
 images, and running it again changes nothing. A workspace that holds other data is refused.
+
+reads   nothing
+writes  data/raw_yolo/<label>/
 """
 
 from __future__ import annotations

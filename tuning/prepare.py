@@ -6,7 +6,12 @@
     python -m tuning.prepare --raw ck48 more.zip --aliases emotions --group-by '(S[0-9]+)_'
 
 What kind of data set it is, is found by looking. The split is made once and reused ever after: images that are added
-later extend it, and no image ever changes sides. Running it again on an unchanged folder does nothing.
+later extend it, and no image ever changes sides. Running it again on an unchanged folder does nothing, and where a few
+images have changed, only these are decoded again.
+
+reads   --raw, which is never changed
+writes  data/cls_pool/, data/cls_data/, and in artifacts/outputs/ class_names.json, pool_manifest.json,
+        pool_summary.json, split_manifest.json, pool_report.html
 """
 
 from __future__ import annotations
@@ -74,6 +79,12 @@ def options() -> argparse.ArgumentParser:
         action="store_true",
         help="go on although images that have a place in the split are gone",
     )
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="do not keep the decoded images in ROOT/data/decoded: saves as much disk as the packed arrays take, but "
+        "where an image is added or changed, all are decoded again",
+    )
     return parser
 
 
@@ -94,12 +105,14 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         aliases=args.aliases,
         group_by=args.group_by,
         accept_removed=args.accept_removed,
+        keep_decoded=not args.no_cache,
         progress=console,
     )
     result = {
         "changed": prepared.changed,
         "added": prepared.added,
         "removed": prepared.removed,
+        "decoded": prepared.decoded,
         "dataset": asdict(prepared.info),
         "summary": prepared.summary.to_json(),
         "outputs": str(workspace.outs),

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tuning.dataset import leakage, near, report
+from tuning.dataset import leakage, near, report, signature
 from tuning.dataset.pool import PooledImage
 from tuning.dataset.preparation import prepare_dataset
 from tuning.errors import DataError
@@ -77,7 +77,7 @@ def test_a_near_copy_that_comes_later_joins_the_first(workspace, raw):
 
 def test_images_that_had_places_before_near_copies_were_looked_for_keep_them(workspace, raw, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(near, "find", lambda thumbs, ignore: [])
+        patch.setattr(near, "find", lambda *_: [])
         prepare_dataset(workspace, raw)
     before = places(workspace)
     write(raw / "a" / "new.png", face(99))
@@ -90,7 +90,7 @@ def test_images_that_had_places_before_near_copies_were_looked_for_keep_them(wor
 
 def test_a_newcomer_that_is_near_to_images_of_two_splits_is_left_out(workspace, raw, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(near, "find", lambda thumbs, ignore: [])
+        patch.setattr(near, "find", lambda *_: [])
         prepare_dataset(workspace, raw)
     found = places(workspace)
     key = next(k for k in range(30) if len({s for p, s in found.items() if p.split("/")[1].startswith(f"{k:02}")}) > 1)
@@ -187,7 +187,7 @@ class TestReport:
         thumbs = np.stack(
             [face(1), face(1) // 4, cv2.GaussianBlur(face(1), (9, 9), 4), np.full((48, 48), 200, np.uint8)]
         )
-        found = report._measure(thumbs)
+        found = report._Measures(*signature.signatures(thumbs)["measures"].T)
         assert found.brightness.argmin() == 1
         assert found.brightness.argmax() == 3
         assert found.contrast[3] == 0

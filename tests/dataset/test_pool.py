@@ -17,10 +17,13 @@ def fill(tmp_path):
         folder = tmp_path / "pool"
         folder.mkdir(exist_ok=True)
         pixels = io.BytesIO()
+
+        def keep(sample, stamp, state, image, seen, thumb, signed):
+            pixels.write(seen.data)
+
+        target = pool.Target((tmp_path / "raw").joinpath, lambda source: (0, 0), folder, image_size, color)
         with SILENT.bar(None, "") as bar:
-            found = pool.fill(
-                iter(items), (tmp_path / "raw").joinpath, folder, pixels, io.BytesIO(), image_size, color, on_bad, bar
-            )
+            found = pool.fill(iter(items), target, keep, on_bad, bar)
         return found, pixels.getvalue()
 
     return run
@@ -112,11 +115,9 @@ def test_work_in_flight_is_bounded(fill, save, tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "_CHUNK", 4)
     handed = written = furthest = 0
 
-    class Counting(io.BytesIO):
-        def write(self, data):
-            nonlocal written
-            written += 1
-            return super().write(data)
+    def keep(*_):
+        nonlocal written
+        written += 1
 
     def items():
         nonlocal handed, furthest
@@ -127,9 +128,8 @@ def test_work_in_flight_is_bounded(fill, save, tmp_path, monkeypatch):
 
     (tmp_path / "pool").mkdir()
     with SILENT.bar(None, "") as bar:
-        pool.fill(
-            items(), (tmp_path / "raw").joinpath, tmp_path / "pool", Counting(), io.BytesIO(), 8, "gray", "skip", bar
-        )
+        target = pool.Target((tmp_path / "raw").joinpath, lambda source: (0, 0), tmp_path / "pool", 8, "gray")
+        pool.fill(items(), target, keep, "skip", bar)
     assert (handed, written) == (399, 399)
     assert furthest <= 4 * 4
 

@@ -121,6 +121,13 @@ class Collection:
         name, _, rest = source.partition("/")
         return next(part.tree.root for part in self.parts if part.name == name) / rest
 
+    def state(self, source: str) -> tuple[int, int]:
+        """(size in bytes, mtime in ns) of the file that a sample's source names."""
+        if not self.parts[0].name:
+            return self.parts[0].tree.files[source]
+        name, _, rest = source.partition("/")
+        return next(part.tree.files for part in self.parts if part.name == name)[rest]
+
 
 def gather(
     workspace: Workspace, raws: Sequence[Path], crop: str, renamed: Mapping[str, str], progress: Progress

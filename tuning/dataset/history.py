@@ -6,13 +6,16 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tuning.dataset import integrity, split
 from tuning.dataset.manifests import Place, SplitManifest
-from tuning.dataset.pool import PooledImage
 from tuning.dataset.samples import Rejected
 from tuning.dataset.settings import Settings
 from tuning.errors import DataError
+
+if TYPE_CHECKING:
+    from tuning.dataset.pool import PooledImage
 
 
 @dataclass(frozen=True)

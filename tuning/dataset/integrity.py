@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from tuning.dataset.pool import PooledImage
 from tuning.dataset.samples import Rejected
 from tuning.errors import DataError
+
+if TYPE_CHECKING:
+    from tuning.dataset.pool import PooledImage
 
 #: A class needs one group of images in each of train, val and test.
 MIN_GROUPS = 3
@@ -72,7 +75,13 @@ class Imbalance:
 
 
 def group(images: Sequence[PooledImage], ties: Iterable[tuple[str, str]] = ()) -> tuple[PooledImage, ...]:
-    """Puts images with the same pixels, faces from the same photo, and images of the same person into one group.
+    """The images with their groups; see `group_names`."""
+    names = group_names(images, ties)
+    return tuple(replace(image, group=names[image.sha256]) for image in images)
+
+
+def group_names(images: Sequence[PooledImage], ties: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+    """The group of each sha256: the same pixels, faces from the same photo, and images of the same person share one.
 
     A group is named after the smallest sha256 in it; "the same" is transitive.
 
@@ -100,7 +109,7 @@ def group(images: Sequence[PooledImage], ties: Iterable[tuple[str, str]] = ()) -
     for first, second in ties:
         if first in present and second in present:
             unite(first, second)
-    return tuple(replace(image, group=root(image.sha256)[:16]) for image in images)
+    return {sha: root(sha)[:16] for sha in present}
 
 
 def conflicts(images: Iterable[PooledImage], policy: str = "drop") -> tuple[Conflict, ...]:
@@ -162,9 +171,10 @@ def check_classes(
     Raises:
         DataError: no images, an empty class, one class only, or a class too small to be in all three splits.
     """
+    names = group_names(images)
     groups: dict[str, set[str]] = {}
     for image in images:
-        groups.setdefault(image.label, set()).add(image.group)
+        groups.setdefault(image.label, set()).add(names[image.sha256])
     needed = set(declared if required is True else required or ())
     empty = sorted(needed - groups.keys())
     if not groups:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tuning.dataset.samples import Rejected
 from tuning.errors import DataError
@@ -46,7 +46,14 @@ def parent(path: str) -> str:
 
 def suffix(path: str) -> str:
     """The lower-case suffix of a relative path, with its full stop."""
-    return PurePosixPath(path).suffix.lower()
+    return split_name(path)[1].lower()
+
+
+def split_name(path: str) -> tuple[str, str]:
+    """(stem, suffix) of a relative path's last part: what `PurePosixPath` says, at a tenth of its cost."""
+    name = path.rpartition("/")[2]
+    dot = name.rfind(".")
+    return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
 
 
 def check(raw: Path) -> None:
@@ -89,13 +96,16 @@ def _walk(root: Path) -> RawTree:
     pending = [("", 0)]
     while pending:
         prefix, depth = pending.pop()
+        start = f"{prefix}/" if prefix else ""
         with os.scandir(root / prefix) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name.lower() in _LITTER:
+                name = entry.name
+                if name.startswith(".") or name.lower() in _LITTER:
                     continue
-                path = f"{prefix}/{entry.name}" if prefix else entry.name
-                reason = _refusal(entry, path, real_root)
-                if reason:
+                path = start + name
+                # Most entries are files with plain names, and there may be a great many of them.
+                plain = name.isascii() and not entry.is_symlink()
+                if reason := None if plain else _refusal(entry, path, real_root):
                     refused.append(Rejected(path.encode("utf-8", "backslashreplace").decode(), reason))
                 elif entry.is_dir():
                     if depth >= _MAX_DEPTH:

@@ -10,9 +10,9 @@ import numpy as np
 from tuning import files
 from tuning.dataset import arrays, packing, pool
 from tuning.dataset.arrays import DatasetInfo
-from tuning.dataset.decode import DECODER_VERSION
+from tuning.dataset.description import DECODER_VERSION, SPLITS
 from tuning.dataset.manifests import Place, SplitManifest
-from tuning.dataset.packing import SPLITS
+from tuning.dataset.rows import RowFile
 from tuning.dataset.settings import Settings
 from tuning.progress import Progress
 
@@ -28,14 +28,15 @@ def pack(
     """Writes the packed arrays and `arrays.json`. Images come in the order of their pixels' sha256, not of any name."""
     classes = sorted({place.label for place in manifest.places})
     channels = arrays.COLORS[settings.color]
-    pixels = np.memmap(pixels_path, np.uint8, "r").reshape(-1, settings.image_size, settings.image_size, channels)
+    indices = {label: index for index, label in enumerate(classes)}
     members = {name: [place for place in manifest.places if place.split == name] for name in SPLITS}
     hashes: dict[str, str] = {}
-    with progress.bar(len(manifest.places), "packing", "image") as bar:
+    shape = (settings.image_size, settings.image_size, channels)
+    with RowFile(pixels_path, shape) as pixels, progress.bar(len(manifest.places), "packing", "image") as bar:
         for name, places in members.items():
             places.sort(key=lambda place: (place.sha256, place.label))
             order = np.array([rows[place.file] for place in places], np.int64)
-            labels = np.array([classes.index(place.label) for place in places], np.int64)
+            labels = np.array([indices[place.label] for place in places], np.int64)
             hashes |= packing.write_split(folder, name, pixels, order, labels)
             bar.update(len(places))
     content = {name: [(place.sha256, place.label) for place in places] for name, places in members.items()}
@@ -57,5 +58,5 @@ def lay_out(pool_folder: Path, split_folder: Path, places: Sequence[Place], prog
             (split_folder / name / label).mkdir(parents=True)
     with progress.bar(len(places), "linking", "image") as bar:
         for place in places:
-            pool.link_or_copy(pool_folder / place.file, split_folder / place.split / place.file)
+            pool.link_or_copy(f"{pool_folder}/{place.file}", f"{split_folder}/{place.split}/{place.file}")
             bar.update()

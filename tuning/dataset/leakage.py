@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning.dataset import split
-from tuning.dataset.pool import PooledImage
 from tuning.errors import DataError
+
+if TYPE_CHECKING:
+    from tuning.dataset.pool import PooledImage
 
 
 @dataclass(frozen=True)

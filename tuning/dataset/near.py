@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from tuning.dataset.rows import RowFile
+
 #: Height and width of the gray thumbnails that everything here looks at.
 THUMB = 48
 MAX_DISTANCE = 10
@@ -70,7 +72,7 @@ def hashes(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _hash(wide: np.ndarray, tall: np.ndarray) -> np.ndarray:
     bits = [(wide[:, :, 1:] > wide[:, :, :-1]), (tall[:, 1:] > tall[:, :-1])]
     # Bits of neighbouring cells depend on each other; dealt out in turn, each band gets some of every region.
-    flat = np.concatenate([part.reshape(len(wide), -1) for part in bits], axis=1)[:, _DEAL]
+    flat = np.concatenate([part.reshape(len(wide), _BITS // 2) for part in bits], axis=1)[:, _DEAL]
     return np.ascontiguousarray(np.packbits(flat, axis=1)).view(np.uint64)
 
 
@@ -112,12 +114,15 @@ def _colliding(plain: np.ndarray, queries: np.ndarray, count: int) -> Iterator[n
         keys = keys[by_key]
         asking = np.argsort(wanted, kind="stable")
         wanted = wanted[asking]
+        buckets, first, sizes = np.unique(keys, return_index=True, return_counts=True)
         for flip in (0, *(1 << bit for bit in range(stop - start))):
-            low = np.searchsorted(keys, wanted ^ np.uint32(flip), "left")
-            high = np.searchsorted(keys, wanted ^ np.uint32(flip), "right")
-            lengths = np.minimum(high - low, _BUCKET)
+            key = wanted ^ np.uint32(flip)
+            bucket = np.minimum(np.searchsorted(buckets, key), len(buckets) - 1)
+            hit = np.flatnonzero(buckets[bucket] == key)
+            bucket, asked = bucket[hit], asking[hit]
+            low, lengths = first[bucket], np.minimum(sizes[bucket], _BUCKET)
             for begin, end in _chunks(lengths):
-                one, other = asking[begin:end], low[begin:end]
+                one, other = asked[begin:end], low[begin:end]
                 repeats = lengths[begin:end]
                 offsets = np.arange(repeats.sum()) - np.repeat(repeats.cumsum() - repeats, repeats)
                 one, other = np.repeat(one, repeats), by_key[np.repeat(other, repeats) + offsets]
@@ -146,7 +151,7 @@ def _distance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.bitwise_count(left ^ right).sum(axis=1, dtype=np.uint8)
 
 
-def correlations(thumbs: np.ndarray, pairs: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+def correlations(thumbs: np.ndarray | RowFile, pairs: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """Normalised cross-correlation of each pair's thumbnails, the first turned round where `mirrored`: float32 (m,)."""
     result = np.empty(len(pairs), np.float32)
     for start in range(0, len(pairs), _PAIRS_AT_A_TIME):
@@ -166,16 +171,21 @@ def _standard(thumbs: np.ndarray) -> np.ndarray:
     return np.divide(flat, length, out=np.zeros_like(flat), where=length >= _FLAT * THUMB)
 
 
-def find(thumbs: np.ndarray, ignore: np.ndarray | None = None) -> list[NearPair]:
+def find(
+    thumbs: np.ndarray | RowFile,
+    ignore: np.ndarray | None = None,
+    hashed: tuple[np.ndarray, np.ndarray] | None = None,
+) -> list[NearPair]:
     """The near copies among thumbnails uint8 (n, 48, 48), closest hashes first.
 
     Args:
         ignore: bool (n,), images that are left out, such as exact copies of others.
+        hashed: `hashes(thumbs)`, where they are known.
     """
     rows = np.arange(len(thumbs)) if ignore is None else np.flatnonzero(~ignore)
     if len(rows) < 2:
         return []
-    plain, mirrored = hashes(thumbs)
+    plain, mirrored = hashes(thumbs) if hashed is None else hashed
     pairs, _, turned = candidates(plain[rows], mirrored[rows])
     pairs = rows[pairs]
     values = correlations(thumbs, pairs, turned)

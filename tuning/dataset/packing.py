@@ -15,16 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from tuning import files
+from tuning.dataset.description import DESCRIPTION, PREPARE_REMEDY
+from tuning.dataset.description import SPLITS as SPLITS
+from tuning.dataset.rows import RowFile
 from tuning.errors import DataError
 
-SPLITS = ("train", "val", "test")
-#: Version of `arrays.json` and the array files beside it.
-SCHEMA = 1
-DESCRIPTION = "arrays.json"
-#: What to tell a person whose workspace holds no usable arrays.
-PREPARE_REMEDY = (
-    "run `python -m tuning.prepare --raw PATH` with your folder of face images, or `make demo` for synthetic faces"
-)
 #: Rows copied at a time while packing.
 _CHUNK = 1024
 
@@ -53,11 +48,13 @@ def labels_path(folder: Path, split: str) -> Path:
     return folder / f"{split}.labels.npy"
 
 
-def write_split(folder: Path, split: str, pixels: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> dict[str, str]:
+def write_split(
+    folder: Path, split: str, pixels: np.ndarray | RowFile, rows: np.ndarray, labels: np.ndarray
+) -> dict[str, str]:
     """Writes `pixels[rows]` and `labels` as the arrays of `split`; returns the sha256 of each file by its name.
 
     Args:
-        pixels: uint8 (pool size, height, width, channels), normally a memory map.
+        pixels: uint8 (pool size, height, width, channels).
         rows: int64 (n,), which rows of `pixels` belong to the split, in order.
         labels: int64 (n,).
 

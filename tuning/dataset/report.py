@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 
 from tuning.dataset import decode
+from tuning.dataset.description import SPLITS
 from tuning.dataset.manifests import SplitManifest
 from tuning.dataset.near import NearPair
-from tuning.dataset.packing import SPLITS
 from tuning.dataset.page import STYLE
 from tuning.dataset.pool import PooledImage
 from tuning.dataset.summary import PoolSummary
 from tuning.errors import DataError
-from tuning.records import keyed_seed
+from tuning.page import document
 
 _SAMPLES = 13
 _EXTREMES = 13
@@ -28,7 +28,6 @@ _IN_A_SET = 5
 _REJECTED = 200
 #: Longer side of a picture in the page, in pixels.
 _SIDE = 64
-_CHUNK = 4096
 #: Images are constant below this standard deviation of 256 gray levels.
 _CONSTANT = 1.0
 
@@ -76,7 +75,7 @@ def render(
     images: Sequence[PooledImage],
     manifest: SplitManifest,
     pairs: Sequence[NearPair],
-    thumbs: np.ndarray,
+    measures: np.ndarray,
     folder: Path,
 ) -> str:
     """The page.
@@ -85,7 +84,7 @@ def render(
         images: every usable image, those that were dropped included.
         manifest: which of them are where.
         pairs: near copies, as positions in `images`.
-        thumbs: uint8 (n, 48, 48), of `images`.
+        measures: float32 (n, 3), of `images`, see `signature`.
         folder: the pool, with all of `images`.
     """
     pictures = _Pictures(images, {place.file: place.split for place in manifest.places}, folder)
@@ -96,27 +95,11 @@ def render(
         _conflicts(pictures, summary),
         _copies(pictures, summary),
         _near(pictures, pairs),
-        _extremes(pictures, _measure(thumbs)),
+        _extremes(pictures, _Measures(*measures.T)),
         _rejected(summary),
         _notes(summary),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Pool report</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(filter(None, sections))
-        + "\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _measure(thumbs: np.ndarray) -> _Measures:
-    parts = []
-    for start in range(0, len(thumbs), _CHUNK):
-        block = np.asarray(thumbs[start : start + _CHUNK])
-        flat = block.reshape(len(block), -1).astype(np.float32)
-        sharp = [cv2.Laplacian(thumb, cv2.CV_32F).var() for thumb in block]
-        parts.append((flat.mean(axis=1), flat.std(axis=1), np.array(sharp, np.float32)))
-    return _Measures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return document("Pool report", "\n".join(filter(None, sections)), STYLE)
 
 
 def _overview(summary: PoolSummary) -> str:
@@ -181,7 +164,7 @@ def _samples(pictures: _Pictures, summary: PoolSummary) -> str:
             by_label[image.label].append(row)
     parts = []
     for label, rows in by_label.items():
-        rows.sort(key=lambda row: keyed_seed(0, "sample", pictures.images[row].sha256))
+        rows.sort(key=lambda row: pictures.images[row].sha256)
         shown = "".join(pictures.figure(row, pictures.images[row].source.rpartition("/")[2]) for row in rows[:_SAMPLES])
         parts.append(f'<h3>{escape(label)}</h3><div class="strip">{shown}</div>')
     return f"<section><h2>Samples of each class</h2>{''.join(parts)}</section>"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from tuning.dataset.decode import Box
 from tuning.errors import DataError
+
+if TYPE_CHECKING:
+    from tuning.dataset.decode import Box
 
 _UNSAFE = set('<>:"/\\|?*')
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}

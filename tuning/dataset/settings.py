@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tuning.dataset import split
-from tuning.dataset.arrays import COLORS
+from tuning.dataset.description import COLORS
 from tuning.errors import UsageError
 
 MAX_IMAGE_SIZE = 1024

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tuning.dataset.packing import SPLITS
+from tuning.dataset.description import SPLITS
 from tuning.errors import DataError, UsageError
 from tuning.records import keyed_seed
 
@@ -116,7 +116,7 @@ def place(
     new = [group for group in groups if group not in homes]
     new.sort(key=lambda group: (-len(groups[group]), keyed_seed(seed, "split", group), group))
     for group in new:
-        homes[group] = min(SPLITS, key=lambda split: _cost(labels[group], have[split], wanted[split]))
+        homes[group] = _cheapest(labels[group], have, wanted)
         have[homes[group]].update(labels[group])
     _fill_gaps(homes, new, labels, have)
     return {item.key: homes[group] for group, members in groups.items() for item in members}
@@ -129,9 +129,20 @@ def _by_group(items: Iterable[Item]) -> dict[str, list[Item]]:
     return groups
 
 
+def _cheapest(
+    added: Mapping[str, int], have: Mapping[str, Mapping[str, int]], wanted: Mapping[str, Mapping[str, float]]
+) -> str:
+    """The split whose distance grows least when `added` joins it; the first of several."""
+    costs = [_cost(added, have[split], wanted[split]) for split in SPLITS]
+    return SPLITS[costs.index(min(costs))]
+
+
 def _cost(added: Mapping[str, int], have: Mapping[str, int], wanted: Mapping[str, float]) -> float:
     """How much the chi-square distance of one split grows when `added` joins it."""
-    return sum(count * (2 * (have[label] - wanted[label]) + count) / wanted[label] for label, count in added.items())
+    cost = 0.0
+    for label, count in added.items():
+        cost += count * (2 * (have[label] - wanted[label]) + count) / wanted[label]
+    return cost
 
 
 def _fill_gaps(

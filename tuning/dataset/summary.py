@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tuning.dataset.description import SPLITS
 from tuning.dataset.integrity import Conflict, Imbalance
 from tuning.dataset.leakage import Leakage
-from tuning.dataset.near import NearPair
-from tuning.dataset.packing import SPLITS
-from tuning.dataset.pool import PooledImage
 from tuning.dataset.samples import Rejected
+
+if TYPE_CHECKING:
+    from tuning.dataset.near import NearPair
+    from tuning.dataset.pool import PooledImage
 
 #: How many single files a person is shown; the JSON file lists all.
 _SHOWN = 5

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tuning import files
-from tuning.dataset import arrays, packing
-from tuning.dataset.arrays import DatasetInfo
-from tuning.dataset.decode import DECODER_VERSION
+from tuning.dataset import census, description
+from tuning.dataset.description import DECODER_VERSION, DatasetInfo
 from tuning.dataset.grouping import GroupBy
 from tuning.dataset.manifests import SCHEMA, SplitManifest
 from tuning.dataset.settings import Settings
@@ -18,8 +18,65 @@ from tuning.dataset.summary import PoolSummary
 from tuning.errors import DataError, EnvironmentProblem, UsageError
 from tuning.workspace import Workspace
 
-#: Files that hold every image at model size, and as a thumbnail, while a run lasts.
-SCRATCH = ("pixels", "thumbs")
+
+def unchanged(
+    workspace: Workspace, raws: Sequence[Path], settings: Settings, by: GroupBy | None
+) -> tuple[DatasetInfo, PoolSummary] | None:
+    """What is prepared, if every file is as the last run, with the same settings, read or wrote it: the quick look."""
+    note = census.read(workspace)
+    try:
+        if note is None or note.prepared != mark(workspace, raws, settings, by):
+            return None
+        if note.files != census.take(workspace, [census.key(workspace, raw) for raw in raws]):
+            return None
+        summary = PoolSummary.from_json(files.read_json(workspace.pool_summary, ""))
+        info = description.info_of(description.read_description(workspace.split))
+    except (DataError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return None if settings.on_bad == "stop" and summary.rejected else (info, summary)
+
+
+def mark(workspace: Workspace, raws: Sequence[Path], settings: Settings, by: GroupBy | None) -> dict[str, Any]:
+    """What a run is asked for, beside the raw files themselves, and the manifests that say what came of it.
+
+    The state of the manifests is not noted down but looked up: call it again once they are written.
+    """
+    outputs = (
+        workspace.class_names,
+        workspace.pool_manifest,
+        workspace.pool_report,
+        workspace.pool_summary,
+        workspace.split_manifest,
+    )
+    return {
+        "schema": SCHEMA,
+        "decoder": DECODER_VERSION,
+        "raws": [census.key(workspace, raw) for raw in raws],
+        "image_size": settings.image_size,
+        "color": settings.color,
+        "ratios": list(settings.ratios),
+        "seed": settings.seed,
+        **recorded_settings(settings, by),
+        "outputs": {path.name: _state(path) for path in outputs},
+    }
+
+
+def _state(path: Path) -> list[int] | None:
+    """Size and time of a file; None where it is not there."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def sound(workspace: Workspace) -> bool:
+    """Whether all files are as they were prepared, by their contents where sizes or times differ."""
+    try:
+        census.verify_data(workspace)
+    except DataError:
+        return False
+    return True
 
 
 def already_done(
@@ -30,10 +87,12 @@ def already_done(
     manifest: SplitManifest | None,
 ) -> tuple[DatasetInfo, PoolSummary] | None:
     """What is prepared, if it was made from exactly these files (by size and time) with these settings."""
+    from tuning.dataset import packing
+
     try:
         recorded = files.read_json(workspace.pool_manifest, "")
         summary = PoolSummary.from_json(files.read_json(workspace.pool_summary, ""))
-        info = arrays.read_info(workspace)
+        info = description.read_info(workspace)
         same = (
             manifest is not None
             and recorded["schema"] == SCHEMA
@@ -73,7 +132,7 @@ def changed_settings(workspace: Workspace, settings: Settings, manifest: SplitMa
         return []
     changes = [f"crop {manifest.crop} → {settings.crop}"] if manifest.crop != settings.crop else []
     with contextlib.suppress(DataError):
-        info = arrays.info_of(arrays.read_description(workspace.split))
+        info = description.info_of(description.read_description(workspace.split))
         if info.image_size != settings.image_size:
             changes.append(f"image size {info.image_size} → {settings.image_size}")
         if info.color != settings.color:
@@ -97,7 +156,7 @@ def alone(workspace: Workspace) -> Iterator[None]:
 
 def recover(workspace: Workspace) -> None:
     """Clears what a killed run left, and puts back what it had moved aside but not yet replaced."""
-    for name in (workspace.pool.name, workspace.split.name, *SCRATCH):
+    for name in (workspace.pool.name, workspace.split.name, workspace.decoded.name):
         for mark in (files.RETIRED_MARK, files.TEMPORARY_MARK):
             for left in sorted(workspace.data.glob(f"{mark}*-{name}")):
                 files.put_back(left)

@@ -1,0 +1,60 @@
+"""Rows of one size in a plain file: read when they are asked for, so that memory does not grow with their number."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+
+class RowFile:
+    """uint8 rows of one shape; `rows[indices]` reads those rows, and nothing else. Safe to use from several threads.
+
+    Not a memory map: its pages would count as this process's own memory as they are touched.
+
+    Args:
+        path: a file of rows, one after the other.
+        shape: of one row.
+
+    Attributes:
+        shape: (number of rows, *shape of one).
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._size = int(np.prod(shape))
+        self._lock = threading.Lock()
+        self.shape = (os.fstat(self._file.fileno()).st_size // self._size, *shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """uint8 (len(rows), *shape of one). Raises OSError where one of them is not there."""
+        result = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for at, row in enumerate(rows):
+            result[at] = self.read(int(row))
+        return result
+
+    def read(self, row: int) -> np.ndarray:
+        """One row, read-only. Raises OSError where it is not there."""
+        if hasattr(os, "pread"):
+            data = os.pread(self._file.fileno(), self._size, row * self._size)
+        else:
+            with self._lock:
+                self._file.seek(row * self._size)
+                data = self._file.read(self._size)
+        if len(data) != self._size:
+            raise OSError(f"{self._file.name}: row {row} is not there")
+        return np.frombuffer(data, np.uint8).reshape(self.shape[1:])
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
