@@ -1,0 +1,278 @@
+"""Searches that nobody ran: journals of any size, as the engine writes them, and runs to go with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuning.config import SearchSettings, freeze
+from tuning.engine import journal
+from tuning.oracles.rungs import brackets
+from tuning.records import TrialSpec
+from tuning.workspace import Workspace
+
+DEFAULTS = {"rate": 1e-3, "width": 32, "head": "dense", "units": 128, "blocks": 3, "norm": False, "flip": True}
+SPACE = [
+    ("Float", {"name": "rate", "min_value": 1e-4, "max_value": 1e-2, "step": None, "sampling": "log"}),
+    ("Choice", {"name": "width", "values": [16, 32, 64]}),
+    ("Choice", {"name": "head", "values": ["dense", "average"]}),
+    ("Choice", {"name": "units", "values": [64, 128]}),
+    ("Int", {"name": "blocks", "min_value": 2, "max_value": 5, "step": None, "sampling": "linear"}),
+    ("Boolean", {"name": "norm"}),
+    ("Fixed", {"name": "flip", "value": True}),
+]
+
+
+class Told:
+    """The records of a search under way; `epochs` of a curve depend on the rate alone, and a little on chance."""
+
+    def __init__(self, settings: SearchSettings, seed: int = 0) -> None:
+        self.settings, self._rng = settings, np.random.default_rng(seed)
+        self.records: list[dict[str, Any]] = []
+        self._curves: dict[str, list[dict[str, Any]]] = {}
+        space = [{"class_name": kind, "config": config} for kind, config in SPACE]
+        fence = self.add("attempt", key="describe", epoch=0)
+        result = {"space": space, "defaults": DEFAULTS, "parameters": {}}
+        self.add("result", key="describe", fence=fence, result=result)
+
+    def add(self, kind: str, **fields: Any) -> int:
+        self.records.append({"n": len(self.records), "type": kind, **fields})
+        return len(self.records) - 1
+
+    def values(self, number: int) -> dict[str, Any]:
+        if number == 0:
+            return dict(DEFAULTS)
+        draw = self._rng
+        values = {
+            "rate": float(10 ** draw.uniform(-4, -2)),
+            "width": int(draw.choice([16, 32, 64])),
+            "head": str(draw.choice(["dense", "average"])),
+            "blocks": int(draw.integers(2, 6)),
+            "norm": bool(draw.integers(2)),
+            "flip": True,
+        }
+        return values | ({"units": int(draw.choice([64, 128]))} if values["head"] == "dense" else {})
+
+    def ask(self, trial: str, values: dict[str, Any], epochs: int | None, **more: Any) -> TrialSpec:
+        spec = TrialSpec(trial, values, epochs, **{"root": trial, **more})
+        self.add("ask", trial=spec.to_json())
+        return spec
+
+    def tell(self, spec: TrialSpec, epochs: int) -> float:
+        fence = self.add("attempt", key=f"trial/{spec.trial_id}", epoch=0)
+        curve = list(self._curves.get(spec.continues or "", ()))
+        best = 0.75 - 0.2 * abs(math.log10(spec.values["rate"]) + 3)
+        while len(curve) < epochs:
+            score = best * (1 - math.exp(-(len(curve) + 1) / 5)) + float(self._rng.normal(0, 0.01))
+            curve.append({"epoch": len(curve) + 1, "loss": 2.0, "val_loss": 2 - score, "val_f1_macro": score})
+        self._curves[spec.trial_id] = curve
+        score = max(entry["val_f1_macro"] for entry in curve)
+        result = {"trial_id": spec.trial_id, "status": "COMPLETED", "score": score, "curve": curve}
+        result |= {"seconds": [2.0] * len(curve), "failure": None, "space": []}
+        self.add("result", key=f"trial/{spec.trial_id}", fence=fence, result=result)
+        return score
+
+    def fail(self, spec: TrialSpec, message: str = "the loss is NaN") -> None:
+        fence = self.add("attempt", key=f"trial/{spec.trial_id}", epoch=0)
+        error = {"kind": "exception", "message": message, "traceback": "Traceback …\nValueError"}
+        self.add("result", key=f"trial/{spec.trial_id}", fence=fence, result={"error": error})
+
+    def spend(self, seconds: float) -> None:
+        self.add("spent", seconds=seconds)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace").create()
+
+
+@pytest.fixture
+def no_importances(monkeypatch) -> None:
+    """For tests that look at something else: forests take a second each."""
+    monkeypatch.setattr("tuning.results.report.importances", lambda history, seed: ())
+
+
+@pytest.fixture
+def no_pictures(monkeypatch) -> None:
+    """For tests that look at the page: drawing takes a second."""
+    monkeypatch.setattr("tuning.results.report.pictures.pictures", lambda history, importances, title: {})
+
+
+@pytest.fixture
+def settings() -> Callable[..., SearchSettings]:
+    """settings(name="s", strategy="hyperband", …) are those of a search."""
+
+    def make(**changes: Any) -> SearchSettings:
+        values = {
+            "space": "baseline_cnn",
+            "space_digest": "a" * 64,
+            "data_digest": "d" * 64,
+            "seed": 0,
+            "backend": "tensorflow",
+            "threads": 1,
+            "dtype_policy": "mixed_bfloat16",
+            "early_stopping": None,
+            "reduce_lr": None,
+            "name": "s",
+            "strategy": "hyperband",
+            "max_epochs": 9,
+            "min_epochs": None,
+            "factor": 3,
+            "max_trials": None,
+            "window": 64,
+            "top_k": 2,
+            "retrain_epochs": 9,
+        }
+        return SearchSettings(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def told(settings) -> Callable[..., Told]:
+    """told() are the records of a search that has just begun."""
+    return lambda **changes: Told(settings(**changes))
+
+
+@pytest.fixture
+def hyperband(told) -> Callable[..., Told]:
+    """hyperband(passes) has run so many passes over all brackets; the last trial of each first rung failed."""
+
+    def run(passes: int = 1, **changes: Any) -> Told:
+        search = told(**changes)
+        number = 0
+        for _ in range(passes):
+            for bracket in brackets(search.settings.max_epochs, search.settings.factor):
+                scores: dict[str, float] = {}
+                specs: dict[str, TrialSpec] = {}
+                for place, rung in enumerate(bracket.rungs):
+                    promoted = sorted(scores, key=scores.get, reverse=True)[: rung.size]
+                    scores = {}
+                    for slot in range(rung.size if place == 0 else len(promoted)):
+                        trial = f"{number:04d}"
+                        parent = specs[promoted[slot]] if place else None
+                        values = parent.values if parent else {**search.values(number), "tuner/bracket": bracket.number}
+                        more = {"root": parent.root, "continues": parent.trial_id} if parent else {}
+                        initial = bracket.rungs[place - 1].epochs if place else 0
+                        specs[trial] = search.ask(trial, values, rung.epochs, initial_epoch=initial, **more)
+                        number += 1
+                        if place == 0 and slot == rung.size - 1 and rung.size > 3:
+                            search.fail(specs[trial])
+                        else:
+                            scores[trial] = search.tell(specs[trial], rung.epochs)
+                search.spend(30.0)
+        return search
+
+    return run
+
+
+@pytest.fixture
+def random_search(told) -> Callable[..., Told]:
+    """random_search(trials) has trained so many configurations in full, two at a time."""
+
+    def run(trials: int = 12, **changes: Any) -> Told:
+        search = told(strategy="random", **changes)
+        for number in range(trials):
+            spec = search.ask(f"{number:04d}", search.values(number), None)
+            search.tell(spec, search.settings.max_epochs)
+            if number % 2:
+                search.spend(20.0)
+        return search
+
+    return run
+
+
+@pytest.fixture
+def save(workspace) -> Callable[[Told], Path]:
+    """save(search) writes its settings and journal where a search has them; returns its folder."""
+
+    def write(search: Told) -> Path:
+        directory = workspace.search(search.settings.name)
+        directory.mkdir(exist_ok=True)
+        freeze(directory, search.settings)
+        (directory / "journal.jsonl").write_bytes(b"".join(map(journal.encode, search.records)))
+        return directory
+
+    return write
+
+
+@pytest.fixture
+def finish(workspace, publish) -> Callable[..., None]:
+    """finish(search, [("0012", 1, 0.9), (None, None, 0.5)]) adds runs: (trial, rank, chance of a right answer)."""
+
+    def end(search: Told, runs: list[tuple[str | None, int | None, float]]) -> None:
+        for trial, rank, skill in runs:
+            role = "baseline" if trial is None else f"{rank:02d}-t{trial}"
+            run_id = f"{search.settings.name}-{role}-cccccccc-s0"
+            purpose = "baseline" if trial is None else "finalist"
+            search.add("test-opened", key=f"final/{run_id}", run_id=run_id, purpose=purpose)
+            fence = search.add("attempt", key=f"final/{run_id}", epoch=0)
+            search.add("result", key=f"final/{run_id}", fence=fence, result={"curve": []})
+            publish(run_id, skill, kind=purpose, trial=trial, rank=rank, search=search.settings.name)
+            search.add("published", key=f"final/{run_id}", run_id=run_id)
+
+    return end
+
+
+@pytest.fixture
+def publish(workspace) -> Callable[..., dict[str, Any]]:
+    """publish(run_id, skill, …) leaves a run's metrics and predictions, with real figures of simulated answers."""
+    from tuning import files
+    from tuning.dataset.packing import ImageSplit
+    from tuning.trials.metrics import classification_metrics
+    from tuning.trials.mistakes import worst_mistakes
+
+    classes = ["angry", "happy", "sad"]
+
+    def write(run_id: str, skill: float, images: int = 120, **changes: Any) -> dict[str, Any]:
+        rng = np.random.default_rng(3)
+        labels = np.arange(images) % len(classes)
+        right = rng.random(images) < skill
+        scores = rng.random((images, len(classes))) / 2
+        scores[np.arange(images), np.where(right, labels, (labels + 1) % len(classes))] += 1
+        probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+        pixels = rng.integers(0, 256, (images, 24, 24, 1), dtype=np.uint8)
+        test = classification_metrics(labels, probabilities, classes)
+        metrics = {
+            "schema": 1,
+            "run_id": run_id,
+            "kind": "finalist",
+            "search": "s",
+            "trial": None,
+            "rank": None,
+            "space": "baseline_cnn",
+            "strategy": "hyperband",
+            "seed": 0,
+            "epochs": 9,
+            "best_epoch": 7,
+            "parameters": 684_199,
+            "val": {"f1_macro": test["f1_macro"], "accuracy": 0.6, "loss": 1.1},
+            "test": test,
+            "test_openings": 1,
+            "classes": classes,
+            "data_digest": "d" * 64,
+            "config_digest": run_id.ljust(64, "0")[:64],
+            "weights_sha256": "e" * 64,
+            "model_sha256": "f" * 64,
+            "dtype_policy": "float32",
+            "input": {"image_size": 24, "color": "gray", "scaling": "0-1"},
+            "output": "probabilities",
+            "started": "2025-01-01T10:00:00+00:00",
+            "finished": "2025-01-01T10:05:00+00:00",
+            "train_seconds": 300.5,
+            **changes,
+        }
+        folder = workspace.run(run_id)
+        folder.mkdir()
+        files.write_json(folder / "metrics.json", metrics)
+        worst = worst_mistakes(ImageSplit(pixels, labels), probabilities)
+        workspace.predictions(run_id).parent.mkdir(exist_ok=True)
+        np.savez(workspace.predictions(run_id), labels=labels, probabilities=probabilities, **worst)
+        return metrics
+
+    return write

@@ -1,0 +1,58 @@
+"""What mattered is found, what did not is not claimed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuning.results.report.importance import FEWEST, importances, most_telling
+from tuning.results.report.reading import read_history
+
+
+@pytest.fixture
+def found(random_search):
+    return importances(read_history(random_search(60).records), seed=0)
+
+
+def test_the_one_that_decides_comes_first_beyond_doubt(found):
+    (result,) = found
+    assert result.epochs is None
+    assert result.configurations == 60
+    assert result.explained > 0.6
+    rate, *others = result.shares
+    assert rate.name == "rate"
+    assert rate.low > 0.3
+    assert all(share.high < rate.low for share in others)
+    assert all(share.low <= share.mean for share in result.shares)
+    # Inactive values are values; what never varies is left out.
+    assert {share.name for share in result.shares} == {"rate", "width", "head", "units", "blocks", "norm"}
+
+
+def test_the_same_search_has_the_same_importances(found, random_search):
+    assert importances(read_history(random_search(60).records), seed=0) == found
+
+
+def test_budgets_are_never_mixed(hyperband):
+    history = read_history(hyperband(2).records)
+    found = importances(history, seed=0)
+    assert [(entry.epochs, entry.configurations) for entry in found] == [(1, 30), (3, 20), (9, 10)]
+    assert most_telling(found).explained == max(entry.explained for entry in found)
+
+
+def test_scores_of_pure_chance_explain_nothing(random_search):
+    search = random_search(40)
+    results = [record["result"] for record in search.records if record["type"] == "result"][1:]
+    scores = [result["score"] for result in results]
+    for place, result in enumerate(results):
+        result["score"] = scores[(place * 17) % 40]
+    (found,) = importances(read_history(search.records), seed=0)
+    assert found.explained < 0.2
+
+
+def test_few_configurations_and_equal_scores_have_none(random_search):
+    search = random_search(FEWEST)
+    assert importances(read_history(search.records), seed=0)
+    assert not importances(read_history(random_search(FEWEST - 1).records), seed=0)
+    for record in search.records:
+        if record["type"] == "result":
+            record["result"]["score"] = 0.5
+    assert not importances(read_history(search.records), seed=0)

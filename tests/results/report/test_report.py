@@ -1,0 +1,265 @@
+"""The page as it is written: whole, inert, small, and never in the way of the search it tells of."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import socket
+from dataclasses import asdict
+from html.parser import HTMLParser
+
+import pytest
+
+from tuning import cli, search
+from tuning.engine.journal import Journal
+from tuning.errors import DataError, UsageError
+from tuning.pipeline.search import _write_report
+from tuning.results import report
+from tuning.results.report.command import repeat_command
+from tuning.results.report.reading import read_history
+from tuning.results.report.standing import is_open, standing
+
+pytestmark = pytest.mark.usefixtures("no_importances")
+HOSTILE = '</script><img src=x onerror="boom()">'
+
+
+class Outline(HTMLParser):
+    """The ids, the tags that are open at the end, and every address of a page."""
+
+    VOID = frozenset({"meta", "img", "br", "input", "link", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        about = dict(attrs)
+        self.ids += [about["id"]] if "id" in about else []
+        self.addresses += [about[name] for name in ("src", "href", "action") if about.get(name)]
+        self.open += [] if tag in self.VOID else [tag]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def page(workspace, save, no_pictures):
+    """page(told) is the text of the page of a search."""
+
+    def write(told) -> str:
+        save(told)
+        path, _ = report.write(workspace, told.settings.name)
+        return path.read_text(encoding="utf-8")
+
+    return write
+
+
+def data_of(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
+
+
+def test_a_finished_search_has_every_part(page, workspace, hyperband, finish):
+    told = hyperband()
+    finish(told, [("0013", 1, 0.9), ("0012", 2, 0.7), (None, None, 0.5)])
+    text = page(told)
+    outline = Outline(text)
+    assert outline.open == []
+    assert len(outline.ids) == len(set(outline.ids))
+    parts = {"verdict", "progress", "curves", "rungs", "configurations", "importance", "slices", "failed", "finalists"}
+    assert parts | {"repeat"} <= set(outline.ids)
+    for address in outline.addresses:
+        assert address.startswith(("#", "data:image/png;base64,")), address
+        assert not address.startswith("#") or address[1:] in outline.ids
+    assert len(text) < 5_000_000
+    for words in (
+        "Trial 0013 beats the baseline",
+        "the loss is NaN",
+        "Expected calibration error",
+        "d" * 64,
+        "finished",
+    ):
+        assert words in text
+    # The worst of each run: their images came with the predictions.
+    mistakes = [len(run.mistakes) for run in report.collect(workspace, "s").runs]
+    assert max(mistakes) == 24
+    assert text.count("data:image/png") == sum(mistakes)
+    # What never varies has no axis.
+    assert [entry["name"] for entry in data_of(text)["parameters"]] == [
+        "rate",
+        "width",
+        "head",
+        "units",
+        "blocks",
+        "norm",
+    ]
+    ranks = [entry["rank"] for entry in data_of(text)["configurations"] if entry["rank"]]
+    assert sorted(ranks) == [1, 2]
+
+
+def test_pictures_lie_beside_it(save, workspace, hyperband):
+    save(hyperband())
+    report.write(workspace, "s")
+    pictures = sorted(path.name for path in workspace.search("s").glob("*.png"))
+    assert pictures == ["best_so_far.png", "learning_curves.png"]
+
+
+def test_the_same_search_is_the_same_page(page, hyperband):
+    told = hyperband()
+    assert page(told) == page(told)
+
+
+def test_a_search_without_rungs_has_no_rungs(page, random_search):
+    outline = Outline(page(random_search()))
+    assert "rungs" not in outline.ids
+    assert "slices" in outline.ids
+
+
+@pytest.mark.parametrize("trials", [0, 1])
+def test_a_search_that_has_just_begun_has_a_page(page, told, trials):
+    search = told()
+    for number in range(trials):
+        search.fail(search.ask(f"{number:04d}", search.values(number), 1))
+    search.ask("0009", search.values(9), 1)
+    text = page(search)
+    assert Outline(text).open == []
+    assert "the test split is sealed" in text
+
+
+def test_names_that_strangers_chose_stay_text(page, told, finish):
+    search = told()
+    search.records[1]["result"]["space"].append(
+        {"class_name": "Choice", "config": {"name": HOSTILE, "values": [HOSTILE, "b"]}}
+    )
+    values = {**search.values(0), HOSTILE: HOSTILE}
+    search.tell(search.ask("0000", values, None), 3)
+    search.fail(search.ask("0001", values, None), HOSTILE)
+    finish(search, [("0000", 1, 0.9), (None, None, 0.5)])
+    text = page(search)
+    outline = Outline(text)
+    assert outline.open == []
+    assert not any(address == "x" for address in outline.addresses)
+    assert any(entry["name"] == HOSTILE for entry in data_of(text)["parameters"])
+
+
+def test_a_torn_tail_and_a_damaged_journal_are_read_as_far_as_they_go(page, workspace, save, random_search):
+    told = random_search(4)
+    directory = save(told)
+    path = directory / "journal.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'0badc0de {"n":99,"type":"res')
+    found = report.collect(workspace, "s")
+    assert (len(found.history.trials), found.problems) == (4, ())
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:8], b"x" + lines[8], *lines[9:]]))
+    found = report.collect(workspace, "s")
+    assert 0 < len(found.history.trials) < 4
+    assert "damaged" in found.problems[0]
+
+
+def test_a_running_search_is_read_without_its_lock(workspace, save, random_search, monkeypatch):
+    told = random_search(4)
+    told.ask("0004", told.values(4), None)
+    directory = save(told)
+    with Journal(directory / "journal.jsonl") as journal:
+        # This very process would be the search that writes its own report as its last act.
+        (directory / "journal.owner").write_text("process 1 on " + socket.gethostname())
+        before = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
+        found = report.collect(workspace, "s")
+        assert found.standing == "running"
+        assert {path.name: path.stat().st_mtime_ns for path in directory.iterdir()} == before
+        assert len(journal.records) == len(told.records)
+    assert report.collect(workspace, "s").standing == "interrupted"
+
+
+def test_a_dead_owner_is_not_taken_for_a_running_one(tmp_path):
+    assert not is_open(tmp_path)
+    (tmp_path / "journal.owner").write_text("process 4194399 on " + socket.gethostname())
+    assert not is_open(tmp_path)
+    (tmp_path / "journal.owner").write_text("process 7 on another-machine")
+    assert is_open(tmp_path)
+
+
+def test_a_stopped_search_is_not_interrupted(told):
+    search = told()
+    search.tell(search.ask("0000", search.values(0), 1), 1)
+    search.ask("0001", search.values(1), 1)
+    assert standing(read_history(search.records), alive=False) == "interrupted"
+    search.add("stopped")
+    assert standing(read_history(search.records), alive=False) == "trials only"
+
+
+def test_an_unknown_search_is_refused_by_the_names_there_are(workspace, save, random_search):
+    with pytest.raises(UsageError) as none:
+        report.collect(workspace, "s")
+    assert "python -m tuning.search" in none.value.remedy
+    save(random_search(2))
+    with pytest.raises(UsageError) as other:
+        report.collect(workspace, "t")
+    assert other.value.remedy == "searches: s"
+    assert report.latest(workspace) == "s"
+
+
+def test_settings_that_cannot_be_read_are_named(workspace, save, random_search):
+    directory = save(random_search(2))
+    (directory / "search.json").write_text("[]")
+    with pytest.raises(DataError, match=r"search\.json"):
+        report.collect(workspace, "s")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"strategy": "random", "max_trials": 40, "name": "two", "seed": 7, "dtype_policy": "float32"},
+        {"stop_curves": True, "skip_equal": False, "reuse_trials": True},
+        {"min_epochs": 2, "early_stopping": 3, "reduce_lr": 4, "top_k": 5, "retrain_epochs": 20, "executions": 3},
+    ],
+)
+def test_the_command_begins_the_same_search(settings, changes):
+    """Every setting that a person can give is in it, under the option of its name."""
+    frozen = asdict(settings(**changes))
+    words = shlex.split(repeat_command(frozen))
+    assert words[:3] == ["python", "-m", "tuning.search"]
+    given = vars(search.options().parse_args(words[3:]))
+    for name in search.SETTINGS:
+        expected = "float32" if frozen["dtype_policy"] == "float32" else "bfloat16"
+        assert str(given[name]) == str(expected if name == "dtype" else frozen[name]), name
+    assert given["strategy"] == frozen["strategy"]
+
+
+def test_a_first_rung_that_is_part_of_an_epoch_is_in_the_command(settings):
+    words = shlex.split(repeat_command(asdict(settings(slices=3))))
+    assert search.options().parse_args(words[3:]).min_epochs == "1/3"
+
+
+def test_another_backend_is_part_of_the_command(settings):
+    assert repeat_command(asdict(settings(backend="jax"))).startswith("KERAS_BACKEND=jax python -m ")
+
+
+def test_a_defect_of_the_report_is_no_failure_of_the_search(workspace, monkeypatch):
+    said = []
+
+    class Listening(cli.Console):
+        def warn(self, text):
+            said.append(text)
+
+    def broken(*arguments):
+        raise KeyError("a picture")
+
+    monkeypatch.setattr(report, "write", broken)
+    _write_report(workspace, "s", Listening())
+    assert "could not be written" in said[0]
+    assert "python -m tuning.report s" in said[0]
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "report.html")
+
+    monkeypatch.setattr(report, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        _write_report(workspace, "s", Listening())

@@ -1,0 +1,129 @@
+"""The verdict says what the numbers say, and no more."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tuning.results.report import collect
+from tuning.results.report.calibration import calibration
+from tuning.results.report.evidence import compare, read_evidence
+from tuning.results.report.verdict import verdict
+
+pytestmark = pytest.mark.usefixtures("no_importances")
+
+
+@pytest.fixture
+def judged(workspace, hyperband, save, finish):
+    def judge(runs, **changes):
+        search = hyperband()
+        finish(search, runs)
+        save(search)
+        return collect(workspace, "s").verdict
+
+    return judge
+
+
+def test_a_clear_winner_beats_the_baseline(judged):
+    found = judged([("0013", 1, 0.9), ("0012", 2, 0.4), (None, None, 0.5)])
+    assert found.kind == "good"
+    assert found.headline.startswith("Trial 0013 beats the baseline: test macro-F1 0.9")
+    text = " ".join(found.reasons)
+    assert "more than the choice of test images explains" in text
+    assert "Behind it beyond chance: trial 0012" in text
+    assert "not the luck of a training seed" in text
+
+
+def test_a_difference_that_chance_explains_is_a_tie(judged):
+    found = judged([("0013", 1, 0.62), ("0012", 2, 0.61), (None, None, 0.60)])
+    assert found.kind == "tie"
+    assert "and the baseline are tied" in found.headline
+    assert "the choice of test images alone can explain it" in found.reasons[0]
+    assert "Tied with the best: trial 0012" in " ".join(found.reasons)
+
+
+def test_a_baseline_that_wins_is_said_to(judged):
+    found = judged([("0013", 1, 0.4), (None, None, 0.9)])
+    assert (found.kind, found.headline[:26]) == ("bad", "Nothing beat the baseline:")
+
+
+def test_overlapping_intervals_decide_where_predictions_were_not_kept(workspace, hyperband, save, finish):
+    search = hyperband()
+    finish(search, [("0013", 1, 0.9), (None, None, 0.5)])
+    save(search)
+    for path in workspace.predictions("any").parent.iterdir():
+        path.unlink()
+    report = collect(workspace, "s")
+    assert report.verdict.kind == "good"
+    assert "do not overlap" in report.verdict.reasons[0]
+    assert all(run.calibration is None and not run.mistakes for run in report.runs)
+
+
+def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
+    for seed, skill in enumerate((0.8, 0.85, 0.9)):
+        publish(f"one-s{seed}", skill, trial="0013", rank=1, seed=seed, config_digest="a" * 64)
+        publish(f"base-s{seed}", skill - 0.3, kind="baseline", seed=seed, config_digest="b" * 64)
+    runs, problems = read_evidence(workspace, [f"{name}-s{seed}" for name in ("one", "base") for seed in range(3)])
+    assert problems == []
+    assert runs[0].name == "trial 0013, seed 2"
+    against = {run.metrics["run_id"]: compare(runs[0], run) for run in runs[1:]}
+    text = " ".join(verdict(None, "finished", runs, against).reasons)
+    assert "over 3 training seeds: trial 0013 0.8" in text
+    assert " ± 0.0" in text
+
+
+def test_a_score_that_validation_did_not_foresee_is_doubted(workspace, hyperband, publish):
+    publish("one", 0.6, trial="0013", rank=1, val={"f1_macro": 0.8, "accuracy": 0.8, "loss": 1.0}, test_openings=2)
+    publish("two", 0.5, trial="0012", rank=2, val={"f1_macro": 0.9, "accuracy": 0.9, "loss": 1.0})
+    runs, _ = read_evidence(workspace, ["one", "two"])
+    reasons = verdict(None, "finished", runs, {"two": compare(*runs)}).reasons
+    assert any("Validation would have chosen trial 0012" in reason for reason in reasons)
+    assert any("more than the test shows" in reason for reason in reasons)
+    assert any("opened 2 times" in reason for reason in reasons)
+
+
+def test_a_run_that_was_removed_is_named(workspace, hyperband, save, finish):
+    search = hyperband()
+    finish(search, [("0013", 1, 0.9), (None, None, 0.5)])
+    save(search)
+    shutil.rmtree(next(workspace.trials.glob("*baseline*")))
+    report = collect(workspace, "s")
+    assert len(report.runs) == 1
+    assert "baseline" in report.problems[0]
+    assert report.verdict.kind == "open"
+
+
+@pytest.mark.parametrize(
+    ("trials", "headline", "standing"),
+    [
+        (lambda s: None, "No trial has ended yet.", "interrupted"),
+        (lambda s: s.fail(s.ask("0000", s.values(0), 1)), "All 1 trial failed.", "trials only"),
+        (lambda s: s.tell(s.ask("0000", s.values(0), 3), 3), "Of 1 trial, trial 0000 leads", "trials only"),
+    ],
+)
+def test_without_a_test_nothing_is_claimed(workspace, told, save, trials, headline, standing):
+    search = told()
+    trials(search)
+    save(search)
+    report = collect(workspace, "s")
+    assert report.verdict.headline.startswith(headline)
+    assert report.standing == standing
+
+
+def test_calibration_is_the_mean_gap_by_hand():
+    probabilities = np.array([[0.95, 0.05]] * 4 + [[0.4, 0.6]] * 2)
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    found = calibration(labels, probabilities, bins=10)
+    assert [(entry.count, round(entry.confidence, 6), entry.accuracy) for entry in found.bins] == [
+        (2, 0.6, 1.0),
+        (4, 0.95, 0.75),
+    ]
+    assert found.error == pytest.approx((2 * 0.4 + 4 * 0.2) / 6)
+    assert found.overconfident == pytest.approx((2 * -0.4 + 4 * 0.2) / 6)
+
+
+def test_perfect_confidence_lands_in_the_last_bin():
+    found = calibration(np.array([0]), np.array([[1.0, 0.0]]))
+    assert (found.bins[0].high, found.error) == (1.0, 0.0)

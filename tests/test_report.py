@@ -1,0 +1,104 @@
+"""The command `report`: one line of answer, whatever the search is doing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tuning import report
+from tuning.config import SearchSettings, freeze
+from tuning.engine import journal
+from tuning.workspace import Workspace
+
+TRIAL = {"trial_id": "0000", "values": {}, "epochs": None, "initial_epoch": 0, "continues": None, "root": "0000"}
+RESULT = {
+    "trial_id": "0000",
+    "status": "COMPLETED",
+    "score": 0.5,
+    "curve": [{"epoch": 1, "val_f1_macro": 0.5, "val_loss": 1.0}],
+    "seconds": [1.0],
+    "failure": None,
+    "space": [],
+}
+RECORDS = (
+    {"type": "ask", "trial": TRIAL},
+    {"type": "attempt", "key": "trial/0000", "epoch": 0},
+    {"type": "result", "key": "trial/0000", "fence": 1, "result": RESULT},
+)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path).create()
+
+
+@pytest.fixture
+def begin(workspace):
+    """begin(name, records) leaves a search with the first so many records in its journal."""
+
+    def write(name: str = "s", records: int = len(RECORDS)) -> Path:
+        values = ("baseline_cnn", "a" * 64, "d" * 64, 0, "tensorflow", 1, "float32", None, None)
+        settings = SearchSettings(*values, name, "random", 9, None, 3, None, 64, 2, 9)
+        directory = workspace.search(name)
+        freeze(directory, settings)
+        lines = [journal.encode({"n": n, **record}) for n, record in enumerate(RECORDS[:records])]
+        (directory / "journal.jsonl").write_bytes(b"".join(lines))
+        return directory
+
+    return write
+
+
+def test_it_writes_the_page_and_says_the_verdict(workspace, begin, capsys):
+    directory = begin()
+    assert report.main(["--root", str(workspace.root), "s", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["report"] == str(directory / "report.html")
+    assert answer["standing"] == "trials only"
+    assert answer["verdict"].startswith("Of 1 trial, trial 0000 leads with a validation macro-F1 of 0.500")
+    assert (directory / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_without_a_name_it_takes_the_search_that_was_last_at_work(workspace, begin, capsys):
+    for age, name in enumerate(("new", "old")):
+        os.utime(begin(name) / "journal.jsonl", (1e9 - age, 1e9 - age))
+    assert report.main(["--root", str(workspace.root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["search"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("argv", "remedy"), [(["t"], "searches: s"), (["../searches/s"], "searches: s"), ([""], "searches: s")]
+)
+def test_an_unknown_search_is_refused(workspace, begin, capsys, argv, remedy):
+    begin()
+    assert report.main(["--root", str(workspace.root), *argv]) == 2
+    error = capsys.readouterr().err
+    assert "there is no search" in error
+    assert remedy in error
+
+
+def test_where_nothing_was_searched_it_says_how(tmp_path, capsys):
+    assert report.main(["--root", str(tmp_path)]) == 2
+    assert "python -m tuning.search" in capsys.readouterr().err
+
+
+def test_watching_writes_it_again_until_the_search_ends(workspace, begin, capsys, monkeypatch):
+    """While it runs, the page loads itself again; the last one does not."""
+    directory, pages = begin(records=2), []
+    monkeypatch.setattr("tuning.results.report.is_open", lambda directory: len(pages) < 2)
+    monkeypatch.setattr(report, "WATCH_SECONDS", 1)
+
+    def sleep(seconds):
+        pages.append((directory / "report.html").read_text(encoding="utf-8"))
+        begin()
+
+    monkeypatch.setattr(report.time, "sleep", sleep)
+    assert report.main(["--root", str(workspace.root), "s", "--watch"]) == 0
+    assert len(pages) == 2
+    assert "No trial has ended yet." in pages[0]
+    assert "After 1 trial, trial 0000 leads" in pages[1]
+    assert all('http-equiv="refresh"' in page for page in pages)
+    assert 'http-equiv="refresh"' not in (directory / "report.html").read_text(encoding="utf-8")
+    assert "trial 0000 leads" in capsys.readouterr().out

@@ -1,0 +1,70 @@
+"""Writes the report of a search: one page that opens anywhere, offline.
+
+  python -m tuning.report baseline_cnn-hyperband
+  python -m tuning.report baseline_cnn-hyperband --watch      # anew every 15 seconds, while the search runs
+
+The page is artifacts/searches/NAME/report.html: the verdict in words, progress, learning curves, rungs, the
+configurations to brush through, importance of hyperparameters, failed trials with their causes, the finalists on the
+test split, and the command that repeats it all. A search writes it by itself when it ends. This command writes it at
+any time, while the search runs too, and disturbs nothing. Without NAME it takes the search that was last at work.
+
+reads   artifacts/searches/NAME/, artifacts/trials/, data/cls_data
+writes  artifacts/searches/NAME/report.html and its pictures
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from tuning import cli
+from tuning.workspace import Workspace
+
+WATCH_SECONDS = 15
+
+
+def options() -> argparse.ArgumentParser:
+    parser = cli.parser("report", __doc__)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the search (default: the one that was last at work)")
+    parser.add_argument(
+        "--watch", action="store_true", help="write it again while the search runs; the open page follows by itself"
+    )
+    return parser
+
+
+def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
+    from tuning import interruption
+    from tuning.results import report
+    from tuning.results.report.standing import RUNNING, TESTING
+
+    name = report.latest(workspace) if args.name is None else args.name
+    path, found = report.write(workspace, name, refresh=WATCH_SECONDS if args.watch else 0)
+    while args.watch and found.standing in (RUNNING, TESTING):
+        console.say(f"{path}: {found.verdict.headline}")
+        for _ in range(WATCH_SECONDS):
+            interruption.check()
+            time.sleep(1)
+        path, found = report.write(workspace, name, refresh=WATCH_SECONDS)
+    if args.watch:
+        # The last page need not look for a newer one.
+        path, found = report.write(workspace, name)
+    result = {
+        "search": name,
+        "standing": found.standing,
+        "verdict": found.verdict.headline,
+        "reasons": list(found.verdict.reasons),
+        "report": str(path),
+    }
+    return result, "\n".join(
+        [found.verdict.headline, *(f"  {line}" for line in found.verdict.reasons), "", f"→ {path}"]
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.main(options(), run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

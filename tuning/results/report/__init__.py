@@ -1,0 +1,193 @@
+"""The report of a search: `artifacts/searches/<name>/report.html`, and pictures of it beside.
+
+The page is written from the search's journal and its runs' own files, without their locks, at any time: while the
+search runs, after it ended, or after it was killed. It loads nothing from anywhere and never opens the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+from tuning import config, files
+from tuning.engine import journal
+from tuning.errors import DataError, UsageError
+from tuning.page import document
+from tuning.results.report import sections
+from tuning.results.report.data import chart_data
+from tuning.results.report.evidence import Evidence, compare, read_evidence
+from tuning.results.report.history import History
+from tuning.results.report.importance import Importance, importances
+from tuning.results.report.importance_part import importance_part
+from tuning.results.report.reading import read_history
+from tuning.results.report.standing import WORDS, is_open, standing
+from tuning.results.report.verdict import Verdict, verdict
+from tuning.workspace import Workspace
+
+PAGE = "report.html"
+JOURNAL = "journal.jsonl"
+_SCRIPTS = ("draw.js", "charts.js", "parallel.js", "report.js")
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report is made of.
+
+    Attributes:
+        name: of the search.
+        settings, digest: as frozen in search.json.
+        history: what the journal says.
+        standing: what the search is doing, a word of `standing.WORDS`.
+        runs: its published runs, best test score first.
+        importances: of its hyperparameters.
+        verdict: in words.
+        problems: what could not be read, a sentence each.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    digest: str
+    history: History
+    standing: str
+    runs: tuple[Evidence, ...]
+    importances: tuple[Importance, ...]
+    verdict: Verdict
+    problems: tuple[str, ...] = ()
+
+
+def collect(workspace: Workspace, name: str) -> Report:
+    """Everything that can be told of a search at this moment.
+
+    Raises:
+        UsageError: there is no search of that name; it lists those there are.
+        DataError: its settings cannot be read.
+        StateError: its journal contradicts itself.
+    """
+    directory = workspace.search(name)
+    if Path(name).name != name or not (directory / config.FILE_NAME).is_file():
+        raise UsageError(f"there is no search {name!r} in {workspace.searches}", _names(workspace))
+    frozen = files.read_json(directory / config.FILE_NAME, "restore it from a copy, or start over with --fresh")
+    settings = frozen.get("settings") if isinstance(frozen, dict) else None
+    if not isinstance(settings, dict):
+        raise DataError(f"{directory / config.FILE_NAME} holds no settings", "restore it from a copy")
+    path = directory / JOURNAL
+    parsed = journal.parse(path.read_bytes() if path.exists() else b"")
+    history = read_history(parsed.records, settings.get("slices", 1))
+    runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
+    if parsed.damage:
+        problems.append(f"The journal is damaged: {parsed.damage}. This page shows what stands before it.")
+    doing = standing(history, is_open(directory))
+    against = {run.metrics["run_id"]: compare(runs[0], run) for run in runs[1:]}
+    return Report(
+        name=name,
+        settings=settings,
+        digest=str(frozen.get("digest", "")),
+        history=history,
+        standing=doing,
+        runs=tuple(runs),
+        importances=importances(history, settings.get("seed", 0)),
+        verdict=verdict(history, doing, runs, against),
+        problems=tuple(problems),
+    )
+
+
+def render(report: Report, refresh: int = 0) -> str:
+    """The page.
+
+    Args:
+        refresh: seconds after which it loads itself again; 0: never.
+    """
+    # Pictures of mistakes need OpenCV; a search that has just begun has none.
+    from tuning.results.report.finals_part import finals_part
+
+    history = report.history
+    parts = [("verdict", sections.verdict_part(report.verdict, history, report.runs, report.problems))]
+    if history.configurations:
+        parts += [
+            ("progress", sections.progress_part(history)),
+            ("learning curves", sections.curves_part()),
+            ("rungs", sections.rungs_part(history)),
+            ("configurations", sections.parallel_part(history)),
+            ("importance", importance_part(history, report.importances)),
+            ("slices", sections.slices_part()),
+        ]
+    parts += [
+        ("failed trials", sections.failures_part(history)),
+        ("finalists", finals_part(report.runs, history.finals)),
+        ("to repeat it", sections.repeat_part(report.settings, report.digest, report.runs)),
+    ]
+    shown = [(title, html) for title, html in parts if html]
+    body = "\n".join([_head(report), _jump(shown), *(html for _, html in shown)])
+    return document(
+        f"{report.name} · search report",
+        body,
+        style=_asset("report.css"),
+        script="\n".join(map(_asset, _SCRIPTS)),
+        data=chart_data(history, report.importances, report.runs),
+        refresh=refresh,
+    )
+
+
+def write(workspace: Workspace, name: str, refresh: int = 0) -> tuple[Path, Report]:
+    """Writes the page and its pictures into the search's folder; returns the page's path and what is in it.
+
+    Raises:
+        TuningError: as `collect`.
+    """
+    # matplotlib takes a second to import.
+    from tuning.results.plots import save
+    from tuning.results.report.pictures import pictures
+
+    report = collect(workspace, name)
+    directory = workspace.search(name)
+    files.write_text(directory / PAGE, render(report, refresh))
+    for picture, figure in pictures(report.history, report.importances, name).items():
+        save(figure, directory / picture)
+    return directory / PAGE, report
+
+
+def latest(workspace: Workspace) -> str:
+    """The name of the search whose journal was written last.
+
+    Raises:
+        UsageError: there is no search.
+    """
+    paths = [path for path in workspace.searches.glob(f"*/{JOURNAL}") if path.with_name(config.FILE_NAME).is_file()]
+    if not paths:
+        raise UsageError(f"there is no search in {workspace.searches}", _names(workspace))
+    return max(paths, key=lambda path: (path.stat().st_mtime_ns, path.parent.name)).parent.name
+
+
+def _head(report: Report) -> str:
+    settings = report.settings
+    facts = [settings.get("strategy"), settings.get("space"), f"data {str(settings.get('data_digest'))[:12]}"]
+    words = " · ".join(escape(str(fact)) for fact in facts if fact)
+    return (
+        f'<header><h1>{escape(report.name)}</h1><p class="sub">{words} '
+        f'<span class="chip">{escape(WORDS[report.standing])}</span></p></header>'
+    )
+
+
+def _jump(parts: Sequence[tuple[str, str]]) -> str:
+    links = []
+    for title, html in parts:
+        anchor = html.partition('id="')[2].partition('"')[0]
+        links.append(f'<a href="#{anchor}">{title}</a>')
+    return f'<nav class="jump" aria-label="Sections">{"".join(links)}</nav>'
+
+
+def _asset(name: str) -> str:
+    return (resources("tuning.results.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _names(workspace: Workspace) -> str:
+    found = sorted(path.parent.name for path in workspace.searches.glob(f"*/{config.FILE_NAME}"))
+    if not found:
+        return "there are none: run one first, python -m tuning.search"
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    return f"searches: {', '.join(found[:_LISTED])}{more}"

@@ -1,0 +1,162 @@
+"""What the retrained runs of a search showed on the test split, read from their own files: the split stays sealed."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tuning.dataset.arrays import read_info
+from tuning.dataset.manifests import read_split_manifest
+from tuning.errors import DataError
+from tuning.results.report.calibration import Calibration, calibration
+from tuning.results.runs import read_run, run_predictions
+from tuning.trials.metrics import macro_f1_difference
+from tuning.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that was labelled wrongly.
+
+    Attributes:
+        pixels: uint8 (side, side, channels).
+        label, guess: names of its true and of the predicted class.
+        label_share, guess_share: their probabilities.
+        source: where the image comes from; empty where that is not known any more.
+    """
+
+    pixels: np.ndarray
+    label: str
+    guess: str
+    label_share: float
+    guess_share: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A published run.
+
+    Attributes:
+        metrics: the content of its metrics.json.
+        predictions: (labels int64 (n,), probabilities float32 (n, k)) of the test split; None where they were not kept.
+        calibration: of those.
+        mistakes: the worst ones first.
+        repeated: whether other runs train the same configuration with another seed.
+    """
+
+    metrics: dict[str, Any]
+    predictions: tuple[np.ndarray, np.ndarray] | None = None
+    calibration: Calibration | None = None
+    mistakes: tuple[Mistake, ...] = ()
+    repeated: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        role = "the baseline" if self.is_baseline else f"trial {self.metrics['trial']}"
+        return f"{role}, seed {self.metrics['seed']}" if self.repeated else role
+
+    @property
+    def score(self) -> float:
+        return self.metrics["test"]["f1_macro"]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        low, high = self.metrics["test"]["f1_macro_interval"]
+        return low, high
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.metrics["kind"] == "baseline"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much better one run is than another.
+
+    Attributes:
+        difference: of their test macro-F1.
+        low, high: its 95 % interval by paired bootstrap; None where predictions were not kept.
+        tied: the interval holds 0; without one, the two runs' own intervals overlap.
+    """
+
+    difference: float
+    low: float | None
+    high: float | None
+    tied: bool
+
+
+def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Evidence], list[str]]:
+    """The published runs among `run_ids`, best test score first, and a sentence for each that cannot be read."""
+    found, problems = [], []
+    for run_id in run_ids:
+        folder = workspace.run(run_id)
+        try:
+            metrics = read_run(folder)
+        except DataError as error:
+            problems.append(error.problem)
+            continue
+        predictions = run_predictions(workspace, run_id)
+        calibrated = calibration(*predictions) if predictions else None
+        mistakes = _mistakes(workspace, metrics, predictions) if predictions else ()
+        found.append(Evidence(metrics, predictions, calibrated, mistakes))
+    seeds = Counter(run.metrics["config_digest"] for run in found)
+    found = [replace(run, repeated=seeds[run.metrics["config_digest"]] > 1) for run in found]
+    return sorted(found, key=lambda run: (-run.score, run.metrics["run_id"])), problems
+
+
+def compare(one: Evidence, other: Evidence) -> Comparison:
+    """How much better `one` is than `other` on the same test images."""
+    difference = one.score - other.score
+    if one.predictions and other.predictions and _same(one.predictions[0], other.predictions[0]):
+        labels, probabilities = one.predictions
+        classes = probabilities.shape[1]
+        guesses = probabilities.argmax(axis=1), other.predictions[1].argmax(axis=1)
+        _, low, high = macro_f1_difference(labels, *guesses, classes)
+        return Comparison(difference, low, high, low <= 0 <= high)
+    overlap = one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
+    return Comparison(difference, None, None, overlap)
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and bool((one == other).all())
+
+
+def _mistakes(
+    workspace: Workspace, metrics: dict[str, Any], predictions: tuple[np.ndarray, np.ndarray]
+) -> tuple[Mistake, ...]:
+    import numpy as np
+
+    labels, probabilities = predictions
+    try:
+        with np.load(workspace.predictions(metrics["run_id"]), allow_pickle=False) as arrays:
+            rows, images = arrays["worst"], arrays["worst_images"]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return ()
+    classes, sources = metrics["classes"], _sources(workspace, metrics["data_digest"])
+    found = []
+    for row, pixels in zip(rows.tolist(), images, strict=True):
+        guess = int(probabilities[row].argmax())
+        shares = float(probabilities[row, labels[row]]), float(probabilities[row, guess])
+        source = sources[row] if row < len(sources) else ""
+        found.append(Mistake(pixels, classes[labels[row]], classes[guess], *shares, source))
+    return tuple(found)
+
+
+def _sources(workspace: Workspace, data_digest: str) -> list[str]:
+    """Where the test images come from, in the order of the split; empty where the data has changed since."""
+    try:
+        manifest = read_split_manifest(workspace.split_manifest)
+        if manifest is None or read_info(workspace).digest != data_digest:
+            return []
+    except DataError:
+        return []
+    places = sorted((p for p in manifest.places if p.split == "test"), key=lambda place: (place.sha256, place.label))
+    return [place.source for place in places]

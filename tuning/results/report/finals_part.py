@@ -1,0 +1,154 @@
+"""The part of the page about the retrained runs on the test split: matrices, classes, calibration, worst mistakes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from tuning.results.report.evidence import Evidence, Mistake
+from tuning.results.report.history import FinalRun
+from tuning.results.report.html import section, switch
+
+#: From this share of a row on, a cell is dark enough for text in the colour of the ground.
+_STRONG = 0.55
+#: With more classes a table of counts is no picture any more.
+_MOST_CLASSES = 40
+
+
+def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
+    """Every retrained run, best test score first; the failed and the missing ones by name."""
+    if not finals:
+        words = "No finalist has been retrained: the test split is sealed."
+        return section("finalists", "Finalists", "", f'<p class="note">{words}</p>')
+    lost = "".join(f"<p>{escape(words)}</p>" for words in map(_missing, finals) if words)
+    lead = "Retrained from scratch; the epoch that was best on validation was evaluated once on the test split."
+    shown = "".join(_run(place, run) for place, run in enumerate(runs))
+    return section("finalists", "Finalists", lead, shown + lost)
+
+
+def _missing(final: FinalRun) -> str:
+    if final.error:
+        return f"{final.run_id} failed: {final.error['message']}"
+    return "" if final.published else f"{final.run_id} is not finished yet."
+
+
+def _run(place: int, run: Evidence) -> str:
+    metrics, test = run.metrics, run.metrics["test"]
+    low, high = run.interval
+    role = f"finalist {metrics['rank']}, " if metrics["rank"] and not run.is_baseline else ""
+    head = (
+        f"{role}{escape(run.name)} <span class='soft'>· test macro-F1 {run.score:.3f} ({low:.3f}–{high:.3f}) · "
+        f"accuracy {test['accuracy']:.3f} · {metrics['parameters']:,} parameters · epoch {metrics['best_epoch']} of "
+        f"{metrics['epochs']}</span>"
+    )
+    calibrated = ""
+    if run.calibration:
+        promise = run.calibration.overconfident
+        if abs(promise) < 0.02:
+            words = "its confidence is about right on average"
+        else:
+            words = f"on average {100 * abs(promise):.1f} % too {'sure' if promise > 0 else 'modest'}"
+        calibrated = (
+            '<figure class="card"><figcaption>Calibration</figcaption>'
+            f'<p class="note">Expected calibration error {run.calibration.error:.3f} (15 bins, Guo et al. 2017): '
+            f"{words}. Bars are accuracy, orange lines the mean confidence; paler bars hold fewer images.</p>"
+            f'<div data-chart="calibration" data-run="{place}"></div></figure>'
+        )
+    return (
+        f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
+        f'<p class="note"><code>artifacts/trials/{escape(metrics["run_id"])}</code></p>'
+        '<div class="pair"><figure class="card"><figcaption>Confusion matrix</figcaption>'
+        f"{_matrix(place, run)}</figure>"
+        f"{calibrated}</div>{_classes(run)}{_mistakes(run.mistakes)}</details>"
+    )
+
+
+def _matrix(place: int, run: Evidence) -> str:
+    classes, counts = run.metrics["classes"], np.array(run.metrics["test"]["confusion_matrix"])
+    if len(classes) > _MOST_CLASSES:
+        return '<p class="note">Too many classes for a table: see the pictures in the run\'s folder.</p>'
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    panels = [_cells(classes, shares, [[f"{v:.2f}" for v in row] for row in shares])]
+    panels.append(_cells(classes, shares, [[str(v) for v in row] for row in counts]))
+    return switch(f"matrix-{place}", ["share of the true class", "images"], panels)
+
+
+def _cells(classes: Sequence[str], shares: np.ndarray, texts: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in classes)
+    rows = []
+    for row, name in enumerate(classes):
+        cells = []
+        for column, other in enumerate(classes):
+            share = shares[row, column]
+            kind = " ".join(["strong"] * bool(share >= _STRONG) + ["right"] * (row == column))
+            title = escape(f"{name} taken for {other}: {100 * share:.1f} %", quote=True)
+            cells.append(f'<td class="{kind}" style="--share:{share:.3f}" title="{title}">{texts[row][column]}</td>')
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>')
+    corner = '<th class="corner">true ↓<br>predicted →</th>'
+    return (
+        f'<div class="scroll"><table class="matrix"><thead><tr>{corner}{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _classes(run: Evidence) -> str:
+    test = run.metrics["test"]
+    rows = [
+        (name, *(row[key] for key in ("precision", "recall", "f1")), row["support"])
+        for name, row in test["per_class"].items()
+    ]
+    images = sum(row[-1] for row in rows)
+    total = ("macro mean", test["precision_macro"], test["recall_macro"], test["f1_macro"], images)
+    head = "".join(f"<th>{name}</th>" for name in ("class", "precision", "recall", "F1", "images"))
+    return (
+        '<figure class="card"><figcaption>Classes</figcaption><div class="scroll"><table class="numbers">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(_class_row, rows))}</tbody>"
+        f"<tfoot>{_class_row(total)}</tfoot></table></div></figure>"
+    )
+
+
+def _class_row(row: tuple) -> str:
+    name, *shares, images = row
+    cells = "".join(f'<td>{value:.3f}<span class="meter" style="--share:{value:.3f}"></span></td>' for value in shares)
+    return f"<tr><th>{escape(name)}</th>{cells}<td>{images:,}</td></tr>"
+
+
+def _mistakes(mistakes: Sequence[Mistake]) -> str:
+    if not mistakes:
+        return ""
+    figures = "".join(
+        f'<figure><img src="{_picture(entry.pixels)}" alt="a test image of class {escape(entry.label, quote=True)}" '
+        f'title="{escape(entry.source, quote=True)}"><figcaption>{_answer(entry.label, entry.label_share)}<br>'
+        f'<span class="wrong">→ {_answer(entry.guess, entry.guess_share)}</span></figcaption></figure>'
+        for entry in mistakes
+    )
+    names = "".join(f"<li><code>{escape(entry.source)}</code></li>" for entry in mistakes if entry.source)
+    files = f"<details><summary>their files, in this order</summary><ol>{names}</ol></details>" if names else ""
+    lead = (
+        "The misclassified test images whose true class got the lowest probability: its worst blunders, and often "
+        "wrong labels."
+    )
+    return (
+        f'<figure class="card"><figcaption>What it got most wrong</figcaption><p class="note">{lead}</p>'
+        f'<div class="strip">{figures}</div>{files}</figure>'
+    )
+
+
+def _answer(name: str, share: float) -> str:
+    return escape(f"{name} ({_percent(share)})")
+
+
+def _percent(share: float) -> str:
+    """Never 100 % or 0 % for what is not quite."""
+    return "> 99\u00a0%" if 0.995 <= share < 1 else "< 1\u00a0%" if 0 < share < 0.01 else f"{100 * share:.0f}\u00a0%"
+
+
+def _picture(pixels: np.ndarray) -> str:
+    import cv2
+
+    # OpenCV thinks in BGR.
+    ok, png = cv2.imencode(".png", pixels[..., ::-1] if pixels.shape[-1] == 3 else pixels)
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}" if ok else ""

@@ -1,0 +1,32 @@
+"""Small pieces of HTML that several parts of the page share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+
+def section(name: str, title: str, lead: str, content: str) -> str:
+    """A section with an anchor; `lead` and `content` are HTML."""
+    lead = f'<p class="lead">{lead}</p>\n' if lead else ""
+    return f'<section id="{name}">\n<h2>{title}</h2>\n{lead}{content}\n</section>'
+
+
+def switch(name: str, labels: Sequence[str], panels: Sequence[str], first: int = 0) -> str:
+    """Panels of which one is shown, `first` at first, chosen by radio buttons: no script."""
+    buttons = "".join(
+        f'<input type="radio" name="{name}" id="{name}-{place}"{" checked" * (place == first)}>'
+        f'<label for="{name}-{place}">{label}</label>'
+        for place, label in enumerate(labels)
+    )
+    return f'<div class="switch">{buttons}<div class="panels">{"".join(f"<div>{p}</div>" for p in panels)}</div></div>'
+
+
+def value_text(value: Any) -> str:
+    """A hyperparameter's value as HTML; a dash where it is inactive."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))

@@ -1,0 +1,123 @@
+"""Which hyperparameters mattered: permutation importance of a random forest, measured on trials it has not seen.
+
+Sources: Breiman, "Random Forests", Machine Learning 45 (2001), section 10; the implementations are scikit-learn's
+`RandomForestRegressor` and `permutation_importance`. The forest learns score from hyperparameters on four fifths of the
+configurations; on the last fifth, one hyperparameter after the other is shuffled. What its squared error grows by, as a
+share of the variance of the scores, is the importance: 0 where the forest does not need it, below 0 by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuning.records import keyed_seed
+from tuning.results.report.history import Configuration, History, Parameter
+
+#: With fewer configurations there is nothing to tell.
+FEWEST = 10
+#: Configurations that are looked at, at most, and budgets.
+MOST, BUDGETS = 1_000, 3
+FOLDS, SHUFFLES, TREES = 5, 4, 30
+LOW, HIGH = 0.05, 0.95
+
+
+@dataclass(frozen=True)
+class Share:
+    """One hyperparameter's importance: the mean over all folds and shuffles, and their 5 % and 95 % quantiles."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Importance:
+    """The importances for the scores after one budget.
+
+    Attributes:
+        epochs: the budget; None: all configurations were trained alike, the whole training counts.
+        configurations: how many were trained for so long.
+        explained: share of the variance of unseen scores that the forest explains; near or below 0 it has learnt
+            nothing, and its importances say nothing.
+        shares: most important first.
+    """
+
+    epochs: int | None
+    configurations: int
+    explained: float
+    shares: tuple[Share, ...]
+
+
+def importances(history: History, seed: int) -> tuple[Importance, ...]:
+    """The importances at each budget that enough configurations reached, the shortest budget first.
+
+    Scores after different numbers of epochs are never mixed. At the longer budgets only the survivors are left, which
+    differ less: what decided early seems to matter less there.
+    """
+    budgets: list[int | None] = [*history.rung_epochs()] or [None]
+    found = []
+    for epochs in budgets:
+        rows = _rows(history.configurations, epochs)
+        if len(rows) >= FEWEST and len({score for _, score in rows}) > 1:
+            found.append(_importance(history.parameters, rows, epochs, seed))
+    return tuple(found[:BUDGETS])
+
+
+def most_telling(found: Sequence[Importance]) -> Importance:
+    """The budget whose scores the forest explains best."""
+    return max(found, key=lambda entry: entry.explained)
+
+
+def _rows(configurations: Sequence[Configuration], epochs: int | None) -> list[tuple[dict[str, Any], float]]:
+    scored = [
+        (entry.values, entry.score if epochs is None else entry.score_after(epochs), entry.root)
+        for entry in configurations
+    ]
+    rows = [(values, score, root) for values, score, root in scored if score is not None]
+    # Where there are more than a forest needs, those whose key comes first.
+    rows.sort(key=lambda row: keyed_seed(0, row[2]))
+    return [(values, score) for values, score, _ in rows[:MOST]]
+
+
+def _importance(
+    parameters: Sequence[Parameter], rows: Sequence[tuple[dict[str, Any], float]], epochs: int | None, seed: int
+) -> Importance:
+    import numpy as np
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.inspection import permutation_importance
+    from sklearn.model_selection import KFold
+
+    columns = {entry.name: [_number(entry, values.get(entry.name)) for values, _ in rows] for entry in parameters}
+    # What never varied cannot have mattered; NaN, for inactive, is a value like any other.
+    varied = [name for name, column in columns.items() if len(set(map(str, column))) > 1]
+    data, scores = np.array([columns[name] for name in varied]).T, np.array([score for _, score in rows])
+    variance = scores.var()
+    grown, squares = [], 0.0
+    for fold, (seen, unseen) in enumerate(KFold(FOLDS, shuffle=True, random_state=seed).split(data)):
+        forest = RandomForestRegressor(TREES, max_features=0.5, random_state=keyed_seed(seed, "forest", fold))
+        forest.fit(data[seen], scores[seen])
+        squares += float(((forest.predict(data[unseen]) - scores[unseen]) ** 2).sum())
+        measured = permutation_importance(
+            forest,
+            data[unseen],
+            scores[unseen],
+            scoring="neg_mean_squared_error",
+            n_repeats=SHUFFLES,
+            random_state=keyed_seed(seed, "shuffle", fold),
+        )
+        grown.append(measured.importances / variance)
+    samples = np.concatenate(grown, axis=1)
+    low, high = np.quantile(samples, [LOW, HIGH], axis=1)
+    means = samples.mean(axis=1)
+    shares = [Share(name, float(m), float(a), float(b)) for name, m, a, b in zip(varied, means, low, high, strict=True)]
+    shares.sort(key=lambda share: (-share.mean, share.name))
+    return Importance(epochs, len(rows), float(1 - squares / len(scores) / variance), tuple(shares))
+
+
+def _number(parameter: Parameter, value: Any) -> float:
+    """A value as the forest sees it: the place of a choice; NaN where the hyperparameter is inactive."""
+    found = parameter.place(value) if parameter.kind == "choice" else value
+    return float("nan") if found is None else float(found)

@@ -1,0 +1,234 @@
+"""The parts of the page that tell of the search itself, as HTML. Charts are empty elements that the scripts fill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from tuning.engine.budget import duration
+from tuning.results.report import data
+from tuning.results.report.command import repeat_command
+from tuning.results.report.evidence import Evidence
+from tuning.results.report.history import History, Trial
+from tuning.results.report.html import section, value_text
+from tuning.results.report.verdict import Verdict
+
+#: Causes of failure in the page, and trials that are named for each.
+MOST_CAUSES, MOST_NAMED = 50, 12
+
+
+def verdict_part(found: Verdict, history: History, runs: Sequence[Evidence], problems: Sequence[str]) -> str:
+    """The verdict, its reasons, the figures, and the intervals of all retrained runs."""
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in found.reasons)
+    warnings = "".join(f'<p class="verdict bad">{escape(problem)}</p>' for problem in problems)
+    facts = [
+        ("trials", f"{len(history.steps):,}"),
+        ("configurations", f"{len(history.configurations):,}"),
+        ("epochs", f"{history.epochs:,}"),
+        ("failed trials", f"{len(history.failed):,}"),
+    ]
+    if history.seconds is not None:
+        facts.insert(3, ("search time", duration(history.seconds)))
+    if runs:
+        facts.insert(0, ("best test macro-F1", f"{runs[0].score:.3f}"))
+        facts.append(("test openings", f"{history.openings:,}"))
+    elif history.best:
+        facts.insert(0, ("best val macro-F1", f"{history.best.score:.3f}"))
+    tiles = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in facts)
+    return (
+        f'<section id="verdict" aria-label="Verdict">\n<p class="verdict {found.kind}">{escape(found.headline)}</p>\n'
+        f'<ul class="reasons">{reasons}</ul>\n{warnings}<div class="tiles">{tiles}</div>\n'
+        f"{_forest(runs)}{_apart(history, runs)}</section>"
+    )
+
+
+def _forest(runs: Sequence[Evidence]) -> str:
+    """Test macro-F1 of every run with its interval, on one scale."""
+    if not runs:
+        return ""
+    low, high = min(run.interval[0] for run in runs), max(run.interval[1] for run in runs)
+    low, high = max(0.0, low - 0.03), min(1.0, high + 0.03)
+
+    def at(value: float) -> str:
+        return f"{100 * (value - low) / (high - low):.2f}%"
+
+    rows = []
+    for run in runs:
+        own, shape = ("var(--base)", ' class="square"') if run.is_baseline else ("var(--hot)", "")
+        start, end = run.interval
+        bar = f'<i style="left:{at(start)};width:{100 * (end - start) / (high - low):.2f}%"></i>'
+        rank = f"{run.metrics['rank']} · " if run.metrics["rank"] else ""
+        rows.append(
+            f'<div class="row"><span class="name">{rank}{escape(run.name)}</span>'
+            f'<span class="track" style="--own:{own}">{bar}<b{shape} style="left:{at(run.score)}"></b></span>'
+            f'<span class="number"><b>{run.score:.3f}</b> ({start:.3f}–{end:.3f})</span></div>'
+        )
+    scale = f'<div class="row"><span></span><span class="track scale">{low:.2f}<span>{high:.2f}</span></span></div>'
+    return (
+        '<figure class="card"><figcaption>Test macro-F1 with 95 % bootstrap intervals</figcaption>'
+        f'<div class="forest">{"".join(rows)}{scale}</div></figure>\n'
+    )
+
+
+def _apart(history: History, runs: Sequence[Evidence]) -> str:
+    """What the best configuration has otherwise than the baseline."""
+    trial = next((run.metrics["trial"] for run in runs if run.metrics["trial"]), None) if runs else None
+    best = history.configuration_of(trial) if trial else history.best
+    if best is None or not history.defaults:
+        return ""
+    cells = "".join(
+        f"<div>{escape(entry.name)}<br><b>{value_text(best.values.get(entry.name))}</b> "
+        f'<span class="soft">{value_text(history.defaults.get(entry.name))}</span></div>'
+        for entry in history.parameters
+        if entry.varies and best.values.get(entry.name) != history.defaults.get(entry.name)
+    )
+    if not cells:
+        return ""
+    title = f"What sets trial {escape(best.trial_ids[-1])} apart"
+    note = '<span class="soft">its value, and in grey the baseline\'s</span>'
+    return f'<figure class="card"><figcaption>{title} {note}</figcaption><div class="apart">{cells}</div></figure>\n'
+
+
+def progress_part(history: History) -> str:
+    """Best so far, and cost against score."""
+    times = '<option value="seconds">running time</option>' if history.seconds else ""
+    choice = (
+        f'<select id="best-axis" aria-label="over">{times}<option value="epochs">epochs</option>'
+        '<option value="trials">trials</option></select>'
+    )
+    key = (
+        '<p class="key-row"><span><i style="border-color:var(--blue)"></i>best so far</span>'
+        '<span><i style="border-color:var(--base);border-top-style:dashed"></i>baseline in the search</span>'
+        "<span>each dot: a trial's best epoch</span></p>"
+    )
+    best = (
+        f'<figure class="card"><figcaption>Best so far {choice}</figcaption><div data-chart="best"></div>{key}</figure>'
+    )
+    cost = (
+        '<figure class="card"><figcaption>Cost against score</figcaption><div data-chart="cost"></div>'
+        f"{_marks('dotted: what nothing cheaper beats', dots=True)}</figure>"
+    )
+    lead = "Validation macro-F1; a configuration's score is that of its best epoch."
+    return section("progress", "Progress", lead, f'<div class="pair">{best}{cost}</div>')
+
+
+def _marks(more: str = "", dots: bool = False) -> str:
+    """The key of a chart of lines, or of dots."""
+    kind = " shape" * dots
+    more = f"<span>{more}</span>" if more else ""
+    return (
+        f'<p class="key-row{kind}"><span><i class="ramp"></i>worst to best score</span>'
+        f'<span><i class="hot"></i>finalist</span><span><i class="base"></i>baseline</span>{more}</p>'
+    )
+
+
+def curves_part() -> str:
+    """Learning curves of all configurations."""
+    choice = (
+        '<select id="curve-metric" aria-label="metric"><option value="curve">validation macro-F1</option>'
+        '<option value="loss">validation loss</option></select>'
+    )
+    return section(
+        "curves",
+        "Learning curves",
+        "One line a configuration, over all its promotions. Finalists carry their rank.",
+        '<figure class="card"><figcaption><span></span>'
+        f'{choice}</figcaption><div data-chart="curves"></div>{_marks()}</figure>',
+    )
+
+
+def rungs_part(history: History) -> str:
+    """Who was promoted; nothing for strategies that train every configuration in full."""
+    if not history.rung_epochs():
+        return ""
+    lead = (
+        "Each dot is a trial at the end of its rung, at its best epoch so far. Lines are promotions: the best of a "
+        'rung go on, from where they were, to the next. <b style="color:var(--bad)">×</b> failed.'
+    )
+    return section("rungs", "Rungs", lead, '<div class="small" data-chart="rungs"></div>')
+
+
+def parallel_part(history: History) -> str:
+    """Parallel coordinates with brushes, and the table of the configurations they leave."""
+    lead = (
+        "One line a configuration. <b>Drag along an axis</b> to keep the lines that cross it there; click it to clear. "
+        "By keyboard: Tab to the first handle, ↑ ↓ move it, ← → go to the next, Esc clears. The other charts follow."
+    )
+    tools = (
+        '<div class="bar-row"><span id="brush-words" role="status" aria-live="polite"></span>'
+        '<button type="button" id="brush-clear" disabled>clear all brushes</button></div>'
+    )
+    table = (
+        '<div class="scroll"><table id="trials" class="numbers"></table></div>'
+        '<div class="bar-row"><button type="button" id="trials-more" hidden></button></div>'
+    )
+    hidden = len([entry for entry in history.parameters if entry.varies]) - data.MOST_AXES
+    note = f'<p class="note">{hidden} less important hyperparameters have no axis.</p>' if hidden > 0 else ""
+    chart = f'<div class="card">{tools}<div class="wide" data-chart="parallel"></div>{_marks()}{note}</div>'
+    return section("configurations", "Configurations", lead, chart + table)
+
+
+def slices_part() -> str:
+    """Each hyperparameter against the score."""
+    lead = "Every configuration's score against one hyperparameter at a time, the most important first."
+    return section("slices", "Slices", lead, f'<div class="small" data-chart="slices"></div>{_marks(dots=True)}')
+
+
+def failures_part(history: History) -> str:
+    """Failed trials with their causes, equal ones together, the most frequent first."""
+    if not history.failed:
+        return ""
+    causes: dict[tuple[str, str], list[Trial]] = {}
+    for trial in history.failed:
+        causes.setdefault((trial.failure.kind, trial.failure.message), []).append(trial)
+    alike = sorted(causes.values(), key=len, reverse=True)
+    rows = "".join(map(_failures, alike[:MOST_CAUSES]))
+    more = len(alike) - MOST_CAUSES
+    note = f'<p class="note">… and {more:,} more causes in the journal.</p>' if more > 0 else ""
+    head = "<tr><th>cause</th><th>kind</th><th>trials</th></tr>"
+    table = f'<div class="scroll"><table class="plain"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    lead = f"{len(history.failed):,} of {len(history.steps):,} trials ended without a score."
+    return section("failed", "Failed trials", lead, table + note)
+
+
+def _failures(trials: Sequence[Trial]) -> str:
+    """A row for trials that failed for the same reason; the first one in full."""
+    trial, failure = trials[0], trials[0].failure
+    values = ", ".join(f"{escape(name)} {value_text(value)}" for name, value in sorted(trial.values.items()))
+    trace = f"<pre>{escape(failure.traceback)}</pre>" if failure.traceback else ""
+    epoch = f", epoch {failure.epoch}" if failure.epoch else ""
+    more = len(trials) - MOST_NAMED
+    names = ", ".join(trial.trial_id for trial in trials[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return (
+        f"<tr><td>{escape(failure.message)}<details><summary>trial {escape(trial.trial_id)}{epoch}</summary>"
+        f"<p>{values}</p>{trace}</details></td><td>{escape(failure.kind)}</td>"
+        f"<td><b>{len(trials):,}</b>: {escape(names)}</td></tr>"
+    )
+
+
+def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidence]) -> str:
+    """The command, the seeds, the digests."""
+    command = escape(repeat_command(settings))
+    rows = [
+        ("seed of the search", settings.get("seed")),
+        ("settings digest", digest),
+        ("data digest", settings.get("data_digest")),
+        ("digest of the space's code", settings.get("space_digest")),
+        ("backend, compute type", f"{settings.get('backend')}, {settings.get('dtype_policy')}"),
+        *((f"weights of {run.name}, seed {run.metrics['seed']}", run.metrics["weights_sha256"]) for run in runs),
+    ]
+    table = "".join(
+        f"<tr><th>{escape(name)}</th><td><code>{escape(str(value))}</code></td></tr>" for name, value in rows
+    )
+    lead = (
+        "The same command on the same data finds the same trials, scores and weights on the same kind of processor, "
+        "however many workers it has and however often it is interrupted."
+    )
+    return section(
+        "repeat",
+        "To repeat it",
+        lead,
+        f'<pre id="command">{command}</pre><div class="bar-row"><button type="button" id="copy">copy</button></div>'
+        f'<div class="scroll"><table class="plain">{table}</table></div>',
+    )

@@ -1,0 +1,58 @@
+"""What a search is doing, looked at from outside: no lock is taken, nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+
+from tuning.results.report.history import History
+
+RUNNING, TESTING, FINISHED, TRIALS_ONLY, INTERRUPTED = "running", "testing", "finished", "trials only", "interrupted"
+
+WORDS = {
+    RUNNING: "running",
+    TESTING: "retraining the finalists",
+    FINISHED: "finished",
+    TRIALS_ONLY: "trials done, test split sealed",
+    INTERRUPTED: "interrupted; the same command goes on",
+}
+
+
+def standing(history: History, alive: bool) -> str:
+    """One of the words above.
+
+    Args:
+        alive: whether a process has the search open.
+    """
+    if history.finals:
+        if all(final.published or final.error for final in history.finals):
+            return FINISHED
+        return TESTING if alive else INTERRUPTED
+    if alive:
+        return RUNNING
+    done = history.steps and (history.stopped or not history.running)
+    return TRIALS_ONLY if done else INTERRUPTED
+
+
+def is_open(directory: Path) -> bool:
+    """Whether a process has the search in `directory` open, as far as can be told without disturbing it."""
+    try:
+        owner = (directory / "journal.owner").read_text()
+    except (OSError, UnicodeDecodeError):
+        return False
+    found = re.fullmatch(r"process (\d+) on (.*)", owner)
+    if not found or found[2] != socket.gethostname() or os.name == "nt":
+        # Another machine's process cannot be asked; Windows has no question that does not end it.
+        return True
+    if int(found[1]) == os.getpid():
+        # This very process writes the report as the last thing of its search.
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
