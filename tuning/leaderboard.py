@@ -1,12 +1,21 @@
 """Prints the leaderboard: every finished run, best test macro-F1 first.
 
   python -m tuning.leaderboard
-  python -m tuning.leaderboard --rebuild      # writes it anew from the runs' own files
-  python -m tuning.leaderboard --verify       # exit 3 if it is not what the runs' own files say
-  python -m tuning.leaderboard --json | python -m json.tool
+  python -m tuning.leaderboard --wide       # all columns, as in a pipe
+  python -m tuning.leaderboard --markdown   # or --csv, or --json
+  python -m tuning.leaderboard --rebuild    # anew from the runs' own files
+  python -m tuning.leaderboard --verify     # exit 3 where they say otherwise
 
-The file is artifacts/outputs/leaderboard.csv. F1 is macro-F1: the mean over classes, each counting alike. Two runs
-whose 95 % intervals (bootstrap over the test images) overlap widely are better called a tie. `epochs` is best/trained.
+The file is artifacts/outputs/leaderboard.csv. F1 is macro-F1: the mean over
+classes, each counting alike, with its 95 % interval (bootstrap over the test
+images). `vs best` compares a run with the best, image by image: both are
+scored on the same resampled test images, and where the 95 % interval of the
+difference includes 0, they are tied. `epochs` is best/trained, `opened` how
+often the test split was opened for the run. Tied or not, the run with the
+highest test macro-F1 is promoted.
+
+reads   artifacts/outputs/leaderboard.csv, artifacts/trials/, artifacts/searches/
+writes  nothing; with --rebuild, leaderboard.csv
 """
 
 from __future__ import annotations
@@ -16,7 +25,7 @@ import sys
 from typing import Any
 
 from tuning import cli
-from tuning.errors import StateError
+from tuning.errors import StateError, UsageError
 from tuning.workspace import Workspace
 
 _SHOWN_DIFFERENCES = 10
@@ -29,13 +38,19 @@ def options() -> argparse.ArgumentParser:
     choice.add_argument(
         "--verify", action="store_true", help="compare it with the runs' own files; exit 3 if it differs"
     )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--wide", action="store_true", help="every column in one table, however narrow the terminal")
+    form.add_argument("--csv", action="store_true", help="print it as CSV, with all that is computed from the rows")
+    form.add_argument("--markdown", action="store_true", help="print it as a Markdown table")
     return parser
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
-    from tuning.results import leaderboard
-    from tuning.results.tables import leaderboard_table
+    from tuning.results import leaderboard, tables
+    from tuning.results.standings import openings, standings
 
+    if args.json and (args.csv or args.markdown):
+        raise UsageError("--json is given together with --csv or --markdown", "give one of them")
     if not workspace.leaderboard.is_file() and not leaderboard.read_runs(workspace):
         raise leaderboard.empty(workspace)
     if args.verify:
@@ -56,7 +71,14 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         console.say(f"wrote {workspace.leaderboard} from {len(rows)} runs")
     else:
         rows = leaderboard.read(workspace)
-    return {"leaderboard": str(workspace.leaderboard), "rows": rows}, leaderboard_table(rows)
+    rows, opened = standings(workspace, rows), openings(workspace, rows)
+    if args.csv:
+        text = tables.leaderboard_csv(rows).rstrip("\n")
+    elif args.markdown:
+        text = tables.leaderboard_markdown(rows)
+    else:
+        text = tables.leaderboard_table(rows, None if args.wide else cli.terminal_width(), opened)
+    return {"leaderboard": str(workspace.leaderboard), "rows": rows, "test_split_openings": opened}, text
 
 
 def main(argv: list[str] | None = None) -> int:

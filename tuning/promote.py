@@ -4,7 +4,12 @@
   python -m tuning.promote
 
 The rule has no fallback: only test_f1_macro counts, among the runs tested on the current data. Every search applies it
-at its end; run it by hand after adding, restoring or removing a folder in artifacts/trials.
+at its end; run it by hand after adding, restoring or removing a folder in artifacts/trials. Beside the model lie its
+metrics and README.md, a model card. What you write into the card stays until another model is promoted.
+
+reads   artifacts/trials/
+writes  artifacts/models/best_model.keras, best_model_metrics.json, README.md,
+        and artifacts/outputs/leaderboard.csv
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
+import numpy as np
 import pytest
 
-from tuning import export, leaderboard, promote
+from tuning import cli, export, leaderboard, promote
 
 
 @pytest.fixture
@@ -71,6 +74,42 @@ def test_leaderboard_json_holds_all_columns(call, write_run, workspace):
     assert code == 0
     assert result["leaderboard"] == str(workspace.leaderboard)
     assert result["rows"][0]["test_f1_macro"] == 0.5
+
+
+def test_leaderboard_json_says_who_is_tied_and_how_often_the_test_split_was_opened(call, answer):
+    labels = np.arange(60) % 3
+    for run_id in ("one", "two"):
+        answer(run_id, labels, labels)
+    call(leaderboard, "--rebuild")
+    result = json.loads(call(leaderboard, "--json")[1])
+    assert [(row["standing"], row["per_class"]["happy"]) for row in result["rows"]] == [("best", 1.0), ("tied", 1.0)]
+    assert result["test_split_openings"] == {"d" * 12: 2}
+
+
+def test_leaderboard_prints_csv_and_markdown(call, write_run):
+    write_run("a|b", 0.5)
+    call(leaderboard, "--rebuild")
+    code, out, err = call(leaderboard, "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert (code, err, len(rows)) == (0, "", 1)
+    assert (rows[0]["run_id"], rows[0]["standing"], rows[0]["f1_happy"]) == ("a|b", "best", "0.500000")
+    out = call(leaderboard, "--markdown")[1]
+    assert out.startswith("| # | run |") and "a\\|b" in out and len(out.splitlines()) == 3
+
+
+@pytest.mark.parametrize("form", ["--csv", "--markdown"])
+def test_leaderboard_prints_one_form_at_a_time(call, form):
+    code, _, err = call(leaderboard, "--json", form)
+    assert code == 2 and "give one of them" in err
+
+
+def test_leaderboard_fits_a_terminal_unless_told_otherwise(call, write_run, monkeypatch):
+    write_run("a-rather-long-search-name-hyperband-01-t0003-cccccccc-s0", 0.5)
+    call(leaderboard, "--rebuild")
+    monkeypatch.setattr(cli, "terminal_width", lambda: 80)
+    out = call(leaderboard)[1]
+    assert max(map(len, out.splitlines())) <= 80 and "F1 by class" in out and "…" in out
+    assert len(call(leaderboard, "--wide")[1].splitlines()) == 2
 
 
 def test_leaderboard_verify_exits_3_on_a_difference(call, write_run, workspace):

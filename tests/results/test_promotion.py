@@ -111,7 +111,7 @@ def test_a_run_whose_model_is_not_its_own_is_refused(workspace, write_run, damag
 
 
 @pytest.mark.parametrize("operation", ["write", "fsync", "rename", "fsync-directory"])
-@pytest.mark.parametrize("victim", ["best_model.keras", "best_model_metrics.json"])
+@pytest.mark.parametrize("victim", ["best_model.keras", "README.md", "best_model_metrics.json"])
 def test_a_crash_anywhere_is_detected_or_harmless_and_repaired(workspace, write_run, monkeypatch, operation, victim):
     write_run("first", 0.5)
     promote(workspace)
@@ -136,6 +136,54 @@ def test_a_crash_anywhere_is_detected_or_harmless_and_repaired(workspace, write_
     promote(workspace)
     assert promoted(workspace)["run_id"] == "second"
     assert pair(workspace)[0] == b"second"
+    assert content_of_card(workspace).count("second") >= 1 and "first" not in content_of_card(workspace)
+    assert len(list(workspace.models.iterdir())) == 3
+
+
+@pytest.mark.parametrize("victim", ["best_model.keras", "README.md", "best_model_metrics.json"])
+def test_a_disk_that_fills_up_leaves_the_old_model_whole(workspace, write_run, monkeypatch, victim):
+    write_run("first", 0.5)
+    promote(workspace)
+    before = {path.name: path.read_bytes() for path in workspace.models.iterdir()}
+    write_run("second", 0.6)
+
+    def full(operation, path):
+        if (operation, path.name) == ("write", victim):
+            raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(files, "fault_hook", full)
+    with pytest.raises(OSError, match="No space left"):
+        promote(workspace)
+    assert {path.name: path.read_bytes() for path in workspace.models.iterdir()} == before
+    assert promoted(workspace)["run_id"] == "first"
+
+
+def content_of_card(workspace):
+    return (workspace.models / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_card_lies_beside_the_promoted_model(workspace, write_run):
+    metrics = write_run("one", 0.5)
+    promote(workspace)
+    assert metrics["model_sha256"] in content_of_card(workspace)
+    assert 'load_model("best_model.keras"' in content_of_card(workspace)
+    (workspace.models / "README.md").unlink()
+    assert not promote(workspace).changed
+    assert metrics["model_sha256"] in content_of_card(workspace)
+
+
+def test_what_a_person_writes_into_the_card_stays_as_long_as_the_model(workspace, write_run):
+    write_run("one", 0.5)
+    promote(workspace)
+    card = workspace.models / "README.md"
+    card.write_text(content_of_card(workspace).replace("library_name", "license: cc-by-4.0\nlibrary_name"))
+    write_run("worse", 0.4)
+    assert promote(workspace).run_id == "one"
+    assert "cc-by-4.0" in content_of_card(workspace)
+    write_run("better", 0.6)
+    promote(workspace)
+    assert "cc-by-4.0" not in content_of_card(workspace)
+    assert "better" in content_of_card(workspace)
 
 
 def test_a_torn_pair_is_repaired_even_without_a_new_run(workspace, write_run):

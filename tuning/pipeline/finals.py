@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.dataset.arrays import read_info
+from tuning.engine.loop import trial_key
 from tuning.files import digest, remove_directory
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.session import Session
@@ -28,18 +29,22 @@ class Final:
         purpose: "finalist", "baseline" or "train".
         values: hyperparameter values; what is missing takes its default.
         epochs: epochs to train for.
+        seed: what its training is keyed by, together with the configuration.
         search, trial, rank: where it comes from, where it does.
         removals: how often its published files were removed by hand, so that it is trained anew.
+        root: the first trial of the chain that it goes on from, whose seed it then has; None: from scratch.
     """
 
     run_id: str
     purpose: str
     values: dict[str, Any]
     epochs: int
+    seed: int
     search: str | None = None
     trial: str | None = None
     rank: int | None = None
     removals: int = 0
+    root: str | None = None
 
     @property
     def key(self) -> str:
@@ -59,6 +64,8 @@ def final_runs(
     ranked: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
     defaults: Mapping[str, Any],
     top_k: int,
+    executions: int = 1,
+    reuse: bool = False,
 ) -> list[Final]:
     """The finalists and the baseline, in order. Pure.
 
@@ -66,22 +73,29 @@ def final_runs(
         ranked: trials with their values, best first, compared at equal budgets.
         defaults: the baseline's values. Where the baseline is itself among the best, it is run once, as the baseline
             with its rank: the same configuration and seed would give the same row twice.
+        executions: how many seeds each configuration is retrained with: `seed`, `seed` + 1, …
+        reuse: whether, for the first of these, the search's own training is gone on with.
     """
     baseline = config_digest(space, defaults)
-    finals: list[Final] = []
+    roles: list[Final] = []
     for rank, (trial, values) in enumerate(ranked[:top_k], start=1):
         found = config_digest(space, values)
         if found == baseline:
-            run_id = f"{search}-baseline-{found[:8]}-s{seed}"
+            run_id = f"{search}-baseline-{found[:8]}"
             purpose = "baseline"
         else:
-            run_id = f"{search}-{rank:02d}-t{trial.trial_id}-{found[:8]}-s{seed}"
+            run_id = f"{search}-{rank:02d}-t{trial.trial_id}-{found[:8]}"
             purpose = "finalist"
-        finals.append(Final(run_id, purpose, configuration(values), epochs, search, trial.trial_id, rank))
-    if all(final.purpose != "baseline" for final in finals):
-        run_id = f"{search}-baseline-{baseline[:8]}-s{seed}"
-        finals.append(Final(run_id, "baseline", dict(defaults), epochs, search))
-    return finals
+        role = Final(run_id, purpose, configuration(values), epochs, seed, search, trial.trial_id, rank)
+        roles.append(replace(role, root=trial.root or trial.trial_id) if reuse else role)
+    if all(role.purpose != "baseline" for role in roles):
+        run_id = f"{search}-baseline-{baseline[:8]}"
+        roles.append(Final(run_id, "baseline", dict(defaults), epochs, seed, search))
+    return [
+        replace(role, run_id=f"{role.run_id}-s{own}", seed=own, root=role.root if own == seed else None)
+        for role in roles
+        for own in range(seed, seed + executions)
+    ]
 
 
 def run_finals(session: Session, finals: Sequence[Final], progress: Progress, every: int = 5) -> list[str]:
@@ -147,10 +161,12 @@ def _staging(session: Session, final: Final) -> Path:
 
 def _payload(session: Session, final: Final, fence: int) -> dict[str, Any]:
     found = config_digest(session.settings.space, final.values)
+    reused = final.root is not None
     return session.payload(
         final.epochs,
         values=final.values,
-        seed=keyed_seed(session.settings.seed, "final", found),
+        seed=keyed_seed(final.seed, *(("trial", final.root) if reused else ("final", found))),
+        parent=str(session.checkpoints(trial_key(final.trial))) if reused else None,
         until=final.epochs,
         attempt=fence,
         checkpoints=str(session.checkpoints(final.key)),
@@ -173,7 +189,7 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
         "rank": final.rank,
         "space": settings.space,
         "strategy": getattr(settings, "strategy", None),
-        "seed": settings.seed,
+        "seed": final.seed,
         "parameters": result["parameters"],
         "test_openings": _openings(session, final),
         "classes": list(info.classes),
@@ -189,7 +205,7 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
         "val": result["val"],
         "output": result["output"],
     }
-    params = {**result["values"], "settings": _plain_settings(settings, final.epochs)}
+    params = {**result["values"], "settings": _plain_settings(settings, final)}
     publish_run(
         session.workspace,
         StagedRun(final.run_id, _staging(session, final), about, history_columns(result), params),
@@ -199,9 +215,9 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
     remove_directory(session.checkpoints(final.key))
 
 
-def _plain_settings(settings, epochs: int) -> dict[str, Any]:
+def _plain_settings(settings, final: Final) -> dict[str, Any]:
     names = ("space", "seed", "backend", "threads", "dtype_policy", "early_stopping", "reduce_lr")
-    return {**{name: getattr(settings, name) for name in names}, "epochs": epochs}
+    return {**{name: getattr(settings, name) for name in names}, "seed": final.seed, "epochs": final.epochs}
 
 
 def history_columns(result: Mapping[str, Any]) -> dict[str, list]:

@@ -1,4 +1,5 @@
-"""The promotion rule: the run with the highest test macro-F1 becomes `artifacts/models/best_model.keras`.
+"""The promotion rule: the run with the highest test macro-F1 becomes `artifacts/models/best_model.keras`, with its
+metrics and a model card beside it.
 
 No fallback rule: nothing else is looked at, and where no run can be compared, nothing is promoted. Runs are compared
 on one test split only, that of the current data.
@@ -6,15 +7,17 @@ on one test split only, that of the current data.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tuning import files
 from tuning.errors import DataError, TuningError
 from tuning.progress import SILENT, Progress
-from tuning.results import leaderboard, schema
+from tuning.results import leaderboard, model_card, schema
 from tuning.results.runs import read_runs, verify_model
 from tuning.workspace import Workspace
 
@@ -79,8 +82,12 @@ def current_digest(workspace: Workspace, runs: Sequence[Mapping[str, Any]]) -> s
 def promote(workspace: Workspace, dry_run: bool = False, progress: Progress = SILENT) -> Promotion:
     """Rebuilds the leaderboard, finds the best run, and makes it the promoted model, under one lock.
 
-    The model is written before its metrics. A crash between the two leaves a pair whose digests disagree, which
-    `promoted` refuses and the next `promote` repairs.
+    Model, card and metrics are all written aside before the first of them takes its place, so that an error leaves the
+    old ones. They take their places in that order: a crash in between leaves a model and metrics whose digests
+    disagree, which `promoted` refuses and the next `promote` repairs.
+
+    The card is written for another model than before, or where it is missing; what a person has written into it stays
+    as long as the model does.
 
     Args:
         dry_run: decide, and write nothing.
@@ -148,11 +155,8 @@ def _promote(workspace: Workspace, runs: list[dict[str, Any]], dry_run: bool, pr
     }
     previous = _previous(workspace)
     changed = previous != content
-    if changed and not dry_run:
-        workspace.models.mkdir(parents=True, exist_ok=True)
-        with files.replacing(workspace.best_model) as temporary:
-            shutil.copyfile(source, temporary)
-        files.write_json(workspace.best_model_metrics, content)
+    if not dry_run:
+        _write(workspace, source, content, changed)
     return Promotion(
         run_id=row["run_id"],
         test_f1_macro=row["test_f1_macro"],
@@ -162,6 +166,32 @@ def _promote(workspace: Workspace, runs: list[dict[str, Any]], dry_run: bool, pr
         left_out=tuple(other["run_id"] for other in others),
         data_digest=digest,
     )
+
+
+def _write(workspace: Workspace, source: Path, content: Mapping[str, Any], changed: bool) -> None:
+    """Puts what is missing of model, card and metrics into artifacts/models: `changed` says whether the pair is."""
+    card = workspace.models / model_card.CARD
+    workspace.models.mkdir(parents=True, exist_ok=True)
+    # The last to be entered is the first to take its place.
+    with contextlib.ExitStack() as stack:
+        if changed:
+            metrics = stack.enter_context(files.replacing(workspace.best_model_metrics))
+            metrics.write_bytes(files.readable_json(content).encode())
+        if not _is_card_of(card, content):
+            text = model_card.model_card(
+                workspace, content, workspace.best_model.name, saved_by=model_card.keras_version(source)
+            )
+            stack.enter_context(files.replacing(card)).write_bytes(text.encode())
+        if changed:
+            shutil.copyfile(source, stack.enter_context(files.replacing(workspace.best_model)))
+
+
+def _is_card_of(card: Path, metrics: Mapping[str, Any]) -> bool:
+    """Whether `card` is there and speaks of the model that `metrics` describe."""
+    try:
+        return metrics["model_sha256"].encode() in card.read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def _previous(workspace: Workspace) -> dict[str, Any] | None:

@@ -1,0 +1,124 @@
+"""Which runs follow a search, and that several seeds of each end the same however they are run. The work is a toy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stress import toy
+from tuning import config
+from tuning.errors import StateError
+from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.finals import final_runs
+from tuning.pipeline.settings import search_settings
+
+from .conftest import results
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+DEFAULTS = {"rate": 0.1}
+
+
+@pytest.fixture(autouse=True)
+def _backend_of_the_workers(monkeypatch):
+    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+
+
+def ranked(*rates: float) -> list:
+    return [(RankedTrial(f"{n:04d}", 9, 1 - n / 10), {"rate": rate, "tuner/epochs": 9}) for n, rate in enumerate(rates)]
+
+
+def test_every_finalist_and_the_baseline_are_run_with_every_seed():
+    finals = final_runs("s", "space", 5, 9, ranked(0.3, 0.4, 0.5), DEFAULTS, top_k=2, executions=3)
+    assert [(final.purpose, final.rank, final.seed) for final in finals] == [
+        *(("finalist", 1, seed) for seed in (5, 6, 7)),
+        *(("finalist", 2, seed) for seed in (5, 6, 7)),
+        *(("baseline", None, seed) for seed in (5, 6, 7)),
+    ]
+    assert [final.run_id.rpartition("-s")[2] for final in finals] == ["5", "6", "7"] * 3
+    assert len({final.run_id for final in finals}) == len({final.key for final in finals}) == 9
+    once = final_runs("s", "space", 5, 9, ranked(0.3, 0.4, 0.5), DEFAULTS, top_k=2)
+    assert once == [final for final in finals if final.seed == 5]
+
+
+def test_a_baseline_among_the_best_is_run_once_with_each_seed():
+    finals = final_runs("s", "space", 0, 9, ranked(0.3, 0.1), DEFAULTS, top_k=2, executions=2)
+    assert [(final.purpose, final.rank, final.seed) for final in finals] == [
+        ("finalist", 1, 0),
+        ("finalist", 1, 1),
+        ("baseline", 2, 0),
+        ("baseline", 2, 1),
+    ]
+
+
+def test_the_budget_and_the_plan_count_every_run(prepared):
+    assert search_settings(prepared, top_k=2).final_runs == 3
+    assert search_settings(prepared, top_k=2, executions=4).final_runs == 12
+
+
+def test_a_search_that_began_before_there_were_executions_goes_on(prepared, tmp_path):
+    settings = search_settings(prepared)
+    config.freeze(tmp_path, settings)
+    content = json.loads((tmp_path / config.FILE_NAME).read_text())
+    del content["settings"]["executions"]
+    (tmp_path / config.FILE_NAME).write_text(json.dumps(content))
+    config.freeze(tmp_path, settings)
+    assert config.load(tmp_path, config.SearchSettings) == settings
+    with pytest.raises(StateError, match="executions was 1, now 2"):
+        config.freeze(tmp_path, search_settings(prepared, executions=2))
+
+
+SEARCH = """
+import sys
+from pathlib import Path
+from tuning import light_keras
+light_keras.use()
+from matplotlib.figure import Figure
+from tuning.pipeline import session
+from tuning.pipeline.search import run_search
+from tuning.results import plots
+from tuning.workspace import Workspace
+
+plots.run_figures = lambda metrics, history: {"loss.png": Figure(figsize=(0.1, 0.1))}
+session.WORK = "stress.toy:run"
+run_search(
+    Workspace(Path(sys.argv[1])),
+    space="stress.tiny_cnn:build_model",
+    name="s",
+    max_epochs=2,
+    factor=2,
+    max_trials=3,
+    top_k=2,
+    seed=4,
+    executions=2,
+    dtype="float32",
+    resources=session.Resources(executor=sys.argv[2], workers=int(sys.argv[3])),
+)
+"""
+
+
+@pytest.mark.slow
+def test_seeds_give_rows_of_their_own_and_the_same_ones_with_any_number_of_workers(
+    prepared, copied, sample_environment
+):
+    ended = []
+    for executor, workers in (("inline", 1), ("local", 2)):
+        workspace = copied(prepared)
+        command = [sys.executable, "-c", SEARCH, str(workspace.root), executor, str(workers)]
+        environment = {**sample_environment, "TUNING_BACKEND": "tensorflow", toy.SECONDS: "0"}
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        ended.append(results(workspace))
+        card = (workspace.models / "README.md").read_text(encoding="utf-8")
+        assert "trained with 2 seeds" in card
+    assert ended[0] == ended[1]
+    runs = sorted(ended[0]["weights"])
+    assert len(runs) >= 4
+    assert [name.rpartition("-s")[2] for name in runs] == ["4", "5"] * (len(runs) // 2)
+    # Each seed is a training of its own.
+    assert len(set(ended[0]["weights"].values())) == len(runs)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuning.results.leaderboard import COLUMNS
+from tuning.results.markdown import escaped
+from tuning.results.standings import ADDED
+from tuning.results.tables import (
+    aligned,
+    display_width,
+    leaderboard_csv,
+    leaderboard_markdown,
+    leaderboard_table,
+)
+
+EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+
+
+def line(place: int, run_id: str = "", **changes) -> dict:
+    """A row as `standings` returns it."""
+    f1 = round(0.7 - place / 100, 6)
+    figures = dict.fromkeys(("test_accuracy", "test_precision_macro", "test_recall_macro", "val_f1_macro"), f1)
+    return {
+        "run_id": run_id or f"baseline_cnn-hyperband-{place:02d}-t{place:04d}-85cecf7d-s0",
+        "kind": "finalist",
+        "search": "baseline_cnn-hyperband",
+        "trial": f"{place:04d}",
+        "rank": place,
+        "space": "baseline_cnn",
+        "strategy": "hyperband",
+        "seed": 0,
+        "epochs": 27,
+        "best_epoch": 9,
+        "parameters": 1_979_655,
+        **figures,
+        "test_f1_macro": f1,
+        "test_f1_macro_low": f1 - 0.02,
+        "test_f1_macro_high": f1 + 0.02,
+        "test_loss": 1.25,
+        "test_openings": 1,
+        "data_digest": "d" * 12,
+        "config_digest": f"{place:012d}",
+        "place": place,
+        "standing": "best" if place == 1 else "tied",
+        "difference": 0.0,
+        "difference_low": -0.01,
+        "difference_high": 0.01,
+        "seeds": None,
+        "seeds_mean": None,
+        "seeds_deviation": None,
+        "per_class": dict.fromkeys(EMOTIONS, 0.5),
+        **changes,
+    }
+
+
+ROWS = [line(1), line(2), line(3, standing="worse"), line(4, standing=None, per_class=None)]
+SEEDS = {"seeds": 2, "seeds_mean": 0.65, "seeds_deviation": 0.0125, "config_digest": "c" * 12}
+EXECUTIONS = [line(1, "s-01-t0001-85cecf7d-s0", **SEEDS), line(2, "s-01-t0001-85cecf7d-s1", **SEEDS, seed=1), line(3)]
+
+
+@pytest.mark.parametrize("rows", [ROWS, EXECUTIONS], ids=["runs", "executions"])
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_everything_fits_the_terminal_and_what_matters_is_there(rows, width):
+    text = leaderboard_table(rows, width, {"d" * 12: 7})
+    assert max(map(display_width, text.splitlines())) <= width
+    header = text.splitlines()[0]
+    assert all(name in header for name in ("run", "test F1", "95 % interval", "vs best", "parameters", "opened"))
+    first = text.splitlines()[1]
+    assert all(cell in first for cell in ("85cecf7d-s0", "0.690", "0.670–0.710", "best", "1,979,655"))
+    assert "F1 by class" in text and all(name in text for name in EMOTIONS)
+    assert "in all: 7" in text
+    assert ("0.650 ± 0.013 (2)" in text) == (rows is EXECUTIONS)
+
+
+@settings(max_examples=30)
+@given(st.integers(30, 250), st.integers(1, 90), st.integers(1, 40))
+def test_no_width_and_no_name_breaks_the_lines(width, name, classes):
+    rows = [line(1, "n" * name), line(2, per_class={f"class {index}": 0.5 for index in range(classes)})]
+    text = leaderboard_table(rows, width)
+    parts = text.split("\n\n")
+    # The columns that are always there need so much; the rest must stay within the terminal.
+    assert max(map(display_width, text.splitlines())) <= max(width, 35)
+    assert sum(part.startswith("F1 by class") for part in parts) >= 1
+    assert text.count("class ") == classes
+
+
+def test_a_wide_terminal_shows_whole_names_and_more_columns():
+    narrow, wide = (leaderboard_table(ROWS, width) for width in (80, 250))
+    assert ROWS[0]["run_id"] not in narrow and "…" in narrow and "--wide" in narrow
+    assert ROWS[0]["run_id"] in wide and "…" not in wide and "--wide" not in wide
+    assert all(name in wide for name in ("kind", "space", "strategy", "epochs", "accuracy", "loss"))
+
+
+def test_runs_over_seeds_have_a_table_of_their_own_where_the_column_does_not_fit():
+    narrow = leaderboard_table(EXECUTIONS, 80)
+    table = narrow.split("\n\n")[2].splitlines()
+    assert table[0] == "Mean ± standard deviation over seeds"
+    assert table[2].split() == ["0.650", "±", "0.013", "(2)", "#1,", "#2", "s-01-t0001-85cecf7d"]
+    assert len(table) == 3
+    wide = leaderboard_table(EXECUTIONS, 160)
+    assert "over seeds" in wide.splitlines()[0] and "Mean ±" not in wide
+
+
+def test_a_pipe_gets_one_line_a_run_with_every_column():
+    lines = leaderboard_table(ROWS).splitlines()
+    assert len(lines) == 1 + len(ROWS)
+    assert all(f"F1 {name}" in lines[0] for name in EMOTIONS)
+    assert "data" not in lines[0] and "over seeds" not in lines[0]
+    assert lines[4].split()[-1] == "–"
+    assert "data" in leaderboard_table([line(1), line(2, data_digest="e" * 12)]).splitlines()[0]
+
+
+def test_wide_characters_keep_the_columns_in_line():
+    text = aligned(["name", "n"], [["快乐", "1"], ["e\u0301mu", "2"]], [False, True])
+    assert [display_width(each) for each in text.splitlines()] == [7, 7, 7]
+
+
+def test_markdown_cells_cannot_break_out():
+    rows = [line(1, "a|b<script>", space="`x`\n_y_ [z](u)", per_class={"so|so": 0.5})]
+    lines = leaderboard_markdown(rows).splitlines()
+    assert len(lines) == 3
+    assert "a\\|b&lt;script&gt;" in lines[2]
+    assert "\\`x\\`\\_y\\_ \\[z\\](u)" in lines[2]
+    assert lines[0].endswith("F1 so\\|so |")
+    bare = [each.replace("\\|", "") for each in lines]
+    assert len({each.count("|") for each in bare}) == 1
+
+
+@given(st.text())
+def test_escaped_text_is_one_line_without_markup(text):
+    found = escaped(text)
+    assert "\n" not in found and "<" not in found and ">" not in found
+    assert all(found[index - 1] == "\\" for index, character in enumerate(found) if character in "`*_[]|~")
+
+
+def test_csv_has_every_figure_and_no_formula():
+    rows = [
+        line(1, "'=run", space="=1+1", per_class={"=happy": 0.5}),
+        line(2, standing=None, difference=None, per_class=None),
+    ]
+    table = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
+    assert list(table[0]) == [*COLUMNS, *ADDED, "f1_'=happy"]
+    assert (table[0]["space"], table[0]["standing"], table[0]["f1_'=happy"]) == ("'=1+1", "best", "0.500000")
+    assert (table[1]["standing"], table[1]["difference"], table[1]["f1_'=happy"]) == ("", "", "")
+    assert table[0]["difference_low"] == "-0.010000"

@@ -1,0 +1,196 @@
+"""What a model card says about data, training and evaluation, in Markdown. Pure: no files."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tuning.dataset.description import SPLITS
+from tuning.dataset.summary import PoolSummary
+from tuning.results.markdown import escaped, table
+
+#: Confusions that the card names.
+_CONFUSIONS = 3
+
+INTENDED_USE = """\
+It labels pictures that show one face each, for research, teaching and the comparison of methods. It finds no faces by
+itself: give it face crops, framed like those it was trained on.
+
+- **It repeats its annotators.** A label says what people agreed to see in a face, not what the person feels. The same
+  expression goes with different feelings, and differs between persons, situations and cultures (Barrett et al.,
+  *Emotional Expressions Reconsidered*, Psychological Science in the Public Interest 20(1), 2019).
+- **It must not decide about people**: not in hiring, at work, in education, policing, migration, insurance, credit or
+  health care. In the European Union, systems that infer the emotions of people at work or in education are prohibited,
+  medical and safety reasons apart (Regulation (EU) 2024/1689, Article 5(1)(f)).
+- **It was not measured on groups of people.** Nothing here says how age, sex, skin colour, glasses, masks or head
+  pose change its figures. Measure that on pictures of the people it is meant for, before it is used.
+- **It always answers.** A picture without a face, or with an expression outside its classes, gets one of its labels.
+- **Its probabilities are not calibrated**, and its figures hold for pictures like those of its test split: another
+  camera, light, or spontaneous instead of posed expressions can lower them a lot."""
+
+
+def data(metrics: Mapping[str, Any], summary: PoolSummary | None) -> Iterator[str]:
+    digest = f"Data digest: `{metrics['data_digest']}`."
+    if summary is None:
+        rows = [[escaped(name), f"{found['support']:,}"] for name, found in metrics["test"]["per_class"].items()]
+        yield "Test images by class; how the data were made is not known where this card was written."
+        yield table(["class", "test"], rows, _numbers(1))
+        yield digest
+        return
+    counts = {escaped(name): found for name, found in summary.counts.items()}
+    rows = [
+        [name, *(f"{found[split]:,}" for split in SPLITS), f"{sum(found.values()):,}"] for name, found in counts.items()
+    ]
+    totals = [sum(found[split] for found in counts.values()) for split in SPLITS]
+    rows.append(["**all**", *(f"{total:,}" for total in totals), f"{sum(totals):,}"])
+    yield f"{summary.images:,} images in {len(counts)} classes, from {escaped(summary.source)}."
+    yield table(["class", *SPLITS, "all"], rows, _numbers(4))
+    uneven = summary.imbalance
+    yield (
+        f"**Imbalance:** the largest class, {escaped(uneven.largest)}, has {uneven.ratio:.1f} times as many images as "
+        f"the smallest, {escaped(uneven.smallest)}. Macro-F1 counts every class alike."
+    )
+    yield f"**Grouping:** {_grouping(summary)}"
+    if summary.leakage is not None:
+        yield f"**Leakage:** {_leakage(summary)}"
+    left_out = [
+        (len(summary.rejected), "files that could not be used"),
+        (summary.dropped, "images dropped, because equal ones carry another label"),
+        (summary.redundant, "exact copies of other images"),
+        (summary.near.images, "images with near copies"),
+    ]
+    if any(count for count, _ in left_out):
+        yield f"**Cleaning:** {'; '.join(f'{what}: {count:,}' for count, what in left_out if count)}."
+    yield digest
+
+
+def _grouping(summary: PoolSummary) -> str:
+    # Without the expression or file that tells persons apart: it may hold a path.
+    words = replace(summary, subjects=None, group_by=None).grouping
+    if summary.subjects is None:
+        return f"{words}. Persons were not told apart: the same person may be in training and in test."
+    return f"{words}, and so do all images of a person ({summary.subjects:,} persons were told apart)."
+
+
+def _leakage(summary: PoolSummary) -> str:
+    found = summary.leakage
+    clean = not (found.exact or found.near or found.subject)
+    verdict = "no test image has a copy in training" if clean else "test images have copies in training"
+    naive = f"; had every image been placed by itself, it would be {summary.naive.words}" if summary.naive else ""
+    return f"{verdict}. In shares of the {found.test:,} test images: {found.words}{naive}."
+
+
+def training(metrics: Mapping[str, Any], params: Mapping[str, Any] | None) -> Iterator[str]:
+    about = {"search space": metrics["space"], "strategy": metrics["strategy"], "search": metrics["search"]}
+    about |= {"trial": metrics["trial"], "seed": metrics["seed"]}
+    about["epochs"] = f"{metrics['epochs']}; the weights are those of epoch {metrics['best_epoch']}, best on validation"
+    about["dtype policy"] = f"{metrics['dtype_policy']} in training, float32 in this file"
+    settings = dict((params or {}).get("settings", {}))
+    about |= {
+        name.replace("_", " "): settings.get(name) for name in ("backend", "threads", "early_stopping", "reduce_lr")
+    }
+    about["training time"] = f"{metrics['train_seconds']:,.0f} s"
+    about["configuration digest"] = metrics["config_digest"]
+    yield table(
+        ["setting", "value"], [[name, escaped(str(value))] for name, value in about.items() if value is not None]
+    )
+    if params:
+        values = [[f"`{name}`", escaped(_value(value))] for name, value in params.items() if name != "settings"]
+        yield table(["hyperparameter", "value"], values)
+        yield f"The same weights again, where that search and its data are:\n\n```sh\n{again(metrics, params)}\n```"
+
+
+def again(metrics: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """The command that trains the run's configuration with its seed again."""
+    words = ["python", "-m", "tuning.train"]
+    if metrics["trial"] is not None:
+        words += ["--from-trial", f"{metrics['search']}/{metrics['trial']}"]
+    else:
+        words += ["--space", metrics["space"]]
+        for name, value in params.items():
+            if name != "settings" and metrics["kind"] == "train":
+                words += ["--hp", f"{name}={value}"]
+    settings = params["settings"]
+    for name in ("epochs", "seed", "early_stopping", "reduce_lr"):
+        if settings.get(name) is not None:
+            words += [f"--{name.replace('_', '-')}", str(settings[name])]
+    return shlex.join([*words, "--dtype", metrics["dtype_policy"].removeprefix("mixed_")])
+
+
+def evaluation(metrics: Mapping[str, Any], seeds: Mapping[str, Any]) -> Iterator[str]:
+    import numpy as np
+
+    from tuning.trials.metrics import class_f1_intervals
+
+    test, val = metrics["test"], metrics["val"]
+    opened = "once" if metrics["test_openings"] == 1 else f"{metrics['test_openings']} times"
+    yield (
+        "Configuration and epoch were chosen on the validation split. The test split was sealed until then, and opened "
+        f"{opened} for this run. Intervals are 95 % bootstrap intervals over the test images; another training seed "
+        "may change more."
+    )
+    rows = [
+        ["macro-F1", f"{test['f1_macro']:.3f} ({interval(test['f1_macro_interval'])})", _figure(val["f1_macro"])],
+        ["accuracy", f"{test['accuracy']:.3f}", _figure(val["accuracy"])],
+        ["macro precision", f"{test['precision_macro']:.3f}", "–"],
+        ["macro recall", f"{test['recall_macro']:.3f}", "–"],
+        ["cross entropy", f"{test['loss']:.3f}", _figure(val["loss"])],
+    ]
+    yield table(["figure", "test", "validation"], rows, _numbers(2))
+    if seeds["seeds"]:
+        yield (
+            f"The same configuration was trained with {seeds['seeds']} seeds: test macro-F1 {seeds['seeds_mean']:.3f} "
+            f"± {seeds['seeds_deviation']:.3f} (mean ± standard deviation)."
+        )
+    if "promoted" in metrics:
+        yield (
+            "It was promoted for the highest test macro-F1 of the runs it was compared with. The highest of several "
+            "figures is an optimistic one: expect somewhat less on new images."
+        )
+    confusion = np.array(test["confusion_matrix"])
+    intervals = class_f1_intervals(confusion)
+    rows = [
+        [
+            escaped(name),
+            *(f"{found[figure]:.3f}" for figure in ("precision", "recall", "f1")),
+            interval(bounds),
+            f"{found['support']:,}",
+        ]
+        for (name, found), bounds in zip(test["per_class"].items(), intervals, strict=True)
+    ]
+    yield table(["class", "precision", "recall", "F1", "95 % interval", "test images"], rows, _numbers(5))
+    if errors := _confusions(confusion, metrics["classes"]):
+        yield f"Most frequent confusions: {'; '.join(errors)}."
+
+
+def _confusions(confusion, classes: Sequence[str]) -> list[str]:
+    """The commonest errors as shares of their class, in words; largest share first."""
+    found = [
+        (-confusion[i, j] / confusion[i].sum(), i, j)
+        for i in range(len(classes))
+        for j in range(len(classes))
+        if i != j and confusion[i, j]
+    ]
+    return [
+        f"{escaped(classes[i])} taken for {escaped(classes[j])}, {confusion[i, j]:,} of {confusion[i].sum():,}"
+        for _, i, j in sorted(found)[:_CONFUSIONS]
+    ]
+
+
+def _numbers(columns: int) -> list[bool]:
+    """A column of words, then so many of numbers, flush right."""
+    return [False] + [True] * columns
+
+
+def interval(bounds: Sequence[float]) -> str:
+    return f"{bounds[0]:.3f}–{bounds[1]:.3f}"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

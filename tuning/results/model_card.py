@@ -1,0 +1,211 @@
+"""The model card: a README.md beside a model that leaves, with the metadata that model hubs read.
+
+It says what the model is for and what not, what it was trained on, how, how well it did and how sure that is, and how
+to load it without this project. The form is that of Mitchell et al., Model Cards for Model Reporting (FAT* 2019), the
+metadata are Hugging Face's.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tuning import __version__, files
+from tuning.dataset.summary import PoolSummary
+from tuning.errors import DataError
+from tuning.results import card_sections as sections
+from tuning.results import schema
+from tuning.results.leaderboard import DIGEST_LENGTH, ranked, row
+from tuning.results.markdown import escaped, table
+from tuning.results.runs import read_run, run_folders
+from tuning.results.standings import over_seeds
+from tuning.workspace import Workspace
+
+CARD = "README.md"
+TAGS = ("keras", "image-classification", "emotion-recognition", "facial-expression-recognition")
+
+_LOADING = """\
+import cv2, json, keras
+model = keras.saving.load_model("{model}", safe_mode=True, compile=False)
+face = cv2.resize({image}, ({size}, {size}), interpolation=cv2.INTER_AREA)
+faces = face.reshape(1, {size}, {size}, {channels}).astype("float32"){divide}
+print(json.load(open("{metrics}", encoding="utf-8"))["classes"][model.predict(faces, verbose=0).argmax()])"""
+
+_LICENSE = """\
+None is stated: what you may grant depends on the rights in the training images. Before you publish this model, add
+`license:` to the metadata at the top of this file, and say here where the images come from."""
+
+
+def write_model_card(
+    folder: Path,
+    workspace: Workspace,
+    metrics: Mapping[str, Any],
+    model: str = "model.keras",
+    loading: str | None = None,
+    also: Mapping[str, str] = {},
+) -> None:
+    """Writes README.md into a folder that holds a model, all or nothing.
+
+    Args:
+        folder: where the model file is already.
+        workspace: of the run; what it no longer holds of the run's parameters and data, the card leaves out.
+        metrics: the run's metrics.json.
+        model: the name of the file that the loading lines open.
+        loading: Python lines that load the model and label a face.jpg; None: those for a `.keras` file, which read the
+            labels from the metrics beside it.
+        also: further files of the folder, name -> what it is.
+    """
+    text = model_card(workspace, metrics, model, loading, also, keras_version(folder / model))
+    files.write_text(folder / CARD, text)
+
+
+def model_card(
+    workspace: Workspace,
+    metrics: Mapping[str, Any],
+    model: str = "model.keras",
+    loading: str | None = None,
+    also: Mapping[str, str] = {},
+    saved_by: str | None = None,
+) -> str:
+    """The text of the card, without any path of this machine or date in it.
+
+    Arguments as for `write_model_card`; `saved_by` is the version of Keras that saved the model, where it is known.
+    """
+    held = [[f"`{name}`", escaped(what)] for name, what in also.items()]
+    parts = {
+        "How to load it": _how_to_load(metrics, model, loading, saved_by),
+        "Intended use and limits": sections.INTENDED_USE,
+        "Data": "\n\n".join(sections.data(metrics, _summary(workspace, metrics))),
+        "Training": "\n\n".join(sections.training(metrics, _params(workspace, metrics))),
+        "Evaluation": "\n\n".join(sections.evaluation(metrics, _seeds(workspace, metrics))),
+        **({"Files": table(["file", "holds"], held)} if held else {}),
+        "License": _LICENSE,
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
+    return f"---\n{_metadata(metrics)}---\n\n# {_title(metrics)}\n\n{_facts(metrics, model)}\n\n{body}\n"
+
+
+def loading_lines(metrics: Mapping[str, Any], model: str = "model.keras") -> str:
+    """Five lines of Python that label face.jpg with the `.keras` file `model`, run in its folder."""
+    given, stem = metrics["input"], model.removesuffix(".keras")
+    color = {"gray": "COLOR_BGR2GRAY", "rgb": "COLOR_BGR2RGB"}[given["color"]]
+    return _LOADING.format(
+        metrics="metrics.json" if stem == "model" else f"{stem}_metrics.json",
+        model=model,
+        image=f'cv2.cvtColor(cv2.imread("face.jpg"), cv2.{color})',
+        size=given["image_size"],
+        channels=schema.CHANNELS[given["color"]],
+        divide=" / 255" if given["scaling"] == "0-1" else "",
+    )
+
+
+def _metadata(metrics: Mapping[str, Any]) -> str:
+    """The YAML at the top: Hugging Face's fields, the figures in its `model-index`."""
+    import yaml
+
+    test = metrics["test"]
+    figures = [
+        ("f1", "Macro-F1", test["f1_macro"], {"average": "macro"}),
+        ("accuracy", "Accuracy", test["accuracy"], None),
+        ("precision", "Macro precision", test["precision_macro"], {"average": "macro"}),
+        ("recall", "Macro recall", test["recall_macro"], {"average": "macro"}),
+    ]
+    result = {
+        "task": {"type": "image-classification", "name": "Image classification"},
+        "dataset": {
+            "type": "imagefolder",
+            "name": f"Faces in {len(metrics['classes'])} classes, data {metrics['data_digest'][:DIGEST_LENGTH]}",
+            "split": "test",
+        },
+        "metrics": [
+            {"type": kind, "name": name, "value": value, **({"args": args} if args else {})}
+            for kind, name, value, args in figures
+        ],
+    }
+    content = {
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": list(TAGS),
+        "metrics": ["f1", "accuracy"],
+        "model-index": [{"name": metrics["run_id"], "results": [result]}],
+    }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _title(metrics: Mapping[str, Any]) -> str:
+    return f"Emotion recognition on faces, {len(metrics['classes'])} classes"
+
+
+def _facts(metrics: Mapping[str, Any], model: str) -> str:
+    given, test = metrics["input"], metrics["test"]
+    kind = "gray" if given["color"] == "gray" else "RGB"
+    size = given["image_size"]
+    rows = [
+        [
+            "Macro-F1 on the test split",
+            f"**{test['f1_macro']:.3f}** (95 % interval {sections.interval(test['f1_macro_interval'])})",
+        ],
+        ["Accuracy on the test split", f"{test['accuracy']:.3f}"],
+        ["Input", f"a face, {size} × {size} pixels, {kind}, {schema.SCALINGS[given['scaling']]}"],
+        ["Output", f"{metrics['output']} of {', '.join(map(escaped, metrics['classes']))}"],
+        ["Parameters", f"{metrics['parameters']:,}"],
+        ["Model file", f"`{model}` (the run's `.keras` file has sha256 `{metrics['model_sha256']}`)"],
+    ]
+    return table(["Run", f"{escaped(metrics['run_id'])}, by face-tuning {__version__}"], rows)
+
+
+def _how_to_load(metrics: Mapping[str, Any], model: str, loading: str | None, saved_by: str | None) -> str:
+    if loading is not None:
+        return f"In this folder, with a face crop in `face.jpg`:\n\n```python\n{loading.rstrip()}\n```"
+    needs = "It needs `pip install keras tensorflow opencv-python`, and nothing of the project that trained it"
+    version = f"; it was saved by Keras {saved_by}" if saved_by else ""
+    size = metrics["input"]["image_size"]
+    notes = f"{needs}{version}. Pictures smaller than {size} × {size} pixels were enlarged with `INTER_LINEAR`."
+    if metrics["output"] == "logits":
+        notes += " Its outputs are logits: a softmax makes them probabilities."
+    lines = loading_lines(metrics, model)
+    return f"In this folder, with a face crop in `face.jpg`:\n\n```python\n{lines}\n```\n\n{notes}"
+
+
+def _params(workspace: Workspace, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The run's params.json; None where it is gone."""
+    try:
+        params = files.read_json(workspace.run(metrics["run_id"]) / "params.json", "")
+    except (DataError, OSError):
+        return None
+    return params if isinstance(params, dict) and isinstance(params.get("settings"), dict) else None
+
+
+def _summary(workspace: Workspace, metrics: Mapping[str, Any]) -> PoolSummary | None:
+    """What `prepare` found; None where the workspace holds other data than the run's, or none."""
+    from tuning.dataset.arrays import read_description
+
+    try:
+        if read_description(workspace.split)["digest"] != metrics["data_digest"]:
+            return None
+        return PoolSummary.from_json(files.read_json(workspace.pool_summary, ""))
+    except (DataError, OSError, KeyError, TypeError):
+        return None
+
+
+def _seeds(workspace: Workspace, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean and deviation over the runs that differ from this one in their seed alone."""
+    rows = {metrics["run_id"]: row(metrics)}
+    for folder in run_folders(workspace):
+        try:
+            rows[folder.name] = row(read_run(folder))
+        except DataError:
+            continue
+    return over_seeds(rows[metrics["run_id"]], ranked(rows.values()))
+
+
+def keras_version(model: Path) -> str | None:
+    """The Keras that saved a `.keras` file, as the file says; None where it does not."""
+    try:
+        with zipfile.ZipFile(model) as archive:
+            return str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError):
+        return None
