@@ -6,16 +6,23 @@ import csv
 import importlib.util
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from tuning import predict
-from tuning.results import prediction
+from tuning.errors import Interrupted
+from tuning.results.prediction import labelling
 from tuning.results.promotion import promote
 from tuning.workspace import Workspace
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES = ["bright", "=dark", "grey"]
 SIZE = 8
 
@@ -96,8 +103,9 @@ def test_the_table_shows_the_most_probable_labels(workspace, images, capsys):
 def test_an_unreadable_image_is_reported_and_the_others_are_labelled(workspace, images, capsys):
     (images / "a-empty.png").touch()
     (images / "c-text.jpg").write_text("no picture at all")
-    code, stdout, _ = call(capsys, images, "--root", workspace.root, "--csv", "--top-k", 1)
-    assert code == 0
+    code, stdout, stderr = call(capsys, images, "--root", workspace.root, "--csv", "--top-k", 1)
+    assert code == 3
+    assert stderr == "warning: 2 of 4 images could not be read; the output says why\n"
     rows = list(csv.DictReader(io.StringIO(stdout)))
     # A label that a spreadsheet would take for a formula is neutralised.
     assert [row["label"] for row in rows] == ["", "bright", "", "'=dark"]
@@ -106,18 +114,143 @@ def test_an_unreadable_image_is_reported_and_the_others_are_labelled(workspace, 
 
 
 def test_no_readable_image_exits_3_without_opening_the_model(workspace, images, capsys, monkeypatch):
-    monkeypatch.setattr(prediction, "load", lambda found: pytest.fail("the model was opened"))
+    monkeypatch.setattr(labelling, "load", lambda found: pytest.fail("the model was opened"))
     (images / "a-empty.png").touch()
     code, stdout, _ = call(capsys, images / "a-empty.png", images / "notes.txt", "--root", workspace.root, "--json")
     assert code == 3
     assert json.loads(stdout)["unreadable"] == 2
 
 
-def test_chunks_change_nothing(workspace, images, capsys, monkeypatch):
-    (images / "a-empty.png").touch()
-    whole = answer(capsys, images, "--root", workspace.root)
-    monkeypatch.setattr(prediction, "CHUNK", 1)
-    assert answer(capsys, images, "--root", workspace.root) == whole
+def test_batches_change_nothing(workspace, images, capsys, monkeypatch):
+    for index in range(12):
+        cv2.imwrite(str(images / f"c-{index:02}.png"), np.full((9, 9), 20 * index, np.uint8))
+    (images / "c-05a.png").touch()
+    expected = call(capsys, images, "--root", workspace.root, "--json")[1]
+    assert len(json.loads(expected)["predictions"]) == 15
+    for batch, ahead, part in [(1, 0, 1), (4, 1, 3), (5, 9, 8)]:
+        monkeypatch.setattr(labelling, "BATCH", batch)
+        monkeypatch.setattr(labelling, "AHEAD", ahead)
+        monkeypatch.setattr(labelling, "_SLICE", part)
+        assert call(capsys, images, "--root", workspace.root, "--json")[1] == expected
+
+
+def test_links_out_of_a_folder_are_named_not_read(workspace, images, tmp_path, capsys):
+    (tmp_path / "elsewhere.png").write_bytes((images / "b-white.png").read_bytes())
+    (images / "c-link.png").symlink_to(tmp_path / "elsewhere.png")
+    code, stdout, _ = call(capsys, images, "--root", workspace.root, "--json")
+    assert code == 3
+    assert [entry["error"] for entry in json.loads(stdout)["predictions"]] == [
+        None,
+        "a link that leads out of the raw folder",
+        None,
+    ]
+
+
+@pytest.fixture
+def piped(tmp_path):
+    """piped(data) makes data this process's standard input for the rest of the test."""
+    before = os.dup(0)
+
+    def pipe(data: bytes) -> None:
+        (tmp_path / "standard-input").write_bytes(data)
+        descriptor = os.open(tmp_path / "standard-input", os.O_RDONLY)
+        os.dup2(descriptor, 0)
+        os.close(descriptor)
+
+    yield pipe
+    os.dup2(before, 0)
+    os.close(before)
+
+
+def test_standard_input_may_hold_paths_or_an_image(workspace, images, piped, capsys):
+    white, black = images / "b-white.png", images / "deeper" / "a-black.jpg"
+    piped(f"{white}\nmissing.png\n{images}\n".encode())
+    code, stdout, _ = call(capsys, black, "-", "--root", workspace.root, "--json")
+    assert code == 3
+    result = json.loads(stdout)
+    assert (result["images"], result["unreadable"]) == (5, 1)
+    labels = [entry["label"] for entry in result["predictions"]]
+    assert labels == ["=dark", "bright", None, "bright", "=dark"]
+    piped(white.read_bytes())
+    assert call(capsys, "-", "--root", workspace.root, "--top-k", 1)[1] == "-  bright 0.997\n"
+    piped(b"\0".join([os.fsencode(white), os.fsencode(black), b""]))
+    assert call(capsys, "-", "-0", "--root", workspace.root, "--csv", "--top-k", 1)[1].count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "code", "says"),
+    [(b"", [], 3, "names no image"), (b"\n\n", [], 3, "names no image"), (b"a.png\0b.png\0", [], 2, "add -0")],
+)
+def test_standard_input_that_is_neither(data, options, code, says, workspace, piped, capsys):
+    piped(data)
+    found, stdout, stderr = call(capsys, "-", *options, "--root", workspace.root, "--csv")
+    assert (found, stdout) == (code, "")
+    assert says in stderr and "Traceback" not in stderr
+
+
+def test_interrupted_json_is_whole_and_the_error_comes_last(workspace, images, capsys, monkeypatch):
+    monkeypatch.setattr(labelling, "BATCH", 1)
+    monkeypatch.setattr(labelling, "AHEAD", 0)
+    probabilities, calls = labelling.probabilities, []
+
+    def interrupting(*arguments):
+        calls.append(arguments)
+        # The first call compiles the model.
+        if len(calls) == 3:
+            raise Interrupted(signal.SIGTERM)
+        return probabilities(*arguments)
+
+    monkeypatch.setattr(labelling, "probabilities", interrupting)
+    code, stdout, _ = call(capsys, images, "--root", workspace.root, "--json")
+    assert code == 143
+    labels, error = map(json.loads, stdout.splitlines())
+    assert (labels["images"], len(labels["predictions"]), error["exit_code"]) == (1, 1, 143)
+
+
+READER = """
+import sys
+from tuning import light_keras, predict
+light_keras.use()
+sys.exit(predict.main(sys.argv[1:]))
+"""
+
+
+def test_a_reader_that_goes_away_ends_it_in_silence(workspace, images, tmp_path):
+    paths = tmp_path / "paths"
+    paths.write_text(f"{images / 'b-white.png'}\n" * 2_000)
+    reading, writing = os.pipe()
+    with paths.open() as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", READER, "-", "--jsonl", "--quiet", "--root", str(workspace.root)],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdin=file,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+        )
+    os.close(writing)
+    assert os.read(reading, 10) == b'{"path": "'
+    os.close(reading)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (0, b"")
+
+
+def test_a_model_that_puts_out_nan_is_refused(workspace, images, capsys, monkeypatch):
+    load = labelling.load
+
+    def broken(found):
+        model = load(found)
+        model.set_weights([np.full(weights.shape, np.nan) for weights in model.get_weights()])
+        return model
+
+    monkeypatch.setattr(labelling, "load", broken)
+    code, stdout, stderr = call(capsys, images, "--root", workspace.root, "--csv")
+    assert (code, stdout) == (3, "") and "not finite" in stderr
+
+
+def test_many_images_tell_the_speed(workspace, images, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "MANY", 2)
+    assert "images in" in call(capsys, images, "--root", workspace.root)[2]
+    assert call(capsys, images, "--root", workspace.root, "--quiet")[2] == ""
 
 
 @pytest.mark.parametrize(
@@ -192,6 +325,8 @@ BAD_ARGUMENTS = [
     (["empty"], 3, "empty holds no image"),
     (["face.png", "--top-k", "0"], 2, "--top-k is 0"),
     (["face.png", "--csv", "--json"], 2, "choose one"),
+    (["face.png", "--jsonl", "--json"], 2, "choose one"),
+    (["face.png", "-0"], 2, "nothing is read from standard input"),
     (["face.png", "--model", "model.h5"], 2, "model.h5 is not a .keras file"),
     (["face.png", "--model", "model.pkl"], 2, "model.pkl is not a .keras file"),
     (["face.png", "--model", "model.keras"], 3, "model.keras does not exist"),

@@ -1,11 +1,19 @@
-"""Exports a model with class names, preprocessing, metrics and a loading example beside it.
+"""Exports a model with class names, preprocessing, metrics, a model card and loading examples beside it.
 
   python -m tuning.export                             # the promoted model → artifacts/exports/best_model/
   python -m tuning.export --search faces              # the best finalist of a search, by validation macro-F1
   python -m tuning.export --run RUN_ID --out my_model # one run of the leaderboard
+  python -m tuning.export --format keras,savedmodel,onnx,litert
 
-The exported .keras file opens in plain Keras with safe_mode=True and no custom objects. Before the export is done, a
-fresh process that cannot import this project has loaded it and predicted what the original predicts.
+formats:
+FORMATS
+
+Before the export is done, each model has been opened in its own runtime, in a process that cannot import this project,
+and has predicted what the original predicts on validation images; a difference over 1e-4 is refused. The folder appears
+whole or not at all. The model sees whole images: give it face crops, scaled as preprocessing.json says.
+
+reads   a run's folder in artifacts/trials/, or artifacts/models/
+writes  artifacts/exports/<name>/, or --out
 """
 
 from __future__ import annotations
@@ -16,28 +24,38 @@ from pathlib import Path
 from typing import Any
 
 from tuning import cli
-from tuning.results.exporters import EXPORTERS
+from tuning.results.exporters import FORMATS, Format
 from tuning.workspace import Workspace
 
 
 def options() -> argparse.ArgumentParser:
-    parser = cli.parser("export", __doc__)
+    width = max(map(len, FORMATS))
+    rows = [f"  {name:<{width}}  {form.product}: {form.title}{_needs(form)}" for name, form in FORMATS.items()]
+    parser = cli.parser("export", __doc__.replace("FORMATS", "\n".join(rows)))
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--search", metavar="NAME", help="the best trial of this search, by validation macro-F1")
-    which.add_argument("--run", metavar="RUN_ID", help="this run of the leaderboard (default: the promoted model)")
-    parser.add_argument(
+    search = which.add_argument(
+        "--search", metavar="NAME", help="the best trial of this search, by validation macro-F1"
+    )
+    cli.offer(search, cli.searches)
+    one = which.add_argument(
+        "--run", metavar="RUN_ID", help="this run of the leaderboard (default: the promoted model)"
+    )
+    cli.offer(one, cli.runs)
+    form = parser.add_argument(
         "--format",
         type=_formats,
         default=["keras"],
         metavar="NAME[,NAME]",
-        help=f"what to write: {', '.join(EXPORTERS)} (default: keras)",
+        help=f"what to write: {', '.join(FORMATS)}, or several (default: keras)",
     )
+    cli.offer(form, lambda workspace: FORMATS)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: artifacts/exports/<name>)")
     return parser
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
-    from tuning.results import exporters, sources
+    from tuning.results import sources
+    from tuning.results.exporters.writing import export
 
     if args.search is not None:
         source = sources.search_source(workspace, args.search)
@@ -45,21 +63,25 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         source = sources.run_source(workspace, args.run)
     else:
         source = sources.promoted_source(workspace)
-    result = exporters.export(workspace, source, args.format, args.out, console)
+    result = export(workspace, source, args.format, args.out, console)
     lines = [f"exported {result['run_id']} to {result['directory']}: {', '.join(result['files'])}"]
     lines += [
-        f"{name}: checked on {check['images']} {check['origin']} in a process without this project, "
+        f"{name}: opened by {check['runtime']} in a process without this project; {check['images']} {check['origin']}, "
         f"largest difference {check['difference']:.1g}"
         for name, check in result["checked"].items()
     ]
     return result, "\n".join(lines)
 
 
+def _needs(form: Format) -> str:
+    return f" (extra: {form.extra})" if form.extra else ""
+
+
 def _formats(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    unknown = [name for name in names if name not in EXPORTERS]
+    unknown = [name for name in names if name not in FORMATS]
     if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(EXPORTERS)}")
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(FORMATS)}")
     return names
 
 

@@ -1,13 +1,21 @@
-"""Labels images with the promoted model, or with a given one.
+"""Labels images of faces with the promoted model, or with a given one.
 
   python -m tuning.predict face.jpg holiday/
   python -m tuning.predict face.jpg --model artifacts/exports/best_model/model.keras --top-k 1
   python -m tuning.predict holiday/ --csv > labels.csv
-  python -m tuning.predict holiday/ --json | python -m json.tool
+  find holiday -name '*.jpg' | python -m tuning.predict - --jsonl | head
+  find holiday -name '*.jpg' -print0 | python -m tuning.predict - -0 --csv
+  curl -s https://example.org/face.jpg | python -m tuning.predict -
 
-Images are decoded exactly as `prepare` decodes them. The model looks at the whole image: crop to the face first, as in
-the images it was trained on. An image that cannot be read is reported and the others are labelled; the exit code is 3
-if none could be.
+The model looks at the whole image and finds no faces by itself: crop to the face first, as in the images it was trained
+on. Images are decoded exactly as `prepare` decodes them. Folders are searched to any depth, in sorted order. With - in
+place of an image, standard input holds paths, one a line, or one JPEG, PNG or TIFF image.
+
+Labels are printed in the order of the images, while they come. An image that cannot be read gets its reason in place of
+labels, the others are labelled all the same, and the exit code is 3.
+
+reads   the images, and artifacts/models/best_model.keras or --model
+writes  nothing but its output
 """
 
 from __future__ import annotations
@@ -15,88 +23,107 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import itertools
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning import cli
-from tuning.errors import EXIT_DONE, EXIT_REFUSED, EnvironmentProblem, UsageError
+from tuning import cli, machine
+from tuning.errors import EXIT_DONE, EXIT_REFUSED, DataError, EnvironmentProblem, UsageError
+from tuning.progress import SILENT
 from tuning.workspace import Workspace
 
 if TYPE_CHECKING:
-    from tuning.results.prediction import Prediction
+    from tuning.results.prediction.writers import Writer
+
+#: From so many images on, a person is told how fast it went.
+MANY = 1000
 
 
 def options() -> argparse.ArgumentParser:
     parser = cli.parser("predict", __doc__)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file, or a folder of them")
     parser.add_argument(
-        "--model", type=Path, metavar="PATH", help="a .keras file of a run or an export (default: the promoted model)"
+        "images", nargs="+", metavar="IMAGE", help="an image file, a folder of them, or - for standard input"
+    )
+    parser.add_argument(
+        "--model", metavar="PATH", help="a .keras file of a run or an export (default: the promoted model)"
     )
     parser.add_argument("--top-k", type=int, default=3, metavar="K", help="labels per image (default: %(default)s)")
-    parser.add_argument("--csv", action="store_true", help="print one CSV row per image and label")
+    parser.add_argument(
+        "-0", "--null", action="store_true", help="paths on standard input end with NUL, as find -print0 writes them"
+    )
+    text = parser.add_mutually_exclusive_group()
+    text.add_argument("--csv", action="store_true", help="print one CSV row per image and label")
+    text.add_argument("--jsonl", action="store_true", help="print one JSON object per image, each on its line")
     return parser
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> cli.Result:
-    from tuning.results import prediction
+    from tuning.results.prediction import classifier, images
+    from tuning.results.prediction.labelling import Labeller
 
+    _check(args)
+    found = classifier.classifier(Path(args.model)) if args.model else classifier.promoted_classifier(workspace)
+    piped = images.STANDARD_INPUT in args.images
+    bursts = images.bursts(args.images, args.null)
+    known = [] if piped else list(itertools.chain.from_iterable(bursts))
+    if piped and sys.stdin.isatty():
+        console.say("reading paths from the terminal, one a line; Ctrl-D ends them")
+    began = time.monotonic()
+    _import_keras()
+    writer = _writer(args, [image.path for image in known])
+    # Labels and a bar in one terminal would paint over each other.
+    progress = SILENT if sys.stdout.isatty() else console
+    with (
+        Labeller(found, args.top_k) as labeller,
+        progress.bar(None if piped else len(known), "labelling", "image") as bar,
+    ):
+        batches = (batch for burst in (bursts if piped else [known]) for batch in labeller.label(burst))
+        # What is wrong with the model is said before anything is printed.
+        first = next(batches, None)
+        if first is None:
+            raise DataError("standard input names no image", "give one path a line, or one JPEG, PNG or TIFF image")
+        count = unread = 0
+        writer.begin(found)
+        try:
+            for batch in itertools.chain([first], batches):
+                writer.write(batch)
+                sys.stdout.flush()
+                count += len(batch)
+                unread += sum(entry.error is not None for entry in batch)
+                bar.update(len(batch))
+        finally:
+            writer.end({"images": count, "unreadable": unread})
+    if labeller.opened is not None and count >= MANY:
+        start, seconds = labeller.opened - began, time.monotonic() - labeller.opened
+        console.say(
+            f"{count:,} images in {seconds:.1f} s, {count / seconds:,.0f} a second; the start took {start:.1f} s"
+        )
+    if unread:
+        console.warn(f"{unread:,} of {count:,} images could not be read; the output says why")
+    return None, "", EXIT_REFUSED if unread else EXIT_DONE
+
+
+def _check(args: argparse.Namespace) -> None:
     if args.top_k < 1:
         raise UsageError(f"--top-k is {args.top_k}", "give 1 or more")
-    if args.csv and args.json:
-        raise UsageError("--csv and --json were both given", "choose one")
-    found = prediction.classifier(args.model) if args.model else prediction.promoted_classifier(workspace)
-    images = prediction.image_files(args.images)
-    _import_keras()
-    predictions = list(prediction.label(found, images, args.top_k, console))
-    unread = [entry for entry in predictions if entry.error]
-    result = {
-        "model": str(found.path),
-        "run_id": found.run_id,
-        "images": len(images),
-        "unreadable": len(unread),
-        "predictions": [
-            {
-                "path": str(entry.path),
-                "label": entry.labels[0][0] if entry.labels else None,
-                "labels": [{"label": label, "probability": probability} for label, probability in entry.labels],
-                "error": entry.error,
-            }
-            for entry in predictions
-        ],
-    }
-    text = csv_text(predictions) if args.csv else table(predictions)
-    return result, text, EXIT_REFUSED if len(unread) == len(images) else EXIT_DONE
+    if args.json and (args.csv or args.jsonl):
+        raise UsageError(f"--{'csv' if args.csv else 'jsonl'} and --json were both given", "choose one")
+    if args.null and "-" not in args.images:
+        raise UsageError("-0 was given, but nothing is read from standard input", "add -, or leave -0 out")
 
 
-def table(predictions: Sequence[Prediction]) -> str:
-    """One line an image: its name, then its labels with probabilities."""
-    width = max(len(str(entry.path)) for entry in predictions)
-    lines = []
-    for entry in predictions:
-        labels = "  ".join(f"{label} {probability:.3f}" for label, probability in entry.labels)
-        lines.append(f"{entry.path!s:<{width}}  {labels or f'unreadable: {entry.error}'}")
-    return "\n".join(lines)
+def _writer(args: argparse.Namespace, paths: Sequence[str]) -> Writer:
+    from tuning.results.prediction import writers
 
-
-def csv_text(predictions: Sequence[Prediction]) -> str:
-    """`path,rank,label,probability,error`: a row for each label, or one with the error."""
-    import csv
-    import io
-
-    from tuning.results.leaderboard import cell
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "rank", "label", "probability", "error"])
-    for entry in predictions:
-        for rank, (label, probability) in enumerate(entry.labels, 1):
-            writer.writerow([cell(str(entry.path)), rank, cell(label), cell(probability), ""])
-        if entry.error:
-            writer.writerow([cell(str(entry.path)), "", "", "", cell(entry.error)])
-    return text.getvalue().rstrip("\n")
+    if args.csv:
+        return writers.CsvWriter(sys.stdout)
+    if args.jsonl:
+        return writers.JsonLinesWriter(sys.stdout)
+    return writers.JsonWriter(sys.stdout) if args.json else writers.TableWriter(sys.stdout, paths)
 
 
 def _import_keras() -> None:
@@ -106,6 +133,8 @@ def _import_keras() -> None:
         EnvironmentProblem: one of them is missing or broken.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow would count the machine's cores, not those that this process may use.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(machine.usable_cores()))
     try:
         with _native_messages_dropped():
             importlib.import_module("keras")

@@ -1,49 +1,76 @@
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import json
-import shutil
-import subprocess
+import os
+import signal
 import sys
-import textwrap
+import time
 
 import numpy as np
 import pytest
 
 from tuning import export
-from tuning.errors import DataError, UsageError
-from tuning.results import exporters, sources
+from tuning.errors import DataError, Interrupted, UsageError
+from tuning.packages import install_line
+from tuning.results import sources
+from tuning.results.exporters import FORMATS, isolation, writing
 from tuning.results.promotion import promote
 
 INPUT = {"image_size": 8, "color": "gray", "scaling": "0-1"}
 
-#: Stands in for Keras: a "model" is a bias in a text file, and its outputs are the images' mean and that bias.
-PREDICT = """
-def predict(path, images):
-    assert not any(sys.modules.get(name) for name in ("tuning", "search_spaces"))
-    bias = float(open(path).read())
-    mean = images.mean(axis=(1, 2, 3))
-    return np.stack([mean, 1 - mean + bias], axis=1)
-"""
+
+def stand_in():
+    """Stands in for Keras: a "model" is a bias in a text file, and its outputs are the images' mean and that bias."""
+
+    def load(path):
+        assert not any(sys.modules.get(name) for name in ("tuning", "search_spaces"))
+        bias = float(np.loadtxt(path))
+
+        def predict(images):
+            mean = images.mean(axis=(1, 2, 3))
+            return np.stack([mean, 1 - mean + bias], axis=1)
+
+        return predict
+
+    return load
+
+
+def copying():
+    def convert(source, path, keras_format):
+        import shutil
+
+        shutil.copyfile(source, path)
+
+    return convert
 
 
 @pytest.fixture
 def plain(monkeypatch):
-    """Replaces Keras by the stand-in above: these tests are about folders, not about models."""
-    form = exporters.Format("model.keras", exporters.EXPORTERS["keras"].write, PREDICT)
-    monkeypatch.setattr(exporters, "EXPORTERS", {"keras": form})
-    return exporters.EXPORTERS
+    """Replaces Keras by the stand-ins above: these tests are about folders, not about models."""
+    form = dataclasses.replace(FORMATS["keras"], load=stand_in())
+    formats = {"keras": form}
+    monkeypatch.setattr(writing, "FORMATS", formats)
+    monkeypatch.setattr(isolation, "convert", copying())
+    return formats
+
+
+def another(load=None, **changes):
+    """A format that is converted to."""
+    form = FORMATS["litert"]
+    return dataclasses.replace(form, **{"product": "model.other", "load": load or stand_in(), **changes})
 
 
 def test_an_export_holds_what_its_user_needs(workspace, write_run, write_data, plain, tmp_path):
     write_data("data")
     metrics = write_run("one", model=b"0", input=INPUT)
-    result = exporters.export(workspace, sources.run_source(workspace, "one"))
+    result = writing.export(workspace, sources.run_source(workspace, "one"))
     folder = workspace.art / "exports" / "one"
     assert result["directory"] == str(folder.resolve())
-    names = ["class_names.json", "load_example.py", "metrics.json", "model.keras", "preprocessing.json"]
+    names = ["README.md", "class_names.json", "load_example.py", "metrics.json", "model.keras", "preprocessing.json"]
     assert result["files"] == names == sorted(path.name for path in folder.iterdir())
-    assert result["checked"] == {"keras": {"images": 16, "origin": "validation images", "difference": 0.0}}
+    checked = {"runtime": "Keras", "images": 16, "origin": "validation images", "difference": 0.0}
+    assert result["checked"] == {"keras": checked}
     assert json.loads((folder / "class_names.json").read_text()) == metrics["classes"]
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert (folder / "model.keras").read_bytes() == b"0"
@@ -60,20 +87,21 @@ def test_the_command_says_what_it_wrote_and_checked(workspace, write_run, plain,
     for which in ([], ["--run", "one"], ["--search", "faces", "--format", "keras"]):
         assert export.main(["--root", str(workspace.root), "--out", str(tmp_path / "out"), *which]) == 0
         out = capsys.readouterr().out
-        assert out.startswith(f"exported one to {(tmp_path / 'out').resolve()}: class_names.json, load_example.py")
-        assert "keras: checked on 16 noise images" in out and "largest difference 0" in out
+        assert out.startswith(f"exported one to {(tmp_path / 'out').resolve()}: README.md, class_names.json, load_exa")
+        assert "keras: opened by Keras in a process without this project; 16 noise images" in out
+        assert "largest difference 0" in out
 
 
 def test_where_the_data_is_gone_noise_is_compared_and_said(workspace, write_run, plain):
     write_run("one", model=b"0", input=INPUT)
-    result = exporters.export(workspace, sources.run_source(workspace, "one"))
+    result = writing.export(workspace, sources.run_source(workspace, "one"))
     assert result["checked"]["keras"]["origin"].startswith("noise images")
 
 
 def test_images_of_another_size_than_the_models_are_not_used(workspace, write_run, write_data, plain):
     write_data("data", image_size=4)
     write_run("one", model=b"0", input=INPUT)
-    result = exporters.export(workspace, sources.run_source(workspace, "one"))
+    result = writing.export(workspace, sources.run_source(workspace, "one"))
     assert result["checked"]["keras"]["origin"].startswith("noise images")
 
 
@@ -81,9 +109,9 @@ def test_an_earlier_export_is_replaced_whole(workspace, write_run, plain, tmp_pa
     write_run("one", model=b"0", input=INPUT)
     write_run("two", model=b"0.5", input=INPUT)
     out = tmp_path / "out"
-    exporters.export(workspace, sources.run_source(workspace, "one"), out=out)
+    writing.export(workspace, sources.run_source(workspace, "one"), out=out)
     (out / ".DS_Store").write_bytes(b"")
-    exporters.export(workspace, sources.run_source(workspace, "two"), out=out)
+    writing.export(workspace, sources.run_source(workspace, "two"), out=out)
     assert (out / "model.keras").read_bytes() == b"0.5"
     assert not (out / ".DS_Store").exists()
 
@@ -92,44 +120,178 @@ def test_a_folder_with_anything_else_is_never_replaced(workspace, write_run, pla
     write_run("one", model=b"0", input=INPUT)
     source = sources.run_source(workspace, "one")
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(UsageError, match="which no export writes"):
-        exporters.export(workspace, source, out=tmp_path)
+    with pytest.raises(UsageError, match=r"holds 'thesis\.tex' and is no earlier export"):
+        writing.export(workspace, source, out=tmp_path)
     with pytest.raises(UsageError, match="is not a folder"):
-        exporters.export(workspace, source, out=tmp_path / "thesis.tex")
+        writing.export(workspace, source, out=tmp_path / "thesis.tex")
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
-def other_values(source, product):
-    product.write_text("0.25")
+def test_a_folder_with_the_names_of_an_export_is_not_one(workspace, write_run, plain, tmp_path):
+    write_run("one", model=b"0", input=INPUT)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("precious")
+    (tmp_path / "mine" / "metrics.json").write_text("{}")
+    with pytest.raises(UsageError, match="is no earlier export"):
+        writing.export(workspace, sources.run_source(workspace, "one"), out=tmp_path / "mine")
+    assert (tmp_path / "mine" / "README.md").read_text() == "precious"
 
 
-def broken(source, product):
-    product.write_text("no number")
+def test_formats_share_a_folder_and_a_folder_can_be_a_product(workspace, write_run, plain, tmp_path, monkeypatch):
+    write_run("one", model=b"0", input=INPUT)
+
+    def load(path):
+        import pathlib
+
+        deep = (pathlib.Path(path) / "deep" / "bias").read_text()
+        return lambda images: np.stack([(mean := images.mean(axis=(1, 2, 3))), 1 - mean + float(deep)], axis=1)
+
+    def convert(source, path, keras_format):
+        import pathlib
+
+        assert keras_format == "litert"
+        (pathlib.Path(path) / "deep").mkdir(parents=True)
+        (pathlib.Path(path) / "empty").mkdir()
+        (pathlib.Path(path) / "deep" / "bias").write_bytes(pathlib.Path(source).read_bytes())
+
+    monkeypatch.setattr(isolation, "convert", convert)
+    plain["other"] = another(load)
+    out = tmp_path / "out"
+    for formats in (["keras", "other"], ["other"]):
+        result = writing.export(workspace, sources.run_source(workspace, "one"), formats, out)
+        assert list(result["checked"]) == formats
+        assert (out / "model.other" / "deep" / "bias").read_text() == "0"
+        assert (out / "model.other" / "empty").is_dir()
+        assert (out / "load_example_other.py").is_file()
+        assert (out / "model.keras").exists() == (out / "load_example.py").exists() == ("keras" in formats)
+        card = (out / "README.md").read_text()
+        assert ("model.keras" in card) == ("keras" in formats) and "model.other" in card
+
+
+def fails_to_load(problem):
+    """A `load` whose source says what goes wrong."""
+
+    def raising(path):
+        import tuning
+
+        return tuning
+
+    def dying(path):
+        import os
+
+        os._exit(9)
+
+    def other_shape(path):
+        return lambda images: images.mean(axis=(2, 3))
+
+    def nan(path):
+        return lambda images: images.mean(axis=(2, 3))[:, :2] * float("nan")
+
+    def one_at_a_time(path):
+        def predict(images):
+            assert len(images) == 1, "one image at a time"
+
+        return predict
+
+    def slow(path):
+        import time
+
+        time.sleep(30)
+
+    return {function.__name__: function for function in (raising, dying, other_shape, nan, one_at_a_time, slow)}[
+        problem
+    ]
 
 
 @pytest.mark.parametrize(
-    ("write", "predict", "says"),
+    ("problem", "says"),
     [
-        (other_values, PREDICT, "differ by up to 0.25"),
-        (broken, PREDICT, "ValueError"),
-        (shutil.copyfile, "import tuning", "ModuleNotFoundError|ImportError"),
-        (shutil.copyfile, "import os; os._exit(9)", "exit code 9: no message"),
-        (shutil.copyfile, PREDICT.replace("axis=1)", "axis=0)"), r"predicts shape \(2, 16\)"),
-        (shutil.copyfile, PREDICT.replace("+ bias", "+ float('nan')"), "differ by up to nan"),
-        (shutil.copyfile, "import time; time.sleep(30)", "no prediction within 1 s"),
+        ("raising", "model.other does not work in .*(ModuleNotFoundError|ImportError)"),
+        ("dying", "exit code 9: no message"),
+        ("other_shape", r"predicts shape \(17, 8\), the original \(17, 2\)"),
+        ("nan", "differ by up to nan"),
+        ("one_at_a_time", "one image at a time"),
+        ("slow", "nothing within 3 s"),
     ],
 )
 def test_an_export_that_fails_its_check_is_never_left_behind(
-    workspace, write_run, plain, tmp_path, monkeypatch, write, predict, says
+    workspace, write_run, plain, tmp_path, monkeypatch, problem, says
 ):
     write_run("one", model=b"0", input=INPUT)
-    plain["other"] = exporters.Format("model.other", write, predict)
-    if "sleep" in predict:
-        monkeypatch.setattr(exporters, "CHECK_SECONDS", 1)
-    out = tmp_path / "out"
+    plain["other"] = another(fails_to_load(problem))
+    source = isolation._source
+    # The program calls it by that name.
+    monkeypatch.setattr(isolation, "_source", lambda function: source(function).replace(f"def {problem}", "def load"))
+    if problem == "slow":
+        monkeypatch.setattr(isolation, "CHECK_SECONDS", 3)
     with pytest.raises(DataError, match=says):
-        exporters.export(workspace, sources.run_source(workspace, "one"), ["keras", "other"], out)
+        writing.export(workspace, sources.run_source(workspace, "one"), ["keras", "other"], tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["workspace"]
+
+
+def test_a_conversion_that_fails_or_changes_the_model_leaves_nothing_behind(
+    workspace, write_run, plain, tmp_path, monkeypatch
+):
+    def changing():
+        def convert(source, path, keras_format):
+            np.savetxt(path, [0.25])
+
+        return convert
+
+    def failing():
+        def convert(source, path, keras_format):
+            raise ValueError("no such operation")
+
+        return convert
+
+    write_run("one", model=b"0", input=INPUT)
+    plain["other"] = another()
+    for convert, says in (
+        (changing, "the other export predicts other values than the original: they differ by up to 0.25"),
+        (failing, "cannot be converted to other: exit code 1: ValueError: no such operation"),
+    ):
+        monkeypatch.setattr(isolation, "convert", convert())
+        with pytest.raises(DataError, match=says):
+            writing.export(workspace, sources.run_source(workspace, "one"), ["keras", "other"], tmp_path / "out")
+        assert [path.name for path in tmp_path.iterdir()] == ["workspace"]
+
+
+def test_an_interrupted_export_ends_its_processes(workspace, write_run, plain, tmp_path, monkeypatch):
+    def load(path):
+        import os
+        import pathlib
+        import time
+
+        pathlib.Path(path).parent.parent.joinpath(f"pid-{os.getpid()}").touch()
+        time.sleep(60)
+
+    def interrupt(self):
+        while len(list(tmp_path.glob("pid-*"))) < 1:
+            time.sleep(0.01)
+        raise Interrupted(signal.SIGTERM)
+
+    write_run("one", model=b"0", input=INPUT)
+    plain["keras"] = dataclasses.replace(plain["keras"], load=load)
+    monkeypatch.setattr(isolation.Isolated, "finish", interrupt)
+    began = time.monotonic()
+    with pytest.raises(Interrupted):
+        writing.export(workspace, sources.run_source(workspace, "one"), out=tmp_path / "out")
+    # Not by itself: it would sleep for a minute.
+    assert time.monotonic() - began < 50
+    [mark] = tmp_path.glob("pid-*")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.name.removeprefix("pid-")), 0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_extra_exits_4_with_the_line_to_install_it(workspace, write_run, plain, capsys, monkeypatch):
+    write_run("one", model=b"0", input=INPUT)
+    plain["onnx"] = dataclasses.replace(FORMATS["onnx"], modules=("no_such_module", "onnx"))
+    monkeypatch.setitem(FORMATS, "onnx", plain["onnx"])
+    assert export.main(["--root", str(workspace.root), "--run", "one", "--format", "keras,onnx"]) == 4
+    stderr = capsys.readouterr().err
+    assert "needs packages that are not installed: no_such_module" in stderr and install_line("onnx") in stderr
+    assert not (workspace.art / "exports").exists()
 
 
 def test_a_changed_model_is_not_exported(workspace, write_run, plain):
@@ -173,63 +335,3 @@ def test_a_long_list_of_names_is_cut(workspace, write_run):
     with pytest.raises(UsageError) as caught:
         sources.run_source(workspace, "nothing")
     assert "run-19 and 3 more" in caught.value.remedy and "run-20" not in caught.value.remedy
-
-
-@pytest.mark.parametrize(("color", "channels"), [("gray", 1), ("rgb", 3)])
-@pytest.mark.parametrize("scaling", ["0-1", "0-255"])
-def test_preprocessing_and_example_agree(color, channels, scaling):
-    given = {"image_size": 48, "color": color, "scaling": scaling}
-    steps = exporters.preprocessing({"input": given, "classes": ["a", "b"], "output": "logits"})
-    text = exporters.example(given)
-    assert steps["channels"] == channels
-    assert f"reshape(1, 48, 48, {channels})" in text
-    assert ("/ 255" in text) == (steps["scaling_factor"] != 1)
-    assert ("COLOR_BGR2GRAY" in text) == (color == "gray")
-    assert steps["output"].startswith("logits of 2 classes")
-
-
-@pytest.mark.tensorflow
-def test_a_real_model_is_exported_and_the_example_labels_an_image(workspace, write_run, write_data, run_command):
-    """Plain Keras opens the file in a process without this project; the example labels images as the model does."""
-    build = textwrap.dedent("""
-        import sys, keras
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([
-            keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, activation="relu"),
-            keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, activation="softmax"),
-        ])
-        model.compile("adam", "sparse_categorical_crossentropy")
-        model.save(sys.argv[1])
-    """)
-    made = workspace.root / "made.keras"
-    environment = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": "/usr/bin:/bin"}
-    subprocess.run([sys.executable, "-c", build, str(made)], check=True, env=environment, timeout=120)
-    write_data("d" * 64)
-    write_run("one", model=made.read_bytes(), input=INPUT)
-
-    done = run_command("export", "--root", workspace.root, "--run", "one", "--json")
-    assert done.code == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert result["checked"]["keras"]["images"] == 16
-    assert result["checked"]["keras"]["difference"] <= exporters.TOLERANCE
-    folder = workspace.art / "exports" / "one"
-    assert (
-        hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
-        == hashlib.sha256(made.read_bytes()).hexdigest()
-    )
-
-    import cv2
-
-    image = workspace.root / "face.png"
-    cv2.imwrite(str(image), np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8))
-    labelled = subprocess.run(
-        [sys.executable, "-I", str(folder / "load_example.py"), str(image)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=120,
-        check=False,
-    )
-    assert labelled.returncode == 0, labelled.stderr
-    path, label = labelled.stdout.strip().splitlines()[-1].split("\t")
-    assert path == str(image) and label in ("angry", "happy", "sad")

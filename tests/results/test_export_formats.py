@@ -1,0 +1,118 @@
+"""Each format of export: its description, its example, and the real thing in its own runtime."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import textwrap
+
+import cv2
+import numpy as np
+import pytest
+
+from tuning.dataset.decode import decode
+from tuning.results.exporters import FORMATS, description, writing
+
+INPUT = {"image_size": 8, "color": "gray", "scaling": "0-255"}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(("color", "channels"), [("gray", 1), ("rgb", 3)])
+@pytest.mark.parametrize("scaling", ["0-1", "0-255"])
+@pytest.mark.parametrize("output", ["probabilities", "logits"])
+def test_preprocessing_and_examples_agree(name, color, channels, scaling, output):
+    metrics = {"input": {"image_size": 48, "color": color, "scaling": scaling}, "classes": ["a", "b"], "output": output}
+    steps = description.preprocessing(metrics)
+    text = description.example(name, FORMATS[name], metrics)
+    compile(text, "example", "exec")
+    assert len(text.splitlines()) == 10 and max(map(len, text.splitlines())) <= 120
+    assert steps["channels"] == channels
+    assert f"reshape(1, 48, 48, {channels})" in text
+    assert ("/ 255" in text) == (steps["scaling_factor"] != 1)
+    assert ("COLOR_BGR2GRAY" in text) == (color == "gray")
+    assert steps["output"].startswith(f"{output} of 2 classes")
+    assert ("softmax" in steps["probabilities"]) == ("np.exp" in text) == (output == "logits")
+
+
+def test_every_conversion_is_one_that_keras_knows():
+    assert {form.keras_format for form in FORMATS.values()} <= {None, "tf_saved_model", "onnx", "litert", "openvino"}
+    assert len({form.product for form in FORMATS.values()}) == len(FORMATS)
+
+
+#: A model that puts out logits, whose input has a name of its own, and that brings augmentation along.
+BUILD = """
+import sys, keras
+keras.utils.set_random_seed(0)
+model = keras.Sequential([
+    keras.Input((8, 8, 1), name="some-other-name"), keras.layers.RandomFlip(), keras.layers.RandomContrast(0.5),
+    keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.BatchNormalization(),
+    keras.layers.SpatialDropout2D(0.2), keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.2),
+    keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=3)),
+])
+model.save(sys.argv[1])
+"""
+
+#: Runs examples one after the other in a process that cannot import what its first argument names.
+RUN_EXAMPLES = """
+import runpy, sys
+blocked, image, *examples = sys.argv[1:]
+sys.modules |= dict.fromkeys(blocked.split(","))
+sys.argv = ["example", image]
+for example in examples:
+    runpy.run_path(example, run_name="__main__")
+"""
+
+
+@pytest.mark.tensorflow
+def test_a_real_model_in_all_formats(workspace, write_run, write_data, run_command):
+    """Each runtime opens its file in a process without this project; the examples agree on a label."""
+    installed = [name for name in FORMATS if all(map(importlib.util.find_spec, FORMATS[name].modules))]
+    made = workspace.root / "made.keras"
+    environment = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": "/usr/bin:/bin"}
+    built = [sys.executable, "-c", BUILD, str(made)]
+    subprocess.run(built, check=True, env=environment, capture_output=True, timeout=120)
+    write_data("d" * 64)
+    write_run("one", model=made.read_bytes(), input=INPUT, output="logits")
+
+    formats = ",".join(installed)
+    done = run_command("export", "--root", workspace.root, "--run", "one", "--format", formats, "--json", timeout=280)
+    assert done.code == 0, done.stderr
+    checked = json.loads(done.stdout)["checked"]
+    assert list(checked) == installed
+    assert all(check["images"] == 16 and check["difference"] <= writing.TOLERANCE for check in checked.values())
+    folder = workspace.art / "exports" / "one"
+    assert (folder / "model.keras").read_bytes() == made.read_bytes()
+
+    image = workspace.root / "face.png"
+    cv2.imwrite(str(image), np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8))
+
+    def answers(blocked: str, *names: str) -> list[str]:
+        examples = [folder / description.example_name(name) for name in names if name in installed]
+        command = [sys.executable, "-E", "-P", "-c", RUN_EXAMPLES, f"tuning,search_spaces{blocked}", image, *examples]
+        ran = subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd="/", timeout=120, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.strip().splitlines()
+
+    found = answers("", "keras", "savedmodel")
+    assert len(found) == 2
+    small = ["onnx", *(["litert"] if importlib.util.find_spec("ai_edge_litert") else [])]
+    found += answers(",tensorflow,keras", *small)
+    assert len(set(found)) == 1
+    path, label, probability = found[0].split("\t")
+    assert path == str(image) and label in ("angry", "happy", "sad") and 1 / 3 < float(probability) <= 1
+
+
+@pytest.mark.parametrize("color", ["gray", "rgb"])
+@pytest.mark.parametrize("shape", [(48, 48, 3), (48, 48), (48, 90, 3), (20, 90, 3), (20, 20, 3), (20, 20, 4)], ids=str)
+def test_the_examples_see_what_the_decoder_sees(color, shape, tmp_path):
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8))
+    metrics = {"input": {"image_size": 48, "color": color, "scaling": "0-1"}, "output": "probabilities"}
+    text = description.example("onnx", FORMATS["onnx"], metrics)
+    names = {"cv2": cv2, "path": str(path)}
+    exec(textwrap.dedent("\n".join(line for line in text.splitlines() if line.startswith("    face = "))), names)
+    assert (names["face"].reshape(48, 48, -1) == decode(path, 48, color)).all()

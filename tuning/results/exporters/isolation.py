@@ -1,0 +1,112 @@
+"""Processes that cannot import this project: what works there works for whoever gets only the export."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+CHECK_SECONDS = 300
+
+#: Outputs for a batch, and for an image alone: the number of images must be free.
+_PREDICT_ALL = """
+def predict_all(predict, images):
+    parts = [predict(images), predict(images[:1])]
+    return np.concatenate([np.asarray(part, dtype="float32") for part in parts])
+"""
+
+_LOAD = """
+product, images, outputs = sys.argv[1:]
+np.save(outputs, predict_all(load(product), np.load(images)))
+"""
+
+
+class Failed(Exception):
+    """A process that did not do what it was for; its text says why."""
+
+
+class Isolated:
+    """A running Python process that cannot import this project; it ends with the `with` block at the latest.
+
+    Its working directory is `folder`; what it prints goes into `<name>.log` there.
+    """
+
+    def __init__(self, name: str, program: str, arguments: Sequence[object], folder: Path, blocked: Sequence[str] = ()):
+        blocks = "".join(f"sys.modules[{module!r}] = None\n" for module in ("tuning", "search_spaces", *blocked))
+        self._began, self._log = time.monotonic(), folder / f"{name}.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                # Without PYTHONPATH and the working directory; an installed copy of this project is blocked by name.
+                [sys.executable, "-E", "-P", "-c", f"import sys\n{blocks}{program}", *map(str, arguments)],
+                cwd=folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def __enter__(self) -> Isolated:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def finish(self) -> None:
+        """Waits for a successful end. Raises Failed for any other, with the last line that it wrote."""
+        remaining = self._began + CHECK_SECONDS - time.monotonic()
+        try:
+            code = self._process.wait(max(remaining, 0))
+        except subprocess.TimeoutExpired:
+            raise Failed(f"nothing within {CHECK_SECONDS} s") from None
+        if code != 0:
+            lines = self._log.read_text("utf-8", "replace").strip().splitlines()
+            raise Failed(f"exit code {code}: {lines[-1] if lines else 'no message'}")
+
+
+def loader(load: Callable) -> str:
+    """A program that writes the outputs of a product; arguments: product, images.npy, outputs.npy."""
+    return f"import numpy as np\n{_PREDICT_ALL}\n{_source(load)}\n{_LOAD}"
+
+
+def converter(load: Callable, formats: Mapping[str, tuple[str, Path]], begun: Path) -> str:
+    """A program that writes the outputs of the original, and each product; arguments as for `loader`.
+
+    Args:
+        load: opens the original.
+        formats: name -> (Keras's name of the format, where to).
+        begun: a file that then holds the name of the last conversion that was begun.
+    """
+    steps = "".join(
+        f"open({str(begun)!r}, 'w').write({name!r})\nconvert(product, {str(path)!r}, {keras_format!r})\n"
+        for name, (keras_format, path) in formats.items()
+    )
+    return f"{loader(load)}\n{_source(convert)}\n{steps}"
+
+
+def convert(source, path, keras_format):
+    """Runs in the other process: writes a `.keras` file in another format, for any number of images at a time."""
+    import keras
+
+    model = keras.saving.load_model(source, safe_mode=True, compile=False)
+    image = keras.Input(model.input_shape[1:], name="image")
+    # Around the model, so that inference is meant: left to itself, `export` keeps augmentation layers at work.
+    inference = keras.Model(image, model(image, training=False))
+    # The input has the same name in all formats, whatever the builder called it.
+    signature = [keras.InputSpec(shape=image.shape, dtype="float32", name="image")]
+    inference.export(path, format=keras_format, verbose=False, input_signature=signature)
+
+
+def _source(function: Callable) -> str:
+    return textwrap.dedent(inspect.getsource(function))
+
+
+def _environment() -> dict[str, str]:
+    """This process may run Keras on another backend; and rounding is compared, which GPUs do in their own way."""
+    fixed = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    return {**os.environ, **fixed}

@@ -1,0 +1,30 @@
+"""LiteRT, once TensorFlow Lite: for phones, microcontrollers and other small machines."""
+
+from __future__ import annotations
+
+from tuning.results.exporters.form import Format
+
+
+def load(path):
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        # TensorFlow still has the same interpreter, under its old name.
+        import tensorflow
+
+        Interpreter = tensorflow.lite.Interpreter
+    predict = Interpreter(path).get_signature_runner()
+    return lambda images: predict(image=images)["output_0"]
+
+
+FORMAT = Format(
+    product="model.tflite",
+    title="the model for LiteRT (TensorFlow Lite)",
+    runtime="LiteRT",
+    keras_format="litert",
+    load=load,
+    install="ai-edge-litert",
+    imports="ai_edge_litert.interpreter",
+    opening="ai_edge_litert.interpreter.Interpreter(str(PATH)).get_signature_runner()",
+    outputs='model(image=IMAGES)["output_0"]',
+)

@@ -1,0 +1,253 @@
+"""Writes an export: a folder with models, what must be known to use them, and examples that run without this project.
+
+An export is done when each written model, opened in its own runtime in a fresh process that cannot import this
+project, has predicted what the original predicts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning import files
+from tuning.errors import DataError, EnvironmentProblem, TuningError, UsageError
+from tuning.packages import install_line
+from tuning.progress import SILENT, Progress
+from tuning.results import schema
+from tuning.results.exporters import FORMATS, Format, description, isolation
+from tuning.results.runs import verify_model
+from tuning.results.sources import RESTORE, Source
+from tuning.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CHECK_IMAGES = 16
+#: The largest difference between two runtimes' float32 outputs that rounding explains.
+TOLERANCE = 1e-4
+
+CLASS_NAMES = description.CLASS_NAMES
+PREPROCESSING = "preprocessing.json"
+METRICS = "metrics.json"
+
+_CUSTOM = "a model for export must need no custom objects: build it from Keras's own layers, losses and metrics"
+_UNSUPPORTED = "that format's converter cannot handle one of the model's layers: export other formats, or replace it"
+
+# Left behind by looking at a folder.
+_FILE_MANAGER_FILES = (".DS_Store", "Thumbs.db")
+
+
+def export(
+    workspace: Workspace,
+    source: Source,
+    formats: Sequence[str] = ("keras",),
+    out: Path | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Writes an export, whole or not at all, and checks each model in a process of its own.
+
+    Args:
+        formats: names from `FORMATS`.
+        out: the folder to write; default `artifacts/exports/<source.name>`. An earlier export there is replaced.
+
+    Returns:
+        directory, run_id, files, and under `checked` for each format its runtime, the number and origin of the
+        compared images, and the largest difference between the exported model's outputs and the original's.
+
+    Raises:
+        UsageError: `out` holds something else than an earlier export, or is not a folder.
+        EnvironmentProblem: a format's extra is not installed.
+        DataError: a model cannot be converted, does not open outside this project, or predicts something else.
+    """
+    import numpy as np
+
+    wanted = {name: FORMATS[name] for name in formats}
+    out = (out or workspace.art / "exports" / source.name).resolve()
+    _refuse_missing(wanted)
+    _refuse_foreign(out)
+    verify_model(source.model, source.metrics, RESTORE)
+    images, origin = _check_images(workspace, source.metrics)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tuning-export-") as scratch, files.replacing_directory(out) as folder:
+        np.save(Path(scratch) / "images.npy", images)
+        progress.say(f"writing {', '.join(wanted)}, and opening each without this project: {len(images)} {origin}")
+        differences = _write_models(source.model, wanted, folder, Path(scratch))
+        files.write_json(folder / CLASS_NAMES, source.metrics["classes"])
+        files.write_json(folder / PREPROCESSING, description.preprocessing(source.metrics))
+        files.write_json(folder / METRICS, source.metrics)
+        for name, form in wanted.items():
+            text = description.example(name, form, source.metrics)
+            files.write_text(folder / description.example_name(name), text)
+        _write_card(folder, workspace, source.metrics, wanted)
+        written = sorted(path.name for path in folder.iterdir())
+    checked = {
+        name: {"runtime": form.runtime, "images": len(images), "origin": origin, "difference": differences[name]}
+        for name, form in wanted.items()
+    }
+    return {"directory": str(out), "run_id": source.metrics["run_id"], "files": written, "checked": checked}
+
+
+def _write_models(model: Path, wanted: Mapping[str, Format], folder: Path, scratch: Path) -> dict[str, float]:
+    """Puts each product into `folder`; returns how far its outputs are from the original's.
+
+    The images are `images.npy` in `scratch`. Processes of different formats run side by side: importing TensorFlow is
+    most of what they do.
+    """
+    import numpy as np
+
+    images, begun = scratch / "images.npy", scratch / "begun"
+    converted = {
+        name: (form.keras_format, scratch / form.product) for name, form in wanted.items() if form.keras_format
+    }
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str, program: str, opened: Path, blocked: Sequence[str] = ()) -> isolation.Isolated:
+            arguments = (opened, images, scratch / f"{name}.npy")
+            return stack.enter_context(isolation.Isolated(name, program, arguments, scratch, blocked))
+
+        def check(name: str, made: Path) -> isolation.Isolated:
+            form = wanted[name]
+            _place(made, folder / form.product)
+            return start(name, isolation.loader(form.load), folder / form.product, form.unneeded)
+
+        conversion = start("original", isolation.converter(FORMATS["keras"].load, converted, begun), model)
+        checks = {name: check(name, model) for name in wanted if name not in converted}
+        try:
+            conversion.finish()
+        except isolation.Failed as failure:
+            raise _unconverted(begun, failure) from None
+        checks |= {name: check(name, made) for name, (_, made) in converted.items()}
+        original = np.load(scratch / "original.npy")
+        differences = {}
+        for name in wanted:
+            try:
+                checks[name].finish()
+            except isolation.Failed as failure:
+                raise _unusable(wanted[name], failure) from None
+            differences[name] = _difference(original, np.load(scratch / f"{name}.npy"), name)
+    return differences
+
+
+def _place(made: Path, product: Path) -> None:
+    """Copies a file, or a folder of files, durably."""
+    if made.is_file():
+        with files.replacing(product) as temporary:
+            shutil.copyfile(made, temporary)
+        return
+    product.mkdir()
+    for path in sorted(made.iterdir()):
+        _place(path, product / path.name)
+
+
+def _write_card(folder: Path, workspace: Workspace, metrics: Mapping[str, Any], wanted: Mapping[str, Format]) -> None:
+    from tuning.results.model_card import write_model_card
+
+    first = "keras" if "keras" in wanted else next(iter(wanted))
+    also = {form.product: form.title for name, form in wanted.items() if name != first}
+    also |= {description.example_name(name): f"labels images with {form.product}" for name, form in wanted.items()}
+    also |= {
+        CLASS_NAMES: "the labels, in the order of the outputs",
+        PREPROCESSING: "how an image becomes the model's input",
+        METRICS: "what was measured",
+    }
+    write_model_card(
+        folder,
+        workspace,
+        metrics,
+        model=wanted[first].product,
+        loading=None if first == "keras" else description.opening_lines(wanted[first], metrics),
+        also=also,
+    )
+
+
+def _refuse_missing(wanted: Mapping[str, Format]) -> None:
+    for name, form in wanted.items():
+        missing = [module for module in form.modules if importlib.util.find_spec(module) is None]
+        if missing and form.extra:
+            raise EnvironmentProblem(
+                f"--format {name} needs packages that are not installed: {', '.join(missing)}",
+                f"run: {install_line(form.extra)}",
+            )
+
+
+def _refuse_foreign(out: Path) -> None:
+    """An export replaces its folder, so a folder that holds anything else must never be given to it."""
+    from tuning.results.model_card import CARD
+
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is not a folder", "give a folder that is empty or does not exist")
+    found = set(os.listdir(out)) - set(_FILE_MANAGER_FILES) if out.is_dir() else set()
+    known = {CLASS_NAMES, PREPROCESSING, METRICS, CARD}
+    for name, form in FORMATS.items():
+        known |= {form.product, description.example_name(name)}
+    # Anyone may have a README.md: only what every export holds tells that these files are one.
+    foreign = sorted(found - known) or ([] if {PREPROCESSING, METRICS} <= found else sorted(found))
+    if foreign:
+        raise UsageError(
+            f"--out {out} holds {foreign[0]!r} and is no earlier export",
+            "give a folder that is empty or does not exist",
+        )
+
+
+def _check_images(workspace: Workspace, metrics: Mapping[str, Any]) -> tuple[np.ndarray, str]:
+    """(n, size, size, channels) float32 as the model wants them, and where they come from, in words."""
+    import numpy as np
+
+    given = metrics["input"]
+    shape = (given["image_size"], given["image_size"], schema.CHANNELS[given["color"]])
+    pixels, origin = _validation_pixels(workspace, shape), "validation images"
+    if pixels is None:
+        # The data may have been prepared anew for other models, or be on another machine.
+        origin = "noise images (this workspace holds no validation images of the model's size)"
+        pixels = np.random.default_rng(0).integers(0, 256, (CHECK_IMAGES, *shape), dtype=np.uint8)
+    return pixels.astype(np.float32) * np.float32(description.scaling_factor(given["scaling"])), origin
+
+
+def _validation_pixels(workspace: Workspace, shape: tuple[int, int, int]) -> np.ndarray | None:
+    """Up to CHECK_IMAGES images, uint8 (n, *shape), spread over the validation split; None where there are none."""
+    import numpy as np
+
+    from tuning.dataset.arrays import open_split, read_info
+
+    try:
+        info = read_info(workspace)
+        if info.input_shape != shape:
+            return None
+        split = open_split(workspace, info, "val")
+    except DataError:
+        return None
+    chosen = np.unique(np.linspace(0, len(split) - 1, CHECK_IMAGES, dtype=int))
+    return split.images[chosen]
+
+
+def _unconverted(begun: Path, failure: isolation.Failed) -> TuningError:
+    if not begun.is_file():
+        return _unusable(FORMATS["keras"], failure)
+    name = begun.read_text()
+    return DataError(f"the model cannot be converted to {name}: {failure}", _UNSUPPORTED)
+
+
+def _unusable(form: Format, failure: isolation.Failed) -> TuningError:
+    return DataError(
+        f"{form.product} does not work in a process without this project: {failure}",
+        _UNSUPPORTED if form.keras_format else _CUSTOM,
+    )
+
+
+def _difference(expected: np.ndarray, found: np.ndarray, name: str) -> float:
+    if found.shape != expected.shape:
+        raise DataError(f"the {name} export predicts shape {found.shape}, the original {expected.shape}", RESTORE)
+    difference = float(abs(found - expected).max())
+    if not difference <= TOLERANCE:
+        raise DataError(
+            f"the {name} export predicts other values than the original: they differ by up to {difference:.2g}, "
+            f"allowed is {TOLERANCE:g}",
+            _UNSUPPORTED,
+        )
+    return difference

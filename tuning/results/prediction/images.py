@@ -1,0 +1,147 @@
+"""Which images are meant: files, folders, and on standard input paths or one image.
+
+Images come in bursts, lists of those that are known by then. Files and folders are one burst; standard input is one for
+each piece that has arrived, so that what trickles in is labelled at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuning.errors import DataError, UsageError
+
+#: Stands for standard input among the paths.
+STANDARD_INPUT = "-"
+
+_REMEDY = "give image files, or folders with images"
+_NO_FILE = "does not exist, or is no file"
+_READ_BYTES = 65_536
+#: How files begin that are no list of paths: JPEG, PNG, TIFF.
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image to label.
+
+    Attributes:
+        path: its file, as the person gave it; `STANDARD_INPUT` where the image itself came from there.
+        data: the encoded image where it has no file.
+        error: why it cannot be read, where that is known already.
+    """
+
+    path: str
+    data: bytes | None = None
+    error: str | None = None
+
+
+def bursts(given: Sequence[str], null: bool, descriptor: int = 0) -> Iterator[list[Image]]:
+    """The images of `given`, in order.
+
+    Args:
+        given: files; folders, which stand for the images below them, sorted; `STANDARD_INPUT`.
+        null: paths on standard input end with NUL, not with a line.
+        descriptor: standard input's.
+
+    Raises:
+        UsageError: standard input is named twice; what comes from it is neither paths nor an image.
+        DataError: a file or folder of `given` does not exist, or a folder holds no image; at once, not on iteration.
+    """
+    if list(given).count(STANDARD_INPUT) > 1:
+        raise UsageError("standard input (-) was given more than once", "give it once")
+    parts = [(piped, list(paths)) for piped, paths in itertools.groupby(given, lambda path: path == STANDARD_INPUT)]
+    named = {index: _named(paths) for index, (piped, paths) in enumerate(parts) if not piped}
+
+    def all_bursts() -> Iterator[list[Image]]:
+        for index in range(len(parts)):
+            if index in named:
+                yield named.pop(index)
+            else:
+                yield from from_standard_input(descriptor, null)
+
+    return all_bursts()
+
+
+def from_standard_input(descriptor: int, null: bool) -> Iterator[list[Image]]:
+    """One image, if that is what comes; else the images whose paths come.
+
+    Raises:
+        UsageError: what comes is neither.
+    """
+    # Not through `sys.stdin`, which waits until its buffer is full.
+    data = os.read(descriptor, _READ_BYTES)
+    if data.startswith(_SIGNATURES):
+        yield [_piped_image(descriptor, data)]
+        return
+    separator, rest = b"\0" if null else b"\n", b""
+    while data:
+        *names, rest = (rest + data).split(separator)
+        if len(rest) > _READ_BYTES:
+            raise UsageError(
+                f"standard input holds {len(rest):,} bytes without the end of a path",
+                "give one path a line, or paths that end with NUL, and -0; or one JPEG, PNG or TIFF image",
+            )
+        yield [image for name in names for image in _listed(name, null)]
+        data = os.read(descriptor, _READ_BYTES)
+    if rest:
+        yield list(_listed(rest, null))
+
+
+def _named(given: Sequence[str]) -> list[Image]:
+    found: dict[str, Image] = {}
+    for path in given:
+        images = _images(path)
+        problem = next((f"{path} {image.error}" for image in images if image.path == path and image.error), None)
+        if problem:
+            raise DataError(problem, _REMEDY)
+        found |= {image.path: image for image in images}
+    return list(found.values())
+
+
+def _listed(name: bytes, null: bool) -> list[Image]:
+    """The image, or the images, of a path that came on standard input."""
+    if not null:
+        # A list that was made on Windows.
+        name = name.removesuffix(b"\r")
+        if b"\0" in name:
+            raise UsageError(
+                "standard input holds NUL, which no path does",
+                "add -0 if paths end with NUL (find -print0); an image there must be JPEG, PNG or TIFF",
+            )
+    return _images(os.fsdecode(name)) if name else []
+
+
+def _images(path: str) -> list[Image]:
+    """A file itself, or the images below a folder; with `error` where there is none."""
+    from tuning.dataset.class_folders import is_image
+    from tuning.dataset.inventory import take
+
+    if os.path.isfile(path):
+        return [Image(path)]
+    if not os.path.isdir(path):
+        return [Image(path, error=_NO_FILE)]
+    try:
+        tree = take(Path(path))
+    except DataError:
+        return [Image(path, error="may not be read by you: no permission")]
+    found = {name: Image(os.path.join(path, name)) for name in tree.files if is_image(name)}
+    # Links that lead out of the folder, and the like: not read, but not passed over in silence either.
+    for refused in filter(lambda refused: is_image(refused.source), tree.refused):
+        found[refused.source] = Image(os.path.join(path, refused.source), error=refused.reason)
+    return [found[name] for name in sorted(found)] or [Image(path, error="holds no image")]
+
+
+def _piped_image(descriptor: int, data: bytes) -> Image:
+    from tuning.dataset.decode import MAX_BYTES
+
+    parts, size = [data], len(data)
+    while (data := os.read(descriptor, _READ_BYTES)) and size <= MAX_BYTES:
+        parts.append(data)
+        size += len(data)
+    if size > MAX_BYTES:
+        return Image(STANDARD_INPUT, error=f"more than {MAX_BYTES:,} bytes; no more are read")
+    return Image(STANDARD_INPUT, b"".join(parts))

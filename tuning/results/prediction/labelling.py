@@ -1,0 +1,149 @@
+"""From images to labels: decoding in threads, ahead of the model, which sees fixed-size batches.
+
+Memory stays the same however many images there are: only a few batches are decoded ahead. Every batch that the model
+sees has the same size, filled up with zeros where images lack: it is compiled once, and an image's probabilities do not
+depend on which others came with it, to the last bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tuning import machine
+from tuning.dataset.decode import decode
+from tuning.errors import DataError
+from tuning.results.prediction.classifier import Classifier, load
+from tuning.results.prediction.images import Image
+from tuning.trials.metrics import rounded
+
+if TYPE_CHECKING:
+    import keras
+
+#: Images that the model sees at a time.
+BATCH = 64
+#: Batches that are decoded ahead of the model.
+AHEAD = 3
+#: Images that a thread decodes at a time: handing one over alone would cost as much as decoding a small one.
+_SLICE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One image's labels.
+
+    Attributes:
+        path: the image's, as it was given.
+        labels: (label, probability) pairs, most probable first; empty where the image cannot be read.
+        error: why it cannot be read; None where it can.
+    """
+
+    path: str
+    labels: tuple[tuple[str, float], ...]
+    error: str | None = None
+
+
+class Labeller:
+    """Labels images with one model, which is opened when the first image has been read.
+
+    To be used in a `with` block, which ends its threads.
+
+    Attributes:
+        opened: when the model was open (`time.monotonic`); None as long as it is not.
+    """
+
+    def __init__(self, found: Classifier, top: int) -> None:
+        self._found, self._top = found, top
+        self._model: keras.Model | None = None
+        self.opened: float | None = None
+        self._threads = ThreadPoolExecutor(machine.usable_cores())
+
+    def __enter__(self) -> Labeller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def open(self) -> keras.Model:
+        """The model, compiled; the first call takes seconds.
+
+        Raises:
+            DataError: Keras cannot open it, or its input or output is not what its metrics say.
+        """
+        if self._model is None:
+            self._model = load(self._found)
+            probabilities(self._model, self._found, np.zeros((1, *self._found.input_shape), np.uint8))
+            self.opened = time.monotonic()
+        return self._model
+
+    def label(self, images: Sequence[Image]) -> Iterator[list[Prediction]]:
+        """Labels `images` in order, up to `BATCH` at a time; an image that cannot be read gets an `error`.
+
+        Raises:
+            DataError: as `open`; or the model's outputs are not finite.
+        """
+        waiting: deque[tuple[Sequence[Image], list[Future]]] = deque()
+        for start in range(0, len(images), BATCH):
+            batch = images[start : start + BATCH]
+            slices = [batch[first : first + _SLICE] for first in range(0, len(batch), _SLICE)]
+            waiting.append((batch, [self._threads.submit(_decoded, part, self._found) for part in slices]))
+            if len(waiting) > AHEAD:
+                yield self._labelled(*waiting.popleft())
+        while waiting:
+            yield self._labelled(*waiting.popleft())
+
+    def _labelled(self, batch: Sequence[Image], futures: Iterable[Future]) -> list[Prediction]:
+        decoded = [value for future in futures for value in future.result()]
+        pixels = [value for value in decoded if not isinstance(value, str)]
+        rows = probabilities(self.open(), self._found, np.stack(pixels)) if pixels else np.empty((0, 1))
+        order = np.argsort(-rows, axis=1, kind="stable")[:, : self._top]
+        ranked = iter(zip(rows, order, strict=True))
+        result = []
+        for image, value in zip(batch, decoded, strict=True):
+            if isinstance(value, str):
+                result.append(Prediction(image.path, (), value))
+                continue
+            row, best = next(ranked)
+            labels = tuple((self._found.classes[index], rounded(row[index])) for index in best)
+            result.append(Prediction(image.path, labels))
+        return result
+
+
+def probabilities(model: keras.Model, found: Classifier, pixels: np.ndarray) -> np.ndarray:
+    """Class probabilities, float32 (n, classes), of up to `BATCH` uint8 images (n, height, width, channels).
+
+    Raises:
+        DataError: they are not finite.
+    """
+    images = np.zeros((BATCH, *found.input_shape), np.float32)
+    images[: len(pixels)] = pixels
+    if found.scaling == "0-1":
+        images /= np.float32(255)
+    outputs = np.asarray(model.predict_on_batch(images), np.float32)[: len(pixels)]
+    if found.output == "logits":
+        outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        outputs /= outputs.sum(axis=1, keepdims=True)
+    if not np.isfinite(outputs).all():
+        raise DataError(f"{found.path} puts out values that are not finite", "its weights are broken: train it anew")
+    return outputs
+
+
+def _decoded(images: Sequence[Image], found: Classifier) -> list[np.ndarray | str]:
+    """For each image its pixels, or why it has none."""
+    return [image.error or _pixels(image, found) for image in images]
+
+
+def _pixels(image: Image, found: Classifier) -> np.ndarray | str:
+    try:
+        return decode(image.data or Path(image.path), found.image_size, found.color)
+    except DataError as error:
+        return error.problem
+    except OSError as error:
+        return error.strerror or str(error)

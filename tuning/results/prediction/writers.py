@@ -1,0 +1,126 @@
+"""Predictions as text, written as they come: a table for people, CSV, JSON Lines, or one JSON object."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol, TextIO
+
+from tuning.results.leaderboard import cell
+from tuning.results.prediction.classifier import Classifier
+from tuning.results.prediction.labelling import Prediction
+
+
+class Writer(Protocol):
+    """Writes predictions to a text stream."""
+
+    def begin(self, found: Classifier) -> None:
+        """Once, before the first predictions."""
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        """Any number of times."""
+
+    def end(self, summary: dict[str, Any]) -> None:
+        """Once, after the last, also if it was not to be the last: then the text is still whole."""
+
+
+class TableWriter:
+    """One line an image: its path, then its labels with probabilities; aligned as far as paths are known."""
+
+    def __init__(self, stream: TextIO, paths: Sequence[str] = ()) -> None:
+        self._stream = stream
+        self._width = max((len(shown(path)) for path in paths), default=0)
+
+    def begin(self, found: Classifier) -> None:
+        return None
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        paths = [shown(entry.path) for entry in predictions]
+        self._width = max([self._width, *map(len, paths)])
+        for path, entry in zip(paths, predictions, strict=True):
+            labels = "  ".join(f"{label} {probability:.3f}" for label, probability in entry.labels)
+            self._stream.write(f"{path:<{self._width}}  {labels or f'unreadable: {shown(entry.error)}'}\n")
+
+    def end(self, summary: dict[str, Any]) -> None:
+        return None
+
+
+class CsvWriter:
+    """`path,rank,label,probability,error`: a row for each label, or one with the error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._rows = csv.writer(stream, lineterminator="\n")
+
+    def begin(self, found: Classifier) -> None:
+        self._rows.writerow(["path", "rank", "label", "probability", "error"])
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        for entry in predictions:
+            path = cell(_text(entry.path))
+            for rank, (label, probability) in enumerate(entry.labels, 1):
+                self._rows.writerow([path, rank, cell(label), cell(probability), ""])
+            if entry.error:
+                self._rows.writerow([path, "", "", "", cell(entry.error)])
+
+    def end(self, summary: dict[str, Any]) -> None:
+        return None
+
+
+class JsonLinesWriter:
+    """One JSON object a line and image."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def begin(self, found: Classifier) -> None:
+        return None
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        self._stream.writelines(f"{_json(_record(entry))}\n" for entry in predictions)
+
+    def end(self, summary: dict[str, Any]) -> None:
+        return None
+
+
+class JsonWriter:
+    """One JSON object on one line: `model`, `run_id`, `predictions`, and then the summary."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._separator = stream, ""
+
+    def begin(self, found: Classifier) -> None:
+        head = _json({"model": str(found.path), "run_id": found.run_id})
+        self._stream.write(f'{head[:-1]}, "predictions": [')
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        for entry in predictions:
+            self._stream.write(f"{self._separator}{_json(_record(entry))}")
+            self._separator = ", "
+
+    def end(self, summary: dict[str, Any]) -> None:
+        self._stream.write(f"], {_json(summary)[1:]}\n")
+
+
+def shown(text: str) -> str:
+    """`text` without what a stranger's file name could do to a terminal: control characters are spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in _text(text))
+
+
+def _record(entry: Prediction) -> dict[str, Any]:
+    return {
+        "path": _text(entry.path),
+        "label": entry.labels[0][0] if entry.labels else None,
+        "labels": [{"label": label, "probability": probability} for label, probability in entry.labels],
+        "error": entry.error,
+    }
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _text(path: str) -> str:
+    """A path as valid text; bytes that are none are spelled out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
