@@ -130,6 +130,57 @@ def test_workers_are_kept_busy_up_to_the_window(tmp_path):
     assert executor.most == 6
 
 
+class Lengths:
+    """Twenty-four trainings of one, three or nine epochs; each of nine begins a tenth epoch of its own when told."""
+
+    def __init__(self):
+        self.log, self.asked, self.more, self.open = [], 0, [], 0
+
+    def ask(self, recorded=None):
+        if not self.more and self.asked >= 24:
+            return WAIT if self.open else DONE
+        number, done = self.asked, self.more.pop(0) if self.more else 0
+        self.asked += 1
+        self.open += 1
+        epochs = done + 1 if done else (9, 3, 1)[number % 3]
+        self.log.append(("ask", number, epochs))
+        return TrialSpec(f"{number:04d}", {"number": number}, epochs, done)
+
+    def tell(self, outcome):
+        number = int(outcome.trial_id)
+        self.open -= 1
+        if ("ask", number, 9) in self.log:
+            self.more.append(9)
+        self.log.append(("tell", number))
+
+
+@pytest.mark.parametrize("window", [1, 5, 30])
+def test_trainings_of_many_lengths_are_told_alike_by_any_workers(tmp_path, window):
+    reference = search(tmp_path / "reference.jsonl", SimulatedWorkers(1, seed=0), window, strategy=Lengths())
+    for workers in (2, 7, 40):
+        done = search(tmp_path / f"{workers}.jsonl", SimulatedWorkers(workers, workers), window, strategy=Lengths())
+        assert done == reference
+    told = [entry[1] for entry in reference[0] if entry[0] == "tell"]
+    if window == 30:
+        assert told[:16] == [*range(2, 24, 3), *range(1, 24, 3)]
+
+
+def test_what_was_begun_is_finished_first(tmp_path):
+    """One worker: the tenth epochs start as soon as they are known, before trainings that were asked for earlier."""
+    executor = SimulatedWorkers(1, seed=0)
+    submit, started = executor.submit, []
+    executor.submit = lambda job: (started.append(job.payload["number"]), submit(job))
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        dispatcher = Dispatcher(journal, executor)
+        for number, begun in ((0, 0), (1, 0), (2, 3), (3, 9), (4, 9)):
+            dispatcher.request(
+                f"trial/{number}", "trial", lambda fence, n=number: {"trial_id": f"{n}", "number": n}, begun
+            )
+        while len(started) < 5 or dispatcher.running():
+            dispatcher.wait(0)
+    assert started == [3, 4, 2, 0, 1]
+
+
 def test_a_window_of_one_is_strictly_one_after_the_other(tmp_path):
     log, _ = search(tmp_path / "journal.jsonl", SimulatedWorkers(4, seed=0), window=1)
     assert [entry[0] for entry in log] == ["ask", "tell"] * (len(log) // 2)

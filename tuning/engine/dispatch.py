@@ -4,8 +4,10 @@ number, deaths are counted, and whatever ends a job ends it once.
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import math
 import os
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +62,9 @@ class Dispatcher:
         self._max_deaths, self._max_unresolved = max_deaths, UNRESOLVED_PER_DEATH * max_deaths
         self._epochs_done = epochs_done
         self.on_progress: Callable[[str, dict[str, Any]], None] = lambda key, entry: None
-        self._queue: deque[tuple[str, str, Payload]] = deque()
+        self._queue: list[tuple[float, int, str]] = []  # heap of (precedence, number, key)
+        self._queued: dict[str, tuple[str, Payload]] = {}
+        self._numbers = itertools.count()
         self._running: dict[str, tuple[str, Payload]] = {}
 
     def record(self, kind: str, **fields: Any) -> None:
@@ -72,10 +76,19 @@ class Dispatcher:
         job = self.state.jobs.get(key)
         return job.result if job else None
 
-    def request(self, key: str, kind: str, payload: Payload) -> None:
-        """Asks for a job's result; a job that has one, or is under way, is not run again."""
-        if self.result(key) is None and key not in self._running and all(key != k for k, _, _ in self._queue):
-            self._queue.append((key, kind, payload))
+    def request(self, key: str, kind: str, payload: Payload, begun: int = 0) -> None:
+        """Asks for a job's result; a job that has one, or is under way, is not run again.
+
+        Args:
+            begun: epochs of it that another job has done. What was begun longest ago is finished first; among equals
+                the first comes first.
+        """
+        if self.result(key) is None and key not in self._running and key not in self._queued:
+            self._enqueue(-begun, key, kind, payload)
+
+    def _enqueue(self, precedence: float, key: str, kind: str, payload: Payload) -> None:
+        self._queued[key] = (kind, payload)
+        heapq.heappush(self._queue, (precedence, next(self._numbers), key))
 
     def wait(self, timeout: float = LOOK_SECONDS) -> None:
         """Starts what can be started, then waits until something happened, at most so long, and journals it.
@@ -84,17 +97,18 @@ class Dispatcher:
             Interrupted: a signal asked this process to stop.
         """
         interruption.check()
-        self._fill()
+        self.start()
         for event in self.executor.collect(timeout):
             if isinstance(event, Progressed):
                 self.on_progress(event.key, event.entry)
             else:
                 self._ended(event)
-        self._fill()
+        self.start()
 
     def cancel(self) -> None:
         """Gives up all jobs that have no result; they may be requested again."""
         self._queue.clear()
+        self._queued.clear()
         self._running.clear()
         self.executor.cancel()
 
@@ -102,9 +116,11 @@ class Dispatcher:
         """Keys of the jobs under way."""
         return tuple(self._running)
 
-    def _fill(self) -> None:
+    def start(self) -> None:
+        """Starts what can be started."""
         while self._queue and self.executor.free() > 0:
-            key, kind, payload = self._queue.popleft()
+            _, _, key = heapq.heappop(self._queue)
+            kind, payload = self._queued.pop(key)
             job, epoch = self.state.job(key), self._epochs_done(key)
             if len(job.deaths) >= self._max_deaths or (job.unresolved >= self._max_unresolved and epoch <= job.epoch):
                 self._give_up(key)
@@ -121,7 +137,7 @@ class Dispatcher:
         kind, payload = self._running.pop(event.key)
         if isinstance(event, Died):
             self.record("died", key=event.key, fence=event.fence, failure=event.failure)
-            self._queue.appendleft((event.key, kind, payload))
+            self._enqueue(-math.inf, event.key, kind, payload)
         elif event.error is None:
             self.record("result", key=event.key, fence=event.fence, result=event.result)
         elif event.error["kind"] == "environment":

@@ -1,17 +1,18 @@
 """The search loop: ask, submit, collect, tell, in logical order.
 
-Proposal *i* is asked for when proposal *i − window* has been told, and results are told in the order of asking. So the
-strategy sees the same sequence of asks and tells however many workers there are and however often the search was
-killed; replaying a journal is running this loop with the results already there.
+A window limits how many trials may be asked for and not yet told, and results are told in the order that
+`tuning.engine.order` defines, in which neither clock nor workers occur. So the strategy sees the same sequence of asks
+and tells however many workers there are and however often the search was killed; replaying a journal is running this
+loop with the results already there.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from tuning.engine.dispatch import Dispatcher
+from tuning.engine.order import LogicalOrder
 from tuning.errors import StateError, TuningError
 from tuning.files import canonical_json
 from tuning.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, TrialSpec
@@ -27,7 +28,7 @@ class Strategy(Protocol):
         """
 
     def tell(self, outcome: TrialOutcome) -> None:
-        """The outcome of a trial; in the order of asking."""
+        """The outcome of a trial; in logical order."""
 
 
 def trial_key(trial_id: str) -> str:
@@ -55,7 +56,7 @@ def run_loop(
     Raises:
         StateError: the strategy proposes something else than the journal says it proposed.
     """
-    outstanding: deque[TrialSpec] = deque()
+    outstanding = LogicalOrder(window)
     told: list[tuple[TrialSpec, TrialOutcome]] = []
     asked, finished = 0, False
 
@@ -66,7 +67,7 @@ def run_loop(
         on_told(spec, outcome)
 
     while True:
-        while not finished and len(outstanding) < window:
+        while not finished and not outstanding.full:
             recorded = dispatcher.state.asks[asked] if asked < len(dispatcher.state.asks) else None
             if recorded is None and _stopped(dispatcher, out_of_time):
                 finished = True
@@ -81,12 +82,20 @@ def run_loop(
                 break
             _journal_ask(dispatcher, asked, answer)
             asked += 1
-            outstanding.append(answer)
+            outstanding.ask(answer)
             if not _stopped(dispatcher):
-                dispatcher.request(trial_key(answer.trial_id), "trial", lambda fence, spec=answer: payload(spec, fence))
+                dispatcher.request(
+                    trial_key(answer.trial_id),
+                    "trial",
+                    lambda fence, spec=answer: payload(spec, fence),
+                    begun=answer.initial_epoch,
+                )
+            if recorded is None:
+                # At once: with a wide window the last proposal can be a minute away.
+                dispatcher.start()
         if not outstanding:
             return told
-        spec = outstanding[0]
+        spec = outstanding.next()
         while (result := dispatcher.result(trial_key(spec.trial_id))) is None:
             if _stopped(dispatcher, out_of_time):
                 break
@@ -97,7 +106,7 @@ def run_loop(
                 if (result := dispatcher.result(trial_key(later.trial_id))) is not None:
                     tell(later, result)
             return told
-        outstanding.popleft()
+        outstanding.told()
         tell(spec, result)
 
 

@@ -13,7 +13,7 @@ from tuning.pipeline.session import Resources
 
 @pytest.mark.parametrize(("installed", "words"), [(None, "none is installed"), ("2.51.0", "2.51.0 is installed")])
 def test_a_missing_or_old_ray_is_named_with_the_line_to_install_it(tmp_path, monkeypatch, installed, words):
-    monkeypatch.setattr(packages, "_version", lambda name: installed if name == "ray" else "99")
+    monkeypatch.setattr(packages, "version", lambda name: installed if name == "ray" else "99")
     with pytest.raises(EnvironmentProblem, match=words) as caught:
         RayExecutor(1, "sample_work:run", {}, tmp_path)
     assert "pip install -e '.[ray]'" in caught.value.remedy
@@ -21,14 +21,14 @@ def test_a_missing_or_old_ray_is_named_with_the_line_to_install_it(tmp_path, mon
 
 @pytest.mark.parametrize("address", ["ray://somewhere:10001", "local", "somewhere", ":6379", "host:port"])
 def test_an_address_is_auto_or_host_and_port(tmp_path, monkeypatch, address):
-    monkeypatch.setattr(packages, "_version", lambda name: "99")
+    monkeypatch.setattr(packages, "version", lambda name: "99")
     with pytest.raises(UsageError, match=f"--ray-address is '{address}'"):
         RayExecutor(1, "sample_work:run", {}, tmp_path, address=address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "nowhere.invalid:6379"])
 def test_an_address_where_nothing_answers_is_named_at_once(tmp_path, monkeypatch, address):
-    monkeypatch.setattr(packages, "_version", lambda name: "99")
+    monkeypatch.setattr(packages, "version", lambda name: "99")
     with pytest.raises(EnvironmentProblem, match=f"nothing answers at the Ray address {address}"):
         RayExecutor(1, "sample_work:run", {}, tmp_path, address=address)
 

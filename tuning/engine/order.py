@@ -1,0 +1,59 @@
+"""The order in which results are told: that of an imaginary machine, so that no real one has a say in it. Pure.
+
+The imaginary machine has as many slots as the search has a window. A trial takes one when it is asked for and holds it
+for as many units of time as it has epochs to train; results are told in the order in which trials end there. So a
+strategy meets a short training's result before that of a long one that was asked for earlier, as on a real machine,
+and what it meets when depends on its own proposals and on the window alone. Where all trainings are equally long this
+is plain: proposal *i* is asked for when proposal *i − window* has been told.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from tuning.records import TrialSpec
+
+
+class LogicalOrder:
+    """Trials that were asked for and not yet told, in the order of their ends.
+
+    Args:
+        window: slots.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._now = 0.0
+        self._asked = 0
+        self._running: list[tuple[float, int, TrialSpec]] = []
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def __iter__(self) -> Iterator[TrialSpec]:
+        """In the order in which they will be told if nothing more is asked for."""
+        return (spec for _, _, spec in sorted(self._running))
+
+    @property
+    def full(self) -> bool:
+        return len(self._running) >= self._window
+
+    def ask(self, spec: TrialSpec) -> None:
+        """Starts a trial; of those that end together the one that was asked for first is told first."""
+        heapq.heappush(self._running, (self._now + _length(spec), self._asked, spec))
+        self._asked += 1
+
+    def next(self) -> TrialSpec:
+        """The trial to be told next; there must be one."""
+        return self._running[0][2]
+
+    def told(self) -> None:
+        """Ends that trial: its time has come."""
+        self._now = heapq.heappop(self._running)[0]
+
+
+def _length(spec: TrialSpec) -> float:
+    # As planned: a training that fails or stops early has its place in the order all the same. A strategy that says
+    # nothing about epochs leaves all its trials equally long.
+    return 1.0 if spec.epochs is None else spec.epochs - spec.initial_epoch
