@@ -18,8 +18,8 @@ class Strategy:
 
     Attributes:
         module: where its `build` function is.
-        window: how many trials may be outstanding: trial i is asked after trial i - window was told, however many
-            workers there are. Large where waiting costs knowledge nothing, small where each result improves the next.
+        window: how many trials may be asked for and not yet told, unless a person says otherwise; more workers than
+            that cannot be busy. Large where waiting costs knowledge nothing, small where each result improves the next.
         options: further arguments of its `build` that a command may offer.
     """
 
@@ -64,7 +64,10 @@ class Strategy:
 
 
 STRATEGIES: dict[str, Strategy] = {
-    "hyperband": Strategy("tuning.oracles.hyperband", window=64, options=("min_epochs",)),
+    "hyperband": Strategy("tuning.oracles.hyperband", window=64, options=("min_epochs", "iterations")),
+    "auto": Strategy("tuning.oracles.freeze_thaw", window=4, options=("min_epochs", "iterations")),
+    "bohb": Strategy("tuning.oracles.bohb", window=4, options=("min_epochs", "iterations")),
+    "asha": Strategy("tuning.oracles.asha", window=16, options=("min_epochs", "iterations")),
     "bayesian": Strategy("tuning.oracles.bayesian", window=8),
     "random": Strategy("tuning.oracles.random", window=64),
 }

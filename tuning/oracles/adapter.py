@@ -18,10 +18,13 @@ class OracleSearch:
 
     Args:
         oracle: built by a row of `STRATEGIES`; it must not be used by anything else.
+        slices: parts of an epoch that the oracle counts in, in place of epochs.
+        skip_equal: tell it which values a trial ignored, so that it proposes no equal configuration again.
     """
 
-    def __init__(self, oracle: ReplayableOracle) -> None:
+    def __init__(self, oracle: ReplayableOracle, slices: int = 1, skip_equal: bool = False) -> None:
         self.oracle = oracle
+        self._slices, self._skip_equal = slices, skip_equal
         oracle.verbose = 0
         self._outstanding: set[str] = set()
 
@@ -33,7 +36,7 @@ class OracleSearch:
                 computed again: a search of many trials is resumed at once, and goes on although a library now draws
                 other numbers. Everything else is the oracle's own answer; whether both agree is for the caller to see.
         """
-        self.oracle.recorded = records.configuration(recorded.values) if recorded else None
+        self.oracle.recorded = recorded.values if recorded else None
         try:
             # Keras Tuner hands out one trial to each tuner at a time, so every trial gets a tuner of its own.
             trial = self.oracle.create_trial(f"trial-{len(self.oracle.trials)}")
@@ -64,6 +67,8 @@ class OracleSearch:
         trial = self.oracle.get_trial(outcome.trial_id)
         declared = [kt_hyperparameters.deserialize(copy.deepcopy(entry)) for entry in outcome.space]
         trial.hyperparameters.merge(declared, overwrite=False)
+        if self._skip_equal and outcome.ignored:
+            self.oracle.note_ignored(trial, outcome.ignored)
         self._report(outcome, trial)
         trial.status = TrialStatus.COMPLETED if outcome.status == records.COMPLETED else TrialStatus.FAILED
         trial.message = outcome.failure.message if outcome.failure else None
@@ -77,7 +82,8 @@ class OracleSearch:
     def _report(self, outcome: TrialOutcome, trial: Trial) -> None:
         # The objective alone: the oracle decides by nothing else, and the other metrics are kept where the curve is.
         objective = self.oracle.objective.name
-        scores = {row["epoch"]: row[objective] for row in outcome.curve if row.get(objective) is not None}
+        steps = {round(row["epoch"] * self._slices): row for row in outcome.curve}
+        scores = {step: row[objective] for step, row in steps.items() if row.get(objective) is not None}
         if not scores and outcome.score is not None:
             scores = {trial.hyperparameters.values.get(EPOCHS, 0): outcome.score}
         for epoch, score in scores.items():

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras_tuner
@@ -87,8 +87,10 @@ class ReplayableOracle(SavedOracle):
         )
         self.seed = random.SystemRandom().randrange(2**31) if seed is None else int(seed)
         self.max_epochs = max_epochs
-        #: The configuration that the next new trial is known to have had, while a journal is replayed.
+        #: The values that the next trial is known to have had, `tuner/…` included, while a journal is replayed.
         self.recorded: Mapping[str, Any] | None = None
+        #: Names that trials read of their values, where they ignored others -> digests of what they read.
+        self._read: dict[frozenset[str], set[str]] = {}
         self._guard = threading.RLock()
         self._directions: dict[str, str] = {}
 
@@ -97,7 +99,7 @@ class ReplayableOracle(SavedOracle):
     def new_configuration(self) -> dict[str, Any] | None:
         """A configuration that no trial has had, the space's defaults first; None where there is none left."""
         if self.recorded is not None:
-            return dict(self.recorded)
+            return records.configuration(self.recorded)
         number = len(self.trials)
         if number == 0:
             return space.defaults(self.hyperparameters.space)
@@ -120,7 +122,24 @@ class ReplayableOracle(SavedOracle):
         return records.keyed_seed(self.seed, "suggest", number, *key, entry.name) / 2**31
 
     def is_tried(self, values: Mapping[str, Any]) -> bool:
-        return self._duplicate(values)
+        """Whether a trial has had these values, or others that are known to build and train the same model."""
+        return self._duplicate(values) or self._equals_one(values)
+
+    def note_ignored(self, trial: Trial, ignored: Collection[str]) -> None:
+        """Notes down that `trial` never looked at these of its values: they make no configuration another one.
+
+        A builder that is given equal values for all that it read of this one takes the same way, reads nothing else,
+        and ends with the same model.
+        """
+        values = records.configuration(trial.hyperparameters.values)
+        read = frozenset(values.keys() - set(ignored))
+        self._read.setdefault(read, set()).add(files.digest({name: values[name] for name in read}))
+
+    def _equals_one(self, values: Mapping[str, Any]) -> bool:
+        return any(
+            read <= values.keys() and files.digest({name: values[name] for name in read}) in digests
+            for read, digests in self._read.items()
+        )
 
     def full_training(self, values: dict[str, Any] | None) -> dict[str, Any]:
         """The answer of `populate_space` for a configuration trained to the end, or for none."""
@@ -258,6 +277,11 @@ class ReplayableOracle(SavedOracle):
         finished = [trial for trial in self.trials.values() if trial.status == TrialStatus.COMPLETED]
         ranked = ranking.rank([self._ranked(trial) for trial in finished], self.objective.direction)
         return [self.trials[entry.trial_id] for entry in ranked[:num_trials]]
+
+    def recommended(self) -> str | None:
+        """The finished trial whose configuration should be trained to the end now; None where none has a score."""
+        best = self.get_best_trials()
+        return best[0].trial_id if best else None
 
     def _ranked(self, trial: Trial) -> ranking.RankedTrial:
         epochs = trial.hyperparameters.values.get(EPOCHS, 0)

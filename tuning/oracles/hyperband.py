@@ -54,6 +54,8 @@ class HyperbandOracle(ReplayableOracle):
         self._planned_trials = rungs.total_trials(self._plan)
         self._begun = 0  # brackets started so far
         self._open: list[rungs.Halving] = []  # those that more can come of
+        self._waiting: set[rungs.Halving] = set()  # those of them that can start nothing until a result is told
+        self._continuable: dict[rungs.Halving, set[str]] = {}  # what each said last, while nothing has changed in it
         self._bracket_of: dict[str, rungs.Halving] = {}  # of the running trials
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -61,9 +63,14 @@ class HyperbandOracle(ReplayableOracle):
             return self.nothing_new()  # the space is what the first trial's builder will declare
         new: Mapping[str, Any] | None = None
         fresh = True
-        for bracket in [*self._open, self._upcoming()]:
+        # Hundreds of brackets are open where there are a thousand workers; nearly all of them wait.
+        ready = (bracket for bracket in self._open if bracket not in self._waiting)
+        for bracket in [*ready, self._upcoming()]:
             if bracket is None:
                 break
+            if bracket.next_step() is None:
+                self._waiting.add(bracket)
+                continue
             allowance = self._allowance(bracket)
             step = bracket.next_step(allowance, fresh)
             if step is not None and step.parent is None:
@@ -76,7 +83,10 @@ class HyperbandOracle(ReplayableOracle):
         return self.nothing_new()
 
     def continuable(self) -> set[str]:
-        return set().union(*(bracket.continuable() for bracket in self._open))
+        for bracket in self._open:
+            if bracket not in self._continuable:
+                self._continuable[bracket] = bracket.continuable()
+        return set().union(*self._continuable.values())
 
     def planned(self) -> tuple[int, int] | None:
         return None if self._endless else (self._planned_trials, rungs.total_epochs(self._plan))
@@ -86,6 +96,7 @@ class HyperbandOracle(ReplayableOracle):
             self._open.append(bracket)
             self._begun += 1
         bracket.start(trial_id, step)
+        self._continuable.pop(bracket, None)
         self._bracket_of[trial_id] = bracket
         if step.parent is not None:
             new = records.configuration(self.trials[step.parent].hyperparameters.values)
@@ -116,7 +127,10 @@ class HyperbandOracle(ReplayableOracle):
     def _ended(self, trial: Trial) -> None:
         bracket = self._bracket_of.pop(trial.trial_id)
         bracket.tell(trial.trial_id, self._result(trial))
-        self._open = [other for other in self._open if not other.spent]
+        self._waiting.discard(bracket)
+        self._continuable.pop(bracket, None)
+        if bracket.spent:
+            self._open.remove(bracket)
 
     @staticmethod
     def _result(trial: Trial) -> float | None:
@@ -135,6 +149,8 @@ class HyperbandOracle(ReplayableOracle):
         ended = {trial_id: self._result(self.trials[trial_id]) for trial_id in self.end_order}
         self._begun = state["begun"]
         self._open = []
+        self._waiting = set()
+        self._continuable = {}
         self._bracket_of = {}
         for saved in state["brackets"]:
             bracket = rungs.Halving(self._plan[saved["plan"]], self.objective.direction)

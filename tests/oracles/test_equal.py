@@ -1,0 +1,84 @@
+"""Configurations that differ only in values that nothing looks at are one configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras_tuner
+import pytest
+
+from tuning.oracles import STRATEGIES
+from tuning.oracles.adapter import OracleSearch
+
+
+def loose_space():
+    """As many builders declare it: `units_1` and `units_2` are always there, but read only in deeper models."""
+    hp = keras_tuner.HyperParameters()
+    hp.Int("depth", 1, 3)
+    for layer in range(3):
+        hp.Choice(f"units_{layer}", [4, 8, 16])
+    return hp
+
+
+def effective(values):
+    return {name: value for name, value in values.items() if name == "depth" or name[-1] < str(values["depth"])}
+
+
+def ignored(spec):
+    values = {name: value for name, value in spec.values.items() if "/" not in name}
+    return tuple(sorted(set(values) - set(effective(values))))
+
+
+def search_of(name, skip_equal, **settings):
+    objective = keras_tuner.Objective("objective", "max")
+    oracle = STRATEGIES[name](objective, hyperparameters=loose_space(), max_epochs=4, **settings)
+    return OracleSearch(oracle, skip_equal=skip_equal)
+
+
+def keys(asked):
+    plain = [{name: value for name, value in spec.values.items() if "/" not in name} for spec in asked]
+    return [tuple(sorted(effective(values).items())) for values in plain]
+
+
+@pytest.mark.parametrize("name", ["random", "bayesian"])
+def test_no_equal_configuration_is_proposed(simulated, name):
+    def outcome(spec):
+        return dataclasses.replace(simulated.completed(spec), ignored=ignored(spec))
+
+    asked = simulated.drive(search_of(name, True, max_trials=30), 1, outcome)
+    found = keys(asked)
+    assert len(found) == len(set(found)) == 30
+    repeated = keys(simulated.drive(search_of(name, False, max_trials=30), 1, outcome))
+    assert len(set(repeated)) < 30
+
+
+def test_a_space_without_a_new_one_ends_the_search(simulated):
+    def outcome(spec):
+        return dataclasses.replace(simulated.completed(spec), ignored=ignored(spec))
+
+    asked = simulated.drive(search_of("random", True, max_trials=200), 1, outcome)
+    assert len(asked) == 3 + 9 + 27
+    assert len(simulated.drive(search_of("random", False, max_trials=200), 1, outcome)) == 81
+
+
+def test_a_value_that_was_read_makes_a_difference(simulated):
+    search = search_of("random", True, max_trials=5)
+    spec = search.ask()
+    assert spec.values["depth"] == 1
+    search.tell(dataclasses.replace(simulated.completed(spec), ignored=("units_1", "units_2")))
+    oracle, first = search.oracle, {"depth": 1, "units_0": 4, "units_1": 4, "units_2": 4}
+    assert oracle.is_tried(first | {"units_1": 16, "units_2": 8})
+    assert not oracle.is_tried(first | {"units_0": 8})
+    assert not oracle.is_tried(first | {"depth": 2})
+    assert not oracle.is_tried({"depth": 1})
+
+
+def test_parts_of_an_epoch_are_what_the_oracle_counts(simulated):
+    oracle = simulated.build("hyperband", max_epochs=9).oracle
+    search = OracleSearch(oracle, slices=3)
+    spec = search.ask()
+    assert spec.epochs == 1
+    curve = tuple({"epoch": epoch, "objective": 0.1} for epoch in (1 / 3, 2 / 3, 1, 2, 3))
+    search.tell(dataclasses.replace(simulated.completed(spec), curve=curve))
+    history = oracle.get_trial(spec.trial_id).metrics.get_history("objective")
+    assert sorted(observation.step for observation in history) == [1, 2, 3, 6, 9]

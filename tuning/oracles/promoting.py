@@ -1,0 +1,279 @@
+"""What strategies have in common that start many short trainings and continue some: rungs, chains, budget, the end.
+
+A *chain* is one configuration: a first trial and the promotions that went on from it. It pauses at each rung, until the
+strategy lets it go on. A subclass says what comes next; when the budget runs low the search closes: the best chain is
+trained to the end, so that it always ends with a full training of the best that it knows.
+"""
+
+from __future__ import annotations
+
+import bisect
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from tuning.oracles import rungs
+from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT, ROUND, ReplayableOracle
+from tuning.records import configuration
+
+#: Paused chains at a rung that may still go on; the states of the others need not be kept.
+KEPT = 32
+
+
+@dataclass
+class Chain:
+    """One configuration under way.
+
+    Attributes:
+        number: from 0, in the order in which chains began.
+        last: id of its latest trial.
+        rung: the highest rung that it has reached; -1 before the first.
+        score: at that rung, larger is better; None before the first.
+        running: whether a trial of it is running.
+        over: whether it cannot go on: trained to the end, or failed.
+        failed: whether it failed.
+    """
+
+    number: int
+    last: str
+    rung: int = -1
+    score: float | None = None
+    running: bool = True
+    over: bool = False
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to run next: `chain` continued, or a new configuration of `values`, up to `rung`."""
+
+    rung: int
+    chain: Chain | None = None
+    values: Mapping[str, Any] | None = None
+
+
+class PromotingOracle(ReplayableOracle):
+    """Base class; a subclass defines `decide`, and may define `observed` and `worth`.
+
+    Args:
+        objective: as for `keras_tuner.Oracle`.
+        max_epochs: epochs of the last rung.
+        factor: each rung has `factor` times the epochs of the one below.
+        min_epochs: epochs of the first rung, at least.
+        iterations: how many times the epochs of one pass of Hyperband with the same numbers the search may take; None:
+            no limit, if there is no `max_trials` either.
+        max_trials: cap on the proposals, promotions included, in place of the limit on epochs.
+        **settings: see `ReplayableOracle`.
+
+    Raises:
+        UsageError: a number out of its range.
+    """
+
+    def __init__(
+        self,
+        objective: keras_tuner.Objective | str | None = None,
+        *,
+        max_epochs: int = 100,
+        factor: int = 3,
+        min_epochs: int = 1,
+        iterations: int | None = 1,
+        max_trials: int | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(objective, max_epochs=max_epochs, max_trials=max_trials, **settings)
+        one_pass = rungs.brackets(max_epochs, factor, min_epochs)
+        self.factor = factor
+        self.levels = tuple(rung.epochs for rung in one_pass[0].rungs)
+        limited = max_trials is None and iterations is not None
+        self._epochs_allowed = rungs.total_epochs(one_pass) * iterations if limited else None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.chains: list[Chain] = []
+        self._chain_of: dict[str, Chain] = {}  # of each chain's latest trial
+        self._paused: list[list[tuple[float, int]]] = [[] for _ in self.levels]  # (-score, number), best first
+        self._reached: list[list[tuple[float, int]]] = [[] for _ in self.levels]  # the same, of all that got there
+        self._epochs_asked = 0
+        self._closed = False
+
+    # What subclasses define ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def decide(self, number: int) -> Decision | None:
+        """What trial `number` should be; None where nothing can start before a result is in. Changes nothing."""
+
+    def observed(self, chain: Chain, rung: int, score: float | None) -> None:
+        """A trial of `chain` has ended at `rung` with a score (larger is better), or failed (None)."""
+
+    def worth(self, chains: list[Chain]) -> list[float]:
+        """How good these paused chains are believed to be at the last rung: those that got further come first."""
+        return [chain.rung * 1e9 + chain.score for chain in chains]
+
+    # What subclasses use -------------------------------------------------------------------------------------------
+
+    def paused(self, rung: int) -> Iterator[Chain]:
+        """Chains that wait at `rung` and may go on, best first."""
+        return (self.chains[number] for _, number in self._paused[rung][:KEPT])
+
+    def place(self, chain: Chain) -> tuple[int, int]:
+        """(place from 1, of how many) of a chain's score among all that were told at its rung."""
+        reached = self._reached[chain.rung]
+        return bisect.bisect_left(reached, (-chain.score, chain.number)) + 1, len(reached)
+
+    def promotion(self) -> Decision | None:
+        """ASHA's rule: a chain in the best `1 / factor` of those at its rung goes on; the highest rung comes first."""
+        for rung in range(len(self.levels) - 2, -1, -1):
+            best = next(self.paused(rung), None)
+            if best is None:
+                continue
+            place, count = self.place(best)
+            if place <= count // self.factor:
+                return Decision(rung + 1, best)
+        return None
+
+    def next_best(self) -> Decision | None:
+        """Where no configuration is left to start: the best chain of the highest rung with one."""
+        for rung in range(len(self.levels) - 2, -1, -1):
+            best = next(self.paused(rung), None)
+            if best is not None:
+                return Decision(rung + 1, best)
+        return None
+
+    def promotable(self) -> list[Chain]:
+        return [chain for rung in range(len(self.levels)) for chain in self.paused(rung)]
+
+    def values_of(self, chain: Chain) -> dict[str, Any]:
+        return configuration(self.trials[chain.last].hyperparameters.values)
+
+    # keras_tuner.Oracle --------------------------------------------------------------------------------------------
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        if self._closed or (not self.hyperparameters.space and self.ongoing_trials):
+            # An empty space is what the first trial's builder will declare.
+            return self.nothing_new()
+        if self.recorded is not None:
+            decision = self._recorded_decision(self.recorded)
+        else:
+            decision = self.decide(len(self.trials)) if self._has_room(self.levels[0]) else None
+            if decision is None or not self._has_room(self._cost(decision)):
+                decision = self._last_decision()
+        if decision is None:
+            return self.nothing_new()
+        self._closed = not self._has_room(self._cost(decision))
+        return self._begin(trial_id, decision)
+
+    def _recorded_decision(self, recorded: Mapping[str, Any]) -> Decision:
+        rung, parent = self.levels.index(recorded[EPOCHS]), recorded.get(PARENT)
+        if parent is None:
+            return Decision(rung, values=self.new_configuration())
+        return Decision(rung, self._chain_of[parent])
+
+    def _last_decision(self) -> Decision | None:
+        """The last trial, asked for when all others have ended: the best chain that is unfinished, to its end."""
+        if self.ongoing_trials:
+            return None
+        last, chains = len(self.levels) - 1, self.promotable()
+        if chains:
+            worth = self.worth(chains)
+            return Decision(last, chains[max(range(len(chains)), key=lambda index: (worth[index], -index))])
+        values = self.new_configuration()
+        return None if values is None else Decision(last, values=values)
+
+    def _cost(self, decision: Decision) -> int:
+        return self.levels[decision.rung] - (0 if decision.chain is None else self.levels[decision.chain.rung])
+
+    def _has_room(self, cost: int) -> bool:
+        """Whether after a trial of `cost` epochs there is still room for a last one, a training to the end.
+
+        No trial before the last costs as much as going to the end from any rung, so that the last one never has room.
+        """
+        if self.max_trials is not None:
+            return len(self.trials) < self.max_trials - 1
+        if self._epochs_allowed is None:
+            return True
+        return self._epochs_asked + cost + self.max_epochs - self.levels[0] <= self._epochs_allowed
+
+    def _begin(self, trial_id: str, decision: Decision) -> dict[str, Any]:
+        chain = decision.chain
+        values = dict(decision.values) if chain is None else self.values_of(chain)
+        values |= {EPOCHS: self.levels[decision.rung], INITIAL_EPOCH: 0, ROUND: decision.rung}
+        if chain is not None:
+            values |= {INITIAL_EPOCH: self.levels[chain.rung], PARENT: chain.last}
+        self._started(trial_id, values)
+        return {"status": TrialStatus.RUNNING, "values": values}
+
+    def _started(self, trial_id: str, values: Mapping[str, Any]) -> None:
+        parent = values.get(PARENT)
+        if parent is None:
+            chain = Chain(len(self.chains), trial_id)
+            self.chains.append(chain)
+        else:
+            chain = self._chain_of.pop(parent)
+            waiting = self._paused[chain.rung]
+            del waiting[bisect.bisect_left(waiting, (-chain.score, chain.number))]
+            chain.last, chain.running = trial_id, True
+        self._chain_of[trial_id] = chain
+        self._epochs_asked += values[EPOCHS] - values[INITIAL_EPOCH]
+
+    def _ended(self, trial: Trial) -> None:
+        chain, rung = self._chain_of[trial.trial_id], self.levels.index(trial.hyperparameters.values[EPOCHS])
+        chain.running = False
+        if trial.status != TrialStatus.COMPLETED:
+            chain.over = chain.failed = True
+            self.observed(chain, rung, None)
+            # The last training failed: the next best takes its place.
+            self._closed = self._closed and not self.promotable()
+            return
+        chain.score = self._reached_score(trial)
+        chain.rung = rung
+        chain.over = self.levels[rung] == self.max_epochs or self._stopped_early(trial)
+        self.observed(chain, rung, chain.score)
+        bisect.insort(self._reached[rung], (-chain.score, chain.number))
+        if not chain.over:
+            bisect.insort(self._paused[rung], (-chain.score, chain.number))
+
+    def _reached_score(self, trial: Trial) -> float:
+        """The objective after the trial's last epoch, larger is better: what a longer training would go on from.
+
+        The best epoch's would favour curves that were lucky once, or have begun to fall.
+        """
+        history = trial.metrics.get_history(self.objective.name)
+        score = float(max(history, key=lambda observation: observation.step).mean())
+        return score if self.objective.direction == "max" else -score
+
+    def _stopped_early(self, trial: Trial) -> bool:
+        """Whether the training ended by itself before the epochs it was given: there is nothing to go on with."""
+        history = trial.metrics.get_history(self.objective.name)
+        last = max((observation.step for observation in history), default=0)
+        return trial.hyperparameters.values[INITIAL_EPOCH] < last < trial.hyperparameters.values[EPOCHS]
+
+    def continuable(self) -> set[str]:
+        return {chain.last for chain in self.promotable()} | {
+            trial.hyperparameters.values[PARENT]
+            for trial in self.ongoing_trials.values()
+            if PARENT in trial.hyperparameters.values
+        }
+
+    def planned(self) -> tuple[int, int] | None:
+        return None
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "closed": self._closed}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        super().set_state(state)
+        self._begin_anew()
+        ends, ended = iter(self.end_order), set()
+        for trial_id in self.start_order:
+            values = self.trials[trial_id].hyperparameters.values
+            while values.get(PARENT) is not None and values[PARENT] not in ended:
+                ended.add(end := next(ends))
+                self._ended(self.trials[end])
+            self._started(trial_id, values)
+        for trial_id in ends:
+            self._ended(self.trials[trial_id])
+        self._closed = state["closed"]
