@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from tuning import config, doctor, files, packages
-from tuning.dataset import arrays, packing
+from tuning.dataset import description, packing
 from tuning.dataset.manifests import Place, SplitManifest, write_split_manifest
 from tuning.engine.journal import Journal, encode
 from tuning.findings import FAULT, NOTE, OK
@@ -20,6 +20,12 @@ from tuning.results.runs import RUN_FILES
 from tuning.workspace import Workspace
 
 CLASSES = ("happy", "sad")
+
+
+@pytest.fixture(autouse=True)
+def _backend_of_a_person(monkeypatch):
+    """The tests' own process holds Keras on NumPy, on which nothing can train."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
 
 @pytest.fixture
@@ -71,14 +77,14 @@ def prepare(workspace: Workspace) -> str:
     files.write_json(workspace.pool_summary, {"schema": 1})
     files.write_json(workspace.class_names, list(CLASSES))
     content = {s: [(place.sha256, place.label) for place in places if place.split == s] for s in packing.SPLITS}
-    digest = arrays.dataset_digest(CLASSES, 8, "gray", 1, content)
+    digest = description.dataset_digest(CLASSES, 8, "gray", 1, content)
     workspace.split.mkdir(parents=True)
     pixels = np.arange(2 * 64, dtype=np.uint8).reshape(2, 8, 8, 1)
     hashes = {}
     for split in packing.SPLITS:
         hashes |= packing.write_split(workspace.split, split, pixels, np.arange(2), np.arange(2))
-    info = arrays.DatasetInfo(digest, CLASSES, 8, 1, dict.fromkeys(packing.SPLITS, 2))
-    files.write_json(workspace.split / arrays.DESCRIPTION, arrays.describe(info, manifest.digest, hashes))
+    info = description.DatasetInfo(digest, CLASSES, 8, 1, dict.fromkeys(packing.SPLITS, 2))
+    files.write_json(workspace.split / description.DESCRIPTION, description.describe(info, manifest.digest, hashes))
     return digest
 
 
@@ -287,12 +293,53 @@ def test_the_command_says_it_all_and_exits_3(workspace, capsys):
 
 def test_a_missing_package_exits_4_and_is_named(tmp_path, monkeypatch, capsys):
     versions = {"keras": "3.0.0", "tensorflow": None}
-    real = packages._version
-    monkeypatch.setattr(packages, "_version", lambda name: versions.get(name, real(name)))
+    real = packages.version
+    monkeypatch.setattr(packages, "version", lambda name: versions.get(name, real(name)))
     assert doctor.main(["--root", str(tmp_path)]) == 4
     text = capsys.readouterr().out
     assert "keras" in text and "3.0.0 (wanted >=3.15.1)" in text
     assert "missing (wanted >=2.21)" in text
+
+
+def test_backends_and_what_installs_them(monkeypatch):
+    there = {"tensorflow": "2.21.0", "jax": "0.10.2"}
+    monkeypatch.setattr(packages, "version", there.get)
+    found = {finding.subject: finding for finding in doctor.backend_findings(None, [])}
+    assert (found["tensorflow"].state, found["tensorflow"].detail) == (OK, "2.21.0: trials run on it")
+    assert found["jax"].detail == "0.10.2: KERAS_BACKEND=jax chooses it"
+    assert (found["torch"].state, found["torch"].remedy) == (NOTE, "run: pip install torch")
+    assert set(found) == set(doctor.BACKENDS)
+
+    found = {finding.subject: finding for finding in doctor.backend_findings("torch", [object()])}
+    assert (found["torch"].state, found["torch"].detail) == (FAULT, "missing, but KERAS_BACKEND chooses it")
+    assert "tensorflow[and-cuda]" in found["cuda"].remedy
+    (fault,) = [entry for entry in doctor.backend_findings("theano", []) if entry.state == FAULT]
+    assert fault.subject == "theano" and "tensorflow, jax, torch" in fault.remedy
+
+
+def test_the_backends_are_those_that_can_train():
+    from tuning.pipeline.settings import BACKENDS
+
+    assert tuple(doctor.BACKENDS) == BACKENDS
+
+
+def test_a_backend_that_is_missing_exits_4(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    assert doctor.main(["--root", str(tmp_path)]) == 4
+    assert "FAULT  theano" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("shell", "line"), [("/bin/bash", "source <("), ("/usr/bin/fish", "| source"), ("", "--help")])
+def test_how_completion_is_switched_on(shell, line):
+    assert line in doctor.shell_finding(shell).detail
+
+
+def test_completion_lines_are_those_of_the_command():
+    from tuning import completion
+
+    assert set(doctor.COMPLETION) == set(completion.SHELLS)
+    for line in doctor.COMPLETION.values():
+        assert line in completion.__doc__
 
 
 def test_every_extra_is_explained():

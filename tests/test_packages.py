@@ -5,7 +5,7 @@ from tuning import packages
 
 def test_any_build_of_opencv_will_do(monkeypatch):
     versions = {"opencv-python-headless": None, "opencv-python": "5.0.0.1"}
-    monkeypatch.setattr(packages, "_version", lambda name: versions.get(name, "1"))
+    monkeypatch.setattr(packages, "version", lambda name: versions.get(name, "1"))
     (found,) = [package for package in packages.packages() if "opencv" in package.name]
     assert (found.name, found.installed, found.suits) == ("opencv-python", "5.0.0.1", True)
 

@@ -1,11 +1,14 @@
-"""Looks at this machine, the installed packages and a workspace, and says what is wrong and what to do.
+"""Looks at this machine, the installed packages and a workspace; says what is wrong, what to do, what to install.
 
   python -m tuning.doctor
   python -m tuning.doctor --root demo-workspace --repair      # mends what can be derived anew
   python -m tuning.doctor --json | python -m json.tool
 
-Exit code 3: the workspace has a fault. 4: a package that is always needed is missing or too old. It never imports
-TensorFlow, and changes nothing without --repair.
+Exit code 3: the workspace has a fault. 4: a package that is always needed is missing or too old, or KERAS_BACKEND
+chooses one that is missing. It never imports TensorFlow.
+
+reads   the whole workspace
+writes  nothing; with --repair, what can be derived anew
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tuning import cli
+from tuning import __version__, cli
 from tuning.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_REFUSED
 from tuning.findings import FAULT, NOTE, OK, Finding
 from tuning.workspace import Workspace
@@ -27,7 +30,24 @@ if TYPE_CHECKING:
 #: What each extra is for, in words.
 EXTRAS = {
     "ray": "searching on several machines",
+    "mlflow": "logging searches to MLflow (--mlflow)",
+    "onnx": "exporting to ONNX",
+    "litert": "opening LiteRT exports as a device does, without TensorFlow",
     "test": "running this project's tests",
+}
+#: What Keras can train on -> the line that installs it.
+BACKENDS = {
+    "tensorflow": "pip install --upgrade tensorflow",
+    "jax": "pip install jax",
+    "torch": "pip install torch",
+}
+#: What TensorFlow needs to see an NVIDIA GPU comes in packages of its own; this is one of them.
+CUDA_PACKAGE, CUDA_LINE = "nvidia-cudnn-cu12", "pip install 'tensorflow[and-cuda]'"
+#: How each shell reads what completes these commands.
+COMPLETION = {
+    "bash": "source <(python -m tuning.completion bash)",
+    "zsh": "source <(python -m tuning.completion zsh)",
+    "fish": "python -m tuning.completion fish | source",
 }
 LITTLE_DISK = 2 * 2**30
 _MARKS = {OK: "ok   ", NOTE: "note ", FAULT: "FAULT"}
@@ -50,13 +70,16 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     installed = packages.packages()
     needed = package_findings([package for package in installed if package.extra is None])
     extras = extra_findings([package for package in installed if package.extra is not None])
-    broken = any(finding.state == FAULT for finding in needed)
+    backends = backend_findings(os.environ.get("KERAS_BACKEND"), facts["gpus"])
+    broken = any(finding.state == FAULT for finding in (*needed, *backends))
     # Looking at a workspace needs NumPy and others: where packages are missing, that comes first.
     repaired, found = ([], []) if broken else workspace_findings(workspace, args.repair)
     sections = {
         "machine": machine_findings(facts),
         "packages": needed,
+        "keras backends": backends,
         "extras": extras,
+        "shell": [shell_finding(os.environ.get("SHELL", ""))],
         f"workspace {workspace.root.resolve()}": found,
     }
     code = EXIT_DONE
@@ -66,11 +89,13 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         code = EXIT_REFUSED
     result = {
         "healthy": code == EXIT_DONE,
+        "version": __version__,
         "machine": facts,
         "packages": [
             {"name": entry.name, "wanted": entry.wanted, "installed": entry.installed, "extra": entry.extra}
             for entry in installed
         ],
+        "backends": [finding.to_json() for finding in backends],
         "workspace": [finding.to_json() for finding in found],
         "repaired": repaired,
     }
@@ -92,6 +117,7 @@ def machine_findings(facts: Mapping[str, Any]) -> list[Finding]:
     features = "unknown features" if facts["features"] is None else " ".join(facts["features"]) or "no wide vectors"
     little = facts["disk_free"] < LITTLE_DISK
     found = [
+        Finding("face-tuning", OK, __version__),
         Finding("python", OK, f"{platform.python_version()} on {facts['platform']}"),
         Finding("processor", OK, f"{facts['processor']}, {facts['cores']} usable cores, {features}"),
         Finding("memory", OK, memory),
@@ -105,10 +131,43 @@ def machine_findings(facts: Mapping[str, Any]) -> list[Finding]:
         found.append(Finding("gpu", NOTE, "none: training runs on the processor"))
     kind = "native: trials train in mixed_bfloat16" if facts["bfloat16"] else "not native: trials train in float32"
     found.append(Finding("bfloat16", OK if facts["bfloat16"] else NOTE, kind))
-    backend = os.environ.get("KERAS_BACKEND")
-    if backend not in (None, "tensorflow"):
-        found.append(Finding("keras", NOTE, f"KERAS_BACKEND is {backend}"))
     return found
+
+
+def backend_findings(chosen: str | None, gpus: Sequence[Any]) -> list[Finding]:
+    """What Keras can train on here, and which of them KERAS_BACKEND chooses (TensorFlow where it is not set)."""
+    from tuning import packages
+
+    found = []
+    for name, line in BACKENDS.items():
+        version, used = packages.version(name), name == (chosen or "tensorflow")
+        if version is None:
+            # TensorFlow is among the packages that are always needed, and missed there.
+            state = FAULT if used and name != "tensorflow" else NOTE
+            found.append(
+                Finding(name, state, f"missing{', but KERAS_BACKEND chooses it' if used else ''}", f"run: {line}")
+            )
+            continue
+        use = "trials run on it" if used else f"KERAS_BACKEND={name} chooses it"
+        found.append(Finding(name, OK, f"{version}: {use}"))
+    if gpus and packages.version("tensorflow") and packages.version(CUDA_PACKAGE) is None:
+        found.append(
+            Finding("cuda", NOTE, "TensorFlow may not see the GPU: its CUDA packages are missing", f"run: {CUDA_LINE}")
+        )
+    if chosen and chosen not in BACKENDS:
+        found.append(
+            Finding(chosen, FAULT, "KERAS_BACKEND is set to it", f"set it to one of {', '.join(BACKENDS)}, or unset it")
+        )
+    return found
+
+
+def shell_finding(shell: str) -> Finding:
+    """How to switch completion on in the shell that this was called from, as far as that is known."""
+    name = os.path.basename(shell)
+    line = COMPLETION.get(name)
+    if line is None:
+        return Finding("completion", NOTE, f"for {', '.join(COMPLETION)}: see python -m tuning.completion --help")
+    return Finding("completion", OK, f"of commands, options and values, in {name}: {line}")
 
 
 def package_findings(packages: Sequence[Package]) -> list[Finding]:
@@ -124,11 +183,13 @@ def package_findings(packages: Sequence[Package]) -> list[Finding]:
 
 
 def extra_findings(packages: Sequence[Package]) -> list[Finding]:
+    from tuning.packages import install_line
+
     found = []
     for extra in dict.fromkeys(package.extra for package in packages):
         lacking = [package.name for package in packages if package.extra == extra and not package.suits]
         detail = f"for {EXTRAS[extra]}: " + (f"lacks {', '.join(lacking)}" if lacking else "installed")
-        remedy = f"if you want it, run: pip install -e '.[{extra}]'" if lacking else ""
+        remedy = f"if you want it, run: {install_line(extra)}" if lacking else ""
         found.append(Finding(extra, NOTE if lacking else OK, detail, remedy))
     return found
 

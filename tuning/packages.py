@@ -39,19 +39,32 @@ def packages() -> list[Package]:
     return [_package(line, extra) for extra, lines in requirements().items() for line in lines]
 
 
+def install_line(extra: str) -> str:
+    """The line that installs an extra: from the folder with setup.cfg where this runs from one, else by name."""
+    return f"pip install -e '.[{extra}]'" if _settings() else f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
 def requirements() -> dict[str | None, list[str]]:
     """extra -> its requirement lines; None for what is always needed.
 
     From setup.cfg beside the package; where it was installed without it, from the installed metadata.
     """
-    path = Path(__file__).resolve().parent.parent / "setup.cfg"
-    parser = configparser.ConfigParser(interpolation=None)
-    if parser.read(path, encoding="utf-8") and parser.get("metadata", "name", fallback=None) == DISTRIBUTION:
+    parser = _settings()
+    if parser:
         return {
             None: _lines(parser["options"]["install_requires"]),
             **{extra: _lines(text) for extra, text in parser["options.extras_require"].items()},
         }
     return _from_metadata(metadata.requires(DISTRIBUTION) or [])
+
+
+def _settings() -> configparser.ConfigParser | None:
+    """setup.cfg beside the package; None where it was installed without it."""
+    path = Path(__file__).resolve().parent.parent / "setup.cfg"
+    parser = configparser.ConfigParser(interpolation=None)
+    if parser.read(path, encoding="utf-8") and parser.get("metadata", "name", fallback=None) == DISTRIBUTION:
+        return parser
+    return None
 
 
 def _lines(text: str) -> list[str]:
@@ -71,7 +84,7 @@ def _from_metadata(lines: list[str]) -> dict[str | None, list[str]]:
 def _package(line: str, extra: str | None) -> Package:
     name, wanted = _split(line)
     same = next((names for names in _SAME_MODULES if name in names), ())
-    found = {other: version for other in (name, *same) if (version := _version(other))}
+    found = {other: there for other in (name, *same) if (there := version(other))}
     name = next(iter(found), name)
     installed = found.get(name)
     return Package(name, wanted, installed, installed is not None and _suits(installed, wanted), extra)
@@ -92,7 +105,8 @@ def _suits(version: str, wanted: str) -> bool:
     return SpecifierSet(wanted).contains(version, prereleases=True)
 
 
-def _version(name: str) -> str | None:
+def version(name: str) -> str | None:
+    """The installed version of a distribution; None: it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -1,0 +1,137 @@
+"""Frames and figures for notebooks, from a journal that nobody had to train for."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from tuning.engine.journal import Journal
+from tuning.errors import UsageError
+from tuning.records import TrialSpec
+from tuning.results import figures, frames, plots
+from tuning.results.frames import curves_frame, dataset_frame, trials_frame
+
+
+def result(trial: str, *scores: float | None, error: dict | None = None) -> dict:
+    curve = [{"epoch": n, "loss": 1.0, "val_loss": 1 / n, "val_f1_macro": s} for n, s in enumerate(scores, 1)]
+    if error:
+        return {"error": error}
+    done = {"trial_id": trial, "status": "COMPLETED", "score": max(scores), "curve": curve, "failure": None}
+    return {**done, "space": [], "seconds": [1.5] * len(scores)}
+
+
+@pytest.fixture
+def search(workspace) -> str:
+    """Four trials: the baseline, one that goes on from it, one that failed, one that runs."""
+    folder = workspace.search("faces")
+    folder.mkdir()
+    (folder / "search.json").write_text("{}")
+    rate = {"name": "rate", "min_value": 0.1, "max_value": 1.0, "default": 0.1, "sampling": "linear", "step": None}
+    space = [{"class_name": "Float", "config": rate}]
+    specs = [
+        TrialSpec("0000", {"rate": 0.1, "tuner/bracket": 1}, 2),
+        TrialSpec("0001", {"rate": 0.1, "tuner/bracket": 1}, 3, 2, "0000", "0000"),
+        TrialSpec("0002", {"rate": 0.9, "late": "x"}, 3),
+        TrialSpec("0003", {"rate": 0.5}, 3),
+    ]
+    failure = {"kind": "exception", "message": "no such layer", "traceback": None, "remedy": "", "exit_code": 1}
+    results = {
+        "0000": result("0000", 0.2, 0.3),
+        "0001": {**result("0001", 0.2, 0.3, 0.5), "seconds": [2.0]},
+        "0002": result("0002", error=failure),
+    }
+    with Journal(folder / "journal.jsonl") as journal:
+        described = journal.append({"type": "attempt", "key": "describe"})
+        content = {"space": space, "defaults": {"rate": 0.1}, "parameters": {}}
+        journal.append({"type": "result", "key": "describe", "fence": described["n"], "result": content})
+        for spec in specs:
+            journal.append({"type": "ask", "trial": spec.to_json()})
+            attempt = journal.append({"type": "attempt", "key": f"trial/{spec.trial_id}"})
+            if spec.trial_id in results:
+                journal.append(
+                    {
+                        "type": "result",
+                        "key": f"trial/{spec.trial_id}",
+                        "fence": attempt["n"],
+                        "result": results[spec.trial_id],
+                    }
+                )
+    return "faces"
+
+
+def test_trials(workspace, search):
+    frame = trials_frame(workspace, search)
+    assert list(frame.index) == ["0000", "0001", "0002", "0003"]
+    assert list(frame.columns) == [*frames._COLUMNS, "hp.rate", "hp.late"]
+    assert list(frame["status"]) == ["COMPLETED", "COMPLETED", "FAILED", "RUNNING"]
+    assert list(frame["val_f1_macro"][:2]) == [0.3, 0.5]
+    assert list(frame["epochs"][:2]) == [2, 3] and list(frame["new_epochs"][:2]) == [2, 1]
+    assert frame.loc["0001", "continues"] == "0000" and pd.isna(frame.loc["0000", "continues"])
+    assert frame.loc["0001", "bracket"] == 1 and pd.isna(frame.loc["0002", "bracket"])
+    assert frame.loc["0002", "failure"] == "no such layer"
+    assert list(frame["hp.rate"]) == [0.1, 0.1, 0.9, 0.5]
+    assert frame.loc["0002", "hp.late"] == "x" and pd.isna(frame.loc["0000", "hp.late"])
+    assert str(frame["epochs"].dtype) == "float64" and str(frame["status"].dtype) == "string"
+
+
+def test_curves(workspace, search):
+    frame = curves_frame(workspace, search)
+    assert list(frame.itertuples(index=False, name=None)) == [
+        ("0000", 1, 0.2, 1.0),
+        ("0000", 2, 0.3, 0.5),
+        ("0001", 1, 0.2, 1.0),
+        ("0001", 2, 0.3, 0.5),
+        ("0001", 3, 0.5, 1 / 3),
+    ]
+
+
+@pytest.mark.parametrize("made", [trials_frame, curves_frame, figures.search_figures])
+def test_a_search_that_is_not_there(made, workspace, search):
+    with pytest.raises(UsageError, match="no search 'other'") as caught:
+        made(workspace, "other")
+    assert caught.value.remedy == "use one of faces"
+
+
+def test_a_search_that_has_just_begun(workspace):
+    folder = workspace.search("new")
+    folder.mkdir()
+    (folder / "search.json").write_text("{}")
+    assert len(trials_frame(workspace, "new")) == len(curves_frame(workspace, "new")) == 0
+    assert figures.search_figures(workspace, "new") == {}
+
+
+def test_the_data_set(workspace):
+    classes = {"happy": {"train": 6, "val": 2, "test": 1, "all": 9}, "sad": {"train": 3, "val": 1, "test": 1, "all": 5}}
+    workspace.pool_summary.write_text(json.dumps({"classes": classes}))
+    frame = dataset_frame(workspace)
+    assert list(frame.index) == ["happy", "sad"] and list(frame.columns) == ["train", "val", "test", "all"]
+    assert frame.loc["happy", "all"] == 9
+
+
+def test_figures_of_a_search(workspace, search):
+    found = figures.search_figures(workspace, search)
+    assert set(found) == {"best_so_far", "learning_curves"}
+    assert len(found["learning_curves"].axes[0].lines) == 1
+
+
+def test_figures_of_a_run(workspace, stage_run, write_run):
+    staged = stage_run()
+    write_run(staged.run_id, epochs=5, best_epoch=5)
+    (workspace.run(staged.run_id) / "history.json").write_text(json.dumps(staged.history))
+    found = figures.run_figures(workspace, staged.run_id)
+    assert set(found) == {"accuracy", "loss", "confusion_matrix_raw", "confusion_matrix_norm"}
+    with pytest.raises(UsageError, match="no run 'other'"):
+        figures.run_figures(workspace, "other")
+
+
+def test_faces(workspace, write_data, tmp_path):
+    write_data("d" * 64)
+    figure = figures.faces_figure(workspace, per_class=3)
+    assert len(figure.axes) == 9
+    # Six training images in three classes: two of each, and a cell that stays empty.
+    assert [len(axes.images) for axes in figure.axes] == [1, 1, 0] * 3
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["angry", "happy", "sad"]
+    plots.save(figure, tmp_path / "faces.png")
+    assert (tmp_path / "faces.png").read_bytes().startswith(b"\x89PNG")

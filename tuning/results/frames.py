@@ -1,0 +1,117 @@
+"""Searches and data sets as pandas frames, for notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tuning import config, files
+from tuning.dataset.description import PREPARE_REMEDY, SPLITS
+from tuning.engine import journal
+from tuning.errors import UsageError
+from tuning.records import COMPLETED, FAILED
+from tuning.results.report.history import History, Trial, last_epoch
+from tuning.results.report.reading import read_history
+from tuning.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas
+
+RUNNING = "RUNNING"
+
+
+def history(workspace: Workspace, search: str) -> History:
+    """What the journal of a search says at this moment; it may be running.
+
+    Raises:
+        UsageError: there is no search of that name; names those there are.
+        StateError: the journal contradicts itself.
+    """
+    directory = workspace.search(search)
+    if not (directory / config.FILE_NAME).is_file():
+        names = sorted(path.parent.name for path in workspace.searches.glob(f"*/{config.FILE_NAME}"))
+        raise UsageError(f"there is no search {search!r}", f"use one of {', '.join(names) or '(there are none yet)'}")
+    return read_history(journal.read(directory / "journal.jsonl"))
+
+
+def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
+    """The trials of a search, one row each, in the order they were proposed.
+
+    Columns: `trial` (the index), `status` ("COMPLETED", "FAILED" or "RUNNING"), `val_f1_macro` (best of its curve),
+    `epochs` (in total; a fraction before the end of the first), `new_epochs` (by this trial itself), `continues` (the
+    trial it went on from), `bracket` (of Hyperband), `seconds`, `failure` (why it failed), then one column a
+    hyperparameter, prefixed with `hp.`; a cell is missing where there is nothing to say.
+
+    Raises:
+        UsageError, StateError: as `history`.
+    """
+    import pandas
+
+    found = history(workspace, search)
+    names = [parameter.name for parameter in found.parameters]
+    names += sorted({name for trial in found.trials for name in trial.values} - set(names))
+    rows = [_row(trial, names) for trial in found.trials]
+    columns = ["trial", *_COLUMNS, *(f"hp.{name}" for name in names)]
+    frame = pandas.DataFrame(rows, columns=columns).set_index("trial")
+    return frame.astype(_COLUMNS)
+
+
+def curves_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
+    """The learning curves of a search: one row an epoch of a trial, those it went on from included.
+
+    Columns: `trial`, `epoch` (from 1; a fraction in a first epoch that is trained in parts), `val_f1_macro`,
+    `val_loss`; missing where a value was not finite.
+
+    Raises:
+        UsageError, StateError: as `history`.
+    """
+    import pandas
+
+    rows = [
+        (trial.trial_id, point.epoch, point.score, point.loss)
+        for trial in history(workspace, search).trials
+        for point in trial.curve
+    ]
+    frame = pandas.DataFrame(rows, columns=["trial", "epoch", "val_f1_macro", "val_loss"])
+    return frame.astype({"epoch": "float64", "val_f1_macro": "float64", "val_loss": "float64"})
+
+
+def dataset_frame(workspace: Workspace) -> pandas.DataFrame:
+    """How many images of each class are in each split: one row a class, columns `train`, `val`, `test`, `all`.
+
+    Raises:
+        DataError: nothing is prepared.
+    """
+    import pandas
+
+    classes = files.read_json(workspace.pool_summary, PREPARE_REMEDY)["classes"]
+    frame = pandas.DataFrame.from_dict(classes, orient="index", columns=[*SPLITS, "all"])
+    return frame.rename_axis("class")
+
+
+#: Column -> pandas type of what is known of a trial beside its hyperparameters.
+_COLUMNS = {
+    "status": "string",
+    "val_f1_macro": "float64",
+    "epochs": "float64",
+    "new_epochs": "float64",
+    "continues": "string",
+    "bracket": "Int64",
+    "seconds": "float64",
+    "failure": "string",
+}
+
+
+def _row(trial: Trial, names: list[str]) -> dict[str, Any]:
+    status = FAILED if trial.failure else COMPLETED if trial.done is not None else RUNNING
+    return {
+        "trial": trial.trial_id,
+        "status": status,
+        "val_f1_macro": trial.score,
+        "epochs": last_epoch(trial.curve),
+        "new_epochs": trial.new_epochs,
+        "continues": trial.continues,
+        "bracket": trial.bracket,
+        "seconds": trial.seconds,
+        "failure": trial.failure.message if trial.failure else None,
+        **{f"hp.{name}": trial.values.get(name) for name in names},
+    }

@@ -1,0 +1,120 @@
+"""TensorBoard's event files, written with the `tensorboard` package alone, without TensorFlow.
+
+An event file is a sequence of protocol buffers in TensorFlow's record format. Pure: records in, bytes out.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.plugins.text import metadata as text_metadata
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+#: The version of the format, as the first record of a file states it.
+FILE_VERSION = "brain.Event:2"
+
+Event = event_pb2.Event
+
+
+def file_bytes(events: Iterable[Event], started: float) -> bytes:
+    """The content of an event file; `started` is in seconds since 1970."""
+    buffer = io.BytesIO()
+    writer = RecordWriter(buffer)
+    for event in (Event(wall_time=started, file_version=FILE_VERSION), *events):
+        writer.write(event.SerializeToString())
+    return buffer.getvalue()
+
+
+def scalars(values: Mapping[str, Any], step: int, time: float) -> Event:
+    """One event with every finite number of `values`, by tag."""
+    numbers = {
+        tag: float(value)
+        for tag, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+    summary = summary_pb2.Summary(
+        value=[summary_pb2.Summary.Value(tag=tag, simple_value=number) for tag, number in numbers.items()]
+    )
+    return Event(wall_time=time, step=step, summary=summary)
+
+
+def text(tag: str, content: str, time: float) -> Event:
+    """A text, shown as Markdown."""
+    tensor = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING,
+        tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=1)]),
+        string_val=[content.encode()],
+    )
+    metadata = text_metadata.create_summary_metadata(display_name="", description="")
+    value = summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+    return Event(wall_time=time, summary=summary_pb2.Summary(value=[value]))
+
+
+def experiment(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, str], time: float) -> Event:
+    """What the HParams page compares: the hyperparameters of Keras Tuner configs `space`, and `metrics` tag -> name.
+
+    Fixed hyperparameters are left out: they tell nothing apart.
+    """
+    content = api_pb2.Experiment(
+        time_created_secs=time,
+        hparam_infos=[_hparam(entry) for entry in space if entry["class_name"] != "Fixed"],
+        metric_infos=[
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name) for tag, name in metrics.items()
+        ],
+    )
+    data = plugin_data_pb2.HParamsPluginData(experiment=content)
+    return _hparams_event(hparams_metadata.EXPERIMENT_TAG, data, time)
+
+
+def session_start(group: str, values: Mapping[str, Any], time: float) -> Event:
+    """A row of the HParams page: the configuration of one trial or run."""
+    start = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=time)
+    for name, value in sorted(values.items()):
+        if isinstance(value, bool):
+            start.hparams[name].bool_value = value
+        elif isinstance(value, int | float):
+            start.hparams[name].number_value = value
+        else:
+            start.hparams[name].string_value = str(value)
+    data = plugin_data_pb2.HParamsPluginData(session_start_info=start)
+    return _hparams_event(hparams_metadata.SESSION_START_INFO_TAG, data, time)
+
+
+def session_end(completed: bool, time: float) -> Event:
+    """The end of that row."""
+    status = api_pb2.STATUS_SUCCESS if completed else api_pb2.STATUS_FAILURE
+    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
+    data = plugin_data_pb2.HParamsPluginData(session_end_info=end)
+    return _hparams_event(hparams_metadata.SESSION_END_INFO_TAG, data, time)
+
+
+def _hparams_event(tag: str, data: plugin_data_pb2.HParamsPluginData, time: float) -> Event:
+    value = summary_pb2.Summary.Value(
+        tag=tag, metadata=hparams_metadata.create_summary_metadata(data), tensor=hparams_metadata.NULL_TENSOR
+    )
+    return Event(wall_time=time, summary=summary_pb2.Summary(value=[value]))
+
+
+def _hparam(entry: Mapping[str, Any]) -> api_pb2.HParamInfo:
+    config = entry["config"]
+    info = api_pb2.HParamInfo(name=config["name"])
+    values = {"Choice": config.get("values"), "Boolean": [False, True]}.get(entry["class_name"])
+    if values is None:
+        info.type = api_pb2.DATA_TYPE_FLOAT64
+        info.domain_interval.min_value = config["min_value"]
+        info.domain_interval.max_value = config["max_value"]
+        return info
+    if all(isinstance(value, bool) for value in values):
+        info.type = api_pb2.DATA_TYPE_BOOL
+    elif all(isinstance(value, int | float) for value in values):
+        info.type = api_pb2.DATA_TYPE_FLOAT64
+    else:
+        info.type, values = api_pb2.DATA_TYPE_STRING, list(map(str, values))
+    info.domain_discrete.extend(values)
+    return info
