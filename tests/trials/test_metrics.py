@@ -8,7 +8,14 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 from tuning.errors import DataError
-from tuning.trials.metrics import classification_metrics, confusion_matrix, macro_f1, macro_f1_interval
+from tuning.trials.metrics import (
+    class_f1_intervals,
+    classification_metrics,
+    confusion_matrix,
+    macro_f1,
+    macro_f1_difference,
+    macro_f1_interval,
+)
 
 
 def sample(images: int, classes: int, seed: int, missing: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
@@ -119,3 +126,58 @@ def test_class_indices_that_cannot_be_meant_are_refused(labels, predictions, say
 def test_predictions_that_cannot_be_meant_are_refused(labels, probabilities, says):
     with pytest.raises(DataError, match=says):
         classification_metrics(np.array(labels, int), np.array(probabilities), ["a", "b"])
+
+
+def answers(images: int, classes: int, seed: int, right: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and predictions of which a share of at least `right` is right."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, images)
+    return labels, np.where(rng.random(images) < right, labels, rng.integers(0, classes, images))
+
+
+def test_the_paired_interval_is_that_of_resampled_images():
+    labels, one = answers(300, 4, 0, 0.7)
+    other = np.where(np.random.default_rng(1).random(300) < 0.1, (one + 1) % 4, one)
+    difference, low, high = macro_f1_difference(labels, one, other, 4)
+
+    def score(predictions, chosen):
+        return macro_f1(confusion_matrix(labels[chosen], predictions[chosen], 4))
+
+    everything = np.arange(300)
+    assert difference == pytest.approx(score(one, everything) - score(other, everything), abs=1e-12)
+    draws = [np.random.default_rng(seed).integers(0, 300, 300) for seed in range(1000)]
+    drawn = np.quantile([score(one, chosen) - score(other, chosen) for chosen in draws], [0.025, 0.975])
+    assert [low, high] == pytest.approx(drawn, abs=0.006)
+    assert macro_f1_difference(labels, one, other, 4) == (difference, low, high)
+    assert macro_f1_difference(labels, other, one, 4) == pytest.approx((-difference, -high, -low), abs=1e-3)
+
+
+def test_pairing_tells_apart_what_overlapping_intervals_do_not():
+    labels, one = answers(1000, 5, 2, 0.7)
+    other = one.copy()
+    right = np.flatnonzero(one == labels)[:20]
+    other[right] = (labels[right] + 1) % 5
+    mine, its = (macro_f1_interval(confusion_matrix(labels, each, 5)) for each in (one, other))
+    assert mine[0] < its[1]
+    assert macro_f1_difference(labels, one, other, 5)[1] > 0
+
+
+def test_equal_predictions_differ_by_nothing():
+    labels, one = answers(50, 3, 3, 0.5)
+    assert macro_f1_difference(labels, one, one, 3) == (0, 0, 0)
+
+
+def test_predictions_for_other_images_are_not_compared():
+    with pytest.raises(DataError, match="3 labels but 2 predictions"):
+        macro_f1_difference(np.array([0, 1, 1]), np.array([0, 1, 1]), np.array([0, 1]), 2)
+
+
+def test_each_class_has_an_interval_around_its_f1():
+    labels, predictions = answers(200, 4, 4, 0.6)
+    # The last class is neither true nor predicted.
+    intervals = class_f1_intervals(confusion_matrix(labels, predictions, 5))
+    expected = f1_score(labels, predictions, labels=range(5), average=None, zero_division=0)
+    assert len(intervals) == 5
+    assert all(low <= f1 <= high for f1, (low, high) in zip(expected, intervals, strict=True))
+    assert intervals[4] == (0, 0)
+    assert all(high - low > 0.05 for low, high in intervals[:4])

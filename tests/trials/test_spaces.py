@@ -96,6 +96,13 @@ def test_the_digest_changes_with_the_file_and_with_each_own_module_it_imports(mo
     assert now() == seen[-1]
 
 
+def test_a_folder_without_an_init_is_a_package_too(module):
+    path = module("bare_folder.space", "import keras\ndef build(hp): ...\n")
+    first = source_digest("bare_folder.space:build")
+    path.write_text(path.read_text() + "# changed\n")
+    assert source_digest("bare_folder.space:build") != first
+
+
 def test_the_digest_of_our_own_space_covers_its_file_and_not_the_table_of_spaces():
     file = Path(search_spaces.__file__).with_name("baseline_cnn.py")
     expected = digest({"search_spaces.baseline_cnn": sha256_file(file)})

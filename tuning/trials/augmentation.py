@@ -29,30 +29,40 @@ def augment(images: np.ndarray, magnitude: float, flip: bool, rng: np.random.Gen
     # All draws at once: few calls, and the number of draws does not depend on the values drawn.
     draws = rng.uniform(-1.0, 1.0, (count, 5)) * magnitude
     erase = rng.random((count, 5))
+    matrices, tables = _matrices(images.shape[1:3], draws, mirrored), _tables(draws)
+    size = images.shape[2], images.shape[1]
     changed = np.empty_like(images)
     for i in range(count):
-        changed[i] = _warp(images[i], draws[i], bool(mirrored[i]))
+        warped = cv2.warpAffine(images[i], matrices[i], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        changed[i] = cv2.LUT(warped, tables[i]).reshape(images.shape[1:])
         if erase[i, 0] < 0.5 * magnitude:
             _erase(changed[i], erase[i, 1:])
     return changed
 
 
-def _warp(image: np.ndarray, draw: np.ndarray, mirrored: bool) -> np.ndarray:
-    height, width = image.shape[:2]
-    shift_x, shift_y, rotation, zoom, contrast = draw
-    matrix = cv2.getRotationMatrix2D(
-        ((width - 1) / 2, (height - 1) / 2), float(rotation) * MAX_ROTATION, 1.0 + float(zoom) * MAX_ZOOM
-    )
-    matrix[0, 2] += shift_x * MAX_SHIFT * width
-    matrix[1, 2] += shift_y * MAX_SHIFT * height
-    if mirrored:
-        matrix[0] *= -1
-        matrix[0, 2] += width - 1
-    warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    gain = 1.0 + float(contrast) * MAX_CONTRAST
-    # The table keeps the arithmetic in uint8: 256 entries instead of a float copy of the image.
-    table = np.clip((np.arange(256) - 128.0) * gain + 128.0, 0, 255).astype(np.uint8)
-    return cv2.LUT(warped, table).reshape(image.shape)
+def _matrices(shape: tuple[int, int], draws: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """Affine matrices (n, 2, 3), from a place in the image to its place in the changed one.
+
+    Rotation and zoom about the centre as `cv2.getRotationMatrix2D` has them, then shift, then mirror.
+    """
+    height, width = shape
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    angle, zoom = np.radians(draws[:, 2] * MAX_ROTATION), 1.0 + draws[:, 3] * MAX_ZOOM
+    cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
+    matrices = np.empty((len(draws), 2, 3))
+    matrices[:, 0, 0], matrices[:, 0, 1] = cosine, sine
+    matrices[:, 1, 0], matrices[:, 1, 1] = -sine, cosine
+    matrices[:, 0, 2] = (1 - cosine) * centre_x - sine * centre_y + draws[:, 0] * MAX_SHIFT * width
+    matrices[:, 1, 2] = sine * centre_x + (1 - cosine) * centre_y + draws[:, 1] * MAX_SHIFT * height
+    matrices[mirrored, 0] *= -1
+    matrices[mirrored, 0, 2] += width - 1
+    return matrices
+
+
+def _tables(draws: np.ndarray) -> np.ndarray:
+    """What becomes of each grey value, uint8 (n, 256): a change of contrast without a float copy of the images."""
+    gains = 1.0 + draws[:, 4:5] * MAX_CONTRAST
+    return np.clip((np.arange(256) - 128.0) * gains + 128.0, 0, 255).astype(np.uint8)
 
 
 def _erase(image: np.ndarray, draw: np.ndarray) -> None:

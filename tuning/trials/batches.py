@@ -9,6 +9,7 @@ from tuning.dataset.packing import ImageSplit
 from tuning.records import keyed_seed
 from tuning.trials.augmentation import augment
 from tuning.trials.plan import TrainingPlan
+from tuning.trials.reading import ReadAhead
 from tuning.trials.spaces import Interface
 
 EVALUATION_BATCH = 512
@@ -28,6 +29,14 @@ def epoch_order(labels: np.ndarray, class_balance: str, seed: int, epoch: int) -
     return rng.choice(len(labels), len(labels), p=weights / weights.sum())
 
 
+def part_of(order: np.ndarray, part: tuple[int, int] | None) -> np.ndarray:
+    """A part (which, of how many) of an epoch's images; all parts, in order, are the epoch."""
+    if part is None:
+        return order
+    which, parts = part
+    return order[which * len(order) // parts : (which + 1) * len(order) // parts]
+
+
 def class_weights(labels: np.ndarray) -> np.ndarray:
     """Weights (classes,) float32 proportional to 1/√count, with mean 1 over the images."""
     counts = np.bincount(labels)
@@ -44,21 +53,36 @@ class TrainingBatches(keras.utils.PyDataset):
     """One epoch of training batches: (images, labels[, weights])."""
 
     def __init__(
-        self, split: ImageSplit, classes: int, plan: TrainingPlan, interface: Interface, seed: int, epoch: int
+        self,
+        split: ImageSplit,
+        classes: int,
+        plan: TrainingPlan,
+        interface: Interface,
+        seed: int,
+        epoch: int,
+        part: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.split, self.plan, self.interface = split, plan, interface
         self.seed, self.epoch = seed, epoch
-        self.order = epoch_order(split.labels, plan.class_balance, seed, epoch)
+        self.order = part_of(epoch_order(split.labels, plan.class_balance, seed, epoch), part)
+        self.key = (epoch,) if part is None else (epoch, part[0])
         self.weights = class_weights(split.labels) if plan.class_balance == "weights" else None
         self.one_hot = None if interface.sparse else np.eye(classes, dtype=np.float32)
+
+        self.ahead = ReadAhead(split.images)
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.plan.batch_size)
 
+    def chosen(self, index: int) -> np.ndarray:
+        """Indices of the images of a batch."""
+        return self.order[index * self.plan.batch_size : (index + 1) * self.plan.batch_size]
+
     def __getitem__(self, index: int):
-        chosen = self.order[index * self.plan.batch_size : (index + 1) * self.plan.batch_size]
-        rng = np.random.default_rng(keyed_seed(self.seed, "augment", self.epoch, index))
+        chosen = self.chosen(index)
+        self.ahead.ask(self.chosen(index + 1))
+        rng = np.random.default_rng(keyed_seed(self.seed, "augment", *self.key, index))
         images = self.split.images[chosen]
         if self.plan.flip or self.plan.augmentation > 0:
             images = augment(images, self.plan.augmentation, self.plan.flip, rng)

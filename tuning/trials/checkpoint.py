@@ -29,7 +29,7 @@ class TrainingState:
     """Everything a trial needs to go on after `epoch` epochs as if nothing had happened.
 
     Attributes:
-        epoch: epochs done.
+        epoch: epochs done; parts of an epoch where it has several, see `plan.next_stretch`.
         curve: one dict per epoch, from epoch 1; nothing in it depends on the clock.
         seconds: wall-clock seconds of each epoch.
         weights: `model.weights` as float arrays, in their order.

@@ -15,11 +15,20 @@ import numpy as np
 from tuning.dataset.arrays import Dataset
 from tuning.errors import TuningError, UsageError
 from tuning.trials import runtime
-from tuning.trials.batches import EvaluationBatches, TrainingBatches, as_input
+from tuning.trials.batches import TrainingBatches, as_input
 from tuning.trials.checkpoint import TrainingState, save_state
+from tuning.trials.ending import curve_end
 from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, macro_f1
-from tuning.trials.plan import TrainingPlan, best_epoch, learning_rate_factor, should_stop
+from tuning.trials.plan import (
+    TrainingPlan,
+    best_epoch,
+    learning_rate_factor,
+    next_stretch,
+    should_stop,
+    whole_epochs,
+)
 from tuning.trials.spaces import Interface
+from tuning.trials.steps import Steps
 
 
 class NotFinite(TuningError):
@@ -35,12 +44,14 @@ class FitSettings:
     """What a fit needs to know beside the model and the data.
 
     Attributes:
-        until: train until this many epochs are done in total.
+        until: train until this many epochs, or parts of an epoch, are done in total.
         total_epochs: the length that learning-rate schedules are laid out for.
         seed: the trial's seed.
         early_stopping: epochs without a better `val_f1_macro` after which training stops; None: never.
         reduce_lr: epochs without a better `val_loss` after which a constant rate is halved; None: never.
         keep_best: remember the weights of the best epoch (the last state always counts).
+        slices: parts that an epoch has; see `plan.next_stretch`.
+        stop_curves: stop where the curve has clearly ended; see `ending.curve_end`.
     """
 
     until: int
@@ -49,11 +60,12 @@ class FitSettings:
     early_stopping: int | None = None
     reduce_lr: int | None = None
     keep_best: bool = False
+    slices: int = 1
+    stop_curves: bool = False
 
 
 def fit(
-    model,
-    interface: Interface,
+    steps: Steps,
     plan: TrainingPlan,
     dataset: Dataset,
     settings: FitSettings,
@@ -62,7 +74,7 @@ def fit(
     start: TrainingState | None,
     report: Callable[[dict[str, Any]], None],
 ) -> TrainingState:
-    """Trains `model` and returns its state after the last epoch.
+    """Trains the model of `steps` and returns its state after the last epoch.
 
     Args:
         start: the state to go on from; the model's weights and optimizer are set to it.
@@ -71,6 +83,7 @@ def fit(
     Raises:
         NotFinite: a loss became NaN or infinite.
     """
+    model = steps.model
     base_rate = _base_learning_rate(model)
     model.optimizer.build(model.trainable_variables)
     if start is not None:
@@ -78,23 +91,27 @@ def fit(
     state = start or TrainingState(0, (), (), (), ())
     classes = len(dataset.info.classes)
     while state.epoch < settings.until:
-        scores = [entry["val_f1_macro"] for entry in state.curve]
-        if should_stop(scores, settings.early_stopping):
+        whole = whole_epochs(state.curve)
+        if should_stop([entry["val_f1_macro"] for entry in whole], settings.early_stopping):
             break
-        epoch, began = state.epoch + 1, time.monotonic()
-        entry: dict[str, Any] = {"epoch": epoch}
+        if settings.stop_curves and curve_end(whole, plan, settings.total_epochs, classes, settings.reduce_lr):
+            break
+        stretch, began = next_stretch(state.epoch, settings.slices), time.monotonic()
+        epoch = stretch.done
+        entry: dict[str, Any] = {"epoch": stretch.epochs}
         if base_rate is not None:
-            losses = [e["val_loss"] for e in state.curve]
-            factor = learning_rate_factor(plan, epoch, settings.total_epochs, losses, settings.reduce_lr)
+            losses = [e["val_loss"] for e in whole]
+            factor = learning_rate_factor(plan, stretch.epochs, settings.total_epochs, losses, settings.reduce_lr)
             model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
         runtime.begin_epoch(model, settings.seed, epoch)
-        batches = TrainingBatches(dataset.train, classes, plan, interface, settings.seed, epoch)
-        history = model.fit(batches, epochs=epoch, initial_epoch=epoch - 1, verbose=0, shuffle=False).history
-        entry |= _training_metrics(history)
-        entry |= validate(model, interface, dataset.val.images, dataset.val.labels, classes)
+        batches = TrainingBatches(
+            dataset.train, classes, plan, steps.feeding, settings.seed, stretch.number, stretch.part
+        )
+        entry |= _training_metrics(steps.train(batches))
+        entry |= validate(steps, dataset.val.images, dataset.val.labels, classes)
         for name in ("loss", "val_loss"):
             if not math.isfinite(entry[name]):
-                raise NotFinite(epoch, name, entry[name])
+                raise NotFinite(stretch.epochs, name, entry[name])
         state = TrainingState(
             epoch=epoch,
             curve=(*state.curve, entry),
@@ -103,7 +120,7 @@ def fit(
             optimizer=tuple(np.asarray(v) for v in model.optimizer.variables),
             best=state.best,
         )
-        if settings.keep_best and best_epoch([e["val_f1_macro"] for e in state.curve]) == epoch:
+        if settings.keep_best and best_epoch([e["val_f1_macro"] for e in state.curve]) == len(state.curve):
             state = dataclasses.replace(state, best=state.weights)
         save_state(checkpoints, attempt, state)
         report({**entry, "seconds": state.seconds[-1]})
@@ -126,18 +143,18 @@ def _base_learning_rate(model) -> float | None:
     return float(model.optimizer.learning_rate)
 
 
-def _training_metrics(history: dict[str, list[float]]) -> dict[str, float]:
+def _training_metrics(logs: dict[str, Any]) -> dict[str, float]:
     """`loss`, and `accuracy` where the builder compiled any metric of that kind."""
-    metrics = {"loss": float(history["loss"][0])}
-    accuracy = next((name for name in history if "acc" in name.lower()), None)
+    metrics = {"loss": float(logs["loss"])}
+    accuracy = next((name for name in logs if "acc" in name.lower()), None)
     if accuracy:
-        metrics["accuracy"] = float(history[accuracy][0])
+        metrics["accuracy"] = float(logs[accuracy])
     return metrics
 
 
-def validate(model, interface: Interface, images, labels: np.ndarray, classes: int) -> dict[str, float]:
+def validate(steps: Steps, images, labels: np.ndarray, classes: int) -> dict[str, float]:
     """`val_loss` (mean cross-entropy, without smoothing or penalties), `val_accuracy` and `val_f1_macro`."""
-    probabilities = predict(model, interface, images)
+    probabilities = predict(steps, images)
     truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     matrix = confusion_matrix(labels, probabilities.argmax(axis=1), classes)
     return {
@@ -161,10 +178,10 @@ def check_outputs(model, interface: Interface, space: str, images: np.ndarray) -
         )
 
 
-def predict(model, interface: Interface, images) -> np.ndarray:
+def predict(steps: Steps, images) -> np.ndarray:
     """Class probabilities, float32 (n, classes)."""
-    outputs = np.asarray(model.predict(EvaluationBatches(images, interface), verbose=0), np.float32)
-    if interface.logits:
+    outputs = steps.outputs(images)
+    if steps.interface.logits:
         outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         outputs /= outputs.sum(axis=1, keepdims=True)
     return outputs

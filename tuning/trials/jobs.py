@@ -25,8 +25,12 @@ from tuning.trials import runtime
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
 from tuning.trials.fit import FitSettings, NotFinite, check_outputs, fit, predict, validate
+from tuning.trials.layers import exchange
+from tuning.trials.mistakes import worst_mistakes
 from tuning.trials.plan import TrainingPlan, best_epoch
-from tuning.trials.spaces import Interface, build_model, interface, mistake
+from tuning.trials.reuse import reused
+from tuning.trials.spaces import build_model, interface, mistake
+from tuning.trials.steps import Steps, steps_of
 from tuning.workspace import Workspace
 
 Report = Callable[[dict[str, Any]], None]
@@ -126,7 +130,8 @@ def rehearse(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """
     dataset = open_dataset(Workspace(Path(payload["root"])))
     began = time.monotonic()
-    model, model_interface, hp = _prepared({**payload, "seed": 0}, dataset)
+    steps, hp = _prepared({**payload, "seed": 0}, dataset)
+    model = steps.model
     plan, classes = TrainingPlan.from_values(hp.values), len(dataset.info.classes)
     few = {
         name: ImageSplit(split.images[:count], split.labels[:count])
@@ -138,10 +143,9 @@ def rehearse(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     for round_ in ("first", "second"):
         seconds[round_] = time.monotonic()
-        batches = TrainingBatches(few["train"], classes, plan, model_interface, 0, 1)
-        model.fit(batches, verbose=0, shuffle=False)
+        steps.train(TrainingBatches(few["train"], classes, plan, steps.feeding, 0, 1))
         seconds["validation"] = time.monotonic()
-        predict(model, model_interface, few["val"].images)
+        predict(steps, few["val"].images)
     ended = time.monotonic()
     step = (seconds["validation"] - seconds["second"]) / len(few["train"])
     validation = (ended - seconds["validation"]) / len(few["val"])
@@ -159,7 +163,7 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
     Payload: `trial_id`, `values`, `seed`, `until`, `total_epochs`, `early_stopping`, `reduce_lr`, `attempt`,
     `checkpoints` (own folder), `parent` (folder of the trial it continues, or None), `known` (names of hyperparameters
-    that the search knows already).
+    that the search knows already); and `slices`, `stop_curves` and `keep_best`, see `FitSettings`.
 
     Returns:
         A `TrialOutcome` as JSON.
@@ -168,13 +172,13 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     own = Path(payload["checkpoints"])
     # A parent's state that was lost costs its epochs again, nothing else: both are trained from the chain's one seed.
     start = load_state(own) or (load_state(Path(payload["parent"])) if payload["parent"] else None)
-    model, model_interface, hp = _prepared(payload, dataset)
-    settings = _fit_settings(payload, keep_best=False)
+    steps, hp = _prepared(payload, dataset)
+    settings = _fit_settings(payload, keep_best=payload.get("keep_best", False))
     plan = TrainingPlan.from_values(hp.values)
     unknown = [entry for entry in hp.get_config()["space"] if entry["config"]["name"] not in payload["known"]]
-    outcome: dict[str, Any] = {"trial_id": payload["trial_id"], "space": unknown}
+    outcome: dict[str, Any] = {"trial_id": payload["trial_id"], "space": unknown, "ignored": ignored(payload, hp)}
     try:
-        state = fit(model, model_interface, plan, dataset, settings, own, payload["attempt"], start, report)
+        state = fit(steps, plan, dataset, settings, own, payload["attempt"], start, report)
     except NotFinite as error:
         failure = {"kind": "not-finite", "message": error.problem, "epoch": error.epoch, "traceback": None}
         curve = _curve_before_failure(own, start)
@@ -192,15 +196,22 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
+def ignored(payload: Mapping[str, Any], hp) -> list[str]:
+    """Names of values that neither the builder nor the trial looked at: whatever they are, the model is the same."""
+    read = {entry["config"]["name"] for entry in hp.get_config()["space"]} | set(TrainingPlan.__dataclass_fields__)
+    return sorted(set(configuration(payload["values"])) - read)
+
+
 def _curve_before_failure(own: Path, start: TrainingState | None) -> list[dict[str, Any]]:
     state = load_state(own) or start
     return list(state.curve) if state else []
 
 
 def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """Trains one configuration from scratch and evaluates its best epoch, once, on the test split.
+    """Trains one configuration and evaluates its best epoch, once, on the test split.
 
-    Payload: as for `trial`, and `run_id`, `purpose` (of the test opening), `staging` (folder for the files).
+    Payload: as for `trial`, and `run_id`, `purpose` (of the test opening), `staging` (folder for the files). With
+    `parent`, it goes on from that trial of the search; without that state, the same training starts from scratch.
 
     The model that is evaluated is the one that leaves: rebuilt in float32, with the weights of the epoch that was best
     on validation, and without optimizer, loss and metrics, which may be the builder's own. Writes `model.keras`,
@@ -213,23 +224,27 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     workspace = Workspace(Path(payload["root"]))
     dataset = open_dataset(workspace)
     own, staging = Path(payload["checkpoints"]), Path(payload["staging"])
-    model, model_interface, hp = _prepared(payload, dataset)
+    steps, hp = _prepared(payload, dataset)
     plan = TrainingPlan.from_values(hp.values)
     settings = _fit_settings(payload, keep_best=True)
-    state = fit(model, model_interface, plan, dataset, settings, own, payload["attempt"], load_state(own), report)
+    start = load_state(own) or (load_state(Path(payload["parent"])) if payload.get("parent") else None)
+    if start is not None and not start.best:
+        start = None
+    state = fit(steps, plan, dataset, settings, own, payload["attempt"], start, report)
 
     model = _leaving_model(payload, dataset, state.best)
+    leaving = steps_of(model, steps.interface)
     classes = dataset.info.classes
-    validation = validate(model, model_interface, dataset.val.images, dataset.val.labels, len(classes))
+    validation = validate(leaving, dataset.val.images, dataset.val.labels, len(classes))
     test = open_test(workspace, TestOpening(payload["run_id"], payload["purpose"]))
-    probabilities = predict(model, model_interface, test.images)
+    probabilities = predict(leaving, test.images)
 
     staging.mkdir(parents=True, exist_ok=True)
     with replacing(staging / "model.keras") as temporary:
         model.save(temporary)
     write_text(staging / "model_summary.txt", _summary(model))
     with replacing(staging / "predictions.npz") as temporary:
-        np.savez(temporary, labels=test.labels, probabilities=probabilities)
+        np.savez(temporary, labels=test.labels, probabilities=probabilities, **worst_mistakes(test, probabilities))
     return {
         "curve": list(state.curve),
         "seconds": list(state.seconds),
@@ -241,9 +256,9 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "input": {
             "image_size": dataset.info.image_size,
             "color": "gray" if dataset.info.channels == 1 else "rgb",
-            "scaling": "0-1" if model_interface.scaled else "0-255",
+            "scaling": "0-1" if steps.interface.scaled else "0-255",
         },
-        "output": "logits" if model_interface.logits else "probabilities",
+        "output": "logits" if steps.interface.logits else "probabilities",
         "started": started,
         "finished": _now(),
     }
@@ -267,18 +282,28 @@ def _shapes(dataset: Dataset) -> tuple[tuple[int, int, int], int]:
     return (info.image_size, info.image_size, info.channels), len(info.classes)
 
 
-def _prepared(payload: Mapping[str, Any], dataset: Dataset) -> tuple[Any, Interface, Any]:
-    """(model, interface, hyperparameters) of the payload's configuration, initialised from its seed."""
+def _prepared(payload: Mapping[str, Any], dataset: Dataset) -> tuple[Steps, Any]:
+    """(steps, hyperparameters) of the payload's configuration, initialised from its seed and as fast as can be."""
+    model, hp = _built(payload, dataset)
+
+    def make() -> Steps:
+        exchange(model)
+        return steps_of(model, interface(model, payload["space"]))
+
+    return reused(model, make), hp
+
+
+def _built(payload: Mapping[str, Any], dataset: Dataset) -> tuple[Any, Any]:
+    """(model, hyperparameters) as the builder made them."""
     shape, classes = _shapes(dataset)
     runtime.begin_trial(payload["seed"], payload["dtype_policy"])
-    model, hp = build_model(payload["space"], configuration(payload["values"]), shape, classes)
-    return model, interface(model, payload["space"]), hp
+    return build_model(payload["space"], configuration(payload["values"]), shape, classes)
 
 
 def _leaving_model(payload: Mapping[str, Any], dataset: Dataset, weights) -> Any:
     import keras
 
-    built, _, _ = _prepared({**payload, "dtype_policy": "float32"}, dataset)
+    built, _ = _built({**payload, "dtype_policy": "float32"}, dataset)
     # Left out of the clone, then: plain Keras would refuse a file that names a metric or a loss it does not know.
     built.compiled = False
     model = keras.models.clone_model(built)
@@ -294,6 +319,8 @@ def _fit_settings(payload: Mapping[str, Any], keep_best: bool) -> FitSettings:
         early_stopping=payload["early_stopping"],
         reduce_lr=payload["reduce_lr"],
         keep_best=keep_best,
+        slices=payload.get("slices", 1),
+        stop_curves=payload.get("stop_curves", False),
     )
 
 

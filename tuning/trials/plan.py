@@ -20,6 +20,8 @@ PLATEAU_PATIENCE = 3
 PLATEAU_FACTOR = 0.5
 #: Never below this share of the base learning rate.
 FLOOR = 0.01
+#: Epochs that cosine warms up for, as a share of all.
+WARMUP = 0.05
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,54 @@ def _read(values: Mapping[str, Any], name: str, kind: type) -> Any:
         ) from None
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """What is trained between two checkpoints: an epoch, or in the first epoch a part of it.
+
+    Attributes:
+        done: parts of an epoch that are trained after it, all together; where an epoch is one part, epochs.
+        number: the epoch (from 1) that it belongs to.
+        part: (which, of how many) parts of that epoch's images, from 0; None for all of them.
+        epochs: epochs trained after it: a whole number, or a fraction in the first epoch.
+    """
+
+    done: int
+    number: int
+    part: tuple[int, int] | None
+    epochs: int | float
+
+
+def next_stretch(done: int, slices: int = 1) -> Stretch:
+    """What comes after `done` parts of an epoch, where an epoch has `slices` parts.
+
+    The first epoch is trained part by part, so that trainings shorter than an epoch can be compared; all later ones
+    whole. Where a training stops has no influence on it, so one that goes on is exactly one that never stopped.
+    """
+    if done < slices:
+        part = (done, slices) if slices > 1 else None
+        return Stretch(done + 1, 1, part, 1 if done + 1 == slices else (done + 1) / slices)
+    number = done // slices + 1
+    return Stretch(number * slices, number, None, number)
+
+
+def epochs_trained(done: int, slices: int) -> int | float:
+    """Epochs of a training that was asked for `done` parts of an epoch: beyond the first, whole ones."""
+    return -(-done // slices) if done >= slices else done / slices
+
+
+def whole_epochs(curve: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The entries of a curve that stand for whole epochs: patience and schedules are counted in them."""
+    return [entry for entry in curve if entry["epoch"] == int(entry["epoch"])]
+
+
+def warmup_epochs(plan: TrainingPlan, total_epochs: int) -> int:
+    """Epochs in which the learning rate still rises."""
+    return max(1, round(WARMUP * total_epochs)) if plan.schedule == "cosine" and total_epochs >= 4 else 0
+
+
 def learning_rate_factor(
     plan: TrainingPlan,
-    epoch: int,
+    epoch: float,
     total_epochs: int,
     val_losses: Sequence[float],
     reduce_patience: int | None = None,
@@ -90,10 +137,10 @@ def learning_rate_factor(
         val_losses: validation losses of the epochs before this one.
     """
     if plan.schedule == "cosine":
-        warmup = max(1, round(0.05 * total_epochs)) if total_epochs >= 4 else 0
+        warmup = warmup_epochs(plan, total_epochs)
         if epoch <= warmup:
             return epoch / (warmup + 1)
-        progress = (epoch - 1 - warmup) / max(1, total_epochs - warmup)
+        progress = max(0, epoch - 1 - warmup) / max(1, total_epochs - warmup)
         return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     patience = PLATEAU_PATIENCE if plan.schedule == "plateau" else reduce_patience
     if not patience:

@@ -25,13 +25,22 @@ def code_digest(module: str, file: Path) -> str:
         module: dotted name.
         file: where it is.
     """
-    finder = ModuleFinder(path=_own_folders(), excludes=["tuning"])
+    finder = _Finder(path=_own_folders(), excludes=["tuning"])
     # Importing it will say what is wrong; the file itself is code all the same.
     with contextlib.suppress(ImportError, SyntaxError, ValueError):
         finder.import_hook(module)
     files = {name: Path(found.__file__) for name, found in finder.modules.items() if found.__file__ and name != _TABLE}
     files[module] = file
     return digest({name: sha256_file(path) for name, path in files.items() if path.suffix == ".py" and path.is_file()})
+
+
+class _Finder(ModuleFinder):
+    def find_module(self, name, path, parent=None):
+        try:
+            return super().find_module(name, path, parent)
+        except AttributeError:
+            # It trips over a folder without an `__init__`, which Python itself takes for a package.
+            raise ImportError(name) from None
 
 
 def _own_folders() -> list[str]:

@@ -1,0 +1,236 @@
+"""The exchanged layers against plain Keras, on real TensorFlow, in one process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.tensorflow
+
+_COMPARE = """
+import json
+import keras, numpy as np, tensorflow as tf
+from keras import layers
+from tuning.trials.layers import exchange
+
+rng = np.random.default_rng(0)
+X = rng.integers(0, 256, (24, 12, 12, 2)).astype(np.uint8)
+Y = rng.integers(0, 3, 24)
+
+
+def settled(layer):
+    '''Moving statistics and scales that are not the initial ones.'''
+    draws = np.random.default_rng(1)
+    return [np.abs(draws.normal(1, 0.3, w.shape)).astype(np.float32) for w in layer.weights]
+
+
+def functional(dropout=0.0, end="softmax", batch_norm=None):
+    inputs = keras.Input((12, 12, 2))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(8, 3, padding="same", activation="relu", name="rectifying")(x)
+    x = layers.MaxPooling2D(name="pool_a")(x)
+    x = layers.BatchNormalization(**(batch_norm or {"momentum": 0.9}), name="norm")(x)
+    shared = layers.Activation("relu", name="both")(x)
+    y = layers.MaxPooling2D(2, padding="same", name="pool_b")(shared)
+    x = layers.Concatenate()([y, layers.AveragePooling2D(2, padding="same")(shared)])
+    x = layers.Dropout(dropout)(x) if dropout else x
+    x = layers.BatchNormalization(scale=False, center=False, name="bare")(x)
+    x = layers.ReLU(name="relu")(x)
+    x = layers.MaxPooling2D(name="pool_c")(x)
+    x = layers.SpatialDropout2D(dropout)(x) if dropout else x
+    x = layers.Flatten()(x)
+    x = layers.BatchNormalization(name="flat")(x)
+    return keras.Model(inputs, layers.Dense(3, activation=end, dtype="float32")(x))
+
+
+def sequential():
+    return keras.Sequential([
+        keras.Input((12, 12, 2)), layers.Rescaling(1 / 255), layers.Conv2D(4, 3),
+        layers.BatchNormalization(name="norm"), layers.Activation("relu", name="relu"),
+        layers.MaxPooling2D(name="pool_a"), layers.Flatten(),
+        layers.Dense(3, activation="softmax", dtype="float32"),
+    ])
+
+
+def nested():
+    block = keras.Sequential([
+        keras.Input((12, 12, 2)), layers.Conv2D(4, 3, use_bias=False), layers.BatchNormalization(name="norm"),
+        layers.ReLU(name="relu"), layers.MaxPooling2D(name="pool_a"),
+    ])
+    inputs = keras.Input((12, 12, 2))
+    x = layers.Flatten()(block(layers.Rescaling(1 / 255)(inputs)))
+    return keras.Model(inputs, layers.Dense(3, activation="softmax", dtype="float32")(x))
+
+
+def channels_first():
+    return functional(batch_norm={"axis": 1})
+
+
+def frozen():
+    model = functional()
+    model.get_layer("norm").trainable = False
+    return model
+
+
+def renormalised():
+    return functional(batch_norm={"renorm": True})
+
+
+def described(model):
+    return [(w.path, w.shape, str(w.dtype), w.trainable) for w in model.weights]
+
+
+def trained(model, steps):
+    losses = [model.train_on_batch(X, Y) for _ in range(steps)]
+    return np.array(losses), [np.asarray(w) for w in model.weights], model.predict(X, verbose=0)
+
+
+def largest(first, second):
+    return max((float(np.abs(a.astype(float) - b).max()) for a, b in zip(first, second)), default=0.0)
+
+
+def compare(build, policy, steps):
+    keras.config.set_dtype_policy(policy)
+    models = []
+    for fast in (False, True):
+        keras.utils.clear_session()
+        keras.config.set_dtype_policy(policy)
+        keras.utils.set_random_seed(3)
+        model = build()
+        model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy")
+        for layer in model._flatten_layers():
+            if type(layer) is layers.BatchNormalization:
+                layer.set_weights(settled(layer))
+        before = described(model)
+        weights = [np.asarray(w) for w in model.weights]
+        if fast:
+            exchange(model)
+            assert described(model) == before and model.compiled
+            assert largest(weights, [np.asarray(w) for w in model.weights]) == 0
+        models.append((model, model.predict(X, verbose=0), trained(model, steps)))
+    (plain, first, (losses, weights, outputs)), (fast, first_fast, (losses_fast, weights_fast, outputs_fast)) = models
+    moving = [i for i, w in enumerate(plain.weights) if w.name.startswith("moving_")]
+    return {
+        "before": largest([first], [first_fast]),
+        "losses": largest([losses], [losses_fast]),
+        "weights": largest(weights, weights_fast),
+        "moving": largest([weights[i] for i in moving], [weights_fast[i] for i in moving]),
+        "after": largest([outputs], [outputs_fast]),
+        "classes": {layer.name: type(layer).__name__ for layer in fast._flatten_layers()},
+        "dtypes": sorted({str(fast.weights[i].dtype) for i in moving}),
+    }
+
+
+def dropped(rate, policy, kind, shape=(64, 9, 7, 32)):
+    keras.config.set_dtype_policy(policy)
+    model = keras.Sequential([keras.Input(shape[1:]), kind(rate, seed=5)])
+    exchange(model)
+    ones = np.ones(shape, np.float32)
+    first, second = (np.asarray(model(ones, training=True)).astype(np.float64) for _ in range(2))
+    model.layers[-1].seed_generator.state.assign([5, 0])
+    again = np.asarray(model(ones, training=True)).astype(np.float64)
+    with tf.GradientTape() as tape:
+        x = tf.constant(ones)
+        tape.watch(x)
+        model.layers[-1].seed_generator.state.assign([5, 0])
+        y = model(x, training=True)
+    return {
+        "class": type(model.layers[-1]).__name__,
+        "share": float((first == 0).mean()),
+        "maps": float(first.std(axis=(1, 2)).max()),
+        "values": sorted(set(first.ravel().tolist())),
+        "asleep": bool((np.asarray(model(ones, training=False)) == 1).all()),
+        "differs": bool((first != second).any()),
+        "keyed": bool((first == again).all()),
+        "gradient": bool((np.asarray(tape.gradient(y, x)).astype(np.float64) == first).all()),
+    }
+
+
+builds = [functional, sequential, nested, channels_first, frozen, renormalised]
+found = {build.__name__: compare(build, "float32", 4) for build in builds}
+found["narrow"] = compare(functional, "mixed_bfloat16", 1)
+found["dropout"] = dropped(0.3, "float32", layers.Dropout)
+found["narrow dropout"] = dropped(0.3, "mixed_bfloat16", layers.Dropout)
+found["odd dropout"] = dropped(0.5, "float32", layers.Dropout, (3, 5, 7, 3))
+found["maps"] = dropped(0.25, "float32", layers.SpatialDropout2D)
+keras.config.set_dtype_policy("float32")
+subclass = type("Own", (layers.BatchNormalization,), {})
+model = keras.Sequential([keras.Input((12, 12, 2)), subclass(name="own"), layers.Dropout(0.0, name="never")])
+exchange(model)
+found["subclass"] = {layer.name: type(layer).__name__ for layer in model.layers}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(sample_environment):
+    done = subprocess.run(
+        [sys.executable, "-c", _COMPARE],
+        env=sample_environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+MODELS = ["functional", "sequential", "nested", "channels_first", "frozen", "renormalised"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_computes_and_learns_the_same(found, name):
+    result = found[name]
+    assert result["before"] < 1e-6
+    assert result["losses"] < 1e-5
+    # Renormalisation divides by small deviations; it is Keras's own in both.
+    slack = 1e-4 if name == "renormalised" else 5e-6
+    assert result["weights"] < slack
+    assert result["moving"] < slack
+    assert result["after"] < slack
+
+
+def test_under_bfloat16_it_differs_by_rounding_only(found):
+    result = found["narrow"]
+    assert result["before"] < 0.02
+    assert result["losses"] < 0.02
+    assert result["moving"] < 0.01
+    assert result["dtypes"] == ["float32"]
+
+
+def test_only_what_is_surely_the_same_is_exchanged(found):
+    classes = found["functional"]["classes"]
+    assert classes["norm"] == classes["bare"] == classes["flat"] == "FusedBatchNormalization"
+    assert classes["pool_a"] == classes["pool_c"] == "RectifiedMaxPooling2D"
+    assert classes["relu"] == "Identity"
+    # Its ReLU goes elsewhere too.
+    assert (classes["both"], classes["pool_b"]) == ("Activation", "MaxPooling2D")
+    for name in ("sequential", "nested"):
+        assert found[name]["classes"]["pool_a"] == "RectifiedMaxPooling2D"
+        assert found[name]["classes"]["norm"] == "FusedBatchNormalization"
+    assert found["subclass"]["own"] == "Own"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "rate"),
+    [
+        ("dropout", "SixteenBitDropout", 0.3),
+        ("narrow dropout", "SixteenBitDropout", 0.3),
+        ("odd dropout", "SixteenBitDropout", 0.5),
+        ("maps", "SixteenBitSpatialDropout2D", 0.25),
+    ],
+)
+def test_dropout_drops_its_share_and_scales_the_rest(found, name, kind, rate):
+    result = found[name]
+    assert result["class"] == kind
+    assert result["share"] == pytest.approx(rate, abs=0.1 if name == "odd dropout" else 0.03)
+    assert result["values"] == pytest.approx([0, 1 / (1 - rate)], rel=0.005)
+    assert result["asleep"]
+    assert result["differs"]
+    assert result["keyed"]
+    assert result["gradient"]
+    assert (result["maps"] == 0) is (name == "maps")

@@ -1,0 +1,175 @@
+"""Plain Keras layers computed faster on TensorFlow: the same functions of the same weights, in fewer passes.
+
+On a processor with wide vectors most of a training step is not convolutions but what lies between them. `exchange`
+turns the layers of a built model into the classes below, in place: weights, names, order and compilation stay. Only the
+model that is trained is treated so; what leaves the package is built anew and stays plain.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import keras
+from keras import activations, layers
+
+#: The least epsilon that cuDNN's batch normalisation takes.
+_LEAST_EPSILON = 1e-5
+#: Random bits that decide about one value of a dropout, and how many values they have.
+_DRAWS = 2**16
+
+
+def exchange(model: keras.Model) -> None:
+    """Turns the plain layers of a built model, nested models included, into faster ones; TensorFlow only.
+
+    Subclasses of a layer, which may compute anything, stay what they are.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    for layer in model._flatten_layers():
+        if faster := _FASTER.get(type(layer)):
+            layer.__class__ = faster
+    for producer, pooling in _rectified_then_pooled(model):
+        if type(producer) is layers.ReLU:
+            producer.__class__ = layers.Identity
+        else:
+            producer.activation = activations.linear
+        pooling.__class__ = RectifiedMaxPooling2D
+
+
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation by TensorFlow's fused op; Keras composes it of five passes, in float32 whatever the policy.
+
+    (Ioffe & Szegedy 2015.) The op takes channels-last images of any float type and computes in float32 inside;
+    everything else (masks, other ranks and axes, renormalisation, synchronisation) is left to Keras.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        import tensorflow as tf
+
+        if not self._suits(inputs, mask):
+            return super().call(inputs, training=training, mask=mask)
+        mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        scale = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones_like(mean)
+        offset = tf.convert_to_tensor(self.beta) if self.center else tf.zeros_like(mean)
+        updates = bool(training) and self.trainable
+        outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=scale,
+            offset=offset,
+            mean=[] if updates else mean,
+            variance=[] if updates else variance,
+            epsilon=self.epsilon,
+            is_training=updates,
+        )
+        if updates:
+            # The op returns the unbiased variance, Keras averages the biased one.
+            count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), variance.dtype)
+            batch_variance *= tf.maximum(count - 1, 1) / count
+            self.moving_mean.assign(mean * self.momentum + batch_mean * (1 - self.momentum))
+            self.moving_variance.assign(variance * self.momentum + batch_variance * (1 - self.momentum))
+        return outputs
+
+    def _suits(self, inputs, mask) -> bool:
+        return (
+            mask is None
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and not self.renorm
+            and not self.synchronized
+            and self.epsilon >= _LEAST_EPSILON
+            and self.compute_dtype in ("float32", "bfloat16", "float16")
+            and inputs.dtype.name == self.compute_dtype
+            and self.moving_mean.dtype == "float32"
+        )
+
+
+class SixteenBitDropout(layers.Dropout):
+    """Dropout that spends 16 random bits on a value, not 32, and one product, not a product and a selection.
+
+    The share of dropped values is the rate to the nearest 1/65536; kept values are scaled by what was really kept.
+    """
+
+    def call(self, inputs, training=False):
+        if not training or self.noise_shape is not None or not _drops(self.rate):
+            return super().call(inputs, training=training)
+        import tensorflow as tf
+
+        return _dropped(inputs, tf.shape(inputs), self.rate, self.seed_generator)
+
+
+class SixteenBitSpatialDropout2D(layers.SpatialDropout2D):
+    """The same for whole feature maps."""
+
+    def call(self, inputs, training=False):
+        if not training or not _drops(self.rate):
+            return super().call(inputs, training=training)
+        return _dropped(inputs, self._get_noise_shape(inputs), self.rate, self.seed_generator)
+
+
+def _drops(rate: float) -> bool:
+    return 0 < round(rate * _DRAWS) < _DRAWS
+
+
+def _dropped(inputs, shape, rate: float, seed_generator):
+    import tensorflow as tf
+
+    dropped = round(rate * _DRAWS)
+    count = tf.reduce_prod(shape)
+    # A seed of Keras's is an int64; the op wants an int32.
+    seed = tf.cast(tf.math.floormod(seed_generator.next(), tf.int32.max - 1), tf.int32)
+    words = tf.random.stateless_uniform([(count + 1) // 2], seed, None, None, tf.uint32)
+    halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
+    kept = tf.reshape(halves >= tf.constant(dropped, tf.uint16), shape)
+    scale = tf.constant(_DRAWS / (_DRAWS - dropped), inputs.dtype)
+    return inputs * tf.where(kept, scale, tf.zeros([], inputs.dtype))
+
+
+class RectifiedMaxPooling2D(layers.MaxPooling2D):
+    """Max pooling, then ReLU: in this order ReLU and its gradient see a quarter of the values.
+
+    ReLU is monotone, so it commutes with the maximum, to the bit; where the maximum is not positive, no gradient
+    passes in either order.
+    """
+
+    def call(self, inputs):
+        return activations.relu(super().call(inputs))
+
+
+_FASTER = {
+    layers.BatchNormalization: FusedBatchNormalization,
+    layers.Dropout: SixteenBitDropout,
+    layers.SpatialDropout2D: SixteenBitSpatialDropout2D,
+}
+
+
+def _rectified_then_pooled(model: keras.Model) -> Iterator[tuple[layers.Layer, layers.Layer]]:
+    """(producer, pooling) where max pooling is all that ever sees the producer's ReLU."""
+    nodes = [node for graph in _graphs(model) for same in graph._nodes_by_depth.values() for node in same]
+    calls = Counter(id(node.operation) for node in nodes)
+    consumers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    outputs = {id(tensor) for graph in _graphs(model) for tensor in graph.outputs}
+    for node in nodes:
+        if type(node.operation) is not layers.MaxPooling2D or calls[id(node.operation)] != 1:
+            continue
+        (tensor,) = node.input_tensors
+        producer = tensor._keras_history.operation
+        alone = calls[id(producer)] == consumers[id(tensor)] == 1 and id(tensor) not in outputs
+        if alone and _rectifies(producer):
+            yield producer, node.operation
+
+
+def _graphs(model: keras.Model) -> Iterator[keras.Model]:
+    """The functional graphs of a model and of the models nested in it."""
+    for layer in [model, *model._flatten_layers(include_self=False)]:
+        graph = layer._functional if isinstance(layer, keras.Sequential) else layer
+        if hasattr(graph, "_nodes_by_depth"):
+            yield graph
+
+
+def _rectifies(layer: layers.Layer) -> bool:
+    if getattr(layer, "activity_regularizer", None) is not None:
+        return False
+    if type(layer) is layers.ReLU:
+        return layer.max_value is None and layer.negative_slope == 0 and layer.threshold == 0
+    return type(layer) in (layers.Activation, layers.Conv2D) and layer.activation is activations.relu

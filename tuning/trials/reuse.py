@@ -1,0 +1,98 @@
+"""Compiled steps kept from trial to trial: where an architecture comes back, nothing is traced or compiled again.
+
+What is kept is the graph. Every number in it (weights, optimizer state, learning rate) is set to that of the model that
+the trial's own seed has just initialised, so a trial computes the same bits whether its architecture was kept or not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tuning.files import digest
+from tuning.trials.portable import own_objects
+from tuning.trials.steps import Steps
+
+#: Models kept at most, and what their variables may take together, in bytes.
+KEPT_MODELS, KEPT_BYTES = 8, 2**28
+#: Methods that a builder might replace on one object, which no configuration tells of.
+_METHODS = frozenset({"call", "fit", "train_step", "compute_loss", "compute_metrics", "predict_step", "update_step"})
+
+_kept: OrderedDict[str, Steps] = OrderedDict()
+
+
+def reused(model: keras.Model, make: Callable[[], Steps]) -> Steps:
+    """Steps for a compiled model just built: kept ones of its architecture, set to its state, or else those of `make`.
+
+    The caller goes on with the model of these steps, whichever it is.
+    """
+    key = architecture(model)
+    if key is None:
+        return make()
+    if key in _kept:
+        _kept.move_to_end(key)
+        set_to_state_of(_kept[key].model, model)
+        return _kept[key]
+    steps = _kept[key] = make()
+    while len(_kept) > KEPT_MODELS or (len(_kept) > 1 and sum(map(_bytes, _kept.values())) > KEPT_BYTES):
+        _kept.popitem(last=False)
+    return steps
+
+
+def set_to_state_of(kept: keras.Model, fresh: keras.Model) -> None:
+    """Sets weights and optimizer of `kept` to those of `fresh`, a model of the same architecture."""
+    for model in (kept, fresh):
+        model.optimizer.build(model.trainable_variables)
+    for old, new in zip(_variables(kept), _variables(fresh), strict=True):
+        old.assign(new)
+
+
+def architecture(model: keras.Model) -> str | None:
+    """Digest of everything that decides about a model's training graph, numbers in variables apart.
+
+    None where that cannot be told from configurations alone: code of a person's own, in whatever place.
+    """
+    with warnings.catch_warnings(action="ignore"):  # about functions that a file could not hold
+        compiled, optimizer = model.get_compile_config() or {}, keras.optimizers.serialize(model.optimizer)
+    compiled.pop("optimizer", None)
+    if isinstance(optimizer["config"].get("learning_rate"), float):
+        optimizer["config"].pop("learning_rate")  # a variable
+    described = {
+        "class": type(model).__name__,
+        "model": model.get_config(),
+        "optimizer": optimizer,
+        "compiled": compiled,
+        "variables": [_about(variable) for variable in model.variables],
+    }
+    objects = [model, model.optimizer, *model._flatten_layers(include_self=False)]
+    if (
+        own_objects([described])
+        or not compiled
+        or any(_METHODS & vars(part).keys() for part in objects)
+        or any(not type(part).__module__.startswith("keras.") for part in objects)
+        # Set by a method, not by the constructor.
+        or hasattr(model.optimizer, "_exclude_from_weight_decay")
+    ):
+        return None
+    try:
+        return digest(described)
+    except TypeError:
+        return None
+
+
+def _about(variable) -> list[Any]:
+    extras = [type(getattr(variable, name, None)).__name__ for name in ("regularizer", "constraint")]
+    return [variable.path, list(variable.shape), str(variable.dtype), variable.trainable, *extras]
+
+
+def _variables(model: keras.Model) -> list:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _bytes(steps: Steps) -> int:
+    """Float32 weights, and twice as much for the optimizer's averages."""
+    return 12 * steps.model.count_params()
