@@ -10,15 +10,17 @@ python := .venv/bin/python
 installed := .venv/installed
 installed_test := .venv/installed-test
 set_up := setup.cfg pyproject.toml requirements.txt scripts/set_up.sh scripts/find_python.sh
-code := tuning search_spaces tests stress
+code := tuning search_spaces tests stress benchmarks
 demo_root := demo-workspace
 
-.PHONY: help demo test stress lint format clean
+.PHONY: help demo test stress bench bench-strategies lint format clean
 
 help:
 	@echo "make demo    set up, then find a CNN for synthetic faces, in $(demo_root)/"
 	@echo "make test    set up, then run the tests (ARGS='-k name' for some of them)"
 	@echo "make stress  set up, then kill searches, fail disks and damage journals (ARGS='--searches 2' for less)"
+	@echo "make bench   set up, then measure speed, on an idle machine (ARGS='step search' for some parts, ARGS=--full)"
+	@echo "make bench-strategies  set up, then compare strategies on known learning curves (ARGS='--seeds 1')"
 	@echo "make lint    set up, then check style and format"
 	@echo "make format  set up, then correct style and format"
 	@echo "make clean   remove .venv and what the tools left; workspaces stay"
@@ -33,6 +35,12 @@ test: $(installed_test)
 
 stress: $(installed_test)
 	$(python) -m stress $(ARGS)
+
+bench: $(installed_test)
+	$(python) -m benchmarks $(ARGS)
+
+bench-strategies: $(installed_test)
+	$(python) -m benchmarks.strategies $(ARGS)
 
 lint: $(installed_test)
 	$(python) -m ruff check $(code)

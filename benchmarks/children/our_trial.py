@@ -1,0 +1,47 @@
+"""One trial as a worker of ours runs it, an epoch a round.
+
+python -m benchmarks.children.our_trial ROOT SPACE NAME DTYPE
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import rounds, say
+from tuning.pipeline.search import build_strategy, trial_payload
+from tuning.pipeline.session import Resources, opened, use_backend
+from tuning.pipeline.settings import search_settings
+from tuning.workspace import Workspace
+
+#: More than anybody will ask for.
+EPOCHS = 10_000
+
+
+def main(root: str, space: str, name: str, dtype: str) -> None:
+    workspace = Workspace(Path(root))
+    settings = search_settings(workspace, "random", space=space, name=name, max_epochs=EPOCHS, dtype=dtype)
+    use_backend(settings.backend, inline=True)
+    with opened(workspace, workspace.search(name), settings, Resources("inline", workers=1)) as session:
+        description = session.describe()
+        # The first proposal of every strategy is the space's defaults.
+        first = build_strategy(settings, description).ask()
+        payload = trial_payload(session, settings, description)(first, 1)
+
+        from tuning.dataset.arrays import open_dataset
+        from tuning.trials.jobs import run_job
+
+        images = len(open_dataset(workspace).train)
+        turns = rounds()
+        next(turns)
+
+        def report(entry: dict[str, Any]) -> None:
+            say({"seconds": entry["seconds"], "images": images, "dtype": settings.dtype_policy})
+            next(turns)
+
+        run_job("trial", payload, report)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

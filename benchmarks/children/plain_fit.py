@@ -1,0 +1,49 @@
+"""Plain Keras on the same model and data: float32, default threads, a cached, prefetched `tf.data`; an epoch a round.
+
+python -m benchmarks.children.plain_fit ROOT
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.processes import rounds, say
+
+
+def main(root: str) -> None:
+    import keras
+    import keras_tuner
+    import tensorflow as tf
+
+    from benchmarks.spaces import BATCH, CLASSES, training_flops, usual_cnn
+    from tuning.dataset.arrays import open_dataset
+    from tuning.workspace import Workspace
+
+    train = open_dataset(Workspace(Path(root))).train
+    images, labels = train.images[:].astype("float32"), keras.utils.to_categorical(train.labels, CLASSES)
+    data = (
+        tf.data.Dataset.from_tensor_slices((images, labels))
+        .cache()
+        .shuffle(len(images))
+        .batch(BATCH)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    model = usual_cnn(keras_tuner.HyperParameters())
+    for _ in rounds():
+        began = time.monotonic()
+        model.fit(data, epochs=1, verbose=0)
+        seconds = time.monotonic() - began
+        say(
+            {
+                "seconds": seconds,
+                "images": len(images),
+                "parameters": model.count_params(),
+                "flops": training_flops(model),
+            }
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,88 @@
+"""What is measured on: a sample of FER2013 where it is found, synthetic faces elsewhere."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import REPOSITORY, run
+from tuning.records import keyed_seed
+from tuning.workspace import Workspace
+
+_IMAGES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A prepared workspace.
+
+    Attributes:
+        source: "fer2013", or "synthetic faces".
+        counts: images by split.
+    """
+
+    workspace: Workspace
+    source: str
+    counts: dict[str, int]
+
+    def to_json(self) -> dict[str, object]:
+        return {"source": self.source, "images": self.counts}
+
+
+def fer2013() -> Path | None:
+    """The folder of FER2013's classes: below TUNING_DATASETS, or in shared/datasets beside the repository."""
+    given = os.environ.get("TUNING_DATASETS")
+    folder = (Path(given) if given else REPOSITORY.parent / "shared" / "datasets") / "fer2013"
+    return folder if folder.is_dir() else None
+
+
+def raw(target: Path, images: int | None, log: Path, size: int = 48) -> str:
+    """Fills the folder `target` with class folders of about `images` images (None: all), and says what they are.
+
+    Each class keeps its share. `size` is that of synthetic faces.
+    """
+    source = fer2013()
+    if source is None:
+        # The smaller classes have 60 to 95 % of the largest one's images.
+        per_class = max(10, round((images or 10_000) / 7 / 0.84))
+        root = target.parent / f"{target.name}-drawn"
+        run(["-m", "tuning.demo", "--root", root, "--per-class", per_class, "--image-size", max(size, 48)], log)
+        Workspace(root).raw.rename(target)
+        (target / "demo.json").unlink(missing_ok=True)
+        return "synthetic faces"
+    files = {
+        folder.name: sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES)
+        for folder in sorted(source.iterdir())
+        if folder.is_dir()
+    }
+    total = sum(map(len, files.values()))
+    for label, paths in files.items():
+        chosen = paths
+        if images is not None and images < total:
+            share = max(10, round(images * len(paths) / total))
+            chosen = random.Random(keyed_seed(0, "benchmark", label)).sample(paths, min(share, len(paths)))
+        (target / label).mkdir(parents=True)
+        for path in chosen:
+            shutil.copyfile(path, target / label / path.name)
+    return "fer2013"
+
+
+def sample(folder: Path, images: int | None, split: str = "70/15/15") -> Sample:
+    """A workspace of about `images` images of 48×48 pixels, gray, prepared with the ratios `split`."""
+    folder.mkdir(parents=True)
+    source = raw(folder / "raw", images, folder / "raw.log")
+    root = folder / "workspace"
+    command = ["-m", "tuning.prepare", "--root", root, "--raw", folder / "raw", "--split", split, "--quiet"]
+    run(command, folder / "prepare.log")
+    return opened(root, source)
+
+
+def opened(root: Path, source: str) -> Sample:
+    """The sample of a workspace that is prepared already."""
+    from tuning.dataset.arrays import open_dataset
+
+    dataset = open_dataset(Workspace(root))
+    return Sample(Workspace(root), source, {"train": len(dataset.train), "val": len(dataset.val)})

@@ -1,0 +1,207 @@
+"""The search loop alone, with simulated trials: what a proposal and a result cost, and how busy many workers are.
+
+Strategy, loop, dispatcher and journal are the real ones; see `benchmarks.simulation` for the rest.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median, quantiles
+from typing import Any
+
+from benchmarks.context import Context
+from benchmarks.report import Report, Target
+from benchmarks.simulation import SimulatedWorkers, epoch_seconds, space
+from tuning import light_keras
+from tuning.engine.dispatch import Dispatcher
+from tuning.engine.journal import Journal
+from tuning.engine.loop import run_loop
+from tuning.records import TrialSpec
+
+MAX_EPOCHS, FACTOR = 27, 3
+#: Of a simulated epoch: its median, and how much models differ.
+EPOCH_SECONDS, SPREAD = 10.0, 0.3
+#: The window is so many times the workers, but for Bayesian search, which has its own: that of a person who was warned.
+WINDOWS = 4
+#: At the end of a run, the medians of so many proposals and results count as what one costs there.
+LAST = 100
+
+#: (strategy, workers, trials, trials in a small run); Bayesian search is of no use to many workers, nor at many trials.
+CASES = (
+    ("hyperband", 8, 10_000, 1_000),
+    ("hyperband", 64, 10_000, 2_000),
+    ("hyperband", 1024, 10_000, 10_000),
+    ("random", 1024, 10_000, 10_000),
+    ("bayesian", 8, 1_000, 200),
+)
+
+
+@dataclass(frozen=True)
+class Looped:
+    """A simulated search of `trials` trials, in milliseconds and shares; see `main` for the columns."""
+
+    strategy: str
+    workers: int
+    window: int
+    trials: int
+    asks: list[float]
+    tells: list[float]
+    appends: list[float]
+    busy: float
+    busy_to_the_end: float | None
+    seconds: float
+
+    def last(self) -> float:
+        """Milliseconds of a proposal and a result together, at the end of the run."""
+        return median(self.asks[-LAST:]) + median(self.tells[-LAST:])
+
+
+def measure(context: Context) -> Report:
+    light_keras.use()
+    folder, found = context.folder("loop"), []
+    for strategy, workers, many, few in CASES:
+        trials = many if context.full else few
+        context.say(f"{strategy}, {workers} workers, {trials:,} trials")
+        found.append(looped(folder, strategy, workers, trials))
+    largest = found[2]
+    ending = looped(folder, "hyperband", 1024, 10_000, ends=True) if context.full else None
+    rows = [
+        [
+            f"{one.strategy}, {one.workers} workers",
+            one.trials,
+            one.window,
+            *(mean(one.asks), _p99(one.asks), mean(one.tells), _p99(one.tells), one.last()),
+            *(median(one.appends), one.busy),
+        ]
+        for one in found
+    ]
+    notes = [
+        "Milliseconds of processor and disk; an append is one fsynced record of the journal, three a trial. "
+        f"Simulated epochs take {EPOCH_SECONDS:.0f} s (log-normal, spread {SPREAD}); Hyperband up to {MAX_EPOCHS}. "
+        "Busy: of the workers' time until that many results were in, while there was more to do.",
+    ]
+    if ending is not None:
+        notes.append(
+            f"A search that ends after {ending.trials:,} trials, ten a worker, keeps 1,024 workers busy "
+            f"{ending.busy_to_the_end:.1%} of the time to the end of its very last training."
+        )
+    return Report(
+        (
+            "simulated",
+            "trials",
+            "window",
+            *("ask", "p99", "tell", "p99 ", "both, at the end"),
+            *("append", "busy"),
+        ),
+        rows,
+        targets=(
+            Target("share of busy workers, 1,024, Hyperband, 10,000 trials", largest.busy, 0.95),
+            Target("ask + tell at the 10,000th trial, ms", largest.last(), 5.0, at_least=False),
+        ),
+        notes=notes,
+        details={"cases": [_figures(one) for one in (*found, *([ending] if ending else []))]},
+    )
+
+
+def looped(folder: Path, strategy: str, workers: int, trials: int, ends: bool = False) -> Looped:
+    """Simulates a search with `workers` workers until `trials` results were told.
+
+    Args:
+        ends: let the search be as long as that, and see it through, rather than leave it in the middle.
+    """
+    from tuning.oracles import find_strategy
+    from tuning.oracles.adapter import OracleSearch
+
+    row, path = find_strategy(strategy), folder / f"{strategy}-{workers}-{trials}-{ends}.jsonl"
+    window = row.window if strategy == "bayesian" else max(row.window, WINDOWS * workers)
+    search = OracleSearch(_oracle(row, strategy, trials, ends))
+    asks: list[float] = []
+    tells: list[float] = []
+    appends: list[float] = []
+    search.ask = _timed(search.ask, asks, lambda answer: isinstance(answer, TrialSpec))
+    search.tell = _timed(search.tell, tells)
+    began = time.perf_counter()
+    executor = SimulatedWorkers(workers, epoch_seconds(EPOCH_SECONDS, SPREAD))
+    moments: list[float] = []
+
+    def told(spec: TrialSpec, outcome: Any) -> None:
+        # As a search does, to know which checkpoints can go.
+        search.continuable()
+        moments.append(executor.now())
+
+    with Journal(path) as journal:
+        journal.append = _timed(journal.append, appends)
+        dispatcher = Dispatcher(journal, executor)
+        run_loop(
+            search,
+            dispatcher,
+            window,
+            lambda spec, fence: {"spec": spec},
+            told,
+            lambda: not ends and len(moments) >= trials,
+        )
+    until = moments[trials - 1] if not ends else executor.last_start()
+    return Looped(
+        strategy,
+        workers,
+        window,
+        len(moments) if ends else trials,
+        asks[:trials],
+        tells[:trials],
+        appends,
+        executor.busy(until),
+        executor.busy(moments[-1]) if ends else None,
+        time.perf_counter() - began,
+    )
+
+
+def _oracle(row, strategy: str, trials: int, ends: bool):
+    from keras_tuner import Objective
+
+    options: dict[str, Any] = {"max_trials": trials if ends else 2 * trials}
+    if "iterations" in row.options:
+        one_pass = row(None, max_epochs=MAX_EPOCHS, factor=FACTOR, iterations=1).planned()[0]
+        passes = math.ceil(trials / one_pass)
+        options = {"iterations": passes if ends else 2 * passes + 1}
+    return row(
+        Objective("val_f1_macro", "max"),
+        hyperparameters=space(),
+        max_epochs=MAX_EPOCHS,
+        factor=FACTOR,
+        seed=0,
+        **options,
+    )
+
+
+def _timed(function: Callable[..., Any], into: list[float], counts=lambda answer: True) -> Callable[..., Any]:
+    def timed(*arguments: Any) -> Any:
+        began = time.perf_counter()
+        answer = function(*arguments)
+        if counts(answer):
+            into.append(1000 * (time.perf_counter() - began))
+        return answer
+
+    return timed
+
+
+def _p99(values: list[float]) -> float:
+    return quantiles(values, n=100)[98]
+
+
+def _figures(one: Looped) -> dict[str, Any]:
+    return {
+        "strategy": one.strategy,
+        "workers": one.workers,
+        "window": one.window,
+        "trials": one.trials,
+        "ask_ms": {"mean": mean(one.asks), "p99": _p99(one.asks), "last": median(one.asks[-LAST:])},
+        "tell_ms": {"mean": mean(one.tells), "p99": _p99(one.tells), "last": median(one.tells[-LAST:])},
+        "append_ms": {"median": median(one.appends), "p99": _p99(one.appends)},
+        "busy": one.busy,
+        "busy_to_the_end": one.busy_to_the_end,
+        "seconds": one.seconds,
+    }

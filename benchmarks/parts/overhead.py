@@ -1,0 +1,56 @@
+"""The share of the workers' time that goes into anything else than training and validation steps."""
+
+from __future__ import annotations
+
+from benchmarks.context import Context
+from benchmarks.report import Report, Target
+from benchmarks.searches import SearchRun, our_search
+from tuning import machine
+
+SPACE = "benchmarks.spaces:equal_cnns"
+#: What a trial of the default search has on average: 357 epochs in 69 trials.
+EPOCHS = 5
+
+
+def searched(context: Context) -> tuple[SearchRun, object, int]:
+    """A random search whose trials take equally long: (search, sample, workers); shared with the part on memory."""
+
+    def make(folder):
+        cores = machine.usable_cores()
+        sample = context.sample(None if context.full else 6_000)
+        trials = (4 if context.full else 2) * cores
+        options = ("--space", SPACE, "--strategy", "random", "--max-epochs", EPOCHS, "--max-trials", trials)
+        context.say(f"{trials} trials of {EPOCHS} epochs")
+        return our_search(sample, "overhead", *options, "--workers", cores), sample, cores
+
+    return context.once("overhead", make)
+
+
+def measure(context: Context) -> Report:
+    search, sample, workers = searched(context)
+    stage = workers * search.stage
+    steps = sum(trial.steps() for trial in search.trials)
+    first = sum(trial.seconds[0] for trial in search.trials) - steps / EPOCHS
+    within = sum(sum(trial.seconds) for trial in search.trials)
+    busy = sum(trial.ended - trial.began for trial in search.trials)
+    whole = workers * search.measured.seconds
+    parts = {
+        "training and validation steps": steps,
+        "first steps: tracing, compiling": within - steps,
+        "building, data, checkpoints": busy - within,
+        "between trials, and at the end": stage - busy,
+    }
+    rows = [[name, seconds, seconds / stage, seconds / whole] for name, seconds in parts.items()]
+    rows.append(["before and after all trials", whole - stage, None, (whole - stage) / whole])
+    return Report(
+        ("worker seconds", "seconds", "of the trials' time", "of the whole command"),
+        rows,
+        targets=(Target(f"time outside steps, {sample.source}", 1 - steps / stage, 0.05, at_least=False),),
+        notes=(
+            f"{len(search.trials)} trials of {EPOCHS} epochs by {workers} workers, {search.measured.seconds:.0f} s "
+            f"in all, {search.start_up:.1f} s before the first trial. A step takes what it takes in later epochs.",
+            f"The first epoch of a trial takes {first / len(search.trials):.2f} s longer than the others.",
+        ),
+        data=sample.to_json(),
+        details={"parts": parts, "whole": whole, "stage": stage},
+    )

@@ -1,0 +1,98 @@
+"""Training throughput: two one-thread workers of ours, against plain Keras and against what the processor can do."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from benchmarks.context import Context
+from benchmarks.processes import Child, together
+from benchmarks.report import Report, Target
+from tuning import machine
+from tuning.trials.runtime import environment
+
+SPACE = "benchmarks.spaces:usual_cnn"
+
+
+def measure(context: Context) -> Report:
+    """Alternates epochs of ours and of plain Keras: the same model, images and batch size."""
+    folder, pairs = context.folder("step"), 7 if context.full else 3
+    # Hardly any validation images, so that our epochs are as good as all training steps, as plain Keras's are.
+    sample = context.sample(12_000 if context.full else 2_800, "96/2/2")
+    root, cores = sample.workspace.root, machine.usable_cores()
+    one_thread = environment("tensorflow", 1)
+    context.say(f"multiplying matrices with {cores} one-thread processes")
+    peak = _peak(folder, "before", cores, one_thread)
+    ours = [
+        Child(
+            ["-m", "benchmarks.children.our_trial", root, SPACE, f"step-{slot}", "auto"],
+            folder / f"ours-{slot}.log",
+            one_thread,
+        )
+        for slot in range(cores)
+    ]
+    plain = Child(["-m", "benchmarks.children.plain_fit", root], folder / "plain.log")
+    try:
+        context.say("warming up")
+        together(ours)
+        about = plain.round()
+        rates: dict[str, list[float]] = {"ours": [], "plain": []}
+        for pair in range(pairs):
+            context.say(f"pair {pair + 1} of {pairs}")
+            answers = together(ours)
+            rates["ours"].append(
+                sum(answer["images"] for answer in answers) / max(answer["seconds"] for answer in answers)
+            )
+            answer = plain.round()
+            rates["plain"].append(answer["images"] / answer["seconds"])
+    finally:
+        for child in (*ours, plain):
+            child.close()
+    after = _peak(folder, "after", cores, one_thread)
+    peak = {name: max(peak[name], after[name]) for name in peak}
+    ratios = [one / other for one, other in zip(rates["ours"], rates["plain"], strict=True)]
+    flops, dtype = about["flops"], answers[0]["dtype"]
+    rows = [
+        [f"{cores} workers, one thread each, {dtype}", *_row(rates["ours"], flops, peak)],
+        ["plain Keras fit, default threads, float32", *_row(rates["plain"], flops, peak)],
+        *([f"GEMM peak, {name}", rate / flops, rate / 1e9, None, None] for name, rate in peak.items()),
+    ]
+    if "amx_bf16" in (machine.processor().features or ()):
+        vectors = _peak(folder, "vectors", cores, {**one_thread, "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"})["bfloat16"]
+        rows.append(["GEMM peak, bfloat16 by AVX-512 instead of AMX", vectors / flops, vectors / 1e9, None, None])
+        peak["bfloat16 by AVX-512"] = vectors
+    native = machine.has_bfloat16()
+    best = peak["bfloat16"] if native else peak["float32"]
+    return Report(
+        ("what", "images/s", "GFLOP/s", "of float32 peak", "of bfloat16 peak"),
+        rows,
+        targets=(
+            Target("step throughput, ours ÷ plain Keras", median(ratios), 4.0 if native else 2.5),
+            Target("our steps ÷ GEMM peak of the fastest type", median(rates["ours"]) * flops / best, 0.55),
+        ),
+        notes=(
+            f"Medians of {pairs} pairs in turn; ratios {', '.join(f'{ratio:.2f}' for ratio in ratios)}.",
+            f"{about['parameters']:,} parameters, {flops / 1e6:.0f} MFLOP to train on an image; the fastest matrix "
+            "product of three sizes, before and after, on all cores at once.",
+        ),
+        data=sample.to_json(),
+        details={"images_per_second": rates, "ratios": ratios, "gemm_flops": peak, "flops_per_image": flops},
+    )
+
+
+def _row(rates: list[float], flops: int, peak: dict[str, float]) -> list[float]:
+    rate = median(rates)
+    return [rate, rate * flops / 1e9, rate * flops / peak["float32"], rate * flops / peak["bfloat16"]]
+
+
+def _peak(folder, name: str, cores: int, one_thread) -> dict[str, float]:
+    """Operations a second of all cores together."""
+    children = [
+        Child(["-m", "benchmarks.children.gemm"], folder / f"gemm-{name}-{core}.log", one_thread)
+        for core in range(cores)
+    ]
+    try:
+        answers = together(children)
+    finally:
+        for child in children:
+            child.close()
+    return {name: sum(answer[name] for answer in answers) for name in answers[0]}

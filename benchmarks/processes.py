@@ -1,0 +1,225 @@
+"""Processes that are measured from outside: their time, their processor time, their memory; Linux only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+MEMORY_SECONDS = 0.25
+MIB = 2**20
+
+
+@dataclass
+class Measured:
+    """What a command cost.
+
+    Attributes:
+        seconds: of the clock.
+        cpu_seconds: of all processors, its children included.
+        peak_pss: bytes of the whole process tree at its peak; what processes share is counted once.
+        workers: peak bytes of each worker process, by process id: `pss` and `rss`.
+        stdout: what it printed.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_pss: int
+    workers: dict[int, dict[str, int]]
+    stdout: str
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A person's shell with the repository importable; nothing that would change numbers of threads."""
+    dropped = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TUNING_BACKEND")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    settings = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(REPOSITORY)}
+    return {**kept, **settings, **(more or {})}
+
+
+def run(
+    command: Sequence[str],
+    log: Path,
+    more: Mapping[str, str] | None = None,
+    memory: bool = True,
+    watch: Callable[[], None] | None = None,
+) -> Measured:
+    """Runs `python COMMAND…` to its end.
+
+    Args:
+        log: where its messages go.
+        more: environment variables.
+        memory: whether to look at the memory of its processes, four times a second.
+        watch: called all the while, every few milliseconds.
+
+    Raises:
+        RuntimeError: it failed; with the end of the log.
+    """
+    began = time.monotonic()
+    with log.open("wb") as messages, log.with_suffix(".out").open("w+b") as output:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            env=environment(more),
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=messages,
+        )
+        # wait4 gives this child's own times, those of the children it waited for included.
+        ended: list[Any] = []
+        waiter = threading.Thread(target=lambda: ended.append(os.wait4(process.pid, 0)))
+        waiter.start()
+        peak = _Peak(process.pid)
+        looked = 0.0
+        while waiter.is_alive():
+            if memory and time.monotonic() - looked >= MEMORY_SECONDS:
+                peak.look()
+                looked = time.monotonic()
+            if watch is not None:
+                watch()
+            waiter.join(0.01 if watch else 0.05)
+        seconds = time.monotonic() - began
+        if watch is not None:
+            watch()
+        _, status, usage = ended[0]
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        stdout = output.read().decode(errors="replace")
+    if process.returncode != 0:
+        tail = log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with exit code {process.returncode}: {tail}")
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, peak.total, peak.workers, stdout)
+
+
+class _Peak:
+    """The memory of a process tree at its peak."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self.total = pid, 0
+        self.workers: dict[int, dict[str, int]] = {}
+
+    def look(self) -> None:
+        total = 0
+        for pid in tree(self._pid):
+            found = memory_of(pid)
+            total += found["pss"]
+            if is_worker(pid):
+                before = self.workers.get(pid, {"pss": 0, "rss": 0})
+                self.workers[pid] = {name: max(before[name], found[name]) for name in before}
+        self.total = max(self.total, total)
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [pid]
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                for child in file.read().split():
+                    found += tree(int(child))
+    return found
+
+
+def is_worker(pid: int) -> bool:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return b"tuning.engine.executors.worker" in file.read()
+    return False
+
+
+def memory_of(pid: int) -> dict[str, int]:
+    """Bytes of one process: `rss` counts what it shares in full, `pss` its share of it; zeros once it has ended."""
+    found = {"pss": 0, "rss": 0}
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.lower() in found:
+                found[name.lower()] = int(value.split()[0]) * 1024
+    return found
+
+
+@dataclass
+class Child:
+    """A process of ours that does one round of work whenever it is told to: a line in, a line of JSON out.
+
+    Args:
+        command: what follows `python`.
+        log: where its messages go.
+    """
+
+    command: Sequence[str]
+    log: Path
+    more: Mapping[str, str] | None = None
+    process: subprocess.Popen = field(init=False)
+
+    def __post_init__(self) -> None:
+        with self.log.open("wb") as messages:
+            self.process = subprocess.Popen(
+                [sys.executable, *map(str, self.command)],
+                env=environment(self.more),
+                cwd=self.log.parent,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                text=True,
+            )
+
+    def go(self) -> None:
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """What its round came to.
+
+        Raises:
+            RuntimeError: it ended instead; with the end of its log.
+        """
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        tail = self.log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{' '.join(map(str, self.command))} ended: {tail}")
+
+    def round(self) -> dict[str, Any]:
+        self.go()
+        return self.answer()
+
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def together(children: Sequence[Child]) -> list[dict[str, Any]]:
+    """A round of all of them at once."""
+    for child in children:
+        child.go()
+    return [child.answer() for child in children]
+
+
+def rounds() -> Any:
+    """Within a child: yields whenever it is told to go; the process ends with its parent's end of the pipe."""
+    for _ in sys.stdin:
+        yield
+    os._exit(0)
+
+
+def say(answer: Mapping[str, Any]) -> None:
+    """Within a child: answers a round."""
+    print(json.dumps(answer), flush=True)

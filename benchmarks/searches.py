@@ -1,0 +1,75 @@
+"""Our searches as a person starts them, looked at from outside."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.data import Sample
+from benchmarks.processes import Measured, run
+from benchmarks.watching import JournalWatch, TrialRun
+
+
+@dataclass(frozen=True)
+class SearchRun:
+    """A search that was started, and ended.
+
+    Attributes:
+        measured: the command.
+        began: when it was started, in monotonic seconds.
+        trials: those that ended well.
+    """
+
+    measured: Measured
+    began: float
+    trials: list[TrialRun]
+
+    @property
+    def stage(self) -> float:
+        """Seconds from the first trial's start to the last one's result."""
+        return max(trial.ended for trial in self.trials) - min(trial.began for trial in self.trials)
+
+    @property
+    def start_up(self) -> float:
+        """Seconds from the command to the first trial's start."""
+        return min(trial.began for trial in self.trials) - self.began
+
+    @property
+    def epochs(self) -> int:
+        return sum(len(trial.seconds) for trial in self.trials)
+
+    @property
+    def best(self) -> float:
+        """The highest val_f1_macro of any epoch."""
+        return max(entry["val_f1_macro"] for trial in self.trials for entry in trial.curve)
+
+
+def our_search(sample: Sample, name: str, *options: object) -> SearchRun:
+    """Runs `python -m tuning.search --search-only OPTIONS…` in the sample's workspace."""
+    workspace = sample.workspace
+    watch = JournalWatch(workspace.search(name) / "journal.jsonl")
+    log = workspace.root.resolve() / f"{name}.log"
+    began = time.monotonic()
+    command = ["-m", "tuning.search", "--root", ".", "--name", name, "--search-only", "--quiet", *options]
+    measured = run(command, log, watch=watch.look)
+    return SearchRun(measured, began, watch.trials())
+
+
+def plain_search(sample: Sample, folder: Path, max_epochs: int, iterations: int) -> tuple[Measured, float, dict]:
+    """Runs `benchmarks/plain_keras_tuner.py` on the same images: what it cost, when it was started, what it found."""
+    import json
+
+    script = Path(__file__).resolve().with_name("plain_keras_tuner.py")
+    folder.mkdir(parents=True)
+    began = time.monotonic()
+    measured = run(
+        [
+            script,
+            sample.workspace.split.resolve(),
+            *("--max-epochs", max_epochs, "--iterations", iterations),
+            *("--project", folder / "project", "--out", folder / "found.json"),
+        ],
+        folder / "plain.log",
+    )
+    return measured, began, json.loads((folder / "found.json").read_text())
