@@ -175,3 +175,15 @@ def only_default_builds(hp, input_shape, num_classes):
 
 def _broken(*_, **__):
     raise RuntimeError("the data pipeline is broken")
+
+
+def wasteful(hp, input_shape, num_classes):
+    """Reads `units_1` only where there is a second layer, though the space always has it; `dead` never learns."""
+    depth = hp.Int("depth", 1, 2)
+    dead = hp.Boolean("dead")
+    model = keras.Sequential([keras.Input(input_shape), layers.Flatten()])
+    for layer in range(depth):
+        model.add(layers.Dense(hp.Choice(f"units_{layer}", [4, 8]), activation="relu"))
+    model.add(layers.Dense(num_classes, "softmax", kernel_initializer="zeros" if dead else "glorot_uniform"))
+    model.compile(keras.optimizers.Adam(0.0 if dead else 1e-2), "sparse_categorical_crossentropy")
+    return model

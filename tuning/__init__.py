@@ -9,14 +9,33 @@ import importlib
 
 __version__ = "0.1.0"
 
-#: public name -> module that defines it
+#: public name -> module that defines it, with `:name` where it has another name there
 _API = {
+    # where things are, and how they are done
+    "Console": "tuning.cli",
     "Resources": "tuning.pipeline.session",
+    "Tracking": "tuning.results.trackers",
+    "TuningError": "tuning.errors",
     "Workspace": "tuning.workspace",
-    "leaderboard_frame": "tuning.results.leaderboard",
+    # from images to a model
+    "write_demo_faces": "tuning.dataset.synthetic",
     "prepare_dataset": "tuning.dataset.preparation",
+    "plan_search": "tuning.pipeline.plan",
     "run_search": "tuning.pipeline.search",
     "train_one": "tuning.pipeline.train",
+    # results as pandas frames
+    "dataset_frame": "tuning.results.frames",
+    "trials_frame": "tuning.results.frames",
+    "curves_frame": "tuning.results.frames",
+    "leaderboard_frame": "tuning.results.leaderboard",
+    "predict_frame": "tuning.pipeline.predicting",
+    # results as matplotlib figures
+    "faces_figure": "tuning.results.figures",
+    "search_figures": "tuning.results.figures",
+    "run_figures": "tuning.results.figures",
+    "save_figure": "tuning.results.plots:save",
+    # the promoted model
+    "promoted_classifier": "tuning.results.prediction.classifier",
 }
 
 __all__ = ["__version__", *_API]
@@ -24,7 +43,8 @@ __all__ = ["__version__", *_API]
 
 def __getattr__(name: str):
     if name in _API:
-        return getattr(importlib.import_module(_API[name]), name)
+        module, _, other = _API[name].partition(":")
+        return getattr(importlib.import_module(module), other or name)
     raise AttributeError(f"module 'tuning' has no attribute {name!r}")
 
 

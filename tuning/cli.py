@@ -12,9 +12,10 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,22 @@ _DISK_REMEDIES = {
     errno.EIO: "the disk reports an input/output error: check the disk, then run the same command again",
 }
 
+EXIT_CODES = """\
+exit codes: 0 done · 1 a defect of this package · 2 usage · 3 data, split or search state refused · 4 environment (disk,
+permission, missing package) · 5 the budget ended before any trial finished · 130, 143 interrupted, state saved"""
+
 
 def parser(command: str, doc: str) -> argparse.ArgumentParser:
     """An argument parser with the options that every command has.
 
     `doc` is the command module's docstring; its first line says what the command does, the rest is shown below the
-    options, examples included.
+    options: lines to run, what it reads, what it writes.
     """
     summary, _, rest = doc.strip().partition("\n")
     result = argparse.ArgumentParser(
         prog=f"python -m tuning.{command}",
         description=summary,
-        epilog=rest.strip("\n") or None,
+        epilog="\n\n".join(filter(None, [rest.strip("\n"), EXIT_CODES])),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     shared = result.add_argument_group("every command")
@@ -79,6 +84,39 @@ def add_training_options(group) -> None:
         default="auto",
         help="compute type in training (auto: bfloat16 where the processor or GPU has it)",
     )
+
+
+def add_tracking_options(group) -> None:
+    """The options of every command whose work other programs can show."""
+    group.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write TensorBoard's event files too, into the folder tensorboard of the search, or of artifacts",
+    )
+    group.add_argument(
+        "--mlflow",
+        metavar="WHERE",
+        help="log to MLflow too: http://HOST:PORT of a server, sqlite:///FILE.db, or a folder (extra: mlflow)",
+    )
+
+
+def offer(action: argparse.Action, values: Callable[[Workspace], Iterable[str]]) -> None:
+    """What a shell offers where this option's value is being typed (see `tuning.completion`)."""
+
+    def completer(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+        return list(values(Workspace(parsed_args.root.expanduser())))
+
+    action.completer = completer  # type: ignore[attr-defined]
+
+
+def searches(workspace: Workspace) -> list[str]:
+    """Names of the searches that are there."""
+    return sorted(path.parent.name for path in workspace.searches.glob("*/search.json"))
+
+
+def runs(workspace: Workspace) -> list[str]:
+    """Ids of the finished runs that are there."""
+    return sorted(path.parent.name for path in workspace.trials.glob("*/metrics.json"))
 
 
 class Console:
@@ -136,7 +174,7 @@ class _TerminalBar:
         self._bar.set_postfix_str(text, refresh=False)
 
 
-Result = tuple[dict[str, Any], str] | tuple[dict[str, Any], str, int]
+Result = tuple[dict[str, Any] | None, str] | tuple[dict[str, Any] | None, str, int]
 Run = Callable[[argparse.Namespace, Workspace, Console], Result]
 
 
@@ -144,8 +182,14 @@ def main(arguments: argparse.ArgumentParser, run: Run, argv: list[str] | None = 
     """Parses `argv`, runs the command, prints its result, and turns every error into one line and an exit code.
 
     `run(args, workspace, console)` returns (result, text): `result` is printed with `--json`, `text` without. A command
-    whose findings are a refusal in themselves adds the exit code: (result, text, EXIT_REFUSED).
+    whose findings are a refusal in themselves adds the exit code: (result, text, EXIT_REFUSED). One that has printed
+    its result already, piece by piece, returns None for it.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        # A shell asks what could follow on a line that is being typed; this prints it and ends the process.
+        import argcomplete
+
+        argcomplete.autocomplete(arguments)
     args = arguments.parse_args(argv)
     console = Console(quiet=args.quiet or args.json)
     # As it was typed, the path of the Python included; a caller in Python gets what a person would type.
@@ -178,8 +222,13 @@ def main(arguments: argparse.ArgumentParser, run: Run, argv: list[str] | None = 
     return code[0] if code else EXIT_DONE
 
 
-def _print_result(args: argparse.Namespace, result: dict[str, Any], text: str) -> None:
-    if args.json:
+def terminal_width() -> int | None:
+    """Characters in a line of the terminal that stdout goes to; None where it goes into a pipe or a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _print_result(args: argparse.Namespace, result: dict[str, Any] | None, text: str) -> None:
+    if args.json and result is not None:
         print(json.dumps(result, ensure_ascii=False, allow_nan=False))
     elif text:
         print(text)

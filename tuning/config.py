@@ -63,6 +63,12 @@ class SearchSettings(RunSettings):
         window: trials asked for and not yet told, at most (logical order).
         top_k: finalists.
         retrain_epochs: epochs that each finalist, and the baseline, is retrained for.
+        executions: seeds that each of them is retrained with.
+        iterations: passes over all brackets of Hyperband; None: the strategy's own measure.
+        slices: parts that the first epoch is trained in: the shortest trainings are one of them; 1: whole epochs only.
+        stop_curves: whether a trial ends where its curve has clearly ended.
+        skip_equal: whether configurations that differ only in values that nothing looks at count as equal.
+        reuse_trials: whether finalists go on from the search's own training of them.
     """
 
     name: str
@@ -74,6 +80,17 @@ class SearchSettings(RunSettings):
     window: int
     top_k: int
     retrain_epochs: int
+    executions: int = 1
+    iterations: int | None = None
+    slices: int = 1
+    stop_curves: bool = False
+    skip_equal: bool = False
+    reuse_trials: bool = False
+
+    @property
+    def final_runs(self) -> int:
+        """Runs after the search, at most: finalists and baseline, each with all its seeds."""
+        return (self.top_k + 1) * self.executions
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,8 @@ def freeze(directory: Path, settings: RunSettings) -> None:
     current = asdict(settings)
     if path.exists():
         began = read_json(path, "move the search's folder away, or start over with --fresh").get("settings", {})
-        if changes := differences(began, current):
+        # A setting that the search began without is at the value that changes nothing.
+        if changes := differences({**_defaults(type(settings)), **began}, current):
             raise StateError(
                 f"{directory.name} began with other settings: {'; '.join(changes)}",
                 "use the settings it began with, give another --name, or start over with --fresh",
@@ -115,9 +133,14 @@ def load(directory: Path, kind: type[Settings]) -> Settings:
     """
     path = directory / FILE_NAME
     values = read_json(path, "there is no search of that name here; see artifacts/searches/").get("settings", {})
+    values = {**_defaults(kind), **values}
     if set(values) != {field.name for field in dataclasses.fields(kind)}:
         raise StateError(f"{path} holds settings of another version", "start the search over with --fresh")
     return kind(**values)
+
+
+def _defaults(kind: type[RunSettings]) -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
 
 
 def differences(began: dict[str, Any], current: dict[str, Any]) -> list[str]:

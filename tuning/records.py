@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -79,6 +79,7 @@ class TrialOutcome:
         failure: the reason, when FAILED.
         space: configs of hyperparameters that the builder declared while building and that were unknown before.
         seconds: wall-clock seconds of each epoch of this trial (for forecasts only).
+        ignored: names of values that made no difference, because nothing looked at them.
     """
 
     trial_id: str
@@ -88,6 +89,7 @@ class TrialOutcome:
     failure: Failure | None = None
     space: tuple[dict[str, Any], ...] = ()
     seconds: tuple[float, ...] = field(default=())
+    ignored: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -103,7 +105,13 @@ class TrialOutcome:
             failure=Failure(**failure) if failure else None,
             space=tuple(value["space"]),
             seconds=tuple(value["seconds"]),
+            ignored=tuple(value.get("ignored", ())),
         )
+
+
+def epochs_of(curve: Sequence[Mapping[str, Any]]) -> int | float:
+    """Epochs that a curve covers: a whole number, or a fraction where the first epoch has not been finished."""
+    return curve[-1]["epoch"] if curve else 0
 
 
 class Signal:

@@ -2,9 +2,18 @@
 
   python -m tuning.search --strategy hyperband
   python -m tuning.search --strategy hyperband --max-epochs 9 --top-k 2      # an hour's work becomes minutes
+  python -m tuning.search --strategy hyperband --dry-run                     # what it would take: trials, time, disk
+  python -m tuning.search --space my_models.cnn:build_model --name mine      # a model builder of your own
+  python -m tuning.search --mlflow http://localhost:5000                     # or a folder: --mlflow runs
+  python -m tuning.search --tensorboard
+  tensorboard --logdir artifacts/searches/baseline_cnn-hyperband/tensorboard
 
 The same command again goes on where it was interrupted. The result does not depend on --workers, on --executor, or on
 how often it was interrupted.
+
+reads   the prepared data in data/cls_data
+writes  artifacts/searches/NAME/ (settings, journal, checkpoints, report.html), then a folder a run in
+        artifacts/trials/, artifacts/outputs/leaderboard.csv, artifacts/models/best_model.keras
 """
 
 from __future__ import annotations
@@ -23,12 +32,18 @@ SETTINGS = (
     "min_epochs",
     "factor",
     "max_trials",
+    "iterations",
+    "window",
     "seed",
     "top_k",
     "retrain_epochs",
+    "executions",
     "early_stopping",
     "reduce_lr",
     "dtype",
+    "stop_curves",
+    "skip_equal",
+    "reuse_trials",
 )
 
 
@@ -39,24 +54,63 @@ def options() -> argparse.ArgumentParser:
 
     parser = cli.parser("search", __doc__)
     what = parser.add_argument_group("what is searched (fixed once a search has begun)")
-    what.add_argument("--strategy", default="hyperband", metavar="NAME", help=f"one of {', '.join(STRATEGIES)}")
-    what.add_argument(
+    strategy = what.add_argument(
+        "--strategy", default="hyperband", metavar="NAME", help=f"one of {', '.join(STRATEGIES)}"
+    )
+    cli.offer(strategy, lambda workspace: STRATEGIES)
+    space = what.add_argument(
         "--space",
         default="baseline_cnn",
         metavar="SPACE",
         help=f"one of {', '.join(SPACES)}, or your own builder as package.module:function",
     )
-    what.add_argument("--name", help="name of the search (default: SPACE-STRATEGY)")
+    cli.offer(space, lambda workspace: SPACES)
+    name = what.add_argument("--name", help="name of the search (default: SPACE-STRATEGY)")
+    cli.offer(name, cli.searches)
     what.add_argument("--max-epochs", type=int, default=27, metavar="N", help="epochs of a full training (27)")
     what.add_argument(
-        "--min-epochs", type=int, metavar="N", help="Hyperband: epochs of the shortest trainings it compares (1)"
+        "--min-epochs",
+        metavar="N",
+        help="epochs of the shortest trainings that are compared, or, for large data sets, a part of one: 1/3 (1)",
     )
     what.add_argument("--factor", type=int, default=3, metavar="N", help="Hyperband keeps one in N (3)")
     what.add_argument("--max-trials", type=int, metavar="N", help="trials at most (default: what the strategy needs)")
+    what.add_argument(
+        "--iterations", type=int, metavar="N", help="Hyperband: how often it passes over all its brackets (1)"
+    )
+    what.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="trials asked for ahead of their results; four times the workers keeps all of them busy "
+        f"({', '.join(f'{name}: {row.window}' for name, row in STRATEGIES.items())})",
+    )
     what.add_argument("--seed", type=int, default=0, metavar="N", help="the seed that everything is keyed by (0)")
     what.add_argument("--top-k", type=int, default=3, metavar="K", help="finalists to retrain and test (3)")
     what.add_argument("--retrain-epochs", type=int, metavar="N", help="epochs for finalists (default: --max-epochs)")
+    what.add_argument("--executions", type=int, default=1, metavar="N", help="seeds for finalists and baseline (1)")
     cli.add_training_options(what)
+    less = parser.add_argument_group("less to compute (fixed once a search has begun)")
+    less.add_argument(
+        "--stop-curves",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="end a trial whose curve has ended: it answers one label for five epochs while no loss gets better, or "
+        "its score, extrapolated, gains less than a seed would (on)",
+    )
+    less.add_argument(
+        "--skip-equal",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="propose no configuration that differs from one that was trained only in values nothing looks at (on)",
+    )
+    less.add_argument(
+        "--reuse-trials",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="finalists are the search's own full trainings, gone on with where they ended early, instead of being "
+        "trained again from scratch with another seed (off)",
+    )
     how = parser.add_argument_group("how it runs (may change from one resume to the next)")
     how.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one per core, or per GPU)")
     how.add_argument("--executor", choices=tuple(EXECUTORS), default="local", help="where trials run (local)")
@@ -78,6 +132,7 @@ def options() -> argparse.ArgumentParser:
         "--budget", metavar="TIME", help="running time over all resumes, final training included: 45m, 8h, 2d, 1h30m"
     )
     how.add_argument("--search-only", action="store_true", help="no finalists: the test split stays sealed")
+    cli.add_tracking_options(how)
     how.add_argument("--dry-run", action="store_true", help="say what it would take, and start nothing")
     how.add_argument("--fresh", action="store_true", help="move a search of that name aside and start over")
     return parser
@@ -92,7 +147,9 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
     from tuning.pipeline.search import run_search
     from tuning.pipeline.session import Resources
     from tuning.results.leaderboard import read
+    from tuning.results.standings import openings, standings
     from tuning.results.tables import leaderboard_table
+    from tuning.results.trackers import Tracking
 
     check_positive(workers=args.workers, trial_timeout=args.trial_timeout, max_deaths=args.max_deaths)
     resources = Resources(
@@ -114,6 +171,7 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
         search_only=args.search_only,
         budget=budget,
         resources=resources,
+        tracking=Tracking(args.tensorboard, args.mlflow),
         progress=console,
         **settings,
     )
@@ -122,8 +180,9 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
         f"trial {result.best_trial}, val_f1_macro {result.best_val_f1_macro:.4f}"
     ]
     if result.promoted:
-        rows = [row for row in read(workspace) if row["search"] == result.name]
-        lines += ["", leaderboard_table(rows), "", f"promoted: {result.promoted} → {workspace.best_model}"]
+        rows = [row for row in standings(workspace, read(workspace)) if row["search"] == result.name]
+        table = leaderboard_table(rows, cli.terminal_width(), openings(workspace, rows))
+        lines += ["", table, "", f"promoted: {result.promoted} → {workspace.best_model}"]
     return {**asdict(result), "directory": str(result.directory)}, "\n".join(lines)
 
 

@@ -5,6 +5,9 @@
   python -m tuning.train --from-trial baseline_cnn-hyperband/0007 --epochs 30
 
 The same command again goes on after the last finished epoch, or shows the run it made.
+
+reads   the prepared data in data/cls_data; with --from-trial, artifacts/searches/SEARCH/
+writes  artifacts/trials/RUN_ID/, artifacts/outputs/leaderboard.csv, artifacts/models/best_model.keras
 """
 
 from __future__ import annotations
@@ -14,13 +17,14 @@ import sys
 from typing import Any
 
 from tuning import cli
+from tuning.workspace import Workspace
 
 
 def options() -> argparse.ArgumentParser:
     from search_spaces import SPACES
 
     parser = cli.parser("train", __doc__)
-    parser.add_argument(
+    space = parser.add_argument(
         "--space",
         metavar="SPACE",
         help=f"one of {', '.join(SPACES)} (default: baseline_cnn), or your own builder as package.module:function",
@@ -28,16 +32,32 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--hp", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter's value; may be repeated"
     )
-    parser.add_argument("--from-trial", metavar="SEARCH/TRIAL", help="take the values of a search's trial")
+    cli.offer(space, lambda workspace: SPACES)
+    trial = parser.add_argument("--from-trial", metavar="SEARCH/TRIAL", help="take the values of a search's trial")
+    cli.offer(trial, trials)
     parser.add_argument("--epochs", type=int, default=30, metavar="N", help="epochs to train for (30)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed that everything is keyed by (0)")
     cli.add_training_options(parser)
+    cli.add_tracking_options(parser)
     return parser
+
+
+def trials(workspace: Workspace) -> list[str]:
+    """Every trial of every search, as SEARCH/TRIAL."""
+    from tuning.engine import journal
+
+    return [
+        f"{search}/{record['trial']['trial_id']}"
+        for search in cli.searches(workspace)
+        for record in journal.read(workspace.search(search) / "journal.jsonl")
+        if record["type"] == "ask"
+    ]
 
 
 def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:
     from tuning.errors import UsageError
     from tuning.pipeline.train import train_one, values_of_trial
+    from tuning.results.trackers import Tracking
 
     space, values = args.space or "baseline_cnn", {}
     if args.from_trial:
@@ -58,6 +78,7 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
         args.early_stopping,
         args.reduce_lr,
         args.dtype,
+        tracking=Tracking(args.tensorboard, args.mlflow),
         progress=console,
     )
     test = result.metrics["test"]

@@ -33,6 +33,11 @@ class Workspace:
         return self.data / "cls_pool"
 
     @property
+    def decoded(self) -> Path:
+        """What the last `prepare` decoded, for the next one; may be deleted at any time."""
+        return self.data / "decoded"
+
+    @property
     def split(self) -> Path:
         return self.data / "cls_data"
 
@@ -96,6 +101,10 @@ class Workspace:
     def run(self, run_id: str) -> Path:
         """The folder of one run's artifacts."""
         return self.trials / run_id
+
+    def predictions(self, run_id: str) -> Path:
+        """What one run's model predicts of the test split."""
+        return self.outs / "predictions" / f"{run_id}.npz"
 
     def search(self, name: str) -> Path:
         """The folder of one search."""

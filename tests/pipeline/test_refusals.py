@@ -46,6 +46,7 @@ def test_an_unknown_space_is_refused(workspace, here, command, space):
         (("--factor", "1"), ["--factor", "2 or more"]),
         (("--max-trials", "-1"), ["--max-trials"]),
         (("--top-k", "0"), ["--top-k"]),
+        (("--executions", "0"), ["--executions", "1 or more"]),
         (("--workers", "0"), ["--workers"]),
         (("--budget", "soon"), ["--budget", "45m"]),
         (("--budget", "0m"), ["--budget"]),
@@ -108,6 +109,7 @@ class TestBegun:
             (("--strategy", "random"), ["strategy was 'hyperband', now 'random'"]),
             (("--space", "sample_spaces:hp_only"), ["space was 'sample_spaces:tiny'"]),
             (("--early-stopping", "2"), ["early_stopping was None, now 2"]),
+            (("--executions", "2"), ["executions was 1, now 2"]),
         ],
     )
     def test_other_settings_are_refused_with_the_differences(self, finished, copied, here, arguments, said):

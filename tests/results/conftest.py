@@ -84,6 +84,22 @@ def write_run(workspace: Workspace) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def answer(workspace: Workspace, write_run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """answer(run_id, labels, predicted, **changes) writes a run that predicted so, with figures and predictions."""
+    from tuning.trials.metrics import classification_metrics
+
+    def write(run_id: str, labels: np.ndarray, predicted: np.ndarray, **changes: Any) -> dict[str, Any]:
+        probabilities = np.eye(len(CLASSES), dtype=np.float32)[predicted]
+        test = classification_metrics(labels, probabilities, CLASSES)
+        metrics = write_run(run_id, **{"test": test, **changes})
+        workspace.predictions(run_id).parent.mkdir(exist_ok=True)
+        np.savez(workspace.predictions(run_id), labels=labels, probabilities=probabilities)
+        return metrics
+
+    return write
+
+
+@pytest.fixture
 def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
     """stage_run(run_id, **about) is a StagedRun on disk, as a worker would leave it, with a stand-in model.keras."""
 

@@ -22,12 +22,13 @@ def no_plots(monkeypatch):
     monkeypatch.setattr("tuning.results.plots.run_figures", lambda metrics, history: {})
 
 
-def test_a_published_run_has_exactly_the_ten_files(workspace, stage_run):
+def test_a_published_run_has_exactly_its_files(workspace, stage_run):
     staged = stage_run("faces-1")
     metrics = publish_run(workspace, staged)
     folder = workspace.run("faces-1")
     assert sorted(path.name for path in folder.iterdir()) == sorted(RUN_FILES)
     assert len(RUN_FILES) == 10
+    assert workspace.predictions("faces-1").read_bytes() == (staged.directory / "predictions.npz").read_bytes()
     assert read_run(folder) == metrics == json.loads((folder / "metrics.json").read_text())
     assert (folder / "model.keras").read_bytes() == (staged.directory / "model.keras").read_bytes()
     assert metrics["model_sha256"] == hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 
 from tuning.engine.budget import duration
 from tuning.engine.dispatch import expect
-from tuning.pipeline.search import build_strategy
+from tuning.pipeline.search import build_strategy, planned_epochs
 from tuning.pipeline.session import Resources, opened, use_backend
 from tuning.pipeline.settings import search_settings
 from tuning.workspace import Workspace
@@ -70,9 +70,9 @@ def plan_search(workspace: Workspace, strategy: str, resources: Resources, **set
             while (result := session.dispatcher.result(f"rehearse/{name}")) is None:
                 session.dispatcher.wait()
             models[name] = {**expect(result, f"the {name} model"), "values": model["values"]}
-        planned = build_strategy(frozen, description).oracle.planned()
+        planned = planned_epochs(build_strategy(frozen, description), frozen)
     trials, epochs = planned or (None, None)
-    finals = frozen.top_k + 1
+    finals = frozen.final_runs
     workers = resources.count()
     usual = models["default"]
     seconds = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,19 @@ from tuning.dataset.census import verify_data
 from tuning.engine.budget import Stopwatch, reserve
 from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop, trial_key
-from tuning.errors import BudgetEnded, DataError, StateError
+from tuning.errors import BudgetEnded, DataError, Interrupted, StateError
 from tuning.files import remove_directory
 from tuning.oracles import find_strategy
 from tuning.oracles.ranking import RankedTrial, rank
-from tuning.pipeline.finals import final_runs, run_finals
+from tuning.pipeline.finals import config_digest, final_runs, run_finals
 from tuning.pipeline.session import Resources, Session, move_aside, opened, use_backend
 from tuning.pipeline.settings import search_settings
 from tuning.pipeline.watch import Watch
 from tuning.progress import SILENT, Progress
-from tuning.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
+from tuning.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of, keyed_seed
 from tuning.results import leaderboard, promotion
+from tuning.results.trackers import Subject, Trackers, Tracking, following
+from tuning.trials.plan import epochs_trained
 from tuning.workspace import Workspace
 
 OBJECTIVE = ("val_f1_macro", "max")
@@ -63,6 +67,7 @@ def run_search(
     search_only: bool = False,
     budget: float | None = None,
     resources: Resources = Resources(),  # noqa: B008 (frozen)
+    tracking: Tracking = Tracking(),  # noqa: B008 (frozen)
     progress: Progress = SILENT,
     **settings: Any,
 ) -> SearchResult:
@@ -74,6 +79,7 @@ def run_search(
         search_only: stop before finalists are retrained; the test split stays sealed.
         budget: seconds of running time, over all resumes, retraining included; None: until the strategy is done.
         resources: where trials run.
+        tracking: where the search appears beside its own files.
         settings: the other arguments of `search_settings`.
 
     Raises:
@@ -86,22 +92,29 @@ def run_search(
     if fresh:
         _start_over(workspace, directory, progress)
     use_backend(frozen.backend, inline=resources.executor == "inline")
-    with opened(workspace, directory, frozen, resources) as session:
+    with contextlib.ExitStack() as stack:
+        session = stack.enter_context(opened(workspace, directory, frozen, resources))
         description = session.describe()
-        told = _search(session, frozen, description, budget, progress)
+        subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description["space"])
+        trackers = stack.enter_context(following(tracking, subject, progress))
+        told = _search(session, frozen, description, budget, trackers, progress)
         summary = _summary(frozen, told, directory)
         if search_only:
+            _write_report(workspace, frozen.name, progress)
             return SearchResult(**summary)
         finals = final_runs(
             frozen.name,
             frozen.space,
             frozen.seed,
             frozen.retrain_epochs,
-            _ranked(told),
+            _ranked(frozen, told),
             description["defaults"],
             frozen.top_k,
+            frozen.executions,
+            frozen.reuse_trials,
         )
         runs = run_finals(session, finals, progress)
+        trackers.runs(workspace.run(run_id) for run_id in runs)
         if not runs:
             raise StateError(
                 f"none of the {len(finals)} finalists of {frozen.name} could be retrained",
@@ -110,6 +123,7 @@ def run_search(
         leaderboard.rebuild(workspace)
         promoted = promotion.promote(workspace, progress=progress)
         remove_directory(directory / "checkpoints")
+        _write_report(workspace, frozen.name, progress)
         return SearchResult(**summary, runs=tuple(runs), promoted=promoted.run_id)
 
 
@@ -118,17 +132,20 @@ def _search(
     settings: SearchSettings,
     description: Mapping[str, Any],
     budget: float | None,
+    trackers: Trackers,
     progress: Progress,
 ) -> list[tuple[TrialSpec, TrialOutcome]]:
     """All trials with their outcomes, in logical order."""
     dispatcher, strategy = session.dispatcher, build_strategy(settings, description)
     stopwatch = Stopwatch(dispatcher.state.others.get("spent", ()), dispatcher.record)
-    planned = strategy.oracle.planned()
+    planned = planned_epochs(strategy, settings)
+    if warning := idle_workers(session.workers, settings.window, planned):
+        progress.warn(warning)
 
     def left() -> float | None:
         if budget is None:
             return None
-        kept = reserve(watch.seconds, settings.retrain_epochs, settings.top_k + 1, session.workers, budget)
+        kept = reserve(watch.seconds, settings.retrain_epochs, settings.final_runs, session.workers, budget)
         return budget - kept - stopwatch.elapsed()
 
     def out_of_time() -> bool:
@@ -136,15 +153,24 @@ def _search(
         stopwatch.elapsed()
         return remaining is not None and remaining <= 0
 
+    leading: list[tuple[TrialSpec, TrialOutcome]] = []
+
     def on_told(spec: TrialSpec, outcome: TrialOutcome) -> None:
         watch.told(spec, outcome)
+        trackers.trial(spec, outcome)
         failures.tell(outcome)
-        session.prune_trials(spec.trial_id, strategy.continuable())
+        needed = strategy.continuable()
+        if settings.reuse_trials:
+            leading.append((spec, outcome))
+            best = {trial.trial_id for trial, _ in _ranked(settings, leading)[: settings.top_k]}
+            leading[:] = [told for told in leading if told[0].trial_id in best]
+            needed = needed | best
+        session.prune_trials(spec.trial_id, needed)
 
     failures = RunOfFailures(settings.name, session.directory)
     with progress.bar(planned[1] if planned else None, settings.name, "epoch") as bar:
-        finals = (settings.top_k + 1) * settings.retrain_epochs
-        watch = Watch(progress, bar, planned, left, session.workers, finals)
+        finals = settings.final_runs * settings.retrain_epochs
+        watch = Watch(progress, bar, planned, left, session.workers, finals, settings.slices)
         watch.running = lambda: len(dispatcher.running())
         dispatcher.on_progress = watch.epoch
         try:
@@ -173,17 +199,32 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any]):
     from tuning.oracles.adapter import OracleSearch
 
     space = HyperParameters.from_config({"space": description["space"], "values": description["defaults"]})
-    options = {} if settings.min_epochs is None else {"min_epochs": settings.min_epochs}
-    oracle = find_strategy(settings.strategy)(
+    row = find_strategy(settings.strategy)
+    given = {name: getattr(settings, name) for name in row.options}
+    oracle = row(
         Objective(*OBJECTIVE),
         hyperparameters=space,
-        max_epochs=settings.max_epochs,
+        max_epochs=settings.max_epochs * settings.slices,
         factor=settings.factor,
         max_trials=settings.max_trials,
         seed=settings.seed,
-        **options,
+        **{name: value for name, value in given.items() if value is not None},
     )
-    return OracleSearch(oracle)
+    return OracleSearch(oracle, settings.slices, settings.skip_equal)
+
+
+def idle_workers(workers: int, window: int, planned: tuple[int, int] | None) -> str | None:
+    """What to tell a person whose workers outnumber the trials that are asked for ahead; None where they do not.
+
+    Args:
+        planned: (trials, epochs) of the search, or None where nobody knows.
+    """
+    if workers <= window or (planned is not None and planned[0] <= window):
+        return None
+    return (
+        f"trials are asked for {window} ahead of their results, so no more of the {workers} workers can be busy; "
+        f"a new search with --window {4 * workers} keeps all of them busy"
+    )
 
 
 def trial_payload(
@@ -199,7 +240,10 @@ def trial_payload(
             trial_id=spec.trial_id,
             values=spec.values,
             seed=keyed_seed(settings.seed, "trial", spec.root or spec.trial_id),
-            until=spec.epochs or settings.max_epochs,
+            until=spec.epochs or settings.max_epochs * settings.slices,
+            slices=settings.slices,
+            stop_curves=settings.stop_curves,
+            keep_best=settings.reuse_trials,
             attempt=fence,
             checkpoints=str(session.checkpoints(trial_key(spec.trial_id))),
             parent=str(parent) if parent else None,
@@ -209,8 +253,14 @@ def trial_payload(
     return payload
 
 
+def planned_epochs(strategy, settings: SearchSettings) -> tuple[int, int] | None:
+    """(trials, epochs) that the search will take if nothing fails; None where nobody knows."""
+    planned = strategy.oracle.planned()
+    return planned and (planned[0], math.ceil(planned[1] / settings.slices))
+
+
 def _summary(settings: SearchSettings, told: list[tuple[TrialSpec, TrialOutcome]], directory: Path) -> dict[str, Any]:
-    ranked = _ranked(told)
+    ranked = _ranked(settings, told)
     if not ranked:
         raise StateError(
             f"all {len(told)} trials of {settings.name} failed; the last one: {_last_failure(told)}",
@@ -221,7 +271,7 @@ def _summary(settings: SearchSettings, told: list[tuple[TrialSpec, TrialOutcome]
         "name": settings.name,
         "trials": len(told),
         "failed": sum(outcome.status != COMPLETED for _, outcome in told),
-        "epochs": sum(len(outcome.curve) - _inherited(spec, outcome) for spec, outcome in told),
+        "epochs": _trained(settings, told),
         "best_trial": best.trial_id,
         "best_val_f1_macro": round(best.score, 6),
         "best_values": dict(best_values),
@@ -229,24 +279,56 @@ def _summary(settings: SearchSettings, told: list[tuple[TrialSpec, TrialOutcome]
     }
 
 
-def _ranked(told: list[tuple[TrialSpec, TrialOutcome]]) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
-    """Completed trials with their values, best first."""
-    values = {spec.trial_id: spec.values for spec, _ in told}
+def _ranked(
+    settings: SearchSettings, told: Sequence[tuple[TrialSpec, TrialOutcome]]
+) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
+    """Completed trials with their values, best first; of equal configurations the better one alone."""
+    values = {
+        spec.trial_id: _effective(spec, outcome) if settings.skip_equal else spec.values for spec, outcome in told
+    }
     trials = [
         RankedTrial(spec.trial_id, spec.epochs or len(outcome.curve), outcome.score, spec.root)
         for spec, outcome in told
     ]
-    return [(trial, values[trial.trial_id]) for trial in rank(trials, OBJECTIVE[1])]
+    distinct = {}
+    for trial in rank(trials, OBJECTIVE[1]):
+        key = config_digest("", values[trial.trial_id]) if settings.skip_equal else trial.trial_id
+        distinct.setdefault(key, (trial, values[trial.trial_id]))
+    return list(distinct.values())
 
 
-def _inherited(spec: TrialSpec, outcome: TrialOutcome) -> int:
-    """Epochs of the curve that the continued trial has trained."""
-    return min(spec.initial_epoch, len(outcome.curve))
+def _effective(spec: TrialSpec, outcome: TrialOutcome) -> dict[str, Any]:
+    """The values that made a difference."""
+    return {name: value for name, value in spec.values.items() if name not in outcome.ignored}
+
+
+def _trained(settings: SearchSettings, told: Sequence[tuple[TrialSpec, TrialOutcome]]) -> int | float:
+    """Epochs that were trained, each counted once: those of a trial's curve that the one before had not trained."""
+    total: int | float = 0
+    for spec, outcome in told:
+        epochs = epochs_of(outcome.curve)
+        total += epochs - min(epochs_trained(spec.initial_epoch, settings.slices), epochs)
+    return total if settings.slices == 1 else round(total, 2)
 
 
 def _last_failure(told: list[tuple[TrialSpec, TrialOutcome]]) -> str:
     failures = [outcome.failure.message for _, outcome in told if outcome.failure]
     return failures[-1] if failures else "none was run"
+
+
+def _write_report(workspace: Workspace, name: str, progress: Progress) -> None:
+    """The page of the search. All that was found is safe by now: no defect of a picture may make a failure of it."""
+    # Plots and statistics take a second to import.
+    from tuning.results import report
+
+    try:
+        path, _ = report.write(workspace, name)
+    except (Interrupted, OSError):
+        raise
+    except Exception as error:
+        progress.warn(f"the report could not be written ({error}); try again: python -m tuning.report {name}")
+    else:
+        progress.say(f"report: {path}")
 
 
 def _start_over(workspace: Workspace, directory: Path, progress: Progress) -> None:

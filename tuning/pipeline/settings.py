@@ -25,33 +25,57 @@ def search_settings(
     space: str = "baseline_cnn",
     name: str | None = None,
     max_epochs: int = 27,
-    min_epochs: int | None = None,
+    min_epochs: int | str | None = None,
     factor: int = 3,
     max_trials: int | None = None,
+    iterations: int | None = None,
+    window: int | None = None,
     seed: int = 0,
     top_k: int = 3,
     retrain_epochs: int | None = None,
+    executions: int = 1,
     early_stopping: int | None = None,
     reduce_lr: int | None = None,
     dtype: str = "auto",
+    stop_curves: bool = True,
+    skip_equal: bool = True,
+    reuse_trials: bool = False,
 ) -> SearchSettings:
     """Completes and checks the settings of a search.
+
+    Args:
+        min_epochs: whole epochs, or a part of one as "1/3".
 
     Raises:
         UsageError: an option that cannot be meant.
         DataError: the workspace holds no prepared data.
     """
     row = find_strategy(strategy)
+    min_epochs, slices = first_rung(min_epochs)
     check_positive(max_epochs=max_epochs, max_trials=max_trials, top_k=top_k, retrain_epochs=retrain_epochs)
-    check_positive(min_epochs=min_epochs)
-    if min_epochs is not None and "min_epochs" not in row.options:
+    check_positive(min_epochs=min_epochs, executions=executions, iterations=iterations, window=window)
+    if (min_epochs is not None or slices > 1) and "min_epochs" not in row.options:
         raise UsageError(
             f"--min-epochs is given, but --strategy {strategy} trains every configuration in full", "leave it out"
         )
+    if iterations is not None and "iterations" not in row.options:
+        raise UsageError(f"--iterations is given, but --strategy {strategy} has no brackets to pass", "leave it out")
     if min_epochs is not None and min_epochs > max_epochs:
         raise UsageError(f"--min-epochs is {min_epochs}, --max-epochs {max_epochs}", "give no more than --max-epochs")
     if factor < 2:
         raise UsageError(f"--factor is {factor}", "give 2 or more")
+    if reuse_trials and (retrain_epochs or max_epochs) != max_epochs:
+        raise UsageError(
+            f"--reuse-trials is given, but --retrain-epochs is {retrain_epochs} and --max-epochs {max_epochs}",
+            "leave one of them out: learning rates are laid out for one length of training",
+        )
+    if reuse_trials and slices > 1:
+        raise UsageError(
+            "--reuse-trials is given, but --min-epochs is a part of an epoch", "leave one of them out: runs are whole"
+        )
+    images = read_info(workspace).counts["train"]
+    if slices > images:
+        raise UsageError(f"--min-epochs is 1/{slices}, but there are {images} training images", "give a larger part")
     name = name or f"{space.replace(':', '-')}-{strategy}"
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name is {name!r}", "use up to 64 letters, digits, dots, dashes and underscores")
@@ -63,10 +87,32 @@ def search_settings(
         min_epochs=min_epochs,
         factor=factor,
         max_trials=max_trials,
-        window=row.window,
+        window=window or row.window,
         top_k=top_k,
         retrain_epochs=retrain_epochs or max_epochs,
+        executions=executions,
+        iterations=iterations,
+        slices=slices,
+        stop_curves=stop_curves,
+        skip_equal=skip_equal,
+        reuse_trials=reuse_trials,
     )
+
+
+def first_rung(text: int | str | None) -> tuple[int | None, int]:
+    """(whole epochs, or None; parts that the first epoch is trained in) of what `--min-epochs` says.
+
+    Raises:
+        UsageError: neither a whole number nor 1/N.
+    """
+    if text is None or isinstance(text, int):
+        return text, 1
+    match = re.fullmatch(r"(\d{1,6})(?:/(\d{1,6}))?", text.strip())
+    if match and match[2] is None:
+        return int(match[1]), 1
+    if match is None or int(match[1]) != 1 or int(match[2]) < 2:
+        raise UsageError(f"--min-epochs is {text!r}", "give whole epochs, or a part of one such as 1/3")
+    return None, int(match[2])
 
 
 def train_settings(

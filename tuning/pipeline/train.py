@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tuning import config
@@ -18,6 +18,7 @@ from tuning.progress import SILENT, Progress
 from tuning.records import configuration
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import read_run
+from tuning.results.trackers import Subject, Tracking, following
 from tuning.workspace import Workspace
 
 
@@ -40,6 +41,7 @@ def train_one(
     reduce_lr: int | None = None,
     dtype: str = "auto",
     resources: Resources = Resources(workers=1),  # noqa: B008 (frozen)
+    tracking: Tracking = Tracking(),  # noqa: B008 (frozen)
     progress: Progress = SILENT,
 ) -> TrainResult:
     """Trains one configuration; with no `values`, the baseline (every hyperparameter at its default).
@@ -48,6 +50,7 @@ def train_one(
 
     Args:
         values: hyperparameter values by name, as Python values or as text; others take their defaults.
+        tracking: where the run appears beside its own files.
 
     Raises:
         UsageError: an unknown hyperparameter, or a value outside its range, with the valid ones.
@@ -64,10 +67,15 @@ def train_one(
         found = config_digest(space, complete)
         prefix = "baseline" if complete == description["defaults"] else "train"
         run_id = f"{prefix}-{space.replace(':', '-')}-{found[:8]}-e{epochs}-s{seed}-{settings.digest()[:6]}"
-        final = with_removals(session, Final(run_id, "train", complete, epochs))
+        final = with_removals(session, Final(run_id, "train", complete, epochs, seed))
         if not run_finals(session, [final], progress, every=1):
             error = session.dispatcher.result(final.key)["error"]
             raise StateError(f"{run_id} failed: {error['message']}", "change the configuration")
+        subject = Subject(
+            run_id, directory, workspace.art / "tensorboard", asdict(settings), description["space"], single=True
+        )
+        with following(tracking, subject, progress) as trackers:
+            trackers.runs([workspace.run(run_id)])
     leaderboard.rebuild(workspace)
     promoted = promotion.promote(workspace, progress=progress)
     return TrainResult(run_id, read_run(workspace.run(run_id)), promoted.run_id)

@@ -9,7 +9,8 @@ from typing import Any
 from tuning.engine.budget import duration
 from tuning.engine.loop import trial_key
 from tuning.progress import Bar, Progress
-from tuning.records import COMPLETED, TrialOutcome, TrialSpec
+from tuning.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of
+from tuning.trials.plan import epochs_trained
 
 
 class Watch:
@@ -20,6 +21,7 @@ class Watch:
         left: seconds that the budget leaves for trials, or None without a budget.
         workers: trials at a time.
         final_epochs: epochs that follow the search, each at its own worker's pace.
+        slices: parts that the first epoch of a training has.
     """
 
     def __init__(
@@ -30,13 +32,16 @@ class Watch:
         left: Callable[[], float | None],
         workers: int,
         final_epochs: int,
+        slices: int = 1,
     ) -> None:
         self._progress, self._bar, self._planned, self._left = progress, bar, planned, left
-        self._workers, self._final_epochs = workers, final_epochs
+        self._workers, self._final_epochs, self._slices = workers, final_epochs, slices
         self._done = self._failed = 0
         self._best: tuple[float, str] | None = None
         self._rung = ""
         self._seen: Counter[str] = Counter()
+        #: Epochs seen so far, and how long each of them took; a part of one counts as much of it.
+        self._epochs: float = 0
         self.seconds: list[float] = []
         self.running: Callable[[], int] = lambda: 0
 
@@ -44,17 +49,23 @@ class Watch:
         """A new entry of a running trial's curve."""
         if not key.startswith("trial/"):
             return
-        self.seconds.append(entry["seconds"])
+        share = self._share(entry)
+        self.seconds.append(entry["seconds"] / share)
+        self._epochs += share
         self._seen[key] += 1
-        self._bar.update()
+        self._bar.update(share)
         self._bar.note(self.state())
 
     def told(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
         """A trial is over; one that comes from the journal is counted now, its epochs were not seen to pass."""
-        own = len(outcome.curve) - min(spec.initial_epoch, len(outcome.curve))
-        unseen = max(0, own - self._seen[trial_key(spec.trial_id)])
-        self._bar.update(unseen)
-        self.seconds += outcome.seconds[len(outcome.seconds) - unseen :] if unseen else ()
+        before = epochs_trained(spec.initial_epoch, self._slices)
+        own = [entry for entry in outcome.curve if entry["epoch"] > before]
+        unseen = own[self._seen[trial_key(spec.trial_id)] :]
+        shares = [self._share(entry) for entry in unseen]
+        self._epochs += sum(shares)
+        self._bar.update(sum(shares))
+        lasted = outcome.seconds[len(outcome.seconds) - len(unseen) :] if unseen else ()
+        self.seconds += [seconds / share for seconds, share in zip(lasted, shares, strict=False)]
         self._done += 1
         bracket, rung = spec.values.get("tuner/bracket"), spec.values.get("tuner/round")
         self._rung = "" if bracket is None else f"bracket {bracket}, rung {rung}"
@@ -68,7 +79,7 @@ class Watch:
         self._bar.note(self.state())
         self._progress.say(
             f"{self._count()} trial {spec.trial_id}: val_f1_macro {outcome.score:.4f} "
-            f"after {len(outcome.curve)} epochs{went_on}{self._forecast(' · ')}"
+            f"after {epochs_of(outcome.curve):.4g} epochs{went_on}{self._forecast(' · ')}"
         )
 
     def state(self) -> str:
@@ -79,11 +90,14 @@ class Watch:
         budget = "" if left is None else f"budget for trials: {duration(left)}"
         return " · ".join(filter(None, [best, self._forecast(), budget, counts, self._rung]))
 
+    def _share(self, entry: Mapping[str, Any]) -> float:
+        return 1 if entry["epoch"] > 1 else 1 / self._slices
+
     def _forecast(self, before: str = "") -> str:
         """How much longer it takes, final training included, if epochs go on to take what they took."""
         if not self._planned or not self.seconds:
             return ""
-        epochs = max(0, self._planned[1] - len(self.seconds)) + self._final_epochs
+        epochs = max(0, self._planned[1] - self._epochs) + self._final_epochs
         return f"{before}about {duration(epochs * sum(self.seconds) / len(self.seconds) / self._workers)} to go"
 
     def _count(self) -> str:

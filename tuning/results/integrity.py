@@ -110,10 +110,10 @@ def _alive(leftover: Path) -> bool:
 
 
 def _data(workspace: Workspace) -> Iterator[Finding]:
-    from tuning.dataset import arrays, manifests
+    from tuning.dataset import arrays, description, manifests
 
     split = manifests.read_split_manifest(workspace.split_manifest)
-    if split is None and not (workspace.split / arrays.DESCRIPTION).exists():
+    if split is None and not (workspace.split / description.DESCRIPTION).exists():
         yield Finding("data", NOTE, "nothing is prepared yet")
         return
     info = arrays.open_dataset(workspace).info
@@ -122,7 +122,7 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
     names = files.read_json(workspace.class_names, PREPARE)
     if names != list(info.classes):
         raise DataError(f"{workspace.class_names} lists other classes than the arrays: {names}", PREPARE)
-    for name, expected in arrays.read_description(workspace.split)["sha256"].items():
+    for name, expected in description.read_description(workspace.split)["sha256"].items():
         path = workspace.split / name
         if files.sha256_file(path) != expected:
             raise DataError(f"{path} is damaged: its sha256 is not the one recorded when it was written", PREPARE)

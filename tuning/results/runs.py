@@ -68,7 +68,7 @@ class StagedRun:
 
 
 def publish_run(workspace: Workspace, staged: StagedRun) -> dict[str, Any]:
-    """Writes the ten files of a run, replacing an earlier publication of the same run, and returns its metrics.
+    """Writes the files of a run, replacing an earlier publication of the same run, and returns its metrics.
 
     Everything is written aside first; a crash leaves the old folder or the new one. The staged folder stays.
 
@@ -84,7 +84,10 @@ def publish_run(workspace: Workspace, staged: StagedRun) -> dict[str, Any]:
     history = {name: [_finite(value) for value in column] for name, column in _ordered(staged.history).items()}
     labels, probabilities = _predictions(staged.directory / "predictions.npz")
     metrics = _metrics(staged, history, classification_metrics(labels, probabilities, staged.about["classes"]))
-    target = workspace.run(staged.run_id)
+    target, kept = workspace.run(staged.run_id), workspace.predictions(staged.run_id)
+    # Before the run is there: its figures are never without them. Of the same run they are always the same.
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    _copy(staged.directory / "predictions.npz", kept)
     with files.replacing_directory(target) as folder:
         _copy(staged.directory / "model.keras", folder / "model.keras")
         _copy(staged.directory / "model_summary.txt", folder / "model_summary.txt")
@@ -136,6 +139,18 @@ def read_runs(workspace: Workspace) -> list[dict[str, Any]]:
         DataError: one of them cannot be trusted; it names the file.
     """
     return [read_run(folder) for folder in run_folders(workspace)]
+
+
+def run_predictions(workspace: Workspace, run_id: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """What a run's model predicts of the test split: labels int64 (n,), probabilities float32 (n, k).
+
+    Images are in the order of the test split, the same for all runs on the same data. None where they were not kept,
+    or cannot be read.
+    """
+    try:
+        return _predictions(workspace.predictions(run_id))
+    except (OSError, DataError):
+        return None
 
 
 def verify_model(model: Path, metrics: Mapping[str, Any], remedy: str) -> None:

@@ -1,0 +1,160 @@
+"""Less to compute, and the same answer: however many workers there are, and however often the search was killed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuning.errors import UsageError
+from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.finals import final_runs
+from tuning.pipeline.search import _ranked, _trained, planned_epochs
+from tuning.pipeline.settings import first_rung, search_settings
+from tuning.records import COMPLETED, TrialOutcome, TrialSpec
+from tuning.trials.plan import epochs_trained, next_stretch
+
+from .conftest import records
+
+#: Six trials in two brackets: three of a third of an epoch, one of which goes on, and two of an epoch.
+SEARCH = (
+    *("--space", "sample_spaces:wasteful", "--name", "s", "--max-epochs", "1", "--min-epochs", "1/3"),
+    *("--window", "2", "--seed", "1", "--search-only"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _backend(monkeypatch):
+    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(None, (None, 1)), (2, (2, 1)), ("2", (2, 1)), ("1/3", (None, 3)), (" 1/27 ", (None, 27))],
+)
+def test_what_min_epochs_says(given, found):
+    assert first_rung(given) == found
+
+
+@pytest.mark.parametrize("text", ["", "0.5", "2/3", "1/1", "1/0", "-1", "1/-3", "third", "1/", "/3", "1/9999999"])
+def test_what_it_cannot_say(text):
+    with pytest.raises(UsageError, match="--min-epochs"):
+        first_rung(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"strategy": "random", "min_epochs": "1/3"}, "--min-epochs"),
+        ({"min_epochs": "1/9999"}, "training images"),
+        ({"reuse_trials": True, "retrain_epochs": 5}, "--retrain-epochs"),
+        ({"reuse_trials": True, "min_epochs": "1/3"}, "--reuse-trials"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(prepared, options, said):
+    with pytest.raises(UsageError, match=said):
+        search_settings(prepared, **options)
+
+
+def test_parts_make_up_the_first_epoch_and_later_ones_are_whole():
+    done, seen = 0, []
+    while done < 12:
+        stretch = next_stretch(done, 3)
+        seen.append((stretch.done, stretch.number, stretch.part, stretch.epochs))
+        done = stretch.done
+    assert seen == [
+        (1, 1, (0, 3), 1 / 3),
+        (2, 1, (1, 3), 2 / 3),
+        (3, 1, (2, 3), 1),
+        (6, 2, None, 2),
+        (9, 3, None, 3),
+        (12, 4, None, 4),
+    ]
+    assert [epochs_trained(n, 3) for n in (1, 2, 3, 4, 9, 10)] == [1 / 3, 2 / 3, 1, 2, 3, 4]
+    assert [next_stretch(n).done for n in range(3)] == [1, 2, 3]
+
+
+def told(*rows):
+    for trial_id, values, epochs, score, ignored in rows:
+        curve = tuple({"epoch": epoch} for epoch in range(1, epochs + 1))
+        yield TrialSpec(trial_id, values, 9), TrialOutcome(trial_id, COMPLETED, score, curve, ignored=ignored)
+
+
+def test_equal_configurations_are_ranked_once(prepared):
+    rows = list(
+        told(
+            ("0", {"a": 1, "b": 1}, 9, 0.5, ("b",)),
+            ("1", {"a": 1, "b": 2}, 9, 0.6, ("b",)),
+            ("2", {"a": 2, "b": 2}, 6, 0.4, ()),
+        )
+    )
+    settings = search_settings(prepared)
+    assert [(trial.trial_id, values) for trial, values in _ranked(settings, rows)] == [
+        ("1", {"a": 1}),
+        ("2", {"a": 2, "b": 2}),
+    ]
+    assert len(_ranked(search_settings(prepared, skip_equal=False), rows)) == 3
+    # A curve that ended early has reached its rung.
+    assert _ranked(settings, rows)[1][0].epochs == 9
+    assert _trained(settings, rows) == 24
+
+
+def test_the_first_seed_of_a_finalist_may_be_the_trial_itself():
+    ranked = [(RankedTrial("0007", 9, 0.5, "0003"), {"a": 1}), (RankedTrial("0002", 9, 0.4), {"a": 2})]
+    finals = final_runs("s", "space", 5, 9, ranked, {"a": 0}, 2, executions=2, reuse=True)
+    assert [(final.trial, final.seed, final.root) for final in finals] == [
+        ("0007", 5, "0003"),
+        ("0007", 6, None),
+        ("0002", 5, "0002"),
+        ("0002", 6, None),
+        (None, 5, None),
+        (None, 6, None),
+    ]
+
+
+def test_a_plan_counts_epochs(prepared):
+    class Planned:
+        class oracle:
+            planned = staticmethod(lambda: (22, 100))
+
+    assert planned_epochs(Planned, search_settings(prepared, min_epochs="1/3")) == (22, 34)
+    assert planned_epochs(Planned, search_settings(prepared)) == (22, 100)
+
+
+def answers(workspace):
+    """What each trial came to, in logical order, times apart."""
+    found = {}
+    for record in records(workspace, "result"):
+        if record["key"].startswith("trial/"):
+            found[record["key"]] = {name: value for name, value in record["result"].items() if name != "seconds"}
+    return [record["trial"] for record in records(workspace, "ask")], dict(sorted(found.items()))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_one_answer_with_one_worker_and_with_two_that_are_killed(prepared, workspace, copied, start):
+    alone = copied(prepared)
+    reference = start(alone, "search", *SEARCH, "--workers", "1")
+    running = start(workspace, "search", *SEARCH, "--workers", "2")
+    running.until("result", 3)
+    running.process.kill()
+    running.process.communicate()
+    done = start(workspace, "search", *SEARCH, "--workers", "2").wait()
+    assert done.code == 0, done.stderr
+    assert reference.wait().code == 0
+    assert answers(workspace) == answers(alone)
+    asks, outcomes = answers(alone)
+    curves = {key: outcome["curve"] for key, outcome in outcomes.items()}
+    # Rungs below one epoch are there, and the epochs are called what they are.
+    assert sorted(curve[-1]["epoch"] for curve in curves.values()) == [1 / 3] * 3 + [1] * 3
+    # Without a second layer, its units make no configuration another one.
+    single = [ask["values"] for ask in asks if ask["values"]["depth"] == 1 and ask["continues"] is None]
+    equal = [(values["units_0"], values["dead"]) for values in single]
+    assert len(equal) - len(set(equal)) <= 1
+    assert f"{_trained_in(asks, curves):g} epochs" in done.stdout
+
+
+def _trained_in(asks, curves):
+    total = 0
+    for ask in asks:
+        last = curves[f"trial/{ask['trial_id']}"][-1]["epoch"]
+        total += last - min(epochs_trained(ask["initial_epoch"], 3), last)
+    return round(total, 2)

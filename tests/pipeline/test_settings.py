@@ -1,0 +1,69 @@
+"""Settings as the commands complete them; nothing is trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuning import config
+from tuning.errors import StateError, UsageError
+from tuning.oracles import STRATEGIES
+from tuning.pipeline.search import build_strategy, idle_workers
+from tuning.pipeline.settings import search_settings
+
+DESCRIPTION = {
+    "space": [
+        {"class_name": "Choice", "config": {"name": "width", "values": [16, 32], "ordered": True, "conditions": []}}
+    ],
+    "defaults": {"width": 16},
+}
+
+
+@pytest.fixture(autouse=True)
+def _tensorflow_trains(monkeypatch):
+    # This process itself runs Keras on NumPy.
+    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+
+
+def test_the_window_is_the_strategys_own_unless_given(prepared):
+    assert search_settings(prepared, "hyperband").window == STRATEGIES["hyperband"].window
+    assert search_settings(prepared, "hyperband", window=2048).window == 2048
+
+
+def test_another_window_is_another_search(prepared, tmp_path):
+    config.freeze(tmp_path, search_settings(prepared, "random", window=128))
+    config.freeze(tmp_path, search_settings(prepared, "random", window=128))
+    with pytest.raises(StateError, match="window was 128, now 64"):
+        config.freeze(tmp_path, search_settings(prepared, "random"))
+
+
+def test_iterations_repeat_all_brackets(prepared):
+    def planned(**more):
+        return build_strategy(search_settings(prepared, "hyperband", **more), DESCRIPTION).oracle.planned()
+
+    once = planned()
+    assert planned(iterations=3) == (3 * once[0], 3 * once[1])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "given"), [("random", {"iterations": 2}), ("hyperband", {"iterations": 0}), ("random", {"window": 0})]
+)
+def test_what_cannot_be_meant_is_refused(prepared, strategy, given):
+    with pytest.raises(UsageError):
+        search_settings(prepared, strategy, **given)
+
+
+@pytest.mark.parametrize(
+    ("workers", "window", "planned", "told"),
+    [
+        (8, 64, None, False),
+        (64, 64, (1000, 1000), False),
+        (65, 64, (1000, 1000), True),
+        (65, 64, None, True),
+        (65, 64, (30, 810), False),
+    ],
+)
+def test_workers_that_cannot_be_busy_are_pointed_out(workers, window, planned, told):
+    text = idle_workers(workers, window, planned)
+    assert (text is not None) == told
+    if told:
+        assert f"--window {4 * workers}" in text
