@@ -10,7 +10,7 @@ later extend it, and no image ever changes sides. Running it again on an unchang
 images have changed, only these are decoded again.
 
 reads   --raw, which is never changed
-writes  data/cls_pool/, data/cls_data/, and in artifacts/outputs/ class_names.json, pool_manifest.json,
+writes  data/cls_pool/, data/cls_data/, data/decoded/, and in artifacts/outputs/ class_names.json, pool_manifest.json,
         pool_summary.json, split_manifest.json, pool_report.html
 """
 

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 BUDGETS = (2, 5, 10, 20, 40)
-OURS = ("auto", "bohb", "asha", "hyperband", "random")
+OURS = ("freeze_thaw", "bohb", "asha", "hyperband", "random")
 
 
 def options() -> argparse.ArgumentParser:

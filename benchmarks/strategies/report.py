@@ -49,7 +49,7 @@ def plot(regrets: Mapping[str, np.ndarray], budgets: Sequence[int], title: str, 
         values = regrets[name]
         half = np.array([normal_interval(column) for column in values.T])
         (line,) = axes.plot(
-            budgets, values.mean(axis=0), marker="o", label=name, linewidth=2.5 if name == "auto" else 1.2
+            budgets, values.mean(axis=0), marker="o", label=name, linewidth=2.5 if name == "freeze_thaw" else 1.2
         )
         axes.fill_between(
             budgets, values.mean(axis=0) - half, values.mean(axis=0) + half, color=line.get_color(), alpha=0.08

@@ -167,7 +167,7 @@ def _json_row(row: Mapping[str, Any] | Sequence[Any]) -> str:
 def _json_value(value: str | int | None) -> str:
     if isinstance(value, str):
         return json.encoder.encode_basestring(value)
-    return json.dumps(value, allow_nan=False)
+    return str(value) if type(value) is int else json.dumps(value, allow_nan=False)
 
 
 def _place(entry: Any) -> Place:

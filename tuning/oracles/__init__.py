@@ -65,7 +65,7 @@ class Strategy:
 
 STRATEGIES: dict[str, Strategy] = {
     "hyperband": Strategy("tuning.oracles.hyperband", window=64, options=("min_epochs", "iterations")),
-    "auto": Strategy("tuning.oracles.freeze_thaw", window=4, options=("min_epochs", "iterations")),
+    "freeze_thaw": Strategy("tuning.oracles.freeze_thaw", window=4, options=("min_epochs", "iterations")),
     "bohb": Strategy("tuning.oracles.bohb", window=4, options=("min_epochs", "iterations")),
     "asha": Strategy("tuning.oracles.asha", window=16, options=("min_epochs", "iterations")),
     "bayesian": Strategy("tuning.oracles.bayesian", window=8),

@@ -1,0 +1,118 @@
+"""Our loop around Keras's training step against Keras's own, on real TensorFlow, in one process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.tensorflow
+
+_COMPARE = """
+import json
+import keras, numpy as np, tensorflow as tf
+from keras import layers
+from tuning.dataset.packing import ImageSplit
+from tuning.trials import runtime
+from tuning.trials.batches import TrainingBatches
+from tuning.trials.plan import TrainingPlan
+from tuning.trials.spaces import interface
+from tuning.trials.steps import KerasSteps, TensorFlowSteps, steps_of
+
+runtime.configure(1)
+rng = np.random.default_rng(0)
+labels = rng.integers(0, 3, 70)
+split = ImageSplit(rng.integers(0, 256, (70, 8, 8, 1)).astype(np.uint8), labels)
+
+
+def build(rescaling=True, sparse=False, kind=keras.Model, **options):
+    runtime.begin_trial(4, "float32")
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Rescaling(1 / 255)(inputs) if rescaling else inputs
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3, use_bias=False)(x))
+    x = layers.Dropout(0.2)(layers.Flatten()(x))
+    model = kind(inputs, layers.Dense(3, activation="softmax", kernel_regularizer="l2")(x))
+    loss = "sparse_categorical_crossentropy" if sparse else "categorical_crossentropy"
+    metrics = ["accuracy"] if sparse else ["accuracy", keras.metrics.F1Score(average="macro")]
+    model.compile(keras.optimizers.Adam(1e-2), loss, metrics=metrics, **options)
+    return model
+
+
+def trained(model, kind, balance):
+    steps = kind(model, interface(model, "a space"))
+    plan = TrainingPlan(batch_size=16, class_balance=balance, flip=True)
+    logs = []
+    for epoch in (1, 2):
+        runtime.begin_epoch(model, 1, epoch)
+        batches = TrainingBatches(split, 3, plan, steps.feeding, 1, epoch)
+        logs.append({name: float(value) for name, value in steps.train(batches).items()})
+    return logs, [np.asarray(w) for w in model.weights], steps.outputs(split.images)
+
+
+def compare(balance, **options):
+    (ours, weights, outputs), (theirs, their_weights, their_outputs) = (
+        trained(build(**options), kind, balance) for kind in (TensorFlowSteps, KerasSteps)
+    )
+    return {
+        "names": [sorted(ours[0]), sorted(theirs[0])],
+        "logs": [max(abs(a[name] - b[name]) for name in b) for a, b in zip(ours, theirs)],
+        "weights": max(float(np.abs(a.astype(float) - b).max()) for a, b in zip(weights, their_weights)),
+        "outputs": [float(np.abs(outputs - their_outputs).max()), str(outputs.dtype), list(outputs.shape)],
+    }
+
+
+class OwnLoop(keras.Model):
+    def fit(self, *arguments, **options):
+        return super().fit(*arguments, **options)
+
+
+def kind(model):
+    return type(steps_of(model, interface(model, "a space"))).__name__
+
+
+replaced = build()
+replaced.fit = lambda *arguments, **options: None
+print(json.dumps({
+    "rescaling": compare("weights"),
+    "scaled": compare("none", rescaling=False, sparse=True),
+    "plain": kind(build()),
+    "kept to Keras": [kind(build(kind=OwnLoop)), kind(replaced), kind(build(run_eagerly=True)),
+                      kind(build(steps_per_execution=4))],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(sample_environment):
+    done = subprocess.run(
+        [sys.executable, "-c", _COMPARE],
+        env=sample_environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_same_bits_as_keras_where_the_model_scales_its_images(found):
+    result = found["rescaling"]
+    ours, theirs = result["names"]
+    assert ours == theirs == ["accuracy", "f1_score", "loss"]
+    assert result["logs"] == [0, 0]
+    assert result["weights"] == 0
+    assert result["outputs"] == [0, "float32", [70, 3]]
+
+
+def test_images_scaled_in_the_graph_are_those_scaled_before_it(found):
+    result = found["scaled"]
+    assert max(result["logs"]) < 1e-5
+    assert result["outputs"][0] < 1e-4
+
+
+def test_a_model_with_a_loop_of_its_own_is_trained_by_it(found):
+    assert found["plain"] == "TensorFlowSteps"
+    assert found["kept to Keras"] == ["KerasSteps"] * 4
