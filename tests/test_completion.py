@@ -8,6 +8,7 @@ import select
 import shutil
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -118,6 +119,8 @@ def test_the_tab_key_in_a_real_bash(bash, sample_environment, tmp_path):
     """Typed into a terminal: the line as it stands after TAB is the line that Enter runs."""
     environment = {**sample_environment, "TERM": "dumb", "PS1": "$ ", "PYTHON": sys.executable}
     terminal, other_end = pty.openpty()
+    # Wide enough for one line wherever this project lies: a longer one is scrolled, and its beginning not shown.
+    termios.tcsetwinsize(other_end, (24, 1000))
     shell = subprocess.Popen(
         [bash, "--norc", "--noprofile", "-i"],
         stdin=other_end,
