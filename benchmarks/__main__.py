@@ -1,6 +1,6 @@
 """Measures this package against plain Keras, against plain Keras Tuner and against the machine; Linux only.
 
-python -m benchmarks                      # a small run of all parts but bfloat16: ten minutes on two cores
+python -m benchmarks                      # a small run of all parts but the last two: ten minutes on two cores
 python -m benchmarks step search          # some parts only
 python -m benchmarks --full               # all of them, thoroughly: hours
 
@@ -29,10 +29,11 @@ PARTS = {
     "time-to-quality": "benchmarks.parts.quality",
     "prepare": "benchmarks.parts.prepare",
     "loop": "benchmarks.parts.loop",
+    "less": "benchmarks.parts.less",
     "bfloat16": "benchmarks.parts.bfloat16",
 }
 #: Only if named, or with --full.
-LONG = ("bfloat16",)
+LONG = ("less", "bfloat16")
 
 
 def options() -> argparse.ArgumentParser:

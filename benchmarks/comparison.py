@@ -12,6 +12,8 @@ from benchmarks.searches import SearchRun, our_search, plain_search
 
 SPACE = "benchmarks.spaces:usual_cnn"
 FACTOR = 3
+#: The plain script trains whatever its schedule says.
+EVERYTHING = ("--no-stop-curves", "--no-skip-equal")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def _compare(context: Context, folder) -> Comparison:
         context.say(f"pair {pair + 1} of {pairs}: plain Keras Tuner")
         plain = PlainRun(*plain_search(sample, folder / f"plain-{pair}", max_epochs, iterations))
         context.say(f"pair {pair + 1} of {pairs}: ours")
-        schedule = ("--max-epochs", max_epochs, "--factor", FACTOR, "--iterations", iterations)
+        schedule = ("--max-epochs", max_epochs, "--factor", FACTOR, "--iterations", iterations, *EVERYTHING)
         ours = our_search(
             sample, f"compared-{pair}", "--space", SPACE, "--strategy", "hyperband", *schedule, "--seed", pair
         )

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-MEMORY_SECONDS = 0.25
+#: How often memory is looked at: adding up the pages of a process that holds a gigabyte takes milliseconds.
+MEMORY_SECONDS = 2.0
 MIB = 2**20
 
 
@@ -27,7 +28,7 @@ class Measured:
         seconds: of the clock.
         cpu_seconds: of all processors, its children included.
         peak_pss: bytes of the whole process tree at its peak; what processes share is counted once.
-        workers: peak bytes of each worker process, by process id: `pss` and `rss`.
+        workers: peak bytes of each worker process, by process id: `pss` and `rss`, see `memory_of`.
         stdout: what it printed.
     """
 
@@ -50,19 +51,19 @@ def run(
     command: Sequence[str],
     log: Path,
     more: Mapping[str, str] | None = None,
-    memory: bool = True,
-    watch: Callable[[], None] | None = None,
+    memory: float | None = MEMORY_SECONDS,
+    watch: Callable[[], bool | None] | None = None,
 ) -> Measured:
     """Runs `python COMMAND…` to its end.
 
     Args:
         log: where its messages go.
         more: environment variables.
-        memory: whether to look at the memory of its processes, four times a second.
-        watch: called all the while, every few milliseconds.
+        memory: seconds between two looks at the memory of its processes; None: no look.
+        watch: called all the while, every few milliseconds; once it returns True, the command is asked to end.
 
     Raises:
-        RuntimeError: it failed; with the end of the log.
+        RuntimeError: it failed, unless it was asked to end; with the end of the log.
     """
     began = time.monotonic()
     with log.open("wb") as messages, log.with_suffix(".out").open("w+b") as output:
@@ -79,13 +80,14 @@ def run(
         waiter = threading.Thread(target=lambda: ended.append(os.wait4(process.pid, 0)))
         waiter.start()
         peak = _Peak(process.pid)
-        looked = 0.0
+        looked, stopped = 0.0, False
         while waiter.is_alive():
-            if memory and time.monotonic() - looked >= MEMORY_SECONDS:
+            if memory is not None and time.monotonic() - looked >= memory:
                 peak.look()
                 looked = time.monotonic()
-            if watch is not None:
-                watch()
+            if watch is not None and watch() and not stopped:
+                stopped = True
+                process.terminate()
             waiter.join(0.01 if watch else 0.05)
         seconds = time.monotonic() - began
         if watch is not None:
@@ -94,7 +96,7 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         stdout = output.read().decode(errors="replace")
-    if process.returncode != 0:
+    if process.returncode != 0 and not stopped:
         tail = log.read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{' '.join(map(str, command))} ended with exit code {process.returncode}: {tail}")
     return Measured(seconds, usage.ru_utime + usage.ru_stime, peak.total, peak.workers, stdout)
@@ -136,13 +138,16 @@ def is_worker(pid: int) -> bool:
 
 
 def memory_of(pid: int) -> dict[str, int]:
-    """Bytes of one process: `rss` counts what it shares in full, `pss` its share of it; zeros once it has ended."""
+    """Bytes of one process, zeros once it has ended.
+
+    `pss` is what it holds now, what it shares counted in parts; `rss` the most it ever held, what it shares in full.
+    """
     found = {"pss": 0, "rss": 0}
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
-        for line in file:
-            name, _, value = line.partition(":")
-            if name.lower() in found:
-                found[name.lower()] = int(value.split()[0]) * 1024
+    for name, file, field_ in (("pss", "smaps_rollup", "Pss"), ("rss", "status", "VmHWM")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/{file}") as lines:
+            fields = dict(line.split(":", 1) for line in lines if ":" in line)
+            if field_ in fields:
+                found[name] = int(fields[field_].split()[0]) * 1024
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,14 +46,36 @@ class SearchRun:
         return max(entry["val_f1_macro"] for trial in self.trials for entry in trial.curve)
 
 
-def our_search(sample: Sample, name: str, *options: object) -> SearchRun:
-    """Runs `python -m tuning.search --search-only OPTIONS…` in the sample's workspace."""
+def our_search(
+    sample: Sample,
+    name: str,
+    *options: object,
+    finals: bool = False,
+    enough: Callable[[list[TrialRun]], bool] | None = None,
+) -> SearchRun:
+    """Runs `python -m tuning.search OPTIONS…` in the sample's workspace.
+
+    Args:
+        finals: go on to the finalists; without, it is `--search-only`.
+        enough: looked at with each result; once it is True, the search is interrupted.
+    """
     workspace = sample.workspace
     watch = JournalWatch(workspace.search(name) / "journal.jsonl")
     log = workspace.root.resolve() / f"{name}.log"
     began = time.monotonic()
-    command = ["-m", "tuning.search", "--root", ".", "--name", name, "--search-only", "--quiet", *options]
-    measured = run(command, log, watch=watch.look)
+    seen = 0
+
+    def look() -> bool:
+        nonlocal seen
+        watch.look()
+        if enough is None or len(watch.records) == seen:
+            return False
+        seen = len(watch.records)
+        return enough(watch.trials())
+
+    only = () if finals else ("--search-only",)
+    command = ["-m", "tuning.search", "--root", ".", "--name", name, "--quiet", *only, *options]
+    measured = run(command, log, watch=look)
     return SearchRun(measured, began, watch.trials())
 
 

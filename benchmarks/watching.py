@@ -22,6 +22,7 @@ class TrialRun:
         began, ended: when its attempt and its result appeared in the journal.
         curve: entries of the epochs that this attempt trained, not of those that it went on from.
         seconds: of each of these epochs, as the worker measured them: training and validation.
+        inherited: epochs that it went on from.
     """
 
     trial_id: str
@@ -29,6 +30,12 @@ class TrialRun:
     ended: float
     curve: list[dict[str, Any]]
     seconds: list[float]
+    inherited: float = 0.0
+
+    @property
+    def epochs(self) -> float:
+        """Epochs that it trained; a training can end within its first."""
+        return self.curve[-1]["epoch"] - self.inherited if self.curve else 0.0
 
     def epoch_ends(self) -> list[float]:
         """When each epoch was over; what follows the last one up to the result counts as part of it."""
@@ -73,6 +80,7 @@ class JournalWatch:
         """Trials that ended well, in the order of their ends."""
         asked: dict[str, dict[str, Any]] = {}
         began: dict[str, float] = {}
+        lengths: dict[str | None, int] = {}
         found = []
         for now, record in self.records:
             if record["type"] == "ask":
@@ -81,17 +89,11 @@ class JournalWatch:
                 began[record["key"]] = now
             elif record["type"] == "result" and record["key"] in asked and "error" not in record["result"]:
                 trial, result = asked[record["key"]], record["result"]
-                own = len(result["curve"]) - min(trial["initial_epoch"], len(result["curve"]))
-                first = len(result["curve"]) - own
-                found.append(
-                    TrialRun(
-                        trial["trial_id"],
-                        began[record["key"]],
-                        now,
-                        result["curve"][first:],
-                        result["seconds"][len(result["seconds"]) - own :],
-                    )
-                )
+                lengths[trial["trial_id"]] = len(result["curve"])
+                before = lengths.get(trial["continues"], 0)
+                curve, seconds = result["curve"][before:], result["seconds"][before:]
+                inherited = result["curve"][before - 1]["epoch"] if before else 0.0
+                found.append(TrialRun(trial["trial_id"], began[record["key"]], now, curve, seconds, inherited))
         return found
 
 

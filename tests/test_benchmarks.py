@@ -27,8 +27,8 @@ def journal(path, records):
     path.write_bytes(b"".join(encode({"n": number, **record}) for number, record in enumerate(records)))
 
 
-def ask(trial_id, epochs, initial_epoch=0):
-    return {"type": "ask", "trial": TrialSpec(trial_id, {}, epochs, initial_epoch).to_json()}
+def ask(trial_id, epochs, continues=None):
+    return {"type": "ask", "trial": TrialSpec(trial_id, {}, epochs, continues=continues).to_json()}
 
 
 def result(trial_id, fence, scores, seconds):
@@ -67,19 +67,24 @@ class TestWatching:
         journal(
             path,
             [
-                ask("0000", 3, initial_epoch=2),
-                {"type": "attempt", "key": "trial/0000", "epoch": 2},
+                ask("0000", 2),
+                {"type": "attempt", "key": "trial/0000", "epoch": 0},
                 ask("0001", 3),
                 {"type": "attempt", "key": "trial/0001", "epoch": 0},
-                result("0000", 1, [0.1, 0.2, 0.3], [1.0, 1.0, 4.0]),
+                result("0000", 1, [0.1, 0.2], [1.0, 1.0]),
                 failed,
+                ask("0002", 3, continues="0000"),
+                {"type": "attempt", "key": "trial/0002", "epoch": 2},
+                result("0002", 7, [0.1, 0.2, 0.3], [1.0, 1.0, 4.0]),
             ],
         )
         watch = JournalWatch(path, clock=lambda: 0.0)
         watch.look()
-        (trial,) = watch.trials()
-        assert [entry["epoch"] for entry in trial.curve] == [3]
-        assert trial.seconds == [4.0]
+        first, second = watch.trials()
+        assert [entry["epoch"] for entry in first.curve] == [1, 2]
+        assert [entry["epoch"] for entry in second.curve] == [3]
+        assert second.seconds == [4.0]
+        assert (first.epochs, second.epochs) == (2, 1)
 
     def test_a_target_is_reached_when_the_epoch_was_over_not_the_trial(self):
         slow = TrialRun("0000", 0.0, 100.0, [{"val_f1_macro": 0.2}, {"val_f1_macro": 0.5}], [10.0, 20.0])
@@ -140,12 +145,28 @@ class TestProcesses:
         code = "import sys; x = bytearray(60 << 20); import time; t = time.process_time()\n"
         code += "while time.process_time() - t < 0.6: pass\nprint('done')"
         measured = run(
-            ["-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"], tmp_path / "log"
+            ["-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"],
+            tmp_path / "log",
+            memory=0.05,
         )
         assert measured.stdout == "done\n"
         assert measured.seconds > 0.5
         assert measured.cpu_seconds > 0.55
         assert measured.peak_pss > 60 << 20
+
+    def test_a_command_ends_when_there_is_enough_of_it(self, tmp_path):
+        looks = []
+        code = "import time; print('here', flush=True); time.sleep(60)"
+        out = tmp_path / "log.out"
+
+        def watch():
+            looks.append(1)
+            return out.exists() and bool(out.read_bytes())
+
+        measured = run(["-c", code], tmp_path / "log", watch=watch)
+        assert measured.stdout == "here\n"
+        assert measured.seconds < 30
+        assert len(looks) > 1
 
     def test_a_failure_shows_what_was_said(self, tmp_path):
         with pytest.raises(RuntimeError, match=r"exit code 3: no luck"):

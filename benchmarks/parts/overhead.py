@@ -19,9 +19,9 @@ def searched(context: Context) -> tuple[SearchRun, object, int]:
         cores = machine.usable_cores()
         sample = context.sample(None if context.full else 6_000)
         trials = (4 if context.full else 2) * cores
-        options = ("--space", SPACE, "--strategy", "random", "--max-epochs", EPOCHS, "--max-trials", trials)
+        options = ("--space", SPACE, "--strategy", "random", "--max-epochs", EPOCHS, "--no-stop-curves")
         context.say(f"{trials} trials of {EPOCHS} epochs")
-        return our_search(sample, "overhead", *options, "--workers", cores), sample, cores
+        return our_search(sample, "overhead", *options, "--max-trials", trials, "--workers", cores), sample, cores
 
     return context.once("overhead", make)
 

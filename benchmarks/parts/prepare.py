@@ -77,4 +77,4 @@ def measure(context: Context) -> Report:
 
 def _prepare(root: Path, raw: Path):
     command = ["-m", "tuning.prepare", "--root", root, "--raw", raw, "--image-size", SIZE, "--quiet"]
-    return run(command, root.with_suffix(".log"))
+    return run(command, root.with_suffix(".log"), memory=0.1)

@@ -20,7 +20,7 @@ def measure(context: Context) -> Report:
     for path in sorted((REPOSITORY / "tuning").glob("*.py")):
         if "cli.main(" not in path.read_text():
             continue
-        runs = [run(["-m", f"tuning.{path.stem}", "--help"], folder / "help.log", memory=False) for _ in range(repeats)]
+        runs = [run(["-m", f"tuning.{path.stem}", "--help"], folder / "help.log", memory=None) for _ in range(repeats)]
         seconds = [one.seconds for one in runs]
         cpu = statistics.median(one.cpu_seconds for one in runs)
         rows.append([f"{path.stem} --help", statistics.median(seconds), cpu, repeats])
@@ -35,7 +35,7 @@ def measure(context: Context) -> Report:
             ["-m", "tuning.search", "--root", sample.workspace.root, "--search-only", "--quiet", *options],
             folder / "search.log",
             more={"STAMP": str(stamp)},
-            memory=False,
+            memory=None,
         )
         starts.append(float(stamp.read_text()) - began)
         processor.append(search.cpu_seconds)

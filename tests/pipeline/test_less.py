@@ -69,6 +69,7 @@ def test_parts_make_up_the_first_epoch_and_later_ones_are_whole():
         (12, 4, None, 4),
     ]
     assert [epochs_trained(n, 3) for n in (1, 2, 3, 4, 9, 10)] == [1 / 3, 2 / 3, 1, 2, 3, 4]
+    assert [repr(epochs_trained(n, 1)) for n in (0, 1, 9)] == ["0", "1", "9"]
     assert [next_stretch(n).done for n in range(3)] == [1, 2, 3]
 
 
@@ -94,7 +95,7 @@ def test_equal_configurations_are_ranked_once(prepared):
     assert len(_ranked(search_settings(prepared, skip_equal=False), rows)) == 3
     # A curve that ended early has reached its rung.
     assert _ranked(settings, rows)[1][0].epochs == 9
-    assert _trained(settings, rows) == 24
+    assert repr(_trained(settings, rows)) == "24"
 
 
 def test_the_first_seed_of_a_finalist_may_be_the_trial_itself():

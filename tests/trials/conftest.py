@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tuning.trials.runtime import environment
+
 _RUN = """
 import json, sys
 from tuning.engine.executors.running import attempt
@@ -55,11 +57,11 @@ def job(prepared) -> Callable[..., dict[str, Any]]:
 def run_jobs(sample_environment) -> Callable[..., list[dict[str, Any]]]:
     """Runs jobs one after the other in one new process; returns {result, error, epochs} of each."""
 
-    def run(jobs: list[dict[str, Any]], timeout: float = 200) -> list[dict[str, Any]]:
+    def run(jobs: list[dict[str, Any]], timeout: float = 200, backend: str = "tensorflow") -> list[dict[str, Any]]:
         done = subprocess.run(
             [sys.executable, "-c", _RUN],
             input="".join(json.dumps(job) + "\n" for job in jobs),
-            env=sample_environment | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
+            env=sample_environment | environment(backend, 1),
             capture_output=True,
             text=True,
             encoding="utf-8",

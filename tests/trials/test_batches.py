@@ -40,6 +40,25 @@ def test_an_epoch_visits_every_image_once(balance):
 
 
 @pytest.mark.parametrize("balance", ["none", "sampler"])
+@pytest.mark.parametrize("parts", [1, 3, 7, 100])
+def test_the_parts_of_an_epoch_are_the_epoch(balance, parts):
+    plan = TrainingPlan(batch_size=4, class_balance=balance)
+    whole = TrainingBatches(split(), 3, plan, SPARSE, 0, 1).order
+    cut = [TrainingBatches(split(), 3, plan, SPARSE, 0, 1, (which, parts)) for which in range(parts)]
+    assert np.array_equal(np.concatenate([part.order for part in cut]), whole)
+    assert all(len(part) for part in cut)
+
+
+def test_no_two_parts_of_an_epoch_are_augmented_alike():
+    plan = TrainingPlan(batch_size=50, augmentation=1.0)
+    same = split(np.zeros(100, np.int64))
+    same.images.setflags(write=True)
+    same.images[:] = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    one, other = (TrainingBatches(same, 3, plan, SPARSE, 0, 1, (which, 2))[0][0] for which in range(2))
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("balance", ["none", "sampler"])
 def test_the_order_is_keyed_by_seed_and_epoch_and_nothing_else(balance):
     np.random.seed(1)
     first = epoch_order(LABELS, balance, 7, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.dataset.arrays import read_info
 from tuning.trials.checkpoint import load_state
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -73,6 +74,17 @@ class TestPartsOfAnEpoch:
         assert [entry["epoch"] for entry in curve(outcomes, "whole")] == [1 / 3, 2 / 3, 1, 2, 3]
         assert [entry["epoch"] for entry in curve(outcomes, "third")] == [1 / 3]
         assert [entry["epoch"] for entry in curve(outcomes, "between")] == [1 / 3, 2 / 3, 1, 2, 3]
+
+    def test_parts_are_parts_and_together_the_epoch(self, trained, prepared):
+        folder, _ = trained
+        images = read_info(prepared).counts["train"]
+        sizes = [(which + 1) * images // 3 - which * images // 3 for which in range(3)]
+        batches = [-(-size // 16) for size in sizes]
+        assert sum(sizes) == images
+        # The optimizer counts its steps.
+        assert load_state(folder / "third" / "checkpoints").optimizer[0] == batches[0]
+        assert load_state(folder / "epoch" / "checkpoints").optimizer[0] == sum(batches)
+        assert load_state(folder / "whole" / "checkpoints").optimizer[0] == sum(batches) + 2 * -(-images // 16)
 
     @pytest.mark.parametrize("name", ["resumed", "promoted", "orphan"])
     def test_where_it_was_cut_makes_no_difference(self, trained, name):

@@ -18,14 +18,14 @@ from tuning.dataset.description import read_description
 from tuning.errors import DataError, EnvironmentProblem
 from tuning.workspace import Workspace
 
-SCHEMA = 2
+SCHEMA = 3
 _SHOWN = 3
 _REMEDY = (
     "run `python -m tuning.prepare` with the same options as before: new images get a place, and none that has one "
     "moves; or put the files back"
 )
 
-#: area ("pool", "split", "raw:PATH") -> lines "size, time, path", sorted by path. The pool's lines are its folders: its
+#: area ("pool", "split", "raw:PATH") -> lines "path, size, time", sorted. The pool's lines are its folders: its
 #: files are the split's under other names, and a folder's time tells whether one came or went.
 State = dict[str, str]
 
@@ -150,7 +150,7 @@ def _raw(path: Path) -> str | None:
 
 
 def _lines(found: Mapping[str, tuple[int, int]]) -> str:
-    return "\n".join([f"{size}\t{time}\t{_shown(name)}" for name, (size, time) in found.items()])
+    return "\n".join([f"{_shown(name)}\t{size}\t{time}" for name, (size, time) in found.items()])
 
 
 def _folders(folder: Path) -> str:
@@ -158,13 +158,13 @@ def _folders(folder: Path) -> str:
     try:
         with os.scandir(folder) as entries:
             inner = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        return "\n".join(f"\t{os.stat(folder / name).st_mtime_ns}\t{_shown(name)}" for name in ("", *inner))
+        return "\n".join(f"{_shown(name)}\t\t{os.stat(folder / name).st_mtime_ns}" for name in ("", *inner))
     except FileNotFoundError:
         return ""
 
 
 def _walk(folder: Path) -> str:
-    lines: list[tuple[str, str]] = []
+    lines: list[str] = []
     pending = [(str(folder), "")]
     try:
         while pending:
@@ -175,15 +175,11 @@ def _walk(folder: Path) -> str:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append((entry.path, f"{name}/"))
                     else:
-                        lines.append((name, _line(name, entry.stat(follow_symlinks=False))))
+                        found = entry.stat(follow_symlinks=False)
+                        lines.append(f"{_shown(name)}\t{found.st_size}\t{found.st_mtime_ns}")
     except FileNotFoundError:
         return ""
-    lines.sort()
-    return "\n".join([line for _, line in lines])
-
-
-def _line(name: str, state: os.stat_result) -> str:
-    return f"{state.st_size}\t{state.st_mtime_ns}\t{_shown(name)}"
+    return "\n".join(sorted(lines))
 
 
 def _shown(name: str) -> str:
@@ -212,10 +208,10 @@ def _differences(workspace: Workspace, before: State, now: State) -> Iterator[Di
 
 def _by_path(lines: str) -> dict[str, str]:
     """Path -> line. Raises ValueError where one is no line of a state."""
-    found = [(line.split("\t", 2), line) for line in lines.split("\n")] if lines else []
+    found = [(line.split("\t"), line) for line in lines.split("\n")] if lines else []
     if any(len(parts) != 3 for parts, _ in found):
         raise ValueError("not a line of a state")
-    return {parts[2]: line for parts, line in found}
+    return {parts[0]: line for parts, line in found}
 
 
 def _check_arrays(workspace: Workspace, hashes: Mapping[str, str]) -> None:

@@ -139,14 +139,15 @@ def _run_fields(
 ) -> dict[str, Any]:
     """The fields of `RunSettings`."""
     check_positive(early_stopping=early_stopping, reduce_lr=reduce_lr)
+    backend = training_backend()
     return {
         "space": space,
         "space_digest": source_digest(space),
         "data_digest": read_info(workspace).digest,
         "seed": seed,
-        "backend": training_backend(),
+        "backend": backend,
         "threads": 1,
-        "dtype_policy": dtype_policy(dtype),
+        "dtype_policy": dtype_policy(dtype, backend),
         "early_stopping": early_stopping,
         "reduce_lr": reduce_lr,
     }
@@ -164,8 +165,12 @@ def training_backend() -> str:
     return name
 
 
-def dtype_policy(choice: str) -> str:
-    """The Keras dtype policy of a choice: "auto" is bfloat16 where the processor or GPU computes in it."""
+def dtype_policy(choice: str, backend: str) -> str:
+    """The Keras dtype policy of a choice: "auto" is bfloat16 where the processor or GPU computes in it.
+
+    JAX computes bfloat16 in float32 on any processor, with conversions that make it the slower one.
+    """
     if choice == "auto":
-        return "mixed_bfloat16" if machine.has_bfloat16() else "float32"
+        faster = machine.has_bfloat16() and (backend != "jax" or bool(machine.gpus()))
+        return "mixed_bfloat16" if faster else "float32"
     return {"bfloat16": "mixed_bfloat16", "float32": "float32"}[choice]

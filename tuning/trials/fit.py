@@ -170,7 +170,9 @@ def check_outputs(model, interface: Interface, space: str, images: np.ndarray) -
     Raises:
         UsageError: such a model; it would train, and no figure of it would mean anything.
     """
-    outputs = np.asarray(model(as_input(images, interface), training=False)).astype(np.float32)
+    import keras
+
+    outputs = keras.ops.convert_to_numpy(model(as_input(images, interface), training=False)).astype(np.float32)
     if not interface.logits and (outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > PROBABILITY_SLACK):
         raise UsageError(
             f"search space {space!r}: the outputs of the model are not probabilities, but its loss expects them",

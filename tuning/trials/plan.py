@@ -107,7 +107,7 @@ def next_stretch(done: int, slices: int = 1) -> Stretch:
 
 def epochs_trained(done: int, slices: int) -> int | float:
     """Epochs of a training that was asked for `done` parts of an epoch: beyond the first, whole ones."""
-    return -(-done // slices) if done >= slices else done / slices
+    return done / slices if 0 < done < slices else -(-done // slices)
 
 
 def whole_epochs(curve: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -20,6 +20,7 @@ _THREAD_VARIABLES = (
 
 def environment(backend: str, threads: int) -> Mapping[str, str]:
     """Environment variables that a process must start with to run trials: libraries read them on import."""
+    more = _for_jax(threads) if backend == "jax" else {}
     return {
         "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -29,7 +30,19 @@ def environment(backend: str, threads: int) -> Mapping[str, str]:
         # Activations live in huge pages: with 4 KB ones, looking addresses up takes a tenth of a training step.
         "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES") or "glibc.malloc.hugetlb=1",
         **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
+        **more,
     }
+
+
+def _for_jax(threads: int) -> Mapping[str, str]:
+    """JAX knows no variable for its threads, is deterministic on a GPU only if told so, and takes a GPU whole."""
+    flags = [
+        f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}",
+        f"intra_op_parallelism_threads={threads}",
+        "--xla_gpu_deterministic_ops=true",
+    ]
+    given = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag not in flags]
+    return {"XLA_FLAGS": " ".join([*given, *flags]), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def configure(threads: int) -> None:
@@ -75,11 +88,17 @@ def begin_epoch(model, seed: int, epoch: int) -> None:
     Dropout and its like draw from the state of their seed generators, which a resume would otherwise leave behind.
     Not `keras.utils.set_random_seed`: on TensorFlow it throws away every compiled kernel, half a second an epoch.
     """
+    import keras
     import numpy as np
 
     epoch_seed = keyed_seed(seed, "epoch", epoch)
     random.seed(epoch_seed)
     np.random.seed(epoch_seed)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        # Keras's dropout draws from PyTorch's own generator there, whatever the layer's seed.
+        torch.manual_seed(epoch_seed)
     for index, variable in enumerate(seed_states(model)):
         variable.assign(np.array([keyed_seed(seed, "layer", index, epoch), 0], dtype=variable.dtype))
 
