@@ -13,6 +13,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -94,4 +95,6 @@ def _data(data: dict | None) -> str:
 
 
 if __name__ == "__main__":
+    # So that what was started ends, and the folder goes, however this is ended.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 #: How often memory is looked at: adding up the pages of a process that holds a gigabyte takes milliseconds.
 MEMORY_SECONDS = 2.0
 MIB = 2**20
+PATIENCE_SECONDS = 5.0
 
 
 @dataclass
@@ -81,14 +83,21 @@ def run(
         waiter.start()
         peak = _Peak(process.pid)
         looked, stopped = 0.0, False
-        while waiter.is_alive():
-            if memory is not None and time.monotonic() - looked >= memory:
-                peak.look()
-                looked = time.monotonic()
-            if watch is not None and watch() and not stopped:
-                stopped = True
-                process.terminate()
-            waiter.join(0.01 if watch else 0.05)
+        try:
+            while waiter.is_alive():
+                if memory is not None and time.monotonic() - looked >= memory:
+                    peak.look()
+                    looked = time.monotonic()
+                if watch is not None and watch() and not stopped:
+                    stopped = True
+                    os.kill(process.pid, signal.SIGTERM)
+                waiter.join(0.01 if watch else 0.05)
+        except BaseException:
+            # Nothing outlives an interrupted benchmark.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            waiter.join()
+            raise
         seconds = time.monotonic() - began
         if watch is not None:
             watch()
@@ -198,11 +207,15 @@ class Child:
         return self.answer()
 
     def close(self) -> None:
+        """Lets it end; kills it where it does not, in the middle of a round, say."""
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
-        self.process.kill()
-        self.process.wait()
+        try:
+            self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def __enter__(self) -> Child:
         return self
@@ -218,11 +231,9 @@ def together(children: Sequence[Child]) -> list[dict[str, Any]]:
     return [child.answer() for child in children]
 
 
-def rounds() -> Any:
-    """Within a child: yields whenever it is told to go; the process ends with its parent's end of the pipe."""
-    for _ in sys.stdin:
-        yield
-    os._exit(0)
+def rounds() -> Iterator[str]:
+    """Within a child: yields whenever it is told to go, until its parent closes the pipe, or ends."""
+    yield from sys.stdin
 
 
 def say(answer: Mapping[str, Any]) -> None:

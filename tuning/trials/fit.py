@@ -103,10 +103,11 @@ def fit(
             losses = [e["val_loss"] for e in whole]
             factor = learning_rate_factor(plan, stretch.epochs, settings.total_epochs, losses, settings.reduce_lr)
             model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
-        runtime.begin_epoch(model, settings.seed, epoch)
         batches = TrainingBatches(
             dataset.train, classes, plan, steps.feeding, settings.seed, stretch.number, stretch.part
         )
+        steps.get_ready(batches)
+        runtime.begin_epoch(model, settings.seed, epoch)
         entry |= _training_metrics(steps.train(batches))
         entry |= validate(steps, dataset.val.images, dataset.val.labels, classes)
         for name in ("loss", "val_loss"):

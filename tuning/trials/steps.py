@@ -24,6 +24,9 @@ class Steps(Protocol):
     interface: Interface
     feeding: Interface
 
+    def get_ready(self, batches: TrainingBatches) -> None:
+        """Builds what only a batch tells of. To be called before anything is seeded: building may draw numbers."""
+
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
         """One epoch; returns `loss` and the compiled metrics by name, as `model.fit` would report them."""
 
@@ -47,8 +50,15 @@ class KerasSteps:
 
     def __init__(self, model, interface: Interface) -> None:
         self.model, self.interface, self.feeding = model, interface, interface
+        self._built = False
+
+    def get_ready(self, batches: TrainingBatches) -> None:
+        if not self._built:
+            self.model._symbolic_build(data_batch=batches[0])
+            self._built = True
 
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
+        self.get_ready(batches)
         history = self.model.fit(batches, verbose=0, shuffle=False).history
         return {name: values[0] for name, values in history.items()}
 
@@ -69,11 +79,14 @@ class TensorFlowSteps:
         self.feeding = dataclasses.replace(interface, scaled=False)
         self._train = self._ask = None
 
-    def train(self, batches: TrainingBatches) -> dict[str, Any]:
+    def get_ready(self, batches: TrainingBatches) -> None:
         if self._train is None:
-            # Builds metrics and loss; their variables cannot be made inside the graph.
+            # Metrics and loss: their variables cannot be made inside the graph.
             self.model._symbolic_build(data_batch=batches[0])
             self._train = self._compiled(self._training_step, batches[0])
+
+    def train(self, batches: TrainingBatches) -> dict[str, Any]:
+        self.get_ready(batches)
         self.model.reset_metrics()
         for index in range(len(batches)):
             self._train(*batches[index])
