@@ -94,6 +94,7 @@ def run_search(
     use_backend(frozen.backend, inline=resources.executor == "inline")
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(opened(workspace, directory, frozen, resources))
+        session.warm_up()
         description = session.describe()
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description["space"])
         trackers = stack.enter_context(following(tracking, subject, progress))

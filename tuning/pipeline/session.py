@@ -107,6 +107,11 @@ class Session:
             remove_directory(self.checkpoints(f"trial/{trial_id}"))
             self.told.discard(trial_id)
 
+    def warm_up(self) -> None:
+        """Has all workers start while one still reads the space, where it has not been read before."""
+        if self.dispatcher.result("describe") is None:
+            self.dispatcher.executor.warm_up()
+
     def describe(self) -> dict[str, Any]:
         """The search space, as a worker found it by building a few configurations; journaled once.
 

@@ -7,6 +7,8 @@ import signal
 import sys
 import time
 
+print("imported", flush=True)
+
 
 def run(kind, payload, report):
     print("library noise on stdout")

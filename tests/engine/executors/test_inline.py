@@ -35,4 +35,4 @@ def test_an_exception_is_an_error(executor):
 
 def test_every_row_of_the_table_can_be_loaded():
     for name in EXECUTORS:
-        assert {"free", "submit", "collect", "close"} <= set(dir(load_executor(name)))
+        assert {"warm_up", "free", "submit", "collect", "close"} <= set(dir(load_executor(name)))

@@ -219,6 +219,21 @@ def test_jobs_run_side_by_side(make):
     assert len({event.result["pid"] for event in found.values()}) == 2
 
 
+def test_warm_workers_have_done_their_imports_before_the_first_job(make, tmp_path):
+    executor = make(2)
+    executor.warm_up()
+    logs = [tmp_path / "logs" / f"worker-{slot}.log" for slot in range(2)]
+    deadline = time.monotonic() + 30
+    while not all("imported" in log.read_text() for log in logs):
+        assert time.monotonic() < deadline, [log.read_text() for log in logs]
+        time.sleep(0.05)
+    warm = {worker.process.pid for worker in executor._workers}
+    assert executor.free() == len(warm) == 2
+    for n in range(2):
+        executor.submit(job("sleep", n, seconds=0.5))
+    assert {event.result["pid"] for event in ended(executor, 2).values()} == warm
+
+
 def test_a_worker_is_recycled_after_its_share_of_jobs(make, monkeypatch):
     monkeypatch.setattr(local, "RECYCLE_JOBS", 2)
     executor = make()

@@ -61,6 +61,9 @@ Event = Progressed | Finished | Died
 class Executor(Protocol):
     """What every executor offers."""
 
+    def warm_up(self) -> None:
+        """Has workers start now that would start with their first jobs, where that takes time; may do nothing."""
+
     def free(self) -> int:
         """How many more jobs it could start now."""
 

@@ -28,6 +28,9 @@ class InlineExecutor:
         self._work = work
         self._waiting: list[Job] = []
 
+    def warm_up(self) -> None:
+        pass
+
     def free(self) -> int:
         return 1 - len(self._waiting)
 

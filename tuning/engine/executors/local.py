@@ -50,7 +50,7 @@ class LocalExecutor:
     """An `Executor` over `workers` processes.
 
     Args:
-        workers: processes at most; each is started when first needed.
+        workers: processes at most; each is started when first needed, or by `warm_up`.
         work: the function that runs a job, as `module:function`, called in the worker.
         environment: variables the workers start with, beside those of this process.
         log_directory: where each worker's output goes.
@@ -71,6 +71,10 @@ class LocalExecutor:
         self._workers: list[_Worker] = []
         self._messages: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self._checked = time.monotonic()
+
+    def warm_up(self) -> None:
+        while len(self._workers) < len(self._slots):
+            self._start()
 
     def free(self) -> int:
         return len(self._slots) - sum(worker.job is not None for worker in self._workers)

@@ -137,6 +137,9 @@ class RayExecutor:
         self._false_starts = 0
         self._checked = self._alive = time.monotonic()
 
+    def warm_up(self) -> None:
+        """Nothing: others may want the cluster's cores until there is work for them."""
+
     def free(self) -> int:
         return self._workers - len(self._waiting) - sum(slot.job is not None for slot in self._slots)
 

@@ -18,7 +18,7 @@ import threading
 import time
 from typing import IO, Any
 
-from tuning.engine.executors.running import attempt
+from tuning.engine.executors.running import attempt, load_work
 
 HEARTBEAT_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
@@ -34,6 +34,9 @@ def main(argv: list[str]) -> int:
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     threading.Thread(target=_beat, args=(channel,), daemon=True).start()
+    with contextlib.suppress(Exception):
+        # Its imports take seconds, which the first job need not wait for. What is wrong with them is told there.
+        load_work(work)
     while True:
         job = jobs.get()
         name = {"key": job["key"], "fence": job["fence"]}
