@@ -14,7 +14,7 @@ SPACE = "benchmarks.spaces:equal_cnns"
 
 def measure(context: Context) -> Report:
     cores = machine.usable_cores()
-    sample = context.sample(12_000 if context.full else 2_800)
+    sample = context.sample(12_000 if context.full else 6_000)
     pairs, trials = (3, 4 * cores) if context.full else (1, 2 * cores)
     counts = sorted({1, min(2, cores), cores})
     stages: dict[int, list[float]] = {count: [] for count in counts}

@@ -92,7 +92,7 @@ def largest(first, second):
     return max((float(np.abs(a.astype(float) - b).max()) for a, b in zip(first, second)), default=0.0)
 
 
-def compare(build, policy, steps):
+def compare(build, policy, steps, optimizer=lambda: keras.optimizers.SGD(0.05)):
     keras.config.set_dtype_policy(policy)
     models = []
     for fast in (False, True):
@@ -100,7 +100,7 @@ def compare(build, policy, steps):
         keras.config.set_dtype_policy(policy)
         keras.utils.set_random_seed(3)
         model = build()
-        model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy")
+        model.compile(optimizer(), "sparse_categorical_crossentropy")
         for layer in model._flatten_layers():
             if type(layer) is layers.BatchNormalization:
                 layer.set_weights(settled(layer))
@@ -120,6 +120,8 @@ def compare(build, policy, steps):
         "moving": largest([weights[i] for i in moving], [weights_fast[i] for i in moving]),
         "after": largest([outputs], [outputs_fast]),
         "classes": {layer.name: type(layer).__name__ for layer in fast._flatten_layers()},
+        "optimizer": type(fast.optimizer).__name__,
+        "averages": largest(*([np.asarray(v) for v in m.optimizer.variables] for m in (plain, fast))),
         "dtypes": sorted({str(fast.weights[i].dtype) for i in moving}),
     }
 
@@ -127,6 +129,7 @@ def compare(build, policy, steps):
 def dropped(rate, policy, kind, shape=(64, 9, 7, 32)):
     keras.config.set_dtype_policy(policy)
     model = keras.Sequential([keras.Input(shape[1:]), kind(rate, seed=5)])
+    model.compile()
     exchange(model)
     ones = np.ones(shape, np.float32)
     first, second = (np.asarray(model(ones, training=True)).astype(np.float64) for _ in range(2))
@@ -149,6 +152,32 @@ def dropped(rate, policy, kind, shape=(64, 9, 7, 32)):
     }
 
 
+def rectified_and_dropped(policy):
+    keras.config.set_dtype_policy(policy)
+    inputs = keras.Input((9, 7, 32))
+    pooled = layers.MaxPooling2D(1, name="pool")(layers.ReLU(name="relu")(inputs))
+    model = keras.Model(inputs, layers.Dropout(0.3, seed=5, name="dropout")(pooled))
+    model.compile()
+    exchange(model)
+    draws = np.random.default_rng(0).normal(size=(64, 9, 7, 32)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        x = tf.constant(draws)
+        tape.watch(x)
+        y = model(x, training=True)
+    y, slopes = (np.asarray(a).astype(np.float64) for a in (y, tape.gradient(y, x)))
+    rounded = np.asarray(tf.cast(tf.cast(x, y_dtype := model.layers[-1].compute_dtype), tf.float32))
+    positive, kept = rounded > 0, slopes != 0
+    return {
+        "classes": [type(layer).__name__ for layer in model.layers[1:]],
+        "share": float(1 - kept[positive].mean()),
+        "never": bool(kept[~positive].any() or (y[~kept] != 0).any()),
+        "product": float(np.abs(y - rounded * slopes)[kept].max()),
+        "slopes": sorted(set(slopes[kept].tolist())),
+        "asleep": float(np.abs(np.asarray(model(x)).astype(float) - np.maximum(rounded, 0)).max()),
+        "dtype": y_dtype,
+    }
+
+
 builds = [functional, sequential, nested, channels_first, frozen, renormalised]
 found = {build.__name__: compare(build, "float32", 4) for build in builds}
 found["narrow"] = compare(functional, "mixed_bfloat16", 1)
@@ -156,11 +185,22 @@ found["dropout"] = dropped(0.3, "float32", layers.Dropout)
 found["narrow dropout"] = dropped(0.3, "mixed_bfloat16", layers.Dropout)
 found["odd dropout"] = dropped(0.5, "float32", layers.Dropout, (3, 5, 7, 3))
 found["maps"] = dropped(0.25, "float32", layers.SpatialDropout2D)
+found["rectified"] = [rectified_and_dropped(policy) for policy in ("float32", "mixed_bfloat16")]
+optimizers = {
+    "adam": lambda: keras.optimizers.Adam(0.01, beta_1=0.8),
+    "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1, clipnorm=1.0),
+    "amsgrad": lambda: keras.optimizers.Adam(0.01, amsgrad=True),
+    "schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.01, 2, 0.5)),
+}
+for name, optimizer in optimizers.items():
+    found[name] = compare(functional, "float32", 4, optimizer)
 keras.config.set_dtype_policy("float32")
 subclass = type("Own", (layers.BatchNormalization,), {})
 model = keras.Sequential([keras.Input((12, 12, 2)), subclass(name="own"), layers.Dropout(0.0, name="never")])
+model.compile(type("OwnAdam", (keras.optimizers.Adam,), {})())
 exchange(model)
 found["subclass"] = {layer.name: type(layer).__name__ for layer in model.layers}
+found["subclass"]["optimizer"] = type(model.optimizer).__name__
 print(json.dumps(found))
 """
 
@@ -213,6 +253,31 @@ def test_only_what_is_surely_the_same_is_exchanged(found):
         assert found[name]["classes"]["pool_a"] == "RectifiedMaxPooling2D"
         assert found[name]["classes"]["norm"] == "FusedBatchNormalization"
     assert found["subclass"]["own"] == "Own"
+    assert found["subclass"]["optimizer"] == "OwnAdam"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("adam", "FusedAdam"), ("adamw", "FusedAdamW"), ("amsgrad", "FusedAdam"), ("schedule", "FusedAdam")],
+)
+def test_an_optimizer_takes_the_same_steps(found, name, kind):
+    result = found[name]
+    assert result["optimizer"] == kind
+    assert result["losses"] < 1e-4
+    assert result["averages"] < 1e-4
+    # Adam's first steps are as long for a gradient that is rounding alone as for any other.
+    assert result["after"] < 1e-3
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_dropout_behind_a_pooled_relu_does_its_work_too(found, index):
+    result = found["rectified"][index]
+    assert result["classes"] == ["Identity", "MaxPooling2D", "RectifyingDropout"]
+    assert result["share"] == pytest.approx(0.3, abs=0.03)
+    assert not result["never"]
+    assert result["slopes"] == pytest.approx([1 / 0.7], rel=0.005)
+    assert result["product"] < (1e-6 if index == 0 else 0.05)
+    assert result["asleep"] < 1e-6
 
 
 @pytest.mark.parametrize(
