@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from benchmarks.strategies.problem import EPOCHS, defaults, keras_tuner_space, space
@@ -13,15 +16,18 @@ from benchmarks.strategies.simulator import Job, Method
 
 
 class Recording:
-    """What all peers share: the incumbent is the best of the longest trained, by its last score."""
+    """What all peers share: the incumbent is the configuration with the best last score, however long it was trained.
+
+    On these curves that serves every one of them better than the best of the longest trained does.
+    """
 
     def __init__(self) -> None:
-        self._best: tuple[int, float] = (0, float("-inf"))
+        self._best = float("-inf")
         self._choice: dict[str, Any] | None = None
 
     def note(self, job: Job, scores: list[float]) -> None:
-        if (job.last, scores[-1]) > self._best:
-            self._best, self._choice = (job.last, scores[-1]), job.configuration
+        if scores[-1] > self._best:
+            self._best, self._choice = scores[-1], job.configuration
 
     def recommend(self) -> dict[str, Any] | None:
         return self._choice
@@ -98,22 +104,124 @@ class Optuna(Recording):
             self._going[self._worker_of[trial.number]] = Job(trial, job.configuration, job.last, job.last + 1)
 
 
+class Smac(Recording):
+    """SMAC's multi-fidelity facade: a random forest proposes, Hyperband allots. Defaults first.
+
+    A configuration that comes back with a larger budget pays only for the epochs that it adds.
+    """
+
+    def __init__(self, seed: int) -> None:
+        from ConfigSpace import ConfigurationSpace, Float, Integer
+        from smac import MultiFidelityFacade, Scenario
+
+        super().__init__()
+        logging.getLogger("smac").setLevel(logging.ERROR)
+        entries = []
+        for name, entry in space().items():
+            kind = Integer if entry["type"] == "uniform_int" else Float
+            entries.append(kind(name, (entry["lower"], entry["upper"]), log=entry["log"], default=defaults()[name]))
+        known = ConfigurationSpace(seed=seed, space=entries)
+        self._folder = tempfile.TemporaryDirectory()
+        scenario = Scenario(
+            known,
+            deterministic=True,
+            n_trials=10**6,
+            min_budget=EPOCHS / 27,
+            max_budget=EPOCHS,
+            seed=seed,
+            output_directory=Path(self._folder.name),
+        )
+        self._smac = MultiFidelityFacade(
+            scenario,
+            lambda config, seed=0, budget=0: 0.0,
+            initial_design=MultiFidelityFacade.get_initial_design(
+                scenario, n_configs=5, additional_configs=[known.get_default_configuration()]
+            ),
+            logging_level=logging.ERROR,
+            overwrite=True,
+        )
+        self._trained: dict[Any, int] = {}
+
+    def ask(self, worker: int) -> Job | None:
+        info = self._smac.ask()
+        first, last = self._trained.get(info.config, 0), max(1, round(info.budget))
+        return Job(info, dict(info.config), min(first, last - 1), last)
+
+    def tell(self, job: Job, scores: list[float]) -> None:
+        from smac.runhistory import TrialValue
+
+        self.note(job, scores)
+        self._trained[job.key.config] = job.last
+        self._smac.tell(job.key, TrialValue(cost=-scores[-1]), save=False)
+
+
+class SyneTune(Recording):
+    """A scheduler of Syne Tune's that stops trials: every epoch is reported. Defaults first."""
+
+    def __init__(self, seed: int, name: str, **options: Any) -> None:
+        from syne_tune import config_space
+        from syne_tune.optimizer import baselines
+
+        super().__init__()
+        logging.getLogger("syne_tune").setLevel(logging.ERROR)
+        entries = {}
+        for key, entry in space().items():
+            kind = "randint" if entry["type"] == "uniform_int" else "uniform"
+            kind = ("log" + kind) if entry["log"] else kind
+            entries[key] = getattr(config_space, kind)(entry["lower"], entry["upper"])
+        self._scheduler = getattr(baselines, name)(
+            entries,
+            metric="score",
+            time_attr="epoch",
+            max_t=EPOCHS,
+            do_minimize=False,
+            random_seed=seed,
+            points_to_evaluate=[defaults()],
+            **options,
+        )
+        self._count = 0
+        self._going: dict[int, Job] = {}  # worker -> the job that goes on
+        self._worker_of: dict[int, int] = {}
+
+    def ask(self, worker: int) -> Job | None:
+        from syne_tune.backend.trial_status import Trial
+
+        if worker in self._going:
+            return self._going.pop(worker)
+        suggestion = self._scheduler.suggest()
+        if suggestion is None:
+            return None
+        trial = Trial(self._count, suggestion.config, datetime.fromtimestamp(0))
+        self._count += 1
+        self._scheduler.on_trial_add(trial)
+        self._worker_of[trial.trial_id] = worker
+        return Job(trial, {name: suggestion.config[name] for name in space()}, 0, 1)
+
+    def tell(self, job: Job, scores: list[float]) -> None:
+        self.note(job, scores)
+        trial, result = job.key, {"score": scores[-1], "epoch": job.last}
+        if job.last == EPOCHS:
+            self._scheduler.on_trial_complete(trial, result)
+        elif self._scheduler.on_trial_result(trial, result) == "CONTINUE":
+            self._going[self._worker_of[trial.trial_id]] = Job(trial, job.configuration, job.last, job.last + 1)
+
+
 def _random(objective, hyperparameters, seed):
     import keras_tuner
 
-    return keras_tuner.oracles.RandomSearch(objective, 10**6, hyperparameters=hyperparameters, seed=seed)
+    return keras_tuner.oracles.RandomSearchOracle(objective, 10**6, hyperparameters=hyperparameters, seed=seed)
 
 
 def _bayesian(objective, hyperparameters, seed):
     import keras_tuner
 
-    return keras_tuner.oracles.BayesianOptimization(objective, 10**6, hyperparameters=hyperparameters, seed=seed)
+    return keras_tuner.oracles.BayesianOptimizationOracle(objective, 10**6, hyperparameters=hyperparameters, seed=seed)
 
 
 def _hyperband(objective, hyperparameters, seed):
     import keras_tuner
 
-    return keras_tuner.oracles.Hyperband(
+    return keras_tuner.oracles.HyperbandOracle(
         objective, EPOCHS, factor=3, hyperband_iterations=100, hyperparameters=hyperparameters, seed=seed
     )
 
@@ -138,4 +246,8 @@ PEERS: dict[str, Peer] = {
     "keras-tuner-bayesian": Peer("keras_tuner", "keras-tuner", lambda seed: KerasTuner(seed, _bayesian), slow=True),
     "optuna-tpe": Peer("optuna", "optuna", lambda seed: Optuna(seed, pruned=False)),
     "optuna-tpe-hyperband": Peer("optuna", "optuna", lambda seed: Optuna(seed, pruned=True)),
+    "smac-multi-fidelity": Peer("smac", "smac", Smac, slow=True),
+    "syne-tune-asha": Peer("syne_tune", "syne-tune", lambda seed: SyneTune(seed, "ASHA")),
+    "syne-tune-bohb": Peer("syne_tune", "syne-tune", lambda seed: SyneTune(seed, "BOHB")),
+    "syne-tune-asha-cqr": Peer("syne_tune", "syne-tune", lambda seed: SyneTune(seed, "ASHACQR"), slow=True),
 }
