@@ -9,6 +9,7 @@ export PYTHON
 python := .venv/bin/python
 installed := .venv/installed
 installed_test := .venv/installed-test
+installed_bench := .venv/installed-bench
 set_up := setup.cfg pyproject.toml requirements.txt scripts/set_up.sh scripts/find_python.sh
 code := tuning search_spaces tests stress benchmarks
 demo_root := demo-workspace
@@ -39,7 +40,7 @@ stress: $(installed_test)
 bench: $(installed_test)
 	$(python) -m benchmarks $(ARGS)
 
-bench-strategies: $(installed_test)
+bench-strategies: $(installed_bench)
 	$(python) -m benchmarks.strategies $(ARGS)
 
 lint: $(installed_test)
@@ -58,6 +59,10 @@ clean:
 $(installed): $(set_up)
 	bash scripts/set_up.sh
 	@touch $@
+
+$(installed_bench): $(set_up)
+	bash scripts/set_up.sh bench
+	@touch $(installed) $@
 
 # The test extra includes the rest: `make demo` after `make test` has nothing left to install.
 $(installed_test): $(set_up)

@@ -37,6 +37,8 @@ def workspace(tmp_path, make_run) -> Workspace:
         make_run(workspace, run_id, f1, model=run_id.encode(), data_digest=digest)
         for name in RUN_FILES:
             (workspace.run(run_id) / name).touch()
+        workspace.predictions(run_id).parent.mkdir(exist_ok=True)
+        workspace.predictions(run_id).touch()
     promotion.promote(workspace)
     settings = config.TrainSettings(
         space="baseline_cnn",
@@ -228,6 +230,26 @@ def test_damage_is_found_and_named_and_mended_where_it_can_be(name, workspace):
         assert snapshot(workspace) == damaged
 
 
+def test_a_workspace_that_lacks_what_newer_versions_write_is_told_what_makes_it(workspace, monkeypatch):
+    manifest = json.loads(workspace.pool_manifest.read_text())
+    workspace.pool_manifest.write_text(
+        json.dumps({**manifest, "source": [{"kind": "archive", "raw": "/my faces.zip"}]})
+    )
+    workspace.pool_summary.unlink()
+    for run_id in ("run-1", "run-2"):
+        workspace.predictions(run_id).unlink()
+    found = {finding.subject: finding for finding in integrity.check(workspace)}
+    assert found["data"].detail == f"{workspace.pool_summary} does not exist"
+    line = f"run: python -m tuning.prepare --root {workspace.root} --raw '/my faces.zip', with the other options of"
+    assert found["data"].remedy.startswith(line)
+    assert found["predictions"].state == NOTE and found["predictions"].detail.startswith("2 of 2 runs lack ")
+    # Who stands in the workspace need not name it; who lost the manifest too must know the images.
+    monkeypatch.chdir(workspace.root)
+    workspace.pool_manifest.write_text("{}")
+    (data,) = [finding for finding in integrity.check(workspace) if finding.subject == "data"]
+    assert data.remedy == "run: python -m tuning.prepare --raw and the folder of the images"
+
+
 def test_a_torn_tail_is_no_fault(workspace):
     append(workspace.search("first") / "journal.jsonl", b'0123abcd {"n":4')
     (note,) = [finding for finding in integrity.check(workspace) if finding.subject == "search first"]
@@ -278,7 +300,7 @@ def test_the_command_says_it_all_and_exits_3(workspace, capsys):
     root = ["--root", str(workspace.root)]
     assert doctor.main(root) == 3
     text = capsys.readouterr().out
-    assert "FAULT  leaderboard" in text and "→ run: python -m tuning.doctor --repair" in text
+    assert "FAULT  leaderboard" in text and f"→ run: python -m tuning.doctor --root {workspace.root} --repair" in text
     assert doctor.main([*root, "--json"]) == 3
     result = json.loads(capsys.readouterr().out)
     assert result["healthy"] is False

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tuning import packages
 
 
@@ -8,6 +10,11 @@ def test_any_build_of_opencv_will_do(monkeypatch):
     monkeypatch.setattr(packages, "version", lambda name: versions.get(name, "1"))
     (found,) = [package for package in packages.packages() if "opencv" in package.name]
     assert (found.name, found.installed, found.suits) == ("opencv-python", "5.0.0.1", True)
+
+
+@pytest.mark.parametrize("line", ["tune[basic]>=0.16", "tune >=0.16", "tune>=0.16"])
+def test_a_requirement_may_name_extras(line):
+    assert packages._split(line) == ("tune", ">=0.16")
 
 
 def test_requirements_read_the_same_from_installed_metadata():

@@ -69,6 +69,11 @@ class SearchSettings(RunSettings):
         stop_curves: whether a trial ends where its curve has clearly ended.
         skip_equal: whether configurations that differ only in values that nothing looks at count as equal.
         reuse_trials: whether finalists go on from the search's own training of them.
+        tries: a person's own configurations, tried right after the defaults: values, as text, by name; None: none.
+        from_search: an earlier search, whose best configurations are tried after those; None: none.
+        learned: what these were when this search began, the best first; None: none.
+        objective_per_cost: whether the strategy divides what it expects of a trial by what that trial costs.
+        stop_when_flat: whether the search ends once no configuration may gain more than another seed would change.
     """
 
     name: str
@@ -86,6 +91,11 @@ class SearchSettings(RunSettings):
     stop_curves: bool = False
     skip_equal: bool = False
     reuse_trials: bool = False
+    tries: list[dict[str, str]] | None = None
+    from_search: str | None = None
+    learned: list[dict[str, Any]] | None = None
+    objective_per_cost: bool = False
+    stop_when_flat: bool = False
 
     @property
     def final_runs(self) -> int:
@@ -148,6 +158,7 @@ def differences(began: dict[str, Any], current: dict[str, Any]) -> list[str]:
     names = {
         "space_digest": "the code of the search space",
         "data_digest": "the prepared data or its split",
+        "tries": "the configurations to --try",
     }
     lines = []
     for key in sorted({*began, *current}):

@@ -34,6 +34,7 @@ EXTRAS = {
     "onnx": "exporting to ONNX",
     "litert": "opening LiteRT exports as a device does, without TensorFlow",
     "test": "running this project's tests",
+    "bench": "comparing strategies on learning curves, and with other libraries",
 }
 #: What Keras can train on -> the line that installs it.
 BACKENDS = {

@@ -92,8 +92,9 @@ def _package(line: str, extra: str | None) -> Package:
 
 def _split(line: str) -> tuple[str, str]:
     """Name and wanted versions of a requirement line without extras and markers."""
-    end = next((index for index, character in enumerate(line) if character in "<>=!~ "), len(line))
-    return line[:end], line[end:].strip()
+    end = next((index for index, character in enumerate(line) if character in "[<>=!~ "), len(line))
+    name, rest = line[:end], line[end:]
+    return name, (rest.partition("]")[2] if rest.startswith("[") else rest).strip()
 
 
 def _suits(version: str, wanted: str) -> bool:

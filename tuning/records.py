@@ -12,6 +12,8 @@ RESERVED_PREFIX = "tuner/"
 
 COMPLETED = "COMPLETED"
 FAILED = "FAILED"
+#: Kinds of failure that say that a configuration is too large for the machine, or for the time that a trial may take.
+INFEASIBLE = ("memory", "timeout")
 
 
 def configuration(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,6 +82,7 @@ class TrialOutcome:
         space: configs of hyperparameters that the builder declared while building and that were unknown before.
         seconds: wall-clock seconds of each epoch of this trial (for forecasts only).
         ignored: names of values that made no difference, because nothing looked at them.
+        cost: multiply-adds that an image takes forward; None where nobody counted.
     """
 
     trial_id: str
@@ -90,6 +93,7 @@ class TrialOutcome:
     space: tuple[dict[str, Any], ...] = ()
     seconds: tuple[float, ...] = field(default=())
     ignored: tuple[str, ...] = ()
+    cost: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -106,6 +110,7 @@ class TrialOutcome:
             space=tuple(value["space"]),
             seconds=tuple(value["seconds"]),
             ignored=tuple(value.get("ignored", ())),
+            cost=value.get("cost"),
         )
 
 

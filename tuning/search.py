@@ -4,6 +4,7 @@
   python -m tuning.search --strategy hyperband --max-epochs 9 --top-k 2      # an hour's work becomes minutes
   python -m tuning.search --strategy hyperband --dry-run                     # what it would take: trials, time, disk
   python -m tuning.search --space my_models.cnn:build_model --name mine      # a model builder of your own
+  python -m tuning.search --try learning_rate=3e-4,optimizer=adamw --from-search baseline_cnn-hyperband --name next
   python -m tuning.search --mlflow http://localhost:5000                     # or a folder: --mlflow runs
   python -m tuning.search --tensorboard
   tensorboard --logdir artifacts/searches/baseline_cnn-hyperband/tensorboard
@@ -44,6 +45,10 @@ SETTINGS = (
     "stop_curves",
     "skip_equal",
     "reuse_trials",
+    "tries",
+    "from_search",
+    "objective_per_cost",
+    "stop_when_flat",
 )
 
 
@@ -90,6 +95,21 @@ def options() -> argparse.ArgumentParser:
     what.add_argument("--retrain-epochs", type=int, metavar="N", help="epochs for finalists (default: --max-epochs)")
     what.add_argument("--executions", type=int, default=1, metavar="N", help="seeds for finalists and baseline (1)")
     cli.add_training_options(what)
+    good = parser.add_argument_group("what is known to be good (fixed once a search has begun)")
+    good.add_argument(
+        "--try",
+        dest="tries",
+        action="append",
+        metavar="NAME=VALUE,…",
+        help="a configuration to try right after the baseline's, what is left out at its default; may be repeated",
+    )
+    earlier = good.add_argument(
+        "--from-search",
+        metavar="NAME",
+        help="then try the three best configurations of an earlier search in this workspace, of other data too, "
+        "that fit the space: as that search stands when this one begins",
+    )
+    cli.offer(earlier, cli.searches)
     less = parser.add_argument_group("less to compute (fixed once a search has begun)")
     less.add_argument(
         "--stop-curves",
@@ -110,6 +130,24 @@ def options() -> argparse.ArgumentParser:
         default=False,
         help="finalists are the search's own full trainings, gone on with where they ended early, instead of being "
         "trained again from scratch with another seed (off)",
+    )
+    able = {
+        option: ", ".join(name for name, row in STRATEGIES.items() if option in row.options)
+        for option in ("objective_per_cost", "stop_when_flat")
+    }
+    less.add_argument(
+        "--objective-per-cost",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="prefer what promises more for the multiply-adds that its training takes; with --strategy "
+        f"{able['objective_per_cost']} (off)",
+    )
+    less.add_argument(
+        "--stop-when-flat",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="end the search when, three times in a row, nothing is expected to gain more than another seed would "
+        f"change; with --strategy {able['stop_when_flat']} (off)",
     )
     how = parser.add_argument_group("how it runs (may change from one resume to the next)")
     how.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one per core, or per GPU)")

@@ -3,41 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.strategies.problem import normal_interval
 from tuning.files import replacing
 
+#: Drawn thicker.
+EMPHASISED = ("auto",)
 
-def ranks(regrets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Mean rank (budgets,) of each method among all, over tasks and seeds; ties share their places.
 
-    Args:
-        regrets: method -> (runs, budgets), the same runs for all.
+@dataclass(frozen=True)
+class Measured:
+    """What a method came to.
+
+    Attributes:
+        regrets: (tasks, seeds, budgets).
+        seconds_per_job: its own processor time.
     """
+
+    regrets: np.ndarray
+    seconds_per_job: float
+
+    @staticmethod
+    def of(entry: Mapping[str, Any]) -> Measured:
+        return Measured(np.array(entry["regrets"]), entry["seconds_per_job"])
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(budgets,)"""
+        return self.regrets.mean(axis=(0, 1))
+
+    @property
+    def half(self) -> np.ndarray:
+        """Half the width of the 95 % interval of the mean over all runs, (budgets,)."""
+        return np.array([normal_interval(values) for values in self.regrets.reshape(-1, self.regrets.shape[2]).T])
+
+
+def ranks(found: Mapping[str, Measured]) -> dict[str, np.ndarray]:
+    """Mean rank (budgets,) of each method among all, over the tasks' means over seeds; ties share their places."""
     from scipy.stats import rankdata
 
-    places = rankdata(np.stack(list(regrets.values())), axis=0).mean(axis=1)
-    return dict(zip(regrets, places, strict=True))
+    places = rankdata(np.stack([measured.regrets.mean(axis=1) for measured in found.values()]), axis=0).mean(axis=1)
+    return dict(zip(found, places, strict=True))
 
 
-def table(regrets: Mapping[str, np.ndarray], own: Mapping[str, float], budgets: Sequence[int]) -> str:
+def table(found: Mapping[str, Measured], budgets: Sequence[int]) -> str:
     """Mean regret with its 95 % interval and mean rank at each budget, best first, and the method's own time a job."""
-    placed = ranks(regrets)
-    head = f"{'method':24s}" + "".join(f"{f'{budget} trainings':>20s}" for budget in budgets) + f"{'ms a job':>10s}"
-    lines = [head]
-    for name in sorted(regrets, key=lambda name: float(regrets[name].mean())):
+    placed = ranks(found)
+    head = f"{'method':24s}" + "".join(f"{f'{budget} trainings':>20s}" for budget in budgets)
+    lines = [f"{head}{'seeds':>7s}{'ms a job':>10s}"]
+    for name, measured in sorted(found.items(), key=lambda item: float(item[1].mean.mean())):
         cells = [
-            f"{values.mean():.3f} ±{normal_interval(values):.3f} ({rank:.1f})".rjust(20)
-            for values, rank in zip(regrets[name].T, placed[name], strict=True)
+            f"{mean:.3f} ±{half:.3f} ({rank:.1f})".rjust(20)
+            for mean, half, rank in zip(measured.mean, measured.half, placed[name], strict=True)
         ]
-        lines.append(f"{name:24s}" + "".join(cells) + f"{1000 * own[name]:10.1f}")
+        seeds = measured.regrets.shape[1]
+        lines.append(f"{name:24s}{''.join(cells)}{seeds:7d}{1000 * measured.seconds_per_job:10.1f}")
     return "\n".join(lines)
 
 
-def plot(regrets: Mapping[str, np.ndarray], budgets: Sequence[int], title: str, path: Path) -> None:
+def plot(found: Mapping[str, Measured], budgets: Sequence[int], title: str, path: Path) -> None:
     """Mean regret over the budget, with 95 % intervals, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -45,15 +74,10 @@ def plot(regrets: Mapping[str, np.ndarray], budgets: Sequence[int], title: str, 
     figure = Figure(figsize=(8, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for name in sorted(regrets, key=lambda name: float(regrets[name].mean())):
-        values = regrets[name]
-        half = np.array([normal_interval(column) for column in values.T])
-        (line,) = axes.plot(
-            budgets, values.mean(axis=0), marker="o", label=name, linewidth=2.5 if name == "freeze_thaw" else 1.2
-        )
-        axes.fill_between(
-            budgets, values.mean(axis=0) - half, values.mean(axis=0) + half, color=line.get_color(), alpha=0.08
-        )
+    for name, measured in sorted(found.items(), key=lambda item: float(item[1].mean.mean())):
+        mean, half = measured.mean, measured.half
+        (line,) = axes.plot(budgets, mean, marker="o", label=name, linewidth=2.5 if name in EMPHASISED else 1.2)
+        axes.fill_between(budgets, mean - half, mean + half, color=line.get_color(), alpha=0.08)
     axes.set_xscale("log")
     axes.set_xticks(budgets, [str(budget) for budget in budgets])
     axes.minorticks_off()

@@ -6,7 +6,8 @@ from scipy.optimize import approx_fprime
 from scipy.stats import norm
 
 from tuning.oracles import gaussian_process
-from tuning.oracles.bayesian import BayesianOracle, expected_improvement
+from tuning.oracles.acquisition import expected_improvement
+from tuning.oracles.bayesian import BayesianOracle
 from tuning.oracles.embedding import Embedding
 
 

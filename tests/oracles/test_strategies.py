@@ -14,9 +14,12 @@ import pytest
 
 from tuning.errors import UsageError
 from tuning.files import canonical_json
-from tuning.oracles import STRATEGIES, find_strategy, space
+from tuning.oracles import BEST, STRATEGIES, find_strategy, space
 from tuning.oracles.adapter import OracleSearch
 from tuning.records import COMPLETED, TrialOutcome, configuration
+
+# Keras Tuner would rather have the scores returned; then it knows the best epoch's alone.
+pytestmark = pytest.mark.filterwarnings("ignore:The use case of calling:DeprecationWarning")
 
 
 def configurations(asked) -> list[str]:
@@ -28,13 +31,36 @@ def failing(simulated, numbers):
     return lambda spec: (simulated.failed if int(spec.trial_id) in numbers else simulated.completed)(spec)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "auto"])
 class TestContract:
     def test_the_first_trial_is_the_defaults(self, name, simulated):
         hyperparameters = simulated.mixed_space()
         first = simulated.build(name, hyperparameters).ask()
         assert configuration(first.values) == space.defaults(hyperparameters.space)
         assert first.trial_id == "0000"
+
+    @pytest.mark.parametrize("window", [1, 4])
+    def test_a_persons_own_configurations_follow_the_defaults(self, name, window, simulated):
+        """In the order given, completed with defaults; one that was tried already, in other words too, is left out."""
+        sgd = {"optimizer": "sgd", "momentum": 0.6}
+        own = [{"width": 64}, {"width": 32, "momentum": 0.6}, sgd, {"width": 48}, {"width": 16}, {"norm": True}, sgd]
+        asked = simulated.drive(simulated.build(name, first=own, max_trials=20), window)
+        started = [configuration(spec.values) for spec in asked if spec.continues is None]
+        defaults = space.defaults(simulated.mixed_space().space)
+        expected = [{}, {"width": 64}, {**sgd, "decay": 0.0}, {"width": 48}, {"width": 16}, {"norm": True}]
+        assert started[:6] == [{**defaults, **given} for given in expected]
+        assert len({canonical_json(values) for values in started}) == len(started)
+
+    def test_own_configurations_survive_a_replay_and_an_unknown_space(self, name, simulated):
+        own = [{"point": 3}, {"elsewhere": 1}]
+        search = simulated.build(name, simulated.five_points(), first=own)
+        asked = simulated.drive(search, window=1)
+        assert json.loads(configurations(asked)[1]) == {"point": 3}
+        again = simulated.build(name, simulated.five_points(), first=own)
+        for spec in asked[:4]:
+            assert again.ask(spec) == spec
+            again.tell(simulated.completed(spec))
+        assert simulated.drive(again, window=1) == asked[4:]
 
     def test_it_ends_with_trials_of_max_epochs(self, name, simulated):
         asked = simulated.drive(simulated.build(name))
@@ -232,7 +258,9 @@ class SimulatedTuner(keras_tuner.Tuner):
     def run_trial(self, trial, *args, **kwargs):
         self.before(trial.trial_id)
         values = trial.hyperparameters.values
-        return {"objective": self.simulated.value_of(values, values["tuner/epochs"])}
+        # As our own search does; a plain Keras Tuner trial tells the best epoch alone.
+        for epoch in range(1, values["tuner/epochs"] + 1):
+            self.oracle.update_trial(trial.trial_id, {"objective": self.simulated.value_of(values, epoch)}, step=epoch)
 
 
 def test_names_are_listed_without_keras_or_numpy():
@@ -249,6 +277,10 @@ def test_an_unknown_strategy_names_the_known_ones():
     with pytest.raises(UsageError) as caught:
         find_strategy("hyperbnd")
     assert all(name in caught.value.remedy for name in STRATEGIES)
+
+
+def test_auto_is_one_of_them():
+    assert STRATEGIES["auto"] is STRATEGIES[BEST]
 
 
 def test_windows_are_positive():

@@ -10,11 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from stress import toy
 from tuning.engine import journal
+from tuning.pipeline import session
+from tuning.pipeline.search import SearchResult, run_search
 from tuning.workspace import Workspace
 
 SPACE = ("--space", "sample_spaces:tiny")
@@ -145,6 +148,22 @@ def here(monkeypatch, capsys, sample_spaces) -> Callable[..., Done]:
         done = Done(code, *capsys.readouterr())
         assert "Traceback" not in done.stderr
         return done
+
+    return run
+
+
+@pytest.fixture
+def toy_search(workspace, monkeypatch, sample_environment) -> Callable[..., SearchResult]:
+    """`toy_search("name", strategy="random", …)` runs a search in the workspace whose trials are toys."""
+    monkeypatch.setattr(session, "WORK", "stress.toy:run")
+    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+    monkeypatch.setenv("PYTHONPATH", sample_environment["PYTHONPATH"])
+    monkeypatch.setenv(toy.SECONDS, "0")
+    usual = {"space": "stress.tiny_cnn:build_model", "strategy": "random", "max_epochs": 3, "max_trials": 5}
+
+    def run(name: str, **given: Any) -> SearchResult:
+        settings = {**usual, "dtype": "float32", "search_only": True, "resources": session.Resources(workers=1)}
+        return run_search(workspace, name=name, **{**settings, **given})
 
     return run
 

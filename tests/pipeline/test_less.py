@@ -7,8 +7,9 @@ import pytest
 from tuning.errors import UsageError
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.finals import final_runs
-from tuning.pipeline.search import _ranked, _trained, planned_epochs
+from tuning.pipeline.search import _trained, planned_epochs
 from tuning.pipeline.settings import first_rung, search_settings
+from tuning.pipeline.told import ranked
 from tuning.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.trials.plan import epochs_trained, next_stretch
 
@@ -88,19 +89,19 @@ def test_equal_configurations_are_ranked_once(prepared):
         )
     )
     settings = search_settings(prepared)
-    assert [(trial.trial_id, values) for trial, values in _ranked(settings, rows)] == [
+    assert [(trial.trial_id, values) for trial, values in ranked(rows, skip_equal=True)] == [
         ("1", {"a": 1}),
         ("2", {"a": 2, "b": 2}),
     ]
-    assert len(_ranked(search_settings(prepared, skip_equal=False), rows)) == 3
+    assert len(ranked(rows, skip_equal=False)) == 3
     # A curve that ended early has reached its rung.
-    assert _ranked(settings, rows)[1][0].epochs == 9
+    assert ranked(rows, skip_equal=True)[1][0].epochs == 9
     assert repr(_trained(settings, rows)) == "24"
 
 
 def test_the_first_seed_of_a_finalist_may_be_the_trial_itself():
-    ranked = [(RankedTrial("0007", 9, 0.5, "0003"), {"a": 1}), (RankedTrial("0002", 9, 0.4), {"a": 2})]
-    finals = final_runs("s", "space", 5, 9, ranked, {"a": 0}, 2, executions=2, reuse=True)
+    best_first = [(RankedTrial("0007", 9, 0.5, "0003"), {"a": 1}), (RankedTrial("0002", 9, 0.4), {"a": 2})]
+    finals = final_runs("s", "space", 5, 9, best_first, {"a": 0}, 2, executions=2, reuse=True)
     assert [(final.trial, final.seed, final.root) for final in finals] == [
         ("0007", 5, "0003"),
         ("0007", 6, None),

@@ -54,6 +54,8 @@ def test_an_unknown_space_is_refused(workspace, here, command, space):
         (("--min-epochs", "9", "--max-epochs", "3"), ["--min-epochs"]),
         (("--strategy", "random", "--min-epochs", "2"), ["--min-epochs", "random"]),
         (("--ray-address", "auto"), ["--executor ray"]),
+        (("--try", "rate"), ["--try", "NAME=VALUE"]),
+        (("--from-search", "nothing"), ["'nothing'", "there are none yet"]),
     ],
 )
 def test_an_option_that_cannot_be_meant_is_refused(workspace, here, arguments, said):

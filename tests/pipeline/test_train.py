@@ -7,7 +7,7 @@ from keras_tuner import HyperParameters
 
 from tuning.errors import UsageError
 from tuning.pipeline.session import Session
-from tuning.pipeline.train import completed
+from tuning.pipeline.values import completed
 from tuning.results.runs import RUN_FILES
 
 from .conftest import SPACE, records

@@ -92,6 +92,17 @@ def test_the_command_says_what_it_wrote_and_checked(workspace, write_run, plain,
         assert "largest difference 0" in out
 
 
+def test_a_workspace_may_be_named_from_where_one_stands(workspace, write_run, plain, monkeypatch, capsys):
+    """The processes that open the models stand elsewhere."""
+    write_run("one", model=b"0", input=INPUT)
+    promote(workspace)
+    monkeypatch.chdir(workspace.root.parent)
+    assert export.main(["--root", workspace.root.name]) == 0
+    monkeypatch.chdir(workspace.root)
+    assert export.main(["--run", "one"]) == 0
+    assert "largest difference 0" in capsys.readouterr().out
+
+
 def test_where_the_data_is_gone_noise_is_compared_and_said(workspace, write_run, plain):
     write_run("one", model=b"0", input=INPUT)
     result = writing.export(workspace, sources.run_source(workspace, "one"))

@@ -87,6 +87,32 @@ def test_curves(workspace, search):
     ]
 
 
+def test_a_first_epoch_in_parts(workspace):
+    """Budgets in the journal are counted in thirds of an epoch; the frames speak of epochs."""
+    folder = workspace.search("thirds")
+    folder.mkdir()
+    (folder / "search.json").write_text(json.dumps({"settings": {"slices": 3}}))
+    specs = [TrialSpec("0000", {"rate": 0.1}, 6), TrialSpec("0001", {"rate": 0.1}, 12, 6, "0000", "0000")]
+    scores = {"0000": (0.1, 0.2, 0.3, 0.4), "0001": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)}
+    points = (1 / 3, 2 / 3, 1, 2, 3, 4)
+    with Journal(folder / "journal.jsonl") as journal:
+        for spec in specs:
+            journal.append({"type": "ask", "trial": spec.to_json()})
+            key = f"trial/{spec.trial_id}"
+            attempt = journal.append({"type": "attempt", "key": key})
+            done = result(spec.trial_id, *scores[spec.trial_id])
+            for entry, epoch in zip(done["curve"], points, strict=False):
+                entry["epoch"] = epoch
+            journal.append({"type": "result", "key": key, "fence": attempt["n"], "result": done})
+    frame = trials_frame(workspace, "thirds")
+    assert list(frame["epochs"]) == [2, 4] and list(frame["new_epochs"]) == [2, 2]
+    # 1.5 s for each point that a trial added: four and two.
+    assert list(frame["seconds"]) == [6, 3]
+    assert list(curves_frame(workspace, "thirds")["epoch"]) == [*points[:4], *points]
+    axes = figures.search_figures(workspace, "thirds")["learning_curves"].axes[0]
+    assert max(max(line.get_xdata()) for line in axes.lines) == 4
+
+
 @pytest.mark.parametrize("made", [trials_frame, curves_frame, figures.search_figures])
 def test_a_search_that_is_not_there(made, workspace, search):
     with pytest.raises(UsageError, match="no search 'other'") as caught:

@@ -196,6 +196,9 @@ def test_a_person_s_builder_works_unchanged(published, name):
     assert ("learning_rate" in result["curve"][0]) is (name != "own_schedule")
     probabilities = np.load(folder / name / "staging" / "predictions.npz")["probabilities"]
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    # No terminal's width cuts a column off.
+    summary = (folder / name / "staging" / "model_summary.txt").read_text(encoding="utf-8").splitlines()
+    assert "Param #" in summary[2] and summary[1].endswith("┓")
 
 
 def test_what_leaves_loads_in_plain_keras_and_predicts_the_same(published, prepared, sample_environment):

@@ -63,14 +63,20 @@ class Strategy:
         )
 
 
+#: Options of strategies that train to rungs, and of those that have a model.
+RUNGS = ("min_epochs", "iterations")
+MODEL = ("objective_per_cost", "stop_when_flat")
 STRATEGIES: dict[str, Strategy] = {
-    "hyperband": Strategy("tuning.oracles.hyperband", window=64, options=("min_epochs", "iterations")),
-    "freeze_thaw": Strategy("tuning.oracles.freeze_thaw", window=4, options=("min_epochs", "iterations")),
-    "bohb": Strategy("tuning.oracles.bohb", window=4, options=("min_epochs", "iterations")),
-    "asha": Strategy("tuning.oracles.asha", window=16, options=("min_epochs", "iterations")),
-    "bayesian": Strategy("tuning.oracles.bayesian", window=8),
+    "hyperband": Strategy("tuning.oracles.hyperband", window=64, options=RUNGS),
+    "freeze_thaw": Strategy("tuning.oracles.freeze_thaw", window=4, options=(*RUNGS, *MODEL)),
+    "bohb": Strategy("tuning.oracles.bohb", window=4, options=(*RUNGS, *MODEL)),
+    "asha": Strategy("tuning.oracles.asha", window=16, options=RUNGS),
+    "bayesian": Strategy("tuning.oracles.bayesian", window=8, options=MODEL),
     "random": Strategy("tuning.oracles.random", window=64),
 }
+#: What the benchmark of strategies found best. A search that was begun keeps the strategy that this meant then.
+BEST = "freeze_thaw"
+STRATEGIES["auto"] = STRATEGIES[BEST]
 
 
 def find_strategy(name: str) -> Strategy:

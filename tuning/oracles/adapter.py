@@ -67,6 +67,7 @@ class OracleSearch:
         trial = self.oracle.get_trial(outcome.trial_id)
         declared = [kt_hyperparameters.deserialize(copy.deepcopy(entry)) for entry in outcome.space]
         trial.hyperparameters.merge(declared, overwrite=False)
+        self.oracle.note(trial, outcome)
         if self._skip_equal and outcome.ignored:
             self.oracle.note_ignored(trial, outcome.ignored)
         self._report(outcome, trial)
@@ -74,6 +75,11 @@ class OracleSearch:
         trial.message = outcome.failure.message if outcome.failure else None
         self.oracle.end_trial(trial)
         self._outstanding.remove(outcome.trial_id)
+
+    @property
+    def flat(self) -> bool:
+        """Whether the oracle proposes nothing more because too little may be gained by going on."""
+        return self.oracle.is_flat
 
     def continuable(self) -> set[str]:
         """Trials told whose last state a later trial may still go on from."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -23,8 +23,8 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning import files, records
 from tuning.errors import UsageError
-from tuning.oracles import ranking, space
-from tuning.oracles.saving import SavedOracle
+from tuning.oracles import flatness, ranking, space
+from tuning.oracles.noted import NotingOracle
 
 EPOCHS = records.RESERVED_PREFIX + "epochs"
 INITIAL_EPOCH = records.RESERVED_PREFIX + "initial_epoch"
@@ -36,7 +36,7 @@ ROUND = records.RESERVED_PREFIX + "round"
 DRAWS = 20
 
 
-class ReplayableOracle(SavedOracle):
+class ReplayableOracle(NotingOracle):
     """Base class of all strategies; a subclass defines `populate_space` and may override `draw` and `_ended`.
 
     Works without a project directory (nothing is written then) and in a `keras_tuner.Tuner`, which sets one.
@@ -51,6 +51,8 @@ class ReplayableOracle(SavedOracle):
         tune_new_entries: as for `keras_tuner.Oracle`.
         max_retries_per_trial: how often a trial that ended INVALID or without a finite objective is run again.
         max_consecutive_failed_trials: that many FAILED trials in a row raise RuntimeError; None never does.
+        first: configurations to try right after the defaults, in this order; what one leaves out is at its default.
+        stop_when_flat: end once the strategy's model promises less than noise (see `tuning.oracles.flatness`).
 
     Raises:
         UsageError: a number out of its range.
@@ -68,6 +70,8 @@ class ReplayableOracle(SavedOracle):
         tune_new_entries: bool = True,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
+        stop_when_flat: bool = False,
     ) -> None:
         if max_epochs < 1:
             raise UsageError(
@@ -87,23 +91,37 @@ class ReplayableOracle(SavedOracle):
         )
         self.seed = random.SystemRandom().randrange(2**31) if seed is None else int(seed)
         self.max_epochs = max_epochs
+        self.first = tuple(dict(values) for values in first)
         #: The values that the next trial is known to have had, `tuner/…` included, while a journal is replayed.
         self.recorded: Mapping[str, Any] | None = None
-        #: Names that trials read of their values, where they ignored others -> digests of what they read.
-        self._read: dict[frozenset[str], set[str]] = {}
+        self.stop_when_flat = stop_when_flat
+        #: Set by a strategy with a model when it proposes: (bound on the gain, deviation of a score's noise).
+        self.promise: tuple[float, float] | None = None
         self._guard = threading.RLock()
         self._directions: dict[str, str] = {}
 
     # What subclasses use -------------------------------------------------------------------------------------------
 
     def new_configuration(self) -> dict[str, Any] | None:
-        """A configuration that no trial has had, the space's defaults first; None where there is none left."""
+        """A configuration that no trial has had, those known to be good first; None where there is none left."""
         if self.recorded is not None:
             return records.configuration(self.recorded)
-        number = len(self.trials)
-        if number == 0:
-            return space.defaults(self.hyperparameters.space)
-        return self.draw(number)
+        known = self.known_good()
+        return self.draw(len(self.trials)) if known is None else known
+
+    def known_good(self) -> dict[str, Any] | None:
+        """What is tried before anything is drawn: the space's defaults, then `first`; None once all were.
+
+        Those that were tried meanwhile, or that differ in nothing from one that was, are left out.
+        """
+        entries = self.hyperparameters.space
+        if not self.trials:
+            return space.defaults(entries)
+        for given in self.first:
+            values = space.fill(entries, lambda entry, given=given: given.get(entry.name, entry.default))
+            if not self.is_tried(values):
+                return values
+        return None
 
     def draw(self, number: int) -> dict[str, Any] | None:
         """An untried configuration for trial `number`, uniform over the space; None where there is none left."""
@@ -125,22 +143,6 @@ class ReplayableOracle(SavedOracle):
         """Whether a trial has had these values, or others that are known to build and train the same model."""
         return self._duplicate(values) or self._equals_one(values)
 
-    def note_ignored(self, trial: Trial, ignored: Collection[str]) -> None:
-        """Notes down that `trial` never looked at these of its values: they make no configuration another one.
-
-        A builder that is given equal values for all that it read of this one takes the same way, reads nothing else,
-        and ends with the same model.
-        """
-        values = records.configuration(trial.hyperparameters.values)
-        read = frozenset(values.keys() - set(ignored))
-        self._read.setdefault(read, set()).add(files.digest({name: values[name] for name in read}))
-
-    def _equals_one(self, values: Mapping[str, Any]) -> bool:
-        return any(
-            read <= values.keys() and files.digest({name: values[name] for name in read}) in digests
-            for read, digests in self._read.items()
-        )
-
     def full_training(self, values: dict[str, Any] | None) -> dict[str, Any]:
         """The answer of `populate_space` for a configuration trained to the end, or for none."""
         if values is None:
@@ -150,6 +152,18 @@ class ReplayableOracle(SavedOracle):
     def nothing_new(self) -> dict[str, Any]:
         """The answer of `populate_space` when no trial can start: wait for those that run, or stop."""
         return {"status": TrialStatus.IDLE if self.ongoing_trials else TrialStatus.STOPPED}
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the search is over because too little may be gained by going on."""
+        return self.stop_when_flat and self._flat_so_far() >= flatness.IN_A_ROW
+
+    def _flat_so_far(self) -> int:
+        return self.trials[self.start_order[-1]].hyperparameters.values.get(flatness.FLAT, 0) if self.trials else 0
+
+    def wind_up(self, trial_id: str) -> dict[str, Any]:
+        """The answer in place of `populate_space` once `is_flat`."""
+        return self.nothing_new()
 
     def continuable(self) -> set[str]:
         """Trials that were told and whose last state a later trial may still go on from; others' can be deleted."""
@@ -187,7 +201,7 @@ class ReplayableOracle(SavedOracle):
         if self.max_trials is not None and len(self.trials) >= self.max_trials:
             answer: dict[str, Any] = {"status": TrialStatus.STOPPED}
         else:
-            answer = self.populate_space(trial_id)
+            answer = self._proposal_for(trial_id)
         hyperparameters = space.shallow_copy(self.hyperparameters, answer.get("values") or {})
         trial = Trial(hyperparameters, trial_id=trial_id, status=answer["status"])
         if trial.status == TrialStatus.RUNNING:
@@ -195,6 +209,16 @@ class ReplayableOracle(SavedOracle):
             self.trials[trial_id] = trial
             self.start_order.append(trial_id)
         return trial
+
+    def _proposal_for(self, trial_id: str) -> dict[str, Any]:
+        self.promise = None
+        answer = (self.wind_up if self.is_flat else self.populate_space)(trial_id)
+        if self.stop_when_flat and answer["status"] == TrialStatus.RUNNING:
+            before = self._flat_so_far()
+            count = flatness.counted(before, self.promise, len(self.end_order))
+            recorded = self.recorded or {}
+            answer["values"] = {**answer["values"], flatness.FLAT: recorded.get(flatness.FLAT, count)}
+        return answer
 
     @staticmethod
     def _fresh_attempt(trial: Trial) -> Trial:

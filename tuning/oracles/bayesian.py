@@ -2,45 +2,48 @@
 
 Sources: Jones, Schonlau, Welch, "Efficient Global Optimization of Expensive Black-Box Functions", J. Global Optim. 13
 (1998), equation 15 (expected improvement); McKay, Beckman, Conover, Technometrics 21 (1979) (Latin hypercube design);
-`tuning.oracles.gaussian_process` for the model.
+`tuning.oracles.gaussian_process`, `feasibility` and `cost_model` for the models.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
-from scipy.special import ndtr
 from threadpoolctl import ThreadpoolController
 
 from tuning import records
-from tuning.oracles import gaussian_process
+from tuning.oracles import candidates, flatness, gaussian_process
+from tuning.oracles.acquisition import expected_improvement
 from tuning.oracles.base import ReplayableOracle
+from tuning.oracles.cost_model import CostModel
 from tuning.oracles.embedding import LAST, Embedding
+from tuning.oracles.feasibility import Feasibility
 from tuning.oracles.random import DEFAULT_TRIALS
 
 #: Candidates of one suggestion: uniform ones and those around the best known; then again around the most promising.
 UNIFORM_CANDIDATES = 300
 LOCAL_CANDIDATES = 200
 LOCAL_CENTRES = 5
-#: Step sizes of local candidates, in cumulative probability.
-STEPS = (0.02, 0.1, 0.3)
 
 
 class BayesianOracle(ReplayableOracle):
     """Expected improvement over a Gaussian process; pending trials are believed to come out as expected.
 
     The space's defaults come first, then a Latin hypercube, then the model. Failed trials count as bad as the worst
-    finished one, so that the model leaves their region. No configuration is proposed twice.
+    finished one, so that the model leaves their region; what is likely not to fit into memory or time is avoided. No
+    configuration is proposed twice.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
         max_trials: how many trials to run.
         num_initial_points: trials before the model proposes; None: 2 more than there are hyperparameters, at most a
             third of `max_trials`, at least 3.
+        objective_per_cost: divide the expected improvement by the expected cost of a training.
         **settings: see `ReplayableOracle`.
     """
 
@@ -50,9 +53,11 @@ class BayesianOracle(ReplayableOracle):
         *,
         max_trials: int = DEFAULT_TRIALS,
         num_initial_points: int | None = None,
+        objective_per_cost: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__(objective, max_trials=max_trials, **settings)
+        self.objective_per_cost = objective_per_cost
         self.num_initial_points = num_initial_points
         self._embedding = Embedding([])
         self._known: dict[str, np.ndarray] = {}  # latent rows of ended trials
@@ -101,25 +106,51 @@ class BayesianOracle(ReplayableOracle):
         pending = np.array([self._latent(trial) for trial in self.ongoing_trials.values()])
         generator = np.random.default_rng(records.keyed_seed(self.seed, "candidates", number))
         with self._libraries.limit(limits=1, user_api="blas"):
-            candidates = self._candidates(ended, scores, pending, generator)
-        for candidate in candidates:
+            rows = self._candidates(ended, scores, pending, generator)
+        for candidate in rows:
             yield self._embedding.configuration(candidate)
 
     def _candidates(self, ended, scores, pending, generator: np.random.Generator) -> np.ndarray:
         """Latent rows (m, d), the most promising first."""
         features = self._embedding.features
-        process = gaussian_process.fit(features(ended), scores)
+        known = features(ended)
+        process = alone = gaussian_process.fit(known, scores)
         best = process.means().max()  # of the model, because single scores are noisy
+        chances, costs = self._feasibility(known), self._costs(known)
+
+        def gains_of(rows: np.ndarray) -> np.ndarray:
+            points = features(rows)
+            gains = expected_improvement(*process.predict(points), best) * chances.probability(points)
+            return gains if costs is None else gains / costs.relative(points)
+
         if len(pending):
             process = process.with_pending(features(pending))
         centres = ended[np.argsort(-scores, kind="stable")[:LOCAL_CENTRES]]
         uniform = generator.random((UNIFORM_CANDIDATES, ended.shape[1]))
-        candidates = np.vstack([uniform, self._around(centres, generator)])
-        gains = expected_improvement(*process.predict(features(candidates)), best)
-        promising = candidates[np.argsort(-gains, kind="stable")[:LOCAL_CENTRES]]
-        nearby = self._around(promising, generator)
-        gains = np.append(gains, expected_improvement(*process.predict(features(nearby)), best))
-        return np.vstack([candidates, nearby])[np.argsort(-gains, kind="stable")]
+        rows = np.vstack([uniform, candidates.around(self._embedding, centres, LOCAL_CANDIDATES, generator)])
+        gains = gains_of(rows)
+        promising = rows[np.argsort(-gains, kind="stable")[:LOCAL_CENTRES]]
+        nearby = candidates.around(self._embedding, promising, LOCAL_CANDIDATES, generator)
+        gains = np.append(gains, gains_of(nearby))
+        rows = np.vstack([rows, nearby])
+        if self.stop_when_flat:
+            # What may still be gained, whether or not a pending trial will already have brought it.
+            gain = flatness.bound(*alone.predict(features(rows)), best)
+            self.promise = gain, alone.deviation * math.sqrt(alone.signal * alone.noise)
+        return rows[np.argsort(-gains, kind="stable")]
+
+    def _feasibility(self, known: np.ndarray) -> Feasibility:
+        """What failed for another reason says nothing about it."""
+        failed = np.array([trial_id in self.infeasible for trial_id in self.end_order])
+        fitted = np.array([self.trials[trial_id].status == TrialStatus.COMPLETED for trial_id in self.end_order])
+        return Feasibility(known[failed | fitted], failed[failed | fitted])
+
+    def _costs(self, known: np.ndarray) -> CostModel | None:
+        """Relative to the first trial's, the default configuration's."""
+        if not self.objective_per_cost:
+            return None
+        costs = [self.costs.get(trial_id, math.nan) for trial_id in self.end_order]
+        return CostModel(known, np.array(costs), self.costs.get(self.start_order[0], math.nan))
 
     def _observations(self) -> tuple[np.ndarray, np.ndarray]:
         """Latent rows (n, d) and scores (n,), larger is better, of the trials that ended, in the order they did."""
@@ -141,17 +172,6 @@ class BayesianOracle(ReplayableOracle):
             self._known[trial.trial_id] = row
         return row
 
-    def _around(self, centres: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """(LOCAL_CANDIDATES, d): copies of the centres with some entries moved a step, or drawn anew if unordered."""
-        count, dimensions = LOCAL_CANDIDATES, centres.shape[1]
-        rows = centres[np.arange(count) % len(centres)]
-        moved = generator.random((count, dimensions)) < max(0.2, 1.0 / dimensions)
-        moved[np.arange(count), generator.integers(dimensions, size=count)] = True
-        steps = generator.normal(size=(count, dimensions)) * generator.choice(STEPS, size=(count, 1))
-        anew = generator.random((count, dimensions))
-        moves = np.where(self._embedding.unordered, anew, np.clip(rows + steps, 0.0, LAST))
-        return np.where(moved, moves, rows)
-
     def get_state(self) -> dict[str, Any]:
         return {**super().get_state(), "num_initial_points": self.num_initial_points}
 
@@ -160,12 +180,6 @@ class BayesianOracle(ReplayableOracle):
         self.num_initial_points = state["num_initial_points"]
         self._embedding = Embedding([])
         self._known = {}
-
-
-def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
-    """E[max(0, f - best)] of normal predictions, larger is better."""
-    z = (mean - best) / deviation
-    return (mean - best) * ndtr(z) + deviation * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
 
 
 def build(objective, *, factor: int, max_trials: int | None, **settings: Any) -> BayesianOracle:

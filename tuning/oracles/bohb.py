@@ -11,18 +11,27 @@ from __future__ import annotations
 from typing import Any
 
 from tuning.oracles.freeze_thaw import FreezeThawOracle
-from tuning.oracles.promoting import Decision
+from tuning.oracles.promoting import Decision, PromotingOracle
 
 
 class BohbOracle(FreezeThawOracle):
     """Promotes as `AshaOracle`; a new configuration has the largest expected improvement at the last rung."""
 
+    def _next(self, number: int) -> Decision | None:
+        return PromotingOracle._next(self, number)
+
     def decide(self, number: int) -> Decision | None:
         return self.promotion() or super().decide(number)
 
-    def _continues(self, new: float, old: float) -> bool:
-        """Never: the model has a say in new configurations alone, as long as there are any."""
-        return False
+    def _by_model(self, number: int) -> Decision | None:
+        """The model has a say in new configurations alone, as long as there are any."""
+        model, known = self._model(), self._known_chains()
+        mean, _ = model.predict(self._points(known))
+        weights = self._weights()
+        proposals = self._proposals(number, model, known, mean, weights)
+        self._promise(known, [row for row, _ in proposals], weights)
+        values = proposals[0][1] if proposals else self.new_configuration()
+        return Decision(0, values=values) if values is not None else self.next_best()
 
 
 def build(objective, **settings: Any) -> BohbOracle:

@@ -140,12 +140,35 @@ class CurveProcess:
         """Standard deviation of the noise of one score, in units of the targets."""
         return math.sqrt(self._parameters.noise)
 
+    @property
+    def seed_noise(self) -> float:
+        """The same of what another training of a configuration would change: a curve's own course, and the noise."""
+        return math.sqrt(self._parameters.variances[2] + self._parameters.noise)
+
     def predict(self, points: Observations) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, both (m,), of the noise-free scores at `points`."""
         cross = _covariance(self._parameters, self.seen, points)
         half = solve_triangular(self._factor, cross, lower=True, check_finite=False)
         variance = self._parameters.variances.sum() - np.einsum("ij,ij->j", half, half)
         return cross.T @ self._weights, np.sqrt(np.maximum(variance, 1e-10))
+
+    def foresee(self, points: Observations) -> np.ndarray:
+        """How far expected scores at `points` will move once their curves were seen at a rung: deviations (rungs, m).
+
+        That of the change in the posterior mean of each point by one noisy score of its own curve at each rung
+        (Frazier et al. 2009, equation 10).
+        """
+        half = solve_triangular(self._factor, _covariance(self._parameters, self.seen, points), lower=True)
+        changes = []
+        for rung in range(self.prior.gaps + 1):
+            there = Observations(points.x, points.chain, np.full(len(points), rung))
+            half_there = solve_triangular(self._factor, _covariance(self._parameters, self.seen, there), lower=True)
+            apart = self._parameters.between(points.rung, np.array([rung]))[:, 0]
+            prior = (self._parameters.variances[:, None] * np.exp(-apart / self._parameters.times[:, None])).sum(axis=0)
+            covariance = prior - np.einsum("ij,ij->j", half, half_there)
+            variance = self._parameters.variances.sum() - np.einsum("ij,ij->j", half_there, half_there)
+            changes.append(covariance / np.sqrt(np.maximum(variance, 1e-10) + self._parameters.noise))
+        return np.maximum(changes, 1e-9)
 
     def believing(self, pending: Observations) -> CurveProcess:
         """The process once `pending` will have come out as it expects (kriging believer: Ginsbourger et al. 2010)."""

@@ -158,13 +158,28 @@ class PromotingOracle(ReplayableOracle):
         if self.recorded is not None:
             decision = self._recorded_decision(self.recorded)
         else:
-            decision = self.decide(len(self.trials)) if self._has_room(self.levels[0]) else None
-            if decision is None or not self._has_room(self._cost(decision)):
+            decision = self._next(len(self.trials)) if self._affords(self.levels[0]) else None
+            if decision is None or not self.has_room(decision):
                 decision = self._last_decision()
         if decision is None:
             return self.nothing_new()
-        self._closed = not self._has_room(self._cost(decision))
+        self._closed = not self.has_room(decision)
         return self._begin(trial_id, decision)
+
+    def wind_up(self, trial_id: str) -> dict[str, Any]:
+        """The best chain that is unfinished goes to its end, as where the budget ends."""
+        if self._closed:
+            return self.nothing_new()
+        decision = self._last_decision() if self.recorded is None else self._recorded_decision(self.recorded)
+        if decision is None:
+            return self.nothing_new()
+        self._closed = True
+        return self._begin(trial_id, decision)
+
+    def _next(self, number: int) -> Decision | None:
+        """What is known to be good comes before anything that the strategy decides."""
+        values = self.known_good()
+        return self.decide(number) if values is None else Decision(0, values=values)
 
     def _recorded_decision(self, recorded: Mapping[str, Any]) -> Decision:
         rung, parent = self.levels.index(recorded[EPOCHS]), recorded.get(PARENT)
@@ -183,10 +198,15 @@ class PromotingOracle(ReplayableOracle):
         values = self.new_configuration()
         return None if values is None else Decision(last, values=values)
 
-    def _cost(self, decision: Decision) -> int:
+    def cost(self, decision: Decision) -> int:
+        """Epochs that it trains."""
         return self.levels[decision.rung] - (0 if decision.chain is None else self.levels[decision.chain.rung])
 
-    def _has_room(self, cost: int) -> bool:
+    def has_room(self, decision: Decision) -> bool:
+        """Whether after it there is still room for a last trial, a training to the end."""
+        return self._affords(self.cost(decision))
+
+    def _affords(self, cost: int) -> bool:
         """Whether after a trial of `cost` epochs there is still room for a last one, a training to the end.
 
         No trial before the last costs as much as going to the end from any rung, so that the last one never has room.
@@ -228,7 +248,13 @@ class PromotingOracle(ReplayableOracle):
             # The last training failed: the next best takes its place.
             self._closed = self._closed and not self.promotable()
             return
-        chain.score = self._reached_score(trial)
+        scores = self._scores_by_epoch(trial)
+        for passed in range(chain.rung + 1, rung):
+            if self.levels[passed] in scores:
+                self.observed(chain, passed, scores[self.levels[passed]])
+        # After the last epoch, what a longer training would go on from: the best epoch's score would favour curves that
+        # were lucky once, or have begun to fall.
+        chain.score = scores[max(scores)]
         chain.rung = rung
         chain.over = self.levels[rung] == self.max_epochs or self._stopped_early(trial)
         self.observed(chain, rung, chain.score)
@@ -236,14 +262,11 @@ class PromotingOracle(ReplayableOracle):
         if not chain.over:
             bisect.insort(self._paused[rung], (-chain.score, chain.number))
 
-    def _reached_score(self, trial: Trial) -> float:
-        """The objective after the trial's last epoch, larger is better: what a longer training would go on from.
-
-        The best epoch's would favour curves that were lucky once, or have begun to fall.
-        """
+    def _scores_by_epoch(self, trial: Trial) -> dict[int, float]:
+        """The objective after each epoch that was reported, larger is better."""
+        sign = 1.0 if self.objective.direction == "max" else -1.0
         history = trial.metrics.get_history(self.objective.name)
-        score = float(max(history, key=lambda observation: observation.step).mean())
-        return score if self.objective.direction == "max" else -score
+        return {observation.step: sign * float(observation.mean()) for observation in history}
 
     def _stopped_early(self, trial: Trial) -> bool:
         """Whether the training ended by itself before the epochs it was given: there is nothing to go on with."""

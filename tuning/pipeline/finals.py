@@ -113,7 +113,8 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
         dispatcher.request(final.key, "final", lambda fence, final=final: _payload(session, final, fence))
     published = []
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
-    progress.say(f"training {names} for up to {max(final.epochs for final in finals)} epochs, then the test")
+    epochs = max(final.epochs for final in finals)
+    progress.say(f"training {names} for up to {epochs} epoch{'s' * (epochs != 1)}, then the test")
     with progress.bar(sum(final.epochs for final in finals), "final training", "epoch") as bar:
 
         def on_epoch(key: str, entry: Mapping[str, Any]) -> None:

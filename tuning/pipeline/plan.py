@@ -41,7 +41,8 @@ class SearchPlan:
         """The plan for a person."""
         lines = [
             f"{self.name}: {_or_open(self.trials)} trials, {_or_open(self.epochs)} epochs in the search, "
-            f"then up to {self.final_epochs} epochs of final training; {self.workers} at a time"
+            f"then up to {self.final_epochs} epoch{'s' * (self.final_epochs != 1)} of final training; "
+            f"{self.workers} at a time"
         ]
         if self.seconds is not None:
             lines.append(f"expected time: about {duration(self.seconds)} if its models are like the default one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,10 +18,11 @@ from tuning.engine.loop import run_loop, trial_key
 from tuning.errors import BudgetEnded, DataError, Interrupted, StateError
 from tuning.files import remove_directory
 from tuning.oracles import find_strategy
-from tuning.oracles.ranking import RankedTrial, rank
-from tuning.pipeline.finals import config_digest, final_runs, run_finals
+from tuning.pipeline.finals import final_runs, run_finals
+from tuning.pipeline.known import known_good
 from tuning.pipeline.session import Resources, Session, move_aside, opened, use_backend
 from tuning.pipeline.settings import search_settings
+from tuning.pipeline.told import OBJECTIVE, ranked
 from tuning.pipeline.watch import Watch
 from tuning.progress import SILENT, Progress
 from tuning.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of, keyed_seed
@@ -28,8 +30,6 @@ from tuning.results import leaderboard, promotion
 from tuning.results.trackers import Subject, Trackers, Tracking, following
 from tuning.trials.plan import epochs_trained
 from tuning.workspace import Workspace
-
-OBJECTIVE = ("val_f1_macro", "max")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def run_search(
         TuningError: anything a person can mend; see `tuning.errors`.
     """
     workspace.create()
-    frozen = search_settings(workspace, strategy, **settings)
+    frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     verify_data(workspace)
     directory = workspace.search(frozen.name)
     if fresh:
@@ -108,7 +108,7 @@ def run_search(
             frozen.space,
             frozen.seed,
             frozen.retrain_epochs,
-            _ranked(frozen, told),
+            ranked(told, frozen.skip_equal),
             description["defaults"],
             frozen.top_k,
             frozen.executions,
@@ -163,7 +163,7 @@ def _search(
         needed = strategy.continuable()
         if settings.reuse_trials:
             leading.append((spec, outcome))
-            best = {trial.trial_id for trial, _ in _ranked(settings, leading)[: settings.top_k]}
+            best = {trial.trial_id for trial, _ in ranked(leading, settings.skip_equal)[: settings.top_k]}
             leading[:] = [told for told in leading if told[0].trial_id in best]
             needed = needed | best
         session.prune_trials(spec.trial_id, needed)
@@ -185,6 +185,13 @@ def _search(
             )
         finally:
             stopwatch.note()
+    if strategy.flat and not dispatcher.state.first("stopped"):
+        if dispatcher.state.first("flat") is None:
+            dispatcher.record("flat", trials=len(told))
+        progress.say(
+            f"{settings.name} is flat after {len(told)} trials: no configuration is expected to gain more than another "
+            "seed would change (--stop-when-flat)"
+        )
     if dispatcher.state.first("stopped") and not any(outcome.status == COMPLETED for _, outcome in told):
         raise BudgetEnded(
             f"the budget ended before any trial of {settings.name} finished",
@@ -199,7 +206,8 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any]):
 
     from tuning.oracles.adapter import OracleSearch
 
-    space = HyperParameters.from_config({"space": description["space"], "values": description["defaults"]})
+    entries = copy.deepcopy(description["space"])  # Keras Tuner changes them
+    space = HyperParameters.from_config({"space": entries, "values": description["defaults"]})
     row = find_strategy(settings.strategy)
     given = {name: getattr(settings, name) for name in row.options}
     oracle = row(
@@ -209,6 +217,7 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any]):
         factor=settings.factor,
         max_trials=settings.max_trials,
         seed=settings.seed,
+        first=known_good(settings, description),
         **{name: value for name, value in given.items() if value is not None},
     )
     return OracleSearch(oracle, settings.slices, settings.skip_equal)
@@ -261,13 +270,13 @@ def planned_epochs(strategy, settings: SearchSettings) -> tuple[int, int] | None
 
 
 def _summary(settings: SearchSettings, told: list[tuple[TrialSpec, TrialOutcome]], directory: Path) -> dict[str, Any]:
-    ranked = _ranked(settings, told)
-    if not ranked:
+    best_first = ranked(told, settings.skip_equal)
+    if not best_first:
         raise StateError(
             f"all {len(told)} trials of {settings.name} failed; the last one: {_last_failure(told)}",
             f"see {directory / 'logs'}; mend the search space or the data, then start over with --fresh",
         )
-    best, best_values = ranked[0]
+    best, best_values = best_first[0]
     return {
         "name": settings.name,
         "trials": len(told),
@@ -278,29 +287,6 @@ def _summary(settings: SearchSettings, told: list[tuple[TrialSpec, TrialOutcome]
         "best_values": dict(best_values),
         "directory": directory,
     }
-
-
-def _ranked(
-    settings: SearchSettings, told: Sequence[tuple[TrialSpec, TrialOutcome]]
-) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
-    """Completed trials with their values, best first; of equal configurations the better one alone."""
-    values = {
-        spec.trial_id: _effective(spec, outcome) if settings.skip_equal else spec.values for spec, outcome in told
-    }
-    trials = [
-        RankedTrial(spec.trial_id, spec.epochs or len(outcome.curve), outcome.score, spec.root)
-        for spec, outcome in told
-    ]
-    distinct = {}
-    for trial in rank(trials, OBJECTIVE[1]):
-        key = config_digest("", values[trial.trial_id]) if settings.skip_equal else trial.trial_id
-        distinct.setdefault(key, (trial, values[trial.trial_id]))
-    return list(distinct.values())
-
-
-def _effective(spec: TrialSpec, outcome: TrialOutcome) -> dict[str, Any]:
-    """The values that made a difference."""
-    return {name: value for name, value in spec.values.items() if name not in outcome.ignored}
 
 
 def _trained(settings: SearchSettings, told: Sequence[tuple[TrialSpec, TrialOutcome]]) -> int | float:

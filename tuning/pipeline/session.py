@@ -163,8 +163,10 @@ def opened(
             )
             # Whole paths: a worker may run on another machine, in another folder.
             yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free())
-        except JobFailed:
-            # It did not get as far as a trial: whoever mends the cause, in the space or in the data, begins anew.
+        except (JobFailed, UsageError):
+            if dispatcher.state.asks:
+                raise
+            # It did not get as far as a trial: whoever mends the cause, in space, data or command, begins anew.
             for path in (directory / config.FILE_NAME, directory / JOURNAL):
                 # Windows keeps files that are open.
                 with contextlib.suppress(PermissionError):

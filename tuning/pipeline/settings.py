@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning import machine
 from tuning.config import SearchSettings, TrainSettings, check_positive
 from tuning.dataset.arrays import read_info
 from tuning.errors import UsageError
-from tuning.oracles import find_strategy
+from tuning.oracles import BEST, STRATEGIES, find_strategy
+from tuning.pipeline.known import learned, own_configuration
 from tuning.trials.spaces import source_digest
 from tuning.workspace import Workspace
 
@@ -40,11 +41,19 @@ def search_settings(
     stop_curves: bool = True,
     skip_equal: bool = True,
     reuse_trials: bool = False,
+    tries: Sequence[str | Mapping[str, Any]] | None = None,
+    from_search: str | None = None,
+    objective_per_cost: bool = False,
+    stop_when_flat: bool = False,
+    fresh: bool = False,
 ) -> SearchSettings:
     """Completes and checks the settings of a search.
 
     Args:
         min_epochs: whole epochs, or a part of one as "1/3".
+        tries: configurations to try first: values by name, or text as "learning_rate=3e-4,filters=48".
+        from_search: an earlier search of the workspace, whose best configurations are tried after those.
+        fresh: the search starts over; what one of that name began with does not count.
 
     Raises:
         UsageError: an option that cannot be meant.
@@ -60,6 +69,7 @@ def search_settings(
         )
     if iterations is not None and "iterations" not in row.options:
         raise UsageError(f"--iterations is given, but --strategy {strategy} has no brackets to pass", "leave it out")
+    _check_model(strategy, objective_per_cost=objective_per_cost, stop_when_flat=stop_when_flat)
     if min_epochs is not None and min_epochs > max_epochs:
         raise UsageError(f"--min-epochs is {min_epochs}, --max-epochs {max_epochs}", "give no more than --max-epochs")
     if factor < 2:
@@ -82,7 +92,7 @@ def search_settings(
     return SearchSettings(
         **_run_fields(workspace, space, seed, early_stopping, reduce_lr, dtype),
         name=name,
-        strategy=strategy,
+        strategy=BEST if strategy == "auto" else strategy,
         max_epochs=max_epochs,
         min_epochs=min_epochs,
         factor=factor,
@@ -96,7 +106,29 @@ def search_settings(
         stop_curves=stop_curves,
         skip_equal=skip_equal,
         reuse_trials=reuse_trials,
+        tries=[_as_text(given) for given in tries or ()] or None,
+        from_search=from_search,
+        learned=None if from_search is None else learned(workspace, from_search, name, fresh),
+        objective_per_cost=objective_per_cost,
+        stop_when_flat=stop_when_flat,
     )
+
+
+def _check_model(strategy: str, **options: bool) -> None:
+    """Raises a `UsageError` for an option that is on and needs a model that the strategy does not have."""
+    for option, on in options.items():
+        if on and option not in find_strategy(strategy).options:
+            able = [name for name, row in STRATEGIES.items() if option in row.options]
+            raise UsageError(
+                f"--{option.replace('_', '-')} is given, but --strategy {strategy} has no model that could tell",
+                f"use --strategy {' or '.join(able)}, or leave it out",
+            )
+
+
+def _as_text(given: str | Mapping[str, Any]) -> dict[str, str]:
+    if isinstance(given, str):
+        return own_configuration(given)
+    return {name: str(value) for name, value in given.items()}
 
 
 def first_rung(text: int | str | None) -> tuple[int | None, int]:

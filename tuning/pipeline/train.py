@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from tuning.errors import StateError, UsageError
 from tuning.pipeline.finals import Final, config_digest, run_finals, with_removals
 from tuning.pipeline.session import Resources, opened, use_backend
 from tuning.pipeline.settings import train_settings
+from tuning.pipeline.told import find_search, listed
+from tuning.pipeline.values import completed
 from tuning.progress import SILENT, Progress
 from tuning.records import configuration
 from tuning.results import leaderboard, promotion
@@ -81,69 +83,6 @@ def train_one(
     return TrainResult(run_id, read_run(workspace.run(run_id)), promoted.run_id)
 
 
-def completed(description: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    """Every active hyperparameter's value: those given, read as what they are, the others at their defaults.
-
-    Args:
-        description: of the space, as the `describe` job returns it.
-
-    Raises:
-        UsageError: unknown name, value outside the range, or a hyperparameter that the others make inactive.
-    """
-    from keras_tuner import HyperParameters
-
-    space = HyperParameters.from_config({"space": description["space"], "values": {}})
-    names = sorted({parameter.name for parameter in space.space})
-    for name in given:
-        if name not in names:
-            raise UsageError(f"unknown hyperparameter {name!r}", f"use one of {', '.join(names)}")
-    result = HyperParameters()
-    for parameter in space.space:
-        result.merge([parameter])
-        if not result.is_active(parameter):
-            continue
-        name = parameter.name
-        result.values[name] = parsed(parameter, given[name]) if name in given else parameter.default
-    if inactive := sorted(set(given) - set(result.values)):
-        raise UsageError(
-            f"hyperparameter {inactive[0]!r} has no effect with these values", "leave it out, or change its parent"
-        )
-    return dict(result.values)
-
-
-def parsed(parameter, text: str) -> Any:
-    """The value that `text` means for a Keras Tuner hyperparameter.
-
-    Raises:
-        UsageError: it means none in its range.
-    """
-    kind = type(parameter).__name__
-    if kind in ("Choice", "Boolean", "Fixed"):
-        valid = {"Choice": lambda: parameter.values, "Boolean": lambda: [True, False]}.get(
-            kind, lambda: [parameter.value]
-        )()
-        for value in valid:
-            if text.lower() == str(value).lower() or (_number(text) == value and not isinstance(value, str | bool)):
-                return value
-        raise UsageError(f"hyperparameter {parameter.name} is {text!r}", f"use one of {', '.join(map(str, valid))}")
-    number = _number(text)
-    if number is None or not parameter.min_value <= number <= parameter.max_value:
-        raise UsageError(
-            f"hyperparameter {parameter.name} is {text!r}",
-            f"give a number from {parameter.min_value} to {parameter.max_value}",
-        )
-    if kind == "Int" and number != int(number):
-        raise UsageError(f"hyperparameter {parameter.name} is {text!r}", "give a whole number")
-    return int(number) if kind == "Int" else number
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any]]:
     """(space, values) of a trial named SEARCH/TRIAL.
 
@@ -153,24 +92,12 @@ def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str
     search, slash, trial = reference.partition("/")
     if not slash or not search or not trial:
         raise UsageError(f"--from-trial is {reference!r}", "give SEARCH/TRIAL, for example hyperband/0007")
-    directory = workspace.search(search)
-    if not (directory / config.FILE_NAME).exists():
-        raise UsageError(f"there is no search {search!r}", f"use one of {_names(_searches(workspace))}")
+    directory = find_search(workspace, search)
     settings = config.load(directory, config.SearchSettings)
     asks = replay(journal.read(directory / "journal.jsonl")).asks
     for ask in asks:
         if ask["trial_id"] == trial:
             return settings.space, configuration(ask["values"])
     raise UsageError(
-        f"search {search!r} has no trial {trial!r}", f"use one of {_names([ask['trial_id'] for ask in asks])}"
+        f"search {search!r} has no trial {trial!r}", f"use one of {listed([ask['trial_id'] for ask in asks])}"
     )
-
-
-def _searches(workspace: Workspace) -> list[str]:
-    if not workspace.searches.is_dir():
-        return []
-    return sorted(folder.name for folder in workspace.searches.iterdir() if (folder / config.FILE_NAME).exists())
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "") if names else "(there are none yet)"

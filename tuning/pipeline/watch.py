@@ -76,10 +76,11 @@ class Watch:
         if self._best is None or outcome.score > self._best[0]:
             self._best = (outcome.score, spec.trial_id)
         went_on = f", went on from {spec.continues}" if spec.continues else ""
+        epochs = epochs_of(outcome.curve)
         self._bar.note(self.state())
         self._progress.say(
             f"{self._count()} trial {spec.trial_id}: val_f1_macro {outcome.score:.4f} "
-            f"after {epochs_of(outcome.curve):.4g} epochs{went_on}{self._forecast(' · ')}"
+            f"after {epochs:.4g} epoch{'s' * (epochs != 1)}{went_on}{self._forecast(' · ')}"
         )
 
     def state(self) -> str:

@@ -24,13 +24,16 @@ def history(workspace: Workspace, search: str) -> History:
 
     Raises:
         UsageError: there is no search of that name; names those there are.
+        DataError: its settings cannot be read.
         StateError: the journal contradicts itself.
     """
     directory = workspace.search(search)
     if not (directory / config.FILE_NAME).is_file():
         names = sorted(path.parent.name for path in workspace.searches.glob(f"*/{config.FILE_NAME}"))
         raise UsageError(f"there is no search {search!r}", f"use one of {', '.join(names) or '(there are none yet)'}")
-    return read_history(journal.read(directory / "journal.jsonl"))
+    frozen = files.read_json(directory / config.FILE_NAME, "restore it from a copy, or start over with --fresh")
+    settings = frozen.get("settings", {}) if isinstance(frozen, dict) else {}
+    return read_history(journal.read(directory / "journal.jsonl"), settings.get("slices", 1))
 
 
 def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
@@ -42,7 +45,7 @@ def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
     hyperparameter, prefixed with `hp.`; a cell is missing where there is nothing to say.
 
     Raises:
-        UsageError, StateError: as `history`.
+        UsageError, DataError, StateError: as `history`.
     """
     import pandas
 
@@ -62,7 +65,7 @@ def curves_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
     `val_loss`; missing where a value was not finite.
 
     Raises:
-        UsageError, StateError: as `history`.
+        UsageError, DataError, StateError: as `history`.
     """
     import pandas
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tuning import config, files
@@ -22,7 +25,10 @@ PREPARE = "run: python -m tuning.prepare"
 
 
 def check(workspace: Workspace) -> list[Finding]:
-    """Looks at everything in a workspace and changes nothing. Checks go on after a fault."""
+    """Looks at everything in a workspace and changes nothing. Checks go on after a fault.
+
+    Commands in the remedies are for this workspace, wherever the person is, and for the images it was prepared from.
+    """
     if not workspace.root.is_dir():
         return [Finding("workspace", NOTE, f"{workspace.root} does not exist yet")]
     findings: list[Finding] = []
@@ -42,7 +48,28 @@ def check(workspace: Workspace) -> list[Finding]:
         except OSError as error:
             detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             findings.append(Finding(subject, FAULT, detail, "check that path and the disk it is on"))
-    return findings
+    return [replace(finding, remedy=_here(finding.remedy, workspace)) for finding in findings]
+
+
+def _here(remedy: str, workspace: Workspace) -> str:
+    """A remedy whose commands say which workspace they are for, and which images."""
+    if PREPARE in remedy and not workspace.raw.exists():
+        raw = _prepared_from(workspace)
+        options = " ".join(f"--raw {shlex.quote(path)}" for path in raw)
+        whence = f" {options}, with the other options of that time" if raw else " --raw and the folder of the images"
+        remedy = remedy.replace(PREPARE, PREPARE + whence)
+    if workspace.root.resolve() != Path.cwd():
+        root = f" --root {shlex.quote(str(workspace.root))}"
+        remedy = re.sub(r"python -m tuning\.\w+", lambda found: found[0] + root, remedy)
+    return remedy
+
+
+def _prepared_from(workspace: Workspace) -> list[str]:
+    """The folders and archives that the pool was made from; empty where nobody knows any more."""
+    with contextlib.suppress(DataError, LookupError, TypeError):
+        manifest = files.read_json(workspace.pool_manifest, "")
+        return list(dict.fromkeys(str(entry["raw"]) for entry in manifest["source"]))
+    return []
 
 
 def repair(workspace: Workspace) -> list[str]:
@@ -145,6 +172,15 @@ def _runs(workspace: Workspace) -> Iterator[Finding]:
         except TuningError as error:
             faults += 1
             yield Finding("runs", FAULT, error.problem, error.remedy)
+    silent = [folder.name for folder in folders if not workspace.predictions(folder.name).is_file()]
+    if silent:
+        yield Finding(
+            "predictions",
+            NOTE,
+            f"{len(silent)} of {len(folders)} runs lack {workspace.predictions(silent[0])} or its like: ties, "
+            "calibration and worst mistakes are not told",
+            "restore that folder from a copy; only another training makes them anew, and nothing else needs them",
+        )
     if not folders:
         yield Finding("runs", NOTE, "no finished run yet")
     elif not faults:

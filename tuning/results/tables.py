@@ -232,6 +232,11 @@ def _notes(rows: Sequence[Row], columns: Sequence[Column], width: int, openings:
             "vs best: tied where the 95 % interval of the difference to the best includes 0 (paired bootstrap over the "
             "same test images; another training seed may change more)."
         )
+        if any(row["standing"] is None for row in rows):
+            notes.append(
+                f"{_MISSING}: not compared, because what it or the best predicted of the test images is not there (or "
+                "it was tested on other data)."
+            )
     if "opened" in shown and openings:
         total = [f"{count:,}" if len(openings) == 1 else f"{data}: {count:,}" for data, count in openings.items()]
         notes.append(f"opened: how often the test split was opened for that run; in all: {', '.join(total)}.")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from tuning.records import COMPLETED, FAILED, configuration, keyed_seed
 from tuning.trials import runtime
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
+from tuning.trials.cost import multiply_adds
 from tuning.trials.fit import FitSettings, NotFinite, check_outputs, fit, predict, validate
 from tuning.trials.layers import exchange
 from tuning.trials.mistakes import worst_mistakes
@@ -177,6 +179,7 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     plan = TrainingPlan.from_values(hp.values)
     unknown = [entry for entry in hp.get_config()["space"] if entry["config"]["name"] not in payload["known"]]
     outcome: dict[str, Any] = {"trial_id": payload["trial_id"], "space": unknown, "ignored": ignored(payload, hp)}
+    outcome["cost"] = multiply_adds(steps.model)
     try:
         state = fit(steps, plan, dataset, settings, own, payload["attempt"], start, report)
     except NotFinite as error:
@@ -325,8 +328,17 @@ def _fit_settings(payload: Mapping[str, Any], keep_best: bool) -> FitSettings:
 
 
 def _summary(model) -> str:
+    """Keras's table of the layers, whole: its printer cuts it off at the width of whatever terminal it finds."""
     lines: list[str] = []
-    model.summary(print_fn=lambda text, line_break=True: lines.append(text), line_length=100)
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"
+    try:
+        model.summary(print_fn=lambda text, line_break=True: lines.append(text), line_length=100)
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
     return "\n".join(lines) + "\n"
 
 

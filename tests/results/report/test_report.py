@@ -233,6 +233,19 @@ def test_the_command_begins_the_same_search(settings, changes):
     assert given["strategy"] == frozen["strategy"]
 
 
+def test_a_search_that_its_budget_ended_says_so_where_it_is_repeated(page, hyperband):
+    told = hyperband()
+    assert "--budget" not in page(told)
+    told.add("stopped")
+    assert "when its <code>--budget</code> was over" in page(told)
+
+
+def test_configurations_to_try_are_in_the_command_and_those_learned_are_where_they_come_from(settings):
+    frozen = settings(tries=[{"rate": "3e-4", "width": "2"}, {"rate": "1"}], from_search="a", learned=[{"rate": 5}])
+    given = search.options().parse_args(shlex.split(repeat_command(asdict(frozen)))[3:])
+    assert (given.tries, given.from_search) == (["rate=3e-4,width=2", "rate=1"], "a")
+
+
 def test_a_first_rung_that_is_part_of_an_epoch_is_in_the_command(settings):
     words = shlex.split(repeat_command(asdict(settings(slices=3))))
     assert search.options().parse_args(words[3:]).min_epochs == "1/3"

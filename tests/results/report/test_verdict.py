@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -82,6 +83,19 @@ def test_a_score_that_validation_did_not_foresee_is_doubted(workspace, hyperband
     assert any("Validation would have chosen trial 0012" in reason for reason in reasons)
     assert any("more than the test shows" in reason for reason in reasons)
     assert any("opened 2 times" in reason for reason in reasons)
+
+
+def test_a_class_that_is_never_recognised_and_a_test_without_error_are_said(workspace, hyperband, publish):
+    publish("perfect", 1.0, trial="0013", rank=1)
+    metrics = publish("blind", 0.5, trial="0012", rank=2)
+    metrics["test"]["per_class"]["sad"]["recall"] = 0.0
+    (workspace.run("blind") / "metrics.json").write_text(json.dumps(metrics))
+    runs, _ = read_evidence(workspace, ["perfect", "blind"])
+    assert runs[0].metrics["test"]["accuracy"] == 1
+    reasons = " ".join(verdict(None, "finished", runs, {"blind": compare(*runs)}).reasons)
+    assert "none of 120 test images" in reasons and "up to 2.5 %" in reasons and "recognised nothing" not in reasons
+    reasons = " ".join(verdict(None, "finished", runs[1:], {}).reasons)
+    assert "recognised nothing of: sad (40 images)." in reasons and "rule of three" not in reasons
 
 
 def test_a_run_that_was_removed_is_named(workspace, hyperband, save, finish):

@@ -77,7 +77,8 @@ def export(
     with tempfile.TemporaryDirectory(prefix="tuning-export-") as scratch, files.replacing_directory(out) as folder:
         np.save(Path(scratch) / "images.npy", images)
         progress.say(f"writing {', '.join(wanted)}, and opening each without this project: {len(images)} {origin}")
-        differences = _write_models(source.model, wanted, folder, Path(scratch))
+        # The processes that open it stand elsewhere.
+        differences = _write_models(source.model.resolve(), wanted, folder, Path(scratch))
         files.write_json(folder / CLASS_NAMES, source.metrics["classes"])
         files.write_json(folder / PREPROCESSING, description.preprocessing(source.metrics))
         files.write_json(folder / METRICS, source.metrics)

@@ -119,7 +119,7 @@ def render(report: Report, refresh: int = 0) -> str:
     parts += [
         ("failed trials", sections.failures_part(history)),
         ("finalists", finals_part(report.runs, history.finals)),
-        ("to repeat it", sections.repeat_part(report.settings, report.digest, report.runs)),
+        ("to repeat it", sections.repeat_part(report.settings, report.digest, report.runs, history.stopped)),
     ]
     shown = [(title, html) for title, html in parts if html]
     body = "\n".join([_head(report), _jump(shown), *(html for _, html in shown)])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 #: Settings that are no options: they follow from the data, the code, the strategy or the machine.
-_DERIVED = ("space_digest", "data_digest", "backend", "threads", "slices", "dtype_policy")
+_DERIVED = ("space_digest", "data_digest", "backend", "threads", "slices", "dtype_policy", "learned", "tries")
 
 
 def repeat_command(settings: Mapping[str, Any]) -> str:
@@ -24,6 +24,8 @@ def repeat_command(settings: Mapping[str, Any]) -> str:
                 words.append(f"--{option}" if value else f"--no-{option}")
             else:
                 words += [f"--{option}", str(value)]
+    for values in settings.get("tries") or ():
+        words += ["--try", ",".join(f"{name}={value}" for name, value in values.items())]
     if settings.get("slices", 1) > 1:
         words += ["--min-epochs", f"1/{settings['slices']}"]
     policy = settings.get("dtype_policy")

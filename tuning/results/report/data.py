@@ -84,7 +84,14 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 def _word(choice: Any) -> str:
     if isinstance(choice, bool):
         return "yes" if choice else "no"
-    return f"{choice:.4g}".replace("e-0", "e-") if isinstance(choice, float) else str(choice)
+    if not isinstance(choice, float):
+        return str(choice)
+    text = f"{choice:.4g}"
+    if 0 < abs(choice) < 1e-3:
+        # As the scripts write numbers: 1e-4, not 0.0001.
+        digits, _, power = f"{choice:.3e}".partition("e")
+        text = f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+    return text
 
 
 def _order(parameters: Sequence[Parameter], importances: Sequence[Importance]) -> list[int]:

@@ -20,7 +20,7 @@ def importance_part(history: History, found: Sequence[Importance]) -> str:
         "A random forest learns the score from the hyperparameters; then each is shuffled on configurations that the "
         "forest has not seen. A bar is what its squared error grows by, as a share of the variance of the scores; "
         f"whiskers reach from the {100 * LOW:.0f} % to the {100 * HIGH:.0f} % quantile over folds and shuffles "
-        "(Breiman 2001; scikit-learn)."
+        "(Breiman 2001; scikit-learn). A bar whose whiskers reach 0 or below may be chance."
     )
     if not found:
         scored = sum(entry.score is not None for entry in history.configurations)

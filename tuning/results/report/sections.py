@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -16,11 +17,14 @@ from tuning.results.report.verdict import Verdict
 
 #: Causes of failure in the page, and trials that are named for each.
 MOST_CAUSES, MOST_NAMED = 50, 12
+#: An option with its number, and the name of any option: no line breaks within them.
+_QUOTED, _NAMED = re.compile(r"--[a-z-]+(?: \d+)?"), re.compile(r"--[a-z-]+")
 
 
 def verdict_part(found: Verdict, history: History, runs: Sequence[Evidence], problems: Sequence[str]) -> str:
     """The verdict, its reasons, the figures, and the intervals of all retrained runs."""
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in found.reasons)
+    quoted = [_QUOTED.sub(r"<code>\g<0></code>", escape(reason)) for reason in found.reasons]
+    reasons = "".join(f"<li>{reason}</li>" for reason in quoted)
     warnings = "".join(f'<p class="verdict bad">{escape(problem)}</p>' for problem in problems)
     facts = [
         ("trials", f"{len(history.steps):,}"),
@@ -32,7 +36,8 @@ def verdict_part(found: Verdict, history: History, runs: Sequence[Evidence], pro
         facts.insert(3, ("search time", duration(history.seconds)))
     if runs:
         facts.insert(0, ("best test macro-F1", f"{runs[0].score:.3f}"))
-        facts.append(("test openings", f"{history.openings:,}"))
+        once = ", one a run" * (history.openings == len(runs))
+        facts.append((f"test openings{once}", f"{history.openings:,}"))
     elif history.best:
         facts.insert(0, ("best val macro-F1", f"{history.best.score:.3f}"))
     tiles = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in facts)
@@ -66,7 +71,8 @@ def _forest(runs: Sequence[Evidence]) -> str:
         )
     scale = f'<div class="row"><span></span><span class="track scale">{low:.2f}<span>{high:.2f}</span></span></div>'
     return (
-        '<figure class="card"><figcaption>Test macro-F1 with 95 % bootstrap intervals</figcaption>'
+        '<figure class="card"><figcaption>Test macro-F1 with 95 % bootstrap intervals '
+        '<span class="soft">in front: the rank in the search, by validation</span></figcaption>'
         f'<div class="forest">{"".join(rows)}{scale}</div></figure>\n'
     )
 
@@ -171,7 +177,10 @@ def parallel_part(history: History) -> str:
 
 def slices_part() -> str:
     """Each hyperparameter against the score."""
-    lead = "Every configuration's score against one hyperparameter at a time, the most important first."
+    lead = (
+        "Every configuration's score against one hyperparameter at a time, the most important first. Within a choice, "
+        "dots stand side by side only so that none hides another."
+    )
     return section("slices", "Slices", lead, f'<div class="small" data-chart="slices"></div>{_marks(dots=True)}')
 
 
@@ -207,9 +216,9 @@ def _failures(trials: Sequence[Trial]) -> str:
     )
 
 
-def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidence]) -> str:
-    """The command, the seeds, the digests."""
-    command = escape(repeat_command(settings))
+def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidence], stopped: bool) -> str:
+    """The command, the seeds, the digests; `stopped`: the search's budget was over before its trials were."""
+    command = _NAMED.sub(r"<span>\g<0></span>", escape(repeat_command(settings)))
     rows = [
         ("seed of the search", settings.get("seed")),
         ("settings digest", digest),
@@ -225,6 +234,11 @@ def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidenc
         "The same command on the same data finds the same trials, scores and weights on the same kind of processor, "
         "however many workers it has and however often it is interrupted."
     )
+    if stopped:
+        lead += (
+            " This one stopped when its <code>--budget</code> was over: without a budget, the command goes on beyond "
+            "its last trial."
+        )
     return section(
         "repeat",
         "To repeat it",

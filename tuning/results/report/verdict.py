@@ -154,6 +154,19 @@ def _honesty(best: Evidence, runs: Sequence[Evidence]) -> list[str]:
             f"Validation promised {best.metrics['val']['f1_macro']:.3f}, {drop:.3f} more than the test shows: what was "
             "chosen on the validation images looks too good on them."
         )
+    blind = [
+        f"{name} ({_count(row['support'], 'image')})"
+        for name, row in best.metrics["test"]["per_class"].items()
+        if row["support"] and row["recall"] == 0
+    ]
+    if blind:
+        sentences.append(f"On the test split it recognised nothing of: {', '.join(blind)}.")
+    if best.metrics["test"]["accuracy"] == 1:
+        images = sum(map(sum, best.metrics["test"]["confusion_matrix"]))
+        sentences.append(
+            f"It took none of {images:,} test images for another class: a bootstrap of no errors has no width, yet an "
+            f"error rate of up to {300 / images:.2g} % would not be surprising (the rule of three)."
+        )
     openings = best.metrics["test_openings"]
     if openings > 1:
         sentences.append(f"The test split was opened {openings} times for this very run: read its score with care.")

@@ -36,8 +36,8 @@ function scatter(chart, points) {
 
 const AXES = {
   seconds: { at: 2, kind: "clock", label: "running time", format: duration },
-  epochs: { at: 1, label: "epochs trained, all trials together" },
-  trials: { at: 0, label: "trials ended" },
+  epochs: { at: 1, label: "epochs trained, all trials together", whole: true },
+  trials: { at: 0, label: "trials ended", whole: true },
 };
 
 function best(host) {
@@ -64,14 +64,14 @@ function best(host) {
     path.push([x, y]);
   }
   path.push([chart.x(last), path.at(-1)[1]]);
+  chart.marks.append(svg("path", { class: "best", d: line(path) }));
   if (base) {
     const y = chart.y(base.score);
     chart.marks.append(
       svg("line", { class: "reference", x1: chart.left, x2: chart.width - chart.right, y1: y, y2: y }),
-      svg("text", { class: "reference", x: chart.left + 4, y: y - 5 }, `baseline ${base.score.toFixed(3)}`),
+      svg("text", { class: "reference", x: chart.left + 4, y: y - 5 }, `baseline ${base.score.toFixed(3)} (${base.epochs} ep.)`),
     );
   }
-  chart.marks.append(svg("path", { class: "best", d: line(path) }));
   explore(chart, points);
 }
 
@@ -84,8 +84,8 @@ function curves(host) {
   const domain = metric === "loss" ? [values[0], values[Math.floor(values.length * 0.98)]] : [values[0], values.at(-1)];
   const clip = (value) => Math.min(value, domain[1]);
   const chart = frame(host, {
-    x: { domain: [Math.min(1, facts.epochs[0]), Math.max(2, ...shown.map((entry) => entry.epochs))], label: "epoch" },
-    y: { domain: padded(domain) }, height: 340, right: 60,
+    x: { domain: [Math.min(1, facts.epochs[0]), Math.max(2, ...shown.map((entry) => entry.epochs))], label: "epoch", whole: true },
+    y: { domain: padded(domain) }, height: 340, right: 72,
     title: `learning curves of ${shown.length} configurations`,
   });
   const points = [], stops = [], above = [], tags = [];
@@ -100,13 +100,13 @@ function curves(host) {
     entry.path = line(path);
     stops.push(points.at(-1));
     if (!path.length) continue;
-    const kind = entry.rank ? "finalist" : entry.baseline ? "reference" : chosen(entry) ? `s${shade(entry.score ?? lowest)}` : "dim";
+    const kind = entry.baseline ? "reference" : entry.rank ? "finalist" : chosen(entry) ? `s${shade(entry.score ?? lowest)}` : "dim";
     const drawn = path.length > 1
       ? svg("path", { class: `curve ${kind}`, d: entry.path })
       : svg("path", { class: `dots ${kind}`, d: dots(path) });
     if (!entry.rank && !entry.baseline) { chart.marks.append(drawn); continue; }
     above.push(drawn);
-    tags.push({ x: path.at(-1)[0], y: path.at(-1)[1], kind, text: entry.rank ? `${entry.rank}${entry.baseline ? " base" : ""}` : "baseline" });
+    tags.push({ x: path.at(-1)[0], y: path.at(-1)[1], kind, text: `${entry.rank ?? ""} ${entry.baseline ? "baseline" : ""}`.trim() });
   }
   // Tags stand where their curves end, none upon another.
   const placed = [];
@@ -193,7 +193,8 @@ function slices(host) {
     scored.forEach((entry, order) => {
       const value = entry.values[n];
       if (value == null) return;
-      const jitter = choice ? (((order * 0.618) % 1) - 0.5) * chart.x.width * 0.6 : 0;
+      // Sideways so that none hides another, and in each slice otherwise, so that no slope repeats itself.
+      const jitter = choice ? (((order * 0.618 + n * 0.382) % 1) - 0.5) * chart.x.width * 0.6 : 0;
       points.push({ x: chart.x(value) + jitter, y: chart.y(entry.score), entry, text: `${about(entry)}, ${parameter.name} ${valueText(parameter, value)}` });
     });
     scatter(chart, points);

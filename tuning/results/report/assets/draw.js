@@ -55,7 +55,7 @@ const short = (value) => {
   return String(+value.toPrecision(4));
 };
 const duration = (seconds) => {
-  if (seconds < 120) return `${Math.round(seconds < 10 ? seconds * 10 : seconds) / (seconds < 10 ? 10 : 1)} s`;
+  if (seconds < 120 && seconds !== 60) return `${Math.round(seconds < 10 ? seconds * 10 : seconds) / (seconds < 10 ? 10 : 1)} s`;
   const minutes = Math.floor(seconds / 60), rest = Math.round(seconds % 60) % 60;
   if (minutes < 10) return rest ? `${minutes}:${String(rest).padStart(2, "0")} min` : `${minutes} min`;
   if (minutes < 90) return `${minutes} min`;
@@ -94,7 +94,7 @@ function padded(values, share = 0.04) {
   return [low - air, high + air];
 }
 
-// An SVG with axes; `x` and `y` are {kind, domain, label, format}. Returns the scales and the group to draw in.
+// An SVG with axes; `x` and `y` are {kind, domain, label, format, whole: labels at whole numbers only}. Returns the scales and the group to draw in.
 function frame(host, { x, y, height = 280, title, left = 46, right = 12 }) {
   const width = Math.max(180, host.clientWidth), top = 10, bottom = x.label ? 42 : 28;
   const kinds = { linear, logarithmic, bands, clock, logclock };
@@ -106,7 +106,7 @@ function frame(host, { x, y, height = 280, title, left = 46, right = 12 }) {
     labels.append(svg("text", { x: left - 6, y: ys(tick), dy: "0.32em", "text-anchor": "end" }, (y.format ?? short)(tick)));
   }
   const room = x.kind === "bands" ? x.domain.length : Math.max(2, Math.floor((width - left) / 58));
-  for (const tick of xs.ticks(room)) {
+  for (const tick of xs.ticks(room).filter((tick) => !x.whole || Number.isInteger(tick))) {
     const text = x.kind === "bands" ? String((x.format ?? String)(x.domain[tick])) : (x.format ?? short)(tick);
     const fits = x.kind === "bands" ? Math.max(2, Math.floor(xs.width / 6.2)) : 99;
     const shown = text.length > fits ? `${text.slice(0, fits - 1)}…` : text;

@@ -53,8 +53,8 @@ function parallel(host) {
     for (const entry of scored) {
       if (!chosen(entry)) { dim += entry.line; continue; }
       parts[shade(entry.score)] += entry.line;
-      if (entry.rank) special.append(svg("path", { class: "line finalist", d: entry.line }));
-      else if (entry.baseline) special.append(svg("path", { class: "line reference", d: entry.line }));
+      if (entry.baseline) special.append(svg("path", { class: "line reference", d: entry.line }));
+      else if (entry.rank) special.append(svg("path", { class: "line finalist", d: entry.line }));
     }
     behind.setAttribute("d", dim);
     parts.forEach((part, n) => layers[n].setAttribute("d", part));

@@ -1,0 +1,37 @@
+"""One run of one method, in whatever process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.strategies.simulator import Run
+
+#: Rows of `STRATEGIES` that are compared.
+OURS = ("auto", "bohb", "asha", "hyperband", "random")
+
+
+def run(name: str, task: str, seed: int, budgets: Sequence[int], workers: int, window: int) -> Run:
+    """One method on one task: what it came to at each budget."""
+    os.environ.setdefault("KERAS_BACKEND", "numpy")  # trains nothing
+    from tuning import light_keras
+
+    light_keras.use()
+    from benchmarks.strategies.ours import Ours
+    from benchmarks.strategies.peers import PEERS
+    from benchmarks.strategies.problem import EPOCHS, defaults
+    from benchmarks.strategies.problem import problem as problem_of
+    from benchmarks.strategies.simulator import simulate
+
+    problem = problem_of(task)
+    method = Ours(name, seed, window) if name in OURS else PEERS[name].build(seed)
+    if workers == 1:
+        unit, duration = float(EPOCHS), lambda job: float(job.last - job.first)
+    else:
+        unit = EPOCHS * problem.epoch_seconds / workers
+        duration = lambda job: problem.seconds(job.configuration, job.first, job.last)  # noqa: E731
+    return simulate(
+        method, problem, [budget * unit for budget in budgets], workers, duration, problem.regret(defaults())
+    )

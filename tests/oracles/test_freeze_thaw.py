@@ -1,0 +1,59 @@
+"""What freeze-thaw does beyond the contract of every strategy."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuning.oracles import freeze_thaw
+from tuning.oracles.acquisition import expected_improvement
+from tuning.records import COMPLETED, TrialOutcome
+
+
+def spent(asked):
+    return sum(spec.epochs - spec.initial_epoch for spec in asked)
+
+
+def test_a_training_past_several_rungs_is_seen_at_each(simulated):
+    search = simulated.build("freeze_thaw", max_trials=60)
+    asked = simulated.drive(search, window=1)
+    oracle = search.oracle
+    assert any(spec.initial_epoch == 0 and spec.epochs > 1 for spec in asked[: -freeze_thaw.DESIGN])
+    for chain in oracle.chains:
+        rungs = [rung for number, rung, _ in oracle._scores if number == chain.number]
+        assert rungs == list(range(chain.rung + 1))
+    for number, rung, score in oracle._scores:
+        values = oracle.values_of(oracle.chains[number])
+        assert score == pytest.approx(simulated.value_of(values, oracle.levels[rung]))
+
+
+def test_where_only_the_last_score_is_told_that_is_what_it_goes_by(simulated):
+    def last_alone(spec):
+        done = simulated.completed(spec)
+        return TrialOutcome(spec.trial_id, COMPLETED, done.score, done.curve[-1:])
+
+    search = simulated.build("freeze_thaw", max_trials=40)
+    asked = simulated.drive(search, window=1, outcome_of=last_alone)
+    assert len(asked) == 40
+    assert len(search.oracle._scores) <= 40
+
+
+@pytest.mark.parametrize("window", [1, 8])
+def test_it_finds_better_than_chance_with_the_same_epochs(simulated, window):
+    def found(name, **settings):
+        values = []
+        for seed in range(3):
+            search = simulated.build(name, seed=seed, **settings)
+            asked = simulated.drive(search, window)
+            best = search.oracle.get_trial(search.oracle.recommended()).hyperparameters.values
+            values.append((simulated.value_of(best, 9), spent(asked)))
+        return [sum(column) / 3 for column in zip(*values, strict=True)]
+
+    ours, epochs = found("freeze_thaw", iterations=3)
+    chance, more = found("random", max_trials=round(epochs / 9) + 1)
+    assert more > epochs
+    assert ours > chance + 0.02
+
+
+def test_expected_improvement_is_none_where_nothing_is_uncertain():
+    assert expected_improvement(-1.0, 1e-9, 0.0) == pytest.approx(0)
+    assert expected_improvement(0.0, 1.0, 0.0) == pytest.approx(0.3989, abs=1e-4)

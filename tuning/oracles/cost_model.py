@@ -1,0 +1,52 @@
+"""What a configuration costs, predicted from those whose cost is known. Pure.
+
+Cost per training image, as counted (see `tuning.trials.cost`), never as measured: a search must not depend on a clock.
+Source of its use: Snoek, Larochelle, Adams, "Practical Bayesian Optimization of Machine Learning Algorithms", NIPS
+2012, section 3.2 (expected improvement per unit of a modelled log cost).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Share of the reference's cost that any training has, whatever its model: feeding images, starting operations.
+FIXED = 0.1
+#: Weight of the prior that nothing matters, in observations.
+RIDGE = 1e-2
+#: How far beyond the costs seen a prediction may go.
+BEYOND = np.log(4.0)
+
+
+class CostModel:
+    """Ridge regression of the log cost on features and their squares: costs are products of widths and depths.
+
+    Args:
+        features: (n, f) in about [0, 1].
+        costs: (n,) multiply-adds per image; NaN where unknown.
+        reference: the cost that counts as 1, say the default configuration's.
+    """
+
+    def __init__(self, features: np.ndarray, costs: np.ndarray, reference: float) -> None:
+        known = np.isfinite(costs) & (costs > 0.0)
+        self._weights: np.ndarray | None = None
+        if known.sum() < 2 or not reference > 0.0:
+            return
+        targets = np.log(costs[known] / reference)
+        self._middle = float(targets.mean())
+        self._range = targets.min() - BEYOND, targets.max() + BEYOND
+        columns = _columns(features[known])
+        self._centre = columns.mean(axis=0)
+        columns = columns - self._centre
+        penalty = RIDGE * np.eye(columns.shape[1])
+        self._weights = np.linalg.solve(columns.T @ columns + penalty, columns.T @ (targets - self._middle))
+
+    def relative(self, features: np.ndarray) -> np.ndarray:
+        """(m,) costs of a training at (m, f) features, 1 for the reference's; all 1 while fewer than two are known."""
+        if self._weights is None:
+            return np.ones(len(features))
+        logarithm = self._middle + (_columns(features) - self._centre) @ self._weights
+        return FIXED + (1.0 - FIXED) * np.exp(np.clip(logarithm, *self._range))
+
+
+def _columns(features: np.ndarray) -> np.ndarray:
+    return np.hstack([features, (features - 0.5) ** 2])

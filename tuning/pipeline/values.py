@@ -1,0 +1,72 @@
+"""From values as a person gives them to a complete configuration of a described space."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from tuning.errors import UsageError
+
+
+def completed(description: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """Every active hyperparameter's value: those given, read as what they are, the others at their defaults.
+
+    Args:
+        description: of the space, as the `describe` job returns it.
+
+    Raises:
+        UsageError: unknown name, value outside the range, or a hyperparameter that the others make inactive.
+    """
+    from keras_tuner import HyperParameters
+
+    space = HyperParameters.from_config({"space": copy.deepcopy(description["space"]), "values": {}})  # it changes them
+    names = sorted({parameter.name for parameter in space.space})
+    for name in given:
+        if name not in names:
+            raise UsageError(f"unknown hyperparameter {name!r}", f"use one of {', '.join(names)}")
+    result = HyperParameters()
+    for parameter in space.space:
+        result.merge([parameter])
+        if not result.is_active(parameter):
+            continue
+        name = parameter.name
+        result.values[name] = parsed(parameter, given[name]) if name in given else parameter.default
+    if inactive := sorted(set(given) - set(result.values)):
+        raise UsageError(
+            f"hyperparameter {inactive[0]!r} has no effect with these values", "leave it out, or change its parent"
+        )
+    return dict(result.values)
+
+
+def parsed(parameter, text: str) -> Any:
+    """The value that `text` means for a Keras Tuner hyperparameter.
+
+    Raises:
+        UsageError: it means none in its range.
+    """
+    kind = type(parameter).__name__
+    if kind in ("Choice", "Boolean", "Fixed"):
+        valid = {"Choice": lambda: parameter.values, "Boolean": lambda: [True, False]}.get(
+            kind, lambda: [parameter.value]
+        )()
+        for value in valid:
+            if text.lower() == str(value).lower() or (_number(text) == value and not isinstance(value, str | bool)):
+                return value
+        raise UsageError(f"hyperparameter {parameter.name} is {text!r}", f"use one of {', '.join(map(str, valid))}")
+    number = _number(text)
+    if number is None or not parameter.min_value <= number <= parameter.max_value:
+        raise UsageError(
+            f"hyperparameter {parameter.name} is {text!r}",
+            f"give a number from {parameter.min_value} to {parameter.max_value}",
+        )
+    if kind == "Int" and number != int(number):
+        raise UsageError(f"hyperparameter {parameter.name} is {text!r}", "give a whole number")
+    return int(number) if kind == "Int" else number
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
