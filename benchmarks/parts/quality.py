@@ -54,9 +54,9 @@ def measure(context: Context) -> Report:
         rows,
         targets=(Target(f"time to the plain script's best, {name}", median(ratios[name]) if complete else None, 8.0),),
         notes=(
-            f"From the start of each command; an epoch counts when its validation is over. The plain script: Hyperband, "
-            f"{comparison.max_epochs} epochs at most. Ours: --strategy {STRATEGY} --max-epochs {EPOCHS}, until it is as "
-            "good; – : it was not when the plain script would have ended.",
+            "From the start of each command; an epoch counts when its validation is over. The plain script: Hyperband, "
+            f"{comparison.max_epochs} epochs at most. Ours: --strategy {STRATEGY} --max-epochs {EPOCHS}, until it is "
+            "as good; – : it was not when the plain script would have ended.",
         ),
         data=comparison.sample.to_json(),
         details={"ratios": ratios},
