@@ -16,10 +16,7 @@ from benchmarks.strategies.simulator import Job, Method
 
 
 class Recording:
-    """What all peers share: the incumbent is the configuration with the best last score, however long it was trained.
-
-    On these curves that serves every one of them better than the best of the longest trained does.
-    """
+    """What all peers share: the incumbent is the configuration with the best last score, however long it was trained."""
 
     def __init__(self) -> None:
         self._best = float("-inf")

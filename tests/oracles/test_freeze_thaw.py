@@ -57,3 +57,17 @@ def test_it_finds_better_than_chance_with_the_same_epochs(simulated, window):
 def test_expected_improvement_is_none_where_nothing_is_uncertain():
     assert expected_improvement(-1.0, 1e-9, 0.0) == pytest.approx(0)
     assert expected_improvement(0.0, 1.0, 0.0) == pytest.approx(0.3989, abs=1e-4)
+
+
+def test_whole_trainings_are_never_far_behind(simulated):
+    """Where short trainings mislead, as with scores of chance for the first epochs, nothing else tells."""
+    asked = simulated.drive(simulated.build("freeze_thaw", iterations=4), window=1)
+    assert asked[0].epochs == 9
+    whole = 0
+    for number, spec in enumerate(asked):
+        if number >= freeze_thaw.DESIGN:
+            # Behind by less than what one training more would take.
+            assert whole + 9 > freeze_thaw.WHOLE * spent(asked[:number])
+        if spec.epochs == 9:
+            whole += spec.epochs - spec.initial_epoch
+    assert whole < 0.9 * spent(asked)
