@@ -16,7 +16,7 @@ from benchmarks.strategies.simulator import Job, Method
 
 
 class Recording:
-    """What all peers share: the incumbent is the configuration with the best last score, however long it was trained."""
+    """What all peers share: the incumbent has the best last score, however long it was trained."""
 
     def __init__(self) -> None:
         self._best = float("-inf")
