@@ -82,6 +82,7 @@ def test_ranks_are_over_tasks_and_ties_share_their_places():
     text = table(found, (2, 5)).splitlines()
     assert [line.split()[0] for line in text] == ["method", "b", "a"]
     assert "1.500 ±0.980 (2.0)" in text[2]
+    assert "1.000 – (1.0)" in table({"a": Measured(np.ones((1, 1, 1)), 0.001)}, (2,))
 
 
 def test_the_plot_is_a_picture(tmp_path):

@@ -58,12 +58,17 @@ def table(found: Mapping[str, Measured], budgets: Sequence[int]) -> str:
     lines = [f"{head}{'seeds':>7s}{'ms a job':>10s}"]
     for name, measured in sorted(found.items(), key=lambda item: float(item[1].mean.mean())):
         cells = [
-            f"{mean:.3f} ±{half:.3f} ({rank:.1f})".rjust(20)
+            f"{mean:.3f} {_interval(half)} ({rank:.1f})".rjust(20)
             for mean, half, rank in zip(measured.mean, measured.half, placed[name], strict=True)
         ]
         seeds = measured.regrets.shape[1]
         lines.append(f"{name:24s}{''.join(cells)}{seeds:7d}{1000 * measured.seconds_per_job:10.1f}")
     return "\n".join(lines)
+
+
+def _interval(half: float) -> str:
+    """Of a single run there is none."""
+    return "–" if np.isnan(half) else f"±{half:.3f}"
 
 
 def plot(found: Mapping[str, Measured], budgets: Sequence[int], title: str, path: Path) -> None:
