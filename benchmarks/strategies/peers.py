@@ -30,6 +30,27 @@ class Recording:
         return self._choice
 
 
+class Stepping(Recording):
+    """What peers share that look at every epoch: a worker goes on with its training until they stop it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._going: dict[int, Job] = {}  # worker -> the job that goes on
+        self._worker_of: dict[Any, int] = {}  # trial -> the worker that has it
+
+    def ask(self, worker: int) -> Job | None:
+        if worker in self._going:
+            return self._going.pop(worker)
+        job = self.begin()
+        if job is not None:
+            self._worker_of[self.number(job)] = worker
+        return job
+
+    def go_on(self, job: Job) -> None:
+        """One epoch more."""
+        self._going[self._worker_of[self.number(job)]] = Job(job.key, job.configuration, job.last, job.last + 1)
+
+
 class KerasTuner(Recording):
     """An oracle of Keras Tuner's own; promoted trials pay only for the epochs they add, better than it really does."""
 
@@ -59,7 +80,7 @@ class KerasTuner(Recording):
         self._oracle.end_trial(trial)
 
 
-class Optuna(Recording):
+class Optuna(Stepping):
     """Multivariate TPE, alone or with the Hyperband pruner; with it, every epoch is reported. Defaults first."""
 
     def __init__(self, seed: int, pruned: bool) -> None:
@@ -70,21 +91,22 @@ class Optuna(Recording):
         logging.getLogger("optuna").setLevel(logging.ERROR)
         pruner = optuna.pruners.HyperbandPruner(1, EPOCHS, 3) if pruned else optuna.pruners.NopPruner()
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-        self._study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+        # The pruner draws its brackets from the name, which would be random.
+        self._study = optuna.create_study(
+            study_name=f"seed-{seed}", direction="maximize", sampler=sampler, pruner=pruner
+        )
         self._study.enqueue_trial(defaults())
         self._pruned = pruned
-        self._going: dict[int, Job] = {}  # worker -> the job that goes on
-        self._worker_of: dict[int, int] = {}
 
-    def ask(self, worker: int) -> Job | None:
-        if worker in self._going:
-            return self._going.pop(worker)
+    def number(self, job: Job) -> int:
+        return job.key.number
+
+    def begin(self) -> Job:
         trial = self._study.ask()
         configuration = {}
         for name, entry in space().items():
             suggest = trial.suggest_int if entry["type"] == "uniform_int" else trial.suggest_float
             configuration[name] = suggest(name, entry["lower"], entry["upper"], log=entry["log"])
-        self._worker_of[trial.number] = worker
         return Job(trial, configuration, 0, 1 if self._pruned else EPOCHS)
 
     def tell(self, job: Job, scores: list[float]) -> None:
@@ -98,7 +120,7 @@ class Optuna(Recording):
         elif trial.should_prune():
             self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
-            self._going[self._worker_of[trial.number]] = Job(trial, job.configuration, job.last, job.last + 1)
+            self.go_on(job)
 
 
 class Smac(Recording):
@@ -152,14 +174,16 @@ class Smac(Recording):
         self._smac.tell(job.key, TrialValue(cost=-scores[-1]), save=False)
 
 
-class SyneTune(Recording):
+class SyneTune(Stepping):
     """A scheduler of Syne Tune's that stops trials: every epoch is reported. Defaults first."""
 
     def __init__(self, seed: int, name: str, **options: Any) -> None:
+        import numpy as np
         from syne_tune import config_space
         from syne_tune.optimizer import baselines
 
         super().__init__()
+        np.random.seed(seed)  # its configurations are drawn from the global generator too
         logging.getLogger("syne_tune").setLevel(logging.ERROR)
         entries = {}
         for key, entry in space().items():
@@ -177,21 +201,19 @@ class SyneTune(Recording):
             **options,
         )
         self._count = 0
-        self._going: dict[int, Job] = {}  # worker -> the job that goes on
-        self._worker_of: dict[int, int] = {}
 
-    def ask(self, worker: int) -> Job | None:
+    def number(self, job: Job) -> int:
+        return job.key.trial_id
+
+    def begin(self) -> Job | None:
         from syne_tune.backend.trial_status import Trial
 
-        if worker in self._going:
-            return self._going.pop(worker)
         suggestion = self._scheduler.suggest()
         if suggestion is None:
             return None
         trial = Trial(self._count, suggestion.config, datetime.fromtimestamp(0))
         self._count += 1
         self._scheduler.on_trial_add(trial)
-        self._worker_of[trial.trial_id] = worker
         return Job(trial, {name: suggestion.config[name] for name in space()}, 0, 1)
 
     def tell(self, job: Job, scores: list[float]) -> None:
@@ -200,7 +222,7 @@ class SyneTune(Recording):
         if job.last == EPOCHS:
             self._scheduler.on_trial_complete(trial, result)
         elif self._scheduler.on_trial_result(trial, result) == "CONTINUE":
-            self._going[self._worker_of[trial.trial_id]] = Job(trial, job.configuration, job.last, job.last + 1)
+            self.go_on(job)
 
 
 def _random(objective, hyperparameters, seed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.oracles import freeze_thaw
+from tuning.oracles import curve_model, freeze_thaw
 from tuning.oracles.acquisition import expected_improvement
 from tuning.records import COMPLETED, TrialOutcome
 
@@ -17,7 +17,7 @@ def test_a_training_past_several_rungs_is_seen_at_each(simulated):
     search = simulated.build("freeze_thaw", max_trials=60)
     asked = simulated.drive(search, window=1)
     oracle = search.oracle
-    assert any(spec.initial_epoch == 0 and spec.epochs > 1 for spec in asked[: -freeze_thaw.DESIGN])
+    assert any(spec.initial_epoch == 0 and spec.epochs > 1 for spec in asked[: -curve_model.DESIGN])
     for chain in oracle.chains:
         rungs = [rung for number, rung, _ in oracle._scores if number == chain.number]
         assert rungs == list(range(chain.rung + 1))
@@ -65,7 +65,7 @@ def test_whole_trainings_are_never_far_behind(simulated):
     assert asked[0].epochs == 9
     whole = 0
     for number, spec in enumerate(asked):
-        if number >= freeze_thaw.DESIGN:
+        if number >= curve_model.DESIGN:
             # Behind by less than what one training more would take.
             assert whole + 9 > freeze_thaw.WHOLE * spent(asked[:number])
         if spec.epochs == 9:

@@ -6,7 +6,7 @@ import pytest
 
 from tuning import config
 from tuning.errors import StateError, UsageError
-from tuning.oracles import STRATEGIES
+from tuning.oracles import BEST, STRATEGIES
 from tuning.pipeline.search import build_strategy, idle_workers
 from tuning.pipeline.settings import search_settings
 
@@ -83,3 +83,8 @@ def test_workers_that_cannot_be_busy_are_pointed_out(workers, window, planned, t
     assert (text is not None) == told
     if told:
         assert f"--window {4 * workers}" in text
+
+
+def test_auto_is_written_down_as_what_it_stands_for(prepared):
+    settings = search_settings(prepared, "auto")
+    assert (settings.strategy, settings.name) == (BEST, "baseline_cnn-auto")

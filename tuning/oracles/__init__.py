@@ -74,7 +74,7 @@ STRATEGIES: dict[str, Strategy] = {
     "bayesian": Strategy("tuning.oracles.bayesian", window=8, options=MODEL),
     "random": Strategy("tuning.oracles.random", window=64),
 }
-#: What the benchmark of strategies found best. A search that was begun keeps the strategy that this meant then.
+#: What the benchmark of strategies found best. Settings of a search hold this name, not `auto`.
 BEST = "freeze_thaw"
 STRATEGIES["auto"] = STRATEGIES[BEST]
 

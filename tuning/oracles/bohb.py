@@ -10,26 +10,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from tuning.oracles.freeze_thaw import FreezeThawOracle
-from tuning.oracles.promoting import Decision, PromotingOracle
+from tuning.oracles.curve_model import CurveModelOracle
+from tuning.oracles.promoting import Decision
 
 
-class BohbOracle(FreezeThawOracle):
-    """Promotes as `AshaOracle`; a new configuration has the largest expected improvement at the last rung."""
+class BohbOracle(CurveModelOracle):
+    """Promotes as `AshaOracle`; a new configuration has the largest expected improvement at the last rung.
 
-    def _next(self, number: int) -> Decision | None:
-        return PromotingOracle._next(self, number)
+    See `CurveModelOracle` for the arguments.
+    """
 
     def decide(self, number: int) -> Decision | None:
         return self.promotion() or super().decide(number)
 
-    def _by_model(self, number: int) -> Decision | None:
+    def by_model(self, number: int) -> Decision | None:
         """The model has a say in new configurations alone, as long as there are any."""
-        model, known = self._model(), self._known_chains()
-        mean, _ = model.predict(self._points(known))
-        weights = self._weights()
-        proposals = self._proposals(number, model, known, mean, weights)
-        self._promise(known, [row for row, _ in proposals], weights)
+        model, known = self.model(), self.known_chains()
+        mean, _ = model.predict(self.points(known))
+        proposals = self.proposals(number, model, known, mean, self.weights())
+        self.note_promise(known, [row for row, _ in proposals])
         values = proposals[0][1] if proposals else self.new_configuration()
         return Decision(0, values=values) if values is not None else self.next_best()
 
