@@ -235,7 +235,7 @@ def _load(warm: Path) -> None:
     pictures.pictures = lambda history, importances, title: {"best_so_far.png": Figure(figsize=(0.1, 0.1))}
     # The settings of a search name the backend of its workers, not that of this process.
     os.environ["TUNING_BACKEND"] = "tensorflow"
-    session.WORK = "stress.toy:run"
+    session.WORK = session.INLINE_WORK = "stress.toy:run"
     # Power stays on here: waiting for a real disk would show nothing.
     os.fsync = lambda descriptor: None
     _prepare(warm)

@@ -181,7 +181,18 @@ def test_leftovers_are_the_outermost_ones(tmp_path):
     assert files.leftovers(tmp_path) == [outer]
 
 
-@pytest.mark.parametrize(("text", "says"), [(None, "does not exist"), (b"", "JSON"), (b"{", "JSON"), (b"\xff", "JSON")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "does not exist"),
+        (b"", "JSON"),
+        (b"{", "JSON"),
+        (b"\xff", "JSON"),
+        (b"[1e999]", "JSON: the number 1e999"),
+        (b"[NaN]", "JSON: the number NaN"),
+        (b"[-Infinity]", "JSON: the number -Infinity"),
+    ],
+)
 def test_json_that_cannot_be_read_is_a_data_error_with_the_remedy(text, says, tmp_path):
     path = tmp_path / "split_manifest.json"
     if text is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -114,11 +115,19 @@ def read_json(path: Path, remedy: str) -> Any:
         DataError: the file is missing, unreadable or not JSON; carries `remedy`.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist", remedy) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON: {error}", remedy) from None
+
+
+def _finite(text: str) -> float:
+    """A number of a JSON file: this package writes none that is NaN or infinite, such as 1e999."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text}")
+    return value
 
 
 @contextlib.contextmanager

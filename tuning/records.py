@@ -38,6 +38,7 @@ class TrialSpec:
         initial_epoch: epochs that `continues` has already trained (0: from scratch).
         continues: the trial whose last state (weights, optimizer, curve) this one goes on from.
         root: the first trial of that chain; its seed is the chain's seed, so that a promoted trial goes on exactly.
+        cost: of an epoch, as the strategy expects it, in units of the first trial's; None where it expects nothing.
     """
 
     trial_id: str
@@ -46,9 +47,14 @@ class TrialSpec:
     initial_epoch: int = 0
     continues: str | None = None
     root: str = ""
+    cost: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        if self.cost is None:
+            # As in journals of the time when there was none.
+            del found["cost"]
+        return found
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,18 @@
 """The least that anybody could do with a folder of images: read and shrink each, on all cores; a round each time.
 
-python -m benchmarks.children.bare_loop FOLDER SIZE threads|processes
+python -m benchmarks.children.bare_loop FOLDER SIZE threads|processes [TARGET]
+
+With TARGET, an empty folder, it also lays down what every workspace holds: a copy of each file, and a second name of it.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,22 +23,30 @@ from tuning import machine
 CHUNK = 64
 
 
-def shrink(paths: list[str], size: int) -> int:
-    return sum(
-        cv2.resize(cv2.imread(path, cv2.IMREAD_GRAYSCALE), (size, size), interpolation=cv2.INTER_AREA).nbytes > 0
-        for path in paths
-    )
+def shrink(paths: list[str], size: int, target: str | None) -> int:
+    done = 0
+    for path in paths:
+        small = cv2.resize(cv2.imread(path, cv2.IMREAD_GRAYSCALE), (size, size), interpolation=cv2.INTER_AREA)
+        done += small.nbytes > 0
+        if target is not None:
+            name = f"{os.path.basename(os.path.dirname(path))}-{os.path.basename(path)}"
+            shutil.copyfile(path, f"{target}/copies/{name}")
+            os.link(f"{target}/copies/{name}", f"{target}/links/{name}")
+    return done
 
 
-def main(folder: str, size: str, kind: str) -> None:
+def main(folder: str, size: str, kind: str, target: str | None = None) -> None:
     cores = machine.usable_cores()
     with (ThreadPoolExecutor if kind == "threads" else ProcessPoolExecutor)(cores, initializer=_one_thread) as pool:
         list(pool.map(abs, range(4 * cores)))
         for _ in rounds():
+            for part in ("copies", "links") if target else ():
+                shutil.rmtree(f"{target}/{part}", ignore_errors=True)
+                os.makedirs(f"{target}/{part}")
             began = time.monotonic()
             paths = [str(path) for path in sorted(Path(folder).rglob("*")) if path.is_file()]
             chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-            done = sum(pool.map(shrink, chunks, [int(size)] * len(chunks)))
+            done = sum(pool.map(partial(shrink, size=int(size), target=target), chunks))
             say({"seconds": time.monotonic() - began, "images": done})
 
 

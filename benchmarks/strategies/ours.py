@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import keras_tuner
@@ -22,32 +22,42 @@ class Ours:
         name: of the row.
         seed: of the search.
         window: trials asked for and not yet told.
+        cost: what an epoch of a configuration costs, as a trial tells it when it has ended.
         **options: more arguments of the oracle.
     """
 
-    def __init__(self, name: str, seed: int, window: int, **options: Any) -> None:
+    def __init__(
+        self, name: str, seed: int, window: int, cost: Callable[[dict[str, Any]], float], **options: Any
+    ) -> None:
         row = STRATEGIES[name]
         if "iterations" in row.options:
             options.setdefault("iterations", None)
         else:
             options.setdefault("max_trials", 10**6)
-        oracle = row(
-            keras_tuner.Objective("score", "max"),
-            hyperparameters=keras_tuner_space(),
-            max_epochs=EPOCHS,
-            seed=seed,
-            **options,
-        )
-        self.search = OracleSearch(oracle)
+        self._row, self._options, self._seed, self._cost = row, options, seed, cost
+        self.search = self._begin()
         self._order = LogicalOrder(window)
-        self._waiting: deque[TrialSpec] = deque()  # asked for, not yet begun
+        self._waiting: list[tuple[float, TrialSpec]] = []  # (precedence, trial) asked for, not yet begun
         self._results: dict[str, TrialOutcome] = {}
+        self._history: list[TrialSpec | TrialOutcome] = []  # what was asked for and what was told
+
+    def _begin(self) -> OracleSearch:
+        return OracleSearch(
+            self._row(
+                keras_tuner.Objective("score", "max"),
+                hyperparameters=keras_tuner_space(),
+                max_epochs=EPOCHS,
+                seed=self._seed,
+                **self._options,
+            )
+        )
 
     def ask(self, worker: int) -> Job | None:
         self._fill()
         if not self._waiting:
             return None
-        spec = self._waiting.popleft()
+        chosen = min(range(len(self._waiting)), key=lambda index: (self._waiting[index][0], index))
+        _, spec = self._waiting.pop(chosen)
         return Job(spec.trial_id, configuration(spec.values), spec.initial_epoch, spec.epochs)
 
     def _fill(self) -> None:
@@ -55,18 +65,34 @@ class Ours:
             answer = self.search.ask()
             if not isinstance(answer, TrialSpec):
                 return
-            self._order.ask(answer)
-            self._waiting.append(answer)
+            self._history.append(answer)
+            end = self._order.ask(answer)
+            self._waiting.append((self._order.precedence(answer, end), answer))
 
     def tell(self, job: Job, scores: list[float]) -> None:
         curve = tuple({"epoch": epoch, "score": score} for epoch, score in enumerate(scores, start=1))
-        self._results[job.key] = TrialOutcome(job.key, COMPLETED, max(scores), curve)
+        self._results[job.key] = TrialOutcome(
+            job.key, COMPLETED, max(scores), curve, cost=self._cost(job.configuration)
+        )
         while len(self._order) and self._order.next().trial_id in self._results:
             spec = self._order.next()
             self._order.told()
-            self.search.tell(self._results.pop(spec.trial_id))
+            outcome = self._results.pop(spec.trial_id)
+            self._history.append(outcome)
+            self.search.tell(outcome)
 
     def recommend(self) -> dict[str, Any] | None:
-        oracle = self.search.oracle
-        chosen = oracle.recommended()
-        return None if chosen is None else configuration(oracle.get_trial(chosen).hyperparameters.values)
+        """What a search that is ended now would choose: results that waited for their turn are told first."""
+        search = self.search
+        if self._results:
+            search = self._begin()
+            for event in self._history:
+                if isinstance(event, TrialSpec):
+                    search.ask(event)
+                else:
+                    search.tell(event)
+            for spec in self._order:
+                if spec.trial_id in self._results:
+                    search.tell(self._results[spec.trial_id])
+        chosen = search.oracle.recommended()
+        return None if chosen is None else configuration(search.oracle.get_trial(chosen).hyperparameters.values)

@@ -26,7 +26,7 @@ def run(name: str, task: str, seed: int, budgets: Sequence[int], workers: int, w
     from benchmarks.strategies.simulator import simulate
 
     problem = problem_of(task)
-    method = Ours(name, seed, window) if name in OURS else PEERS[name].build(seed)
+    method = Ours(name, seed, window, problem.cost) if name in OURS else PEERS[name].build(seed)
     if workers == 1:
         unit, duration = float(EPOCHS), lambda job: float(job.last - job.first)
     else:

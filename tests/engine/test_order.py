@@ -7,8 +7,8 @@ from tuning.engine.order import LogicalOrder
 from tuning.records import TrialSpec
 
 
-def spec(number: int, epochs: int | None = 1, done: int = 0) -> TrialSpec:
-    return TrialSpec(f"{number:04d}", {}, epochs, done)
+def spec(number: int, epochs: int | None = 1, done: int = 0, cost: float | None = None) -> TrialSpec:
+    return TrialSpec(f"{number:04d}", {}, epochs, done, cost=cost)
 
 
 def told(order: LogicalOrder) -> list[str]:
@@ -34,6 +34,21 @@ def test_the_shortest_training_is_told_first_and_of_equals_the_one_asked_for_fir
 
 def test_only_epochs_still_to_be_trained_take_time():
     assert told(filled(9, spec(0, 9), spec(1, 27, done=20))) == ["0001", "0000"]
+
+
+def test_an_epoch_takes_what_it_is_expected_to_cost():
+    order = LogicalOrder(9)
+    assert order.ask(spec(0, 3, cost=2.0)) == 6
+    assert order.ask(spec(1, 9, done=4, cost=0.5)) == 2.5
+    assert order.ask(spec(2, 4)) == 4
+    assert told(order) == ["0001", "0002", "0000"]
+
+
+def test_where_costs_are_foreseen_the_result_that_is_told_first_is_worked_for_first():
+    costly, cheap = spec(0, 9, cost=3.0), spec(1, 27, done=9, cost=0.5)
+    order = LogicalOrder(9)
+    assert order.precedence(cheap, order.ask(cheap)) < order.precedence(costly, order.ask(costly))
+    assert order.precedence(spec(2, 27, done=9), 99.0) < order.precedence(spec(3, 1), 1.0)
 
 
 def test_a_trial_begins_when_it_is_asked_for():

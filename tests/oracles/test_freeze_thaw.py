@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import pytest
 
 from tuning.oracles import curve_model, freeze_thaw
 from tuning.oracles.acquisition import expected_improvement
+from tuning.oracles.cost_model import FIXED
 from tuning.records import COMPLETED, TrialOutcome
 
 
@@ -52,6 +56,53 @@ def test_it_finds_better_than_chance_with_the_same_epochs(simulated, window):
     chance, more = found("random", max_trials=round(epochs / 9) + 1)
     assert more > epochs
     assert ours > chance + 0.02
+
+
+def test_with_many_pending_trainings_go_on_by_halving_and_never_several_rungs_at_once(simulated):
+    window = freeze_thaw.MANY + 4
+    search = simulated.build("freeze_thaw", iterations=4)
+    asked = simulated.drive(search, window=window)
+    levels = search.oracle.levels
+    # The last ones are asked for with fewer pending, and the defaults are trained to the end in any case.
+    steady = asked[1:-window]
+    assert sum(spec.initial_epoch > 0 for spec in steady) > 5
+    for spec in steady:
+        before = levels.index(spec.initial_epoch) if spec.initial_epoch else -1
+        assert levels.index(spec.epochs) == before + 1
+
+
+@pytest.mark.parametrize("name", ["freeze_thaw", "bohb"])
+def test_what_an_epoch_costs_is_foreseen_from_costs_that_were_told(simulated, name):
+    def cost(spec):
+        return 1e6 * 2.0 ** (spec.values["width"] / 16)
+
+    def counted(spec):
+        done = simulated.completed(spec)
+        return TrialOutcome(spec.trial_id, COMPLETED, done.score, done.curve, cost=cost(spec))
+
+    search = simulated.build(name, iterations=3)
+    asked = simulated.drive(search, window=4, outcome_of=counted)
+    # Nothing is known before the first one is told; then, in units of it, more and more.
+    assert [spec.cost for spec in asked[:4]] == [None] * 4
+    assert all(spec.cost > 0 for spec in asked[4:])
+    off = []
+    for spec in asked[4:]:
+        true = FIXED + (1 - FIXED) * cost(spec) / cost(asked[0])
+        if spec.initial_epoch:
+            assert spec.cost == pytest.approx(true, rel=0.01)
+        else:
+            off.append(abs(math.log(spec.cost / true)))
+    assert sorted(off[len(off) // 2 :])[len(off) // 4] < math.log(1.25)
+    again = simulated.drive(simulated.build(name, iterations=3), window=4, outcome_of=counted)
+    assert [spec.to_json() for spec in again] == [spec.to_json() for spec in asked]
+
+
+def test_a_recorded_cost_is_taken_and_not_computed_again(simulated):
+    first = simulated.build("bohb")
+    spec = first.ask()
+    assert "cost" not in spec.to_json()
+    recorded = dataclasses.replace(spec, cost=3.5)
+    assert simulated.build("bohb").ask(recorded).cost == 3.5
 
 
 def test_expected_improvement_is_none_where_nothing_is_uncertain():

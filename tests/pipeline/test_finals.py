@@ -83,7 +83,7 @@ from tuning.results import plots
 from tuning.workspace import Workspace
 
 plots.run_figures = lambda metrics, history: {"loss.png": Figure(figsize=(0.1, 0.1))}
-session.WORK = "stress.toy:run"
+session.WORK = session.INLINE_WORK = "stress.toy:run"
 run_search(
     Workspace(Path(sys.argv[1])),
     space="stress.tiny_cnn:build_model",

@@ -152,6 +152,15 @@ def dropped(rate, policy, kind, shape=(64, 9, 7, 32)):
     }
 
 
+def shares(rate, steps):
+    keras.config.set_dtype_policy("float32")
+    model = keras.Sequential([keras.Input((9, 7, 32)), layers.Dropout(rate, seed=5)])
+    model.compile()
+    exchange(model)
+    ones = np.ones((64, 9, 7, 32), np.float32)
+    return [float((np.asarray(model(ones, training=True)) == 0).mean()) for _ in range(steps)]
+
+
 def rectified_and_dropped(policy):
     keras.config.set_dtype_policy(policy)
     inputs = keras.Input((9, 7, 32))
@@ -184,6 +193,7 @@ found["narrow"] = compare(functional, "mixed_bfloat16", 1)
 found["dropout"] = dropped(0.3, "float32", layers.Dropout)
 found["narrow dropout"] = dropped(0.3, "mixed_bfloat16", layers.Dropout)
 found["odd dropout"] = dropped(0.5, "float32", layers.Dropout, (3, 5, 7, 3))
+found["fine"] = shares(2.5 / 256, 200)
 found["maps"] = dropped(0.25, "float32", layers.SpatialDropout2D)
 found["rectified"] = [rectified_and_dropped(policy) for policy in ("float32", "mixed_bfloat16")]
 optimizers = {
@@ -227,8 +237,9 @@ def test_a_model_computes_and_learns_the_same(found, name):
     result = found[name]
     assert result["before"] < 1e-6
     assert result["losses"] < 1e-5
-    # Renormalisation divides by small deviations; it is Keras's own in both.
-    slack = 1e-4 if name == "renormalised" else 5e-6
+    # Rounding, of which processors differ in the amount. Renormalisation divides by small deviations; it is Keras's own
+    # in both.
+    slack = 1e-4 if name == "renormalised" else 2e-5
     assert result["weights"] < slack
     assert result["moving"] < slack
     assert result["after"] < slack
@@ -283,10 +294,10 @@ def test_dropout_behind_a_pooled_relu_does_its_work_too(found, index):
 @pytest.mark.parametrize(
     ("name", "kind", "rate"),
     [
-        ("dropout", "SixteenBitDropout", 0.3),
-        ("narrow dropout", "SixteenBitDropout", 0.3),
-        ("odd dropout", "SixteenBitDropout", 0.5),
-        ("maps", "SixteenBitSpatialDropout2D", 0.25),
+        ("dropout", "EightBitDropout", 0.3),
+        ("narrow dropout", "EightBitDropout", 0.3),
+        ("odd dropout", "EightBitDropout", 0.5),
+        ("maps", "EightBitSpatialDropout2D", 0.25),
     ],
 )
 def test_dropout_drops_its_share_and_scales_the_rest(found, name, kind, rate):
@@ -299,3 +310,11 @@ def test_dropout_drops_its_share_and_scales_the_rest(found, name, kind, rate):
     assert result["keyed"]
     assert result["gradient"]
     assert (result["maps"] == 0) is (name == "maps")
+
+
+def test_a_share_between_two_steps_of_eight_bits_is_met_over_time(found):
+    """2.5 of 256: in every other step 2, in every other one 3."""
+    fine = found["fine"]
+    assert sum(fine) / len(fine) == pytest.approx(2.5 / 256, rel=0.04)
+    assert min(fine) < 2.3 / 256
+    assert max(fine) > 2.7 / 256

@@ -76,15 +76,14 @@ class Dispatcher:
         job = self.state.jobs.get(key)
         return job.result if job else None
 
-    def request(self, key: str, kind: str, payload: Payload, begun: int = 0) -> None:
+    def request(self, key: str, kind: str, payload: Payload, precedence: float = 0.0) -> None:
         """Asks for a job's result; a job that has one, or is under way, is not run again.
 
         Args:
-            begun: epochs of it that another job has done. What was begun longest ago is finished first; among equals
-                the first comes first.
+            precedence: of the jobs that wait, the one with the smallest is started first; among equals the first.
         """
         if self.result(key) is None and key not in self._running and key not in self._queued:
-            self._enqueue(-begun, key, kind, payload)
+            self._enqueue(precedence, key, kind, payload)
 
     def _enqueue(self, precedence: float, key: str, kind: str, payload: Payload) -> None:
         self._queued[key] = (kind, payload)

@@ -82,13 +82,13 @@ def run_loop(
                 break
             _journal_ask(dispatcher, asked, answer)
             asked += 1
-            outstanding.ask(answer)
+            end = outstanding.ask(answer)
             if not _stopped(dispatcher):
                 dispatcher.request(
                     trial_key(answer.trial_id),
                     "trial",
                     lambda fence, spec=answer: payload(spec, fence),
-                    begun=answer.initial_epoch,
+                    precedence=outstanding.precedence(answer, end),
                 )
             if recorded is None:
                 # At once: with a wide window the last proposal can be a minute away.

@@ -1,10 +1,11 @@
 """The order in which results are told: that of an imaginary machine, so that no real one has a say in it. Pure.
 
 The imaginary machine has as many slots as the search has a window. A trial takes one when it is asked for and holds it
-for as many units of time as it has epochs to train; results are told in the order in which trials end there. So a
-strategy meets a short training's result before that of a long one that was asked for earlier, as on a real machine,
-and what it meets when depends on its own proposals and on the window alone. Where all trainings are equally long this
-is plain: proposal *i* is asked for when proposal *i − window* has been told.
+for as many units of time as it has epochs to train, times what the strategy expects an epoch of it to cost; results are
+told in the order in which trials end there. So a strategy meets a short training's result before that of a long one
+that was asked for earlier, as on a real machine, and what it meets when depends on its own proposals and on the window
+alone. The better costs are foreseen, the less the real machine waits for the imaginary one. Where all trainings are
+equally long this is plain: proposal *i* is asked for when proposal *i − window* has been told.
 """
 
 from __future__ import annotations
@@ -39,10 +40,21 @@ class LogicalOrder:
     def full(self) -> bool:
         return len(self._running) >= self._window
 
-    def ask(self, spec: TrialSpec) -> None:
-        """Starts a trial; of those that end together the one that was asked for first is told first."""
-        heapq.heappush(self._running, (self._now + _length(spec), self._asked, spec))
+    def ask(self, spec: TrialSpec) -> float:
+        """Starts a trial and returns when it ends; of those that end together the first one is told first."""
+        end = self._now + _length(spec)
+        heapq.heappush(self._running, (end, self._asked, spec))
         self._asked += 1
+        return end
+
+    @staticmethod
+    def precedence(spec: TrialSpec, end: float) -> float:
+        """Which of the waiting trials a real worker should run first: the one with the smallest.
+
+        With a strategy that foresees costs, the one that ends first, because its result is waited for. With others,
+        whose results are in no hurry, the one that was begun longest ago, so that long ones are not left for the end.
+        """
+        return -spec.initial_epoch if spec.cost is None else end
 
     def next(self) -> TrialSpec:
         """The trial to be told next; there must be one."""
@@ -56,4 +68,5 @@ class LogicalOrder:
 def _length(spec: TrialSpec) -> float:
     # As planned: a training that fails or stops early has its place in the order all the same. A strategy that says
     # nothing about epochs leaves all its trials equally long.
-    return 1.0 if spec.epochs is None else spec.epochs - spec.initial_epoch
+    epochs = 1.0 if spec.epochs is None else spec.epochs - spec.initial_epoch
+    return epochs if spec.cost is None else epochs * spec.cost

@@ -49,7 +49,7 @@ class OracleSearch:
                 raise RuntimeError(f"{type(self.oracle).__name__} waits although no trial is outstanding")
             return WAIT
         self._outstanding.add(trial.trial_id)
-        return self._spec(trial)
+        return self._spec(trial, self.oracle.expected_cost(trial.trial_id) if recorded is None else recorded.cost)
 
     def tell(self, outcome: TrialOutcome) -> None:
         """Reports what came of an outstanding trial.
@@ -95,7 +95,7 @@ class OracleSearch:
         for epoch, score in scores.items():
             self.oracle.update_trial(trial.trial_id, {objective: score}, step=epoch)
 
-    def _spec(self, trial: Trial) -> TrialSpec:
+    def _spec(self, trial: Trial, cost: float | None) -> TrialSpec:
         values = dict(trial.hyperparameters.values)
         return TrialSpec(
             trial_id=trial.trial_id,
@@ -104,4 +104,5 @@ class OracleSearch:
             initial_epoch=values.get(INITIAL_EPOCH, 0),
             continues=values.get(PARENT),
             root=self.oracle.root_of(trial.trial_id),
+            cost=cost,
         )

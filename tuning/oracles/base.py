@@ -165,6 +165,10 @@ class ReplayableOracle(NotingOracle):
         """The answer in place of `populate_space` once `is_flat`."""
         return self.nothing_new()
 
+    def expected_cost(self, trial_id: str) -> float | None:
+        """What an epoch of a trial will cost, in units of the first trial's; None where the strategy has no idea."""
+        return None
+
     def continuable(self) -> set[str]:
         """Trials that were told and whose last state a later trial may still go on from; others' can be deleted."""
         return set()

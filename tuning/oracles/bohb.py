@@ -25,12 +25,7 @@ class BohbOracle(CurveModelOracle):
 
     def by_model(self, number: int) -> Decision | None:
         """The model has a say in new configurations alone, as long as there are any."""
-        model, known = self.model(), self.known_chains()
-        mean, _ = model.predict(self.points(known))
-        proposals = self.proposals(number, model, known, mean, self.weights())
-        self.note_promise(known, [row for row, _ in proposals])
-        values = proposals[0][1] if proposals else self.new_configuration()
-        return Decision(0, values=values) if values is not None else self.next_best()
+        return self.beginning(number)
 
 
 def build(objective, **settings: Any) -> BohbOracle:

@@ -45,7 +45,12 @@ class CostModel:
         if self._weights is None:
             return np.ones(len(features))
         logarithm = self._middle + (_columns(features) - self._centre) @ self._weights
-        return FIXED + (1.0 - FIXED) * np.exp(np.clip(logarithm, *self._range))
+        return with_fixed(np.exp(np.clip(logarithm, *self._range)))
+
+
+def with_fixed(ratio):
+    """The cost of a training relative to another's, where the ratio of their multiply-adds is `ratio`."""
+    return FIXED + (1.0 - FIXED) * ratio
 
 
 def _columns(features: np.ndarray) -> np.ndarray:

@@ -18,8 +18,8 @@ from tuning import records
 from tuning.files import digest
 from tuning.oracles import candidates, flatness
 from tuning.oracles.acquisition import Weights, expected_improvement, standardised
-from tuning.oracles.base import EPOCHS
-from tuning.oracles.cost_model import CostModel
+from tuning.oracles.base import EPOCHS, PARENT
+from tuning.oracles.cost_model import CostModel, with_fixed
 from tuning.oracles.curve_process import CurveProcess, Observations, Prior, fit
 from tuning.oracles.embedding import Embedding
 from tuning.oracles.feasibility import Feasibility
@@ -100,6 +100,15 @@ class CurveModelOracle(PromotingOracle):
 
     # What subclasses use -------------------------------------------------------------------------------------------
 
+    def beginning(self, number: int) -> Decision | None:
+        """The new configuration with the largest expected improvement at the last rung, begun at the first rung."""
+        model, known = self.model(), self.known_chains()
+        mean, _ = model.predict(self.points(known))
+        proposals = self.proposals(number, model, known, mean, self.weights())
+        self.note_promise(known, [row for row, _ in proposals])
+        values = proposals[0][1] if proposals else self.new_configuration()
+        return Decision(0, values=values) if values is not None else self.next_best()
+
     def proposals(
         self, number: int, model: CurveProcess, known: list[Chain], mean: np.ndarray, weights: Weights
     ) -> list[tuple[np.ndarray, dict[str, Any]]]:
@@ -133,13 +142,32 @@ class CurveModelOracle(PromotingOracle):
         ]
         if not ended or not (self.objective_per_cost or self.infeasible):
             return Weights()
-        chosen = [ended[index] for index in np.unique(np.linspace(0, len(ended) - 1, COUNTED).astype(int))]
+        chosen = _spread(ended)
         x = self.points(chosen).x
         chances = Feasibility(x, np.array([chain.last in self.infeasible for chain in chosen]))
         if not self.objective_per_cost:
             return Weights(chances)
         costs = np.array([self.costs.get(chain.last, math.nan) for chain in chosen])
         return Weights(chances, CostModel(x, costs, self.costs.get(self.start_order[0], math.nan)))
+
+    def expected_cost(self, trial_id: str) -> float | None:
+        """Counted where an earlier trial of the chain has told its cost, else predicted from others'.
+
+        In units of the first cost that was told. To three digits: no result depends on how a library rounds.
+        """
+        if not self.costs:
+            return None
+        reference = next(iter(self.costs.values()))
+        known = self.costs.get(self.trials[trial_id].hyperparameters.values.get(PARENT, ""))
+        if known is not None:
+            return float(f"{with_fixed(known / reference):.3g}")
+        self._follow_space()
+        ended = [chain for chain in self.chains if not chain.running and chain.last in self.costs]
+        if not ended or not self._embedding.entries:
+            return None
+        chosen = _spread(ended)
+        model = CostModel(self.points(chosen).x, np.array([self.costs[chain.last] for chain in chosen]), reference)
+        return float(f"{model.relative(self.points([self._chain_of[trial_id]]).x)[0]:.3g}")
 
     def note_promise(self, known: list[Chain], rows: list[np.ndarray]) -> None:
         """What the search may still gain, whether or not a pending trial will already have brought it."""
@@ -243,3 +271,8 @@ class CurveModelOracle(PromotingOracle):
             return None
         worth = self.worth(chains)
         return chains[max(range(len(chains)), key=lambda index: (worth[index], -index))].last
+
+
+def _spread(chains: list[Chain]) -> list[Chain]:
+    """At most `COUNTED` of the chains, evenly spread."""
+    return [chains[index] for index in np.unique(np.linspace(0, len(chains) - 1, COUNTED).astype(int))]

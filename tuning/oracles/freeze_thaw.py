@@ -5,6 +5,9 @@ Sources: Swersky, Snoek, Adams, "Freeze-Thaw Bayesian Optimization" (arXiv:1406.
 Beliefs", INFORMS J. Comput. 21 (2009), for what a training is worth: by how much it is expected to raise the best
 expected score at the last rung (here between the trained configuration and the best other one alone); per epoch, as in
 Wu, Toscano-Palmerin, Frazier, Wilson, "Practical Multi-fidelity Bayesian Optimization" (UAI 2019).
+
+What one more training is worth says little about sixteen at once. Where many trials are pending, trainings go on by
+asynchronous successive halving (Li et al. 2020) instead, and the model proposes new ones, as in `tuning.oracles.bohb`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from tuning.oracles.promoting import Chain, Decision
 WHOLE = 1 / 3
 #: Chains for which is asked how far to go on with them.
 CONTINUED = 40
+#: Pending trials from which on successive halving decides.
+MANY = 6
 
 
 class FreezeThawOracle(CurveModelOracle):
@@ -48,7 +53,17 @@ class FreezeThawOracle(CurveModelOracle):
         if values[EPOCHS] == self.max_epochs:
             self._to_the_end += values[EPOCHS] - values[INITIAL_EPOCH]
 
+    def decide(self, number: int) -> Decision | None:
+        promoted = self.promotion() if self._many_pending else None
+        return promoted or super().decide(number)
+
+    @property
+    def _many_pending(self) -> bool:
+        return len(self.ongoing_trials) >= MANY
+
     def by_model(self, number: int) -> Decision | None:
+        if self._many_pending:
+            return self.beginning(number)
         model = self.model()
         known = self.known_chains()
         mean, deviation = model.predict(self.points(known))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from tuning.trials import runtime
 from tuning.trials.checkpoint import epochs_done
 from tuning.workspace import Workspace
 
-WORK = "tuning.trials.jobs:run_job"
+WORK = "tuning.trials.worker:run_job"
+#: The same where it runs in this process, whose own imports must not miss anything.
+INLINE_WORK = "tuning.trials.jobs:run_job"
 JOURNAL = "journal.jsonl"
 #: Kinds of failure that are the end of a worker process rather than an exception in it.
 DEATHS = ("crash", "memory", "timeout", "lost")
@@ -126,6 +129,10 @@ class Session:
 
     def _described(self, key: str, discover: bool) -> dict[str, Any]:
         self.dispatcher.request(key, "describe", lambda fence: self.payload(0, discover=discover))
+        if light_keras.chosen():
+            # Here, because a worker has its own imports to do meanwhile.
+            light_keras.use()
+            importlib.import_module("keras_tuner")
         while (result := self.dispatcher.result(key)) is None:
             self.dispatcher.wait()
         return result
@@ -151,7 +158,7 @@ def opened(
     with Journal(directory / JOURNAL) as journal:
         config.freeze(directory, settings)
         executor = load_executor(resources.executor)(
-            work=WORK,
+            work=INLINE_WORK if resources.executor == "inline" else WORK,
             environment=runtime.environment(settings.backend, settings.threads),
             log_directory=directory / "logs",
             trial_timeout=resources.trial_timeout,
@@ -177,16 +184,16 @@ def opened(
 
 
 def use_backend(backend: str, inline: bool = False) -> None:
-    """Chooses this process's own Keras backend, before anything imports Keras.
+    """Chooses this process's own Keras backend, before anything imports Keras; `Session.describe` imports it.
 
-    A process that trains nothing itself takes Keras on NumPy, which spares it TensorFlow's five seconds.
+    A process that trains nothing itself takes Keras on NumPy, which spares it TensorFlow's three seconds.
     """
     # KERAS_BACKEND will name this process's own; a second search in it (a notebook) must find the workers' again.
     os.environ["TUNING_BACKEND"] = backend
     if inline:
         os.environ.update(runtime.environment(backend, 1))
     else:
-        light_keras.use()
+        light_keras.choose()
 
 
 def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:

@@ -17,8 +17,8 @@ from tuning.trials.optimizers import optimize_faster
 
 #: The least epsilon that cuDNN's batch normalisation takes.
 _LEAST_EPSILON = 1e-5
-#: Random bits that decide about one value of a dropout, and how many values they have.
-_DRAWS = 2**16
+#: How many values the random bits have that decide about one value of a dropout.
+_DRAWS = 2**8
 
 
 def exchange(model: keras.Model) -> None:
@@ -90,10 +90,11 @@ class FusedBatchNormalization(layers.BatchNormalization):
         )
 
 
-class SixteenBitDropout(layers.Dropout):
-    """Dropout that spends 16 random bits on a value, not 32, and one product, not a product and a selection.
+class EightBitDropout(layers.Dropout):
+    """Dropout that spends 8 random bits on a value, not 32, and one product, not a product and a selection.
 
-    The share of dropped values is the rate to the nearest 1/65536; kept values are scaled by what was really kept.
+    A value is dropped where its bits, a number from 0 to 255, are below a threshold: 256 times the rate, rounded up or
+    down at random, once for all values of a step, so that each is dropped with the very probability that was asked for.
     """
 
     def call(self, inputs, training=False):
@@ -104,7 +105,7 @@ class SixteenBitDropout(layers.Dropout):
         return _dropped(inputs, tf.shape(inputs), self.rate, self.seed_generator)
 
 
-class SixteenBitSpatialDropout2D(layers.SpatialDropout2D):
+class EightBitSpatialDropout2D(layers.SpatialDropout2D):
     """The same for whole feature maps."""
 
     def call(self, inputs, training=False):
@@ -113,7 +114,7 @@ class SixteenBitSpatialDropout2D(layers.SpatialDropout2D):
         return _dropped(inputs, self._get_noise_shape(inputs), self.rate, self.seed_generator)
 
 
-class RectifyingDropout(SixteenBitDropout):
+class RectifyingDropout(EightBitDropout):
     """ReLU, then that dropout: one product, whose gradient is one product, does both."""
 
     def call(self, inputs, training=False):
@@ -125,23 +126,23 @@ class RectifyingDropout(SixteenBitDropout):
 
 
 def _drops(rate: float) -> bool:
-    return 0 < round(rate * _DRAWS) < _DRAWS
+    return 1 <= rate * _DRAWS <= _DRAWS - 1
 
 
 def _dropped(inputs, shape, rate: float, seed_generator, also_kept=True):
     import tensorflow as tf
 
-    dropped = round(rate * _DRAWS)
     count = tf.reduce_prod(shape)
     # A seed of Keras's is an int64; the op wants an int32.
     seed = tf.cast(tf.math.floormod(seed_generator.next(), tf.int32.max - 1), tf.int32)
-    words = tf.random.stateless_uniform([(count + 1) // 2], seed, None, None, tf.uint32)
-    halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
-    kept = tf.reshape(halves >= tf.constant(dropped, tf.uint16), shape)
+    words = tf.random.stateless_uniform([1 + (count + 3) // 4], seed, None, None, tf.uint32)
+    rounding = tf.cast(words[0], tf.float32) / 2**32
+    threshold = tf.cast(tf.floor(rate * _DRAWS + rounding), tf.uint8)
+    draws = tf.reshape(tf.bitcast(words[1:], tf.uint8), [-1])[:count]
+    kept = tf.reshape(draws >= threshold, shape)
     if also_kept is not True:
         kept = tf.logical_and(kept, also_kept)
-    scale = tf.constant(_DRAWS / (_DRAWS - dropped), inputs.dtype)
-    return inputs * tf.where(kept, scale, tf.zeros([], inputs.dtype))
+    return inputs * (tf.cast(kept, inputs.dtype) * tf.constant(1 / (1 - rate), inputs.dtype))
 
 
 class RectifiedMaxPooling2D(layers.MaxPooling2D):
@@ -157,8 +158,8 @@ class RectifiedMaxPooling2D(layers.MaxPooling2D):
 
 _FASTER = {
     layers.BatchNormalization: FusedBatchNormalization,
-    layers.Dropout: SixteenBitDropout,
-    layers.SpatialDropout2D: SixteenBitSpatialDropout2D,
+    layers.Dropout: EightBitDropout,
+    layers.SpatialDropout2D: EightBitSpatialDropout2D,
 }
 
 
@@ -182,7 +183,7 @@ def _rectified_then_pooled(model: keras.Model) -> Iterator[tuple[layers.Layer, l
             continue
         (pooled,) = node.output_tensors
         dropout = consumer.get(id(pooled))
-        alone = type(dropout) is SixteenBitDropout and calls[id(dropout)] == consumers[id(pooled)] == 1
+        alone = type(dropout) is EightBitDropout and calls[id(dropout)] == consumers[id(pooled)] == 1
         yield producer, node.operation, dropout if alone and id(pooled) not in outputs else None
 
 
