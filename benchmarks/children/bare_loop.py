@@ -2,7 +2,7 @@
 
 python -m benchmarks.children.bare_loop FOLDER SIZE threads|processes [TARGET]
 
-With TARGET, an empty folder, it also lays down what every workspace holds: a copy of each file, and a second name of it.
+With TARGET, an empty folder, it also lays down what every workspace holds: a copy of each file, with two names.
 """
 
 from __future__ import annotations
