@@ -10,6 +10,7 @@ from tuning.engine.dispatch import Dispatcher, JobFailed, expect
 from tuning.engine.executors import Died, Finished, Progressed
 from tuning.engine.journal import Journal
 from tuning.engine.loop import run_loop
+from tuning.engine.order import LogicalOrder
 from tuning.engine.state import replay
 from tuning.errors import StateError, TuningError
 from tuning.records import COMPLETED, DONE, FAILED, WAIT, TrialSpec
@@ -174,7 +175,10 @@ def test_what_was_begun_is_finished_first(tmp_path):
         dispatcher = Dispatcher(journal, executor)
         for number, begun in ((0, 0), (1, 0), (2, 3), (3, 9), (4, 9)):
             dispatcher.request(
-                f"trial/{number}", "trial", lambda fence, n=number: {"trial_id": f"{n}", "number": n}, begun
+                f"trial/{number}",
+                "trial",
+                lambda fence, n=number: {"trial_id": f"{n}", "number": n},
+                LogicalOrder.precedence(TrialSpec(f"{number}", {}, 27, begun), 0.0),
             )
         while len(started) < 5 or dispatcher.running():
             dispatcher.wait(0)
