@@ -166,7 +166,7 @@ class ReplayableOracle(NotingOracle):
         return self.nothing_new()
 
     def expected_cost(self, trial_id: str) -> float | None:
-        """What an epoch of a trial will cost, in units of the first trial's; None where the strategy has no idea."""
+        """What an epoch of a trial will cost, in units of the first that was told; None where nothing is known."""
         return None
 
     def continuable(self) -> set[str]:
