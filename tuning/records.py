@@ -38,7 +38,7 @@ class TrialSpec:
         initial_epoch: epochs that `continues` has already trained (0: from scratch).
         continues: the trial whose last state (weights, optimizer, curve) this one goes on from.
         root: the first trial of that chain; its seed is the chain's seed, so that a promoted trial goes on exactly.
-        cost: of an epoch, as the strategy expects it, in units of the first that was told; None where it expects nothing.
+        cost: of an epoch, as the strategy expects it, in units of the first that was told; None: no idea.
     """
 
     trial_id: str
