@@ -237,9 +237,9 @@ def test_a_model_computes_and_learns_the_same(found, name):
     result = found[name]
     assert result["before"] < 1e-6
     assert result["losses"] < 1e-5
-    # Rounding, of which processors differ in the amount. Renormalisation divides by small deviations; it is Keras's own
-    # in both.
-    slack = 1e-4 if name == "renormalised" else 2e-5
+    # Renormalisation divides by small deviations; it is Keras's own in both. What is not normalised by its own batch
+    # grows larger, and so does its rounding (6.8e-6 on a Zen 4).
+    slack = {"renormalised": 1e-4, "frozen": 1e-5}.get(name, 5e-6)
     assert result["weights"] < slack
     assert result["moving"] < slack
     assert result["after"] < slack

@@ -23,10 +23,6 @@ class BohbOracle(CurveModelOracle):
     def decide(self, number: int) -> Decision | None:
         return self.promotion() or super().decide(number)
 
-    def by_model(self, number: int) -> Decision | None:
-        """The model has a say in new configurations alone, as long as there are any."""
-        return self.beginning(number)
-
 
 def build(objective, **settings: Any) -> BohbOracle:
     """The row of `STRATEGIES`."""

@@ -7,7 +7,6 @@ not to fit into memory or time is avoided.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from typing import Any
 
 import keras_tuner
@@ -43,7 +42,7 @@ GROWTH = 1.1
 
 
 class CurveModelOracle(PromotingOracle):
-    """Base class; a subclass defines `by_model`. A Latin hypercube of short trainings comes before the model.
+    """Base class; a subclass may define `by_model`. A Latin hypercube of short trainings comes before the model.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
@@ -71,9 +70,17 @@ class CurveModelOracle(PromotingOracle):
         self._scores: list[tuple[int, int, float]] = []  # (chain, rung, score), as they were told
         self._fits: dict[int, np.ndarray] = {}  # scores at the fit -> parameters
 
-    @abstractmethod
     def by_model(self, number: int) -> Decision | None:
-        """What trial `number` should be, now that there is a model."""
+        """What trial `number` should be, now that there is a model.
+
+        Here, the new configuration with the largest expected improvement at the last rung, begun at the first one.
+        """
+        model, known = self.model(), self.known_chains()
+        mean, _ = model.predict(self.points(known))
+        proposals = self.proposals(number, model, known, mean, self.weights())
+        self.note_promise(known, [row for row, _ in proposals])
+        values = proposals[0][1] if proposals else self.new_configuration()
+        return Decision(0, values=values) if values is not None else self.next_best()
 
     # The search ----------------------------------------------------------------------------------------------------
 
@@ -99,15 +106,6 @@ class CurveModelOracle(PromotingOracle):
             self._scores.append((chain.number, rung, score))
 
     # What subclasses use -------------------------------------------------------------------------------------------
-
-    def beginning(self, number: int) -> Decision | None:
-        """The new configuration with the largest expected improvement at the last rung, begun at the first rung."""
-        model, known = self.model(), self.known_chains()
-        mean, _ = model.predict(self.points(known))
-        proposals = self.proposals(number, model, known, mean, self.weights())
-        self.note_promise(known, [row for row, _ in proposals])
-        values = proposals[0][1] if proposals else self.new_configuration()
-        return Decision(0, values=values) if values is not None else self.next_best()
 
     def proposals(
         self, number: int, model: CurveProcess, known: list[Chain], mean: np.ndarray, weights: Weights

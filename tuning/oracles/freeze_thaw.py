@@ -63,7 +63,7 @@ class FreezeThawOracle(CurveModelOracle):
 
     def by_model(self, number: int) -> Decision | None:
         if self._many_pending:
-            return self.beginning(number)
+            return super().by_model(number)
         model = self.model()
         known = self.known_chains()
         mean, deviation = model.predict(self.points(known))

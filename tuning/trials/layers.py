@@ -126,7 +126,8 @@ class RectifyingDropout(EightBitDropout):
 
 
 def _drops(rate: float) -> bool:
-    return 1 <= rate * _DRAWS <= _DRAWS - 1
+    # The threshold, rounded up, still is a number of eight bits.
+    return 1 <= rate * _DRAWS <= _DRAWS - 2
 
 
 def _dropped(inputs, shape, rate: float, seed_generator, also_kept=True):
