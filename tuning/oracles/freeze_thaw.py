@@ -8,6 +8,7 @@ Wu, Toscano-Palmerin, Frazier, Wilson, "Practical Multi-fidelity Bayesian Optimi
 
 What one more training is worth says little about sixteen at once. Where many trials are pending, trainings go on by
 asynchronous successive halving (Li et al. 2020) instead, and the model proposes new ones, as in `tuning.oracles.bohb`.
+In either case a share of the epochs, `WHOLE`, goes to trainings up to the last rung, by expected improvement there.
 """
 
 from __future__ import annotations
@@ -53,23 +54,28 @@ class FreezeThawOracle(CurveModelOracle):
         if values[EPOCHS] == self.max_epochs:
             self._to_the_end += values[EPOCHS] - values[INITIAL_EPOCH]
 
-    def decide(self, number: int) -> Decision | None:
-        promoted = self.promotion() if self._many_pending else None
-        return promoted or super().decide(number)
+    @property
+    def _whole_is_due(self) -> bool:
+        """Whether trainings to the end have had less than their share."""
+        return self._to_the_end < WHOLE * self._epochs_asked
 
     @property
-    def _many_pending(self) -> bool:
-        return len(self.ongoing_trials) >= MANY
+    def _halving_decides(self) -> bool:
+        return len(self.ongoing_trials) >= MANY and not self._whole_is_due
+
+    def decide(self, number: int) -> Decision | None:
+        promoted = self.promotion() if self._halving_decides else None
+        return promoted or super().decide(number)
 
     def by_model(self, number: int) -> Decision | None:
-        if self._many_pending:
+        if self._halving_decides:
             return super().by_model(number)
         model = self.model()
         known = self.known_chains()
         mean, deviation = model.predict(self.points(known))
         weights = self.weights()
         proposals = self.proposals(number, model, known, mean, weights)
-        if self._to_the_end < WHOLE * self._epochs_asked:
+        if self._whole_is_due:
             choices = self._endings(model, known, proposals, float(mean.max()), weights)
         else:
             choices = [
