@@ -10,7 +10,7 @@ import pytest
 from tuning.oracles import curve_model, freeze_thaw
 from tuning.oracles.acquisition import expected_improvement
 from tuning.oracles.cost_model import FIXED
-from tuning.records import COMPLETED, TrialOutcome
+from tuning.records import COMPLETED, TrialOutcome, keyed_seed
 
 
 def spent(asked):
@@ -64,11 +64,29 @@ def test_with_many_pending_trainings_go_on_by_halving_and_never_several_rungs_at
     asked = simulated.drive(search, window=window)
     levels = search.oracle.levels
     # The last ones are asked for with fewer pending; whole trainings have their share in any case.
-    steady = [spec for spec in asked[1:-window] if spec.epochs < levels[-1]]
-    assert sum(spec.initial_epoch > 0 for spec in steady) > 5
-    for spec in steady:
-        before = levels.index(spec.initial_epoch) if spec.initial_epoch else -1
-        assert levels.index(spec.epochs) == before + 1
+    gone_on = [spec for spec in asked[:-window] if spec.initial_epoch and spec.epochs < levels[-1]]
+    assert len(gone_on) > 5
+    for spec in gone_on:
+        assert levels.index(spec.epochs) == levels.index(spec.initial_epoch) + 1
+
+
+def test_trainings_begin_where_scores_tell_of_the_last_ones(simulated):
+    """Where those of the first rungs are chance, new configurations soon begin further up, and nowhere else."""
+
+    def begun(chance):
+        def outcome(spec):
+            curve = [dict(row) for row in simulated.completed(spec).curve]
+            for row in curve[:chance]:
+                row["objective"] = 0.02 * keyed_seed(0, spec.root, row["epoch"]) / 2**31
+            return TrialOutcome(spec.trial_id, COMPLETED, max(row["objective"] for row in curve), tuple(curve))
+
+        search = simulated.build("freeze_thaw", max_trials=120, max_epochs=27)
+        asked = simulated.drive(search, freeze_thaw.MANY + 4, outcome)
+        firsts = [spec.epochs for spec in asked[60:] if spec.initial_epoch == 0]
+        return sum(epochs > 1 for epochs in firsts) / len(firsts)
+
+    assert begun(chance=0) < 0.2
+    assert begun(chance=3) > 0.8
 
 
 @pytest.mark.parametrize("name", ["freeze_thaw", "bohb"])

@@ -3,7 +3,8 @@
 Sources: Falkner, Klein, Hutter, "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML 2018; Klein,
 Tiao, Lienart, Archambeau, Seeger, "Model-based Asynchronous Hyperparameter and Neural Architecture Search"
 (arXiv:2003.10865, 2020) for asynchronous halving and a Gaussian process over all rungs in place of BOHB's densities,
-which use one rung alone. The model is that of `tuning.oracles.curve_process`.
+which use one rung alone. The model is that of `tuning.oracles.curve_process`. From which rung on is halved follows from
+what the rungs have told (Li et al., "Hyper-Tune", PVLDB 15, 2022).
 """
 
 from __future__ import annotations
@@ -11,17 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from tuning.oracles.curve_model import CurveModelOracle
-from tuning.oracles.promoting import Decision
 
 
 class BohbOracle(CurveModelOracle):
-    """Promotes as `AshaOracle`; a new configuration has the largest expected improvement at the last rung.
-
-    See `CurveModelOracle` for the arguments.
-    """
-
-    def decide(self, number: int) -> Decision | None:
-        return self.promotion() or super().decide(number)
+    """What `CurveModelOracle.by_model` decides, and nothing else. See there, and its class for the arguments."""
 
 
 def build(objective, **settings: Any) -> BohbOracle:

@@ -7,7 +7,7 @@ expected score at the last rung (here between the trained configuration and the 
 Wu, Toscano-Palmerin, Frazier, Wilson, "Practical Multi-fidelity Bayesian Optimization" (UAI 2019).
 
 What one more training is worth says little about sixteen at once. Where many trials are pending, trainings go on by
-asynchronous successive halving (Li et al. 2020) instead, and the model proposes new ones, as in `tuning.oracles.bohb`.
+asynchronous successive halving instead, and the model proposes new ones, as in `tuning.oracles.bohb`.
 In either case a share of the epochs, `WHOLE`, goes to trainings up to the last rung, by expected improvement there.
 """
 
@@ -59,16 +59,8 @@ class FreezeThawOracle(CurveModelOracle):
         """Whether trainings to the end have had less than their share."""
         return self._to_the_end < WHOLE * self._epochs_asked
 
-    @property
-    def _halving_decides(self) -> bool:
-        return len(self.ongoing_trials) >= MANY and not self._whole_is_due
-
-    def decide(self, number: int) -> Decision | None:
-        promoted = self.promotion() if self._halving_decides else None
-        return promoted or super().decide(number)
-
     def by_model(self, number: int) -> Decision | None:
-        if self._halving_decides:
+        if len(self.ongoing_trials) >= MANY and not self._whole_is_due:
             return super().by_model(number)
         model = self.model()
         known = self.known_chains()

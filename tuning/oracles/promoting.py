@@ -124,9 +124,12 @@ class PromotingOracle(ReplayableOracle):
         reached = self._reached[chain.rung]
         return bisect.bisect_left(reached, (-chain.score, chain.number)) + 1, len(reached)
 
-    def promotion(self) -> Decision | None:
-        """ASHA's rule: a chain in the best `1 / factor` of those at its rung goes on; the highest rung comes first."""
-        for rung in range(len(self.levels) - 2, -1, -1):
+    def promotion(self, first: int = 0) -> Decision | None:
+        """ASHA's rule: a chain in the best `1 / factor` of those at its rung goes on; the highest rung comes first.
+
+        Chains at rungs below `first` wait.
+        """
+        for rung in range(len(self.levels) - 2, first - 1, -1):
             best = next(self.paused(rung), None)
             if best is None:
                 continue
