@@ -4,7 +4,7 @@ Sources: Falkner, Klein, Hutter, "BOHB: Robust and Efficient Hyperparameter Opti
 Tiao, Lienart, Archambeau, Seeger, "Model-based Asynchronous Hyperparameter and Neural Architecture Search"
 (arXiv:2003.10865, 2020) for asynchronous halving and a Gaussian process over all rungs in place of BOHB's densities,
 which use one rung alone. The model is that of `tuning.oracles.curve_process`. From which rung on is halved follows from
-what the rungs have told (Li et al., "Hyper-Tune", PVLDB 15, 2022).
+what the rungs have told (Li et al., "Hyper-Tune", arXiv:2201.06834, 2022).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ UNIFORM, LOCAL, LAST_LOCAL = 300, 200, 100
 CENTRES = 5
 #: New configurations that a suggestion is chosen from.
 PROPOSALS = 20
-#: Power of a rung's correlation with the last one: 1 where it is a gain in selection, 2 where it is variance explained.
+#: Power of a rung's correlation with the last one: 1 would be what selection gains, 2 what variance is explained.
 TELLING = 1.5
 #: Chains that say what fits into memory and time, and what an epoch costs.
 COUNTED = 600
@@ -93,8 +93,8 @@ class CurveModelOracle(PromotingOracle):
         """The rung up to which trainings of configurations, latent rows (n, d), should begin: what it tells per epoch.
 
         The correlation of its scores with the last rung's, which falls to nothing where the first epochs are chance, to
-        the power `TELLING`, by its epochs: the idea of choosing the bracket by what is learned of the rungs is Li et
-        al., "Hyper-Tune" (PVLDB 15, 2022), section 4.1.
+        the power `TELLING`, by its epochs. Choosing the first rung by what the rungs have told is the automatic resource
+        allocation of Li et al., "Hyper-Tune" (arXiv:2201.06834, 2022), which weighs brackets by rankings instead.
         """
         points = self.new_points(rows)
         _, deviation = model.predict(points)
