@@ -93,8 +93,8 @@ class CurveModelOracle(PromotingOracle):
         """The rung up to which trainings of configurations, latent rows (n, d), should begin: what it tells per epoch.
 
         The correlation of its scores with the last rung's, which falls to nothing where the first epochs are chance, to
-        the power `TELLING`, by its epochs. Choosing the first rung by what the rungs have told is the automatic resource
-        allocation of Li et al., "Hyper-Tune" (arXiv:2201.06834, 2022), which weighs brackets by rankings instead.
+        the power `TELLING`, by its epochs. Choosing the first rung by what the rungs have told is the idea of the
+        resource allocation of Li et al., "Hyper-Tune" (arXiv:2201.06834, 2022), which weighs brackets by rankings.
         """
         points = self.new_points(rows)
         _, deviation = model.predict(points)
