@@ -23,6 +23,7 @@ from pathlib import Path
 PARTS = {
     "start": "benchmarks.parts.start",
     "step": "benchmarks.parts.step",
+    "feeding": "benchmarks.parts.feeding",
     "workers": "benchmarks.parts.workers",
     "overhead": "benchmarks.parts.overhead",
     "memory": "benchmarks.parts.memory",

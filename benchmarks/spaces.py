@@ -27,6 +27,14 @@ def usual_cnn(hp: keras_tuner.HyperParameters) -> keras.Model:
     return _cnn(width, dropout, units, rate)
 
 
+def augmented_cnn(hp: keras_tuner.HyperParameters) -> keras.Model:
+    """The same CNN, with all that can be done to an image before it is trained on."""
+    hp.Fixed("class_balance", "sampler")
+    hp.Fixed("augmentation", 1.0)
+    hp.Fixed("flip", True)
+    return usual_cnn(hp)
+
+
 def equal_cnns(hp: keras_tuner.HyperParameters) -> keras.Model:
     """The same CNN with a space in which every configuration takes equally long."""
     hp.Fixed("batch_size", BATCH)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def main(root: str, space: str, name: str, dtype: str) -> None:
         from tuning.trials.jobs import run_job
 
         images = len(open_dataset(workspace).train)
+        fed = time_feeding()
         turns = rounds()
 
         def wait() -> None:
@@ -42,11 +44,29 @@ def main(root: str, space: str, name: str, dtype: str) -> None:
                 os._exit(0)
 
         def report(entry: dict[str, Any]) -> None:
-            say({"seconds": entry["seconds"], "images": images, "dtype": settings.dtype_policy})
+            answer = {"seconds": entry["seconds"], "images": images, "dtype": settings.dtype_policy}
+            say({**answer, "batches": len(fed), "feeding_seconds": sum(fed)})
+            fed.clear()
             wait()
 
         wait()
         run_job("trial", payload, report)
+
+
+def time_feeding() -> list[float]:
+    """From now on, the seconds that each training batch takes until it is handed to the step."""
+    from tuning.trials.batches import TrainingBatches
+
+    original, seconds = TrainingBatches.__getitem__, []
+
+    def timed(self, index: int):
+        began = time.perf_counter()
+        batch = original(self, index)
+        seconds.append(time.perf_counter() - began)
+        return batch
+
+    TrainingBatches.__getitem__ = timed
+    return seconds
 
 
 if __name__ == "__main__":
