@@ -141,3 +141,8 @@ def test_whole_trainings_are_never_far_behind(simulated, window):
         if spec.epochs == 9:
             whole += spec.epochs - spec.initial_epoch
     assert whole < 0.9 * spent(asked)
+
+
+def test_whole_trainings_keep_their_share_where_halving_alone_would_not_give_it(simulated):
+    asked = simulated.drive(simulated.build("freeze_thaw", max_epochs=81, max_trials=150), window=60)
+    assert spent([spec for spec in asked if spec.epochs == 81]) > freeze_thaw.WHOLE * spent(asked)
