@@ -235,6 +235,15 @@ def test_signals_end_a_command_cleanly(number, code, tmp_path):
     assert (tmp_path / "cleaned").exists()
 
 
+def test_a_command_ends_without_looking_for_garbage():
+    code = "import sys{}\nclass Cycle:\n    def __del__(self): print('found')\nkept = Cycle()\nkept.itself = kept"
+    ends = [
+        subprocess.run([sys.executable, "-c", code.format(more)], capture_output=True, text=True, check=True).stdout
+        for more in ("", ", tuning.cli")
+    ]
+    assert ends == ["found\n", ""]
+
+
 @pytest.mark.parametrize(
     "body", ['    return {}, "line\\n" * 100_000', '    print("line\\n" * 100_000)\n    return {}, ""']
 )

@@ -7,8 +7,10 @@ else. No module imported here may import TensorFlow: `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import errno
+import gc
 import json
 import os
 import shlex
@@ -23,6 +25,9 @@ from tuning import interruption
 from tuning.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERNAL, Interrupted, TuningError
 from tuning.progress import Bar
 from tuning.workspace import Workspace
+
+# Looking for garbage among all that the libraries hold, Python takes half a second to end.
+atexit.register(gc.freeze)
 
 _DISK_REMEDIES = {
     errno.ENOSPC: "free some disk space and run the same command again; what was there before is intact",

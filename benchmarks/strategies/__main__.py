@@ -33,9 +33,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tasks", metavar="A,B", help="OpenML numbers, or `development` (default: the 24 reported ones)"
     )
-    parser.add_argument(
-        "--seeds", type=int, default=5, metavar="N", help="seeds 0 to N - 1 (5); slow methods run with seed 0 alone"
-    )
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N - 1 (5)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="simulated workers (1)")
     parser.add_argument(
         "--window", type=int, metavar="N", help="of ours (default: 1 with one worker, else twice as many)"
@@ -90,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     measured = _measured_before(args.out, about)
     with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
         for name in names:
-            seeds = range(1 if name in PEERS and PEERS[name].slow else args.seeds)
+            seeds = range(args.seeds)
             jobs = [(name, task, seed, budgets, args.workers, window) for task in tasks for seed in seeds]
             runs = pool.starmap(running.run, jobs, chunksize=1)
             regrets = np.array([run.regrets for run in runs]).reshape(len(tasks), len(seeds), len(budgets))

@@ -109,6 +109,9 @@ class LocalExecutor:
             self._kill(worker)
 
     def close(self) -> None:
+        for worker in self._workers:
+            # All first, so that they end side by side: giving a gigabyte back takes a moment.
+            worker.process.kill()
         for worker in list(self._workers):
             self._kill(worker)
 
