@@ -7,6 +7,7 @@ not to fit into memory or time is avoided.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import keras_tuner
@@ -43,6 +44,36 @@ KNOWN, FITTED = 300, 150
 GROWTH = 1.1
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What the model of all curves says when something is to be decided.
+
+    Attributes:
+        model: with all that is pending believed.
+        known: the best chains at each rung.
+        mean, deviation: (n,) of the expected scores of `known` at the last rung.
+        weights: by which gains are multiplied, for memory, time and cost.
+        proposals: (latent row, configuration) of untried configurations that promise most at the last rung, best first.
+    """
+
+    model: CurveProcess
+    known: list[Chain]
+    mean: np.ndarray
+    deviation: np.ndarray
+    weights: Weights
+    proposals: list[tuple[np.ndarray, dict[str, Any]]]
+
+    @property
+    def best(self) -> float:
+        """The best expected score."""
+        return float(self.mean.max())
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(n, d), latent, of the proposals."""
+        return np.array([row for row, _ in self.proposals])
+
+
 class CurveModelOracle(PromotingOracle):
     """Base class; a subclass may define `by_model`. A Latin hypercube of short trainings comes before the model.
 
@@ -72,33 +103,30 @@ class CurveModelOracle(PromotingOracle):
         self._scores: list[tuple[int, int, float]] = []  # (chain, rung, score), as they were told
         self._fits: dict[int, np.ndarray] = {}  # scores at the fit -> parameters
 
-    def by_model(self, number: int) -> Decision | None:
-        """What trial `number` should be, now that there is a model.
+    def by_model(self, outlook: Outlook) -> Decision | None:
+        """What is to be trained, now that there is a model.
 
         Here, asynchronous halving from the rung on whose scores tell enough of the last one's; where nothing is to be
         promoted, the new configuration with the largest expected improvement at the last rung, begun up to that rung.
         """
-        model, known = self.model(), self.known_chains()
-        mean, _ = model.predict(self.points(known))
-        proposals = self.proposals(number, model, known, mean, self.weights())
-        self.note_promise(known, [row for row, _ in proposals])
-        if not proposals:
+        if not outlook.proposals:
             values = self.new_configuration()
             return self.promotion() or (self.next_best() if values is None else Decision(0, values=values))
-        first = self._first_rung(model, np.array([row for row, _ in proposals]))
-        begun = Decision(first, values=proposals[0][1])
-        return self.promotion(first) or (begun if self.has_room(begun) else Decision(0, values=proposals[0][1]))
+        _, values = outlook.proposals[0]
+        first = self._first_rung(outlook)
+        begun = Decision(first, values=values)
+        return self.promotion(first) or (begun if self.has_room(begun) else Decision(0, values=values))
 
-    def _first_rung(self, model: CurveProcess, rows: np.ndarray) -> int:
-        """The rung up to which trainings of configurations, latent rows (n, d), should begin: what it tells per epoch.
+    def _first_rung(self, outlook: Outlook) -> int:
+        """The rung up to which trainings of the proposed configurations should begin: what it tells per epoch.
 
         The correlation of its scores with the last rung's, which falls to nothing where the first epochs are chance, to
         the power `TELLING`, by its epochs. Choosing the first rung by what the rungs have told is the idea of the
         resource allocation of Li et al., "Hyper-Tune" (arXiv:2201.06834, 2022), which weighs brackets by rankings.
         """
-        points = self.new_points(rows)
-        _, deviation = model.predict(points)
-        correlation = np.median(model.foresee(points) / deviation, axis=1)
+        points = self.new_points(outlook.rows)
+        _, deviation = outlook.model.predict(points)
+        correlation = np.median(outlook.model.foresee(points) / deviation, axis=1)
         return int(np.argmax(correlation**TELLING / np.array(self.levels)))
 
     # The search ----------------------------------------------------------------------------------------------------
@@ -109,7 +137,9 @@ class CurveModelOracle(PromotingOracle):
             values = self.new_configuration()
             return Decision(0, values=values) if values is not None else self.next_best()
         with self._libraries.limit(limits=1, user_api="blas"):
-            return self.by_model(number)
+            outlook = self._outlook(number)
+            self._note_promise(outlook)
+            return self.by_model(outlook)
 
     def draw(self, number: int) -> dict[str, Any] | None:
         """A row of the design while there is one, else a uniform draw."""
@@ -126,10 +156,15 @@ class CurveModelOracle(PromotingOracle):
 
     # What subclasses use -------------------------------------------------------------------------------------------
 
-    def proposals(
+    def _outlook(self, number: int) -> Outlook:
+        """Before trial `number` is decided about."""
+        model, known, weights = self.model(), self.known_chains(), self.weights()
+        mean, deviation = model.predict(self.points(known))
+        return Outlook(model, known, mean, deviation, weights, self._proposals(number, model, known, mean, weights))
+
+    def _proposals(
         self, number: int, model: CurveProcess, known: list[Chain], mean: np.ndarray, weights: Weights
     ) -> list[tuple[np.ndarray, dict[str, Any]]]:
-        """(latent row, configuration) of untried configurations that promise most at the last rung, best first."""
         generator = np.random.default_rng(records.keyed_seed(self.seed, "candidates", number))
         centres = np.array([self._row(known[index]) for index in np.argsort(-mean, kind="stable")[:CENTRES]])
         uniform = generator.random((UNIFORM, len(self._embedding.entries)))
@@ -186,15 +221,15 @@ class CurveModelOracle(PromotingOracle):
         model = CostModel(self.points(chosen).x, np.array([self.costs[chain.last] for chain in chosen]), reference)
         return float(f"{model.relative(self.points([self._chain_of[trial_id]]).x)[0]:.3g}")
 
-    def note_promise(self, known: list[Chain], rows: list[np.ndarray]) -> None:
+    def _note_promise(self, outlook: Outlook) -> None:
         """What the search may still gain, whether or not a pending trial will already have brought it."""
         if not self.stop_when_flat:
             return
         model = self.model(pending=False)
-        best = float(model.predict(self.points(known))[0].max())
-        unfinished = [chain for chain in known if not chain.over]
+        best = float(model.predict(self.points(outlook.known))[0].max())
+        unfinished = [chain for chain in outlook.known if not chain.over]
         paths = [self.points(unfinished)] if unfinished else []
-        paths += [self.new_points(np.array(rows))] if rows else []
+        paths += [self.new_points(outlook.rows)] if outlook.proposals else []
         bounds = [flatness.bound(*model.predict(points), best) for points in paths]
         self.promise = max(bounds, default=0.0), model.seed_noise
 

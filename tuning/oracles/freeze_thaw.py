@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from tuning.oracles.acquisition import Weights, expected_improvement
+from tuning.oracles.acquisition import expected_improvement
 from tuning.oracles.base import EPOCHS, INITIAL_EPOCH
-from tuning.oracles.curve_model import CurveModelOracle
-from tuning.oracles.curve_process import CurveProcess, Observations
-from tuning.oracles.promoting import Chain, Decision
+from tuning.oracles.curve_model import CurveModelOracle, Outlook
+from tuning.oracles.curve_process import Observations
+from tuning.oracles.promoting import Decision
 
 #: Share of the epochs, at least, of trainings to the end: where short ones mislead, the model learns it there.
 WHOLE = 1 / 3
@@ -59,48 +59,32 @@ class FreezeThawOracle(CurveModelOracle):
         """Whether trainings to the end have had less than their share."""
         return self._to_the_end < WHOLE * self._epochs_asked
 
-    def by_model(self, number: int) -> Decision | None:
+    def by_model(self, outlook: Outlook) -> Decision | None:
         if len(self.ongoing_trials) >= MANY and not self._whole_is_due:
-            return super().by_model(number)
-        model = self.model()
-        known = self.known_chains()
-        mean, deviation = model.predict(self.points(known))
-        weights = self.weights()
-        proposals = self.proposals(number, model, known, mean, weights)
+            return super().by_model(outlook)
         if self._whole_is_due:
-            choices = self._endings(model, known, proposals, float(mean.max()), weights)
+            choices = self._endings(outlook)
         else:
-            choices = [
-                *self._continuations(model, known, mean, deviation, weights),
-                *self._beginnings(model, proposals, float(mean.max()), weights),
-            ]
-        self.note_promise(known, [row for row, _ in proposals])
+            choices = [*self._continuations(outlook), *self._beginnings(outlook)]
         if choices:
             return max(choices, key=lambda choice: choice[0])[1]
         values = self.new_configuration()
         return Decision(0, values=values) if values is not None else self.next_best()
 
-    def _endings(
-        self,
-        model: CurveProcess,
-        known: list[Chain],
-        proposals: list[tuple[np.ndarray, dict[str, Any]]],
-        best: float,
-        weights: Weights,
-    ) -> list[tuple[float, Decision]]:
+    def _endings(self, outlook: Outlook) -> list[tuple[float, Decision]]:
         """(expected improvement per epoch, decision) of trainings to the end."""
         last = len(self.levels) - 1
         able = {chain.number for chain in self.promotable()}
-        chains = [chain for chain in known if chain.number in able]
+        chains = [chain for chain in outlook.known if chain.number in able]
         paths: list[tuple[Observations, list[Decision]]] = []
         if chains:
             paths.append((self.points(chains), [Decision(last, chain) for chain in chains]))
-        if proposals:
-            decisions = [Decision(last, values=values) for _, values in proposals]
-            paths.append((self.new_points(np.array([row for row, _ in proposals])), decisions))
+        if outlook.proposals:
+            decisions = [Decision(last, values=values) for _, values in outlook.proposals]
+            paths.append((self.new_points(outlook.rows), decisions))
         choices = []
         for points, decisions in paths:
-            gains = expected_improvement(*model.predict(points), best) * weights.of(points.x)
+            gains = expected_improvement(*outlook.model.predict(points), outlook.best) * outlook.weights.of(points.x)
             choices += [
                 (float(gain) / self.cost(decision), decision)
                 for gain, decision in zip(gains, decisions, strict=True)
@@ -108,19 +92,18 @@ class FreezeThawOracle(CurveModelOracle):
             ]
         return choices
 
-    def _continuations(
-        self, model: CurveProcess, known: list[Chain], mean: np.ndarray, deviation: np.ndarray, weights: Weights
-    ) -> list[tuple[float, Decision]]:
+    def _continuations(self, outlook: Outlook) -> list[tuple[float, Decision]]:
         """(gain per epoch, decision) of the chains that may go on, each to every rung above."""
+        known, mean = outlook.known, outlook.mean
         order = np.argsort(-mean, kind="stable")
         best, second = order[0], order[min(1, len(order) - 1)]
         able = {chain.number for chain in self.promotable()}
-        promising = np.argsort(-(mean + deviation), kind="stable")
+        promising = np.argsort(-(mean + outlook.deviation), kind="stable")
         chosen = [index for index in promising if known[index].number in able][:CONTINUED]
         if not chosen:
             return []
         points = self.points([known[index] for index in chosen])
-        changes, weight = model.foresee(points), weights.of(points.x)
+        changes, weight = outlook.model.foresee(points), outlook.weights.of(points.x)
         choices = []
         for column, index in enumerate(chosen):
             # What is learned of the best helps where another one turns out to be better.
@@ -133,18 +116,16 @@ class FreezeThawOracle(CurveModelOracle):
                     choices.append((gain / self.cost(decision), decision))
         return choices
 
-    def _beginnings(
-        self, model: CurveProcess, proposals: list[tuple[np.ndarray, dict[str, Any]]], best: float, weights: Weights
-    ) -> list[tuple[float, Decision]]:
+    def _beginnings(self, outlook: Outlook) -> list[tuple[float, Decision]]:
         """(gain per epoch, decision) of new configurations, each begun up to every rung; the best for each rung."""
-        if not proposals:
+        if not outlook.proposals:
             return []
-        points = self.new_points(np.array([row for row, _ in proposals]))
-        mean, _ = model.predict(points)
+        points = self.new_points(outlook.rows)
+        mean, _ = outlook.model.predict(points)
         choices = []
-        for rung, changes in enumerate(model.foresee(points)):
-            gains = expected_improvement(mean, changes, best) * weights.of(points.x)
-            decision = Decision(rung, values=proposals[int(np.argmax(gains))][1])
+        for rung, changes in enumerate(outlook.model.foresee(points)):
+            gains = expected_improvement(mean, changes, outlook.best) * outlook.weights.of(points.x)
+            decision = Decision(rung, values=outlook.proposals[int(np.argmax(gains))][1])
             if self.has_room(decision):
                 choices.append((float(gains.max()) / self.cost(decision), decision))
         return choices
