@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tuning.dataset import integrity
-from tuning.dataset.pool import PooledImage
-from tuning.dataset.samples import Rejected
+from tuning.dataset.samples import PooledImage, Rejected
 from tuning.errors import DataError
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tuning import files
 from tuning.dataset import history
 from tuning.dataset.manifests import Place, SplitManifest, read_split_manifest, write_split_manifest
-from tuning.dataset.pool import PooledImage
+from tuning.dataset.samples import PooledImage
 from tuning.dataset.settings import Settings
 from tuning.errors import DataError, TuningError
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tuning.dataset import leakage, near, report, signature
-from tuning.dataset.pool import PooledImage
 from tuning.dataset.preparation import prepare_dataset
+from tuning.dataset.samples import PooledImage
 from tuning.errors import DataError
 
 

@@ -100,10 +100,11 @@ def verify_data(workspace: Workspace) -> None:
         # Prepared by an earlier version, or the note was lost or damaged: the arrays' own digests tell.
         _check_arrays(workspace, read_description(workspace.split)["sha256"])
         return
+    # Decoding takes half a second to import, and is rarely needed.
     from tuning.dataset.judging import Judge
 
-    judge = Judge(workspace, raws, place)
-    wrong = [difference for difference in found if difference.what != "changed" or not judge.same(difference)]
+    judge = Judge(workspace, raws)
+    wrong = [one for one in found if one.what != "changed" or not judge.same(one.area, one.path, place(workspace, one))]
     if wrong:
         named = ", ".join(f"{place(workspace, one)} ({one.what})" for one in wrong[:_SHOWN])
         more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""

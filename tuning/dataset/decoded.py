@@ -14,7 +14,7 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +22,7 @@ from tuning import files
 from tuning.dataset import near, signature
 from tuning.dataset.description import COLORS, DECODER_VERSION
 from tuning.dataset.rows import RowFile
-
-if TYPE_CHECKING:
-    from tuning.dataset.pool import PooledImage
-    from tuning.dataset.samples import Sample
+from tuning.dataset.samples import PooledImage, Sample
 
 SCHEMA = 1
 INDEX = "index"

@@ -8,13 +8,10 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from tuning import files
+from tuning.dataset.samples import PooledImage
 from tuning.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from tuning.dataset.pool import PooledImage
 
 _FILE_COLUMNS = ("file", "path", "image", "filename", "source")
 _GROUP_COLUMNS = ("group", "subject", "person", "identity", "id")

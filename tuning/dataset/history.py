@@ -6,16 +6,12 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tuning.dataset import integrity, split
 from tuning.dataset.manifests import Place, SplitManifest
-from tuning.dataset.samples import Rejected
+from tuning.dataset.samples import PooledImage, Rejected
 from tuning.dataset.settings import Settings
 from tuning.errors import DataError
-
-if TYPE_CHECKING:
-    from tuning.dataset.pool import PooledImage
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from tuning.dataset.samples import Rejected
+from tuning.dataset.samples import PooledImage, Rejected
 from tuning.errors import DataError
-
-if TYPE_CHECKING:
-    from tuning.dataset.pool import PooledImage
 
 #: A class needs one group of images in each of train, val and test.
 MIN_GROUPS = 3

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tuning import files
 from tuning.dataset import collection, decode, description
-from tuning.dataset.census import Difference
 from tuning.dataset.manifests import read_split_manifest
 from tuning.errors import DataError
 from tuning.workspace import Workspace
@@ -18,32 +17,29 @@ class Judge:
 
     Args:
         raws: the raw paths as noted down.
-        place: (workspace, difference) -> the file it is about.
     """
 
-    def __init__(
-        self, workspace: Workspace, raws: Sequence[str], place: Callable[[Workspace, Difference], Path]
-    ) -> None:
-        self._workspace, self._place = workspace, place
+    def __init__(self, workspace: Workspace, raws: Sequence[str]) -> None:
+        self._workspace = workspace
         names = collection.part_names([Path(raw) for raw in raws])
         self._parts = {f"raw:{raw}": name for raw, name in zip(raws, names, strict=True)}
         self._hashes: Mapping[str, str] | None = None
         self._pixels: dict[tuple[str, str], str] = {}
 
-    def same(self, difference: Difference) -> bool:
+    def same(self, area: str, name: str, path: Path) -> bool:
+        """Of the file at `path`, which was noted down by `name` in `area`; see `census.State`."""
         self._load()
-        path = self._place(self._workspace, difference)
-        if difference.area == "split" and difference.path in (self._hashes or {}):
-            return files.sha256_file(path) == self._hashes[difference.path]
-        if difference.area == "split" and difference.path == description.DESCRIPTION:
+        if area == "split" and name in (self._hashes or {}):
+            return files.sha256_file(path) == self._hashes[name]
+        if area == "split" and name == description.DESCRIPTION:
             # `read_info` holds it against the split manifest whenever the arrays are opened.
             return description.read_info(self._workspace) is not None
-        key = difference.path
-        if difference.area == "split":
-            key = key.partition("/")[2]
-        elif part := self._parts.get(difference.area):
-            key = f"{part}/{key}"
-        expected = self._pixels.get(("source" if difference.area in self._parts else "file", key))
+        key = name
+        if area == "split":
+            key = name.partition("/")[2]
+        elif part := self._parts.get(area):
+            key = f"{part}/{name}"
+        expected = self._pixels.get(("source" if area in self._parts else "file", key))
         try:
             return expected is not None and decode.pixel_sha256(decode.read_image(path)) == expected
         except (DataError, OSError):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuning.dataset import split
+from tuning.dataset.samples import PooledImage
 from tuning.errors import DataError
-
-if TYPE_CHECKING:
-    from tuning.dataset.pool import PooledImage
 
 
 @dataclass(frozen=True)

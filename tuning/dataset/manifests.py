@@ -9,14 +9,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuning import files
 from tuning.dataset.description import DECODER_VERSION, SPLITS
+from tuning.dataset.samples import PooledImage
 from tuning.errors import DataError
-
-if TYPE_CHECKING:
-    from tuning.dataset.pool import PooledImage
 
 SCHEMA = 1
 _LOST_SPLIT = (

@@ -26,7 +26,7 @@ import numpy as np
 from tuning.dataset import decode, decoded, fer_csv, near, signature
 from tuning.dataset.decoded import Row, Stamp
 from tuning.dataset.inventory import split_name
-from tuning.dataset.samples import Ignored, Rejected, Sample
+from tuning.dataset.samples import Ignored, PooledImage, Rejected, Sample
 from tuning.errors import DataError
 from tuning.progress import Bar
 
@@ -35,32 +35,6 @@ R = TypeVar("R")
 
 _CHUNK = 64
 _STEM = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class PooledImage:
-    """One usable face.
-
-    Attributes:
-        file: where it lies below the pool, "<label>/<name>".
-        source: `Sample.name`.
-        sha256: of its full-size decoded pixels, see `decode.pixel_sha256`.
-        width, height: of the face in pixels, before it is brought to model size.
-        label: its class.
-        group: images of one group never cross splits; "" until groups are formed.
-        photo: the image file that several labelled faces share; None where a source holds no such files.
-        subject: the person shown, where `--group-by` tells; None otherwise.
-    """
-
-    file: str
-    source: str
-    sha256: str
-    width: int
-    height: int
-    label: str
-    group: str = ""
-    photo: str | None = None
-    subject: str | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tuning.dataset.description import SPLITS
 from tuning.dataset.manifests import SplitManifest
 from tuning.dataset.near import NearPair
 from tuning.dataset.page import STYLE
-from tuning.dataset.pool import PooledImage
+from tuning.dataset.samples import PooledImage
 from tuning.dataset.summary import PoolSummary
 from tuning.errors import DataError
 from tuning.page import document

@@ -1,4 +1,5 @@
-"""What sources yield: every file below the raw folder ends as samples, as rejected, or as ignored."""
+"""What sources yield: every file below the raw folder ends as samples, as rejected, or as ignored; and what a sample
+becomes, a pooled image."""
 
 from __future__ import annotations
 
@@ -39,6 +40,32 @@ class Sample:
     def name(self) -> str:
         """What this sample is called in manifests: the file, and the line where a file holds several."""
         return self.source if self.line is None else f"{self.source}#{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class PooledImage:
+    """One usable face.
+
+    Attributes:
+        file: where it lies below the pool, "<label>/<name>".
+        source: `Sample.name`.
+        sha256: of its full-size decoded pixels, see `decode.pixel_sha256`.
+        width, height: of the face in pixels, before it is brought to model size.
+        label: its class.
+        group: images of one group never cross splits; "" until groups are formed.
+        photo: the image file that several labelled faces share; None where a source holds no such files.
+        subject: the person shown, where `--group-by` tells; None otherwise.
+    """
+
+    file: str
+    source: str
+    sha256: str
+    width: int
+    height: int
+    label: str
+    group: str = ""
+    photo: str | None = None
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tuning.dataset.description import SPLITS
 from tuning.dataset.integrity import Conflict, Imbalance
 from tuning.dataset.leakage import Leakage
-from tuning.dataset.samples import Rejected
+from tuning.dataset.samples import PooledImage, Rejected
 
 if TYPE_CHECKING:
     from tuning.dataset.near import NearPair
-    from tuning.dataset.pool import PooledImage
 
 #: How many single files a person is shown; the JSON file lists all.
 _SHOWN = 5
