@@ -53,6 +53,9 @@ def options() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = options().parse_args(argv)
     os.environ.setdefault("KERAS_BACKEND", "numpy")  # trains nothing
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # a run is one thread; more would only count more processor time
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # other libraries' about their own future, thousands of them
     from tuning import light_keras
 
     light_keras.use()

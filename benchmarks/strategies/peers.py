@@ -267,6 +267,6 @@ PEERS: dict[str, Peer] = {
     "optuna-tpe-hyperband": Peer("optuna", "optuna", lambda seed: Optuna(seed, pruned=True)),
     "smac-multi-fidelity": Peer("smac", "smac", Smac, slow=True),
     "syne-tune-asha": Peer("syne_tune", "syne-tune", lambda seed: SyneTune(seed, "ASHA")),
-    "syne-tune-bohb": Peer("syne_tune", "syne-tune", lambda seed: SyneTune(seed, "BOHB"), slow=True),
+    "syne-tune-bohb": Peer("syne_tune", "syne-tune", lambda seed: SyneTune(seed, "BOHB")),
     "syne-tune-asha-cqr": Peer("syne_tune", "syne-tune", lambda seed: SyneTune(seed, "ASHACQR"), slow=True),
 }

@@ -69,6 +69,9 @@ def run_loop(
     while True:
         while not finished and not outstanding.full:
             recorded = dispatcher.state.asks[asked] if asked < len(dispatcher.state.asks) else None
+            if recorded is not None and outstanding and len(told) < dispatcher.state.told[asked]:
+                # The strategy waited for results here; what it proposes may depend on them.
+                break
             if recorded is None and _stopped(dispatcher, out_of_time):
                 finished = True
                 break
@@ -80,7 +83,7 @@ def run_loop(
             if answer is DONE:
                 finished = True
                 break
-            _journal_ask(dispatcher, asked, answer)
+            _journal_ask(dispatcher, asked, answer, len(told))
             asked += 1
             end = outstanding.ask(answer)
             if not _stopped(dispatcher):
@@ -126,10 +129,10 @@ def outcome_of(spec: TrialSpec, result: dict[str, Any]) -> TrialOutcome:
     return TrialOutcome(spec.trial_id, FAILED, failure=failure)
 
 
-def _journal_ask(dispatcher: Dispatcher, index: int, spec: TrialSpec) -> None:
+def _journal_ask(dispatcher: Dispatcher, index: int, spec: TrialSpec, told: int) -> None:
     asks = dispatcher.state.asks
     if index >= len(asks):
-        dispatcher.record("ask", trial=spec.to_json())
+        dispatcher.record("ask", trial=spec.to_json(), told=told)
     elif canonical_json(asks[index]) != canonical_json(spec.to_json()):
         raise StateError(
             f"{dispatcher.journal.path}: proposal {index} was {canonical_json(asks[index])}, "

@@ -4,7 +4,7 @@ Kinds of record, in the field `type`:
 
 - `begin`      the search's settings digest
 - `described`  what the search space holds (`description`)
-- `ask`        a proposal (`trial`: a `TrialSpec`), in logical order
+- `ask`        a proposal (`trial`: a `TrialSpec`), in logical order, made when so many trials had been `told`
 - `attempt`    about to run `key`, from `epoch` on; the record's number is the attempt's fencing number
 - `died`       attempt `fence` of `key` ended without a result, through no doing of ours (`failure`)
 - `result`     attempt `fence` of `key` ended with `result`
@@ -46,10 +46,18 @@ class JobState:
 
 @dataclass
 class SearchState:
-    """Everything the journal knows."""
+    """Everything the journal knows.
+
+    Attributes:
+        jobs: by their keys.
+        asks: the trials proposed.
+        told: for each of them, how many trials had been told; 0 in journals that do not say.
+        others: records by kind.
+    """
 
     jobs: dict[str, JobState] = field(default_factory=dict)
     asks: list[dict[str, Any]] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
     others: dict[str, list[Record]] = field(default_factory=dict)
 
     def job(self, key: str) -> JobState:
@@ -78,6 +86,7 @@ def apply(state: SearchState, record: Record) -> None:
     kind = record["type"]
     if kind == "ask":
         state.asks.append(record["trial"])
+        state.told.append(record.get("told", 0))
     elif kind == "attempt":
         job = state.job(record["key"])
         if job.result is not None:

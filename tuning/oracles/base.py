@@ -105,7 +105,8 @@ class ReplayableOracle(NotingOracle):
     def new_configuration(self) -> dict[str, Any] | None:
         """A configuration that no trial has had, those known to be good first; None where there is none left."""
         if self.recorded is not None:
-            return records.configuration(self.recorded)
+            # A promotion in its place says that there was none left.
+            return None if PARENT in self.recorded else records.configuration(self.recorded)
         known = self.known_good()
         return self.draw(len(self.trials)) if known is None else known
 
