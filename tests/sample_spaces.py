@@ -77,6 +77,33 @@ def own_schedule(hp, input_shape, num_classes):
     )
 
 
+class OwnStep(keras.Model):
+    """A training step as in Keras's guides."""
+
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+def own_step(hp, input_shape, num_classes):
+    inputs = keras.Input(input_shape)
+    x = layers.Flatten()(inputs)
+    model = OwnStep(inputs, layers.Dense(num_classes, activation="softmax", dtype="float32")(x))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+class OwnCall(OwnStep):
+    def call(self, inputs, **options):
+        return super().call(inputs, **options) ** 2
+
+
+def own_call(hp, input_shape, num_classes):
+    inputs = keras.Input(input_shape)
+    model = OwnCall(inputs, layers.Dense(num_classes, activation="softmax")(layers.Flatten()(inputs)))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
 class Own(keras_tuner.HyperModel):
     """A HyperModel as a class."""
 

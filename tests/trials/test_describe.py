@@ -63,6 +63,7 @@ def test_without_discovery_only_the_default_is_built(found):
         ("regression", "loss 'mse'"),
         ("linear_outputs", "not probabilities"),
         ("subclassed", "call()"),
+        ("own_call", "call()"),
         ("wrong_batch_size", "batch_size is 'small'"),
         ("raises", "ValueError: no such layer"),
     ],

@@ -24,6 +24,7 @@ BUILDERS = {
     "sparse_logits": (1, True),
     "one_hot_logits_own_metric": (1, False),
     "own_schedule": (1, True),
+    "own_step": (1, True),
     "Own": (1, True),
 }
 
@@ -43,13 +44,18 @@ def trained(tmp_path_factory, job, run_jobs):
     def continued(name, policy, parent, **more):
         return trial(name, policy, parent=checkpoints(parent), attempt=2, **more)
 
-    first, second = {}, {}
+    def weighted(name):
+        values = {**VALUES, "schedule": "cosine", "class_balance": "weights"}
+        return trial(name, "float32", values=values, until=1)
+
+    first, second = {}, {"weighted, before others": weighted("weighted, before others")}
     for policy in POLICIES:
         first[f"whole {policy}"] = trial(f"whole {policy}", policy)
         first[f"cut {policy}"] = trial(f"cut {policy}", policy, until=2)
         first[f"rung {policy}"] = trial(f"rung {policy}", policy, until=2)
         second[f"resumed {policy}"] = trial(f"cut {policy}", policy, attempt=2)
         second[f"promoted {policy}"] = continued(f"promoted {policy}", policy, f"rung {policy}")
+    first["weighted, after others"] = weighted("weighted, after others")
     # Nothing left to train for the second of three: the third still finds a state to go on from.
     second["idle"] = continued("idle", "float32", "rung float32", until=2)
     second["after idle"] = continued("after idle", "float32", "idle")
@@ -117,6 +123,14 @@ def test_a_trial_with_nothing_left_to_train_can_be_gone_on_from(trained):
     assert curve(outcomes, "idle") == curve(outcomes, "whole float32")[:2]
     assert curve(outcomes, "after idle") == curve(outcomes, "whole float32")
     assert state(folder, "after idle") == state(folder, "whole float32")
+
+
+def test_weights_of_the_samples_are_no_matter_of_what_was_trained_before(trained):
+    """One architecture, of which one process has compiled a step without weights, the other none."""
+    folder, outcomes = trained
+    names = ["weighted, before others", "weighted, after others"]
+    assert curve(outcomes, names[0]) == curve(outcomes, names[1])
+    assert state(folder, names[0]) == state(folder, names[1])
 
 
 def test_a_parent_s_lost_state_costs_its_epochs_again_and_nothing_else(trained):

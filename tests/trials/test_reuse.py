@@ -88,6 +88,22 @@ def test_a_weight_frozen_by_itself_counts():
     assert architecture(model) != architecture(build())
 
 
+def test_what_is_set_on_a_weight_itself_counts():
+    def regularized(strength):
+        model = build()
+        model.layers[2].kernel.regularizer = keras.regularizers.L2(strength)
+        return architecture(model)
+
+    def constrained(most):
+        model = build()
+        model.layers[2].kernel.constraint = keras.constraints.MaxNorm(most)
+        return architecture(model)
+
+    different = [regularized(1e-4), regularized(1.0), constrained(1.0), constrained(2.0), architecture(build())]
+    assert len(set(different)) == 5
+    assert regularized(1.0) == different[1]
+
+
 class Made:
     def __init__(self, model):
         self.model = model
@@ -115,6 +131,17 @@ def test_kept_steps_take_the_state_of_the_fresh_model():
     fresh.optimizer.build(fresh.trainable_variables)
     for kept, new in zip(variables(again.model), variables(fresh), strict=True):
         assert np.array_equal(kept, new)
+
+
+def test_a_scaled_loss_can_be_kept_too():
+    """Keras's optimizer for it adds its variables each time that it is built."""
+    first, again = (take(build(policy="mixed_float16", optimizer=scaled)) for _ in range(2))
+    assert first is again
+    assert variables(first.model)
+
+
+def scaled(rate):
+    return keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(rate))
 
 
 def test_as_many_are_kept_as_memory_allows_the_latest_used_last(monkeypatch):

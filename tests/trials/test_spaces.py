@@ -199,6 +199,7 @@ def test_a_rescaling_inside_a_nested_model_counts():
         ("two_outputs_too_many", "5 model outputs for 3 classes"),
         ("other_images", "(48, 48, 3), the data has (24, 24, 1)"),
         ("subclassed", "call()"),
+        ("own_call", "call()"),
     ],
 )
 def test_a_model_that_cannot_be_trained_here_is_refused(name, said):

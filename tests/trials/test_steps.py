@@ -68,17 +68,24 @@ class OwnLoop(keras.Model):
         return super().fit(*arguments, **options)
 
 
+class OwnStep(keras.Model):
+    def train_step(self, data):
+        return {"loss": super().train_step(data)["loss"]}
+
+
 def kind(model):
     return type(steps_of(model, interface(model, "a space"))).__name__
 
 
+averaged = build()
+averaged.optimizer.use_ema = True
 replaced = build()
 replaced.fit = lambda *arguments, **options: None
 print(json.dumps({
     "rescaling": compare("weights"),
     "scaled": compare("none", rescaling=False, sparse=True),
     "plain": kind(build()),
-    "kept to Keras": [kind(build(kind=OwnLoop)), kind(replaced), kind(build(run_eagerly=True)),
+    "kept to Keras": [kind(build(kind=OwnLoop)), kind(build(kind=OwnStep)), kind(averaged), kind(replaced), kind(build(run_eagerly=True)),
                       kind(build(steps_per_execution=4))],
 }))
 """
@@ -115,4 +122,4 @@ def test_images_scaled_in_the_graph_are_those_scaled_before_it(found):
 
 def test_a_model_with_a_loop_of_its_own_is_trained_by_it(found):
     assert found["plain"] == "TensorFlowSteps"
-    assert found["kept to Keras"] == ["KerasSteps"] * 4
+    assert found["kept to Keras"] == ["KerasSteps"] * 6

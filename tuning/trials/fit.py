@@ -28,7 +28,7 @@ from tuning.trials.plan import (
     whole_epochs,
 )
 from tuning.trials.spaces import Interface
-from tuning.trials.steps import Steps
+from tuning.trials.steps import Steps, build_optimizer
 
 
 class NotFinite(TuningError):
@@ -85,7 +85,7 @@ def fit(
     """
     model = steps.model
     base_rate = _base_learning_rate(model)
-    model.optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     if start is not None:
         restore(model, start)
     state = start or TrainingState(0, (), (), (), ())

@@ -310,6 +310,9 @@ def _leaving_model(payload: Mapping[str, Any], dataset: Dataset, weights) -> Any
     # Left out of the clone, then: plain Keras would refuse a file that names a metric or a loss it does not know.
     built.compiled = False
     model = keras.models.clone_model(built)
+    if not type(model).__module__.startswith("keras."):
+        # A person's own class, with a training step of its own, say: what it computes is the graph.
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
     model.set_weights(list(weights))
     return model
 

@@ -15,7 +15,7 @@ import keras
 
 from tuning.files import digest
 from tuning.trials.portable import own_objects
-from tuning.trials.steps import Steps
+from tuning.trials.steps import Steps, build_optimizer
 
 #: Models kept at most, and what their variables may take together, in bytes.
 KEPT_MODELS, KEPT_BYTES = 8, 2**28
@@ -46,7 +46,7 @@ def reused(model: keras.Model, make: Callable[[], Steps]) -> Steps:
 def set_to_state_of(kept: keras.Model, fresh: keras.Model) -> None:
     """Sets weights and optimizer of `kept` to those of `fresh`, a model of the same architecture."""
     for model in (kept, fresh):
-        model.optimizer.build(model.trainable_variables)
+        build_optimizer(model)
     for old, new in zip(_variables(kept), _variables(fresh), strict=True):
         old.assign(new)
 
@@ -85,7 +85,12 @@ def architecture(model: keras.Model) -> str | None:
 
 
 def _about(variable) -> list[Any]:
-    extras = [type(getattr(variable, name, None)).__name__ for name in ("regularizer", "constraint")]
+    # A layer's configuration need not tell of these: they can be set on the variable itself.
+    regularizer, constraint = getattr(variable, "regularizer", None), getattr(variable, "constraint", None)
+    extras = [
+        regularizer and keras.regularizers.serialize(regularizer),
+        constraint and keras.constraints.serialize(constraint),
+    ]
     return [variable.path, list(variable.shape), str(variable.dtype), variable.trainable, *extras]
 
 

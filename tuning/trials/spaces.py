@@ -179,7 +179,7 @@ def build_model(
 
 
 def _check_shapes(model, space: str, input_shape: Sequence[int], num_classes: int) -> None:
-    if not hasattr(model, "input_shape"):
+    if not hasattr(model, "input_shape") or not type(model).call.__module__.startswith("keras."):
         raise UsageError(
             f"search space {space!r} returned a {type(model).__name__} that defines its own call()",
             "return a keras.Sequential or keras.Model(inputs, outputs): only these load without the builder's code",

@@ -11,6 +11,10 @@ from tuning.trials.batches import EVALUATION_BATCH, EvaluationBatches, TrainingB
 from tuning.trials.spaces import Interface
 
 
+#: Methods that a person's own model may replace.
+_OWN = ("fit", "train_step")
+
+
 class Steps(Protocol):
     """How a model is trained and asked. What it compiles serves every epoch.
 
@@ -38,11 +42,26 @@ def steps_of(model, interface: Interface) -> Steps:
     """The fastest steps that compute what `model.fit` and `model.predict` do."""
     import keras
 
-    # A model that brings its own loop is meant to be trained by it.
-    own_loop = getattr(model.fit, "__func__", None) is not keras.Model.fit
-    if keras.backend.backend() != "tensorflow" or own_loop or model.run_eagerly or model.steps_per_execution > 1:
+    if keras.backend.backend() != "tensorflow" or model.run_eagerly or model.steps_per_execution > 1 or _is_own(model):
         return KerasSteps(model, interface)
     return TensorFlowSteps(model, interface)
+
+
+def _is_own(model) -> bool:
+    """Whether `fit` does more with a model than to repeat Keras's step and to read its metrics."""
+    import keras
+
+    # One that brings its own loop is meant to be trained by it; one with its own step reports what that returns.
+    own = any(getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name) for name in _OWN)
+    optimizer = getattr(model, "optimizer", None)  # none where it is only asked
+    # At the end of `fit`, and so of every epoch, the average of the weights takes their place.
+    return own or getattr(getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False)
+
+
+def build_optimizer(model) -> None:
+    """Makes the optimizer's variables, once: a second time, Keras's `LossScaleOptimizer` would add them again."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
 
 class KerasSteps:
@@ -77,19 +96,22 @@ class TensorFlowSteps:
     def __init__(self, model, interface: Interface) -> None:
         self.model, self.interface = model, interface
         self.feeding = dataclasses.replace(interface, scaled=False)
-        self._train = self._ask = None
+        self._train: dict[int, Any] = {}  # by the number of arrays in a batch: weights of the samples or none
+        self._ask = None
 
     def get_ready(self, batches: TrainingBatches) -> None:
-        if self._train is None:
+        if not self._train:
             # Metrics and loss: their variables cannot be made inside the graph.
             self.model._symbolic_build(data_batch=batches[0])
-            self._train = self._compiled(self._training_step, batches[0])
+        if len(batches[0]) not in self._train:
+            self._train[len(batches[0])] = self._compiled(self._training_step, batches[0])
 
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
         self.get_ready(batches)
         self.model.reset_metrics()
+        step = self._train[len(batches[0])]
         for index in range(len(batches)):
-            self._train(*batches[index])
+            step(*batches[index])
         return self.model.get_metrics_result()
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
