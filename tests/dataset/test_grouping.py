@@ -84,6 +84,13 @@ def test_a_person_is_in_one_split_only(workspace, people):
     assert {entry["subject"] for entry in json.loads(workspace.pool_manifest.read_text())["images"]} == set(homes)
 
 
+def test_a_hash_in_a_name_is_part_of_it(workspace, people):
+    for path in list(people.rglob("*_1.png")):
+        path.rename(path.with_name(path.name.replace("P", "take#1_P")))
+    summary = prepare_dataset(workspace, people, group_by=r"(P\d+)_").summary
+    assert (summary.subjects, summary.leakage.subject, summary.notes) == (12, 0, ())
+
+
 def test_a_new_image_of_a_person_joins_the_others(workspace, people, save):
     prepare_dataset(workspace, people, group_by=r"(P\d+)_")
     for person in range(12):

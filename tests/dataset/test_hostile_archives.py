@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import os
 import shutil
 import struct
 import tarfile
@@ -86,6 +88,19 @@ def damaged(data, at=0.5):
     return bytes(changed)
 
 
+def tar_with_a_broken_header():
+    """One bit of the fifth member's name is another one: for `tarfile`, the archive ends there."""
+    data = bytearray(tarred(SOUND))
+    data[data.find(b"sad/1.png")] ^= 1
+    return bytes(data)
+
+
+def gzipped(data, checksum_off=0):
+    packed = bytearray(gzip.compress(data))
+    packed[-8] ^= checksum_off
+    return bytes(packed)
+
+
 #: name -> (file name, content, outcome).
 ARCHIVES = {
     "a zip": ("a.zip", zipped(SOUND), "8: "),
@@ -99,6 +114,7 @@ ARCHIVES = {
     "a tar.xz": ("a.tar.xz", tarred(SOUND, "w:xz"), "8: "),
     "a nested folder": ("a.zip", zipped({f"export/set/{k}": v for k, v in SOUND.items()}), "8: "),
     "backslashes between folders": ("a.zip", zipped({k.replace("/", "\\"): v for k, v in SOUND.items()}), "8: "),
+    "backslashes after folders": ("a.zip", zip_with("happy\\", b""), "8: "),
     "full stops in paths": ("a.zip", zipped({f"./{k}": v for k, v in SOUND.items()}), "8: "),
     "hidden members": ("a.zip", zip_with("__MACOSX/happy/._0.png"), "8: "),
     "a broken image": ("a.zip", zip_with("happy/x.png"), "8: x.png: the content is not an image"),
@@ -154,6 +170,12 @@ ARCHIVES = {
     "a tar.gz with broken data": ("a.tar.gz", damaged(tarred(SOUND, "w:gz")), "refused: damaged"),
     "a truncated tar.xz": ("a.tar.xz", tarred(SOUND, "w:xz")[:-100], "refused: damaged"),
     "a truncated tar.bz2": ("a.tar.bz2", tarred(SOUND, "w:bz2")[:-100], "refused: damaged"),
+    "an LZMA zip with broken data": ("a.zip", damaged(zipped(SOUND, zipfile.ZIP_LZMA), 0.3), "refused: damaged"),
+    "a tar.xz with broken data": ("a.tar.xz", damaged(tarred(SOUND, "w:xz")), "refused: damaged"),
+    "a tar with a broken header": ("a.tar", tar_with_a_broken_header(), "refused: damaged: after 5 members comes"),
+    "the same, packed": ("a.tar.gz", gzipped(tar_with_a_broken_header()), "refused: damaged"),
+    "a tar without its end": ("a.tar", tarred(SOUND).rstrip(b"\0"), "refused: damaged"),
+    "a tar.gz with another checksum": ("a.tar.gz", gzipped(tarred(SOUND), 1), "refused: damaged"),
     "text called zip": ("a.zip", b"hello", "refused: damaged"),
     "text called tar": ("a.tar", b"hello" * 1000, "refused: damaged"),
     "an empty zip": ("a.zip", zipped({}), "refused: no images"),
@@ -186,6 +208,22 @@ def test_the_same_archive_is_unpacked_once_and_a_new_one_in_its_place(tmp_path, 
     again = prepare_dataset(workspace, archive)
     assert (again.added, again.removed) == (1, 0)
     assert [path != folder for path in workspace.unpacked.iterdir()] == [True]
+
+
+def test_another_archive_with_the_same_names_sizes_and_times_is_decoded_anew(tmp_path, workspace):
+    def bitmaps(first):
+        pixels = [np.random.default_rng(first + n).integers(0, 256, (20, 16, 3), dtype=np.uint8) for n in range(8)]
+        return {f"{'ab'[n % 2]}/{n}.bmp": cv2.imencode(".bmp", pixels[n])[1].tobytes() for n in range(8)}
+
+    archive = tmp_path / "faces.tar"
+    digests = []
+    for first in (0, 100):
+        archive.write_bytes(tarred(bitmaps(first)))  # every member is from 1970
+        os.utime(archive, (first, first))
+        prepared = prepare_dataset(workspace, archive, accept_removed=True)
+        assert prepared.decoded == 8
+        digests.append(prepared.info.digest)
+    assert digests[0] != digests[1]
 
 
 def test_an_archive_in_the_raw_folder_is_found(workspace):

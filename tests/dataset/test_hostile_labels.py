@@ -140,6 +140,7 @@ TABLES = {
     "a pixel in words": (["3," + "x " * 64 + ",T"], r"8: faces\.csv#10: .*whole numbers"),
     "an enormous pixel": (["3," + "9" * 6000 + " 1" * 63 + ",T"], r"8: faces\.csv#10: .*whole numbers"),
     "emotion 7": ([row(7, 99)], r"8: faces\.csv:10: emotion must be a number from 0 to 6, got '7'"),
+    "emotion 00009": ([row("00009", 99)], r"8: faces\.csv:10: emotion must be"),
     "emotion -1": ([row(-1, 99)], r"8: faces\.csv:10: emotion must be"),
     "emotion in words": ([row("happy", 99)], r"8: faces\.csv:10: emotion must be"),
     "one column": (["3"], r"8: faces\.csv:10: 1 columns; the header has 3"),

@@ -85,8 +85,8 @@ print(json.dumps({
     "rescaling": compare("weights"),
     "scaled": compare("none", rescaling=False, sparse=True),
     "plain": kind(build()),
-    "kept to Keras": [kind(build(kind=OwnLoop)), kind(build(kind=OwnStep)), kind(averaged), kind(replaced), kind(build(run_eagerly=True)),
-                      kind(build(steps_per_execution=4))],
+    "kept to Keras": [kind(build(kind=OwnLoop)), kind(build(kind=OwnStep)), kind(averaged), kind(replaced),
+                      kind(build(run_eagerly=True)), kind(build(steps_per_execution=4))],
 }))
 """
 

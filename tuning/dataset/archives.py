@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -35,6 +36,8 @@ MAX_RATIO = 200
 _RATIO_FROM = 10 * 1024**2
 _MAX_NAME = 1000
 _CHUNK = 1 << 20
+#: What follows the end of an archive is read so far, to reach the checksum.
+_PADDING_CHUNKS = 64
 _DRIVE = re.compile(r"[A-Za-z]:")
 _REMEDY = "unpack it yourself where you trust it, and give --raw the folder"
 
@@ -74,7 +77,7 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Path:
                 for member in members:
                     left -= _write(archive, member, read, target, left)
                     bar.update()
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
         raise DataError(f"{archive} is damaged: {_one_line(error)}", "download it again") from None
     except (NotImplementedError, RuntimeError) as error:
         raise DataError(f"{archive} cannot be unpacked: {_one_line(error)}", _REMEDY) from None
@@ -97,7 +100,9 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Member], object]]:
             yield list(_zip_members(archive, package)), package.open
     else:
         with tarfile.open(archive, "r:*", errorlevel=2) as package:
-            yield list(_tar_members(archive, package)), package.extractfile
+            members = list(_tar_members(archive, package))
+            _check_end(package)
+            yield members, package.extractfile
 
 
 def _zip_members(archive: Path, package: zipfile.ZipFile) -> Iterator[_Member]:
@@ -110,7 +115,8 @@ def _zip_members(archive: Path, package: zipfile.ZipFile) -> Iterator[_Member]:
         if entry.flag_bits & 0x1:
             _refuse(archive, entry.filename, "encrypted")
         path = _safe_path(archive, entry.orig_filename)
-        if not entry.is_dir() and path:
+        # Windows programs end a folder's name with a backslash.
+        if not entry.is_dir() and not entry.orig_filename.endswith("\\") and path:
             yield _Member(path, entry.file_size, entry)
 
 
@@ -127,6 +133,20 @@ def _tar_members(archive: Path, package: tarfile.TarFile) -> Iterator[_Member]:
         path = _safe_path(archive, entry.name)
         if entry.isfile() and path:
             yield _Member(path, entry.size, entry)
+
+
+def _check_end(package: tarfile.TarFile) -> None:
+    """To `tarfile`, a damaged header ends an archive like any other; and only at the very end are checksums compared.
+
+    Raises:
+        tarfile.ReadError: there is something else than zeros where the members end.
+    """
+    package.fileobj.seek(package.offset)
+    if package.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"after {len(package.getmembers()):,} members comes neither another one nor an end")
+    for _ in range(_PADDING_CHUNKS):
+        if not package.fileobj.read(_CHUNK):
+            return
 
 
 def _safe_path(archive: Path, name: str) -> str:

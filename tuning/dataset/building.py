@@ -147,7 +147,7 @@ class _Preparation:
             self.progress.bar(everything.total, "decoding", "image") as bar,
         ):
             target = pool.Target(
-                everything.locate, everything.state, pool_folder, size, color, known.find, workspace.pool
+                everything.locate, everything.stamp, pool_folder, size, color, known.find, workspace.pool
             )
             found = pool.fill(everything.items(), target, keeper.add, settings.on_bad, bar)
         return found if self.by is None else replace(found, images=self.by.assign(found.images))

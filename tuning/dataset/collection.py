@@ -10,7 +10,7 @@ from pathlib import Path
 from tuning.dataset import aliases, archives, inventory, sources
 from tuning.dataset.class_folders import is_image
 from tuning.dataset.inventory import RawTree, suffix
-from tuning.dataset.samples import Ignored, Listing, Rejected, Sample
+from tuning.dataset.samples import Ignored, Listing, Rejected, Sample, Stamp
 from tuning.errors import DataError
 from tuning.progress import Progress
 from tuning.workspace import Workspace
@@ -49,6 +49,14 @@ class Part:
             return self.tree.files
         state = self.given.stat()
         return {"": (state.st_size, state.st_mtime_ns)}
+
+    def stamp(self, path: str) -> Stamp:
+        """What tells that a file is the same as before: its size and time, and the archive that it was unpacked from.
+
+        Archives come with times of their own, which another one may share.
+        """
+        unpacked = () if self.tree.root in (self.given, self.given.parent) else (self.tree.root.name,)
+        return (*self.tree.files[path], *unpacked)
 
 
 @dataclass(frozen=True)
@@ -116,17 +124,19 @@ class Collection:
 
     def locate(self, source: str) -> Path:
         """The file that a sample's source names."""
-        if not self.parts[0].name:
-            return self.parts[0].tree.root / source
-        name, _, rest = source.partition("/")
-        return next(part.tree.root for part in self.parts if part.name == name) / rest
+        part, path = self._part(source)
+        return part.tree.root / path
 
-    def state(self, source: str) -> tuple[int, int]:
-        """(size in bytes, mtime in ns) of the file that a sample's source names."""
+    def stamp(self, source: str) -> Stamp:
+        """Of the file that a sample's source names; see `Part.stamp`."""
+        part, path = self._part(source)
+        return part.stamp(path)
+
+    def _part(self, source: str) -> tuple[Part, str]:
         if not self.parts[0].name:
-            return self.parts[0].tree.files[source]
+            return self.parts[0], source
         name, _, rest = source.partition("/")
-        return next(part.tree.files for part in self.parts if part.name == name)[rest]
+        return next(part for part in self.parts if part.name == name), rest
 
 
 def gather(

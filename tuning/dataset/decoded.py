@@ -22,16 +22,13 @@ from tuning import files
 from tuning.dataset import near, signature
 from tuning.dataset.description import COLORS, DECODER_VERSION
 from tuning.dataset.rows import RowFile
-from tuning.dataset.samples import PooledImage, Sample
+from tuning.dataset.samples import PooledImage, Sample, Stamp
 
 SCHEMA = 1
 INDEX = "index"
 #: A file written less than this before it was read may have changed again within one tick of its file system's clock,
 #: unnoticed; it is not remembered.
 _SETTLED_NS = 2_000_000_000
-
-#: What tells that a sample's content is the same: (size in bytes, mtime in ns) of its file, or a digest.
-Stamp = tuple[int, int] | str
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,8 @@ def _rows(file: Path, path: str) -> Iterator[Sample | Rejected]:
                 yield Rejected(where, f"{len(row)} columns; the header has {len(columns)}")
                 continue
             emotion = row[emotion_at].strip()
-            if not (emotion.isascii() and emotion.isdigit() and int(emotion[:4]) < len(EMOTIONS)):
+            number = emotion.lstrip("0") or "0"
+            if not (emotion.isascii() and emotion.isdigit() and len(number) == 1 and int(number) < len(EMOTIONS)):
                 yield Rejected(where, f"emotion must be a number from 0 to {len(EMOTIONS) - 1}, got {emotion[:40]!r}")
                 continue
-            yield Sample(path, EMOTIONS[int(emotion)], rows.line_num, pixels=row[pixels_at])
+            yield Sample(path, EMOTIONS[int(number)], rows.line_num, pixels=row[pixels_at])

@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 
 from tuning.dataset import decode, decoded, fer_csv, near, signature
-from tuning.dataset.decoded import Row, Stamp
+from tuning.dataset.decoded import Row
 from tuning.dataset.inventory import split_name
-from tuning.dataset.samples import Ignored, PooledImage, Rejected, Sample
+from tuning.dataset.samples import Ignored, PooledImage, Rejected, Sample, Stamp
 from tuning.errors import DataError
 from tuning.progress import Bar
 
@@ -78,7 +78,7 @@ class Target:
 
     Attributes:
         locate: a sample's source -> the file; nothing there is changed.
-        stamp: a sample's source -> (size, mtime in ns) of that file.
+        stamp: a sample's source -> what tells that the file is the same; see `Stamp`.
         folder: an empty folder for the pool.
         image_size, color: of the pixels that are kept.
         known: a sample and its stamp -> its row of the last run, if it is unchanged.
@@ -86,7 +86,7 @@ class Target:
     """
 
     locate: Callable[[str], Path]
-    stamp: Callable[[str], tuple[int, int]]
+    stamp: Callable[[str], Stamp]
     folder: Path
     image_size: int
     color: str

@@ -13,6 +13,9 @@ from tuning.errors import DataError
 if TYPE_CHECKING:
     from tuning.dataset.decode import Box
 
+#: What tells that a sample's content is the same: (size in bytes, mtime in ns, …) of its file, or a digest.
+Stamp = tuple[int | str, ...] | str
+
 _UNSAFE = set('<>:"/\\|?*')
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
 _MAX_LABEL = 64

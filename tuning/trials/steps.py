@@ -10,7 +10,6 @@ import numpy as np
 from tuning.trials.batches import EVALUATION_BATCH, EvaluationBatches, TrainingBatches
 from tuning.trials.spaces import Interface
 
-
 #: Methods that a person's own model may replace.
 _OWN = ("fit", "train_step")
 
