@@ -53,6 +53,10 @@ class StateError(TuningError):
     exit_code = EXIT_REFUSED
 
 
+class Outdated(StateError):
+    """Data or code are no longer those that a search began with; no trial of it may go on (exit 3)."""
+
+
 class EnvironmentProblem(TuningError):
     """Disk, permission, a missing extra (exit 4)."""
 

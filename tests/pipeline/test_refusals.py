@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tuning.engine.journal import Journal
 from tuning.oracles import STRATEGIES
 from tuning.workspace import Workspace
 
-from .conftest import SEARCH, results
+from .conftest import SEARCH, records, results
 
 
 def test_a_bare_search_in_an_empty_workspace_says_what_to_do(tmp_path, here):
@@ -156,3 +157,44 @@ class TestBegun:
         done = here(copied(finished), "train", "--from-trial", "s/9999")
         assert done.code == 2
         assert "0000, 0001" in done.stderr
+
+
+OWN = """
+import sample_spaces
+
+def build(hp, input_shape, num_classes):
+    return sample_spaces.tiny(hp, input_shape, num_classes)
+"""
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_data_prepared_anew_end_a_running_search_which_goes_on_once_they_are_back(workspace, finished, start):
+    running = start(workspace, "search", *SEARCH, "--workers", "1")
+    running.until("result", 3)
+    prepare_dataset(workspace, workspace.raw, image_size=32)
+    done = running.wait()
+    assert done.code == 3
+    assert "were prepared anew" in done.stderr and "--fresh" in done.stderr
+    prepare_dataset(workspace, workspace.raw, image_size=24)
+    done = start(workspace, "search", *SEARCH, "--workers", "1").wait()
+    assert done.code == 0, done.stderr
+    assert results(workspace) == results(finished)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_a_worker_that_would_import_other_code_ends_the_search(workspace, start):
+    (workspace.root / "own.py").write_text(OWN)
+    running = start(workspace, "search", *SEARCH, "--space", "own:build", "--workers", "1", "--max-epochs", "9")
+    running.until("result", 2)
+    (workspace.root / "own.py").write_text(OWN + "\n# edited meanwhile\nsample_spaces.tiny = None\n")
+    running.until("result", len(records(workspace, "result")) + 1)  # the worker has imported it and goes on
+    (worker,) = running.workers()
+    os.kill(worker, signal.SIGKILL)
+    done = running.wait()
+    assert done.code == 3
+    assert "'own:build' was changed while it was in use" in done.stderr
+    (workspace.root / "own.py").write_text(OWN)
+    again = start(workspace, "search", *SEARCH, "--space", "own:build", "--workers", "1", "--max-epochs", "9")
+    again.until("result", len(records(workspace, "result")) + 1)

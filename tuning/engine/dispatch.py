@@ -144,6 +144,9 @@ class Dispatcher:
             raise OSError(
                 event.error["errno"], os.strerror(event.error["errno"] or 0), event.error["filename"] or "a worker"
             )
+        elif event.error["kind"] == "outdated":
+            # As little: nothing that is trained from now on would belong to this search.
+            raise JobFailed(event.error["message"], event.error["remedy"], event.error["exit_code"])
         else:
             self.record("result", key=event.key, fence=event.fence, result={"error": event.error})
 

@@ -90,6 +90,8 @@ class Session:
         return {
             "root": str(self.workspace.root.resolve()),
             "space": settings.space,
+            "space_digest": settings.space_digest,
+            "data_digest": settings.data_digest,
             "threads": settings.threads,
             "dtype_policy": settings.dtype_policy,
             "early_stopping": settings.early_stopping,

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from tuning.dataset.arrays import Dataset, open_dataset
+from tuning.dataset.arrays import Dataset, open_dataset, read_info
 from tuning.dataset.packing import ImageSplit
 from tuning.dataset.sealed import TestOpening, open_test
-from tuning.errors import Interrupted, TuningError, UsageError
+from tuning.errors import DataError, Interrupted, Outdated, TuningError, UsageError
 from tuning.files import replacing, write_text
 from tuning.records import COMPLETED, FAILED, configuration, keyed_seed
 from tuning.trials import runtime
@@ -31,7 +31,7 @@ from tuning.trials.layers import exchange
 from tuning.trials.mistakes import worst_mistakes
 from tuning.trials.plan import TrainingPlan, best_epoch
 from tuning.trials.reuse import reused
-from tuning.trials.spaces import build_model, interface, mistake
+from tuning.trials.spaces import build_model, interface, loaded_digest, mistake
 from tuning.trials.steps import Steps, steps_of
 from tuning.workspace import Workspace
 
@@ -48,12 +48,21 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Report) -> dict[str, 
 
     Args:
         kind: a name of `JOBS`.
-        payload: see the function of that name; always holds `root`, `space`, `threads` and `dtype_policy`.
+        payload: see the function of that name; always holds `root`, `space`, `threads` and `dtype_policy`, and may hold
+            `space_digest` and `data_digest`, which must be those of what is there.
         report: called with each new entry of the curve.
 
     Returns:
         The job's result, plain JSON.
+
+    Raises:
+        Outdated: the search space's code or the prepared data are others than the payload says.
     """
+    if payload.get("space_digest") not in (None, loaded_digest(payload["space"])):
+        raise Outdated(
+            f"the code of search space {payload['space']!r} was changed while it was in use",
+            "put the code back and give the same command again, or begin anew with another --name or --fresh",
+        )
     runtime.configure(payload["threads"])
     return JOBS[kind](payload, report)
 
@@ -72,7 +81,7 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """
     from keras_tuner import HyperParameters
 
-    dataset = open_dataset(Workspace(Path(payload["root"])))
+    dataset = _opened(payload)
     shape, classes = _shapes(dataset)
     runtime.begin_trial(0, payload["dtype_policy"])
     try:
@@ -130,7 +139,7 @@ def rehearse(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         `epoch_seconds` (training and validation of the whole data, estimated), `start_seconds` (building and tracing),
         `checkpoint_bytes`, `parameters`.
     """
-    dataset = open_dataset(Workspace(Path(payload["root"])))
+    dataset = _opened(payload)
     began = time.monotonic()
     steps, hp = _prepared({**payload, "seed": 0}, dataset)
     model = steps.model
@@ -170,7 +179,7 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     Returns:
         A `TrialOutcome` as JSON.
     """
-    dataset = open_dataset(Workspace(Path(payload["root"])))
+    dataset = _opened(payload)
     own = Path(payload["checkpoints"])
     # A parent's state that was lost costs its epochs again, nothing else: both are trained from the chain's one seed.
     start = load_state(own) or (load_state(Path(payload["parent"])) if payload["parent"] else None)
@@ -225,7 +234,7 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """
     started = _now()
     workspace = Workspace(Path(payload["root"]))
-    dataset = open_dataset(workspace)
+    dataset = _opened(payload)
     own, staging = Path(payload["checkpoints"]), Path(payload["staging"])
     steps, hp = _prepared(payload, dataset)
     plan = TrainingPlan.from_values(hp.values)
@@ -240,6 +249,7 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     classes = dataset.info.classes
     validation = validate(leaving, dataset.val.images, dataset.val.labels, len(classes))
     test = open_test(workspace, TestOpening(payload["run_id"], payload["purpose"]))
+    _refuse_other_data(payload)
     probabilities = predict(leaving, test.images)
 
     staging.mkdir(parents=True, exist_ok=True)
@@ -278,6 +288,27 @@ def weights_sha256(model) -> str:
         if not runtime.is_seed_state(variable):
             result.update(np.ascontiguousarray(variable).tobytes())
     return result.hexdigest()
+
+
+def _opened(payload: Mapping[str, Any]) -> Dataset:
+    """The prepared data, if they are those that the payload names."""
+    try:
+        dataset = open_dataset(Workspace(Path(payload["root"])))
+    except DataError as error:
+        raise Outdated(error.problem, error.remedy) from error
+    _refuse_other_data(payload)
+    return dataset
+
+
+def _refuse_other_data(payload: Mapping[str, Any]) -> None:
+    """To be called once they are open: what is open stays what it is, whatever is put in its place."""
+    workspace = Workspace(Path(payload["root"]))
+    if payload.get("data_digest") not in (None, read_info(workspace).digest):
+        raise Outdated(
+            f"the data in {workspace.split} were prepared anew while they were in use",
+            "prepare what was there before and give the same command again, or begin anew with another --name or "
+            "--fresh",
+        )
 
 
 def _shapes(dataset: Dataset) -> tuple[tuple[int, int, int], int]:

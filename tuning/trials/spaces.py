@@ -54,6 +54,15 @@ def source_digest(space: str) -> str:
     return code_digest(module, Path(spec.origin))
 
 
+#: Module -> digest of its code when this process imported it: whatever its file holds now, that is what runs here.
+_imported: dict[str, str] = {}
+
+
+def loaded_digest(space: str) -> str:
+    """`source_digest` of the code that this process runs for a space, or would import for it now."""
+    return _imported.get(target(space)[0]) or source_digest(space)
+
+
 def load_builder(space: str) -> Callable[..., Any]:
     """The model builder of a space as `build(hp, input_shape, num_classes) -> compiled model`.
 
@@ -64,13 +73,14 @@ def load_builder(space: str) -> Callable[..., Any]:
         UsageError: no such module or attribute, or it is not callable; the module cannot be imported.
     """
     module_name, attribute = target(space)
-    source_digest(space)
+    found = source_digest(space)
     try:
         module = importlib.import_module(module_name)
     except Interrupted:
         raise
     except Exception as error:
         raise mistake(space, error) from error
+    _imported.setdefault(module_name, found)
     builder = getattr(module, attribute, None)
     if inspect.isclass(builder):
         builder = builder()

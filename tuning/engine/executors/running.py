@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tuning import interruption
-from tuning.errors import Interrupted, TuningError
+from tuning.errors import Interrupted, Outdated, TuningError
 
 Work = Callable[[str, Mapping[str, Any], Callable[[dict[str, Any]], None]], dict[str, Any]]
 
@@ -26,8 +26,8 @@ def attempt(
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """(result, None) of the work function, or (None, error) when it raised.
 
-    `OSError`, as of a full or failing disk, is an error of its own kind, because it says nothing about the
-    configuration that met it.
+    `OSError`, as of a full or failing disk, and `Outdated` are errors of kinds of their own, because they say nothing
+    about the configuration that met them.
 
     Raises:
         Interrupted: a signal asked this process to stop; whatever came of the work meanwhile does not count.
@@ -47,7 +47,8 @@ def _answer(
     except MemoryError as error:
         return None, _error("memory", f"out of memory: {error}", error)
     except TuningError as error:
-        return None, _error("refused", error.problem, error) | {
+        kind = "outdated" if isinstance(error, Outdated) else "refused"
+        return None, _error(kind, error.problem, error) | {
             "remedy": error.remedy,
             "exit_code": error.exit_code,
         }
