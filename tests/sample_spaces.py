@@ -104,6 +104,19 @@ def own_call(hp, input_shape, num_classes):
     return model
 
 
+_base: list[keras.Model] = []
+
+
+def shared_base(hp, input_shape, num_classes):
+    """A part that is loaded once a process."""
+    if not _base:
+        _base.append(keras.Sequential([keras.Input(input_shape), layers.Flatten(), layers.Dense(4)]))
+    inputs = keras.Input(input_shape)
+    model = keras.Model(inputs, layers.Dense(num_classes, activation="softmax")(_base[0](inputs)))
+    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-2)), "sparse_categorical_crossentropy")
+    return model
+
+
 class Own(keras_tuner.HyperModel):
     """A HyperModel as a class."""
 

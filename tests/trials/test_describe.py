@@ -66,6 +66,7 @@ def test_without_discovery_only_the_default_is_built(found):
         ("own_call", "call()"),
         ("wrong_batch_size", "batch_size is 'small'"),
         ("raises", "ValueError: no such layer"),
+        ("shared_base", "share layers"),
     ],
 )
 def test_a_builder_that_cannot_be_searched_is_refused_before_anything_trains(found, space, said):

@@ -79,6 +79,24 @@ def renormalised():
     return functional(batch_norm={"renorm": True})
 
 
+def wrapped():
+    inputs = keras.Input((12, 12, 2))
+    x = layers.Rescaling(1 / 255)(inputs)
+    conv = layers.Conv2D(4, 3, activation="relu", name="twice")
+    once = layers.MaxPooling2D(name="pool_a")(conv(x))
+    again = layers.TimeDistributed(conv)(layers.Reshape((1, 12, 12, 2))(x))
+    x = layers.Concatenate()([layers.Flatten()(once), layers.Flatten()(again)])
+    return keras.Model(inputs, layers.Dense(3, activation="softmax", dtype="float32")(x))
+
+
+def penalised():
+    pooling = layers.MaxPooling2D(activity_regularizer="l2", name="pooling")
+    model = keras.Sequential([keras.Input((12, 12, 2)), layers.ReLU(), pooling, layers.Dropout(0.3, name="dropout")])
+    model.compile()
+    exchange(model)
+    return [type(layer).__name__ for layer in model.layers]
+
+
 def described(model):
     return [(w.path, w.shape, str(w.dtype), w.trainable) for w in model.weights]
 
@@ -187,12 +205,13 @@ def rectified_and_dropped(policy):
     }
 
 
-builds = [functional, sequential, nested, channels_first, frozen, renormalised]
+builds = [functional, sequential, nested, channels_first, frozen, renormalised, wrapped]
 found = {build.__name__: compare(build, "float32", 4) for build in builds}
 found["narrow"] = compare(functional, "mixed_bfloat16", 1)
 found["dropout"] = dropped(0.3, "float32", layers.Dropout)
 found["narrow dropout"] = dropped(0.3, "mixed_bfloat16", layers.Dropout)
 found["odd dropout"] = dropped(0.5, "float32", layers.Dropout, (3, 5, 7, 3))
+found["penalised"] = penalised()
 found["fine"] = shares(2.5 / 256, 200)
 found["maps"] = dropped(0.25, "float32", layers.SpatialDropout2D)
 found["rectified"] = [rectified_and_dropped(policy) for policy in ("float32", "mixed_bfloat16")]
@@ -229,7 +248,7 @@ def found(sample_environment):
     return json.loads(done.stdout)
 
 
-MODELS = ["functional", "sequential", "nested", "channels_first", "frozen", "renormalised"]
+MODELS = ["functional", "sequential", "nested", "channels_first", "frozen", "renormalised", "wrapped"]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -260,6 +279,9 @@ def test_only_what_is_surely_the_same_is_exchanged(found):
     assert classes["relu"] == "Identity"
     # Its ReLU goes elsewhere too.
     assert (classes["both"], classes["pool_b"]) == ("Activation", "MaxPooling2D")
+    # It is called elsewhere too; a penalty sees what was pooled.
+    assert found["wrapped"]["classes"]["pool_a"] == "MaxPooling2D"
+    assert found["penalised"] == ["Identity", "RectifiedMaxPooling2D", "EightBitDropout"]
     for name in ("sequential", "nested"):
         assert found[name]["classes"]["pool_a"] == "RectifiedMaxPooling2D"
         assert found[name]["classes"]["norm"] == "FusedBatchNormalization"

@@ -10,7 +10,7 @@
 | truncated or damaged       | refused                                                                            |
 | EXIF orientation           | honoured: the image is turned upright first                                        |
 | 16 bits per channel        | the 8 most significant bits                                                        |
-| alpha channel              | dropped: the colours stored below transparent pixels stay                          |
+| alpha channel              | dropped: the colours stored below transparent pixels stay; TIFF darkens them by it |
 | CMYK                       | converted to RGB                                                                   |
 | palette, black and white   | expanded to RGB                                                                    |
 | animation, several pages   | the first frame                                                                    |

@@ -77,7 +77,8 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         of model parameters seen, each with its `values`.
 
     Raises:
-        UsageError: the builder does not build its default configuration, or builds what cannot be trained here.
+        UsageError: the builder does not build its default configuration, builds what cannot be trained here, or uses
+            layers in two models.
     """
     from keras_tuner import HyperParameters
 
@@ -92,6 +93,8 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         raise mistake(payload["space"], error) from error
     TrainingPlan.from_values(hp.values)
     check_outputs(model, interface(model, payload["space"]), payload["space"], dataset.val.images[:8])
+    # The model is kept: no other object gets the identity of one of its layers.
+    first, layers = model, {id(layer) for layer in model._flatten_layers(include_self=False)}
     defaults = dict(hp.values)
     seen = [(int(model.count_params()), defaults)]
     known = HyperParameters.from_config(hp.get_config())
@@ -109,6 +112,12 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         except Exception:
             # Not every combination must build; the search meets such a one as a failed trial.
             continue
+        if first is model or layers & {id(layer) for layer in model._flatten_layers(include_self=False)}:
+            raise UsageError(
+                f"search space {payload['space']!r} returns models that share layers: what one trial trains, another "
+                "would begin with",
+                "make, or load, every layer inside the builder",
+            )
         seen.append((int(model.count_params()), dict(hp.values)))
         known.merge(hp.space)
     by_size = sorted(seen, key=lambda entry: entry[0])

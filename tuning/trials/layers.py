@@ -174,17 +174,21 @@ def _rectified_then_pooled(model: keras.Model) -> Iterator[tuple[layers.Layer, l
     consumers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
     consumer = {id(tensor): node.operation for node in nodes for tensor in node.input_tensors}
     outputs = {id(tensor) for graph in _graphs(model) for tensor in graph.outputs}
+    wrappers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+    held = {id(layer) for wrapper in wrappers for layer in wrapper._flatten_layers(include_self=False)}
     for node in nodes:
         if type(node.operation) is not layers.MaxPooling2D or calls[id(node.operation)] != 1:
             continue
         (tensor,) = node.input_tensors
         producer = tensor._keras_history.operation
-        alone = calls[id(producer)] == consumers[id(tensor)] == 1 and id(tensor) not in outputs
+        alone = calls[id(producer)] == consumers[id(tensor)] == 1 and not {id(tensor), id(producer)} & {*outputs, *held}
         if not (alone and _rectifies(producer)):
             continue
         (pooled,) = node.output_tensors
         dropout = consumer.get(id(pooled))
         alone = type(dropout) is EightBitDropout and calls[id(dropout)] == consumers[id(pooled)] == 1
+        # What the pooling returns must be rectified, where a penalty looks at it.
+        alone = alone and getattr(node.operation, "activity_regularizer", None) is None
         yield producer, node.operation, dropout if alone and id(pooled) not in outputs else None
 
 
