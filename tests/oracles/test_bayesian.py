@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import norm
 
-from tuning.oracles import gaussian_process
+from tuning.oracles import bayesian, gaussian_process
 from tuning.oracles.acquisition import expected_improvement
 from tuning.oracles.bayesian import BayesianOracle
 from tuning.oracles.embedding import Embedding
@@ -93,6 +93,14 @@ def observations(count=40, dimensions=3):
     generator = np.random.default_rng(0)
     x = generator.random((count, dimensions))
     return x, np.sin(6 * x[:, 0]) + 0.01 * generator.normal(size=count)
+
+
+def test_of_many_trials_the_best_and_some_of_all_are_known(monkeypatch):
+    monkeypatch.setattr(bayesian, "KNOWN", 6)
+    scores = np.array([0.0, 9.0, 1.0, 2.0, 8.0, 3.0, 4.0, 7.0, 5.0, 6.0])
+    kept = bayesian._kept(scores)
+    assert kept.tolist() == [0, 1, 4, 5, 7, 9]
+    assert bayesian._kept(scores[:6]).tolist() == list(range(6))
 
 
 def test_the_gradient_of_the_posterior_is_right():

@@ -95,6 +95,22 @@ def test_the_same_score_for_less(simulated):
     assert spent[True][1] > spent[False][1] - 0.03
 
 
+@pytest.mark.parametrize("name", ["bayesian", "bohb", "freeze_thaw"])
+def test_costs_count_where_the_first_trial_told_none(name, simulated):
+    from tuning.oracles.adapter import OracleSearch
+
+    def outcome_of(spec):
+        if spec.trial_id == "0000":
+            return simulated.failed(spec)
+        return TrialOutcome(spec.trial_id, COMPLETED, 0.5, cost=cost_of(spec.values))
+
+    asked = [
+        simulated.drive(OracleSearch(search(name, 0, objective_per_cost=weighed)), window=2, outcome_of=outcome_of)
+        for weighed in (False, True)
+    ]
+    assert asked[0] != asked[1]
+
+
 def test_costs_survive_a_saved_state(simulated):
     oracle = search("bayesian", 0, objective_per_cost=True)
     trial = oracle.create_trial("one")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 from keras_tuner.engine import hyperparameters as kt_hyperparameters
 from keras_tuner.engine.trial import Trial, TrialStatus
@@ -67,7 +69,8 @@ class OracleSearch:
         trial = self.oracle.get_trial(outcome.trial_id)
         declared = [kt_hyperparameters.deserialize(copy.deepcopy(entry)) for entry in outcome.space]
         trial.hyperparameters.merge(declared, overwrite=False)
-        self.oracle.note(trial, outcome)
+        given, reached = trial.hyperparameters.values.get(EPOCHS, 0), self._steps(outcome)
+        self.oracle.note(trial, outcome, complete=bool(reached) and max(reached) < given)
         if self._skip_equal and outcome.ignored:
             self.oracle.note_ignored(trial, outcome.ignored)
         self._report(outcome, trial)
@@ -88,12 +91,15 @@ class OracleSearch:
     def _report(self, outcome: TrialOutcome, trial: Trial) -> None:
         # The objective alone: the oracle decides by nothing else, and the other metrics are kept where the curve is.
         objective = self.oracle.objective.name
-        steps = {round(row["epoch"] * self._slices): row for row in outcome.curve}
-        scores = {step: row[objective] for step, row in steps.items() if row.get(objective) is not None}
+        scores = {step: row[objective] for step, row in self._steps(outcome).items() if row.get(objective) is not None}
         if not scores and outcome.score is not None:
             scores = {trial.hyperparameters.values.get(EPOCHS, 0): outcome.score}
         for epoch, score in scores.items():
             self.oracle.update_trial(trial.trial_id, {objective: score}, step=epoch)
+
+    def _steps(self, outcome: TrialOutcome) -> dict[int, Mapping[str, Any]]:
+        """Entries of the curve by the epochs, or parts of an epoch, that the oracle counts in."""
+        return {round(row["epoch"] * self._slices): row for row in outcome.curve}
 
     def _spec(self, trial: Trial, cost: float | None) -> TrialSpec:
         values = dict(trial.hyperparameters.values)

@@ -29,6 +29,8 @@ from tuning.oracles.random import DEFAULT_TRIALS
 UNIFORM_CANDIDATES = 300
 LOCAL_CANDIDATES = 200
 LOCAL_CENTRES = 5
+#: Trials that the process knows at most: half of them the best, the others an even spread. Cubic cost.
+KNOWN = 400
 
 
 class BayesianOracle(ReplayableOracle):
@@ -114,7 +116,8 @@ class BayesianOracle(ReplayableOracle):
         """Latent rows (m, d), the most promising first."""
         features = self._embedding.features
         known = features(ended)
-        process = alone = gaussian_process.fit(known, scores)
+        kept = _kept(scores)
+        process = alone = gaussian_process.fit(known[kept], scores[kept])
         best = process.means().max()  # of the model, because single scores are noisy
         chances, costs = self._feasibility(known), self._costs(known)
 
@@ -146,11 +149,11 @@ class BayesianOracle(ReplayableOracle):
         return Feasibility(known[failed | fitted], failed[failed | fitted])
 
     def _costs(self, known: np.ndarray) -> CostModel | None:
-        """Relative to the first trial's, the default configuration's."""
+        """Relative to the first that was told, in general that of the default configuration."""
         if not self.objective_per_cost:
             return None
         costs = [self.costs.get(trial_id, math.nan) for trial_id in self.end_order]
-        return CostModel(known, np.array(costs), self.costs.get(self.start_order[0], math.nan))
+        return CostModel(known, np.array(costs), next(iter(self.costs.values()), math.nan))
 
     def _observations(self) -> tuple[np.ndarray, np.ndarray]:
         """Latent rows (n, d) and scores (n,), larger is better, of the trials that ended, in the order they did."""
@@ -180,6 +183,15 @@ class BayesianOracle(ReplayableOracle):
         self.num_initial_points = state["num_initial_points"]
         self._embedding = Embedding([])
         self._known = {}
+
+
+def _kept(scores: np.ndarray) -> np.ndarray:
+    """Indices, ascending, of the trials that the process knows."""
+    if len(scores) <= KNOWN:
+        return np.arange(len(scores))
+    order = np.argsort(-scores, kind="stable")
+    best, others = order[: KNOWN // 2], np.sort(order[KNOWN // 2 :])
+    return np.sort(np.append(best, others[np.linspace(0, len(others) - 1, KNOWN - len(best)).astype(int)]))
 
 
 def build(objective, *, factor: int, max_trials: int | None, **settings: Any) -> BayesianOracle:

@@ -200,7 +200,7 @@ class CurveModelOracle(PromotingOracle):
         if not self.objective_per_cost:
             return Weights(chances)
         costs = np.array([self.costs.get(chain.last, math.nan) for chain in chosen])
-        return Weights(chances, CostModel(x, costs, self.costs.get(self.start_order[0], math.nan)))
+        return Weights(chances, CostModel(x, costs, next(iter(self.costs.values()), math.nan)))
 
     def expected_cost(self, trial_id: str) -> float | None:
         """Counted where an earlier trial of the chain has told its cost, else predicted from others'.

@@ -17,17 +17,21 @@ class NotingOracle(SavedOracle):
     Attributes:
         costs: trial id -> multiply-adds per image; of those that told it.
         infeasible: ids of trials that ended for want of memory or of time.
+        complete: ids of trials whose training ended by itself before the epochs that it was given.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.costs: dict[str, float] = {}
         self.infeasible: set[str] = set()
+        self.complete: set[str] = set()
         #: Names that trials read of their values, where they ignored others -> digests of what they read.
         self._read: dict[frozenset[str], set[str]] = {}
 
-    def note(self, trial: Trial, outcome: records.TrialOutcome) -> None:
-        """Notes down what strategies that can use it will ask for."""
+    def note(self, trial: Trial, outcome: records.TrialOutcome, complete: bool = False) -> None:
+        """Notes down what strategies that can use it will ask for; `complete` as for the attribute of that name."""
+        if complete:
+            self.complete.add(trial.trial_id)
         if outcome.cost:
             self.costs[trial.trial_id] = outcome.cost
         if outcome.failure and outcome.failure.kind in records.INFEASIBLE:
@@ -50,9 +54,10 @@ class NotingOracle(SavedOracle):
         )
 
     def get_state(self) -> dict[str, Any]:
-        return {**super().get_state(), "costs": dict(self.costs), "infeasible": sorted(self.infeasible)}
+        noted = {"infeasible": sorted(self.infeasible), "complete": sorted(self.complete)}
+        return {**super().get_state(), "costs": dict(self.costs), **noted}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
         self.costs = dict(state.get("costs", {}))
-        self.infeasible = set(state.get("infeasible", ()))
+        self.infeasible, self.complete = set(state.get("infeasible", ())), set(state.get("complete", ()))

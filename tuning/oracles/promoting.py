@@ -259,7 +259,7 @@ class PromotingOracle(ReplayableOracle):
         # were lucky once, or have begun to fall.
         chain.score = scores[max(scores)]
         chain.rung = rung
-        chain.over = self.levels[rung] == self.max_epochs or self._stopped_early(trial)
+        chain.over = self.levels[rung] == self.max_epochs or trial.trial_id in self.complete
         self.observed(chain, rung, chain.score)
         bisect.insort(self._reached[rung], (-chain.score, chain.number))
         if not chain.over:
@@ -270,12 +270,6 @@ class PromotingOracle(ReplayableOracle):
         sign = 1.0 if self.objective.direction == "max" else -1.0
         history = trial.metrics.get_history(self.objective.name)
         return {observation.step: sign * float(observation.mean()) for observation in history}
-
-    def _stopped_early(self, trial: Trial) -> bool:
-        """Whether the training ended by itself before the epochs it was given: there is nothing to go on with."""
-        history = trial.metrics.get_history(self.objective.name)
-        last = max((observation.step for observation in history), default=0)
-        return trial.hyperparameters.values[INITIAL_EPOCH] < last < trial.hyperparameters.values[EPOCHS]
 
     def continuable(self) -> set[str]:
         return {chain.last for chain in self.promotable()} | {

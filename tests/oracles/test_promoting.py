@@ -1,0 +1,62 @@
+"""What strategies that continue short trainings take for the end of a training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import keras_tuner
+import pytest
+
+from tuning.oracles.base import EPOCHS, INITIAL_EPOCH
+
+# Keras Tuner would rather have the scores returned.
+pytestmark = pytest.mark.filterwarnings("ignore:The use case of calling:DeprecationWarning")
+
+PROMOTING = ["asha", "bohb", "freeze_thaw"]
+
+
+class BestEpochTuner(keras_tuner.Tuner):
+    """Tells one step of a training, the best one, counted from 0: what Keras Tuner makes of a `History`."""
+
+    def __init__(self, simulated, oracle, directory):
+        oracle.verbose = 0
+        self.simulated = simulated
+        super().__init__(oracle=oracle, directory=str(directory), project_name="project")
+
+    def run_trial(self, trial, *args, **kwargs):
+        values = trial.hyperparameters.values
+        step = values[EPOCHS] - values[INITIAL_EPOCH] - 1
+        self.oracle.update_trial(
+            trial.trial_id, {"objective": self.simulated.value_of(values, values[EPOCHS])}, step=step
+        )
+
+
+@pytest.mark.parametrize("name", PROMOTING)
+def test_a_plain_tuner_s_best_epoch_is_no_early_end(name, simulated, tmp_path):
+    oracle = simulated.build(name, max_epochs=27).oracle
+    BestEpochTuner(simulated, oracle, tmp_path).search(verbose=0)
+    assert [chain for chain in oracle.chains if chain.over and oracle.levels[chain.rung] < 27] == []
+    if name == "asha":  # the others learn from every epoch that they are told
+        asked = simulated.drive(simulated.build(name, max_epochs=27), window=1)
+        epochs = Counter(trial.hyperparameters.values[EPOCHS] for trial in oracle.trials.values())
+        assert epochs == Counter(spec.epochs for spec in asked)
+
+
+@pytest.mark.parametrize("name", PROMOTING)
+def test_a_training_that_ended_by_itself_is_not_gone_on_with(name, simulated):
+    def outcome_of(spec):
+        outcome = simulated.completed(spec)
+        if int(spec.trial_id) % 2 and spec.epochs > 1:
+            return dataclasses.replace(outcome, curve=outcome.curve[:-1])
+        return outcome
+
+    search = simulated.build(name, max_epochs=9)
+    asked = simulated.drive(search, window=1, outcome_of=outcome_of)
+    ended = {spec.trial_id for spec in asked if int(spec.trial_id) % 2 and spec.epochs > 1}
+    assert ended == search.oracle.complete != set()
+    assert not ended & {spec.continues for spec in asked}
+    copy = simulated.build(name, max_epochs=9).oracle
+    copy.set_state(search.oracle.get_state())
+    assert copy.complete == ended
+    assert [chain.over for chain in copy.chains] == [chain.over for chain in search.oracle.chains]
