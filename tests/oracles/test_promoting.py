@@ -60,3 +60,17 @@ def test_a_training_that_ended_by_itself_is_not_gone_on_with(name, simulated):
     copy.set_state(search.oracle.get_state())
     assert copy.complete == ended
     assert [chain.over for chain in copy.chains] == [chain.over for chain in search.oracle.chains]
+
+
+@pytest.mark.parametrize("name", PROMOTING)
+@pytest.mark.parametrize("limit", [{}, {"iterations": 2}, {"max_trials": 12}, {"iterations": None}])
+def test_the_limit_is_known_beforehand_and_nearly_used_up(name, limit, simulated):
+    search = simulated.build(name, max_epochs=9, **limit)
+    trials, epochs = search.oracle.planned()
+    if limit == {"iterations": None}:
+        assert (trials, epochs) == (None, None)
+        return
+    asked = simulated.drive(search)
+    spent = sum(spec.epochs - spec.initial_epoch for spec in asked)
+    assert trials == limit.get("max_trials")
+    assert len(asked) == trials if trials else epochs - 9 < spent <= epochs

@@ -15,6 +15,7 @@ from tuning.errors import StateError
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.finals import final_runs
 from tuning.pipeline.settings import search_settings
+from tuning.pipeline.told import with_recommended
 
 from .conftest import results
 
@@ -32,7 +33,7 @@ def ranked(*rates: float) -> list:
 
 
 def test_every_finalist_and_the_baseline_are_run_with_every_seed():
-    finals = final_runs("s", "space", 5, 9, ranked(0.3, 0.4, 0.5), DEFAULTS, top_k=2, executions=3)
+    finals = final_runs("s", "space", 5, 9, ranked(0.3, 0.4, 0.5), [DEFAULTS], top_k=2, executions=3)
     assert [(final.purpose, final.rank, final.seed) for final in finals] == [
         *(("finalist", 1, seed) for seed in (5, 6, 7)),
         *(("finalist", 2, seed) for seed in (5, 6, 7)),
@@ -40,18 +41,32 @@ def test_every_finalist_and_the_baseline_are_run_with_every_seed():
     ]
     assert [final.run_id.rpartition("-s")[2] for final in finals] == ["5", "6", "7"] * 3
     assert len({final.run_id for final in finals}) == len({final.key for final in finals}) == 9
-    once = final_runs("s", "space", 5, 9, ranked(0.3, 0.4, 0.5), DEFAULTS, top_k=2)
+    once = final_runs("s", "space", 5, 9, ranked(0.3, 0.4, 0.5), [DEFAULTS], top_k=2)
     assert once == [final for final in finals if final.seed == 5]
 
 
 def test_a_baseline_among_the_best_is_run_once_with_each_seed():
-    finals = final_runs("s", "space", 0, 9, ranked(0.3, 0.1), DEFAULTS, top_k=2, executions=2)
+    finals = final_runs("s", "space", 0, 9, ranked(0.3, 0.1), [DEFAULTS], top_k=2, executions=2)
     assert [(final.purpose, final.rank, final.seed) for final in finals] == [
         ("finalist", 1, 0),
         ("finalist", 1, 1),
         ("baseline", 2, 0),
         ("baseline", 2, 1),
     ]
+
+
+def test_a_baseline_with_values_that_its_build_never_read_is_the_baseline():
+    best_first = [*ranked(0.3), (RankedTrial("0000", 9, 0.2), {**DEFAULTS, "units": 64, "tuner/epochs": 9})]
+    finals = final_runs("s", "space", 0, 9, best_first, [DEFAULTS, {**DEFAULTS, "units": 64}], top_k=2)
+    assert [(final.purpose, final.trial) for final in finals] == [("finalist", "0000"), ("baseline", "0000")]
+
+
+def test_what_the_strategy_recommends_is_among_the_finalists_where_there_are_several():
+    best_first = ranked(0.1, 0.2, 0.3, 0.4)
+    assert with_recommended(best_first, "0003", 3) == [*best_first[:2], best_first[3]]
+    assert with_recommended(best_first, "0003", 1) == best_first[:1]
+    for among in ("0000", "0002", None, "0099"):
+        assert with_recommended(best_first, among, 3) == best_first[:3]
 
 
 def test_the_budget_and_the_plan_count_every_run(prepared):

@@ -69,17 +69,17 @@ def test_what_needs_a_model_is_refused_where_there_is_none_and_names_those_that_
 
 
 @pytest.mark.parametrize(
-    ("workers", "window", "planned", "told"),
+    ("workers", "window", "trials", "told"),
     [
         (8, 64, None, False),
-        (64, 64, (1000, 1000), False),
-        (65, 64, (1000, 1000), True),
+        (64, 64, 1000, False),
+        (65, 64, 1000, True),
         (65, 64, None, True),
-        (65, 64, (30, 810), False),
+        (65, 64, 30, False),
     ],
 )
-def test_workers_that_cannot_be_busy_are_pointed_out(workers, window, planned, told):
-    text = idle_workers(workers, window, planned)
+def test_workers_that_cannot_be_busy_are_pointed_out(workers, window, trials, told):
+    text = idle_workers(workers, window, trials)
     assert (text is not None) == told
     if told:
         assert f"--window {4 * workers}" in text

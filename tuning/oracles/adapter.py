@@ -84,6 +84,11 @@ class OracleSearch:
         """Whether the oracle proposes nothing more because too little may be gained by going on."""
         return self.oracle.is_flat
 
+    def recommended(self) -> str | None:
+        """The first trial of the chain whose configuration the oracle expects most of; None where there is none."""
+        trial_id = self.oracle.recommended()
+        return None if trial_id is None else self.oracle.root_of(trial_id)
+
     def continuable(self) -> set[str]:
         """Trials told whose last state a later trial may still go on from."""
         return self.oracle.continuable()

@@ -174,9 +174,9 @@ class ReplayableOracle(NotingOracle):
         """Trials that were told and whose last state a later trial may still go on from; others' can be deleted."""
         return set()
 
-    def planned(self) -> tuple[int, int] | None:
-        """(trials, epochs) that the search will take if nothing fails; None where it has no end of its own."""
-        return None if self.max_trials is None else (self.max_trials, self.max_trials * self.max_epochs)
+    def planned(self) -> tuple[int | None, int | None]:
+        """(trials, epochs) that the search will take if nothing fails; None where a number is not known beforehand."""
+        return (None, None) if self.max_trials is None else (self.max_trials, self.max_trials * self.max_epochs)
 
     def _ended(self, trial: Trial) -> None:
         """Called once a trial is COMPLETED (with a finite score) or FAILED for good."""

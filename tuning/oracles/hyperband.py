@@ -88,8 +88,8 @@ class HyperbandOracle(ReplayableOracle):
                 self._continuable[bracket] = bracket.continuable()
         return set().union(*self._continuable.values())
 
-    def planned(self) -> tuple[int, int] | None:
-        return None if self._endless else (self._planned_trials, rungs.total_epochs(self._plan))
+    def planned(self) -> tuple[int | None, int | None]:
+        return (None, None) if self._endless else (self._planned_trials, rungs.total_epochs(self._plan))
 
     def _begin(self, trial_id: str, bracket: rungs.Halving, step: rungs.Step, new: Mapping[str, Any] | None) -> dict:
         if bracket not in self._open:

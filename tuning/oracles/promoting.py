@@ -278,8 +278,9 @@ class PromotingOracle(ReplayableOracle):
             if PARENT in trial.hyperparameters.values
         }
 
-    def planned(self) -> tuple[int, int] | None:
-        return None
+    def planned(self) -> tuple[int | None, int | None]:
+        """One of the two is its limit; what comes of it decides about the other."""
+        return self.max_trials, self._epochs_allowed
 
     def get_state(self) -> dict[str, Any]:
         return {**super().get_state(), "closed": self._closed}

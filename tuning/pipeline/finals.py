@@ -62,7 +62,7 @@ def final_runs(
     seed: int,
     epochs: int,
     ranked: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
-    defaults: Mapping[str, Any],
+    baselines: Sequence[Mapping[str, Any]],
     top_k: int,
     executions: int = 1,
     reuse: bool = False,
@@ -71,16 +71,16 @@ def final_runs(
 
     Args:
         ranked: trials with their values, best first, compared at equal budgets.
-        defaults: the baseline's values. Where the baseline is itself among the best, it is run once, as the baseline
-            with its rank: the same configuration and seed would give the same row twice.
+        baselines: the baseline's values, in as many forms as there are. Where it is itself among the best, it is run
+            once, as the baseline with its rank: the same configuration and seed would give the same row twice.
         executions: how many seeds each configuration is retrained with: `seed`, `seed` + 1, …
         reuse: whether, for the first of these, the search's own training is gone on with.
     """
-    baseline = config_digest(space, defaults)
+    known = [config_digest(space, values) for values in baselines]
     roles: list[Final] = []
     for rank, (trial, values) in enumerate(ranked[:top_k], start=1):
         found = config_digest(space, values)
-        if found == baseline:
+        if found in known:
             run_id = f"{search}-baseline-{found[:8]}"
             purpose = "baseline"
         else:
@@ -89,8 +89,8 @@ def final_runs(
         role = Final(run_id, purpose, configuration(values), epochs, seed, search, trial.trial_id, rank)
         roles.append(replace(role, root=trial.root or trial.trial_id) if reuse else role)
     if all(role.purpose != "baseline" for role in roles):
-        run_id = f"{search}-baseline-{baseline[:8]}"
-        roles.append(Final(run_id, "baseline", dict(defaults), epochs, seed, search))
+        run_id = f"{search}-baseline-{known[0][:8]}"
+        roles.append(Final(run_id, "baseline", dict(baselines[0]), epochs, seed, search))
     return [
         replace(role, run_id=f"{role.run_id}-s{own}", seed=own, root=role.root if own == seed else None)
         for role in roles

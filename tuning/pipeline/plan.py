@@ -21,9 +21,10 @@ class SearchPlan:
     """The plan of a search; times are estimates from a few measured batches on this machine.
 
     Attributes:
-        trials, epochs: of the search; None where the strategy has no end of its own.
+        trials, epochs: of the search; None where they depend on what comes of it.
         final_epochs: of finalists and baseline together, at most.
-        seconds: expected wall-clock time, final training included, for models like the default one; None without end.
+        seconds: expected wall-clock time, final training included, for models like the default one; None without a
+            number of epochs.
         disk_bytes: checkpoints at their peak, if all models were as large as the largest.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
     """
@@ -71,14 +72,13 @@ def plan_search(workspace: Workspace, strategy: str, resources: Resources, **set
             while (result := session.dispatcher.result(f"rehearse/{name}")) is None:
                 session.dispatcher.wait()
             models[name] = {**expect(result, f"the {name} model"), "values": model["values"]}
-        planned = planned_epochs(build_strategy(frozen, description), frozen)
-    trials, epochs = planned or (None, None)
+        trials, epochs = planned_epochs(build_strategy(frozen, description), frozen)
     finals = frozen.final_runs
     workers = resources.count()
     usual = models["default"]
     seconds = None
-    if trials is not None:
-        search = (epochs * usual["epoch_seconds"] + trials * usual["start_seconds"]) / workers
+    if epochs is not None:
+        search = (epochs * usual["epoch_seconds"] + (trials or 0) * usual["start_seconds"]) / workers
         final = math.ceil(finals / workers) * frozen.retrain_epochs * usual["epoch_seconds"]
         seconds = round(search + final, 1)
     alive = min(trials or frozen.window, frozen.window) + finals

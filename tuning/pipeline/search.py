@@ -22,7 +22,8 @@ from tuning.pipeline.finals import final_runs, run_finals
 from tuning.pipeline.known import known_good
 from tuning.pipeline.session import Resources, Session, move_aside, opened, use_backend
 from tuning.pipeline.settings import search_settings
-from tuning.pipeline.told import OBJECTIVE, ranked
+from tuning.pipeline.told import OBJECTIVE, ranked, with_recommended
+from tuning.pipeline.values import completed
 from tuning.pipeline.watch import Watch
 from tuning.progress import SILENT, Progress
 from tuning.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of, keyed_seed
@@ -98,7 +99,7 @@ def run_search(
         description = session.describe()
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description["space"])
         trackers = stack.enter_context(following(tracking, subject, progress))
-        told = _search(session, frozen, description, budget, trackers, progress)
+        told, recommended = _search(session, frozen, description, budget, trackers, progress)
         summary = _summary(frozen, told, directory)
         if search_only:
             _write_report(workspace, frozen.name, progress)
@@ -108,8 +109,8 @@ def run_search(
             frozen.space,
             frozen.seed,
             frozen.retrain_epochs,
-            ranked(told, frozen.skip_equal),
-            description["defaults"],
+            with_recommended(ranked(told, frozen.skip_equal), recommended, frozen.top_k),
+            [description["defaults"], completed(description, {})],
             frozen.top_k,
             frozen.executions,
             frozen.reuse_trials,
@@ -135,12 +136,12 @@ def _search(
     budget: float | None,
     trackers: Trackers,
     progress: Progress,
-) -> list[tuple[TrialSpec, TrialOutcome]]:
-    """All trials with their outcomes, in logical order."""
+) -> tuple[list[tuple[TrialSpec, TrialOutcome]], str | None]:
+    """All trials with their outcomes, in logical order; and what `OracleSearch.recommended` says then."""
     dispatcher, strategy = session.dispatcher, build_strategy(settings, description)
     stopwatch = Stopwatch(dispatcher.state.others.get("spent", ()), dispatcher.record)
     planned = planned_epochs(strategy, settings)
-    if warning := idle_workers(session.workers, settings.window, planned):
+    if warning := idle_workers(session.workers, settings.window, planned[0]):
         progress.warn(warning)
 
     def left() -> float | None:
@@ -169,7 +170,7 @@ def _search(
         session.prune_trials(spec.trial_id, needed)
 
     failures = RunOfFailures(settings.name, session.directory)
-    with progress.bar(planned[1] if planned else None, settings.name, "epoch") as bar:
+    with progress.bar(planned[1], settings.name, "epoch") as bar:
         finals = settings.final_runs * settings.retrain_epochs
         watch = Watch(progress, bar, planned, left, session.workers, finals, settings.slices)
         watch.running = lambda: len(dispatcher.running())
@@ -197,7 +198,7 @@ def _search(
             f"the budget ended before any trial of {settings.name} finished",
             "give a longer --budget together with --fresh, or lower --max-epochs",
         )
-    return told
+    return told, strategy.recommended()
 
 
 def build_strategy(settings: SearchSettings, description: Mapping[str, Any]):
@@ -223,13 +224,13 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any]):
     return OracleSearch(oracle, settings.slices, settings.skip_equal)
 
 
-def idle_workers(workers: int, window: int, planned: tuple[int, int] | None) -> str | None:
+def idle_workers(workers: int, window: int, trials: int | None) -> str | None:
     """What to tell a person whose workers outnumber the trials that are asked for ahead; None where they do not.
 
     Args:
-        planned: (trials, epochs) of the search, or None where nobody knows.
+        trials: of the search, or None where nobody knows.
     """
-    if workers <= window or (planned is not None and planned[0] <= window):
+    if workers <= window or (trials is not None and trials <= window):
         return None
     return (
         f"trials are asked for {window} ahead of their results, so no more of the {workers} workers can be busy; "
@@ -263,10 +264,10 @@ def trial_payload(
     return payload
 
 
-def planned_epochs(strategy, settings: SearchSettings) -> tuple[int, int] | None:
+def planned_epochs(strategy, settings: SearchSettings) -> tuple[int | None, int | None]:
     """(trials, epochs) that the search will take if nothing fails; None where nobody knows."""
-    planned = strategy.oracle.planned()
-    return planned and (planned[0], math.ceil(planned[1] / settings.slices))
+    trials, epochs = strategy.oracle.planned()
+    return trials, None if epochs is None else math.ceil(epochs / settings.slices)
 
 
 def _summary(settings: SearchSettings, told: list[tuple[TrialSpec, TrialOutcome]], directory: Path) -> dict[str, Any]:

@@ -42,6 +42,22 @@ def ranked(told: Iterable[Told], skip_equal: bool) -> list[tuple[RankedTrial, Ma
     return list(distinct.values())
 
 
+def with_recommended(
+    best_first: list[tuple[RankedTrial, Mapping[str, Any]]], root: str | None, top_k: int
+) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
+    """The first `top_k` of them; where these are two or more, the configuration that the strategy recommends included.
+
+    A strategy with a model may expect more of one that has not been trained as long as others: say, because the budget
+    ended.
+
+    Args:
+        root: the first trial of the chain that is recommended; None: none is.
+    """
+    chosen = best_first[:top_k]
+    later = [entry for entry in best_first[top_k:] if (entry[0].root or entry[0].trial_id) == root]
+    return [*chosen[:-1], later[0]] if later and top_k > 1 else chosen
+
+
 def _effective(spec: TrialSpec, outcome: TrialOutcome) -> dict[str, Any]:
     """The values that made a difference."""
     return {name: value for name, value in spec.values.items() if name not in outcome.ignored}

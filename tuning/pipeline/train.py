@@ -67,7 +67,7 @@ def train_one(
         description = session.describe()
         complete = completed(description, settings.values)
         found = config_digest(space, complete)
-        prefix = "baseline" if complete == description["defaults"] else "train"
+        prefix = "baseline" if complete == completed(description, {}) else "train"
         run_id = f"{prefix}-{space.replace(':', '-')}-{found[:8]}-e{epochs}-s{seed}-{settings.digest()[:6]}"
         final = with_removals(session, Final(run_id, "train", complete, epochs, seed))
         if not run_finals(session, [final], progress, every=1):

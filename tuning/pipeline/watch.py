@@ -17,7 +17,7 @@ class Watch:
     """Follows a search. Nothing it knows has an influence on any result.
 
     Args:
-        planned: (trials, epochs) that the search will take, or None where nobody knows.
+        planned: (trials, epochs) that the search will take, each None where nobody knows.
         left: seconds that the budget leaves for trials, or None without a budget.
         workers: trials at a time.
         final_epochs: epochs that follow the search, each at its own worker's pace.
@@ -28,13 +28,14 @@ class Watch:
         self,
         progress: Progress,
         bar: Bar,
-        planned: tuple[int, int] | None,
+        planned: tuple[int | None, int | None],
         left: Callable[[], float | None],
         workers: int,
         final_epochs: int,
         slices: int = 1,
     ) -> None:
-        self._progress, self._bar, self._planned, self._left = progress, bar, planned, left
+        self._progress, self._bar, self._left = progress, bar, left
+        self._planned_trials, self._planned_epochs = planned
         self._workers, self._final_epochs, self._slices = workers, final_epochs, slices
         self._done = self._failed = 0
         self._best: tuple[float, str] | None = None
@@ -96,10 +97,10 @@ class Watch:
 
     def _forecast(self, before: str = "") -> str:
         """How much longer it takes, final training included, if epochs go on to take what they took."""
-        if not self._planned or not self.seconds:
+        if self._planned_epochs is None or not self.seconds:
             return ""
-        epochs = max(0, self._planned[1] - self._epochs) + self._final_epochs
+        epochs = max(0, self._planned_epochs - self._epochs) + self._final_epochs
         return f"{before}about {duration(epochs * sum(self.seconds) / len(self.seconds) / self._workers)} to go"
 
     def _count(self) -> str:
-        return f"[{self._done}/{self._planned[0]}]" if self._planned else f"[{self._done}]"
+        return f"[{self._done}]" if self._planned_trials is None else f"[{self._done}/{self._planned_trials}]"
