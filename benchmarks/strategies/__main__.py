@@ -77,11 +77,12 @@ def main(argv: list[str] | None = None) -> int:
     if missing:
         print(f"left out, not installed: pip install {' '.join(missing)}", file=sys.stderr)
     names = args.methods.split(",") if args.methods else [*running.OURS, *(n for n, p in PEERS.items() if not p.slow)]
-    unknown = [name for name in names if name not in running.OURS and name not in PEERS]
+    known = [*running.OURS, running.AFTER_ANOTHER, *PEERS]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"there is no method {unknown[0]!r}: choose from {', '.join([*running.OURS, *PEERS])}", file=sys.stderr)
+        print(f"there is no method {unknown[0]!r}: choose from {', '.join(known)}", file=sys.stderr)
         return 2
-    names = [name for name in names if name in running.OURS or PEERS[name].installed]
+    names = [name for name in names if name not in PEERS or PEERS[name].installed]
     tasks = problem.REPORTED if args.tasks is None else args.tasks.split(",")
     if args.tasks == "development":
         tasks = problem.DEVELOPMENT

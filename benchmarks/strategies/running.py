@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: Rows of `STRATEGIES` that are compared.
 OURS = ("auto", "bohb", "asha", "hyperband", "random")
+#: `auto` as `--from-search` begins it, after a search of another task: the next in the list, for so many trainings.
+AFTER_ANOTHER, TRAININGS = "auto-after-another", 10
 
 
 def run(name: str, task: str, seed: int, budgets: Sequence[int], workers: int, window: int) -> Run:
@@ -21,12 +23,20 @@ def run(name: str, task: str, seed: int, budgets: Sequence[int], workers: int, w
     light_keras.use()
     from benchmarks.strategies.ours import Ours
     from benchmarks.strategies.peers import PEERS
-    from benchmarks.strategies.problem import EPOCHS, defaults
+    from benchmarks.strategies.problem import DEVELOPMENT, EPOCHS, REPORTED, defaults
     from benchmarks.strategies.problem import problem as problem_of
     from benchmarks.strategies.simulator import simulate
+    from tuning.pipeline.known import TRIED
 
     problem = problem_of(task)
-    method = Ours(name, seed, window, problem.cost) if name in OURS else PEERS[name].build(seed)
+    if name == AFTER_ANOTHER:
+        tasks = DEVELOPMENT if task in DEVELOPMENT else REPORTED
+        other = problem_of(tasks[(tasks.index(task) + 1) % len(tasks)])
+        earlier = Ours("auto", seed, 1, other.cost)
+        simulate(earlier, other, [float(TRAININGS * EPOCHS)], 1, lambda job: float(job.last - job.first), 0.0)
+        method = Ours("auto", seed, window, problem.cost, first=earlier.best(TRIED))
+    else:
+        method = Ours(name, seed, window, problem.cost) if name in OURS else PEERS[name].build(seed)
     if workers == 1:
         unit, duration = float(EPOCHS), lambda job: float(job.last - job.first)
     else:
