@@ -123,10 +123,24 @@ def test_with_json_stdout_is_one_object_on_one_line(name, capsys):
     "argv", [["--no-such-option"], ["surplus"], ["--root"]], ids=["unknown option", "surplus argument", "no value"]
 )
 def test_what_argparse_refuses_exits_2(argv, capsys):
-    with pytest.raises(SystemExit) as caught:
-        cli.main(options(), returning({}, ""), argv)
-    assert caught.value.code == errors.EXIT_USAGE
-    assert "python -m tuning.thing" in capsys.readouterr().err
+    for more in ([], ["--json"]):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(options(), returning({}, ""), [*more, *argv])
+        assert caught.value.code == errors.EXIT_USAGE
+        stdout, stderr = capsys.readouterr()
+        assert stderr.startswith("error: ") and stderr.endswith("  → see python -m tuning.thing --help\n")
+        assert (json.loads(stdout)["exit_code"] if more else stdout) == (2 if more else "")
+
+
+def test_commands_in_remedies_are_for_this_workspace(tmp_path, capsys):
+    def refused(args, workspace, console):
+        raise errors.DataError("no", "run: python -m tuning.prepare, or see python -m tuning.prepare --help")
+
+    cli.main(options(), refused, ["--root", str(tmp_path)])
+    said = f"run: python -m tuning.prepare --root {tmp_path}, or see python -m tuning.prepare --help"
+    assert said in capsys.readouterr().err
+    cli.main(options(), refused, [])
+    assert "run: python -m tuning.prepare, or" in capsys.readouterr().err
 
 
 def test_arguments_reach_the_command(tmp_path, capsys):

@@ -198,6 +198,7 @@ DAMAGE = {
         "search first: ",
         False,
     ),
+    "journal gone": (lambda w: (w.search("first") / "journal.jsonl").unlink(), "journal.jsonl is gone", False),
     "journal contradictory": (
         lambda w: append(
             w.search("first") / "journal.jsonl", encode({"n": 4, "type": "ask", "trial": {"trial_id": "0000"}})

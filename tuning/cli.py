@@ -19,10 +19,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tuning import interruption
-from tuning.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERNAL, Interrupted, TuningError
+from tuning.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE, Interrupted, TuningError
 from tuning.progress import Bar
 from tuning.workspace import Workspace
 
@@ -50,7 +50,7 @@ def parser(command: str, doc: str) -> argparse.ArgumentParser:
     options: lines to run, what it reads, what it writes.
     """
     summary, _, rest = doc.strip().partition("\n")
-    result = argparse.ArgumentParser(
+    result = _Parser(
         prog=f"python -m tuning.{command}",
         description=summary,
         epilog="\n\n".join(filter(None, [rest.strip("\n"), EXIT_CODES])),
@@ -67,6 +67,18 @@ def parser(command: str, doc: str) -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
     shared.add_argument("--quiet", action="store_true", help="no progress, no messages; errors and results only")
     return result
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose refusals look like every other error: one line, a remedy, and JSON where that is asked for."""
+
+    def parse_args(self, args=None, namespace=None):
+        self._given = sys.argv[1:] if args is None else args
+        return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        asked = argparse.Namespace(json="--json" in self._given, root=Path("."))
+        sys.exit(_failed(asked, message, f"see {self.prog} --help", EXIT_USAGE))
 
 
 def add_training_options(group) -> None:
@@ -258,7 +270,7 @@ def one_line(text: str) -> str:
 
 
 def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int) -> int:
-    problem, remedy = one_line(problem), one_line(remedy)
+    problem, remedy = one_line(problem), one_line(Workspace(args.root).addressed(remedy))
     print(f"error: {problem}", file=sys.stderr)
     if remedy:
         print(f"  → {remedy}", file=sys.stderr)

@@ -121,18 +121,44 @@ def freeze(directory: Path, settings: RunSettings) -> None:
         StateError: they differ; the message names each difference.
     """
     path = directory / FILE_NAME
-    current = asdict(settings)
     if path.exists():
-        began = read_json(path, "move the search's folder away, or start over with --fresh").get("settings", {})
-        # A setting that the search began without is at the value that changes nothing.
-        if changes := differences({**_defaults(type(settings)), **began}, current):
-            raise StateError(
-                f"{directory.name} began with other settings: {'; '.join(changes)}",
-                "use the settings it began with, give another --name, or start over with --fresh",
-            )
+        check(directory, settings)
         return
     directory.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"schema": SCHEMA, "digest": settings.digest(), "settings": current})
+    write_json(path, {"schema": SCHEMA, "digest": settings.digest(), "settings": asdict(settings)})
+
+
+def check(directory: Path, settings: RunSettings) -> None:
+    """Checks settings against what the search in `directory` began with.
+
+    Raises:
+        StateError: they differ; the message names each difference.
+    """
+    # A setting that the search began without is at the value that changes nothing.
+    began = {**_defaults(type(settings)), **read_settings(directory)}
+    if changes := differences(began, asdict(settings)):
+        raise StateError(
+            f"{directory.name} began with other settings: {'; '.join(changes)}",
+            "use the settings it began with, give another --name, or start over with --fresh",
+        )
+
+
+def read_settings(directory: Path) -> dict[str, Any]:
+    """The settings in a search's folder, as they were written.
+
+    Raises:
+        DataError: the file is gone, or no JSON.
+        StateError: it holds something else, or was edited.
+    """
+    path = directory / FILE_NAME
+    remedy = "restore the file from a copy, or start the search over with --fresh"
+    written = read_json(path, remedy)
+    settings = written.get("settings") if isinstance(written, dict) else None
+    if not isinstance(settings, dict):
+        raise StateError(f"{path} holds no settings", remedy)
+    if digest(settings) != written.get("digest"):
+        raise StateError(f"{path} was edited: its settings do not match their digest", remedy)
+    return settings
 
 
 def load(directory: Path, kind: type[Settings]) -> Settings:
@@ -141,11 +167,11 @@ def load(directory: Path, kind: type[Settings]) -> Settings:
     Raises:
         StateError: the file holds other fields than this version knows.
     """
-    path = directory / FILE_NAME
-    values = read_json(path, "there is no search of that name here; see artifacts/searches/").get("settings", {})
-    values = {**_defaults(kind), **values}
+    values = {**_defaults(kind), **read_settings(directory)}
     if set(values) != {field.name for field in dataclasses.fields(kind)}:
-        raise StateError(f"{path} holds settings of another version", "start the search over with --fresh")
+        raise StateError(
+            f"{directory / FILE_NAME} holds settings of another version", "start the search over with --fresh"
+        )
     return kind(**values)
 
 
@@ -172,5 +198,5 @@ def differences(began: dict[str, Any], current: dict[str, Any]) -> list[str]:
 def check_positive(**options: float | None) -> None:
     """Raises a `UsageError` for the first option that is given and below 1."""
     for name, value in options.items():
-        if value is not None and value < 1:
+        if value is not None and not value >= 1:  # NaN neither
             raise UsageError(f"--{name.replace('_', '-')} is {value}", "give 1 or more")

@@ -20,6 +20,7 @@ import time
 from typing import Any
 
 from tuning import cli
+from tuning.errors import EXIT_DONE, EXIT_REFUSED
 from tuning.workspace import Workspace
 
 WATCH_SECONDS = 15
@@ -34,7 +35,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
+def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str, int]:
     from tuning import interruption
     from tuning.results import report
     from tuning.results.report.standing import RUNNING, TESTING
@@ -55,11 +56,11 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         "standing": found.standing,
         "verdict": found.verdict.headline,
         "reasons": list(found.verdict.reasons),
+        "problems": list(found.problems),
         "report": str(path),
     }
-    return result, "\n".join(
-        [found.verdict.headline, *(f"  {line}" for line in found.verdict.reasons), "", f"→ {path}"]
-    )
+    lines = [found.verdict.headline, *(f"  {line}" for line in (*found.verdict.reasons, *found.problems))]
+    return result, "\n".join([*lines, "", f"→ {path}"]), EXIT_REFUSED if found.problems else EXIT_DONE
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -200,7 +200,7 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
     budget = seconds(args.budget) if args.budget else None
     settings = {name: getattr(args, name) for name in SETTINGS}
     if args.dry_run:
-        plan = plan_search(workspace, args.strategy, resources, **settings)
+        plan = plan_search(workspace, args.strategy, resources, args.fresh, **settings)
         return asdict(plan), plan.text()
     result = run_search(
         workspace,

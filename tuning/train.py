@@ -13,6 +13,7 @@ writes  artifacts/trials/RUN_ID/, artifacts/outputs/leaderboard.csv, artifacts/m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from typing import Any
 
@@ -45,13 +46,14 @@ def options() -> argparse.ArgumentParser:
 def trials(workspace: Workspace) -> list[str]:
     """Every trial of every search, as SEARCH/TRIAL."""
     from tuning.engine import journal
+    from tuning.errors import StateError
 
-    return [
-        f"{search}/{record['trial']['trial_id']}"
-        for search in cli.searches(workspace)
-        for record in journal.read(workspace.search(search) / "journal.jsonl")
-        if record["type"] == "ask"
-    ]
+    found = []
+    for search in cli.searches(workspace):
+        with contextlib.suppress(StateError):
+            records = journal.read(workspace.search(search) / "journal.jsonl")
+            found += [f"{search}/{record['trial']['trial_id']}" for record in records if record["type"] == "ask"]
+    return found
 
 
 def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:

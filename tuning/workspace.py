@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +111,13 @@ class Workspace:
     def search(self, name: str) -> Path:
         """The folder of one search."""
         return self.searches / name
+
+    def addressed(self, remedy: str) -> str:
+        """A remedy whose commands say which workspace they are for, wherever the person is."""
+        if "--root" in remedy or self.root.resolve() == Path.cwd():
+            return remedy
+        root = f" --root {shlex.quote(str(self.root))}"
+        return re.sub(r"python -m tuning\.\w+\b(?! --help)", lambda found: found[0] + root, remedy)
 
     def create(self) -> Workspace:
         """Creates what is missing and verifies that every folder can be written.

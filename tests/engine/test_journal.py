@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stress import replay as replay_cases
 from tuning import files
-from tuning.engine.journal import Journal, decode, encode, parse, read
+from tuning.engine.journal import Journal, decode, encode, held, parse, read
 from tuning.errors import StateError
 
 RECORDS = [{"n": n, "type": "note", "text": f"ümlaut {n} \n"} for n in range(4)]
@@ -93,6 +93,25 @@ def test_a_torn_tail_is_truncated_and_writing_goes_on(path):
         assert journal.records == RECORDS
         journal.append({"type": "next"})
     assert path.read_bytes() == DATA + encode({"n": 4, "type": "next"})
+
+
+@pytest.mark.parametrize("tail", [b"0" * 30, b"0" * 30 + b"\n", bytes(5000), b"0000" + bytes(90) + b"\n" + bytes(400)])
+def test_what_a_crash_can_leave_is_a_torn_tail(tail):
+    assert (parse(DATA + tail).records, parse(DATA + tail).damage) == (tuple(RECORDS), None)
+
+
+@pytest.mark.parametrize(
+    "data", [DATA.replace(b"\n", b"\r\n"), b"hello\nworld\n", DATA + b"one\ntwo\n", bytes(range(256)) * 4]
+)
+def test_what_no_crash_leaves_is_kept_and_refused(path, data):
+    path.write_bytes(data)
+    with pytest.raises(StateError, match="is damaged, and it is not the last one"):
+        Journal(path)
+    with pytest.raises(StateError, match=r"journal\.jsonl: line \d is damaged"):
+        read(path)
+    assert path.read_bytes() == data
+    with held(path.parent), pytest.raises(StateError, match="in use by process"), held(path.parent):
+        pass
 
 
 def test_two_torn_tails_in_a_row_lose_nothing(path):

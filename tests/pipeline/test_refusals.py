@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -12,17 +13,19 @@ import pytest
 from search_spaces import SPACES
 from tuning.dataset.preparation import prepare_dataset
 from tuning.engine.journal import Journal
+from tuning.findings import FAULT
 from tuning.oracles import STRATEGIES
+from tuning.results import integrity
 from tuning.workspace import Workspace
 
-from .conftest import SEARCH, records, results
+from .conftest import SEARCH, SPACE, records, results
 
 
 def test_a_bare_search_in_an_empty_workspace_says_what_to_do(tmp_path, here):
     done = here(Workspace(tmp_path), "search")
     assert done.code == 3
     assert "no prepared data" in done.stderr
-    assert "python -m tuning.prepare --raw" in done.stderr
+    assert f"python -m tuning.prepare --root {tmp_path} --raw" in done.stderr
     assert "make demo" in done.stderr
     assert done.stdout == ""
     assert list(Workspace(tmp_path).searches.iterdir()) == []
@@ -52,6 +55,8 @@ def test_an_unknown_space_is_refused(workspace, here, command, space):
         (("--budget", "soon"), ["--budget", "45m"]),
         (("--budget", "0m"), ["--budget"]),
         (("--name", "../elsewhere"), ["--name", "letters"]),
+        (("--name", ""), ["--name", "letters"]),
+        (("--trial-timeout", "nan"), ["--trial-timeout", "1 or more"]),
         (("--min-epochs", "9", "--max-epochs", "3"), ["--min-epochs"]),
         (("--strategy", "random", "--min-epochs", "2"), ["--min-epochs", "random"]),
         (("--ray-address", "auto"), ["--executor ray"]),
@@ -198,3 +203,67 @@ def test_a_worker_that_would_import_other_code_ends_the_search(workspace, start)
     (workspace.root / "own.py").write_text(OWN)
     again = start(workspace, "search", *SEARCH, "--space", "own:build", "--workers", "1", "--max-epochs", "9")
     again.until("result", len(records(workspace, "result")) + 1)
+
+
+class TestAFinishedSearch:
+    """What happens to its folder, and what the next command says."""
+
+    @pytest.fixture
+    def workspace(self, finished, copied):
+        return copied(finished)
+
+    @pytest.fixture
+    def journal(self, workspace):
+        return workspace.search("s") / "journal.jsonl"
+
+    def test_lines_that_an_editor_changed_are_kept_and_refused(self, workspace, journal, here):
+        journal.write_bytes(changed := journal.read_bytes().replace(b"\n", b"\r\n"))
+        page = (workspace.search("s") / "report.html").read_bytes()
+        for command in (("search", *SEARCH), ("train", "--from-trial", "s/0001"), ("report", "s")):
+            done = here(workspace, *command)
+            assert (done.code, "line 1 is damaged" in done.stderr) == (3, True), done
+        assert journal.read_bytes() == changed
+        assert (workspace.search("s") / "report.html").read_bytes() == page
+
+    def test_a_damaged_journal_does_not_stop_fresh(self, workspace, journal, here, start):
+        journal.write_bytes(changed := b"x" + journal.read_bytes())
+        runs = sorted(path.name for path in workspace.trials.iterdir())
+        (workspace.trials / runs[0] / "metrics.json").write_text("{")
+        done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.01s").wait()
+        assert (done.code, "moved the search of that name aside" in done.stderr) == (5, True), done
+        aside = workspace.search("s~1")
+        assert (aside / "journal.jsonl").read_bytes() == changed
+        assert sorted(path.name for path in (aside / "runs").iterdir()) == runs
+
+    def test_a_lost_journal_is_missed(self, workspace, journal, here):
+        journal.unlink()
+        done = here(workspace, "search", *SEARCH)
+        assert (done.code, "s has no trial in" in done.stderr, "--fresh" in done.stderr) == (3, True, True)
+
+    @pytest.mark.parametrize("content", [None, "[]", '{"settings": 5}', '{"settings": {}, "digest": "0"}'])
+    def test_lost_or_edited_settings_are_not_made_up(self, workspace, here, content):
+        path = workspace.search("s") / "search.json"
+        path.unlink()
+        if content is not None:
+            path.write_text(content)
+        done = here(workspace, "search", *SEARCH)
+        assert (done.code, "s/search.json" in done.stderr) == (3, True), done
+        assert (path.read_text() if path.exists() else None) == content
+
+    def test_what_cannot_be_read_is_no_success_of_a_report(self, workspace, here):
+        path = next(workspace.trials.glob("s-*/metrics.json"))
+        path.write_text(path.read_text()[:50])
+        done = here(workspace, "report", "s", "--json")
+        assert (done.code, len(json.loads(done.stdout)["problems"])) == (3, 1)
+
+    def test_a_dry_run_refuses_what_the_search_would(self, workspace, here):
+        done = here(workspace, "search", *SEARCH, "--seed", "9", "--dry-run")
+        assert (done.code, "seed was 3, now 9" in done.stderr) == (3, True)
+        next(workspace.split.glob("train/*/*")).unlink()
+        done = here(workspace, "search", *SPACE, "--name", "another", "--dry-run")
+        assert (done.code, "(missing)" in done.stderr) == (3, True)
+        assert any("(missing)" in finding.detail for finding in integrity.check(workspace) if finding.state == FAULT)
+
+    def test_a_dry_run_leaves_no_folder_behind(self, tmp_path, here):
+        assert here(Workspace(tmp_path / "nowhere"), "search", "--dry-run").code == 3
+        assert not (tmp_path / "nowhere").exists()

@@ -174,7 +174,7 @@ def test_export_names_the_valid_runs_searches_and_formats(call, write_run, works
     assert code == 2 and "there is no search 'night'" in err and "faces, other" in err
     workspace.search("night").mkdir()
     code, _, err = call(export, "--search", "night")
-    assert code == 3 and "no finished finalist yet" in err and "python -m tuning.search --name night" in err
+    assert code == 3 and "no finished finalist yet" in err and "give the command again that began it" in err
     with pytest.raises(SystemExit) as caught:
         call(export, "--format", "keras,onyx")
     assert caught.value.code == 2 and "'onyx' is not one of keras" in capsys.readouterr().err

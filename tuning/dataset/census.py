@@ -79,10 +79,13 @@ def read(workspace: Workspace) -> Note | None:
         return None
 
 
-def verify_data(workspace: Workspace) -> None:
+def verify_data(workspace: Workspace, look_only: bool = False) -> None:
     """Refuses to go on with other data than was prepared. Cheap: sizes and times first, contents where they differ.
 
     Raw data that are gone as a whole (an unplugged disk) are not needed, and not missed.
+
+    Args:
+        look_only: write nothing; else, new times of files whose content is the same are noted down.
 
     Raises:
         DataError: an image, array or raw file was changed, removed or added; names the first few.
@@ -109,6 +112,8 @@ def verify_data(workspace: Workspace) -> None:
         named = ", ".join(f"{place(workspace, one)} ({one.what})" for one in wrong[:_SHOWN])
         more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
         raise DataError(f"the data are not what was prepared: {named}{more}", _REMEDY)
+    if look_only:
+        return
     try:
         _write(workspace, Note({area: present.get(area, note.files[area]) for area in note.files}, note.prepared))
     except (OSError, EnvironmentProblem):

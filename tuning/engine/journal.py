@@ -2,7 +2,7 @@
 
 One record a line: `<crc32 as 8 hex digits> <canonical JSON>`, numbered without gaps from 0. A record is true once its
 line is fsynced. A kill can leave a torn last line, which the next owner truncates under the lock; a damaged line with
-whole ones after it is no accident of ours and is refused.
+others after it is no accident of ours and is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tuning.errors import StateError
 from tuning.files import announce, canonical_json, fsync_directory, naming, write_text
 
 Record = dict[str, Any]
+
+RESTORE = "restore the file from a copy, or start the search over with --fresh"
 
 
 def encode(record: Record) -> bytes:
@@ -57,7 +60,7 @@ def parse(data: bytes) -> Parsed:
     """Reads a journal's bytes.
 
     The records end at the first damaged line. `damage` is None when nothing follows, or only a torn tail: a last line
-    that never became whole. Whole lines after a damaged one, or a gap or repetition in the numbers, are damage.
+    that never became whole, or zeros. Lines after a damaged one, or a gap or repetition in the numbers, are damage.
     """
     records: list[Record] = []
     position = 0
@@ -66,10 +69,10 @@ def parse(data: bytes) -> Parsed:
         line = data[position:] if end < 0 else data[position:end]
         record = decode(line) if end >= 0 else None
         if record is None:
-            later = data[end + 1 :].split(b"\n") if end >= 0 else []
-            if any(decode(text) is not None for text in later):
-                return Parsed(tuple(records), position, f"line {len(records) + 1} is damaged, whole lines follow it")
-            return Parsed(tuple(records), position, None)
+            # One line is written at a time, so that one alone can be torn.
+            torn = end < 0 or not data[end + 1 :].strip(b"\0")
+            damage = None if torn else f"line {len(records) + 1} is damaged, and it is not the last one"
+            return Parsed(tuple(records), position, damage)
         if record["n"] != len(records):
             return Parsed(
                 tuple(records), position, f"line {len(records) + 1} carries number {record['n']}, not {len(records)}"
@@ -88,23 +91,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path.with_name("journal.lock"))
-        self._owner = path.with_name("journal.owner")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise StateError(
-                f"{path.parent} is in use by {self._describe_owner()}",
-                "wait for it to end, or stop it; or give this one another --name",
-            ) from None
-        try:
-            write_text(self._owner, f"process {os.getpid()} on {socket.gethostname()}")
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(held(path.parent))
             self.records = self._recover()
-            self._file = path.open("ab", buffering=0)
+            self._file = stack.enter_context(path.open("ab", buffering=0))
             self._in_doubt = False
-        except BaseException:
-            self._lock.release()
-            raise
+            self._held = stack.pop_all()
 
     def append(self, record: Record) -> Record:
         """Writes one record and returns it, with its number `n`, as a resume will read it; it is durable by then."""
@@ -135,10 +127,7 @@ class Journal:
             raise
 
     def close(self) -> None:
-        self._file.close()
-        with contextlib.suppress(OSError):
-            self._owner.unlink(missing_ok=True)
-        self._lock.release()
+        self._held.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -150,10 +139,7 @@ class Journal:
         data = self.path.read_bytes() if self.path.exists() else b""
         parsed = parse(data)
         if parsed.damage:
-            raise StateError(
-                f"{self.path}: {parsed.damage}",
-                "restore the file from a copy, or start the search over with --fresh",
-            )
+            raise StateError(f"{self.path}: {parsed.damage}", RESTORE)
         if parsed.length < len(data):
             with naming(self.path), self.path.open("r+b") as file:
                 announce("truncate", self.path)
@@ -165,13 +151,45 @@ class Journal:
             fsync_directory(self.path.parent)
         return list(parsed.records)
 
-    def _describe_owner(self) -> str:
-        try:
-            return self._owner.read_text() or "another process"
-        except (OSError, UnicodeDecodeError):
-            return "another process"
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Within the block, no other process can have the search in `directory`, whatever its journal holds.
+
+    Raises:
+        StateError: another process has it (named by pid and host).
+    """
+    lock, owner = FileLock(directory / "journal.lock"), directory / "journal.owner"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StateError(
+            f"{directory} is in use by {_described(owner)}",
+            "wait for it to end, or stop it; or give this one another --name",
+        ) from None
+    try:
+        write_text(owner, f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _described(owner: Path) -> str:
+    try:
+        return owner.read_text() or "another process"
+    except (OSError, UnicodeDecodeError):
+        return "another process"
 
 
 def read(path: Path) -> tuple[Record, ...]:
-    """The whole records of a journal that another process may be writing; takes no lock and changes nothing."""
-    return parse(path.read_bytes() if path.exists() else b"").records
+    """The whole records of a journal that another process may be writing; takes no lock and changes nothing.
+
+    Raises:
+        StateError: a line that is not the last one is damaged.
+    """
+    parsed = parse(path.read_bytes() if path.exists() else b"")
+    if parsed.damage:
+        raise StateError(f"{path}: {parsed.damage}", RESTORE)
+    return parsed.records

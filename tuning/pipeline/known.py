@@ -11,7 +11,6 @@ from typing import Any
 from tuning import config
 from tuning.config import SearchSettings
 from tuning.errors import UsageError
-from tuning.files import read_json
 from tuning.pipeline.told import find_search, ranked, read_told
 from tuning.pipeline.values import completed
 from tuning.records import configuration
@@ -48,7 +47,7 @@ def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[dict
     """
     path = workspace.search(own) / config.FILE_NAME
     if not fresh and path.exists():
-        began = read_json(path, "move the search's folder away, or start over with --fresh").get("settings", {})
+        began = config.read_settings(path.parent)
         if began.get("from_search") == name and began.get("learned"):
             return began["learned"]
     if name == own and not fresh:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuning import config
+from tuning.dataset.census import verify_data
 from tuning.engine.budget import duration
 from tuning.engine.dispatch import expect
 from tuning.pipeline.search import build_strategy, planned_epochs
@@ -56,10 +58,18 @@ class SearchPlan:
         return "\n".join(lines)
 
 
-def plan_search(workspace: Workspace, strategy: str, resources: Resources, **settings: Any) -> SearchPlan:
-    """Plans the search that `run_search` with the same arguments would begin; leaves nothing behind."""
-    workspace.create()
-    frozen = search_settings(workspace, strategy, **settings)
+def plan_search(
+    workspace: Workspace, strategy: str, resources: Resources, fresh: bool = False, **settings: Any
+) -> SearchPlan:
+    """Plans the search that `run_search` with the same arguments would begin, or go on with; leaves nothing behind.
+
+    Raises:
+        TuningError: what that search would refuse to begin with.
+    """
+    frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
+    verify_data(workspace, look_only=True)
+    if not fresh and (workspace.search(frozen.name) / config.FILE_NAME).exists():
+        config.check(workspace.search(frozen.name), frozen)
     use_backend(frozen.backend, inline=resources.executor == "inline")
     with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), frozen, resources) as session:
         description = session.describe()

@@ -15,12 +15,12 @@ from tuning.dataset.census import verify_data
 from tuning.engine.budget import Stopwatch, reserve
 from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop, trial_key
-from tuning.errors import BudgetEnded, DataError, Interrupted, StateError
+from tuning.errors import BudgetEnded, Interrupted, StateError
 from tuning.files import remove_directory
 from tuning.oracles import find_strategy
 from tuning.pipeline.finals import final_runs, run_finals
 from tuning.pipeline.known import known_good
-from tuning.pipeline.session import Resources, Session, move_aside, opened, use_backend
+from tuning.pipeline.session import JOURNAL, Resources, Session, move_aside, opened, use_backend
 from tuning.pipeline.settings import search_settings
 from tuning.pipeline.told import OBJECTIVE, ranked, with_recommended
 from tuning.pipeline.values import completed
@@ -95,6 +95,7 @@ def run_search(
     use_backend(frozen.backend, inline=resources.executor == "inline")
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(opened(workspace, directory, frozen, resources))
+        _refuse_a_lost_journal(session)
         session.warm_up()
         description = session.describe()
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description["space"])
@@ -319,24 +320,24 @@ def _write_report(workspace: Workspace, name: str, progress: Progress) -> None:
         progress.say(f"report: {path}")
 
 
+def _refuse_a_lost_journal(session: Session) -> None:
+    """Runs that no journal tells of would be made again, and their openings of the test split would not count."""
+    from tuning.results.runs import runs_of
+
+    name = session.directory.name
+    if not session.dispatcher.state.asks and (runs := runs_of(session.workspace, name)):
+        raise StateError(
+            f"search {name} has no trial in {session.directory / JOURNAL}, but there is {runs[0]}",
+            "restore the journal from a copy, give another --name, or start over with --fresh",
+        )
+
+
 def _start_over(workspace: Workspace, directory: Path, progress: Progress) -> None:
     """Moves a search aside, with the runs it published: a new search must not share the leaderboard with its ghost."""
-    runs = [
-        folder
-        for folder in sorted(workspace.trials.iterdir())
-        if folder.name.startswith(f"{directory.name}-") and _search_of(folder) == directory.name
-    ]
-    aside = move_aside(directory, runs)
-    if workspace.leaderboard.exists():
-        leaderboard.rebuild(workspace)
+    from tuning.results.runs import runs_of
+
+    aside = move_aside(directory, runs_of(workspace, directory.name))
     if aside:
         progress.say(f"moved the search of that name aside, to {aside}")
-
-
-def _search_of(folder: Path) -> str | None:
-    from tuning.results.runs import read_run
-
-    try:
-        return read_run(folder)["search"]
-    except DataError:
-        return None
+    if workspace.leaderboard.exists():
+        leaderboard.rebuild(workspace)

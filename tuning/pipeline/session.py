@@ -13,8 +13,8 @@ from typing import Any
 from tuning import config, light_keras, machine
 from tuning.engine.dispatch import MAX_DEATHS, Dispatcher, JobFailed, expect
 from tuning.engine.executors import load_executor
-from tuning.engine.journal import Journal
-from tuning.errors import UsageError
+from tuning.engine.journal import RESTORE, Journal, held
+from tuning.errors import StateError, UsageError
 from tuning.files import move, remove_directory
 from tuning.trials import runtime
 from tuning.trials.checkpoint import epochs_done
@@ -158,6 +158,8 @@ def opened(
     """
     directory.mkdir(parents=True, exist_ok=True)
     with Journal(directory / JOURNAL) as journal:
+        if not (directory / config.FILE_NAME).exists() and any(record["type"] == "ask" for record in journal.records):
+            raise StateError(f"{directory / config.FILE_NAME} is gone, but the search has begun", RESTORE)
         config.freeze(directory, settings)
         executor = load_executor(resources.executor)(
             work=INLINE_WORK if resources.executor == "inline" else WORK,
@@ -176,7 +178,7 @@ def opened(
             if dispatcher.state.asks:
                 raise
             # It did not get as far as a trial: whoever mends the cause, in space, data or command, begins anew.
-            for path in (directory / config.FILE_NAME, directory / JOURNAL):
+            for path in (directory / JOURNAL, directory / config.FILE_NAME):
                 # Windows keeps files that are open.
                 with contextlib.suppress(PermissionError):
                     path.unlink(missing_ok=True)
@@ -208,7 +210,7 @@ def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:
     """
     if not directory.exists():
         return None
-    with Journal(directory / JOURNAL):
+    with held(directory):
         for run in runs:
             (directory / "runs").mkdir(exist_ok=True)
             move(run, directory / "runs" / run.name)

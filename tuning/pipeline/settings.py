@@ -86,7 +86,7 @@ def search_settings(
     images = read_info(workspace).counts["train"]
     if slices > images:
         raise UsageError(f"--min-epochs is 1/{slices}, but there are {images} training images", "give a larger part")
-    name = name or f"{space.replace(':', '-')}-{strategy}"
+    name = name if name is not None else f"{space.replace(':', '-')}-{strategy}"
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name is {name!r}", "use up to 64 letters, digits, dots, dashes and underscores")
     return SearchSettings(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +16,7 @@ from tuning.engine.state import replay
 from tuning.errors import DataError, TuningError
 from tuning.findings import FAULT, NOTE, OK, Finding
 from tuning.results import leaderboard, promotion
-from tuning.results.runs import RUN_FILES, read_run, run_folders, verify_model
+from tuning.results.runs import RUN_FILES, read_run, run_folders, runs_of, verify_model
 from tuning.workspace import Workspace
 
 REPAIR = "run: python -m tuning.doctor --repair"
@@ -29,6 +28,8 @@ def check(workspace: Workspace) -> list[Finding]:
 
     Commands in the remedies are for this workspace, wherever the person is, and for the images it was prepared from.
     """
+    if workspace.root.exists() and not workspace.root.is_dir():
+        return [Finding("workspace", FAULT, f"{workspace.root} exists and is not a folder", "give another --root")]
     if not workspace.root.is_dir():
         return [Finding("workspace", NOTE, f"{workspace.root} does not exist yet")]
     findings: list[Finding] = []
@@ -58,10 +59,7 @@ def _here(remedy: str, workspace: Workspace) -> str:
         options = " ".join(f"--raw {shlex.quote(path)}" for path in raw)
         whence = f" {options}, with the other options of that time" if raw else " --raw and the folder of the images"
         remedy = remedy.replace(PREPARE, PREPARE + whence)
-    if workspace.root.resolve() != Path.cwd():
-        root = f" --root {shlex.quote(str(workspace.root))}"
-        remedy = re.sub(r"python -m tuning\.\w+", lambda found: found[0] + root, remedy)
-    return remedy
+    return workspace.addressed(remedy)
 
 
 def _prepared_from(workspace: Workspace) -> list[str]:
@@ -137,7 +135,7 @@ def _alive(leftover: Path) -> bool:
 
 
 def _data(workspace: Workspace) -> Iterator[Finding]:
-    from tuning.dataset import arrays, description, manifests
+    from tuning.dataset import arrays, census, description, manifests
 
     split = manifests.read_split_manifest(workspace.split_manifest)
     if split is None and not (workspace.split / description.DESCRIPTION).exists():
@@ -153,6 +151,7 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
         path = workspace.split / name
         if files.sha256_file(path) != expected:
             raise DataError(f"{path} is damaged: its sha256 is not the one recorded when it was written", PREPARE)
+    census.verify_data(workspace, look_only=True)
     counts = ", ".join(f"{count:,} {name}" for name, count in info.counts.items())
     yield Finding("data", OK, f"{len(info.classes)} classes; {counts}; digest {info.digest[:12]}")
 
@@ -229,28 +228,29 @@ def _searches(workspace: Workspace) -> Iterator[Finding]:
     for folder in _search_folders(workspace):
         subject = f"search {folder.name}"
         try:
-            yield Finding(subject, *_search(folder))
+            yield Finding(subject, *_search(workspace, folder))
         except TuningError as error:
             yield Finding(subject, FAULT, error.problem, error.remedy)
 
 
-def _search(folder: Path) -> tuple[str, str]:
+def _search(workspace: Workspace, folder: Path) -> tuple[str, str]:
     """State and detail of one search.
 
     Raises:
         TuningError: its settings or its journal are damaged.
     """
-    again = "restore the file from a copy, or start the search over with --fresh"
-    path = folder / config.FILE_NAME
-    written = files.read_json(path, again)
-    if not isinstance(written, dict) or files.digest(written.get("settings")) != written.get("digest"):
-        raise DataError(f"{path} was edited: its settings do not match their digest", again)
-    content = (folder / "journal.jsonl").read_bytes()
+    config.read_settings(folder)
+    path = folder / "journal.jsonl"
+    if not path.exists():
+        raise DataError(f"{path} is gone", journal.RESTORE)
+    content = path.read_bytes()
     parsed = journal.parse(content)
     if parsed.damage:
-        raise DataError(f"{folder / 'journal.jsonl'}: {parsed.damage}", again)
+        raise DataError(f"{path}: {parsed.damage}", journal.RESTORE)
     if found := audit(parsed.records):
-        raise DataError(f"{folder / 'journal.jsonl'}: {'; '.join(found)}", again)
+        raise DataError(f"{path}: {'; '.join(found)}", journal.RESTORE)
+    if not any(record["type"] == "ask" for record in parsed.records) and (runs := runs_of(workspace, folder.name)):
+        raise DataError(f"{path} knows of no trial, but there is {runs[0]}", journal.RESTORE)
     state = replay(parsed.records)
     done = sum(job.result is not None for job in state.jobs.values())
     detail = f"{len(state.asks)} trials proposed, {done} of {len(state.jobs)} jobs done"
@@ -264,7 +264,8 @@ def _search(folder: Path) -> tuple[str, str]:
 def _search_folders(workspace: Workspace) -> list[Path]:
     if not workspace.searches.is_dir():
         return []
-    return sorted(path.parent for path in workspace.searches.glob("*/journal.jsonl"))
+    names = (config.FILE_NAME, "journal.jsonl")
+    return sorted({path.parent for name in names for path in workspace.searches.glob(f"*/{name}")})
 
 
 def _in_use(folder: Path) -> bool:

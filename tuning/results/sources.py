@@ -71,7 +71,9 @@ def search_source(workspace: Workspace, search: str) -> Source:
         if workspace.searches.is_dir() and search in os.listdir(workspace.searches):
             raise DataError(
                 f"search {search!r} has no finished finalist yet",
-                f"finish it: python -m tuning.search --name {search}; {_valid('searches with finalists', names)}",
+                f"give the command again that began it; {_valid('searches with finalists', names)}"
+                if names
+                else "give the command again that began it",
             )
         raise UsageError(f"there is no search {search!r}", _valid("searches", names))
     return _checked(workspace, search, best_finalist(of_search))

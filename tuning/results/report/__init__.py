@@ -76,11 +76,8 @@ def collect(workspace: Workspace, name: str) -> Report:
     if not isinstance(settings, dict):
         raise DataError(f"{directory / config.FILE_NAME} holds no settings", "restore it from a copy")
     path = directory / JOURNAL
-    parsed = journal.parse(path.read_bytes() if path.exists() else b"")
-    history = read_history(parsed.records, settings.get("slices", 1))
+    history = read_history(journal.read(path), settings.get("slices", 1))
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
-    if parsed.damage:
-        problems.append(f"The journal is damaged: {parsed.damage}. This page shows what stands before it.")
     doing = standing(history, is_open(directory))
     against = {run.metrics["run_id"]: compare(runs[0], run) for run in runs[1:]}
     return Report(

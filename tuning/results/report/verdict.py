@@ -64,7 +64,7 @@ def _without_test(history: History, standing: str) -> Verdict:
         RUNNING: f"After {trials}, {found}.",
         TESTING: f"The trials are done: {found}. The finalists are being retrained.",
     }.get(standing, f"Of {trials}, {found}.")
-    reasons = ["Validation chose it, so its score flatters it: only the sealed test split will tell."]
+    reasons = ["Validation chose it, so its score flatters it: only the test split tells."]
     baseline = history.baseline
     if baseline is best:
         reasons.insert(0, "It is the baseline itself.")
