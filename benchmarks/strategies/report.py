@@ -76,12 +76,15 @@ def plot(found: Mapping[str, Measured], budgets: Sequence[int], title: str, path
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(10, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for name, measured in sorted(found.items(), key=lambda item: float(item[1].mean.mean())):
+    # Ten colours, then the same ten with another mark.
+    for number, (name, measured) in enumerate(sorted(found.items(), key=lambda item: float(item[1].mean.mean()))):
         mean, half = measured.mean, measured.half
-        (line,) = axes.plot(budgets, mean, marker="o", label=name, linewidth=2.5 if name in EMPHASISED else 1.2)
+        style = {"linewidth": 2.5 if name in EMPHASISED else 1.2, "marker": "o" if number < 10 else "D"}
+        style |= {"linestyle": "-" if number < 10 else "--", "color": f"C{number % 10}"}
+        (line,) = axes.plot(budgets, mean, label=name, **style)
         axes.fill_between(budgets, mean - half, mean + half, color=line.get_color(), alpha=0.08)
     axes.set_xscale("log")
     axes.set_xticks(budgets, [str(budget) for budget in budgets])
@@ -90,7 +93,7 @@ def plot(found: Mapping[str, Measured], budgets: Sequence[int], title: str, path
     axes.set_ylabel("normalised regret")
     axes.set_ylim(bottom=0)
     axes.set_title(title)
-    axes.legend()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     axes.grid(alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")

@@ -12,6 +12,7 @@ import pytest
 from stress import toy
 from tuning import config
 from tuning.errors import StateError
+from tuning.files import digest
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.finals import final_runs
 from tuning.pipeline.settings import search_settings
@@ -79,6 +80,7 @@ def test_a_search_that_began_before_there_were_executions_goes_on(prepared, tmp_
     config.freeze(tmp_path, settings)
     content = json.loads((tmp_path / config.FILE_NAME).read_text())
     del content["settings"]["executions"]
+    content["digest"] = digest(content["settings"])
     (tmp_path / config.FILE_NAME).write_text(json.dumps(content))
     config.freeze(tmp_path, settings)
     assert config.load(tmp_path, config.SearchSettings) == settings

@@ -280,3 +280,6 @@ def _in_use(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:
+        # What this person may only read, this person's processes do not write.
+        return False
