@@ -6,6 +6,7 @@ import threading
 import keras_tuner
 import pytest
 
+from tuning.errors import UsageError
 from tuning.oracles.random import RandomOracle
 
 
@@ -32,6 +33,16 @@ def test_the_lock_is_released_when_a_call_raises(simulated):
     thread.join(10)
     assert not thread.is_alive()
     assert len(oracle.trials) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("balance", "all"), ("rate", 2.0), ("rate", float("nan")), ("norm", "yes"), ("classes", 8), ("decay", 0.3)],
+)
+def test_what_is_to_be_tried_first_must_be_in_the_space(simulated, name, value):
+    with pytest.raises(UsageError, match=f"`first` has {name}="):
+        make(simulated, first=[{"width": 48}, {name: value}])
+    make(simulated, first=[{"decay": 0.05}, {"decay": 0.7}, {"width": 33}, {"elsewhere": 1}])
 
 
 def test_one_tuner_has_one_trial_at_a_time(simulated):

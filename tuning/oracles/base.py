@@ -55,7 +55,7 @@ class ReplayableOracle(NotingOracle):
         stop_when_flat: end once the strategy's model promises less than noise (see `tuning.oracles.flatness`).
 
     Raises:
-        UsageError: a number out of its range.
+        UsageError: a number out of its range, or a value in `first`.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class ReplayableOracle(NotingOracle):
         self.seed = random.SystemRandom().randrange(2**31) if seed is None else int(seed)
         self.max_epochs = max_epochs
         self.first = tuple(dict(values) for values in first)
+        self._check_first()
         #: The values that the next trial is known to have had, `tuner/…` included, while a journal is replayed.
         self.recorded: Mapping[str, Any] | None = None
         self.stop_when_flat = stop_when_flat
@@ -99,6 +100,17 @@ class ReplayableOracle(NotingOracle):
         self.promise: tuple[float, float] | None = None
         self._guard = threading.RLock()
         self._directions: dict[str, str] = {}
+
+    def _check_first(self) -> None:
+        entries: dict[str, list[Any]] = {}
+        for entry in self.hyperparameters.space:
+            entries.setdefault(entry.name, []).append(entry)
+        for values in self.first:
+            for name in values.keys() & entries.keys():
+                if not any(space.accepts(entry, values[name]) for entry in entries[name]):
+                    raise UsageError(
+                        f"`first` has {name}={values[name]!r}", f"give a value of {entries[name][0].get_config()}"
+                    )
 
     # What subclasses use -------------------------------------------------------------------------------------------
 

@@ -31,6 +31,17 @@ def defaults(space: Sequence[HyperParameter]) -> dict[str, Any]:
     return fill(space, lambda entry: entry.default)
 
 
+def accepts(entry: HyperParameter, value: Any) -> bool:
+    """Whether a value lies in the entry's range; a number need not be one of its steps."""
+    if isinstance(entry, Fixed):
+        return value == entry.value
+    if isinstance(entry, Boolean):
+        return isinstance(value, bool)
+    if isinstance(entry, Choice):
+        return value in entry.values
+    return isinstance(value, (int, float)) and entry.min_value <= value <= entry.max_value
+
+
 def ensure_active_values(hyperparameters: keras_tuner.HyperParameters) -> None:
     """Gives missing active entries their defaults and drops inactive ones.
 
