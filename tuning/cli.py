@@ -17,7 +17,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -71,6 +71,8 @@ def parser(command: str, doc: str) -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose refusals look like every other error: one line, a remedy, and JSON where that is asked for."""
+
+    _given: Sequence[str] = ()
 
     def parse_args(self, args=None, namespace=None):
         self._given = sys.argv[1:] if args is None else args

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from tuning.trials.spaces import build_model, interface, loaded_digest, mistake
 from tuning.trials.steps import Steps, steps_of
 from tuning.workspace import Workspace
 
+T = TypeVar("T")
 Report = Callable[[dict[str, Any]], None]
 
 #: Random configurations built to find hyperparameters that the default configuration does not reach.
@@ -82,7 +83,7 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """
     from keras_tuner import HyperParameters
 
-    dataset = _opened(payload)
+    dataset = _opened(payload, open_dataset)
     shape, classes = _shapes(dataset)
     runtime.begin_trial(0, payload["dtype_policy"])
     try:
@@ -148,7 +149,7 @@ def rehearse(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         `epoch_seconds` (training and validation of the whole data, estimated), `start_seconds` (building and tracing),
         `checkpoint_bytes`, `parameters`.
     """
-    dataset = _opened(payload)
+    dataset = _opened(payload, open_dataset)
     began = time.monotonic()
     steps, hp = _prepared({**payload, "seed": 0}, dataset)
     model = steps.model
@@ -188,7 +189,7 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     Returns:
         A `TrialOutcome` as JSON.
     """
-    dataset = _opened(payload)
+    dataset = _opened(payload, open_dataset)
     own = Path(payload["checkpoints"])
     # A parent's state that was lost costs its epochs again, nothing else: both are trained from the chain's one seed.
     start = load_state(own) or (load_state(Path(payload["parent"])) if payload["parent"] else None)
@@ -242,8 +243,7 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         `curve`, `seconds`, `best_epoch`, `val`, `parameters`, `weights_sha256`, `values` (complete), `input`.
     """
     started = _now()
-    workspace = Workspace(Path(payload["root"]))
-    dataset = _opened(payload)
+    dataset = _opened(payload, open_dataset)
     own, staging = Path(payload["checkpoints"]), Path(payload["staging"])
     steps, hp = _prepared(payload, dataset)
     plan = TrainingPlan.from_values(hp.values)
@@ -257,8 +257,8 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     leaving = steps_of(model, steps.interface)
     classes = dataset.info.classes
     validation = validate(leaving, dataset.val.images, dataset.val.labels, len(classes))
-    test = open_test(workspace, TestOpening(payload["run_id"], payload["purpose"]))
-    _refuse_other_data(payload)
+    opening = TestOpening(payload["run_id"], payload["purpose"])
+    test = _opened(payload, lambda workspace: open_test(workspace, opening))
     probabilities = predict(leaving, test.images)
 
     staging.mkdir(parents=True, exist_ok=True)
@@ -299,25 +299,24 @@ def weights_sha256(model) -> str:
     return result.hexdigest()
 
 
-def _opened(payload: Mapping[str, Any]) -> Dataset:
-    """The prepared data, if they are those that the payload names."""
-    try:
-        dataset = open_dataset(Workspace(Path(payload["root"])))
-    except DataError as error:
-        raise Outdated(error.problem, error.remedy) from error
-    _refuse_other_data(payload)
-    return dataset
+def _opened(payload: Mapping[str, Any], opener: Callable[[Workspace], T]) -> T:
+    """What `opener` opens, if the data are those that the payload names.
 
-
-def _refuse_other_data(payload: Mapping[str, Any]) -> None:
-    """To be called once they are open: what is open stays what it is, whatever is put in its place."""
+    They are compared once it is open: what is open stays what it is, whatever is put in its place.
+    """
     workspace = Workspace(Path(payload["root"]))
-    if payload.get("data_digest") not in (None, read_info(workspace).digest):
+    try:
+        found, digest = opener(workspace), read_info(workspace).digest
+    except DataError as error:
+        # Half replaced, say: whatever is wrong with the data says nothing about a configuration.
+        raise Outdated(error.problem, error.remedy) from error
+    if payload.get("data_digest") not in (None, digest):
         raise Outdated(
             f"the data in {workspace.split} were prepared anew while they were in use",
             "prepare what was there before and give the same command again, or begin anew with another --name or "
             "--fresh",
         )
+    return found
 
 
 def _shapes(dataset: Dataset) -> tuple[tuple[int, int, int], int]:
