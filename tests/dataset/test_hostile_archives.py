@@ -95,6 +95,11 @@ def tar_with_a_broken_header():
     return bytes(data)
 
 
+def tar_without_its_end():
+    data = tarred(SOUND)
+    return data[: data.rindex(b"IEND") + 512 & -512]
+
+
 def gzipped(data, checksum_off=0):
     packed = bytearray(gzip.compress(data))
     packed[-8] ^= checksum_off
@@ -175,6 +180,7 @@ ARCHIVES = {
     "a tar with a broken header": ("a.tar", tar_with_a_broken_header(), "refused: damaged: after 5 members comes"),
     "the same, packed": ("a.tar.gz", gzipped(tar_with_a_broken_header()), "refused: damaged"),
     "a tar without its end": ("a.tar", tarred(SOUND).rstrip(b"\0"), "refused: damaged"),
+    "a tar.gz without its end": ("a.tar.gz", gzipped(tar_without_its_end()), "8: "),
     "a tar.gz with another checksum": ("a.tar.gz", gzipped(tarred(SOUND), 1), "refused: damaged"),
     "text called zip": ("a.zip", b"hello", "refused: damaged"),
     "text called tar": ("a.tar", b"hello" * 1000, "refused: damaged"),

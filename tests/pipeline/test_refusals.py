@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 
 from search_spaces import SPACES
 from tuning.dataset.preparation import prepare_dataset
+from tuning.engine.dispatch import JobFailed
 from tuning.engine.journal import Journal
 from tuning.findings import FAULT
 from tuning.oracles import STRATEGIES
+from tuning.pipeline.session import Resources, opened
+from tuning.pipeline.settings import train_settings
 from tuning.results import integrity
 from tuning.workspace import Workspace
 
@@ -240,6 +244,15 @@ class TestAFinishedSearch:
         done = here(workspace, "search", *SEARCH)
         assert (done.code, "s has no trial in" in done.stderr, "--fresh" in done.stderr) == (3, True, True)
 
+    def test_fresh_takes_the_runs_along_where_the_folder_is_gone(self, workspace, start):
+        shutil.rmtree(workspace.search("s"))
+        runs = sorted(path.name for path in workspace.trials.iterdir())
+        (workspace.trials / "s-notes.txt").write_text("no run")
+        done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.01s").wait()
+        assert (done.code, "moved the search of that name aside" in done.stderr) == (5, True), done
+        assert sorted(path.name for path in (workspace.search("s~1") / "runs").iterdir()) == runs
+        assert [path.name for path in workspace.trials.iterdir()] == ["s-notes.txt"]
+
     @pytest.mark.parametrize("content", [None, "[]", '{"settings": 5}', '{"settings": {}, "digest": "0"}'])
     def test_lost_or_edited_settings_are_not_made_up(self, workspace, here, content):
         path = workspace.search("s") / "search.json"
@@ -267,3 +280,15 @@ class TestAFinishedSearch:
     def test_a_dry_run_leaves_no_folder_behind(self, tmp_path, here):
         assert here(Workspace(tmp_path / "nowhere"), "search", "--dry-run").code == 3
         assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_opening_of_the_test_split_is_never_forgotten(prepared, tmp_path, monkeypatch):
+    """A run by itself has no trials; what ended it says nothing about what it did before."""
+    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+    settings = train_settings(prepared, "baseline_cnn", {}, 1, 0, None, None, "float32")
+    for kept, record in ((False, "described"), (True, "test-opened")):
+        directory = tmp_path / record
+        with pytest.raises(JobFailed), opened(prepared, directory, settings, Resources(workers=1)) as session:
+            session.dispatcher.record(record, key="final/r", run_id="r")
+            raise JobFailed("the code was changed", "put it back", 3)
+        assert (directory / "journal.jsonl").exists() is kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -102,6 +104,18 @@ def test_what_is_set_on_a_weight_itself_counts():
     different = [regularized(1e-4), regularized(1.0), constrained(1.0), constrained(2.0), architecture(build())]
     assert len(set(different)) == 5
     assert regularized(1.0) == different[1]
+
+
+def test_what_no_configuration_tells_of_on_a_weight_is_never_taken_for_known():
+    for own in (functools.partial(keras.ops.sum), lambda weights: 0.0, object()):
+        model = build()
+        model.layers[2].kernel.regularizer = own if callable(own) else OwnPenalty()
+        assert architecture(model) is None
+
+
+class OwnPenalty(keras.regularizers.Regularizer):
+    def __call__(self, weights):
+        return 0.0
 
 
 class Made:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 from pathlib import Path
 
 import keras_tuner
@@ -10,7 +13,15 @@ from search_spaces import SPACES
 from tuning.errors import EXIT_USAGE, UsageError
 from tuning.files import digest, sha256_file
 from tuning.trials.plan import TrainingPlan
-from tuning.trials.spaces import Interface, build_model, interface, load_builder, source_digest, target
+from tuning.trials.spaces import (
+    Interface,
+    build_model,
+    interface,
+    load_builder,
+    loaded_digest,
+    source_digest,
+    target,
+)
 
 SHAPE, CLASSES = (24, 24, 1), 3
 
@@ -314,3 +325,18 @@ def build(hp, input_shape, num_classes):
 """,
     )
     assert "cannot load a model with Doubling" in refusal(build_model, "layered_space:build", {}, SHAPE, CLASSES)
+
+
+def test_the_digest_is_that_of_the_code_which_runs(tmp_path, monkeypatch):
+    path = tmp_path / "reloaded_space.py"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path.write_text("def build(hp):\n    return 1\n")
+    space = "reloaded_space:build"
+    first = loaded_digest(space)
+    load_builder(space)
+    path.write_text("def build(hp):\n    return 1 + 1\n")
+    os.utime(path, (1, 1))  # within a second and at the same size, Python would take the compiled one
+    assert loaded_digest(space) == first != source_digest(space)
+    importlib.reload(sys.modules["reloaded_space"])
+    load_builder(space)
+    assert loaded_digest(space) == source_digest(space)

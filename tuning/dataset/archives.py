@@ -101,7 +101,7 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Member], object]]:
     else:
         with tarfile.open(archive, "r:*", errorlevel=2) as package:
             members = list(_tar_members(archive, package))
-            _check_end(package)
+            _check_end(package, packed=not archive.name.lower().endswith(".tar"))
             yield members, package.extractfile
 
 
@@ -135,14 +135,16 @@ def _tar_members(archive: Path, package: tarfile.TarFile) -> Iterator[_Member]:
             yield _Member(path, entry.size, entry)
 
 
-def _check_end(package: tarfile.TarFile) -> None:
+def _check_end(package: tarfile.TarFile, packed: bool) -> None:
     """To `tarfile`, a damaged header ends an archive like any other; and only at the very end are checksums compared.
 
     Raises:
         tarfile.ReadError: there is something else than zeros where the members end.
     """
     package.fileobj.seek(package.offset)
-    if package.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+    end = package.fileobj.read(tarfile.BLOCKSIZE)
+    # Some programs write no end; that a packed one is whole, its checksum has told.
+    if end != bytes(tarfile.BLOCKSIZE) and (end or not packed):
         raise tarfile.ReadError(f"after {len(package.getmembers()):,} members comes neither another one nor an end")
     for _ in range(_PADDING_CHUNKS):
         if not package.fileobj.read(_CHUNK):

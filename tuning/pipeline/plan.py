@@ -64,7 +64,7 @@ def plan_search(
     """Plans the search that `run_search` with the same arguments would begin, or go on with; leaves nothing behind.
 
     Raises:
-        TuningError: what that search would refuse to begin with.
+        TuningError: settings or data that this search would refuse.
     """
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     verify_data(workspace, look_only=True)

@@ -175,9 +175,9 @@ def opened(
             # Whole paths: a worker may run on another machine, in another folder.
             yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free())
         except (JobFailed, UsageError):
-            if dispatcher.state.asks:
+            if dispatcher.state.asks or dispatcher.state.first("test-opened"):
                 raise
-            # It did not get as far as a trial: whoever mends the cause, in space, data or command, begins anew.
+            # It got as far as no trial and no test: whoever mends the cause, in space, data or command, begins anew.
             for path in (directory / JOURNAL, directory / config.FILE_NAME):
                 # Windows keeps files that are open.
                 with contextlib.suppress(PermissionError):
@@ -201,15 +201,17 @@ def use_backend(backend: str, inline: bool = False) -> None:
 
 
 def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:
-    """Moves a folder, with `runs` in it, to the next free `<name>~<number>`; returns that, None without a folder.
+    """Moves a folder, with `runs` in it, to the next free `<name>~<number>`; returns that, None where there is neither.
 
     The runs go first: interrupted in between, it is still there to be moved.
 
     Raises:
         StateError: another process is using it.
     """
-    if not directory.exists():
+    runs = list(runs)
+    if not directory.exists() and not runs:
         return None
+    directory.mkdir(exist_ok=True)
     with held(directory):
         for run in runs:
             (directory / "runs").mkdir(exist_ok=True)

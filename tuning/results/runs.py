@@ -134,8 +134,6 @@ def run_folders(workspace: Workspace) -> list[Path]:
 
 def runs_of(workspace: Workspace, search: str) -> list[Path]:
     """The folders of the runs that a search has published, by name; of one that cannot be read, its name tells."""
-    if not workspace.trials.is_dir():
-        return []
     searches = {search, *(path.name for path in workspace.searches.glob("*/"))}
 
     def owner(folder: Path) -> str | None:
@@ -144,7 +142,7 @@ def runs_of(workspace: Workspace, search: str) -> list[Path]:
         except DataError:
             return max((name for name in searches if folder.name.startswith(f"{name}-")), key=len)
 
-    folders = [folder for folder in sorted(workspace.trials.iterdir()) if folder.name.startswith(f"{search}-")]
+    folders = [folder for folder in run_folders(workspace) if folder.name.startswith(f"{search}-")]
     return [folder for folder in folders if owner(folder) == search]
 
 

@@ -62,7 +62,8 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Report) -> dict[str, 
     if payload.get("space_digest") not in (None, loaded_digest(payload["space"])):
         raise Outdated(
             f"the code of search space {payload['space']!r} was changed while it was in use",
-            "put the code back and give the same command again, or begin anew with another --name or --fresh",
+            "put the code back and give the same command again, or begin anew with another --name or --fresh; in a "
+            "notebook, reload the module or restart",
         )
     runtime.configure(payload["threads"])
     return JOBS[kind](payload, report)
@@ -94,8 +95,8 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         raise mistake(payload["space"], error) from error
     TrainingPlan.from_values(hp.values)
     check_outputs(model, interface(model, payload["space"]), payload["space"], dataset.val.images[:8])
-    # The model is kept: no other object gets the identity of one of its layers.
-    first, layers = model, {id(layer) for layer in model._flatten_layers(include_self=False)}
+    # The model is kept: no other object gets the identity of one of its weights.
+    first, weights = model, _trained(model)
     defaults = dict(hp.values)
     seen = [(int(model.count_params()), defaults)]
     known = HyperParameters.from_config(hp.get_config())
@@ -113,7 +114,7 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         except Exception:
             # Not every combination must build; the search meets such a one as a failed trial.
             continue
-        if first is model or layers & {id(layer) for layer in model._flatten_layers(include_self=False)}:
+        if first is model or weights & _trained(model):
             raise UsageError(
                 f"search space {payload['space']!r} returns models that share layers: what one trial trains, another "
                 "would begin with",
@@ -128,6 +129,11 @@ def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "defaults": defaults,
         "parameters": {name: {"count": count, "values": values} for name, (count, values) in models.items()},
     }
+
+
+def _trained(model) -> set[int]:
+    """Identities of the weights, the states of random layers apart."""
+    return {id(variable) for variable in model.weights if not runtime.is_seed_state(variable)}
 
 
 def _active(known, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,10 @@ def architecture(model: keras.Model) -> str | None:
     None where that cannot be told from configurations alone: code of a person's own, in whatever place.
     """
     with warnings.catch_warnings(action="ignore"):  # about functions that a file could not hold
+        try:
+            variables = [_about(variable) for variable in model.variables]
+        except (TypeError, ValueError, NotImplementedError):
+            return None
         compiled, optimizer = model.get_compile_config() or {}, keras.optimizers.serialize(model.optimizer)
     compiled.pop("optimizer", None)
     if isinstance(optimizer["config"].get("learning_rate"), float):
@@ -66,7 +70,7 @@ def architecture(model: keras.Model) -> str | None:
         "model": model.get_config(),
         "optimizer": optimizer,
         "compiled": compiled,
-        "variables": [_about(variable) for variable in model.variables],
+        "variables": variables,
     }
     objects = [model, model.optimizer, *model._flatten_layers(include_self=False)]
     if (

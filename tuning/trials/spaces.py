@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,13 +55,17 @@ def source_digest(space: str) -> str:
     return code_digest(module, Path(spec.origin))
 
 
-#: Module -> digest of its code when this process imported it: whatever its file holds now, that is what runs here.
-_imported: dict[str, str] = {}
+#: Module -> (its spec, which a reload replaces, and the digest of its code) when this process imported it: whatever its
+#: file holds now, that is what runs here.
+_imported: dict[str, tuple[Any, str]] = {}
 
 
 def loaded_digest(space: str) -> str:
     """`source_digest` of the code that this process runs for a space, or would import for it now."""
-    return _imported.get(target(space)[0]) or source_digest(space)
+    module, _ = target(space)
+    spec, found = _imported.get(module, (None, ""))
+    loaded = getattr(sys.modules.get(module), "__spec__", None)
+    return found if spec is not None and spec is loaded else source_digest(space)
 
 
 def load_builder(space: str) -> Callable[..., Any]:
@@ -80,7 +85,8 @@ def load_builder(space: str) -> Callable[..., Any]:
         raise
     except Exception as error:
         raise mistake(space, error) from error
-    _imported.setdefault(module_name, found)
+    if _imported.get(module_name, (None, ""))[0] is not module.__spec__:
+        _imported[module_name] = (module.__spec__, found)
     builder = getattr(module, attribute, None)
     if inspect.isclass(builder):
         builder = builder()
