@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tuning.errors import StateError, UsageError
+from tuning.errors import RESTORE, StateError, UsageError
 from tuning.files import digest, read_json, write_json
 
 SCHEMA = 1
@@ -151,13 +151,12 @@ def read_settings(directory: Path) -> dict[str, Any]:
         StateError: it holds something else, or was edited.
     """
     path = directory / FILE_NAME
-    remedy = "restore the file from a copy, or start the search over with --fresh"
-    written = read_json(path, remedy)
+    written = read_json(path, RESTORE)
     settings = written.get("settings") if isinstance(written, dict) else None
     if not isinstance(settings, dict):
-        raise StateError(f"{path} holds no settings", remedy)
+        raise StateError(f"{path} holds no settings", RESTORE)
     if digest(settings) != written.get("digest"):
-        raise StateError(f"{path} was edited: its settings do not match their digest", remedy)
+        raise StateError(f"{path} was edited: its settings do not match their digest", RESTORE)
     return settings
 
 

@@ -15,6 +15,9 @@ EXIT_REFUSED = 3
 EXIT_ENVIRONMENT = 4
 EXIT_BUDGET = 5
 
+#: The remedy for a search whose own files are damaged.
+RESTORE = "restore the file from a copy, or start the search over with --fresh"
+
 
 class TuningError(Exception):
     """A problem with a known remedy.

@@ -233,7 +233,7 @@ class TestAFinishedSearch:
         journal.write_bytes(changed := b"x" + journal.read_bytes())
         runs = sorted(path.name for path in workspace.trials.iterdir())
         (workspace.trials / runs[0] / "metrics.json").write_text("{")
-        done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.01s").wait()
+        done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.0001s").wait()
         assert (done.code, "moved the search of that name aside" in done.stderr) == (5, True), done
         aside = workspace.search("s~1")
         assert (aside / "journal.jsonl").read_bytes() == changed
@@ -248,7 +248,7 @@ class TestAFinishedSearch:
         shutil.rmtree(workspace.search("s"))
         runs = sorted(path.name for path in workspace.trials.iterdir())
         (workspace.trials / "s-notes.txt").write_text("no run")
-        done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.01s").wait()
+        done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.0001s").wait()
         assert (done.code, "moved the search of that name aside" in done.stderr) == (5, True), done
         assert sorted(path.name for path in (workspace.search("s~1") / "runs").iterdir()) == runs
         assert [path.name for path in workspace.trials.iterdir()] == ["s-notes.txt"]

@@ -140,7 +140,7 @@ def test_a_run_s_folder_that_was_removed_is_trained_again(finished, copied, star
 def test_fresh_moves_the_search_and_its_runs_aside_and_a_budget_too_short_says_so(finished, copied, start):
     workspace = copied(finished)
     runs = sorted(path.name for path in workspace.trials.iterdir())
-    done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.01s").wait()
+    done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.0001s").wait()
     assert done.code == 5, done.stderr
     assert "budget" in done.stderr
     aside = workspace.search("s~1")

@@ -9,9 +9,15 @@ import pytest
 
 from tuning.engine.journal import Journal
 from tuning.errors import UsageError
+from tuning.files import digest
 from tuning.records import TrialSpec
 from tuning.results import figures, frames, plots
 from tuning.results.frames import curves_frame, dataset_frame, trials_frame
+
+
+def freeze(folder, **settings) -> None:
+    """The settings of a search, as it writes them down."""
+    (folder / "search.json").write_text(json.dumps({"settings": settings, "digest": digest(settings)}))
 
 
 def result(trial: str, *scores: float | None, error: dict | None = None) -> dict:
@@ -27,7 +33,7 @@ def search(workspace) -> str:
     """Four trials: the baseline, one that goes on from it, one that failed, one that runs."""
     folder = workspace.search("faces")
     folder.mkdir()
-    (folder / "search.json").write_text("{}")
+    freeze(folder)
     rate = {"name": "rate", "min_value": 0.1, "max_value": 1.0, "default": 0.1, "sampling": "linear", "step": None}
     space = [{"class_name": "Float", "config": rate}]
     specs = [
@@ -91,7 +97,7 @@ def test_a_first_epoch_in_parts(workspace):
     """Budgets in the journal are counted in thirds of an epoch; the frames speak of epochs."""
     folder = workspace.search("thirds")
     folder.mkdir()
-    (folder / "search.json").write_text(json.dumps({"settings": {"slices": 3}}))
+    freeze(folder, slices=3)
     specs = [TrialSpec("0000", {"rate": 0.1}, 6), TrialSpec("0001", {"rate": 0.1}, 12, 6, "0000", "0000")]
     scores = {"0000": (0.1, 0.2, 0.3, 0.4), "0001": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)}
     points = (1 / 3, 2 / 3, 1, 2, 3, 4)
@@ -123,7 +129,7 @@ def test_a_search_that_is_not_there(made, workspace, search):
 def test_a_search_that_has_just_begun(workspace):
     folder = workspace.search("new")
     folder.mkdir()
-    (folder / "search.json").write_text("{}")
+    freeze(folder)
     assert len(trials_frame(workspace, "new")) == len(curves_frame(workspace, "new")) == 0
     assert figures.search_figures(workspace, "new") == {}
 

@@ -19,12 +19,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tuning.errors import StateError
+from tuning.errors import RESTORE, StateError
 from tuning.files import announce, canonical_json, fsync_directory, naming, write_text
 
 Record = dict[str, Any]
-
-RESTORE = "restore the file from a copy, or start the search over with --fresh"
 
 
 def encode(record: Record) -> bytes:

@@ -28,6 +28,7 @@ from tuning.pipeline.watch import Watch
 from tuning.progress import SILENT, Progress
 from tuning.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of, keyed_seed
 from tuning.results import leaderboard, promotion
+from tuning.results.runs import runs_of
 from tuning.results.trackers import Subject, Trackers, Tracking, following
 from tuning.trials.plan import epochs_trained
 from tuning.workspace import Workspace
@@ -322,8 +323,6 @@ def _write_report(workspace: Workspace, name: str, progress: Progress) -> None:
 
 def _refuse_a_lost_journal(session: Session) -> None:
     """Runs that no journal tells of would be made again, and their openings of the test split would not count."""
-    from tuning.results.runs import runs_of
-
     name = session.directory.name
     if not session.dispatcher.state.asks and (runs := runs_of(session.workspace, name)):
         raise StateError(
@@ -334,8 +333,6 @@ def _refuse_a_lost_journal(session: Session) -> None:
 
 def _start_over(workspace: Workspace, directory: Path, progress: Progress) -> None:
     """Moves a search aside, with the runs it published: a new search must not share the leaderboard with its ghost."""
-    from tuning.results.runs import runs_of
-
     aside = move_aside(directory, runs_of(workspace, directory.name))
     if aside:
         progress.say(f"moved the search of that name aside, to {aside}")

@@ -13,8 +13,8 @@ from typing import Any
 from tuning import config, light_keras, machine
 from tuning.engine.dispatch import MAX_DEATHS, Dispatcher, JobFailed, expect
 from tuning.engine.executors import load_executor
-from tuning.engine.journal import RESTORE, Journal, held
-from tuning.errors import StateError, UsageError
+from tuning.engine.journal import Journal, held
+from tuning.errors import RESTORE, StateError, UsageError
 from tuning.files import move, remove_directory
 from tuning.trials import runtime
 from tuning.trials.checkpoint import epochs_done

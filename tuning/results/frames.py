@@ -25,15 +25,14 @@ def history(workspace: Workspace, search: str) -> History:
     Raises:
         UsageError: there is no search of that name; names those there are.
         DataError: its settings cannot be read.
-        StateError: the journal contradicts itself.
+        StateError: its settings were edited, or the journal is damaged or contradicts itself.
     """
     directory = workspace.search(search)
     if not (directory / config.FILE_NAME).is_file():
         names = sorted(path.parent.name for path in workspace.searches.glob(f"*/{config.FILE_NAME}"))
         raise UsageError(f"there is no search {search!r}", f"use one of {', '.join(names) or '(there are none yet)'}")
-    frozen = files.read_json(directory / config.FILE_NAME, "restore it from a copy, or start over with --fresh")
-    settings = frozen.get("settings", {}) if isinstance(frozen, dict) else {}
-    return read_history(journal.read(directory / "journal.jsonl"), settings.get("slices", 1))
+    slices = config.read_settings(directory).get("slices", 1)
+    return read_history(journal.read(directory / "journal.jsonl"), slices)
 
 
 def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:

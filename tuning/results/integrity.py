@@ -13,7 +13,7 @@ from tuning import config, files
 from tuning.engine import journal
 from tuning.engine.audit import audit
 from tuning.engine.state import replay
-from tuning.errors import DataError, TuningError
+from tuning.errors import RESTORE, DataError, TuningError
 from tuning.findings import FAULT, NOTE, OK, Finding
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import RUN_FILES, read_run, run_folders, runs_of, verify_model
@@ -242,15 +242,15 @@ def _search(workspace: Workspace, folder: Path) -> tuple[str, str]:
     config.read_settings(folder)
     path = folder / "journal.jsonl"
     if not path.exists():
-        raise DataError(f"{path} is gone", journal.RESTORE)
+        raise DataError(f"{path} is gone", RESTORE)
     content = path.read_bytes()
     parsed = journal.parse(content)
     if parsed.damage:
-        raise DataError(f"{path}: {parsed.damage}", journal.RESTORE)
+        raise DataError(f"{path}: {parsed.damage}", RESTORE)
     if found := audit(parsed.records):
-        raise DataError(f"{path}: {'; '.join(found)}", journal.RESTORE)
+        raise DataError(f"{path}: {'; '.join(found)}", RESTORE)
     if not any(record["type"] == "ask" for record in parsed.records) and (runs := runs_of(workspace, folder.name)):
-        raise DataError(f"{path} knows of no trial, but there is {runs[0]}", journal.RESTORE)
+        raise DataError(f"{path} knows of no trial, but there is {runs[0]}", RESTORE)
     state = replay(parsed.records)
     done = sum(job.result is not None for job in state.jobs.values())
     detail = f"{len(state.asks)} trials proposed, {done} of {len(state.jobs)} jobs done"

@@ -187,9 +187,9 @@ def _rectified_then_pooled(model: keras.Model) -> Iterator[tuple[layers.Layer, l
         (pooled,) = node.output_tensors
         dropout = consumer.get(id(pooled))
         alone = type(dropout) is EightBitDropout and calls[id(dropout)] == consumers[id(pooled)] == 1
-        # What the pooling returns must be rectified, where a penalty looks at it.
-        alone = alone and getattr(node.operation, "activity_regularizer", None) is None
-        yield producer, node.operation, dropout if alone and id(pooled) not in outputs else None
+        # A penalty looks at what the pooling returns, so that this must be rectified already.
+        seen = id(pooled) in outputs or getattr(node.operation, "activity_regularizer", None) is not None
+        yield producer, node.operation, dropout if alone and not seen else None
 
 
 def _graphs(model: keras.Model) -> Iterator[keras.Model]:

@@ -13,7 +13,7 @@ import pytest
 
 from tuning import cli, search
 from tuning.engine.journal import Journal
-from tuning.errors import DataError, StateError, UsageError
+from tuning.errors import StateError, UsageError
 from tuning.pipeline.search import _write_report
 from tuning.results import report
 from tuning.results.report.command import repeat_command
@@ -207,7 +207,7 @@ def test_an_unknown_search_is_refused_by_the_names_there_are(workspace, save, ra
 def test_settings_that_cannot_be_read_are_named(workspace, save, random_search):
     directory = save(random_search(2))
     (directory / "search.json").write_text("[]")
-    with pytest.raises(DataError, match=r"search\.json"):
+    with pytest.raises(StateError, match=r"search\.json holds no settings"):
         report.collect(workspace, "s")
 
 

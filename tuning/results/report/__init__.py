@@ -15,7 +15,7 @@ from typing import Any
 
 from tuning import config, files
 from tuning.engine import journal
-from tuning.errors import DataError, UsageError
+from tuning.errors import UsageError
 from tuning.page import document
 from tuning.results.report import sections
 from tuning.results.report.data import chart_data
@@ -66,15 +66,12 @@ def collect(workspace: Workspace, name: str) -> Report:
     Raises:
         UsageError: there is no search of that name; it lists those there are.
         DataError: its settings cannot be read.
-        StateError: its journal contradicts itself.
+        StateError: its settings were edited, or its journal is damaged or contradicts itself.
     """
     directory = workspace.search(name)
     if Path(name).name != name or not (directory / config.FILE_NAME).is_file():
         raise UsageError(f"there is no search {name!r} in {workspace.searches}", _names(workspace))
-    frozen = files.read_json(directory / config.FILE_NAME, "restore it from a copy, or start over with --fresh")
-    settings = frozen.get("settings") if isinstance(frozen, dict) else None
-    if not isinstance(settings, dict):
-        raise DataError(f"{directory / config.FILE_NAME} holds no settings", "restore it from a copy")
+    settings = config.read_settings(directory)
     path = directory / JOURNAL
     history = read_history(journal.read(path), settings.get("slices", 1))
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
@@ -83,7 +80,7 @@ def collect(workspace: Workspace, name: str) -> Report:
     return Report(
         name=name,
         settings=settings,
-        digest=str(frozen.get("digest", "")),
+        digest=files.digest(settings),
         history=history,
         standing=doing,
         runs=tuple(runs),
