@@ -1,6 +1,6 @@
 """Measures this package against plain Keras, against plain Keras Tuner and against the machine; Linux only.
 
-python -m benchmarks                      # a small run of all parts but the last two: ten minutes on two cores
+python -m benchmarks                      # a small run of all parts but the last four: ten minutes on two cores
 python -m benchmarks step search          # some parts only
 python -m benchmarks --full               # all of them, thoroughly: hours
 
@@ -33,9 +33,11 @@ PARTS = {
     "loop": "benchmarks.parts.loop",
     "less": "benchmarks.parts.less",
     "bfloat16": "benchmarks.parts.bfloat16",
+    "backends": "benchmarks.parts.backends",
+    "gpu": "benchmarks.parts.gpu",
 }
 #: Only if named, or with --full.
-LONG = ("less", "bfloat16")
+LONG = ("less", "bfloat16", "backends", "gpu")
 
 
 def options() -> argparse.ArgumentParser:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import data
 from benchmarks.__main__ import PARTS, main, options
-from benchmarks.parts import loop
+from benchmarks.parts import gpu, loop
 from benchmarks.processes import Child, memory_of, run, tree
 from benchmarks.report import Report, Target, cell, circumstances, table
 from benchmarks.searches import SearchRun
@@ -243,6 +244,29 @@ class TestCommand:
 
     def test_help_shows_lines_to_run(self):
         assert "python -m benchmarks step search" in options().format_help()
+
+
+class TestGpu:
+    def test_where_there_is_none_nothing_is_measured(self, monkeypatch):
+        monkeypatch.setattr("tuning.machine.gpus", lambda: ())
+        report = gpu.measure(None)
+        assert (report.rows, report.notes) == ([], ("There is no GPU here.",))
+
+    def test_load_and_memory_are_what_nvidia_smi_tells_meanwhile(self, tmp_path, monkeypatch):
+        told = tmp_path / "nvidia-smi"
+        told.write_text(f"#!/bin/sh\ncat {tmp_path}/now\n")
+        told.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.setattr(gpu, "LOOK", 0.01)
+        (tmp_path / "now").write_text("30, 512\n")
+        with gpu._Watch() as watch:
+            while len(watch._looks) < 3:
+                time.sleep(0.01)
+            (tmp_path / "now").write_text("90, 1024\n")
+            while watch._looks[-1][0] < 0.9:
+                time.sleep(0.01)
+        assert 0.3 < watch.busy < 0.9
+        assert watch.memory == 2**30
 
 
 class TestData:

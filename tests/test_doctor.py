@@ -336,6 +336,7 @@ def test_backends_and_what_installs_them(monkeypatch):
     found = {finding.subject: finding for finding in doctor.backend_findings("torch", [object()])}
     assert (found["torch"].state, found["torch"].detail) == (FAULT, "missing, but KERAS_BACKEND chooses it")
     assert "tensorflow[and-cuda]" in found["cuda"].remedy
+    assert found["jax"].detail.endswith("not to the same bits in each process")
     (fault,) = [entry for entry in doctor.backend_findings("theano", []) if entry.state == FAULT]
     assert fault.subject == "theano" and "tensorflow, jax, torch" in fault.remedy
 

@@ -150,6 +150,8 @@ def backend_findings(chosen: str | None, gpus: Sequence[Any]) -> list[Finding]:
             )
             continue
         use = "trials run on it" if used else f"KERAS_BACKEND={name} chooses it"
+        if gpus and name == "jax":
+            use += "; on a GPU, fast, but not to the same bits in each process"
         found.append(Finding(name, OK, f"{version}: {use}"))
     if gpus and packages.version("tensorflow") and packages.version(CUDA_PACKAGE) is None:
         found.append(

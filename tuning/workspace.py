@@ -64,6 +64,11 @@ class Workspace:
         return self.art / "searches"
 
     @property
+    def compiled(self) -> Path:
+        """Programs that JAX compiled for a GPU; may be deleted at any time."""
+        return self.art / "compiled"
+
+    @property
     def class_names(self) -> Path:
         return self.outs / "class_names.json"
 

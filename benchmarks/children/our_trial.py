@@ -23,7 +23,9 @@ EPOCHS = 10_000
 
 def main(root: str, space: str, name: str, dtype: str) -> None:
     workspace = Workspace(Path(root))
-    settings = search_settings(workspace, "random", space=space, name=name, max_epochs=EPOCHS, dtype=dtype)
+    settings = search_settings(
+        workspace, "random", space=space, name=name, max_epochs=EPOCHS, dtype=dtype, stop_curves=False
+    )
     use_backend(settings.backend, inline=True)
     with opened(workspace, workspace.search(name), settings, Resources("inline", workers=1)) as session:
         description = session.describe()

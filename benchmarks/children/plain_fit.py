@@ -1,4 +1,5 @@
-"""Plain Keras on the same model and data: float32, default threads, a cached, prefetched `tf.data`; an epoch a round.
+"""Plain Keras on the same model and data, an epoch a round: float32, default threads, a cached, prefetched `tf.data`,
+or on another backend than TensorFlow arrays in memory.
 
 python -m benchmarks.children.plain_fit ROOT
 """
@@ -15,7 +16,6 @@ from benchmarks.processes import rounds, say
 def main(root: str) -> None:
     import keras
     import keras_tuner
-    import tensorflow as tf
 
     from benchmarks.spaces import BATCH, CLASSES, training_flops, usual_cnn
     from tuning.dataset.arrays import open_dataset
@@ -23,17 +23,17 @@ def main(root: str) -> None:
 
     train = open_dataset(Workspace(Path(root))).train
     images, labels = train.images[:].astype("float32"), keras.utils.to_categorical(train.labels, CLASSES)
-    data = (
-        tf.data.Dataset.from_tensor_slices((images, labels))
-        .cache()
-        .shuffle(len(images))
-        .batch(BATCH)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        cached = tf.data.Dataset.from_tensor_slices((images, labels)).cache()
+        data = {"x": cached.shuffle(len(images)).batch(BATCH).prefetch(tf.data.AUTOTUNE)}
+    else:
+        data = {"x": images, "y": labels, "batch_size": BATCH}
     model = usual_cnn(keras_tuner.HyperParameters())
     for _ in rounds():
         began = time.monotonic()
-        model.fit(data, epochs=1, verbose=0)
+        model.fit(**data, epochs=1, verbose=0)
         seconds = time.monotonic() - began
         say(
             {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.context import Context
 from benchmarks.processes import Child, together
@@ -22,35 +24,11 @@ def measure(context: Context) -> Report:
     one_thread = environment("tensorflow", 1)
     context.say(f"multiplying matrices with {cores} one-thread processes")
     peak = _peak(folder, "before", cores, one_thread)
-    ours = [
-        Child(
-            ["-m", "benchmarks.children.our_trial", root, SPACE, f"step-{slot}", "auto"],
-            folder / f"ours-{slot}.log",
-            one_thread,
-        )
-        for slot in range(cores)
-    ]
-    plain = Child(["-m", "benchmarks.children.plain_fit", root], folder / "plain.log")
-    try:
-        context.say("warming up")
-        together(ours)
-        about = plain.round()
-        rates: dict[str, list[float]] = {"ours": [], "plain": []}
-        for pair in range(pairs):
-            context.say(f"pair {pair + 1} of {pairs}")
-            answers = together(ours)
-            rates["ours"].append(
-                sum(answer["images"] for answer in answers) / max(answer["seconds"] for answer in answers)
-            )
-            answer = plain.round()
-            rates["plain"].append(answer["images"] / answer["seconds"])
-    finally:
-        for child in (*ours, plain):
-            child.close()
+    rates, about, dtype = in_turn(context, folder, root, "tensorflow", pairs)
     after = _peak(folder, "after", cores, one_thread)
     peak = {name: max(peak[name], after[name]) for name in peak}
     ratios = [one / other for one, other in zip(rates["ours"], rates["plain"], strict=True)]
-    flops, dtype = about["flops"], answers[0]["dtype"]
+    flops = about["flops"]
     rows = [
         [f"{cores} workers, one thread each, {dtype}", *_row(rates["ours"], flops, peak)],
         ["plain Keras fit, default threads, float32", *_row(rates["plain"], flops, peak)],
@@ -77,6 +55,44 @@ def measure(context: Context) -> Report:
         data=sample.to_json(),
         details={"images_per_second": rates, "ratios": ratios, "gemm_flops": peak, "flops_per_image": flops},
     )
+
+
+def in_turn(
+    context: Context, folder: Path, root: Path, backend: str, pairs: int
+) -> tuple[dict[str, list[float]], dict[str, Any], str]:
+    """Epochs of ours, a one-thread worker on each core, and of plain Keras on all cores, in turn.
+
+    Returns:
+        Images a second of "ours" and of "plain", one number a pair; what the plain one tells of the model; our policy.
+    """
+    one_thread = environment(backend, 1)
+    ours = [
+        Child(
+            ["-m", "benchmarks.children.our_trial", root, SPACE, f"step-{backend}-{slot}", "auto"],
+            folder / f"{backend}-{slot}.log",
+            one_thread,
+        )
+        for slot in range(machine.usable_cores())
+    ]
+    plain = Child(
+        ["-m", "benchmarks.children.plain_fit", root], folder / f"{backend}-plain.log", {"KERAS_BACKEND": backend}
+    )
+    try:
+        context.say(f"{backend}: warming up")
+        together(ours)
+        about = plain.round()
+        rates: dict[str, list[float]] = {"ours": [], "plain": []}
+        for pair in range(pairs):
+            context.say(f"{backend}: pair {pair + 1} of {pairs}")
+            answers = together(ours)
+            images = sum(answer["images"] for answer in answers)
+            rates["ours"].append(images / max(answer["seconds"] for answer in answers))
+            answer = plain.round()
+            rates["plain"].append(answer["images"] / answer["seconds"])
+    finally:
+        for child in (*ours, plain):
+            child.close()
+    return rates, about, answers[0]["dtype"]
 
 
 def _row(rates: list[float], flops: int, peak: dict[str, float]) -> list[float]:

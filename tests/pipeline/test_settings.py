@@ -7,7 +7,7 @@ import pytest
 from tuning import config
 from tuning.errors import StateError, UsageError
 from tuning.oracles import BEST, STRATEGIES
-from tuning.pipeline.search import build_strategy, idle_workers
+from tuning.pipeline.search import build_strategy, idle_workers, unrepeatable
 from tuning.pipeline.settings import search_settings
 
 DESCRIPTION = {
@@ -88,3 +88,11 @@ def test_workers_that_cannot_be_busy_are_pointed_out(workers, window, trials, to
 def test_auto_is_written_down_as_what_it_stands_for(prepared):
     settings = search_settings(prepared, "auto")
     assert (settings.strategy, settings.name) == (BEST, "baseline_cnn-auto")
+
+
+@pytest.mark.parametrize(
+    ("backend", "gpus", "warned"), [("jax", ("a GPU",), True), ("jax", (), False), ("torch", ("a GPU",), False)]
+)
+def test_a_person_is_told_where_the_same_search_may_end_otherwise(monkeypatch, backend, gpus, warned):
+    monkeypatch.setattr("tuning.machine.gpus", lambda: gpus)
+    assert (unrepeatable(backend) is not None) == warned

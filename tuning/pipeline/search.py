@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tuning import machine
 from tuning.config import SearchSettings
 from tuning.dataset.census import verify_data
 from tuning.engine.budget import Stopwatch, reserve
@@ -145,6 +146,8 @@ def _search(
     planned = planned_epochs(strategy, settings)
     if warning := idle_workers(session.workers, settings.window, planned[0]):
         progress.warn(warning)
+    if warning := unrepeatable(settings.backend):
+        progress.warn(warning)
 
     def left() -> float | None:
         if budget is None:
@@ -237,6 +240,16 @@ def idle_workers(workers: int, window: int, trials: int | None) -> str | None:
     return (
         f"trials are asked for {window} ahead of their results, so no more of the {workers} workers can be busy; "
         f"a new search with --window {4 * workers} keeps all of them busy"
+    )
+
+
+def unrepeatable(backend: str) -> str | None:
+    """What to tell a person whose trials will not give the same bits when they are run again; None where they will."""
+    if backend != "jax" or not machine.gpus():
+        return None
+    return (
+        "on a GPU, JAX rounds differently from one process to the next: this search, resumed or run again, may end "
+        "otherwise in its last digits; KERAS_BACKEND=torch gives the same bits, many times as slowly"
     )
 
 

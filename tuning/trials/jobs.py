@@ -27,12 +27,11 @@ from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
 from tuning.trials.cost import multiply_adds
 from tuning.trials.fit import FitSettings, NotFinite, check_outputs, fit, predict, validate
-from tuning.trials.layers import exchange
 from tuning.trials.mistakes import worst_mistakes
 from tuning.trials.plan import TrainingPlan, best_epoch
 from tuning.trials.reuse import reused
 from tuning.trials.spaces import build_model, interface, loaded_digest, mistake
-from tuning.trials.steps import Steps, steps_of
+from tuning.trials.steps import Steps, exchange, steps_of
 from tuning.workspace import Workspace
 
 T = TypeVar("T")
@@ -66,6 +65,7 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Report) -> dict[str, 
             "notebook, reload the module or restart",
         )
     runtime.configure(payload["threads"])
+    runtime.keep_compiled(Workspace(Path(payload["root"])).compiled)
     return JOBS[kind](payload, report)
 
 

@@ -6,8 +6,13 @@ import gc
 import os
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
+from tuning import machine
 from tuning.records import keyed_seed
+
+#: What `keep_compiled` keeps at most: a program takes one megabyte or a few.
+COMPILED_BYTES = 2**30
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -35,7 +40,7 @@ def environment(backend: str, threads: int) -> Mapping[str, str]:
 
 
 def _for_jax(threads: int) -> Mapping[str, str]:
-    """JAX knows no variable for its threads, is deterministic on a GPU only if told so, and takes a GPU whole."""
+    """JAX is deterministic on a GPU only if told so, and takes a GPU whole."""
     flags = [
         f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}",
         f"intra_op_parallelism_threads={threads}",
@@ -64,12 +69,33 @@ def configure(threads: int) -> None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.experimental.enable_op_determinism()
+    elif keras.backend.backend() == "jax":
+        # On a processor, its threads are as many as it believes there are cores, flags or no. With one, it would never
+        # end compiling for a GPU; that is for each node of a cluster to know.
+        if not machine.gpus():
+            os.environ["NPROC"] = str(threads)
     elif keras.backend.backend() == "torch":
         import torch
 
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Else all new memory is filled first, a third of a training step, lest somebody read what nobody wrote.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def keep_compiled(folder: Path) -> None:
+    """Has JAX keep in `folder` what it compiles for a GPU, for the other workers and for searches to come."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return
+    import jax
+
+    # What it compiles for a processor depends on more than its key tells.
+    if jax.default_backend() != "cpu" and jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_max_size", COMPILED_BYTES)
 
 
 def begin_trial(seed: int, dtype_policy: str) -> None:

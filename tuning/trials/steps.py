@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
+import importlib
 from typing import Any, Protocol
 
 import numpy as np
 
-from tuning.trials.batches import EVALUATION_BATCH, EvaluationBatches, TrainingBatches
+from tuning.trials.batches import EvaluationBatches, TrainingBatches
 from tuning.trials.spaces import Interface
 
+#: Backends that have a folder of their own.
+_OURS = ("tensorflow", "jax", "torch")
 #: Methods that a person's own model may replace.
 _OWN = ("fit", "train_step")
 
@@ -37,13 +39,30 @@ class Steps(Protocol):
         """The model's outputs, float32 (n, classes), for images uint8 (n, height, width, channels)."""
 
 
+def exchange(model) -> None:
+    """Turns the plain layers of a compiled model into ones that compute the same faster on this backend, in place.
+
+    Weights, names, order and compilation stay. Only the model that is trained is treated so; what leaves the package is
+    built anew and stays plain.
+    """
+    if (on := _on_this_backend("layers")) is not None:
+        on.exchange(model)
+
+
 def steps_of(model, interface: Interface) -> Steps:
     """The fastest steps that compute what `model.fit` and `model.predict` do."""
+    on = _on_this_backend("steps")
+    if on is None or model.run_eagerly or model.steps_per_execution > 1 or _is_own(model):
+        return KerasSteps(model, interface)
+    return on.steps_of(model, interface)
+
+
+def _on_this_backend(name: str):
+    """Our module of this name for Keras's backend; None where Keras's own code is the fastest we know."""
     import keras
 
-    if keras.backend.backend() != "tensorflow" or model.run_eagerly or model.steps_per_execution > 1 or _is_own(model):
-        return KerasSteps(model, interface)
-    return TensorFlowSteps(model, interface)
+    backend = keras.backend.backend()
+    return importlib.import_module(f"tuning.trials.on_{backend}.{name}") if backend in _OURS else None
 
 
 def _is_own(model) -> bool:
@@ -83,58 +102,3 @@ class KerasSteps:
     def outputs(self, images: np.ndarray) -> np.ndarray:
         batches = EvaluationBatches(images, self.interface)
         return np.asarray(self.model.predict(batches, verbose=0)).astype(np.float32)
-
-
-class TensorFlowSteps:
-    """Keras's own training step, compiled once for batches of any length and called without Keras's loop around it.
-
-    `model.fit` lays a new `tf.data` pipeline and a second graph around the step, which cost a second in every trial
-    and a tenth in every epoch. Images travel as uint8 and are scaled inside the graph.
-    """
-
-    def __init__(self, model, interface: Interface) -> None:
-        self.model, self.interface = model, interface
-        self.feeding = dataclasses.replace(interface, scaled=False)
-        self._train: dict[int, Any] = {}  # by the number of arrays in a batch: weights of the samples or none
-        self._ask = None
-
-    def get_ready(self, batches: TrainingBatches) -> None:
-        if not self._train:
-            # Metrics and loss: their variables cannot be made inside the graph.
-            self.model._symbolic_build(data_batch=batches[0])
-        if len(batches[0]) not in self._train:
-            self._train[len(batches[0])] = self._compiled(self._training_step, batches[0])
-
-    def train(self, batches: TrainingBatches) -> dict[str, Any]:
-        self.get_ready(batches)
-        self.model.reset_metrics()
-        step = self._train[len(batches[0])]
-        for index in range(len(batches)):
-            step(*batches[index])
-        return self.model.get_metrics_result()
-
-    def outputs(self, images: np.ndarray) -> np.ndarray:
-        if self._ask is None:
-            self._ask = self._compiled(self._prediction_step, (images,))
-        starts = range(0, len(images), EVALUATION_BATCH)
-        return np.concatenate([self._ask(images[start : start + EVALUATION_BATCH]).numpy() for start in starts])
-
-    def _training_step(self, images, *rest) -> None:
-        self.model.train_step((self._scaled(images), *rest))
-
-    def _prediction_step(self, images):
-        import tensorflow as tf
-
-        return tf.cast(self.model.predict_step((self._scaled(images),)), tf.float32)
-
-    def _scaled(self, images):
-        import tensorflow as tf
-
-        return tf.cast(images, tf.float32) / 255 if self.interface.scaled else images
-
-    def _compiled(self, step, batch: tuple[np.ndarray, ...]):
-        """`step` as a graph for batches like `batch`, of any length."""
-        import tensorflow as tf
-
-        signature = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batch]
-        return tf.function(step, input_signature=signature, autograph=False, jit_compile=self.model.jit_compile)

@@ -1,8 +1,6 @@
 """Plain Keras layers and optimizers computed faster on TensorFlow: the same functions, in fewer passes over memory.
 
-On a processor with wide vectors most of a training step is not convolutions but what lies between them. `exchange`
-turns the layers of a compiled model into the classes below, in place: weights, names, order and compilation stay. Only
-the model that is trained is treated so; what leaves the package is built anew and stays plain.
+On a processor with wide vectors most of a training step is not convolutions but what lies between them.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from collections.abc import Iterator
 import keras
 from keras import activations, layers
 
-from tuning.trials.optimizers import optimize_faster
+from tuning.trials.on_tensorflow.optimizers import optimize_faster
 
 #: The least epsilon that cuDNN's batch normalisation takes.
 _LEAST_EPSILON = 1e-5
@@ -22,12 +20,10 @@ _DRAWS = 2**8
 
 
 def exchange(model: keras.Model) -> None:
-    """Turns the plain layers of a compiled model, nested models included, and its optimizer into faster ones.
+    """See `tuning.trials.steps.exchange`; nested models are included, and the optimizer.
 
-    Subclasses of a layer, which may compute anything, stay what they are. Does nothing but on TensorFlow.
+    Subclasses of a layer, which may compute anything, stay what they are.
     """
-    if keras.backend.backend() != "tensorflow":
-        return
     for layer in model._flatten_layers():
         if faster := _FASTER.get(type(layer)):
             layer.__class__ = faster

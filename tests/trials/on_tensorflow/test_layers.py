@@ -14,7 +14,7 @@ _COMPARE = """
 import json
 import keras, numpy as np, tensorflow as tf
 from keras import layers
-from tuning.trials.layers import exchange
+from tuning.trials.on_tensorflow.layers import exchange
 
 rng = np.random.default_rng(0)
 X = rng.integers(0, 256, (24, 12, 12, 2)).astype(np.uint8)

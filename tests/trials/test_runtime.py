@@ -1,0 +1,80 @@
+"""What processes that run trials are told, on JAX; each case in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from tuning.trials.runtime import environment
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not there"),
+]
+
+_BUSY = """
+import time
+from tuning.trials import runtime
+
+runtime.configure(1)
+import jax, jax.numpy as jnp
+
+multiply = jax.jit(lambda x: x @ x)
+x = jnp.ones((1200, 1200))
+multiply(x).block_until_ready()
+began, used = time.monotonic(), time.process_time()
+while time.monotonic() < began + 1:
+    multiply(x).block_until_ready()
+print((time.process_time() - used) / (time.monotonic() - began))
+"""
+
+_COMPILED = """
+import sys
+from pathlib import Path
+from tuning.trials import runtime
+
+runtime.configure(1)
+import jax, jax.numpy as jnp
+
+default_backend = jax.default_backend
+jax.default_backend = lambda: sys.argv[2]
+runtime.keep_compiled(Path(sys.argv[1]))
+jax.default_backend = default_backend
+print(float(jax.jit(lambda x: jnp.sin(x).sum())(jnp.ones(3))))
+"""
+
+
+def run(script, sample_environment, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={**sample_environment, **environment("jax", 1), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+def test_jax_computes_on_one_thread(sample_environment):
+    assert run(_BUSY, sample_environment) < 1.3
+
+
+def test_what_is_compiled_for_a_gpu_is_there_for_the_next_process(sample_environment, tmp_path):
+    def kept():
+        return sorted(path.name for path in tmp_path.glob("gpu/*-cache"))
+
+    first = run(_COMPILED, sample_environment, str(tmp_path / "gpu"), "gpu")
+    programs = kept()
+    assert programs
+    assert run(_COMPILED, sample_environment, str(tmp_path / "gpu"), "gpu") == first
+    assert kept() == programs
+
+
+def test_nothing_is_kept_for_a_processor(sample_environment, tmp_path):
+    run(_COMPILED, sample_environment, str(tmp_path / "cpu"), "cpu")
+    assert not (tmp_path / "cpu").exists()

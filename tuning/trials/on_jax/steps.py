@@ -1,0 +1,124 @@
+"""The steps of a model on JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
+from tuning.trials.spaces import Interface
+from tuning.trials.steps import KerasSteps
+
+#: Batches that a call of a GPU trains on, and what they may take, in bytes: calling takes longer than a small step.
+BATCHES_A_CALL, BYTES_A_CALL = 16, 2**26
+#: Calls that may wait for the device, with their batches in its memory.
+CALLS_AHEAD = 2
+
+Arrays = tuple[np.ndarray, ...]
+
+
+def steps_of(model, interface: Interface) -> JaxSteps | KerasSteps:
+    """For a model that `model.fit` would train by Keras's own training step."""
+    return (JaxSteps if model.jit_compile else KerasSteps)(model, interface)
+
+
+class JaxSteps:
+    """Keras's own stateless training step, without Keras's loop around it; the state stays on the device for an epoch.
+
+    A GPU gets several batches with every call. Images travel as uint8 and are scaled inside the step.
+    """
+
+    def __init__(self, model, interface: Interface) -> None:
+        self.model, self.interface = model, interface
+        self.feeding = dataclasses.replace(interface, scaled=False)
+        # A processor gains nothing, and XLA computes convolutions within a loop by slower code there.
+        self._most = 1 if jax.default_backend() == "cpu" else BATCHES_A_CALL
+        self._train = jax.jit(self._training_steps, donate_argnums=0)
+        self._ask = jax.jit(self._prediction_step)
+        self._built = False
+
+    def get_ready(self, batches: TrainingBatches) -> None:
+        if not self._built:
+            self.model._symbolic_build(data_batch=batches[0])
+            self._built = True
+
+    def train(self, batches: TrainingBatches) -> dict[str, Any]:
+        self.get_ready(batches)
+        self.model.reset_metrics()
+        variables = self._variables()
+        state = _values(variables)
+        running: deque[Any] = deque()
+        for count, stacked in stacks(batches, self._most):
+            state, done = self._train(state, count, stacked)
+            running.append(done)
+            if len(running) > CALLS_AHEAD:
+                running.popleft().block_until_ready()
+        for group, values in zip(variables, state, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
+        return self.model.get_metrics_result()
+
+    def outputs(self, images: np.ndarray) -> np.ndarray:
+        weights = _values((self.model.trainable_variables, self.model.non_trainable_variables))
+        found = []
+        for start in range(0, len(images), EVALUATION_BATCH):
+            batch = np.asarray(images[start : start + EVALUATION_BATCH])
+            if start:
+                # A last batch of another length would be compiled anew.
+                batch = np.pad(batch, [(0, EVALUATION_BATCH - len(batch)), *[(0, 0)] * (batch.ndim - 1)])
+            found.append(self._ask(weights, batch))
+        return np.concatenate([np.asarray(outputs) for outputs in found])[: len(images)]
+
+    def _variables(self) -> tuple[list, list, list, list]:
+        """In the order of the state of Keras's step."""
+        model = self.model
+        return (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+
+    def _training_steps(self, state, count, stacked):
+        """(state, something small that is there once the state is) after the first `count` batches of `stacked`."""
+
+        def step(index, state):
+            images, *rest = (array[index] for array in stacked)
+            _, state = self.model.train_step(state, (self._scaled(images), *rest))
+            return tuple(list(group) for group in state)
+
+        single = stacked[0].shape[0] == 1
+        return step(0, state) if single else jax.lax.fori_loop(0, count, step, state), count + 1
+
+    def _prediction_step(self, weights, images):
+        outputs, _ = self.model.predict_step(weights, (self._scaled(images),))
+        return outputs.astype(jnp.float32)
+
+    def _scaled(self, images):
+        return images.astype(jnp.float32) / 255 if self.interface.scaled else images
+
+
+def stacks(batches: TrainingBatches, most: int) -> Iterator[tuple[int, Arrays]]:
+    """All batches in order, several stacked in one array of shape (`most`, …), with how many of them count.
+
+    Fewer where they would take too much; a last batch of fewer images comes alone.
+    """
+    whole = len(batches.order) // batches.plan.batch_size
+    most = max(1, min(most, BYTES_A_CALL // (batches.split.images[:1].nbytes * batches.plan.batch_size)))
+    for start in range(0, whole, most):
+        count = min(most, whole - start)
+        arrays = [batches[start + index] for index in range(count)]
+        # The rest is never looked at; another length would be compiled anew.
+        yield count, tuple(np.stack([*same, *[same[0]] * (most - count)]) for same in zip(*arrays, strict=True))
+    if whole < len(batches):
+        yield 1, tuple(array[None] for array in batches[whole])
+
+
+def _values(variables: Sequence[Sequence[Any]]) -> tuple[list, ...]:
+    return tuple([variable.value for variable in group] for group in variables)
