@@ -74,6 +74,7 @@ class SearchSettings(RunSettings):
         learned: what these were when this search began, the best first; None: none.
         objective_per_cost: whether the strategy divides what it expects of a trial by what that trial costs.
         stop_when_flat: whether the search ends once no configuration may gain more than another seed would change.
+        max_memory: bytes; a configuration that takes more to train, at the least, is not trained; None: no limit.
     """
 
     name: str
@@ -96,6 +97,7 @@ class SearchSettings(RunSettings):
     learned: list[dict[str, Any]] | None = None
     objective_per_cost: bool = False
     stop_when_flat: bool = False
+    max_memory: int | None = None
 
     @property
     def final_runs(self) -> int:

@@ -89,6 +89,7 @@ class TrialOutcome:
         seconds: wall-clock seconds of each epoch of this trial (for forecasts only).
         ignored: names of values that made no difference, because nothing looked at them.
         cost: multiply-adds that an image takes forward; None where nobody counted.
+        memory: bytes that its training takes at the least; None where nobody counted.
     """
 
     trial_id: str
@@ -100,6 +101,7 @@ class TrialOutcome:
     seconds: tuple[float, ...] = field(default=())
     ignored: tuple[str, ...] = ()
     cost: float | None = None
+    memory: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -117,6 +119,7 @@ class TrialOutcome:
             seconds=tuple(value["seconds"]),
             ignored=tuple(value.get("ignored", ())),
             cost=value.get("cost"),
+            memory=value.get("memory"),
         )
 
 

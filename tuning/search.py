@@ -49,6 +49,7 @@ SETTINGS = (
     "from_search",
     "objective_per_cost",
     "stop_when_flat",
+    "max_memory",
 )
 
 
@@ -148,6 +149,13 @@ def options() -> argparse.ArgumentParser:
         default=False,
         help="end the search when, three times in a row, nothing is expected to gain more than another seed would "
         f"change; with --strategy {able['stop_when_flat']} (off)",
+    )
+    less.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        help="train no configuration that takes more than this at the very least, counted as weights, gradients and "
+        "what these are made of, and propose none that should: 8G; 0 for no limit (default: what this machine, or its "
+        "smallest GPU, has when the search begins)",
     )
     how = parser.add_argument_group("how it runs (may change from one resume to the next)")
     how.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one per core, or per GPU)")

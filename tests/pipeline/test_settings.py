@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from tuning import config
+from tuning import config, machine
 from tuning.errors import StateError, UsageError
 from tuning.oracles import BEST, STRATEGIES
 from tuning.pipeline.search import build_strategy, idle_workers, unrepeatable
-from tuning.pipeline.settings import search_settings
+from tuning.pipeline.settings import search_settings, size
 
 DESCRIPTION = {
     "space": [
@@ -96,3 +98,40 @@ def test_auto_is_written_down_as_what_it_stands_for(prepared):
 def test_a_person_is_told_where_the_same_search_may_end_otherwise(monkeypatch, backend, gpus, warned):
     monkeypatch.setattr("tuning.machine.gpus", lambda: gpus)
     assert (unrepeatable(backend) is not None) == warned
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("8G", 8 * 2**30), ("1.5 GB", 3 * 2**29), ("512MiB", 2**29), ("100", 100), (7, 7), ("2k", 2048), ("0", 0)],
+)
+def test_sizes(text, found):
+    assert size(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1G", "8X", "nan", "1e9"])
+def test_what_is_no_size_is_refused(prepared, text):
+    with pytest.raises(UsageError, match="--max-memory is"):
+        search_settings(prepared, max_memory=text)
+
+
+def test_a_search_keeps_to_the_memory_that_there_was_when_it_began(prepared, monkeypatch):
+    def limit(**given):
+        return search_settings(prepared, name="limited", **given).max_memory
+
+    monkeypatch.setattr("tuning.machine.memory", lambda: machine.Memory(2**34, None))
+    monkeypatch.setattr("tuning.machine.gpus", lambda: ())
+    assert limit() == 2**34
+    directory = prepared.search("limited")
+    directory.mkdir(parents=True)
+    try:
+        config.freeze(directory, search_settings(prepared, name="limited"))
+        monkeypatch.setattr("tuning.machine.memory", lambda: machine.Memory(2**30, None))
+        assert limit() == 2**34
+        assert limit(fresh=True) == 2**30
+        assert limit(max_memory="0") is None
+        with pytest.raises(StateError, match="max_memory was 17179869184, now 8589934592"):
+            config.freeze(directory, search_settings(prepared, name="limited", max_memory="8G"))
+        monkeypatch.setattr("tuning.machine.gpus", lambda: (machine.Gpu("a", 2**33, 9.0), machine.Gpu("b", 2**32, 9.0)))
+        assert limit(fresh=True) == 2**32
+    finally:
+        shutil.rmtree(directory)

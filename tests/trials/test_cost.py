@@ -6,7 +6,7 @@ import keras
 import pytest
 from keras import layers
 
-from tuning.trials.cost import multiply_adds
+from tuning.trials.cost import least_memory, multiply_adds
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,16 @@ from tuning.trials.cost import multiply_adds
 def test_kernels_count_once_for_each_output_position(stack, expected):
     model = keras.Sequential([keras.Input((8, 8, 3)), *stack])
     assert multiply_adds(model) == expected
+
+
+def test_training_holds_weights_gradients_and_what_kernels_were_applied_to():
+    """In a batch of 10: 8×8×3 and 8×8×5 numbers for each image, in four bytes or in two; weights always in four."""
+    for dtype, size in (("float32", 4), ("mixed_bfloat16", 2)):
+        stack = [
+            layers.Conv2D(5, 3, padding="same", dtype=dtype),
+            layers.BatchNormalization(dtype=dtype),
+            layers.Conv2D(2, 3, dtype=dtype),
+        ]
+        model = keras.Sequential([keras.Input((8, 8, 3)), *stack])
+        kernels = 9 * 3 * 5 + 5 + 9 * 5 * 2 + 2
+        assert least_memory(model, 10) == 4 * (2 * (kernels + 10) + 10) + 10 * size * (64 * 3 + 64 * 5)

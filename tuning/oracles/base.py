@@ -19,11 +19,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning import files, records
 from tuning.errors import UsageError
 from tuning.oracles import flatness, ranking, space
+from tuning.oracles.embedding import Embedding
 from tuning.oracles.noted import NotingOracle
 
 EPOCHS = records.RESERVED_PREFIX + "epochs"
@@ -53,6 +55,7 @@ class ReplayableOracle(NotingOracle):
         max_consecutive_failed_trials: that many FAILED trials in a row raise RuntimeError; None never does.
         first: configurations to try right after the defaults, in this order; what one leaves out is at its default.
         stop_when_flat: end once the strategy's model promises less than noise (see `tuning.oracles.flatness`).
+        **limits: see `NotingOracle`; what is expected to be beyond one is not proposed.
 
     Raises:
         UsageError: a number out of its range, or a value in `first`.
@@ -72,6 +75,7 @@ class ReplayableOracle(NotingOracle):
         max_consecutive_failed_trials: int | None = None,
         first: Sequence[Mapping[str, Any]] = (),
         stop_when_flat: bool = False,
+        **limits: Any,
     ) -> None:
         if max_epochs < 1:
             raise UsageError(
@@ -88,6 +92,7 @@ class ReplayableOracle(NotingOracle):
             seed=1,  # the base class would take a draw from the global generator for 0 or None
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
+            **limits,
         )
         self.seed = random.SystemRandom().randrange(2**31) if seed is None else int(seed)
         self.max_epochs = max_epochs
@@ -141,7 +146,7 @@ class ReplayableOracle(NotingOracle):
         entries = self.hyperparameters.space
         for attempt in range(DRAWS):
             values = space.fill(entries, lambda entry, at=attempt: entry.prob_to_value(self.uniform(number, entry, at)))
-            if not self.is_tried(values):
+            if not self.is_tried(values) and self.may_fit(values):
                 return values
         drawn = space.enumerate_configurations(
             entries, lambda entry, draw: self.uniform(number, entry, "enumerate", draw)
@@ -155,6 +160,17 @@ class ReplayableOracle(NotingOracle):
     def is_tried(self, values: Mapping[str, Any]) -> bool:
         """Whether a trial has had these values, or others that are known to build and train the same model."""
         return self._duplicate(values) or self._equals_one(values)
+
+    def may_fit(self, values: Mapping[str, Any]) -> bool:
+        """Whether a configuration should be within all `bounds`."""
+        if not any(bound.binding for bound in self.bounds.values()):
+            return True
+        embedding = Embedding(self.hyperparameters.space)
+        return bool(self.within_bounds(embedding, embedding.latent(values)[None])[0])
+
+    def within_bounds(self, embedding: Embedding, rows: np.ndarray) -> np.ndarray:
+        """(m,) bool: the same for latent rows (m, d)."""
+        return np.logical_and.reduce([bound.keeps(embedding, rows) for bound in self.bounds.values()])
 
     def full_training(self, values: dict[str, Any] | None) -> dict[str, Any]:
         """The answer of `populate_space` for a configuration trained to the end, or for none."""

@@ -74,7 +74,7 @@ class BayesianOracle(ReplayableOracle):
         if not self._embedding.entries:
             return super().draw(number)
         proposals = self._design(number) if number < self._initial_points() else self._model(number)
-        untried = (values for values in proposals if not self.is_tried(values))
+        untried = (values for values in proposals if not self.is_tried(values) and self.may_fit(values))
         return next(untried, None) or super().draw(number)
 
     def _follow_space(self) -> None:
@@ -124,6 +124,7 @@ class BayesianOracle(ReplayableOracle):
         def gains_of(rows: np.ndarray) -> np.ndarray:
             points = features(rows)
             gains = expected_improvement(*process.predict(points), best) * chances.probability(points)
+            gains = gains * self.within_bounds(self._embedding, rows)
             return gains if costs is None else gains / costs.relative(points)
 
         if len(pending):

@@ -146,7 +146,7 @@ class CurveModelOracle(PromotingOracle):
         self._follow_space()
         if number < DESIGN and self._embedding.entries:
             values = self._embedding.configuration(candidates.design_row(self._embedding, self.seed, number, DESIGN))
-            if not self.is_tried(values):
+            if not self.is_tried(values) and self.may_fit(values):
                 return values
         return super().draw(number)
 
@@ -175,7 +175,10 @@ class CurveModelOracle(PromotingOracle):
         rows = np.vstack([rows, nearby])
         gains = np.append(gains, self._gains(model, nearby, mean.max(), weights))
         found: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
+        within = self.within_bounds(self._embedding, rows)
         for index in np.argsort(-gains, kind="stable"):
+            if not within[index]:
+                continue
             values = self._embedding.configuration(rows[index])
             if not self.is_tried(values):
                 found.setdefault(digest(values), (rows[index], values))

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from keras_tuner.engine.trial import Trial
 
 from tuning import files, records
+from tuning.oracles.bounds import Bound
 from tuning.oracles.saving import SavedOracle
 
 
 class NotingOracle(SavedOracle):
     """Base class of `ReplayableOracle`.
 
+    Args:
+        max_memory: bytes that a training may take; None: no limit.
+        max_epoch_seconds: time that an epoch may take; None: no limit.
+        sized: (configuration, bytes that training it takes at the least) of some that were counted beforehand.
+
     Attributes:
         costs: trial id -> multiply-adds per image; of those that told it.
         infeasible: ids of trials that ended for want of memory or of time.
         complete: ids of trials whose training ended by itself before the epochs that it was given.
+        bounds: what configurations must not exceed, by name: "memory", "seconds".
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        max_memory: int | None = None,
+        max_epoch_seconds: float | None = None,
+        sized: Sequence[tuple[Mapping[str, Any], float]] = (),
+        **settings: Any,
+    ) -> None:
         super().__init__(**settings)
+        self.bounds = {"memory": Bound(max_memory), "seconds": Bound(max_epoch_seconds)}
+        for values, amount in sized:
+            self.bounds["memory"].note(values, amount)
         self.costs: dict[str, float] = {}
         self.infeasible: set[str] = set()
         self.complete: set[str] = set()
@@ -34,6 +51,12 @@ class NotingOracle(SavedOracle):
             self.complete.add(trial.trial_id)
         if outcome.cost:
             self.costs[trial.trial_id] = outcome.cost
+        values = records.configuration(trial.hyperparameters.values)
+        if outcome.memory:
+            self.bounds["memory"].note(values, outcome.memory)
+        if len(outcome.seconds) > 1 and outcome.curve[-1]["epoch"] - outcome.curve[-2]["epoch"] == 1:
+            # Not the first, in which there is much to be built and compiled.
+            self.bounds["seconds"].note(values, outcome.seconds[-1])
         if outcome.failure and outcome.failure.kind in records.INFEASIBLE:
             self.infeasible.add(trial.trial_id)
 
@@ -55,9 +78,14 @@ class NotingOracle(SavedOracle):
 
     def get_state(self) -> dict[str, Any]:
         noted = {"infeasible": sorted(self.infeasible), "complete": sorted(self.complete)}
+        noted["bounds"] = {name: bound.known for name, bound in self.bounds.items()}
         return {**super().get_state(), "costs": dict(self.costs), **noted}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
         self.costs = dict(state.get("costs", {}))
         self.infeasible, self.complete = set(state.get("infeasible", ())), set(state.get("complete", ()))
+        for name, known in state.get("bounds", {}).items():
+            self.bounds[name] = Bound(self.bounds[name].limit)
+            for values, amount in known:
+                self.bounds[name].note(values, amount)

@@ -141,7 +141,7 @@ def _search(
     progress: Progress,
 ) -> tuple[list[tuple[TrialSpec, TrialOutcome]], str | None]:
     """All trials with their outcomes, in logical order; and what `OracleSearch.recommended` says then."""
-    dispatcher, strategy = session.dispatcher, build_strategy(settings, description)
+    dispatcher, strategy = session.dispatcher, build_strategy(settings, description, budget)
     stopwatch = Stopwatch(dispatcher.state.others.get("spent", ()), dispatcher.record)
     planned = planned_epochs(strategy, settings)
     if warning := idle_workers(session.workers, settings.window, planned[0]):
@@ -206,8 +206,8 @@ def _search(
     return told, strategy.recommended()
 
 
-def build_strategy(settings: SearchSettings, description: Mapping[str, Any]):
-    """The strategy of a search, ready to be asked."""
+def build_strategy(settings: SearchSettings, description: Mapping[str, Any], budget: float | None = None):
+    """The strategy of a search, ready to be asked; with a budget, a whole training should fit into these seconds."""
     from keras_tuner import HyperParameters, Objective
 
     from tuning.oracles.adapter import OracleSearch
@@ -224,6 +224,9 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any]):
         max_trials=settings.max_trials,
         seed=settings.seed,
         first=known_good(settings, description),
+        max_memory=settings.max_memory,
+        sized=[(entry["values"], entry["memory"]) for entry in description.get("sized", ())],
+        max_epoch_seconds=None if budget is None else budget / settings.max_epochs,
         **{name: value for name, value in given.items() if value is not None},
     )
     return OracleSearch(oracle, settings.slices, settings.skip_equal)
@@ -270,6 +273,7 @@ def trial_payload(
             slices=settings.slices,
             stop_curves=settings.stop_curves,
             keep_best=settings.reuse_trials,
+            max_memory=settings.max_memory,
             attempt=fence,
             checkpoints=str(session.checkpoints(trial_key(spec.trial_id))),
             parent=str(parent) if parent else None,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning import machine
-from tuning.config import SearchSettings, TrainSettings, check_positive
+from tuning.config import FILE_NAME, SearchSettings, TrainSettings, check_positive, read_settings
 from tuning.dataset.arrays import read_info
 from tuning.errors import UsageError
 from tuning.oracles import BEST, STRATEGIES, find_strategy
@@ -45,6 +45,7 @@ def search_settings(
     from_search: str | None = None,
     objective_per_cost: bool = False,
     stop_when_flat: bool = False,
+    max_memory: str | int | None = None,
     fresh: bool = False,
 ) -> SearchSettings:
     """Completes and checks the settings of a search.
@@ -53,6 +54,8 @@ def search_settings(
         min_epochs: whole epochs, or a part of one as "1/3".
         tries: configurations to try first: values by name, or text as "learning_rate=3e-4,filters=48".
         from_search: an earlier search of the workspace, whose best configurations are tried after those.
+        max_memory: bytes, or text as "8G", that a training may take; 0: no limit; None: what this machine, or the
+            smallest of its GPUs, has, or had when the search began.
         fresh: the search starts over; what one of that name began with does not count.
 
     Raises:
@@ -111,7 +114,29 @@ def search_settings(
         learned=None if from_search is None else learned(workspace, from_search, name, fresh),
         objective_per_cost=objective_per_cost,
         stop_when_flat=stop_when_flat,
+        max_memory=_memory_limit(workspace, name, max_memory, fresh),
     )
+
+
+def _memory_limit(workspace: Workspace, name: str, given: str | int | None, fresh: bool) -> int | None:
+    if given is not None:
+        return size(given) or None
+    if not fresh and (workspace.search(name) / FILE_NAME).exists():
+        # One that began without goes on without.
+        return read_settings(workspace.search(name)).get("max_memory")
+    return min((gpu.memory for gpu in machine.gpus()), default=machine.memory().total)
+
+
+def size(text: str | int) -> int:
+    """The bytes that "8G", "1.5GB", "512MiB" or a whole number mean; decimal and binary units are the same here.
+
+    Raises:
+        UsageError: they mean none.
+    """
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(?:i?B)?", str(text).strip(), re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"--max-memory is {text!r}", "give a size such as 8G or 512M, or 0 for no limit")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
 def _check_model(strategy: str, **options: bool) -> None:

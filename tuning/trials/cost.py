@@ -1,4 +1,4 @@
-"""What a model costs, counted: the same on every machine, busy or not."""
+"""What training a model takes, counted: the same on every machine, busy or not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 #: Attributes under which Keras's layers keep what they multiply images with.
 _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
+#: Bytes of a number of other types than float32.
+_SIZES = {"bfloat16": 2, "float16": 2, "float64": 8}
 
 
 def multiply_adds(model) -> int:
@@ -21,6 +23,32 @@ def multiply_adds(model) -> int:
         if sizes:
             total += sum(sizes) * _positions(layer)
     return total
+
+
+def least_memory(model, batch_size: int) -> int:
+    """Bytes that training a built Keras model holds at the very least, at the end of a batch's way forward.
+
+    Its weights, the gradients of those that are trained, and what every kernel was applied to, of which its gradient is
+    made. An optimizer's averages, all other outputs and what the libraries need come on top: twice as much is usual.
+    """
+    weights = sum(_bytes(weight.shape, weight.dtype) for weight in model.weights)
+    gradients = sum(_bytes(weight.shape, weight.dtype) for weight in model.trainable_weights)
+    return weights + gradients + batch_size * sum(map(_input_bytes, model._flatten_layers(include_self=False)))
+
+
+def _input_bytes(layer) -> int:
+    """Of one image, what the layer's kernels are applied to; 0 where that cannot be told, or there are none."""
+    if all(getattr(layer, name, None) is None for name in _KERNELS):
+        return 0
+    try:
+        shape = layer.input.shape
+    except AttributeError:
+        return 0
+    return _bytes([size or 1 for size in shape[1:]], layer.compute_dtype)
+
+
+def _bytes(shape, dtype: str) -> int:
+    return math.prod(shape) * _SIZES.get(dtype, 4)
 
 
 def _positions(layer) -> int:

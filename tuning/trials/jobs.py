@@ -12,33 +12,32 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from tuning.dataset.arrays import Dataset, open_dataset, read_info
+from tuning.dataset.arrays import Dataset, open_dataset
 from tuning.dataset.packing import ImageSplit
 from tuning.dataset.sealed import TestOpening, open_test
-from tuning.errors import DataError, Interrupted, Outdated, TuningError, UsageError
+from tuning.errors import Outdated
 from tuning.files import replacing, write_text
-from tuning.records import COMPLETED, FAILED, configuration, keyed_seed
+from tuning.records import COMPLETED, FAILED, configuration
 from tuning.trials import runtime
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
-from tuning.trials.cost import multiply_adds
-from tuning.trials.fit import FitSettings, NotFinite, check_outputs, fit, predict, validate
+from tuning.trials.cost import least_memory, multiply_adds
+from tuning.trials.data import opened, shapes
+from tuning.trials.describing import describe
+from tuning.trials.fit import FitSettings, NotFinite, fit, predict, validate
 from tuning.trials.mistakes import worst_mistakes
 from tuning.trials.plan import TrainingPlan, best_epoch
 from tuning.trials.reuse import reused
-from tuning.trials.spaces import build_model, interface, loaded_digest, mistake
+from tuning.trials.spaces import build_model, interface, loaded_digest
 from tuning.trials.steps import Steps, exchange, steps_of
 from tuning.workspace import Workspace
 
-T = TypeVar("T")
 Report = Callable[[dict[str, Any]], None]
 
-#: Random configurations built to find hyperparameters that the default configuration does not reach.
-DISCOVERY_BUILDS = 6
 #: Batches that a rehearsal times.
 REHEARSAL_BATCHES = 8
 
@@ -69,83 +68,6 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Report) -> dict[str, 
     return JOBS[kind](payload, report)
 
 
-def describe(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """The hyperparameters of a space, found by building a few configurations.
-
-    Payload: `discover`, whether to build others than the default configuration.
-
-    Returns:
-        `space` (Keras Tuner configs), `defaults` (values), and `parameters`: the smallest, default and largest count
-        of model parameters seen, each with its `values`.
-
-    Raises:
-        UsageError: the builder does not build its default configuration, builds what cannot be trained here, or uses
-            layers in two models.
-    """
-    from keras_tuner import HyperParameters
-
-    dataset = _opened(payload, open_dataset)
-    shape, classes = _shapes(dataset)
-    runtime.begin_trial(0, payload["dtype_policy"])
-    try:
-        model, hp = build_model(payload["space"], {}, shape, classes)
-    except TuningError:
-        raise
-    except Exception as error:
-        raise mistake(payload["space"], error) from error
-    TrainingPlan.from_values(hp.values)
-    check_outputs(model, interface(model, payload["space"]), payload["space"], dataset.val.images[:8])
-    # The model is kept: no other object gets the identity of one of its weights.
-    first, weights = model, _trained(model)
-    defaults = dict(hp.values)
-    seen = [(int(model.count_params()), defaults)]
-    known = HyperParameters.from_config(hp.get_config())
-    for build in range(DISCOVERY_BUILDS if payload["discover"] else 0):
-        values = {}
-        for parameter in known.space:
-            # The first build takes the largest of everything: loops over a count then reach their last round.
-            share = 1 - 1e-9 if build == 0 else (keyed_seed(0, build, parameter.name) + 0.5) / 2**31
-            values[parameter.name] = parameter.prob_to_value(share)
-        runtime.begin_trial(0, payload["dtype_policy"])
-        try:
-            model, hp = build_model(payload["space"], _active(known, values), shape, classes)
-        except (UsageError, Interrupted):
-            raise
-        except Exception:
-            # Not every combination must build; the search meets such a one as a failed trial.
-            continue
-        if first is model or weights & _trained(model):
-            raise UsageError(
-                f"search space {payload['space']!r} returns models that share layers: what one trial trains, another "
-                "would begin with",
-                "make, or load, every layer inside the builder",
-            )
-        seen.append((int(model.count_params()), dict(hp.values)))
-        known.merge(hp.space)
-    by_size = sorted(seen, key=lambda entry: entry[0])
-    models = {"smallest": by_size[0], "default": seen[0], "largest": by_size[-1]}
-    return {
-        "space": known.get_config()["space"],
-        "defaults": defaults,
-        "parameters": {name: {"count": count, "values": values} for name, (count, values) in models.items()},
-    }
-
-
-def _trained(model) -> set[int]:
-    """Identities of the weights, the states of random layers apart."""
-    return {id(variable) for variable in model.weights if not runtime.is_seed_state(variable)}
-
-
-def _active(known, values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` without the hyperparameters that these values make inactive."""
-    probe = known.copy()
-    probe.values = {}
-    for parameter in known.space:
-        if probe.is_active(parameter):
-            probe.values[parameter.name] = values[parameter.name]
-    return probe.values
-
-
 def rehearse(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Times one configuration over a few batches.
 
@@ -155,7 +77,7 @@ def rehearse(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         `epoch_seconds` (training and validation of the whole data, estimated), `start_seconds` (building and tracing),
         `checkpoint_bytes`, `parameters`.
     """
-    dataset = _opened(payload, open_dataset)
+    dataset = opened(payload, open_dataset)
     began = time.monotonic()
     steps, hp = _prepared({**payload, "seed": 0}, dataset)
     model = steps.model
@@ -190,12 +112,13 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
     Payload: `trial_id`, `values`, `seed`, `until`, `total_epochs`, `early_stopping`, `reduce_lr`, `attempt`,
     `checkpoints` (own folder), `parent` (folder of the trial it continues, or None), `known` (names of hyperparameters
-    that the search knows already); and `slices`, `stop_curves` and `keep_best`, see `FitSettings`.
+    that the search knows already); `max_memory`, bytes that a training may take (or None); and `slices`,
+    `stop_curves` and `keep_best`, see `FitSettings`.
 
     Returns:
         A `TrialOutcome` as JSON.
     """
-    dataset = _opened(payload, open_dataset)
+    dataset = opened(payload, open_dataset)
     own = Path(payload["checkpoints"])
     # A parent's state that was lost costs its epochs again, nothing else: both are trained from the chain's one seed.
     start = load_state(own) or (load_state(Path(payload["parent"])) if payload["parent"] else None)
@@ -205,6 +128,12 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     unknown = [entry for entry in hp.get_config()["space"] if entry["config"]["name"] not in payload["known"]]
     outcome: dict[str, Any] = {"trial_id": payload["trial_id"], "space": unknown, "ignored": ignored(payload, hp)}
     outcome["cost"] = multiply_adds(steps.model)
+    outcome["memory"] = needed = least_memory(steps.model, plan.batch_size)
+    limit = payload.get("max_memory")
+    if limit is not None and needed > limit:
+        message = f"training takes {needed / 1e9:.3g} GB at the least, more than --max-memory, {limit / 1e9:.3g} GB"
+        failure = {"kind": "memory", "message": message, "epoch": None, "traceback": None}
+        return outcome | {"status": FAILED, "score": None, "curve": [], "seconds": [], "failure": failure}
     try:
         state = fit(steps, plan, dataset, settings, own, payload["attempt"], start, report)
     except NotFinite as error:
@@ -249,7 +178,7 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         `curve`, `seconds`, `best_epoch`, `val`, `parameters`, `weights_sha256`, `values` (complete), `input`.
     """
     started = _now()
-    dataset = _opened(payload, open_dataset)
+    dataset = opened(payload, open_dataset)
     own, staging = Path(payload["checkpoints"]), Path(payload["staging"])
     steps, hp = _prepared(payload, dataset)
     plan = TrainingPlan.from_values(hp.values)
@@ -264,7 +193,7 @@ def final(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     classes = dataset.info.classes
     validation = validate(leaving, dataset.val.images, dataset.val.labels, len(classes))
     opening = TestOpening(payload["run_id"], payload["purpose"])
-    test = _opened(payload, lambda workspace: open_test(workspace, opening))
+    test = opened(payload, lambda workspace: open_test(workspace, opening))
     probabilities = predict(leaving, test.images)
 
     staging.mkdir(parents=True, exist_ok=True)
@@ -305,31 +234,6 @@ def weights_sha256(model) -> str:
     return result.hexdigest()
 
 
-def _opened(payload: Mapping[str, Any], opener: Callable[[Workspace], T]) -> T:
-    """What `opener` opens, if the data are those that the payload names.
-
-    They are compared once it is open: what is open stays what it is, whatever is put in its place.
-    """
-    workspace = Workspace(Path(payload["root"]))
-    try:
-        found, digest = opener(workspace), read_info(workspace).digest
-    except DataError as error:
-        # Half replaced, say: whatever is wrong with the data says nothing about a configuration.
-        raise Outdated(error.problem, error.remedy) from error
-    if payload.get("data_digest") not in (None, digest):
-        raise Outdated(
-            f"the data in {workspace.split} were prepared anew while they were in use",
-            "prepare what was there before and give the same command again, or begin anew with another --name or "
-            "--fresh",
-        )
-    return found
-
-
-def _shapes(dataset: Dataset) -> tuple[tuple[int, int, int], int]:
-    info = dataset.info
-    return (info.image_size, info.image_size, info.channels), len(info.classes)
-
-
 def _prepared(payload: Mapping[str, Any], dataset: Dataset) -> tuple[Steps, Any]:
     """(steps, hyperparameters) of the payload's configuration, initialised from its seed and as fast as can be."""
     model, hp = _built(payload, dataset)
@@ -343,7 +247,7 @@ def _prepared(payload: Mapping[str, Any], dataset: Dataset) -> tuple[Steps, Any]
 
 def _built(payload: Mapping[str, Any], dataset: Dataset) -> tuple[Any, Any]:
     """(model, hyperparameters) as the builder made them."""
-    shape, classes = _shapes(dataset)
+    shape, classes = shapes(dataset)
     runtime.begin_trial(payload["seed"], payload["dtype_policy"])
     return build_model(payload["space"], configuration(payload["values"]), shape, classes)
 

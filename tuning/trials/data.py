@@ -1,0 +1,39 @@
+"""The data that a job was meant for, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tuning.dataset.arrays import Dataset, read_info
+from tuning.errors import DataError, Outdated
+from tuning.workspace import Workspace
+
+T = TypeVar("T")
+
+
+def opened(payload: Mapping[str, Any], opener: Callable[[Workspace], T]) -> T:
+    """What `opener` opens, if the data are those that the payload names.
+
+    They are compared once it is open: what is open stays what it is, whatever is put in its place.
+    """
+    workspace = Workspace(Path(payload["root"]))
+    try:
+        found, digest = opener(workspace), read_info(workspace).digest
+    except DataError as error:
+        # Half replaced, say: whatever is wrong with the data says nothing about a configuration.
+        raise Outdated(error.problem, error.remedy) from error
+    if payload.get("data_digest") not in (None, digest):
+        raise Outdated(
+            f"the data in {workspace.split} were prepared anew while they were in use",
+            "prepare what was there before and give the same command again, or begin anew with another --name or "
+            "--fresh",
+        )
+    return found
+
+
+def shapes(dataset: Dataset) -> tuple[tuple[int, int, int], int]:
+    """(shape of an image, number of classes), as builders are given them."""
+    info = dataset.info
+    return (info.image_size, info.image_size, info.channels), len(info.classes)
