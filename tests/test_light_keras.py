@@ -39,6 +39,30 @@ def test_what_is_imported_already_stays(sample_environment):
     assert loaded_after("import sys;" + code, sample_environment) == [["pandas"], [1, 1]]
 
 
+def test_keras_tuners_own_tuners_find_what_they_need_when_they_need_it(sample_environment):
+    code = """
+from tuning import light_keras
+light_keras.use()
+light_keras.use_keras_tuner()
+import sys
+before = sorted({"sklearn", "pandas"} & sys.modules.keys())
+import keras_tuner
+from keras_tuner.src.tuners import bayesian, sklearn_tuner
+kernel = bayesian.sklearn.gaussian_process.kernels.Matern(nu=2.5)
+folds = sklearn_tuner.sklearn.model_selection.KFold(2)
+frame = sklearn_tuner.pd.DataFrame({"a": [1]})
+try:
+    bayesian.sklearn.nothing
+except AttributeError:
+    before.append("no nothing")
+print(before, kernel.nu, folds.n_splits, frame.shape)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=sample_environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == ["['no nothing'] 2.5 2 (1, 1)"], done.stderr
+
+
 @pytest.mark.tensorflow
 def test_a_worker_imports_what_trials_need_and_no_extras(sample_environment):
     code = "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'; from tuning.trials.worker import run_job"

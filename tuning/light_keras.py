@@ -2,16 +2,18 @@
 
 A process that trains nothing takes Keras on its NumPy backend (`choose`, `use`). Keras Tuner imports Keras, and Keras
 imports its backend: three seconds and 400 MB for TensorFlow, which the process that only holds the oracle never uses.
-Keras's NumPy backend imports JAX, but only its convolutions and FFTs call it; where JAX is not installed, empty modules
-stand in for it.
+Keras's NumPy backend imports JAX, but only its convolutions and FFTs call it: empty modules stand in for it.
 
 On any backend Keras also imports scikit-learn, Matplotlib and pandas, for wrappers, galleries and data frames of which
-no search has need; that takes a third of its start. `without_extras` lets it find them missing, which it takes well.
+no search has need; that takes a third of its start. `without_extras` lets it find them missing, which it takes well. So
+does Keras Tuner, two of whose own tuners, which a person's notebook may use as well, then import them when they need
+them (`use_keras_tuner`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -21,6 +23,8 @@ from collections.abc import Iterator
 BACKEND = "numpy"
 #: What Keras takes along if it is installed.
 EXTRAS = ("sklearn", "matplotlib", "pandas")
+#: Keras Tuner's modules that look for what it could do without, and under which names.
+_NEEDY_TUNERS, _NEEDS = ("bayesian", "sklearn_tuner"), {"sklearn": "sklearn", "pd": "pandas"}
 _FFT_NAMES = ("fft", "fft2", "ifft2", "rfft", "irfft", "stft", "istft")
 
 
@@ -38,17 +42,41 @@ def use() -> None:
     if "keras" in sys.modules:
         return
     choose()
-    missing = importlib.util.find_spec("jax") is None
-    if missing:
+    stood_in = "jax" not in sys.modules
+    if stood_in:
         monitoring = types.SimpleNamespace(record_scalar=None)
         _stand_in("jax", lax=None, monitoring=monitoring)
         _stand_in("keras.src.backend.jax")
         _stand_in("keras.src.backend.jax.math", **dict.fromkeys(_FFT_NAMES))
     with without_extras():
         importlib.import_module("keras")
-    if missing:
+    if stood_in:
         # Other libraries must not take it for the real one.
         del sys.modules["jax"]
+
+
+def use_keras_tuner() -> None:
+    """Imports Keras Tuner; without effect once it is imported."""
+    if "keras_tuner" in sys.modules:
+        return
+    with without_extras():
+        importlib.import_module("keras_tuner")
+    for tuner in _NEEDY_TUNERS:
+        module = sys.modules[f"keras_tuner.src.tuners.{tuner}"]
+        for attribute, name in _NEEDS.items():
+            if getattr(module, attribute, module) is None and importlib.util.find_spec(name):
+                setattr(module, attribute, _OnDemand(name))
+
+
+class _OnDemand(types.ModuleType):
+    """A package that is imported, and its submodules, when somebody looks into it."""
+
+    def __getattr__(self, attribute: str) -> object:
+        package = importlib.import_module(self.__name__)
+        if not hasattr(package, attribute):
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(f"{self.__name__}.{attribute}")
+        return getattr(package, attribute)
 
 
 @contextlib.contextmanager

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
-from tuning.engine.executors import Died, Finished, Progressed
+from tuning.engine.executors import Died, Finished
 from tuning.engine.journal import Journal
 from tuning.engine.loop import run_loop
 from tuning.engine.order import LogicalOrder
@@ -15,103 +13,7 @@ from tuning.engine.state import replay
 from tuning.errors import StateError, TuningError
 from tuning.records import COMPLETED, DONE, FAILED, WAIT, TrialSpec
 
-CRASH = {"kind": "crash", "message": "the worker crashed (SIGSEGV)", "epoch": None, "traceback": None}
-
-
-class Halving:
-    """A strategy that needs whole rungs: 8 trials, then the best 4, 2 and 1; remembers what it was asked and told."""
-
-    def __init__(self):
-        self.log, self.scores, self.asked, self.rung = [], {}, 0, list(range(8))
-        self.queue = [(None, i) for i in range(8)]
-        self.waiting = set()
-
-    def ask(self, recorded=None):
-        if not self.queue:
-            if self.waiting:
-                return WAIT
-            if len(self.rung) == 1:
-                return DONE
-            best = sorted(self.rung, key=lambda i: (-self.scores[i], i))[: len(self.rung) // 2]
-            self.queue = [(i, i) for i in best]
-            self.rung = []
-        parent, _ = self.queue.pop(0)
-        number = self.asked
-        self.asked += 1
-        self.waiting.add(number)
-        if parent is not None:
-            self.rung.append(number)
-        self.log.append(("ask", number))
-        return TrialSpec(f"{number:04d}", {"parent": parent, "number": number}, epochs=1)
-
-    def tell(self, outcome):
-        number = int(outcome.trial_id)
-        self.waiting.discard(number)
-        self.scores[number] = outcome.score if outcome.status == COMPLETED else -1.0
-        self.log.append(("tell", number, outcome.status))
-
-
-def score(number: int) -> float:
-    return (number * 37 % 101) / 101
-
-
-class SimulatedWorkers:
-    """An executor whose jobs end in random order; some die, and the whole search may be killed between two events."""
-
-    def __init__(self, workers, seed, deaths=0.0, kill_after=None):
-        self.workers, self.random = workers, random.Random(seed)
-        self.deaths, self.kill_after = deaths, kill_after
-        self.jobs, self.most = [], 0
-
-    def free(self):
-        return self.workers - len(self.jobs)
-
-    def submit(self, job):
-        assert self.free() > 0
-        self.jobs.append(job)
-        self.most = max(self.most, len(self.jobs))
-
-    def collect(self, timeout):
-        if self.kill_after is not None:
-            if self.kill_after == 0:
-                raise KeyboardInterrupt
-            self.kill_after -= 1
-        job = self.jobs.pop(self.random.randrange(len(self.jobs)))
-        if self.random.random() < self.deaths:
-            return [Died(job.key, job.fence, CRASH)]
-        return [
-            Progressed(job.key, job.fence, {"epoch": 1}),
-            Finished(job.key, job.fence, result(job.payload["trial_id"], score(job.payload["number"]))),
-        ]
-
-    def cancel(self):
-        self.jobs.clear()
-
-    def close(self):
-        pass
-
-
-def result(trial_id, value):
-    return {
-        "trial_id": trial_id,
-        "status": COMPLETED,
-        "score": value,
-        "curve": [{"epoch": 1, "val_f1_macro": value}],
-        "failure": None,
-        "space": [],
-        "seconds": [0.1],
-    }
-
-
-def payload(spec, fence):
-    return {"trial_id": spec.trial_id, "number": spec.values["number"]}
-
-
-def search(path, executor, window=6, max_deaths=2, strategy=None):
-    strategy = strategy or Halving()
-    with Journal(path) as journal:
-        told = run_loop(strategy, Dispatcher(journal, executor, max_deaths), window, payload)
-    return strategy.log, told
+from .simulation import CRASH, Halving, SimulatedWorkers, payload, result, score, search
 
 
 @pytest.fixture
@@ -316,6 +218,24 @@ def test_out_of_time_what_is_finished_by_then_is_the_search_and_stays_it(tmp_pat
     # A resume with time to spare ends in the same place, and starts nothing.
     assert run(again, lambda: False) == first
     assert again.most == 0
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_there_is_leisure_while_a_worker_has_nothing_to_do_until_it_is_enough(tmp_path, workers):
+    """Halving waits for the last of a rung: of three workers, two have nothing to do; a single one always has."""
+    executor, seen = SimulatedWorkers(workers, seed=0), []
+
+    def at_leisure():
+        seen.append(executor.free())
+        return len(seen) % 3 > 0
+
+    for _ in range(2):  # the second time, all results are there
+        with Journal(tmp_path / "journal.jsonl") as journal:
+            dispatcher = Dispatcher(journal, executor)
+            told = run_loop(Halving(), dispatcher, 6, payload, at_leisure=at_leisure)
+            assert told == run_loop(Halving(), dispatcher, 6, payload)
+    assert len(seen) == (3 if workers > 1 else 0)
+    assert all(free > 0 for free in seen)
 
 
 def test_a_job_that_took_the_search_down_too_often_is_given_up(tmp_path):

@@ -63,7 +63,7 @@ def trained(tmp_path_factory, job, run_jobs):
     second["orphan"] = continued("orphan", "float32", "nowhere")
     second["finished"] = trial("whole float32", "float32", attempt=9)
     second["stopped"] = trial("stopped", "float32", early_stopping=1, until=15, total_epochs=15)
-    second["too large"] = trial("too large", "float32", max_memory=5000)
+    second["too large"] = trial("too large", "float32", max_memory=2**20 // 200)
     second["diverged"] = job("trial", folder / "diverged", "diverges", values={"rate": 1e38})
     second["resumed diverged"] = second["diverged"]
     outcomes = {}
@@ -240,6 +240,6 @@ def test_what_cannot_fit_into_memory_is_not_trained(trained):
     folder, outcomes = trained
     result = outcomes["too large"]["result"]
     assert (result["status"], result["failure"]["kind"], result["curve"]) == ("FAILED", "memory", [])
-    assert result["memory"] > 5000
-    assert "at the least, more than --max-memory" in result["failure"]["message"]
+    assert result["memory"] > 2**20 // 200
+    assert "at the least, more than the 0 MiB of --max-memory" in result["failure"]["message"]
     assert not (folder / "too large" / "checkpoints").exists()

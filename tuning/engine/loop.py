@@ -43,6 +43,7 @@ def run_loop(
     payload: Callable[[TrialSpec, int], dict[str, Any]],
     on_told: Callable[[TrialSpec, TrialOutcome], None] = lambda spec, outcome: None,
     out_of_time: Callable[[], bool] = lambda: False,
+    at_leisure: Callable[[], bool] = lambda: False,
 ) -> list[tuple[TrialSpec, TrialOutcome]]:
     """Runs a strategy to its end and returns every trial with its outcome, in logical order.
 
@@ -52,13 +53,15 @@ def run_loop(
         on_told: called after each tell.
         out_of_time: looked at every few seconds; once it is True, nothing more is asked, what runs is given up, and
             the trials that have a result by then are the search. That moment is journaled: a resume ends there too.
+        at_leisure: called while a worker has nothing to do, again and again until it returns False; takes no part in
+            the search, and a fraction of a second at most, for which results wait.
 
     Raises:
         StateError: the strategy proposes something else than the journal says it proposed.
     """
     outstanding = LogicalOrder(window)
     told: list[tuple[TrialSpec, TrialOutcome]] = []
-    asked, finished = 0, False
+    asked, finished, leisure = 0, False, True
 
     def tell(spec: TrialSpec, result: dict[str, Any]) -> None:
         outcome = outcome_of(spec, result)
@@ -102,7 +105,12 @@ def run_loop(
         while (result := dispatcher.result(trial_key(spec.trial_id))) is None:
             if _stopped(dispatcher, out_of_time):
                 break
-            dispatcher.wait()
+            dispatcher.start()
+            if leisure and dispatcher.executor.free():
+                leisure = at_leisure()
+                dispatcher.wait(0)
+            else:
+                dispatcher.wait()
         if result is None:
             dispatcher.cancel()
             for later in outstanding:

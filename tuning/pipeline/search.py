@@ -16,11 +16,12 @@ from tuning.dataset.census import verify_data
 from tuning.engine.budget import Stopwatch, reserve
 from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop, trial_key
-from tuning.errors import BudgetEnded, Interrupted, StateError
+from tuning.errors import BudgetEnded, StateError
 from tuning.files import remove_directory
 from tuning.oracles import find_strategy
 from tuning.pipeline.finals import final_runs, run_finals
 from tuning.pipeline.known import known_good
+from tuning.pipeline.reporting import preparing_report, write_report
 from tuning.pipeline.session import JOURNAL, Resources, Session, move_aside, opened, use_backend
 from tuning.pipeline.settings import search_settings
 from tuning.pipeline.told import OBJECTIVE, ranked, with_recommended
@@ -105,7 +106,7 @@ def run_search(
         told, recommended = _search(session, frozen, description, budget, trackers, progress)
         summary = _summary(frozen, told, directory)
         if search_only:
-            _write_report(workspace, frozen.name, progress)
+            write_report(workspace, frozen.name, progress)
             return SearchResult(**summary)
         finals = final_runs(
             frozen.name,
@@ -128,7 +129,7 @@ def run_search(
         leaderboard.rebuild(workspace)
         promoted = promotion.promote(workspace, progress=progress)
         remove_directory(directory / "checkpoints")
-        _write_report(workspace, frozen.name, progress)
+        write_report(workspace, frozen.name, progress)
         return SearchResult(**summary, runs=tuple(runs), promoted=promoted.run_id)
 
 
@@ -174,7 +175,7 @@ def _search(
             needed = needed | best
         session.prune_trials(spec.trial_id, needed)
 
-    failures = RunOfFailures(settings.name, session.directory)
+    failures, preparing = RunOfFailures(settings.name, session.directory), preparing_report()
     with progress.bar(planned[1], settings.name, "epoch") as bar:
         finals = settings.final_runs * settings.retrain_epochs
         watch = Watch(progress, bar, planned, left, session.workers, finals, settings.slices)
@@ -188,6 +189,7 @@ def _search(
                 trial_payload(session, settings, description),
                 on_told,
                 out_of_time,
+                lambda: next(preparing, False),
             )
         finally:
             stopwatch.note()
@@ -321,21 +323,6 @@ def _trained(settings: SearchSettings, told: Sequence[tuple[TrialSpec, TrialOutc
 def _last_failure(told: list[tuple[TrialSpec, TrialOutcome]]) -> str:
     failures = [outcome.failure.message for _, outcome in told if outcome.failure]
     return failures[-1] if failures else "none was run"
-
-
-def _write_report(workspace: Workspace, name: str, progress: Progress) -> None:
-    """The page of the search. All that was found is safe by now: no defect of a picture may make a failure of it."""
-    # Plots and statistics take a second to import.
-    from tuning.results import report
-
-    try:
-        path, _ = report.write(workspace, name)
-    except (Interrupted, OSError):
-        raise
-    except Exception as error:
-        progress.warn(f"the report could not be written ({error}); try again: python -m tuning.report {name}")
-    else:
-        progress.say(f"report: {path}")
 
 
 def _refuse_a_lost_journal(session: Session) -> None:

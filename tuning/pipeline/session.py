@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -131,10 +130,11 @@ class Session:
 
     def _described(self, key: str, discover: bool) -> dict[str, Any]:
         self.dispatcher.request(key, "describe", lambda fence: self.payload(0, discover=discover))
+        self.dispatcher.start()
         if light_keras.chosen():
             # Here, because a worker has its own imports to do meanwhile.
             light_keras.use()
-            importlib.import_module("keras_tuner")
+            light_keras.use_keras_tuner()
         while (result := self.dispatcher.result(key)) is None:
             self.dispatcher.wait()
         return result

@@ -131,7 +131,8 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     outcome["memory"] = needed = least_memory(steps.model, plan.batch_size)
     limit = payload.get("max_memory")
     if limit is not None and needed > limit:
-        message = f"training takes {needed / 1e9:.3g} GB at the least, more than --max-memory, {limit / 1e9:.3g} GB"
+        least, most = (f"{size / 2**20:,.0f} MiB" for size in (needed, limit))
+        message = f"training takes {least} at the least, more than the {most} of --max-memory"
         failure = {"kind": "memory", "message": message, "epoch": None, "traceback": None}
         return outcome | {"status": FAILED, "score": None, "curve": [], "seconds": [], "failure": failure}
     try:

@@ -14,7 +14,7 @@ import pytest
 from tuning import cli, search
 from tuning.engine.journal import Journal
 from tuning.errors import StateError, UsageError
-from tuning.pipeline.search import _write_report
+from tuning.pipeline.reporting import write_report
 from tuning.results import report
 from tuning.results.report.command import repeat_command
 from tuning.results.report.reading import read_history
@@ -265,7 +265,7 @@ def test_a_defect_of_the_report_is_no_failure_of_the_search(workspace, monkeypat
         raise KeyError("a picture")
 
     monkeypatch.setattr(report, "write", broken)
-    _write_report(workspace, "s", Listening())
+    write_report(workspace, "s", Listening())
     assert "could not be written" in said[0]
     assert "python -m tuning.report s" in said[0]
 
@@ -274,4 +274,4 @@ def test_a_defect_of_the_report_is_no_failure_of_the_search(workspace, monkeypat
 
     monkeypatch.setattr(report, "write", full)
     with pytest.raises(OSError, match="No space"):
-        _write_report(workspace, "s", Listening())
+        write_report(workspace, "s", Listening())

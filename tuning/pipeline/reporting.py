@@ -1,0 +1,42 @@
+"""The page about a search, at its end."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+
+from tuning.errors import Interrupted
+from tuning.progress import Progress
+from tuning.workspace import Workspace
+
+
+def preparing_report() -> Iterator[bool]:
+    """Imports, one by one, what `write_report` will need, more than a second in all; yields True after each."""
+    for name in (
+        "tuning.results.report",
+        "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
+        "tuning.results.report.pictures",
+        "tuning.results.report.finals_part",
+        "pandas",
+        "scipy.stats",
+        "sklearn.ensemble",
+        "sklearn.inspection",
+    ):
+        importlib.import_module(name)
+        yield True
+
+
+def write_report(workspace: Workspace, name: str, progress: Progress) -> None:
+    """The page of the search. All that was found is safe by now: no defect of a picture may make a failure of it."""
+    # Not before it is needed: plots and statistics.
+    from tuning.results import report
+
+    try:
+        path, _ = report.write(workspace, name)
+    except (Interrupted, OSError):
+        raise
+    except Exception as error:
+        progress.warn(f"the report could not be written ({error}); try again: python -m tuning.report {name}")
+    else:
+        progress.say(f"report: {path}")
