@@ -104,6 +104,7 @@ class ReplayableOracle(NotingOracle):
         #: Set by a strategy with a model when it proposes: (bound on the gain, deviation of a score's noise).
         self.promise: tuple[float, float] | None = None
         self._guard = threading.RLock()
+        self._bounded = Embedding([])  # what the models behind `bounds` see of the space
         self._directions: dict[str, str] = {}
 
     def _check_first(self) -> None:
@@ -165,12 +166,18 @@ class ReplayableOracle(NotingOracle):
         """Whether a configuration should be within all `bounds`."""
         if not any(bound.binding for bound in self.bounds.values()):
             return True
-        embedding = Embedding(self.hyperparameters.space)
-        return bool(self.within_bounds(embedding, embedding.latent(values)[None])[0])
+        return bool(self.within_bounds(self._bounded_space().latent(values)[None])[0])
 
-    def within_bounds(self, embedding: Embedding, rows: np.ndarray) -> np.ndarray:
-        """(m,) bool: the same for latent rows (m, d)."""
-        return np.logical_and.reduce([bound.keeps(embedding, rows) for bound in self.bounds.values()])
+    def within_bounds(self, rows: np.ndarray) -> np.ndarray:
+        """(m,) bool: the same for rows (m, d), as an `Embedding` of the space has them."""
+        binding = [bound for bound in self.bounds.values() if bound.binding]
+        kept = [bound.keeps(self._bounded_space(), rows) for bound in binding]
+        return np.logical_and.reduce(kept) if kept else np.ones(len(rows), bool)
+
+    def _bounded_space(self) -> Embedding:
+        if len(self._bounded._space) != len(self.hyperparameters.space):
+            self._bounded = Embedding(self.hyperparameters.space)
+        return self._bounded
 
     def full_training(self, values: dict[str, Any] | None) -> dict[str, Any]:
         """The answer of `populate_space` for a configuration trained to the end, or for none."""

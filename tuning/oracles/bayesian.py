@@ -124,7 +124,7 @@ class BayesianOracle(ReplayableOracle):
         def gains_of(rows: np.ndarray) -> np.ndarray:
             points = features(rows)
             gains = expected_improvement(*process.predict(points), best) * chances.probability(points)
-            gains = gains * self.within_bounds(self._embedding, rows)
+            gains = gains * self.within_bounds(rows)
             return gains if costs is None else gains / costs.relative(points)
 
         if len(pending):

@@ -175,7 +175,7 @@ class CurveModelOracle(PromotingOracle):
         rows = np.vstack([rows, nearby])
         gains = np.append(gains, self._gains(model, nearby, mean.max(), weights))
         found: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
-        within = self.within_bounds(self._embedding, rows)
+        within = self.within_bounds(rows)
         for index in np.argsort(-gains, kind="stable"):
             if not within[index]:
                 continue
