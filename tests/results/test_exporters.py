@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import signal
@@ -302,6 +303,15 @@ def test_a_missing_extra_exits_4_with_the_line_to_install_it(workspace, write_ru
     assert export.main(["--root", str(workspace.root), "--run", "one", "--format", "keras,onnx"]) == 4
     stderr = capsys.readouterr().err
     assert "needs packages that are not installed: no_such_module" in stderr and install_line("onnx") in stderr
+    assert not (workspace.art / "exports").exists()
+
+
+def test_without_tensorflow_nothing_is_exported_and_said_why(workspace, write_run, plain, capsys, monkeypatch):
+    write_run("one", model=b"0", input=INPUT)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find(name))
+    assert export.main(["--root", str(workspace.root), "--run", "one", "--format", "keras"]) == 4
+    assert "exporting needs TensorFlow, which is not installed" in capsys.readouterr().err
     assert not (workspace.art / "exports").exists()
 
 

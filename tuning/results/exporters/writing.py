@@ -168,6 +168,9 @@ def _write_card(folder: Path, workspace: Workspace, metrics: Mapping[str, Any], 
 
 
 def _refuse_missing(wanted: Mapping[str, Format]) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        # Whatever the backend that trained it: every format is written, or compared, by TensorFlow.
+        raise EnvironmentProblem("exporting needs TensorFlow, which is not installed", "run: pip install tensorflow")
     for name, form in wanted.items():
         missing = [module for module in form.modules if importlib.util.find_spec(module) is None]
         if missing and form.extra:
