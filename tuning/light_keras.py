@@ -2,7 +2,8 @@
 
 A process that trains nothing takes Keras on its NumPy backend (`choose`, `use`). Keras Tuner imports Keras, and Keras
 imports its backend: three seconds and 400 MB for TensorFlow, which the process that only holds the oracle never uses.
-Keras's NumPy backend imports JAX, but only its convolutions and FFTs call it: empty modules stand in for it.
+Keras's NumPy backend imports JAX, but only its convolutions and FFTs call it; where JAX is not installed, empty modules
+stand in for it.
 
 On any backend Keras also imports scikit-learn, Matplotlib and pandas, for wrappers, galleries and data frames of which
 no search has need; that takes a third of its start. `without_extras` lets it find them missing, which it takes well. So
@@ -42,15 +43,15 @@ def use() -> None:
     if "keras" in sys.modules:
         return
     choose()
-    stood_in = "jax" not in sys.modules
-    if stood_in:
+    missing = importlib.util.find_spec("jax") is None
+    if missing:
         monitoring = types.SimpleNamespace(record_scalar=None)
         _stand_in("jax", lax=None, monitoring=monitoring)
         _stand_in("keras.src.backend.jax")
         _stand_in("keras.src.backend.jax.math", **dict.fromkeys(_FFT_NAMES))
     with without_extras():
         importlib.import_module("keras")
-    if stood_in:
+    if missing:
         # Other libraries must not take it for the real one.
         del sys.modules["jax"]
 

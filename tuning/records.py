@@ -13,7 +13,9 @@ RESERVED_PREFIX = "tuner/"
 COMPLETED = "COMPLETED"
 FAILED = "FAILED"
 #: Kinds of failure that say that a configuration is too large for the machine, or for the time that a trial may take.
-INFEASIBLE = ("memory", "timeout")
+INFEASIBLE = ("memory", "timeout", "too-large")
+#: Kinds that a configuration has of itself, however many in a row have it.
+OWN = ("not-finite", "too-large")
 
 
 def configuration(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +64,8 @@ class Failure:
     """Why a trial ended without a score.
 
     Attributes:
-        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite" or "lost".
+        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite", "lost" or "too-large" (not
+            even begun: the memory that it takes at the least is more than there may be).
         message: one line for a person, with the probable cause.
         epoch: the epoch (from 1) it happened in, where known.
         traceback: Python's traceback, where there is one.
@@ -86,7 +89,7 @@ class TrialOutcome:
             `val_f1_macro`, … Wall-clock figures stand apart, in `seconds`, because nothing may depend on them.
         failure: the reason, when FAILED.
         space: configs of hyperparameters that the builder declared while building and that were unknown before.
-        seconds: wall-clock seconds of each epoch of this trial (for forecasts only).
+        seconds: wall-clock seconds of each epoch of the curve: for forecasts, and for what a budget can hold.
         ignored: names of values that made no difference, because nothing looked at them.
         cost: multiply-adds that an image takes forward; None where nobody counted.
         memory: bytes that its training takes at the least; None where nobody counted.

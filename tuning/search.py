@@ -155,7 +155,7 @@ def options() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="train no configuration that takes more than this at the very least, counted as weights, gradients and "
         "what these are made of, and propose none that should: 8G; 0 for no limit (default: what this machine, or its "
-        "smallest GPU, has when the search begins)",
+        "largest GPU, has when the search begins)",
     )
     how = parser.add_argument_group("how it runs (may change from one resume to the next)")
     how.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one per core, or per GPU)")

@@ -34,6 +34,7 @@ def test_anything_else_in_between_begins_the_count_anew(failures, other):
         failures.tell(other)
 
 
-def test_losses_that_run_away_never_end_a_search(failures):
+@pytest.mark.parametrize("kind", ["not-finite", "too-large"])
+def test_what_configurations_have_of_themselves_never_ends_a_search(failures, kind):
     for epoch in range(3 * LIMIT):
-        failures.tell(failed(f"loss became nan in epoch {epoch}", "not-finite"))
+        failures.tell(failed(f"loss became nan in epoch {epoch}", kind))

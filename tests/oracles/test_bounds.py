@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import keras_tuner
 import numpy as np
 import pytest
 
@@ -61,7 +62,7 @@ def test_every_strategy_keeps_within_memory_from_its_first_trials_on(name, simul
         amount = needed(spec.values)
         if amount > LIMIT:
             outcome = simulated.failed(spec)
-            return dataclasses.replace(outcome, failure=Failure("memory", "too large"), memory=amount)
+            return dataclasses.replace(outcome, failure=Failure("too-large", "too large"), memory=amount)
         return dataclasses.replace(simulated.completed(spec), memory=amount)
 
     def shares(**limits):
@@ -86,6 +87,67 @@ def test_epochs_that_would_take_longer_than_there_is_are_not_begun(simulated):
     asked = simulated.drive(search, window=1, outcome_of=outcome_of)
     assert any(spec.values["width"] > 40 for spec in asked)
     assert {spec.values["width"] for spec in asked[15:]} == {16, 32}
+
+
+def test_the_first_epoch_of_a_process_tells_nothing_of_the_others(simulated):
+    """Nor does the second one of a training that went on elsewhere after its first."""
+
+    def outcome_of(spec):
+        return dataclasses.replace(simulated.completed(spec), seconds=(500.0,) * min(spec.epochs, 2))
+
+    search = simulated.build("asha", max_epochs=2, factor=2, max_trials=12, max_epoch_seconds=10.0)
+    asked = simulated.drive(search, window=1, outcome_of=outcome_of)
+    assert {(spec.initial_epoch, spec.epochs) for spec in asked} == {(0, 1), (1, 2)}
+    assert search.oracle.bounds["seconds"].known == []
+
+
+@pytest.mark.parametrize("name", ["random", "hyperband", "asha", "bayesian", "freeze_thaw"])
+def test_in_a_space_of_which_little_fits_that_little_is_found(name, simulated):
+    hyperparameters = keras_tuner.HyperParameters()
+    for entry in "abc":
+        hyperparameters.Int(entry, 4, 512, step=4, default=16)
+
+    def cube(values):
+        return values["a"] * values["b"] * values["c"]
+
+    limit = 60**3
+    embedding = Embedding(hyperparameters.space)
+    known = [embedding.configuration(row) for row in np.random.default_rng(2).random((6, 3))]
+    known += [{entry: 512 for entry in "abc"}, {entry: 16 for entry in "abc"}]
+
+    def outcome_of(spec):
+        if cube(spec.values) > limit:
+            failure = Failure("too-large", "too large")
+            return dataclasses.replace(simulated.failed(spec), failure=failure, memory=cube(spec.values))
+        return dataclasses.replace(simulated.completed(spec), memory=cube(spec.values))
+
+    limits = {"max_memory": limit, "sized": [(values, cube(values)) for values in known]}
+    search = simulated.build(name, hyperparameters, max_trials=30, **limits)
+    asked = [spec for spec in simulated.drive(search, outcome_of=outcome_of) if spec.continues is None]
+    beyond = [cube(spec.values) > limit for spec in asked]
+    # Of uniform draws, more than nine in ten are beyond it.
+    assert sum(beyond) / len(beyond) < 0.5
+    assert sum(beyond[len(beyond) // 2 :]) <= len(beyond) // 4
+
+
+def test_where_nothing_fits_the_search_goes_on_all_the_same(simulated):
+    limits = {"max_memory": 1, "sized": [({"point": 0}, 5), ({"point": 3}, 9)]}
+    asked = simulated.drive(simulated.build("random", simulated.five_points(), max_trials=30, **limits))
+    assert len(asked) == 5
+
+
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "auto"])
+def test_a_range_that_depends_on_another_value_is_no_problem(name, simulated):
+    """Keras Tuner then knows two entries of one name, and a value of one may be none of the other."""
+    hyperparameters = keras_tuner.HyperParameters()
+    hyperparameters.Choice("depth", [1, 2])
+    for width in ([8, 16], [16, 32]):
+        hyperparameters._space.append(keras_tuner.engine.hyperparameters.Choice("width", width))
+        hyperparameters._hps["width"].append(hyperparameters._space[-1])
+    hyperparameters.values["width"] = 8
+    limits = {"max_memory": 20, "sized": [({"depth": 1, "width": 8}, 8), ({"depth": 2, "width": 32}, 64)]}
+    search = simulated.build(name, hyperparameters, max_trials=4, **limits)
+    assert simulated.drive(search)
 
 
 def test_what_is_known_survives_a_snapshot(simulated):

@@ -102,7 +102,16 @@ def test_a_person_is_told_where_the_same_search_may_end_otherwise(monkeypatch, b
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("8G", 8 * 2**30), ("1.5 GB", 3 * 2**29), ("512MiB", 2**29), ("100", 100), (7, 7), ("2k", 2048), ("0", 0)],
+    [
+        ("8G", 8 * 2**30),
+        ("1.5 GB", 3 * 2**29),
+        ("512MiB", 2**29),
+        ("100", 100),
+        (7, 7),
+        ("2k", 2048),
+        ("0", 0),
+        ("0.4", 1),
+    ],
 )
 def test_sizes(text, found):
     assert size(text) == found
@@ -132,6 +141,6 @@ def test_a_search_keeps_to_the_memory_that_there_was_when_it_began(prepared, mon
         with pytest.raises(StateError, match="max_memory was 17179869184, now 8589934592"):
             config.freeze(directory, search_settings(prepared, name="limited", max_memory="8G"))
         monkeypatch.setattr("tuning.machine.gpus", lambda: (machine.Gpu("a", 2**33, 9.0), machine.Gpu("b", 2**32, 9.0)))
-        assert limit(fresh=True) == 2**32
+        assert limit(fresh=True) == 2**33
     finally:
         shutil.rmtree(directory)

@@ -39,3 +39,14 @@ def test_training_holds_weights_gradients_and_what_kernels_were_applied_to():
         model = keras.Sequential([keras.Input((8, 8, 3)), *stack])
         kernels = 9 * 3 * 5 + 5 + 9 * 5 * 2 + 2
         assert least_memory(model, 10) == 4 * (2 * (kernels + 10) + 10) + 10 * size * (64 * 3 + 64 * 5)
+
+
+def test_what_several_kernels_read_is_held_once_and_for_frozen_ones_nothing_is():
+    inputs = keras.Input((8, 8, 3))
+    branches = [layers.Conv2D(2, 1, use_bias=False, name=name)(inputs) for name in "abc"]
+    model = keras.Model(inputs, layers.Add()(branches))
+    assert least_memory(model, 10) == 3 * 4 * 2 * 6 + 10 * 4 * 64 * 3
+    model.get_layer("a").trainable = False
+    assert least_memory(model, 10) == 4 * (2 * 12 + 6) + 10 * 4 * 64 * 3
+    model.trainable = False
+    assert least_memory(model, 10) == 4 * 18

@@ -239,7 +239,7 @@ def test_what_leaves_loads_in_plain_keras_and_predicts_the_same(published, prepa
 def test_what_cannot_fit_into_memory_is_not_trained(trained):
     folder, outcomes = trained
     result = outcomes["too large"]["result"]
-    assert (result["status"], result["failure"]["kind"], result["curve"]) == ("FAILED", "memory", [])
+    assert (result["status"], result["failure"]["kind"], result["curve"]) == ("FAILED", "too-large", [])
     assert result["memory"] > 2**20 // 200
     assert "at the least, more than the 0 MiB of --max-memory" in result["failure"]["message"]
     assert not (folder / "too large" / "checkpoints").exists()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tuning.errors import StateError
-from tuning.records import FAILED, TrialOutcome
+from tuning.records import FAILED, OWN, TrialOutcome
 
 #: So many failures in a row, all with the same cause, end a search: what fails is not the configurations.
 LIMIT = 10
@@ -37,8 +37,7 @@ class RunOfFailures:
         found = (outcome.failure.kind, _without_numbers(outcome.failure.message))
         self._count = self._count + 1 if found == self._cause else 1
         self._cause = found
-        # Losses that run away do so by configuration, however many in a row.
-        if self._count >= self._limit and outcome.failure.kind != "not-finite":
+        if self._count >= self._limit and outcome.failure.kind not in OWN:
             raise StateError(
                 f"{self._count} trials of {self._name} in a row failed alike: {outcome.failure.message}",
                 f"see {self._directory / 'logs'}; mend the cause, then start over with --fresh",

@@ -12,6 +12,7 @@ What Keras Tuner 1.4.8 does differently, and why this class overrides it:
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import threading
@@ -36,6 +37,8 @@ ROUND = records.RESERVED_PREFIX + "round"
 
 #: Keyed draws before a new configuration is looked for by enumeration.
 DRAWS = 20
+#: The same, and configurations that are enumerated, where many may be too large.
+BOUNDED_DRAWS = 200
 
 
 class ReplayableOracle(NotingOracle):
@@ -55,7 +58,8 @@ class ReplayableOracle(NotingOracle):
         max_consecutive_failed_trials: that many FAILED trials in a row raise RuntimeError; None never does.
         first: configurations to try right after the defaults, in this order; what one leaves out is at its default.
         stop_when_flat: end once the strategy's model promises less than noise (see `tuning.oracles.flatness`).
-        **limits: see `NotingOracle`; what is expected to be beyond one is not proposed.
+        **limits: see `NotingOracle`; what is expected to be beyond one is not proposed, unless hundreds of draws bring
+            nothing else.
 
     Raises:
         UsageError: a number out of its range, or a value in `first`.
@@ -145,14 +149,19 @@ class ReplayableOracle(NotingOracle):
     def draw(self, number: int) -> dict[str, Any] | None:
         """An untried configuration for trial `number`, uniform over the space; None where there is none left."""
         entries = self.hyperparameters.space
-        for attempt in range(DRAWS):
+        bounded = any(bound.binding for bound in self.bounds.values())
+        for attempt in range(BOUNDED_DRAWS if bounded else DRAWS):
             values = space.fill(entries, lambda entry, at=attempt: entry.prob_to_value(self.uniform(number, entry, at)))
             if not self.is_tried(values) and self.may_fit(values):
                 return values
         drawn = space.enumerate_configurations(
             entries, lambda entry, draw: self.uniform(number, entry, "enumerate", draw)
         )
-        return next((values for values in drawn if not self.is_tried(values)), None)
+        untried = (values for values in drawn if not self.is_tried(values))
+        if not bounded:
+            return next(untried, None)
+        first = list(itertools.islice(untried, BOUNDED_DRAWS))
+        return next((values for values in first if self.may_fit(values)), first[0] if first else None)
 
     def uniform(self, number: int, entry, *key: object) -> float:
         """The number in [0, 1) that belongs to this trial, entry and key."""

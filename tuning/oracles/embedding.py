@@ -43,6 +43,8 @@ class Embedding:
     @staticmethod
     def _probability(entry: HyperParameter, values: Mapping[str, Any]) -> float:
         known = entry.name in values and space.is_active(entry, values)
+        # Of two entries of one name, each has values of its own.
+        known = known and space.accepts(entry, values[entry.name])
         return min(max(entry.value_to_prob(values[entry.name] if known else entry.default), 0.0), LAST)
 
     def configuration(self, latent: np.ndarray) -> dict[str, Any]:

@@ -54,9 +54,11 @@ class NotingOracle(SavedOracle):
         values = records.configuration(trial.hyperparameters.values)
         if outcome.memory:
             self.bounds["memory"].note(values, outcome.memory)
-        if len(outcome.seconds) > 1 and outcome.curve[-1]["epoch"] - outcome.curve[-2]["epoch"] == 1:
-            # Not the first, in which there is much to be built and compiled.
-            self.bounds["seconds"].note(values, outcome.seconds[-1])
+        begun = trial.hyperparameters.values.get(records.RESERVED_PREFIX + "initial_epoch", 0)
+        last = [row["epoch"] for row in outcome.curve[-2:]]
+        if len(outcome.curve) - begun > 1 and len(outcome.seconds) > 1 and last[1] - last[0] == 1:
+            # The shorter one: in the first of a process there is much to be built and compiled.
+            self.bounds["seconds"].note(values, min(outcome.seconds[-2:]))
         if outcome.failure and outcome.failure.kind in records.INFEASIBLE:
             self.infeasible.add(trial.trial_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Iterator
 
@@ -23,7 +24,9 @@ def preparing_report() -> Iterator[bool]:
         "sklearn.ensemble",
         "sklearn.inspection",
     ):
-        importlib.import_module(name)
+        # Whatever is wrong with it, the search goes on; `write_report` will say so.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
         yield True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -54,8 +55,8 @@ def search_settings(
         min_epochs: whole epochs, or a part of one as "1/3".
         tries: configurations to try first: values by name, or text as "learning_rate=3e-4,filters=48".
         from_search: an earlier search of the workspace, whose best configurations are tried after those.
-        max_memory: bytes, or text as "8G", that a training may take; 0: no limit; None: what this machine, or the
-            smallest of its GPUs, has, or had when the search began.
+        max_memory: bytes, or text as "8G", that a training may take; 0: no limit; None: what this machine has, or
+            the largest of its GPUs if that is more, or had when the search began.
         fresh: the search starts over; what one of that name began with does not count.
 
     Raises:
@@ -124,7 +125,8 @@ def _memory_limit(workspace: Workspace, name: str, given: str | int | None, fres
     if not fresh and (workspace.search(name) / FILE_NAME).exists():
         # One that began without goes on without.
         return read_settings(workspace.search(name)).get("max_memory")
-    return min((gpu.memory for gpu in machine.gpus()), default=machine.memory().total)
+    # The larger: whether the backend can use a GPU that is there, nobody knows here.
+    return max((*(gpu.memory for gpu in machine.gpus()), machine.memory().total or 0)) or None
 
 
 def size(text: str | int) -> int:
@@ -136,7 +138,7 @@ def size(text: str | int) -> int:
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(?:i?B)?", str(text).strip(), re.IGNORECASE)
     if match is None:
         raise UsageError(f"--max-memory is {text!r}", "give a size such as 8G or 512M, or 0 for no limit")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    return math.ceil(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
 def _check_model(strategy: str, **options: bool) -> None:

@@ -28,23 +28,26 @@ def multiply_adds(model) -> int:
 def least_memory(model, batch_size: int) -> int:
     """Bytes that training a built Keras model holds at the very least, at the end of a batch's way forward.
 
-    Its weights, the gradients of those that are trained, and what every kernel was applied to, of which its gradient is
-    made. An optimizer's averages, all other outputs and what the libraries need come on top: twice as much is usual.
+    Its weights, the gradients of those that are trained, and what every trained kernel was applied to, of which its
+    gradient is made. An optimizer's averages, all other outputs and what the libraries need come on top: twice as much
+    is usual.
     """
     weights = sum(_bytes(weight.shape, weight.dtype) for weight in model.weights)
     gradients = sum(_bytes(weight.shape, weight.dtype) for weight in model.trainable_weights)
-    return weights + gradients + batch_size * sum(map(_input_bytes, model._flatten_layers(include_self=False)))
+    applied = {id(tensor): size for tensor, size in map(_applied, model._flatten_layers(include_self=False))}
+    return weights + gradients + batch_size * sum(applied.values())
 
 
-def _input_bytes(layer) -> int:
-    """Of one image, what the layer's kernels are applied to; 0 where that cannot be told, or there are none."""
-    if all(getattr(layer, name, None) is None for name in _KERNELS):
-        return 0
+def _applied(layer) -> tuple[object, int]:
+    """(what the layer's trained kernels are applied to, its bytes of one image); (None, 0) where it cannot be told."""
+    kernels = [getattr(layer, name, None) for name in _KERNELS]
+    if not any(kernel is not None and kernel.trainable for kernel in kernels):
+        return None, 0
     try:
-        shape = layer.input.shape
+        tensor = layer.input
+        return tensor, _bytes([size or 1 for size in tensor.shape[1:]], layer.compute_dtype)
     except AttributeError:
-        return 0
-    return _bytes([size or 1 for size in shape[1:]], layer.compute_dtype)
+        return None, 0
 
 
 def _bytes(shape, dtype: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tuning.dataset.arrays import open_dataset
+from tuning.dataset.arrays import Dataset, open_dataset
 from tuning.errors import Interrupted, TuningError, UsageError
 from tuning.records import keyed_seed
 from tuning.trials import runtime
@@ -49,7 +49,7 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
     # The model is kept: no other object gets the identity of one of its weights.
     first, weights = model, _trained(model)
     defaults = dict(hp.values)
-    sized = _sized(model, defaults)
+    sized = _sized(model, defaults, dataset)
     seen = [(int(model.count_params()), defaults)]
     known = HyperParameters.from_config(hp.get_config())
     for build in range(DISCOVERY_BUILDS if payload["discover"] else 0):
@@ -73,7 +73,7 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
                 "make, or load, every layer inside the builder",
             )
         seen.append((int(model.count_params()), dict(hp.values)))
-        sized += _sized(model, dict(hp.values))
+        sized += _sized(model, dict(hp.values), dataset)
         known.merge(hp.space)
     by_size = sorted(seen, key=lambda entry: entry[0])
     models = {"smallest": by_size[0], "default": seen[0], "largest": by_size[-1]}
@@ -85,12 +85,13 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
     }
 
 
-def _sized(model, values: dict[str, Any]) -> list[dict[str, Any]]:
+def _sized(model, values: dict[str, Any], dataset: Dataset) -> list[dict[str, Any]]:
     """One entry of what `describe` returns as `sized`; none where the search will meet the values as a failed trial."""
     try:
-        return [{"values": values, "memory": least_memory(model, TrainingPlan.from_values(values).batch_size)}]
+        batch = min(TrainingPlan.from_values(values).batch_size, len(dataset.train))
     except UsageError:
         return []
+    return [{"values": values, "memory": least_memory(model, batch)}]
 
 
 def _trained(model) -> set[int]:

@@ -147,7 +147,10 @@ def _base_learning_rate(model) -> float | None:
 def _training_metrics(logs: dict[str, Any]) -> dict[str, float]:
     """`loss`, and `accuracy` where the builder compiled any metric of that kind."""
     metrics = {"loss": float(logs["loss"])}
-    accuracy = next((name for name in logs if "acc" in name.lower()), None)
+    # In order of their names, as Keras reports them, whichever steps these are from.
+    accuracy = next(
+        (name for name in sorted(logs, key=lambda name: (name != "accuracy", name)) if "acc" in name.lower()), None
+    )
     if accuracy:
         metrics["accuracy"] = float(logs[accuracy])
     return metrics

@@ -128,12 +128,12 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     unknown = [entry for entry in hp.get_config()["space"] if entry["config"]["name"] not in payload["known"]]
     outcome: dict[str, Any] = {"trial_id": payload["trial_id"], "space": unknown, "ignored": ignored(payload, hp)}
     outcome["cost"] = multiply_adds(steps.model)
-    outcome["memory"] = needed = least_memory(steps.model, plan.batch_size)
+    outcome["memory"] = needed = least_memory(steps.model, min(plan.batch_size, len(dataset.train)))
     limit = payload.get("max_memory")
     if limit is not None and needed > limit:
         least, most = (f"{size / 2**20:,.0f} MiB" for size in (needed, limit))
         message = f"training takes {least} at the least, more than the {most} of --max-memory"
-        failure = {"kind": "memory", "message": message, "epoch": None, "traceback": None}
+        failure = {"kind": "too-large", "message": message, "epoch": None, "traceback": None}
         return outcome | {"status": FAILED, "score": None, "curve": [], "seconds": [], "failure": failure}
     try:
         state = fit(steps, plan, dataset, settings, own, payload["attempt"], start, report)
