@@ -38,7 +38,7 @@ ROUND = records.RESERVED_PREFIX + "round"
 #: Keyed draws before a new configuration is looked for by enumeration.
 DRAWS = 20
 #: The same, and configurations that are enumerated, where many may be too large.
-BOUNDED_DRAWS = 200
+BOUNDED_DRAWS = 100
 
 
 class ReplayableOracle(NotingOracle):
@@ -58,7 +58,7 @@ class ReplayableOracle(NotingOracle):
         max_consecutive_failed_trials: that many FAILED trials in a row raise RuntimeError; None never does.
         first: configurations to try right after the defaults, in this order; what one leaves out is at its default.
         stop_when_flat: end once the strategy's model promises less than noise (see `tuning.oracles.flatness`).
-        **limits: see `NotingOracle`; what is expected to be beyond one is not proposed, unless hundreds of draws bring
+        **limits: see `NotingOracle`; what is expected to be beyond one is not proposed, unless a hundred draws bring
             nothing else.
 
     Raises:

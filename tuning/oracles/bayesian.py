@@ -74,7 +74,7 @@ class BayesianOracle(ReplayableOracle):
         if not self._embedding.entries:
             return super().draw(number)
         proposals = self._design(number) if number < self._initial_points() else self._model(number)
-        untried = (values for values in proposals if not self.is_tried(values) and self.may_fit(values))
+        untried = (values for values in proposals if not self.is_tried(values))
         return next(untried, None) or super().draw(number)
 
     def _follow_space(self) -> None:
@@ -95,7 +95,9 @@ class BayesianOracle(ReplayableOracle):
             (self._shuffled(entry.name, count)[number] + self.uniform(number, entry, "design")) / count
             for entry in self._embedding.entries
         ]
-        yield self._embedding.configuration(np.minimum(row, LAST))
+        values = self._embedding.configuration(np.minimum(row, LAST))
+        if self.may_fit(values):
+            yield values
 
     def _shuffled(self, name: str, count: int) -> np.ndarray:
         return np.random.default_rng(records.keyed_seed(self.seed, "design", name)).permutation(count)
@@ -141,7 +143,8 @@ class BayesianOracle(ReplayableOracle):
             # What may still be gained, whether or not a pending trial will already have brought it.
             gain = flatness.bound(*alone.predict(features(rows)), best)
             self.promise = gain, alone.deviation * math.sqrt(alone.signal * alone.noise)
-        return rows[np.argsort(-gains, kind="stable")]
+        rows = rows[np.argsort(-gains, kind="stable")]
+        return rows[self.within_bounds(rows)]
 
     def _feasibility(self, known: np.ndarray) -> Feasibility:
         """What failed for another reason says nothing about it."""
