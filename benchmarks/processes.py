@@ -46,8 +46,7 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     dropped = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TUNING_BACKEND")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    settings = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
+    settings = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
     return {**kept, **settings, **(more or {})}
 
 

@@ -31,7 +31,9 @@ def measure(context: Context) -> Report:
     counts = [count for count in COUNTS if count <= machine.usable_cores()]
     rows = []
     context.say("plain Keras")
-    plain = Child(["-m", "benchmarks.children.plain_fit", root], folder / "plain.log", one_gpu)
+    plain = Child(
+        ["-m", "benchmarks.children.plain_fit", root], folder / "plain.log", {**one_gpu, "KERAS_BACKEND": backend}
+    )
     with plain:
         rows.append(["plain Keras fit, float32", *_row([plain], epochs // 2)])
     more = {**environment(backend, 1), **one_gpu}

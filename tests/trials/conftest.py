@@ -54,6 +54,28 @@ def job(prepared) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
+def printed_by(sample_environment) -> Callable[..., Any]:
+    """`printed_by(script, "jax", …)` runs a script in a process of its own, and returns the JSON that it prints.
+
+    With a backend, as a worker with one thread; without, as Keras starts by itself.
+    """
+
+    def run(script: str, backend: str | None = None, *arguments: str, **more: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            env={**sample_environment, **(environment(backend, 1) if backend else {}), **more},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def run_jobs(sample_environment) -> Callable[..., list[dict[str, Any]]]:
     """Runs jobs one after the other in one new process; returns {result, error, epochs} of each."""
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 
 import pytest
-
-from tuning.trials.runtime import environment
 
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not there"),
 ]
+
+#: Keep programs however soon they were compiled.
+AT_ONCE = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 _BUSY = """
 import time
@@ -47,34 +46,21 @@ print(float(jax.jit(lambda x: jnp.sin(x).sum())(jnp.ones(3))))
 """
 
 
-def run(script, sample_environment, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        env={**sample_environment, **environment("jax", 1), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout)
+def test_jax_computes_on_one_thread(printed_by):
+    assert printed_by(_BUSY, "jax") < 1.3
 
 
-def test_jax_computes_on_one_thread(sample_environment):
-    assert run(_BUSY, sample_environment) < 1.3
-
-
-def test_what_is_compiled_for_a_gpu_is_there_for_the_next_process(sample_environment, tmp_path):
+def test_what_is_compiled_for_a_gpu_is_there_for_the_next_process(printed_by, tmp_path):
     def kept():
         return sorted(path.name for path in tmp_path.glob("gpu/*-cache"))
 
-    first = run(_COMPILED, sample_environment, str(tmp_path / "gpu"), "gpu")
+    first = printed_by(_COMPILED, "jax", str(tmp_path / "gpu"), "gpu", **AT_ONCE)
     programs = kept()
     assert programs
-    assert run(_COMPILED, sample_environment, str(tmp_path / "gpu"), "gpu") == first
+    assert printed_by(_COMPILED, "jax", str(tmp_path / "gpu"), "gpu", **AT_ONCE) == first
     assert kept() == programs
 
 
-def test_nothing_is_kept_for_a_processor(sample_environment, tmp_path):
-    run(_COMPILED, sample_environment, str(tmp_path / "cpu"), "cpu")
+def test_nothing_is_kept_for_a_processor(printed_by, tmp_path):
+    printed_by(_COMPILED, "jax", str(tmp_path / "cpu"), "cpu", **AT_ONCE)
     assert not (tmp_path / "cpu").exists()

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import subprocess
-import sys
 
 import pytest
-
-from tuning.trials.runtime import environment
 
 pytestmark = pytest.mark.tensorflow
 
@@ -29,7 +24,6 @@ runtime.configure(1)
 on = importlib.import_module(f"tuning.trials.on_{keras.backend.backend()}.steps")
 if len(sys.argv) > 1:
     # As a GPU is handed its batches: the four whole ones in two calls.
-    most, default_backend = on.BATCHES_A_CALL, on.jax.default_backend
     on.BATCHES_A_CALL, on.jax.default_backend = int(sys.argv[1]), lambda: "gpu"
 rng = np.random.default_rng(0)
 labels = rng.integers(0, 3, 70)
@@ -106,20 +100,11 @@ CASES = ["TensorFlowSteps", pytest.param("JaxSteps", marks=NO_JAX), pytest.param
 
 
 @pytest.fixture(scope="module", params=CASES)
-def compared(request, sample_environment):
+def compared(request, printed_by):
     """(name of the class, whether calls get several batches, what the comparison found)."""
     name, *most = request.param.split()
     backend = "jax" if name == "JaxSteps" else "tensorflow"
-    done = subprocess.run(
-        [sys.executable, "-c", _COMPARE, *most],
-        env={**sample_environment, **environment(backend, 1)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return name, bool(most), json.loads(done.stdout)
+    return name, bool(most), printed_by(_COMPARE, backend, *most)
 
 
 def test_the_same_bits_as_keras_where_the_model_scales_its_images(compared):

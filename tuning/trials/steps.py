@@ -10,8 +10,8 @@ import numpy as np
 from tuning.trials.batches import EvaluationBatches, TrainingBatches
 from tuning.trials.spaces import Interface
 
-#: Backends that have a folder of their own.
-_OURS = ("tensorflow", "jax", "torch")
+#: What we have of our own, and on which backends.
+_OURS = {"layers": ("tensorflow", "jax", "torch"), "steps": ("tensorflow", "jax")}
 #: Methods that a person's own model may replace.
 _OWN = ("fit", "train_step")
 
@@ -62,7 +62,7 @@ def _on_this_backend(name: str):
     import keras
 
     backend = keras.backend.backend()
-    return importlib.import_module(f"tuning.trials.on_{backend}.{name}") if backend in _OURS else None
+    return importlib.import_module(f"tuning.trials.on_{backend}.{name}") if backend in _OURS[name] else None
 
 
 def _is_own(model) -> bool:

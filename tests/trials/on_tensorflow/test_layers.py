@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import pytest
 
 pytestmark = pytest.mark.tensorflow
@@ -235,17 +231,8 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def found(sample_environment):
-    done = subprocess.run(
-        [sys.executable, "-c", _COMPARE],
-        env=sample_environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def found(printed_by):
+    return printed_by(_COMPARE)
 
 
 MODELS = ["functional", "sequential", "nested", "channels_first", "frozen", "renormalised", "wrapped"]

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import subprocess
-import sys
 
 import pytest
-
-from tuning.trials.runtime import environment
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -105,17 +100,8 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def found(sample_environment):
-    done = subprocess.run(
-        [sys.executable, "-c", _COMPARE],
-        env={**sample_environment, **environment("torch", 1)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def found(printed_by):
+    return printed_by(_COMPARE, "torch")
 
 
 @pytest.mark.parametrize("case", ["float32", "frozen", "channels", "renormalised", "same", "overlapping"])

@@ -23,30 +23,24 @@ CALLS_AHEAD = 2
 Arrays = tuple[np.ndarray, ...]
 
 
-def steps_of(model, interface: Interface) -> JaxSteps | KerasSteps:
+def steps_of(model, interface: Interface) -> KerasSteps:
     """For a model that `model.fit` would train by Keras's own training step."""
     return (JaxSteps if model.jit_compile else KerasSteps)(model, interface)
 
 
-class JaxSteps:
+class JaxSteps(KerasSteps):
     """Keras's own stateless training step, without Keras's loop around it; the state stays on the device for an epoch.
 
     A GPU gets several batches with every call. Images travel as uint8 and are scaled inside the step.
     """
 
     def __init__(self, model, interface: Interface) -> None:
-        self.model, self.interface = model, interface
+        super().__init__(model, interface)
         self.feeding = dataclasses.replace(interface, scaled=False)
         # A processor gains nothing, and XLA computes convolutions within a loop by slower code there.
         self._most = 1 if jax.default_backend() == "cpu" else BATCHES_A_CALL
         self._train = jax.jit(self._training_steps, donate_argnums=0)
         self._ask = jax.jit(self._prediction_step)
-        self._built = False
-
-    def get_ready(self, batches: TrainingBatches) -> None:
-        if not self._built:
-            self.model._symbolic_build(data_batch=batches[0])
-            self._built = True
 
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
         self.get_ready(batches)
