@@ -79,3 +79,46 @@ def test_levels(declare, expected):
     hp = keras_tuner.HyperParameters()
     declare(hp)
     assert space.levels(hp.space[0]) == expected
+
+
+STEPPED = [
+    (0.0, 0.5, 0.1, "linear", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+    (0.1, 0.6, 0.1, "linear", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+    (0.0, 0.15, 0.05, "linear", [0.0, 0.05, 0.1, 0.15]),
+    (0.0, 1.0, 0.3, "linear", [0.0, 0.3, 0.6, 0.9]),
+    (1e-4, 1e-1, 10, "log", [1e-4, 1e-3, 1e-2, 1e-1]),
+    (1.0, 100.0, 10, "reverse_log", [100.0, 91.0, 1.0]),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "step", "sampling", "values"), STEPPED)
+def test_a_stepped_float_has_the_values_that_a_person_would_list(low, high, step, sampling, values):
+    """Keras Tuner leaves out 0.5 of the first, and knows 0.30000000000000004 beside a default of 0.3."""
+    hp = keras_tuner.HyperParameters()
+    hp.Float("x", low, high, step=step, sampling=sampling)
+    (entry,) = hp.space
+    shares = [(index + 0.5) / len(values) for index in range(len(values))]
+    assert space.levels(entry) == len(values)
+    assert [space.value_at(entry, share) for share in shares] == values
+    assert [space.probability_of(entry, value) for value in values] == pytest.approx(shares, abs=1e-12)
+
+
+@pytest.mark.parametrize("sampling", ["linear", "log", "reverse_log"])
+@pytest.mark.parametrize("kind", ["Float", "Int"])
+def test_no_value_leaves_its_range(kind, sampling):
+    """Keras Tuner's `reverse_log` begins one rounding error below the least value."""
+    ranges = [(0.5, 0.9), (0.5, 0.92), (1e-4, 0.3), (0.1, 0.7)] if kind == "Float" else [(1, 9), (3, 80), (7, 1000)]
+    for low, high in ranges:
+        hp = keras_tuner.HyperParameters()
+        getattr(hp, kind)("x", low, high, sampling=sampling)
+        for probability in (0.0, 1e-12, 0.5, 1 - 1e-9, 1 - 1e-16):
+            value = space.value_at(hp.space[0], probability)
+            assert low <= value <= high
+            assert space.accepts(hp.space[0], value)
+
+
+def test_two_steps_of_an_integer_stay_integers():
+    hp = keras_tuner.HyperParameters()
+    hp.Int("x", 16, 128, step=2, sampling="log")
+    values = [space.value_at(hp.space[0], (index + 0.5) / 4) for index in range(4)]
+    assert (values, {type(value) for value in values}) == ([16, 32, 64, 128], {int})

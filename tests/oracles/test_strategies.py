@@ -94,6 +94,26 @@ class TestContract:
         proposed = configurations(simulated.drive(simulated.build(name), outcome_of=outcome_of))
         assert len(proposed) == len(set(proposed))
 
+    def test_every_step_of_a_share_is_tried_once_as_a_person_would_write_it(self, name, simulated):
+        hp = keras_tuner.HyperParameters()
+        hp.Float("share", 0.0, 0.5, step=0.1, default=0.3)
+        asked = simulated.drive(simulated.build(name, hp), window=2)
+        shares = sorted(spec.values["share"] for spec in asked if spec.continues is None)
+        assert shares == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+    @pytest.mark.parametrize("sampling", ["log", "reverse_log"])
+    def test_the_best_at_an_end_of_a_scale_leaves_no_range(self, name, sampling, simulated):
+        hp = keras_tuner.HyperParameters()
+        hp.Float("momentum", 0.5, 0.9, sampling=sampling, default=0.8)
+        hp.Float("rate", 0.1, 0.7, sampling=sampling)
+
+        def lower_is_better(spec):
+            curve = tuple({"epoch": e, "objective": -spec.values["momentum"]} for e in range(1, spec.epochs + 1))
+            return TrialOutcome(spec.trial_id, COMPLETED, -spec.values["momentum"], curve)
+
+        asked = simulated.drive(simulated.build(name, hp, max_trials=25), outcome_of=lower_is_better)
+        assert all(0.5 <= spec.values["momentum"] <= 0.9 and 0.1 <= spec.values["rate"] <= 0.7 for spec in asked)
+
     @pytest.mark.parametrize("window", [1, 8])
     def test_a_space_of_five_points_is_exhausted_and_trained_to_the_end(self, name, window, simulated):
         search = simulated.build(name, simulated.five_points())

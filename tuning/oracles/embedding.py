@@ -1,8 +1,8 @@
 """Configurations as points: what a surrogate model sees of a mixed, conditional, log-scaled space.
 
 Two forms: a latent row has one cumulative probability in [0, 1) for each tunable entry, which is what candidates are
-made of; features are what distances are measured in: a centred bucket for ordered entries (Keras Tuner's
-`value_to_prob`, which undoes logarithmic scales), one-hot columns for unordered choices, and a column that says whether
+made of; features are what distances are measured in: a centred bucket for ordered entries (as Keras
+Tuner's `value_to_prob`, which undoes logarithmic scales), one-hot columns for unordered choices, and a column that says whether
 each set of conditions holds. An inactive entry stands at its default.
 """
 
@@ -45,7 +45,7 @@ class Embedding:
         known = entry.name in values and space.is_active(entry, values)
         # Of two entries of one name, each has values of its own.
         known = known and space.accepts(entry, values[entry.name])
-        return min(max(entry.value_to_prob(values[entry.name] if known else entry.default), 0.0), LAST)
+        return min(max(space.probability_of(entry, values[entry.name] if known else entry.default), 0.0), LAST)
 
     def configuration(self, latent: np.ndarray) -> dict[str, Any]:
         """The configuration at a latent row (d,); only active entries are in it."""
@@ -53,7 +53,7 @@ class Embedding:
 
     def _value(self, entry: HyperParameter, latent: np.ndarray) -> Any:
         column = self._column.get(id(entry))
-        return entry.default if column is None else entry.prob_to_value(float(latent[column]))
+        return entry.default if column is None else space.value_at(entry, float(latent[column]))
 
     def features(self, latent: np.ndarray) -> np.ndarray:
         """(m, d) latent rows to (m, f) features."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,10 @@ from keras_tuner.engine.hyperparameters import Boolean, Choice, Fixed, Float, Hy
 
 #: Values that `untried` takes from an interval: enumeration needs a few, and two draws never coincide in practice.
 DRAWS_FROM_INTERVAL = 3
+#: Significant digits of a stepped value: those that a person writes, 0.3 rather than 0.30000000000000004.
+DIGITS = 12
+#: What a count of steps in floats may be short of.
+_HAIR = 1e-8
 
 
 def is_active(entry: HyperParameter, values: Mapping[str, Any]) -> bool:
@@ -69,7 +74,10 @@ def shallow_copy(hyperparameters: keras_tuner.HyperParameters, values: Mapping[s
 
 
 def levels(entry: HyperParameter) -> int | None:
-    """How many equally likely values the entry's cumulative probability is cut into; None for an interval."""
+    """How many equally likely values the entry's cumulative probability is cut into; None for an interval.
+
+    Keras Tuner divides floats to count their steps and so misses the largest value of 0, 0.1, …, 0.5.
+    """
     if isinstance(entry, Fixed):
         return 1
     if isinstance(entry, Boolean):
@@ -78,21 +86,53 @@ def levels(entry: HyperParameter) -> int | None:
         return len(entry.values)
     if entry.step is None:
         return None
-    return entry._get_n_values()
+    if entry.sampling == "linear":
+        return math.floor((entry.max_value - entry.min_value) / entry.step + _HAIR) + 1
+    return math.floor(math.log(entry.max_value / entry.min_value, entry.step) + _HAIR) + 1
+
+
+def value_at(entry: HyperParameter, probability: float) -> Any:
+    """The entry's value at a cumulative probability in [0, 1), always within its range.
+
+    Keras Tuner's `prob_to_value`, which rounds out of the range for `reverse_log`, and for `levels`.
+    """
+    if isinstance(entry, (Fixed, Boolean, Choice)):
+        return entry.prob_to_value(probability)
+    if entry.step is None:
+        value = entry.prob_to_value(probability)
+    else:
+        count = levels(entry)
+        value = entry._get_value_by_index(min(int(probability * count), count - 1))
+        value = round(value) if isinstance(entry, Int) else float(f"{value:.{DIGITS}g}")
+    return min(max(value, entry.min_value), entry.max_value)
+
+
+def probability_of(entry: HyperParameter, value: Any) -> float:
+    """Where `value_at` gives this value, in the middle; one between two steps counts as the step before it."""
+    if isinstance(entry, (Fixed, Boolean, Choice)) or entry.step is None:
+        return entry.value_to_prob(value)
+    if entry.sampling == "linear":
+        steps = (value - entry.min_value) / entry.step
+    else:
+        # Keras Tuner counts the steps of a reversed scale from its largest value.
+        from_below = value if entry.sampling == "log" else entry.max_value + entry.min_value - value
+        steps = math.log(from_below / entry.min_value, entry.step)
+    count = levels(entry)
+    return (min(max(math.floor(steps + _HAIR), 0), count - 1) + 0.5) / count
 
 
 def _values_from(entry: HyperParameter, uniform: Callable[..., float]) -> Iterator[Any]:
     """All values of a finite entry, starting at a drawn one; a few draws from an interval."""
     if isinstance(entry, Float) and entry.step is None:
         count = 1 if entry.min_value == entry.max_value else DRAWS_FROM_INTERVAL
-        yield from (entry.prob_to_value(uniform(entry, draw)) for draw in range(count))
+        yield from (value_at(entry, uniform(entry, draw)) for draw in range(count))
         return
     integers = isinstance(entry, Int) and entry.step is None
     count = entry.max_value - entry.min_value + 1 if integers else levels(entry)
     first = int(uniform(entry, 0) * count)
     for offset in range(count):
         index = (first + offset) % count
-        yield entry.min_value + index if integers else entry.prob_to_value((index + 0.5) / count)
+        yield entry.min_value + index if integers else value_at(entry, (index + 0.5) / count)
 
 
 def enumerate_configurations(
