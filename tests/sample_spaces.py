@@ -33,6 +33,15 @@ def tiny(hp, input_shape, num_classes):
     return model
 
 
+def peeking(hp, input_shape, num_classes):
+    """Declares a value in one branch and looks at it in all."""
+    if hp.Choice("width", [4, 8]) == 8:
+        hp.Choice("times", [1, 2, 3])
+    model = _compiled(input_shape, num_classes, "categorical_crossentropy")
+    model.optimizer.learning_rate = 1e-3 * hp.values.get("times", 1)
+    return model
+
+
 def _compiled(input_shape, num_classes, loss, activation="softmax", rescaling=False, metrics=(), optimizer="adam"):
     model = keras.Sequential([keras.Input(input_shape)])
     if rescaling:
@@ -155,6 +164,22 @@ def linear_outputs(hp, input_shape, num_classes):
 
 def two_outputs_too_many(hp, input_shape, num_classes):
     return _compiled(input_shape, num_classes + 2, "categorical_crossentropy")
+
+
+def two_outputs(hp, input_shape, num_classes):
+    inputs = keras.Input(input_shape)
+    x = layers.Flatten()(inputs)
+    model = keras.Model(inputs, [layers.Dense(num_classes, activation="softmax")(x) for _ in range(2)])
+    model.compile("adam", ["categorical_crossentropy"] * 2)
+    return model
+
+
+def two_inputs(hp, input_shape, num_classes):
+    inputs = [keras.Input(input_shape) for _ in range(2)]
+    x = layers.Flatten()(layers.Add()(inputs))
+    model = keras.Model(inputs, layers.Dense(num_classes, activation="softmax")(x))
+    model.compile("adam", "categorical_crossentropy")
+    return model
 
 
 def other_images(hp, input_shape, num_classes):

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
 
 from tuning import files
-from tuning.trials.checkpoint import TrainingState, load_state, save_state
+from tuning.trials.checkpoint import Saver, TrainingState, load_state, save_state
 
 
 class Crash(BaseException):
@@ -168,3 +169,41 @@ def test_a_full_or_failing_disk_names_the_file_and_keeps_the_old_state(tmp_path,
     assert failed.value.errno == error
     assert_same(load_state(tmp_path), state(1))
     assert names(tmp_path) == ["epoch-00001-attempt-0000001.npz"]
+
+
+class TestSaver:
+    def test_training_goes_on_while_a_state_is_written_and_the_next_waits(self, tmp_path, monkeypatch):
+        written, order = threading.Event(), []
+
+        def wait(operation, path):
+            if operation == "write":
+                assert written.wait(30)
+            if operation in ("write", "rename"):
+                order.append((operation, path.name[:11]))
+
+        monkeypatch.setattr(files, "fault_hook", wait)
+        with Saver(tmp_path, 1) as saver:
+            saver.save(state(1))  # returns, though nothing can be written yet
+            assert load_state(tmp_path) is None
+            written.set()
+            saver.save(state(2))
+            assert order[:2] == [("write", "epoch-00001"), ("rename", "epoch-00001")]
+        assert order == [(step, f"epoch-0000{epoch}") for epoch in (1, 2) for step in ("write", "rename")]
+        assert_same(load_state(tmp_path), state(2))
+
+    def test_what_it_cannot_write_ends_the_training(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(files, "fault_hook", crash_at(1))
+        with pytest.raises(Crash), Saver(tmp_path, 1) as saver:
+            saver.save(state(1))
+        monkeypatch.setattr(files, "fault_hook", crash_at(1))
+        with Saver(tmp_path, 1) as saver:
+            saver.save(state(1))
+            with pytest.raises(Crash):
+                saver.save(state(2))
+        assert load_state(tmp_path) is None
+
+    def test_a_training_that_fails_waits_for_its_last_state(self, tmp_path):
+        with pytest.raises(ValueError, match="of training"), Saver(tmp_path, 1) as saver:
+            saver.save(state(1))
+            raise ValueError("of training")
+        assert_same(load_state(tmp_path), state(1))

@@ -113,6 +113,37 @@ def test_what_no_configuration_tells_of_on_a_weight_is_never_taken_for_known():
         assert architecture(model) is None
 
 
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        (lambda model: model.optimizer, "apply"),
+        (lambda model: model.optimizer, "apply_gradients"),
+        (lambda model: model, "get_metrics_result"),
+        (lambda model: model, "compute_loss"),
+        (lambda model: model.layers[2], "build"),
+        (lambda model: model.layers[2], "add_loss"),
+        (lambda model: model.loss, "call"),
+    ],
+)
+def test_a_method_that_was_replaced_on_one_object_is_never_taken_for_known(of, name):
+    model = build()
+    setattr(of(model), name, lambda *arguments, **options: None)
+    assert architecture(model) is None
+
+
+def test_a_method_that_was_replaced_within_a_loss_scaling_optimizer_is_neither():
+    model = build(optimizer=lambda rate: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(rate)))
+    assert architecture(model) is not None
+    model.optimizer.inner_optimizer.update_step = lambda *arguments: None
+    assert architecture(model) is None
+
+
+def test_a_weight_that_takes_its_gradient_for_its_value_counts():
+    model = build()
+    model.layers[2].kernel.overwrite_with_gradient = True
+    assert architecture(model) != architecture(build())
+
+
 class OwnPenalty(keras.regularizers.Regularizer):
     def __call__(self, weights):
         return 0.0

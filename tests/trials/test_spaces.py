@@ -19,6 +19,7 @@ from tuning.trials.spaces import (
     interface,
     load_builder,
     loaded_digest,
+    read_names,
     source_digest,
     target,
 )
@@ -174,6 +175,14 @@ def test_values_are_the_builder_s_and_the_rest_its_defaults():
     assert hp.values["weight_decay"] == 1e-2
 
 
+def test_a_value_that_was_looked_at_without_being_declared_was_read():
+    assert read_names(build("peeking", {"width": 4, "times": 3, "other": 1})[1]) == {"width", "times"}
+    assert read_names(build("tiny", {"units": 4, "other": 1})[1]).isdisjoint({"other"})
+    _, hp = build("peeking", {"width": 4, "other": 1})
+    hp.values = dict(hp.values)
+    assert "other" in read_names(hp)
+
+
 # The interface -------------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +217,8 @@ def test_a_rescaling_inside_a_nested_model_counts():
         ("no_model", "str, not a Keras model"),
         ("uncompiled", "not compiled"),
         ("two_outputs_too_many", "5 model outputs for 3 classes"),
+        ("two_outputs", "the model has 2 outputs"),
+        ("two_inputs", "the model has 2 inputs"),
         ("other_images", "(48, 48, 3), the data has (24, 24, 1)"),
         ("subclassed", "call()"),
         ("own_call", "call()"),

@@ -18,7 +18,8 @@ from tuning.trials import runtime
 from tuning.trials.batches import TrainingBatches
 from tuning.trials.plan import TrainingPlan
 from tuning.trials.spaces import interface
-from tuning.trials.steps import KerasSteps, steps_of
+from tuning.trials.averages import averaged
+from tuning.trials.steps import KerasSteps, build_optimizer, steps_of
 
 runtime.configure(1)
 on = importlib.import_module(f"tuning.trials.on_{keras.backend.backend()}.steps")
@@ -30,16 +31,16 @@ labels = rng.integers(0, 3, 70)
 split = ImageSplit(rng.integers(0, 256, (70, 8, 8, 1)).astype(np.uint8), labels)
 
 
-def build(rescaling=True, sparse=False, kind=keras.Model, **options):
+def build(rescaling=True, sparse=False, kind=keras.Model, dropout=0.2, optimizer=keras.optimizers.Adam, **options):
     runtime.begin_trial(4, "float32")
     inputs = keras.Input((8, 8, 1))
     x = layers.Rescaling(1 / 255)(inputs) if rescaling else inputs
     x = layers.BatchNormalization()(layers.Conv2D(4, 3, use_bias=False)(x))
-    x = layers.Dropout(0.2)(layers.Flatten()(x))
+    x = layers.Dropout(dropout)(layers.Flatten()(x))
     model = kind(inputs, layers.Dense(3, activation="softmax", kernel_regularizer="l2")(x))
     loss = "sparse_categorical_crossentropy" if sparse else "categorical_crossentropy"
     metrics = ["accuracy"] if sparse else ["accuracy", keras.metrics.F1Score(average="macro")]
-    model.compile(keras.optimizers.Adam(1e-2), loss, metrics=metrics, **options)
+    model.compile(optimizer(1e-2), loss, metrics=metrics, **options)
     return model
 
 
@@ -66,6 +67,49 @@ def compare(balance, **options):
     }
 
 
+class Chained(keras.utils.PyDataset):
+    # The batches of several epochs as those of one.
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.batches = [batches[index] for batches in epochs for index in range(len(batches))]
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
+def averaging(kind, optimizer):
+    # Largest differences of weights after two epochs: averages from Keras's, weights from those without averaging, and
+    # the two from each other.
+    plan, found = TrainingPlan(batch_size=16), {}
+    for name, use_ema in (("ours", True), ("never", False)):
+        model = build(dropout=0, optimizer=lambda rate: optimizer(rate, use_ema))
+        steps = kind(model, interface(model, "a space"))
+        build_optimizer(model)
+        for epoch in (1, 2):
+            steps.train(TrainingBatches(split, 3, plan, steps.feeding, 1, epoch))
+            with averaged(model):
+                found[name] = [np.array(w) for w in model.weights], [np.array(w) for w in model.weights]
+        found[name] = found[name][0], [np.array(w) for w in model.weights]
+    model = build(dropout=0, optimizer=lambda rate: optimizer(rate, True))
+    model.fit(Chained([TrainingBatches(split, 3, plan, interface(model, "a space"), 1, e) for e in (1, 2)]),
+              shuffle=False, verbose=0)
+    theirs = [np.array(w) for w in model.weights]
+    apart = lambda one, other: max(float(np.abs(a.astype(float) - b).max()) for a, b in zip(one, other))
+    return apart(found["ours"][0], theirs), apart(found["ours"][1], found["never"][1]), apart(*found["ours"])
+
+
+def plain(rate, use_ema):
+    return keras.optimizers.Adam(rate, use_ema=use_ema, ema_momentum=0.9)
+
+
+def scaled(rate, use_ema):
+    return keras.optimizers.LossScaleOptimizer(plain(rate, use_ema), initial_scale=4.0)
+
+
 class OwnLoop(keras.Model):
     def fit(self, *arguments, **options):
         return super().fit(*arguments, **options)
@@ -80,16 +124,20 @@ def kind(model):
     return type(steps_of(model, interface(model, "a space"))).__name__
 
 
-averaged = build()
-averaged.optimizer.use_ema = True
+class OwnFunction(keras.Model):
+    def make_train_function(self, force=False):
+        return super().make_train_function(force)
+
+
 replaced = build()
 replaced.fit = lambda *arguments, **options: None
 print(json.dumps({
     "rescaling": compare("weights"),
     "scaled": compare("none", rescaling=False, sparse=True),
+    "averaging": [averaging(*case) for case in ((on.steps_of, plain), (KerasSteps, plain), (on.steps_of, scaled))],
     "plain": kind(build()),
-    "kept to Keras": [kind(build(kind=OwnLoop)), kind(build(kind=OwnStep)), kind(averaged), kind(replaced),
-                      kind(build(run_eagerly=True)), kind(build(steps_per_execution=4))],
+    "kept to Keras": [kind(build(kind=OwnLoop)), kind(build(kind=OwnStep)), kind(build(kind=OwnFunction)),
+                      kind(replaced), kind(build(run_eagerly=True)), kind(build(steps_per_execution=4))],
 }))
 """
 
@@ -126,6 +174,14 @@ def test_images_scaled_in_the_graph_are_those_scaled_before_it(compared):
     assert result["outputs"][0] < 1e-4
 
 
+def test_averages_of_the_weights_are_asked_and_never_trained_on(compared):
+    """As at the end of Keras's `fit` of as many epochs; that of a second epoch is no end of it."""
+    for averages, weights, between in compared[2]["averaging"]:
+        assert averages < 1e-5
+        assert weights < 1e-5
+        assert between > 1e-3
+
+
 def test_a_model_with_a_loop_of_its_own_is_trained_by_it(compared):
     name, _, found = compared
     assert found["plain"] == name
@@ -141,3 +197,19 @@ def test_of_several_accuracies_the_one_of_that_name_is_reported():
         logs = {"loss": 1, **{name: len(name) / 100 for name in names}}
         assert _training_metrics(logs)["accuracy"] == 0.15
     assert _training_metrics({"loss": 1}) == {"loss": 1.0}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_schedule_of_the_builder_s_own_rules_within_a_loss_scaling_optimizer_too(wrapped):
+    import keras
+
+    from tuning.trials.fit import _base_learning_rate
+
+    def compiled(rate):
+        optimizer = keras.optimizers.SGD(rate)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        model.compile(keras.optimizers.LossScaleOptimizer(optimizer) if wrapped else optimizer, "mse")
+        return model
+
+    assert _base_learning_rate(compiled(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5))) is None
+    assert _base_learning_rate(compiled(0.25)) == 0.25

@@ -151,7 +151,9 @@ class ReplayableOracle(NotingOracle):
         entries = self.hyperparameters.space
         bounded = any(bound.binding for bound in self.bounds.values())
         for attempt in range(BOUNDED_DRAWS if bounded else DRAWS):
-            values = space.fill(entries, lambda entry, at=attempt: space.value_at(entry, self.uniform(number, entry, at)))
+            values = space.fill(
+                entries, lambda entry, at=attempt: space.value_at(entry, self.uniform(number, entry, at))
+            )
             if not self.is_tried(values) and self.may_fit(values):
                 return values
         drawn = space.enumerate_configurations(

@@ -1,9 +1,9 @@
 """Configurations as points: what a surrogate model sees of a mixed, conditional, log-scaled space.
 
 Two forms: a latent row has one cumulative probability in [0, 1) for each tunable entry, which is what candidates are
-made of; features are what distances are measured in: a centred bucket for ordered entries (as Keras
-Tuner's `value_to_prob`, which undoes logarithmic scales), one-hot columns for unordered choices, and a column that says whether
-each set of conditions holds. An inactive entry stands at its default.
+made of; features are what distances are measured in: a centred bucket for ordered entries (as `value_to_prob` of Keras
+Tuner, which undoes logarithmic scales), one-hot columns for unordered choices, and a column that says whether each set
+of conditions holds. An inactive entry stands at its default.
 """
 
 from __future__ import annotations

@@ -56,7 +56,10 @@ def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[dict
     settings = config.load(directory, SearchSettings)
     best = ranked(read_told(directory), settings.skip_equal)[:KEPT]
     if not best:
-        raise UsageError(f"nothing in search {name!r} has a score yet", "leave --from-search out, or wait until one of its trials has ended well")
+        raise UsageError(
+            f"nothing in search {name!r} has a score yet",
+            "leave --from-search out, or wait until one of its trials has ended well",
+        )
     return [configuration(values) for _, values in best]
 
 

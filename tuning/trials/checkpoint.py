@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 import zipfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,38 @@ def save_state(directory: Path, attempt: int, state: TrainingState) -> None:
             announce("remove", older)
             with contextlib.suppress(FileNotFoundError):
                 older.unlink()
+
+
+class Saver:
+    """Saves states one after the other while training goes on; at the end of the `with` all are on disk.
+
+    A state is saved whole before the next is begun, so that at most the epoch in work and the one before are lost.
+
+    Raises:
+        OSError: what saving raised, from the next `save` or the end.
+    """
+
+    def __init__(self, directory: Path, attempt: int) -> None:
+        self._directory, self._attempt = directory, attempt
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._saving: Future[None] | None = None
+
+    def save(self, state: TrainingState) -> None:
+        self._finish()
+        self._saving = self._thread.submit(save_state, self._directory, self._attempt, state)
+
+    def _finish(self) -> None:
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()
+
+    def __enter__(self) -> Saver:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self._finish()
 
 
 def load_state(directory: Path) -> TrainingState | None:

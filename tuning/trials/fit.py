@@ -1,8 +1,7 @@
-"""Training one model epoch by epoch, with a checkpoint after each; going on where a checkpoint left off."""
+"""Training one model epoch by epoch, with a checkpoint beside each; going on where a checkpoint left off."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -15,8 +14,9 @@ import numpy as np
 from tuning.dataset.arrays import Dataset
 from tuning.errors import TuningError, UsageError
 from tuning.trials import runtime
+from tuning.trials.averages import averaged
 from tuning.trials.batches import TrainingBatches, as_input
-from tuning.trials.checkpoint import TrainingState, save_state
+from tuning.trials.checkpoint import Saver, TrainingState
 from tuning.trials.ending import curve_end
 from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, macro_f1
 from tuning.trials.plan import (
@@ -78,7 +78,7 @@ def fit(
 
     Args:
         start: the state to go on from; the model's weights and optimizer are set to it.
-        report: called with the new entry of the curve after each epoch is safe on disk.
+        report: called with the new entry of the curve after each epoch, whose checkpoint may still be being written.
 
     Raises:
         NotFinite: a loss became NaN or infinite.
@@ -90,42 +90,54 @@ def fit(
         restore(model, start)
     state = start or TrainingState(0, (), (), (), ())
     classes = len(dataset.info.classes)
-    while state.epoch < settings.until:
-        whole = whole_epochs(state.curve)
-        if should_stop([entry["val_f1_macro"] for entry in whole], settings.early_stopping):
-            break
-        if settings.stop_curves and curve_end(whole, plan, settings.total_epochs, classes, settings.reduce_lr):
-            break
-        stretch, began = next_stretch(state.epoch, settings.slices), time.monotonic()
-        epoch = stretch.done
-        entry: dict[str, Any] = {"epoch": stretch.epochs}
-        if base_rate is not None:
-            losses = [e["val_loss"] for e in whole]
-            factor = learning_rate_factor(plan, stretch.epochs, settings.total_epochs, losses, settings.reduce_lr)
-            model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
-        batches = TrainingBatches(
-            dataset.train, classes, plan, steps.feeding, settings.seed, stretch.number, stretch.part
-        )
-        steps.get_ready(batches)
-        runtime.begin_epoch(model, settings.seed, epoch)
-        entry |= _training_metrics(steps.train(batches))
-        entry |= validate(steps, dataset.val.images, dataset.val.labels, classes)
-        for name in ("loss", "val_loss"):
-            if not math.isfinite(entry[name]):
-                raise NotFinite(stretch.epochs, name, entry[name])
-        state = TrainingState(
-            epoch=epoch,
-            curve=(*state.curve, entry),
-            seconds=(*state.seconds, round(time.monotonic() - began, 3)),
-            weights=tuple(model.get_weights()),
-            optimizer=tuple(np.asarray(v) for v in model.optimizer.variables),
-            best=state.best,
-        )
-        if settings.keep_best and best_epoch([e["val_f1_macro"] for e in state.curve]) == len(state.curve):
-            state = dataclasses.replace(state, best=state.weights)
-        save_state(checkpoints, attempt, state)
-        report({**entry, "seconds": state.seconds[-1]})
+    with Saver(checkpoints, attempt) as saver:
+        while state.epoch < settings.until:
+            whole = whole_epochs(state.curve)
+            if should_stop([entry["val_f1_macro"] for entry in whole], settings.early_stopping):
+                break
+            if settings.stop_curves and curve_end(whole, plan, settings.total_epochs, classes, settings.reduce_lr):
+                break
+            stretch, began = next_stretch(state.epoch, settings.slices), time.monotonic()
+            epoch = stretch.done
+            entry: dict[str, Any] = {"epoch": stretch.epochs}
+            if base_rate is not None:
+                losses = [e["val_loss"] for e in whole]
+                factor = learning_rate_factor(plan, stretch.epochs, settings.total_epochs, losses, settings.reduce_lr)
+                model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
+            batches = TrainingBatches(
+                dataset.train, classes, plan, steps.feeding, settings.seed, stretch.number, stretch.part
+            )
+            steps.get_ready(batches)
+            runtime.begin_epoch(model, settings.seed, epoch)
+            entry |= _training_metrics(steps.train(batches))
+            with averaged(model):
+                entry |= validate(steps, dataset.val.images, dataset.val.labels, classes)
+                best = _copies(model.weights) if settings.keep_best and _is_best(state, entry) else state.best
+            for name in ("loss", "val_loss"):
+                if not math.isfinite(entry[name]):
+                    raise NotFinite(stretch.epochs, name, entry[name])
+            state = TrainingState(
+                epoch=epoch,
+                curve=(*state.curve, entry),
+                seconds=(*state.seconds, round(time.monotonic() - began, 3)),
+                weights=_copies(model.weights),
+                optimizer=_copies(model.optimizer.variables),
+                best=best,
+            )
+            saver.save(state)
+            report({**entry, "seconds": state.seconds[-1]})
     return state
+
+
+def _is_best(state: TrainingState, entry: dict[str, Any]) -> bool:
+    """Whether an epoch is the best so far, itself included."""
+    scores = [e["val_f1_macro"] for e in (*state.curve, entry)]
+    return best_epoch(scores) == len(scores)
+
+
+def _copies(variables) -> tuple[np.ndarray, ...]:
+    """Arrays that stay as they are while training goes on."""
+    return tuple(np.array(variable) for variable in variables)
 
 
 def restore(model, state: TrainingState) -> None:
@@ -139,7 +151,8 @@ def _base_learning_rate(model) -> float | None:
     """The compiled learning rate; None where the builder compiled a schedule of its own, which then rules."""
     import keras
 
-    if isinstance(getattr(model.optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule):
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule):
         return None
     return float(model.optimizer.learning_rate)
 

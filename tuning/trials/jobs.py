@@ -31,8 +31,9 @@ from tuning.trials.describing import describe
 from tuning.trials.fit import FitSettings, NotFinite, fit, predict, validate
 from tuning.trials.mistakes import worst_mistakes
 from tuning.trials.plan import TrainingPlan, best_epoch
+from tuning.trials.precision import use_float32_outputs
 from tuning.trials.reuse import reused
-from tuning.trials.spaces import build_model, interface, loaded_digest
+from tuning.trials.spaces import build_model, interface, loaded_digest, read_names
 from tuning.trials.steps import Steps, exchange, steps_of
 from tuning.workspace import Workspace
 
@@ -156,8 +157,7 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 def ignored(payload: Mapping[str, Any], hp) -> list[str]:
     """Names of values that neither the builder nor the trial looked at: whatever they are, the model is the same."""
-    read = {entry["config"]["name"] for entry in hp.get_config()["space"]} | set(TrainingPlan.__dataclass_fields__)
-    return sorted(set(configuration(payload["values"])) - read)
+    return sorted(set(configuration(payload["values"])) - read_names(hp) - set(TrainingPlan.__dataclass_fields__))
 
 
 def _curve_before_failure(own: Path, start: TrainingState | None) -> list[dict[str, Any]]:
@@ -240,6 +240,7 @@ def _prepared(payload: Mapping[str, Any], dataset: Dataset) -> tuple[Steps, Any]
     model, hp = _built(payload, dataset)
 
     def make() -> Steps:
+        use_float32_outputs(model)
         exchange(model)
         return steps_of(model, interface(model, payload["space"]))
 

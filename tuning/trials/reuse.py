@@ -19,8 +19,8 @@ from tuning.trials.steps import Steps, build_optimizer
 
 #: Models kept at most, and what their variables may take together, in bytes.
 KEPT_MODELS, KEPT_BYTES = 8, 2**28
-#: Methods that a builder might replace on one object, which no configuration tells of.
-_METHODS = frozenset({"call", "fit", "train_step", "compute_loss", "compute_metrics", "predict_step", "update_step"})
+#: What Keras itself sets in the place of a method of the class: wrappers around it, and on a model what was compiled.
+_BY_KERAS = frozenset({"build", "quantize", "loss"})
 
 _kept: OrderedDict[str, Steps] = OrderedDict()
 
@@ -72,20 +72,40 @@ def architecture(model: keras.Model) -> str | None:
         "compiled": compiled,
         "variables": variables,
     }
-    objects = [model, model.optimizer, *model._flatten_layers(include_self=False)]
+    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    objects = [model, model.optimizer, inner, *model._flatten_layers(include_self=False), *_compiled_objects(model)]
     if (
         own_objects([described])
         or not compiled
-        or any(_METHODS & vars(part).keys() for part in objects)
+        or any(_replaces_a_method(part) for part in objects)
         or any(not type(part).__module__.startswith("keras.") for part in objects)
         # Set by a method, not by the constructor.
-        or hasattr(model.optimizer, "_exclude_from_weight_decay")
+        or hasattr(inner, "_exclude_from_weight_decay")
     ):
         return None
     try:
         return digest(described)
     except TypeError:
         return None
+
+
+def _compiled_objects(model: keras.Model) -> list[Any]:
+    """Losses and metrics that were compiled in as objects."""
+    parts = keras.tree.flatten(model._compile_config.config)
+    return [part for part in parts if isinstance(part, (keras.losses.Loss, keras.metrics.Metric))]
+
+
+def _replaces_a_method(part: Any) -> bool:
+    """Whether something that can be called was set on this one object in the place of what its class defines.
+
+    No configuration tells of it.
+    """
+    for name, value in vars(part).items():
+        if callable(value) and callable(getattr(type(part), name, None)):
+            by_keras = name == "loss" or str(getattr(value, "__module__", "")).startswith("keras.")
+            if name not in _BY_KERAS or not by_keras:
+                return True
+    return False
 
 
 def _about(variable) -> list[Any]:
@@ -95,7 +115,8 @@ def _about(variable) -> list[Any]:
         regularizer and keras.regularizers.serialize(regularizer),
         constraint and keras.constraints.serialize(constraint),
     ]
-    return [variable.path, list(variable.shape), str(variable.dtype), variable.trainable, *extras]
+    overwrites = getattr(variable, "overwrite_with_gradient", False)
+    return [variable.path, list(variable.shape), str(variable.dtype), variable.trainable, overwrites, *extras]
 
 
 def _variables(model: keras.Model) -> list:

@@ -14,6 +14,7 @@ from typing import Any
 
 from search_spaces import SPACES
 from tuning.errors import Interrupted, UsageError
+from tuning.trials.noting import NotingValues
 from tuning.trials.portable import own_objects
 from tuning.trials.space_source import code_digest
 
@@ -162,7 +163,7 @@ def interface(model, space: str) -> Interface:
 def build_model(
     space: str, values: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int
 ) -> tuple[Any, Any]:
-    """Builds one configuration: (compiled model, the `HyperParameters` as the builder left them).
+    """Builds one configuration: (compiled model, the `HyperParameters` as the builder left them, see `read_names`).
 
     Raises:
         UsageError: the builder returns something else than a compiled Keras model, or one that does not fit the data.
@@ -171,8 +172,10 @@ def build_model(
     from keras_tuner import HyperParameters
 
     hp = HyperParameters()
-    hp.values = dict(values)
+    hp.values = NotingValues(values)
     model = load_builder(space)(hp, input_shape, num_classes)
+    if isinstance(hp.values, NotingValues):
+        hp.values.close()
     if not isinstance(model, keras.Model):
         raise UsageError(
             f"search space {space!r} returned {type(model).__name__}, not a Keras model",
@@ -194,11 +197,25 @@ def build_model(
     return model, hp
 
 
+def read_names(hp) -> set[str]:
+    """Names of the hyperparameters that `hp`'s builder declared, or looked at without that."""
+    declared = {entry["config"]["name"] for entry in hp.get_config()["space"]}
+    # A builder that sets other values in their place may have read any.
+    return declared | (hp.values.read if isinstance(hp.values, NotingValues) else set(hp.values))
+
+
 def _check_shapes(model, space: str, input_shape: Sequence[int], num_classes: int) -> None:
     if not hasattr(model, "input_shape") or not type(model).call.__module__.startswith("keras."):
         raise UsageError(
             f"search space {space!r} returned a {type(model).__name__} that defines its own call()",
             "return a keras.Sequential or keras.Model(inputs, outputs): only these load without the builder's code",
+        )
+    several = [name for name, ends in (("inputs", model.inputs), ("outputs", model.outputs)) if len(ends) != 1]
+    if several:
+        counts = " and ".join(f"{len(getattr(model, name))} {name}" for name in several)
+        raise UsageError(
+            f"search space {space!r}: the model has {counts}",
+            "return a model of one input, the image, and one output, the classes",
         )
     expected = tuple(model.input_shape[1:])
     if len(expected) != len(input_shape) or any(e not in (None, i) for e, i in zip(expected, input_shape, strict=True)):

@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tuning.trials.averages import averages_kept_apart
 from tuning.trials.batches import EvaluationBatches, TrainingBatches
 from tuning.trials.spaces import Interface
 
 #: What we have of our own, and on which backends.
 _OURS = {"layers": ("tensorflow", "jax", "torch"), "steps": ("tensorflow", "jax")}
 #: Methods that a person's own model may replace.
-_OWN = ("fit", "train_step")
+_OWN = ("fit", "make_train_function", "train_step", "predict", "make_predict_function")
 
 
 class Steps(Protocol):
@@ -70,10 +71,7 @@ def _is_own(model) -> bool:
     import keras
 
     # One that brings its own loop is meant to be trained by it; one with its own step reports what that returns.
-    own = any(getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name) for name in _OWN)
-    optimizer = getattr(model, "optimizer", None)  # none where it is only asked
-    # At the end of `fit`, and so of every epoch, the average of the weights takes their place.
-    return own or getattr(getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False)
+    return any(getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name) for name in _OWN)
 
 
 def build_optimizer(model) -> None:
@@ -96,7 +94,8 @@ class KerasSteps:
 
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
         self.get_ready(batches)
-        history = self.model.fit(batches, verbose=0, shuffle=False).history
+        with averages_kept_apart(self.model.optimizer):
+            history = self.model.fit(batches, verbose=0, shuffle=False).history
         return {name: values[0] for name, values in history.items()}
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
