@@ -25,7 +25,7 @@ def averaged(model) -> Iterator[None]:
         )
         if average is not None
     ]
-    before = [np.array(variable) for variable, _ in pairs]
+    before = [np.asarray(variable).copy() for variable, _ in pairs]
     for variable, average in pairs:
         variable.assign(average)
     try:

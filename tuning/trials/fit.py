@@ -137,7 +137,7 @@ def _is_best(state: TrainingState, entry: dict[str, Any]) -> bool:
 
 def _copies(variables) -> tuple[np.ndarray, ...]:
     """Arrays that stay as they are while training goes on."""
-    return tuple(np.array(variable) for variable in variables)
+    return tuple(np.asarray(variable).copy() for variable in variables)
 
 
 def restore(model, state: TrainingState) -> None:
