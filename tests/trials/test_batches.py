@@ -167,3 +167,26 @@ def test_evaluation_goes_through_a_split_in_order():
     found = [whole[index] for index in range(2)]
     assert all(len(batch) == 1 for batch in found)
     assert np.array_equal(np.concatenate([batch[0] for batch in found]), images)
+
+
+@pytest.mark.parametrize("together", [1, 3, 100])
+def test_how_many_are_made_together_and_in_which_order_makes_no_difference(together, monkeypatch):
+    plan = TrainingPlan(batch_size=16, augmentation=1.0, flip=True, class_balance="sampler")
+    monkeypatch.setattr("tuning.trials.batches.BYTES_TOGETHER", 1)
+    single = batches(plan)
+    monkeypatch.setattr("tuning.trials.batches.BYTES_TOGETHER", together * 16 * 64)
+    whole = TrainingBatches(split(), 3, plan, SPARSE, 0, 1)
+    for index in (6, 0, 1, 5, 2, 2, 3, 4):
+        assert all(np.array_equal(*pair) for pair in zip(whole[index], single[index], strict=True))
+
+
+def test_those_that_are_made_next_are_asked_for_once_each(monkeypatch):
+    monkeypatch.setattr("tuning.trials.batches.BYTES_TOGETHER", 3 * 16 * 64)
+    whole, asked = TrainingBatches(split(), 3, TrainingPlan(batch_size=16), SPARSE, 0, 1), []
+    monkeypatch.setattr(whole.ahead, "ask", lambda chosen: asked.append(chosen.tolist()))
+    seen = []
+    for index in range(len(whole)):
+        whole[index]
+        seen.append(len(asked))
+    assert seen == [3, 3, 3, 4, 4, 4, 4]
+    assert asked == [whole.chosen(index).tolist() for index in (3, 4, 5, 6)]

@@ -13,6 +13,9 @@ from tuning.trials.reading import ReadAhead
 from tuning.trials.spaces import Interface
 
 EVALUATION_BATCH = 512
+#: What the images may take of batches that are made one after the other: the first of them finds all caches full of a
+#: training step's data, the others do not.
+BYTES_TOGETHER = 2**20
 
 
 def epoch_order(labels: np.ndarray, class_balance: str, seed: int, epoch: int) -> np.ndarray:
@@ -71,6 +74,8 @@ class TrainingBatches(keras.utils.PyDataset):
         self.one_hot = None if interface.sparse else np.eye(classes, dtype=np.float32)
 
         self.ahead = ReadAhead(split.images)
+        self._together = max(1, BYTES_TOGETHER // (split.images[:1].nbytes * plan.batch_size))
+        self._made: dict[int, tuple[np.ndarray, ...]] = {}
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.plan.batch_size)
@@ -80,8 +85,15 @@ class TrainingBatches(keras.utils.PyDataset):
         return self.order[index * self.plan.batch_size : (index + 1) * self.plan.batch_size]
 
     def __getitem__(self, index: int):
+        if index not in self._made:
+            end = min(index + self._together, len(self))
+            self._made = {number: self._make(number) for number in range(index, end)}
+            for number in range(end, min(end + self._together, len(self))):
+                self.ahead.ask(self.chosen(number))
+        return self._made[index]
+
+    def _make(self, index: int) -> tuple[np.ndarray, ...]:
         chosen = self.chosen(index)
-        self.ahead.ask(self.chosen(index + 1))
         rng = np.random.default_rng(keyed_seed(self.seed, "augment", *self.key, index))
         images = self.split.images[chosen]
         if self.plan.flip or self.plan.augmentation > 0:
