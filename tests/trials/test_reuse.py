@@ -138,6 +138,15 @@ def test_a_method_that_was_replaced_within_a_loss_scaling_optimizer_is_neither()
     assert architecture(model) is None
 
 
+def test_what_keras_itself_sets_on_objects_is_no_replaced_method():
+    model = build()
+    metrics = ["accuracy", keras.metrics.F1Score(average="macro"), keras.metrics.CategoricalAccuracy()]
+    for loss in ("categorical_crossentropy", keras.losses.CategoricalFocalCrossentropy()):
+        for optimizer in (keras.optimizers.AdamW(1e-3), keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())):
+            model.compile(optimizer, loss, metrics=metrics)
+            assert architecture(model) is not None
+
+
 def test_a_weight_that_takes_its_gradient_for_its_value_counts():
     model = build()
     model.layers[2].kernel.overwrite_with_gradient = True
