@@ -92,8 +92,8 @@ def averaging(kind, optimizer):
         for epoch in (1, 2):
             steps.train(TrainingBatches(split, 3, plan, steps.feeding, 1, epoch))
             with averaged(model):
-                found[name] = [np.array(w) for w in model.weights], [np.array(w) for w in model.weights]
-        found[name] = found[name][0], [np.array(w) for w in model.weights]
+                averages = [np.array(w) for w in model.weights]
+        found[name] = averages, [np.array(w) for w in model.weights]
     model = build(dropout=0, optimizer=lambda rate: optimizer(rate, True))
     model.fit(Chained([TrainingBatches(split, 3, plan, interface(model, "a space"), 1, e) for e in (1, 2)]),
               shuffle=False, verbose=0)

@@ -43,7 +43,8 @@ def _noting(method: str, one: bool):
 for _method in ("__getitem__", "__contains__", "get", "pop", "setdefault"):
     setattr(NotingValues, _method, _noting(_method, one=True))
 # With `__iter__` among them, `dict(values)` and `{**values}` come by here, too.
-for _method in ("__iter__", "__reversed__", "__eq__", "__ne__", "__or__", "__ror__", "__repr__"):
-    setattr(NotingValues, _method, _noting(_method, one=False))
-for _method in ("keys", "items", "values", "copy", "popitem"):
+for _method in (
+    *("__iter__", "__reversed__", "__eq__", "__ne__", "__or__", "__ror__", "__repr__"),
+    *("keys", "items", "values", "copy", "popitem"),
+):
     setattr(NotingValues, _method, _noting(_method, one=False))

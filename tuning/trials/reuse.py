@@ -19,8 +19,8 @@ from tuning.trials.steps import Steps, build_optimizer
 
 #: Models kept at most, and what their variables may take together, in bytes.
 KEPT_MODELS, KEPT_BYTES = 8, 2**28
-#: What Keras itself sets in the place of a method of the class: wrappers around it, and on a model what was compiled.
-_BY_KERAS = frozenset({"build", "quantize", "loss"})
+#: Methods of layers that Keras itself wraps on each object.
+_WRAPPED = frozenset({"build", "quantize"})
 
 _kept: OrderedDict[str, Steps] = OrderedDict()
 
@@ -100,12 +100,15 @@ def _replaces_a_method(part: Any) -> bool:
 
     No configuration tells of it.
     """
-    for name, value in vars(part).items():
-        if callable(value) and callable(getattr(type(part), name, None)):
-            by_keras = name == "loss" or str(getattr(value, "__module__", "")).startswith("keras.")
-            if name not in _BY_KERAS or not by_keras:
-                return True
-    return False
+    return any(
+        callable(value) and callable(getattr(type(part), name, None)) and not _is_by_keras(name, value)
+        for name, value in vars(part).items()
+    )
+
+
+def _is_by_keras(name: str, value: Any) -> bool:
+    wraps_its_own = name in _WRAPPED and str(getattr(value, "__module__", "")).startswith("keras.")
+    return wraps_its_own or name == "loss"  # of a model: what was compiled, which the configuration tells of
 
 
 def _about(variable) -> list[Any]:
