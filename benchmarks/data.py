@@ -12,6 +12,8 @@ from benchmarks.processes import REPOSITORY, run
 from tuning.records import keyed_seed
 from tuning.workspace import Workspace
 
+#: Width and height of `photos`.
+PHOTO = (640, 480)
 _IMAGES = (".jpg", ".jpeg", ".png")
 
 
@@ -68,6 +70,16 @@ def raw(target: Path, images: int | None, log: Path, size: int = 48) -> str:
         for path in chosen:
             shutil.copyfile(path, target / label / path.name)
     return "fer2013"
+
+
+def photos(target: Path, source: Path, images: int) -> None:
+    """Fills the folder `target` with the first images of `source`'s class folders, as JPEGs of the size of photos."""
+    import cv2
+
+    for path in sorted(path for path in source.rglob("*") if path.suffix.lower() in _IMAGES)[:images]:
+        (target / path.parent.name).mkdir(parents=True, exist_ok=True)
+        photo = cv2.resize(cv2.imread(str(path)), PHOTO, interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(target / path.parent.name / f"{path.stem}.jpg"), photo)
 
 
 def sample(folder: Path, images: int | None, split: str = "70/15/15") -> Sample:

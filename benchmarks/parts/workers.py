@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 
 from benchmarks.context import Context
+from benchmarks.processes import Child, together
 from benchmarks.report import Report, Target
 from benchmarks.searches import our_search
 from tuning import machine
+from tuning.trials.runtime import environment
 
 SPACE = "benchmarks.spaces:equal_cnns"
+#: What a training step consists of, as bare as it can be.
+KERNELS = {"gemm": "matrix products", "copying": "copies of 9 MiB"}
 
 
 def measure(context: Context) -> Report:
     cores = machine.usable_cores()
     sample = context.sample(12_000 if context.full else 6_000)
+    folder = context.folder("workers")
     pairs, trials = (3, 4 * cores) if context.full else (1, 2 * cores)
     counts = sorted({1, min(2, cores), cores})
     stages: dict[int, list[float]] = {count: [] for count in counts}
     wholes: dict[int, list[float]] = {count: [] for count in counts}
+    alone: dict[str, list[dict[str, float]]] = {kernel: [] for kernel in KERNELS}
     for pair in range(pairs):
+        for kernel in KERNELS:
+            alone[kernel].append(_alone(folder, kernel, cores))
         for count in counts:
             context.say(f"pair {pair + 1} of {pairs}: {count} worker(s)")
             options = ("--space", SPACE, "--strategy", "random", "--max-epochs", 2, "--max-trials", trials)
@@ -37,7 +46,29 @@ def measure(context: Context) -> Report:
             for count in counts
         ],
         targets=(Target("two workers ÷ one", faster(stages, 2) if 2 in counts else None, 1.8),),
-        notes=(f"{trials} trials of 2 epochs that take equally long; the trials' time is without the start.",),
+        notes=(
+            f"{trials} trials of 2 epochs that take equally long; the trials' time is without the start.",
+            f"The machine itself, {cores} processes of one thread ÷ one: "
+            + "; ".join(f"{KERNELS[kernel]}, {_ratios(found)}" for kernel, found in alone.items())
+            + ".",
+        ),
         data=sample.to_json(),
-        details={"trials_seconds": stages, "command_seconds": wholes},
+        details={"trials_seconds": stages, "command_seconds": wholes, "machine": alone},
     )
+
+
+def _alone(folder: Path, kernel: str, cores: int) -> dict[str, float]:
+    """How many times as fast as one process all cores are, at a kernel that shares no data, by type."""
+    command, more = ["-m", f"benchmarks.children.{kernel}"], environment("tensorflow", 1)
+    children = [Child(command, folder / f"{kernel}-{core}.log", more) for core in range(cores)]
+    try:
+        together(children)
+        one, all_of_them = children[0].round(), together(children)
+    finally:
+        for child in children:
+            child.close()
+    return {name: sum(answer[name] for answer in all_of_them) / rate for name, rate in one.items()}
+
+
+def _ratios(found: list[dict[str, float]]) -> str:
+    return ", ".join(f"{name} {median(one[name] for one in found):.2f}" for name in found[0])

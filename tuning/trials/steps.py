@@ -11,8 +11,6 @@ from tuning.trials.averages import averages_kept_apart
 from tuning.trials.batches import EvaluationBatches, TrainingBatches
 from tuning.trials.spaces import Interface
 
-#: What we have of our own, and on which backends.
-_OURS = {"layers": ("tensorflow", "jax", "torch"), "steps": ("tensorflow", "jax")}
 #: Methods that a person's own model may replace.
 _OWN = ("fit", "make_train_function", "train_step", "predict", "make_predict_function")
 
@@ -46,24 +44,20 @@ def exchange(model) -> None:
     Weights, names, order and compilation stay. Only the model that is trained is treated so; what leaves the package is
     built anew and stays plain.
     """
-    if (on := _on_this_backend("layers")) is not None:
-        on.exchange(model)
+    _on_this_backend("layers").exchange(model)
 
 
 def steps_of(model, interface: Interface) -> Steps:
     """The fastest steps that compute what `model.fit` and `model.predict` do."""
-    on = _on_this_backend("steps")
-    if on is None or model.run_eagerly or model.steps_per_execution > 1 or _is_own(model):
+    if model.run_eagerly or model.steps_per_execution > 1 or _is_own(model):
         return KerasSteps(model, interface)
-    return on.steps_of(model, interface)
+    return _on_this_backend("steps").steps_of(model, interface)
 
 
 def _on_this_backend(name: str):
-    """Our module of this name for Keras's backend; None where Keras's own code is the fastest we know."""
     import keras
 
-    backend = keras.backend.backend()
-    return importlib.import_module(f"tuning.trials.on_{backend}.{name}") if backend in _OURS[name] else None
+    return importlib.import_module(f"tuning.trials.on_{keras.backend.backend()}.{name}")
 
 
 def _is_own(model) -> bool:

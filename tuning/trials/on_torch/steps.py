@@ -1,0 +1,52 @@
+"""The steps of a model on PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from keras.src.backend.torch.core import get_device
+
+from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
+from tuning.trials.spaces import Interface
+from tuning.trials.steps import KerasSteps
+
+
+def steps_of(model, interface: Interface) -> KerasSteps:
+    """For a model that `model.fit` would train by Keras's own training step."""
+    return (KerasSteps if model.jit_compile else TorchSteps)(model, interface)
+
+
+class TorchSteps(KerasSteps):
+    """Keras's own training step, without Keras's loop around it, which waits for the device after every step.
+
+    Images travel as uint8 and are scaled on the device.
+    """
+
+    def __init__(self, model, interface: Interface) -> None:
+        super().__init__(model, interface)
+        self.feeding = dataclasses.replace(interface, scaled=False)
+
+    def train(self, batches: TrainingBatches) -> dict[str, Any]:
+        self.get_ready(batches)
+        self.model.reset_metrics()
+        self.model.train()
+        for index in range(len(batches)):
+            images, *rest = (torch.from_numpy(array).to(get_device()) for array in batches[index])
+            self.model.train_step((self._scaled(images), *rest))
+        self.model.eval()
+        return self.model.get_metrics_result()
+
+    @torch.no_grad()
+    def outputs(self, images: np.ndarray) -> np.ndarray:
+        self.model.eval()
+        found = []
+        for start in range(0, len(images), EVALUATION_BATCH):
+            batch = torch.from_numpy(np.array(images[start : start + EVALUATION_BATCH])).to(get_device())
+            found.append(self.model.predict_step((self._scaled(batch),)).float())
+        return np.concatenate([outputs.numpy(force=True) for outputs in found])
+
+    def _scaled(self, images):
+        return images.float() / 255 if self.interface.scaled else images
