@@ -73,10 +73,11 @@ def raw(target: Path, images: int | None, log: Path, size: int = 48) -> str:
 
 
 def photos(target: Path, source: Path, images: int) -> None:
-    """Fills the folder `target` with the first images of `source`'s class folders, as JPEGs of the size of photos."""
+    """Fills the folder `target` with `images` images of `source`'s class folders, as JPEGs of the size of photos."""
     import cv2
 
-    for path in sorted(path for path in source.rglob("*") if path.suffix.lower() in _IMAGES)[:images]:
+    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in _IMAGES)
+    for path in random.Random(0).sample(paths, images):
         (target / path.parent.name).mkdir(parents=True, exist_ok=True)
         photo = cv2.resize(cv2.imread(str(path)), PHOTO, interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(target / path.parent.name / f"{path.stem}.jpg"), photo)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import os
+import threading
+import time
 
 import pytest
 
@@ -13,7 +15,7 @@ from tuning.progress import SILENT
 
 @pytest.fixture
 def fill(tmp_path):
-    def run(items, on_bad="skip", image_size=8, color="gray"):
+    def run(items, on_bad="skip", image_size=8, color="gray", size=0):
         folder = tmp_path / "pool"
         folder.mkdir(exist_ok=True)
         pixels = io.BytesIO()
@@ -21,7 +23,7 @@ def fill(tmp_path):
         def keep(sample, stamp, state, image, seen, thumb, signed):
             pixels.write(seen.data)
 
-        target = pool.Target((tmp_path / "raw").joinpath, lambda source: (0, 0), folder, image_size, color)
+        target = pool.Target((tmp_path / "raw").joinpath, lambda source: (size, 0), folder, image_size, color)
         with SILENT.bar(None, "") as bar:
             found = pool.fill(iter(items), target, keep, on_bad, bar)
         return found, pixels.getvalue()
@@ -132,6 +134,31 @@ def test_work_in_flight_is_bounded(fill, save, tmp_path, monkeypatch):
         pool.fill(items(), target, keep, "skip", bar)
     assert (handed, written) == (399, 399)
     assert furthest <= 4 * 4
+
+
+@pytest.mark.parametrize(("size", "most"), [(1_600, 1), (35_000, 2)])
+def test_threads_take_turns_at_small_files_only(fill, save, tmp_path, monkeypatch, size, most):
+    """There they would wait for each other's interpreter lock, and take longer than one alone."""
+    names = [f"happy/{n:03}.png" for n in range(256)]
+    for key, name in enumerate(names):
+        save(tmp_path / "raw" / name, key)
+    monkeypatch.setattr(pool, "_cores", lambda: 2)
+    original, inside, seen, lock = decode.read_file, 0, [], threading.Lock()
+
+    def read_file(path):
+        nonlocal inside
+        with lock:
+            inside += 1
+            seen.append(inside)
+        time.sleep(0.001)
+        with lock:
+            inside -= 1
+        return original(path)
+
+    monkeypatch.setattr(decode, "read_file", read_file)
+    found, _ = fill([Sample(name, "happy") for name in names], size=size)
+    assert [image.source for image in found.images] == names
+    assert max(seen) == most
 
 
 class TestFileName:

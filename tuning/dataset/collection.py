@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,8 +56,11 @@ class Part:
 
         Archives come with times of their own, which another one may share.
         """
-        unpacked = () if self.tree.root in (self.given, self.given.parent) else (self.tree.root.name,)
-        return (*self.tree.files[path], *unpacked)
+        return (*self.tree.files[path], *self._unpacked)
+
+    @functools.cached_property
+    def _unpacked(self) -> tuple[str, ...]:
+        return () if self.tree.root in (self.given, self.given.parent) else (self.tree.root.name,)
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,10 @@ class Collection:
                     item = replace(item, label=self.aliases[item.label])
                 yield item
 
-    def locate(self, source: str) -> Path:
-        """The file that a sample's source names."""
+    def locate(self, source: str) -> str:
+        """The path of the file that a sample's source names."""
         part, path = self._part(source)
-        return part.tree.root / path
+        return f"{part.tree.root}/{path}"
 
     def stamp(self, source: str) -> Stamp:
         """Of the file that a sample's source names; see `Part.stamp`."""

@@ -129,7 +129,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path | str) -> bytes:
     """The content of an image file. Raises UnreadableImage above 256 MB, OSError where it cannot be read."""
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size

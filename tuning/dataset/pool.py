@@ -13,6 +13,7 @@ import itertools
 import os
 import re
 import shutil
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +35,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _CHUNK = 64
+#: Files of fewer bytes each are worked on by one thread at a time.
+_LIGHT_BYTES = 4096
 _STEM = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -77,7 +80,7 @@ class Target:
     """What a pool is made from and how.
 
     Attributes:
-        locate: a sample's source -> the file; nothing there is changed.
+        locate: a sample's source -> the path of the file; nothing there is changed.
         stamp: a sample's source -> what tells that the file is the same; see `Stamp`.
         folder: an empty folder for the pool.
         image_size, color: of the pixels that are kept.
@@ -85,7 +88,7 @@ class Target:
         old: the pool of the last run.
     """
 
-    locate: Callable[[str], Path]
+    locate: Callable[[str], Path | str]
     stamp: Callable[[str], Stamp]
     folder: Path
     image_size: int
@@ -112,9 +115,12 @@ def fill(items: Iterable[Item], target: Target, keep: Callable[..., object], on_
     ignored: Counter[str] = Counter()
     fresh = 0
 
+    one_at_a_time = threading.Lock()
+
     def work(chunk: list[Item]) -> tuple[list[Face | Rejected | Ignored], np.ndarray]:
-        found = list(_process(chunk, target))
-        return found, _signatures([face for face in found if isinstance(face, Face)])
+        with one_at_a_time if _is_light(chunk, target) else contextlib.nullcontext():
+            found = list(_process(chunk, target))
+            return found, _signatures([face for face in found if isinstance(face, Face)])
 
     threads = _cores()
     with _single_threaded_opencv(), ThreadPoolExecutor(threads, "decode") as executor:
@@ -198,6 +204,14 @@ def _bounded_map(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _is_light(chunk: Iterable[Item], target: Target) -> bool:
+    """Whether Python has more to do with these than OpenCV; threads would only hand its lock to and fro then."""
+    samples = [item for item in chunk if isinstance(item, Sample)]
+    # The row of a table, with pixels, is no file.
+    sizes = (target.stamp(sample.source)[0] for sample in samples if sample.pixels is None)
+    return sum(sizes) < _LIGHT_BYTES * len(samples)
 
 
 def _process(chunk: Iterable[Item], target: Target) -> Iterator[Face | Rejected | Ignored]:
