@@ -8,50 +8,47 @@ from benchmarks.report import Report
 from benchmarks.searches import SearchRun, our_search
 
 NOTHING = "everything is trained"
-#: name -> what differs from a search in which everything is trained.
-CASES = {
-    "curves that have ended": ("--stop-curves", "--no-skip-equal"),
-    "configurations that are equal": ("--no-stop-curves", "--skip-equal"),
-    "a first rung of a third of an epoch": (*EVERYTHING, "--min-epochs", "1/3"),
-    "the defaults": (),
-}
+FEW = ("--space", "benchmarks.spaces:few_cnns")
 
 
 def measure(context: Context) -> Report:
     sample = context.sample(12_000 if context.full else 2_800)
     schedule = ("--strategy", "hyperband", "--max-epochs", 27 if context.full else 9)
-    runs: dict[str, SearchRun] = {}
-    for number, (name, options) in enumerate({NOTHING: EVERYTHING, **CASES}.items()):
-        context.say(name)
-        runs[name] = our_search(sample, f"less-{number}", *schedule, *options)
-    finals = {}
-    for name, options in {NOTHING: EVERYTHING, "finalists go on": (*EVERYTHING, "--reuse-trials")}.items():
-        context.say(f"with finalists: {name}")
-        finals[f"with finalists: {name}"] = our_search(
-            sample, f"finals-{len(finals)}", *schedule, *options, finals=True
-        )
-    rows = [*_rows(runs), *_rows(finals)]
+    rows: list[list] = []
+
+    def compare(about: str, common: tuple, cases: dict[str, tuple], finals: bool = False) -> None:
+        """A search that trains everything and, for each case, one of as many trials with these options."""
+        first: SearchRun | None = None
+        for name, options in {NOTHING: EVERYTHING, **cases}.items():
+            context.say(f"{about}: {name}")
+            limit = ("--max-trials", len(first.trials)) if first else ()
+            run = our_search(sample, f"less-{len(rows)}", *schedule, *common, *limit, *options, finals=finals)
+            first = first or run
+            epochs = sum(trial.epochs for trial in run.trials)
+            seconds = run.measured.seconds
+            rows.append([about, name, len(run.trials), epochs, seconds, seconds / first.measured.seconds, run.best])
+
+    compare(
+        "our space",
+        (),
+        {
+            "curves that have ended": ("--stop-curves", "--no-skip-equal"),
+            "a first rung of a third of an epoch": (*EVERYTHING, "--min-epochs", "1/3"),
+            "the defaults": (),
+        },
+    )
+    compare(
+        "24 configurations, 14 different",
+        FEW,
+        {"configurations that are equal": ("--no-stop-curves", "--skip-equal")},
+    )
+    compare("with finalists", (), {"finalists go on": (*EVERYTHING, "--reuse-trials")}, finals=True)
     return Report(
-        ("what is spared", "trials", "epochs", "seconds", "share of the first", "best val F1"),
+        ("what", "what is spared", "trials", "epochs", "seconds", "share of the first", "best val F1"),
         rows,
         notes=(
-            "The space that comes with this package, one search each; epochs are those of the search, parts of an "
+            "One search each, of at most as many trials as the first; epochs are those of the search, parts of an "
             "epoch counted as such.",
         ),
         data=sample.to_json(),
     )
-
-
-def _rows(runs: dict[str, SearchRun]) -> list[list]:
-    first = next(iter(runs.values())).measured.seconds
-    return [
-        [
-            name,
-            len(run.trials),
-            sum(trial.epochs for trial in run.trials),
-            run.measured.seconds,
-            run.measured.seconds / first,
-            run.best,
-        ]
-        for name, run in runs.items()
-    ]
