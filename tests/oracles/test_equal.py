@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import keras_tuner
 import pytest
 
 from tuning.oracles import STRATEGIES
 from tuning.oracles.adapter import OracleSearch
+from tuning.records import WAIT
 
 
 def loose_space():
@@ -29,9 +31,9 @@ def ignored(spec):
     return tuple(sorted(set(values) - set(effective(values))))
 
 
-def search_of(name, skip_equal, **settings):
+def search_of(name, skip_equal, max_epochs=4, **settings):
     objective = keras_tuner.Objective("objective", "max")
-    oracle = STRATEGIES[name](objective, hyperparameters=loose_space(), max_epochs=4, **settings)
+    oracle = STRATEGIES[name](objective, hyperparameters=loose_space(), max_epochs=max_epochs, **settings)
     return OracleSearch(oracle, skip_equal=skip_equal)
 
 
@@ -71,6 +73,30 @@ def test_a_value_that_was_read_makes_a_difference(simulated):
     assert not oracle.is_tried(first | {"units_0": 8})
     assert not oracle.is_tried(first | {"depth": 2})
     assert not oracle.is_tried({"depth": 1})
+
+
+SHALLOW = [({"depth": 1, "units_0": units}, {"depth", "units_0"}) for units in (4, 8, 16)]
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_what_was_built_beforehand_is_proposed_once_even_before_any_result(name):
+    def shallow(**settings):
+        search = search_of(name, True, max_epochs=27, max_trials=20, **settings)
+        asked = iter(search.ask, WAIT)
+        return [key for key in keys(itertools.islice(asked, 20)) if key[0] == ("depth", 1)]
+
+    found = shallow(built=SHALLOW)
+    assert len(found) == len(set(found)) <= 3
+    assert len(shallow()) > len(found)
+
+
+def test_what_a_training_looks_at_makes_a_difference_whether_its_builder_declares_it_or_not(simulated):
+    """Here the builder declares `batch_size` in deeper models only; every training looks at it."""
+    search = search_of("random", True, max_trials=5, built=SHALLOW)
+    search.ask()
+    first = {"depth": 1, "units_0": 4, "units_1": 4}
+    assert search.oracle.is_tried(first | {"units_1": 8})
+    assert not search.oracle.is_tried(first | {"units_1": 8, "batch_size": 16})
 
 
 def test_parts_of_an_epoch_are_what_the_oracle_counts(simulated):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import keras
 import pytest
 
@@ -45,9 +47,15 @@ def test_the_space_its_defaults_and_its_smallest_and_largest_model_are_found(fou
     assert description["parameters"]["default"]["values"] == description["defaults"]
     assert len(description["sized"]) == 7
     assert description["sized"][0]["values"] == description["defaults"]
+    assert set(description["sized"][0]["read"]) >= {"units", "batch_size", "learning_rate"}
     memory = [entry["memory"] for entry in description["sized"]]
     assert max(memory) > memory[0] > 0
     assert found("tiny") == description
+
+
+def test_every_entry_is_in_the_space_once(found):
+    entries = [json.dumps(entry, sort_keys=True) for entry in found("tiny")["space"]]
+    assert len(entries) == len(set(entries)) > 3
 
 
 def test_without_discovery_only_the_default_is_built(found):

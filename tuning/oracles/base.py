@@ -259,6 +259,7 @@ class ReplayableOracle(NotingOracle):
             self._record_values(trial)
             self.trials[trial_id] = trial
             self.start_order.append(trial_id)
+            self._note_proposed(records.configuration(trial.hyperparameters.values))
         return trial
 
     def _proposal_for(self, trial_id: str) -> dict[str, Any]:

@@ -10,6 +10,10 @@ from keras_tuner.engine.trial import Trial
 from tuning import files, records
 from tuning.oracles.bounds import Bound
 from tuning.oracles.saving import SavedOracle
+from tuning.trials.plan import TrainingPlan
+
+#: What every training looks at, whatever the builder does.
+_ALWAYS = frozenset(TrainingPlan.__dataclass_fields__)
 
 
 class NotingOracle(SavedOracle):
@@ -19,6 +23,8 @@ class NotingOracle(SavedOracle):
         max_memory: bytes that a training may take; None: no limit.
         max_epoch_seconds: time that an epoch may take; None: no limit.
         sized: (configuration, bytes that training it takes at the least) of some that were counted beforehand.
+        built: (configuration, names that its builder looked at) of some that were built beforehand. Of those that
+            build the same model, one is proposed.
 
     Attributes:
         costs: trial id -> multiply-adds per image; of those that told it.
@@ -33,6 +39,7 @@ class NotingOracle(SavedOracle):
         max_memory: int | None = None,
         max_epoch_seconds: float | None = None,
         sized: Sequence[tuple[Mapping[str, Any], float]] = (),
+        built: Sequence[tuple[Mapping[str, Any], Collection[str]]] = (),
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
@@ -42,8 +49,13 @@ class NotingOracle(SavedOracle):
         self.costs: dict[str, float] = {}
         self.infeasible: set[str] = set()
         self.complete: set[str] = set()
-        #: Names that trials read of their values, where they ignored others -> digests of what they read.
+        #: Names that a builder and a training look at -> digests of their values in trials.
         self._read: dict[frozenset[str], set[str]] = {}
+        #: The same of what was built beforehand, trial or not.
+        self._built: dict[frozenset[str], set[str]] = {}
+        for values, names in built:
+            read = frozenset(names) | _ALWAYS
+            self._built.setdefault(read, set()).add(_digest(values, read))
 
     def note(self, trial: Trial, outcome: records.TrialOutcome, complete: bool = False) -> None:
         """Notes down what strategies that can use it will ask for; `complete` as for the attribute of that name."""
@@ -69,14 +81,18 @@ class NotingOracle(SavedOracle):
         and ends with the same model.
         """
         values = records.configuration(trial.hyperparameters.values)
-        read = frozenset(values.keys() - set(ignored))
-        self._read.setdefault(read, set()).add(files.digest({name: values[name] for name in read}))
+        read = frozenset(values.keys() - set(ignored)) | _ALWAYS
+        self._read.setdefault(read, set()).add(_digest(values, read))
+
+    def _note_proposed(self, values: Mapping[str, Any]) -> None:
+        """From now on, other configurations that are known to build what these values do are equal to a trial's."""
+        for read, digests in self._built.items():
+            # Where everything was read, only the very same values are equal, and those are no other configuration.
+            if not values.keys() <= read and (digest := _digest(values, read)) in digests:
+                self._read.setdefault(read, set()).add(digest)
 
     def _equals_one(self, values: Mapping[str, Any]) -> bool:
-        return any(
-            read <= values.keys() and files.digest({name: values[name] for name in read}) in digests
-            for read, digests in self._read.items()
-        )
+        return any(_digest(values, read) in digests for read, digests in self._read.items())
 
     def get_state(self) -> dict[str, Any]:
         noted = {"infeasible": sorted(self.infeasible), "complete": sorted(self.complete)}
@@ -91,3 +107,8 @@ class NotingOracle(SavedOracle):
             self.bounds[name] = Bound(self.bounds[name].limit)
             for values, amount in known:
                 self.bounds[name].note(values, amount)
+
+
+def _digest(values: Mapping[str, Any], read: Collection[str]) -> str:
+    """Of the values that were read; a name that is read and not there is no value of it."""
+    return files.digest({name: values[name] for name in read if name in values})

@@ -217,6 +217,7 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any], bud
     entries = copy.deepcopy(description["space"])  # Keras Tuner changes them
     space = HyperParameters.from_config({"space": entries, "values": description["defaults"]})
     row = find_strategy(settings.strategy)
+    sized = description.get("sized", ())
     given = {name: getattr(settings, name) for name in row.options}
     oracle = row(
         Objective(*OBJECTIVE),
@@ -227,7 +228,8 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any], bud
         seed=settings.seed,
         first=known_good(settings, description),
         max_memory=settings.max_memory,
-        sized=[(entry["values"], entry["memory"]) for entry in description.get("sized", ())],
+        sized=[(entry["values"], entry["memory"]) for entry in sized],
+        built=[(entry["values"], entry["read"]) for entry in sized if settings.skip_equal and "read" in entry],
         max_epoch_seconds=None if budget is None else budget / settings.max_epochs,
         **{name: value for name, value in given.items() if value is not None},
     )

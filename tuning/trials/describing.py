@@ -13,7 +13,7 @@ from tuning.trials.cost import least_memory
 from tuning.trials.data import opened, shapes
 from tuning.trials.fit import check_outputs
 from tuning.trials.plan import TrainingPlan
-from tuning.trials.spaces import build_model, interface, mistake
+from tuning.trials.spaces import build_model, interface, mistake, read_names
 
 #: Random configurations built to find hyperparameters that the default configuration does not reach.
 DISCOVERY_BUILDS = 6
@@ -26,8 +26,8 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
 
     Returns:
         `space` (Keras Tuner configs), `defaults` (values); `parameters`: the smallest, default and largest count of
-        model parameters seen, each with its `values`; and `sized`, of all that were built: `values` and `memory`, the
-        bytes that training them takes at the least.
+        model parameters seen, each with its `values`; and `sized`, of all that were built: `values`, `read`, the names
+        that the builder looked at, and `memory`, the bytes that training them takes at the least.
 
     Raises:
         UsageError: the builder does not build its default configuration, builds what cannot be trained here, or uses
@@ -49,7 +49,7 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
     # The model is kept: no other object gets the identity of one of its weights.
     first, weights = model, _trained(model)
     defaults = dict(hp.values)
-    sized = _sized(model, defaults, dataset)
+    sized = _sized(model, hp, dataset)
     seen = [(int(model.count_params()), defaults)]
     known = HyperParameters.from_config(hp.get_config())
     for build in range(DISCOVERY_BUILDS if payload["discover"] else 0):
@@ -73,8 +73,9 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
                 "make, or load, every layer inside the builder",
             )
         seen.append((int(model.count_params()), dict(hp.values)))
-        sized += _sized(model, dict(hp.values), dataset)
-        known.merge(hp.space)
+        sized += _sized(model, hp, dataset)
+        # Else Keras Tuner adds every entry once more, and a model of the space has as many dimensions too many.
+        known.merge(hp.space, overwrite=False)
     by_size = sorted(seen, key=lambda entry: entry[0])
     models = {"smallest": by_size[0], "default": seen[0], "largest": by_size[-1]}
     return {
@@ -85,13 +86,14 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
     }
 
 
-def _sized(model, values: dict[str, Any], dataset: Dataset) -> list[dict[str, Any]]:
+def _sized(model, hp, dataset: Dataset) -> list[dict[str, Any]]:
     """One entry of what `describe` returns as `sized`; none where the search will meet the values as a failed trial."""
+    values = dict(hp.values)
     try:
         batch = min(TrainingPlan.from_values(values).batch_size, len(dataset.train))
     except UsageError:
         return []
-    return [{"values": values, "memory": least_memory(model, batch)}]
+    return [{"values": values, "read": sorted(read_names(hp)), "memory": least_memory(model, batch)}]
 
 
 def _trained(model) -> set[int]:
