@@ -140,8 +140,7 @@ print(json.dumps({
     "averaging": [averaging(*case) for case in ((on.steps_of, plain), (KerasSteps, plain), (on.steps_of, scaled))],
     "plain": kind(build()),
     "kept to Keras": [kind(build(kind=OwnLoop)), kind(build(kind=OwnStep)), kind(build(kind=OwnFunction)),
-                      kind(replaced), kind(build(run_eagerly=True)),
-                      kind(build(steps_per_execution=4))],
+                      kind(replaced), kind(build(run_eagerly=True)), kind(build(steps_per_execution=4))],
 }))
 """
 
