@@ -90,6 +90,66 @@ def test_what_was_built_beforehand_is_proposed_once_even_before_any_result(name)
     assert len(shallow()) > len(found)
 
 
+def test_what_was_missing_when_it_was_looked_at_is_no_other_value(simulated):
+    """A configuration of before a name was known is another one than those with a value of that name."""
+    search = search_of("random", True, max_trials=9)
+    spec = search.ask()
+    values = {name: value for name, value in spec.values.items() if "/" not in name}
+    read = (*effective(values), "missed", "declared")
+    declared = keras_tuner.HyperParameters()
+    declared.Int("declared", 1, 3, default=2)
+    told = dataclasses.replace(simulated.completed(spec), read=read, space=tuple(declared.get_config()["space"]))
+    search.tell(told)
+    assert search.oracle.is_tried(values)
+    assert search.oracle.is_tried({**values, "units_2": 99})
+    for name in ("declared", "missed"):
+        assert not search.oracle.is_tried({**values, "units_2": 99, name: 2})
+
+
+def test_a_name_that_appears_later_makes_no_difference_to_those_who_never_looked_at_it(simulated):
+    search = search_of("random", True, max_trials=9)
+    spec = search.ask()
+    values = {name: value for name, value in spec.values.items() if "/" not in name}
+    search.tell(dataclasses.replace(simulated.completed(spec), read=tuple(values)))
+    assert search.oracle.is_tried({**values, "later": 1})
+    assert not search.oracle.is_tried({**values, "batch_size": 16})
+
+
+def branches(kinds, kind_first):
+    """The kind decides which two values are read: 16 configurations of each, in a space of kinds * 16 ** kinds."""
+    hp = keras_tuner.HyperParameters()
+    names = [f"k{index}" for index in range(kinds)]
+    if kind_first:
+        hp.Choice("kind", names)
+    for name in names:
+        hp.Choice(f"{name}_units", [4, 8, 16, 32])
+        hp.Choice(f"{name}_norm", [1, 2, 3, 4])
+    if not kind_first:
+        hp.Choice("kind", names)
+    return hp
+
+
+@pytest.mark.parametrize("kind_first", [True, False])
+@pytest.mark.parametrize(("name", "kinds"), [("random", 8), ("bayesian", 5), ("freeze_thaw", 5)])
+def test_the_last_different_configuration_is_found_and_then_the_end(simulated, name, kinds, kind_first):
+    """At once: looking at all that differ in what nobody reads would take minutes, or years."""
+
+    def outcome(spec):
+        read = [name for name in spec.values if name == "kind" or name.startswith(spec.values["kind"] + "_")]
+        return dataclasses.replace(simulated.completed(spec), read=tuple(read))
+
+    oracle = STRATEGIES[name](
+        keras_tuner.Objective("objective", "max"),
+        hyperparameters=branches(kinds, kind_first),
+        max_epochs=1,
+        max_trials=kinds * 16 + 9,
+    )
+    search = OracleSearch(oracle, skip_equal=True)
+    asked = simulated.drive(search, 1, outcome)
+    assert len(asked) == kinds * 16
+    assert oracle.draw(len(asked)) is None
+
+
 def test_what_a_training_looks_at_makes_a_difference_whether_its_builder_declares_it_or_not(simulated):
     """Here the builder declares `batch_size` in deeper models only; every training looks at it."""
     search = search_of("random", True, max_trials=5, built=SHALLOW)

@@ -29,16 +29,25 @@ def _backend(monkeypatch):
 
 @pytest.mark.parametrize(
     ("given", "found"),
-    [(None, (None, 1)), (2, (2, 1)), ("2", (2, 1)), ("1/3", (None, 3)), (" 1/27 ", (None, 27))],
+    [
+        *[(None, (None, 1)), (2, (2, 1)), ("2", (2, 1)), (2.0, (2, 1))],
+        *[("1/3", (None, 3)), (" 1/27 ", (None, 27)), (1 / 3, (None, 3)), (1 / 49, (None, 49))],
+    ],
 )
 def test_what_min_epochs_says(given, found):
     assert first_rung(given) == found
 
 
-@pytest.mark.parametrize("text", ["", "0.5", "2/3", "1/1", "1/0", "-1", "1/-3", "third", "1/", "/3", "1/9999999"])
-def test_what_it_cannot_say(text):
+@pytest.mark.parametrize(
+    "given",
+    [
+        *["", "0.5", "2/3", "1/1", "1/0", "-1", "1/-3", "third", "1/", "/3", "1/9999999"],
+        *[0.33, 1.5, -2.5, -1 / 3, 1e-9, float("nan"), float("inf"), [3]],
+    ],
+)
+def test_what_it_cannot_say(given):
     with pytest.raises(UsageError, match="--min-epochs"):
-        first_rung(text)
+        first_rung(given)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,8 @@ class TestEndedCurves:
         _, outcomes = trained
         assert result(outcomes, "dead")["ignored"] == ["units_1"]
         assert result(outcomes, "plain")["ignored"] == []
+        assert "units_1" not in result(outcomes, "dead")["read"]
+        assert {"optimizer", "learning_rate"} < set(result(outcomes, "plain")["read"])
 
 
 class TestReusedTrials:

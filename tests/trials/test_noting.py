@@ -24,7 +24,10 @@ VALUES = {"a": 1, "b": 2, "c": 3}
         (lambda hp: hp["b"], "b"),
         (lambda hp: "c" in hp.values, "c"),
         (lambda hp: "c" in hp, "c"),
+        (lambda hp: hp.values.get("d"), "d"),
         (lambda hp: list(hp.values), "abc"),
+        (lambda hp: bool(hp.values), "abc"),
+        (lambda hp: len(hp.values), "abc"),
         (lambda hp: sorted(hp.values.items()), "abc"),
         (lambda hp: sum(hp.values.values()), "abc"),
         (lambda hp: dict(hp.values), "abc"),
@@ -43,6 +46,8 @@ def test_every_way_to_look_at_a_value_counts(look, read):
     hp.values = NotingValues(VALUES)
     look(hp)
     assert hp.values.read == set(read)
+    # Who looks at everything looks at what is missing, too.
+    assert hp.values.whole == (read == "abc")
 
 
 def test_after_the_end_nobody_s_looking_counts():
@@ -50,3 +55,4 @@ def test_after_the_end_nobody_s_looking_counts():
     values.close()
     assert dict(values) == VALUES
     assert values.read == set()
+    assert not values.whole

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -176,11 +177,23 @@ def test_values_are_the_builder_s_and_the_rest_its_defaults():
 
 
 def test_a_value_that_was_looked_at_without_being_declared_was_read():
-    assert read_names(build("peeking", {"width": 4, "times": 3, "other": 1})[1]) == {"width", "times"}
-    assert read_names(build("tiny", {"units": 4, "other": 1})[1]).isdisjoint({"other"})
-    _, hp = build("peeking", {"width": 4, "other": 1})
-    hp.values = dict(hp.values)
-    assert "other" in read_names(hp)
+    assert read_names(build("peeking", {"width": 4, "times": 3, "other": 1})[1]) == ["times", "width"]
+    assert "other" not in read_names(build("tiny", {"units": 4, "other": 1})[1])
+
+
+@pytest.mark.parametrize("name", ["listing", "postponing", "keeping", "replacing"])
+def test_nobody_knows_what_is_read_by_who_looks_at_everything_or_may_look_later(name):
+    model, hp = build(name, {"width": 4})
+    assert model.built
+    assert read_names(hp) is None
+
+
+def test_what_is_but_garbage_looks_at_nothing_any_more():
+    gc.disable()
+    try:
+        assert read_names(build("recursive")[1]) == ["width_0", "width_1"]
+    finally:
+        gc.enable()
 
 
 # The interface -------------------------------------------------------------------------------------------------------

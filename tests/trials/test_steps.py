@@ -123,6 +123,11 @@ class OwnStep(keras.Model):
         return {"loss": super().train_step(data)["loss"]}
 
 
+class OwnMetrics(keras.Model):
+    def compute_metrics(self, *arguments, **options):
+        return {**super().compute_metrics(*arguments, **options), "mine": 0.5}
+
+
 def kind(model):
     return type(steps_of(model, interface(model, "a space"))).__name__
 
@@ -140,6 +145,7 @@ print(json.dumps({
     "averaging": [averaging(*case) for case in ((on.steps_of, plain), (KerasSteps, plain), (on.steps_of, scaled))],
     "plain": kind(build()),
     "kept to Keras": [kind(build(kind=OwnLoop)), kind(build(kind=OwnStep)), kind(build(kind=OwnFunction)),
+                      kind(build(kind=OwnMetrics)),
                       kind(replaced), kind(build(run_eagerly=True)), kind(build(steps_per_execution=4))],
 }))
 """
@@ -195,7 +201,7 @@ def test_averages_of_the_weights_are_asked_and_never_trained_on(compared):
 def test_a_model_with_a_loop_of_its_own_is_trained_by_it(compared):
     name, _, found = compared
     assert found["plain"] == name
-    assert found["kept to Keras"] == ["KerasSteps"] * 6
+    assert found["kept to Keras"] == ["KerasSteps"] * 7
 
 
 def test_of_several_accuracies_the_one_of_that_name_is_reported():

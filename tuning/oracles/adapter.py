@@ -21,7 +21,7 @@ class OracleSearch:
     Args:
         oracle: built by a row of `STRATEGIES`; it must not be used by anything else.
         slices: parts of an epoch that the oracle counts in, in place of epochs.
-        skip_equal: tell it which values a trial ignored, so that it proposes no equal configuration again.
+        skip_equal: tell it which values a trial looked at, so that it proposes no equal configuration again.
     """
 
     def __init__(self, oracle: ReplayableOracle, slices: int = 1, skip_equal: bool = False) -> None:
@@ -67,12 +67,11 @@ class OracleSearch:
                 f"trial {outcome.trial_id} has a result but is not running", "start the search over with --fresh"
             )
         trial = self.oracle.get_trial(outcome.trial_id)
+        self._note_read(outcome, trial)
         declared = [kt_hyperparameters.deserialize(copy.deepcopy(entry)) for entry in outcome.space]
         trial.hyperparameters.merge(declared, overwrite=False)
         given, reached = trial.hyperparameters.values.get(EPOCHS, 0), self._steps(outcome)
         self.oracle.note(trial, outcome, complete=bool(reached) and max(reached) < given)
-        if self._skip_equal and outcome.ignored:
-            self.oracle.note_ignored(trial, outcome.ignored)
         self._report(outcome, trial)
         trial.status = TrialStatus.COMPLETED if outcome.status == records.COMPLETED else TrialStatus.FAILED
         trial.message = outcome.failure.message if outcome.failure else None
@@ -92,6 +91,15 @@ class OracleSearch:
     def continuable(self) -> set[str]:
         """Trials told whose last state a later trial may still go on from."""
         return self.oracle.continuable()
+
+    def _note_read(self, outcome: TrialOutcome, trial: Trial) -> None:
+        if not self._skip_equal:
+            return
+        given = records.configuration(trial.hyperparameters.values)
+        if outcome.read is not None:
+            self.oracle.note_read(given, outcome.read)
+        elif outcome.ignored:  # all that older versions told
+            self.oracle.note_read(given, given.keys() - set(outcome.ignored))
 
     def _report(self, outcome: TrialOutcome, trial: Trial) -> None:
         # The objective alone: the oracle decides by nothing else, and the other metrics are kept where the curve is.

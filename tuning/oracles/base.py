@@ -16,7 +16,7 @@ import itertools
 import math
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -39,6 +39,8 @@ ROUND = records.RESERVED_PREFIX + "round"
 DRAWS = 20
 #: The same, and configurations that are enumerated, where many may be too large.
 BOUNDED_DRAWS = 100
+#: Configurations that enumeration looks at before it says that none is left.
+ENUMERATED = 10_000
 
 
 class ReplayableOracle(NotingOracle):
@@ -110,6 +112,7 @@ class ReplayableOracle(NotingOracle):
         self._guard = threading.RLock()
         self._bounded = Embedding([])  # what the models behind `bounds` see of the space
         self._directions: dict[str, str] = {}
+        self._exhausted: int | None = None  # entries of the space in which no configuration is left
 
     def _check_first(self) -> None:
         entries: dict[str, list[Any]] = {}
@@ -156,14 +159,20 @@ class ReplayableOracle(NotingOracle):
             )
             if not self.is_tried(values) and self.may_fit(values):
                 return values
-        drawn = space.enumerate_configurations(
-            entries, lambda entry, draw: self.uniform(number, entry, "enumerate", draw)
+        if self._exhausted == len(entries):
+            return None
+        enumerated = space.enumerate_configurations(
+            self.most_read_first(entries),
+            lambda entry, draw: self.uniform(number, entry, "enumerate", draw),
+            self._tried_by,
+            ENUMERATED,
         )
-        untried = (values for values in drawn if not self.is_tried(values))
-        if not bounded:
-            return next(untried, None)
-        first = list(itertools.islice(untried, BOUNDED_DRAWS))
-        return next((values for values in first if self.may_fit(values)), first[0] if first else None)
+        untried = list(itertools.islice(enumerated, BOUNDED_DRAWS if bounded else 1))
+        if not untried:
+            # For as long as the space is the same: what was tried stays so.
+            self._exhausted = len(entries)
+            return None
+        return next((values for values in untried if self.may_fit(values)), untried[0])
 
     def uniform(self, number: int, entry, *key: object) -> float:
         """The number in [0, 1) that belongs to this trial, entry and key."""
@@ -171,7 +180,12 @@ class ReplayableOracle(NotingOracle):
 
     def is_tried(self, values: Mapping[str, Any]) -> bool:
         """Whether a trial has had these values, or others that are known to build and train the same model."""
-        return self._duplicate(values) or self._equals_one(values)
+        return self._tried_by(values) is not None
+
+    def _tried_by(self, values: Mapping[str, Any]) -> Collection[str] | None:
+        """The names by whose values a configuration counts as tried, whatever the others are; None: it does not."""
+        equal = self._equal_by(values)
+        return values.keys() if equal is None and self._duplicate(values) else equal
 
     def may_fit(self, values: Mapping[str, Any]) -> bool:
         """Whether a configuration should be within all `bounds`."""

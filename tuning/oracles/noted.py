@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from keras_tuner.engine.hyperparameters import HyperParameter
 from keras_tuner.engine.trial import Trial
 
 from tuning import files, records
@@ -49,7 +51,7 @@ class NotingOracle(SavedOracle):
         self.costs: dict[str, float] = {}
         self.infeasible: set[str] = set()
         self.complete: set[str] = set()
-        #: Names that a builder and a training look at -> digests of their values in trials.
+        #: Names that a builder and a training look at -> digests of their values, as given, in trials.
         self._read: dict[frozenset[str], set[str]] = {}
         #: The same of what was built beforehand, trial or not.
         self._built: dict[frozenset[str], set[str]] = {}
@@ -74,25 +76,37 @@ class NotingOracle(SavedOracle):
         if outcome.failure and outcome.failure.kind in records.INFEASIBLE:
             self.infeasible.add(trial.trial_id)
 
-    def note_ignored(self, trial: Trial, ignored: Collection[str]) -> None:
-        """Notes down that `trial` never looked at these of its values: they make no configuration another one.
+    def note_read(self, values: Mapping[str, Any], names: Collection[str]) -> None:
+        """Notes down which names the builder of a trial looked at: others' values make no configuration another one.
 
-        A builder that is given equal values for all that it read of this one takes the same way, reads nothing else,
-        and ends with the same model.
+        A builder that is given equal values for all that it read, and none for what it missed, takes the same way,
+        reads nothing else, and ends with the same model.
+
+        Args:
+            values: what the builder was given, without what it declared besides.
         """
-        values = records.configuration(trial.hyperparameters.values)
-        read = frozenset(values.keys() - set(ignored)) | _ALWAYS
+        read = frozenset(names) | _ALWAYS
         self._read.setdefault(read, set()).add(_digest(values, read))
 
     def _note_proposed(self, values: Mapping[str, Any]) -> None:
         """From now on, other configurations that are known to build what these values do are equal to a trial's."""
         for read, digests in self._built.items():
-            # Where everything was read, only the very same values are equal, and those are no other configuration.
-            if not values.keys() <= read and (digest := _digest(values, read)) in digests:
+            if (digest := _digest(values, read)) in digests:
                 self._read.setdefault(read, set()).add(digest)
 
-    def _equals_one(self, values: Mapping[str, Any]) -> bool:
-        return any(_digest(values, read) in digests for read, digests in self._read.items())
+    def most_read_first(self, entries: Sequence[HyperParameter]) -> list[HyperParameter]:
+        """By how much of what is known depends on them, so that enumerating these finds soon that nothing is left.
+
+        A name is not read more often than those in its conditions, which thus stay before it.
+        """
+        times: Counter[str] = Counter()
+        for read, digests in self._read.items():
+            times.update(dict.fromkeys(read, len(digests)))
+        return sorted(entries, key=lambda entry: -times[entry.name])
+
+    def _equal_by(self, values: Mapping[str, Any]) -> frozenset[str] | None:
+        """The names by whose values these build what a trial has built; None where it is not known that they do."""
+        return next((read for read, digests in self._read.items() if _digest(values, read) in digests), None)
 
     def get_state(self) -> dict[str, Any]:
         noted = {"infeasible": sorted(self.infeasible), "complete": sorted(self.complete)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras_tuner
@@ -135,17 +136,62 @@ def _values_from(entry: HyperParameter, uniform: Callable[..., float]) -> Iterat
         yield entry.min_value + index if integers else value_at(entry, (index + 0.5) / count)
 
 
+@dataclass
+class _Enumeration:
+    """See `enumerate_configurations`."""
+
+    uniform: Callable[..., float]
+    known_by: Callable[[Mapping[str, Any]], Collection[str] | None]
+    parents: Mapping[str, frozenset[str]]
+    looks: int
+
+    def below(
+        self, space: Sequence[HyperParameter], values: dict[str, Any]
+    ) -> Generator[dict[str, Any], None, Collection[str] | None]:
+        """Those that begin with `values`.
+
+        Returns:
+            Names whose values are why nothing else is to be found here, those left out apart; None: enough was seen.
+        """
+        if not space:
+            if self.looks == 0:
+                return None
+            self.looks -= 1
+            names = self.known_by(values)
+            if names is None:
+                yield values
+                return values.keys()
+            return set(names).union(*(self.parents.get(name, ()) for name in names))
+        entry, rest = space[0], space[1:]
+        if not is_active(entry, values):
+            return (yield from self.below(rest, values))
+        reasons: set[str] = set()
+        for value in _values_from(entry, self.uniform):
+            names = yield from self.below(rest, {**values, entry.name: value})
+            if names is None or entry.name not in names:
+                return names  # with another value of this entry it is the same
+            reasons.update(names)
+        return reasons - {entry.name}
+
+
 def enumerate_configurations(
-    space: Sequence[HyperParameter], uniform: Callable[..., float], values: dict[str, Any] | None = None
+    space: Sequence[HyperParameter],
+    uniform: Callable[..., float],
+    known_by: Callable[[Mapping[str, Any]], Collection[str] | None] = lambda values: None,
+    looks: int = -1,
 ) -> Iterator[dict[str, Any]]:
-    """Every configuration of a finite space, once each, in an order that `uniform(entry, draw)` in [0, 1) decides."""
-    values = values or {}
-    if not space:
-        yield values
-        return
-    entry, rest = space[0], space[1:]
-    if not is_active(entry, values):
-        yield from enumerate_configurations(rest, uniform, values)
-        return
-    for value in _values_from(entry, uniform):
-        yield from enumerate_configurations(rest, uniform, {**values, entry.name: value})
+    """Configurations of a finite space, once each, in an order that `uniform(entry, draw)` in [0, 1) decides.
+
+    By conflict-directed backjumping (Prosser, "Hybrid Algorithms for the Constraint Satisfaction Problem",
+    Computational Intelligence 9, 1993): where a few values are why a configuration is known, no other with them is
+    looked at.
+
+    Args:
+        known_by: names by whose values a configuration is known already, which is then left out; None where it is new.
+        looks: it is asked at most so often; -1: as often as it takes.
+    """
+    parents = {entry.name: frozenset[str]() for entry in space}
+    for entry in space:  # a condition is about an entry that was declared before
+        for condition in entry.conditions:
+            parents[entry.name] |= {condition.name} | parents.get(condition.name, frozenset())
+    yield from _Enumeration(uniform, known_by, parents, looks).below(list(space), {})

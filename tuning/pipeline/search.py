@@ -229,7 +229,7 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any], bud
         first=known_good(settings, description),
         max_memory=settings.max_memory,
         sized=[(entry["values"], entry["memory"]) for entry in sized],
-        built=[(entry["values"], entry["read"]) for entry in sized if settings.skip_equal and "read" in entry],
+        built=[(entry["values"], entry["read"]) for entry in sized if settings.skip_equal and entry.get("read")],
         max_epoch_seconds=None if budget is None else budget / settings.max_epochs,
         **{name: value for name, value in given.items() if value is not None},
     )

@@ -27,7 +27,7 @@ def search_settings(
     space: str = "baseline_cnn",
     name: str | None = None,
     max_epochs: int = 27,
-    min_epochs: int | str | None = None,
+    min_epochs: float | str | None = None,
     factor: int = 3,
     max_trials: int | None = None,
     iterations: int | None = None,
@@ -52,7 +52,7 @@ def search_settings(
     """Completes and checks the settings of a search.
 
     Args:
-        min_epochs: whole epochs, or a part of one as "1/3".
+        min_epochs: whole epochs, or a part of one as "1/3" or `1 / 3`.
         tries: configurations to try first: values by name, or text as "learning_rate=3e-4,filters=48".
         from_search: an earlier search of the workspace, whose best configurations are tried after those.
         max_memory: bytes, or text as "8G", that a training may take; 0: no limit; None: what this machine has, or
@@ -158,20 +158,29 @@ def _as_text(given: str | Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in given.items()}
 
 
-def first_rung(text: int | str | None) -> tuple[int | None, int]:
+def first_rung(given: float | str | None) -> tuple[int | None, int]:
     """(whole epochs, or None; parts that the first epoch is trained in) of what `--min-epochs` says.
 
     Raises:
         UsageError: neither a whole number nor 1/N.
     """
-    if text is None or isinstance(text, int):
-        return text, 1
-    match = re.fullmatch(r"(\d{1,6})(?:/(\d{1,6}))?", text.strip())
+    if given is None or isinstance(given, int):
+        return given, 1
+    text = _as_typed(given) if isinstance(given, float) else str(given).strip()
+    match = re.fullmatch(r"(\d{1,6})(?:/(\d{1,6}))?", text)
     if match and match[2] is None:
         return int(match[1]), 1
     if match is None or int(match[1]) != 1 or int(match[2]) < 2:
-        raise UsageError(f"--min-epochs is {text!r}", "give whole epochs, or a part of one such as 1/3")
+        raise UsageError(f"--min-epochs is {given!r}", "give whole epochs, or a part of one such as 1/3")
     return None, int(match[2])
+
+
+def _as_typed(number: float) -> str:
+    """What stands for a number on the command line: "2" for 2.0, "1/3" for 1 / 3."""
+    if number.is_integer():
+        return str(int(number))
+    parts = round(1 / number) if 0 < abs(number) < 1 else 0
+    return f"1/{parts}" if parts and 1 / parts == number else str(number)
 
 
 def train_settings(

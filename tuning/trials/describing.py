@@ -26,8 +26,9 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
 
     Returns:
         `space` (Keras Tuner configs), `defaults` (values); `parameters`: the smallest, default and largest count of
-        model parameters seen, each with its `values`; and `sized`, of all that were built: `values`, `read`, the names
-        that the builder looked at, and `memory`, the bytes that training them takes at the least.
+        model parameters seen, each with its `values`; and `sized`, of all that were built: `values`, `read`, see
+        `read_names` (None, too, where the builder was given others), and `memory`, the bytes that training them takes
+        at the least.
 
     Raises:
         UsageError: the builder does not build its default configuration, builds what cannot be trained here, or uses
@@ -49,7 +50,7 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
     # The model is kept: no other object gets the identity of one of its weights.
     first, weights = model, _trained(model)
     defaults = dict(hp.values)
-    sized = _sized(model, hp, dataset)
+    sized = _sized(model, hp, {}, dataset)
     seen = [(int(model.count_params()), defaults)]
     known = HyperParameters.from_config(hp.get_config())
     for build in range(DISCOVERY_BUILDS if payload["discover"] else 0):
@@ -60,7 +61,8 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
             values[parameter.name] = parameter.prob_to_value(share)
         runtime.begin_trial(0, payload["dtype_policy"])
         try:
-            model, hp = build_model(payload["space"], _active(known, values), shape, classes)
+            given = _active(known, values)
+            model, hp = build_model(payload["space"], given, shape, classes)
         except (UsageError, Interrupted):
             raise
         except Exception:
@@ -73,7 +75,7 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
                 "make, or load, every layer inside the builder",
             )
         seen.append((int(model.count_params()), dict(hp.values)))
-        sized += _sized(model, hp, dataset)
+        sized += _sized(model, hp, given, dataset)
         # Else Keras Tuner adds every entry once more, and a model of the space has as many dimensions too many.
         known.merge(hp.space, overwrite=False)
     by_size = sorted(seen, key=lambda entry: entry[0])
@@ -86,14 +88,16 @@ def describe(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None
     }
 
 
-def _sized(model, hp, dataset: Dataset) -> list[dict[str, Any]]:
+def _sized(model, hp, given: Mapping[str, Any], dataset: Dataset) -> list[dict[str, Any]]:
     """One entry of what `describe` returns as `sized`; none where the search will meet the values as a failed trial."""
     values = dict(hp.values)
     try:
         batch = min(TrainingPlan.from_values(values).batch_size, len(dataset.train))
     except UsageError:
         return []
-    return [{"values": values, "read": sorted(read_names(hp)), "memory": least_memory(model, batch)}]
+    # What the builder filled in itself it may have looked at before, when it was not there.
+    read = read_names(hp) if values == given else None
+    return [{"values": values, "read": read, "memory": least_memory(model, batch)}]
 
 
 def _trained(model) -> set[int]:

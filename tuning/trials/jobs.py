@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,9 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     settings = _fit_settings(payload, keep_best=payload.get("keep_best", False))
     plan = TrainingPlan.from_values(hp.values)
     unknown = [entry for entry in hp.get_config()["space"] if entry["config"]["name"] not in payload["known"]]
-    outcome: dict[str, Any] = {"trial_id": payload["trial_id"], "space": unknown, "ignored": ignored(payload, hp)}
+    read = read_names(hp)
+    outcome: dict[str, Any] = {"trial_id": payload["trial_id"], "space": unknown, "read": read}
+    outcome["ignored"] = ignored(payload, read)
     outcome["cost"] = multiply_adds(steps.model)
     outcome["memory"] = needed = least_memory(steps.model, min(plan.batch_size, len(dataset.train)))
     limit = payload.get("max_memory")
@@ -155,9 +157,10 @@ def trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
-def ignored(payload: Mapping[str, Any], hp) -> list[str]:
+def ignored(payload: Mapping[str, Any], read: Sequence[str] | None) -> list[str]:
     """Names of values that neither the builder nor the trial looked at: whatever they are, the model is the same."""
-    return sorted(set(configuration(payload["values"])) - read_names(hp) - set(TrainingPlan.__dataclass_fields__))
+    names = set(configuration(payload["values"]))
+    return [] if read is None else sorted(names - {*read, *TrainingPlan.__dataclass_fields__})
 
 
 def _curve_before_failure(own: Path, start: TrainingState | None) -> list[dict[str, Any]]:

@@ -11,21 +11,28 @@ class NotingValues(dict):
     """The values of a `HyperParameters` while its model is built.
 
     Attributes:
-        read: names that were looked at until `close`; looking at all of them at once reads all.
+        read: names that were looked at until `close`, whether or not they had a value.
+        whole: whether any name may be among them: all values were looked at, and thus also that there are no others.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self.read: set[str] = set()
+        self.whole = False
         self._closed = False
 
     def close(self) -> None:
         """Ends the noting: whoever looks from now on is not the builder."""
         self._closed = True
 
-    def note(self, *names: str) -> None:
+    def note(self, name: str) -> None:
         if not self._closed:
-            self.read.update(names)
+            self.read.add(name)
+
+    def note_all(self) -> None:
+        if not self._closed:
+            self.read.update(dict.keys(self))
+            self.whole = True
 
 
 def _noting(method: str, one: bool):
@@ -34,7 +41,7 @@ def _noting(method: str, one: bool):
 
     @functools.wraps(plain)
     def noting(self: NotingValues, *arguments: Any) -> Any:
-        self.note(*(arguments[:1] if one else dict.keys(self)))
+        self.note(arguments[0]) if one else self.note_all()
         return plain(self, *arguments)
 
     return noting
@@ -44,7 +51,7 @@ for _method in ("__getitem__", "__contains__", "get", "pop", "setdefault"):
     setattr(NotingValues, _method, _noting(_method, one=True))
 # With `__iter__` among them, `dict(values)` and `{**values}` come by here, too.
 for _method in (
-    *("__iter__", "__reversed__", "__eq__", "__ne__", "__or__", "__ror__", "__repr__"),
+    *("__iter__", "__len__", "__reversed__", "__eq__", "__ne__", "__or__", "__ror__", "__repr__"),
     *("keys", "items", "values", "copy", "popitem"),
 ):
     setattr(NotingValues, _method, _noting(_method, one=False))

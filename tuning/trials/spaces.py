@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -172,10 +173,13 @@ def build_model(
     from keras_tuner import HyperParameters
 
     hp = HyperParameters()
-    hp.values = NotingValues(values)
+    hp.values = given = NotingValues(values)
     model = load_builder(space)(hp, input_shape, num_classes)
-    if isinstance(hp.values, NotingValues):
-        hp.values.close()
+    if hp.values is given:
+        given.close()
+        if _is_held(hp, 0) or _is_held(given, 1):
+            # Whoever holds them, say the model's own loss, may look at any of them later.
+            given.whole = True
     if not isinstance(model, keras.Model):
         raise UsageError(
             f"search space {space!r} returned {type(model).__name__}, not a Keras model",
@@ -197,11 +201,30 @@ def build_model(
     return model, hp
 
 
-def read_names(hp) -> set[str]:
-    """Names of the hyperparameters that `hp`'s builder declared, or looked at without that."""
-    declared = {entry["config"]["name"] for entry in hp.get_config()["space"]}
-    # A builder that sets other values in their place may have read any.
-    return declared | (hp.values.read if isinstance(hp.values, NotingValues) else set(hp.values))
+def _is_held(thing: object, known: int) -> bool:
+    """Whether something else holds `thing` than its caller, by one name, and `known` others."""
+    if sys.getrefcount(thing) > known + _REFERENCES:
+        gc.collect()  # a function of the builder that calls itself holds what it uses until now
+    return sys.getrefcount(thing) > known + _REFERENCES
+
+
+def _references() -> int:
+    thing = object()
+    return (lambda argument: sys.getrefcount(argument))(thing)
+
+
+#: What `sys.getrefcount` says within a function of an argument that nobody but its caller holds, by one name.
+_REFERENCES = _references()
+
+
+def read_names(hp) -> list[str] | None:
+    """Names, sorted, of the hyperparameters that `hp`'s builder declared, or looked at without that, also in vain.
+
+    None: nobody knows, because it looked at all that there is, set other values in their place or kept hold of them.
+    """
+    if not isinstance(hp.values, NotingValues) or hp.values.whole:
+        return None
+    return sorted({entry["config"]["name"] for entry in hp.get_config()["space"]} | hp.values.read)
 
 
 def _check_shapes(model, space: str, input_shape: Sequence[int], num_classes: int) -> None:

@@ -12,7 +12,7 @@ from tuning.trials.batches import EvaluationBatches, TrainingBatches
 from tuning.trials.spaces import Interface
 
 #: Methods that a person's own model may replace.
-_OWN = ("fit", "make_train_function", "train_step", "predict", "make_predict_function")
+_OWN = ("fit", "make_train_function", "train_step", "compute_metrics", "predict", "make_predict_function")
 
 
 class Steps(Protocol):
