@@ -77,7 +77,7 @@ def options() -> argparse.ArgumentParser:
     what.add_argument(
         "--min-epochs",
         metavar="N",
-        help="epochs of the shortest trainings that are compared, or, for large data sets, a part of one: 1/3 (1)",
+        help="epochs that the shortest trainings have at the least, or, for large data sets, a part of one: 1/3 (1)",
     )
     what.add_argument("--factor", type=int, default=3, metavar="N", help="Hyperband keeps one in N (3)")
     what.add_argument("--max-trials", type=int, metavar="N", help="trials at most (default: what the strategy needs)")

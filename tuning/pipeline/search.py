@@ -319,7 +319,8 @@ def _trained(settings: SearchSettings, told: Sequence[tuple[TrialSpec, TrialOutc
     for spec, outcome in told:
         epochs = epochs_of(outcome.curve)
         total += epochs - min(epochs_trained(spec.initial_epoch, settings.slices), epochs)
-    return total if settings.slices == 1 else round(total, 2)
+    rounded = round(total, 2)
+    return int(rounded) if rounded == int(rounded) else rounded
 
 
 def _last_failure(told: list[tuple[TrialSpec, TrialOutcome]]) -> str:
