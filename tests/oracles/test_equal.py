@@ -10,6 +10,7 @@ import pytest
 
 from tuning.oracles import STRATEGIES
 from tuning.oracles.adapter import OracleSearch
+from tuning.oracles.base import ENUMERATED
 from tuning.records import WAIT
 
 
@@ -147,7 +148,63 @@ def test_the_last_different_configuration_is_found_and_then_the_end(simulated, n
     search = OracleSearch(oracle, skip_equal=True)
     asked = simulated.drive(search, 1, outcome)
     assert len(asked) == kinds * 16
-    assert oracle.draw(len(asked)) is None
+    known, looks = oracle._tried_by, []
+    oracle._tried_by = lambda values: looks.append(values) or known(values)
+    assert oracle.draw(999) is None
+    first = len(looks)
+    assert first < ENUMERATED / 10
+    assert oracle.draw(999) is None
+    assert len(looks) - first <= first - kinds * 16  # what was enumerated is not enumerated again
+
+
+def nested():
+    """What is below is read less often than it is listed, or has the name of something else."""
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("kind", ["a", "b"])
+    with hp.conditional_scope("kind", ["b"]):
+        hp.Choice("deep", [1, 2])
+        with hp.conditional_scope("deep", [2]):
+            hp.Choice("batch_size", [16, 32, 64, 128])
+    return hp, 1 + 1 + 4
+
+
+def twice():
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("kind", ["a", "b"])
+    with hp.conditional_scope("kind", ["a"]):
+        hp.Choice("units", list(range(20)))
+    with hp.conditional_scope("kind", ["b"]):
+        hp.Choice("norm", [1, 2])
+        with hp.conditional_scope("norm", [1]):
+            hp.Choice("units", list(range(20)))
+    return hp, 20 + 20 + 1
+
+
+@pytest.mark.parametrize("name", ["random", "bayesian", "freeze_thaw"])
+@pytest.mark.parametrize("declared", [nested, twice])
+def test_conditions_are_kept_when_the_last_configurations_are_looked_for(simulated, name, declared):
+    def outcome(spec):
+        read = [name for name in spec.values if "/" not in name]
+        return dataclasses.replace(simulated.completed(spec), read=tuple(read))
+
+    hp, count = declared()
+    objective = keras_tuner.Objective("objective", "max")
+    oracle = STRATEGIES[name](objective, hyperparameters=hp, max_epochs=1, max_trials=2 * count)
+    assert len(simulated.drive(OracleSearch(oracle, skip_equal=True), 1, outcome)) == count
+
+
+def test_an_older_version_told_what_was_ignored_and_what_was_declared(simulated):
+    search = search_of("random", True, max_trials=9)
+    spec = search.ask()
+    values = {name: value for name, value in spec.values.items() if "/" not in name}
+    declared = keras_tuner.HyperParameters()
+    declared.Int("declared", 1, 3, default=2)
+    told = dataclasses.replace(
+        simulated.completed(spec), ignored=("units_2",), space=tuple(declared.get_config()["space"])
+    )
+    search.tell(told)
+    assert search.oracle.is_tried({**values, "units_2": 99})
+    assert not search.oracle.is_tried({**values, "declared": 3})
 
 
 def test_what_a_training_looks_at_makes_a_difference_whether_its_builder_declares_it_or_not(simulated):

@@ -42,7 +42,7 @@ def test_what_min_epochs_says(given, found):
     "given",
     [
         *["", "0.5", "2/3", "1/1", "1/0", "-1", "1/-3", "third", "1/", "/3", "1/9999999"],
-        *[0.33, 1.5, -2.5, -1 / 3, 1e-9, float("nan"), float("inf"), [3]],
+        *[0.33, 1.5, -2.5, -1 / 3, 1e-9, 5e-324, float("nan"), float("inf"), [3]],
     ],
 )
 def test_what_it_cannot_say(given):

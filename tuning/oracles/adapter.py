@@ -99,7 +99,8 @@ class OracleSearch:
         if outcome.read is not None:
             self.oracle.note_read(given, outcome.read)
         elif outcome.ignored:  # all that older versions told
-            self.oracle.note_read(given, given.keys() - set(outcome.ignored))
+            declared = {entry["config"]["name"] for entry in outcome.space}
+            self.oracle.note_read(given, (given.keys() - set(outcome.ignored)) | declared)
 
     def _report(self, outcome: TrialOutcome, trial: Trial) -> None:
         # The objective alone: the oracle decides by nothing else, and the other metrics are kept where the curve is.

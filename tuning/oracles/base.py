@@ -112,7 +112,7 @@ class ReplayableOracle(NotingOracle):
         self._guard = threading.RLock()
         self._bounded = Embedding([])  # what the models behind `bounds` see of the space
         self._directions: dict[str, str] = {}
-        self._exhausted: int | None = None  # entries of the space in which no configuration is left
+        self._nothing_left: tuple[int, ...] = ()  # what there was when enumeration last found nothing
 
     def _check_first(self) -> None:
         entries: dict[str, list[Any]] = {}
@@ -159,7 +159,8 @@ class ReplayableOracle(NotingOracle):
             )
             if not self.is_tried(values) and self.may_fit(values):
                 return values
-        if self._exhausted == len(entries):
+        at_present = len(entries), number, self.known, len(self._tried_so_far)
+        if self._nothing_left == at_present:
             return None
         enumerated = space.enumerate_configurations(
             self.most_read_first(entries),
@@ -169,8 +170,7 @@ class ReplayableOracle(NotingOracle):
         )
         untried = list(itertools.islice(enumerated, BOUNDED_DRAWS if bounded else 1))
         if not untried:
-            # For as long as the space is the same: what was tried stays so.
-            self._exhausted = len(entries)
+            self._nothing_left = at_present
             return None
         return next((values for values in untried if self.may_fit(values)), untried[0])
 

@@ -10,6 +10,7 @@ from keras_tuner.engine.hyperparameters import HyperParameter
 from keras_tuner.engine.trial import Trial
 
 from tuning import files, records
+from tuning.oracles import space
 from tuning.oracles.bounds import Bound
 from tuning.oracles.saving import SavedOracle
 from tuning.trials.plan import TrainingPlan
@@ -95,14 +96,16 @@ class NotingOracle(SavedOracle):
                 self._read.setdefault(read, set()).add(digest)
 
     def most_read_first(self, entries: Sequence[HyperParameter]) -> list[HyperParameter]:
-        """By how much of what is known depends on them, so that enumerating these finds soon that nothing is left.
-
-        A name is not read more often than those in its conditions, which thus stay before it.
-        """
+        """By how much of what is known depends on them, so that enumerating these finds soon that nothing is left."""
         times: Counter[str] = Counter()
         for read, digests in self._read.items():
             times.update(dict.fromkeys(read, len(digests)))
-        return sorted(entries, key=lambda entry: -times[entry.name])
+        return space.reordered(entries, times)
+
+    @property
+    def known(self) -> int:
+        """How many configurations, each for all that differ in nothing that was read, are known to have been built."""
+        return sum(map(len, self._read.values()))
 
     def _equal_by(self, values: Mapping[str, Any]) -> frozenset[str] | None:
         """The names by whose values these build what a trial has built; None where it is not known that they do."""

@@ -136,6 +136,25 @@ def _values_from(entry: HyperParameter, uniform: Callable[..., float]) -> Iterat
         yield entry.min_value + index if integers else value_at(entry, (index + 0.5) / count)
 
 
+def reordered(space: Sequence[HyperParameter], weights: Mapping[str, float]) -> list[HyperParameter]:
+    """The entries by the weights of their names, largest first, as far as their conditions allow.
+
+    Of two entries of which one has the other's name, or a condition on it, the one declared first stays first.
+    """
+    mentioned = [{entry.name, *(condition.name for condition in entry.conditions)} for entry in space]
+    before = [
+        {j for j in range(i) if space[j].name in mentioned[i] or space[i].name in mentioned[j]}
+        for i in range(len(space))
+    ]
+    left, order = set(range(len(space))), []
+    while left:
+        free = [i for i in left if before[i].isdisjoint(left)]
+        chosen = max(free, key=lambda i: (weights.get(space[i].name, 0), -i))
+        left.remove(chosen)
+        order.append(space[chosen])
+    return order
+
+
 @dataclass
 class _Enumeration:
     """See `enumerate_configurations`."""
@@ -151,7 +170,7 @@ class _Enumeration:
         """Those that begin with `values`.
 
         Returns:
-            Names whose values are why nothing else is to be found here, those left out apart; None: enough was seen.
+            Names whose values are why nothing but what was yielded is to be found here; None: enough was looked at.
         """
         if not space:
             if self.looks == 0:

@@ -179,7 +179,7 @@ def _as_typed(number: float) -> str:
     """What stands for a number on the command line: "2" for 2.0, "1/3" for 1 / 3."""
     if number.is_integer():
         return str(int(number))
-    parts = round(1 / number) if 0 < abs(number) < 1 else 0
+    parts = round(1 / number) if 1e-6 <= number < 1 else 0
     return f"1/{parts}" if parts and 1 / parts == number else str(number)
 
 

@@ -12,7 +12,8 @@ class NotingValues(dict):
 
     Attributes:
         read: names that were looked at until `close`, whether or not they had a value.
-        whole: whether any name may be among them: all values were looked at, and thus also that there are no others.
+        whole: whether `read` is not all: the builder looked at all values at once, and so at which are missing, or may
+            look at any of them later.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -31,7 +32,6 @@ class NotingValues(dict):
 
     def note_all(self) -> None:
         if not self._closed:
-            self.read.update(dict.keys(self))
             self.whole = True
 
 
@@ -47,7 +47,7 @@ def _noting(method: str, one: bool):
     return noting
 
 
-for _method in ("__getitem__", "__contains__", "get", "pop", "setdefault"):
+for _method in ("__getitem__", "__delitem__", "__contains__", "get", "pop", "setdefault"):
     setattr(NotingValues, _method, _noting(_method, one=True))
 # With `__iter__` among them, `dict(values)` and `{**values}` come by here, too.
 for _method in (
