@@ -123,7 +123,7 @@ def options() -> argparse.ArgumentParser:
         "--skip-equal",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="propose no configuration that differs from one that was trained only in values nothing looks at (on)",
+        help="propose no configuration that differs from a trained one only in values that nothing looked at (on)",
     )
     less.add_argument(
         "--reuse-trials",

@@ -47,7 +47,7 @@ def test_every_way_to_look_at_a_value_counts(look, read):
     hp = HyperParameters()
     hp.values = NotingValues(VALUES)
     look(hp)
-    assert hp.values.whole == (read == "all")
+    assert hp.values.incomplete == (read == "all")
     if read != "all":
         assert hp.values.read == set(read)
 
@@ -57,4 +57,4 @@ def test_after_the_end_nobody_s_looking_counts():
     values.close()
     assert dict(values) == VALUES
     assert values.read == set()
-    assert not values.whole
+    assert not values.incomplete

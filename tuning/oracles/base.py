@@ -159,7 +159,7 @@ class ReplayableOracle(NotingOracle):
             )
             if not self.is_tried(values) and self.may_fit(values):
                 return values
-        at_present = len(entries), number, self.known, len(self._tried_so_far)
+        at_present = len(entries), number, self.different, len(self._tried_so_far)
         if self._nothing_left == at_present:
             return None
         enumerated = space.enumerate_configurations(

@@ -103,7 +103,7 @@ class NotingOracle(SavedOracle):
         return space.reordered(entries, times)
 
     @property
-    def known(self) -> int:
+    def different(self) -> int:
         """How many configurations, each for all that differ in nothing that was read, are known to have been built."""
         return sum(map(len, self._read.values()))
 

@@ -12,14 +12,14 @@ class NotingValues(dict):
 
     Attributes:
         read: names that were looked at until `close`, whether or not they had a value.
-        whole: whether `read` is not all: the builder looked at all values at once, and so at which are missing, or may
-            look at any of them later.
+        incomplete: whether `read` may lack some: the builder looked at all values at once, and so at which
+            are missing, or may look at any of them later.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self.read: set[str] = set()
-        self.whole = False
+        self.incomplete = False
         self._closed = False
 
     def close(self) -> None:
@@ -32,7 +32,7 @@ class NotingValues(dict):
 
     def note_all(self) -> None:
         if not self._closed:
-            self.whole = True
+            self.incomplete = True
 
 
 def _noting(method: str, one: bool):
@@ -41,7 +41,10 @@ def _noting(method: str, one: bool):
 
     @functools.wraps(plain)
     def noting(self: NotingValues, *arguments: Any) -> Any:
-        self.note(arguments[0]) if one else self.note_all()
+        if one:
+            self.note(arguments[0])
+        else:
+            self.note_all()
         return plain(self, *arguments)
 
     return noting

@@ -179,7 +179,7 @@ def build_model(
         given.close()
         if _is_held(hp, 0) or _is_held(given, 1):
             # Whoever holds them, say the model's own loss, may look at any of them later.
-            given.whole = True
+            given.incomplete = True
     if not isinstance(model, keras.Model):
         raise UsageError(
             f"search space {space!r} returned {type(model).__name__}, not a Keras model",
@@ -222,7 +222,7 @@ def read_names(hp) -> list[str] | None:
 
     None: nobody knows, because it looked at all that there is, set other values in their place or kept hold of them.
     """
-    if not isinstance(hp.values, NotingValues) or hp.values.whole:
+    if not isinstance(hp.values, NotingValues) or hp.values.incomplete:
         return None
     return sorted({entry["config"]["name"] for entry in hp.get_config()["space"]} | hp.values.read)
 
