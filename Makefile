@@ -11,7 +11,7 @@ installed := .venv/installed
 installed_test := .venv/installed-test
 installed_bench := .venv/installed-bench
 set_up := setup.cfg pyproject.toml requirements.txt scripts/set_up.sh scripts/find_python.sh
-code := tuning search_spaces tests stress benchmarks
+code := tuning demo_faces search_spaces tests stress benchmarks
 demo_root := demo-workspace
 
 .PHONY: help demo test stress bench bench-strategies lint format clean

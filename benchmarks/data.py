@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import REPOSITORY, run
-from tuning.records import keyed_seed
-from tuning.workspace import Workspace
+from tuning.core.records import keyed_seed
+from tuning.core.workspace import Workspace
 
 #: Width and height of `photos`.
 PHOTO = (640, 480)
@@ -95,7 +95,7 @@ def sample(folder: Path, images: int | None, split: str = "70/15/15") -> Sample:
 
 def opened(root: Path, source: str) -> Sample:
     """The sample of a workspace that is prepared already."""
-    from tuning.dataset.arrays import open_dataset
+    from tuning.dataset.store.arrays import open_dataset
 
     dataset = open_dataset(Workspace(root))
     return Sample(Workspace(root), source, {"train": len(dataset.train), "val": len(dataset.val)})

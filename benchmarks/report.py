@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tuning import __version__, machine, packages
+from tuning import __version__
+from tuning.core import machine, packages
 
 
 @dataclass(frozen=True)

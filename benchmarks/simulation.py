@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
 from tuning.engine.executors import Event, Finished, Job
-from tuning.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
 
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_f1_macro", "learning_rate")
 

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from stress import toy
-from tuning import files, light_keras
-from tuning.dataset import arrays, packing
+from tuning.core import files, light_keras
+from tuning.core.workspace import Workspace
+from tuning.dataset.store import arrays, packing
 from tuning.engine import journal
 from tuning.engine.audit import audit
-from tuning.workspace import Workspace
 
 NAME = "toy"
 SPACE = "stress.tiny_cnn:build_model"

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tuning.core.records import COMPLETED, DONE, Signal, TrialOutcome, TrialSpec
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.executors import Event, Finished, Job
 from tuning.engine.journal import Journal, encode
 from tuning.engine.loop import run_loop
 from tuning.engine.state import replay
-from tuning.records import COMPLETED, DONE, Signal, TrialOutcome, TrialSpec
 
 _EPOCHS = 27
 

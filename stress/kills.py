@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from stress.evidence import killed, sound
+from tuning.core.workspace import Workspace
 from tuning.results.runs import run_folders
-from tuning.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAME = "tiny"

@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tuning.core.errors import StateError
 from tuning.engine.audit import audit
 from tuning.engine.journal import Journal, encode, parse
 from tuning.engine.state import Record, replay
-from tuning.errors import StateError
 
 
 def history(choice: random.Random) -> list[Record]:

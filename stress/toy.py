@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from stress.evidence import note_epoch
-from tuning.files import replacing, sha256_file, write_bytes, write_text
-from tuning.records import COMPLETED, configuration, keyed_seed
+from tuning.core.files import replacing, sha256_file, write_bytes, write_text
+from tuning.core.records import COMPLETED, configuration, keyed_seed
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
 
 #: Seconds that an epoch takes, to have something to interrupt.

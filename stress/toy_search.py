@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tuning.core.files import canonical_json, remove_directory, write_text
+from tuning.core.records import DONE, WAIT, Signal, TrialOutcome, TrialSpec, keyed_seed
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.executors.local import LocalExecutor
 from tuning.engine.journal import Journal
 from tuning.engine.loop import run_loop, trial_key
-from tuning.files import canonical_json, remove_directory, write_text
 from tuning.oracles import rungs
-from tuning.records import DONE, WAIT, Signal, TrialOutcome, TrialSpec, keyed_seed
 from tuning.trials.checkpoint import epochs_done
 
 RESULT = "result.json"

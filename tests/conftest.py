@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from hypothesis import settings
 
-from tuning import light_keras
+from tuning.core import light_keras
 
 if TYPE_CHECKING:
-    from tuning.workspace import Workspace
+    from tuning.core.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -69,7 +69,7 @@ def _signal_handlers_stay() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_fault_hook_stays() -> Iterator[None]:
-    from tuning import files
+    from tuning.core import files
 
     yield
     files.fault_hook = None
@@ -107,7 +107,7 @@ def make_run() -> Callable[..., dict[str, Any]]:
 
     `model` is the model's bytes; the other keyword arguments replace fields of the metrics.
     """
-    from tuning import files
+    from tuning.core import files
 
     def make(workspace: Workspace, run_id: str, f1: float = 0.5, model: bytes = b"a model", **replaced: Any) -> dict:
         folder = workspace.run(run_id)
@@ -173,9 +173,9 @@ def sample_environment(sample_spaces: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace of about 45 synthetic faces in 3 classes, 24 pixels a side; tests that write take a copy."""
+    from demo_faces.writing import choose_classes, write_demo_faces
+    from tuning.core.workspace import Workspace
     from tuning.dataset.preparation import prepare_dataset
-    from tuning.dataset.synthetic import choose_classes, write_demo_faces
-    from tuning.workspace import Workspace
 
     workspace = Workspace(tmp_path_factory.mktemp("prepared"))
     write_demo_faces(workspace, 20, choose_classes("3"))

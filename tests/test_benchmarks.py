@@ -17,9 +17,9 @@ from benchmarks.processes import Child, memory_of, run, tree
 from benchmarks.report import Report, Target, cell, circumstances, table
 from benchmarks.searches import SearchRun
 from benchmarks.watching import JournalWatch, TrialRun, reached
+from tuning.core.records import TrialSpec
+from tuning.core.workspace import Workspace
 from tuning.engine.journal import encode
-from tuning.records import TrialSpec
-from tuning.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
@@ -248,7 +248,7 @@ class TestCommand:
 
 class TestGpu:
     def test_where_there_is_none_nothing_is_measured(self, monkeypatch):
-        monkeypatch.setattr("tuning.machine.gpus", lambda: ())
+        monkeypatch.setattr("tuning.core.machine.gpus", lambda: ())
         report = gpu.measure(None)
         assert (report.rows, report.notes) == ([], ("There is no GPU here.",))
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tuning import cli, errors
+from tuning import cli
+from tuning.core import errors
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

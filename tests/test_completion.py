@@ -97,8 +97,8 @@ def test_what_bash_offers(complete, finished_names):
 @pytest.fixture
 def finished_names(tmp_path, make_run):
     """(root, search, run) of a workspace with a search of two trials and one finished run."""
+    from tuning.core.workspace import Workspace
     from tuning.engine.journal import Journal
-    from tuning.workspace import Workspace
 
     workspace = Workspace(tmp_path / "w").create()
     make_run(workspace, "faces-01-t0001")

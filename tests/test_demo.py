@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from demo_faces import writing as synthetic
 from tuning import demo
-from tuning.dataset import synthetic
 
 SMALL = ["--per-class", "10", "--classes", "happy,sad", "--image-size", "48"]
 

@@ -10,14 +10,16 @@ import sys
 import pytest
 from filelock import FileLock
 
-from tuning import config, doctor, files, packages
-from tuning.dataset import description, packing
-from tuning.dataset.manifests import Place, SplitManifest, write_split_manifest
+from tuning import doctor
+from tuning.core import files, packages
+from tuning.core import settings as config
+from tuning.core.findings import FAULT, NOTE, OK
+from tuning.core.workspace import Workspace
+from tuning.dataset.store import description, packing
+from tuning.dataset.store.manifests import Place, SplitManifest, write_split_manifest
 from tuning.engine.journal import Journal, encode
-from tuning.findings import FAULT, NOTE, OK
 from tuning.results import integrity, leaderboard, promotion
 from tuning.results.runs import RUN_FILES
-from tuning.workspace import Workspace
 
 CLASSES = ("happy", "sad")
 
@@ -381,7 +383,7 @@ def test_the_command_runs_without_any_of_the_packages(tmp_path):
         "from tuning import doctor\n"
         "sys.exit(doctor.main([]))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(packages.Path(packages.__file__).parent.parent), "PYTHONUTF8": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(packages.Path(packages.__file__).parents[2]), "PYTHONUTF8": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )

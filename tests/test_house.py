@@ -18,18 +18,33 @@ from hypothesis import strategies as st
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "tuning"
+PACKAGES = ("tuning", "demo_faces", "search_spaces")
 
 #: Rooms from the bottom up; a module may import from its own room and from those before it.
-ROOMS = ("search_spaces", "base", "dataset", "trials", "oracles", "engine", "results", "pipeline", "cli", "commands")
+ROOMS = (
+    "search_spaces",
+    "core",
+    "demo_faces",
+    "dataset",
+    "engine",
+    "trials",
+    "oracles",
+    "history",
+    "results",
+    "tracking",
+    "pipeline",
+    "cli",
+    "commands",
+)
 HEAVY = {"tensorflow", "keras", "keras_tuner", "numpy", "cv2", "pandas", "sklearn", "scipy", "matplotlib"}
 LONGEST_FILE = 400
 HELP_CPU_SECONDS = 0.3
 
 
 def modules() -> dict[str, Path]:
-    """Dotted name -> file, of both packages."""
+    """Dotted name -> file, of all packages."""
     result = {}
-    for package in ("tuning", "search_spaces"):
+    for package in PACKAGES:
         for path in sorted((REPOSITORY / package).rglob("*.py")):
             parts = path.relative_to(REPOSITORY).with_suffix("").parts
             result[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
@@ -53,15 +68,11 @@ def commands() -> list[str]:
 
 def room(module: str) -> str:
     parts = module.split(".")
-    if parts[0] == "search_spaces":
-        return "search_spaces"
+    if parts[0] != "tuning":
+        return parts[0]
     if len(parts) == 1:
-        return "base"
-    if parts[1] == "cli":
-        return "cli"
-    if parts[1] in commands():
-        return "commands"
-    return parts[1] if (PACKAGE / parts[1]).is_dir() else "base"
+        return "core"
+    return "commands" if parts[1] in commands() else parts[1]
 
 
 def imports(tree: ast.AST, module: str, is_package: bool = False) -> set[str]:
@@ -87,7 +98,7 @@ def imports(tree: ast.AST, module: str, is_package: bool = False) -> set[str]:
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name in ("import_module", "__import__") and isinstance(node.args[0].value, str):
                 found.add(node.args[0].value)
-    return {name for name in found if name.split(".")[0] in ("tuning", "search_spaces")}
+    return {name for name in found if name.split(".")[0] in PACKAGES}
 
 
 def trespasses(module: str, imported: set[str]) -> list[str]:
@@ -122,11 +133,11 @@ def test_imports_point_down(module):
         ("tuning.trials.metrics", "def f():\n    import tuning.results.runs", 1),
         ("tuning.trials.metrics", "def f():\n    from ..results.runs import read_run", 1),
         ("tuning.trials.metrics", "import importlib\nimportlib.import_module('tuning.results.runs')", 1),
-        ("tuning.dataset.arrays", "from tuning import files, cli", 1),
-        ("tuning.files", "from tuning.dataset import arrays", 1),
+        ("tuning.dataset.store.arrays", "from tuning import files, cli", 1),
+        ("tuning.core.files", "from tuning.dataset import arrays", 1),
         ("tuning.promote", "from tuning import leaderboard", 1),
         ("tuning.promote", "from tuning.results import leaderboard", 0),
-        ("search_spaces.baseline_cnn", "from tuning.records import configuration", 1),
+        ("search_spaces.baseline_cnn", "from tuning.core.records import configuration", 1),
     ],
 )
 def test_a_trespass_is_seen(module, source, wrong):
@@ -149,7 +160,7 @@ def test_only_a_trial_opens_the_test_split():
     callers = {
         module
         for module, path in modules().items()
-        if module != "tuning.dataset.sealed"
+        if module != "tuning.dataset.store.sealed"
         and "open_test" in {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(syntax(path))}
     }
     assert {room(module) for module in callers} <= {"trials"}, callers
@@ -207,7 +218,7 @@ def project_files() -> list[Path]:
         names = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
         paths = [REPOSITORY / name for name in names if name]
     except (OSError, subprocess.CalledProcessError):
-        paths = [path for folder in ("tuning", "search_spaces", "tests") for path in (REPOSITORY / folder).rglob("*")]
+        paths = [path for folder in (*PACKAGES, "tests") for path in (REPOSITORY / folder).rglob("*")]
     return [path for path in paths if path.is_file() and "__pycache__" not in path.parts]
 
 

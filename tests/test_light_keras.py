@@ -30,18 +30,20 @@ def loaded_after(code: str, environment) -> list:
 
 
 def test_a_process_that_trains_nothing_imports_neither_a_backend_nor_extras(sample_environment):
-    code = "from tuning import light_keras; light_keras.use(); assert light_keras.chosen(); light_keras.use()"
+    code = "from tuning.core import light_keras; light_keras.use(); assert light_keras.chosen(); light_keras.use()"
     assert loaded_after(code, sample_environment) == [[], [1, 1]]
 
 
 def test_what_is_imported_already_stays(sample_environment):
-    code = "import pandas; from tuning import light_keras; light_keras.use(); assert sys.modules['pandas'] is pandas"
+    code = (
+        "import pandas; from tuning.core import light_keras; light_keras.use(); assert sys.modules['pandas'] is pandas"
+    )
     assert loaded_after("import sys;" + code, sample_environment) == [["pandas"], [1, 1]]
 
 
 def test_keras_tuners_own_tuners_find_what_they_need_when_they_need_it(sample_environment):
     code = """
-from tuning import light_keras
+from tuning.core import light_keras
 light_keras.use()
 light_keras.use_keras_tuner()
 import sys

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from tuning import predict
-from tuning.errors import Interrupted
+from tuning.core.errors import Interrupted
+from tuning.core.workspace import Workspace
 from tuning.results.prediction import labelling
 from tuning.results.promotion import promote
-from tuning.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES = ["bright", "=dark", "grey"]
@@ -209,7 +209,8 @@ def test_interrupted_json_is_whole_and_the_error_comes_last(workspace, images, c
 
 READER = """
 import sys
-from tuning import light_keras, predict
+from tuning import predict
+from tuning.core import light_keras
 light_keras.use()
 sys.exit(predict.main(sys.argv[1:]))
 """
@@ -287,7 +288,7 @@ def drop_metrics(workspace):
 
 def break_model(workspace):
     """A file that its metrics vouch for, but that is no archive."""
-    from tuning import files
+    from tuning.core import files
 
     workspace.best_model.write_bytes(b"not an archive")
     metrics = json.loads(workspace.best_model_metrics.read_text())
@@ -349,7 +350,7 @@ def test_bad_arguments_get_one_line_and_the_remedy(argv, code, says, workspace, 
 def test_a_model_that_carries_code_is_refused_and_the_code_does_not_run(workspace, images, tmp_path, capsys):
     import keras
 
-    from tuning import files
+    from tuning.core import files
 
     witness = tmp_path / "ran"
     image = keras.Input((SIZE, SIZE, 1))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tuning import report
-from tuning.config import SearchSettings, freeze
+from tuning.core.settings import SearchSettings, freeze
+from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.workspace import Workspace
 
 TRIAL = {"trial_id": "0000", "values": {}, "epochs": None, "initial_epoch": 0, "continues": None, "root": "0000"}
 RESULT = {

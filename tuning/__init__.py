@@ -14,11 +14,11 @@ _API = {
     # where things are, and how they are done
     "Console": "tuning.cli",
     "Resources": "tuning.pipeline.session",
-    "Tracking": "tuning.results.trackers",
-    "TuningError": "tuning.errors",
-    "Workspace": "tuning.workspace",
+    "Tracking": "tuning.tracking",
+    "TuningError": "tuning.core.errors",
+    "Workspace": "tuning.core.workspace",
     # from images to a model
-    "write_demo_faces": "tuning.dataset.synthetic",
+    "write_demo_faces": "demo_faces.writing",
     "prepare_dataset": "tuning.dataset.preparation",
     "plan_search": "tuning.pipeline.plan",
     "run_search": "tuning.pipeline.search",

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tuning import interruption
-from tuning.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE, Interrupted, TuningError
-from tuning.progress import Bar
-from tuning.workspace import Workspace
+from tuning.core import interruption
+from tuning.core.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE, Interrupted, TuningError
+from tuning.core.progress import Bar
+from tuning.core.workspace import Workspace
 
 # Looking for garbage among all that the libraries hold, Python takes half a second to end.
 atexit.register(gc.freeze)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning import cli
-from tuning.workspace import Workspace
+from tuning.core.workspace import Workspace
 
 #: Names of the interpreter that the shells listen to.
 PYTHONS = ("python", "python3", "python3.11", "python3.12", "python3.13")

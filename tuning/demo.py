@@ -41,7 +41,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:
-    from tuning.dataset.synthetic import choose_classes, write_demo_faces
+    from demo_faces.writing import choose_classes, write_demo_faces
 
     classes = choose_classes(args.classes)
     faces = write_demo_faces(workspace, args.per_class, classes, args.seed, args.image_size, console)

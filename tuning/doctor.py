@@ -21,12 +21,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning import __version__, cli
-from tuning.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_REFUSED
-from tuning.findings import FAULT, NOTE, OK, Finding
-from tuning.workspace import Workspace
+from tuning.core.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_REFUSED
+from tuning.core.findings import FAULT, NOTE, OK, Finding
+from tuning.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from tuning.packages import Package
+    from tuning.core.packages import Package
 #: What each extra is for, in words.
 EXTRAS = {
     "ray": "searching on several machines",
@@ -65,7 +65,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> cli.Result:
-    from tuning import machine, packages
+    from tuning.core import machine, packages
 
     facts = machine.facts(workspace.root)
     installed = packages.packages()
@@ -137,7 +137,7 @@ def machine_findings(facts: Mapping[str, Any]) -> list[Finding]:
 
 def backend_findings(chosen: str | None, gpus: Sequence[Any]) -> list[Finding]:
     """What Keras can train on here, and which of them KERAS_BACKEND chooses (TensorFlow where it is not set)."""
-    from tuning import packages
+    from tuning.core import packages
 
     found = []
     for name, line in BACKENDS.items():
@@ -186,7 +186,7 @@ def package_findings(packages: Sequence[Package]) -> list[Finding]:
 
 
 def extra_findings(packages: Sequence[Package]) -> list[Finding]:
-    from tuning.packages import install_line
+    from tuning.core.packages import install_line
 
     found = []
     for extra in dict.fromkeys(package.extra for package in packages):

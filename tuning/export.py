@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from tuning import cli
+from tuning.core.workspace import Workspace
 from tuning.results.exporters import FORMATS, Format
-from tuning.workspace import Workspace
 
 
 def options() -> argparse.ArgumentParser:

@@ -25,8 +25,8 @@ import sys
 from typing import Any
 
 from tuning import cli
-from tuning.errors import StateError, UsageError
-from tuning.workspace import Workspace
+from tuning.core.errors import StateError, UsageError
+from tuning.core.workspace import Workspace
 
 _SHOWN_DIFFERENCES = 10
 

@@ -31,10 +31,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning import cli, machine
-from tuning.errors import EXIT_DONE, EXIT_REFUSED, DataError, EnvironmentProblem, UsageError
-from tuning.progress import SILENT
-from tuning.workspace import Workspace
+from tuning import cli
+from tuning.core import machine
+from tuning.core.errors import EXIT_DONE, EXIT_REFUSED, DataError, EnvironmentProblem, UsageError
+from tuning.core.progress import SILENT
+from tuning.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from tuning.results.prediction.writers import Writer

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning import cli
-from tuning.workspace import Workspace
+from tuning.core.workspace import Workspace
 
 
 def options() -> argparse.ArgumentParser:
@@ -90,7 +90,7 @@ def options() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
     from tuning.dataset.preparation import prepare_dataset
-    from tuning.dataset.split import parse_ratios
+    from tuning.dataset.splitting.split import parse_ratios
 
     prepared = prepare_dataset(
         workspace,

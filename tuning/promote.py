@@ -19,7 +19,7 @@ import sys
 from typing import Any
 
 from tuning import cli
-from tuning.workspace import Workspace
+from tuning.core.workspace import Workspace
 
 
 def options() -> argparse.ArgumentParser:

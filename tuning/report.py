@@ -20,8 +20,8 @@ import time
 from typing import Any
 
 from tuning import cli
-from tuning.errors import EXIT_DONE, EXIT_REFUSED
-from tuning.workspace import Workspace
+from tuning.core.errors import EXIT_DONE, EXIT_REFUSED
+from tuning.core.workspace import Workspace
 
 WATCH_SECONDS = 15
 
@@ -36,7 +36,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str, int]:
-    from tuning import interruption
+    from tuning.core import interruption
     from tuning.results import report
     from tuning.results.report.standing import RUNNING, TESTING
 

@@ -187,7 +187,7 @@ def options() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:
     from dataclasses import asdict
 
-    from tuning.config import check_positive
+    from tuning.core.settings import check_positive
     from tuning.engine.budget import seconds
     from tuning.pipeline.plan import plan_search
     from tuning.pipeline.search import run_search
@@ -195,7 +195,7 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
     from tuning.results.leaderboard import read
     from tuning.results.standings import openings, standings
     from tuning.results.tables import leaderboard_table
-    from tuning.results.trackers import Tracking
+    from tuning.tracking import Tracking
 
     check_positive(workers=args.workers, trial_timeout=args.trial_timeout, max_deaths=args.max_deaths)
     resources = Resources(

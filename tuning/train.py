@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 from tuning import cli
-from tuning.workspace import Workspace
+from tuning.core.workspace import Workspace
 
 
 def options() -> argparse.ArgumentParser:
@@ -45,8 +45,8 @@ def options() -> argparse.ArgumentParser:
 
 def trials(workspace: Workspace) -> list[str]:
     """Every trial of every search, as SEARCH/TRIAL."""
+    from tuning.core.errors import StateError
     from tuning.engine import journal
-    from tuning.errors import StateError
 
     found = []
     for search in cli.searches(workspace):
@@ -57,9 +57,9 @@ def trials(workspace: Workspace) -> list[str]:
 
 
 def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:
-    from tuning.errors import UsageError
+    from tuning.core.errors import UsageError
     from tuning.pipeline.train import train_one, values_of_trial
-    from tuning.results.trackers import Tracking
+    from tuning.tracking import Tracking
 
     space, values = args.space or "baseline_cnn", {}
     if args.from_trial:

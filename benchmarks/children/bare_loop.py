@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 
 from benchmarks.processes import rounds, say
-from tuning import machine
+from tuning.core import machine
 
 CHUNK = 64
 

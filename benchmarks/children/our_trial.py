@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import rounds, say
+from tuning.core.workspace import Workspace
 from tuning.pipeline.search import build_strategy, trial_payload
 from tuning.pipeline.session import Resources, opened, use_backend
 from tuning.pipeline.settings import search_settings
-from tuning.workspace import Workspace
 
 #: More than anybody will ask for.
 EPOCHS = 10_000
@@ -33,7 +33,7 @@ def main(root: str, space: str, name: str, dtype: str) -> None:
         first = build_strategy(settings, description).ask()
         payload = trial_payload(session, settings, description)(first, 1)
 
-        from tuning.dataset.arrays import open_dataset
+        from tuning.dataset.store.arrays import open_dataset
         from tuning.trials.jobs import run_job
 
         images = len(open_dataset(workspace).train)

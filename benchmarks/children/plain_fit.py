@@ -18,8 +18,8 @@ def main(root: str) -> None:
     import keras_tuner
 
     from benchmarks.spaces import BATCH, CLASSES, training_flops, usual_cnn
-    from tuning.dataset.arrays import open_dataset
-    from tuning.workspace import Workspace
+    from tuning.core.workspace import Workspace
+    from tuning.dataset.store.arrays import open_dataset
 
     train = open_dataset(Workspace(Path(root))).train
     images, labels = train.images[:].astype("float32"), keras.utils.to_categorical(train.labels, CLASSES)

@@ -7,7 +7,7 @@ from statistics import median
 from benchmarks.context import Context
 from benchmarks.parts.step import in_turn
 from benchmarks.report import Report
-from tuning import packages
+from tuning.core import packages
 from tuning.pipeline.settings import BACKENDS
 
 

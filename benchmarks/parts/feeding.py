@@ -7,7 +7,7 @@ from statistics import median
 from benchmarks.context import Context
 from benchmarks.processes import Child, together
 from benchmarks.report import Report, Target
-from tuning import machine
+from tuning.core import machine
 from tuning.trials.runtime import environment
 
 #: What is done to the images -> the space that does it.

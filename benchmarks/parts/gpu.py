@@ -11,7 +11,7 @@ from statistics import mean
 from benchmarks.context import Context
 from benchmarks.processes import MIB, Child
 from benchmarks.report import Report
-from tuning import machine
+from tuning.core import machine
 from tuning.trials.runtime import environment
 
 SPACE = "benchmarks.spaces:usual_cnn"

@@ -16,11 +16,11 @@ from typing import Any
 from benchmarks.context import Context
 from benchmarks.report import Report, Target
 from benchmarks.simulation import SimulatedWorkers, epoch_seconds, space
-from tuning import light_keras
+from tuning.core import light_keras
+from tuning.core.records import TrialSpec
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.journal import Journal
 from tuning.engine.loop import run_loop
-from tuning.records import TrialSpec
 
 MAX_EPOCHS, FACTOR = 27, 3
 #: Of a simulated epoch: its median, and how much models differ.

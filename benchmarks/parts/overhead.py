@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.context import Context
 from benchmarks.report import Report, Target
 from benchmarks.searches import SearchRun, our_search
-from tuning import machine
+from tuning.core import machine
 
 SPACE = "benchmarks.spaces:equal_cnns"
 #: What a trial of the default search has on average: 357 epochs in 69 trials.

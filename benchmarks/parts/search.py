@@ -8,7 +8,7 @@ from benchmarks.comparison import FACTOR, compared
 from benchmarks.context import Context
 from benchmarks.processes import MIB
 from benchmarks.report import Report, Target
-from tuning import machine
+from tuning.core import machine
 
 
 def measure(context: Context) -> Report:

@@ -9,7 +9,7 @@ from benchmarks.context import Context
 from benchmarks.processes import Child, together
 from benchmarks.report import Report, Target
 from benchmarks.searches import our_search
-from tuning import machine
+from tuning.core import machine
 from tuning.trials.runtime import environment
 
 SPACE = "benchmarks.spaces:equal_cnns"

@@ -56,14 +56,14 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # a run is one thread; more would only count more processor time
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # other libraries' about their own future, thousands of them
-    from tuning import light_keras
+    from tuning.core import light_keras
 
     light_keras.use()
     import numpy as np
 
     from benchmarks.strategies import problem, report, running
     from benchmarks.strategies.peers import PEERS
-    from tuning.files import write_json
+    from tuning.core.files import write_json
 
     try:
         problem.library()

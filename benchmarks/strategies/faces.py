@@ -40,7 +40,7 @@ def options() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = options().parse_args(argv)
     from benchmarks.data import sample
-    from tuning.files import write_json
+    from tuning.core.files import write_json
 
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods.split(",")}
     with tempfile.TemporaryDirectory() as scratch:
@@ -114,7 +114,7 @@ def plot(found: dict[str, list[dict[str, Any]]], limit: float, title: str, path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from tuning.files import replacing
+    from tuning.core.files import replacing
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     FigureCanvasAgg(figure)

@@ -9,10 +9,10 @@ import keras_tuner
 
 from benchmarks.strategies.problem import EPOCHS, keras_tuner_space
 from benchmarks.strategies.simulator import Job
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration
 from tuning.engine.order import LogicalOrder
 from tuning.oracles import STRATEGIES
 from tuning.oracles.adapter import OracleSearch
-from tuning.records import COMPLETED, TrialOutcome, TrialSpec, configuration
 
 
 class Ours:

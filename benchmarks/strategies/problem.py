@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tuning.records import keyed_seed
+from tuning.core.records import keyed_seed
 
 EPOCHS = 51
 #: Tasks that results are reported on. The other ten are there to choose by.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.strategies.problem import normal_interval
-from tuning.files import replacing
+from tuning.core.files import replacing
 
 #: Drawn thicker.
 EMPHASISED = ("auto",)

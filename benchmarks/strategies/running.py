@@ -18,7 +18,7 @@ AFTER_ANOTHER, TRAININGS = "auto-after-another", 10
 def run(name: str, task: str, seed: int, budgets: Sequence[int], workers: int, window: int) -> Run:
     """One method on one task: what it came to at each budget."""
     os.environ.setdefault("KERAS_BACKEND", "numpy")  # trains nothing
-    from tuning import light_keras
+    from tuning.core import light_keras
 
     light_keras.use()
     from benchmarks.strategies.ours import Ours
@@ -26,7 +26,7 @@ def run(name: str, task: str, seed: int, budgets: Sequence[int], workers: int, w
     from benchmarks.strategies.problem import DEVELOPMENT, EPOCHS, REPORTED, defaults
     from benchmarks.strategies.problem import problem as problem_of
     from benchmarks.strategies.simulator import simulate
-    from tuning.pipeline.known import TRIED
+    from tuning.pipeline.warm_start import TRIED
 
     problem = problem_of(task)
     if name == AFTER_ANOTHER:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tuning import prepare
-from tuning.workspace import Workspace
+from tuning.core.workspace import Workspace
 
 
 def picture(key: int, height: int = 20, width: int = 16) -> np.ndarray:

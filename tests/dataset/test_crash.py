@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from tuning import files
-from tuning.dataset.arrays import open_dataset, read_info
+from tuning.core import files
+from tuning.core.errors import DataError
+from tuning.core.workspace import Workspace
 from tuning.dataset.preparation import prepare_dataset
-from tuning.errors import DataError
-from tuning.workspace import Workspace
+from tuning.dataset.store.arrays import open_dataset, read_info
 
 
 def leftovers(workspace):

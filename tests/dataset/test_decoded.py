@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
+from tuning.core.workspace import Workspace
 from tuning.dataset import pool
-from tuning.dataset.arrays import open_dataset
 from tuning.dataset.preparation import prepare_dataset
-from tuning.workspace import Workspace
+from tuning.dataset.store.arrays import open_dataset
 
 
 def settle(raw):
@@ -172,7 +172,7 @@ def test_an_unchanged_folder_needs_neither_numpy_nor_images(workspace, raw):
 
     prepare_dataset(workspace, raw)
     code = (
-        "import sys; from pathlib import Path; from tuning.workspace import Workspace\n"
+        "import sys; from pathlib import Path; from tuning.core.workspace import Workspace\n"
         "from tuning.dataset.preparation import prepare_dataset\n"
         f"assert not prepare_dataset(Workspace(Path({str(workspace.root)!r})), {str(raw)!r}).changed\n"
         "assert not {'numpy', 'cv2', 'PIL'} & sys.modules.keys()\n"

@@ -7,13 +7,16 @@ from collections import Counter
 
 import pytest
 
-from tuning.dataset import aliases, arrays, census, fer_csv, grouping, inventory, samples, yolo
-from tuning.dataset.manifests import Place, SplitManifest, read_split_manifest, write_split_manifest
+from tuning.core.errors import TuningError
 from tuning.dataset.preparation import prepare_dataset
 from tuning.dataset.settings import Settings
-from tuning.dataset.split import parse_ratios
-from tuning.dataset.upkeep import already_done
-from tuning.errors import TuningError
+from tuning.dataset.sources import aliases, fer_csv, inventory, samples, yolo
+from tuning.dataset.splitting import groups as grouping
+from tuning.dataset.splitting.split import parse_ratios
+from tuning.dataset.store import arrays
+from tuning.dataset.store import file_state as census
+from tuning.dataset.store.manifests import Place, SplitManifest, read_split_manifest, write_split_manifest
+from tuning.dataset.store.repair import already_done
 
 ROUNDS = 10_000
 #: What breaks parsers: numbers at the edge, other types, structure, bytes that are no text.

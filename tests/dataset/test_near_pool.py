@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from tuning.dataset import leakage, near, report, signature
+from tuning.core.errors import DataError
+from tuning.dataset import report
 from tuning.dataset.preparation import prepare_dataset
-from tuning.dataset.samples import PooledImage
-from tuning.errors import DataError
+from tuning.dataset.sources.samples import PooledImage
+from tuning.dataset.splitting import leakage, signature
+from tuning.dataset.splitting import near_duplicates as near
 
 
 def face(key, side=48):

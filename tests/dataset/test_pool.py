@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from tuning.core.errors import DataError
+from tuning.core.progress import SILENT
 from tuning.dataset import decode, pool
-from tuning.dataset.samples import Ignored, Rejected, Sample
-from tuning.errors import DataError
-from tuning.progress import SILENT
+from tuning.dataset.sources.samples import Ignored, Rejected, Sample
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import shutil
 import numpy as np
 import pytest
 
-from tuning import files
+from tuning.core import files
+from tuning.core.errors import DataError, EnvironmentProblem, UsageError
+from tuning.core.workspace import Workspace
 from tuning.dataset import pool
-from tuning.dataset.arrays import open_dataset, read_info
 from tuning.dataset.preparation import prepare_dataset
 from tuning.dataset.settings import Settings
-from tuning.errors import DataError, EnvironmentProblem, UsageError
-from tuning.workspace import Workspace
+from tuning.dataset.store.arrays import open_dataset, read_info
 
 
 def split_of(workspace):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.core.errors import UsageError
 from tuning.engine.budget import JOURNAL_SECONDS, Stopwatch, duration, reserve, seconds
-from tuning.errors import UsageError
 
 
 @pytest.mark.parametrize(

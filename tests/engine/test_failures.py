@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.core.errors import StateError
+from tuning.core.records import COMPLETED, FAILED, Failure, TrialOutcome
 from tuning.engine.failures import LIMIT, RunOfFailures
-from tuning.errors import StateError
-from tuning.records import COMPLETED, FAILED, Failure, TrialOutcome
 
 
 def failed(message, kind="exception"):

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stress import replay as replay_cases
-from tuning import files
+from tuning.core import files
+from tuning.core.errors import StateError
 from tuning.engine.journal import Journal, decode, encode, held, parse, read
-from tuning.errors import StateError
 
 RECORDS = [{"n": n, "type": "note", "text": f"ümlaut {n} \n"} for n in range(4)]
 DATA = b"".join(encode(record) for record in RECORDS)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.core.errors import StateError, TuningError
+from tuning.core.records import COMPLETED, DONE, FAILED, WAIT, TrialSpec
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
 from tuning.engine.executors import Died, Finished
 from tuning.engine.journal import Journal
 from tuning.engine.loop import run_loop
 from tuning.engine.order import LogicalOrder
 from tuning.engine.state import replay
-from tuning.errors import StateError, TuningError
-from tuning.records import COMPLETED, DONE, FAILED, WAIT, TrialSpec
 
 from .simulation import CRASH, Halving, SimulatedWorkers, payload, result, score, search
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tuning.core.records import TrialSpec
 from tuning.engine.order import LogicalOrder
-from tuning.records import TrialSpec
 
 
 def spec(number: int, epochs: int | None = 1, done: int = 0, cost: float | None = None) -> TrialSpec:

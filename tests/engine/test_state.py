@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.core.errors import StateError
 from tuning.engine.state import accepts, replay
-from tuning.errors import StateError
 
 
 def numbered(*records):

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import keras_tuner
 import pytest
 
+from tuning.core.records import COMPLETED, DONE, FAILED, Failure, TrialOutcome, TrialSpec
 from tuning.oracles import STRATEGIES
 from tuning.oracles.adapter import OracleSearch
-from tuning.records import COMPLETED, DONE, FAILED, Failure, TrialOutcome, TrialSpec
 
 
 def mixed_space() -> keras_tuner.HyperParameters:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.errors import StateError
+from tuning.core.errors import StateError
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.oracles.adapter import OracleSearch
-from tuning.records import COMPLETED, TrialOutcome, TrialSpec
 
 
 def test_the_score_is_the_best_of_the_whole_curve(simulated):

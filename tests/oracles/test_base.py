@@ -6,7 +6,7 @@ import threading
 import keras_tuner
 import pytest
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
 from tuning.oracles.random import RandomOracle
 
 

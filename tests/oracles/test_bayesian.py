@@ -64,7 +64,7 @@ def test_without_any_score_it_goes_on_at_random(simulated):
 
 
 def test_equal_scores_are_no_problem(simulated):
-    from tuning.records import COMPLETED, TrialOutcome
+    from tuning.core.records import COMPLETED, TrialOutcome
 
     asked = simulated.drive(
         simulated.build("bayesian", max_trials=20),

@@ -9,10 +9,10 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from tuning.core.records import FAILED, Failure
 from tuning.oracles import STRATEGIES
 from tuning.oracles.bounds import Bound
 from tuning.oracles.embedding import Embedding
-from tuning.records import FAILED, Failure
 
 
 def needed(values) -> int:

@@ -6,10 +6,10 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from tuning.core.records import COMPLETED, TrialOutcome
 from tuning.oracles import STRATEGIES
 from tuning.oracles.cost_model import FIXED, CostModel
 from tuning.oracles.embedding import Embedding
-from tuning.records import COMPLETED, TrialOutcome
 
 
 def network():

@@ -8,9 +8,9 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from tuning.core.records import COMPLETED, FAILED, Failure, TrialOutcome
 from tuning.oracles import curve_model
 from tuning.oracles.feasibility import Feasibility
-from tuning.records import COMPLETED, FAILED, Failure, TrialOutcome
 
 NAMES = ["freeze_thaw", "bohb"]
 

@@ -8,10 +8,10 @@ import itertools
 import keras_tuner
 import pytest
 
+from tuning.core.records import WAIT
 from tuning.oracles import STRATEGIES
 from tuning.oracles.adapter import OracleSearch
 from tuning.oracles.base import ENUMERATED
-from tuning.records import WAIT
 
 
 def loose_space():

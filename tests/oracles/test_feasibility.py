@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tuning.core.records import FAILED, Failure, TrialOutcome
 from tuning.oracles.feasibility import Feasibility
-from tuning.records import FAILED, Failure, TrialOutcome
 
 
 def test_while_nothing_has_failed_everything_fits():

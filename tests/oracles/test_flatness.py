@@ -7,10 +7,10 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from tuning.core.records import COMPLETED, TrialOutcome, configuration, keyed_seed
 from tuning.oracles import STRATEGIES, flatness
 from tuning.oracles.adapter import OracleSearch
 from tuning.oracles.asha import AshaOracle
-from tuning.records import COMPLETED, TrialOutcome, configuration, keyed_seed
 
 ABLE = [name for name, row in STRATEGIES.items() if "stop_when_flat" in row.options]
 #: Deviation of the noise of a score.

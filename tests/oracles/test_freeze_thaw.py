@@ -7,10 +7,10 @@ import math
 
 import pytest
 
+from tuning.core.records import COMPLETED, TrialOutcome, keyed_seed
 from tuning.oracles import curve_model, freeze_thaw
 from tuning.oracles.acquisition import expected_improvement
 from tuning.oracles.cost_model import FIXED
-from tuning.records import COMPLETED, TrialOutcome, keyed_seed
 
 
 def spent(asked):

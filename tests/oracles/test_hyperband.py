@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.core.records import DONE, WAIT, configuration
 from tuning.oracles.rungs import brackets
-from tuning.records import DONE, WAIT, configuration
 
 
 def sizes(asked) -> dict:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.core.records import TrialSpec
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.executors import Finished
 from tuning.engine.journal import Journal, encode, read
 from tuning.engine.loop import run_loop
 from tuning.oracles import STRATEGIES
-from tuning.records import TrialSpec
 
 #: (space, number of moments that it is resumed from, settings)
 CASES = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
 from tuning.oracles.rungs import Bracket, Halving, Rung, brackets, plan, total_epochs, total_trials
 
 

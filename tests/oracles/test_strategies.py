@@ -12,11 +12,11 @@ from pathlib import Path
 import keras_tuner
 import pytest
 
-from tuning.errors import UsageError
-from tuning.files import canonical_json
+from tuning.core.errors import UsageError
+from tuning.core.files import canonical_json
+from tuning.core.records import COMPLETED, TrialOutcome, configuration
 from tuning.oracles import BEST, STRATEGIES, find_strategy, space
 from tuning.oracles.adapter import OracleSearch
-from tuning.records import COMPLETED, TrialOutcome, configuration
 
 # Keras Tuner would rather have the scores returned; then it knows the best epoch's alone.
 pytestmark = pytest.mark.filterwarnings("ignore:The use case of calling:DeprecationWarning")

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from stress import toy
+from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.pipeline import session
 from tuning.pipeline.search import SearchResult, run_search
-from tuning.workspace import Workspace
 
 SPACE = ("--space", "sample_spaces:tiny")
 #: Six trials in two brackets with a promotion, two finalists, of which one may be the baseline: seconds of training.

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from stress import toy
-from tuning import config
-from tuning.errors import StateError
-from tuning.files import digest
+from tuning.core import settings as config
+from tuning.core.errors import StateError
+from tuning.core.files import digest
 from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.completed import with_recommended
 from tuning.pipeline.finals import final_runs
 from tuning.pipeline.settings import search_settings
-from tuning.pipeline.told import with_recommended
 
 from .conftest import results
 
@@ -91,13 +91,13 @@ def test_a_search_that_began_before_there_were_executions_goes_on(prepared, tmp_
 SEARCH = """
 import sys
 from pathlib import Path
-from tuning import light_keras
+from tuning.core import light_keras
 light_keras.use()
 from matplotlib.figure import Figure
 from tuning.pipeline import session
 from tuning.pipeline.search import run_search
 from tuning.results import plots
-from tuning.workspace import Workspace
+from tuning.core.workspace import Workspace
 
 plots.run_figures = lambda metrics, history: {"loss.png": Figure(figsize=(0.1, 0.1))}
 session.WORK = session.INLINE_WORK = "stress.toy:run"

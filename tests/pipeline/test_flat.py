@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tuning.core.progress import Silent
 from tuning.pipeline.session import Resources
-from tuning.progress import Silent
 
 from .conftest import records
 

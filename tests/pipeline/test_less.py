@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.completed import ranked
 from tuning.pipeline.finals import final_runs
 from tuning.pipeline.search import _trained, planned_epochs
 from tuning.pipeline.settings import first_rung, search_settings
-from tuning.pipeline.told import ranked
-from tuning.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.trials.plan import epochs_trained, next_stretch
 
 from .conftest import records

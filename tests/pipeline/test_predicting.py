@@ -8,10 +8,10 @@ import subprocess
 import pandas as pd
 import pytest
 
-from tuning.errors import DataError, EnvironmentProblem, UsageError
+from tuning.core.errors import DataError, EnvironmentProblem, UsageError
+from tuning.core.workspace import Workspace
 from tuning.pipeline import predicting
 from tuning.pipeline.predicting import predict_frame
-from tuning.workspace import Workspace
 
 
 @pytest.fixture

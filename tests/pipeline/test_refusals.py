@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from search_spaces import SPACES
+from tuning.core.findings import FAULT
+from tuning.core.workspace import Workspace
 from tuning.dataset.preparation import prepare_dataset
 from tuning.engine.dispatch import JobFailed
 from tuning.engine.journal import Journal
-from tuning.findings import FAULT
 from tuning.oracles import STRATEGIES
 from tuning.pipeline.session import Resources, opened
 from tuning.pipeline.settings import train_settings
 from tuning.results import integrity
-from tuning.workspace import Workspace
 
 from .conftest import SEARCH, SPACE, records, results
 

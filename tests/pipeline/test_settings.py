@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from tuning import config, machine
-from tuning.errors import StateError, UsageError
+from tuning.core import machine
+from tuning.core import settings as config
+from tuning.core.errors import StateError, UsageError
 from tuning.oracles import BEST, STRATEGIES
 from tuning.pipeline.search import build_strategy, idle_workers, unrepeatable
 from tuning.pipeline.settings import search_settings, size
@@ -96,7 +97,7 @@ def test_auto_is_written_down_as_what_it_stands_for(prepared):
     ("backend", "gpus", "warned"), [("jax", ("a GPU",), True), ("jax", (), False), ("torch", ("a GPU",), False)]
 )
 def test_a_person_is_told_where_the_same_search_may_end_otherwise(monkeypatch, backend, gpus, warned):
-    monkeypatch.setattr("tuning.machine.gpus", lambda: gpus)
+    monkeypatch.setattr("tuning.core.machine.gpus", lambda: gpus)
     assert (unrepeatable(backend) is not None) == warned
 
 
@@ -127,20 +128,22 @@ def test_a_search_keeps_to_the_memory_that_there_was_when_it_began(prepared, mon
     def limit(**given):
         return search_settings(prepared, name="limited", **given).max_memory
 
-    monkeypatch.setattr("tuning.machine.memory", lambda: machine.Memory(2**34, None))
-    monkeypatch.setattr("tuning.machine.gpus", lambda: ())
+    monkeypatch.setattr("tuning.core.machine.memory", lambda: machine.Memory(2**34, None))
+    monkeypatch.setattr("tuning.core.machine.gpus", lambda: ())
     assert limit() == 2**34
     directory = prepared.search("limited")
     directory.mkdir(parents=True)
     try:
         config.freeze(directory, search_settings(prepared, name="limited"))
-        monkeypatch.setattr("tuning.machine.memory", lambda: machine.Memory(2**30, None))
+        monkeypatch.setattr("tuning.core.machine.memory", lambda: machine.Memory(2**30, None))
         assert limit() == 2**34
         assert limit(fresh=True) == 2**30
         assert limit(max_memory="0") is None
         with pytest.raises(StateError, match="max_memory was 17179869184, now 8589934592"):
             config.freeze(directory, search_settings(prepared, name="limited", max_memory="8G"))
-        monkeypatch.setattr("tuning.machine.gpus", lambda: (machine.Gpu("a", 2**33, 9.0), machine.Gpu("b", 2**32, 9.0)))
+        monkeypatch.setattr(
+            "tuning.core.machine.gpus", lambda: (machine.Gpu("a", 2**33, 9.0), machine.Gpu("b", 2**32, 9.0))
+        )
         assert limit(fresh=True) == 2**33
     finally:
         shutil.rmtree(directory)

@@ -5,7 +5,7 @@ import json
 import pytest
 from keras_tuner import HyperParameters
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
 from tuning.pipeline.session import Session
 from tuning.pipeline.values import completed
 from tuning.results.runs import RUN_FILES

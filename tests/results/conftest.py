@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuning.dataset import arrays, packing
+from tuning.core.workspace import Workspace
+from tuning.dataset.store import arrays, packing
 from tuning.results.runs import StagedRun
-from tuning.workspace import Workspace
 
 CLASSES = ["angry", "happy", "sad"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tuning import export
-from tuning.errors import DataError, Interrupted, UsageError
-from tuning.packages import install_line
+from tuning.core.errors import DataError, Interrupted, UsageError
+from tuning.core.packages import install_line
 from tuning.results import sources
 from tuning.results.exporters import FORMATS, isolation, writing
 from tuning.results.promotion import promote

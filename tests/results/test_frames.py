@@ -7,10 +7,10 @@ import json
 import pandas as pd
 import pytest
 
+from tuning.core.errors import UsageError
+from tuning.core.files import digest
+from tuning.core.records import TrialSpec
 from tuning.engine.journal import Journal
-from tuning.errors import UsageError
-from tuning.files import digest
-from tuning.records import TrialSpec
 from tuning.results import figures, frames, plots
 from tuning.results.frames import curves_frame, dataset_frame, trials_frame
 

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import filelock
 import pytest
 
-from tuning import files
-from tuning.errors import DataError, EnvironmentProblem
+from tuning.core import files
+from tuning.core.errors import DataError, EnvironmentProblem
+from tuning.core.workspace import Workspace
 from tuning.results import leaderboard
-from tuning.workspace import Workspace
 
 
 def _add_run(root, run_id, gate):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tuning import files
-from tuning.errors import DataError
+from tuning.core import files
+from tuning.core.errors import DataError
 from tuning.results import leaderboard
 from tuning.results.promotion import best, current_digest, promote, promoted
 

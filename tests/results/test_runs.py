@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tuning import files
-from tuning.errors import DataError
+from tuning.core import files
+from tuning.core.errors import DataError
 from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, publish_run, read_run, read_runs, run_folders, verify_model
 
 
@@ -188,7 +188,7 @@ def test_folders_that_are_no_runs_are_passed_over(workspace, write_run):
 
 
 def test_a_workspace_without_runs_has_none(tmp_path):
-    from tuning.workspace import Workspace
+    from tuning.core.workspace import Workspace
 
     assert read_runs(Workspace(tmp_path / "nowhere")) == []
     assert not (tmp_path / "nowhere").exists()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuning import files
+from tuning.core import files
 from tuning.engine import journal
 from tuning.results import leaderboard
 from tuning.results.standings import openings, over_seeds, standings

@@ -11,8 +11,8 @@ import shutil
 
 import pytest
 
+from tuning.core.workspace import Workspace
 from tuning.trials.checkpoint import load_state
-from tuning.workspace import Workspace
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 

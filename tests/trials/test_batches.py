@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuning.dataset.packing import ImageSplit
+from tuning.dataset.store.packing import ImageSplit
 from tuning.trials.batches import (
     EVALUATION_BATCH,
     EvaluationBatches,

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from tuning import files
+from tuning.core import files
 from tuning.trials.checkpoint import Saver, TrainingState, load_state, save_state
 
 

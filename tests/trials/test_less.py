@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.dataset.arrays import read_info
+from tuning.dataset.store.arrays import read_info
 from tuning.trials.checkpoint import load_state
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]

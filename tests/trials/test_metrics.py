@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
-from tuning.errors import DataError
+from tuning.core.errors import DataError
 from tuning.trials.metrics import (
     class_f1_intervals,
     classification_metrics,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuning.dataset.packing import ImageSplit
+from tuning.dataset.store.packing import ImageSplit
 from tuning.trials.mistakes import SHOWN, SIDE, worst_mistakes
 
 

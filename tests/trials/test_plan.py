@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
 from tuning.trials.plan import (
     FLOOR,
     TrainingPlan,

@@ -5,7 +5,7 @@ import mmap
 import numpy as np
 import pytest
 
-from tuning import machine
+from tuning.core import machine
 from tuning.trials import reading
 from tuning.trials.reading import ReadAhead
 

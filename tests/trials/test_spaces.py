@@ -11,8 +11,8 @@ import pytest
 
 import search_spaces
 from search_spaces import SPACES
-from tuning.errors import EXIT_USAGE, UsageError
-from tuning.files import digest, sha256_file
+from tuning.core.errors import EXIT_USAGE, UsageError
+from tuning.core.files import digest, sha256_file
 from tuning.trials.plan import TrainingPlan
 from tuning.trials.spaces import (
     Interface,

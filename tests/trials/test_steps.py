@@ -13,7 +13,7 @@ import json
 import importlib, sys
 import keras, numpy as np
 from keras import layers
-from tuning.dataset.packing import ImageSplit
+from tuning.dataset.store.packing import ImageSplit
 from tuning.trials import runtime
 from tuning.trials.batches import TrainingBatches
 from tuning.trials.plan import TrainingPlan

@@ -14,39 +14,38 @@ from pathlib import Path
 
 import numpy as np
 
-from tuning import files
-from tuning.dataset import (
-    census,
-    collection,
-    decoded,
-    history,
-    integrity,
-    laying,
-    leakage,
-    near,
-    pool,
-    report,
-    upkeep,
-)
-from tuning.dataset.collection import Collection
+from tuning.core import files
+from tuning.core.progress import Progress
+from tuning.core.workspace import Workspace
+from tuning.dataset import decoded, pool, report
 from tuning.dataset.decoded import Decoded, Keeper
-from tuning.dataset.description import DatasetInfo
-from tuning.dataset.grouping import GroupBy
-from tuning.dataset.history import Extension
-from tuning.dataset.integrity import Conflict
-from tuning.dataset.manifests import (
-    SplitManifest,
-    read_split_manifest,
-    write_pool_manifest,
-    write_split_manifest,
-)
-from tuning.dataset.near import NearPair
 from tuning.dataset.pool import Pool
-from tuning.dataset.rows import RowFile
 from tuning.dataset.settings import Settings
+from tuning.dataset.sources import collection
+from tuning.dataset.sources.collection import Collection
+from tuning.dataset.splitting import (
+    duplicates as integrity,
+)
+from tuning.dataset.splitting import (
+    leakage,
+)
+from tuning.dataset.splitting import (
+    near_duplicates as near,
+)
+from tuning.dataset.splitting import (
+    previous_split as history,
+)
+from tuning.dataset.splitting.duplicates import Conflict
+from tuning.dataset.splitting.groups import GroupBy
+from tuning.dataset.splitting.near_duplicates import NearPair
+from tuning.dataset.splitting.previous_split import Extension
+from tuning.dataset.store import file_state as census
+from tuning.dataset.store import materialize as laying
+from tuning.dataset.store import repair as upkeep
+from tuning.dataset.store.description import DatasetInfo
+from tuning.dataset.store.manifests import SplitManifest, read_split_manifest, write_pool_manifest, write_split_manifest
+from tuning.dataset.store.rows import RowFile
 from tuning.dataset.summary import NearCopies, PoolSummary
-from tuning.progress import Progress
-from tuning.workspace import Workspace
 
 
 @dataclass(frozen=True)

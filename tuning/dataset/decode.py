@@ -33,7 +33,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from tuning.errors import DataError
+from tuning.core.errors import DataError
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 1024 * 1024

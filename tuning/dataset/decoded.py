@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from tuning import files
-from tuning.dataset import near, signature
-from tuning.dataset.description import COLORS, DECODER_VERSION
-from tuning.dataset.rows import RowFile
-from tuning.dataset.samples import PooledImage, Sample, Stamp
+from tuning.core import files
+from tuning.dataset.sources.samples import PooledImage, Sample, Stamp
+from tuning.dataset.splitting import near_duplicates as near
+from tuning.dataset.splitting import signature
+from tuning.dataset.store.description import COLORS, DECODER_VERSION
+from tuning.dataset.store.rows import RowFile
 
 SCHEMA = 1
 INDEX = "index"

@@ -24,12 +24,15 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from tuning.dataset import decode, decoded, fer_csv, near, signature
+from tuning.core.errors import DataError
+from tuning.core.progress import Bar
+from tuning.dataset import decode, decoded
 from tuning.dataset.decoded import Row
-from tuning.dataset.inventory import split_name
-from tuning.dataset.samples import Ignored, PooledImage, Rejected, Sample, Stamp
-from tuning.errors import DataError
-from tuning.progress import Bar
+from tuning.dataset.sources import fer_csv
+from tuning.dataset.sources.inventory import split_name
+from tuning.dataset.sources.samples import Ignored, PooledImage, Rejected, Sample, Stamp
+from tuning.dataset.splitting import near_duplicates as near
+from tuning.dataset.splitting import signature
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuning.dataset import aliases as renaming
-from tuning.dataset import grouping, inventory, split, upkeep
-from tuning.dataset.description import DatasetInfo
+from tuning.core.progress import SILENT, Progress
+from tuning.core.workspace import Workspace
 from tuning.dataset.settings import Settings
+from tuning.dataset.sources import aliases as renaming
+from tuning.dataset.sources import inventory
+from tuning.dataset.splitting import groups as grouping
+from tuning.dataset.splitting import split
+from tuning.dataset.store import repair as upkeep
+from tuning.dataset.store.description import DatasetInfo
 from tuning.dataset.summary import PoolSummary
-from tuning.progress import SILENT, Progress
-from tuning.workspace import Workspace
 
 
 @dataclass(frozen=True)

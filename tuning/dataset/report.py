@@ -11,15 +11,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tuning.core.errors import DataError
+from tuning.core.html import document
 from tuning.dataset import decode
-from tuning.dataset.description import SPLITS
-from tuning.dataset.manifests import SplitManifest
-from tuning.dataset.near import NearPair
 from tuning.dataset.page import STYLE
-from tuning.dataset.samples import PooledImage
+from tuning.dataset.sources.samples import PooledImage
+from tuning.dataset.splitting.near_duplicates import NearPair
+from tuning.dataset.store.description import SPLITS
+from tuning.dataset.store.manifests import SplitManifest
 from tuning.dataset.summary import PoolSummary
-from tuning.errors import DataError
-from tuning.page import document
 
 _SAMPLES = 13
 _EXTREMES = 13

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tuning.dataset import split
-from tuning.dataset.description import COLORS
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
+from tuning.dataset.splitting import split
+from tuning.dataset.store.description import COLORS
 
 MAX_IMAGE_SIZE = 1024
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuning.dataset.description import SPLITS
-from tuning.dataset.integrity import Conflict, Imbalance
-from tuning.dataset.leakage import Leakage
-from tuning.dataset.samples import PooledImage, Rejected
+from tuning.dataset.sources.samples import PooledImage, Rejected
+from tuning.dataset.splitting.duplicates import Conflict, Imbalance
+from tuning.dataset.splitting.leakage import Leakage
+from tuning.dataset.store.description import SPLITS
 
 if TYPE_CHECKING:
-    from tuning.dataset.near import NearPair
+    from tuning.dataset.splitting.near_duplicates import NearPair
 
 #: How many single files a person is shown; the JSON file lists all.
 _SHOWN = 5

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from tuning.core.errors import StateError
 from tuning.engine.loop import trial_key
 from tuning.engine.state import Record, SearchState, replay
-from tuning.errors import StateError
 
 _FINAL = "final/"
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: Running time is journaled at least this often, so that a kill forgets no more than that.

@@ -11,11 +11,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from tuning import interruption
+from tuning.core import interruption
+from tuning.core.errors import EXIT_INTERNAL, TuningError
 from tuning.engine.executors import Died, Executor, Finished, Job, Progressed
 from tuning.engine.journal import Journal
 from tuning.engine.state import SearchState, accepts, apply, replay
-from tuning.errors import EXIT_INTERNAL, TuningError
 
 #: How often one who waits looks up: for a signal, or the end of a budget.
 LOOK_SECONDS = 2.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tuning.errors import StateError
-from tuning.records import FAILED, OWN, TrialOutcome
+from tuning.core.errors import StateError
+from tuning.core.records import FAILED, OWN, TrialOutcome
 
 #: So many failures in a row, all with the same cause, end a search: what fails is not the configurations.
 LIMIT = 10

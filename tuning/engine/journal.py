@@ -19,8 +19,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tuning.errors import RESTORE, StateError
-from tuning.files import announce, canonical_json, fsync_directory, naming, write_text
+from tuning.core.errors import RESTORE, StateError
+from tuning.core.files import announce, canonical_json, fsync_directory, naming, write_text
 
 Record = dict[str, Any]
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from tuning.core.errors import StateError, TuningError
+from tuning.core.files import canonical_json
+from tuning.core.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, TrialSpec
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.order import LogicalOrder
-from tuning.errors import StateError, TuningError
-from tuning.files import canonical_json
-from tuning.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, TrialSpec
 
 
 class Strategy(Protocol):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from tuning.records import TrialSpec
+from tuning.core.records import TrialSpec
 
 
 class LogicalOrder:

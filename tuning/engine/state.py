@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuning.errors import StateError
+from tuning.core.errors import StateError
 
 Record = dict[str, Any]
 

@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
 
 if TYPE_CHECKING:
     import keras_tuner

@@ -9,10 +9,10 @@ from typing import Any
 from keras_tuner.engine import hyperparameters as kt_hyperparameters
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from tuning import records
-from tuning.errors import StateError
+from tuning.core import records
+from tuning.core.errors import StateError
+from tuning.core.records import DONE, WAIT, Signal, TrialOutcome, TrialSpec
 from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT, ReplayableOracle
-from tuning.records import DONE, WAIT, Signal, TrialOutcome, TrialSpec
 
 
 class OracleSearch:

@@ -23,8 +23,8 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from tuning import files, records
-from tuning.errors import UsageError
+from tuning.core import files, records
+from tuning.core.errors import UsageError
 from tuning.oracles import flatness, ranking, space
 from tuning.oracles.embedding import Embedding
 from tuning.oracles.noted import NotingOracle

@@ -16,7 +16,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 from threadpoolctl import ThreadpoolController
 
-from tuning import records
+from tuning.core import records
 from tuning.oracles import candidates, flatness, gaussian_process
 from tuning.oracles.acquisition import expected_improvement
 from tuning.oracles.base import ReplayableOracle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuning import records
+from tuning.core import records
 from tuning.oracles.embedding import LAST, Embedding
 
 #: Step sizes of local candidates, in cumulative probability.

@@ -14,8 +14,8 @@ import keras_tuner
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from tuning import records
-from tuning.files import digest
+from tuning.core import records
+from tuning.core.files import digest
 from tuning.oracles import candidates, flatness
 from tuning.oracles.acquisition import Weights, expected_improvement, standardised
 from tuning.oracles.base import EPOCHS, PARENT

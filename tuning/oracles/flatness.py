@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuning.records import RESERVED_PREFIX
+from tuning.core.records import RESERVED_PREFIX
 
 if TYPE_CHECKING:
     import numpy as np

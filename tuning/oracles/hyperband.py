@@ -12,7 +12,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from tuning import records
+from tuning.core import records
 from tuning.oracles import rungs
 from tuning.oracles.base import BRACKET, EPOCHS, INITIAL_EPOCH, PARENT, ROUND, ReplayableOracle
 

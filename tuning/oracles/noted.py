@@ -9,7 +9,7 @@ from typing import Any
 from keras_tuner.engine.hyperparameters import HyperParameter
 from keras_tuner.engine.trial import Trial
 
-from tuning import files, records
+from tuning.core import files, records
 from tuning.oracles import space
 from tuning.oracles.bounds import Bound
 from tuning.oracles.saving import SavedOracle

@@ -16,9 +16,9 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from tuning.core.records import configuration
 from tuning.oracles import rungs
 from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT, ROUND, ReplayableOracle
-from tuning.records import configuration
 
 #: Paused chains at a rung that may still go on; the states of the others need not be kept.
 KEPT = 32

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
 from tuning.oracles.ranking import best_first
 
 

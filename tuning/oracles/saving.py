@@ -16,7 +16,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from tuning import files
+from tuning.core import files
 from tuning.oracles import ranking
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tuning.dataset.arrays import read_info
+from tuning.core.files import digest, remove_directory
+from tuning.core.progress import Progress
+from tuning.core.records import configuration, keyed_seed
+from tuning.dataset.store.arrays import read_info
 from tuning.engine.loop import trial_key
-from tuning.files import digest, remove_directory
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.session import Session
-from tuning.progress import Progress
-from tuning.records import configuration, keyed_seed
 from tuning.results.runs import StagedRun, publish_run
 
 

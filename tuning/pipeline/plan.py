@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuning import config
-from tuning.dataset.census import verify_data
+from tuning.core import settings as config
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.file_state import verify_data
 from tuning.engine.budget import duration
 from tuning.engine.dispatch import expect
 from tuning.pipeline.search import build_strategy, planned_epochs
 from tuning.pipeline.session import Resources, opened, use_backend
 from tuning.pipeline.settings import search_settings
-from tuning.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Labels for images from within a notebook, by a process of its own.
 
-A process that searches holds Keras on its NumPy backend, on which convolutions do not run (see `tuning.light_keras`).
+A process that searches holds Keras on its NumPy backend, on which convolutions do not run (`light_keras`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import EXIT_REFUSED, DataError, EnvironmentProblem, TuningError, UsageError
-from tuning.workspace import Workspace
+from tuning.core.errors import EXIT_REFUSED, DataError, EnvironmentProblem, TuningError, UsageError
+from tuning.core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas

@@ -6,9 +6,9 @@ import contextlib
 import importlib
 from collections.abc import Iterator
 
-from tuning.errors import Interrupted
-from tuning.progress import Progress
-from tuning.workspace import Workspace
+from tuning.core.errors import Interrupted
+from tuning.core.progress import Progress
+from tuning.core.workspace import Workspace
 
 
 def preparing_report() -> Iterator[bool]:

@@ -10,30 +10,30 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuning import machine
-from tuning.config import SearchSettings
-from tuning.dataset.census import verify_data
+from tuning.core import machine
+from tuning.core.errors import BudgetEnded, StateError
+from tuning.core.files import remove_directory
+from tuning.core.progress import SILENT, Progress
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of, keyed_seed
+from tuning.core.settings import SearchSettings
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.file_state import verify_data
 from tuning.engine.budget import Stopwatch, reserve
 from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop, trial_key
-from tuning.errors import BudgetEnded, StateError
-from tuning.files import remove_directory
 from tuning.oracles import find_strategy
+from tuning.pipeline.completed import OBJECTIVE, ranked, with_recommended
 from tuning.pipeline.finals import final_runs, run_finals
-from tuning.pipeline.known import known_good
+from tuning.pipeline.reporter import Watch
 from tuning.pipeline.reporting import preparing_report, write_report
 from tuning.pipeline.session import JOURNAL, Resources, Session, move_aside, opened, use_backend
 from tuning.pipeline.settings import search_settings
-from tuning.pipeline.told import OBJECTIVE, ranked, with_recommended
 from tuning.pipeline.values import completed
-from tuning.pipeline.watch import Watch
-from tuning.progress import SILENT, Progress
-from tuning.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of, keyed_seed
+from tuning.pipeline.warm_start import known_good
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import runs_of
-from tuning.results.trackers import Subject, Trackers, Tracking, following
+from tuning.tracking import Subject, Trackers, Tracking, following
 from tuning.trials.plan import epochs_trained
-from tuning.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def run_search(
         settings: the other arguments of `search_settings`.
 
     Raises:
-        TuningError: anything a person can mend; see `tuning.errors`.
+        TuningError: anything a person can mend; see `tuning.core.errors`.
     """
     workspace.create()
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuning import config, light_keras, machine
+from tuning.core import light_keras, machine
+from tuning.core import settings as config
+from tuning.core.errors import RESTORE, StateError, UsageError
+from tuning.core.files import move, remove_directory
+from tuning.core.workspace import Workspace
 from tuning.engine.dispatch import MAX_DEATHS, Dispatcher, JobFailed, expect
 from tuning.engine.executors import load_executor
 from tuning.engine.journal import Journal, held
-from tuning.errors import RESTORE, StateError, UsageError
-from tuning.files import move, remove_directory
 from tuning.trials import runtime
 from tuning.trials.checkpoint import epochs_done
-from tuning.workspace import Workspace
 
 WORK = "tuning.trials.worker:run_job"
 #: The same where it runs in this process, whose own imports must not miss anything.

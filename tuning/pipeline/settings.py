@@ -8,14 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuning import machine
-from tuning.config import FILE_NAME, SearchSettings, TrainSettings, check_positive, read_settings
-from tuning.dataset.arrays import read_info
-from tuning.errors import UsageError
+from tuning.core import machine
+from tuning.core.errors import UsageError
+from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, check_positive, read_settings
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.arrays import read_info
 from tuning.oracles import BEST, STRATEGIES, find_strategy
-from tuning.pipeline.known import learned, own_configuration
+from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import source_digest
-from tuning.workspace import Workspace
 
 BACKENDS = ("tensorflow", "jax", "torch")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tuning import config
-from tuning.dataset.census import verify_data
+from tuning.core import settings as config
+from tuning.core.errors import StateError, UsageError
+from tuning.core.progress import SILENT, Progress
+from tuning.core.records import configuration
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.file_state import verify_data
 from tuning.engine import journal
 from tuning.engine.state import replay
-from tuning.errors import StateError, UsageError
+from tuning.pipeline.completed import find_search, listed
 from tuning.pipeline.finals import Final, config_digest, run_finals, with_removals
 from tuning.pipeline.session import Resources, opened, use_backend
 from tuning.pipeline.settings import train_settings
-from tuning.pipeline.told import find_search, listed
 from tuning.pipeline.values import completed
-from tuning.progress import SILENT, Progress
-from tuning.records import configuration
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import read_run
-from tuning.results.trackers import Subject, Tracking, following
-from tuning.workspace import Workspace
+from tuning.tracking import Subject, Tracking, following
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
 
 
 def completed(description: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuning import files
-from tuning.dataset.arrays import open_dataset
-from tuning.errors import UsageError
+from tuning.core import files
+from tuning.core.errors import UsageError
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.arrays import open_dataset
 from tuning.results import plots
 from tuning.results.frames import history
 from tuning.results.report.importance import importances
 from tuning.results.report.pictures import pictures
 from tuning.results.runs import read_run
-from tuning.workspace import Workspace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

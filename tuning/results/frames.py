@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuning import config, files
-from tuning.dataset.description import PREPARE_REMEDY, SPLITS
+from tuning.core import files
+from tuning.core import settings as config
+from tuning.core.errors import UsageError
+from tuning.core.records import COMPLETED, FAILED
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.description import PREPARE_REMEDY, SPLITS
 from tuning.engine import journal
-from tuning.errors import UsageError
-from tuning.records import COMPLETED, FAILED
-from tuning.results.report.history import History, Trial, last_epoch
-from tuning.results.report.reading import read_history
-from tuning.workspace import Workspace
+from tuning.history.reading import read_history
+from tuning.history.records import History, Trial, last_epoch
 
 if TYPE_CHECKING:
     import pandas

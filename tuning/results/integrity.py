@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tuning import config, files
+from tuning.core import files
+from tuning.core import settings as config
+from tuning.core.errors import RESTORE, DataError, TuningError
+from tuning.core.findings import FAULT, NOTE, OK, Finding
+from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.audit import audit
 from tuning.engine.state import replay
-from tuning.errors import RESTORE, DataError, TuningError
-from tuning.findings import FAULT, NOTE, OK, Finding
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import RUN_FILES, read_run, run_folders, runs_of, verify_model
-from tuning.workspace import Workspace
 
 REPAIR = "run: python -m tuning.doctor --repair"
 PREPARE = "run: python -m tuning.prepare"
@@ -135,7 +136,8 @@ def _alive(leftover: Path) -> bool:
 
 
 def _data(workspace: Workspace) -> Iterator[Finding]:
-    from tuning.dataset import arrays, census, description, manifests
+    from tuning.dataset.store import arrays, description, manifests
+    from tuning.dataset.store import file_state as census
 
     split = manifests.read_split_manifest(workspace.split_manifest)
     if split is None and not (workspace.split / description.DESCRIPTION).exists():

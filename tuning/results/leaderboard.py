@@ -14,10 +14,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tuning import files
-from tuning.errors import DataError, EnvironmentProblem
+from tuning.core import files
+from tuning.core.errors import DataError, EnvironmentProblem
+from tuning.core.workspace import Workspace
 from tuning.results.runs import REBUILD, read_runs
-from tuning.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas

@@ -13,16 +13,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tuning import __version__, files
+from tuning import __version__
+from tuning.core import files
+from tuning.core.errors import DataError
+from tuning.core.workspace import Workspace
 from tuning.dataset.summary import PoolSummary
-from tuning.errors import DataError
 from tuning.results import card_sections as sections
 from tuning.results import schema
 from tuning.results.leaderboard import DIGEST_LENGTH, ranked, row
 from tuning.results.markdown import escaped, table
 from tuning.results.runs import read_run, run_folders
 from tuning.results.standings import over_seeds
-from tuning.workspace import Workspace
 
 CARD = "README.md"
 TAGS = ("keras", "image-classification", "emotion-recognition", "facial-expression-recognition")
@@ -181,7 +182,7 @@ def _params(workspace: Workspace, metrics: Mapping[str, Any]) -> dict[str, Any] 
 
 def _summary(workspace: Workspace, metrics: Mapping[str, Any]) -> PoolSummary | None:
     """What `prepare` found; None where the workspace holds other data than the run's, or none."""
-    from tuning.dataset.arrays import read_description
+    from tuning.dataset.store.arrays import read_description
 
     try:
         if read_description(workspace.split)["digest"] != metrics["data_digest"]:

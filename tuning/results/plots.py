@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tuning import files
+from tuning.core import files
 
 # Okabe & Ito's palette: told apart with any colour vision; the line styles differ as well.
 TRAIN = {"color": "#0072B2", "linestyle": "-"}

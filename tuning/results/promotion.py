@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tuning import files
-from tuning.errors import DataError, TuningError
-from tuning.progress import SILENT, Progress
+from tuning.core import files
+from tuning.core.errors import DataError, TuningError
+from tuning.core.progress import SILENT, Progress
+from tuning.core.workspace import Workspace
 from tuning.results import leaderboard, model_card, schema
 from tuning.results.runs import read_runs, verify_model
-from tuning.workspace import Workspace
 
 PROMOTE = "python -m tuning.promote"
 RULE = "highest test_f1_macro among the runs tested on the same data; ties by run_id"
@@ -71,8 +71,8 @@ def current_digest(workspace: Workspace, runs: Sequence[Mapping[str, Any]]) -> s
     Raises:
         DataError: the prepared data's description is broken.
     """
-    from tuning.dataset.arrays import read_description
-    from tuning.dataset.packing import DESCRIPTION
+    from tuning.dataset.store.arrays import read_description
+    from tuning.dataset.store.packing import DESCRIPTION
 
     if (workspace.split / DESCRIPTION).is_file():
         return read_description(workspace.split)["digest"]

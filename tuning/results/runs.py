@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning import files
-from tuning.errors import DataError
+from tuning.core import files
+from tuning.core.errors import DataError
+from tuning.core.workspace import Workspace
 from tuning.results import schema
-from tuning.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuning.errors import DataError, UsageError
+from tuning.core.errors import DataError, UsageError
+from tuning.core.workspace import Workspace
 from tuning.results.promotion import promoted
 from tuning.results.runs import read_runs, verify_model
-from tuning.workspace import Workspace
 
 RESTORE = "restore that run's folder, or export another run"
 _LISTED_NAMES = 20

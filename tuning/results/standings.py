@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning import config, files
+from tuning.core import files
+from tuning.core import settings as config
+from tuning.core.errors import DataError
+from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.errors import DataError
 from tuning.results.leaderboard import DIGEST_LENGTH, Row, cell
 from tuning.results.runs import read_run, run_folders, run_predictions
 from tuning.trials.metrics import confusion_matrix, macro_f1_difference, rounded
-from tuning.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy as np

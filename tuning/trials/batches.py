@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from tuning.dataset.packing import ImageSplit
-from tuning.records import keyed_seed
+from tuning.core.records import keyed_seed
+from tuning.dataset.store.packing import ImageSplit
 from tuning.trials.augmentation import augment
 from tuning.trials.plan import TrainingPlan
 from tuning.trials.reading import ReadAhead

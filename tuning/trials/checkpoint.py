@@ -18,7 +18,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from tuning.files import announce, replacing
+from tuning.core.files import announce, replacing
 
 #: What reading a damaged file raises: the last two come from a damaged zip directory.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError)

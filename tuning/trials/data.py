@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tuning.dataset.arrays import Dataset, read_info
-from tuning.errors import DataError, Outdated
-from tuning.workspace import Workspace
+from tuning.core.errors import DataError, Outdated
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.arrays import Dataset, read_info
 
 T = TypeVar("T")
 

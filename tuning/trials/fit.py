@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tuning.dataset.arrays import Dataset
-from tuning.errors import TuningError, UsageError
+from tuning.core.errors import TuningError, UsageError
+from tuning.dataset.store.arrays import Dataset
 from tuning.trials import runtime
 from tuning.trials.averages import averaged
 from tuning.trials.batches import TrainingBatches, as_input

@@ -16,18 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from tuning.dataset.arrays import Dataset, open_dataset
-from tuning.dataset.packing import ImageSplit
-from tuning.dataset.sealed import TestOpening, open_test
-from tuning.errors import Outdated
-from tuning.files import replacing, write_text
-from tuning.records import COMPLETED, FAILED, configuration
+from tuning.core.errors import Outdated
+from tuning.core.files import replacing, write_text
+from tuning.core.records import COMPLETED, FAILED, configuration
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.arrays import Dataset, open_dataset
+from tuning.dataset.store.packing import ImageSplit
+from tuning.dataset.store.sealed import TestOpening, open_test
 from tuning.trials import runtime
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
 from tuning.trials.cost import least_memory, multiply_adds
 from tuning.trials.data import opened, shapes
-from tuning.trials.describing import describe
+from tuning.trials.discover_space import describe
 from tuning.trials.fit import FitSettings, NotFinite, fit, predict, validate
 from tuning.trials.mistakes import worst_mistakes
 from tuning.trials.plan import TrainingPlan, best_epoch
@@ -35,7 +36,6 @@ from tuning.trials.precision import use_float32_outputs
 from tuning.trials.reuse import reused
 from tuning.trials.spaces import build_model, interface, loaded_digest, read_names
 from tuning.trials.steps import Steps, exchange, steps_of
-from tuning.workspace import Workspace
 
 Report = Callable[[dict[str, Any]], None]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tuning.errors import DataError
+from tuning.core.errors import DataError
 
 #: Figures are rounded to this many decimals wherever they are written, so that files are reproducible.
 DECIMALS = 6

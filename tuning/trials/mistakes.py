@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuning.dataset.packing import ImageSplit
+from tuning.dataset.store.packing import ImageSplit
 
 SHOWN = 24
 #: Longest side of a kept picture, in pixels.

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuning.errors import UsageError
+from tuning.core.errors import UsageError
 
 CLASS_BALANCE = ("none", "weights", "sampler")
 SCHEDULES = ("constant", "cosine", "plateau")

@@ -12,7 +12,7 @@ import mmap
 
 import numpy as np
 
-from tuning import machine
+from tuning.core import machine
 
 #: Below this share of memory a file soon lies in the page cache whole, and reading around is what brings it there.
 SMALL = 0.25

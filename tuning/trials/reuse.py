@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from tuning.files import digest
+from tuning.core.files import digest
 from tuning.trials.portable import own_objects
 from tuning.trials.steps import Steps, build_optimizer
 

@@ -8,8 +8,8 @@ import random
 from collections.abc import Mapping
 from pathlib import Path
 
-from tuning import machine
-from tuning.records import keyed_seed
+from tuning.core import machine
+from tuning.core.records import keyed_seed
 
 #: What `keep_compiled` keeps at most: a program takes one megabyte or a few.
 COMPILED_BYTES = 2**30

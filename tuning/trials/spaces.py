@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces import SPACES
-from tuning.errors import Interrupted, UsageError
+from tuning.core.errors import Interrupted, UsageError
 from tuning.trials.noting import NotingValues
 from tuning.trials.portable import own_objects
-from tuning.trials.space_source import code_digest
+from tuning.trials.space_digest import code_digest
 
 
 def target(space: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuning import light_keras
+from tuning.core import light_keras
 
 with light_keras.without_extras():
     import keras_tuner as keras_tuner  # every job needs it

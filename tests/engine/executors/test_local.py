@@ -166,7 +166,7 @@ def test_every_worker_gets_a_gpu_of_those_that_are_ours(monkeypatch, given, coun
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     if given:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    monkeypatch.setattr("tuning.machine.gpus", lambda: ("a GPU",) * count)
+    monkeypatch.setattr("tuning.core.machine.gpus", lambda: ("a GPU",) * count)
     assert [local._own_gpu(slot).get("CUDA_VISIBLE_DEVICES") for slot in range(3)] == expected
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tuning.core.errors import EnvironmentProblem
 from tuning.engine.executors import Died, Finished, Job, Progressed, ray, ray_cluster
 from tuning.engine.executors.ray import RayExecutor
-from tuning.errors import EnvironmentProblem
 
 if not importlib.util.find_spec("ray"):
     # Not `pytest.importorskip`: Ray must be imported after its token authentication was switched on.

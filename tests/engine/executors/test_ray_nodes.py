@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tuning import packages
+from tuning.core import packages
+from tuning.core.errors import EnvironmentProblem, UsageError
 from tuning.engine.executors import ray
 from tuning.engine.executors.ray import RayExecutor
-from tuning.errors import EnvironmentProblem, UsageError
 from tuning.pipeline.session import Resources
 
 

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
+from tuning.core.errors import DataError, UsageError
 from tuning.dataset.decode import MAX_BYTES
-from tuning.errors import DataError, UsageError
 from tuning.results.prediction import images
 from tuning.results.prediction.images import Image, bursts, from_standard_input
 

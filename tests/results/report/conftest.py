@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuning.config import SearchSettings, freeze
+from tuning.core.records import TrialSpec
+from tuning.core.settings import SearchSettings, freeze
+from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.oracles.rungs import brackets
-from tuning.records import TrialSpec
-from tuning.workspace import Workspace
 
 DEFAULTS = {"rate": 1e-3, "width": 32, "head": "dense", "units": 128, "blocks": 3, "norm": False, "flip": True}
 SPACE = [
@@ -222,8 +222,8 @@ def finish(workspace, publish) -> Callable[..., None]:
 @pytest.fixture
 def publish(workspace) -> Callable[..., dict[str, Any]]:
     """publish(run_id, skill, …) leaves a run's metrics and predictions, with real figures of simulated answers."""
-    from tuning import files
-    from tuning.dataset.packing import ImageSplit
+    from tuning.core import files
+    from tuning.dataset.store.packing import ImageSplit
     from tuning.trials.metrics import classification_metrics
     from tuning.trials.mistakes import worst_mistakes
 

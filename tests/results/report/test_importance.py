@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.history.reading import read_history
 from tuning.results.report.importance import FEWEST, importances, most_telling
-from tuning.results.report.reading import read_history
 
 
 @pytest.fixture

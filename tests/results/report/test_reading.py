@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.records import TrialSpec
+from tuning.core.records import TrialSpec
+from tuning.history.reading import read_history
 from tuning.results.report.data import brackets, chart_data
-from tuning.results.report.reading import read_history
 
 
 def test_a_chain_of_promotions_is_one_configuration(hyperband):

@@ -12,12 +12,12 @@ from html.parser import HTMLParser
 import pytest
 
 from tuning import cli, search
+from tuning.core.errors import StateError, UsageError
 from tuning.engine.journal import Journal
-from tuning.errors import StateError, UsageError
+from tuning.history.reading import read_history
 from tuning.pipeline.reporting import write_report
 from tuning.results import report
 from tuning.results.report.command import repeat_command
-from tuning.results.report.reading import read_history
 from tuning.results.report.standing import is_open, standing
 
 pytestmark = pytest.mark.usefixtures("no_importances")

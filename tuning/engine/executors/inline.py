@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tuning import interruption
+from tuning.core import interruption
 from tuning.engine.executors import Event, Finished, Job, Progressed
 from tuning.engine.executors.running import attempt
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuning import machine
+from tuning.core import machine
 from tuning.engine.executors import Died, Event, Finished, Job, Progressed
 
 #: A worker that has not been heard of for this long is given up (it sends a sign of life every two seconds).

@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import tuning
-from tuning import files, machine
+from tuning.core import files, machine
+from tuning.core.errors import EnvironmentProblem
 from tuning.engine.executors import Died, Event, Finished, Job
 from tuning.engine.executors.local import LocalExecutor
 from tuning.engine.executors.ray_cluster import Cluster, first_line
-from tuning.errors import EnvironmentProblem
 
 #: An actor sends a sign of life this often, and is given up when it has not for the length of a lease.
 HEARTBEAT_SECONDS = 5.0

@@ -26,8 +26,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tuning import packages
-from tuning.errors import EnvironmentProblem, UsageError
+from tuning.core import packages
+from tuning.core.errors import EnvironmentProblem, UsageError
 
 #: Ray takes 127.0.0.1 for a mistake and replaces it by an address that others can reach; this one it lets be.
 LOOPBACK = "127.0.0.2" if sys.platform.startswith("linux") else "127.0.0.1"

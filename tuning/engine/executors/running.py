@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tuning import interruption
-from tuning.errors import Interrupted, Outdated, TuningError
+from tuning.core import interruption
+from tuning.core.errors import Interrupted, Outdated, TuningError
 
 Work = Callable[[str, Mapping[str, Any], Callable[[dict[str, Any]], None]], dict[str, Any]]
 

@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning import files
-from tuning.errors import DataError, EnvironmentProblem, TuningError, UsageError
-from tuning.packages import install_line
-from tuning.progress import SILENT, Progress
+from tuning.core import files
+from tuning.core.errors import DataError, EnvironmentProblem, TuningError, UsageError
+from tuning.core.packages import install_line
+from tuning.core.progress import SILENT, Progress
+from tuning.core.workspace import Workspace
 from tuning.results import schema
 from tuning.results.exporters import FORMATS, Format, description, isolation
 from tuning.results.runs import verify_model
 from tuning.results.sources import RESTORE, Source
-from tuning.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -217,7 +217,7 @@ def _validation_pixels(workspace: Workspace, shape: tuple[int, int, int]) -> np.
     """Up to CHECK_IMAGES images, uint8 (n, *shape), spread over the validation split; None where there are none."""
     import numpy as np
 
-    from tuning.dataset.arrays import open_split, read_info
+    from tuning.dataset.store.arrays import open_split, read_info
 
     try:
         info = read_info(workspace)

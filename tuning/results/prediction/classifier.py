@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning import files
-from tuning.errors import DataError, UsageError
+from tuning.core import files
+from tuning.core.errors import DataError, UsageError
+from tuning.core.workspace import Workspace
 from tuning.results import schema
 from tuning.results.promotion import promoted
 from tuning.results.runs import verify_model
-from tuning.workspace import Workspace
 
 if TYPE_CHECKING:
     import keras

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuning.errors import DataError, UsageError
+from tuning.core.errors import DataError, UsageError
 
 #: Stands for standard input among the paths.
 STANDARD_INPUT = "-"
@@ -117,8 +117,8 @@ def _listed(name: bytes, null: bool) -> list[Image]:
 
 def _images(path: str) -> list[Image]:
     """A file itself, or the images below a folder; with `error` where there is none."""
-    from tuning.dataset.class_folders import is_image
-    from tuning.dataset.inventory import take
+    from tuning.dataset.sources.class_folders import is_image
+    from tuning.dataset.sources.inventory import take
 
     if os.path.isfile(path):
         return [Image(path)]

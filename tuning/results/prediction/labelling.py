@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuning import machine
+from tuning.core import machine
+from tuning.core.errors import DataError
 from tuning.dataset.decode import decode
-from tuning.errors import DataError
 from tuning.results.prediction.classifier import Classifier, load
 from tuning.results.prediction.images import Image
 from tuning.trials.metrics import rounded

@@ -13,20 +13,21 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from tuning import config, files
+from tuning.core import files
+from tuning.core import settings as config
+from tuning.core.errors import UsageError
+from tuning.core.html import document
+from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.errors import UsageError
-from tuning.page import document
+from tuning.history.reading import read_history
+from tuning.history.records import History
 from tuning.results.report import sections
 from tuning.results.report.data import chart_data
 from tuning.results.report.evidence import Evidence, compare, read_evidence
-from tuning.results.report.history import History
 from tuning.results.report.importance import Importance, importances
 from tuning.results.report.importance_part import importance_part
-from tuning.results.report.reading import read_history
 from tuning.results.report.standing import WORDS, is_open, standing
 from tuning.results.report.verdict import Verdict, verdict
-from tuning.workspace import Workspace
 
 PAGE = "report.html"
 JOURNAL = "journal.jsonl"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tuning.history.records import Configuration, History, Parameter
 from tuning.results.report.evidence import Evidence
-from tuning.results.report.history import Configuration, History, Parameter
 from tuning.results.report.importance import Importance, most_telling
 
 #: Points of all learning curves together; beyond, every so many epochs are shown.

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tuning.dataset.arrays import read_info
-from tuning.dataset.manifests import read_split_manifest
-from tuning.errors import DataError
+from tuning.core.errors import DataError
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.arrays import read_info
+from tuning.dataset.store.manifests import read_split_manifest
 from tuning.results.report.calibration import Calibration, calibration
 from tuning.results.runs import read_run, run_predictions
 from tuning.trials.metrics import macro_f1_difference
-from tuning.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy as np

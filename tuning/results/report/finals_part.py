@@ -8,8 +8,8 @@ from html import escape
 
 import numpy as np
 
+from tuning.history.records import FinalRun
 from tuning.results.report.evidence import Evidence, Mistake
-from tuning.results.report.history import FinalRun
 from tuning.results.report.html import section, switch
 
 #: From this share of a row on, a cell is dark enough for text in the colour of the ground.

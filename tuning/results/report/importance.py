@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuning.records import keyed_seed
-from tuning.results.report.history import Configuration, History, Parameter
+from tuning.core.records import keyed_seed
+from tuning.history.records import Configuration, History, Parameter
 
 #: With fewer configurations there is nothing to tell.
 FEWEST = 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from tuning.history.records import History
 from tuning.results.report.data import MOST_AXES
-from tuning.results.report.history import History
 from tuning.results.report.html import section, switch
 from tuning.results.report.importance import FEWEST, HIGH, LOW, Importance, most_telling
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tuning.history.records import History
 from tuning.results.plots import DPI, MUTED
-from tuning.results.report.history import History
 from tuning.results.report.importance import Importance, most_telling
 
 _BEST, _BASELINE, _DOTS = "#D55E00", "#009E73", "#0072B2"

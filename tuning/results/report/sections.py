@@ -8,10 +8,10 @@ from html import escape
 from typing import Any
 
 from tuning.engine.budget import duration
+from tuning.history.records import History, Trial
 from tuning.results.report import data
 from tuning.results.report.command import repeat_command
 from tuning.results.report.evidence import Evidence
-from tuning.results.report.history import History, Trial
 from tuning.results.report.html import section, value_text
 from tuning.results.report.verdict import Verdict
 

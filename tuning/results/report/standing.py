@@ -7,7 +7,7 @@ import re
 import socket
 from pathlib import Path
 
-from tuning.results.report.history import History
+from tuning.history.records import History
 
 RUNNING, TESTING, FINISHED, TRIALS_ONLY, INTERRUPTED = "running", "testing", "finished", "trials only", "interrupted"
 

@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tuning.history.records import History
 from tuning.results.report.evidence import Comparison, Evidence
-from tuning.results.report.history import History
 from tuning.results.report.standing import RUNNING, TESTING
 
 #: A test score this far below the validation score deserves a word.

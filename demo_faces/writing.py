@@ -1,0 +1,220 @@
+"""The synthetic faces: a labelled data set that can be drawn anywhere, for a first run and for tests.
+
+Every image is a pure function of (seed, label, index, size): drawing more of them changes none that was drawn before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from demo_faces.drawing import render
+from demo_faces.expressions import EMOTIONS
+from demo_faces.traits import sample_face
+from tuning.core import files
+from tuning.core.errors import DataError, UsageError
+from tuning.core.progress import SILENT, Progress
+from tuning.core.records import keyed_seed
+from tuning.core.workspace import Workspace
+
+#: Raised whenever the drawings change, so that old and new faces are never mixed in one folder.
+VERSION = 1
+MARK = "demo.json"
+DEFAULT_PER_CLASS = 200
+DEFAULT_SIZE = 64
+MINIMUM_SIZE, MAXIMUM_SIZE = 48, 512
+#: Fewer than this and the rarest class would not reach all three splits.
+MINIMUM_PER_CLASS = 10
+#: Images of a class in relation to the largest: mildly imbalanced, as collected faces are.
+SHARES = {"angry": 0.85, "disgust": 0.6, "fear": 0.8, "happy": 1.0, "neutral": 0.95, "sad": 0.9, "surprise": 0.8}
+
+_ELSEWHERE = "give a --root of its own, for example --root demo-workspace: demo faces are never mixed with other data"
+
+
+@dataclass(frozen=True)
+class DemoFaces:
+    """What `write_demo_faces` left on disk.
+
+    Attributes:
+        folder: the raw folder, one sub-folder per class.
+        counts: label -> number of images.
+        image_size: width and height in pixels.
+        seed: what the drawings are keyed by.
+        written: how many images this call drew; 0 when all were there.
+    """
+
+    folder: Path
+    counts: dict[str, int]
+    image_size: int
+    seed: int
+    written: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"folder": str(self.folder), "images": sum(self.counts.values())}
+
+
+def encode_face(label: str, seed: int, index: int, size: int = DEFAULT_SIZE) -> bytes:
+    """Face number `index` of class `label` as a JPEG file's bytes; each face has a compression quality of its own.
+
+    Raises:
+        UsageError: an unknown label, or a size out of range.
+    """
+    if label not in EMOTIONS:
+        raise UsageError(f"{label!r} is not an emotion that can be drawn", f"choose from {', '.join(EMOTIONS)}")
+    _check_size(size)
+    face = sample_face(label, np.random.default_rng(keyed_seed(seed, label, index)))
+    _, encoded = cv2.imencode(".jpg", render(face, size), [cv2.IMWRITE_JPEG_QUALITY, face.scene.jpeg_quality])
+    return encoded.tobytes()
+
+
+def draw_face(label: str, seed: int, index: int, size: int = DEFAULT_SIZE) -> np.ndarray:
+    """Face number `index` of class `label`, uint8, shape (size, size, 3), BGR: the pixels of `encode_face`'s file.
+
+    Raises:
+        UsageError: an unknown label, or a size out of range.
+    """
+    return cv2.imdecode(np.frombuffer(encode_face(label, seed, index, size), np.uint8), cv2.IMREAD_COLOR)
+
+
+def choose_classes(text: str) -> tuple[str, ...]:
+    """The classes that `--classes` means: "4" is the first four emotions, "happy,sad" those two.
+
+    Raises:
+        UsageError: fewer than two, more than there are, unknown or repeated names.
+    """
+    remedy = f"give a number from 2 to {len(EMOTIONS)}, or names from {', '.join(EMOTIONS)}"
+    if text.strip().isdecimal():
+        if not 2 <= int(text) <= len(EMOTIONS):
+            raise UsageError(f"--classes is {text}", remedy)
+        return EMOTIONS[: int(text)]
+    names = tuple(name.strip().lower() for name in text.split(","))
+    if len(set(names)) < max(2, len(names)) or not set(names) <= set(EMOTIONS):
+        raise UsageError(f"--classes is {text!r}", remedy)
+    return tuple(name for name in EMOTIONS if name in names)
+
+
+def class_counts(classes: Sequence[str], per_class: int) -> dict[str, int]:
+    """Images per class: `per_class` for the largest of all seven, the others by `SHARES`."""
+    return {label: max(MINIMUM_PER_CLASS, round(per_class * SHARES[label])) for label in classes}
+
+
+def write_demo_faces(
+    workspace: Workspace,
+    per_class: int = DEFAULT_PER_CLASS,
+    classes: Sequence[str] = EMOTIONS,
+    seed: int = 0,
+    image_size: int = DEFAULT_SIZE,
+    progress: Progress = SILENT,
+) -> DemoFaces:
+    """Draws the data set into the workspace's raw folder, `<class>/<class>_00000.jpg` and on.
+
+    The folder appears whole or not at all; `demo.json` beside it says what it holds. The same call again does nothing,
+    but draws what was deleted since.
+
+    Args:
+        workspace: one that is empty, or holds the same demo already.
+        per_class: images of the largest class; see `SHARES`.
+        classes: at least two of `EMOTIONS`.
+        seed: what the drawings are keyed by.
+        image_size: width and height in pixels, from 48 to 512.
+        progress: where to report.
+
+    Raises:
+        UsageError: an argument out of range.
+        DataError: the workspace holds other data, other demo faces, or results of other data.
+    """
+    if per_class < MINIMUM_PER_CLASS:
+        raise UsageError(f"--per-class is {per_class}", f"give at least {MINIMUM_PER_CLASS}, so that it can be split")
+    _check_size(image_size)
+    classes = choose_classes(",".join(classes))
+    counts = class_counts(classes, per_class)
+    settings = {
+        "version": VERSION,
+        "seed": seed,
+        "image_size": image_size,
+        "per_class": per_class,
+        "classes": list(classes),
+    }
+    names = [f"{label}/{label}_{index:05}.jpg" for label, count in counts.items() for index in range(count)]
+    folder, mark = workspace.raw, workspace.data / MARK
+    if mark.exists():
+        _refuse_other_demo(workspace, settings, set(names))
+    else:
+        _refuse_other_data(workspace)
+        workspace.create()
+        # First the mark: an interrupted run then finds a demo to complete, not somebody's data.
+        about = "synthetic faces in raw_yolo, drawn by `python -m tuning.demo`"
+        files.write_json(mark, {"about": about, **settings, "counts": counts})
+    missing = [name for name in names if not (folder / name).exists()]
+    if len(missing) < len(names):
+        _draw(folder, missing, settings, files.write_bytes, progress)
+    else:
+        with files.replacing_directory(folder) as aside:
+            _draw(aside, names, settings, Path.write_bytes, progress)
+    return DemoFaces(folder, counts, image_size, seed, len(missing))
+
+
+def _draw(
+    folder: Path,
+    names: Sequence[str],
+    settings: Mapping[str, Any],
+    write: Callable[[Path, bytes], object],
+    progress: Progress,
+) -> None:
+    if not names:
+        return
+    with progress.bar(len(names), "drawing faces", "face") as bar:
+        for name in names:
+            label, _, index = Path(name).stem.rpartition("_")
+            (folder / label).mkdir(exist_ok=True)
+            write(folder / name, encode_face(label, settings["seed"], int(index), settings["image_size"]))
+            bar.update()
+
+
+def _check_size(size: int) -> None:
+    if not MINIMUM_SIZE <= size <= MAXIMUM_SIZE:
+        raise UsageError(f"--image-size is {size}", f"give a number from {MINIMUM_SIZE} to {MAXIMUM_SIZE}")
+
+
+def _refuse_other_demo(workspace: Workspace, settings: Mapping[str, Any], names: set[str]) -> None:
+    mark = files.read_json(workspace.data / MARK, f"delete {workspace.data} and {workspace.art}, and run it again")
+    before = mark if isinstance(mark, dict) else {}
+    changes = [
+        f"{key} is {before.get(key)} there, not {new}" for key, new in settings.items() if before.get(key) != new
+    ]
+    if changes:
+        raise DataError(
+            f"{workspace.raw} holds demo faces with other settings: {'; '.join(changes)}",
+            f"give another --root, or delete {workspace.data} and {workspace.art} first, which belong to those faces",
+        )
+    present = {path.relative_to(workspace.raw).as_posix() for path in workspace.raw.rglob("[!.]*") if path.is_file()}
+    foreign = sorted(present - names)
+    if foreign:
+        raise DataError(
+            f"{workspace.raw} holds {len(foreign)} file(s) that are not the demo's, first {foreign[0]}", _ELSEWHERE
+        )
+
+
+def _refuse_other_data(workspace: Workspace) -> None:
+    """Without a mark, whatever lies in the workspace is somebody's own."""
+    occupied = (
+        workspace.raw,
+        workspace.pool,
+        workspace.split,
+        workspace.pool_manifest,
+        workspace.split_manifest,
+        workspace.leaderboard,
+        workspace.best_model,
+        workspace.trials,
+        workspace.searches,
+    )
+    for path in occupied:
+        if path.is_dir() and not any(path.iterdir()):
+            continue
+        if path.exists() or path.is_symlink():
+            raise DataError(f"{path} is there already, and is not this demo's own", _ELSEWHERE)

@@ -1,0 +1,223 @@
+"""Writes are all or nothing, whichever step fails or is the last one before the power goes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuning.core import files
+from tuning.core.errors import DataError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def save_json(path: Path, value: str) -> None:
+    files.write_json(path, {"value": value})
+
+
+def save_through_a_library(path: Path, value: str) -> None:
+    with files.replacing(path) as temporary:
+        temporary.write_text(value)
+
+
+def save_folder(path: Path, value: str) -> None:
+    with files.replacing_directory(path) as folder:
+        files.write_text(folder / "a.txt", value)
+        files.write_text(folder / "b.txt", value)
+
+
+SAVERS: dict[str, Callable[[Path, str], None]] = {
+    "json": save_json,
+    "library": save_through_a_library,
+    "folder": save_folder,
+}
+
+
+def content(path: Path) -> object:
+    """What a reader sees at `path`: None, a text, or the texts of a folder by name."""
+    if path.is_dir():
+        return {entry.name: entry.read_text() for entry in sorted(path.iterdir())}
+    return path.read_text() if path.exists() else None
+
+
+def steps(save: Callable[[Path, str], None], path: Path) -> list[str]:
+    seen: list[str] = []
+    files.fault_hook = lambda operation, where: seen.append(operation)
+    save(path, "counted")
+    files.fault_hook = None
+    return seen
+
+
+def states(save: Callable[[Path, str], None], folder: Path) -> tuple[object, object]:
+    """The content of a target that holds "old", and of one that holds "new"."""
+    folder.mkdir()
+    save(folder / "old", "old")
+    save(folder / "new", "new")
+    return content(folder / "old"), content(folder / "new")
+
+
+@pytest.mark.parametrize("name", SAVERS)
+@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_an_error_at_any_step_leaves_the_old_or_the_new_state(name, existing, number, tmp_path):
+    save = SAVERS[name]
+    old, new = states(save, tmp_path / "states")
+    count = len(steps(save, tmp_path / "counted"))
+    assert count >= 4
+    for failing in range(count):
+        target = tmp_path / f"{failing}" / "target"
+        target.parent.mkdir()
+        if existing:
+            save(target, "old")
+        left = failing
+
+        def fail(operation: str, path: Path) -> None:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                raise OSError(number, os.strerror(number), str(path))
+
+        files.fault_hook = fail
+        with pytest.raises(OSError) as caught:
+            save(target, "new")
+        files.fault_hook = None
+        assert caught.value.errno == number
+        assert content(target) in ((old, new) if existing else (None, new)), failing
+        # What an error leaves is never more than a retired folder that could not be removed.
+        assert all(path.name.startswith(files.RETIRED_MARK) for path in files.leftovers(target.parent)), failing
+        save(target, "new")
+        assert content(target) == new
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+import test_files
+from tuning import files
+left = int(sys.argv[5])
+def die(operation, path):
+    global left
+    left -= 1
+    if left == -1:
+        os.kill(os.getpid(), signal.SIGKILL)
+files.fault_hook = die
+test_files.SAVERS[sys.argv[3]](Path(sys.argv[4]), "new")
+"""
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_a_kill_at_any_step_leaves_the_old_or_the_new_state(name, tmp_path):
+    save = SAVERS[name]
+    old, new = states(save, tmp_path / "states")
+    seen = set()
+    for last in range(len(steps(save, tmp_path / "counted"))):
+        target = tmp_path / f"{last}" / "target"
+        target.parent.mkdir()
+        save(target, "old")
+        command = [sys.executable, "-c", DYING, REPOSITORY, REPOSITORY / "tests" / "core", name, target, str(last)]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        if name != "folder":
+            assert content(target) in (old, new)
+        for leftover in files.leftovers(target.parent):
+            files.put_back(leftover)
+        assert content(target) in (old, new), last
+        assert [path.name for path in target.parent.iterdir()] == ["target"]
+        seen.add(content(target) == new)
+        save(target, "new")
+        assert content(target) == new
+    assert seen == {True, False}
+
+
+def test_a_failing_block_leaves_the_old_file(tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="cannot save"), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ValueError("cannot save")
+    assert content(tmp_path) == {"model.keras": "old"}
+
+
+def test_a_full_disk_is_reported_with_the_path(tmp_path):
+    path = tmp_path / "leaderboard.csv"
+    with pytest.raises(OSError) as caught, files.replacing(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
+def test_a_really_full_device_is_reported_with_the_path(tmp_path):
+    path = tmp_path / "leaderboard.csv"
+    with pytest.raises(OSError) as caught, files.replacing(path) as temporary:
+        temporary.symlink_to("/dev/full")
+        temporary.write_bytes(b"x" * 10_000)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    assert content(tmp_path) == {}
+
+
+def test_a_retired_folder_of_an_earlier_process_with_our_number_is_no_obstacle(tmp_path):
+    retired = tmp_path / f"{files.RETIRED_MARK}{os.getpid()}-run"
+    retired.mkdir()
+    (retired / "a.txt").write_text("older")
+    save_folder(tmp_path / "run", "new")
+    assert content(tmp_path / "run") == {"a.txt": "new", "b.txt": "new"}
+    assert files.leftovers(tmp_path) == []
+
+
+def test_leftovers_are_the_outermost_ones(tmp_path):
+    outer = tmp_path / "trials" / ".partial-7-run-1"
+    outer.mkdir(parents=True)
+    (outer / ".partial-7-metrics.json").write_text("{")
+    (tmp_path / "data.partial-1").write_text("a person's own file")
+    assert files.leftovers(tmp_path) == [outer]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "does not exist"),
+        (b"", "JSON"),
+        (b"{", "JSON"),
+        (b"\xff", "JSON"),
+        (b"[1e999]", "JSON: the number 1e999"),
+        (b"[NaN]", "JSON: the number NaN"),
+        (b"[-Infinity]", "JSON: the number -Infinity"),
+    ],
+)
+def test_json_that_cannot_be_read_is_a_data_error_with_the_remedy(text, says, tmp_path):
+    path = tmp_path / "split_manifest.json"
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(DataError, match=says) as caught:
+        files.read_json(path, "run prepare")
+    assert str(path) in caught.value.problem
+    assert caught.value.remedy == "run prepare"
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), JSON_VALUES))
+def test_a_digest_depends_on_the_value_alone(value):
+    reordered = dict(reversed(value.items()))
+    assert files.digest(value) == files.digest(reordered)
+    assert files.digest(value) != files.digest({**value, "one more": 1, "another": 2})
+
+
+def test_nan_is_never_written(tmp_path):
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "metrics.json", {"loss": float("nan")})
+    assert content(tmp_path) == {}

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from tuning.core import machine
+
+CPUINFO = """processor\t: 0
+model name\t: AMD EPYC 9654 96-Core Processor
+flags\t\t: fpu sse2 avx2 avx512f {more}
+
+processor\t: 1
+model name\t: another
+flags\t\t: fpu
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "native"), [("avx512_bf16", True), ("amx_bf16 amx_tile", True), ("avx512_bf16x", False), ("", False)]
+)
+def test_bfloat16_is_native_where_the_processor_multiplies_it(more, native):
+    processor = machine.parse_cpuinfo(CPUINFO.format(more=more))
+    assert processor.model == "AMD EPYC 9654 96-Core Processor"
+    assert {"avx2", "avx512f"} <= processor.features
+    assert machine.bfloat16_is_native(processor, ()) is native
+
+
+def test_a_gpu_decides_where_there_is_one():
+    plain = machine.Processor("plain", frozenset())
+    fast = machine.Processor("fast", frozenset(["avx512_bf16"]))
+    (new, old) = machine.parse_gpus("NVIDIA H100 80GB HBM3, 81559, 9.0\nTesla T4, 15360, 7.5\n[N/A]\n\nx, y, z\n")
+    assert (new.name, new.memory, new.capability) == ("NVIDIA H100 80GB HBM3", 81559 * 2**20, 9.0)
+    assert machine.bfloat16_is_native(plain, (new,))
+    assert not machine.bfloat16_is_native(fast, (old,))
+    assert not machine.bfloat16_is_native(fast, (new, old))
+    assert not machine.bfloat16_is_native(machine.Processor("unknown", None), ())
+
+
+def test_containers_limit_cores_and_memory(monkeypatch):
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    limits = {"cpu.max": ["150000 100000", "max 100000"], "memory.max": ["max", str(2**30)]}
+    monkeypatch.setattr(machine, "_cgroup_texts", limits.__getitem__)
+    assert machine.usable_cores() == 2
+    assert machine.memory().total == 2**30
+
+
+def test_free_disk_of_a_folder_that_does_not_exist_yet(tmp_path):
+    assert machine.free_disk(tmp_path / "not" / "yet") > 0

@@ -1,0 +1,76 @@
+"""One name for one class, when asked for; advice when it looks needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuning.core.errors import UsageError
+from tuning.core.workspace import Workspace
+from tuning.dataset.preparation import prepare_dataset
+from tuning.dataset.sources import aliases
+from tuning.dataset.sources.samples import clean_label
+
+
+def test_pairs_are_read_and_cleaned():
+    assert aliases.parse(" Anger = angry, No Emotion=neutral ,") == {"anger": "angry", "no_emotion": "neutral"}
+    assert aliases.parse(None) == aliases.parse("") == {}
+
+
+def test_the_built_in_table_can_be_extended_and_overruled():
+    found = aliases.parse("emotions,joy=delight,pain=hurt")
+    assert (found["anger"], found["joy"], found["pain"]) == ("angry", "delight", "hurt")
+
+
+def test_the_built_in_table_is_clean_and_ends_after_one_step():
+    for name, label in aliases.EMOTIONS.items():
+        assert clean_label(name, "") == name
+        assert clean_label(label, "") == label
+        assert label not in aliases.EMOTIONS
+
+
+@pytest.mark.parametrize("text", ["anger", "anger=", "=angry", "a=b,a=c", "a=b,b=c", "a=../x", "a=con"])
+def test_what_cannot_be_meant_is_refused(text):
+    with pytest.raises(UsageError) as caught:
+        aliases.parse(text)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("labels", "advice"),
+    [
+        (["angry", "happy"], None),
+        (["anger", "happiness"], None),
+        (["anger", "angry", "happy"], "anger=angry"),
+        (["joy", "happiness", "sad", "sadness"], "happiness=happy,joy=happy,sadness=sad"),
+    ],
+)
+def test_two_names_for_one_emotion_are_pointed_out(labels, advice):
+    found = aliases.suggestion(labels, {})
+    assert (found is None) == (advice is None)
+    assert found is None or found.endswith(f"--aliases {advice}")
+
+
+def test_classes_become_one(workspace, faces):
+    raw = faces({"anger": 8, "Angry": 8, "happy": 8})
+    plain = prepare_dataset(workspace, raw)
+    assert list(plain.summary.counts) == ["anger", "angry", "happy"]
+    assert any("--aliases anger=angry" in note for note in plain.summary.notes)
+    renamed = prepare_dataset(workspace, raw, aliases="anger=angry")
+    assert list(renamed.summary.counts) == ["angry", "happy"]
+    assert "Renamed: anger → angry." in renamed.summary.notes
+    assert not any("look like the same class" in note for note in renamed.summary.notes)
+    assert renamed.removed == 0
+
+
+def test_several_sources_become_one_data_set(workspace, faces, tmp_path, save):
+    one = faces({"anger": 8, "happy": 8}, tmp_path / "one" / "set")
+    for key in range(16):
+        save(tmp_path / "two" / "set" / ("happy" if key % 2 else "angry") / f"{key}.png", 500 + key)
+    raws = [one, tmp_path / "two" / "set"]
+    prepared = prepare_dataset(workspace, raws, aliases="emotions")
+    assert {label: sum(splits.values()) for label, splits in prepared.summary.counts.items()} == {
+        "angry": 16,
+        "happy": 16,
+    }
+    assert not prepare_dataset(workspace, raws, aliases="emotions").changed
+    assert any("anger and angry" in note for note in prepare_dataset(Workspace(tmp_path / "w2"), raws).summary.notes)

@@ -1,0 +1,314 @@
+"""What is found in a folder, and what each kind of source yields."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tuning.core.errors import DataError
+from tuning.dataset.decode import UnreadableImage
+from tuning.dataset.sources import class_folders, fer_csv, inventory, yolo
+from tuning.dataset.sources import detect as sources
+from tuning.dataset.sources.samples import Ignored, Rejected, Sample
+
+
+def write(path, text=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def listing(raw, crop="box"):
+    tree = inventory.take(raw)
+    kind, prefix = sources.find(tree)
+    found = sources.SOURCES[kind].list_samples(tree, prefix, crop)
+    return kind, prefix, found, list(found.items)
+
+
+def labels(items):
+    return {item.source: item.label for item in items if isinstance(item, Sample)}
+
+
+def reasons(items, kind=Rejected):
+    return {item.source: item.reason for item in items if isinstance(item, kind)}
+
+
+@pytest.mark.parametrize("name", sources.SOURCES)
+def test_every_source_says_no_to_an_empty_folder(name, tmp_path):
+    assert sources.SOURCES[name].detect(inventory.take(tmp_path), "") is False
+
+
+class TestInventory:
+    def test_hidden_files_and_litter_are_not_seen(self, tmp_path):
+        for name in ("a/x.png", "a/.hidden.png", ".git/x.png", "__MACOSX/a/._x.png", "a/Thumbs.db"):
+            write(tmp_path / name)
+        assert list(inventory.take(tmp_path).files) == ["a/x.png"]
+
+    def test_links_that_leave_the_folder_are_refused_and_others_followed_once(self, tmp_path):
+        outside = write(tmp_path / "outside" / "x.png", "secret")
+        raw = tmp_path / "raw"
+        write(raw / "a" / "x.png")
+        (raw / "a" / "inside.png").symlink_to(raw / "a" / "x.png")
+        (raw / "a" / "leaving.png").symlink_to(outside)
+        (raw / "a" / "broken.png").symlink_to(raw / "nowhere")
+        (raw / "b").symlink_to(outside.parent)
+        (raw / "loop").symlink_to(raw)
+        tree = inventory.take(raw)
+        assert list(tree.files) == ["a/inside.png", "a/x.png"]
+        assert [(entry.source, entry.reason.split(";")[0]) for entry in tree.refused] == [
+            ("a/broken.png", "a broken link"),
+            ("a/leaving.png", "a link that leads out of the raw folder"),
+            ("b", "a link that leads out of the raw folder"),
+            ("loop", "a link to a folder"),
+        ]
+
+    def test_a_name_that_is_no_text_is_refused(self, tmp_path):
+        try:
+            (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"")
+        except OSError:
+            pytest.skip("this file system has text names only")
+        tree = inventory.take(tmp_path)
+        assert not tree.files
+        tree.refused[0].source.encode()
+
+    def test_a_missing_folder_names_the_remedy(self, tmp_path):
+        with pytest.raises(DataError, match="does not exist") as caught:
+            inventory.take(tmp_path / "nowhere")
+        assert "make demo" in caught.value.remedy
+
+
+class TestFind:
+    def test_the_one_nested_folder_is_found(self, tmp_path):
+        write(tmp_path / "archive" / "fer" / "happy" / "x.png")
+        write(tmp_path / "archive" / "readme.txt")
+        write(tmp_path / "__MACOSX" / "fer" / "happy" / "x.png")
+        assert sources.find(inventory.take(tmp_path)) == ("class_folders", "archive/fer")
+
+    def test_two_nested_data_sets_are_ambiguous(self, tmp_path):
+        write(tmp_path / "one" / "happy" / "x.png")
+        write(tmp_path / "two" / "happy" / "x.png")
+        with pytest.raises(DataError, match="2 folders that could each be the data set: one, two"):
+            sources.find(inventory.take(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("files", "problem"),
+        [
+            ([], "no images: .* holds no files"),
+            (["notes.txt", "a/b.csv"], "none of the 2 files"),
+            (["x.png", "y.png"], "2 images, but none of them in a class folder"),
+        ],
+    )
+    def test_nothing_recognised_says_what_is_expected(self, tmp_path, files, problem):
+        for name in files:
+            write(tmp_path / name)
+        with pytest.raises(DataError, match=problem) as caught:
+            sources.find(inventory.take(tmp_path))
+        assert "data.yaml" in caught.value.remedy
+
+
+class TestClassFolders:
+    def test_split_folders_become_one_pool(self, tmp_path):
+        names = ["train/Happy/1.png", "valid/happy/2.png", "test/sad/3.png", "sad/4.jpg"]
+        for name in names:
+            write(tmp_path / name)
+        kind, _, found, items = listing(tmp_path)
+        assert kind == "class_folders"
+        assert labels(items) == dict(zip(sorted(names), ["sad", "sad", "happy", "happy"], strict=True))
+        assert set(found.classes) == {"happy", "sad"}
+        assert found.total == 4
+
+    def test_folders_that_become_one_label_are_merged_and_told(self, tmp_path):
+        for name in ("Happy/1.png", "happy/2.png", " happy/3.png", "sad/4.png"):
+            write(tmp_path / name)
+        _, _, found, items = listing(tmp_path)
+        assert sorted(labels(items).values()) == ["happy"] * 3 + ["sad"]
+        assert found.notes == ("folders ' happy', 'Happy', 'happy' are one class: 'happy'",)
+
+    def test_the_same_name_below_train_and_test_is_no_news(self, tmp_path):
+        write(tmp_path / "train" / "happy" / "1.png")
+        write(tmp_path / "test" / "happy" / "1.png")
+        assert listing(tmp_path)[2].notes == ()
+
+    def test_every_file_ends_somewhere(self, tmp_path):
+        for name in ("happy/deep/er/1.PNG", "happy/notes.txt", "stray.png", "train/stray.png", "train/sad/2.png"):
+            write(tmp_path / name)
+        _, _, _, items = listing(tmp_path)
+        assert labels(items) == {"happy/deep/er/1.PNG": "happy", "train/sad/2.png": "sad"}
+        assert reasons(items) == dict.fromkeys(("stray.png", "train/stray.png"), "lies outside every class folder")
+        assert {item.source for item in items} == set(inventory.take(tmp_path).files)
+
+    def test_an_empty_class_folder_is_declared(self, tmp_path):
+        write(tmp_path / "happy" / "1.png")
+        (tmp_path / "sad").mkdir()
+        assert listing(tmp_path)[2].classes == {"happy": "happy", "sad": "sad"}
+
+    def test_suffixes_count_whatever_their_case(self):
+        assert class_folders.is_image("a/B.JPeG")
+        assert not class_folders.is_image("a/B.txt")
+
+
+class TestYolo:
+    @pytest.fixture
+    def export(self, tmp_path):
+        write(tmp_path / "data.yaml", "train: ../train/images\nnc: 2\nnames: ['Happy', 'Sad Face']\n")
+        write(tmp_path / "train" / "images" / "1.jpg")
+        write(tmp_path / "train" / "labels" / "1.txt", "0 0.5 0.5 0.4 0.4\n1 0.2 0.2 0.2 0.2\n")
+        write(tmp_path / "test" / "images" / "2.jpg")
+        write(tmp_path / "test" / "labels" / "2.txt", "")
+        write(tmp_path / "images" / "val" / "3.jpg")
+        write(tmp_path / "labels" / "val" / "3.txt", "1 0.5 0.5 1 1")
+        write(tmp_path / "images" / "4.jpg")
+        write(tmp_path / "labels" / "orphan.txt", "0 0.5 0.5 1 1")
+        return tmp_path
+
+    def test_every_face_is_a_sample(self, export):
+        kind, _, found, items = listing(export)
+        assert kind == "yolo"
+        assert found.classes == {"happy": "data.yaml", "sad_face": "data.yaml"}
+        assert [item for item in items if isinstance(item, Sample)] == [
+            Sample("images/val/3.jpg", "sad_face", 1, (0.5, 0.5, 1.0, 1.0)),
+            Sample("train/images/1.jpg", "happy", 1, (0.5, 0.5, 0.4, 0.4)),
+            Sample("train/images/1.jpg", "sad_face", 2, (0.2, 0.2, 0.2, 0.2)),
+        ]
+        assert reasons(items, Ignored) == {
+            "images/4.jpg": "background: no label file",
+            "test/images/2.jpg": "background: empty label file",
+            "labels/orphan.txt": "a label file without an image",
+        }
+
+    def test_whole_images_on_request(self, export):
+        items = listing(export, "image")[3]
+        assert {item.box for item in items if isinstance(item, Sample)} == {None}
+
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            ("0 0.5 0.5 0.4", "4 columns"),
+            ("0 0.5 0.5 0.4 0.4 0.1 0.1", "7 columns"),
+            ("0 nan 0.5 0.4 0.4", "not finite"),
+            ("0 1e999 0.5 0.4 0.4", "not finite"),
+            ("0 0.5 0.5 0 0.4", "no size"),
+            ("0 0.5 0.5 0.4 -0.4", "no size"),
+            ("0 0.9 0.5 0.4 0.4", "reaches out of the image"),
+            ("0 320 240 64 64", "reaches out of the image"),
+            ("7 0.5 0.5 0.4 0.4", "class 7 is not one of the 2"),
+            ("-1 0.5 0.5 0.4 0.4", "not a whole number"),
+            ("0.0 0.5 0.5 0.4 0.4", "not a whole number"),
+            ("happy 0.5 0.5 0.4 0.4", "not a whole number"),
+            ("0 a b c d", "numbers"),
+            ("99999999999999999999 0.5 0.5 0.4 0.4", "not a whole number"),
+            ("\ufffd\x00", "1 columns"),
+        ],
+    )
+    def test_a_bad_line_is_named_and_the_others_stay(self, export, line, reason):
+        write(export / "train" / "labels" / "1.txt", f"\n{line}\n0 0.5 0.5 0.4 0.4\n")
+        items = listing(export)[3]
+        assert list(reasons(items)) == ["train/labels/1.txt:2"]
+        assert reason in reasons(items)["train/labels/1.txt:2"]
+        assert Sample("train/images/1.jpg", "happy", 3, (0.5, 0.5, 0.4, 0.4)) in items
+
+    def test_rounding_at_the_edge_is_no_mistake(self):
+        assert yolo.parse_line("0 0.5 0.5 1.000001 1.000001")[0] == 0
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ("names: [a, b]", {0: "a", 1: "b"}),
+            ("names:\n  0: A\n  1: B b", {0: "a", 1: "b_b"}),
+            ("names: {'0': a, '1': b}", {0: "a", 1: "b"}),
+            ("names: [1, 2]\nnc: 2", {0: "1", 1: "2"}),
+        ],
+    )
+    def test_names_as_list_or_mapping(self, tmp_path, text, names):
+        assert yolo.read_names(write(tmp_path / "data.yaml", text)) == names
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("", "no class names"),
+            ("names: []", "no class names"),
+            ("names: happy", "no class names"),
+            ("[1, 2]", "no class names"),
+            ("nc: 3\nnames: [a, b]", "nc is 3 but names has 2"),
+            ("names: [yes, no]", "is not text"),
+            ("names: [[a], b]", "is not text"),
+            ("names: {x: a}", "class index 'x'"),
+            ("names: ['a/b', c]", "class name 'a/b'"),
+            ("ok: 1\nnames: [a,\n b", r"data\.yaml:\d+: not valid YAML"),
+            ("names: !!python/object/apply:os.system ['true']", r"data\.yaml:1: not valid YAML"),
+            ("a: &a [x]\nnames: *b", "not valid YAML"),
+            ("names: \x00", "not valid YAML"),
+            ("[" * 5000, "not valid YAML"),
+        ],
+    )
+    def test_a_bad_data_yaml_is_named(self, tmp_path, text, problem):
+        with pytest.raises(DataError, match=problem) as caught:
+            yolo.read_names(write(tmp_path / "data.yaml", text))
+        assert "data.yaml" in caught.value.problem
+        assert caught.value.remedy
+
+    def test_without_data_yaml_the_person_is_told(self, tmp_path):
+        write(tmp_path / "images" / "1.jpg")
+        write(tmp_path / "labels" / "1.txt")
+        with pytest.raises(DataError, match=r"no data\.yaml"):
+            listing(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("image", "label"),
+        [
+            ("train/images/a.b.jpg", "train/labels/a.b.txt"),
+            ("images/train/a.jpg", "labels/train/a.txt"),
+            ("images/images/a.jpg", "images/labels/a.txt"),
+            ("a.jpg", "a.txt"),
+            ("obj/images.jpg", "obj/images.txt"),
+        ],
+    )
+    def test_where_labels_lie(self, image, label):
+        assert yolo.label_path(image) == label
+
+
+class TestFerCsv:
+    PIXELS = " ".join(["7"] * 63 + ["255"])
+
+    def test_rows_become_samples_in_any_column_order(self, tmp_path):
+        write(tmp_path / "icml.csv", f"emotion, Usage, pixels\n3,Training,{self.PIXELS}\n6,PrivateTest,{self.PIXELS}\n")
+        write(tmp_path / "other.csv", "a,b\n1,2\n")
+        kind, _, _, items = listing(tmp_path)
+        assert kind == "fer_csv"
+        assert [(item.name, item.label) for item in items if isinstance(item, Sample)] == [
+            ("icml.csv#2", "happy"),
+            ("icml.csv#3", "neutral"),
+        ]
+        assert list(reasons(items, Ignored)) == ["other.csv"]
+
+    def test_the_csv_itself_can_be_given(self, tmp_path):
+        path = write(tmp_path / "fer2013.csv", f"emotion,pixels,Usage\n0,{self.PIXELS},Training\n")
+        write(tmp_path / "happy" / "x.png")
+        assert labels(listing(path)[3]) == {"fer2013.csv": "angry"}
+
+    @pytest.mark.parametrize(
+        ("row", "reason"),
+        [("7,1 2,x", "from 0 to 6"), ("happy,1 2,x", "from 0 to 6"), ("-1,1,x", "from 0 to 6"), ("3", "1 columns")],
+    )
+    def test_bad_rows_are_named_with_their_line(self, tmp_path, row, reason):
+        write(tmp_path / "f.csv", f"emotion,pixels,Usage\n\n{row}\n")
+        found = reasons(listing(tmp_path)[3])
+        assert list(found) == ["f.csv:3"]
+        assert reason in found["f.csv:3"]
+
+    def test_a_field_without_end_is_an_error_with_its_line(self, tmp_path):
+        write(tmp_path / "f.csv", 'emotion,pixels,Usage\n0,"' + "1 " * 100_000)
+        with pytest.raises(DataError, match=r"f\.csv:\d"):
+            listing(tmp_path)
+
+    def test_pixels_become_gray_rgb(self):
+        pixels = fer_csv.parse_pixels(self.PIXELS)
+        assert pixels.shape == (8, 8, 3)
+        assert pixels[0, 0].tolist() == [7, 7, 7]
+        assert pixels[7, 7].tolist() == [255, 255, 255]
+
+    @pytest.mark.parametrize("text", ["", "1 2 3", "256 " * 64, "-1 " * 64, "x " * 64, "1.5 " * 64, "1 " * 65])
+    def test_pixels_that_are_no_square_of_bytes_are_refused(self, text):
+        with pytest.raises(UnreadableImage):
+            fer_csv.parse_pixels(text)

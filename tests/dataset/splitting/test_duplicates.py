@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+
+from tuning.core.errors import DataError
+from tuning.dataset.sources.samples import PooledImage, Rejected
+from tuning.dataset.splitting import duplicates as integrity
+
+
+def image(source, sha, label="happy", photo=None):
+    return PooledImage(f"{label}/{source}", source, sha * 64, 48, 48, label, photo=photo)
+
+
+def test_equal_pixels_and_faces_of_one_photo_are_one_group():
+    images = [
+        image("1", "a"),
+        image("2", "a"),
+        image("3", "b", photo="p"),
+        image("4", "c", "sad", photo="p"),
+        image("5", "c"),
+        image("6", "d"),
+    ]
+    assert [one.group[0] for one in integrity.group(images)] == ["a", "a", "b", "b", "b", "d"]
+
+
+def test_groups_do_not_depend_on_the_order():
+    images = [
+        image("1", "d", photo="p"),
+        image("2", "a", photo="p"),
+        image("3", "d", photo="q"),
+        image("4", "c", photo="q"),
+    ]
+    forwards = {one.source: one.group for one in integrity.group(images)}
+    assert {one.source: one.group for one in integrity.group(images[::-1])} == forwards
+    assert set(forwards.values()) == {"a" * 16}
+
+
+def test_equal_pixels_with_different_labels_are_a_conflict():
+    images = [image("1", "a"), image("2", "a", "sad"), image("3", "b"), image("4", "b"), image("5", "c", "sad")]
+    assert integrity.conflicts(images) == (integrity.Conflict("a" * 64, {"1": "happy", "2": "sad"}),)
+
+
+def test_copies_are_counted():
+    assert integrity.exact_copies([image(str(n), sha) for n, sha in enumerate("aaabbc")]) == (2, 3)
+
+
+def test_imbalance_is_put_into_words():
+    found = integrity.imbalance({"angry": 30, "happy": 90, "neutral": 90, "sad": 30})
+    assert (found.largest, found.smallest, found.ratio) == ("happy", "angry", 3.0)
+    assert "happy (90)" in found.words
+    assert "3.0 times" in found.words
+    # Always "happy": right for 90 of 240; F1 of that class 2 * 0.375 / 1.375, the other three 0.
+    assert "38% of the time" in found.words
+    assert "macro-F1 of 0.14" in found.words
+
+
+@pytest.mark.parametrize(
+    ("counts", "word"),
+    [((100, 100), "balanced"), ((150, 100), "mildly"), ((300, 100), "clearly"), ((1000, 100), "strongly")],
+)
+def test_the_degree_of_imbalance_has_a_name(counts, word):
+    assert f"are {word}" in integrity.imbalance(dict(zip("ab", counts, strict=True))).words
+
+
+def pool(**counts):
+    keys = iter("0123456789abcdef")
+    return integrity.group(
+        [image(f"{label}{n}", next(keys), label) for label, count in counts.items() for n in range(count)]
+    )
+
+
+def test_a_sound_pool_passes():
+    integrity.check_classes(pool(happy=3, sad=3), {"happy": "happy", "sad": "sad"}, True)
+
+
+@pytest.mark.parametrize(
+    ("images", "declared", "problem"),
+    [
+        (pool(), ["happy"], "no usable images: 1 could not be used, such as x.png: truncated"),
+        (pool(happy=5), ["happy"], "all images are of one class, 'happy'"),
+        (pool(happy=5, sad=5), ["fear", "happy", "sad"], "class 'fear' has no usable image"),
+        (pool(happy=5, sad=2), ["happy", "sad"], "class 'sad' has 2 different images"),
+        (pool(happy=5, sad=1), ["happy", "sad"], "class 'sad' has 1 different image;"),
+    ],
+)
+def test_a_pool_nothing_can_be_trained_on_is_refused(images, declared, problem):
+    with pytest.raises(DataError, match=problem) as caught:
+        integrity.check_classes(images, dict.fromkeys(declared, "there"), True, [Rejected("x.png", "truncated")])
+    assert caught.value.remedy
+
+
+def test_a_class_that_only_data_yaml_names_may_be_empty():
+    integrity.check_classes(pool(happy=3, sad=3), {"happy": "y", "sad": "y", "fear": "y"}, False)

@@ -1,0 +1,122 @@
+"""Persons: from paths, from a table, and what cannot be meant."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tuning.core.errors import DataError, TuningError, UsageError
+from tuning.dataset.preparation import prepare_dataset
+from tuning.dataset.splitting import groups as grouping
+
+
+@pytest.mark.parametrize(
+    ("expression", "source", "subject"),
+    [
+        (r"S\d+", "anger/S010_004.png", "S010"),
+        (r"(S\d+)_", "anger/S010_004.png", "S010"),
+        (r"(\w)/(?P<group>S\d+)", "anger/S010_004.png", "S010"),
+        (r"(S\d+)_", "anger/x.png", None),
+        (r"x*", "anger/y.png", None),
+    ],
+)
+def test_an_expression_finds_the_person(expression, source, subject):
+    assert grouping.parse(expression).subject(source) == subject
+
+
+def test_a_table_is_looked_up_by_path_then_by_its_end(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("\ufefffile,person\nraw/happy/1.png,ann\nsad/1.png,bob\n1.png,cy\n\n a\\2.png ,dan\n", "utf-8")
+    subject = grouping.parse(str(path)).subject
+    found = [subject(source) for source in ("raw/happy/1.png", "raw/sad/1.png", "x/1.png", "a/2.png", "none.png")]
+    assert found == ["ann", "bob", "cy", "dan", None]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", ":1: no column file"),
+        ("file,label\na.png,x\n", ":1: no column group"),
+        ("file,group\n", "lists no file"),
+        ("file,group\na.png\n", ":2: 1 columns"),
+        ("file,group\na.png,\n", ":2: the file or the group is empty"),
+        ("file,group\na.png,x\na.png,y\n", ":3: a.png is in group 'x' and in group 'y'"),
+        ("file,group\n" + "a" * 200_000 + ",x\n", ":2: field larger"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_refused_with_its_line(tmp_path, content, problem):
+    path = tmp_path / "people.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=problem) as caught:
+        grouping.parse(str(path))
+    assert str(path) in caught.value.problem
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["(S", "*", "missing.csv", "(?P<group>a)(?P<group>b)"])
+def test_an_expression_that_cannot_be_meant_is_refused(text):
+    with pytest.raises(UsageError) as caught:
+        grouping.parse(text)
+    assert caught.value.remedy
+
+
+@pytest.fixture
+def people(save, tmp_path):
+    """Three images of each of twelve persons, in two classes."""
+    raw = tmp_path / "people"
+    for person in range(12):
+        for shot in range(3):
+            save(raw / "ab"[shot % 2] / f"P{person:02}_{shot}.png", 3 * person + shot)
+    return raw
+
+
+def test_a_person_is_in_one_split_only(workspace, people):
+    summary = prepare_dataset(workspace, people, group_by=r"(P\d+)_").summary
+    homes = {}
+    for entry in json.loads(workspace.split_manifest.read_text())["images"]:
+        homes.setdefault(entry["source"][2:5], set()).add(entry["split"])
+    assert len(homes) == 12
+    assert all(len(splits) == 1 for splits in homes.values())
+    assert (summary.subjects, summary.leakage.subject) == (12, 0)
+    assert summary.naive.subject > 0
+    assert "12 persons by --group-by" in summary.text()
+    assert {entry["subject"] for entry in json.loads(workspace.pool_manifest.read_text())["images"]} == set(homes)
+
+
+def test_a_hash_in_a_name_is_part_of_it(workspace, people):
+    for path in list(people.rglob("*_1.png")):
+        path.rename(path.with_name(path.name.replace("P", "take#1_P")))
+    summary = prepare_dataset(workspace, people, group_by=r"(P\d+)_").summary
+    assert (summary.subjects, summary.leakage.subject, summary.notes) == (12, 0, ())
+
+
+def test_a_new_image_of_a_person_joins_the_others(workspace, people, save):
+    prepare_dataset(workspace, people, group_by=r"(P\d+)_")
+    for person in range(12):
+        save(people / "a" / f"P{person:02}_9.png", 500 + person)
+    prepared = prepare_dataset(workspace, people, group_by=r"(P\d+)_")
+    assert (prepared.added, prepared.summary.leakage.subject) == (12, 0)
+
+
+def test_the_same_again_does_nothing_and_another_grouping_is_refused(workspace, people, tmp_path):
+    table = tmp_path / "people.csv"
+    rows = [f"{path.name},{path.name[:3]}" for path in people.rglob("*.png")]
+    table.write_text("file,group\n" + "\n".join(rows))
+    prepare_dataset(workspace, people, group_by=str(table))
+    assert not prepare_dataset(workspace, people, group_by=str(table)).changed
+    for other in (None, r"(P\d+)_"):
+        with pytest.raises(DataError, match=r"was made with --group-by people\.csv") as caught:
+            prepare_dataset(workspace, people, group_by=other)
+        assert "--group-by people.csv" in caught.value.remedy
+
+
+def test_an_expression_that_fits_no_image_is_refused(workspace, people):
+    with pytest.raises(TuningError, match=r"fits none of 36 images, such as a/P00_0\.png"):
+        prepare_dataset(workspace, people, group_by="Q")
+
+
+def test_images_without_a_person_are_told(workspace, people, save):
+    save(people / "a" / "stranger.png", 900)
+    notes = prepare_dataset(workspace, people, group_by=r"(P\d+)_").summary.notes
+    assert any("no person for 1 image" in note for note in notes)

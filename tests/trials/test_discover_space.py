@@ -1,0 +1,142 @@
+"""What the search learns about a space before it begins; on Keras's NumPy backend, in this process."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import pytest
+
+from tuning.core.errors import Interrupted, UsageError
+from tuning.trials import runtime
+from tuning.trials.jobs import describe
+from tuning.trials.spaces import build_model
+
+
+@pytest.fixture(autouse=True)
+def _importable(sample_spaces, monkeypatch):
+    monkeypatch.syspath_prepend(str(sample_spaces))
+
+
+@pytest.fixture(autouse=True)
+def _policy_stays():
+    before = keras.config.dtype_policy().name
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture
+def found(job, tmp_path):
+    def run(space, **more):
+        return describe(job("describe", tmp_path, space, **more)["payload"], lambda entry: None)
+
+    return run
+
+
+def names(description):
+    return {entry["config"]["name"] for entry in description["space"]}
+
+
+def test_the_space_its_defaults_and_its_smallest_and_largest_model_are_found(found):
+    description = found("tiny")
+    assert {"units", "batch_size", "learning_rate", "weight_decay"} <= names(description)
+    assert description["defaults"]["units"] == 8
+    assert "weight_decay" not in description["defaults"]
+    counts = {name: model["count"] for name, model in description["parameters"].items()}
+    assert counts["smallest"] <= counts["default"] < counts["largest"]
+    assert description["parameters"]["default"]["values"] == description["defaults"]
+    assert len(description["sized"]) == 7
+    assert description["sized"][0]["values"] == description["defaults"]
+    # It may have looked at what was not there before it declared it.
+    assert description["sized"][0]["read"] is None
+    assert all(set(entry["read"]) >= {"units", "batch_size", "learning_rate"} for entry in description["sized"][1:])
+    memory = [entry["memory"] for entry in description["sized"]]
+    assert max(memory) > memory[0] > 0
+    assert found("tiny") == description
+
+
+def test_every_entry_is_in_the_space_once(found):
+    entries = [json.dumps(entry, sort_keys=True) for entry in found("tiny")["space"]]
+    assert len(entries) == len(set(entries)) > 3
+
+
+def test_without_discovery_only_the_default_is_built(found):
+    description = found("tiny", discover=False)
+    # Conditional entries are declared by the default build too.
+    assert names(description) == names(found("tiny"))
+    assert {model["count"] for model in description["parameters"].values()} == {
+        description["parameters"]["default"]["count"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ("no_model", "str, not a Keras model"),
+        ("uncompiled", "not compiled"),
+        ("regression", "loss 'mse'"),
+        ("linear_outputs", "not probabilities"),
+        ("subclassed", "call()"),
+        ("own_call", "call()"),
+        ("wrong_batch_size", "batch_size is 'small'"),
+        ("raises", "ValueError: no such layer"),
+        ("shared_base", "share layers"),
+    ],
+)
+def test_a_builder_that_cannot_be_searched_is_refused_before_anything_trains(found, space, said):
+    with pytest.raises(UsageError) as refused:
+        found(space)
+    assert said in refused.value.problem
+    assert "\n" not in refused.value.problem
+    assert refused.value.remedy
+
+
+def test_the_line_about_a_builder_s_own_error_says_where_it_is(found, sample_spaces):
+    with pytest.raises(UsageError, match=r"sample_spaces\.py:\d+"):
+        found("raises")
+
+
+def test_combinations_that_do_not_build_are_left_to_the_search(found, monkeypatch):
+    import sample_spaces as module
+
+    def moody(hp, input_shape, num_classes):
+        if hp.Int("units", 1, 100, default=1) > 1:
+            raise RuntimeError("too large")
+        return module.one_hot_rescaling(hp, input_shape, num_classes)
+
+    monkeypatch.setattr(module, "hp_only", moody)
+    assert names(found("hp_only")) == {"units"}
+
+
+def test_an_interruption_is_not_taken_for_such_a_combination(found, monkeypatch):
+    import sample_spaces as module
+
+    def interrupted(hp, input_shape, num_classes):
+        if hp.Int("units", 1, 100, default=1) > 1:
+            raise Interrupted(2)
+        return module.one_hot_rescaling(hp, input_shape, num_classes)
+
+    monkeypatch.setattr(module, "hp_only", interrupted)
+    with pytest.raises(Interrupted):
+        found("hp_only")
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float32"])
+def test_every_trial_computes_in_the_type_it_was_told(policy):
+    """Twice: what a trial begins with must not undo it."""
+    for _ in range(2):
+        runtime.begin_trial(0, policy)
+        model, _ = build_model("sample_spaces:tiny", {}, (24, 24, 1), 3)
+        computes = {layer.compute_dtype for layer in model.layers if layer.weights}
+        assert computes == ({"bfloat16", "float32"} if policy == "mixed_bfloat16" else {"float32"})
+        assert all(variable.dtype == "float32" for variable in model.trainable_variables)
+
+
+def test_a_trial_starts_from_the_weights_of_its_seed():
+    def weights(seed):
+        runtime.begin_trial(seed, "float32")
+        return build_model("sample_spaces:tiny", {}, (24, 24, 1), 3)[0].get_weights()
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert any((a != b).any() for a, b in zip(first, other, strict=True))

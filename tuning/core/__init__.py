@@ -1,0 +1,1 @@
+"""What every room stands on: files, records, errors, the workspace, the machine, progress, HTML."""

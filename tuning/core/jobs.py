@@ -1,0 +1,187 @@
+"""The jobs that a worker runs, and what comes of them: one record a kind, decoded and thereby validated at each end.
+
+They cross process borders as JSON: `msgspec.to_builtins` on one side, `msgspec.convert` on the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+#: Values of hyperparameters by name: what Keras Tuner stores, that is bool, int, float, str or None.
+Values = dict[str, Any]
+#: One entry of a learning curve: `epoch` and metrics by name; None for a metric that was not finite.
+Entry = dict[str, float | None]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every job is told.
+
+    Attributes:
+        root: the workspace, as an absolute path.
+        space: a name of `SPACES` or `package.module:function`.
+        space_digest, data_digest: what the worker must find there, else the job is refused.
+        threads: threads to compute with.
+        dtype_policy: Keras dtype policy during training.
+    """
+
+    root: str
+    space: str
+    space_digest: str
+    data_digest: str
+    threads: int
+    dtype_policy: str
+
+
+class DescribeJob(Job, frozen=True, kw_only=True):
+    """Reads a search space. With `discover`, by building other configurations than the default one, too."""
+
+    discover: bool = True
+
+
+class RehearseJob(Job, frozen=True, kw_only=True):
+    """Times a few batches of one configuration."""
+
+    values: Values
+
+
+class TrainingJob(Job, frozen=True, kw_only=True):
+    """What trials and finals have in common.
+
+    Attributes:
+        values: hyperparameters; what is missing takes its default.
+        seed: what initialisation, shuffling, augmentation and dropout are keyed by.
+        until: train until so many epochs (parts of the first one, see `TrialJob`) are done in total.
+        total_epochs: epochs that learning-rate schedules are laid out for.
+        early_stopping: epochs without a better val_f1_macro before training stops; None: never.
+        reduce_lr: epochs without a better val_loss before a constant learning rate is halved; None: never.
+        attempt: fencing number that checkpoints are written under.
+        checkpoints: own folder of checkpoints, as an absolute path.
+        parent: folder of the trial that this one goes on from; None: from scratch.
+    """
+
+    values: Values
+    seed: int
+    until: int
+    total_epochs: int
+    early_stopping: int | None = None
+    reduce_lr: int | None = None
+    attempt: int
+    checkpoints: str
+    parent: str | None = None
+
+
+class TrialJob(TrainingJob, frozen=True, kw_only=True):
+    """Trains one configuration for the search.
+
+    Attributes:
+        trial_id: the oracle's name for it.
+        known: names of hyperparameters that the search knows already.
+        max_memory: bytes that a training may take; None: no limit.
+        slices: parts that the first epoch is trained in.
+        stop_curves: whether it ends where its curve has clearly ended.
+        keep_best: whether the best epoch's weights are kept, for a final that goes on from here.
+    """
+
+    trial_id: str
+    known: list[str]
+    max_memory: int | None = None
+    slices: int = 1
+    stop_curves: bool = False
+    keep_best: bool = False
+
+
+class FinalJob(TrainingJob, frozen=True, kw_only=True):
+    """Trains one configuration and evaluates it once on the test split.
+
+    Attributes:
+        run_id, purpose: of the test opening.
+        staging: folder for the run's files, as an absolute path.
+    """
+
+    run_id: str
+    purpose: str
+    staging: str
+
+
+class SizedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration that was built while the space was read: `memory` bytes are what its training takes at least."""
+
+    values: Values
+    memory: int
+
+
+class CountedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration and its number of model parameters."""
+
+    count: int
+    values: Values
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `DescribeJob` found.
+
+    Attributes:
+        space: Keras Tuner's configs of all hyperparameters.
+        defaults: the default configuration, complete.
+        parameters: the "smallest", "default" and "largest" model seen.
+        sized: all configurations that were built.
+    """
+
+    space: list[dict[str, Any]]
+    defaults: Values
+    parameters: dict[str, CountedModel]
+    sized: list[SizedModel]
+
+
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `RehearseJob` measured.
+
+    Attributes:
+        epoch_seconds: training and validation on all data, estimated.
+        start_seconds: building and tracing.
+        checkpoint_bytes: of one checkpoint.
+        parameters: of the model.
+    """
+
+    epoch_seconds: float
+    start_seconds: float
+    checkpoint_bytes: int
+    parameters: int
+
+
+class InputForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What a published model wants: images of `image_size` pixels, "gray" or "rgb", scaled "0-1" or "0-255"."""
+
+    image_size: int
+    color: str
+    scaling: str
+
+
+class FinalResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a `FinalJob`, beside the files in its staging folder.
+
+    Attributes:
+        curve, seconds: the learning curve, and the wall-clock seconds of each epoch.
+        best_epoch: from 1; the epoch whose weights are published.
+        val: validation metrics of the published model.
+        parameters: of the model.
+        weights_sha256: over the bytes of all weights.
+        values: the configuration, complete.
+        input: what the model wants.
+        output: "logits" or "probabilities".
+        started, finished: UTC times in ISO 8601.
+    """
+
+    curve: list[Entry]
+    seconds: list[float]
+    best_epoch: int
+    val: dict[str, Any]
+    parameters: int
+    weights_sha256: str
+    values: Values
+    input: InputForm
+    output: str
+    started: str
+    finished: str

@@ -1,0 +1,149 @@
+"""Where everything lies: the names are the baseline project's, relative to one root."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuning.core.errors import EnvironmentProblem, UsageError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that holds `data/` and `artifacts/`. Constructing one touches nothing; `create` does."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def raw(self) -> Path:
+        return self.data / "raw_yolo"
+
+    @property
+    def unpacked(self) -> Path:
+        """Archives that were given as raw data, unpacked."""
+        return self.data / "unpacked"
+
+    @property
+    def pool(self) -> Path:
+        return self.data / "cls_pool"
+
+    @property
+    def decoded(self) -> Path:
+        """What the last `prepare` decoded, for the next one; may be deleted at any time."""
+        return self.data / "decoded"
+
+    @property
+    def split(self) -> Path:
+        return self.data / "cls_data"
+
+    @property
+    def art(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def models(self) -> Path:
+        return self.art / "models"
+
+    @property
+    def trials(self) -> Path:
+        return self.art / "trials"
+
+    @property
+    def outs(self) -> Path:
+        return self.art / "outputs"
+
+    @property
+    def searches(self) -> Path:
+        return self.art / "searches"
+
+    @property
+    def compiled(self) -> Path:
+        """Programs that JAX compiled for a GPU; may be deleted at any time."""
+        return self.art / "compiled"
+
+    @property
+    def class_names(self) -> Path:
+        return self.outs / "class_names.json"
+
+    @property
+    def pool_manifest(self) -> Path:
+        return self.outs / "pool_manifest.json"
+
+    @property
+    def pool_summary(self) -> Path:
+        return self.outs / "pool_summary.json"
+
+    @property
+    def pool_report(self) -> Path:
+        return self.outs / "pool_report.html"
+
+    @property
+    def data_state(self) -> Path:
+        """Sizes and times of all data files, as `prepare` left them."""
+        return self.data / "data_state.json"
+
+    @property
+    def split_manifest(self) -> Path:
+        return self.outs / "split_manifest.json"
+
+    @property
+    def leaderboard(self) -> Path:
+        return self.outs / "leaderboard.csv"
+
+    @property
+    def best_model(self) -> Path:
+        return self.models / "best_model.keras"
+
+    @property
+    def best_model_metrics(self) -> Path:
+        return self.models / "best_model_metrics.json"
+
+    def run(self, run_id: str) -> Path:
+        """The folder of one run's artifacts."""
+        return self.trials / run_id
+
+    def predictions(self, run_id: str) -> Path:
+        """What one run's model predicts of the test split."""
+        return self.outs / "predictions" / f"{run_id}.npz"
+
+    def search(self, name: str) -> Path:
+        """The folder of one search."""
+        return self.searches / name
+
+    def addressed(self, remedy: str) -> str:
+        """A remedy whose commands say which workspace they are for, wherever the person is."""
+        if "--root" in remedy or self.root.resolve() == Path.cwd():
+            return remedy
+        root = f" --root {shlex.quote(str(self.root))}"
+        return re.sub(r"python -m tuning\.\w+\b(?! --help)", lambda found: found[0] + root, remedy)
+
+    def create(self) -> Workspace:
+        """Creates what is missing and verifies that every folder can be written.
+
+        Raises:
+            UsageError: the root, or one of its folders, exists and is not a folder.
+            EnvironmentProblem: a folder cannot be created or written.
+        """
+        for folder in (self.root, self.data, self.art, self.models, self.trials, self.outs, self.searches):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise UsageError(
+                    f"{folder} exists and is not a folder", "give another --root, or move that file away"
+                ) from None
+            except OSError as error:
+                raise EnvironmentProblem(
+                    f"cannot create {folder}: {error.strerror}", "give a --root that you may write to"
+                ) from None
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise EnvironmentProblem(
+                    f"cannot write in {folder}", "give a --root that you may write to, or change its permissions"
+                )
+        return self

@@ -1,0 +1,1 @@
+"""What people bring: layouts are detected, and every file ends as a sample, as rejected or as ignored."""

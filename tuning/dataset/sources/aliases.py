@@ -1,0 +1,74 @@
+"""One name for one class: `--aliases`, and the usual names of emotions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tuning.core.errors import DataError, UsageError
+from tuning.dataset.sources.samples import clean_label
+
+#: `--aliases emotions` stands for this table: what common data sets call the same expression -> FER2013's name for it.
+EMOTIONS: dict[str, str] = {
+    **dict.fromkeys(("anger", "angry_face", "mad"), "angry"),
+    "contemptuous": "contempt",
+    **dict.fromkeys(("disgusted", "disgusting"), "disgust"),
+    **dict.fromkeys(("afraid", "fearful", "scared"), "fear"),
+    **dict.fromkeys(("happiness", "joy", "smile", "smiling"), "happy"),
+    **dict.fromkeys(("calm", "natural", "neutrality", "no_emotion"), "neutral"),
+    **dict.fromkeys(("sadness", "unhappy"), "sad"),
+    **dict.fromkeys(("surprised", "surprize"), "surprise"),
+}
+BUILT_IN = "emotions"
+_REMEDY = f"give pairs such as anger=angry,happiness=happy, or `{BUILT_IN}` for the usual names of emotions"
+
+
+def parse(text: str | None) -> dict[str, str]:
+    """Reads "anger=angry,happiness=happy", or "emotions" for the built-in table, or both; cleaned labels.
+
+    Raises:
+        UsageError: not such a list, or a name that is given two meanings or stands for an alias itself.
+    """
+    found: dict[str, str] = {}
+    for part in (text or "").split(","):
+        part = part.strip()
+        if not part:
+            continue
+        pairs = EMOTIONS if part == BUILT_IN else dict([_pair(part)])
+        for name, label in pairs.items():
+            if part == BUILT_IN:
+                found.setdefault(name, label)
+            elif found.get(name, label) != label and EMOTIONS.get(name) != found[name]:
+                raise UsageError(f"--aliases: {name!r} is both {found[name]!r} and {label!r}", "keep one of the two")
+            else:
+                found[name] = label
+    for name, label in found.items():
+        if found.get(label, label) != label:
+            raise UsageError(
+                f"--aliases: {name!r} becomes {label!r}, which itself becomes {found[label]!r}",
+                f"write {name}={found[label]}",
+            )
+    return {name: label for name, label in sorted(found.items()) if name != label}
+
+
+def _pair(part: str) -> tuple[str, str]:
+    name, equals, label = part.partition("=")
+    if not equals:
+        raise UsageError(f"--aliases: {part!r} is no pair", _REMEDY)
+    try:
+        return clean_label(name, "--aliases"), clean_label(label, "--aliases")
+    except DataError as error:
+        raise UsageError(error.problem, _REMEDY) from None
+
+
+def suggestion(labels: Iterable[str], aliases: Mapping[str, str]) -> str | None:
+    """What to tell a person whose classes look like the same emotion under two names; None where none do."""
+    names: dict[str, list[str]] = {}
+    for label in sorted(set(labels)):
+        names.setdefault(EMOTIONS.get(label, label), []).append(label)
+    same = [found for found in names.values() if len(found) > 1]
+    if not same:
+        return None
+    pairs = ",".join(f"{name}={EMOTIONS[name]}" for found in same for name in found if name in EMOTIONS)
+    seen = "; ".join(" and ".join(found) for found in same)
+    given = ",".join([*(f"{name}={label}" for name, label in aliases.items()), pairs])
+    return f"These look like the same class under two names: {seen}. To make them one, run with --aliases {given}"

@@ -1,0 +1,194 @@
+"""Everything that was given as raw data, as one: several folders, archives and tables, under one set of labels."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tuning.core.errors import DataError
+from tuning.core.progress import Progress
+from tuning.core.workspace import Workspace
+from tuning.dataset.sources import aliases, archives, inventory
+from tuning.dataset.sources import detect as sources
+from tuning.dataset.sources.class_folders import is_image
+from tuning.dataset.sources.inventory import RawTree, suffix
+from tuning.dataset.sources.samples import Ignored, Listing, Rejected, Sample, Stamp
+
+Item = Sample | Rejected | Ignored
+
+
+@dataclass(frozen=True)
+class Part:
+    """One raw folder, table or archive.
+
+    Attributes:
+        name: what its samples' sources begin with, where there are several parts; "" for a single one.
+        given: the path that was given.
+        tree: what lies there (in the folder that an archive was unpacked to).
+        kind: a name of `sources.SOURCES`.
+        prefix: the folder in `tree` that holds the data set.
+        listing: what was found.
+    """
+
+    name: str
+    given: Path
+    tree: RawTree
+    kind: str
+    prefix: str
+    listing: Listing
+
+    @property
+    def title(self) -> str:
+        return sources.SOURCES[self.kind].title
+
+    @property
+    def states(self) -> dict[str, tuple[int, int]]:
+        """Path relative to what was given -> (size in bytes, mtime in ns); "" is the archive itself."""
+        if self.tree.root in (self.given, self.given.parent):
+            return self.tree.files
+        state = self.given.stat()
+        return {"": (state.st_size, state.st_mtime_ns)}
+
+    def stamp(self, path: str) -> Stamp:
+        """What tells that a file is the same as before: its size and time, and the archive that it was unpacked from.
+
+        Archives come with times of their own, which another one may share.
+        """
+        return (*self.tree.files[path], *self._unpacked)
+
+    @functools.cached_property
+    def _unpacked(self) -> tuple[str, ...]:
+        return () if self.tree.root in (self.given, self.given.parent) else (self.tree.root.name,)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All parts as one data set; `aliases` maps labels as found to labels as wanted."""
+
+    parts: tuple[Part, ...]
+    aliases: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        return " and ".join(dict.fromkeys(part.title for part in self.parts))
+
+    @property
+    def raw(self) -> str:
+        return ", ".join(str(part.given) for part in self.parts)
+
+    @property
+    def total(self) -> int | None:
+        totals = [part.listing.total for part in self.parts]
+        return None if None in totals else sum(filter(None, totals))
+
+    @property
+    def states(self) -> list[list[str | int]]:
+        """[given path, relative path, size, mtime in ns] of every raw file."""
+        return [[str(part.given), path, *state] for part in self.parts for path, state in part.states.items()]
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """Label -> where it is declared."""
+        found: dict[str, str] = {}
+        for part in self.parts:
+            for label, where in part.listing.classes.items():
+                found.setdefault(self.label(label), f"{part.name}/{where}" if part.name else where)
+        return found
+
+    @property
+    def required(self) -> dict[str, str]:
+        """The classes of `classes` that must not be empty: an empty class folder is a mistake."""
+        wanted = {self.label(label) for p in self.parts if p.listing.empty_is_error for label in p.listing.classes}
+        return {label: where for label, where in self.classes.items() if label in wanted}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        notes = [note for part in self.parts for note in part.listing.notes]
+        renamed: dict[str, list[str]] = {}
+        for label in {label for part in self.parts for label in part.listing.classes} & self.aliases.keys():
+            renamed.setdefault(self.aliases[label], []).append(label)
+        notes += [f"Renamed: {', '.join(sorted(names))} → {label}." for label, names in sorted(renamed.items())]
+        advice = aliases.suggestion(self.classes, self.aliases)
+        return (*notes, *([advice] if advice else []))
+
+    def label(self, found: str) -> str:
+        return self.aliases.get(found, found)
+
+    def items(self) -> Iterator[Item]:
+        """Everything found, in the order given, under the names and labels of the collection."""
+        for part in self.parts:
+            for item in itertools.chain(part.tree.refused, part.listing.items):
+                if part.name:
+                    item = replace(item, source=f"{part.name}/{item.source}")
+                if isinstance(item, Sample) and item.label in self.aliases:
+                    item = replace(item, label=self.aliases[item.label])
+                yield item
+
+    def locate(self, source: str) -> str:
+        """The path of the file that a sample's source names."""
+        part, path = self._part(source)
+        return f"{part.tree.root}/{path}"
+
+    def stamp(self, source: str) -> Stamp:
+        """Of the file that a sample's source names; see `Part.stamp`."""
+        part, path = self._part(source)
+        return part.stamp(path)
+
+    def _part(self, source: str) -> tuple[Part, str]:
+        if not self.parts[0].name:
+            return self.parts[0], source
+        name, _, rest = source.partition("/")
+        return next(part for part in self.parts if part.name == name), rest
+
+
+def gather(
+    workspace: Workspace, raws: Sequence[Path], crop: str, renamed: Mapping[str, str], progress: Progress
+) -> Collection:
+    """Looks at everything that was given; archives are unpacked.
+
+    Raises:
+        DataError: something given holds no data set, or several; names it.
+    """
+    names = part_names(raws)
+    parts = []
+    for name, given in zip(names, raws, strict=True):
+        given, tree = _tree(workspace, given, progress)
+        kind, prefix = sources.find(tree)
+        listing = sources.SOURCES[kind].list_samples(tree, prefix, crop)
+        part = Part(name, given, tree, kind, prefix, listing)
+        progress.say(f"{given}: {part.title} found{f' in {prefix}/' if prefix else ''}")
+        parts.append(part)
+    return Collection(tuple(parts), renamed)
+
+
+def _tree(workspace: Workspace, given: Path, progress: Progress) -> tuple[Path, RawTree]:
+    """What lies in a folder, table or archive, or in the one archive that a folder holds."""
+    if archives.is_archive(given):
+        return given, inventory.take(archives.unpack(workspace, given, progress))
+    tree = inventory.take(given)
+    if any(is_image(path) or suffix(path) == ".csv" for path in tree.files):
+        return given, tree
+    packed = [tree.root / path for path in tree.files if archives.is_archive(tree.root / path)]
+    if len(packed) > 1:
+        raise DataError(
+            f"{given} holds {len(packed)} archives and no image", "give --raw those you mean, one after the other"
+        )
+    return _tree(workspace, packed[0], progress) if packed else (given, tree)
+
+
+def part_names(raws: Sequence[Path]) -> list[str]:
+    """A name for each of several parts: its last folder, numbered where that is not enough."""
+    if len(raws) == 1:
+        return [""]
+    names: list[str] = []
+    for raw in raws:
+        base = raw.resolve().name.split(".")[0] or "raw"
+        number = 2
+        name = base
+        while name in names:
+            name, number = f"{base}~{number}", number + 1
+        names.append(name)
+    return names

@@ -1,0 +1,76 @@
+"""Which kind of data set a folder holds, found by looking, and what is in it.
+
+A new source is one module with `detect` and `list_samples`, and one row in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tuning.core.errors import DataError
+from tuning.dataset.sources import class_folders, fer_csv, yolo
+from tuning.dataset.sources.inventory import RawTree
+from tuning.dataset.sources.samples import Listing
+
+_SEARCH_DEPTH = 5
+_SHAPES = (
+    "put each class's images in a folder named after the class (also below train/, valid/, test/), or give a YOLO "
+    "export (data.yaml, images/, labels/) or a FER2013 CSV (emotion,pixels,Usage)"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of data set.
+
+    Attributes:
+        title: what a person calls it.
+        detect: `(tree, prefix)` -> whether `prefix` is the top of such a data set.
+        list_samples: `(tree, prefix, crop)` -> its `Listing`.
+    """
+
+    title: str
+    detect: Callable[[RawTree, str], bool]
+    list_samples: Callable[[RawTree, str, str], Listing]
+
+
+#: In order of precedence: the most telling marks first.
+SOURCES: dict[str, Source] = {
+    "yolo": Source("YOLO export", yolo.detect, yolo.list_samples),
+    "fer_csv": Source("FER2013 CSV", fer_csv.detect, fer_csv.list_samples),
+    "class_folders": Source("class folders", class_folders.detect, class_folders.list_samples),
+}
+
+
+def find(tree: RawTree) -> tuple[str, str]:
+    """The data set in a raw folder, or in the one nested folder that holds it (as unzipped archives have it).
+
+    Returns:
+        (name in SOURCES, folder relative to the raw folder, "" for the folder itself).
+
+    Raises:
+        DataError: nothing is recognised, or several folders could be meant.
+    """
+    level = [""]
+    for _ in range(_SEARCH_DEPTH):
+        found = [(kind, prefix) for prefix in level if (kind := _kind(tree, prefix))]
+        if len(found) > 1:
+            names = ", ".join(prefix for _, prefix in found[:5])
+            raise DataError(
+                f"{tree.root} holds {len(found)} folders that could each be the data set: {names}",
+                "give --raw the one you mean",
+            )
+        if found:
+            return found[0]
+        level = [child for prefix in level for child in tree.children(prefix)]
+    if not tree.files:
+        raise DataError(f"no images: {tree.root} holds no files", _SHAPES)
+    images = sum(map(class_folders.is_image, tree.files))
+    if not images:
+        raise DataError(f"no images: none of the {len(tree.files)} files in {tree.root} is an image", _SHAPES)
+    raise DataError(f"{tree.root} holds {images} images, but none of them in a class folder", _SHAPES)
+
+
+def _kind(tree: RawTree, prefix: str) -> str | None:
+    return next((name for name, source in SOURCES.items() if source.detect(tree, prefix)), None)

@@ -1,0 +1,148 @@
+"""Who is on an image: `--group-by` takes the person from file names, or from a table."""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from tuning.core import files
+from tuning.core.errors import DataError, UsageError
+from tuning.dataset.sources.samples import PooledImage
+
+_FILE_COLUMNS = ("file", "path", "image", "filename", "source")
+_GROUP_COLUMNS = ("group", "subject", "person", "identity", "id")
+_REMEDY = (
+    r"give a regular expression that finds the person in a path, such as '(S\d+)_', or a CSV file with the columns "
+    "file,group"
+)
+#: Longer paths are not searched: a careless expression could take for ever on them.
+_MAX_PATH = 512
+_MAX_BYTES = 100_000_000
+
+#: What `Sample.name` appends where a file holds several samples; an image's own name ends in its suffix.
+_LINE = re.compile(r"#\d+$")
+
+
+@dataclass(frozen=True)
+class GroupBy:
+    """A way to tell who is on an image.
+
+    Attributes:
+        text: what the person gave; part of the split's settings.
+        subject: a sample's source -> who it shows, or None.
+        digest: of the table; None for an expression.
+    """
+
+    text: str
+    subject: Callable[[str], str | None]
+    digest: str | None = None
+
+    def assign(self, images: Sequence[PooledImage]) -> tuple[PooledImage, ...]:
+        """The images with their subjects.
+
+        Raises:
+            DataError: not one image has a subject.
+        """
+        found = tuple(replace(image, subject=self.subject(_LINE.sub("", image.source))) for image in images)
+        if images and not any(image.subject for image in found):
+            raise DataError(
+                f"--group-by {self.text} fits none of {len(images):,} images, such as {images[0].source}", _REMEDY
+            )
+        return found
+
+
+def parse(text: str) -> GroupBy:
+    """Reads `--group-by`: the name of a CSV file that exists, or a regular expression.
+
+    The expression is searched in a sample's path; the group named `group`, else the first group, else the whole match
+    is the person.
+
+    Raises:
+        UsageError: neither a file nor a valid expression.
+        DataError: the file cannot be understood; names the line.
+    """
+    path = Path(text)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):
+        is_file = False
+    if is_file:
+        rows = read_table(path)
+        return GroupBy(path.name, _Table(rows).subject, files.digest(rows))
+    if path.suffix.lower() == ".csv" and "(" not in text:
+        raise UsageError(f"--group-by {text} does not exist", _REMEDY)
+    try:
+        with warnings.catch_warnings():
+            # What a future Python may read differently is nothing a person can act on here.
+            warnings.simplefilter("ignore", FutureWarning)
+            pattern = re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(f"--group-by {text!r} is no valid regular expression: {error}", _REMEDY) from None
+    return GroupBy(text, lambda source: _search(pattern, source))
+
+
+def _search(pattern: re.Pattern[str], source: str) -> str | None:
+    match = pattern.search(source[-_MAX_PATH:])
+    if match is None:
+        return None
+    if "group" in pattern.groupindex:
+        return match["group"] or None
+    return (match[1] if pattern.groups else match[0]) or None
+
+
+class _Table:
+    """Looks a sample up by its path, then by the end of its path down to the bare file name."""
+
+    def __init__(self, rows: Mapping[str, str]) -> None:
+        self._rows = rows
+
+    def subject(self, source: str) -> str | None:
+        parts = PurePosixPath(source).parts
+        tails = ("/".join(parts[start:]) for start in range(len(parts)))
+        return next((self._rows[tail] for tail in tails if tail in self._rows), None)
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """File -> group of a CSV file with a header.
+
+    Raises:
+        DataError: no such columns, a row that is too short or empty, or one file in two groups; names the line.
+    """
+    if path.stat().st_size > _MAX_BYTES:
+        raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes; that is no table of groups", _REMEDY)
+    found: dict[str, str] = {}
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = csv.reader(file)
+        try:
+            header = [name.strip().lower() for name in next(rows, [])]
+            file_at, group_at = _column(header, _FILE_COLUMNS, path), _column(header, _GROUP_COLUMNS, path)
+            for row in rows:
+                if not any(cell.strip() for cell in row):
+                    continue
+                where = f"{path}:{rows.line_num}"
+                if len(row) <= max(file_at, group_at):
+                    raise DataError(f"{where}: {len(row)} columns; the header has {len(header)}", "repair that line")
+                name, group = row[file_at].strip().replace("\\", "/"), row[group_at].strip()
+                if not name or not group:
+                    raise DataError(f"{where}: the file or the group is empty", "repair or delete that line")
+                if found.setdefault(name, group) != group:
+                    raise DataError(
+                        f"{where}: {name[:80]} is in group {found[name][:40]!r} and in group {group[:40]!r}",
+                        "keep one of the two lines",
+                    )
+        except csv.Error as error:
+            raise DataError(f"{path}:{rows.line_num}: {error}", "repair or delete that line") from None
+    if not found:
+        raise DataError(f"{path} lists no file", _REMEDY)
+    return found
+
+
+def _column(header: Sequence[str], names: Iterable[str], path: Path) -> int:
+    for name in names:
+        if name in header:
+            return header.index(name)
+    raise DataError(f"{path}:1: no column {' or '.join(names)} among {', '.join(header)[:80] or 'none'}", _REMEDY)

@@ -1,0 +1,74 @@
+"""What a split would leak, and does: test images that a model has as good as seen in training. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tuning.core.errors import DataError
+from tuning.dataset.sources.samples import PooledImage
+from tuning.dataset.splitting import split
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """Of the test images, how many are also in train.
+
+    Attributes:
+        test: images in the test split.
+        exact: those with the same pixels as a training image.
+        near: those of which a training image is an exact or near copy.
+        subject: those of a person who is also in training; None where persons are not known.
+    """
+
+    test: int
+    exact: int
+    near: int
+    subject: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def words(self) -> str:
+        parts = [f"{self._share(self.exact)} exact copies", f"{self._share(self.near)} near copies"]
+        if self.subject is not None:
+            parts.append(f"{self._share(self.subject)} images of persons")
+        return (
+            ", ".join(parts) + " of training images" * (self.subject is None) + " in train" * (self.subject is not None)
+        )
+
+    def _share(self, count: int) -> str:
+        return f"{count / self.test:.1%}" if self.test else "0%"
+
+
+def measure(images: Sequence[PooledImage], splits: Mapping[str, str], ties: Sequence[tuple[str, str]]) -> Leakage:
+    """Counts what leaks from train into test.
+
+    Args:
+        images: with their subjects, where these are known.
+        splits: file -> split, of every image.
+        ties: pairs of pixel sha256 that are near copies of each other.
+    """
+    seen = {image.sha256 for image in images if splits[image.file] == "train"}
+    persons = {image.subject for image in images if image.subject and splits[image.file] == "train"}
+    alike = {one for pair in ties for one, other in (pair, pair[::-1]) if other in seen}
+    test = [image for image in images if splits[image.file] == "test"]
+    return Leakage(
+        test=len(test),
+        exact=sum(image.sha256 in seen for image in test),
+        near=sum(image.sha256 in seen or image.sha256 in alike for image in test),
+        subject=sum(image.subject in persons for image in test) if any(image.subject for image in images) else None,
+    )
+
+
+def naive(
+    images: Sequence[PooledImage], ratios: tuple[float, float, float], seed: int, ties: Sequence[tuple[str, str]]
+) -> Leakage | None:
+    """What a split that places every image by itself would leak; None where even that cannot be made."""
+    items = [split.Item(image.file, image.label, image.file) for image in images]
+    try:
+        return measure(images, split.place(items, ratios, seed), ties)
+    except DataError:
+        return None

@@ -1,0 +1,170 @@
+"""How a pool relates to the split that was made before: who keeps which place, and who is gone. Pure functions."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tuning.core.errors import DataError
+from tuning.dataset.settings import Settings
+from tuning.dataset.sources.samples import PooledImage, Rejected
+from tuning.dataset.splitting import duplicates as integrity
+from tuning.dataset.splitting import split
+from tuning.dataset.store.manifests import Place, SplitManifest
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What `extend` made of a pool.
+
+    Attributes:
+        images: with their groups.
+        manifest: the new split.
+        torn: images that had to go, because their group would otherwise lie in several splits.
+        removed: places given up.
+        apart: pairs of sha256 of near copies that have had places in different splits before, and keep them.
+    """
+
+    images: tuple[PooledImage, ...]
+    manifest: SplitManifest
+    torn: tuple[Rejected, ...]
+    removed: int
+    apart: tuple[tuple[str, str], ...]
+
+
+def check_settings(manifest: SplitManifest, settings: Settings, path: str) -> None:
+    """Refuses other ratios or another seed than the split was made with.
+
+    Raises:
+        DataError: with the difference.
+    """
+    differences = []
+    if manifest.ratios != settings.ratios:
+        differences.append(f"--split {_shown(manifest.ratios)}, now {_shown(settings.ratios)}")
+    if manifest.seed != settings.seed:
+        differences.append(f"--seed {manifest.seed}, now {settings.seed}")
+    if manifest.group_by != settings.group_by:
+        differences.append(f"{_grouping(manifest.group_by)}, now {_grouping(settings.group_by)}")
+    if differences:
+        raise DataError(
+            f"the split in {path} was made with {' and '.join(differences)}",
+            f"a split is never made anew: run with --split {_shown(manifest.ratios)} --seed {manifest.seed}"
+            + (f" {_grouping(manifest.group_by)}" if manifest.group_by else "")
+            + ", or use another --root",
+        )
+
+
+def _grouping(text: str | None) -> str:
+    return f"--group-by {shlex.quote(text)}" if text else "no --group-by"
+
+
+def _shown(ratios: Sequence[float]) -> str:
+    return "/".join(f"{ratio:g}" for ratio in ratios)
+
+
+def recall(manifest: SplitManifest, images: Sequence[PooledImage], crop: str) -> tuple[dict[str, str], list[Place]]:
+    """Which images have a place already, and which places have no image any more.
+
+    An image is known by its pixels, whatever it is called now; where `crop` differs from the manifest's, pixels say
+    nothing, and it is known by where it comes from.
+
+    Returns:
+        (pool file -> split, places that are left without an image).
+    """
+    same_crop = manifest.crop == crop
+    known = dict(manifest.retired) if same_crop else {}
+    known |= {(place.sha256 if same_crop else place.source): place.split for place in manifest.places}
+    keys = {image.file: image.sha256 if same_crop else image.source for image in images}
+    placed = {file: known[key] for file, key in keys.items() if key in known}
+
+    left = Counter(keys.values())
+    missing = []
+    # A place whose own file is still there is served first, so that the copy that went is the one named.
+    for place in sorted(manifest.places, key=lambda place: (place.file not in keys, place.file)):
+        key = place.sha256 if same_crop else place.source
+        if left[key]:
+            left[key] -= 1
+        else:
+            missing.append(place)
+    return placed, missing
+
+
+def refuse_missing(missing: Sequence[Place], total: int, reasons: Mapping[str, str]) -> None:
+    """Refuses to go on without images that have a place.
+
+    Args:
+        missing: places without an image.
+        total: how many places there were.
+        reasons: source -> why it is not in the pool, where that is known.
+
+    Raises:
+        DataError: naming the first few, if there are any.
+    """
+    if not missing:
+        return
+    named = ", ".join(f"{place.source} ({reasons.get(place.source, 'removed')})" for place in missing[:3])
+    more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
+    raise DataError(
+        f"{len(missing):,} of {total:,} images that have a place in the split are gone: {named}{more}",
+        "put them back, or run again with --accept-removed to go on without them (finished runs saw other data)",
+    )
+
+
+def extend(
+    images: tuple[PooledImage, ...],
+    rejected: Sequence[Rejected],
+    conflicts: Sequence[integrity.Conflict],
+    settings: Settings,
+    manifest: SplitManifest | None,
+    accept_removed: bool,
+    ties: Sequence[tuple[str, str]] = (),
+) -> Extension:
+    """Gives every image its place: the one it had, or a new one.
+
+    Args:
+        ties: pairs of sha256 of near copies. Where both have places, in different splits, they stay there.
+    """
+    placed: dict[str, str] = {}
+    missing: list[Place] = []
+    retired: dict[str, str] = {}
+    if manifest is not None:
+        placed, missing = recall(manifest, images, settings.crop)
+        retired = dict(manifest.retired)
+        if not accept_removed:
+            reasons = {entry.source: entry.reason for entry in rejected}
+            reasons |= {
+                name: "equal pixels carry another label"
+                for entry in conflicts
+                for name, label in entry.sources.items()
+                if label not in entry.kept
+            }
+            reasons |= {image.source: "its pixels have changed" for image in images}
+            refuse_missing(missing, len(manifest.places), reasons)
+    home = {image.sha256: placed[image.file] for image in images if image.file in placed}
+    apart_already = {tie for tie in ties if tie[0] in home and tie[1] in home and home[tie[0]] != home[tie[1]]}
+    ties = [tie for tie in ties if tie not in apart_already]
+    images = integrity.group(images, ties)
+    torn: list[Rejected] = []
+    while apart := split.torn(items := _items(images), placed):
+        torn += [
+            Rejected(image.source, "belongs together with images of different splits")
+            for image in images
+            if image.file in apart
+        ]
+        images = integrity.group([image for image in images if image.file not in apart], ties)
+    splits = split.place(items, settings.ratios, settings.seed, placed)
+    places = tuple(
+        Place(image.file, image.source, image.sha256, image.label, image.group, splits[image.file])
+        for image in sorted(images, key=lambda image: image.file)
+    )
+    present = {place.sha256 for place in places}
+    retired |= {place.sha256: place.split for place in missing}
+    retired = {sha: name for sha, name in sorted(retired.items()) if sha not in present}
+    extended = SplitManifest(settings.ratios, settings.seed, settings.crop, places, retired, settings.group_by)
+    return Extension(images, extended, tuple(torn), len(missing), tuple(sorted(apart_already)))
+
+
+def _items(images: Sequence[PooledImage]) -> list[split.Item]:
+    return [split.Item(image.file, image.label, image.group) for image in images]

@@ -1,0 +1,63 @@
+"""From places to files: packed arrays for training, and folders of images for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tuning.core import files
+from tuning.core.progress import Progress
+from tuning.dataset import pool
+from tuning.dataset.settings import Settings
+from tuning.dataset.store import arrays, packing
+from tuning.dataset.store.arrays import DatasetInfo
+from tuning.dataset.store.description import DECODER_VERSION, SPLITS
+from tuning.dataset.store.manifests import Place, SplitManifest
+from tuning.dataset.store.rows import RowFile
+
+
+def pack(
+    folder: Path,
+    pixels_path: Path,
+    rows: dict[str, int],
+    manifest: SplitManifest,
+    settings: Settings,
+    progress: Progress,
+) -> DatasetInfo:
+    """Writes the packed arrays and `arrays.json`. Images come in the order of their pixels' sha256, not of any name."""
+    classes = sorted({place.label for place in manifest.places})
+    channels = arrays.COLORS[settings.color]
+    indices = {label: index for index, label in enumerate(classes)}
+    members = {name: [place for place in manifest.places if place.split == name] for name in SPLITS}
+    hashes: dict[str, str] = {}
+    shape = (settings.image_size, settings.image_size, channels)
+    with RowFile(pixels_path, shape) as pixels, progress.bar(len(manifest.places), "packing", "image") as bar:
+        for name, places in members.items():
+            places.sort(key=lambda place: (place.sha256, place.label))
+            order = np.array([rows[place.file] for place in places], np.int64)
+            labels = np.array([indices[place.label] for place in places], np.int64)
+            hashes |= packing.write_split(folder, name, pixels, order, labels)
+            bar.update(len(places))
+    content = {name: [(place.sha256, place.label) for place in places] for name, places in members.items()}
+    info = DatasetInfo(
+        digest=arrays.dataset_digest(classes, settings.image_size, settings.color, DECODER_VERSION, content),
+        classes=tuple(classes),
+        image_size=settings.image_size,
+        channels=channels,
+        counts={name: len(places) for name, places in members.items()},
+    )
+    files.write_json(folder / packing.DESCRIPTION, arrays.describe(info, manifest.digest, hashes))
+    return info
+
+
+def lay_out(pool_folder: Path, split_folder: Path, places: Sequence[Place], progress: Progress) -> None:
+    """Every image's file in the folder of its split and class: a second name for the pool's, or a copy."""
+    for name in SPLITS:
+        for label in {place.label for place in places}:
+            (split_folder / name / label).mkdir(parents=True)
+    with progress.bar(len(places), "linking", "image") as bar:
+        for place in places:
+            pool.link_or_copy(f"{pool_folder}/{place.file}", f"{split_folder}/{place.split}/{place.file}")
+            bar.update()

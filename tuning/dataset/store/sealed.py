@@ -1,0 +1,57 @@
+"""The sealed test split. It opens only for a `TestOpening`, which the trainer's final stage alone constructs.
+
+A configuration that was chosen by looking at test images has no honest test score; so nothing that chooses can see
+them. Whoever opens the split writes the opening into the run's record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from tuning.core.workspace import Workspace
+from tuning.dataset.store import packing
+from tuning.dataset.store.arrays import read_info
+from tuning.dataset.store.packing import ImageSplit
+
+Purpose = Literal["finalist", "baseline", "train"]
+
+
+@dataclass(frozen=True)
+class TestOpening:
+    """Who opens the test split, and what for.
+
+    Attributes:
+        run_id: the run whose final evaluation this is.
+        purpose: "finalist" (chosen by a search), "baseline" (its yardstick) or "train" (one run by itself).
+
+    Raises:
+        ValueError: a field holds anything else.
+    """
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    run_id: str
+    purpose: Purpose
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.run_id, str) or not self.run_id.strip():
+            raise ValueError(f"run_id must be a run's name, got {self.run_id!r}")
+        if self.purpose not in get_args(Purpose):
+            raise ValueError(f"purpose must be one of {', '.join(get_args(Purpose))}, got {self.purpose!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def open_test(workspace: Workspace, opening: TestOpening) -> ImageSplit:
+    """Opens the test arrays for one final evaluation.
+
+    Raises:
+        TypeError: `opening` is not a `TestOpening`.
+        DataError: nothing is prepared, or the arrays do not belong to the split manifest.
+    """
+    if not isinstance(opening, TestOpening):
+        raise TypeError(f"the test split opens for a TestOpening only, got {type(opening).__name__}")
+    info = read_info(workspace)
+    return packing.read_split(workspace.split, "test", (info.counts["test"], *info.input_shape), len(info.classes))

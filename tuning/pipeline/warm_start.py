@@ -1,0 +1,101 @@
+"""What a search knows before it begins: configurations of a person's own, and the best ones of an earlier search.
+
+Both are tried right after the defaults, and change nothing else: what came of them elsewhere is no result here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tuning.core import settings as config
+from tuning.core.errors import UsageError
+from tuning.core.records import configuration
+from tuning.core.settings import SearchSettings
+from tuning.core.workspace import Workspace
+from tuning.pipeline.completed import find_search, ranked, read_told
+from tuning.pipeline.values import completed
+
+#: Configurations of an earlier search that are tried, and how many of its best are looked at for those that fit.
+TRIED, KEPT = 3, 6
+
+
+def own_configuration(text: str) -> dict[str, str]:
+    """The values, by name, of what `--try` says.
+
+    Raises:
+        UsageError: not NAME=VALUE,NAME=VALUE, or a name twice.
+    """
+    values: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or not name or not value or name in values:
+            raise UsageError(f"--try is {text!r}", "give NAME=VALUE,NAME=VALUE: learning_rate=3e-4,optimizer=adam")
+        values[name] = value
+    return values
+
+
+def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[dict[str, Any]]:
+    """The best configurations of search `name` now, or, where search `own` began with them, what they were then.
+
+    Args:
+        own: name of the search that starts from them.
+        fresh: it starts over.
+
+    Raises:
+        UsageError: there is no such search, or nothing in it has a score, or it is the search itself.
+    """
+    path = workspace.search(own) / config.FILE_NAME
+    if not fresh and path.exists():
+        began = config.read_settings(path.parent)
+        if began.get("from_search") == name and began.get("learned"):
+            return began["learned"]
+    if name == own and not fresh:
+        raise UsageError(f"--from-search is {name!r}, the search itself", "give the new search another --name")
+    directory = find_search(workspace, name)
+    settings = config.load(directory, SearchSettings)
+    best = ranked(read_told(directory), settings.skip_equal)[:KEPT]
+    if not best:
+        raise UsageError(
+            f"nothing in search {name!r} has a score yet",
+            "leave --from-search out, or wait until one of its trials has ended well",
+        )
+    return [configuration(values) for _, values in best]
+
+
+def known_good(settings: SearchSettings, description: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Complete configurations to try after the defaults: a person's own first.
+
+    Args:
+        description: of the space, as the `describe` job returns it.
+
+    Raises:
+        UsageError: one of a person's own has an unknown name or a value out of range, with the valid ones; or none of
+            the earlier search's fits this space.
+    """
+    first = []
+    for given in settings.tries or []:
+        try:
+            first.append(completed(description, given))
+        except UsageError as error:
+            text = ",".join(f"{name}={value}" for name, value in given.items())
+            raise UsageError(f"--try {text}: {error.problem}", error.remedy) from None
+    if settings.learned:
+        fitting = [found for values in settings.learned if (found := _fitting(description, values)) is not None]
+        if not fitting:
+            raise UsageError(
+                f"none of the best configurations of search {settings.from_search!r} fits this space",
+                "take a search of the same space, or leave --from-search out",
+            )
+        first += fitting[:TRIED]
+    return first
+
+
+def _fitting(description: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """`values` as a configuration of this space, without what it does not know; None where they are none of it."""
+    names = {entry["config"]["name"] for entry in description["space"]}
+    shared = {name: str(value) for name, value in values.items() if name in names}
+    try:
+        return completed(description, shared) if shared else None
+    except UsageError:
+        return None

@@ -1,0 +1,260 @@
+"""A search in MLflow: a parent run, below it one run a trial and one a finalist, with its files.
+
+Which MLflow run belongs to which trial is written in tags, so that a resume, on whatever machine, finds what is there:
+a run that is over is left alone, one that an interruption cut short is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import math
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tuning.core import files
+from tuning.core.errors import EnvironmentProblem
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration, epochs_of
+from tuning.tracking import Published, Subject
+from tuning.tracking.times import timed_points
+
+EXPERIMENT = "face-tuning"
+#: Tags by which a resume finds its runs: the search's own number, and the trial's or run's name in it.
+SEARCH_TAG, KEY_TAG = "face_tuning.search", "face_tuning.key"
+#: Holds the number of a search, in its folder; a search that is started over gets another.
+NUMBER_FILE = "mlflow.json"
+#: Makes MLflow's pages start with runs and metrics rather than with conversations.
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+#: MLflow's own limits.
+METRICS_AT_ONCE, PARAMS_AT_ONCE, PAGE, LONGEST_VALUE = 1000, 100, 1000, 5000
+#: MLflow would try for minutes, and the search would wait: what fails is caught up with at the next resume.
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+_OVER = ("FINISHED", "FAILED")
+_NOT_IN_NAMES = re.compile(r"[^\w\-. /]")
+
+
+class MLflow:
+    """The runs of one search in one MLflow.
+
+    Args:
+        subject: what is followed.
+        where: a server's address, a database's address, or a folder.
+
+    Raises:
+        EnvironmentProblem: MLflow is not installed.
+    """
+
+    def __init__(self, subject: Subject, where: str) -> None:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        if not importlib.util.find_spec("mlflow"):
+            raise EnvironmentProblem(
+                "--mlflow is given, but MLflow is not installed", "run: pip install -e '.[mlflow]'; or leave it out"
+            )
+        # It tells of every table that it makes in a new database.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        uri, artifacts = address(where)
+        self._subject = subject
+        self._client = MlflowClient(tracking_uri=uri)
+        self._experiment = self._find_experiment(artifacts)
+        self._number = _number(subject.directory)
+        self._there = {run.data.tags[KEY_TAG]: run.info for run in self._runs()}
+        self._parent = None if subject.single else self._open_parent()
+        self._results: list[dict[str, float]] = []
+        self._best: float | None = None
+        self._counts = {"trials": 0, "failed": 0}
+
+    def trial(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
+        completed = outcome.status == COMPLETED
+        self._counts["trials"] += 1
+        self._counts["failed"] += not completed
+        if completed:
+            self._best = outcome.score if self._best is None else max(self._best, outcome.score)
+        with self._fresh(f"trial/{spec.trial_id}", f"trial {spec.trial_id}", outcome.seconds) as run_id:
+            if run_id is None:
+                return
+            results = {"best_val_f1_macro": outcome.score, "epochs": epochs_of(outcome.curve)} if completed else {}
+            self._log(run_id, configuration(spec.values), outcome.curve, outcome.seconds, results)
+            tags = {"trial": spec.trial_id, "stage": "search"}
+            if spec.continues:
+                tags["continues"] = spec.continues
+            if failure := outcome.failure:
+                tags |= {
+                    "failure.kind": failure.kind,
+                    "failure.message": failure.message[:LONGEST_VALUE],
+                    "mlflow.note.content": f"Failed ({failure.kind}): {failure.message[:LONGEST_VALUE]}",
+                }
+            self._log_tags(run_id, tags)
+            self._close(run_id, completed)
+
+    def run(self, run: Published) -> None:
+        self._results.append(run.results)
+        with self._fresh(f"final/{run.run_id}", run.run_id, run.history["seconds"]) as run_id:
+            if run_id is None:
+                return
+            results = {**run.results, "best_val_f1_macro": run.results["val_f1_macro"]}
+            del results["val_f1_macro"]
+            self._log(run_id, run.values, run.curve, run.history["seconds"], results)
+            names = ("kind", "trial", "rank", "seed", "best_epoch", "parameters", "model_sha256", "data_digest")
+            tags = {name: str(run.metrics[name]) for name in names if run.metrics[name] is not None}
+            self._log_tags(run_id, {**tags, "stage": "final", "folder": str(run.folder.resolve())})
+            self._client.log_artifacts(run_id, str(run.folder))
+            self._close(run_id, True)
+
+    def end(self, finished: bool) -> None:
+        if self._parent is None:
+            return
+        best = max(self._results, key=lambda results: results["test_f1_macro"], default={})
+        figures = {
+            **self._counts,
+            **({} if self._best is None else {"best_val_f1_macro": self._best}),
+            **{name: value for name, value in best.items() if name.startswith("test_")},
+        }
+        there = self._client.get_run(self._parent).data.metrics
+        new = {name: value for name, value in figures.items() if there.get(name) != value}
+        self._log_metrics(self._parent, [(name, value, _now(), 0) for name, value in new.items()])
+        self._client.set_terminated(self._parent, "FINISHED" if finished else "KILLED")
+
+    def _find_experiment(self, artifacts: Path | None) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return found.experiment_id
+        # Where MLflow is left to itself, it keeps files below whatever folder this process was started in.
+        where = None if artifacts is None else artifacts.resolve().as_uri()
+        return self._client.create_experiment(name, artifact_location=where, tags=MODEL_TRAINING)
+
+    def _runs(self) -> Iterator[Any]:
+        """The MLflow runs of this search."""
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], f"tags.`{SEARCH_TAG}` = '{self._number}'", max_results=PAGE, page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _open_parent(self) -> str:
+        if found := self._there.get("search"):
+            self._client.update_run(found.run_id, status="RUNNING")
+            return found.run_id
+        run_id = self._create("search", self._subject.name, _now(), {})
+        self._log_params(run_id, self._subject.settings)
+        return run_id
+
+    @contextlib.contextmanager
+    def _fresh(self, key: str, name: str, seconds: Sequence[float]) -> Iterator[str | None]:
+        """The id of a new run for `key`, or None where one is there that is over."""
+        found = self._there.get(key)
+        if found is not None and found.status in _OVER:
+            yield None
+            return
+        if found is not None:
+            self._client.delete_run(found.run_id)
+        tags = {} if self._parent is None else {"mlflow.parentRunId": self._parent}
+        yield self._create(key, name, _now() - int(1000 * sum(seconds)), tags)
+
+    def _create(self, key: str, name: str, start: int, tags: Mapping[str, str]) -> str:
+        tags = {SEARCH_TAG: self._number, KEY_TAG: key, "mlflow.source.name": "tuning", **tags}
+        return self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=name).info.run_id
+
+    def _log(
+        self,
+        run_id: str,
+        values: Mapping[str, Any],
+        curve: Sequence[Mapping[str, Any]],
+        seconds: Sequence[float],
+        results: Mapping[str, float],
+    ) -> None:
+        self._log_params(run_id, values)
+        drawn = timed_points(curve, seconds, time.time())
+        points = [
+            (name, value, int(1000 * at), epoch)
+            for epoch, at, entry in drawn
+            for name, value in entry.items()
+            if name != "epoch"
+        ]
+        last = drawn[-1][0] if drawn else 0
+        self._log_metrics(run_id, [*points, *((name, value, _now(), last) for name, value in results.items())])
+
+    def _log_params(self, run_id: str, values: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(_name(name), str(value)[:LONGEST_VALUE]) for name, value in values.items()]
+        for part in _parts(params, PARAMS_AT_ONCE):
+            self._client.log_batch(run_id, params=part)
+
+    def _log_metrics(self, run_id: str, points: Iterable[tuple[str, Any, int, int]]) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [
+            Metric(_name(name), float(value), at, step)
+            for name, value, at, step in points
+            if isinstance(value, int | float) and math.isfinite(value)
+        ]
+        for part in _parts(metrics, METRICS_AT_ONCE):
+            self._client.log_batch(run_id, metrics=part)
+
+    def _log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def _close(self, run_id: str, completed: bool) -> None:
+        self._client.set_terminated(run_id, "FINISHED" if completed else "FAILED")
+
+
+def address(where: str) -> tuple[str, Path | None]:
+    """(MLflow's address of `where`, the folder for files); None: a server knows itself where files go.
+
+    A folder gets a database `mlflow.db` and a folder `artifacts`.
+    """
+    scheme, separator, rest = where.partition("://")
+    if not separator or scheme == "file":
+        folder = Path(rest if separator else where).expanduser().resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
+    if scheme == "sqlite":
+        database = Path(rest.removeprefix("/")).resolve()
+        database.parent.mkdir(parents=True, exist_ok=True)
+        return where, database.parent / "artifacts"
+    return where, None
+
+
+def _number(directory: Path) -> str:
+    path = directory / NUMBER_FILE
+    if path.exists():
+        return files.read_json(path, f"remove {path}: the search appears in MLflow anew then")["number"]
+    number = uuid.uuid4().hex
+    files.write_json(path, {"number": number})
+    return number
+
+
+def _parts(things: list, size: int) -> Iterator[list]:
+    return (things[start : start + size] for start in range(0, len(things), size))
+
+
+def _name(name: str) -> str:
+    """A name that MLflow takes."""
+    return _NOT_IN_NAMES.sub("_", name)
+
+
+def _now() -> int:
+    """Milliseconds since 1970, MLflow's unit of time."""
+    return int(1000 * time.time())

@@ -1,0 +1,117 @@
+"""A search in TensorBoard: scalars of every epoch, and a row of the HParams page, for each trial and each run.
+
+    tensorboard --logdir artifacts/searches/<name>/tensorboard
+
+One event file a trial, written when the trial is over and whole from the start. A trial's result never changes, so a
+file that is there is right: a resume writes those that are missing and touches no other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tuning.core import files
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration, epochs_of
+from tuning.tracking import Published, Subject, events
+from tuning.tracking.times import timed_points
+
+#: Columns of the HParams page: tag -> name.
+METRICS = {
+    "result/val_f1_macro": "val_f1_macro",
+    "result/epochs": "epochs",
+    "result/test_f1_macro": "test_f1_macro",
+    "result/test_accuracy": "test_accuracy",
+    "result/test_loss": "test_loss",
+}
+#: TensorBoard takes every file with this in its name for one of its own.
+MARK = "tfevents"
+
+
+class TensorBoard:
+    """Event files below `subject.events`: `trials/<trial>` and `runs/<run_id>`, and what they have in common."""
+
+    def __init__(self, subject: Subject, wanted: bool) -> None:
+        self._folder, self._staged = subject.events, subject.directory / "event-file"
+        self._space = {entry["config"]["name"]: entry for entry in subject.space}
+        self._describe()
+
+    def trial(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
+        # A builder may declare further hyperparameters at any time; TensorBoard shows only those it was told of.
+        found = {entry["config"]["name"]: entry for entry in outcome.space}
+        if found.keys() - self._space.keys():
+            self._space = found | self._space
+            self._describe()
+        completed = outcome.status == COMPLETED
+        results = {"val_f1_macro": outcome.score, "epochs": epochs_of(outcome.curve)} if completed else {}
+        self._row(
+            f"trials/{spec.trial_id}",
+            spec.trial_id,
+            configuration(spec.values),
+            outcome.curve,
+            outcome.seconds,
+            results,
+            outcome.failure.message if outcome.failure else None,
+        )
+
+    def run(self, run: Published) -> None:
+        self._row(f"runs/{run.run_id}", run.run_id, run.values, run.curve, run.history["seconds"], run.results, None)
+
+    def end(self, finished: bool) -> None:
+        return None
+
+    def _row(
+        self,
+        name: str,
+        group: str,
+        values: Mapping[str, Any],
+        curve: Sequence[Mapping[str, Any]],
+        seconds: Sequence[float],
+        results: Mapping[str, Any],
+        failure: str | None,
+    ) -> None:
+        folder = self._folder / name
+        if any(MARK in path.name for path in folder.glob("*")):
+            return
+        now = time.time()
+        points = timed_points(curve, seconds, now)
+        rows = [
+            events.scalars({tag: value for tag, value in entry.items() if tag != "epoch"}, epoch, at)
+            for epoch, at, entry in points
+        ]
+        figures = {f"result/{name}": value for name, value in results.items()}
+        last = points[-1][0] if points else 0
+        started = now - sum(seconds)
+        self._write(
+            folder,
+            [
+                events.session_start(group, values, started),
+                *rows,
+                *([events.scalars(figures, last, now)] if figures else []),
+                *([events.text("failure", failure, now)] if failure else []),
+                events.session_end(failure is None, now),
+            ],
+            started,
+        )
+
+    def _describe(self) -> None:
+        """Writes what the HParams page shows, if that is not there yet, in place of what was there."""
+        before = sorted(path for path in self._folder.glob("*") if MARK in path.name)
+        known = files.digest([sorted(self._space), METRICS])[:12]
+        if any(path.name.endswith(known) for path in before):
+            return
+        now = time.time()
+        self._write(self._folder, [events.experiment(list(self._space.values()), METRICS, now)], now, known)
+        for path in before:
+            path.unlink()
+
+    def _write(self, folder: Path, content: Sequence[events.Event], started: float, name: str = "trial") -> None:
+        """An event file, there whole or not at all; TensorBoard may be reading the folder at this moment.
+
+        So it is made outside of it: the temporary file of an ordinary atomic write would be read as well.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(self._staged, events.file_bytes(content, started))
+        files.move(self._staged, folder / f"events.out.{MARK}.{int(started)}.{name}")
