@@ -103,7 +103,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 import test_files
-from tuning import files
+from tuning.core import files
 left = int(sys.argv[5])
 def die(operation, path):
     global left
