@@ -100,7 +100,7 @@ OUTCOMES = {
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_outcomes_become_exit_codes_and_one_message(name, capsys):
     run, code, message = OUTCOMES[name]
-    assert cli.main(options(), run, []) == code
+    assert cli.main(options, run, [], anywhere=True) == code
     stdout, stderr = capsys.readouterr()
     assert stderr == message
     assert stdout == ("one\n" if name.startswith("done") else "")
@@ -109,7 +109,7 @@ def test_outcomes_become_exit_codes_and_one_message(name, capsys):
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_with_json_stdout_is_one_object_on_one_line(name, capsys):
     run, code, message = OUTCOMES[name]
-    assert cli.main(options(), run, ["--json"]) == code
+    assert cli.main(options, run, ["--json"], anywhere=True) == code
     stdout, _ = capsys.readouterr()
     assert stdout.count("\n") == 1
     value = json.loads(stdout)
@@ -126,7 +126,7 @@ def test_with_json_stdout_is_one_object_on_one_line(name, capsys):
 def test_what_argparse_refuses_exits_2(argv, capsys):
     for more in ([], ["--json"]):
         with pytest.raises(SystemExit) as caught:
-            cli.main(options(), returning({}, ""), [*more, *argv])
+            cli.main(options, returning({}, ""), [*more, *argv], anywhere=True)
         assert caught.value.code == errors.EXIT_USAGE
         stdout, stderr = capsys.readouterr()
         assert stderr.startswith("error: ") and stderr.endswith("  → see python -m tuning.thing --help\n")
@@ -137,10 +137,10 @@ def test_commands_in_remedies_are_for_this_workspace(tmp_path, capsys):
     def refused(args, workspace, console):
         raise errors.DataError("no", "run: python -m tuning.prepare, or see python -m tuning.prepare --help")
 
-    cli.main(options(), refused, ["--root", str(tmp_path)])
+    cli.main(options, refused, ["--root", str(tmp_path)], anywhere=True)
     said = f"run: python -m tuning.prepare --root {tmp_path}, or see python -m tuning.prepare --help"
     assert said in capsys.readouterr().err
-    cli.main(options(), refused, [])
+    cli.main(options, refused, [], anywhere=True)
     assert "run: python -m tuning.prepare, or" in capsys.readouterr().err
 
 
@@ -152,17 +152,17 @@ def test_arguments_reach_the_command(tmp_path, capsys):
             bar.update(2)
         return {"twice": args.twice, "root": str(workspace.root)}, "text"
 
-    assert cli.main(options(), run, ["--twice", "--root", str(tmp_path)]) == 0
+    assert cli.main(options, run, ["--twice", "--root", str(tmp_path)], anywhere=True) == 0
     stdout, stderr = capsys.readouterr()
     assert stdout == "text\n"
     assert stderr == "said\nwarning: warned\n"  # no terminal, no bar
 
-    assert cli.main(options(), run, ["--twice", "--root", str(tmp_path), "--json"]) == 0
+    assert cli.main(options, run, ["--twice", "--root", str(tmp_path), "--json"], anywhere=True) == 0
     stdout, stderr = capsys.readouterr()
     assert json.loads(stdout) == {"twice": True, "root": str(tmp_path)}
     assert stderr == ""
 
-    assert cli.main(options(), run, ["--quiet"]) == 0
+    assert cli.main(options, run, ["--quiet"], anywhere=True) == 0
     stdout, stderr = capsys.readouterr()
     assert (stdout, stderr) == ("text\n", "")
 
@@ -180,13 +180,13 @@ def test_in_a_terminal_lines_stand_above_the_bar(monkeypatch, capsys):
 
 
 def test_the_line_to_go_on_is_the_line_that_was_typed(capsys):
-    cli.main(options(), raising(errors.Interrupted(signal.SIGINT)), ["--twice", "--root", "a folder"])
+    cli.main(options, raising(errors.Interrupted(signal.SIGINT)), ["--twice", "--root", "a folder"], anywhere=True)
     assert "to go on: python -m tuning.thing --twice --root 'a folder'\n" in capsys.readouterr().err
 
 
 def test_a_defect_shows_its_traceback_on_request(monkeypatch, capsys):
     monkeypatch.setenv("TUNING_TRACEBACK", "1")
-    assert cli.main(options(), raising(ZeroDivisionError("division by zero")), []) == 1
+    assert cli.main(options, raising(ZeroDivisionError("division by zero")), [], anywhere=True) == 1
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
@@ -212,7 +212,7 @@ from pathlib import Path
 from tuning import cli
 def run(args, workspace, console):
 {body}
-sys.exit(cli.main(cli.parser("thing", "Does a thing."), run, sys.argv[1:]))
+sys.exit(cli.main(lambda: cli.parser("thing", "Does a thing."), run, sys.argv[1:], anywhere=True))
 """
 
 WAITING = """

@@ -355,19 +355,6 @@ def test_a_backend_that_is_missing_exits_4(tmp_path, monkeypatch, capsys):
     assert "FAULT  theano" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("shell", "line"), [("/bin/bash", "source <("), ("/usr/bin/fish", "| source"), ("", "--help")])
-def test_how_completion_is_switched_on(shell, line):
-    assert line in doctor.shell_finding(shell).detail
-
-
-def test_completion_lines_are_those_of_the_command():
-    from tuning import completion
-
-    assert set(doctor.COMPLETION) == set(completion.SHELLS)
-    for line in doctor.COMPLETION.values():
-        assert line in completion.__doc__
-
-
 def test_every_extra_is_explained():
     assert set(doctor.EXTRAS) == {extra for extra in packages.requirements() if extra}
 

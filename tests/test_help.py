@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from tuning import completion
+from tuning.__main__ import commands
 
 WIDEST = 120
 
 
-@pytest.fixture(params=completion.commands())
+@pytest.fixture(params=commands())
 def help_text(request, monkeypatch) -> str:
     monkeypatch.setenv("COLUMNS", "100")
     return importlib.import_module(f"tuning.{request.param}").options().format_help()

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tuning.__main__ import commands
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "tuning"
 PACKAGES = ("tuning", "demo_faces", "search_spaces")
@@ -56,23 +58,13 @@ def syntax(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def commands() -> list[str]:
-    """The modules of `tuning` itself that define a `main` and take their options from `cli`."""
-    return [
-        path.stem
-        for path in sorted(PACKAGE.glob("*.py"))
-        if path.stem not in ("__init__", "cli")
-        and any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in syntax(path).body)
-    ]
-
-
 def room(module: str) -> str:
     parts = module.split(".")
     if parts[0] != "tuning":
         return parts[0]
     if len(parts) == 1:
         return "core"
-    return "commands" if parts[1] in commands() else parts[1]
+    return "commands" if parts[1] in ("__main__", *commands()) else parts[1]
 
 
 def imports(tree: ast.AST, module: str, is_package: bool = False) -> set[str]:
@@ -193,7 +185,7 @@ def measured_help(command: str) -> tuple[float, set[str], str]:
     return usage.ru_utime + usage.ru_stime, set(json.loads(stderr.splitlines()[-1])) & HEAVY, stdout
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", sorted(commands()))
 def test_help_answers_at_once(command):
     seconds, loaded, text = measured_help(command)
     assert loaded == set()
@@ -202,7 +194,7 @@ def test_help_answers_at_once(command):
     assert best < HELP_CPU_SECONDS
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", sorted(commands()))
 def test_commands_have_the_shared_options_and_show_how_to_run_them(command):
     module = importlib.import_module(f"tuning.{command}")
     text = module.options().format_help()

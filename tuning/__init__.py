@@ -6,6 +6,7 @@ The names below are the Python API; they load on first use, so that `import tuni
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -41,7 +42,7 @@ _API = {
 __all__ = ["__version__", *_API]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _API:
         module, _, other = _API[name].partition(":")
         return getattr(importlib.import_module(module), other or name)

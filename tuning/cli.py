@@ -13,16 +13,25 @@ import errno
 import gc
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tuning.core import interruption
-from tuning.core.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERNAL, EXIT_USAGE, Interrupted, TuningError
+from tuning.core.errors import (
+    EXIT_DONE,
+    EXIT_ENVIRONMENT,
+    EXIT_INTERNAL,
+    EXIT_USAGE,
+    EnvironmentProblem,
+    Interrupted,
+    TuningError,
+)
 from tuning.core.progress import Bar
 from tuning.core.workspace import Workspace
 
@@ -38,20 +47,37 @@ _DISK_REMEDIES = {
     errno.EIO: "the disk reports an input/output error: check the disk, then run the same command again",
 }
 
+OWN_PACKAGES = ("tuning", "search_spaces", "demo_faces")
+
 EXIT_CODES = """\
 exit codes: 0 done · 1 a defect of this package · 2 usage · 3 data, split or search state refused · 4 environment (disk,
 permission, missing package) · 5 the budget ended before any trial finished · 130, 143 interrupted, state saved"""
 
 
-def parser(command: str, doc: str) -> argparse.ArgumentParser:
+#: How commands are written in help and messages; `through_script` changes it.
+_spoken = "python -m tuning."
+
+
+def through_script(name: str) -> None:
+    """From now on help and messages say `NAME COMMAND`, as the person does, in place of `python -m tuning.COMMAND`."""
+    global _spoken
+    _spoken = f"{name} "
+
+
+def as_typed(text: str) -> str:
+    """`text` with its commands written the way this process was started."""
+    return re.sub(r"python -m tuning\.(?=\w)", lambda _: _spoken, text)
+
+
+def parser(command: str, doc: str | None) -> argparse.ArgumentParser:
     """An argument parser with the options that every command has.
 
     `doc` is the command module's docstring; its first line says what the command does, the rest is shown below the
     options: lines to run, what it reads, what it writes.
     """
-    summary, _, rest = doc.strip().partition("\n")
+    summary, _, rest = as_typed(doc or "").strip().partition("\n")
     result = _Parser(
-        prog=f"python -m tuning.{command}",
+        prog=as_typed(f"python -m tuning.{command}"),
         description=summary,
         epilog="\n\n".join(filter(None, [rest.strip("\n"), EXIT_CODES])),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,21 +95,26 @@ def parser(command: str, doc: str) -> argparse.ArgumentParser:
     return result
 
 
+_Namespace = TypeVar("_Namespace")
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose refusals look like every other error: one line, a remedy, and JSON where that is asked for."""
 
     _given: Sequence[str] = ()
 
-    def parse_args(self, args=None, namespace=None):
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: _Namespace | None = None
+    ) -> tuple[argparse.Namespace | _Namespace, list[str]]:
         self._given = sys.argv[1:] if args is None else args
-        return super().parse_args(args, namespace)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         asked = argparse.Namespace(json="--json" in self._given, root=Path("."))
         sys.exit(_failed(asked, message, f"see {self.prog} --help", EXIT_USAGE))
 
 
-def add_training_options(group) -> None:
+def add_training_options(group: argparse._ActionsContainer) -> None:
     """The options of every command that trains."""
     group.add_argument(
         "--early-stopping",
@@ -105,7 +136,7 @@ def add_training_options(group) -> None:
     )
 
 
-def add_tracking_options(group) -> None:
+def add_tracking_options(group: argparse._ActionsContainer) -> None:
     """The options of every command whose work other programs can show."""
     group.add_argument(
         "--tensorboard",
@@ -120,7 +151,7 @@ def add_tracking_options(group) -> None:
 
 
 def offer(action: argparse.Action, values: Callable[[Workspace], Iterable[str]]) -> None:
-    """What a shell offers where this option's value is being typed (see `tuning.completion`)."""
+    """What a shell offers where this option's value is being typed, through argcomplete."""
 
     def completer(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
         return list(values(Workspace(parsed_args.root.expanduser())))
@@ -146,11 +177,11 @@ class Console:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            self._write(text)
+            self._write(as_typed(text))
 
     def warn(self, text: str) -> None:
         if not self.quiet:
-            self._write(f"warning: {text}")
+            self._write(as_typed(f"warning: {text}"))
 
     @contextlib.contextmanager
     def bar(self, total: int | None, description: str, unit: str = "it") -> Iterator[Bar]:
@@ -197,13 +228,29 @@ Result = tuple[dict[str, Any] | None, str] | tuple[dict[str, Any] | None, str, i
 Run = Callable[[argparse.Namespace, Workspace, Console], Result]
 
 
-def main(arguments: argparse.ArgumentParser, run: Run, argv: list[str] | None = None) -> int:
+def main(
+    options: Callable[[], argparse.ArgumentParser],
+    run: Run,
+    argv: list[str] | None = None,
+    anywhere: bool = False,
+    bare: bool = False,
+) -> int:
     """Parses `argv`, runs the command, prints its result, and turns every error into one line and an exit code.
 
     `run(args, workspace, console)` returns (result, text): `result` is printed with `--json`, `text` without. A command
     whose findings are a refusal in themselves adds the exit code: (result, text, EXIT_REFUSED). One that has printed
     its result already, piece by piece, returns None for it.
+
+    Args:
+        options: makes the command's parser; a package that it misses is said like any other.
+        anywhere: the command begins a workspace, or can do without one; any other is refused where there is none.
+        bare: it runs without the packages, to say which are missing; any other is refused without them.
     """
+    asked = argparse.Namespace(json="--json" in (sys.argv[1:] if argv is None else argv), root=Path("."))
+    try:
+        arguments = options()
+    except ModuleNotFoundError as error:
+        return _not_installed(asked, error)
     if "_ARGCOMPLETE" in os.environ:
         # A shell asks what could follow on a line that is being typed; this prints it and ends the process.
         import argcomplete
@@ -216,7 +263,12 @@ def main(arguments: argparse.ArgumentParser, run: Run, argv: list[str] | None = 
     go_on = f"to go on: {shlex.join(line)}"
     try:
         with interruption.signals_raise():
-            result, text, *code = run(args, Workspace(args.root), console)
+            workspace = Workspace(args.root)
+            if not bare:
+                _require_packages()
+            if not anywhere:
+                workspace.require()
+            result, text, *code = run(args, workspace, console)
         _print_result(args, result, text)
     except Interrupted as error:
         return _failed(args, error.problem, go_on, error.exit_code)
@@ -236,6 +288,8 @@ def main(arguments: argparse.ArgumentParser, run: Run, argv: list[str] | None = 
         if remedy is None and not where:
             return _internal(args, error)
         return _failed(args, f"{where}{error.strerror}", remedy or "check that path", EXIT_ENVIRONMENT)
+    except ModuleNotFoundError as error:
+        return _not_installed(args, error)
     except Exception as error:
         return _internal(args, error)
     return code[0] if code else EXIT_DONE
@@ -250,7 +304,7 @@ def _print_result(args: argparse.Namespace, result: dict[str, Any] | None, text:
     if args.json and result is not None:
         print(json.dumps(result, ensure_ascii=False, allow_nan=False))
     elif text:
-        print(text)
+        print(as_typed(text))
     sys.stdout.flush()
 
 
@@ -271,14 +325,38 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def refused(error: TuningError, as_json: bool) -> int:
+    """Says `error` where no command has read its options yet; returns the exit code."""
+    return _failed(argparse.Namespace(json=as_json, root=Path(".")), error.problem, error.remedy, error.exit_code)
+
+
 def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int) -> int:
-    problem, remedy = one_line(problem), one_line(Workspace(args.root).addressed(remedy))
+    problem, remedy = one_line(as_typed(problem)), one_line(as_typed(Workspace(args.root).addressed(remedy)))
     print(f"error: {problem}", file=sys.stderr)
     if remedy:
         print(f"  → {remedy}", file=sys.stderr)
     if args.json:
         print(json.dumps({"error": problem, "remedy": remedy, "exit_code": exit_code}, ensure_ascii=False))
     return exit_code
+
+
+def _require_packages() -> None:
+    """Says which package is missing before a command has done half of its work without noticing."""
+    from tuning.core import packages
+
+    name = packages.missing()
+    if name is not None:
+        raise EnvironmentProblem(f"the package {name} is missing", packages.remedy(name))
+
+
+def _not_installed(args: argparse.Namespace, error: ModuleNotFoundError) -> int:
+    """A package that is not installed is a state of the environment; a module of our own that is missing, a defect."""
+    from tuning.core import packages
+
+    name = error.name or ""
+    if not name or name.partition(".")[0] in OWN_PACKAGES:
+        return _internal(args, error)
+    return _failed(args, f"the package {name.partition('.')[0]} is missing", packages.remedy(name), EXIT_ENVIRONMENT)
 
 
 def _internal(args: argparse.Namespace, error: Exception) -> int:

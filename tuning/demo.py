@@ -1,4 +1,4 @@
-"""Draws synthetic, labelled faces into a workspace of their own, so that everything can be tried without data.
+"""Draws synthetic, labelled faces into a workspace of their own, to try everything without data.
 
   python -m tuning.demo --root demo-workspace
   python -m tuning.demo --root demo-small --per-class 60 --classes happy,sad,surprise --image-size 48
@@ -18,6 +18,7 @@ import sys
 from typing import Any
 
 from tuning import cli
+from tuning.core.workspace import Workspace
 
 
 def options() -> argparse.ArgumentParser:
@@ -40,7 +41,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:
+def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
     from demo_faces.writing import choose_classes, write_demo_faces
 
     classes = choose_classes(args.classes)
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
 
 
 def main(argv: list[str] | None = None) -> int:
-    return cli.main(options(), run, argv)
+    return cli.main(options, run, argv, anywhere=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Looks at this machine, the installed packages and a workspace; says what is wrong, what to do, what to install.
+"""Looks at this machine, the installed packages and a workspace; says what is wrong and what to do.
 
   python -m tuning.doctor
   python -m tuning.doctor --root demo-workspace --repair      # mends what can be derived anew
   python -m tuning.doctor --json | python -m json.tool
 
-Exit code 3: the workspace has a fault. 4: a package that is always needed is missing or too old, or KERAS_BACKEND
-chooses one that is missing. It never imports TensorFlow.
+Exit code 3: the workspace has a fault, or --root does not exist. 4: a package that is always needed is missing or too
+old, or KERAS_BACKEND chooses one that is missing. It never imports TensorFlow.
 
 reads   the whole workspace
 writes  nothing; with --repair, what can be derived anew
@@ -21,12 +21,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning import __version__, cli
-from tuning.core.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_REFUSED
+from tuning.core.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_REFUSED, StateError
 from tuning.core.findings import FAULT, NOTE, OK, Finding
 from tuning.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from tuning.core.packages import Package
+
 #: What each extra is for, in words.
 EXTRAS = {
     "ray": "searching on several machines",
@@ -44,12 +45,6 @@ BACKENDS = {
 }
 #: What TensorFlow needs to see an NVIDIA GPU comes in packages of its own; this is one of them.
 CUDA_PACKAGE, CUDA_LINE = "nvidia-cudnn-cu12", "pip install 'tensorflow[and-cuda]'"
-#: How each shell reads what completes these commands.
-COMPLETION = {
-    "bash": "source <(python -m tuning.completion bash)",
-    "zsh": "source <(python -m tuning.completion zsh)",
-    "fish": "python -m tuning.completion fish | source",
-}
 LITTLE_DISK = 2 * 2**30
 _MARKS = {OK: "ok   ", NOTE: "note ", FAULT: "FAULT"}
 
@@ -80,7 +75,6 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         "packages": needed,
         "keras backends": backends,
         "extras": extras,
-        "shell": [shell_finding(os.environ.get("SHELL", ""))],
         f"workspace {workspace.root.resolve()}": found,
     }
     code = EXIT_DONE
@@ -107,6 +101,11 @@ def workspace_findings(workspace: Workspace, mend: bool) -> tuple[list[str], lis
     """(what was repaired, what is there afterwards)."""
     from tuning.results import integrity
 
+    if not workspace.root.exists():
+        try:
+            workspace.require()
+        except StateError as error:
+            return [], [Finding("workspace", FAULT, error.problem, error.remedy)]
     repaired = integrity.repair(workspace) if mend else []
     return repaired, integrity.check(workspace)
 
@@ -164,15 +163,6 @@ def backend_findings(chosen: str | None, gpus: Sequence[Any]) -> list[Finding]:
     return found
 
 
-def shell_finding(shell: str) -> Finding:
-    """How to switch completion on in the shell that this was called from, as far as that is known."""
-    name = os.path.basename(shell)
-    line = COMPLETION.get(name)
-    if line is None:
-        return Finding("completion", NOTE, f"for {', '.join(COMPLETION)}: see python -m tuning.completion --help")
-    return Finding("completion", OK, f"of commands, options and values, in {name}: {line}")
-
-
 def package_findings(packages: Sequence[Package]) -> list[Finding]:
     return [
         Finding(
@@ -189,7 +179,7 @@ def extra_findings(packages: Sequence[Package]) -> list[Finding]:
     from tuning.core.packages import install_line
 
     found = []
-    for extra in dict.fromkeys(package.extra for package in packages):
+    for extra in dict.fromkeys(package.extra for package in packages if package.extra is not None):
         lacking = [package.name for package in packages if package.extra == extra and not package.suits]
         detail = f"for {EXTRAS[extra]}: " + (f"lacks {', '.join(lacking)}" if lacking else "installed")
         remedy = f"if you want it, run: {install_line(extra)}" if lacking else ""
@@ -199,7 +189,7 @@ def extra_findings(packages: Sequence[Package]) -> list[Finding]:
 
 def checklist(sections: Mapping[str, Sequence[Finding]], repaired: Sequence[str]) -> str:
     """The page a person reads."""
-    lines = []
+    lines: list[str] = []
     for title, findings in sections.items():
         if not findings:
             continue
@@ -220,7 +210,7 @@ def _gigabytes(size: int) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return cli.main(options(), run, argv)
+    return cli.main(options, run, argv, anywhere=True, bare=True)
 
 
 if __name__ == "__main__":

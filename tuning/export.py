@@ -86,7 +86,7 @@ def _formats(text: str) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return cli.main(options(), run, argv)
+    return cli.main(options, run, argv)
 
 
 if __name__ == "__main__":

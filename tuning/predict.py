@@ -67,6 +67,8 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     from tuning.results.prediction.labelling import Labeller
 
     _check(args)
+    if not args.model:
+        workspace.require()
     found = classifier.classifier(Path(args.model)) if args.model else classifier.promoted_classifier(workspace)
     piped = images.STANDARD_INPUT in args.images
     bursts = images.bursts(args.images, args.null)
@@ -158,7 +160,7 @@ def _native_messages_dropped() -> Iterator[None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return cli.main(options(), run, argv)
+    return cli.main(options, run, argv, anywhere=True)
 
 
 if __name__ == "__main__":

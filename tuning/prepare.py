@@ -134,7 +134,7 @@ def _text(prepared: Any, workspace: Workspace) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return cli.main(options(), run, argv)
+    return cli.main(options, run, argv, anywhere=True)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
 
 
 def main(argv: list[str] | None = None) -> int:
-    return cli.main(options(), run, argv)
+    return cli.main(options, run, argv)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import sys
 from typing import Any
 
 from tuning import cli
+from tuning.core.workspace import Workspace
 
 #: Options that are settings of the search under the same name.
 SETTINGS = (
@@ -184,7 +185,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:
+def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
     from dataclasses import asdict
 
     from tuning.core.settings import check_positive
@@ -233,7 +234,7 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
 
 
 def main(argv: list[str] | None = None) -> int:
-    return cli.main(options(), run, argv)
+    return cli.main(options, run, argv)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def trials(workspace: Workspace) -> list[str]:
     return found
 
 
-def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], str]:
+def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
     from tuning.core.errors import UsageError
     from tuning.pipeline.train import train_one, values_of_trial
     from tuning.tracking import Tracking
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace, workspace, console) -> tuple[dict[str, Any], s
 
 
 def main(argv: list[str] | None = None) -> int:
-    return cli.main(options(), run, argv)
+    return cli.main(options, run, argv)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import statistics
 import time
 
 from benchmarks.context import Context
-from benchmarks.processes import REPOSITORY, run
+from benchmarks.processes import run
 from benchmarks.report import Report, Target
+from tuning.__main__ import commands
 
 SPACE = "benchmarks.spaces:stamped_cnn"
 
@@ -17,13 +18,11 @@ def measure(context: Context) -> Report:
     sample = context.sample(None if context.full else 1500)
     repeats = 9 if context.full else 3
     rows = []
-    for path in sorted((REPOSITORY / "tuning").glob("*.py")):
-        if "cli.main(" not in path.read_text():
-            continue
-        runs = [run(["-m", f"tuning.{path.stem}", "--help"], folder / "help.log", memory=None) for _ in range(repeats)]
+    for command in commands():
+        runs = [run(["-m", f"tuning.{command}", "--help"], folder / "help.log", memory=None) for _ in range(repeats)]
         seconds = [one.seconds for one in runs]
         cpu = statistics.median(one.cpu_seconds for one in runs)
-        rows.append([f"{path.stem} --help", statistics.median(seconds), cpu, repeats])
+        rows.append([f"{command} --help", statistics.median(seconds), cpu, repeats])
     slowest = max(row[1] for row in rows)
 
     starts, processor = [], []

@@ -7,6 +7,7 @@ Every error carries the exit code of the command that meets it (see the README's
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 EXIT_DONE = 0
 EXIT_INTERNAL = 1
@@ -34,7 +35,7 @@ class TuningError(Exception):
         self.problem = problem
         self.remedy = remedy
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problem, self.remedy)
 
 
@@ -81,5 +82,5 @@ class Interrupted(TuningError):
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.signal_number,)

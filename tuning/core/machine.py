@@ -8,10 +8,10 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 #: Processor features that decide about speed here: wide vectors, and two ways to multiply bfloat16 natively.
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -151,7 +151,7 @@ def bfloat16_is_native(cpu: Processor, visible: tuple[Gpu, ...]) -> bool:
     return bool((cpu.features or frozenset()) & {"avx512_bf16", "amx_bf16"})
 
 
-def facts(path: Path) -> Mapping[str, object]:
+def facts(path: Path) -> dict[str, Any]:
     """Everything above as plain JSON values; `path` says whose disk is meant."""
     cpu, store = processor(), memory()
     return {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import importlib.util
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +15,15 @@ DISTRIBUTION = "face-tuning"
 _SAME_MODULES = (
     ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python"),
 )
+#: What a distribution is imported as, where that is not its name.
+_IMPORTED_AS = {
+    "ai-edge-litert": "ai_edge_litert",
+    "keras-tuner": "keras_tuner",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "PyYAML": "yaml",
+    "scikit-learn": "sklearn",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,30 @@ def install_line(extra: str) -> str:
     return f"pip install -e '.[{extra}]'" if _settings() else f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
+def missing() -> str | None:
+    """The first of the packages that are always needed which this Python does not have; imports none of them."""
+    names = (_split(line)[0] for line in requirements()[None])
+    return next((name for name in names if not _importable(_IMPORTED_AS.get(name, name))), None)
+
+
+def remedy(module: str) -> str:
+    """What to do where importing `module`, or what it belongs to, failed because it is not installed."""
+    top = module.partition(".")[0]
+    for extra, lines in requirements().items():
+        if extra and top in (_IMPORTED_AS.get(name, name) for name, _ in map(_split, lines)):
+            return f"run: {install_line(extra)}"
+    return "activate .venv, or pip install -e ." if _settings() else f"run: pip install {DISTRIBUTION}"
+
+
+def _importable(module: str) -> bool:
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:
+        return False
+
+
 def requirements() -> dict[str | None, list[str]]:
     """extra -> its requirement lines; None for what is always needed.
 
@@ -55,12 +90,16 @@ def requirements() -> dict[str | None, list[str]]:
             None: _lines(parser["options"]["install_requires"]),
             **{extra: _lines(text) for extra, text in parser["options.extras_require"].items()},
         }
-    return _from_metadata(metadata.requires(DISTRIBUTION) or [])
+    try:
+        return _from_metadata(metadata.requires(DISTRIBUTION) or [])
+    except metadata.PackageNotFoundError:
+        # Code that was copied rather than installed.
+        return {None: [DISTRIBUTION]}
 
 
 def _settings() -> configparser.ConfigParser | None:
     """setup.cfg beside the package; None where it was installed without it."""
-    path = Path(__file__).resolve().parent.parent / "setup.cfg"
+    path = Path(__file__).resolve().parents[2] / "setup.cfg"
     parser = configparser.ConfigParser(interpolation=None)
     if parser.read(path, encoding="utf-8") and parser.get("metadata", "name", fallback=None) == DISTRIBUTION:
         return parser

@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuning.core.errors import EnvironmentProblem, UsageError
+from tuning.core.errors import EnvironmentProblem, StateError, UsageError
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,21 @@ class Workspace:
             return remedy
         root = f" --root {shlex.quote(str(self.root))}"
         return re.sub(r"python -m tuning\.\w+\b(?! --help)", lambda found: found[0] + root, remedy)
+
+    def require(self) -> None:
+        """Refuses a root in which nothing was ever prepared, so that a mistyped one is noticed and stays untouched.
+
+        Raises:
+            StateError: there is neither `data/` nor `artifacts/`.
+        """
+        if self.data.is_dir() or self.art.is_dir():
+            return
+        state = "has neither data/ nor artifacts/" if self.root.is_dir() else "does not exist"
+        begin = self.addressed("run python -m tuning.prepare --raw PATH with your face images")
+        raise StateError(
+            f"there is no workspace in {self.root.absolute()}: that folder {state}",
+            f"give the --root of one, or begin one: {begin}",
+        )
 
     def create(self) -> Workspace:
         """Creates what is missing and verifies that every folder can be written.

@@ -89,9 +89,9 @@ def run_search(
     Raises:
         TuningError: anything a person can mend; see `tuning.core.errors`.
     """
-    workspace.create()
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     verify_data(workspace)
+    workspace.create()
     directory = workspace.search(frozen.name)
     if fresh:
         _start_over(workspace, directory, progress)

@@ -57,9 +57,9 @@ def train_one(
     Raises:
         UsageError: an unknown hyperparameter, or a value outside its range, with the valid ones.
     """
-    workspace.create()
     settings = train_settings(workspace, space, values or {}, epochs, seed, early_stopping, reduce_lr, dtype)
     verify_data(workspace)
+    workspace.create()
     use_backend(settings.backend)
     directory = workspace.art / "work" / f"train-{settings.digest()[:12]}"
 
