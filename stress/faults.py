@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from stress import toy
-from tuning.core import files, light_keras
+from tuning.core import files
 from tuning.core.workspace import Workspace
 from tuning.dataset.store import arrays, packing
 from tuning.engine import journal
@@ -223,7 +224,9 @@ def _repair(root: Path) -> None:
 
 def _load(warm: Path) -> None:
     """Puts toy work and small pictures in the place of training and plotting, and has everything imported once."""
-    light_keras.use()
+    # Processes are forked from this one, which TensorFlow would not survive; nothing is trained in it.
+    os.environ["KERAS_BACKEND"] = "numpy"
+    importlib.import_module("keras")
     from matplotlib.figure import Figure
 
     from tuning.pipeline import session
@@ -234,7 +237,7 @@ def _load(warm: Path) -> None:
     plots.run_figures = lambda metrics, history: {name: Figure(figsize=(0.1, 0.1)) for name in names}
     pictures.pictures = lambda history, importances, title: {"best_so_far.png": Figure(figsize=(0.1, 0.1))}
     # The settings of a search name the backend of its workers, not that of this process.
-    os.environ["TUNING_BACKEND"] = "tensorflow"
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     session.WORK = session.INLINE_WORK = "stress.toy:run"
     # Power stays on here: waiting for a real disk would show nothing.
     os.fsync = lambda descriptor: None

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from hypothesis import settings
 
-from tuning.core import light_keras
-
 if TYPE_CHECKING:
     from tuning.core.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-light_keras.use()
+# Before anything imports Keras.
+os.environ["KERAS_BACKEND"] = "numpy"
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

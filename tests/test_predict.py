@@ -210,8 +210,6 @@ def test_interrupted_json_is_whole_and_the_error_comes_last(workspace, images, c
 READER = """
 import sys
 from tuning import predict
-from tuning.core import light_keras
-light_keras.use()
 sys.exit(predict.main(sys.argv[1:]))
 """
 
@@ -331,7 +329,7 @@ BAD_ARGUMENTS = [
     (["face.png", "--model", "model.h5"], 2, "model.h5 is not a .keras file"),
     (["face.png", "--model", "model.pkl"], 2, "model.pkl is not a .keras file"),
     (["face.png", "--model", "model.keras"], 3, "model.keras does not exist"),
-    (["face.png", "--root", "empty"], 3, "no model is promoted yet"),
+    (["face.png", "--root", "empty"], 3, "there is no workspace in "),
 ]
 
 

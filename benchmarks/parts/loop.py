@@ -6,6 +6,7 @@ Strategy, loop, dispatcher and journal are the real ones; see `benchmarks.simula
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from typing import Any
 from benchmarks.context import Context
 from benchmarks.report import Report, Target
 from benchmarks.simulation import SimulatedWorkers, epoch_seconds, space
-from tuning.core import light_keras
 from tuning.core.records import TrialSpec
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.journal import Journal
@@ -61,7 +61,7 @@ class Looped:
 
 
 def measure(context: Context) -> Report:
-    light_keras.use()
+    os.environ.setdefault("KERAS_BACKEND", "numpy")  # trains nothing
     folder, found = context.folder("loop"), []
     for strategy, workers, many, few in CASES:
         trials = many if context.full else few

@@ -56,9 +56,6 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # a run is one thread; more would only count more processor time
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # other libraries' about their own future, thousands of them
-    from tuning.core import light_keras
-
-    light_keras.use()
     import numpy as np
 
     from benchmarks.strategies import problem, report, running

@@ -18,9 +18,6 @@ AFTER_ANOTHER, TRAININGS = "auto-after-another", 10
 def run(name: str, task: str, seed: int, budgets: Sequence[int], workers: int, window: int) -> Run:
     """One method on one task: what it came to at each budget."""
     os.environ.setdefault("KERAS_BACKEND", "numpy")  # trains nothing
-    from tuning.core import light_keras
-
-    light_keras.use()
     from benchmarks.strategies.ours import Ours
     from benchmarks.strategies.peers import PEERS
     from benchmarks.strategies.problem import DEVELOPMENT, EPOCHS, REPORTED, defaults
