@@ -14,7 +14,7 @@ set_up := setup.cfg pyproject.toml requirements.txt scripts/set_up.sh scripts/fi
 code := tuning demo_faces search_spaces tests stress benchmarks
 demo_root := demo-workspace
 
-.PHONY: help demo test stress bench bench-strategies lint format clean
+.PHONY: help demo test stress bench bench-strategies lint format wheel lock clean
 
 help:
 	@echo "make demo    set up, then find a CNN for synthetic faces, in $(demo_root)/"
@@ -22,8 +22,10 @@ help:
 	@echo "make stress  set up, then kill searches, fail disks and damage journals (ARGS='--searches 2' for less)"
 	@echo "make bench   set up, then measure speed, on an idle machine (ARGS='step search' for some parts, ARGS=--full)"
 	@echo "make bench-strategies  set up, then compare strategies on known learning curves (ARGS='--seeds 1')"
-	@echo "make lint    set up, then check style and format"
+	@echo "make lint    set up, then check style, format and types"
 	@echo "make format  set up, then correct style and format"
+	@echo "make wheel   set up, then build the wheel and try it in an empty environment (ARGS=--reuse for a quick look)"
+	@echo "make lock    set up, then write the exact versions of all packages to requirements.lock"
 	@echo "make clean   remove .venv and what the tools left; workspaces stay"
 
 demo: $(installed)
@@ -46,13 +48,20 @@ bench-strategies: $(installed_bench)
 lint: $(installed_test)
 	$(python) -m ruff check $(code)
 	$(python) -m ruff format --check $(code)
+	$(python) -m mypy
 
 format: $(installed_test)
 	$(python) -m ruff check --fix $(code)
 	$(python) -m ruff format $(code)
 
+wheel: $(installed_test)
+	bash scripts/check_wheel.sh $(ARGS)
+
+lock: $(installed_test)
+	bash scripts/lock.sh
+
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov
 	find . -name '*.egg-info' -prune -exec rm -rf {} +
 	find $(code) -name __pycache__ -prune -exec rm -rf {} +
 
