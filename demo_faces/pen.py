@@ -89,11 +89,13 @@ def ribbon(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def shaded(colour: Colour, factor: float) -> Colour:
-    return tuple(min(255.0, channel * factor) for channel in colour)
+    blue, green, red = (min(255.0, channel * factor) for channel in colour)
+    return blue, green, red
 
 
 def blend(first: Colour, second: Colour, share: float) -> Colour:
-    return tuple(a * (1 - share) + b * share for a, b in zip(first, second, strict=True))
+    blue, green, red = (a * (1 - share) + b * share for a, b in zip(first, second, strict=True))
+    return blue, green, red
 
 
 def outline(person: Person, grow: float = 1.0) -> np.ndarray:

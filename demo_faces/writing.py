@@ -78,7 +78,9 @@ def draw_face(label: str, seed: int, index: int, size: int = DEFAULT_SIZE) -> np
     Raises:
         UsageError: an unknown label, or a size out of range.
     """
-    return cv2.imdecode(np.frombuffer(encode_face(label, seed, index, size), np.uint8), cv2.IMREAD_COLOR)
+    pixels = cv2.imdecode(np.frombuffer(encode_face(label, seed, index, size), np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    return pixels
 
 
 def choose_classes(text: str) -> tuple[str, ...]:

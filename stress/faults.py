@@ -255,7 +255,7 @@ def _prepare(root: Path) -> None:
     hashes: dict[str, str] = {}
     for split in info.counts:
         hashes |= packing.write_split(workspace.split, split, pixels, np.arange(6), labels)
-    files.write_json(workspace.split / packing.DESCRIPTION, arrays.describe(info, "split", hashes))
+    arrays.write_description(workspace.split, info, "split", hashes)
     files.write_json(workspace.split_manifest, {"digest": "split"})
 
 

@@ -88,7 +88,7 @@ def prepare(workspace: Workspace) -> str:
     for split in packing.SPLITS:
         hashes |= packing.write_split(workspace.split, split, pixels, np.arange(2), np.arange(2))
     info = description.DatasetInfo(digest, CLASSES, 8, 1, dict.fromkeys(packing.SPLITS, 2))
-    files.write_json(workspace.split / description.DESCRIPTION, description.describe(info, manifest.digest, hashes))
+    description.write_description(workspace.split, info, manifest.digest, hashes)
     return digest
 
 

@@ -6,12 +6,11 @@
     python -m tuning.prepare --raw ck48 more.zip --aliases emotions --group-by '(S[0-9]+)_'
 
 What kind of data set it is, is found by looking. The split is made once and reused ever after: images that are added
-later extend it, and no image ever changes sides. Running it again on an unchanged folder does nothing, and where a few
-images have changed, only these are decoded again.
+later extend it, and no image ever changes sides. Running it again on an unchanged folder does nothing.
 
 reads   --raw, which is never changed
-writes  data/cls_pool/, data/cls_data/, data/decoded/, and in artifacts/outputs/ class_names.json, pool_manifest.json,
-        pool_summary.json, split_manifest.json, pool_report.html
+writes  data/cls_pool/, data/cls_data/, data/data_state.json, and in artifacts/outputs/ class_names.json,
+        pool_manifest.json, pool_summary.json, split_manifest.json, pool_report.html
 """
 
 from __future__ import annotations
@@ -20,10 +19,13 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning import cli
 from tuning.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tuning.dataset.preparation import PreparedDataset
 
 
 def options() -> argparse.ArgumentParser:
@@ -79,12 +81,6 @@ def options() -> argparse.ArgumentParser:
         action="store_true",
         help="go on although images that have a place in the split are gone",
     )
-    parser.add_argument(
-        "--no-cache",
-        action="store_true",
-        help="do not keep the decoded images in ROOT/data/decoded: saves as much disk as the packed arrays take, but "
-        "where an image is added or changed, all are decoded again",
-    )
     return parser
 
 
@@ -105,14 +101,12 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         aliases=args.aliases,
         group_by=args.group_by,
         accept_removed=args.accept_removed,
-        keep_decoded=not args.no_cache,
         progress=console,
     )
     result = {
         "changed": prepared.changed,
         "added": prepared.added,
         "removed": prepared.removed,
-        "decoded": prepared.decoded,
         "dataset": asdict(prepared.info),
         "summary": prepared.summary.to_json(),
         "outputs": str(workspace.outs),
@@ -120,7 +114,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     return result, _text(prepared, workspace)
 
 
-def _text(prepared: Any, workspace: Workspace) -> str:
+def _text(prepared: PreparedDataset, workspace: Workspace) -> str:
     info = prepared.info
     lines = [prepared.summary.text(), ""]
     if not prepared.changed:

@@ -83,8 +83,8 @@ def test_what_a_killed_run_had_moved_aside_is_put_back(workspace, faces):
     first = prepare_dataset(workspace, raw)
     workspace.split.rename(workspace.data / ".retired-123-cls_data")
     (workspace.data / ".partial-123-cls_data" / "train").mkdir(parents=True)
-    (workspace.data / ".partial-123-decoded").mkdir()
-    (workspace.data / ".partial-123-decoded" / "pixels").write_bytes(b"x")
+    (workspace.data / ".partial-123-abc-rows").mkdir()
+    (workspace.data / ".partial-123-abc-rows" / "pixels").write_bytes(b"x")
     (workspace.data / ".partial-123-raw_yolo").mkdir()
     again = prepare_dataset(workspace, raw)
     assert again.changed is False

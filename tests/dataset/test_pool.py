@@ -20,10 +20,10 @@ def fill(tmp_path):
         folder.mkdir(exist_ok=True)
         pixels = io.BytesIO()
 
-        def keep(sample, stamp, state, image, seen, thumb, signed):
+        def keep(seen, thumb):
             pixels.write(seen.data)
 
-        target = pool.Target((tmp_path / "raw").joinpath, lambda source: (size, 0), folder, image_size, color)
+        target = pool.Target((tmp_path / "raw").joinpath, lambda source: size, folder, image_size, color)
         with SILENT.bar(None, "") as bar:
             found = pool.fill(iter(items), target, keep, on_bad, bar)
         return found, pixels.getvalue()
@@ -114,7 +114,7 @@ def test_work_in_flight_is_bounded(fill, save, tmp_path, monkeypatch):
     """A source is read only as far ahead as there is work in flight, whatever its length."""
     save(tmp_path / "raw" / "a.png", 1)
     monkeypatch.setattr(pool, "_cores", lambda: 1)
-    monkeypatch.setattr(pool, "_CHUNK", 4)
+    monkeypatch.setattr(pool, "_BATCH", 4)
     handed = written = furthest = 0
 
     def keep(*_):
@@ -130,7 +130,7 @@ def test_work_in_flight_is_bounded(fill, save, tmp_path, monkeypatch):
 
     (tmp_path / "pool").mkdir()
     with SILENT.bar(None, "") as bar:
-        target = pool.Target((tmp_path / "raw").joinpath, lambda source: (0, 0), tmp_path / "pool", 8, "gray")
+        target = pool.Target((tmp_path / "raw").joinpath, lambda source: 0, tmp_path / "pool", 8, "gray")
         pool.fill(items(), target, keep, "skip", bar)
     assert (handed, written) == (399, 399)
     assert furthest <= 4 * 4
@@ -181,18 +181,3 @@ class TestFileName:
         name = pool.file_name(Sample("x/" + "ü" * 200 + ".png", "happy"))
         assert len(name) < 100
         assert name.isascii()
-
-
-def test_a_link_falls_back_to_a_copy(tmp_path, monkeypatch):
-    source = tmp_path / "a"
-    source.write_text("content")
-    pool.link_or_copy(source, tmp_path / "linked")
-    assert os.path.samefile(source, tmp_path / "linked")
-
-    def forbidden(*_):
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", forbidden)
-    pool.link_or_copy(source, tmp_path / "copied")
-    assert not os.path.samefile(source, tmp_path / "copied")
-    assert (tmp_path / "copied").read_text() == "content"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +71,48 @@ def test_again_on_an_unchanged_folder_does_nothing(workspace, faces, monkeypatch
     again = prepare_dataset(workspace, raw)
     assert (again.info, again.summary, again.changed) == (first.info, first.summary, False)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_an_unchanged_folder_needs_neither_numpy_nor_images(workspace, faces):
+    raw = faces({"a": 5, "b": 5})
+    prepare_dataset(workspace, raw)
+    code = (
+        "import sys; from pathlib import Path; from tuning.core.workspace import Workspace\n"
+        "from tuning.dataset.preparation import prepare_dataset\n"
+        f"assert not prepare_dataset(Workspace(Path({str(workspace.root)!r})), {str(raw)!r}).changed\n"
+        "assert not {'numpy', 'cv2', 'PIL'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_files_that_were_only_touched_are_no_change(workspace, faces):
+    raw = faces({"a": 5, "b": 5})
+    prepare_dataset(workspace, raw)
+    os.utime(raw / "a" / "000.png", ns=(1, 1))
+    os.utime(workspace.split / "val.images.npy", ns=(1, 1))
+    assert not prepare_dataset(workspace, raw).changed
+
+
+def test_a_split_that_was_painted_over_is_put_right(workspace, faces):
+    raw = faces({"a": 12, "b": 12})
+    first = prepare_dataset(workspace, raw)
+    image = sorted(workspace.split.glob("train/*/*"))[0]
+    before = image.read_bytes()
+    image.write_bytes(b"painted")
+    again = prepare_dataset(workspace, raw)
+    assert (again.changed, again.info) == (True, first.info)
+    assert image.read_bytes() == before
+
+
+def test_an_image_added_to_a_folder_that_holds_an_archive_is_seen(workspace, faces, save, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.make_archive(str(folder / "faces"), "zip", faces({"a": 5, "b": 5}))
+    assert prepare_dataset(workspace, folder).summary.images == 10
+    assert not prepare_dataset(workspace, folder).changed
+    for key in range(8):
+        save(folder / "ab"[key % 2] / f"{key}.png", 500 + key)
+    assert prepare_dataset(workspace, folder, accept_removed=True).summary.images == 8
 
 
 @pytest.mark.parametrize("lost", ["pool_manifest", "pool_summary", "class_names", "split", "pool"])

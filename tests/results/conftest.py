@@ -147,8 +147,7 @@ def write_data(workspace: Workspace) -> Callable[..., None]:
             pixels = rng.integers(0, 256, (count, image_size, image_size, 1), dtype=np.uint8)
             labels = np.arange(count) % len(CLASSES)
             hashes |= packing.write_split(workspace.split, split, pixels, np.arange(count), labels)
-        description = arrays.describe(info, "split digest", hashes)
-        (workspace.split / packing.DESCRIPTION).write_text(json.dumps(description))
+        arrays.write_description(workspace.split, info, "split digest", hashes)
         workspace.split_manifest.write_text(json.dumps({"digest": "split digest"}))
 
     return write

@@ -19,9 +19,9 @@ SUMMARY = {
     "raw": "/secret/place/faces",
     "images": 52,
     "classes": {
-        "angry": {"train": 2, "val": 14, "test": 2},
-        "happy": {"train": 2, "val": 13, "test": 2},
-        "sad": {"train": 2, "val": 13, "test": 2},
+        "angry": {"train": 2, "val": 14, "test": 2, "all": 18},
+        "happy": {"train": 2, "val": 13, "test": 2, "all": 17},
+        "sad": {"train": 2, "val": 13, "test": 2, "all": 17},
     },
     "imbalance": {
         "largest": "angry",
@@ -30,20 +30,22 @@ SUMMARY = {
         "smallest_count": 17,
         "total": 52,
         "classes": 3,
+        "ratio": 1.0588,
+        "words": "",
     },
     "duplicates": {
         "sets": 1,
         "redundant_images": 2,
         "near": {"sets": 1, "images": 4, "pairs": 3, "mirrored": 0, "other_label": 0},
     },
-    "conflicts": {"policy": "drop", "list": []},
-    "grouping": {"group_by": "/secret/place/persons.csv", "subjects": 20},
+    "conflicts": {"policy": "drop", "sets": 0, "dropped_images": 0, "list": []},
+    "grouping": {"words": "", "group_by": "/secret/place/persons.csv", "subjects": 20},
     "leakage": {
         "naive": {"test": 6, "exact": 1, "near": 2, "subject": 3},
         "split": {"test": 6, "exact": 0, "near": 0, "subject": 0},
     },
     "ignored": {},
-    "rejected": {"list": [{"source": "/secret/place/broken.png", "reason": "it is empty"}]},
+    "rejected": {"images": 1, "list": [{"source": "/secret/place/broken.png", "reason": "it is empty"}]},
     "notes": [],
 }
 
@@ -110,7 +112,7 @@ def test_it_says_what_the_data_were_how_they_were_split_and_what_leaks(workspace
 
 def test_a_leak_and_unknown_persons_are_said(workspace, described):
     leak = {"test": 6, "exact": 0, "near": 1, "subject": None}
-    changes = {"leakage": {"naive": None, "split": leak}, "grouping": {"group_by": None, "subjects": None}}
+    changes = {"leakage": {"naive": None, "split": leak}, "grouping": {"words": "", "group_by": None, "subjects": None}}
     workspace.pool_summary.write_text(json.dumps(SUMMARY | changes))
     data = sections(model_card(workspace, described))["Data"]
     assert "test images have copies in training" in data

@@ -35,11 +35,6 @@ class Workspace:
         return self.data / "cls_pool"
 
     @property
-    def decoded(self) -> Path:
-        """What the last `prepare` decoded, for the next one; may be deleted at any time."""
-        return self.data / "decoded"
-
-    @property
     def split(self) -> Path:
         return self.data / "cls_data"
 

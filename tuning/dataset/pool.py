@@ -1,8 +1,7 @@
-"""The pool: every usable face decoded once, on all cores, and laid down as `<class>/<file>`.
+"""The pool: every usable face, decoded once, on all cores, and written as `<class>/<file>`.
 
 Threads, not processes: OpenCV, hashing and file access all release the interpreter's lock, and no pixel is copied
-between processes. Work in flight is bounded, so memory does not grow with the number of images. What the last run
-decoded and has not changed since is taken over: see `decoded`.
+between processes. The number of batches in flight is bounded, so memory does not grow with the number of images.
 """
 
 from __future__ import annotations
@@ -12,162 +11,236 @@ import hashlib
 import itertools
 import os
 import re
-import shutil
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
 
+from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.progress import Bar
-from tuning.dataset import decode, decoded
-from tuning.dataset.decoded import Row
+from tuning.dataset import decode
 from tuning.dataset.sources import fer_csv
 from tuning.dataset.sources.inventory import split_name
-from tuning.dataset.sources.samples import Ignored, PooledImage, Rejected, Sample, Stamp
+from tuning.dataset.sources.samples import Ignored, Item, PooledImage, Rejected, Sample
 from tuning.dataset.splitting import near_duplicates as near
 from tuning.dataset.splitting import signature
 
-T = TypeVar("T")
-R = TypeVar("R")
+_BATCH = 64
+#: Batches in flight for each thread.
+_AHEAD = 3
+#: With files smaller than this, Python does more of the work than OpenCV, and threads would only wait for its lock.
+_SMALL_FILE_BYTES = 4096
+_NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
-_CHUNK = 64
-#: Files of fewer bytes each are worked on by one thread at a time.
-_LIGHT_BYTES = 4096
-_STEM = re.compile(r"[^A-Za-z0-9._-]+")
+
+@dataclass(frozen=True)
+class Target:
+    """Where samples come from and what becomes of them.
+
+    Attributes:
+        locate: a sample's source -> the path of its file; nothing there is changed.
+        size: a sample's source -> the size of its file in bytes.
+        folder: an empty folder for the pool.
+        image_size, color: of the pixels that a model sees.
+    """
+
+    locate: Callable[[str], Path | str]
+    size: Callable[[str], int]
+    folder: Path
+    image_size: int
+    color: str
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What decoding left.
+    """What came of the samples.
 
     Attributes:
-        images: every usable image in the order of the source; image i's model-size pixels are row i of what was kept.
+        images: every usable image, in the order of the source.
         rejected: what should have been an image and is none, with reasons.
         ignored: reason -> how many files were no samples for that reason.
         signatures: of `images`, (n,) of `signature.DTYPE`.
-        decoded: how many files had to be decoded; the others were known from the last run.
     """
 
     images: tuple[PooledImage, ...]
     rejected: tuple[Rejected, ...]
     ignored: dict[str, int]
     signatures: np.ndarray
-    decoded: int
-
-
-Item = Sample | Rejected | Ignored
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
-    """One sample, everything that is kept of it; `known` is its signature where the last run decoded it."""
+class _Face:
+    """A sample that was decoded: its entry in the pool, the pixels that a model sees, and its thumbnail."""
 
-    sample: Sample
-    stamp: Stamp
-    state: list[int]
     image: PooledImage
     pixels: np.ndarray
     thumb: np.ndarray
-    known: np.void | None = None
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a pool is made from and how.
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What came of some items, one result each, in order, and the signatures of the faces among them."""
 
-    Attributes:
-        locate: a sample's source -> the path of the file; nothing there is changed.
-        stamp: a sample's source -> what tells that the file is the same; see `Stamp`.
-        folder: an empty folder for the pool.
-        image_size, color: of the pixels that are kept.
-        known: a sample and its stamp -> its row of the last run, if it is unchanged.
-        old: the pool of the last run.
-    """
-
-    locate: Callable[[str], Path | str]
-    stamp: Callable[[str], Stamp]
-    folder: Path
-    image_size: int
-    color: str
-    known: Callable[[Sample, Stamp], Row | None] = lambda sample, stamp: None
-    old: Path = Path()
+    results: list[_Face | Rejected | Ignored]
+    signatures: np.ndarray
 
 
-def fill(items: Iterable[Item], target: Target, keep: Callable[..., object], on_bad: str, bar: Bar) -> Pool:
-    """Decodes every sample that is not known, and lays its file into the pool.
+def fill(
+    items: Iterable[Item], target: Target, keep: Callable[[np.ndarray, np.ndarray], object], on_bad: str, bar: Bar
+) -> Pool:
+    """Decodes every sample and writes its file into the pool.
 
     Args:
         items: what the source lists.
-        keep: called with (sample, stamp, state of its pool file, image, pixels, thumbnail, signature) of every usable
-            image, in order.
+        keep: called with the pixels and the thumbnail of each usable image, in order.
         on_bad: "skip" lists unusable items, "stop" raises at the first one (in listing order).
 
     Raises:
         DataError: an unusable item, with `on_bad="stop"`.
     """
     images: list[PooledImage] = []
-    signed: list[np.ndarray] = []
     rejected: list[Rejected] = []
     ignored: Counter[str] = Counter()
-    fresh = 0
+    signatures = [np.empty(0, signature.DTYPE)]
+    for batch in _decoded(items, target):
+        for result in batch.results:
+            if isinstance(result, Ignored):
+                ignored[result.reason] += 1
+            elif isinstance(result, Rejected):
+                if on_bad == "stop":
+                    raise DataError(
+                        f"{target.locate(result.source)}: {result.reason}",
+                        "repair or remove it, or run with --on-bad skip to go on without it",
+                    )
+                rejected.append(result)
+            else:
+                images.append(result.image)
+                keep(result.pixels, result.thumb)
+        signatures.append(batch.signatures)
+        bar.update(len(batch.results))
+    return Pool(tuple(images), tuple(rejected), dict(sorted(ignored.items())), np.concatenate(signatures))
 
+
+def _decoded(items: Iterable[Item], target: Target) -> Iterator[_Batch]:
+    """The results of batch after batch, in order, worked on by as many threads as there are cores."""
     one_at_a_time = threading.Lock()
 
-    def work(chunk: list[Item]) -> tuple[list[Face | Rejected | Ignored], np.ndarray]:
-        with one_at_a_time if _is_light(chunk, target) else contextlib.nullcontext():
-            found = list(_process(chunk, target))
-            return found, _signatures([face for face in found if isinstance(face, Face)])
+    def work(batch: Sequence[Item]) -> _Batch:
+        with one_at_a_time if _has_small_files(batch, target) else contextlib.nullcontext():
+            return _decode(batch, target)
 
     threads = _cores()
+    waiting: deque[Future[_Batch]] = deque()
     with _single_threaded_opencv(), ThreadPoolExecutor(threads, "decode") as executor:
-        for chunk, signatures in _bounded_map(executor, work, _batched(items, _CHUNK), 3 * threads):
-            rows = iter(signatures)
-            for done in chunk:
-                if isinstance(done, Rejected):
-                    if on_bad == "stop":
-                        raise DataError(
-                            f"{target.locate(done.source)}: {done.reason}",
-                            "repair or remove it, or run with --on-bad skip to go on without it",
-                        )
-                    rejected.append(done)
-                elif isinstance(done, Ignored):
-                    ignored[done.reason] += 1
-                else:
-                    images.append(done.image)
-                    fresh += done.known is None
-                    keep(done.sample, done.stamp, done.state, done.image, done.pixels, done.thumb, next(rows))
-            signed.append(signatures)
-            bar.update(len(chunk))
-    signatures = np.concatenate([np.empty(0, signature.DTYPE), *signed])
-    return Pool(tuple(images), tuple(rejected), dict(sorted(ignored.items())), signatures, fresh)
+        try:
+            for batch in _batches(items):
+                waiting.append(executor.submit(work, batch))
+                if len(waiting) >= _AHEAD * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class _Photo:
+    """Reads image files, and remembers the last one: the faces of one photo follow each other."""
+
+    def __init__(self, locate: Callable[[str], Path | str]) -> None:
+        self._locate = locate
+        self._source: str | None = None
+        self._content, self._pixels = b"", np.empty(0, np.uint8)
+
+    def read(self, source: str) -> tuple[bytes, np.ndarray]:
+        """(content of the file, its pixels). Raises UnreadableImage or OSError."""
+        if source != self._source:
+            self._source = None
+            self._content = decode.read_file(self._locate(source))
+            self._pixels = decode.read_image(self._content)
+            self._source = source
+        return self._content, self._pixels
+
+
+def _decode(items: Iterable[Item], target: Target) -> _Batch:
+    photo = _Photo(target.locate)
+    results = [_face(item, photo, target) if isinstance(item, Sample) else item for item in items]
+    thumbs = np.array([result.thumb for result in results if isinstance(result, _Face)], np.uint8)
+    return _Batch(results, signature.signatures(thumbs.reshape(-1, near.THUMB, near.THUMB)))
+
+
+def _face(sample: Sample, photo: _Photo, target: Target) -> _Face | Rejected:
+    content = None
+    try:
+        if sample.pixels is not None:
+            pixels = fer_csv.parse_pixels(sample.pixels)
+        elif sample.box is not None:
+            pixels = decode.crop(photo.read(sample.source)[1], sample.box)
+        else:
+            content, pixels = photo.read(sample.source)
+    except decode.UnreadableImage as error:
+        return Rejected(sample.name, error.problem)
+    except OSError as error:
+        return Rejected(sample.name, f"cannot be read: {error.strerror}")
+    file = file_name(sample)
+    _write(target.folder / file, decode.encode_png(pixels) if content is None else content)
+    is_part_of_photo = sample.line is not None and sample.pixels is None
+    image = PooledImage(
+        file=file,
+        source=sample.name,
+        sha256=decode.pixel_sha256(pixels),
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        label=sample.label,
+        photo=sample.source if is_part_of_photo else None,
+    )
+    model_pixels = decode.to_model(pixels, target.image_size, target.color)
+    is_thumbnail = model_pixels.shape == (near.THUMB, near.THUMB, 1)
+    return _Face(image, model_pixels, model_pixels[:, :, 0] if is_thumbnail else near.thumbnail(pixels))
 
 
 def file_name(sample: Sample) -> str:
     """Where a sample lies below the pool: the same for the same source whatever else is there, and never shared."""
     stem, suffix = split_name(sample.source)
-    stem = _STEM.sub("_", stem)[:60]
+    stem = _NOT_IN_FILE_NAMES.sub("_", stem)[:60]
     if sample.line is not None:
         stem = f"{stem}_{sample.line}"
     key = hashlib.sha256(sample.name.encode()).hexdigest()[:12]
-    whole = sample.box is None and sample.pixels is None
-    return f"{sample.label}/{stem}-{key}{suffix.lower() if whole else '.png'}"
+    is_whole_file = sample.box is None and sample.pixels is None
+    return f"{sample.label}/{stem}-{key}{suffix.lower() if is_whole_file else '.png'}"
 
 
-def link_or_copy(source: Path | str, target: Path | str) -> None:
-    """Makes `target` a hard link to `source`, or a copy where the file system or the system's rules forbid links."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
+def _write(path: Path, data: bytes) -> None:
+    """Writes one pool file: a copy, never a link, so that the raw folder stays as it was whatever happens to the pool.
+
+    Raises:
+        OSError: with the path; a full disk names none by itself.
+    """
+    with files.naming(path):
+        try:
+            path.write_bytes(data)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+
+def _has_small_files(batch: Iterable[Item], target: Target) -> bool:
+    samples = [item for item in batch if isinstance(item, Sample)]
+    # A row of a table is no file, and its size says nothing.
+    total = sum(target.size(sample.source) for sample in samples if sample.pixels is None)
+    return total < _SMALL_FILE_BYTES * len(samples)
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, _BATCH)):
+        yield batch
 
 
 @contextlib.contextmanager
@@ -184,139 +257,3 @@ def _single_threaded_opencv() -> Iterator[None]:
 def _cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch
-
-
-def _bounded_map(
-    executor: ThreadPoolExecutor, function: Callable[[T], R], values: Iterable[T], window: int
-) -> Iterator[R]:
-    """`map` in order, with at most `window` calls submitted ahead of the reader."""
-    waiting: deque[Future[R]] = deque()
-    try:
-        for value in values:
-            waiting.append(executor.submit(function, value))
-            if len(waiting) >= window:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _is_light(chunk: Iterable[Item], target: Target) -> bool:
-    """Whether Python has more to do with these than OpenCV; threads would only hand its lock to and fro then."""
-    samples = [item for item in chunk if isinstance(item, Sample)]
-    # The row of a table, with pixels, is no file.
-    sizes = (target.stamp(sample.source)[0] for sample in samples if sample.pixels is None)
-    return sum(sizes) < _LIGHT_BYTES * len(samples)
-
-
-def _process(chunk: Iterable[Item], target: Target) -> Iterator[Face | Rejected | Ignored]:
-    opened: tuple[str, bytes, np.ndarray] | None = None
-    for item in chunk:
-        if not isinstance(item, Sample):
-            yield item
-            continue
-        stamp = _stamp(item, target)
-        if known := _known(item, stamp, target):
-            yield known
-            continue
-        try:
-            if item.pixels is not None:
-                data, face = None, fer_csv.parse_pixels(item.pixels)
-            else:
-                if opened is None or opened[0] != item.source:
-                    opened = None
-                    content = decode.read_file(target.locate(item.source))
-                    opened = (item.source, content, decode.read_image(content))
-                data, face = opened[1:]
-            if item.box is not None:
-                data, face = None, decode.crop(face, item.box)
-        except decode.UnreadableImage as error:
-            yield Rejected(item.name, error.problem)
-            continue
-        except OSError as error:
-            yield Rejected(item.name, f"cannot be read: {error.strerror}")
-            continue
-        file = file_name(item)
-        state = _write(target.folder, file, decode.encode_png(face) if data is None else data)
-        pixels, thumb = _reduced(face, target)
-        image = _image(item, file, decode.pixel_sha256(face), face.shape[1], face.shape[0])
-        yield Face(item, stamp, state, image, pixels, thumb)
-
-
-def _signatures(faces: Sequence[Face]) -> np.ndarray:
-    result = np.empty(len(faces), signature.DTYPE)
-    fresh = [at for at, face in enumerate(faces) if face.known is None]
-    thumbs = np.array([faces[at].thumb for at in fresh], np.uint8)
-    result[fresh] = signature.signatures(thumbs.reshape(-1, near.THUMB, near.THUMB))
-    for at, face in enumerate(faces):
-        if face.known is not None:
-            result[at] = face.known
-    return result
-
-
-def _image(sample: Sample, file: str, sha256: str, width: int, height: int) -> PooledImage:
-    photo = sample.source if sample.line is not None and sample.pixels is None else None
-    return PooledImage(file, sample.name, sha256, width, height, sample.label, photo=photo)
-
-
-def _stamp(sample: Sample, target: Target) -> Stamp:
-    """A row of a table is known by its text: that other rows come and go does not change it."""
-    if sample.pixels is not None:
-        return hashlib.sha256(sample.pixels.encode()).hexdigest()
-    return target.stamp(sample.source)
-
-
-def _known(sample: Sample, stamp: Stamp, target: Target) -> Face | None:
-    row = target.known(sample, stamp)
-    if row is None:
-        return None
-    file = file_name(sample)
-    old, new = f"{target.old}/{row.file}", f"{target.folder}/{file}"
-    try:
-        _in_folder(new, lambda: os.link(old, new))
-    except OSError:
-        # Another file system, or rules against links: made again from the raw file, as for the first time.
-        return None
-    image = _image(sample, file, row.sha256, row.width, row.height)
-    return Face(sample, stamp, decoded.state_of(new), image, row.pixels, row.thumb, row.signature)
-
-
-def _reduced(face: np.ndarray, target: Target) -> tuple[np.ndarray, np.ndarray]:
-    """(what the model sees, thumbnail); the same array where both are the same."""
-    pixels = decode.to_model(face, target.image_size, target.color)
-    same = (target.image_size, target.color) == (near.THUMB, "gray")
-    return pixels, pixels.reshape(near.THUMB, near.THUMB) if same else near.thumbnail(face)
-
-
-def _write(folder: Path, file: str, data: bytes) -> list[int]:
-    """Writes one pool file; returns its size and time.
-
-    A copy, never a link: whatever happens to the pool, the raw folder stays as it was.
-    """
-    path = f"{folder}/{file}"
-    try:
-        with _in_folder(path, lambda: open(path, "wb")) as stream:
-            stream.write(data)
-            stream.flush()
-            found = os.fstat(stream.fileno())
-    except OSError as error:
-        # A full disk reports no file name on write(); the person needs one.
-        raise OSError(error.errno, error.strerror, path) from error
-    return [found.st_size, found.st_mtime_ns]
-
-
-def _in_folder(path: str, make: Callable[[], T]) -> T:
-    """What `make` returns, which puts a file at `path`; its folder is made where there is none yet."""
-    try:
-        return make()
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return make()

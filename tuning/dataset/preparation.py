@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuning.core.errors import DataError, UsageError
 from tuning.core.progress import SILENT, Progress
 from tuning.core.workspace import Workspace
-from tuning.dataset.settings import Settings
+from tuning.dataset.settings import Crop, OnBad, OnConflict, Settings
 from tuning.dataset.sources import aliases as renaming
 from tuning.dataset.sources import inventory
 from tuning.dataset.splitting import groups as grouping
 from tuning.dataset.splitting import split
-from tuning.dataset.store import repair as upkeep
-from tuning.dataset.store.description import DatasetInfo
-from tuning.dataset.summary import PoolSummary
+from tuning.dataset.splitting.groups import GroupBy
+from tuning.dataset.store import file_state, lock
+from tuning.dataset.store.description import Color, DatasetInfo, read_description
+from tuning.dataset.store.request import present_request
+from tuning.dataset.summary import PoolSummary, read_summary
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,6 @@ class PreparedDataset:
         summary: what is in the pool, what is not, and why.
         changed: False where everything was prepared already and nothing was done.
         added, removed: images that got a place, or lost theirs, in this call.
-        decoded: images that were decoded in this call; the others were known from the one before.
     """
 
     info: DatasetInfo
@@ -39,7 +41,6 @@ class PreparedDataset:
     changed: bool
     added: int = 0
     removed: int = 0
-    decoded: int = 0
 
 
 def prepare_dataset(
@@ -47,16 +48,15 @@ def prepare_dataset(
     raw: Path | str | Sequence[Path | str] | None = None,
     *,
     image_size: int = 48,
-    color: str = "gray",
+    color: Color = "gray",
     ratios: Sequence[float] = split.DEFAULT_RATIOS,
     seed: int = 0,
-    on_bad: str = "skip",
-    crop: str = "box",
-    on_conflict: str = "drop",
+    on_bad: OnBad = "skip",
+    crop: Crop = "box",
+    on_conflict: OnConflict = "drop",
     aliases: str | None = None,
     group_by: str | None = None,
     accept_removed: bool = False,
-    keep_decoded: bool = True,
     progress: Progress = SILENT,
 ) -> PreparedDataset:
     """Prepares the images in `raw` for training.
@@ -76,8 +76,6 @@ def prepare_dataset(
         group_by: a regular expression that finds the person in a path, or a CSV file; a person is in one split only.
             Fixed for a workspace once its split is made.
         accept_removed: go on although images that have a place are gone.
-        keep_decoded: keep every image's decoded pixels in `data/decoded`, so that the next call decodes only what has
-            changed.
         progress: where to say what is going on.
 
     Raises:
@@ -86,30 +84,63 @@ def prepare_dataset(
         EnvironmentProblem: the workspace cannot be written, or another process is preparing it.
     """
     by = grouping.parse(group_by) if group_by else None
-    renamed = renaming.parse(aliases)
     settings = Settings(
         image_size=image_size,
         color=color,
-        ratios=tuple(map(float, ratios)),
+        ratios=split.check_ratios(ratios),
         seed=seed,
         on_bad=on_bad,
         crop=crop,
         on_conflict=on_conflict,
-        aliases=tuple(renamed.items()),
+        aliases=tuple(renaming.parse(aliases).items()),
         group_by=by.text if by else None,
     )
     given = [workspace.raw] if raw is None else [raw] if isinstance(raw, (str, os.PathLike)) else raw
     raws = list(dict.fromkeys(map(Path, given)))
     for path in raws:
-        upkeep.refuse_own_folders(workspace, path)
+        _refuse_own_folders(workspace, path)
         inventory.check(path)
     workspace.create()
-    with upkeep.alone(workspace):
-        upkeep.recover(workspace)
-        done = upkeep.unchanged(workspace, raws, settings, by)
+    with lock.locked(workspace):
+        done = _done_already(workspace, raws, settings, by)
         if done is not None:
-            return PreparedDataset(*done, changed=False)
+            return done
         from tuning.dataset.building import build
 
-        built = build(workspace, raws, settings, by, accept_removed, keep_decoded, progress)
-        return PreparedDataset(**{name: getattr(built, name) for name in PreparedDataset.__dataclass_fields__})
+        built = build(workspace, raws, settings, by, accept_removed, progress)
+        return PreparedDataset(built.info, built.summary, True, built.added, built.removed)
+
+
+def _done_already(
+    workspace: Workspace, raws: Sequence[Path], settings: Settings, by: GroupBy | None
+) -> PreparedDataset | None:
+    """What is prepared, if the last run was asked for the same, and every file that it read or wrote is the same."""
+    state = file_state.read(workspace)
+    if state is None or state.prepared != present_request(workspace, raws, settings, by):
+        return None
+    present = file_state.scan(workspace, state.raws)
+    if present.keys() != state.files.keys():
+        return None
+    try:
+        file_state.verify_state(workspace, state, present)
+        summary = read_summary(workspace.pool_summary)
+        info = read_description(workspace.split).info
+    except DataError:
+        return None
+    if settings.on_bad == "stop" and summary.rejected:
+        return None
+    return PreparedDataset(info, summary, changed=False)
+
+
+def _refuse_own_folders(workspace: Workspace, raw: Path) -> None:
+    """Refuses a raw folder that `prepare` itself would replace or read back.
+
+    Raises:
+        UsageError: `raw` lies in the pool or the split, or contains them.
+    """
+    real = raw.resolve()
+    for own in (workspace.pool.resolve(), workspace.split.resolve()):
+        if real.is_relative_to(own) or own.is_relative_to(real):
+            raise UsageError(
+                f"--raw {raw} overlaps with {own}, which prepare writes", "give the folder with the original images"
+            )

@@ -146,11 +146,11 @@ def _classes(summary: PoolSummary) -> str:
             f'<tr><th>{escape(label)}</th>{cells}<td><b>{total:,}</b></td><td class="bar"><div>{bars}</div></td></tr>'
         )
     sums = {split: sum(splits[split] for splits in summary.counts.values()) for split in SPLITS}
-    total = "".join(f"<td>{sums[split]:,}</td>" for split in SPLITS)
+    foot = "".join(f"<td>{sums[split]:,}</td>" for split in SPLITS)
     heads = "".join(f'<th><i class="key {split}"></i>{split}</th>' for split in SPLITS)
     return (
         f'<section><h2>Classes and splits</h2><div class="scroll"><table><thead><tr><th>class</th>{heads}<th>all</th>'
-        f"<th></th></tr></thead><tbody>{''.join(rows)}</tbody><tfoot><tr><th>all</th>{total}"
+        f"<th></th></tr></thead><tbody>{''.join(rows)}</tbody><tfoot><tr><th>all</th>{foot}"
         f"<td><b>{summary.images:,}</b></td><td></td></tr></tfoot></table></div>"
         f"<p>{escape(summary.imbalance.words)}</p></section>"
     )

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from tuning.core import files
+from tuning.dataset.settings import OnConflict
 from tuning.dataset.sources.samples import PooledImage, Rejected
 from tuning.dataset.splitting.duplicates import Conflict, Imbalance
 from tuning.dataset.splitting.leakage import Leakage
-from tuning.dataset.store.description import SPLITS
+from tuning.dataset.store.description import PREPARE_REMEDY, SPLITS, SplitName
+from tuning.dataset.store.stored import read_record
 
 if TYPE_CHECKING:
     from tuning.dataset.splitting.near_duplicates import NearPair
 
+SCHEMA = 1
 #: How many single files a person is shown; the JSON file lists all.
 _SHOWN = 5
 
@@ -82,7 +89,7 @@ class PoolSummary:
 
     source: str
     raw: str
-    counts: dict[str, dict[str, int]]
+    counts: dict[str, dict[SplitName, int]]
     rejected: tuple[Rejected, ...]
     ignored: dict[str, int]
     copy_sets: int
@@ -90,7 +97,7 @@ class PoolSummary:
     conflicts: tuple[Conflict, ...]
     imbalance: Imbalance
     notes: tuple[str, ...]
-    on_conflict: str = "drop"
+    on_conflict: OnConflict = "drop"
     near: NearCopies = NearCopies()
     group_by: str | None = None
     subjects: int | None = None
@@ -126,65 +133,8 @@ class PoolSummary:
 
     def to_json(self) -> dict[str, Any]:
         """The content of `pool_summary.json`."""
-        return {
-            "schema": 1,
-            "source": self.source,
-            "raw": self.raw,
-            "images": self.images,
-            "classes": {label: {**splits, "all": sum(splits.values())} for label, splits in self.counts.items()},
-            "imbalance": {
-                **asdict(self.imbalance),
-                "ratio": round(self.imbalance.ratio, 4),
-                "words": self.imbalance.words,
-            },
-            "duplicates": {
-                "sets": self.copy_sets,
-                "redundant_images": self.redundant,
-                "near": asdict(self.near),
-            },
-            "conflicts": {
-                "policy": self.on_conflict,
-                "sets": len(self.conflicts),
-                "dropped_images": self.dropped,
-                "list": [*map(asdict, self.conflicts)],
-            },
-            "grouping": {"words": self.grouping, "group_by": self.group_by, "subjects": self.subjects},
-            "leakage": {
-                "naive": self.naive.to_json() if self.naive else None,
-                "split": self.leakage.to_json() if self.leakage else None,
-            },
-            "ignored": self.ignored,
-            "rejected": {"images": len(self.rejected), "list": [*map(asdict, self.rejected)]},
-            "notes": list(self.notes),
-        }
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> PoolSummary:
-        """Reads `to_json` back. Raises KeyError or TypeError on anything else."""
-        names = Imbalance.__dataclass_fields__
-        return PoolSummary(
-            source=value["source"],
-            raw=value["raw"],
-            counts={label: {split: splits[split] for split in SPLITS} for label, splits in value["classes"].items()},
-            rejected=tuple(Rejected(**entry) for entry in value["rejected"]["list"]),
-            ignored=dict(value["ignored"]),
-            copy_sets=value["duplicates"]["sets"],
-            redundant=value["duplicates"]["redundant_images"],
-            conflicts=tuple(
-                Conflict(entry["sha256"], entry["sources"], tuple(entry["kept"]))
-                for entry in value["conflicts"]["list"]
-            ),
-            imbalance=Imbalance(**{name: value["imbalance"][name] for name in names}),
-            notes=tuple(value["notes"]),
-            on_conflict=value["conflicts"]["policy"],
-            near=NearCopies(**value["duplicates"]["near"]),
-            group_by=value["grouping"]["group_by"],
-            subjects=value["grouping"]["subjects"],
-            **{
-                name: Leakage(**entry) if (entry := value["leakage"][key]) else None
-                for name, key in (("naive", "naive"), ("leakage", "split"))
-            },
-        )
+        found: dict[str, Any] = msgspec.to_builtins(_SummaryFile.of(self))
+        return found
 
     def text(self) -> str:
         """A page for a person: table of counts, what was left out, and what the imbalance means."""
@@ -224,17 +174,139 @@ class PoolSummary:
         return "\n".join(lines)
 
 
+class _Imbalance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An `Imbalance`, with what follows from it."""
+
+    largest: str
+    largest_count: int
+    smallest: str
+    smallest_count: int
+    total: int
+    classes: int
+    ratio: float
+    words: str
+
+
+class _Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sets: int
+    redundant_images: int
+    near: NearCopies
+
+
+class _Conflicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    policy: OnConflict
+    sets: int
+    dropped_images: int
+    list: tuple[Conflict, ...]
+
+
+class _Grouping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    words: str
+    group_by: str | None
+    subjects: int | None
+
+
+class _Leakages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    naive: Leakage | None
+    split: Leakage | None
+
+
+class _Unusable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    images: int
+    list: tuple[Rejected, ...]
+
+
+class _ClassCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    train: int
+    val: int
+    test: int
+    all: int
+
+
+class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `pool_summary.json`: a `PoolSummary`, with what follows from it."""
+
+    schema: int = SCHEMA
+    source: str
+    raw: str
+    images: int
+    classes: dict[str, _ClassCounts]
+    imbalance: _Imbalance
+    duplicates: _Duplicates
+    conflicts: _Conflicts
+    grouping: _Grouping
+    leakage: _Leakages
+    ignored: dict[str, int]
+    rejected: _Unusable
+    notes: tuple[str, ...]
+
+    @staticmethod
+    def of(summary: PoolSummary) -> _SummaryFile:
+        imbalance, counts = summary.imbalance, summary.counts.items()
+        return _SummaryFile(
+            source=summary.source,
+            raw=summary.raw,
+            images=summary.images,
+            classes={label: _ClassCounts(**splits, all=sum(splits.values())) for label, splits in counts},
+            imbalance=_Imbalance(**vars(imbalance), ratio=round(imbalance.ratio, 4), words=imbalance.words),
+            duplicates=_Duplicates(summary.copy_sets, summary.redundant, summary.near),
+            conflicts=_Conflicts(summary.on_conflict, len(summary.conflicts), summary.dropped, summary.conflicts),
+            grouping=_Grouping(summary.grouping, summary.group_by, summary.subjects),
+            leakage=_Leakages(summary.naive, summary.leakage),
+            ignored=summary.ignored,
+            rejected=_Unusable(len(summary.rejected), summary.rejected),
+            notes=summary.notes,
+        )
+
+    @property
+    def summary(self) -> PoolSummary:
+        found = self.imbalance
+        return PoolSummary(
+            source=self.source,
+            raw=self.raw,
+            counts={label: {split: getattr(row, split) for split in SPLITS} for label, row in self.classes.items()},
+            rejected=self.rejected.list,
+            ignored=self.ignored,
+            copy_sets=self.duplicates.sets,
+            redundant=self.duplicates.redundant_images,
+            conflicts=self.conflicts.list,
+            imbalance=Imbalance(
+                found.largest, found.largest_count, found.smallest, found.smallest_count, found.total, found.classes
+            ),
+            notes=self.notes,
+            on_conflict=self.conflicts.policy,
+            near=self.duplicates.near,
+            group_by=self.grouping.group_by,
+            subjects=self.grouping.subjects,
+            naive=self.leakage.naive,
+            leakage=self.leakage.split,
+        )
+
+
+def write_summary(path: Path, summary: PoolSummary) -> None:
+    files.write_json(path, summary.to_json())
+
+
+def read_summary(path: Path) -> PoolSummary:
+    """What `prepare` found, from its `pool_summary.json`.
+
+    Raises:
+        DataError: the file is missing, or not as it was written.
+    """
+    return read_record(path, _SummaryFile, SCHEMA, PREPARE_REMEDY).summary
+
+
 def _conflict(conflict: Conflict) -> str:
     """One image of each label."""
     first = {label: source for source, label in reversed(conflict.sources.items())}
     return " and ".join(f"{source} ({label})" for label, source in sorted(first.items()))
 
 
-def _table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _table(counts: Mapping[str, Mapping[SplitName, int]]) -> list[str]:
     sums = {split: sum(splits[split] for splits in counts.values()) for split in SPLITS}
-    rows = [("class", *SPLITS, "all")]
+    rows = [["class", *SPLITS, "all"]]
     rows += [
-        (label, *(f"{splits[split]:,}" for split in SPLITS), f"{sum(splits.values()):,}")
+        [label, *(f"{splits[split]:,}" for split in SPLITS), f"{sum(splits.values()):,}"]
         for label, splits in [*counts.items(), ("all", sums)]
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -136,8 +136,7 @@ def _alive(leftover: Path) -> bool:
 
 
 def _data(workspace: Workspace) -> Iterator[Finding]:
-    from tuning.dataset.store import arrays, description, manifests
-    from tuning.dataset.store import file_state as census
+    from tuning.dataset.store import arrays, description, file_state, manifests
 
     split = manifests.read_split_manifest(workspace.split_manifest)
     if split is None and not (workspace.split / description.DESCRIPTION).exists():
@@ -149,11 +148,11 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
     names = files.read_json(workspace.class_names, PREPARE)
     if names != list(info.classes):
         raise DataError(f"{workspace.class_names} lists other classes than the arrays: {names}", PREPARE)
-    for name, expected in description.read_description(workspace.split)["sha256"].items():
+    for name, expected in description.read_description(workspace.split).sha256.items():
         path = workspace.split / name
         if files.sha256_file(path) != expected:
             raise DataError(f"{path} is damaged: its sha256 is not the one recorded when it was written", PREPARE)
-    census.verify_data(workspace, look_only=True)
+    file_state.verify_data(workspace, look_only=True)
     counts = ", ".join(f"{count:,} {name}" for name, count in info.counts.items())
     yield Finding("data", OK, f"{len(info.classes)} classes; {counts}; digest {info.digest[:12]}")
 

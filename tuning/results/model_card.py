@@ -183,11 +183,12 @@ def _params(workspace: Workspace, metrics: Mapping[str, Any]) -> dict[str, Any] 
 def _summary(workspace: Workspace, metrics: Mapping[str, Any]) -> PoolSummary | None:
     """What `prepare` found; None where the workspace holds other data than the run's, or none."""
     from tuning.dataset.store.arrays import read_description
+    from tuning.dataset.summary import read_summary
 
     try:
-        if read_description(workspace.split)["digest"] != metrics["data_digest"]:
+        if read_description(workspace.split).digest != metrics["data_digest"]:
             return None
-        return PoolSummary.from_json(files.read_json(workspace.pool_summary, ""))
+        return read_summary(workspace.pool_summary)
     except (DataError, OSError, KeyError, TypeError):
         return None
 

@@ -75,7 +75,7 @@ def current_digest(workspace: Workspace, runs: Sequence[Mapping[str, Any]]) -> s
     from tuning.dataset.store.packing import DESCRIPTION
 
     if (workspace.split / DESCRIPTION).is_file():
-        return read_description(workspace.split)["digest"]
+        return read_description(workspace.split).digest
     return max(runs, key=lambda metrics: (metrics["finished"], metrics["run_id"]))["data_digest"]
 
 

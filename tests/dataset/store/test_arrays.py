@@ -68,13 +68,13 @@ def test_an_empty_workspace_names_both_remedies(workspace, opened):
     ("change", "problem"),
     [
         (lambda v: v.update(schema=2), "schema 2"),
-        (lambda v: v.update(classes="ab"), "'classes'"),
-        (lambda v: v.update(classes=["a"]), "'classes'"),
-        (lambda v: v.update(counts={"train": 1}), "'counts'"),
-        (lambda v: v.update(image_size=True), "'image_size'"),
-        (lambda v: v.update(color="cmyk"), "'color'"),
-        (lambda v: v.update(digest=None), "'digest'"),
-        (lambda v: v.update(sha256=[]), "'sha256'"),
+        (lambda v: v.update(classes="ab"), r"at `\$\.classes`"),
+        (lambda v: v.update(classes=["a"]), r"at `\$\.classes`"),
+        (lambda v: v.update(counts={"train": 1}), r"at `\$\.counts`"),
+        (lambda v: v.update(image_size=True), r"at `\$\.image_size`"),
+        (lambda v: v.update(color="cmyk"), r"at `\$\.color`"),
+        (lambda v: v.update(digest=None), r"at `\$\.digest`"),
+        (lambda v: v.update(sha256=[]), r"at `\$\.sha256`"),
         (lambda v: v.update(split_digest="other"), "made from another split"),
         (lambda v: v["counts"].update(train=22), "holds uint8"),
         (lambda v: v.update(image_size=13), "holds uint8"),
@@ -117,7 +117,7 @@ def test_a_missing_array_is_named(prepared):
 
 
 def test_the_recorded_hashes_are_those_of_the_files(prepared):
-    hashes = arrays.read_description(prepared.split)["sha256"]
+    hashes = arrays.read_description(prepared.split).sha256
     assert set(hashes) == {path.name for path in prepared.split.glob("*.npy")}
     assert all(files.sha256_file(prepared.split / name) == sha for name, sha in hashes.items())
 

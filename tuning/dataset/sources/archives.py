@@ -1,12 +1,13 @@
 """Zip and tar archives of images, unpacked below `data/` before anything in them is looked at.
 
-An archive is a stranger's: every member's name, kind and size is judged before the first byte is written, and sizes are
-counted again while unpacking, because headers lie. What is unpacked is only kept whole.
+An archive is a stranger's: every member's name, kind and size is checked before the first byte is written, and sizes
+are counted again while unpacking, because headers lie. What is unpacked is only kept whole.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import lzma
 import os
@@ -17,7 +18,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn
@@ -44,11 +45,19 @@ _REMEDY = "unpack it yourself where you trust it, and give --raw the folder"
 
 @dataclass(frozen=True)
 class _Member:
-    """A file in an archive: its cleaned path, its declared size, and what the library opens it by."""
+    """A file in an archive.
+
+    Attributes:
+        path: cleaned by `_safe_path`.
+        size: in bytes, as the archive declares it.
+        modified: seconds since 1970; None where the archive does not tell.
+        open: opens it for reading.
+    """
 
     path: str
     size: int
-    handle: zipfile.ZipInfo | tarfile.TarInfo
+    modified: float | None
+    open: Callable[[], IO[bytes] | None]
 
 
 def is_archive(path: Path) -> bool:
@@ -70,12 +79,12 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _opened(archive) as (members, read):
-            total = _judge(archive, members, state.st_size, folder.parent)
+        with _opened(archive) as members:
+            total = _check_members(archive, members, state.st_size, folder.parent)
             with files.replacing_directory(folder) as target, progress.bar(len(members), "unpacking", "file") as bar:
                 left = total
                 for member in members:
-                    left -= _write(archive, member, read, target, left)
+                    left -= _write(archive, member, target, left)
                     bar.update()
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
         raise DataError(f"{archive} is damaged: {_one_line(error)}", "download it again") from None
@@ -93,16 +102,16 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Path:
 
 
 @contextlib.contextmanager
-def _opened(archive: Path) -> Iterator[tuple[list[_Member], object]]:
-    """(files of the archive, function that opens a member for reading)."""
+def _opened(archive: Path) -> Iterator[list[_Member]]:
+    """The files of the archive, which stays open meanwhile."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as package:
-            yield list(_zip_members(archive, package)), package.open
+            yield list(_zip_members(archive, package))
     else:
         with tarfile.open(archive, "r:*", errorlevel=2) as package:
             members = list(_tar_members(archive, package))
             _check_end(package, packed=not archive.name.lower().endswith(".tar"))
-            yield members, package.extractfile
+            yield members
 
 
 def _zip_members(archive: Path, package: zipfile.ZipFile) -> Iterator[_Member]:
@@ -117,7 +126,7 @@ def _zip_members(archive: Path, package: zipfile.ZipFile) -> Iterator[_Member]:
         path = _safe_path(archive, entry.orig_filename)
         # Windows programs end a folder's name with a backslash.
         if not entry.is_dir() and not entry.orig_filename.endswith("\\") and path:
-            yield _Member(path, entry.file_size, entry)
+            yield _Member(path, entry.file_size, None, functools.partial(package.open, entry))
 
 
 def _tar_members(archive: Path, package: tarfile.TarFile) -> Iterator[_Member]:
@@ -132,7 +141,7 @@ def _tar_members(archive: Path, package: tarfile.TarFile) -> Iterator[_Member]:
             _refuse(archive, entry.name, "a sparse file")
         path = _safe_path(archive, entry.name)
         if entry.isfile() and path:
-            yield _Member(path, entry.size, entry)
+            yield _Member(path, entry.size, entry.mtime, functools.partial(package.extractfile, entry))
 
 
 def _check_end(package: tarfile.TarFile, packed: bool) -> None:
@@ -170,7 +179,7 @@ def _safe_path(archive: Path, name: str) -> str:
     return "/".join(part for part in plain.split("/") if part not in ("", "."))
 
 
-def _judge(archive: Path, members: list[_Member], packed: int, place: Path) -> int:
+def _check_members(archive: Path, members: list[_Member], packed: int, place: Path) -> int:
     """The bytes that unpacking takes. Raises DataError or EnvironmentProblem where that must not be tried."""
     names: dict[str, str] = {}
     folders: dict[str, str] = {}
@@ -206,11 +215,13 @@ def _judge(archive: Path, members: list[_Member], packed: int, place: Path) -> i
     return total
 
 
-def _write(archive: Path, member: _Member, read, target: Path, left: int) -> int:
+def _write(archive: Path, member: _Member, target: Path, left: int) -> int:
     """Unpacks one member of at most `left` bytes; returns how many it has."""
     path = target / member.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    source: IO[bytes] = read(member.handle)
+    source = member.open()
+    if source is None:
+        _refuse(archive, member.path, "no file")
     size = 0
     try:
         with source, path.open("xb") as file:
@@ -225,9 +236,8 @@ def _write(archive: Path, member: _Member, read, target: Path, left: int) -> int
         raise OSError(error.errno, error.strerror, str(path)) from error
     if size != member.size:
         _refuse(archive, member.path, "shorter than the archive declares")
-    modified = getattr(member.handle, "mtime", None)
-    if modified is not None and 0 <= modified < 2**33:
-        os.utime(path, (modified, modified))
+    if member.modified is not None and 0 <= member.modified < 2**33:
+        os.utime(path, (member.modified, member.modified))
     return size
 
 

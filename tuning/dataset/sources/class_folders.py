@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
-from tuning.dataset.sources.samples import Ignored, Listing, Rejected, Sample, clean_label
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, clean_label
 
 IMAGE_SUFFIXES = frozenset(
     [
@@ -81,7 +81,7 @@ def _merged(labels: dict[str, str]) -> tuple[str, ...]:
     )
 
 
-def _items(tree: RawTree, prefix: str, labels: dict[str, str]) -> Iterator[Sample | Rejected | Ignored]:
+def _items(tree: RawTree, prefix: str, labels: dict[str, str]) -> Iterator[Item]:
     depths = {folder.count("/") + 1 for folder in labels}
     for path in tree.below(prefix):
         parts = path.split("/")

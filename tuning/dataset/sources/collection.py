@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +14,7 @@ from tuning.dataset.sources import aliases, archives, inventory
 from tuning.dataset.sources import detect as sources
 from tuning.dataset.sources.class_folders import is_image
 from tuning.dataset.sources.inventory import RawTree, suffix
-from tuning.dataset.sources.samples import Ignored, Listing, Rejected, Sample, Stamp
-
-Item = Sample | Rejected | Ignored
+from tuning.dataset.sources.samples import Item, Listing, Sample
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,7 @@ class Part:
     Attributes:
         name: what its samples' sources begin with, where there are several parts; "" for a single one.
         given: the path that was given.
+        states: of everything there, path relative to `given` -> (size in bytes, mtime in ns); "" is an archive itself.
         tree: what lies there (in the folder that an archive was unpacked to).
         kind: a name of `sources.SOURCES`.
         prefix: the folder in `tree` that holds the data set.
@@ -35,6 +33,7 @@ class Part:
 
     name: str
     given: Path
+    states: dict[str, tuple[int, int]]
     tree: RawTree
     kind: str
     prefix: str
@@ -43,25 +42,6 @@ class Part:
     @property
     def title(self) -> str:
         return sources.SOURCES[self.kind].title
-
-    @property
-    def states(self) -> dict[str, tuple[int, int]]:
-        """Path relative to what was given -> (size in bytes, mtime in ns); "" is the archive itself."""
-        if self.tree.root in (self.given, self.given.parent):
-            return self.tree.files
-        state = self.given.stat()
-        return {"": (state.st_size, state.st_mtime_ns)}
-
-    def stamp(self, path: str) -> Stamp:
-        """What tells that a file is the same as before: its size and time, and the archive that it was unpacked from.
-
-        Archives come with times of their own, which another one may share.
-        """
-        return (*self.tree.files[path], *self._unpacked)
-
-    @functools.cached_property
-    def _unpacked(self) -> tuple[str, ...]:
-        return () if self.tree.root in (self.given, self.given.parent) else (self.tree.root.name,)
 
 
 @dataclass(frozen=True)
@@ -85,9 +65,9 @@ class Collection:
         return None if None in totals else sum(filter(None, totals))
 
     @property
-    def states(self) -> list[list[str | int]]:
-        """[given path, relative path, size, mtime in ns] of every raw file."""
-        return [[str(part.given), path, *state] for part in self.parts for path, state in part.states.items()]
+    def states(self) -> list[tuple[str, str, int, int]]:
+        """(given path, relative path, size in bytes, mtime in ns) of every raw file."""
+        return [(str(part.given), path, *state) for part in self.parts for path, state in part.states.items()]
 
     @property
     def classes(self) -> dict[str, str]:
@@ -132,10 +112,10 @@ class Collection:
         part, path = self._part(source)
         return f"{part.tree.root}/{path}"
 
-    def stamp(self, source: str) -> Stamp:
-        """Of the file that a sample's source names; see `Part.stamp`."""
+    def size(self, source: str) -> int:
+        """The size in bytes of the file that a sample's source names."""
         part, path = self._part(source)
-        return part.stamp(path)
+        return part.tree.files[path][0]
 
     def _part(self, source: str) -> tuple[Part, str]:
         if not self.parts[0].name:
@@ -155,28 +135,30 @@ def gather(
     names = part_names(raws)
     parts = []
     for name, given in zip(names, raws, strict=True):
-        given, tree = _tree(workspace, given, progress)
+        states, tree = _tree(workspace, given, progress)
         kind, prefix = sources.find(tree)
         listing = sources.SOURCES[kind].list_samples(tree, prefix, crop)
-        part = Part(name, given, tree, kind, prefix, listing)
+        part = Part(name, given, states, tree, kind, prefix, listing)
         progress.say(f"{given}: {part.title} found{f' in {prefix}/' if prefix else ''}")
         parts.append(part)
     return Collection(tuple(parts), renamed)
 
 
-def _tree(workspace: Workspace, given: Path, progress: Progress) -> tuple[Path, RawTree]:
-    """What lies in a folder, table or archive, or in the one archive that a folder holds."""
+def _tree(workspace: Workspace, given: Path, progress: Progress) -> tuple[dict[str, tuple[int, int]], RawTree]:
+    """(states of what was given, what lies in that folder, table or archive, or in the one archive in a folder)."""
     if archives.is_archive(given):
-        return given, inventory.take(archives.unpack(workspace, given, progress))
+        state = given.stat()
+        unpacked = archives.unpack(workspace, given, progress)
+        return {"": (state.st_size, state.st_mtime_ns)}, inventory.take(unpacked)
     tree = inventory.take(given)
     if any(is_image(path) or suffix(path) == ".csv" for path in tree.files):
-        return given, tree
+        return tree.files, tree
     packed = [tree.root / path for path in tree.files if archives.is_archive(tree.root / path)]
     if len(packed) > 1:
         raise DataError(
             f"{given} holds {len(packed)} archives and no image", "give --raw those you mean, one after the other"
         )
-    return _tree(workspace, packed[0], progress) if packed else (given, tree)
+    return tree.files, inventory.take(archives.unpack(workspace, packed[0], progress)) if packed else tree
 
 
 def part_names(raws: Sequence[Path]) -> list[str]:

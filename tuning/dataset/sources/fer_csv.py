@@ -12,7 +12,7 @@ import numpy as np
 from tuning.core.errors import DataError
 from tuning.dataset.decode import MIN_CROP, UnreadableImage
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
-from tuning.dataset.sources.samples import Ignored, Listing, Rejected, Sample
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample
 
 #: The data set's own numbering.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -60,7 +60,7 @@ def _columns(path: Path) -> list[str]:
     return [name.strip().strip('"').strip().lower() for name in line.decode("utf-8-sig", "replace").split(",")]
 
 
-def _items(tree: RawTree, prefix: str, tables: list[str]) -> Iterator[Sample | Rejected | Ignored]:
+def _items(tree: RawTree, prefix: str, tables: list[str]) -> Iterator[Item]:
     for path in tree.below(prefix):
         if path in tables:
             yield from _rows(tree.root / path, path)

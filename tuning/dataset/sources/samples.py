@@ -13,9 +13,6 @@ from tuning.core.errors import DataError
 if TYPE_CHECKING:
     from tuning.dataset.decode import Box
 
-#: What tells that a sample's content is the same: (size in bytes, mtime in ns, …) of its file, or a digest.
-Stamp = tuple[int | str, ...] | str
-
 _UNSAFE = set('<>:"/\\|?*')
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
 _MAX_LABEL = 64
@@ -87,6 +84,10 @@ class Ignored:
     reason: str
 
 
+#: What a source lists.
+Item = Sample | Rejected | Ignored
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a source found.
@@ -100,7 +101,7 @@ class Listing:
     """
 
     classes: dict[str, str]
-    items: Iterator[Sample | Rejected | Ignored]
+    items: Iterator[Item]
     total: int | None = None
     notes: tuple[str, ...] = ()
     empty_is_error: bool = True

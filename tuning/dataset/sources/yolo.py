@@ -16,7 +16,7 @@ import yaml
 from tuning.core.errors import DataError
 from tuning.dataset.sources.class_folders import is_image
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
-from tuning.dataset.sources.samples import Ignored, Listing, Rejected, Sample, clean_label
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, clean_label
 
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _MAX_YAML_BYTES = 200_000
@@ -124,7 +124,7 @@ def label_path(image: str) -> str:
     return "/".join([*parts[:-1], f"{stem}.txt"])
 
 
-def _items(tree: RawTree, prefix: str, labels: dict[int, str], crop: str) -> Iterator[Sample | Rejected | Ignored]:
+def _items(tree: RawTree, prefix: str, labels: dict[int, str], crop: str) -> Iterator[Item]:
     used = {_yaml(tree, prefix)}
     for path in filter(is_image, tree.below(prefix)):
         text = label_path(path)
@@ -139,9 +139,7 @@ def _items(tree: RawTree, prefix: str, labels: dict[int, str], crop: str) -> Ite
             yield Ignored(path, "a label file without an image" if stray else "not an image file")
 
 
-def _faces(
-    tree: RawTree, image: str, text: str, labels: dict[int, str], crop: str
-) -> Iterator[Sample | Rejected | Ignored]:
+def _faces(tree: RawTree, image: str, text: str, labels: dict[int, str], crop: str) -> Iterator[Item]:
     if tree.files[text][0] > _MAX_LABEL_BYTES:
         yield Rejected(text, f"more than {_MAX_LABEL_BYTES:,} bytes; that is no label file")
         return

@@ -185,7 +185,7 @@ def find(
     rows = np.arange(len(thumbs)) if ignore is None else np.flatnonzero(~ignore)
     if len(rows) < 2:
         return []
-    plain, mirrored = hashes(thumbs) if hashed is None else hashed
+    plain, mirrored = hashes(thumbs[np.arange(len(thumbs))]) if hashed is None else hashed
     pairs, _, turned = candidates(plain[rows], mirrored[rows])
     pairs = rows[pairs]
     values = correlations(thumbs, pairs, turned)

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tuning.core.errors import DataError
-from tuning.dataset.settings import Settings
+from tuning.dataset.settings import Crop, Settings
 from tuning.dataset.sources.samples import PooledImage, Rejected
-from tuning.dataset.splitting import duplicates as integrity
-from tuning.dataset.splitting import split
+from tuning.dataset.splitting import duplicates, split
+from tuning.dataset.store.description import SplitName
 from tuning.dataset.store.manifests import Place, SplitManifest
 
 
@@ -64,7 +64,9 @@ def _shown(ratios: Sequence[float]) -> str:
     return "/".join(f"{ratio:g}" for ratio in ratios)
 
 
-def recall(manifest: SplitManifest, images: Sequence[PooledImage], crop: str) -> tuple[dict[str, str], list[Place]]:
+def recall(
+    manifest: SplitManifest, images: Sequence[PooledImage], crop: Crop
+) -> tuple[dict[str, SplitName], list[Place]]:
     """Which images have a place already, and which places have no image any more.
 
     An image is known by its pixels, whatever it is called now; where `crop` differs from the manifest's, pixels say
@@ -113,9 +115,9 @@ def refuse_missing(missing: Sequence[Place], total: int, reasons: Mapping[str, s
 
 
 def extend(
-    images: tuple[PooledImage, ...],
+    images: Sequence[PooledImage],
     rejected: Sequence[Rejected],
-    conflicts: Sequence[integrity.Conflict],
+    conflicts: Sequence[duplicates.Conflict],
     settings: Settings,
     manifest: SplitManifest | None,
     accept_removed: bool,
@@ -126,9 +128,9 @@ def extend(
     Args:
         ties: pairs of sha256 of near copies. Where both have places, in different splits, they stay there.
     """
-    placed: dict[str, str] = {}
+    placed: dict[str, SplitName] = {}
     missing: list[Place] = []
-    retired: dict[str, str] = {}
+    retired: dict[str, SplitName] = {}
     if manifest is not None:
         placed, missing = recall(manifest, images, settings.crop)
         retired = dict(manifest.retired)
@@ -145,7 +147,7 @@ def extend(
     home = {image.sha256: placed[image.file] for image in images if image.file in placed}
     apart_already = {tie for tie in ties if tie[0] in home and tie[1] in home and home[tie[0]] != home[tie[1]]}
     ties = [tie for tie in ties if tie not in apart_already]
-    images = integrity.group(images, ties)
+    images = duplicates.group(images, ties)
     torn: list[Rejected] = []
     while apart := split.torn(items := _items(images), placed):
         torn += [
@@ -153,7 +155,7 @@ def extend(
             for image in images
             if image.file in apart
         ]
-        images = integrity.group([image for image in images if image.file not in apart], ties)
+        images = duplicates.group([image for image in images if image.file not in apart], ties)
     splits = split.place(items, settings.ratios, settings.seed, placed)
     places = tuple(
         Place(image.file, image.source, image.sha256, image.label, image.group, splits[image.file])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from tuning.core.errors import DataError, UsageError
 from tuning.core.records import keyed_seed
-from tuning.dataset.store.description import SPLITS
+from tuning.dataset.store.description import SPLITS, SplitName
 
 DEFAULT_RATIOS = (70.0, 15.0, 15.0)
 _RATIOS = re.compile(r"[\d.]+(?:\s*[/:,]\s*[\d.]+)*")
@@ -51,7 +51,7 @@ def parse_ratios(text: str) -> tuple[float, float, float]:
 
 def check_ratios(ratios: Iterable[float]) -> tuple[float, float, float]:
     """Validates percentages of train, val and test. Raises UsageError as `parse_ratios`."""
-    numbers = tuple(float(number) for number in ratios)
+    numbers = [float(number) for number in ratios]
     shown = "/".join(f"{number:g}" for number in numbers)
     remedy = "give three positive percentages for train, val and test, such as 70/15/15"
     if len(numbers) != len(SPLITS):
@@ -60,10 +60,11 @@ def check_ratios(ratios: Iterable[float]) -> tuple[float, float, float]:
         raise UsageError(f"--split {shown}: every part must be greater than 0", remedy)
     if abs(sum(numbers) - 100) > 1e-4:
         raise UsageError(f"--split {shown} adds up to {sum(numbers):g} instead of 100", remedy)
-    return numbers
+    train, val, test = numbers
+    return train, val, test
 
 
-def torn(items: Iterable[Item], placed: Mapping[str, str]) -> frozenset[str]:
+def torn(items: Iterable[Item], placed: Mapping[str, SplitName]) -> frozenset[str]:
     """Keys of images that must go, because their group would otherwise lie in several splits.
 
     A newcomer that ties together images of different splits goes; where placed images turn out to belong together,
@@ -80,8 +81,8 @@ def torn(items: Iterable[Item], placed: Mapping[str, str]) -> frozenset[str]:
 
 
 def place(
-    items: Iterable[Item], ratios: tuple[float, float, float], seed: int, placed: Mapping[str, str] | None = None
-) -> dict[str, str]:
+    items: Iterable[Item], ratios: tuple[float, float, float], seed: int, placed: Mapping[str, SplitName] | None = None
+) -> dict[str, SplitName]:
     """Places every image, stratified by label.
 
     Args:
@@ -102,9 +103,9 @@ def place(
     total = Counter(item.label for members in groups.values() for item in members)
     shares = dict(zip(SPLITS, ratios, strict=True))
     wanted = {split: {label: total[label] * share / 100 for label in total} for split, share in shares.items()}
-    have: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    have: dict[SplitName, Counter[str]] = {split: Counter() for split in SPLITS}
 
-    homes: dict[str, str] = {}
+    homes: dict[str, SplitName] = {}
     for group, members in groups.items():
         found = {placed[item.key] for item in members if item.key in placed}
         if len(found) > 1:
@@ -130,8 +131,10 @@ def _by_group(items: Iterable[Item]) -> dict[str, list[Item]]:
 
 
 def _cheapest(
-    added: Mapping[str, int], have: Mapping[str, Mapping[str, int]], wanted: Mapping[str, Mapping[str, float]]
-) -> str:
+    added: Mapping[str, int],
+    have: Mapping[SplitName, Mapping[str, int]],
+    wanted: Mapping[SplitName, Mapping[str, float]],
+) -> SplitName:
     """The split whose distance grows least when `added` joins it; the first of several."""
     costs = [_cost(added, have[split], wanted[split]) for split in SPLITS]
     return SPLITS[costs.index(min(costs))]
@@ -146,10 +149,10 @@ def _cost(added: Mapping[str, int], have: Mapping[str, int], wanted: Mapping[str
 
 
 def _fill_gaps(
-    homes: dict[str, str],
+    homes: dict[str, SplitName],
     new: list[str],
     labels: Mapping[str, Counter[str]],
-    have: Mapping[str, Counter[str]],
+    have: Mapping[SplitName, Counter[str]],
 ) -> None:
     """Moves new groups so that every class is in every split: small ones that apportionment left out."""
     for label in sorted(set().union(*labels.values())):

@@ -13,10 +13,9 @@ from tuning.dataset.store.description import (
     COLORS,
     DatasetInfo,
     dataset_digest,
-    describe,
-    info_of,
     read_description,
     read_info,
+    write_description,
 )
 from tuning.dataset.store.packing import ImageSplit
 
@@ -25,12 +24,11 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "dataset_digest",
-    "describe",
-    "info_of",
     "open_dataset",
     "open_split",
     "read_description",
     "read_info",
+    "write_description",
 ]
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+import msgspec
 
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
+from tuning.dataset.store.stored import decode, read_content, read_record
 
-SPLITS = ("train", "val", "test")
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 #: Version of `arrays.json` and the array files beside it.
 SCHEMA = 1
 DESCRIPTION = "arrays.json"
@@ -19,7 +23,9 @@ DESCRIPTION = "arrays.json"
 PREPARE_REMEDY = (
     "run `python -m tuning.prepare --raw PATH` with your folder of face images, or `make demo` for synthetic faces"
 )
+_AGAIN = "run `python -m tuning.prepare` again"
 COLORS = {"gray": 1, "rgb": 3}
+Color = Literal["gray", "rgb"]
 #: Of `tuning.dataset.decode`: raised whenever the same file may give other pixels than before. In every digest.
 DECODER_VERSION = 1
 
@@ -44,13 +50,54 @@ class DatasetInfo:
     counts: dict[str, int]
 
     @property
-    def color(self) -> str:
-        return next(name for name, channels in COLORS.items() if channels == self.channels)
+    def color(self) -> Color:
+        return "gray" if self.channels == COLORS["gray"] else "rgb"
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of one image."""
         return (self.image_size, self.image_size, self.channels)
+
+
+_Positive = Annotated[int, msgspec.Meta(gt=0)]
+
+
+class SplitCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Images per split; none is empty."""
+
+    train: _Positive
+    val: _Positive
+    test: _Positive
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `arrays.json`.
+
+    Attributes:
+        digest, image_size, color, classes, counts: as in `DatasetInfo`.
+        split_digest: of the split manifest that the arrays were made from.
+        sha256: of each array file, by its name.
+    """
+
+    schema: int = SCHEMA
+    digest: str
+    split_digest: str
+    image_size: _Positive
+    color: Color
+    classes: Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
+    counts: SplitCounts
+    sha256: dict[str, str]
+
+    @property
+    def info(self) -> DatasetInfo:
+        counts = msgspec.structs.asdict(self.counts)
+        return DatasetInfo(self.digest, self.classes, self.image_size, COLORS[self.color], counts)
+
+
+class _SplitDigest(msgspec.Struct, frozen=True):
+    """Of the split manifest, what the arrays must agree with; its many images are not looked at."""
+
+    digest: str
 
 
 def read_info(workspace: Workspace) -> DatasetInfo:
@@ -59,19 +106,19 @@ def read_info(workspace: Workspace) -> DatasetInfo:
     Raises:
         DataError: nothing is prepared, or the arrays do not belong to the split manifest; names the command to run.
     """
-    description = read_description(workspace.split)
-    split = files.read_json(workspace.split_manifest, PREPARE_REMEDY)
-    recorded = split.get("digest") if isinstance(split, dict) else None
-    if recorded != description["split_digest"]:
-        raise DataError(
-            f"{workspace.split / DESCRIPTION} was made from another split than {workspace.split_manifest} holds",
-            "run `python -m tuning.prepare` again",
-        )
-    return info_of(description)
+    description, manifest = read_description(workspace.split), workspace.split_manifest
+    recorded = decode(manifest, read_content(manifest, PREPARE_REMEDY), _SplitDigest, PREPARE_REMEDY).digest
+    if recorded != description.split_digest:
+        raise DataError(f"{workspace.split / DESCRIPTION} was made from another split than {manifest} holds", _AGAIN)
+    return description.info
 
 
 def dataset_digest(
-    classes: Sequence[str], image_size: int, color: str, decoder: int, content: Mapping[str, Sequence[tuple[str, str]]]
+    classes: Sequence[str],
+    image_size: int,
+    color: str,
+    decoder: int,
+    content: Mapping[SplitName, Sequence[tuple[str, str]]],
 ) -> str:
     """The digest of a data set; `content` maps each split to its (pixel sha256, label) pairs, in any order."""
     return files.digest(
@@ -85,31 +132,26 @@ def dataset_digest(
     )
 
 
-def describe(info: DatasetInfo, split_digest: str, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """The content of `arrays.json`."""
-    return {
-        "schema": SCHEMA,
-        "digest": info.digest,
-        "split_digest": split_digest,
-        "image_size": info.image_size,
-        "color": info.color,
-        "classes": list(info.classes),
-        "counts": info.counts,
-        "sha256": dict(hashes),
-    }
+def write_description(folder: Path, info: DatasetInfo, split_digest: str, hashes: Mapping[str, str]) -> None:
+    """Writes `arrays.json` into `folder`.
 
-
-def info_of(description: Mapping[str, Any]) -> DatasetInfo:
-    return DatasetInfo(
-        digest=description["digest"],
-        classes=tuple(description["classes"]),
-        image_size=description["image_size"],
-        channels=COLORS[description["color"]],
-        counts={split: description["counts"][split] for split in SPLITS},
+    Args:
+        split_digest: of the split manifest that the arrays were made from.
+        hashes: sha256 of each array file, by its name.
+    """
+    description = Description(
+        digest=info.digest,
+        split_digest=split_digest,
+        image_size=info.image_size,
+        color=info.color,
+        classes=info.classes,
+        counts=SplitCounts(**info.counts),
+        sha256=dict(hashes),
     )
+    files.write_json(folder / DESCRIPTION, msgspec.to_builtins(description))
 
 
-def read_description(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> Description:
     """Reads and validates `arrays.json` in `folder`.
 
     Raises:
@@ -118,36 +160,4 @@ def read_description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     if not path.exists():
         raise DataError(f"no prepared data set in {folder}", PREPARE_REMEDY)
-    again = "run `python -m tuning.prepare` again"
-    value = files.read_json(path, again)
-    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
-        raise DataError(f"{path} has schema {found!r}; this version reads {SCHEMA}", again)
-    problem = _fault(value)
-    if problem:
-        raise DataError(f"{path}: {problem}", again)
-    return value
-
-
-def _fault(value: Mapping[str, Any]) -> str | None:
-    """What is wrong with a description of the right schema, or None."""
-    classes, counts, size = value.get("classes"), value.get("counts"), value.get("image_size")
-    if not (isinstance(classes, list) and len(classes) > 1 and all(isinstance(name, str) for name in classes)):
-        return "'classes' must be a list of at least two labels"
-    if not (isinstance(counts, dict) and all(_is_count(counts.get(split)) for split in SPLITS)):
-        return "'counts' must give a positive number of images for train, val and test"
-    if not _is_count(size):
-        return f"'image_size' must be a positive integer, got {size!r}"
-    if value.get("color") not in COLORS:
-        return f"'color' must be one of {', '.join(COLORS)}, got {value.get('color')!r}"
-    hashes = value.get("sha256")
-    if not (isinstance(hashes, dict) and all(isinstance(text, str) for text in hashes.values())):
-        return "'sha256' must map file names to digests"
-    for key in ("digest", "split_digest"):
-        if not isinstance(value.get(key), str):
-            return f"{key!r} must be a string, got {value.get(key)!r}"
-    return None
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return read_record(path, Description, SCHEMA, _AGAIN)

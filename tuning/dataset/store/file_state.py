@@ -1,7 +1,7 @@
-"""Are the data still what was prepared? `prepare` notes down every file's size and time; each start compares them.
+"""Are the data still what was prepared? `prepare` records every file's size and time; each start compares them.
 
 Looking at 60,000 files costs about a quarter of a second; reading them, many. So a file is read only where its size or
-time differs, and where its content turns out to be the same (a copied workspace), the new times are noted down.
+time differs, and where its content turns out to be the same (a copied workspace), the new times are recorded.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from tuning.core import files
 from tuning.core.errors import DataError, EnvironmentProblem
 from tuning.core.workspace import Workspace
 from tuning.dataset.sources import archives, inventory
 from tuning.dataset.store.description import read_description
+from tuning.dataset.store.request import Request, raw_key
+from tuning.dataset.store.stored import read_record
 
 SCHEMA = 3
 _SHOWN = 3
@@ -25,123 +28,115 @@ _REMEDY = (
     "moves; or put the files back"
 )
 
-#: area ("pool", "split", "raw:PATH") -> lines "path, size, time", sorted. The pool's lines are its folders: its
+#: Area ("pool", "split", "raw:PATH") -> lines "path, size, time", sorted. The pool's lines are its folders: its
 #: files are the split's under other names, and a folder's time tells whether one came or went.
-State = dict[str, str]
+Areas = dict[str, str]
 
 
-@dataclass(frozen=True)
-class Note:
-    """What `prepare` noted down.
+class FileState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `data_state.json`: the state of every file that `prepare` read or wrote, and what it was asked."""
 
-    Attributes:
-        files: the state of everything that it read and wrote.
-        prepared: what it was run with; see `tuning.dataset.store.repair`.
-    """
+    schema: int = SCHEMA
+    files: Areas
+    prepared: Request
 
-    files: State
-    prepared: Any
+    def __post_init__(self) -> None:
+        for area in ("pool", "split"):
+            if area not in self.files:
+                raise ValueError(f"Object missing required field `{area}`")
+
+    @property
+    def raws(self) -> list[str]:
+        """The raw paths, as `raw_key` writes them."""
+        return [area.removeprefix("raw:") for area in self.files if area.startswith("raw:")]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A file that is not as noted down: `what` is "changed", "missing" or "added"."""
+    """A file that is not as recorded: `what` is "changed", "missing" or "added"."""
 
     area: str
     path: str
     what: str
 
 
-def write(workspace: Workspace, raws: Mapping[Path, Mapping[str, tuple[int, int]]], prepared: Any) -> None:
-    """Notes down the present state of the pool, the split and the arrays, unless that is what is there.
+def record(workspace: Workspace, raws: Mapping[Path, Mapping[str, tuple[int, int]]], prepared: Request) -> None:
+    """Records the present state of the pool, the split and the arrays.
 
     Args:
         raws: each raw path's files as they were when they were read: (size, mtime in ns) by relative path.
-        prepared: see `Note`.
+        prepared: what was asked for.
     """
-    state = take(workspace, [])
-    state |= {f"raw:{key(workspace, raw)}": _lines(found) for raw, found in raws.items()}
-    note = Note(state, prepared)
-    if note != read(workspace):
-        _write(workspace, note)
+    areas = scan(workspace, [])
+    areas |= {f"raw:{raw_key(workspace, raw)}": _lines(found) for raw, found in raws.items()}
+    _write(workspace, FileState(files=areas, prepared=prepared))
 
 
-def read(workspace: Workspace) -> Note | None:
-    """What was noted down; None where there is nothing that can be read."""
+def read(workspace: Workspace) -> FileState | None:
+    """What was recorded; None where there is nothing that can be read."""
     try:
-        value = files.read_json(workspace.data_state, "")
-        state = value["files"] if value["schema"] == SCHEMA else None
-        sound = isinstance(state, dict) and state.keys() >= {"pool", "split"}
-        if not sound or not all(isinstance(lines, str) for lines in state.values()):
-            return None
-        return Note(state, value["prepared"])
-    except (DataError, KeyError, TypeError):
+        return read_record(workspace.data_state, FileState, SCHEMA, "")
+    except DataError:
         return None
 
 
 def verify_data(workspace: Workspace, look_only: bool = False) -> None:
     """Refuses to go on with other data than was prepared. Cheap: sizes and times first, contents where they differ.
 
-    Raw data that are gone as a whole (an unplugged disk) are not needed, and not missed.
+    Raw data that are gone as a whole (an unplugged disk) are not needed, and their absence is no change.
 
     Args:
-        look_only: write nothing; else, new times of files whose content is the same are noted down.
+        look_only: write nothing; else, new times of files whose content is the same are recorded.
 
     Raises:
         DataError: an image, array or raw file was changed, removed or added; names the first few.
     """
-    note = read(workspace)
-    raws = [area.removeprefix("raw:") for area in note.files if area.startswith("raw:")] if note else []
-    present = take(workspace, raws) if note else {}
-    if note is not None and present == note.files:
-        return
-    try:
-        found = list(_differences(workspace, note.files, present)) if note else None
-    except ValueError:
-        found = None
-    if found is None:
-        # Prepared by an earlier version, or the note was lost or damaged: the arrays' own digests tell.
-        _check_arrays(workspace, read_description(workspace.split)["sha256"])
-        return
-    # Decoding takes half a second to import, and is rarely needed.
-    from tuning.dataset.store.content_check import Judge
+    state = read(workspace)
+    if state is None:
+        # It was lost or damaged: the arrays' own digests tell.
+        _check_arrays(workspace, read_description(workspace.split).sha256)
+    else:
+        verify_state(workspace, state, scan(workspace, state.raws), look_only)
 
-    judge = Judge(workspace, raws)
-    wrong = [one for one in found if one.what != "changed" or not judge.same(one.area, one.path, place(workspace, one))]
+
+def verify_state(workspace: Workspace, state: FileState, present: Areas, look_only: bool = False) -> None:
+    """As `verify_data`, where the recorded and the present state (of the same raw paths) have been read already."""
+    if present == state.files:
+        return
+    found = _differences(workspace, state.files, present)
+    # Decoding takes half a second to import, and is rarely needed.
+    from tuning.dataset.store.content_check import ContentCheck
+
+    check = ContentCheck(workspace, state.raws)
+    wrong = [one for one in found if one.what != "changed" or not check.same(one.area, one.path, _path(workspace, one))]
     if wrong:
-        named = ", ".join(f"{place(workspace, one)} ({one.what})" for one in wrong[:_SHOWN])
+        named = ", ".join(f"{_path(workspace, one)} ({one.what})" for one in wrong[:_SHOWN])
         more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
         raise DataError(f"the data are not what was prepared: {named}{more}", _REMEDY)
     if look_only:
         return
     try:
-        _write(workspace, Note({area: present.get(area, note.files[area]) for area in note.files}, note.prepared))
+        _write(workspace, msgspec.structs.replace(state, files=state.files | present))
     except (OSError, EnvironmentProblem):
         # A read-only workspace stays as it is; the contents are compared again next time.
         return
 
 
-def key(workspace: Workspace, raw: Path) -> str:
-    """A raw path as it is noted down: relative to the workspace where it lies in it, so that the whole can be moved."""
-    real, root = raw.resolve(), workspace.root.resolve()
-    return real.relative_to(root).as_posix() if real.is_relative_to(root) else str(real)
-
-
-def place(workspace: Workspace, difference: Difference) -> Path:
+def _path(workspace: Workspace, difference: Difference) -> Path:
     """The path of the file that a difference is about."""
     areas = {"pool": workspace.pool, "split": workspace.split}
     folder = areas.get(difference.area) or workspace.root / difference.area.removeprefix("raw:")
     return folder if folder.is_file() else folder / difference.path
 
 
-def take(workspace: Workspace, raws: Sequence[str]) -> State:
-    """The present state; `raws` as `key` writes them."""
-    state = {"pool": _folders(workspace.pool), "split": _walk(workspace.split)}
+def scan(workspace: Workspace, raws: Sequence[str]) -> Areas:
+    """The present state of the pool, the split and `raws` (as `raw_key` writes them), without raws that are gone."""
+    areas = {"pool": _folders(workspace.pool), "split": _walk(workspace.split)}
     for raw in raws:
         lines = _raw(workspace.root / raw)
         if lines is not None:
-            state[f"raw:{raw}"] = lines
-    return state
+            areas[f"raw:{raw}"] = lines
+    return areas
 
 
 def _raw(path: Path) -> str | None:
@@ -192,15 +187,15 @@ def _shown(name: str) -> str:
     return name if name.isprintable() else name.encode("unicode_escape").decode()
 
 
-def _differences(workspace: Workspace, before: State, now: State) -> Iterator[Difference]:
-    """What differs, area by area. Raises ValueError where `before` is no state."""
+def _differences(workspace: Workspace, before: Areas, now: Areas) -> Iterator[Difference]:
+    """What differs, area by area."""
     for area, lines in before.items():
         if area not in now or now[area] == lines:
             continue
         if area == "pool":
             # The split's images, but for the folder of their split.
             names = [path.partition("/")[2] for path in _by_path(before["split"]) if path.count("/") > 1]
-            old, new = dict.fromkeys(names), dict.fromkeys(_by_path(_walk(workspace.pool)))
+            old, new = dict.fromkeys(names, ""), dict.fromkeys(_by_path(_walk(workspace.pool)), "")
         else:
             old, new = _by_path(lines), _by_path(now[area])
         for path in sorted(old.keys() | new.keys()):
@@ -213,11 +208,8 @@ def _differences(workspace: Workspace, before: State, now: State) -> Iterator[Di
 
 
 def _by_path(lines: str) -> dict[str, str]:
-    """Path -> line. Raises ValueError where one is no line of a state."""
-    found = [(line.split("\t"), line) for line in lines.split("\n")] if lines else []
-    if any(len(parts) != 3 for parts, _ in found):
-        raise ValueError("not a line of a state")
-    return {parts[0]: line for parts, line in found}
+    """Path -> line."""
+    return {line.partition("\t")[0]: line for line in lines.split("\n")} if lines else {}
 
 
 def _check_arrays(workspace: Workspace, hashes: Mapping[str, str]) -> None:
@@ -229,5 +221,5 @@ def _check_arrays(workspace: Workspace, hashes: Mapping[str, str]) -> None:
             raise DataError(f"the data are not what was prepared: {path} (changed)", _REMEDY)
 
 
-def _write(workspace: Workspace, note: Note) -> None:
-    files.write_json(workspace.data_state, {"schema": SCHEMA, "files": note.files, "prepared": note.prepared})
+def _write(workspace: Workspace, state: FileState) -> None:
+    files.write_json(workspace.data_state, msgspec.to_builtins(state))

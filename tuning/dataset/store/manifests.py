@@ -1,4 +1,4 @@
-"""The manifests in `artifacts/outputs/`: what is in the pool, and which split every image belongs to for ever."""
+"""The manifests in `artifacts/outputs/`: what is in the pool, and which split every image belongs to for good."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from tuning.core import files
 from tuning.core.errors import DataError
+from tuning.dataset.settings import Crop, PoolSettings
 from tuning.dataset.sources.samples import PooledImage
-from tuning.dataset.store.description import DECODER_VERSION, SPLITS
+from tuning.dataset.store.description import DECODER_VERSION, SPLITS, SplitName
+from tuning.dataset.store.stored import read_record
 
 SCHEMA = 1
 _LOST_SPLIT = (
     "restore that file from a copy; if there is none, delete it to split anew (finished runs can then no longer be "
     "compared with new ones)"
 )
+_Percentage = Annotated[float, msgspec.Meta(gt=0, lt=100)]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One image's entry in the split manifest.
 
     Attributes:
@@ -32,7 +36,6 @@ class Place:
         source: where it comes from, see `samples.Sample.name`.
         sha256: of its decoded pixels.
         label, group: as in the pool.
-        split: "train", "val" or "test".
     """
 
     file: str
@@ -40,7 +43,7 @@ class Place:
     sha256: str
     label: str
     group: str
-    split: str
+    split: SplitName
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,9 @@ class SplitManifest:
 
     ratios: tuple[float, float, float]
     seed: int
-    crop: str
+    crop: Crop
     places: tuple[Place, ...]
-    retired: dict[str, str]
+    retired: dict[str, SplitName]
     group_by: str | None = None
 
     @functools.cached_property
@@ -69,24 +72,68 @@ class SplitManifest:
         content = sorted([place.sha256, place.label, place.split] for place in self.places)
         return files.digest({"ratios": list(self.ratios), "seed": self.seed, "images": content})
 
-    def counts(self) -> dict[str, dict[str, int]]:
+    def counts(self) -> dict[str, dict[SplitName, int]]:
         """label -> split -> images, labels and splits in order."""
         found = Counter((place.label, place.split) for place in self.places)
-        return {label: {split: found[label, split] for split in SPLITS} for label in sorted({k for k, _ in found})}
+        labels = sorted({place.label for place in self.places})
+        return {label: {split: found[label, split] for split in SPLITS} for label in labels}
+
+
+class _SplitFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `split_manifest.json`: a `SplitManifest` with its digest and counts."""
+
+    schema: int = SCHEMA
+    digest: str
+    ratios: tuple[_Percentage, _Percentage, _Percentage]
+    seed: int
+    crop: Crop
+    group_by: str | None
+    counts: dict[str, dict[SplitName, int]]
+    retired: dict[str, SplitName]
+    images: tuple[Place, ...]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One of the raw folders, tables or archives: the name of its source, the path given, the folder inside it."""
+
+    kind: str
+    raw: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class PoolManifest:
+    """What the pool was made from and how, and what is in it.
+
+    Attributes:
+        source: what was given.
+        settings: what decides which images are in it, and in which groups.
+        split_digest, dataset_digest: of the split manifest and of the arrays made from it.
+        raw_files: (given path, relative path, size in bytes, mtime in ns) of every raw file.
+        images: in the order of the pool.
+    """
+
+    source: Sequence[Part]
+    settings: PoolSettings
+    split_digest: str
+    dataset_digest: str
+    raw_files: Sequence[tuple[str, str, int, int]]
+    images: Sequence[PooledImage]
 
 
 def write_split_manifest(path: Path, manifest: SplitManifest) -> None:
-    head = {
-        "schema": SCHEMA,
-        "digest": manifest.digest,
-        "ratios": list(manifest.ratios),
-        "seed": manifest.seed,
-        "crop": manifest.crop,
-        "group_by": manifest.group_by,
-        "counts": manifest.counts(),
-        "retired": manifest.retired,
-    }
-    _write_rows(path, head, {"images": [_fields(place) for place in manifest.places]})
+    content = _SplitFile(
+        digest=manifest.digest,
+        ratios=manifest.ratios,
+        seed=manifest.seed,
+        crop=manifest.crop,
+        group_by=manifest.group_by,
+        counts=manifest.counts(),
+        retired=manifest.retired,
+        images=manifest.places,
+    )
+    head: dict[str, Any] = msgspec.to_builtins(content)
+    _write_rows(path, head, {"images": head.pop("images")})
 
 
 def read_split_manifest(path: Path) -> SplitManifest | None:
@@ -98,121 +145,59 @@ def read_split_manifest(path: Path) -> SplitManifest | None:
     """
     if not path.exists():
         return None
-    value = files.read_json(path, _LOST_SPLIT)
-    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
-        raise DataError(f"{path} has schema {found!r}; this version reads {SCHEMA}", _LOST_SPLIT)
+    found = read_record(path, _SplitFile, SCHEMA, _LOST_SPLIT)
     try:
-        manifest = SplitManifest(
-            ratios=_ratios(value["ratios"]),
-            seed=_of(int, value["seed"]),
-            crop=_one_of(("box", "image"), value["crop"]),
-            places=tuple(_place(entry) for entry in _of(list, value["images"])),
-            retired={_of(str, sha): _one_of(SPLITS, split) for sha, split in _of(dict, value["retired"]).items()},
-            group_by=_of((str, type(None)), value.get("group_by")),
-        )
-        _check_unique(manifest.places)
-    except KeyError as error:
-        raise DataError(f"{path}: {error.args[0]!r} is missing", _LOST_SPLIT) from None
-    except (TypeError, ValueError) as error:
+        _check_places(found.images)
+    except ValueError as error:
         raise DataError(f"{path}: {error}", _LOST_SPLIT) from None
-    if value.get("digest") != manifest.digest:
+    manifest = SplitManifest(found.ratios, found.seed, found.crop, found.images, found.retired, found.group_by)
+    if found.digest != manifest.digest:
         raise DataError(f"{path} was edited: its content does not match its digest", _LOST_SPLIT)
     return manifest
 
 
-def write_pool_manifest(path: Path, images: Sequence[PooledImage], facts: Mapping[str, Any]) -> None:
-    """Writes every pooled image with its source; `facts` goes first (source, settings, digests)."""
+def write_pool_manifest(path: Path, manifest: PoolManifest) -> None:
+    """Writes `pool_manifest.json`, for people and for whoever wants to know where an image comes from."""
+    labels = Counter(image.label for image in manifest.images)
     head = {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "decoder": DECODER_VERSION,
-        "counts": {"images": len(images), "classes": dict(sorted(Counter(i.label for i in images).items()))},
-        **{key: value for key, value in facts.items() if key != "raw_files"},
+        "counts": {"images": len(manifest.images), "classes": dict(sorted(labels.items()))},
+        "source": msgspec.to_builtins(manifest.source),
+        **msgspec.to_builtins(manifest.settings),
+        "split_digest": manifest.split_digest,
+        "dataset_digest": manifest.dataset_digest,
     }
-    _write_rows(path, head, {"raw_files": facts["raw_files"], "images": [*map(_row, images)]})
-
-
-def _fields(record: Place | PooledImage) -> dict[str, Any]:
-    """As `dataclasses.asdict`, which takes ten times as long, for a record of plain values."""
-    return {name: getattr(record, name) for name in record.__slots__}
+    _write_rows(path, head, {"raw_files": manifest.raw_files, "images": [*map(_row, manifest.images)]})
 
 
 def _row(image: PooledImage) -> dict[str, Any]:
-    row = _fields(image)
-    del row["photo"]
-    return row if image.subject else {key: value for key, value in row.items() if key != "subject"}
+    hidden = {"photo"} if image.subject else {"photo", "subject"}
+    return {key: value for key, value in msgspec.to_builtins(image).items() if key not in hidden}
 
 
 def _write_rows(path: Path, head: Mapping[str, Any], tables: Mapping[str, Sequence[Any]]) -> None:
-    """JSON with one row a line: readable, searchable with grep, and quick to write."""
-    parts = [
-        f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}" for key, value in head.items()
-    ]
+    """JSON with one row a line: readable, and searchable with grep."""
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    parts = [f"  {encode(key)}: {encode(value)}" for key, value in head.items()]
     for key, rows in tables.items():
-        lines = ",\n".join(f"    {_json_row(row)}" for row in rows)
-        parts.append(f"  {json.dumps(key)}: [\n{lines}\n  ]")
+        lines = ",\n".join(f"    {encode(row)}" for row in rows)
+        parts.append(f"  {encode(key)}: [\n{lines}\n  ]")
     files.write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
-def _json_row(row: Mapping[str, Any] | Sequence[Any]) -> str:
-    """A row of plain values as `json.dumps` writes it, several times as fast."""
-    if isinstance(row, Mapping):
-        return "{" + ", ".join([f'"{key}": {_json_value(value)}' for key, value in row.items()]) + "}"
-    return "[" + ", ".join(map(_json_value, row)) + "]"
-
-
-def _json_value(value: str | int | None) -> str:
-    if isinstance(value, str):
-        return json.encoder.encode_basestring(value)
-    return str(value) if type(value) is int else json.dumps(value, allow_nan=False)
-
-
-def _place(entry: Any) -> Place:
-    found = [_of(dict, entry)[name] for name in Place.__slots__]
-    # Nearly all are plain, and there may be a great many of them.
-    if not all(type(value) is str and value.isascii() for value in found):
-        found = [_of(str, value) for value in found]
-    place = Place(*found)
-    _one_of(SPLITS, place.split)
-    parts = place.file.split("/")
-    if len(parts) != 2 or parts[0] != place.label or any(part in ("", ".", "..") or "\\" in part for part in parts):
-        raise ValueError(f"{place.file[:80]!r} is not <label>/<file>")
-    return place
-
-
-def _check_unique(places: Sequence[Place]) -> None:
-    owners: dict[tuple[str, str], str] = {}
+def _check_places(places: Sequence[Place]) -> None:
+    """Raises ValueError for a path that leaves the pool, a file listed twice, an image or group in two splits."""
+    homes: dict[tuple[str, str], str] = {}
     names: set[str] = set()
     for place in places:
+        parts = place.file.split("/")
+        if len(parts) != 2 or parts[0] != place.label or any(part in ("", ".", "..") or "\\" in part for part in parts):
+            raise ValueError(f"{place.file[:80]!r} is not <label>/<file>")
         if place.file in names:
             raise ValueError(f"{place.file!r} is listed twice")
         names.add(place.file)
         for kind, key in (("image", place.sha256), ("group", place.group)):
-            if owners.setdefault((kind, key), place.split) != place.split:
-                raise ValueError(f"{kind} {key[:16]} is in {owners[kind, key]} and in {place.split}")
-
-
-def _ratios(value: Any) -> tuple[float, float, float]:
-    numbers = tuple(_of((int, float), number) for number in _of(list, value))
-    if len(numbers) != len(SPLITS) or not all(0 < number < 100 for number in numbers):
-        raise ValueError(f"'ratios' must be three percentages, got {value!r}")
-    return tuple(map(float, numbers))
-
-
-def _of(kind: type | tuple[type, ...], value: Any) -> Any:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise TypeError(f"expected {getattr(kind, '__name__', 'another type')}, got {str(value)[:80]!r}")
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            # JSON can spell out halves of characters; no file name and no digest can hold them.
-            raise ValueError(f"{value[:80]!r} is not valid text") from None
-    return value
-
-
-def _one_of(valid: Sequence[str], value: Any) -> str:
-    if value not in valid:
-        raise ValueError(f"expected one of {', '.join(valid)}, got {str(value)[:80]!r}")
-    return value
+            if homes.setdefault((kind, key), place.split) != place.split:
+                raise ValueError(f"{kind} {key[:16]} is in {homes[kind, key]} and in {place.split}")

@@ -1,15 +1,15 @@
-"""From places to files: packed arrays for training, and folders of images for people."""
+"""From a split manifest to files: packed arrays for training, and folders of images for people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tuning.core import files
 from tuning.core.progress import Progress
-from tuning.dataset import pool
 from tuning.dataset.settings import Settings
 from tuning.dataset.store import arrays, packing
 from tuning.dataset.store.arrays import DatasetInfo
@@ -21,12 +21,18 @@ from tuning.dataset.store.rows import RowFile
 def pack(
     folder: Path,
     pixels_path: Path,
-    rows: dict[str, int],
+    rows: Mapping[str, int],
     manifest: SplitManifest,
     settings: Settings,
     progress: Progress,
 ) -> DatasetInfo:
-    """Writes the packed arrays and `arrays.json`. Images come in the order of their pixels' sha256, not of any name."""
+    """Writes the packed arrays and `arrays.json`. Images come in the order of their pixels' sha256, not of any name.
+
+    Args:
+        folder: where they are written.
+        pixels_path: a `RowFile` of the pixels that a model sees.
+        rows: file in the pool -> its row there.
+    """
     classes = sorted({place.label for place in manifest.places})
     channels = arrays.COLORS[settings.color]
     indices = {label: index for index, label in enumerate(classes)}
@@ -48,16 +54,26 @@ def pack(
         channels=channels,
         counts={name: len(places) for name, places in members.items()},
     )
-    files.write_json(folder / packing.DESCRIPTION, arrays.describe(info, manifest.digest, hashes))
+    arrays.write_description(folder, info, manifest.digest, hashes)
     return info
 
 
-def lay_out(pool_folder: Path, split_folder: Path, places: Sequence[Place], progress: Progress) -> None:
+def link_images(pool_folder: Path, split_folder: Path, places: Sequence[Place], progress: Progress) -> None:
     """Every image's file in the folder of its split and class: a second name for the pool's, or a copy."""
     for name in SPLITS:
         for label in {place.label for place in places}:
             (split_folder / name / label).mkdir(parents=True)
     with progress.bar(len(places), "linking", "image") as bar:
         for place in places:
-            pool.link_or_copy(f"{pool_folder}/{place.file}", f"{split_folder}/{place.split}/{place.file}")
+            link_or_copy(f"{pool_folder}/{place.file}", f"{split_folder}/{place.split}/{place.file}")
             bar.update()
+
+
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Makes `target` a hard link to `source`, or a copy where the file system or the system's rules forbid links."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)

@@ -5,12 +5,11 @@ Only `arrays` (train and val) and `sealed` (test) read splits through this modul
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,29 +59,24 @@ def write_split(
 
     Written through ordinary file writes, not a writable memory map: a full disk is then an error, not a SIGBUS.
     """
+    images, targets = images_path(folder, split), labels_path(folder, split)
     chunks = (np.ascontiguousarray(pixels[rows[i : i + _CHUNK]]).data for i in range(0, len(rows), _CHUNK))
-    targets = [
-        (images_path(folder, split), (len(rows), *pixels.shape[1:]), np.dtype(np.uint8), chunks),
-        (labels_path(folder, split), (len(rows),), np.dtype(np.int64), iter([labels.astype(np.int64).data])),
-    ]
-    return {path.name: _write_npy(path, shape, dtype, data) for path, shape, dtype, data in targets}
+    return {
+        images.name: _write_npy(images, (len(rows), *pixels.shape[1:]), np.dtype(np.uint8), chunks),
+        targets.name: _write_npy(targets, (len(rows),), np.dtype(np.int64), [labels.astype(np.int64).data]),
+    }
 
 
-def _write_npy(path: Path, shape: tuple[int, ...], dtype: np.dtype, chunks: Iterator[memoryview]) -> str:
+def _write_npy(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterable[memoryview]) -> str:
     files.announce("write", path)
-    try:
-        with path.open("wb") as file:
-            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        # A full disk reports no file name on write(); the person needs one.
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with files.naming(path), path.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return files.sha256_file(path)
 
 
 def read_split(folder: Path, split: str, shape: tuple[int, int, int, int], classes: int) -> ImageSplit:
@@ -119,12 +113,3 @@ def _read_npy(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
             "run `python -m tuning.prepare` again",
         )
     return array
-
-
-def is_complete(folder: Path, counts: Mapping[str, int], shape: tuple[int, int, int]) -> bool:
-    """Whether every array file is there with the size that `counts` (by split) and one image's `shape` ask for."""
-    for split, count in counts.items():
-        for path, size in ((images_path(folder, split), math.prod(shape)), (labels_path(folder, split), 8)):
-            if not path.is_file() or path.stat().st_size - count * size not in range(16, 4096):
-                return False
-    return True

@@ -5,8 +5,31 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+
+from tuning.core import files
+
+
+class RowWriter:
+    """Writes the rows of a `RowFile`, one after the other; a context."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb")
+
+    def add(self, row: np.ndarray) -> None:
+        """Raises OSError with the path where the disk is full."""
+        with files.naming(self._path):
+            self._file.write(np.ascontiguousarray(row).data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with files.naming(self._path):
+            self._file.close()
 
 
 class RowFile:
@@ -53,7 +76,7 @@ class RowFile:
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> RowFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
