@@ -5,12 +5,13 @@ Every image is a pure function of (seed, label, index, size): drawing more of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 
 from demo_faces.drawing import render
@@ -24,7 +25,8 @@ from tuning.core.workspace import Workspace
 
 #: Raised whenever the drawings change, so that old and new faces are never mixed in one folder.
 VERSION = 1
-MARK = "demo.json"
+#: Says which demo a workspace holds.
+RECORD = "demo.json"
 DEFAULT_PER_CLASS = 200
 DEFAULT_SIZE = 64
 MINIMUM_SIZE, MAXIMUM_SIZE = 48, 512
@@ -34,6 +36,16 @@ MINIMUM_PER_CLASS = 10
 SHARES = {"angry": 0.85, "disgust": 0.6, "fear": 0.8, "happy": 1.0, "neutral": 0.95, "sad": 0.9, "surprise": 0.8}
 
 _ELSEWHERE = "give a --root of its own, for example --root demo-workspace: demo faces are never mixed with other data"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides which faces are drawn; the arguments of `write_demo_faces`, and the version of the drawings."""
+
+    version: int = VERSION
+    seed: int
+    image_size: int
+    per_class: int
+    classes: list[str]
 
 
 @dataclass(frozen=True)
@@ -135,23 +147,17 @@ def write_demo_faces(
     _check_size(image_size)
     classes = choose_classes(",".join(classes))
     counts = class_counts(classes, per_class)
-    settings = {
-        "version": VERSION,
-        "seed": seed,
-        "image_size": image_size,
-        "per_class": per_class,
-        "classes": list(classes),
-    }
+    settings = Settings(seed=seed, image_size=image_size, per_class=per_class, classes=list(classes))
     names = [f"{label}/{label}_{index:05}.jpg" for label, count in counts.items() for index in range(count)]
-    folder, mark = workspace.raw, workspace.data / MARK
-    if mark.exists():
+    folder, record = workspace.raw, workspace.data / RECORD
+    if record.exists():
         _refuse_other_demo(workspace, settings, set(names))
     else:
         _refuse_other_data(workspace)
         workspace.create()
-        # First the mark: an interrupted run then finds a demo to complete, not somebody's data.
+        # The record comes first: after an interruption the next run finds a demo to complete, not somebody's data.
         about = "synthetic faces in raw_yolo, drawn by `python -m tuning.demo`"
-        files.write_json(mark, {"about": about, **settings, "counts": counts})
+        files.write_json(record, {"about": about, **msgspec.to_builtins(settings), "counts": counts})
     missing = [name for name in names if not (folder / name).exists()]
     if len(missing) < len(names):
         _draw(folder, missing, settings, files.write_bytes, progress)
@@ -164,7 +170,7 @@ def write_demo_faces(
 def _draw(
     folder: Path,
     names: Sequence[str],
-    settings: Mapping[str, Any],
+    settings: Settings,
     write: Callable[[Path, bytes], object],
     progress: Progress,
 ) -> None:
@@ -174,7 +180,7 @@ def _draw(
         for name in names:
             label, _, index = Path(name).stem.rpartition("_")
             (folder / label).mkdir(exist_ok=True)
-            write(folder / name, encode_face(label, settings["seed"], int(index), settings["image_size"]))
+            write(folder / name, encode_face(label, settings.seed, int(index), settings.image_size))
             bar.update()
 
 
@@ -183,12 +189,11 @@ def _check_size(size: int) -> None:
         raise UsageError(f"--image-size is {size}", f"give a number from {MINIMUM_SIZE} to {MAXIMUM_SIZE}")
 
 
-def _refuse_other_demo(workspace: Workspace, settings: Mapping[str, Any], names: set[str]) -> None:
-    mark = files.read_json(workspace.data / MARK, f"delete {workspace.data} and {workspace.art}, and run it again")
-    before = mark if isinstance(mark, dict) else {}
-    changes = [
-        f"{key} is {before.get(key)} there, not {new}" for key, new in settings.items() if before.get(key) != new
-    ]
+def _refuse_other_demo(workspace: Workspace, settings: Settings, names: set[str]) -> None:
+    record = files.read_json(workspace.data / RECORD, f"delete {workspace.data} and {workspace.art}, and run it again")
+    before = record if isinstance(record, dict) else {}
+    wanted: dict[str, Any] = msgspec.to_builtins(settings)
+    changes = [f"{key} is {before.get(key)} there, not {new}" for key, new in wanted.items() if before.get(key) != new]
     if changes:
         raise DataError(
             f"{workspace.raw} holds demo faces with other settings: {'; '.join(changes)}",
@@ -203,7 +208,7 @@ def _refuse_other_demo(workspace: Workspace, settings: Mapping[str, Any], names:
 
 
 def _refuse_other_data(workspace: Workspace) -> None:
-    """Without a mark, whatever lies in the workspace is somebody's own."""
+    """Without a record of a demo, whatever lies in the workspace is somebody's own."""
     occupied = (
         workspace.raw,
         workspace.pool,

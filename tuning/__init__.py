@@ -19,7 +19,7 @@ _API = {
     "TuningError": "tuning.core.errors",
     "Workspace": "tuning.core.workspace",
     # from images to a model
-    "write_demo_faces": "demo_faces.writing",
+    "write_demo_faces": "demo_faces",
     "prepare_dataset": "tuning.dataset.preparation",
     "plan_search": "tuning.pipeline.plan",
     "run_search": "tuning.pipeline.search",

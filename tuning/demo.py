@@ -42,7 +42,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
-    from demo_faces.writing import choose_classes, write_demo_faces
+    from demo_faces import choose_classes, write_demo_faces
 
     classes = choose_classes(args.classes)
     faces = write_demo_faces(workspace, args.per_class, classes, args.seed, args.image_size, console)
