@@ -23,7 +23,7 @@ from tuning.core.progress import SILENT, Progress
 from tuning.core.records import keyed_seed
 from tuning.core.workspace import Workspace
 
-#: Raised whenever the drawings change, so that old and new faces are never mixed in one folder.
+#: Increased whenever the drawings change, so that old and new faces are never mixed in one folder.
 VERSION = 1
 #: Says which demo a workspace holds.
 RECORD = "demo.json"

@@ -120,7 +120,7 @@ def _text(prepared: PreparedDataset, workspace: Workspace) -> str:
     if not prepared.changed:
         lines.append("Nothing has changed since this was prepared; nothing was done.")
     elif prepared.removed:
-        lines.append(f"{prepared.added:,} images got a place in the split, {prepared.removed:,} gave theirs up.")
+        lines.append(f"{prepared.added:,} images got a place in the split, {prepared.removed:,} lost theirs.")
     shape = "×".join(map(str, info.input_shape))
     lines.append(f"Arrays of {shape} in {workspace.split}, manifests in {workspace.outs}; digest {info.digest[:12]}")
     lines.append(f"To look at: {workspace.pool_report}")

@@ -90,13 +90,13 @@ class _Preparation:
             found = self._fill(pool_folder, scratch)
             conflicts = duplicates.conflicts(found.images, settings.on_conflict)
             pairs = self._near(found, scratch)
-            ties = [(found.images[pair.one].sha256, found.images[pair.other].sha256) for pair in pairs]
+            near_pairs = [(found.images[pair.one].sha256, found.images[pair.other].sha256) for pair in pairs]
             images = duplicates.without_conflicts(found.images, conflicts)
             duplicates.check_classes(images, self.collection.classes, self.collection.required, found.rejected)
             extension = previous_split.extend(
-                images, found.rejected, conflicts, settings, self.manifest, accept_removed, ties
+                images, found.rejected, conflicts, settings, self.manifest, accept_removed, near_pairs
             )
-            summary = self._summarise(found, extension, conflicts, pairs, ties)
+            summary = self._summarise(found, extension, conflicts, pairs, near_pairs)
             measures = found.signatures["measures"]
             page = report.render(summary, found.images, extension.manifest, pairs, measures, pool_folder)
             rows = {image.file: row for row, image in enumerate(found.images)}
@@ -159,7 +159,7 @@ class _Preparation:
         extension: Extension,
         conflicts: tuple[Conflict, ...],
         pairs: Sequence[NearPair],
-        ties: Sequence[tuple[str, str]],
+        near_pairs: Sequence[tuple[str, str]],
     ) -> PoolSummary:
         settings, images = self.settings, extension.images
         counts = extension.manifest.counts()
@@ -167,10 +167,10 @@ class _Preparation:
         notes = self.collection.notes
         if absent:
             notes += (f"Left out, because no image carries them: {', '.join(absent)}.",)
-        if extension.apart:
+        if extension.separated:
             notes += (
-                f"{len(extension.apart):,} pairs of near copies have had places in different splits before near copies "
-                "were looked for; no image is moved. Prepare another --root to have them share a split.",
+                f"{len(extension.separated):,} pairs of near copies have had places in different splits before near "
+                "copies were looked for; no image is moved. Prepare another --root to have them share a split.",
             )
         without = sum(image.subject is None for image in images) if self.by else 0
         if without:
@@ -182,7 +182,7 @@ class _Preparation:
             source=self.collection.title,
             raw=self.collection.raw,
             counts=counts,
-            rejected=(*found.rejected, *extension.torn),
+            rejected=(*found.rejected, *extension.left_out),
             ignored=found.ignored,
             copy_sets=copy_sets,
             redundant=redundant,
@@ -193,8 +193,8 @@ class _Preparation:
             near=NearCopies.count(found.images, pairs),
             group_by=settings.group_by,
             subjects=len({image.subject for image in images if image.subject}) if self.by else None,
-            naive=leakage.naive(labelled, settings.ratios, settings.seed, ties),
-            leakage=leakage.measure(images, splits, ties),
+            naive=leakage.naive(labelled, settings.ratios, settings.seed, near_pairs),
+            leakage=leakage.measure(images, splits, near_pairs),
         )
 
     def _write_outputs(self, extension: Extension, info: DatasetInfo, summary: PoolSummary, page: str) -> None:

@@ -39,7 +39,7 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 1024 * 1024
 MIN_CROP = 8
 
-# Damaged files are reported by name and reason; OpenCV's own messages would only litter the terminal.
+# Damaged files are reported by name and reason; OpenCV's own messages would only clutter the terminal.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # Loaded now: plug-ins that load on first use are not safe to load from several threads.
 Image.init()

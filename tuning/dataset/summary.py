@@ -81,8 +81,8 @@ class PoolSummary:
         notes: what else the person should know.
         on_conflict: what became of conflicts: "drop", "keep" or "majority".
         near: near copies among the different images.
-        group_by: the `--group-by` that tells who is on an image; None without.
-        subjects: how many persons it told apart; None without.
+        group_by: the `--group-by` that finds who is shown; None without.
+        subjects: how many persons it distinguished; None without.
         naive: what would leak from train into test if every image were placed by itself.
         leakage: what does leak.
     """
@@ -134,6 +134,7 @@ class PoolSummary:
     def to_json(self) -> dict[str, Any]:
         """The content of `pool_summary.json`."""
         found: dict[str, Any] = msgspec.to_builtins(_SummaryFile.of(self))
+        found["imbalance"] |= {"ratio": round(self.imbalance.ratio, 4), "words": self.imbalance.words}
         return found
 
     def text(self) -> str:
@@ -172,19 +173,6 @@ class PoolSummary:
             )
         lines += self.notes
         return "\n".join(lines)
-
-
-class _Imbalance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An `Imbalance`, with what follows from it."""
-
-    largest: str
-    largest_count: int
-    smallest: str
-    smallest_count: int
-    total: int
-    classes: int
-    ratio: float
-    words: str
 
 
 class _Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -231,7 +219,7 @@ class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     raw: str
     images: int
     classes: dict[str, _ClassCounts]
-    imbalance: _Imbalance
+    imbalance: Imbalance
     duplicates: _Duplicates
     conflicts: _Conflicts
     grouping: _Grouping
@@ -242,13 +230,13 @@ class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     @staticmethod
     def of(summary: PoolSummary) -> _SummaryFile:
-        imbalance, counts = summary.imbalance, summary.counts.items()
+        counts = summary.counts.items()
         return _SummaryFile(
             source=summary.source,
             raw=summary.raw,
             images=summary.images,
             classes={label: _ClassCounts(**splits, all=sum(splits.values())) for label, splits in counts},
-            imbalance=_Imbalance(**vars(imbalance), ratio=round(imbalance.ratio, 4), words=imbalance.words),
+            imbalance=summary.imbalance,
             duplicates=_Duplicates(summary.copy_sets, summary.redundant, summary.near),
             conflicts=_Conflicts(summary.on_conflict, len(summary.conflicts), summary.dropped, summary.conflicts),
             grouping=_Grouping(summary.grouping, summary.group_by, summary.subjects),
@@ -260,7 +248,6 @@ class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     @property
     def summary(self) -> PoolSummary:
-        found = self.imbalance
         return PoolSummary(
             source=self.source,
             raw=self.raw,
@@ -270,9 +257,7 @@ class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             copy_sets=self.duplicates.sets,
             redundant=self.duplicates.redundant_images,
             conflicts=self.conflicts.list,
-            imbalance=Imbalance(
-                found.largest, found.largest_count, found.smallest, found.smallest_count, found.total, found.classes
-            ),
+            imbalance=self.imbalance,
             notes=self.notes,
             on_conflict=self.conflicts.policy,
             near=self.duplicates.near,

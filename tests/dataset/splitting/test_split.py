@@ -112,10 +112,10 @@ def test_three_copies_of_one_image_are_not_three_images():
 def test_a_newcomer_that_ties_splits_together_is_torn():
     images = [Item("1", "a", "g"), Item("2", "a", "g"), Item("new", "a", "g"), Item("3", "a", "h")]
     placed = {"1": "train", "2": "test", "3": "val"}
-    assert split.torn(images, placed) == {"new"}
-    assert split.torn(images[:2], placed) == {"2"}
-    assert split.torn(images[3:], placed) == frozenset()
-    with pytest.raises(ValueError, match="torn"):
+    assert split.conflicting(images, placed) == {"new"}
+    assert split.conflicting(images[:2], placed) == {"2"}
+    assert split.conflicting(images[3:], placed) == frozenset()
+    with pytest.raises(ValueError, match="has images in"):
         split.place(images, RATIOS, 0, placed)
 
 

@@ -1,7 +1,7 @@
-"""Zip and tar archives of images, unpacked below `data/` before anything in them is looked at.
+"""Zip and tar archives of images, unpacked below `data/` before anything in them is read.
 
 An archive is a stranger's: every member's name, kind and size is checked before the first byte is written, and sizes
-are counted again while unpacking, because headers lie. What is unpacked is only kept whole.
+are counted again while unpacking, because headers lie. A failed unpacking leaves nothing.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _check_end(package: tarfile.TarFile, packed: bool) -> None:
     """
     package.fileobj.seek(package.offset)
     end = package.fileobj.read(tarfile.BLOCKSIZE)
-    # Some programs write no end; that a packed one is whole, its checksum has told.
+    # Some programs write no end block; the checksum of a compressed archive has been verified by then.
     if end != bytes(tarfile.BLOCKSIZE) and (end or not packed):
         raise tarfile.ReadError(f"after {len(package.getmembers()):,} members comes neither another one nor an end")
     for _ in range(_PADDING_CHUNKS):

@@ -9,13 +9,13 @@ from pathlib import Path
 from tuning.core.errors import DataError
 from tuning.dataset.sources.samples import Rejected
 
-_LITTER = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
+_SYSTEM_FILES = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
 _MAX_DEPTH = 32
 
 
 @dataclass(frozen=True)
 class RawTree:
-    """Everything below one raw folder, hidden files and system litter left out.
+    """Everything below one raw folder, hidden files and system files left out.
 
     Attributes:
         root: the folder.
@@ -100,7 +100,7 @@ def _walk(root: Path) -> RawTree:
         with os.scandir(root / prefix) as entries:
             for entry in entries:
                 name = entry.name
-                if name.startswith(".") or name.lower() in _LITTER:
+                if name.startswith(".") or name.lower() in _SYSTEM_FILES:
                     continue
                 path = start + name
                 # Most entries are files with plain names, and there may be a great many of them.
@@ -124,7 +124,7 @@ def _by_source(rejected: Rejected) -> str:
 
 
 def _refusal(entry: os.DirEntry[str], path: str, real_root: Path) -> str | None:
-    """Why an entry is not even looked at, or None."""
+    """Why an entry is refused without being opened, or None."""
     try:
         path.encode()
     except UnicodeEncodeError:

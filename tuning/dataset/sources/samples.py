@@ -20,7 +20,7 @@ _MAX_LABEL = 64
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled face that has not been looked at yet.
+    """One labelled face that has not been decoded yet.
 
     Attributes:
         source: the file it comes from, relative to the raw folder, with "/".
@@ -54,7 +54,7 @@ class PooledImage:
         label: its class.
         group: images of one group never cross splits; "" until groups are formed.
         photo: the image file that several labelled faces share; None where a source holds no such files.
-        subject: the person shown, where `--group-by` tells; None otherwise.
+        subject: the person shown, where `--group-by` is given and finds one; None otherwise.
     """
 
     file: str

@@ -70,19 +70,19 @@ class Imbalance:
         )
 
 
-def group(images: Sequence[PooledImage], ties: Iterable[tuple[str, str]] = ()) -> tuple[PooledImage, ...]:
+def group(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]] = ()) -> tuple[PooledImage, ...]:
     """The images with their groups; see `group_names`."""
-    names = group_names(images, ties)
+    names = group_names(images, linked)
     return tuple(replace(image, group=names[image.sha256]) for image in images)
 
 
-def group_names(images: Sequence[PooledImage], ties: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+def group_names(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
     """The group of each sha256: the same pixels, faces from the same photo, and images of the same person share one.
 
     A group is named after the smallest sha256 in it; "the same" is transitive.
 
     Args:
-        ties: pairs of sha256 that belong together besides, such as near copies.
+        linked: pairs of sha256 that belong together besides, such as near copies.
     """
     parents: dict[str, str] = {}
 
@@ -102,7 +102,7 @@ def group_names(images: Sequence[PooledImage], ties: Iterable[tuple[str, str]] =
             if key is not None:
                 unite(image.sha256, first_with.setdefault((kind, key), image.sha256))
     present = {image.sha256 for image in images}
-    for first, second in ties:
+    for first, second in linked:
         if first in present and second in present:
             unite(first, second)
     return {sha: root(sha)[:16] for sha in present}

@@ -1,4 +1,4 @@
-"""Who is on an image: `--group-by` takes the person from file names, or from a table."""
+"""Who is shown on an image: `--group-by` takes the person from file names, or from a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REMEDY = (
     r"give a regular expression that finds the person in a path, such as '(S\d+)_', or a CSV file with the columns "
     "file,group"
 )
-#: Longer paths are not searched: a careless expression could take for ever on them.
+#: Longer paths are not searched: a careless expression could take very long on them.
 _MAX_PATH = 512
 _MAX_BYTES = 100_000_000
 
@@ -29,7 +29,7 @@ _LINE = re.compile(r"#\d+$")
 
 @dataclass(frozen=True)
 class GroupBy:
-    """A way to tell who is on an image.
+    """A way to find out who is shown on an image.
 
     Attributes:
         text: what the person gave; part of the split's settings.

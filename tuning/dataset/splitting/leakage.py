@@ -43,17 +43,17 @@ class Leakage:
         return f"{count / self.test:.1%}" if self.test else "0%"
 
 
-def measure(images: Sequence[PooledImage], splits: Mapping[str, str], ties: Sequence[tuple[str, str]]) -> Leakage:
+def measure(images: Sequence[PooledImage], splits: Mapping[str, str], near_pairs: Sequence[tuple[str, str]]) -> Leakage:
     """Counts what leaks from train into test.
 
     Args:
         images: with their subjects, where these are known.
         splits: file -> split, of every image.
-        ties: pairs of pixel sha256 that are near copies of each other.
+        near_pairs: pairs of pixel sha256 that are near copies of each other.
     """
     seen = {image.sha256 for image in images if splits[image.file] == "train"}
     persons = {image.subject for image in images if image.subject and splits[image.file] == "train"}
-    alike = {one for pair in ties for one, other in (pair, pair[::-1]) if other in seen}
+    alike = {one for pair in near_pairs for one, other in (pair, pair[::-1]) if other in seen}
     test = [image for image in images if splits[image.file] == "test"]
     return Leakage(
         test=len(test),
@@ -64,11 +64,11 @@ def measure(images: Sequence[PooledImage], splits: Mapping[str, str], ties: Sequ
 
 
 def naive(
-    images: Sequence[PooledImage], ratios: tuple[float, float, float], seed: int, ties: Sequence[tuple[str, str]]
+    images: Sequence[PooledImage], ratios: tuple[float, float, float], seed: int, near_pairs: Sequence[tuple[str, str]]
 ) -> Leakage | None:
     """What a split that places every image by itself would leak; None where even that cannot be made."""
     items = [split.Item(image.file, image.label, image.file) for image in images]
     try:
-        return measure(images, split.place(items, ratios, seed), ties)
+        return measure(images, split.place(items, ratios, seed), near_pairs)
     except DataError:
         return None

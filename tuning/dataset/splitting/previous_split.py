@@ -22,16 +22,16 @@ class Extension:
     Attributes:
         images: with their groups.
         manifest: the new split.
-        torn: images that had to go, because their group would otherwise lie in several splits.
+        left_out: images that cannot stay, because their group would then be in several splits.
         removed: places given up.
-        apart: pairs of sha256 of near copies that have had places in different splits before, and keep them.
+        separated: pairs of sha256 of near copies that have had places in different splits before, and keep them.
     """
 
     images: tuple[PooledImage, ...]
     manifest: SplitManifest
-    torn: tuple[Rejected, ...]
+    left_out: tuple[Rejected, ...]
     removed: int
-    apart: tuple[tuple[str, str], ...]
+    separated: tuple[tuple[str, str], ...]
 
 
 def check_settings(manifest: SplitManifest, settings: Settings, path: str) -> None:
@@ -121,12 +121,12 @@ def extend(
     settings: Settings,
     manifest: SplitManifest | None,
     accept_removed: bool,
-    ties: Sequence[tuple[str, str]] = (),
+    near_pairs: Sequence[tuple[str, str]] = (),
 ) -> Extension:
     """Gives every image its place: the one it had, or a new one.
 
     Args:
-        ties: pairs of sha256 of near copies. Where both have places, in different splits, they stay there.
+        near_pairs: pairs of sha256 of near copies. Where both have places, in different splits, they stay there.
     """
     placed: dict[str, SplitName] = {}
     missing: list[Place] = []
@@ -145,17 +145,17 @@ def extend(
             reasons |= {image.source: "its pixels have changed" for image in images}
             refuse_missing(missing, len(manifest.places), reasons)
     home = {image.sha256: placed[image.file] for image in images if image.file in placed}
-    apart_already = {tie for tie in ties if tie[0] in home and tie[1] in home and home[tie[0]] != home[tie[1]]}
-    ties = [tie for tie in ties if tie not in apart_already]
-    images = duplicates.group(images, ties)
-    torn: list[Rejected] = []
-    while apart := split.torn(items := _items(images), placed):
-        torn += [
+    separated = {(one, other) for one, other in near_pairs if one in home and home[one] != home.get(other, home[one])}
+    linked = [pair for pair in near_pairs if pair not in separated]
+    images = duplicates.group(images, linked)
+    left_out: list[Rejected] = []
+    while conflicting := split.conflicting(items := _items(images), placed):
+        left_out += [
             Rejected(image.source, "belongs together with images of different splits")
             for image in images
-            if image.file in apart
+            if image.file in conflicting
         ]
-        images = duplicates.group([image for image in images if image.file not in apart], ties)
+        images = duplicates.group([image for image in images if image.file not in conflicting], linked)
     splits = split.place(items, settings.ratios, settings.seed, placed)
     places = tuple(
         Place(image.file, image.source, image.sha256, image.label, image.group, splits[image.file])
@@ -165,7 +165,7 @@ def extend(
     retired |= {place.sha256: place.split for place in missing}
     retired = {sha: name for sha, name in sorted(retired.items()) if sha not in present}
     extended = SplitManifest(settings.ratios, settings.seed, settings.crop, places, retired, settings.group_by)
-    return Extension(images, extended, tuple(torn), len(missing), tuple(sorted(apart_already)))
+    return Extension(images, extended, tuple(left_out), len(missing), tuple(sorted(separated)))
 
 
 def _items(images: Sequence[PooledImage]) -> list[split.Item]:

@@ -1,4 +1,4 @@
-"""What can be told from an image's thumbnail alone: its perceptual hashes, and how bright, varied and sharp it is."""
+"""What an image's thumbnail alone shows: its perceptual hashes, and how bright, varied and sharp it is."""
 
 from __future__ import annotations
 

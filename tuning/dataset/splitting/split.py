@@ -64,11 +64,11 @@ def check_ratios(ratios: Iterable[float]) -> tuple[float, float, float]:
     return train, val, test
 
 
-def torn(items: Iterable[Item], placed: Mapping[str, SplitName]) -> frozenset[str]:
-    """Keys of images that must go, because their group would otherwise lie in several splits.
+def conflicting(items: Iterable[Item], placed: Mapping[str, SplitName]) -> frozenset[str]:
+    """Keys of images to leave out, because their group would otherwise be in several splits.
 
-    A newcomer that ties together images of different splits goes; where placed images turn out to belong together,
-    those go that most of their group is apart from. Form groups again without them, until nothing is torn.
+    A new image that links images of different splits is left out; where placed images turn out to belong together,
+    those outside the split that holds most of the group are. Form groups again without them, until none conflicts.
     """
     result: set[str] = set()
     for members in _by_group(items).values():
@@ -89,7 +89,7 @@ def place(
         items: all images of the pool.
         ratios: percentages of train, val and test.
         seed: keys the order in which groups are placed.
-        placed: image key -> split, for images that have a place already; no group may be `torn`.
+        placed: image key -> split, for images that have a place already; no group may be in several splits.
 
     Returns:
         image key -> "train", "val" or "test".
@@ -109,7 +109,7 @@ def place(
     for group, members in groups.items():
         found = {placed[item.key] for item in members if item.key in placed}
         if len(found) > 1:
-            raise ValueError(f"group {group} is torn between {', '.join(sorted(found))}")
+            raise ValueError(f"group {group} has images in {', '.join(sorted(found))}")
         if found:
             homes[group] = found.pop()
             have[homes[group]].update(labels[group])

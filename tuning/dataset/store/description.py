@@ -26,7 +26,7 @@ PREPARE_REMEDY = (
 _AGAIN = "run `python -m tuning.prepare` again"
 COLORS = {"gray": 1, "rgb": 3}
 Color = Literal["gray", "rgb"]
-#: Of `tuning.dataset.decode`: raised whenever the same file may give other pixels than before. In every digest.
+#: Of `tuning.dataset.decode`: increased whenever the same file may give other pixels than before. In every digest.
 DECODER_VERSION = 1
 
 
@@ -95,7 +95,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class _SplitDigest(msgspec.Struct, frozen=True):
-    """Of the split manifest, what the arrays must agree with; its many images are not looked at."""
+    """Of the split manifest, what the arrays must agree with; its many images are not decoded."""
 
     digest: str
 

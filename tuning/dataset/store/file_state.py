@@ -29,7 +29,7 @@ _REMEDY = (
 )
 
 #: Area ("pool", "split", "raw:PATH") -> lines "path, size, time", sorted. The pool's lines are its folders: its
-#: files are the split's under other names, and a folder's time tells whether one came or went.
+#: files are the split's under other names, and a folder's time changes when one is added or removed.
 Areas = dict[str, str]
 
 
@@ -140,7 +140,7 @@ def scan(workspace: Workspace, raws: Sequence[str]) -> Areas:
 
 
 def _raw(path: Path) -> str | None:
-    """The state of one `--raw`; None where it is gone as a whole, or cannot be looked at."""
+    """The state of one `--raw`; None where it is gone as a whole, or cannot be read."""
     try:
         if archives.is_archive(path):
             state = path.stat()

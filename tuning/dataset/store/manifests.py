@@ -157,7 +157,7 @@ def read_split_manifest(path: Path) -> SplitManifest | None:
 
 
 def write_pool_manifest(path: Path, manifest: PoolManifest) -> None:
-    """Writes `pool_manifest.json`, for people and for whoever wants to know where an image comes from."""
+    """Writes `pool_manifest.json`, for people who want to know where an image comes from."""
     labels = Counter(image.label for image in manifest.images)
     head = {
         "schema": SCHEMA,
