@@ -14,19 +14,24 @@ Shares are choices rather than `hp.Float` with a step: that counts its steps in 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import keras
-from keras import layers
+from keras import KerasTensor, layers
+
+if TYPE_CHECKING:
+    from keras_tuner import HyperParameters
 
 MAX_FILTERS = 256
 #: SGD with momentum wants a learning rate about this much larger than Adam's for the same effect.
 SGD_SCALE = 30.0
 
 
-def build_model(hp, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+def build_model(hp: HyperParameters, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """Builds and compiles one configuration.
 
     Args:
-        hp: `keras_tuner.HyperParameters`.
+        hp: takes and declares the hyperparameters.
         input_shape: (height, width, channels); images arrive as uint8 0…255, the model scales them itself.
         num_classes: number of classes, that is, of softmax outputs.
 
@@ -54,7 +59,7 @@ def build_model(hp, input_shape: tuple[int, int, int], num_classes: int) -> kera
     return model
 
 
-def training_hyperparameters(hp) -> None:
+def training_hyperparameters(hp: HyperParameters) -> None:
     """Declares what the trial, not the model, needs to know."""
     hp.Choice("class_balance", ["none", "weights", "sampler"], default="sampler")
     hp.Float("augmentation", 0.0, 1.0, step=0.25, default=0.0)
@@ -63,7 +68,9 @@ def training_hyperparameters(hp) -> None:
     hp.Choice("schedule", ["constant", "cosine", "plateau"], default="cosine")
 
 
-def feature_blocks(hp, x, regularizer):
+def feature_blocks(
+    hp: HyperParameters, x: KerasTensor, regularizer: keras.regularizers.Regularizer | None
+) -> KerasTensor:
     """Blocks of convolutions, each closed by pooling and spatial dropout; pooling stops at 3×3 feature maps."""
     blocks = hp.Int("blocks", 3, 5, default=3)
     convolutions = hp.Int("convolutions_per_block", 1, 2, default=1)
@@ -94,7 +101,7 @@ def feature_blocks(hp, x, regularizer):
     return x
 
 
-def head(hp, x, regularizer):
+def head(hp: HyperParameters, x: KerasTensor, regularizer: keras.regularizers.Regularizer | None) -> KerasTensor:
     """Feature maps to a vector: flatten and a dense layer, or global average pooling."""
     kind = hp.Choice("head", ["dense", "average"], default="dense")
     dropout = hp.Choice("head_dropout", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], default=0.5)
@@ -109,7 +116,7 @@ def head(hp, x, regularizer):
     return layers.Dropout(dropout)(x)
 
 
-def optimizer(hp) -> keras.optimizers.Optimizer:
+def optimizer(hp: HyperParameters) -> keras.optimizers.Optimizer:
     """The optimizer; one `learning_rate` on Adam's scale serves all three."""
     learning_rate = hp.Float("learning_rate", 1e-4, 3e-3, sampling="log", default=1e-3)
     name = hp.Choice("optimizer", ["adam", "adamw", "sgd"], default="adam")

@@ -33,58 +33,6 @@ def tiny(hp, input_shape, num_classes):
     return model
 
 
-def peeking(hp, input_shape, num_classes):
-    """Declares a value in one branch and looks at it in all."""
-    if hp.Choice("width", [4, 8]) == 8:
-        hp.Choice("times", [1, 2, 3])
-    model = _compiled(input_shape, num_classes, "categorical_crossentropy")
-    model.optimizer.learning_rate = 1e-3 * hp.values.get("times", 1)
-    return model
-
-
-def listing(hp, input_shape, num_classes):
-    """Looks at all values there are, by their names."""
-    hp.Choice("width", [4, 8])
-    model = _compiled(input_shape, num_classes, "categorical_crossentropy")
-    model.optimizer.learning_rate = 1e-3 * len([name for name in hp.values if name.startswith("extra")])
-    return model
-
-
-def postponing(hp, input_shape, num_classes):
-    """Its loss looks at a value when the model is trained."""
-    hp.Choice("width", [4, 8])
-
-    def categorical_crossentropy(labels, outputs):
-        return hp.values.get("times", 1) * keras.losses.categorical_crossentropy(labels, outputs)
-
-    return _compiled(input_shape, num_classes, categorical_crossentropy)
-
-
-def keeping(hp, input_shape, num_classes):
-    """Puts its values where they can be looked at later."""
-    hp.Choice("width", [4, 8])
-    model = _compiled(input_shape, num_classes, "categorical_crossentropy")
-    model.notes = [hp.values]
-    return model
-
-
-def replacing(hp, input_shape, num_classes):
-    """Puts other values in place of what it was given."""
-    hp.Choice("width", [4, 8])
-    hp.values = {"width": hp.values["width"]}
-    return _compiled(input_shape, num_classes, "categorical_crossentropy")
-
-
-def recursive(hp, input_shape, num_classes):
-    """Declares values in a function that calls itself, and so lives on until garbage is collected."""
-
-    def widths(depth):
-        return [hp.Choice(f"width_{depth}", [4, 8]), *(widths(depth - 1) if depth else [])]
-
-    widths(1)
-    return _compiled(input_shape, num_classes, "categorical_crossentropy")
-
-
 def _compiled(input_shape, num_classes, loss, activation="softmax", rescaling=False, metrics=(), optimizer="adam"):
     model = keras.Sequential([keras.Input(input_shape)])
     if rescaling:

@@ -11,7 +11,7 @@ from tuning.pipeline.completed import ranked
 from tuning.pipeline.finals import final_runs
 from tuning.pipeline.search import _trained, planned_epochs
 from tuning.pipeline.settings import first_rung, search_settings
-from tuning.trials.plan import epochs_trained, next_stretch
+from tuning.trials.plan import epochs_trained, next_part
 
 from .conftest import records
 
@@ -67,9 +67,9 @@ def test_options_that_contradict_each_other_are_refused(prepared, options, said)
 def test_parts_make_up_the_first_epoch_and_later_ones_are_whole():
     done, seen = 0, []
     while done < 12:
-        stretch = next_stretch(done, 3)
-        seen.append((stretch.done, stretch.number, stretch.part, stretch.epochs))
-        done = stretch.done
+        part = next_part(done, 3)
+        seen.append((part.done, part.epoch, part.subset, part.epochs))
+        done = part.done
     assert seen == [
         (1, 1, (0, 3), 1 / 3),
         (2, 1, (1, 3), 2 / 3),
@@ -80,7 +80,7 @@ def test_parts_make_up_the_first_epoch_and_later_ones_are_whole():
     ]
     assert [epochs_trained(n, 3) for n in (1, 2, 3, 4, 9, 10)] == [1 / 3, 2 / 3, 1, 2, 3, 4]
     assert [repr(epochs_trained(n, 1)) for n in (0, 1, 9)] == ["0", "1", "9"]
-    assert [next_stretch(n).done for n in range(3)] == [1, 2, 3]
+    assert [next_part(n).done for n in range(3)] == [1, 2, 3]
 
 
 def told(*rows):

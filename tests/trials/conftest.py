@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from tuning.dataset.store.arrays import read_info
 from tuning.trials.runtime import environment
+from tuning.trials.spaces import space_digest
 
 _RUN = """
 import json, sys
@@ -25,15 +27,22 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="session")
-def job(prepared) -> Callable[..., dict[str, Any]]:
+def job(prepared, sample_spaces) -> Callable[..., dict[str, Any]]:
     """`job("trial", folder, "tiny", until=2, …)` describes a job on the prepared data; the rest has usual values."""
 
     def make(kind: str, folder: Path, space: str, **more: Any) -> dict[str, Any]:
-        payload = {
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(sample_spaces))
+            digest = space_digest(f"sample_spaces:{space}")
+        common = {
             "root": str(prepared.root),
             "space": f"sample_spaces:{space}",
+            "space_digest": digest,
+            "data_digest": read_info(prepared).digest,
             "threads": 1,
             "dtype_policy": "float32",
+        }
+        training = {
             "early_stopping": None,
             "reduce_lr": None,
             "total_epochs": 4,
@@ -44,11 +53,11 @@ def job(prepared) -> Callable[..., dict[str, Any]]:
             "checkpoints": str(folder / "checkpoints"),
         }
         own = {
-            "trial": {"trial_id": folder.name, "parent": None, "known": []},
-            "final": {"run_id": folder.name, "purpose": "train", "staging": str(folder / "staging")},
+            "trial": {**training, "trial_id": folder.name, "parent": None, "known": []},
+            "final": {**training, "run_id": folder.name, "purpose": "train", "staging": str(folder / "staging")},
             "describe": {"discover": True},
         }
-        return {"kind": kind, "payload": {**payload, **own[kind], **more}}
+        return {"kind": kind, "payload": {**common, **own[kind], **more}}
 
     return make
 

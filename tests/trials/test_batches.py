@@ -183,7 +183,7 @@ def test_how_many_are_made_together_and_in_which_order_makes_no_difference(toget
 def test_those_that_are_made_next_are_asked_for_once_each(monkeypatch):
     monkeypatch.setattr("tuning.trials.batches.BYTES_TOGETHER", 3 * 16 * 64)
     whole, asked = TrainingBatches(split(), 3, TrainingPlan(batch_size=16), SPARSE, 0, 1), []
-    monkeypatch.setattr(whole.ahead, "ask", lambda chosen: asked.append(chosen.tolist()))
+    monkeypatch.setattr(whole.ahead, "request", lambda chosen: asked.append(chosen.tolist()))
     seen = []
     for index in range(len(whole)):
         whole[index]

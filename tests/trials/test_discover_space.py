@@ -8,8 +8,10 @@ import keras
 import pytest
 
 from tuning.core.errors import Interrupted, UsageError
+from tuning.core.jobs import DescribeJob
 from tuning.trials import runtime
-from tuning.trials.jobs import describe
+from tuning.trials.discover_space import discover_space
+from tuning.trials.jobs import decoded
 from tuning.trials.spaces import build_model
 
 
@@ -28,35 +30,33 @@ def _policy_stays():
 @pytest.fixture
 def found(job, tmp_path):
     def run(space, **more):
-        return describe(job("describe", tmp_path, space, **more)["payload"], lambda entry: None)
+        payload = job("describe", tmp_path, space, **more)["payload"]
+        return discover_space(decoded(DescribeJob, payload, "describe"), lambda entry: None)
 
     return run
 
 
 def names(description):
-    return {entry["config"]["name"] for entry in description["space"]}
+    return {entry["config"]["name"] for entry in description.space}
 
 
 def test_the_space_its_defaults_and_its_smallest_and_largest_model_are_found(found):
     description = found("tiny")
     assert {"units", "batch_size", "learning_rate", "weight_decay"} <= names(description)
-    assert description["defaults"]["units"] == 8
-    assert "weight_decay" not in description["defaults"]
-    counts = {name: model["count"] for name, model in description["parameters"].items()}
+    assert description.defaults["units"] == 8
+    assert "weight_decay" not in description.defaults
+    counts = {name: model.count for name, model in description.parameters.items()}
     assert counts["smallest"] <= counts["default"] < counts["largest"]
-    assert description["parameters"]["default"]["values"] == description["defaults"]
-    assert len(description["sized"]) == 7
-    assert description["sized"][0]["values"] == description["defaults"]
-    # It may have looked at what was not there before it declared it.
-    assert description["sized"][0]["read"] is None
-    assert all(set(entry["read"]) >= {"units", "batch_size", "learning_rate"} for entry in description["sized"][1:])
-    memory = [entry["memory"] for entry in description["sized"]]
+    assert description.parameters["default"].values == description.defaults
+    assert len(description.sized) == 7
+    assert description.sized[0].values == description.defaults
+    memory = [entry.memory for entry in description.sized]
     assert max(memory) > memory[0] > 0
     assert found("tiny") == description
 
 
 def test_every_entry_is_in_the_space_once(found):
-    entries = [json.dumps(entry, sort_keys=True) for entry in found("tiny")["space"]]
+    entries = [json.dumps(entry, sort_keys=True) for entry in found("tiny").space]
     assert len(entries) == len(set(entries)) > 3
 
 
@@ -64,9 +64,7 @@ def test_without_discovery_only_the_default_is_built(found):
     description = found("tiny", discover=False)
     # Conditional entries are declared by the default build too.
     assert names(description) == names(found("tiny"))
-    assert {model["count"] for model in description["parameters"].values()} == {
-        description["parameters"]["default"]["count"]
-    }
+    assert {model.count for model in description.parameters.values()} == {description.parameters["default"].count}
 
 
 @pytest.mark.parametrize(

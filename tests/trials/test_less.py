@@ -26,7 +26,7 @@ def trained(tmp_path_factory, job, run_jobs):
             more |= {"parent": checkpoints(more["parent"]), "attempt": 2}
         return job("trial", folder / name, space, values=values, until=until, total_epochs=4, **more)
 
-    thirds = {"slices": 3}
+    thirds = {"parts": 3}
     ends = {"stop_curves": True, "space": "wasteful", "values": DEAD, "keep_best": True}
     first = {
         "whole": trial("whole", 9, **thirds),
@@ -109,13 +109,6 @@ class TestEndedCurves:
         assert curve(outcomes, "after dead") == curve(outcomes, "dead")
         assert outcomes["after dead"]["epochs"] == 0
         assert state(folder, "after dead") == state(folder, "dead")
-
-    def test_what_nothing_looked_at_is_told(self, trained):
-        _, outcomes = trained
-        assert result(outcomes, "dead")["ignored"] == ["units_1"]
-        assert result(outcomes, "plain")["ignored"] == []
-        assert "units_1" not in result(outcomes, "dead")["read"]
-        assert {"optimizer", "learning_rate"} < set(result(outcomes, "plain")["read"])
 
 
 class TestReusedTrials:

@@ -4,7 +4,7 @@ import keras
 import pytest
 from keras import layers
 
-from tuning.trials.portable import own_objects
+from tuning.trials.portable import custom_objects
 
 
 class Doubling(layers.Layer):
@@ -33,8 +33,8 @@ def model(*extra):
 
 def test_a_model_of_keras_own_parts_has_nothing_of_its_own():
     assert keras.Model.from_config(model().get_config()).count_params()
-    assert own_objects(model().get_config()) == []
-    assert own_objects(keras.Sequential([keras.Input((8, 8, 1)), model()]).get_config()) == []
+    assert custom_objects(model().get_config()) == []
+    assert custom_objects(keras.Sequential([keras.Input((8, 8, 1)), model()]).get_config()) == []
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_a_model_of_keras_own_parts_has_nothing_of_its_own():
     ],
 )
 def test_what_only_its_own_code_brings_back_is_named_once(layer, name):
-    assert own_objects(model(layer()).get_config()) == [name]
+    assert custom_objects(model(layer()).get_config()) == [name]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import gc
 import importlib
+import math
 import os
 import sys
 from pathlib import Path
@@ -19,9 +19,8 @@ from tuning.trials.spaces import (
     build_model,
     interface,
     load_builder,
-    loaded_digest,
-    read_names,
-    source_digest,
+    loaded_space_digest,
+    space_digest,
     target,
 )
 
@@ -83,12 +82,12 @@ def test_every_row_of_the_table_builds(space):
 
 @pytest.mark.parametrize("space", ["no_such_module:build", "no.such.module:build", "sys:exit"])
 def test_a_module_without_a_file_is_refused(space):
-    assert "PYTHONPATH" in refusal(source_digest, space)
+    assert "PYTHONPATH" in refusal(space_digest, space)
 
 
 def test_the_digest_changes_with_the_file_and_with_each_own_module_it_imports(module):
     def now():
-        return source_digest("own_package.space:build")
+        return space_digest("own_package.space:build")
 
     module("own_package.__init__", "")
     texts = {
@@ -111,27 +110,27 @@ def test_the_digest_changes_with_the_file_and_with_each_own_module_it_imports(mo
 
 def test_a_folder_without_an_init_is_a_package_too(module):
     path = module("bare_folder.space", "import keras\ndef build(hp): ...\n")
-    first = source_digest("bare_folder.space:build")
+    first = space_digest("bare_folder.space:build")
     path.write_text(path.read_text() + "# changed\n")
-    assert source_digest("bare_folder.space:build") != first
+    assert space_digest("bare_folder.space:build") != first
 
 
 def test_the_digest_of_our_own_space_covers_its_file_and_not_the_table_of_spaces():
     file = Path(search_spaces.__file__).with_name("baseline_cnn.py")
     expected = digest({"search_spaces.baseline_cnn": sha256_file(file)})
-    assert source_digest("baseline_cnn") == expected
+    assert space_digest("baseline_cnn") == expected
 
 
 def test_the_digest_of_a_file_that_python_cannot_read_is_that_of_its_text(module):
     path = module("torn_space", "def build(hp:\n")
-    first = source_digest("torn_space:build")
+    first = space_digest("torn_space:build")
     path.write_text("def build(hp::\n")
-    assert source_digest("torn_space:build") != first
+    assert space_digest("torn_space:build") != first
 
 
 def test_finding_the_digest_does_not_run_the_file(module):
     module("explosive_space", "raise SystemExit('was imported')\n")
-    assert source_digest("explosive_space:build")
+    assert space_digest("explosive_space:build")
 
 
 def test_a_module_or_package_that_cannot_be_imported_is_a_line_that_says_where(module):
@@ -143,7 +142,7 @@ def test_a_module_or_package_that_cannot_be_imported_is_a_line_that_says_where(m
     assert "SyntaxError" in refusal(load_builder, "torn_space:build")
     module("broken_package.__init__", "answer = 1 / 0\n")
     module("broken_package.space", "")
-    assert "ZeroDivisionError" in refusal(source_digest, "broken_package.space:build")
+    assert "ZeroDivisionError" in refusal(space_digest, "broken_package.space:build")
 
 
 @pytest.mark.parametrize("name", ["not_callable", "nothing"])
@@ -176,24 +175,27 @@ def test_values_are_the_builder_s_and_the_rest_its_defaults():
     assert hp.values["weight_decay"] == 1e-2
 
 
-def test_a_value_that_was_looked_at_without_being_declared_was_read():
-    assert read_names(build("peeking", {"width": 4, "times": 3, "other": 1})[1]) == ["times", "width"]
-    assert "other" not in read_names(build("tiny", {"units": 4, "other": 1})[1])
+@pytest.mark.parametrize(
+    ("declare", "name", "said"),
+    [
+        (lambda hp: hp.Choice("rate", [0.1, math.inf], default=0.1), "rate", "inf in its values"),
+        (lambda hp: hp.Choice("rate", [0.1, math.nan], default=0.1), "rate", "nan in its values"),
+        (lambda hp: hp.Float("patience", 0.0, math.inf), "patience", "inf in its max_value"),
+        (lambda hp: hp.Float("floor", -math.inf, 0.0, default=0.0), "floor", "-inf in its min_value"),
+        (lambda hp: hp.Fixed("limit", -math.inf), "limit", "-inf in its value"),
+    ],
+)
+def test_a_choice_or_a_bound_that_is_not_finite_is_refused_with_its_name(monkeypatch, declare, name, said):
+    import sample_spaces as module
 
+    def endless(hp, input_shape, num_classes):
+        declare(hp)
+        return module.one_hot_rescaling(hp, input_shape, num_classes)
 
-@pytest.mark.parametrize("name", ["listing", "postponing", "keeping", "replacing"])
-def test_nobody_knows_what_is_read_by_who_looks_at_everything_or_may_look_later(name):
-    model, hp = build(name, {"width": 4})
-    assert model.built
-    assert read_names(hp) is None
-
-
-def test_what_is_but_garbage_looks_at_nothing_any_more():
-    gc.disable()
-    try:
-        assert read_names(build("recursive")[1]) == ["width_0", "width_1"]
-    finally:
-        gc.enable()
+    monkeypatch.setattr(module, "hp_only", endless)
+    found = refusal(build, "hp_only")
+    assert f"hyperparameter {name!r} has {said}" in found
+    assert "finite" in found
 
 
 # The interface -------------------------------------------------------------------------------------------------------
@@ -356,11 +358,11 @@ def test_the_digest_is_that_of_the_code_which_runs(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     path.write_text("def build(hp):\n    return 1\n")
     space = "reloaded_space:build"
-    first = loaded_digest(space)
+    first = loaded_space_digest(space)
     load_builder(space)
     path.write_text("def build(hp):\n    return 1 + 1\n")
     os.utime(path, (1, 1))  # within a second and at the same size, Python would take the compiled one
-    assert loaded_digest(space) == first != source_digest(space)
+    assert loaded_space_digest(space) == first != space_digest(space)
     importlib.reload(sys.modules["reloaded_space"])
     load_builder(space)
-    assert loaded_digest(space) == source_digest(space)
+    assert loaded_space_digest(space) == space_digest(space)

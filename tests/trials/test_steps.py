@@ -53,7 +53,7 @@ def trained(model, kind, balance):
         if on.__name__.endswith("on_torch.steps") and kind is not KerasSteps:
             # The loader that Keras lays around its batches draws a number that it does not use.
             on.torch.empty((), dtype=on.torch.int64).random_()
-        batches = TrainingBatches(split, 3, plan, steps.feeding, 1, epoch)
+        batches = TrainingBatches(split, 3, plan, steps.batch_interface, 1, epoch)
         logs.append({name: float(value) for name, value in steps.train(batches).items()})
     return logs, [keras.ops.convert_to_numpy(w) for w in model.weights], steps.outputs(split.images)
 
@@ -93,7 +93,7 @@ def averaging(kind, optimizer):
         steps = kind(model, interface(model, "a space"))
         build_optimizer(model)
         for epoch in (1, 2):
-            steps.train(TrainingBatches(split, 3, plan, steps.feeding, 1, epoch))
+            steps.train(TrainingBatches(split, 3, plan, steps.batch_interface, 1, epoch))
             with averaged(model):
                 averages = [np.array(w) for w in model.weights]
         found[name] = averages, [np.array(w) for w in model.weights]

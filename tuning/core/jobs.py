@@ -1,16 +1,17 @@
 """The jobs that a worker runs, and what comes of them: one record a kind, decoded and thereby validated at each end.
 
-They cross process borders as JSON: `msgspec.to_builtins` on one side, `msgspec.convert` on the other.
+They cross process borders as JSON: `msgspec.to_builtins` on one side, `msgspec.convert` on the other. The record that
+comes of a `TrialJob` is `tuning.core.records.TrialOutcome`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-#: Values of hyperparameters by name: what Keras Tuner stores, that is bool, int, float, str or None.
-Values = dict[str, Any]
+#: Values of hyperparameters by name: what Keras Tuner stores.
+Values = dict[str, bool | int | float | str | None]
 #: One entry of a learning curve: `epoch` and metrics by name; None for a metric that was not finite.
 Entry = dict[str, float | None]
 
@@ -52,7 +53,7 @@ class TrainingJob(Job, frozen=True, kw_only=True):
     Attributes:
         values: hyperparameters; what is missing takes its default.
         seed: what initialisation, shuffling, augmentation and dropout are keyed by.
-        until: train until so many epochs (parts of the first one, see `TrialJob`) are done in total.
+        until: train until so many epochs are done in total; parts of an epoch, where `TrialJob.parts` is more than 1.
         total_epochs: epochs that learning-rate schedules are laid out for.
         early_stopping: epochs without a better val_f1_macro before training stops; None: never.
         reduce_lr: epochs without a better val_loss before a constant learning rate is halved; None: never.
@@ -79,7 +80,7 @@ class TrialJob(TrainingJob, frozen=True, kw_only=True):
         trial_id: the oracle's name for it.
         known: names of hyperparameters that the search knows already.
         max_memory: bytes that a training may take; None: no limit.
-        slices: parts that the first epoch is trained in.
+        parts: parts that the first epoch is trained in, so that trainings shorter than an epoch can be compared.
         stop_curves: whether it ends where its curve has clearly ended.
         keep_best: whether the best epoch's weights are kept, for a final that goes on from here.
     """
@@ -87,7 +88,7 @@ class TrialJob(TrainingJob, frozen=True, kw_only=True):
     trial_id: str
     known: list[str]
     max_memory: int | None = None
-    slices: int = 1
+    parts: int = 1
     stop_curves: bool = False
     keep_best: bool = False
 
@@ -96,12 +97,12 @@ class FinalJob(TrainingJob, frozen=True, kw_only=True):
     """Trains one configuration and evaluates it once on the test split.
 
     Attributes:
-        run_id, purpose: of the test opening.
+        run_id, purpose: what the opening of the test split is recorded under.
         staging: folder for the run's files, as an absolute path.
     """
 
     run_id: str
-    purpose: str
+    purpose: Literal["finalist", "baseline", "train"]
     staging: str
 
 
@@ -126,7 +127,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         space: Keras Tuner's configs of all hyperparameters.
         defaults: the default configuration, complete.
         parameters: the "smallest", "default" and "largest" model seen.
-        sized: all configurations that were built.
+        sized: all configurations that were built and that a trial could train.
     """
 
     space: list[dict[str, Any]]
@@ -165,7 +166,7 @@ class FinalResult(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         curve, seconds: the learning curve, and the wall-clock seconds of each epoch.
         best_epoch: from 1; the epoch whose weights are published.
-        val: validation metrics of the published model.
+        val: `f1_macro`, `accuracy` and `loss` of the published model on the validation split; None: not finite.
         parameters: of the model.
         weights_sha256: over the bytes of all weights.
         values: the configuration, complete.
@@ -177,7 +178,7 @@ class FinalResult(msgspec.Struct, frozen=True, kw_only=True):
     curve: list[Entry]
     seconds: list[float]
     best_epoch: int
-    val: dict[str, Any]
+    val: dict[str, float | None]
     parameters: int
     weights_sha256: str
     values: Values

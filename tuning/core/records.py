@@ -90,8 +90,6 @@ class TrialOutcome:
         failure: the reason, when FAILED.
         space: configs of hyperparameters that the builder declared while building and that were unknown before.
         seconds: wall-clock seconds of each epoch of the curve: for forecasts, and for what a budget can hold.
-        ignored: names of values that made no difference, because nothing looked at them.
-        read: names that the builder looked at, also those that had no value; None where nobody knows.
         cost: multiply-adds that an image takes forward; None where nobody counted.
         memory: bytes that its training takes at the least; None where nobody counted.
     """
@@ -103,8 +101,6 @@ class TrialOutcome:
     failure: Failure | None = None
     space: tuple[dict[str, Any], ...] = ()
     seconds: tuple[float, ...] = field(default=())
-    ignored: tuple[str, ...] = ()
-    read: tuple[str, ...] | None = None
     cost: float | None = None
     memory: int | None = None
 
@@ -122,8 +118,6 @@ class TrialOutcome:
             failure=Failure(**failure) if failure else None,
             space=tuple(value["space"]),
             seconds=tuple(value["seconds"]),
-            ignored=tuple(value.get("ignored", ())),
-            read=None if value.get("read") is None else tuple(value["read"]),
             cost=value.get("cost"),
             memory=value.get("memory"),
         )

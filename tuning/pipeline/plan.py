@@ -76,7 +76,7 @@ def plan_search(
         models = {}
         for name, model in description["parameters"].items():
             key = f"rehearse/{name}"
-            payload = session.payload(frozen.max_epochs, values=model["values"])
+            payload = session.job(values=model["values"])
             session.dispatcher.request(key, "rehearse", lambda fence, payload=payload: payload)
         for name, model in description["parameters"].items():
             while (result := session.dispatcher.result(f"rehearse/{name}")) is None:

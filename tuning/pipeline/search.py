@@ -274,7 +274,7 @@ def trial_payload(
             values=spec.values,
             seed=keyed_seed(settings.seed, "trial", spec.root or spec.trial_id),
             until=spec.epochs or settings.max_epochs * settings.slices,
-            slices=settings.slices,
+            parts=settings.slices,
             stop_curves=settings.stop_curves,
             keep_best=settings.reuse_trials,
             max_memory=settings.max_memory,

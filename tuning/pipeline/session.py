@@ -20,9 +20,7 @@ from tuning.engine.journal import Journal, held
 from tuning.trials import runtime
 from tuning.trials.checkpoint import epochs_done
 
-WORK = "tuning.trials.worker:run_job"
-#: The same where it runs in this process, whose own imports must not miss anything.
-INLINE_WORK = "tuning.trials.jobs:run_job"
+WORK = "tuning.trials.jobs:run_job"
 JOURNAL = "journal.jsonl"
 #: Kinds of failure that are the end of a worker process rather than an exception in it.
 DEATHS = ("crash", "memory", "timeout", "lost")
@@ -84,8 +82,8 @@ class Session:
         """Folder of a job's checkpoints."""
         return _checkpoints(self.directory, key)
 
-    def payload(self, total_epochs: int, **more: Any) -> dict[str, Any]:
-        """What every job is told."""
+    def job(self, **more: Any) -> dict[str, Any]:
+        """What every job is told, see `tuning.core.jobs.Job`."""
         settings = self.settings
         return {
             "root": str(self.workspace.root.resolve()),
@@ -94,11 +92,15 @@ class Session:
             "data_digest": settings.data_digest,
             "threads": settings.threads,
             "dtype_policy": settings.dtype_policy,
-            "early_stopping": settings.early_stopping,
-            "reduce_lr": settings.reduce_lr,
-            "total_epochs": total_epochs,
             **more,
         }
+
+    def payload(self, total_epochs: int, **more: Any) -> dict[str, Any]:
+        """What every training is told, see `tuning.core.jobs.TrainingJob`."""
+        settings = self.settings
+        return self.job(
+            early_stopping=settings.early_stopping, reduce_lr=settings.reduce_lr, total_epochs=total_epochs, **more
+        )
 
     def prune_trials(self, told: str, needed: set[str]) -> None:
         """Deletes the checkpoints of told trials that no later trial may go on from.
@@ -130,7 +132,7 @@ class Session:
         return expect(result, f"search space {self.settings.space!r}")
 
     def _described(self, key: str, discover: bool) -> dict[str, Any]:
-        self.dispatcher.request(key, "describe", lambda fence: self.payload(0, discover=discover))
+        self.dispatcher.request(key, "describe", lambda fence: self.job(discover=discover))
         self.dispatcher.start()
         if light_keras.chosen():
             # Here, because a worker has its own imports to do meanwhile.
@@ -163,7 +165,7 @@ def opened(
             raise StateError(f"{directory / config.FILE_NAME} is gone, but the search has begun", RESTORE)
         config.freeze(directory, settings)
         executor = load_executor(resources.executor)(
-            work=INLINE_WORK if resources.executor == "inline" else WORK,
+            work=WORK,
             environment=runtime.environment(settings.backend, settings.threads),
             log_directory=directory / "logs",
             trial_timeout=resources.trial_timeout,

@@ -15,7 +15,7 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.oracles import BEST, STRATEGIES, find_strategy
 from tuning.pipeline.warm_start import learned, own_configuration
-from tuning.trials.spaces import source_digest
+from tuning.trials.spaces import space_digest
 
 BACKENDS = ("tensorflow", "jax", "torch")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -210,7 +210,7 @@ def _run_fields(
     backend = training_backend()
     return {
         "space": space,
-        "space_digest": source_digest(space),
+        "space_digest": space_digest(space),
         "data_digest": read_info(workspace).digest,
         "seed": seed,
         "backend": backend,

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuning.trials.keras_private import weight_averages
+
+if TYPE_CHECKING:
+    import keras
+
 
 @contextlib.contextmanager
-def averaged(model) -> Iterator[None]:
+def averaged(model: keras.Model) -> Iterator[None]:
     """Within, a model whose optimizer averages its weights (`use_ema`) has the averages, as after Keras's `fit`.
 
     Afterwards it has the weights again with which training goes on.
@@ -20,9 +26,7 @@ def averaged(model) -> Iterator[None]:
     pairs = [
         (variable, average)
         for optimizer in _averaging(model.optimizer)
-        for variable, average in zip(
-            optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
-        )
+        for variable, average in weight_averages(optimizer)
         if average is not None
     ]
     before = [np.asarray(variable).copy() for variable, _ in pairs]
@@ -35,14 +39,14 @@ def averaged(model) -> Iterator[None]:
             variable.assign(value)
 
 
-def _averaging(optimizer) -> list:
+def _averaging(optimizer: keras.optimizers.Optimizer) -> list[Any]:
     """The optimizers in an optimizer that average weights."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return [one for one in getattr(inner, "optimizers", [inner]) if getattr(one, "use_ema", False)]
 
 
 @contextlib.contextmanager
-def averages_kept_apart(optimizer) -> Iterator[None]:
+def averages_deferred(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Within, the end of a `fit` is that of an epoch: averages do not yet take the place of the weights."""
     if not _averaging(optimizer):
         yield

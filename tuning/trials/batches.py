@@ -9,7 +9,7 @@ from tuning.core.records import keyed_seed
 from tuning.dataset.store.packing import ImageSplit
 from tuning.trials.augmentation import augment
 from tuning.trials.plan import TrainingPlan
-from tuning.trials.reading import ReadAhead
+from tuning.trials.read_ahead import ReadAhead
 from tuning.trials.spaces import Interface
 
 EVALUATION_BATCH = 512
@@ -32,12 +32,12 @@ def epoch_order(labels: np.ndarray, class_balance: str, seed: int, epoch: int) -
     return rng.choice(len(labels), len(labels), p=weights / weights.sum())
 
 
-def part_of(order: np.ndarray, part: tuple[int, int] | None) -> np.ndarray:
-    """A part (which, of how many) of an epoch's images; all parts, in order, are the epoch."""
-    if part is None:
+def subset_of(order: np.ndarray, subset: tuple[int, int] | None) -> np.ndarray:
+    """A subset (index, count) of an epoch's images; all of them, in order, are the epoch."""
+    if subset is None:
         return order
-    which, parts = part
-    return order[which * len(order) // parts : (which + 1) * len(order) // parts]
+    index, count = subset
+    return order[index * len(order) // count : (index + 1) * len(order) // count]
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
@@ -63,13 +63,13 @@ class TrainingBatches(keras.utils.PyDataset):
         interface: Interface,
         seed: int,
         epoch: int,
-        part: tuple[int, int] | None = None,
+        subset: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.split, self.plan, self.interface = split, plan, interface
         self.seed, self.epoch = seed, epoch
-        self.order = part_of(epoch_order(split.labels, plan.class_balance, seed, epoch), part)
-        self.key = (epoch,) if part is None else (epoch, part[0])
+        self.order = subset_of(epoch_order(split.labels, plan.class_balance, seed, epoch), subset)
+        self.key = (epoch,) if subset is None else (epoch, subset[0])
         self.weights = class_weights(split.labels) if plan.class_balance == "weights" else None
         self.one_hot = None if interface.sparse else np.eye(classes, dtype=np.float32)
 
@@ -84,12 +84,12 @@ class TrainingBatches(keras.utils.PyDataset):
         """Indices of the images of a batch."""
         return self.order[index * self.plan.batch_size : (index + 1) * self.plan.batch_size]
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         if index not in self._made:
             end = min(index + self._together, len(self))
             self._made = {number: self._make(number) for number in range(index, end)}
             for number in range(end, min(end + self._together, len(self))):
-                self.ahead.ask(self.chosen(number))
+                self.ahead.request(self.chosen(number))
         return self._made[index]
 
     def _make(self, index: int) -> tuple[np.ndarray, ...]:
@@ -114,6 +114,6 @@ class EvaluationBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self.images) // EVALUATION_BATCH)
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> tuple[np.ndarray]:
         start = index * EVALUATION_BATCH
         return (as_input(np.asarray(self.images[start : start + EVALUATION_BATCH]), self.interface),)

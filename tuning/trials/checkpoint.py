@@ -13,12 +13,13 @@ import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
 
 from tuning.core.files import announce, replacing
+from tuning.core.jobs import Entry
 
 #: What reading a damaged file raises: the last two come from a damaged zip directory.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
@@ -30,7 +31,7 @@ class TrainingState:
     """Everything a trial needs to go on after `epoch` epochs as if nothing had happened.
 
     Attributes:
-        epoch: epochs done; parts of an epoch where it has several, see `plan.next_stretch`.
+        epoch: epochs done; parts of an epoch where it has several, see `plan.next_part`.
         curve: one dict per epoch, from epoch 1; nothing in it depends on the clock.
         seconds: wall-clock seconds of each epoch.
         weights: `model.weights` as float arrays, in their order.
@@ -39,7 +40,7 @@ class TrainingState:
     """
 
     epoch: int
-    curve: tuple[dict[str, Any], ...]
+    curve: tuple[Entry, ...]
     seconds: tuple[float, ...]
     weights: tuple[np.ndarray, ...]
     optimizer: tuple[np.ndarray, ...]
@@ -59,7 +60,7 @@ def save_state(directory: Path, attempt: int, state: TrainingState) -> None:
     }
     arrays = {f"{name}-{i}": array for name, group in groups.items() for i, array in enumerate(group)}
     with replacing(path) as temporary:
-        np.savez(temporary, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
+        np.savez(temporary, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **cast(Any, arrays))
     for epoch, _, older in _states(directory):
         if epoch < state.epoch:
             announce("remove", older)

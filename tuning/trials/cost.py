@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tuning.trials.keras_private import all_layers
+
+if TYPE_CHECKING:
+    import keras
 
 #: Attributes under which Keras's layers keep what they multiply images with.
 _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
@@ -10,14 +17,14 @@ _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 _SIZES = {"bfloat16": 2, "float16": 2, "float64": 8}
 
 
-def multiply_adds(model) -> int:
+def multiply_adds(model: keras.Model) -> int:
     """Multiply-adds of one image's way forward through a built Keras model: its kernels, once for each output position.
 
     Convolutions and dense layers are nearly all of it; what lies between them is not counted. Of a layer inside another
     one's `call`, where no output shape is known, a kernel counts once.
     """
     total = 0
-    for layer in model._flatten_layers(include_self=False):
+    for layer in all_layers(model, include_self=False):
         kernels = [getattr(layer, name, None) for name in _KERNELS]
         sizes = [math.prod(kernel.shape) for kernel in kernels if kernel is not None]
         if sizes:
@@ -25,7 +32,7 @@ def multiply_adds(model) -> int:
     return total
 
 
-def least_memory(model, batch_size: int) -> int:
+def least_memory(model: keras.Model, batch_size: int) -> int:
     """Bytes that training a built Keras model holds at the very least, at the end of a batch's way forward.
 
     Its weights, the gradients of those that are trained, and what every trained kernel was applied to, of which its
@@ -34,11 +41,11 @@ def least_memory(model, batch_size: int) -> int:
     """
     weights = sum(_bytes(weight.shape, weight.dtype) for weight in model.weights)
     gradients = sum(_bytes(weight.shape, weight.dtype) for weight in model.trainable_weights)
-    applied = {id(tensor): size for tensor, size in map(_applied, model._flatten_layers(include_self=False))}
+    applied = {id(tensor): size for tensor, size in map(_applied, all_layers(model, include_self=False))}
     return weights + gradients + batch_size * sum(applied.values())
 
 
-def _applied(layer) -> tuple[object, int]:
+def _applied(layer: keras.layers.Layer) -> tuple[object, int]:
     """(what the layer's trained kernels are applied to, its bytes of one image); (None, 0) where it cannot be told."""
     kernels = [getattr(layer, name, None) for name in _KERNELS]
     if not any(kernel is not None and kernel.trainable for kernel in kernels):
@@ -50,11 +57,11 @@ def _applied(layer) -> tuple[object, int]:
         return None, 0
 
 
-def _bytes(shape, dtype: str) -> int:
+def _bytes(shape: Iterable[int], dtype: str) -> int:
     return math.prod(shape) * _SIZES.get(dtype, 4)
 
 
-def _positions(layer) -> int:
+def _positions(layer: keras.layers.Layer) -> int:
     """How many places of an image the layer's kernel is applied at."""
     try:
         shape = layer.output.shape

@@ -10,14 +10,14 @@ hundredth. Nothing reaches the weights any more, or nothing but noise.
 already reached, by less than the noise between seeds. Extrapolating learning curves of neural networks with parametric
 families, of which the power law is one, is Domhan, Springenberg and Hutter's (Speeding up automatic hyperparameter
 optimization of deep neural networks by extrapolation of learning curves, IJCAI 2015); that a criterion should look at
-whole stretches of epochs, because validation curves are not smooth, is Prechelt's (Early stopping, but when?, 1998).
+whole runs of epochs, because validation curves are not smooth, is Prechelt's (Early stopping, but when?, 1998).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from tuning.core.jobs import Entry
 from tuning.trials.plan import TrainingPlan, warmup_epochs
 
 #: Epochs in a row that show a trial to be dead.
@@ -38,7 +38,7 @@ RATE = 0.1
 
 
 def curve_end(
-    curve: Sequence[Mapping[str, Any]],
+    curve: Sequence[Entry],
     plan: TrainingPlan,
     total_epochs: int,
     classes: int,
@@ -59,29 +59,37 @@ def curve_end(
     return "flat" if _rate_has_fallen(curve, steady) and is_flat(curve, total_epochs) else None
 
 
-def is_dead(curve: Sequence[Mapping[str, Any]], classes: int) -> bool:
+def is_dead(curve: Sequence[Entry], classes: int) -> bool:
     """Whether the last epochs all predict one and the same label for everything, and no loss gets better."""
     if len(curve) <= DEAD:
         return False
     before, last = curve[:-DEAD], curve[-DEAD:]
-    if not all(predicts_one_label(entry, classes) for entry in last):
-        return False
-    return all(
-        min(entry[name] for entry in last) > (1 - GAIN) * min(entry[name] for entry in before)
-        for name in ("loss", "val_loss")
+    return all(predicts_one_label(entry, classes) for entry in last) and not any(
+        _has_improved(before, last, name) for name in ("loss", "val_loss")
     )
 
 
-def predicts_one_label(entry: Mapping[str, Any], classes: int) -> bool:
+def _has_improved(before: Sequence[Entry], last: Sequence[Entry], name: str) -> bool:
+    """Whether the smallest loss of the last epochs is clearly below the smallest one before; missing ones aside."""
+    earlier, later = ([loss for entry in e if (loss := entry[name]) is not None] for e in (before, last))
+    if not earlier or not later:
+        return bool(later)
+    return min(later) <= (1 - GAIN) * min(earlier)
+
+
+def predicts_one_label(entry: Entry, classes: int) -> bool:
     """Whether an epoch's figures are those of a constant prediction: accuracy p and macro-F1 2p / (1 + p) / classes."""
-    share = entry["val_accuracy"]
-    return abs(entry["val_f1_macro"] - 2 * share / (1 + share) / classes) < 1e-9
+    share, score = entry["val_accuracy"], entry["val_f1_macro"]
+    return share is not None and score is not None and abs(score - 2 * share / (1 + share) / classes) < 1e-9
 
 
-def is_flat(curve: Sequence[Mapping[str, Any]], total_epochs: int) -> bool:
-    """Whether the score cannot be expected to gain more than the noise between seeds before the training ends."""
-    scores = [entry["val_f1_macro"] for entry in curve]
-    if len(scores) < max(SHORTEST, SHARE * total_epochs) or len(scores) >= total_epochs:
+def is_flat(curve: Sequence[Entry], total_epochs: int) -> bool:
+    """Whether the score cannot be expected to gain more than the noise between seeds before the training ends.
+
+    A curve with a missing score is not: nobody knows where it is going.
+    """
+    scores = [score for entry in curve if (score := entry["val_f1_macro"]) is not None]
+    if len(scores) < len(curve) or len(scores) < max(SHORTEST, SHARE * total_epochs) or len(scores) >= total_epochs:
         return False
     best = max(scores)
     if best > max(scores[:-PATIENCE]):
@@ -113,10 +121,10 @@ def _power_law(scores: Sequence[float], exponent: float, epoch: int) -> tuple[fl
     return variance, mean_score + slope * (epoch**-exponent - mean_power)
 
 
-def _rate_has_fallen(curve: Sequence[Mapping[str, Any]], steady: bool) -> bool:
+def _rate_has_fallen(curve: Sequence[Entry], steady: bool) -> bool:
     """Whether no fall of the learning rate is to come that could lift a flat curve.
 
     Under a schedule of the builder's own, no rate is recorded, and nobody knows.
     """
-    rates = [entry["learning_rate"] for entry in curve if entry.get("learning_rate") is not None]
+    rates = [rate for entry in curve if (rate := entry.get("learning_rate")) is not None]
     return bool(rates) and (steady or rates[-1] <= RATE * max(rates))

@@ -4,38 +4,49 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuning.core.errors import TuningError, UsageError
+from tuning.core.jobs import Entry
+from tuning.core.records import epochs_of
 from tuning.dataset.store.arrays import Dataset
 from tuning.trials import runtime
 from tuning.trials.averages import averaged
 from tuning.trials.batches import TrainingBatches, as_input
 from tuning.trials.checkpoint import Saver, TrainingState
 from tuning.trials.ending import curve_end
+from tuning.trials.keras_private import learning_rate_or_schedule
 from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, macro_f1
 from tuning.trials.plan import (
     TrainingPlan,
     best_epoch,
     learning_rate_factor,
-    next_stretch,
+    next_part,
     should_stop,
     whole_epochs,
 )
 from tuning.trials.spaces import Interface
 from tuning.trials.steps import Steps, build_optimizer
 
+if TYPE_CHECKING:
+    import keras
+
 
 class NotFinite(TuningError):
-    """The training or validation loss became NaN or infinite."""
+    """Training has diverged: the loss or the weights are no numbers any more, or no epoch could be validated.
 
-    def __init__(self, epoch: int, name: str, value: float) -> None:
-        super().__init__(f"{name} became {value} in epoch {epoch}", "a lower learning rate usually helps")
+    Args:
+        what: the first thing that was not finite, as the subject of a sentence.
+        epoch: in which epoch, from 1.
+    """
+
+    def __init__(self, what: str, epoch: int) -> None:
+        super().__init__(f"{what} in epoch {epoch}", "a lower learning rate usually helps")
         self.epoch = epoch
 
 
@@ -50,7 +61,7 @@ class FitSettings:
         early_stopping: epochs without a better `val_f1_macro` after which training stops; None: never.
         reduce_lr: epochs without a better `val_loss` after which a constant rate is halved; None: never.
         keep_best: remember the weights of the best epoch (the last state always counts).
-        slices: parts that an epoch has; see `plan.next_stretch`.
+        parts: parts that the first epoch has; see `plan.next_part`.
         stop_curves: stop where the curve has clearly ended; see `ending.curve_end`.
     """
 
@@ -60,7 +71,7 @@ class FitSettings:
     early_stopping: int | None = None
     reduce_lr: int | None = None
     keep_best: bool = False
-    slices: int = 1
+    parts: int = 1
     stop_curves: bool = False
 
 
@@ -72,7 +83,7 @@ def fit(
     checkpoints: Path,
     attempt: int,
     start: TrainingState | None,
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[Entry], None],
 ) -> TrainingState:
     """Trains the model of `steps` and returns its state after the last epoch.
 
@@ -80,8 +91,11 @@ def fit(
         start: the state to go on from; the model's weights and optimizer are set to it.
         report: called with the new entry of the curve after each epoch, whose checkpoint may still be being written.
 
+    A metric that is not finite is missing from the curve (None): a validation that overflows, say in bfloat16 or before
+    batch normalisation has seen enough, says nothing about the next one.
+
     Raises:
-        NotFinite: a loss became NaN or infinite.
+        NotFinite: the training loss is NaN or infinite; or validation is, because weights are.
     """
     model = steps.model
     base_rate = _base_learning_rate(model)
@@ -97,30 +111,29 @@ def fit(
                 break
             if settings.stop_curves and curve_end(whole, plan, settings.total_epochs, classes, settings.reduce_lr):
                 break
-            stretch, began = next_stretch(state.epoch, settings.slices), time.monotonic()
-            epoch = stretch.done
-            entry: dict[str, Any] = {"epoch": stretch.epochs}
+            part, began = next_part(state.epoch, settings.parts), time.monotonic()
+            entry: Entry = {"epoch": part.epochs}
             if base_rate is not None:
                 losses = [e["val_loss"] for e in whole]
-                factor = learning_rate_factor(plan, stretch.epochs, settings.total_epochs, losses, settings.reduce_lr)
+                factor = learning_rate_factor(plan, part.epochs, settings.total_epochs, losses, settings.reduce_lr)
                 model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
             batches = TrainingBatches(
-                dataset.train, classes, plan, steps.feeding, settings.seed, stretch.number, stretch.part
+                dataset.train, classes, plan, steps.batch_interface, settings.seed, part.epoch, part.subset
             )
-            steps.get_ready(batches)
-            runtime.begin_epoch(model, settings.seed, epoch)
-            entry |= _training_metrics(steps.train(batches))
+            steps.prepare(batches)
+            runtime.begin_epoch(model, settings.seed, part.done)
+            entry |= _training_metrics(steps.train(batches), part.epoch)
             with averaged(model):
                 entry |= validate(steps, dataset.val.images, dataset.val.labels, classes)
                 best = _copies(model.weights) if settings.keep_best and _is_best(state, entry) else state.best
-            for name in ("loss", "val_loss"):
-                if not math.isfinite(entry[name]):
-                    raise NotFinite(stretch.epochs, name, entry[name])
+            weights = _copies(model.weights)
+            if entry["val_loss"] is None and not _all_finite(weights):
+                raise NotFinite("weights became NaN or infinite", part.epoch)
             state = TrainingState(
-                epoch=epoch,
+                epoch=part.done,
                 curve=(*state.curve, entry),
                 seconds=(*state.seconds, round(time.monotonic() - began, 3)),
-                weights=_copies(model.weights),
+                weights=weights,
                 optimizer=_copies(model.optimizer.variables),
                 best=best,
             )
@@ -129,49 +142,77 @@ def fit(
     return state
 
 
-def _is_best(state: TrainingState, entry: dict[str, Any]) -> bool:
+def never_finite(curve: Sequence[Entry]) -> NotFinite:
+    """The failure of a training of which no epoch could be validated."""
+    return NotFinite("there was still no finite val_f1_macro", math.ceil(epochs_of(curve)))
+
+
+def _is_best(state: TrainingState, entry: Entry) -> bool:
     """Whether an epoch is the best so far, itself included."""
     scores = [e["val_f1_macro"] for e in (*state.curve, entry)]
     return best_epoch(scores) == len(scores)
 
 
-def _copies(variables) -> tuple[np.ndarray, ...]:
+def _all_finite(arrays: Iterable[np.ndarray]) -> bool:
+    # As float32: NumPy cannot tell of bfloat16. The states of random layers are whole numbers.
+    return all(np.isfinite(array.astype(np.float32)).all() for array in arrays)
+
+
+def _copies(variables: Iterable[Any]) -> tuple[np.ndarray, ...]:
     """Arrays that stay as they are while training goes on."""
     return tuple(np.asarray(variable).copy() for variable in variables)
 
 
-def restore(model, state: TrainingState) -> None:
+def restore(model: keras.Model, state: TrainingState) -> None:
     """Sets weights and optimizer; the optimizer must be built, or Keras drops its variables in silence."""
     model.set_weights(list(state.weights))
     for variable, value in zip(model.optimizer.variables, state.optimizer, strict=True):
         variable.assign(value)
 
 
-def _base_learning_rate(model) -> float | None:
+def _base_learning_rate(model: keras.Model) -> float | None:
     """The compiled learning rate; None where the builder compiled a schedule of its own, which then rules."""
     import keras
 
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule):
+    if isinstance(learning_rate_or_schedule(optimizer), keras.optimizers.schedules.LearningRateSchedule):
         return None
     return float(model.optimizer.learning_rate)
 
 
-def _training_metrics(logs: dict[str, Any]) -> dict[str, float]:
-    """`loss`, and `accuracy` where the builder compiled any metric of that kind."""
-    metrics = {"loss": float(logs["loss"])}
+def _training_metrics(logs: Mapping[str, Any], epoch: int) -> Entry:
+    """`loss`, and `accuracy` where the builder compiled any metric of that kind.
+
+    Raises:
+        NotFinite: the loss is NaN or infinite.
+    """
+    loss = float(logs["loss"])
+    if not math.isfinite(loss):
+        raise NotFinite(f"loss became {loss}", epoch)
+    metrics: Entry = {"loss": loss}
     # In order of their names, as Keras reports them, whichever steps these are from.
     accuracy = next(
         (name for name in sorted(logs, key=lambda name: (name != "accuracy", name)) if "acc" in name.lower()), None
     )
     if accuracy:
-        metrics["accuracy"] = float(logs[accuracy])
+        metrics["accuracy"] = _finite(logs[accuracy])
     return metrics
 
 
-def validate(steps: Steps, images, labels: np.ndarray, classes: int) -> dict[str, float]:
-    """`val_loss` (mean cross-entropy, without smoothing or penalties), `val_accuracy` and `val_f1_macro`."""
+def _finite(value: Any) -> float | None:
+    """A metric as the curve holds it: None where it is not finite."""
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def validate(steps: Steps, images: np.ndarray, labels: np.ndarray, classes: int) -> Entry:
+    """`val_loss` (mean cross-entropy, without smoothing or penalties), `val_accuracy` and `val_f1_macro`.
+
+    All are None where an output is not finite: an image without probabilities has no predicted class.
+    """
     probabilities = predict(steps, images)
+    if not np.isfinite(probabilities).all():
+        return dict.fromkeys(("val_loss", "val_accuracy", "val_f1_macro"))
     truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     matrix = confusion_matrix(labels, probabilities.argmax(axis=1), classes)
     return {
@@ -181,7 +222,7 @@ def validate(steps: Steps, images, labels: np.ndarray, classes: int) -> dict[str
     }
 
 
-def check_outputs(model, interface: Interface, space: str, images: np.ndarray) -> None:
+def check_outputs(model: keras.Model, interface: Interface, space: str, images: np.ndarray) -> None:
     """Refuses a model whose outputs are no probabilities although its loss takes them for some.
 
     Raises:
@@ -197,7 +238,7 @@ def check_outputs(model, interface: Interface, space: str, images: np.ndarray) -
         )
 
 
-def predict(steps: Steps, images) -> np.ndarray:
+def predict(steps: Steps, images: np.ndarray) -> np.ndarray:
     """Class probabilities, float32 (n, classes)."""
     outputs = steps.outputs(images)
     if steps.interface.logits:

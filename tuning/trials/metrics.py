@@ -154,11 +154,11 @@ def classification_metrics(labels: np.ndarray, probabilities: np.ndarray, class_
     f1 = _f1(confusion)
     chosen = np.clip(probabilities[np.arange(len(labels)), labels], CLIP, 1.0)
     return {
-        "accuracy": rounded(true_positives.sum() / len(labels)),
+        "accuracy": rounded(int(true_positives.sum()) / len(labels)),
         "precision_macro": rounded(precision.mean()),
         "recall_macro": rounded(recall.mean()),
         "f1_macro": rounded(f1.mean()),
-        "loss": rounded(max(0.0, -np.log(chosen).mean())),
+        "loss": rounded(max(0.0, -float(np.log(chosen).mean()))),
         "per_class": {
             name: {
                 "precision": rounded(precision[index]),

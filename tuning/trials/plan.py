@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuning.core.errors import UsageError
+from tuning.core.jobs import Entry
 
 CLASS_BALANCE = ("none", "weights", "sampler")
 SCHEDULES = ("constant", "cosine", "plateau")
@@ -76,43 +77,43 @@ def _read(values: Mapping[str, Any], name: str, kind: type) -> Any:
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """What is trained between two checkpoints: an epoch, or in the first epoch a part of it.
+class Part:
+    """What is trained between two checkpoints: a whole epoch, or a part of the first one.
 
     Attributes:
-        done: parts of an epoch that are trained after it, all together; where an epoch is one part, epochs.
-        number: the epoch (from 1) that it belongs to.
-        part: (which, of how many) parts of that epoch's images, from 0; None for all of them.
-        epochs: epochs trained after it: a whole number, or a fraction in the first epoch.
+        done: parts trained by its end, in total; where an epoch is one part, epochs.
+        epoch: the epoch (from 1) that it belongs to.
+        subset: (index from 0, count) of the subset of that epoch's images; None: all of them.
+        epochs: epochs trained by its end, in total: a whole number, or a fraction in the first epoch.
     """
 
     done: int
-    number: int
-    part: tuple[int, int] | None
+    epoch: int
+    subset: tuple[int, int] | None
     epochs: int | float
 
 
-def next_stretch(done: int, slices: int = 1) -> Stretch:
-    """What comes after `done` parts of an epoch, where an epoch has `slices` parts.
+def next_part(done: int, parts: int = 1) -> Part:
+    """What comes after `done` parts, where an epoch has `parts`.
 
     The first epoch is trained part by part, so that trainings shorter than an epoch can be compared; all later ones
     whole. Where a training stops has no influence on it, so one that goes on is exactly one that never stopped.
     """
-    if done < slices:
-        part = (done, slices) if slices > 1 else None
-        return Stretch(done + 1, 1, part, 1 if done + 1 == slices else (done + 1) / slices)
-    number = done // slices + 1
-    return Stretch(number * slices, number, None, number)
+    if done < parts:
+        subset = (done, parts) if parts > 1 else None
+        return Part(done + 1, 1, subset, 1 if done + 1 == parts else (done + 1) / parts)
+    epoch = done // parts + 1
+    return Part(epoch * parts, epoch, None, epoch)
 
 
-def epochs_trained(done: int, slices: int) -> int | float:
-    """Epochs of a training that was asked for `done` parts of an epoch: beyond the first, whole ones."""
-    return done / slices if 0 < done < slices else -(-done // slices)
+def epochs_trained(done: int, parts: int) -> int | float:
+    """Epochs of a training that was asked for `done` parts: beyond the first epoch, whole ones."""
+    return done / parts if 0 < done < parts else -(-done // parts)
 
 
-def whole_epochs(curve: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def whole_epochs(curve: Sequence[Entry]) -> list[Entry]:
     """The entries of a curve that stand for whole epochs: patience and schedules are counted in them."""
-    return [entry for entry in curve if entry["epoch"] == int(entry["epoch"])]
+    return [entry for entry in curve if (epoch := entry["epoch"]) is not None and epoch == int(epoch)]
 
 
 def warmup_epochs(plan: TrainingPlan, total_epochs: int) -> int:
@@ -124,7 +125,7 @@ def learning_rate_factor(
     plan: TrainingPlan,
     epoch: float,
     total_epochs: int,
-    val_losses: Sequence[float],
+    val_losses: Sequence[float | None],
     reduce_patience: int | None = None,
 ) -> float:
     """The factor on the compiled learning rate in `epoch` (from 1).
@@ -134,7 +135,7 @@ def learning_rate_factor(
     schedule, halves the rate after that many epochs without a better validation loss, down to 1 %.
 
     Args:
-        val_losses: validation losses of the epochs before this one.
+        val_losses: validation losses of the epochs before this one; None: not finite.
     """
     if plan.schedule == "cosine":
         warmup = warmup_epochs(plan, total_epochs)
@@ -148,11 +149,11 @@ def learning_rate_factor(
     return max(FLOOR, PLATEAU_FACTOR ** plateaus(val_losses, patience))
 
 
-def plateaus(losses: Sequence[float], patience: int) -> int:
-    """How often `patience` losses in a row were no better than the best one before them."""
+def plateaus(losses: Sequence[float | None], patience: int) -> int:
+    """How often `patience` losses in a row were no better than the best one before them; a missing one is no better."""
     count, best, waited = 0, math.inf, 0
     for loss in losses:
-        if loss < best:
+        if loss is not None and loss < best:
             best, waited = loss, 0
         else:
             waited += 1
@@ -161,13 +162,24 @@ def plateaus(losses: Sequence[float], patience: int) -> int:
     return count
 
 
-def should_stop(scores: Sequence[float], patience: int | None) -> bool:
-    """Whether the last `patience` epochs brought no better score (larger is better) than an epoch before them."""
+def should_stop(scores: Sequence[float | None], patience: int | None) -> bool:
+    """Whether the last `patience` epochs brought no better score (larger is better) than an epoch before them.
+
+    A missing score is no better than any other; until there has been one, nothing is known to have stopped.
+    """
     if not patience or len(scores) <= patience:
         return False
-    return max(scores[-patience:]) <= max(scores[:-patience])
+    before = best_score(scores[:-patience])
+    last = best_score(scores[-patience:])
+    return before is not None and (last is None or last <= before)
 
 
-def best_epoch(scores: Sequence[float]) -> int:
-    """The epoch (from 1) with the highest score; the earliest among equals."""
-    return 1 + max(range(len(scores)), key=lambda i: (scores[i], -i))
+def best_score(scores: Sequence[float | None]) -> float | None:
+    """The highest score; None where all are missing."""
+    return max((score for score in scores if score is not None), default=None)
+
+
+def best_epoch(scores: Sequence[float | None]) -> int | None:
+    """The epoch (from 1) with the highest score; the earliest among equals; None where all are missing."""
+    best = best_score(scores)
+    return None if best is None else 1 + scores.index(best)

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
-def own_objects(config: Any) -> list[str]:
+def custom_objects(config: Any) -> list[str]:
     """Names of everything in a model's configuration that only its builder's code can bring back.
 
-    Layers, activations, initializers and the like of one's own, registered ones too (a registration is code), and
+    Custom layers, activations, initializers and the like, registered ones too (a registration is code), and
     Lambda layers, whose code Keras refuses to run with `safe_mode=True`.
 
     Args:
         config: `model.get_config()`, or any part of it.
     """
     if isinstance(config, dict):
-        found = [_name(config)] if "class_name" in config and _is_own(config) else []
+        found = [_name(config)] if "class_name" in config and _is_custom(config) else []
         return found or _of_all(config.values())
     return _of_all(config) if isinstance(config, (list, tuple)) else []
 
 
-def _of_all(parts) -> list[str]:
-    return list(dict.fromkeys(name for part in parts for name in own_objects(part)))
+def _of_all(parts: Iterable[Any]) -> list[str]:
+    return list(dict.fromkeys(name for part in parts for name in custom_objects(part)))
 
 
-def _is_own(entry: dict[str, Any]) -> bool:
+def _is_custom(entry: dict[str, Any]) -> bool:
     if entry["class_name"].startswith("__"):
-        return entry["class_name"] == "__lambda__"  # the others are plain values: tuples, slices, arrays
+        return entry["class_name"] == "__lambda__"  # the others are plain values: tuples, arrays
     return (entry.get("module") or "").partition(".")[0] != "keras"
 
 

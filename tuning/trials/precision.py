@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
-def use_float32_outputs(model) -> None:
+from tuning.trials.keras_private import producer
+
+if TYPE_CHECKING:
+    import keras
+
+
+def use_float32_outputs(model: keras.Model) -> None:
     """Lets the layer that a compiled model ends in compute in float32, in place, whatever the others compute in.
 
     Probabilities in bfloat16 have two digits: classes tie, and loss and metrics are of what is left.
@@ -11,7 +18,7 @@ def use_float32_outputs(model) -> None:
     import keras
 
     for output in model.outputs:
-        layer = output._keras_history.operation
+        layer = producer(output)
         if isinstance(layer, keras.Model):
             use_float32_outputs(layer)
         elif type(layer) in (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax) and (

@@ -14,7 +14,8 @@ from typing import Any
 import keras
 
 from tuning.core.files import digest
-from tuning.trials.portable import own_objects
+from tuning.trials.keras_private import all_layers, compiled_arguments, excludes_weights_from_decay
+from tuning.trials.portable import custom_objects
 from tuning.trials.steps import Steps, build_optimizer
 
 #: Models kept at most, and what their variables may take together, in bytes.
@@ -54,7 +55,7 @@ def set_to_state_of(kept: keras.Model, fresh: keras.Model) -> None:
 def architecture(model: keras.Model) -> str | None:
     """Digest of everything that decides about a model's training graph, numbers in variables apart.
 
-    None where that cannot be told from configurations alone: code of a person's own, in whatever place.
+    None where that cannot be told from configurations alone: custom code, in whatever place.
     """
     with warnings.catch_warnings(action="ignore"):  # about functions that a file could not hold
         try:
@@ -73,14 +74,14 @@ def architecture(model: keras.Model) -> str | None:
         "variables": variables,
     }
     inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    objects = [model, model.optimizer, inner, *model._flatten_layers(include_self=False), *_compiled_objects(model)]
+    objects = [model, model.optimizer, inner, *all_layers(model, include_self=False), *_compiled_objects(model)]
     if (
-        own_objects([described])
+        custom_objects([described])
         or not compiled
         or any(_replaces_a_method(part) for part in objects)
         or any(not type(part).__module__.startswith("keras.") for part in objects)
         # Set by a method, not by the constructor.
-        or hasattr(inner, "_exclude_from_weight_decay")
+        or excludes_weights_from_decay(inner)
     ):
         return None
     try:
@@ -91,7 +92,7 @@ def architecture(model: keras.Model) -> str | None:
 
 def _compiled_objects(model: keras.Model) -> list[Any]:
     """Losses and metrics that were compiled in as objects."""
-    parts = keras.tree.flatten(model._compile_config.config)
+    parts = keras.tree.flatten(compiled_arguments(model))
     return [part for part in parts if isinstance(part, (keras.losses.Loss, keras.metrics.Metric))]
 
 
@@ -111,7 +112,7 @@ def _is_by_keras(name: str, value: Any) -> bool:
     return wraps_its_own or name == "loss"  # of a model: what was compiled, which the configuration tells of
 
 
-def _about(variable) -> list[Any]:
+def _about(variable: keras.Variable) -> list[Any]:
     # A layer's configuration need not tell of these: they can be set on the variable itself.
     regularizer, constraint = getattr(variable, "regularizer", None), getattr(variable, "constraint", None)
     extras = [
@@ -122,7 +123,7 @@ def _about(variable) -> list[Any]:
     return [variable.path, list(variable.shape), str(variable.dtype), variable.trainable, overwrites, *extras]
 
 
-def _variables(model: keras.Model) -> list:
+def _variables(model: keras.Model) -> list[Any]:
     return [*model.variables, *model.optimizer.variables]
 
 

@@ -7,9 +7,14 @@ import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tuning.core import machine
 from tuning.core.records import keyed_seed
+from tuning.trials.keras_private import shared_seed_generator
+
+if TYPE_CHECKING:
+    import keras
 
 #: What `keep_compiled` keeps at most: a program takes one megabyte or a few.
 COMPILED_BYTES = 2**30
@@ -108,7 +113,7 @@ def begin_trial(seed: int, dtype_policy: str) -> None:
     keras.utils.set_random_seed(keyed_seed(seed, "initialise"))
 
 
-def begin_epoch(model, seed: int, epoch: int) -> None:
+def begin_epoch(model: keras.Model, seed: int, epoch: int) -> None:
     """Keys every source of randomness by (seed, epoch), so that a resumed epoch draws what it would have drawn.
 
     Dropout and its like draw from the state of their seed generators, which a resume would otherwise leave behind.
@@ -129,14 +134,12 @@ def begin_epoch(model, seed: int, epoch: int) -> None:
         variable.assign(np.array([keyed_seed(seed, "layer", index, epoch), 0], dtype=variable.dtype))
 
 
-def seed_states(model) -> list:
+def seed_states(model: keras.Model) -> list[Any]:
     """The state variables of all seed generators: the model's in layer order, then Keras's global one if it is used."""
-    from keras.src.backend.common import global_state
-
     states = [variable for variable in model.variables if is_seed_state(variable)]
-    shared = global_state.get_global_attribute("global_seed_generator")
+    shared = shared_seed_generator()
     return states if shared is None else [*states, shared.state]
 
 
-def is_seed_state(variable) -> bool:
+def is_seed_state(variable: keras.Variable) -> bool:
     return variable.name == "seed_generator_state"

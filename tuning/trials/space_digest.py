@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from modulefinder import ModuleFinder
 from pathlib import Path
+from typing import Any
 
 from tuning.core.files import digest, sha256_file
 
@@ -16,7 +17,7 @@ _TABLE = "search_spaces"
 
 
 def code_digest(module: str, file: Path) -> str:
-    """sha256 over the module's file and every module of the person's own that it imports, directly or not.
+    """sha256 over the module's file and every module of the user's own that it imports, directly or not.
 
     Libraries are left out: their versions are not the space's code. An import that only happens at run time
     (`importlib`, `exec`) is not seen.
@@ -29,13 +30,14 @@ def code_digest(module: str, file: Path) -> str:
     # Importing it will say what is wrong; the file itself is code all the same.
     with contextlib.suppress(ImportError, SyntaxError, ValueError):
         finder.import_hook(module)
-    files = {name: Path(found.__file__) for name, found in finder.modules.items() if found.__file__ and name != _TABLE}
+    origins = {name: found.__file__ for name, found in finder.modules.items() if name != _TABLE}  # type: ignore[attr-defined]
+    files = {name: Path(origin) for name, origin in origins.items() if origin}
     files[module] = file
     return digest({name: sha256_file(path) for name, path in files.items() if path.suffix == ".py" and path.is_file()})
 
 
 class _Finder(ModuleFinder):
-    def find_module(self, name, path, parent=None):
+    def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
         try:
             return super().find_module(name, path, parent)
         except AttributeError:
@@ -44,7 +46,7 @@ class _Finder(ModuleFinder):
 
 
 def _own_folders() -> list[str]:
-    """The folders of `sys.path` that hold a person's modules, not Python's or installed ones."""
+    """The folders of `sys.path` that hold the user's modules, not Python's or installed ones."""
     paths = sysconfig.get_paths()
     installed = {Path(paths[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     installed |= {Path(folder).resolve() for folder in (*site.getsitepackages(), site.getusersitepackages())}

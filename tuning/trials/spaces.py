@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import importlib.util
 import inspect
+import math
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import SPACES
 from tuning.core.errors import Interrupted, UsageError
-from tuning.trials.noting import NotingValues
-from tuning.trials.portable import own_objects
+from tuning.trials.keras_private import all_layers, loss_arguments
+from tuning.trials.portable import custom_objects
 from tuning.trials.space_digest import code_digest
+
+if TYPE_CHECKING:
+    import keras
+    from keras_tuner import HyperParameters
 
 
 def target(space: str) -> tuple[str, str]:
@@ -35,7 +39,7 @@ def target(space: str) -> tuple[str, str]:
     return module, attribute
 
 
-def source_digest(space: str) -> str:
+def space_digest(space: str) -> str:
     """sha256 of the code that defines the space, see `code_digest`; found without importing it.
 
     Raises:
@@ -62,12 +66,12 @@ def source_digest(space: str) -> str:
 _imported: dict[str, tuple[Any, str]] = {}
 
 
-def loaded_digest(space: str) -> str:
-    """`source_digest` of the code that this process runs for a space, or would import for it now."""
+def loaded_space_digest(space: str) -> str:
+    """`space_digest` of the code that this process runs for a space, or would import for it now."""
     module, _ = target(space)
     spec, found = _imported.get(module, (None, ""))
     loaded = getattr(sys.modules.get(module), "__spec__", None)
-    return found if spec is not None and spec is loaded else source_digest(space)
+    return found if spec is not None and spec is loaded else space_digest(space)
 
 
 def load_builder(space: str) -> Callable[..., Any]:
@@ -80,7 +84,7 @@ def load_builder(space: str) -> Callable[..., Any]:
         UsageError: no such module or attribute, or it is not callable; the module cannot be imported.
     """
     module_name, attribute = target(space)
-    found = source_digest(space)
+    found = space_digest(space)
     try:
         module = importlib.import_module(module_name)
     except Interrupted:
@@ -99,7 +103,7 @@ def load_builder(space: str) -> Callable[..., Any]:
     parameters = inspect.signature(builder).parameters
     wants = [name for name in ("input_shape", "num_classes") if name in parameters]
 
-    def build(hp, input_shape, num_classes):
+    def build(hp: HyperParameters, input_shape: tuple[int, int, int], num_classes: int) -> Any:
         offered = {"input_shape": input_shape, "num_classes": num_classes}
         return builder(hp, **{name: offered[name] for name in wants})
 
@@ -108,7 +112,7 @@ def load_builder(space: str) -> Callable[..., Any]:
 
 def mistake(space: str, error: Exception) -> UsageError:
     """What a search space's own code raised, as one line that says where."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_a_persons(frame.filename)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     text = (str(error).strip().splitlines() or [""])[0]
     return UsageError(
@@ -117,7 +121,7 @@ def mistake(space: str, error: Exception) -> UsageError:
     )
 
 
-def _is_a_persons(file: str) -> bool:
+def _is_user_code(file: str) -> bool:
     """Whether a file of a traceback is neither a library nor this package."""
     path = Path(file)
     return path.is_file() and "site-packages" not in path.parts and Path(__file__).parents[1] not in path.parents
@@ -138,7 +142,7 @@ class Interface:
     logits: bool
 
 
-def interface(model, space: str) -> Interface:
+def interface(model: keras.Model, space: str) -> Interface:
     """Reads the interface off a compiled model.
 
     Raises:
@@ -156,30 +160,27 @@ def interface(model, space: str) -> Interface:
         )
     logits = getattr(loss, "from_logits", None)
     if logits is None:
-        logits = getattr(loss, "_fn_kwargs", {}).get("from_logits", False)
-    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model._flatten_layers())
+        logits = loss_arguments(loss).get("from_logits", False)
+    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in all_layers(model))
     return Interface(sparse="sparse" in plain, scaled=not rescales, logits=bool(logits))
 
 
 def build_model(
     space: str, values: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int
-) -> tuple[Any, Any]:
-    """Builds one configuration: (compiled model, the `HyperParameters` as the builder left them, see `read_names`).
+) -> tuple[keras.Model, HyperParameters]:
+    """Builds one configuration: (compiled model, the hyperparameters as the builder left them).
 
     Raises:
-        UsageError: the builder returns something else than a compiled Keras model, or one that does not fit the data.
+        UsageError: a hyperparameter has a choice or a bound that is not finite; the builder returns something else than
+            a compiled Keras model, or one that does not fit the data.
     """
     import keras
     from keras_tuner import HyperParameters
 
     hp = HyperParameters()
-    hp.values = given = NotingValues(values)
+    hp.values = dict(values)
     model = load_builder(space)(hp, input_shape, num_classes)
-    if hp.values is given:
-        given.close()
-        if _is_held(hp, 0) or _is_held(given, 1):
-            # Whoever holds them, say the model's own loss, may look at any of them later.
-            given.incomplete = True
+    _check_finite(hp, space)
     if not isinstance(model, keras.Model):
         raise UsageError(
             f"search space {space!r} returned {type(model).__name__}, not a Keras model",
@@ -193,41 +194,29 @@ def build_model(
             "call model.compile(optimizer, loss) with a sparse or one-hot categorical loss in the builder",
         )
     _check_shapes(model, space, input_shape, num_classes)
-    if own := own_objects(model.get_config()):
+    if custom := custom_objects(model.get_config()):
         raise UsageError(
-            f"search space {space!r}: plain Keras cannot load a model with {', '.join(own)}",
+            f"search space {space!r}: plain Keras cannot load a model with {', '.join(custom)}",
             "build it from Keras's own layers, activations and initializers, so that its file needs no code of yours",
         )
     return model, hp
 
 
-def _is_held(thing: object, known: int) -> bool:
-    """Whether something else holds `thing` than its caller, by one name, and `known` others."""
-    if sys.getrefcount(thing) > known + _REFERENCES:
-        gc.collect()  # a function of the builder that calls itself holds what it uses until now
-    return sys.getrefcount(thing) > known + _REFERENCES
+def _check_finite(hp: HyperParameters, space: str) -> None:
+    """Refuses NaN and infinity in what a builder declared: JSON cannot hold them, and no model can use them."""
+    for entry in hp.get_config()["space"]:
+        config = entry["config"]
+        for field, value in config.items():
+            for number in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(number, float) and not math.isfinite(number):
+                    raise UsageError(
+                        f"search space {space!r}: hyperparameter {config['name']!r} has {number} in its {field}",
+                        "give finite numbers; for a value that means 'no limit', declare a Boolean beside it, or a "
+                        "number that the builder takes for that",
+                    )
 
 
-def _references() -> int:
-    thing = object()
-    return (lambda argument: sys.getrefcount(argument))(thing)
-
-
-#: What `sys.getrefcount` says within a function of an argument that nobody but its caller holds, by one name.
-_REFERENCES = _references()
-
-
-def read_names(hp) -> list[str] | None:
-    """Names, sorted, of the hyperparameters that `hp`'s builder declared, or looked at without that, also in vain.
-
-    None: nobody knows, because it looked at all that there is, set other values in their place or kept hold of them.
-    """
-    if not isinstance(hp.values, NotingValues) or hp.values.incomplete:
-        return None
-    return sorted({entry["config"]["name"] for entry in hp.get_config()["space"]} | hp.values.read)
-
-
-def _check_shapes(model, space: str, input_shape: Sequence[int], num_classes: int) -> None:
+def _check_shapes(model: keras.Model, space: str, input_shape: Sequence[int], num_classes: int) -> None:
     if not hasattr(model, "input_shape") or not type(model).call.__module__.startswith("keras."):
         raise UsageError(
             f"search space {space!r} returned a {type(model).__name__} that defines its own call()",

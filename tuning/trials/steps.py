@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tuning.trials.averages import averages_kept_apart
+from tuning.trials.averages import averages_deferred
 from tuning.trials.batches import EvaluationBatches, TrainingBatches
+from tuning.trials.keras_private import symbolic_build
 from tuning.trials.spaces import Interface
 
-#: Methods that a person's own model may replace.
-_OWN = ("fit", "make_train_function", "train_step", "compute_metrics", "predict", "make_predict_function")
+if TYPE_CHECKING:
+    import keras
+
+#: Methods that a custom model may replace.
+_REPLACEABLE = ("fit", "make_train_function", "train_step", "compute_metrics", "predict", "make_predict_function")
 
 
 class Steps(Protocol):
@@ -21,15 +25,15 @@ class Steps(Protocol):
     Attributes:
         model: the compiled Keras model.
         interface: what the model expects and returns.
-        feeding: what `train` expects of its batches; images may be scaled on the device rather than before.
+        batch_interface: what `train` expects of its batches; images may be scaled on the device rather than before.
     """
 
     model: Any
     interface: Interface
-    feeding: Interface
+    batch_interface: Interface
 
-    def get_ready(self, batches: TrainingBatches) -> None:
-        """Builds what only a batch tells of. To be called before anything is seeded: building may draw numbers."""
+    def prepare(self, batches: TrainingBatches) -> None:
+        """Builds what depends on a batch's shapes; to be called before seeding, because building may draw numbers."""
 
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
         """One epoch; returns `loss` and the compiled metrics by name, as `model.fit` would report them."""
@@ -38,37 +42,38 @@ class Steps(Protocol):
         """The model's outputs, float32 (n, classes), for images uint8 (n, height, width, channels)."""
 
 
-def exchange(model) -> None:
+def swap_layers(model: keras.Model) -> None:
     """Turns the plain layers of a compiled model into ones that compute the same faster on this backend, in place.
 
     Weights, names, order and compilation stay. Only the model that is trained is treated so; what leaves the package is
     built anew and stays plain.
     """
-    _on_this_backend("layers").exchange(model)
+    _on_this_backend("layers").swap_layers(model)
 
 
-def steps_of(model, interface: Interface) -> Steps:
+def steps_of(model: keras.Model, interface: Interface) -> Steps:
     """The fastest steps that compute what `model.fit` and `model.predict` do."""
-    if model.run_eagerly or model.steps_per_execution > 1 or _is_own(model):
+    if model.run_eagerly or model.steps_per_execution > 1 or _is_custom(model):
         return KerasSteps(model, interface)
     return _on_this_backend("steps").steps_of(model, interface)
 
 
-def _on_this_backend(name: str):
+def _on_this_backend(name: str) -> Any:
     import keras
 
     return importlib.import_module(f"tuning.trials.on_{keras.backend.backend()}.{name}")
 
 
-def _is_own(model) -> bool:
+def _is_custom(model: keras.Model) -> bool:
     """Whether `fit` does more with a model than to repeat Keras's step and to read its metrics."""
     import keras
 
     # One that brings its own loop is meant to be trained by it; one with its own step reports what that returns.
-    return any(getattr(getattr(model, name), "__func__", None) is not getattr(keras.Model, name) for name in _OWN)
+    methods = ((getattr(model, name), getattr(keras.Model, name)) for name in _REPLACEABLE)
+    return any(getattr(method, "__func__", None) is not plain for method, plain in methods)
 
 
-def build_optimizer(model) -> None:
+def build_optimizer(model: keras.Model) -> None:
     """Makes the optimizer's variables, once: a second time, Keras's `LossScaleOptimizer` would add them again."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
@@ -77,18 +82,18 @@ def build_optimizer(model) -> None:
 class KerasSteps:
     """Keras's own loops, on any backend."""
 
-    def __init__(self, model, interface: Interface) -> None:
-        self.model, self.interface, self.feeding = model, interface, interface
+    def __init__(self, model: keras.Model, interface: Interface) -> None:
+        self.model, self.interface, self.batch_interface = model, interface, interface
         self._built = False
 
-    def get_ready(self, batches: TrainingBatches) -> None:
+    def prepare(self, batches: TrainingBatches) -> None:
         if not self._built:
-            self.model._symbolic_build(data_batch=batches[0])
+            symbolic_build(self.model, batches[0])
             self._built = True
 
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
-        self.get_ready(batches)
-        with averages_kept_apart(self.model.optimizer):
+        self.prepare(batches)
+        with averages_deferred(self.model.optimizer):
             history = self.model.fit(batches, verbose=0, shuffle=False).history
         return {name: values[0] for name, values in history.items()}
 

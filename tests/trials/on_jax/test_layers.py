@@ -15,7 +15,7 @@ _COMPARE = """
 import json
 import jax, jax.numpy as jnp, keras, numpy as np
 from keras import layers
-from tuning.trials.steps import exchange
+from tuning.trials.steps import swap_layers
 
 rng = np.random.default_rng(0)
 
@@ -35,7 +35,7 @@ def compare(pooling, dtype):
     for fast in (False, True):
         model = functional(pooling())
         if fast:
-            exchange(model)
+            swap_layers(model)
         layer = model.layers[-1]
         weights = jnp.asarray(np.random.default_rng(1).normal(size=layer(images).shape), dtype)
         values, gradient = jax.jit(jax.value_and_grad(lambda x: (layer(x) * weights).sum()))(images)
@@ -59,7 +59,7 @@ cases = {
 }
 nested = keras.Sequential([keras.Input((8, 8, 1)), keras.Sequential([layers.MaxPooling2D(name="inner")])])
 nested.compile()
-exchange(nested)
+swap_layers(nested)
 print(json.dumps({
     "float32": {name: compare(pooling, "float32") for name, pooling in cases.items()},
     "bfloat16": {name: compare(pooling, "bfloat16") for name, pooling in list(cases.items())[:3]},

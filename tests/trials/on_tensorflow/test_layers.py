@@ -10,7 +10,7 @@ _COMPARE = """
 import json
 import keras, numpy as np, tensorflow as tf
 from keras import layers
-from tuning.trials.on_tensorflow.layers import exchange
+from tuning.trials.on_tensorflow.layers import swap_layers
 
 rng = np.random.default_rng(0)
 X = rng.integers(0, 256, (24, 12, 12, 2)).astype(np.uint8)
@@ -89,7 +89,7 @@ def penalised():
     pooling = layers.MaxPooling2D(activity_regularizer="l2", name="pooling")
     model = keras.Sequential([keras.Input((12, 12, 2)), layers.ReLU(), pooling, layers.Dropout(0.3, name="dropout")])
     model.compile()
-    exchange(model)
+    swap_layers(model)
     return [type(layer).__name__ for layer in model.layers]
 
 
@@ -121,7 +121,7 @@ def compare(build, policy, steps, optimizer=lambda: keras.optimizers.SGD(0.05)):
         before = described(model)
         weights = [np.asarray(w) for w in model.weights]
         if fast:
-            exchange(model)
+            swap_layers(model)
             assert described(model) == before and model.compiled
             assert largest(weights, [np.asarray(w) for w in model.weights]) == 0
         models.append((model, model.predict(X, verbose=0), trained(model, steps)))
@@ -144,7 +144,7 @@ def dropped(rate, policy, kind, shape=(64, 9, 7, 32)):
     keras.config.set_dtype_policy(policy)
     model = keras.Sequential([keras.Input(shape[1:]), kind(rate, seed=5)])
     model.compile()
-    exchange(model)
+    swap_layers(model)
     ones = np.ones(shape, np.float32)
     first, second = (np.asarray(model(ones, training=True)).astype(np.float64) for _ in range(2))
     model.layers[-1].seed_generator.state.assign([5, 0])
@@ -170,7 +170,7 @@ def shares(rate, steps):
     keras.config.set_dtype_policy("float32")
     model = keras.Sequential([keras.Input((9, 7, 32)), layers.Dropout(rate, seed=5)])
     model.compile()
-    exchange(model)
+    swap_layers(model)
     ones = np.ones((64, 9, 7, 32), np.float32)
     return [float((np.asarray(model(ones, training=True)) == 0).mean()) for _ in range(steps)]
 
@@ -181,7 +181,7 @@ def rectified_and_dropped(policy):
     pooled = layers.MaxPooling2D(1, name="pool")(layers.ReLU(name="relu")(inputs))
     model = keras.Model(inputs, layers.Dropout(0.3, seed=5, name="dropout")(pooled))
     model.compile()
-    exchange(model)
+    swap_layers(model)
     draws = np.random.default_rng(0).normal(size=(64, 9, 7, 32)).astype(np.float32)
     with tf.GradientTape() as tape:
         x = tf.constant(draws)
@@ -223,7 +223,7 @@ keras.config.set_dtype_policy("float32")
 subclass = type("Own", (layers.BatchNormalization,), {})
 model = keras.Sequential([keras.Input((12, 12, 2)), subclass(name="own"), layers.Dropout(0.0, name="never")])
 model.compile(type("OwnAdam", (keras.optimizers.Adam,), {})())
-exchange(model)
+swap_layers(model)
 found["subclass"] = {layer.name: type(layer).__name__ for layer in model.layers}
 found["subclass"]["optimizer"] = type(model.optimizer).__name__
 print(json.dumps(found))

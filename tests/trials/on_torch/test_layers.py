@@ -16,7 +16,7 @@ import json
 import keras, numpy as np, torch
 from keras import layers
 from tuning.trials import runtime
-from tuning.trials.steps import exchange
+from tuning.trials.steps import swap_layers
 
 runtime.configure(1)
 rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def compare(build, policy):
         model = build()
         model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy")
         if fast:
-            exchange(model)
+            swap_layers(model)
         losses = [float(model.train_on_batch(X, Y)) for _ in range(4)]
         weights = [keras.ops.convert_to_numpy(w) for w in model.weights]
         found.append((losses, weights, model.predict(X, verbose=0)))
@@ -69,7 +69,7 @@ def dropped(rate, policy="float32"):
     runtime.begin_trial(1, policy)
     model = keras.Sequential([keras.Input((40, 40, 8)), layers.Dropout(rate)])
     model.compile()
-    exchange(model)
+    swap_layers(model)
     layer, images, shares = model.layers[0], torch.ones((8, 40, 40, 8), dtype=torch.float32), []
     runtime.begin_epoch(model, 1, 1)
     first = layer(images, training=True)

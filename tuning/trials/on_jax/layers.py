@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
 from keras import layers
 
+from tuning.trials.keras_private import all_layers
 
-def exchange(model: keras.Model) -> None:
-    """See `tuning.trials.steps.exchange`; nested models are included, subclasses of a layer stay what they are."""
-    for layer in model._flatten_layers():
+
+def swap_layers(model: keras.Model) -> None:
+    """See `tuning.trials.steps.swap_layers`; nested models are included, subclasses of a layer stay what they are."""
+    for layer in all_layers(model):
         if type(layer) is layers.MaxPooling2D and _in_tiles(layer):
             layer.__class__ = TiledMaxPooling2D
 
@@ -24,7 +27,7 @@ class TiledMaxPooling2D(layers.MaxPooling2D):
     Where several values of a window are the largest, the first one gets the gradient in either.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return tiled_max(inputs, tuple(self.pool_size))
 
 
@@ -37,19 +40,20 @@ def _in_tiles(layer: layers.MaxPooling2D) -> bool:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def tiled_max(images, window: tuple[int, int]):
+def tiled_max(images: Any, window: tuple[int, int]) -> Any:
     """The largest value of every window of images (n, height, width, channels); rows and columns left over are cut."""
     return functools.reduce(jnp.maximum, _places(images, window))
 
 
-def _forward(images, window):
+def _forward(images: Any, window: tuple[int, int]) -> tuple[Any, tuple[Any, Any]]:
     largest = tiled_max(images, window)
     return largest, (images, largest)
 
 
-def _backward(window, seen, gradient):
+def _backward(window: tuple[int, int], seen: tuple[Any, Any], gradient: Any) -> tuple[Any]:
     images, largest = seen
-    free, shares = True, []
+    free: Any = True
+    shares = []
     for values in _places(images, window):
         here = (values == largest) & free
         free = free & ~here
@@ -69,7 +73,7 @@ def _backward(window, seen, gradient):
 tiled_max.defvjp(_forward, _backward)
 
 
-def _places(images, window: tuple[int, int]) -> list:
+def _places(images: Any, window: tuple[int, int]) -> list[Any]:
     """For each place of a window, row by row, its values in all windows: (n, windows, windows, channels)."""
     rows, columns = window
     height, width = images.shape[1] // rows * rows, images.shape[2] // columns * columns

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
@@ -23,7 +24,7 @@ CALLS_AHEAD = 2
 Arrays = tuple[np.ndarray, ...]
 
 
-def steps_of(model, interface: Interface) -> KerasSteps:
+def steps_of(model: keras.Model, interface: Interface) -> KerasSteps:
     """For a model that `model.fit` would train by Keras's own training step."""
     return (JaxSteps if model.jit_compile else KerasSteps)(model, interface)
 
@@ -34,16 +35,16 @@ class JaxSteps(KerasSteps):
     A GPU gets several batches with every call. Images travel as uint8 and are scaled inside the step.
     """
 
-    def __init__(self, model, interface: Interface) -> None:
+    def __init__(self, model: keras.Model, interface: Interface) -> None:
         super().__init__(model, interface)
-        self.feeding = dataclasses.replace(interface, scaled=False)
+        self.batch_interface = dataclasses.replace(interface, scaled=False)
         # A processor gains nothing, and XLA computes convolutions within a loop by slower code there.
         self._most = 1 if jax.default_backend() == "cpu" else BATCHES_A_CALL
         self._train = jax.jit(self._training_steps, donate_argnums=0)
-        self._ask = jax.jit(self._prediction_step)
+        self._predict = jax.jit(self._prediction_step)
 
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
-        self.get_ready(batches)
+        self.prepare(batches)
         self.model.reset_metrics()
         variables = self._variables()
         state = _values(variables)
@@ -66,10 +67,10 @@ class JaxSteps(KerasSteps):
             if start:
                 # A last batch of another length would be compiled anew.
                 batch = np.pad(batch, [(0, EVALUATION_BATCH - len(batch)), *[(0, 0)] * (batch.ndim - 1)])
-            found.append(self._ask(weights, batch))
+            found.append(self._predict(weights, batch))
         return np.concatenate([np.asarray(outputs) for outputs in found])[: len(images)]
 
-    def _variables(self) -> tuple[list, list, list, list]:
+    def _variables(self) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
         """In the order of the state of Keras's step."""
         model = self.model
         return (
@@ -79,10 +80,10 @@ class JaxSteps(KerasSteps):
             model.metrics_variables,
         )
 
-    def _training_steps(self, state, count, stacked):
+    def _training_steps(self, state: Any, count: Any, stacked: Any) -> tuple[Any, Any]:
         """(state, something small that is there once the state is) after the first `count` batches of `stacked`."""
 
-        def step(index, state):
+        def step(index: Any, state: Any) -> tuple[list[Any], ...]:
             images, *rest = (array[index] for array in stacked)
             _, state = self.model.train_step(state, (self._scaled(images), *rest))
             return tuple(list(group) for group in state)
@@ -90,11 +91,11 @@ class JaxSteps(KerasSteps):
         single = stacked[0].shape[0] == 1
         return step(0, state) if single else jax.lax.fori_loop(0, count, step, state), count + 1
 
-    def _prediction_step(self, weights, images):
+    def _prediction_step(self, weights: Any, images: Any) -> Any:
         outputs, _ = self.model.predict_step(weights, (self._scaled(images),))
         return outputs.astype(jnp.float32)
 
-    def _scaled(self, images):
+    def _scaled(self, images: Any) -> Any:
         return images.astype(jnp.float32) / 255 if self.interface.scaled else images
 
 
@@ -114,5 +115,5 @@ def stacks(batches: TrainingBatches, most: int) -> Iterator[tuple[int, Arrays]]:
         yield 1, tuple(array[None] for array in batches[whole])
 
 
-def _values(variables: Sequence[Sequence[Any]]) -> tuple[list, ...]:
+def _values(variables: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
     return tuple([variable.value for variable in group] for group in variables)

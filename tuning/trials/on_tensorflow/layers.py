@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import activations, layers
 
+from tuning.trials.keras_private import all_layers, functional_graph, graph_nodes, producer
 from tuning.trials.on_tensorflow.optimizers import optimize_faster
 
 #: The least epsilon that cuDNN's batch normalisation takes.
@@ -19,19 +21,19 @@ _LEAST_EPSILON = 1e-5
 _DRAWS = 2**8
 
 
-def exchange(model: keras.Model) -> None:
-    """See `tuning.trials.steps.exchange`; nested models are included, and the optimizer.
+def swap_layers(model: keras.Model) -> None:
+    """See `tuning.trials.steps.swap_layers`; nested models are included, and the optimizer.
 
     Subclasses of a layer, which may compute anything, stay what they are.
     """
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if faster := _FASTER.get(type(layer)):
             layer.__class__ = faster
-    for producer, pooling, dropout in _rectified_then_pooled(model):
-        if type(producer) is layers.ReLU:
-            producer.__class__ = layers.Identity
+    for rectifier, pooling, dropout in _rectified_then_pooled(model):
+        if type(rectifier) is layers.ReLU:
+            rectifier.__class__ = layers.Identity
         else:
-            producer.activation = activations.linear
+            rectifier.activation = activations.linear
         if dropout is not None and _drops(dropout.rate) and dropout.noise_shape is None:
             dropout.__class__ = RectifyingDropout
         else:
@@ -46,7 +48,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
     everything else (masks, other ranks and axes, renormalisation, synchronisation) is left to Keras.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         import tensorflow as tf
 
         if not self._suits(inputs, mask):
@@ -72,7 +74,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
             self.moving_variance.assign(variance * self.momentum + batch_variance * (1 - self.momentum))
         return outputs
 
-    def _suits(self, inputs, mask) -> bool:
+    def _suits(self, inputs: Any, mask: Any) -> bool:
         return (
             mask is None
             and len(inputs.shape) == 4
@@ -93,7 +95,7 @@ class EightBitDropout(layers.Dropout):
     down at random, once for all values of a step, so that each is dropped with the very probability that was asked for.
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         if not training or self.noise_shape is not None or not _drops(self.rate):
             return super().call(inputs, training=training)
         import tensorflow as tf
@@ -104,7 +106,7 @@ class EightBitDropout(layers.Dropout):
 class EightBitSpatialDropout2D(layers.SpatialDropout2D):
     """The same for whole feature maps."""
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         if not training or not _drops(self.rate):
             return super().call(inputs, training=training)
         return _dropped(inputs, self._get_noise_shape(inputs), self.rate, self.seed_generator)
@@ -113,7 +115,7 @@ class EightBitSpatialDropout2D(layers.SpatialDropout2D):
 class RectifyingDropout(EightBitDropout):
     """ReLU, then that dropout: one product, whose gradient is one product, does both."""
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         if not training:
             return activations.relu(inputs)
         import tensorflow as tf
@@ -126,7 +128,7 @@ def _drops(rate: float) -> bool:
     return 1 <= rate * _DRAWS <= _DRAWS - 2
 
 
-def _dropped(inputs, shape, rate: float, seed_generator, also_kept=True):
+def _dropped(inputs: Any, shape: Any, rate: float, seed_generator: Any, also_kept: Any = True) -> Any:
     import tensorflow as tf
 
     count = tf.reduce_prod(shape)
@@ -149,7 +151,7 @@ class RectifiedMaxPooling2D(layers.MaxPooling2D):
     passes in either order.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return activations.relu(super().call(inputs))
 
 
@@ -161,39 +163,32 @@ _FASTER = {
 
 
 def _rectified_then_pooled(model: keras.Model) -> Iterator[tuple[layers.Layer, layers.Layer, layers.Layer | None]]:
-    """(producer, pooling, dropout) where max pooling is all that ever sees the producer's ReLU.
+    """(rectifier, pooling, dropout): layers where max pooling alone reads what the rectifier's ReLU returns.
 
-    And where dropout is all that ever sees what was pooled; else None in its place.
+    The dropout is the layer that alone reads what was pooled; None where there is no such.
     """
-    nodes = [node for graph in _graphs(model) for same in graph._nodes_by_depth.values() for node in same]
+    graphs = [layer for layer in all_layers(model) if graph_nodes(layer) is not None]
+    nodes = [node for graph in graphs for node in graph_nodes(graph) or ()]
     calls = Counter(id(node.operation) for node in nodes)
     consumers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
     consumer = {id(tensor): node.operation for node in nodes for tensor in node.input_tensors}
-    outputs = {id(tensor) for graph in _graphs(model) for tensor in graph.outputs}
-    wrappers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
-    held = {id(layer) for wrapper in wrappers for layer in wrapper._flatten_layers(include_self=False)}
+    outputs = {id(tensor) for graph in graphs for tensor in functional_graph(graph).outputs}
+    wrappers = [layer for layer in all_layers(model) if not isinstance(layer, keras.Model)]
+    held = {id(layer) for wrapper in wrappers for layer in all_layers(wrapper, include_self=False)}
     for node in nodes:
         if type(node.operation) is not layers.MaxPooling2D or calls[id(node.operation)] != 1:
             continue
         (tensor,) = node.input_tensors
-        producer = tensor._keras_history.operation
-        alone = calls[id(producer)] == consumers[id(tensor)] == 1 and not {id(tensor), id(producer)} & {*outputs, *held}
-        if not (alone and _rectifies(producer)):
+        source = producer(tensor)
+        alone = calls[id(source)] == consumers[id(tensor)] == 1 and not {id(tensor), id(source)} & {*outputs, *held}
+        if not (alone and _rectifies(source)):
             continue
         (pooled,) = node.output_tensors
         dropout = consumer.get(id(pooled))
         alone = type(dropout) is EightBitDropout and calls[id(dropout)] == consumers[id(pooled)] == 1
         # A penalty looks at what the pooling returns, so that this must be rectified already.
         seen = id(pooled) in outputs or getattr(node.operation, "activity_regularizer", None) is not None
-        yield producer, node.operation, dropout if alone and not seen else None
-
-
-def _graphs(model: keras.Model) -> Iterator[keras.Model]:
-    """The functional graphs of a model and of the models nested in it."""
-    for layer in [model, *model._flatten_layers(include_self=False)]:
-        graph = layer._functional if isinstance(layer, keras.Sequential) else layer
-        if hasattr(graph, "_nodes_by_depth"):
-            yield graph
+        yield source, node.operation, dropout if alone and not seen else None
 
 
 def _rectifies(layer: layers.Layer) -> bool:

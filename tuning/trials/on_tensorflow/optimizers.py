@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import optimizers
 
@@ -12,10 +14,10 @@ def optimize_faster(optimizer: keras.optimizers.Optimizer) -> None:
         optimizer.__class__ = faster
 
 
-class _FusedUpdate:
+class _FusedUpdate(optimizers.Adam):
     """Kingma & Ba 2015, algorithm 1, in the form before section 2.1; everything else is Keras's own."""
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
         import tensorflow as tf
 
         if self.amsgrad or variable.dtype != "float32" or not isinstance(gradient, tf.Tensor):
@@ -37,12 +39,12 @@ class _FusedUpdate:
         )
 
 
-def _handle(variable):
+def _handle(variable: Any) -> Any:
     """Of a variable of Keras's, or of TensorFlow's, which is what Keras hands over within a step."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
-class FusedAdam(_FusedUpdate, optimizers.Adam):
+class FusedAdam(_FusedUpdate):
     """Adam."""
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
+from tuning.trials.keras_private import symbolic_build
 from tuning.trials.spaces import Interface
 
+if TYPE_CHECKING:
+    import keras
 
-def steps_of(model, interface: Interface) -> TensorFlowSteps:
+
+def steps_of(model: keras.Model, interface: Interface) -> TensorFlowSteps:
     """For a model that `model.fit` would train in a graph, by Keras's own training step."""
     return TensorFlowSteps(model, interface)
 
@@ -23,21 +28,21 @@ class TensorFlowSteps:
     and a tenth in every epoch. Images travel as uint8 and are scaled inside the graph.
     """
 
-    def __init__(self, model, interface: Interface) -> None:
+    def __init__(self, model: keras.Model, interface: Interface) -> None:
         self.model, self.interface = model, interface
-        self.feeding = dataclasses.replace(interface, scaled=False)
+        self.batch_interface = dataclasses.replace(interface, scaled=False)
         self._train: dict[int, Any] = {}  # by the number of arrays in a batch: weights of the samples or none
-        self._ask = None
+        self._predict: Any = None
 
-    def get_ready(self, batches: TrainingBatches) -> None:
+    def prepare(self, batches: TrainingBatches) -> None:
         if not self._train:
             # Metrics and loss: their variables cannot be made inside the graph.
-            self.model._symbolic_build(data_batch=batches[0])
+            symbolic_build(self.model, batches[0])
         if len(batches[0]) not in self._train:
             self._train[len(batches[0])] = self._compiled(self._training_step, batches[0])
 
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
-        self.get_ready(batches)
+        self.prepare(batches)
         self.model.reset_metrics()
         step = self._train[len(batches[0])]
         for index in range(len(batches)):
@@ -45,25 +50,25 @@ class TensorFlowSteps:
         return self.model.get_metrics_result()
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
-        if self._ask is None:
-            self._ask = self._compiled(self._prediction_step, (images,))
+        if self._predict is None:
+            self._predict = self._compiled(self._prediction_step, (images,))
         starts = range(0, len(images), EVALUATION_BATCH)
-        return np.concatenate([self._ask(images[start : start + EVALUATION_BATCH]).numpy() for start in starts])
+        return np.concatenate([self._predict(images[start : start + EVALUATION_BATCH]).numpy() for start in starts])
 
-    def _training_step(self, images, *rest) -> None:
+    def _training_step(self, images: Any, *rest: Any) -> None:
         self.model.train_step((self._scaled(images), *rest))
 
-    def _prediction_step(self, images):
+    def _prediction_step(self, images: Any) -> Any:
         import tensorflow as tf
 
         return tf.cast(self.model.predict_step((self._scaled(images),)), tf.float32)
 
-    def _scaled(self, images):
+    def _scaled(self, images: Any) -> Any:
         import tensorflow as tf
 
         return tf.cast(images, tf.float32) / 255 if self.interface.scaled else images
 
-    def _compiled(self, step, batch: tuple[np.ndarray, ...]):
+    def _compiled(self, step: Callable[..., Any], batch: tuple[np.ndarray, ...]) -> Any:
         """`step` as a graph for batches like `batch`, of any length."""
         import tensorflow as tf
 

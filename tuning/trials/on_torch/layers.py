@@ -1,25 +1,29 @@
 """Plain Keras layers computed faster by PyTorch on a processor: the same functions, in fewer passes over memory.
 
 There a convolution is a tenth of a training step of Keras's, and most of the rest is avoided here. On a GPU nothing is
-exchanged: nobody has measured it, nor seen that the same bits come out twice.
+swapped: nobody has measured it, nor seen that the same bits come out twice.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import torch
 from keras import layers
+
+from tuning.trials.keras_private import all_layers
 
 #: How many values the random bits have that decide about one value of a dropout.
 _DRAWS = 2**8
 _WORDS = torch.iinfo(torch.int64)
 
 
-def exchange(model: keras.Model) -> None:
-    """See `tuning.trials.steps.exchange`; nested models are included, subclasses of a layer stay what they are."""
+def swap_layers(model: keras.Model) -> None:
+    """See `tuning.trials.steps.swap_layers`; nested models are included, subclasses of a layer stay what they are."""
     if any(variable.value.device.type != "cpu" for variable in model.variables):
         return
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if faster := _FASTER.get(type(layer)):
             layer.__class__ = faster
 
@@ -31,7 +35,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
     other ranks and axes, renormalisation, synchronisation) is left to Keras.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not self._suits(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
         updates = bool(training) and self.trainable
@@ -57,7 +61,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
             self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
         return outputs.movedim(1, -1)
 
-    def _suits(self, inputs, mask) -> bool:
+    def _suits(self, inputs: Any, mask: Any) -> bool:
         return (
             mask is None
             and inputs.ndim == 4
@@ -75,7 +79,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
 class ChannelsLastMaxPooling2D(layers.MaxPooling2D):
     """Max pooling of images as they lie in memory; Keras has them laid out anew, and pooled several times as slowly."""
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         if self.padding != "valid" or self.data_format != "channels_last" or inputs.device.type != "cpu":
             return super().call(inputs)
         images = inputs.movedim(-1, 1).contiguous(memory_format=torch.channels_last)
@@ -90,7 +94,7 @@ class EightBitDropout(layers.Dropout):
     The bits are PyTorch's own, as Keras's are.
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         suits = inputs.device.type == "cpu" and self.noise_shape is None
         # The threshold, rounded up, still is a number of eight bits.
         if not training or not suits or not 1 <= self.rate * _DRAWS <= _DRAWS - 2:

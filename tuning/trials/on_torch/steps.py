@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import keras
 import numpy as np
 import torch
-from keras.src.backend.torch.core import get_device
 
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
+from tuning.trials.keras_private import torch_device
 from tuning.trials.spaces import Interface
 from tuning.trials.steps import KerasSteps
 
 
-def steps_of(model, interface: Interface) -> KerasSteps:
+def steps_of(model: keras.Model, interface: Interface) -> KerasSteps:
     """For a model that `model.fit` would train by Keras's own training step."""
     return (KerasSteps if model.jit_compile else TorchSteps)(model, interface)
 
@@ -25,16 +26,16 @@ class TorchSteps(KerasSteps):
     Images travel as uint8 and are scaled on the device.
     """
 
-    def __init__(self, model, interface: Interface) -> None:
+    def __init__(self, model: keras.Model, interface: Interface) -> None:
         super().__init__(model, interface)
-        self.feeding = dataclasses.replace(interface, scaled=False)
+        self.batch_interface = dataclasses.replace(interface, scaled=False)
 
     def train(self, batches: TrainingBatches) -> dict[str, Any]:
-        self.get_ready(batches)
+        self.prepare(batches)
         self.model.reset_metrics()
         self.model.train()
         for index in range(len(batches)):
-            images, *rest = (torch.from_numpy(array).to(get_device()) for array in batches[index])
+            images, *rest = (torch.from_numpy(array).to(torch_device()) for array in batches[index])
             self.model.train_step((self._scaled(images), *rest))
         self.model.eval()
         return self.model.get_metrics_result()
@@ -44,9 +45,9 @@ class TorchSteps(KerasSteps):
         self.model.eval()
         found = []
         for start in range(0, len(images), EVALUATION_BATCH):
-            batch = torch.from_numpy(np.array(images[start : start + EVALUATION_BATCH])).to(get_device())
+            batch = torch.from_numpy(np.array(images[start : start + EVALUATION_BATCH])).to(torch_device())
             found.append(self.model.predict_step((self._scaled(batch),)).float())
         return np.concatenate([outputs.numpy(force=True) for outputs in found])
 
-    def _scaled(self, images):
+    def _scaled(self, images: Any) -> Any:
         return images.float() / 255 if self.interface.scaled else images

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tuning.core import machine
-from tuning.trials import reading
-from tuning.trials.reading import ReadAhead
+from tuning.trials import read_ahead
+from tuning.trials.read_ahead import ReadAhead
 
 #: Rows of an odd size, so that most begin inside a page and some reach over two.
 ROWS = np.arange(5000 * 131, dtype=np.uint32).astype(np.uint8).reshape(5000, 131)
@@ -38,7 +38,7 @@ class Watched:
 def asked(rows, indices):
     ahead = ReadAhead(rows)
     ahead._map = Watched(ahead._map)
-    ahead.ask(np.array(indices))
+    ahead.request(np.array(indices))
     return ahead._map.advice
 
 
@@ -60,9 +60,9 @@ def test_exactly_the_pages_of_the_rows_are_asked_for(mapped):
 @pytest.mark.usefixtures("_little_memory")
 def test_arrays_in_no_memory_map_are_left_alone():
     for rows in (ROWS, ROWS[::2], np.zeros((0, 3))):
-        ReadAhead(rows).ask(np.array([0, 1]))
+        ReadAhead(rows).request(np.array([0, 1]))
 
 
 def test_a_small_file_is_left_to_the_kernel(mapped):
-    assert machine.memory().total * reading.SMALL > ROWS.nbytes
+    assert machine.memory().total * read_ahead.SMALL > ROWS.nbytes
     assert ReadAhead(mapped)._map is None

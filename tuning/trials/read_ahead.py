@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class ReadAhead:
         self._start = rows.ctypes.data - np.frombuffer(self._map, np.uint8, 1).ctypes.data
         self._map.madvise(mmap.MADV_RANDOM)
 
-    def ask(self, indices: np.ndarray) -> None:
+    def request(self, indices: np.ndarray) -> None:
         """Starts to read these rows, and returns at once."""
         if self._map is None:
             return
@@ -47,7 +48,7 @@ class ReadAhead:
 
 
 def _map_under(array: np.ndarray) -> mmap.mmap | None:
-    base = array
+    base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
     return base if isinstance(base, mmap.mmap) else None

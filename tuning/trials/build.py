@@ -1,0 +1,53 @@
+"""What trials, finals and rehearsals begin with: a model of the job's values, initialised from a seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuning.core.jobs import FinalJob, RehearseJob, TrialJob, Values
+from tuning.core.records import configuration
+from tuning.dataset.store.arrays import Dataset
+from tuning.trials import runtime
+from tuning.trials.checkpoint import TrainingState, load_state
+from tuning.trials.data import shapes
+from tuning.trials.precision import use_float32_outputs
+from tuning.trials.reuse import reused
+from tuning.trials.spaces import build_model, interface
+from tuning.trials.steps import Steps, steps_of, swap_layers
+
+if TYPE_CHECKING:
+    import keras
+    from keras_tuner import HyperParameters
+
+
+def built(
+    space: str, values: Values, seed: int, dtype_policy: str, dataset: Dataset
+) -> tuple[keras.Model, HyperParameters]:
+    """(model, hyperparameters) as the builder made them."""
+    shape, classes = shapes(dataset)
+    runtime.begin_trial(seed, dtype_policy)
+    return build_model(space, configuration(values), shape, classes)
+
+
+def training_steps(
+    job: TrialJob | FinalJob | RehearseJob, seed: int, dataset: Dataset
+) -> tuple[Steps, HyperParameters]:
+    """(steps, hyperparameters) of a job's values, initialised from the seed and as fast as can be."""
+    model, hp = built(job.space, job.values, seed, job.dtype_policy, dataset)
+
+    def make() -> Steps:
+        use_float32_outputs(model)
+        swap_layers(model)
+        return steps_of(model, interface(model, job.space))
+
+    return reused(model, make), hp
+
+
+def start_state(job: TrialJob | FinalJob) -> TrainingState | None:
+    """The checkpoint that a job goes on from: its own, else its parent's; None: it starts from scratch.
+
+    A parent's state that was lost costs its epochs again, nothing else: parent and child are one configuration, trained
+    from one seed.
+    """
+    return load_state(Path(job.checkpoints)) or (load_state(Path(job.parent)) if job.parent else None)

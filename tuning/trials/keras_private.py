@@ -1,0 +1,121 @@
+"""Every private part of other libraries that this package uses, in one place.
+
+Keras and Keras Tuner have no public way to do what these do, and may change them in any minor version: that is why
+`setup.cfg` bounds both. To raise a bound, run `tests/trials/test_keras_private.py` on the new version first. The
+accessors here are used by `tuning.trials`; what is overridden or inherited cannot be called through a function, so
+`INHERITED` lists it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+#: "module:class" -> private methods and attributes that subclasses of ours call or set; the class must have them.
+INHERITED = {
+    # `on_tensorflow.layers.EightBitSpatialDropout2D`
+    "keras.layers:SpatialDropout2D": ("_get_noise_shape",),
+    # `on_tensorflow.optimizers`
+    "keras.optimizers:Adam": ("_get_variable_index",),
+    # `oracles.base`, `oracles.saving`
+    "keras_tuner:Oracle": (
+        "_check_consecutive_failures",
+        "_compute_values_hash",
+        "_duplicate",
+        "_get_oracle_fname",
+        "_record_values",
+        "_retry",
+        "_save_trial",
+        "_set_project_dir",
+    ),
+}
+#: The same of attributes that objects of the class have once they are made.
+INHERITED_OF_OBJECTS = {
+    # `on_tensorflow.optimizers`, once it is built
+    "keras.optimizers:Adam": ("_momentums", "_velocities"),
+    # `oracles.base`, `oracles.saving`
+    "keras_tuner:Oracle": ("_display", "_id_to_hash", "_retry_queue", "_tried_so_far"),
+    # `oracles.space`
+    "keras_tuner:HyperParameters": ("_hps", "_space"),
+}
+
+
+# Models and their graphs ---------------------------------------------------------------------------------------------
+
+
+def all_layers(model: keras.layers.Layer, include_self: bool = True) -> list[keras.layers.Layer]:
+    """The layers of a model or a layer, those nested in others included."""
+    return list(model._flatten_layers(include_self=include_self))
+
+
+def symbolic_build(model: keras.Model, batch: Any) -> None:
+    """Makes the variables of loss and metrics, from the shapes of a batch, as the first step of `fit` does."""
+    model._symbolic_build(data_batch=batch)
+
+
+def compiled_arguments(model: keras.Model) -> Any:
+    """What `compile` was called with, objects as they are."""
+    return model._compile_config.config
+
+
+def graph_nodes(model: keras.Model) -> list[Any] | None:
+    """The calls of layers that a functional or sequential model consists of; None for any other layer."""
+    graph = functional_graph(model)
+    if not hasattr(graph, "_nodes_by_depth"):
+        return None
+    return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
+
+
+def functional_graph(model: keras.Model) -> Any:
+    """The functional model inside a sequential one; any other layer is returned itself."""
+    import keras
+
+    return model._functional if isinstance(model, keras.Sequential) else model
+
+
+def producer(tensor: Any) -> keras.layers.Layer:
+    """The layer that a tensor of a functional model is an output of."""
+    return tensor._keras_history.operation
+
+
+# Losses and optimizers -----------------------------------------------------------------------------------------------
+
+
+def loss_arguments(loss: Any) -> dict[str, Any]:
+    """The arguments that a loss object passes on to its function; none for any other loss."""
+    return getattr(loss, "_fn_kwargs", {})
+
+
+def learning_rate_or_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The schedule that an optimizer was made with, or the variable of its rate."""
+    return getattr(optimizer, "_learning_rate", None)
+
+
+def excludes_weights_from_decay(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether `exclude_from_weight_decay` was called."""
+    return hasattr(optimizer, "_exclude_from_weight_decay")
+
+
+def weight_averages(optimizer: keras.optimizers.Optimizer) -> Iterable[tuple[Any, Any]]:
+    """(variable, its average or None) of a built optimizer with `use_ema`."""
+    return zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
+
+
+# Backends ------------------------------------------------------------------------------------------------------------
+
+
+def shared_seed_generator() -> Any:
+    """Keras's global seed generator, which layers without one of their own draw from; None before its first use."""
+    from keras.src.backend.common import global_state
+
+    return global_state.get_global_attribute("global_seed_generator")
+
+
+def torch_device() -> str:
+    """The device that Keras computes on with PyTorch."""
+    from keras.src.backend.torch.core import get_device
+
+    return get_device()
