@@ -7,6 +7,7 @@ import signal
 
 import keras
 import keras_tuner
+import numpy as np
 from keras import layers
 
 
@@ -206,6 +207,16 @@ def wrong_batch_size(hp, input_shape, num_classes):
 def diverges(hp, input_shape, num_classes):
     rate = hp.Choice("rate", [1e-2, 1e38], default=1e-2)
     return _compiled(input_shape, num_classes, "categorical_crossentropy", optimizer=keras.optimizers.SGD(rate))
+
+
+def endless_metric(hp, input_shape, num_classes):
+    """A metric of its own that is never finite, and a choice as NumPy has it."""
+
+    def own_acc(y_true, y_pred):
+        return keras.ops.mean(y_pred) / 0.0
+
+    hp.Choice("width", list(np.linspace(0.5, 1.0, 3)))
+    return _compiled(input_shape, num_classes, "categorical_crossentropy", metrics=[own_acc])
 
 
 def deadly(hp, input_shape, num_classes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,8 @@ def trained(tmp_path_factory, job, run_jobs):
     second["finished"] = trial("whole float32", "float32", attempt=9)
     second["stopped"] = trial("stopped", "float32", early_stopping=1, until=15, total_epochs=15)
     second["too large"] = trial("too large", "float32", max_memory=2**20 // 200)
+    second["endless metric"] = job("trial", folder / "endless metric", "endless_metric", until=2)
+    second["endless metric, described"] = job("describe", folder, "endless_metric")
     second["diverged"] = job("trial", folder / "diverged", "diverges", values={"rate": 1e38})
     second["resumed diverged"] = second["diverged"]
     outcomes = {}
@@ -163,6 +166,20 @@ def test_a_loss_that_runs_away_fails_with_the_epoch(trained, name):
     assert result["failure"]["kind"] == "not-finite"
     assert result["failure"]["epoch"] in (1, 2)
     assert f"epoch {result['failure']['epoch']}" in result["failure"]["message"]
+
+
+def test_a_metric_that_is_never_finite_is_missing_from_the_curve(trained):
+    _, outcomes = trained
+    entries = curve(outcomes, "endless metric")
+    assert [entry["accuracy"] for entry in entries] == [None, None]
+    assert all(math.isfinite(entry["loss"] + entry["val_loss"] + entry["val_f1_macro"]) for entry in entries)
+    assert outcomes["endless metric"]["result"]["status"] == "COMPLETED"
+
+
+def test_choices_that_a_builder_took_from_numpy_cross_the_border_as_plain_numbers(trained):
+    _, outcomes = trained
+    assert outcomes["endless metric, described"]["error"] is None
+    assert outcomes["endless metric, described"]["result"]["defaults"]["width"] == 0.5
 
 
 # Builders as people write them ---------------------------------------------------------------------------------------
