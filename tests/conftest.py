@@ -21,6 +21,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from tuning.core.workspace import Workspace
 
+#: Fixtures that several folders of tests share.
+pytest_plugins = ("tests.written_runs", "tests.written_searches")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Before anything imports Keras.

@@ -1,4 +1,7 @@
-"""Searches that nobody ran: journals of any size, as the engine writes them, and runs to go with them."""
+"""Searches that nobody ran: journals of any size, as the engine writes them, and runs to go with them.
+
+Fixtures for all tests that read searches (a plugin of `tests/conftest.py`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ import pytest
 
 from tuning.core.records import TrialSpec
 from tuning.core.settings import SearchSettings, freeze
-from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.oracles.rungs import brackets
 
@@ -84,11 +86,6 @@ class Told:
 
     def spend(self, seconds: float) -> None:
         self.add("spent", seconds=seconds)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "workspace").create()
 
 
 @pytest.fixture

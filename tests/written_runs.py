@@ -1,4 +1,4 @@
-"""Finished runs that nobody had to train, for the tests of the results and of the commands that read them."""
+"""Finished runs that nobody had to train: fixtures for all tests that read runs (a plugin of `tests/conftest.py`)."""
 
 from __future__ import annotations
 
