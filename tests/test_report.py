@@ -69,7 +69,7 @@ def test_without_a_name_it_takes_the_search_that_was_last_at_work(workspace, beg
 
 
 @pytest.mark.parametrize(
-    ("argv", "remedy"), [(["t"], "searches: s"), (["../searches/s"], "searches: s"), ([""], "searches: s")]
+    ("argv", "remedy"), [(["t"], "use one of s"), (["../searches/s"], "use one of s"), ([""], "use one of s")]
 )
 def test_an_unknown_search_is_refused(workspace, begin, capsys, argv, remedy):
     begin()

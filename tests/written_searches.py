@@ -16,6 +16,9 @@ import pytest
 from tuning.core.records import TrialSpec
 from tuning.core.settings import SearchSettings, freeze
 from tuning.engine import journal
+from tuning.history.reading import history_of
+from tuning.history.records import History
+from tuning.history.source import facts_of
 from tuning.oracles.rungs import brackets
 
 DEFAULTS = {"rate": 1e-3, "width": 32, "head": "dense", "units": 128, "blocks": 3, "norm": False, "flip": True}
@@ -30,8 +33,8 @@ SPACE = [
 ]
 
 
-class Told:
-    """The records of a search under way; `epochs` of a curve depend on the rate alone, and a little on chance."""
+class WrittenSearch:
+    """A search under way, by its records; `epochs` of a curve depend on the rate alone, and a little on chance."""
 
     def __init__(self, settings: SearchSettings, seed: int = 0) -> None:
         self.settings, self._rng = settings, np.random.default_rng(seed)
@@ -84,6 +87,9 @@ class Told:
         error = {"kind": "exception", "message": message, "traceback": "Traceback …\nValueError"}
         self.add("result", key=f"trial/{spec.trial_id}", fence=fence, result={"error": error})
 
+    def history(self, slices: int = 1) -> History:
+        return history_of(facts_of(self.records), slices)
+
     def spend(self, seconds: float) -> None:
         self.add("spent", seconds=seconds)
 
@@ -131,17 +137,17 @@ def settings() -> Callable[..., SearchSettings]:
 
 
 @pytest.fixture
-def told(settings) -> Callable[..., Told]:
-    """told() are the records of a search that has just begun."""
-    return lambda **changes: Told(settings(**changes))
+def new_search(settings) -> Callable[..., WrittenSearch]:
+    """new_search() is a search that has just begun."""
+    return lambda **changes: WrittenSearch(settings(**changes))
 
 
 @pytest.fixture
-def hyperband(told) -> Callable[..., Told]:
+def hyperband(new_search) -> Callable[..., WrittenSearch]:
     """hyperband(passes) has run so many passes over all brackets; the last trial of each first rung failed."""
 
-    def run(passes: int = 1, **changes: Any) -> Told:
-        search = told(**changes)
+    def run(passes: int = 1, **changes: Any) -> WrittenSearch:
+        search = new_search(**changes)
         number = 0
         for _ in range(passes):
             for bracket in brackets(search.settings.max_epochs, search.settings.factor):
@@ -169,11 +175,11 @@ def hyperband(told) -> Callable[..., Told]:
 
 
 @pytest.fixture
-def random_search(told) -> Callable[..., Told]:
+def random_search(new_search) -> Callable[..., WrittenSearch]:
     """random_search(trials) has trained so many configurations in full, two at a time."""
 
-    def run(trials: int = 12, **changes: Any) -> Told:
-        search = told(strategy="random", **changes)
+    def run(trials: int = 12, **changes: Any) -> WrittenSearch:
+        search = new_search(strategy="random", **changes)
         for number in range(trials):
             spec = search.ask(f"{number:04d}", search.values(number), None)
             search.tell(spec, search.settings.max_epochs)
@@ -185,10 +191,10 @@ def random_search(told) -> Callable[..., Told]:
 
 
 @pytest.fixture
-def save(workspace) -> Callable[[Told], Path]:
+def save(workspace) -> Callable[[WrittenSearch], Path]:
     """save(search) writes its settings and journal where a search has them; returns its folder."""
 
-    def write(search: Told) -> Path:
+    def write(search: WrittenSearch) -> Path:
         directory = workspace.search(search.settings.name)
         directory.mkdir(exist_ok=True)
         freeze(directory, search.settings)
@@ -202,7 +208,7 @@ def save(workspace) -> Callable[[Told], Path]:
 def finish(workspace, publish) -> Callable[..., None]:
     """finish(search, [("0012", 1, 0.9), (None, None, 0.5)]) adds runs: (trial, rank, chance of a right answer)."""
 
-    def end(search: Told, runs: list[tuple[str | None, int | None, float]]) -> None:
+    def end(search: WrittenSearch, runs: list[tuple[str | None, int | None, float]]) -> None:
         for trial, rank, skill in runs:
             role = "baseline" if trial is None else f"{rank:02d}-t{trial}"
             run_id = f"{search.settings.name}-{role}-cccccccc-s0"

@@ -37,12 +37,13 @@ def options() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str, int]:
     from tuning.core import interruption
+    from tuning.history import searches
+    from tuning.history.status import RUNNING, TESTING
     from tuning.results import report
-    from tuning.results.report.standing import RUNNING, TESTING
 
-    name = report.latest(workspace) if args.name is None else args.name
+    name = searches.latest(workspace) if args.name is None else args.name
     path, found = report.write(workspace, name, refresh=WATCH_SECONDS if args.watch else 0)
-    while args.watch and found.standing in (RUNNING, TESTING):
+    while args.watch and found.status in (RUNNING, TESTING):
         console.say(f"{path}: {found.verdict.headline}")
         for _ in range(WATCH_SECONDS):
             interruption.check()
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         path, found = report.write(workspace, name)
     result = {
         "search": name,
-        "standing": found.standing,
+        "standing": found.status,
         "verdict": found.verdict.headline,
         "reasons": list(found.verdict.reasons),
         "problems": list(found.problems),

@@ -12,7 +12,7 @@ from keras_tuner import HyperParameters
 from tuning.core.errors import StateError, UsageError
 from tuning.core.records import configuration
 from tuning.engine.journal import Journal
-from tuning.pipeline.completed import read_told
+from tuning.history.source import read_facts
 from tuning.pipeline.settings import search_settings
 from tuning.pipeline.warm_start import KEPT, TRIED, known_good, own_configuration
 
@@ -100,7 +100,7 @@ def test_an_earlier_search_that_is_not_there_is_refused(prepared, name):
 class TestRun:
     def test_the_best_of_one_search_start_another_and_stay_what_they_were(self, workspace, toy_search):
         toy_search("one", seed=1)
-        best = sorted(read_told(workspace.search("one")), key=lambda told: -told[1].score)
+        best = sorted(read_facts(workspace.search("one")).completed, key=lambda told: -told[1].score)
         best = [configuration(spec.values) for spec, _ in best]
         toy_search("two", seed=2, tries=["rate=0.75"], from_search="one")
         asked = [configuration(record["trial"]["values"]) for record in records(workspace, "ask", "two")]
@@ -126,7 +126,7 @@ class TestRun:
         toy_search("one", seed=2, from_search="one", fresh=True)
         assert workspace.search("one~1").is_dir()
         asked = [configuration(record["trial"]["values"])["rate"] for record in records(workspace, "ask", "one")]
-        told = read_told(workspace.search("one~1"))
+        told = read_facts(workspace.search("one~1")).completed
         best = max(told, key=lambda one: one[1].score)[0].values["rate"]
         assert best in asked[:2]
 

@@ -1,7 +1,7 @@
-"""A search as a reader wants to know it: trials, configurations, rungs, time. Frozen records, nothing else.
+"""A search for its readers: trials, configurations, rungs, time. Frozen records, nothing else.
 
-A configuration is a chain of trials: in Hyperband a promoted trial goes on from the last state of another, and only
-together they are one training.
+In Hyperband a promoted trial continues from the last state of another; only together they are one training, that of a
+configuration.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Trial:
 
     Attributes:
         trial_id: the oracle's name for it.
-        root: the first trial of its chain.
+        root: the first trial of its configuration.
         values: hyperparameters, the tuner's bookkeeping apart.
         epochs: epochs it was asked to reach; None where the strategy leaves that open.
         inherited: points of the curve that were there when it began.
         continues: the trial that it goes on from.
         bracket: of Hyperband; None elsewhere.
         score: best objective of its whole curve; None while it runs, and where it failed.
-        curve: from the first epoch of the chain on.
+        curve: from the first epoch of the configuration on.
         seconds: wall-clock seconds of its own epochs.
         failure: why it failed.
         done: its place among the ended trials, from 0; None while it runs.
@@ -69,7 +69,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A chain of trials.
+    """A configuration, with the trials that trained it.
 
     Attributes:
         trials: in order; the last one that ended well has the longest curve.
@@ -101,12 +101,12 @@ class Configuration:
         return last_epoch(self.curve)
 
     def score_after(self, epochs: float) -> float | None:
-        """The best score of the first so many epochs; None where nobody wanted so many, or it failed before.
+        """The best score of its first `epochs` epochs; None where it was not asked to train so long, or failed before.
 
-        A training that was wanted longer and stopped by itself counts with what it had.
+        A training that was asked for more and stopped early counts with what it had.
         """
-        wanted = max((trial.epochs or 0 for trial in self.trials if trial.score is not None), default=0)
-        if self.score is None or max(wanted, self.epochs) < epochs:
+        asked = max((trial.epochs or 0 for trial in self.trials if trial.score is not None), default=0)
+        if self.score is None or max(asked, self.epochs) < epochs:
             return None
         return max(
             (point.score for point in self.curve if point.score is not None and point.epoch <= epochs), default=None
@@ -174,11 +174,11 @@ class Parameter:
 
 @dataclass(frozen=True)
 class FinalRun:
-    """A retraining that the journal knows of: open, failed (`error`) or done; `published` once its files are there."""
+    """A retraining: open, failed (`error` says why) or done; `published` once its files are there."""
 
     run_id: str
     purpose: str
-    error: dict[str, Any] | None = None
+    error: str | None = None
     done: bool = False
     published: bool = False
 
@@ -193,7 +193,7 @@ class History:
     parameters: tuple[Parameter, ...] = ()
     defaults: dict[str, Any] = field(default_factory=dict)
     finals: tuple[FinalRun, ...] = ()
-    openings: int = 0
+    test_evaluations: int = 0
     seconds: float | None = None
     stopped: bool = False
 

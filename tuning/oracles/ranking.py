@@ -19,7 +19,7 @@ class RankedTrial:
     """
 
     trial_id: str
-    epochs: int
+    epochs: float
     score: float | None
     root: str = ""
 

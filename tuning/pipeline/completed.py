@@ -1,21 +1,13 @@
-"""The trials of a search and what came of them: found in its journal, and ranked."""
+"""The completed trials of a search, ranked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from tuning.core import settings as config
-from tuning.core.errors import UsageError
 from tuning.core.records import TrialOutcome, TrialSpec
-from tuning.core.workspace import Workspace
-from tuning.engine import journal
-from tuning.engine.loop import outcome_of, trial_key
-from tuning.engine.state import replay
 from tuning.oracles.ranking import RankedTrial, rank
 from tuning.pipeline.finals import config_digest
-from tuning.pipeline.session import JOURNAL
 
 OBJECTIVE = ("val_f1_macro", "max")
 
@@ -61,38 +53,3 @@ def with_recommended(
 def _effective(spec: TrialSpec, outcome: TrialOutcome) -> dict[str, Any]:
     """The values that made a difference."""
     return {name: value for name, value in spec.values.items() if name not in outcome.ignored}
-
-
-def read_told(directory: Path) -> list[Told]:
-    """Every trial of a search that has a result, in the order they were asked for; another process may be writing it.
-
-    Raises:
-        StateError: the journal contradicts itself.
-    """
-    state = replay(journal.read(directory / JOURNAL))
-    specs = [TrialSpec(**ask) for ask in state.asks]
-    results = [(spec, state.job(trial_key(spec.trial_id)).result) for spec in specs]
-    return [(spec, outcome_of(spec, result)) for spec, result in results if result is not None]
-
-
-def find_search(workspace: Workspace, name: str) -> Path:
-    """The folder of a search.
-
-    Raises:
-        UsageError: there is none of that name; it lists those there are.
-    """
-    directory = workspace.search(name)
-    if not name or not (directory / config.FILE_NAME).exists():
-        raise UsageError(f"there is no search {name!r}", f"use one of {listed(_searches(workspace))}")
-    return directory
-
-
-def _searches(workspace: Workspace) -> list[str]:
-    if not workspace.searches.is_dir():
-        return []
-    return sorted(folder.name for folder in workspace.searches.iterdir() if (folder / config.FILE_NAME).exists())
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a remedy: some of them, where they are many."""
-    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "") if names else "(there are none yet)"

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tuning.core import settings as config
 from tuning.core.errors import StateError, UsageError
 from tuning.core.progress import SILENT, Progress
 from tuning.core.records import configuration
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.file_state import verify_data
-from tuning.engine import journal
-from tuning.engine.state import replay
-from tuning.pipeline.completed import find_search, listed
+from tuning.history import searches
 from tuning.pipeline.finals import Final, config_digest, run_finals, with_removals
 from tuning.pipeline.session import Resources, opened, use_backend
 from tuning.pipeline.settings import train_settings
@@ -92,12 +89,9 @@ def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str
     search, slash, trial = reference.partition("/")
     if not slash or not search or not trial:
         raise UsageError(f"--from-trial is {reference!r}", "give SEARCH/TRIAL, for example hyperband/0007")
-    directory = find_search(workspace, search)
-    settings = config.load(directory, config.SearchSettings)
-    asks = replay(journal.read(directory / "journal.jsonl")).asks
-    for ask in asks:
-        if ask["trial_id"] == trial:
-            return settings.space, configuration(ask["values"])
-    raise UsageError(
-        f"search {search!r} has no trial {trial!r}", f"use one of {listed([ask['trial_id'] for ask in asks])}"
-    )
+    found = searches.read(workspace, search)
+    for spec in found.facts.proposals:
+        if spec.trial_id == trial:
+            return str(found.settings["space"]), configuration(spec.values)
+    trials = [spec.trial_id for spec in found.facts.proposals]
+    raise UsageError(f"search {search!r} has no trial {trial!r}", f"use one of {searches.listed(trials)}")

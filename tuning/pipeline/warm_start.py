@@ -13,7 +13,8 @@ from tuning.core.errors import UsageError
 from tuning.core.records import configuration
 from tuning.core.settings import SearchSettings
 from tuning.core.workspace import Workspace
-from tuning.pipeline.completed import find_search, ranked, read_told
+from tuning.history import searches
+from tuning.pipeline.completed import ranked
 from tuning.pipeline.values import completed
 
 #: Configurations of an earlier search that are tried, and how many of its best are looked at for those that fit.
@@ -52,9 +53,9 @@ def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[dict
             return began["learned"]
     if name == own and not fresh:
         raise UsageError(f"--from-search is {name!r}, the search itself", "give the new search another --name")
-    directory = find_search(workspace, name)
-    settings = config.load(directory, SearchSettings)
-    best = ranked(read_told(directory), settings.skip_equal)[:KEPT]
+    search = searches.read(workspace, name)
+    settings = config.load(search.directory, SearchSettings)
+    best = ranked(search.facts.completed, settings.skip_equal)[:KEPT]
     if not best:
         raise UsageError(
             f"nothing in search {name!r} has a score yet",

@@ -10,8 +10,8 @@ from tuning.core import files
 from tuning.core.errors import UsageError
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import open_dataset
+from tuning.history import searches
 from tuning.results import plots
-from tuning.results.frames import history
 from tuning.results.report.importance import importances
 from tuning.results.report.pictures import pictures
 from tuning.results.runs import read_run
@@ -31,7 +31,7 @@ def search_figures(workspace: Workspace, search: str, seed: int = 0) -> dict[str
     Raises:
         UsageError: there is no search of that name; names those there are.
     """
-    found = history(workspace, search)
+    found = searches.read(workspace, search).history
     return {
         name.removesuffix(".png"): figure for name, figure in pictures(found, importances(found, seed), search).items()
     }

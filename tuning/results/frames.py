@@ -5,35 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tuning.core import files
-from tuning.core import settings as config
-from tuning.core.errors import UsageError
 from tuning.core.records import COMPLETED, FAILED
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.description import PREPARE_REMEDY, SPLITS
-from tuning.engine import journal
-from tuning.history.reading import read_history
-from tuning.history.records import History, Trial, last_epoch
+from tuning.history import searches
+from tuning.history.records import Trial, last_epoch
 
 if TYPE_CHECKING:
     import pandas
 
 RUNNING = "RUNNING"
-
-
-def history(workspace: Workspace, search: str) -> History:
-    """What the journal of a search says at this moment; it may be running.
-
-    Raises:
-        UsageError: there is no search of that name; names those there are.
-        DataError: its settings cannot be read.
-        StateError: its settings were edited, or the journal is damaged or contradicts itself.
-    """
-    directory = workspace.search(search)
-    if not (directory / config.FILE_NAME).is_file():
-        names = sorted(path.parent.name for path in workspace.searches.glob(f"*/{config.FILE_NAME}"))
-        raise UsageError(f"there is no search {search!r}", f"use one of {', '.join(names) or '(there are none yet)'}")
-    slices = config.read_settings(directory).get("slices", 1)
-    return read_history(journal.read(directory / "journal.jsonl"), slices)
 
 
 def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
@@ -45,11 +26,11 @@ def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
     hyperparameter, prefixed with `hp.`; a cell is missing where there is nothing to say.
 
     Raises:
-        UsageError, DataError, StateError: as `history`.
+        UsageError, DataError, StateError: as `history.searches.read`.
     """
     import pandas
 
-    found = history(workspace, search)
+    found = searches.read(workspace, search).history
     names = [parameter.name for parameter in found.parameters]
     names += sorted({name for trial in found.trials for name in trial.values} - set(names))
     rows = [_row(trial, names) for trial in found.trials]
@@ -61,17 +42,17 @@ def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
 def curves_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
     """The learning curves of a search: one row an epoch of a trial, those it went on from included.
 
-    Columns: `trial`, `epoch` (from 1; a fraction in a first epoch that is trained in parts), `val_f1_macro`,
+    Columns: `trial`, `epoch` (from 1; a fraction in a first epoch that is trained in slices), `val_f1_macro`,
     `val_loss`; missing where a value was not finite.
 
     Raises:
-        UsageError, DataError, StateError: as `history`.
+        UsageError, DataError, StateError: as `history.searches.read`.
     """
     import pandas
 
     rows = [
         (trial.trial_id, point.epoch, point.score, point.loss)
-        for trial in history(workspace, search).trials
+        for trial in searches.read(workspace, search).history.trials
         for point in trial.curve
     ]
     frame = pandas.DataFrame(rows, columns=["trial", "epoch", "val_f1_macro", "val_loss"])

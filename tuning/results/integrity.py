@@ -14,9 +14,7 @@ from tuning.core import settings as config
 from tuning.core.errors import RESTORE, DataError, TuningError
 from tuning.core.findings import FAULT, NOTE, OK, Finding
 from tuning.core.workspace import Workspace
-from tuning.engine import journal
-from tuning.engine.audit import audit
-from tuning.engine.state import replay
+from tuning.history import searches, source
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import RUN_FILES, read_run, run_folders, runs_of, verify_model
 
@@ -112,7 +110,7 @@ def _interrupted_writes(workspace: Workspace) -> Iterator[Finding]:
 
 def _abandoned(workspace: Workspace) -> list[Path]:
     """Leftovers that no process is still writing to."""
-    running = [folder for folder in _search_folders(workspace) if _in_use(folder)]
+    running = [folder for folder in searches.folders(workspace) if _in_use(folder)]
     return [
         path
         for folder in (workspace.data, workspace.art)
@@ -226,7 +224,7 @@ def _promotion_fault(workspace: Workspace) -> str:
 
 
 def _searches(workspace: Workspace) -> Iterator[Finding]:
-    for folder in _search_folders(workspace):
+    for folder in searches.folders(workspace):
         subject = f"search {folder.name}"
         try:
             yield Finding(subject, *_search(workspace, folder))
@@ -241,32 +239,15 @@ def _search(workspace: Workspace, folder: Path) -> tuple[str, str]:
         TuningError: its settings or its journal are damaged.
     """
     config.read_settings(folder)
-    path = folder / "journal.jsonl"
-    if not path.exists():
-        raise DataError(f"{path} is gone", RESTORE)
-    content = path.read_bytes()
-    parsed = journal.parse(content)
-    if parsed.damage:
-        raise DataError(f"{path}: {parsed.damage}", RESTORE)
-    if found := audit(parsed.records):
-        raise DataError(f"{path}: {'; '.join(found)}", RESTORE)
-    if not any(record["type"] == "ask" for record in parsed.records) and (runs := runs_of(workspace, folder.name)):
-        raise DataError(f"{path} knows of no trial, but there is {runs[0]}", RESTORE)
-    state = replay(parsed.records)
-    done = sum(job.result is not None for job in state.jobs.values())
-    detail = f"{len(state.asks)} trials proposed, {done} of {len(state.jobs)} jobs done"
+    found = source.check(folder)
+    if not found.trials and (runs := runs_of(workspace, folder.name)):
+        raise DataError(f"{folder / source.JOURNAL} knows of no trial, but there is {runs[0]}", RESTORE)
+    detail = f"{found.trials} trials proposed, {found.done} of {found.jobs} jobs done"
     if _in_use(folder):
         return NOTE, f"{detail}; running"
-    if parsed.length < len(content):
+    if found.torn:
         return NOTE, f"{detail}; interrupted in the middle of a line, which the next run drops"
     return OK, detail
-
-
-def _search_folders(workspace: Workspace) -> list[Path]:
-    if not workspace.searches.is_dir():
-        return []
-    names = (config.FILE_NAME, "journal.jsonl")
-    return sorted({path.parent for name in names for path in workspace.searches.glob(f"*/{name}")})
 
 
 def _in_use(folder: Path) -> bool:

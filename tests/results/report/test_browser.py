@@ -74,9 +74,9 @@ def kept() -> dict[str, bytes]:
 def finished(request, tmp_path, kept) -> Path:
     """The page of a finished search: 15 configurations that ended well, two finalists and the baseline."""
     if "finished" not in kept:
-        told = request.getfixturevalue("hyperband")(max_epochs=9)
-        request.getfixturevalue("finish")(told, [("0013", 1, 0.9), ("0012", 2, 0.7), (None, None, 0.5)])
-        request.getfixturevalue("save")(told)
+        new_search = request.getfixturevalue("hyperband")(max_epochs=9)
+        request.getfixturevalue("finish")(new_search, [("0013", 1, 0.9), ("0012", 2, 0.7), (None, None, 0.5)])
+        request.getfixturevalue("save")(new_search)
         kept["finished"] = report.write(request.getfixturevalue("workspace"), "s")[0].read_bytes()
     path = tmp_path / "report.html"
     path.write_bytes(kept["finished"])
@@ -207,9 +207,9 @@ def test_the_table_is_sorted_by_its_heads(visit, finished):
     assert page.locator('#trials th[data-key="score"]').get_attribute("aria-sort") == "ascending"
 
 
-def test_what_a_stranger_named_runs_nothing(visit, workspace, told, save):
+def test_what_a_stranger_named_runs_nothing(visit, workspace, new_search, save):
     hostile = '</script><img src=x onerror="document.title=1"><script>document.title=1</script>'
-    search = told()
+    search = new_search()
     search.records[1]["result"]["space"].append(
         {"class_name": "Choice", "config": {"name": hostile, "values": [hostile, "b"]}}
     )
@@ -222,8 +222,8 @@ def test_what_a_stranger_named_runs_nothing(visit, workspace, told, save):
 
 
 @pytest.mark.usefixtures("no_importances")
-def test_a_search_without_a_result_has_no_error_either(visit, workspace, told, save):
-    search = told()
+def test_a_search_without_a_result_has_no_error_either(visit, workspace, new_search, save):
+    search = new_search()
     search.fail(search.ask("0000", search.values(0), 1))
     save(search)
     page = visit(report.write(workspace, "s")[0])
@@ -232,9 +232,9 @@ def test_a_search_without_a_result_has_no_error_either(visit, workspace, told, s
 
 @pytest.mark.usefixtures("no_importances")
 def test_a_thousand_trials_are_painted_within_a_second(visit, workspace, hyperband, save):
-    told = hyperband(15, max_epochs=27)
-    assert sum(record["type"] == "ask" for record in told.records) > 1000
-    save(told)
+    new_search = hyperband(15, max_epochs=27)
+    assert sum(record["type"] == "ask" for record in new_search.records) > 1000
+    save(new_search)
     path = report.write(workspace, "s")[0]
     assert path.stat().st_size < 5_000_000
     # The best of three: what else the machine does is not the page's doing.

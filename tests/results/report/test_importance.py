@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.history.reading import read_history
 from tuning.results.report.importance import FEWEST, importances, most_telling
 
 
 @pytest.fixture
 def found(random_search):
-    return importances(read_history(random_search(60).records), seed=0)
+    return importances(random_search(60).history(), seed=0)
 
 
 def test_the_one_that_decides_comes_first_beyond_doubt(found):
@@ -28,11 +27,11 @@ def test_the_one_that_decides_comes_first_beyond_doubt(found):
 
 
 def test_the_same_search_has_the_same_importances(found, random_search):
-    assert importances(read_history(random_search(60).records), seed=0) == found
+    assert importances(random_search(60).history(), seed=0) == found
 
 
 def test_budgets_are_never_mixed(hyperband):
-    history = read_history(hyperband(2).records)
+    history = hyperband(2).history()
     found = importances(history, seed=0)
     assert [(entry.epochs, entry.configurations) for entry in found] == [(1, 30), (3, 20), (9, 10)]
     assert most_telling(found).explained == max(entry.explained for entry in found)
@@ -44,15 +43,15 @@ def test_scores_of_pure_chance_explain_nothing(random_search):
     scores = [result["score"] for result in results]
     for place, result in enumerate(results):
         result["score"] = scores[(place * 17) % 40]
-    (found,) = importances(read_history(search.records), seed=0)
+    (found,) = importances(search.history(), seed=0)
     assert found.explained < 0.2
 
 
 def test_few_configurations_and_equal_scores_have_none(random_search):
     search = random_search(FEWEST)
-    assert importances(read_history(search.records), seed=0)
-    assert not importances(read_history(random_search(FEWEST - 1).records), seed=0)
+    assert importances(search.history(), seed=0)
+    assert not importances(random_search(FEWEST - 1).history(), seed=0)
     for record in search.records:
         if record["type"] == "result":
             record["result"]["score"] = 0.5
-    assert not importances(read_history(search.records), seed=0)
+    assert not importances(search.history(), seed=0)

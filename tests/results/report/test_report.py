@@ -14,11 +14,10 @@ import pytest
 from tuning import cli, search
 from tuning.core.errors import StateError, UsageError
 from tuning.engine.journal import Journal
-from tuning.history.reading import read_history
+from tuning.history.status import is_open, status_of
 from tuning.pipeline.reporting import write_report
 from tuning.results import report
 from tuning.results.report.command import repeat_command
-from tuning.results.report.standing import is_open, standing
 
 pytestmark = pytest.mark.usefixtures("no_importances")
 HOSTILE = '</script><img src=x onerror="boom()">'
@@ -50,11 +49,11 @@ class Outline(HTMLParser):
 
 @pytest.fixture
 def page(workspace, save, no_pictures):
-    """page(told) is the text of the page of a search."""
+    """page(new_search) is the text of the page of a search."""
 
-    def write(told) -> str:
-        save(told)
-        path, _ = report.write(workspace, told.settings.name)
+    def write(new_search) -> str:
+        save(new_search)
+        path, _ = report.write(workspace, new_search.settings.name)
         return path.read_text(encoding="utf-8")
 
     return write
@@ -65,9 +64,9 @@ def data_of(page: str) -> dict:
 
 
 def test_a_finished_search_has_every_part(page, workspace, hyperband, finish):
-    told = hyperband()
-    finish(told, [("0013", 1, 0.9), ("0012", 2, 0.7), (None, None, 0.5)])
-    text = page(told)
+    new_search = hyperband()
+    finish(new_search, [("0013", 1, 0.9), ("0012", 2, 0.7), (None, None, 0.5)])
+    text = page(new_search)
     outline = Outline(text)
     assert outline.open == []
     assert len(outline.ids) == len(set(outline.ids))
@@ -110,8 +109,8 @@ def test_pictures_lie_beside_it(save, workspace, hyperband):
 
 
 def test_the_same_search_is_the_same_page(page, hyperband):
-    told = hyperband()
-    assert page(told) == page(told)
+    new_search = hyperband()
+    assert page(new_search) == page(new_search)
 
 
 def test_a_search_without_rungs_has_no_rungs(page, random_search):
@@ -121,8 +120,8 @@ def test_a_search_without_rungs_has_no_rungs(page, random_search):
 
 
 @pytest.mark.parametrize("trials", [0, 1])
-def test_a_search_that_has_just_begun_has_a_page(page, told, trials):
-    search = told()
+def test_a_search_that_has_just_begun_has_a_page(page, new_search, trials):
+    search = new_search()
     for number in range(trials):
         search.fail(search.ask(f"{number:04d}", search.values(number), 1))
     search.ask("0009", search.values(9), 1)
@@ -131,8 +130,8 @@ def test_a_search_that_has_just_begun_has_a_page(page, told, trials):
     assert "the test split is sealed" in text
 
 
-def test_names_that_strangers_chose_stay_text(page, told, finish):
-    search = told()
+def test_names_that_strangers_chose_stay_text(page, new_search, finish):
+    search = new_search()
     search.records[1]["result"]["space"].append(
         {"class_name": "Choice", "config": {"name": HOSTILE, "values": [HOSTILE, "b"]}}
     )
@@ -148,8 +147,8 @@ def test_names_that_strangers_chose_stay_text(page, told, finish):
 
 
 def test_a_torn_tail_is_left_out_and_a_damaged_journal_refused(page, workspace, save, random_search):
-    told = random_search(4)
-    directory = save(told)
+    new_search = random_search(4)
+    directory = save(new_search)
     path = directory / "journal.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole + b'0badc0de {"n":99,"type":"res')
@@ -162,18 +161,18 @@ def test_a_torn_tail_is_left_out_and_a_damaged_journal_refused(page, workspace, 
 
 
 def test_a_running_search_is_read_without_its_lock(workspace, save, random_search, monkeypatch):
-    told = random_search(4)
-    told.ask("0004", told.values(4), None)
-    directory = save(told)
+    new_search = random_search(4)
+    new_search.ask("0004", new_search.values(4), None)
+    directory = save(new_search)
     with Journal(directory / "journal.jsonl") as journal:
         # This very process would be the search that writes its own report as its last act.
         (directory / "journal.owner").write_text("process 1 on " + socket.gethostname())
         before = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
         found = report.collect(workspace, "s")
-        assert found.standing == "running"
+        assert found.status == "running"
         assert {path.name: path.stat().st_mtime_ns for path in directory.iterdir()} == before
-        assert len(journal.records) == len(told.records)
-    assert report.collect(workspace, "s").standing == "interrupted"
+        assert len(journal.records) == len(new_search.records)
+    assert report.collect(workspace, "s").status == "interrupted"
 
 
 def test_a_dead_owner_is_not_taken_for_a_running_one(tmp_path):
@@ -184,13 +183,13 @@ def test_a_dead_owner_is_not_taken_for_a_running_one(tmp_path):
     assert is_open(tmp_path)
 
 
-def test_a_stopped_search_is_not_interrupted(told):
-    search = told()
+def test_a_stopped_search_is_not_interrupted(new_search):
+    search = new_search()
     search.tell(search.ask("0000", search.values(0), 1), 1)
     search.ask("0001", search.values(1), 1)
-    assert standing(read_history(search.records), alive=False) == "interrupted"
+    assert status_of(search.history(), alive=False) == "interrupted"
     search.add("stopped")
-    assert standing(read_history(search.records), alive=False) == "trials only"
+    assert status_of(search.history(), alive=False) == "trials only"
 
 
 def test_an_unknown_search_is_refused_by_the_names_there_are(workspace, save, random_search):
@@ -200,8 +199,7 @@ def test_an_unknown_search_is_refused_by_the_names_there_are(workspace, save, ra
     save(random_search(2))
     with pytest.raises(UsageError) as other:
         report.collect(workspace, "t")
-    assert other.value.remedy == "searches: s"
-    assert report.latest(workspace) == "s"
+    assert other.value.remedy == "use one of s"
 
 
 def test_settings_that_cannot_be_read_are_named(workspace, save, random_search):
@@ -233,10 +231,10 @@ def test_the_command_begins_the_same_search(settings, changes):
 
 
 def test_a_search_that_its_budget_ended_says_so_where_it_is_repeated(page, hyperband):
-    told = hyperband()
-    assert "--budget" not in page(told)
-    told.add("stopped")
-    assert "when its <code>--budget</code> was over" in page(told)
+    new_search = hyperband()
+    assert "--budget" not in page(new_search)
+    new_search.add("stopped")
+    assert "when its <code>--budget</code> was over" in page(new_search)
 
 
 def test_configurations_to_try_are_in_the_command_and_those_learned_are_where_they_come_from(settings):

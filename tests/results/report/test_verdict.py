@@ -110,20 +110,20 @@ def test_a_run_that_was_removed_is_named(workspace, hyperband, save, finish):
 
 
 @pytest.mark.parametrize(
-    ("trials", "headline", "standing"),
+    ("trials", "headline", "status"),
     [
         (lambda s: None, "No trial has ended yet.", "interrupted"),
         (lambda s: s.fail(s.ask("0000", s.values(0), 1)), "All 1 trial failed.", "trials only"),
         (lambda s: s.tell(s.ask("0000", s.values(0), 3), 3), "Of 1 trial, trial 0000 leads", "trials only"),
     ],
 )
-def test_without_a_test_nothing_is_claimed(workspace, told, save, trials, headline, standing):
-    search = told()
+def test_without_a_test_nothing_is_claimed(workspace, new_search, save, trials, headline, status):
+    search = new_search()
     trials(search)
     save(search)
     report = collect(workspace, "s")
     assert report.verdict.headline.startswith(headline)
-    assert report.standing == standing
+    assert report.status == status
 
 
 def test_calibration_is_the_mean_gap_by_hand():

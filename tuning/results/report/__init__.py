@@ -6,7 +6,7 @@ search runs, after it ended, or after it was killed. It loads nothing from anywh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files as resources
@@ -14,25 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from tuning.core import files
-from tuning.core import settings as config
-from tuning.core.errors import UsageError
 from tuning.core.html import document
 from tuning.core.workspace import Workspace
-from tuning.engine import journal
-from tuning.history.reading import read_history
+from tuning.history import searches
 from tuning.history.records import History
+from tuning.history.status import WORDS, is_open, status_of
 from tuning.results.report import sections
 from tuning.results.report.data import chart_data
 from tuning.results.report.evidence import Evidence, compare, read_evidence
 from tuning.results.report.importance import Importance, importances
 from tuning.results.report.importance_part import importance_part
-from tuning.results.report.standing import WORDS, is_open, standing
 from tuning.results.report.verdict import Verdict, verdict
 
 PAGE = "report.html"
-JOURNAL = "journal.jsonl"
 _SCRIPTS = ("draw.js", "charts.js", "parallel.js", "report.js")
-_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class Report:
         name: of the search.
         settings, digest: as frozen in search.json.
         history: what the journal says.
-        standing: what the search is doing, a word of `standing.WORDS`.
+        status: what the search is doing, a word of `history.status.WORDS`.
         runs: its published runs, best test score first.
         importances: of its hyperparameters.
         verdict: in words.
@@ -51,10 +46,10 @@ class Report:
     """
 
     name: str
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     digest: str
     history: History
-    standing: str
+    status: str
     runs: tuple[Evidence, ...]
     importances: tuple[Importance, ...]
     verdict: Verdict
@@ -62,31 +57,27 @@ class Report:
 
 
 def collect(workspace: Workspace, name: str) -> Report:
-    """Everything that can be told of a search at this moment.
+    """Everything that is known of a search at this moment.
 
     Raises:
         UsageError: there is no search of that name; it lists those there are.
         DataError: its settings cannot be read.
         StateError: its settings were edited, or its journal is damaged or contradicts itself.
     """
-    directory = workspace.search(name)
-    if Path(name).name != name or not (directory / config.FILE_NAME).is_file():
-        raise UsageError(f"there is no search {name!r} in {workspace.searches}", _names(workspace))
-    settings = config.read_settings(directory)
-    path = directory / JOURNAL
-    history = read_history(journal.read(path), settings.get("slices", 1))
+    search = searches.read(workspace, name)
+    history = search.history
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
-    doing = standing(history, is_open(directory))
+    status = status_of(history, is_open(search.directory))
     against = {run.metrics["run_id"]: compare(runs[0], run) for run in runs[1:]}
     return Report(
         name=name,
-        settings=settings,
-        digest=files.digest(settings),
+        settings=search.settings,
+        digest=search.settings_digest,
         history=history,
-        standing=doing,
+        status=status,
         runs=tuple(runs),
-        importances=importances(history, settings.get("seed", 0)),
-        verdict=verdict(history, doing, runs, against),
+        importances=importances(history, search.settings.get("seed", 0)),
+        verdict=verdict(history, status, runs, against),
         problems=tuple(problems),
     )
 
@@ -146,25 +137,13 @@ def write(workspace: Workspace, name: str, refresh: int = 0) -> tuple[Path, Repo
     return directory / PAGE, report
 
 
-def latest(workspace: Workspace) -> str:
-    """The name of the search whose journal was written last.
-
-    Raises:
-        UsageError: there is no search.
-    """
-    paths = [path for path in workspace.searches.glob(f"*/{JOURNAL}") if path.with_name(config.FILE_NAME).is_file()]
-    if not paths:
-        raise UsageError(f"there is no search in {workspace.searches}", _names(workspace))
-    return max(paths, key=lambda path: (path.stat().st_mtime_ns, path.parent.name)).parent.name
-
-
 def _head(report: Report) -> str:
     settings = report.settings
     facts = [settings.get("strategy"), settings.get("space"), f"data {str(settings.get('data_digest'))[:12]}"]
     words = " · ".join(escape(str(fact)) for fact in facts if fact)
     return (
         f'<header><h1>{escape(report.name)}</h1><p class="sub">{words} '
-        f'<span class="chip">{escape(WORDS[report.standing])}</span></p></header>'
+        f'<span class="chip">{escape(WORDS[report.status])}</span></p></header>'
     )
 
 
@@ -178,11 +157,3 @@ def _jump(parts: Sequence[tuple[str, str]]) -> str:
 
 def _asset(name: str) -> str:
     return (resources("tuning.results.report") / "assets" / name).read_text(encoding="utf-8")
-
-
-def _names(workspace: Workspace) -> str:
-    found = sorted(path.parent.name for path in workspace.searches.glob(f"*/{config.FILE_NAME}"))
-    if not found:
-        return "there are none: run one first, python -m tuning.search"
-    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
-    return f"searches: {', '.join(found[:_LISTED])}{more}"

@@ -31,7 +31,7 @@ def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
 
 def _missing(final: FinalRun) -> str:
     if final.error:
-        return f"{final.run_id} failed: {final.error['message']}"
+        return f"{final.run_id} failed: {final.error}"
     return "" if final.published else f"{final.run_id} is not finished yet."
 
 

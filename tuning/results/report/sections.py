@@ -36,8 +36,8 @@ def verdict_part(found: Verdict, history: History, runs: Sequence[Evidence], pro
         facts.insert(3, ("search time", duration(history.seconds)))
     if runs:
         facts.insert(0, ("best test macro-F1", f"{runs[0].score:.3f}"))
-        once = ", one a run" * (history.openings == len(runs))
-        facts.append((f"test openings{once}", f"{history.openings:,}"))
+        once = ", one a run" * (history.test_evaluations == len(runs))
+        facts.append((f"test evaluations{once}", f"{history.test_evaluations:,}"))
     elif history.best:
         facts.insert(0, ("best val macro-F1", f"{history.best.score:.3f}"))
     tiles = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in facts)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tuning.history.records import History
+from tuning.history.status import RUNNING, TESTING
 from tuning.results.report.evidence import Comparison, Evidence
-from tuning.results.report.standing import RUNNING, TESTING
 
 #: A test score this far below the validation score deserves a word.
 NOTABLE_DROP = 0.05
@@ -27,16 +27,16 @@ class Verdict:
     reasons: tuple[str, ...] = ()
 
 
-def verdict(history: History, standing: str, runs: Sequence[Evidence], against: Mapping[str, Comparison]) -> Verdict:
+def verdict(history: History, status: str, runs: Sequence[Evidence], against: Mapping[str, Comparison]) -> Verdict:
     """The verdict.
 
     Args:
-        standing: what the search is doing, a word of `standing`.
+        status: what the search is doing, a word of `history.status`.
         runs: the published runs, best test score first.
         against: by run id, how much better the best run is than each of the others.
     """
     if not runs:
-        return _without_test(history, standing)
+        return _without_test(history, status)
     best, rest = runs[0], runs[1:]
     baselines = [run for run in rest if run.is_baseline]
     headline, kind = _headline(best, baselines, against)
@@ -49,7 +49,7 @@ def verdict(history: History, standing: str, runs: Sequence[Evidence], against: 
     return Verdict(kind, headline, tuple(reasons))
 
 
-def _without_test(history: History, standing: str) -> Verdict:
+def _without_test(history: History, status: str) -> Verdict:
     best, done = history.best, len(history.steps)
     trials = _count(done, "trial")
     if not done:
@@ -63,7 +63,7 @@ def _without_test(history: History, standing: str) -> Verdict:
     doing = {
         RUNNING: f"After {trials}, {found}.",
         TESTING: f"The trials are done: {found}. The finalists are being retrained.",
-    }.get(standing, f"Of {trials}, {found}.")
+    }.get(status, f"Of {trials}, {found}.")
     reasons = ["Validation chose it, so its score flatters it: only the test split tells."]
     baseline = history.baseline
     if baseline is best:

@@ -1,4 +1,4 @@
-"""What a search is doing, looked at from outside: no lock is taken, nothing is changed."""
+"""What a search is doing, seen from outside: no lock is taken, nothing is changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORDS = {
 }
 
 
-def standing(history: History, alive: bool) -> str:
+def status_of(history: History, alive: bool) -> str:
     """One of the words above.
 
     Args:
@@ -44,7 +44,7 @@ def is_open(directory: Path) -> bool:
         return False
     found = re.fullmatch(r"process (\d+) on (.*)", owner)
     if not found or found[2] != socket.gethostname() or os.name == "nt":
-        # Another machine's process cannot be asked; Windows has no question that does not end it.
+        # A process of another machine cannot be probed, and on Windows probing it would end it.
         return True
     if int(found[1]) == os.getpid():
         # This very process writes the report as the last thing of its search.

@@ -1,0 +1,125 @@
+"""The searches of a workspace: which there are, what each was asked for, and what came of it.
+
+Whoever wants to know something of a search asks here. Nothing takes a lock or changes a file, so a search may be
+running meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tuning.core import files
+from tuning.core import settings as config
+from tuning.core.errors import DataError, UsageError
+from tuning.core.workspace import Workspace
+from tuning.history.reading import history_of
+from tuning.history.records import History
+from tuning.history.source import JOURNAL, Facts, read_facts, recorded_evaluations
+
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search as it is at this moment.
+
+    Attributes:
+        name: of its folder.
+        directory: its folder.
+        settings: as frozen in its search.json.
+        facts: what its journal says.
+    """
+
+    name: str
+    directory: Path
+    settings: Mapping[str, Any]
+    facts: Facts
+
+    @property
+    def settings_digest(self) -> str:
+        return files.digest(dict(self.settings))
+
+    @cached_property
+    def history(self) -> History:
+        """The facts as trials, configurations and curves."""
+        return history_of(self.facts, self.settings.get("slices", 1))
+
+
+def names(workspace: Workspace) -> list[str]:
+    """The searches there are, sorted."""
+    return sorted(path.parent.name for path in workspace.searches.glob(f"*/{config.FILE_NAME}"))
+
+
+def find(workspace: Workspace, name: str) -> Path:
+    """The folder of a search.
+
+    Raises:
+        UsageError: there is none of that name; it lists those there are.
+    """
+    directory = workspace.search(name)
+    if not name or Path(name).name != name or not (directory / config.FILE_NAME).is_file():
+        raise UsageError(f"there is no search {name!r} in {workspace.searches}", _choice(workspace))
+    return directory
+
+
+def read(workspace: Workspace, name: str) -> Search:
+    """A search by its name.
+
+    Raises:
+        UsageError: there is none of that name; it lists those there are.
+        DataError: its settings cannot be read.
+        StateError: its settings were edited, or its journal is damaged or contradicts itself.
+    """
+    directory = find(workspace, name)
+    return Search(name, directory, config.read_settings(directory), read_facts(directory))
+
+
+def latest(workspace: Workspace) -> str:
+    """The name of the search whose journal was written last.
+
+    Raises:
+        UsageError: there is no search.
+    """
+    paths = [path for path in workspace.searches.glob(f"*/{JOURNAL}") if path.with_name(config.FILE_NAME).is_file()]
+    if not paths:
+        raise UsageError(f"there is no search in {workspace.searches}", _choice(workspace))
+    return max(paths, key=lambda path: (path.stat().st_mtime_ns, path.parent.name)).parent.name
+
+
+def folders(workspace: Workspace) -> list[Path]:
+    """The folders that hold a part of a search, be it damaged, sorted."""
+    return sorted(
+        {path.parent for name in (config.FILE_NAME, JOURNAL) for path in workspace.searches.glob(f"*/{name}")}
+    )
+
+
+def test_evaluations(workspace: Workspace) -> Counter[tuple[str, str]]:
+    """(data digest, run id) -> recorded evaluations on the test split.
+
+    Single runs and searches that were moved aside count as well. A search that is damaged, or just being begun, is left
+    out: whoever wants to see the leaderboard must not depend on it.
+    """
+    counted: Counter[tuple[str, str]] = Counter()
+    for path in (*workspace.searches.glob(f"*/{JOURNAL}"), *workspace.art.glob(f"work/*/{JOURNAL}")):
+        try:
+            data_digest = str(files.read_json(path.with_name(config.FILE_NAME), "")["settings"]["data_digest"])
+            counted.update((data_digest, run_id) for run_id in recorded_evaluations(path))
+        except (OSError, DataError, KeyError, TypeError):
+            continue
+    return counted
+
+
+def listed(choices: Sequence[str]) -> str:
+    """Names for a remedy: some of them, where they are many."""
+    further = f" and {len(choices) - _LISTED} more" if len(choices) > _LISTED else ""
+    return f"{', '.join(choices[:_LISTED])}{further}" if choices else "(there are none yet)"
+
+
+def _choice(workspace: Workspace) -> str:
+    found = names(workspace)
+    return f"use one of {listed(found)}" if found else "run one first: python -m tuning.search"

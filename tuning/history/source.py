@@ -1,0 +1,186 @@
+"""What the records of a journal say of a search, as typed facts.
+
+Outside the engine, this module alone knows what records look like; all other readers start from `Facts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuning.core.errors import RESTORE, DataError
+from tuning.core.records import TrialOutcome, TrialSpec, configuration
+from tuning.engine import journal
+from tuning.engine.audit import audit
+from tuning.engine.loop import outcome_of, trial_key
+from tuning.engine.state import Record, SearchState, replay
+from tuning.history.records import FinalRun
+
+JOURNAL = "journal.jsonl"
+_TRIALS = trial_key("")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a journal says, in the engine's own terms.
+
+    Attributes:
+        proposals: the trials, in the order in which they were proposed.
+        outcomes: of those that have ended, by trial id, in the order in which they ended.
+        times: running time at the end of each of these; None where the journal holds no times.
+        space: Keras Tuner configs of the hyperparameters, those that only a trial's builder declared included.
+        defaults: the default configuration.
+        finals: the retrainings that were begun.
+        test_evaluations: the run id of each evaluation on the test split, in order.
+        seconds: running time in all; None where the journal holds no times.
+        stopped: the budget ended the search before its strategy did.
+    """
+
+    proposals: tuple[TrialSpec, ...] = ()
+    outcomes: Mapping[str, TrialOutcome] = field(default_factory=dict)
+    times: tuple[float | None, ...] = ()
+    space: tuple[Mapping[str, Any], ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    finals: tuple[FinalRun, ...] = ()
+    test_evaluations: tuple[str, ...] = ()
+    seconds: float | None = None
+    stopped: bool = False
+
+    @property
+    def completed(self) -> list[tuple[TrialSpec, TrialOutcome]]:
+        """The trials that have ended, with what came of them, in the order in which they were proposed."""
+        return [(spec, self.outcomes[spec.trial_id]) for spec in self.proposals if spec.trial_id in self.outcomes]
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """How far a search has come, of one whose journal is sound: trials proposed, jobs, and how many of them are done.
+
+    Attributes:
+        torn: the last line never became whole; the next run drops it.
+    """
+
+    trials: int
+    jobs: int
+    done: int
+    torn: bool
+
+
+def read_facts(directory: Path) -> Facts:
+    """What the journal in a search's folder says now; another process may be writing it.
+
+    Raises:
+        StateError: the journal is damaged, or contradicts itself.
+    """
+    return facts_of(journal.read(directory / JOURNAL))
+
+
+def facts_of(records: Sequence[Record]) -> Facts:
+    """What these records say.
+
+    Raises:
+        StateError: they contradict each other.
+    """
+    state = replay(records)
+    proposals = tuple(TrialSpec(**asked) for asked in state.asks)
+    specs = {trial_key(spec.trial_id): spec for spec in proposals}
+    ended = [record["key"] for record in records if record["type"] == "result" and record["key"] in specs]
+    outcomes = {}
+    for key in ended:
+        result = state.jobs[key].result
+        if result is not None:
+            outcomes[specs[key].trial_id] = outcome_of(specs[key], result)
+    described = _described(state)
+    spent = state.others.get("spent", ())
+    return Facts(
+        proposals=proposals,
+        outcomes=outcomes,
+        times=tuple(_times(records, set(ended))),
+        space=(*described.get("space", ()), *_found_later(state)),
+        defaults=configuration(described.get("defaults", {})),
+        finals=_finals(state),
+        test_evaluations=tuple(record["run_id"] for record in state.others.get("test-opened", ())),
+        seconds=sum(record["seconds"] for record in spent) if spent else None,
+        stopped=state.first("stopped") is not None,
+    )
+
+
+def recorded_evaluations(path: Path) -> list[str]:
+    """The run id of each evaluation on the test split in a journal, as far as the journal can be read.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    records = journal.parse(path.read_bytes()).records
+    return [record["run_id"] for record in records if record["type"] == "test-opened"]
+
+
+def check(directory: Path) -> Soundness:
+    """Checks the journal in a search's folder, more strictly than reading it does.
+
+    Raises:
+        DataError: it is gone or damaged, or says what cannot be.
+    """
+    path = directory / JOURNAL
+    if not path.exists():
+        raise DataError(f"{path} is gone", RESTORE)
+    content = path.read_bytes()
+    parsed = journal.parse(content)
+    if parsed.damage:
+        raise DataError(f"{path}: {parsed.damage}", RESTORE)
+    if found := audit(parsed.records):
+        raise DataError(f"{path}: {'; '.join(found)}", RESTORE)
+    state = replay(parsed.records)
+    done = sum(job.result is not None for job in state.jobs.values())
+    return Soundness(len(state.asks), len(state.jobs), done, parsed.length < len(content))
+
+
+def _described(state: SearchState) -> Mapping[str, Any]:
+    for key in ("describe", "describe-default"):
+        job = state.jobs.get(key)
+        if job and job.result and "error" not in job.result:
+            return job.result
+    return {}
+
+
+def _found_later(state: SearchState) -> Iterable[Mapping[str, Any]]:
+    """Hyperparameters that a builder declared only in some trial."""
+    for key, job in state.jobs.items():
+        if key.startswith(_TRIALS) and job.result:
+            yield from job.result.get("space", ())
+
+
+def _times(records: Iterable[Record], ended: set[str]) -> list[float | None]:
+    """Running time at the end of each trial, in the order in which they ended.
+
+    The running time is journaled every half minute; the trials that end in between share that interval evenly. Those
+    that ended after the last such record have its time.
+    """
+    times: list[float | None] = []
+    waiting, total = 0, 0.0
+    for record in records:
+        if record["type"] == "result" and record["key"] in ended:
+            waiting += 1
+        elif record["type"] == "spent":
+            times += [total + record["seconds"] * (place + 1) / waiting for place in range(waiting)]
+            waiting, total = 0, total + record["seconds"]
+    return times + [total or None] * waiting
+
+
+def _finals(state: SearchState) -> tuple[FinalRun, ...]:
+    published = {record["run_id"] for record in state.others.get("published", ())}
+    latest: dict[str, FinalRun] = {}
+    for record in state.others.get("test-opened", ()):
+        job = state.jobs.get(record["key"])
+        result = job.result if job else None
+        error = (result or {}).get("error")
+        latest[record["run_id"]] = FinalRun(
+            record["run_id"],
+            record["purpose"],
+            error["message"] if error else None,
+            result is not None,
+            record["run_id"] in published,
+        )
+    return tuple(latest.values())
