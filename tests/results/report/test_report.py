@@ -14,7 +14,6 @@ import pytest
 from tuning import cli, search
 from tuning.core.errors import StateError, UsageError
 from tuning.engine.journal import Journal
-from tuning.history.status import is_open, status_of
 from tuning.pipeline.reporting import write_report
 from tuning.results import report
 from tuning.results.report.command import repeat_command
@@ -173,23 +172,6 @@ def test_a_running_search_is_read_without_its_lock(workspace, save, random_searc
         assert {path.name: path.stat().st_mtime_ns for path in directory.iterdir()} == before
         assert len(journal.records) == len(new_search.records)
     assert report.collect(workspace, "s").status == "interrupted"
-
-
-def test_a_dead_owner_is_not_taken_for_a_running_one(tmp_path):
-    assert not is_open(tmp_path)
-    (tmp_path / "journal.owner").write_text("process 4194399 on " + socket.gethostname())
-    assert not is_open(tmp_path)
-    (tmp_path / "journal.owner").write_text("process 7 on another-machine")
-    assert is_open(tmp_path)
-
-
-def test_a_stopped_search_is_not_interrupted(new_search):
-    search = new_search()
-    search.tell(search.ask("0000", search.values(0), 1), 1)
-    search.ask("0001", search.values(1), 1)
-    assert status_of(search.history(), alive=False) == "interrupted"
-    search.add("stopped")
-    assert status_of(search.history(), alive=False) == "trials only"
 
 
 def test_an_unknown_search_is_refused_by_the_names_there_are(workspace, save, random_search):
