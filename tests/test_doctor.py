@@ -160,7 +160,7 @@ DAMAGE = {
     ),
     "row edited": (
         lambda w: w.leaderboard.write_text(w.leaderboard.read_text().replace("0.700000", "0.900000")),
-        "leaderboard: run-2: test_",
+        "leaderboard: line 2: test_",
         True,
     ),
     "leaderboard gone": (lambda w: w.leaderboard.unlink(), "leaderboard: ", True),

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from tuning.core.workspace import Workspace
 from tuning.dataset.store import arrays, packing
 from tuning.results.runs import StagedRun
+from tuning.results.schema import About, Metrics, Params, TrainedWith
 
 CLASSES = ["angry", "happy", "sad"]
 
@@ -47,33 +49,43 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace").create()
 
 
+def _metrics(run_id: str, f1: float, model: bytes, **changes: Any) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "run_id": run_id,
+        **_about(),
+        "epochs": 9,
+        "best_epoch": 7,
+        "val": {"f1_macro": 0.6, "accuracy": 0.62, "loss": 1.1},
+        "test": {
+            "accuracy": 0.55,
+            "precision_macro": 0.54,
+            "recall_macro": 0.53,
+            "f1_macro": f1,
+            "loss": 1.2,
+            "per_class": {name: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2} for name in CLASSES},
+            "confusion_matrix": [[1, 1, 0], [0, 1, 1], [1, 0, 1]],
+            "f1_macro_interval": [round(max(0.0, f1 - 0.02), 6), round(min(1.0, f1 + 0.02), 6)],
+        },
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "output": "probabilities",
+        **changes,
+    }
+
+
+@pytest.fixture
+def run_metrics() -> Callable[..., Metrics]:
+    """run_metrics(run_id, **changes) is the record of a run that is nowhere."""
+    return lambda run_id="one", **changes: msgspec.convert(_metrics(run_id, 0.5, b"", **changes), Metrics)
+
+
 @pytest.fixture
 def write_run(workspace: Workspace) -> Callable[..., dict[str, Any]]:
     """write_run(run_id, f1, **changes) puts metrics.json and a stand-in model.keras where a published run has them."""
 
     def write(run_id: str, f1: float = 0.5, model: bytes | None = None, **changes: Any) -> dict[str, Any]:
         model = run_id.encode() if model is None else model
-        metrics = {
-            "schema": 1,
-            "run_id": run_id,
-            **_about(),
-            "epochs": 9,
-            "best_epoch": 7,
-            "val": {"f1_macro": 0.6, "accuracy": 0.62, "loss": 1.1},
-            "test": {
-                "accuracy": 0.55,
-                "precision_macro": 0.54,
-                "recall_macro": 0.53,
-                "f1_macro": f1,
-                "loss": 1.2,
-                "per_class": {name: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2} for name in CLASSES},
-                "confusion_matrix": [[1, 1, 0], [0, 1, 1], [1, 0, 1]],
-                "f1_macro_interval": [round(max(0.0, f1 - 0.02), 6), round(min(1.0, f1 + 0.02), 6)],
-            },
-            "model_sha256": hashlib.sha256(model).hexdigest(),
-            "output": "probabilities",
-            **changes,
-        }
+        metrics = _metrics(run_id, f1, model, **changes)
         folder = workspace.run(run_id)
         folder.mkdir()
         (folder / "model.keras").write_bytes(model)
@@ -104,8 +116,10 @@ def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
     """stage_run(run_id, **about) is a StagedRun on disk, as a worker would leave it, with a stand-in model.keras."""
 
     def stage(run_id: str = "faces-1-cccccccc-s0", epochs: int = 5, images: int = 90, **changes: Any) -> StagedRun:
-        about = _about(**changes)
-        classes = len(about["classes"])
+        given = {**_about(), "best_epoch": epochs, "output": "probabilities", **changes}
+        given["test_evaluations"] = given.pop("test_openings")
+        about = msgspec.convert({"val": {"f1_macro": 0.6, "accuracy": 0.62, "loss": 1.1}, **given}, About)
+        classes = len(about.classes)
         directory = tmp_path / "staging" / run_id
         directory.mkdir(parents=True)
         rng = np.random.default_rng(7)
@@ -127,7 +141,17 @@ def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
             "learning_rate": [0.001] * epochs,
             "seconds": [2.5] * epochs,
         }
-        params = {"learning_rate": 0.001, "blocks": 3, "settings": {"epochs": epochs, "seed": 0}}
+        settings = TrainedWith(
+            space="baseline_cnn",
+            seed=0,
+            backend="tensorflow",
+            threads=1,
+            dtype_policy="float32",
+            early_stopping=None,
+            reduce_lr=None,
+            epochs=epochs,
+        )
+        params = Params(values={"learning_rate": 0.001, "blocks": 3}, settings=settings)
         return StagedRun(run_id, directory, about, history, params)
 
     return stage

@@ -6,15 +6,16 @@
   python -m tuning.leaderboard --rebuild    # anew from the runs' own files
   python -m tuning.leaderboard --verify     # exit 3 where they say otherwise
 
-The file is artifacts/outputs/leaderboard.csv. F1 is macro-F1: the mean over
+Rows come from the runs' own files. artifacts/outputs/leaderboard.csv holds
+them for other programs, and is never read. F1 is macro-F1: the mean over
 classes, each counting alike, with its 95 % interval (bootstrap over the test
 images). `vs best` compares a run with the best, image by image: both are
 scored on the same resampled test images, and where the 95 % interval of the
-difference includes 0, they are tied. `epochs` is best/trained, `opened` how
-often the test split was opened for the run. Tied or not, the run with the
+difference includes 0, they are tied. `epochs` is best/trained, `tests` how
+often the run was evaluated on the test split. Tied or not, the run with the
 highest test macro-F1 is promoted.
 
-reads   artifacts/outputs/leaderboard.csv, artifacts/trials/, artifacts/searches/
+reads   artifacts/trials/, artifacts/searches/; with --verify, leaderboard.csv
 writes  nothing; with --rebuild, leaderboard.csv
 """
 
@@ -47,23 +48,14 @@ def options() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
     from tuning.results import leaderboard, tables
-    from tuning.results.standings import openings, standings
+    from tuning.results.runs import REBUILD, run_folders
+    from tuning.results.standings import standings, test_evaluations
 
     if args.json and (args.csv or args.markdown):
         raise UsageError("--json is given together with --csv or --markdown", "give one of them")
-    if not workspace.leaderboard.is_file() and not leaderboard.read_runs(workspace):
+    if not run_folders(workspace) and not workspace.leaderboard.is_file():
+        # Not even a rebuild leaves something in a folder that holds no run.
         raise leaderboard.empty(workspace)
-    if args.verify:
-        found = leaderboard.verify(workspace)
-        if found:
-            further = len(found) - _SHOWN_DIFFERENCES
-            shown = found[:_SHOWN_DIFFERENCES] + ([f"and {further} more"] if further > 0 else [])
-            raise StateError(
-                f"{workspace.leaderboard} is not what the runs' own files say: {'; '.join(shown)}",
-                f"run: {leaderboard.REBUILD}",
-            )
-        rows = leaderboard.read(workspace)
-        return {"verified": True, "rows": len(rows)}, f"{workspace.leaderboard}: verified, {len(rows)} runs"
     if args.rebuild:
         rows = leaderboard.rebuild(workspace)
         if not rows:
@@ -71,14 +63,32 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         console.say(f"wrote {workspace.leaderboard} from {len(rows)} runs")
     else:
         rows = leaderboard.read(workspace)
-    rows, opened = standings(workspace, rows), openings(workspace, rows)
+    found = [] if args.rebuild else leaderboard.verify(workspace, rows)
+    if args.verify:
+        if found:
+            further = len(found) - _SHOWN_DIFFERENCES
+            shown = found[:_SHOWN_DIFFERENCES] + ([f"and {further} more"] if further > 0 else [])
+            raise StateError(
+                f"{workspace.leaderboard} is not what the runs' own files say: {'; '.join(shown)}",
+                f"run: {REBUILD}",
+            )
+        return {"verified": True, "rows": len(rows)}, f"{workspace.leaderboard}: verified, {len(rows)} runs"
+    if found:
+        remedy = workspace.addressed(f"to write it anew: {REBUILD}")
+        console.warn(f"{workspace.leaderboard} is not what the runs' own files say; {remedy}")
+    entries, evaluations = standings(workspace, rows), test_evaluations(workspace, rows)
     if args.csv:
-        text = tables.leaderboard_csv(rows).rstrip("\n")
+        text = tables.leaderboard_csv(entries).rstrip("\n")
     elif args.markdown:
-        text = tables.leaderboard_markdown(rows)
+        text = tables.leaderboard_markdown(entries)
     else:
-        text = tables.leaderboard_table(rows, None if args.wide else cli.terminal_width(), opened)
-    return {"leaderboard": str(workspace.leaderboard), "rows": rows, "test_split_openings": opened}, text
+        text = tables.leaderboard_table(entries, None if args.wide else cli.terminal_width(), evaluations)
+    result = {
+        "leaderboard": str(workspace.leaderboard),
+        "rows": [entry.to_json() for entry in entries],
+        "test_split_openings": evaluations,
+    }
+    return result, text
 
 
 def main(argv: list[str] | None = None) -> int:

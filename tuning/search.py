@@ -194,7 +194,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     from tuning.pipeline.search import run_search
     from tuning.pipeline.session import Resources
     from tuning.results.leaderboard import read
-    from tuning.results.standings import openings, standings
+    from tuning.results.standings import standings, test_evaluations
     from tuning.results.tables import leaderboard_table
     from tuning.tracking import Tracking
 
@@ -227,8 +227,9 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         f"trial {result.best_trial}, val_f1_macro {result.best_val_f1_macro:.4f}"
     ]
     if result.promoted:
-        rows = [row for row in standings(workspace, read(workspace)) if row["search"] == result.name]
-        table = leaderboard_table(rows, cli.terminal_width(), openings(workspace, rows))
+        rows = [entry for entry in standings(workspace, read(workspace)) if entry.row.search == result.name]
+        evaluations = test_evaluations(workspace, [entry.row for entry in rows])
+        table = leaderboard_table(rows, cli.terminal_width(), evaluations)
         lines += ["", table, "", f"promoted: {result.promoted} → {workspace.best_model}"]
     return {**asdict(result), "directory": str(result.directory)}, "\n".join(lines)
 

@@ -120,7 +120,7 @@ def test_leaderboard_verify_exits_3_on_a_difference(call, write_run, workspace):
     assert call(leaderboard, "--verify")[0] == 0
     workspace.leaderboard.write_text(workspace.leaderboard.read_text().replace("0.500000", "0.900000"))
     code, _, err = call(leaderboard, "--verify")
-    assert code == 3 and "one: test_f1_macro is 0.900000, the run says 0.500000" in err
+    assert code == 3 and "line 2: test_f1_macro of one is 0.900000, its metrics.json says 0.500000" in err
 
 
 def test_leaderboard_verify_shows_a_few_of_many_differences(call, write_run, workspace):
@@ -173,6 +173,7 @@ def test_export_names_the_valid_runs_searches_and_formats(call, write_run, works
     code, _, err = call(export, "--search", "night")
     assert code == 2 and "there is no search 'night'" in err and "faces, other" in err
     workspace.search("night").mkdir()
+    (workspace.search("night") / "search.json").write_text("{}")
     code, _, err = call(export, "--search", "night")
     assert code == 3 and "no finished finalist yet" in err and "give the command again that began it" in err
     with pytest.raises(SystemExit) as caught:

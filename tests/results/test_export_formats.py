@@ -22,8 +22,9 @@ INPUT = {"image_size": 8, "color": "gray", "scaling": "0-255"}
 @pytest.mark.parametrize(("color", "channels"), [("gray", 1), ("rgb", 3)])
 @pytest.mark.parametrize("scaling", ["0-1", "0-255"])
 @pytest.mark.parametrize("output", ["probabilities", "logits"])
-def test_preprocessing_and_examples_agree(name, color, channels, scaling, output):
-    metrics = {"input": {"image_size": 48, "color": color, "scaling": scaling}, "classes": ["a", "b"], "output": output}
+def test_preprocessing_and_examples_agree(run_metrics, name, color, channels, scaling, output):
+    given = {"image_size": 48, "color": color, "scaling": scaling}
+    metrics = run_metrics(input=given, output=output)
     steps = description.preprocessing(metrics)
     text = description.example(name, FORMATS[name], metrics)
     compile(text, "example", "exec")
@@ -32,7 +33,7 @@ def test_preprocessing_and_examples_agree(name, color, channels, scaling, output
     assert f"reshape(1, 48, 48, {channels})" in text
     assert ("/ 255" in text) == (steps["scaling_factor"] != 1)
     assert ("COLOR_BGR2GRAY" in text) == (color == "gray")
-    assert steps["output"].startswith(f"{output} of 2 classes")
+    assert steps["output"].startswith(f"{output} of 3 classes")
     assert ("softmax" in steps["probabilities"]) == ("np.exp" in text) == (output == "logits")
 
 
@@ -108,10 +109,10 @@ def test_a_real_model_in_all_formats(workspace, write_run, write_data, run_comma
 
 @pytest.mark.parametrize("color", ["gray", "rgb"])
 @pytest.mark.parametrize("shape", [(48, 48, 3), (48, 48), (48, 90, 3), (20, 90, 3), (20, 20, 3), (20, 20, 4)], ids=str)
-def test_the_examples_see_what_the_decoder_sees(color, shape, tmp_path):
+def test_the_examples_see_what_the_decoder_sees(run_metrics, color, shape, tmp_path):
     path = tmp_path / "face.png"
     cv2.imwrite(str(path), np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8))
-    metrics = {"input": {"image_size": 48, "color": color, "scaling": "0-1"}, "output": "probabilities"}
+    metrics = run_metrics(input={"image_size": 48, "color": color, "scaling": "0-1"})
     text = description.example("onnx", FORMATS["onnx"], metrics)
     names = {"cv2": cv2, "path": str(path)}
     exec(textwrap.dedent("\n".join(line for line in text.splitlines() if line.startswith("    face = "))), names)

@@ -332,14 +332,14 @@ def test_the_best_of_a_search_is_chosen_by_validation(workspace, write_run):
     write_run("base", 0.9, val=val(0.99), kind="baseline", rank=None)
     write_run("other", 0.9, val=val(0.99), search="other")
     source = sources.search_source(workspace, "faces")
-    assert (source.name, source.metrics["run_id"]) == ("faces", "b")
+    assert (source.name, source.metrics.run_id) == ("faces", "b")
     assert source.model == workspace.run("b") / "model.keras"
 
 
 def test_a_baseline_that_the_search_ranked_counts_as_a_finalist(workspace, write_run):
     write_run("a", 0.5)
     write_run("base", 0.4, val={"f1_macro": 0.9, "accuracy": 0.9, "loss": 0.1}, kind="baseline", rank=2)
-    assert sources.search_source(workspace, "faces").metrics["run_id"] == "base"
+    assert sources.search_source(workspace, "faces").metrics.run_id == "base"
 
 
 def test_the_promoted_model_is_the_default(workspace, write_run):
@@ -347,7 +347,7 @@ def test_the_promoted_model_is_the_default(workspace, write_run):
     promote(workspace)
     source = sources.promoted_source(workspace)
     assert (source.name, source.model) == ("best_model", workspace.best_model)
-    assert source.metrics["run_id"] == "one"
+    assert source.metrics.run_id == "one"
 
 
 def test_a_long_list_of_names_is_cut(workspace, write_run):

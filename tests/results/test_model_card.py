@@ -5,14 +5,28 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
 
 from tuning.results.model_card import CARD, loading_lines, model_card, write_model_card
+from tuning.results.schema import Metrics
 
-PARAMS = {"learning_rate": 0.000812064, "class_balance": "sampler", "settings": {"seed": 0, "epochs": 9}}
+SETTINGS = {
+    "space": "baseline_cnn",
+    "seed": 0,
+    "backend": "tensorflow",
+    "threads": 1,
+    "dtype_policy": "float32",
+    "early_stopping": None,
+    "reduce_lr": None,
+    "epochs": 9,
+}
+ORIGIN = {"from": "artifacts/trials/one", "rule": "the highest", "compared": 2, "left_out": 0}
+PARAMS = {"learning_rate": 0.000812064, "class_balance": "sampler", "settings": SETTINGS}
 SUMMARY = {
     "schema": 1,
     "source": "class folders",
@@ -57,7 +71,11 @@ def described(workspace, write_run, write_data):
     workspace.pool_summary.write_text(json.dumps(SUMMARY))
     metrics = write_run("one")
     (workspace.run("one") / "params.json").write_text(json.dumps(PARAMS))
-    return metrics
+    return msgspec.convert(metrics, Metrics)
+
+
+def changed(metrics: Metrics, **changes: Any) -> Metrics:
+    return msgspec.convert(msgspec.to_builtins(metrics) | changes, Metrics)
 
 
 def front(card: str) -> dict:
@@ -138,7 +156,7 @@ def test_it_says_how_it_was_trained_and_the_command_that_does_it_again(workspace
     ],
 )
 def test_the_command_fits_the_kind_of_run(workspace, described, changes, command):
-    assert f"python -m tuning.train {command}\n" in model_card(workspace, described | changes)
+    assert f"python -m tuning.train {command}\n" in model_card(workspace, changed(described, **changes))
 
 
 def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write_run):
@@ -146,12 +164,12 @@ def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write
     assert "| macro-F1 | 0.500 (0.480–0.520) | 0.600 |" in evaluation
     assert re.search(r"\| angry \| 0\.500 \| 0\.500 \| 0\.500 \| [01]\.\d{3}–[01]\.\d{3} \| 2 \|", evaluation)
     assert "Most frequent confusions: angry taken for happy, 1 of 2" in evaluation
-    assert "opened once for this run" in evaluation
+    assert "used once for this run" in evaluation
     assert "seeds" not in evaluation and "promoted" not in evaluation
     write_run("two", 0.6, seed=1)
-    card = model_card(workspace, described | {"promoted": {}, "test_openings": 2})
+    card = model_card(workspace, changed(described, promoted=ORIGIN, test_openings=2))
     assert "trained with 2 seeds: test macro-F1 0.550 ± 0.071" in card
-    assert "opened 2 times for this run" in card
+    assert "used 2 times for this run" in card
     assert "The highest of several figures is an optimistic one" in card
 
 
@@ -186,14 +204,14 @@ def test_what_the_workspace_no_longer_holds_is_left_out(workspace, described, lo
 
 
 def test_other_data_than_the_run_s_are_not_described(workspace, described):
-    assert "how the data were made is not known" in model_card(workspace, described | {"data_digest": "e" * 64})
+    assert "how the data were made is not known" in model_card(workspace, changed(described, data_digest="e" * 64))
 
 
 def test_hostile_names_stay_words(workspace, described):
     classes = ["a|b", "<img src=x>", "**z**"]
-    per_class = dict(zip(classes, described["test"]["per_class"].values(), strict=True))
-    test = described["test"] | {"per_class": per_class}
-    card = model_card(workspace, described | {"classes": classes, "test": test, "space": "=x\n---\nevil: true"})
+    test = msgspec.to_builtins(described.test)
+    test["per_class"] = dict(zip(classes, test["per_class"].values(), strict=True))
+    card = model_card(workspace, changed(described, classes=classes, test=test, space="=x\n---\nevil: true"))
     assert "<img" not in card and "a\\|b" in card and "\\*\\*z\\*\\*" in card
     assert "evil" not in front(card)
     lines = [line.replace("\\|", "") for line in sections(card)["Evaluation"].splitlines() if "taken" not in line]
@@ -214,7 +232,7 @@ def test_it_is_written_beside_the_model_with_the_files_named(workspace, describe
 @pytest.mark.parametrize("scaling", ["0-1", "0-255"])
 def test_the_loading_lines_are_five_and_prepare_the_image_as_training_did(described, color, channels, scaling):
     given = {"image_size": 64, "color": color, "scaling": scaling}
-    lines = loading_lines(described | {"input": given}, "best_model.keras")
+    lines = loading_lines(changed(described, input=given), "best_model.keras")
     assert len(lines.splitlines()) == 5
     compile(lines, "lines", "exec")
     assert f"reshape(1, 64, 64, {channels})" in lines
@@ -224,7 +242,7 @@ def test_the_loading_lines_are_five_and_prepare_the_image_as_training_did(descri
 
 
 def test_logits_are_mentioned(workspace, described):
-    assert "logits: a softmax" in model_card(workspace, described | {"output": "logits"})
+    assert "logits: a softmax" in model_card(workspace, changed(described, output="logits"))
     assert "softmax" not in model_card(workspace, described)
 
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.results import leaderboard
 from tuning.results.promotion import best, current_digest, promote, promoted
+from tuning.results.schema import Metrics
 
 
 class Heard:
@@ -28,10 +30,12 @@ def everything(workspace):
     return {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()}
 
 
-def test_best_is_the_highest_test_macro_f1_and_the_first_of_equals():
-    rows = [{"run_id": name, "test_f1_macro": f1} for name, f1 in (("c", 0.7), ("b", 0.7), ("a", 0.6))]
-    assert best(rows)["run_id"] == "b"
-    assert best(reversed(rows))["run_id"] == "b"
+def test_best_is_the_highest_test_macro_f1_and_the_first_of_equals(workspace, write_run):
+    for name, f1 in (("c", 0.7), ("b", 0.7), ("a", 0.6)):
+        write_run(name, f1)
+    rows = leaderboard.read(workspace)
+    assert best(rows).run_id == "b"
+    assert best(reversed(rows)).run_id == "b"
     assert best([]) is None
 
 
@@ -45,8 +49,8 @@ def test_the_best_run_is_promoted_with_its_metrics(workspace, write_run):
     assert {name: content[name] for name in metrics} == metrics
     assert content["promoted"]["from"] == "artifacts/trials/high"
     assert content["promoted"]["compared"] == 2
-    assert promoted(workspace) == content
-    assert [row["run_id"] for row in leaderboard.read(workspace)] == ["high", "low"]
+    assert json.loads(msgspec.json.encode(promoted(workspace))) == content
+    assert [row.run_id for row in leaderboard.read(workspace)] == ["high", "low"]
 
 
 def test_validation_figures_and_kind_count_for_nothing(workspace, write_run):
@@ -127,14 +131,14 @@ def test_a_crash_anywhere_is_detected_or_harmless_and_repaired(workspace, write_
     monkeypatch.setattr(files, "fault_hook", None)
     model, content = pair(workspace)
     if model.decode() == content["run_id"]:
-        assert promoted(workspace)["run_id"] in ("first", "second")
+        assert promoted(workspace).run_id in ("first", "second")
     else:
         assert (model, content["run_id"]) == (b"second", "first")
         with pytest.raises(DataError, match="is not the model") as caught:
             promoted(workspace)
         assert "python -m tuning.promote" in caught.value.remedy
     promote(workspace)
-    assert promoted(workspace)["run_id"] == "second"
+    assert promoted(workspace).run_id == "second"
     assert pair(workspace)[0] == b"second"
     assert content_of_card(workspace).count("second") >= 1 and "first" not in content_of_card(workspace)
     assert len(list(workspace.models.iterdir())) == 3
@@ -155,7 +159,7 @@ def test_a_disk_that_fills_up_leaves_the_old_model_whole(workspace, write_run, m
     with pytest.raises(OSError, match="No space left"):
         promote(workspace)
     assert {path.name: path.read_bytes() for path in workspace.models.iterdir()} == before
-    assert promoted(workspace)["run_id"] == "first"
+    assert promoted(workspace).run_id == "first"
 
 
 def content_of_card(workspace):
@@ -259,4 +263,4 @@ def test_a_broken_data_description_is_named(workspace, write_run, write_data):
     write_data("data")
     (workspace.split / "arrays.json").write_text("[]")
     with pytest.raises(DataError, match=r"arrays\.json"):
-        current_digest(workspace, [metrics])
+        current_digest(workspace, [msgspec.convert(metrics, Metrics)])

@@ -4,12 +4,14 @@ import hashlib
 import json
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, publish_run, read_run, read_runs, run_folders, verify_model
+from tuning.results.schema import Metrics, read_params
 
 
 def contents(folder):
@@ -29,9 +31,10 @@ def test_a_published_run_has_exactly_its_files(workspace, stage_run):
     assert sorted(path.name for path in folder.iterdir()) == sorted(RUN_FILES)
     assert len(RUN_FILES) == 10
     assert workspace.predictions("faces-1").read_bytes() == (staged.directory / "predictions.npz").read_bytes()
-    assert read_run(folder) == metrics == json.loads((folder / "metrics.json").read_text())
+    assert read_run(folder) == metrics
+    assert json.loads(msgspec.json.encode(metrics)) == json.loads((folder / "metrics.json").read_text())
     assert (folder / "model.keras").read_bytes() == (staged.directory / "model.keras").read_bytes()
-    assert metrics["model_sha256"] == hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
+    assert metrics.model_sha256 == hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
     assert (folder / "confusion_matrix_raw.png").read_bytes().startswith(b"\x89PNG")
     assert "macro avg" in (folder / "classification_report.txt").read_text()
     assert [path.name for path in workspace.trials.iterdir()] == ["faces-1"]
@@ -46,24 +49,22 @@ def test_publishing_twice_gives_the_same_bytes(workspace, stage_run):
 
 
 def test_metrics_hold_what_was_said_and_what_was_computed(workspace, stage_run, no_plots):
-    staged = stage_run("faces-1", epochs=6)
-    staged.history["val_f1_macro"][:] = [0.1, 0.2, 0.5, 0.4, 0.5, 0.3]
-    metrics = publish_run(workspace, staged)
-    assert (metrics["epochs"], metrics["best_epoch"]) == (6, 3)
-    assert metrics["val"]["f1_macro"] == 0.5
-    assert metrics["val"]["loss"] == round(staged.history["val_loss"][2], 6)
-    assert {name: metrics[name] for name in staged.about} == staged.about
-    assert metrics["output"] == "probabilities"
-    assert sum(map(sum, metrics["test"]["confusion_matrix"])) == 90
-    assert list(metrics["test"]["per_class"]) == metrics["classes"]
-
-
-def test_the_worker_may_know_better_which_epoch_the_model_is_of(workspace, stage_run, no_plots):
     val = {"loss": 1.23456789, "accuracy": 0.5, "f1_macro": 0.4}
     staged = stage_run("faces-1", epochs=6, best_epoch=2, val=val, output="logits")
     metrics = publish_run(workspace, staged)
-    assert (metrics["best_epoch"], metrics["output"]) == (2, "logits")
-    assert metrics["val"] == {"f1_macro": 0.4, "accuracy": 0.5, "loss": 1.234568}
+    assert (metrics.epochs, metrics.best_epoch, metrics.output) == (6, 2, "logits")
+    assert msgspec.to_builtins(metrics.val) == {"f1_macro": 0.4, "accuracy": 0.5, "loss": 1.234568}
+    about = {name: getattr(staged.about, name) for name in staged.about.__struct_fields__ if name != "val"}
+    assert {name: getattr(metrics, name) for name in about} == about
+    assert metrics.test.images == 90
+    assert list(metrics.test.per_class) == metrics.classes
+
+
+def test_a_validation_figure_that_is_not_finite_is_missing(workspace, stage_run, no_plots):
+    staged = stage_run("faces-1")
+    val = msgspec.structs.replace(staged.about.val, loss=float("nan"))
+    metrics = publish_run(workspace, replace(staged, about=msgspec.structs.replace(staged.about, val=val)))
+    assert metrics.val.loss is None
 
 
 def test_history_keeps_its_columns_and_turns_what_json_lacks_into_null(workspace, stage_run, no_plots):
@@ -75,7 +76,9 @@ def test_history_keeps_its_columns_and_turns_what_json_lacks_into_null(workspace
     assert list(history) == [*HISTORY_COLUMNS, "top2"]
     assert history["val_loss"] == [1.5, None, None]
     params = json.loads((workspace.run("faces-1") / "params.json").read_text())
-    assert params == {"learning_rate": 0.001, "blocks": 3, "settings": {"epochs": 3, "seed": 0}}
+    assert list(params) == ["learning_rate", "blocks", "settings"]
+    assert (params["learning_rate"], params["settings"]["epochs"]) == (0.001, 3)
+    assert read_params(workspace.run("faces-1") / "params.json", "") == staged.params
 
 
 def test_a_failed_write_leaves_the_old_run(workspace, stage_run, no_plots, monkeypatch):
@@ -124,14 +127,10 @@ def test_predictions_without_probabilities_are_named(workspace, stage_run):
     [
         (lambda staged: replace(staged, run_id="../elsewhere"), "cannot be the name"),
         (lambda staged: replace(staged, run_id=".hidden"), "cannot be the name"),
-        (lambda staged: replace(staged, about=staged.about | {"kind": "winner"}), "kind is 'winner'"),
-        (lambda staged: replace(staged, about=staged.about | {"sedd": 1}), "sedd is unknown"),
-        (lambda staged: replace(staged, about=staged.about | {"best_epoch": 6}), "best_epoch is 6"),
-        (lambda staged: replace(staged, about=staged.about | {"val": {}}), "val is {}"),
+        (lambda staged: replace(staged, about=msgspec.structs.replace(staged.about, kind="winner")), "'winner'"),
+        (lambda staged: replace(staged, about=msgspec.structs.replace(staged.about, best_epoch=6)), "best_epoch is 6"),
         (lambda staged: replace(staged, history=staged.history | {"loss": [1.0]}), "differ in length"),
         (lambda staged: replace(staged, history={"epoch": []}), "history lacks loss"),
-        (lambda staged: replace(staged, params={}), "params lacks settings"),
-        (lambda staged: replace(staged, history=staged.history | {"val_f1_macro": [None] * 5}), "val is"),
     ],
 )
 def test_a_caller_that_breaks_the_contract_is_told(workspace, stage_run, change, says):
@@ -143,19 +142,29 @@ def test_a_caller_that_breaks_the_contract_is_told(workspace, stage_run, change,
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        (lambda metrics: [], "does not hold an object"),
+        (lambda metrics: [], "Expected `object`, got `array`"),
         (lambda metrics: metrics | {"schema": 2}, "schema is 2"),
         (lambda metrics: metrics | {"run_id": "other"}, "the folder is 'one'"),
-        (lambda metrics: metrics | {"seed": True}, "seed is True"),
-        (lambda metrics: metrics | {"classes": ["a", "a"]}, "classes is"),
+        (lambda metrics: metrics | {"seed": True}, "seed is True: Expected `int`"),
+        (lambda metrics: metrics | {"sedd": 1}, "unknown field `sedd`"),
+        (lambda metrics: metrics | {"classes": ["a", "a"]}, "one of them is there twice"),
         (lambda metrics: metrics | {"model_sha256": "X" * 64}, "model_sha256 is"),
-        (lambda metrics: metrics | {"input": {"image_size": 48, "color": "cmyk", "scaling": "0-1"}}, "input is"),
+        (
+            lambda metrics: metrics | {"input": {"image_size": 48, "color": "cmyk", "scaling": "0-1"}},
+            "'cmyk'",
+        ),
         (lambda metrics: metrics | {"test": metrics["test"] | {"f1_macro": 1.5}}, "test.f1_macro is 1.5"),
-        (lambda metrics: metrics | {"test": metrics["test"] | {"f1_macro_interval": [0.5, 0.4]}}, "interval is"),
-        (lambda metrics: metrics | {"test": metrics["test"] | {"confusion_matrix": [[1, 2]]}}, "confusion_matrix is"),
+        (
+            lambda metrics: metrics | {"test": metrics["test"] | {"f1_macro_interval": [0.5, 0.4]}},
+            "is 0.5 to 0.4",
+        ),
+        (
+            lambda metrics: metrics | {"test": metrics["test"] | {"confusion_matrix": [[1, 2]]}},
+            "is not square",
+        ),
         (lambda metrics: metrics | {"test": metrics["test"] | {"confusion_matrix": [[1]]}}, "agree with classes"),
         (lambda metrics: metrics | {"test": None}, "test is None"),
-        (lambda metrics: {name: metrics[name] for name in metrics if name != "val"}, "val is missing"),
+        (lambda metrics: {name: metrics[name] for name in metrics if name != "val"}, "missing required field `val`"),
     ],
 )
 def test_metrics_that_cannot_be_trusted_name_file_and_remedy(workspace, write_run, edit, says):
@@ -197,6 +206,7 @@ def test_a_workspace_without_runs_has_none(tmp_path):
 def test_a_changed_model_is_refused(workspace, write_run):
     metrics = write_run("one")
     model = workspace.run("one") / "model.keras"
+    metrics = msgspec.convert(metrics, Metrics)
     verify_model(model, metrics, "restore it")
     model.write_bytes(b"changed")
     with pytest.raises(DataError, match="is not the model that its metrics describe") as caught:

@@ -6,7 +6,8 @@ import pytest
 from tuning.core import files
 from tuning.engine import journal
 from tuning.results import leaderboard
-from tuning.results.standings import openings, over_seeds, standings
+from tuning.results.standings import over_seeds, standings
+from tuning.results.standings import test_evaluations as evaluations
 
 LABELS = np.arange(300) % 3
 
@@ -19,9 +20,9 @@ def predicted(wrong: int, first: int = 0) -> np.ndarray:
 
 
 def found(workspace) -> dict[str, dict]:
-    rows = standings(workspace, leaderboard.rebuild(workspace))
-    assert [row["place"] for row in rows] == list(range(1, len(rows) + 1))
-    return {row["run_id"]: row for row in rows}
+    entries = standings(workspace, leaderboard.rebuild(workspace))
+    assert [entry.place for entry in entries] == list(range(1, len(entries) + 1))
+    return {entry.row.run_id: entry.to_json() for entry in entries}
 
 
 def test_who_is_tied_with_the_best_is_decided_image_by_image(workspace, answer):
@@ -85,20 +86,18 @@ def test_other_test_images_are_not_compared(workspace, answer):
 
 def test_f1_by_class_is_the_run_s_own_also_under_a_name_that_the_csv_changes(workspace, answer):
     metrics = answer("=cmd", LABELS, predicted(30))
-    assert found(workspace)["=cmd"]["per_class"] is not None
-    row = standings(workspace, leaderboard.read(workspace))[0]
-    assert row["run_id"] == "'=cmd"
+    row = found(workspace)["=cmd"]
     assert row["per_class"] == {name: figures["f1"] for name, figures in metrics["test"]["per_class"].items()}
     assert row["standing"] == "best"
 
 
-def test_a_row_whose_folder_is_gone_or_broken_is_still_shown(workspace, answer):
+def test_a_row_whose_folder_has_gone_or_broken_meanwhile_is_still_shown(workspace, answer):
     for name in ("gone", "broken"):
         answer(name, LABELS, predicted(30))
     rows = leaderboard.rebuild(workspace)
     workspace.run("gone").rename(workspace.root / "gone")
     (workspace.run("broken") / "metrics.json").write_text("{")
-    assert [row["per_class"] for row in standings(workspace, rows)] == [None, None]
+    assert [entry.per_class for entry in standings(workspace, rows)] == [None, None]
 
 
 def test_mean_and_deviation_are_over_runs_that_differ_in_their_seed_alone(workspace, write_run):
@@ -116,18 +115,19 @@ def test_mean_and_deviation_are_over_runs_that_differ_in_their_seed_alone(worksp
     alone = [row for name, row in rows.items() if not name.startswith("x-s")]
     assert len(alone) == 5
     assert all(row["seeds"] is row["seeds_mean"] is row["seeds_deviation"] is None for row in alone)
-    assert over_seeds(rows["x-s0"], [rows["x-s0"]])["seeds"] is None
+    only = leaderboard.rebuild(workspace)[0]
+    assert over_seeds(only, [only]) is None
 
 
 def journaled(workspace, folder, digest, run_ids):
-    """The journal of a search on the data of `digest` that opened the test split for these runs."""
+    """The journal of a search on the data of `digest` that evaluated these runs on the test split."""
     folder.mkdir(parents=True)
     files.write_json(folder / "search.json", {"settings": {"data_digest": digest}})
     records = [{"n": n, "type": "test-opened", "run_id": run_id} for n, run_id in enumerate(run_ids)]
     (folder / "journal.jsonl").write_bytes(b"".join(map(journal.encode, records)))
 
 
-def test_every_opening_of_the_test_split_counts_also_those_that_were_moved_aside(workspace, write_run):
+def test_every_evaluation_counts_also_in_searches_that_were_moved_aside(workspace, write_run):
     write_run("a", test_openings=2)
     write_run("b")
     write_run("journal gone", test_openings=3)
@@ -142,4 +142,4 @@ def test_every_opening_of_the_test_split_counts_also_those_that_were_moved_aside
     (workspace.search("empty") / "journal.jsonl").write_bytes(b"")
     rows = leaderboard.rebuild(workspace)
     # a: three times by the journals; b: twice; one that left no run; three that no journal tells of any more.
-    assert openings(workspace, rows) == {data[:12]: 3 + 2 + 1 + 3, "e" * 12: 1}
+    assert evaluations(workspace, rows) == {data[:12]: 3 + 2 + 1 + 3, "e" * 12: 1}

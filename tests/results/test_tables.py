@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuning.results.leaderboard import COLUMNS
+from tuning.results.leaderboard import COLUMNS, Row
 from tuning.results.markdown import escaped
-from tuning.results.standings import ADDED
+from tuning.results.standings import ADDED, Difference, Seeds, Standing
 from tuning.results.tables import (
     aligned,
     display_width,
@@ -21,11 +22,14 @@ from tuning.results.tables import (
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 
 
-def line(place: int, run_id: str = "", **changes) -> dict:
+def line(
+    place: int, run_id: str = "", verdict: str | None = "tied", seeds: Seeds | None = None, **changes: Any
+) -> Standing:
     """A row as `standings` returns it."""
     f1 = round(0.7 - place / 100, 6)
-    figures = dict.fromkeys(("test_accuracy", "test_precision_macro", "test_recall_macro", "val_f1_macro"), f1)
-    return {
+    per_class = changes.pop("per_class", dict.fromkeys(EMOTIONS, 0.5))
+    columns = {
+        **dict.fromkeys(("test_accuracy", "test_precision_macro", "test_recall_macro", "val_f1_macro"), f1),
         "run_id": run_id or f"baseline_cnn-hyperband-{place:02d}-t{place:04d}-85cecf7d-s0",
         "kind": "finalist",
         "search": "baseline_cnn-hyperband",
@@ -37,29 +41,21 @@ def line(place: int, run_id: str = "", **changes) -> dict:
         "epochs": 27,
         "best_epoch": 9,
         "parameters": 1_979_655,
-        **figures,
         "test_f1_macro": f1,
         "test_f1_macro_low": f1 - 0.02,
         "test_f1_macro_high": f1 + 0.02,
         "test_loss": 1.25,
-        "test_openings": 1,
+        "test_evaluations": 1,
         "data_digest": "d" * 12,
         "config_digest": f"{place:012d}",
-        "place": place,
-        "standing": "best" if place == 1 else "tied",
-        "difference": 0.0,
-        "difference_low": -0.01,
-        "difference_high": 0.01,
-        "seeds": None,
-        "seeds_mean": None,
-        "seeds_deviation": None,
-        "per_class": dict.fromkeys(EMOTIONS, 0.5),
-        **changes,
     }
+    verdict = "best" if place == 1 else verdict
+    difference = Difference(0.0, -0.01, 0.01) if verdict else None
+    return Standing(Row(**{**columns, **changes}), place, verdict, difference, seeds, per_class)
 
 
-ROWS = [line(1), line(2), line(3, standing="worse"), line(4, standing=None, per_class=None)]
-SEEDS = {"seeds": 2, "seeds_mean": 0.65, "seeds_deviation": 0.0125, "config_digest": "c" * 12}
+ROWS = [line(1), line(2), line(3, verdict="worse"), line(4, verdict=None, per_class=None)]
+SEEDS = {"seeds": Seeds(2, 0.65, 0.0125), "config_digest": "c" * 12}
 EXECUTIONS = [line(1, "s-01-t0001-85cecf7d-s0", **SEEDS), line(2, "s-01-t0001-85cecf7d-s1", **SEEDS, seed=1), line(3)]
 
 
@@ -69,7 +65,7 @@ def test_everything_fits_the_terminal_and_what_matters_is_there(rows, width):
     text = leaderboard_table(rows, width, {"d" * 12: 7})
     assert max(map(display_width, text.splitlines())) <= width
     header = text.splitlines()[0]
-    assert all(name in header for name in ("run", "test F1", "95 % interval", "vs best", "parameters", "opened"))
+    assert all(name in header for name in ("run", "test F1", "95 % interval", "vs best", "parameters", "tests"))
     first = text.splitlines()[1]
     assert all(cell in first for cell in ("85cecf7d-s0", "0.690", "0.670–0.710", "best", "1,979,655"))
     assert "F1 by class" in text and all(name in text for name in EMOTIONS)
@@ -91,8 +87,8 @@ def test_no_width_and_no_name_breaks_the_lines(width, name, classes):
 
 def test_a_wide_terminal_shows_whole_names_and_more_columns():
     narrow, wide = (leaderboard_table(ROWS, width) for width in (80, 250))
-    assert ROWS[0]["run_id"] not in narrow and "…" in narrow and "--wide" in narrow
-    assert ROWS[0]["run_id"] in wide and "…" not in wide and "--wide" not in wide
+    assert ROWS[0].row.run_id not in narrow and "…" in narrow and "--wide" in narrow
+    assert ROWS[0].row.run_id in wide and "…" not in wide and "--wide" not in wide
     assert all(name in wide for name in ("kind", "space", "strategy", "epochs", "accuracy", "loss"))
 
 
@@ -110,6 +106,7 @@ def test_a_pipe_gets_one_line_a_run_with_every_column():
     lines = leaderboard_table(ROWS).splitlines()
     assert len(lines) == 1 + len(ROWS)
     assert all(f"F1 {name}" in lines[0] for name in EMOTIONS)
+    assert "test evaluations" in lines[0]
     assert "data" not in lines[0] and "over seeds" not in lines[0]
     assert lines[4].split()[-1] == "–"
     assert "data" in leaderboard_table([line(1), line(2, data_digest="e" * 12)]).splitlines()[0]
@@ -140,8 +137,8 @@ def test_escaped_text_is_one_line_without_markup(text):
 
 def test_csv_has_every_figure_and_no_formula():
     rows = [
-        line(1, "'=run", space="=1+1", per_class={"=happy": 0.5}),
-        line(2, standing=None, difference=None, per_class=None),
+        line(1, "=run", space="=1+1", per_class={"=happy": 0.5}),
+        line(2, verdict=None, per_class=None),
     ]
     table = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
     assert list(table[0]) == [*COLUMNS, *ADDED, "f1_'=happy"]

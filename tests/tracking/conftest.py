@@ -64,7 +64,7 @@ def published(workspace, write_run, stage_run) -> Path:
     staged = stage_run()
     write_run(staged.run_id, epochs=5)
     folder = workspace.run(staged.run_id)
-    for name, content in (("history", staged.history), ("params", staged.params)):
+    for name, content in (("history", staged.history), ("params", staged.params.to_json())):
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
 

@@ -10,14 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tuning.core.files import digest, remove_directory
 from tuning.core.progress import Progress
 from tuning.core.records import configuration, keyed_seed
+from tuning.core.settings import RunSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.engine.loop import trial_key
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.session import Session
 from tuning.results.runs import StagedRun, publish_run
+from tuning.results.schema import About, Columns, Input, Params, TrainedWith, Validation
 
 
 @dataclass(frozen=True)
@@ -183,30 +187,30 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
     if final.run_id in done and (session.workspace.run(final.run_id) / "metrics.json").exists():
         return
     settings, info = session.settings, read_info(session.workspace)
-    about = {
-        "kind": final.purpose,
-        "search": final.search,
-        "trial": final.trial,
-        "rank": final.rank,
-        "space": settings.space,
-        "strategy": getattr(settings, "strategy", None),
-        "seed": final.seed,
-        "parameters": result["parameters"],
-        "test_openings": _openings(session, final),
-        "classes": list(info.classes),
-        "data_digest": settings.data_digest,
-        "config_digest": config_digest(settings.space, result["values"]),
-        "weights_sha256": result["weights_sha256"],
-        "dtype_policy": settings.dtype_policy,
-        "input": result["input"],
-        "started": result["started"],
-        "finished": result["finished"],
-        "train_seconds": round(sum(result["seconds"]), 3),
-        "best_epoch": result["best_epoch"],
-        "val": result["val"],
-        "output": result["output"],
-    }
-    params = {**result["values"], "settings": _plain_settings(settings, final)}
+    about = About(
+        kind=final.purpose,
+        search=final.search,
+        trial=final.trial,
+        rank=final.rank,
+        space=settings.space,
+        strategy=getattr(settings, "strategy", None),
+        seed=final.seed,
+        parameters=result["parameters"],
+        test_evaluations=_openings(session, final),
+        classes=list(info.classes),
+        data_digest=settings.data_digest,
+        config_digest=config_digest(settings.space, result["values"]),
+        weights_sha256=result["weights_sha256"],
+        dtype_policy=settings.dtype_policy,
+        input=msgspec.convert(result["input"], Input),
+        started=result["started"],
+        finished=result["finished"],
+        train_seconds=round(sum(result["seconds"]), 3),
+        best_epoch=result["best_epoch"],
+        val=Validation(**{name: result["val"][name] for name in ("f1_macro", "accuracy", "loss")}),
+        output=result["output"],
+    )
+    params = Params(values=dict(result["values"]), settings=_trained_with(settings, final))
     publish_run(
         session.workspace,
         StagedRun(final.run_id, _staging(session, final), about, history_columns(result), params),
@@ -216,12 +220,20 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
     remove_directory(session.checkpoints(final.key))
 
 
-def _plain_settings(settings, final: Final) -> dict[str, Any]:
-    names = ("space", "seed", "backend", "threads", "dtype_policy", "early_stopping", "reduce_lr")
-    return {**{name: getattr(settings, name) for name in names}, "seed": final.seed, "epochs": final.epochs}
+def _trained_with(settings: RunSettings, final: Final) -> TrainedWith:
+    return TrainedWith(
+        space=settings.space,
+        seed=final.seed,
+        backend=settings.backend,
+        threads=settings.threads,
+        dtype_policy=settings.dtype_policy,
+        early_stopping=settings.early_stopping,
+        reduce_lr=settings.reduce_lr,
+        epochs=final.epochs,
+    )
 
 
-def history_columns(result: Mapping[str, Any]) -> dict[str, list]:
+def history_columns(result: Mapping[str, Any]) -> Columns:
     """Keras-style columns of a curve; None where an epoch lacks a metric."""
     curve = result["curve"]
     names = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_f1_macro", "learning_rate"]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
+
 from tuning.core.errors import StateError, UsageError
 from tuning.core.progress import SILENT, Progress
 from tuning.core.records import configuration
@@ -77,7 +79,7 @@ def train_one(
             trackers.runs([workspace.run(run_id)])
     leaderboard.rebuild(workspace)
     promoted = promotion.promote(workspace, progress=progress)
-    return TrainResult(run_id, read_run(workspace.run(run_id)), promoted.run_id)
+    return TrainResult(run_id, msgspec.to_builtins(read_run(workspace.run(run_id))), promoted.run_id)
 
 
 def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any]]:

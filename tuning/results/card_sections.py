@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
+from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
 from tuning.results.markdown import escaped, table
+from tuning.results.schema import Metrics, Params
+from tuning.results.standings import Seeds
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: Confusions that the card names.
 _CONFUSIONS = 3
@@ -31,10 +39,10 @@ itself: give it face crops, framed like those it was trained on.
   camera, light, or spontaneous instead of posed expressions can lower them a lot."""
 
 
-def data(metrics: Mapping[str, Any], summary: PoolSummary | None) -> Iterator[str]:
-    digest = f"Data digest: `{metrics['data_digest']}`."
+def data(metrics: Metrics, summary: PoolSummary | None) -> Iterator[str]:
+    digest = f"Data digest: `{metrics.data_digest}`."
     if summary is None:
-        rows = [[escaped(name), f"{found['support']:,}"] for name, found in metrics["test"]["per_class"].items()]
+        rows = [[escaped(name), f"{found.support:,}"] for name, found in metrics.test.per_class.items()]
         yield "Test images by class; how the data were made is not known where this card was written."
         yield table(["class", "test"], rows, _numbers(1))
         yield digest
@@ -54,7 +62,7 @@ def data(metrics: Mapping[str, Any], summary: PoolSummary | None) -> Iterator[st
     )
     yield f"**Grouping:** {_grouping(summary)}"
     if summary.leakage is not None:
-        yield f"**Leakage:** {_leakage(summary)}"
+        yield f"**Leakage:** {_leakage(summary.leakage, summary.naive)}"
     left_out = [
         (len(summary.rejected), "files that could not be used"),
         (summary.dropped, "images dropped, because equal ones carry another label"),
@@ -74,98 +82,99 @@ def _grouping(summary: PoolSummary) -> str:
     return f"{words}, and so do all images of a person ({summary.subjects:,} persons were told apart)."
 
 
-def _leakage(summary: PoolSummary) -> str:
-    found = summary.leakage
+def _leakage(found: Leakage, naive: Leakage | None) -> str:
     clean = not (found.exact or found.near or found.subject)
     verdict = "no test image has a copy in training" if clean else "test images have copies in training"
-    naive = f"; had every image been placed by itself, it would be {summary.naive.words}" if summary.naive else ""
-    return f"{verdict}. In shares of the {found.test:,} test images: {found.words}{naive}."
+    otherwise = f"; had every image been placed by itself, it would be {naive.words}" if naive else ""
+    return f"{verdict}. In shares of the {found.test:,} test images: {found.words}{otherwise}."
 
 
-def training(metrics: Mapping[str, Any], params: Mapping[str, Any] | None) -> Iterator[str]:
-    about = {"search space": metrics["space"], "strategy": metrics["strategy"], "search": metrics["search"]}
-    about |= {"trial": metrics["trial"], "seed": metrics["seed"]}
-    about["epochs"] = f"{metrics['epochs']}; the weights are those of epoch {metrics['best_epoch']}, best on validation"
-    about["dtype policy"] = f"{metrics['dtype_policy']} in training, float32 in this file"
-    settings = dict((params or {}).get("settings", {}))
-    about |= {
-        name.replace("_", " "): settings.get(name) for name in ("backend", "threads", "early_stopping", "reduce_lr")
+def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
+    about: dict[str, str | int | None] = {
+        "search space": metrics.space,
+        "strategy": metrics.strategy,
+        "search": metrics.search,
     }
-    about["training time"] = f"{metrics['train_seconds']:,.0f} s"
-    about["configuration digest"] = metrics["config_digest"]
+    about |= {"trial": metrics.trial, "seed": metrics.seed}
+    about["epochs"] = f"{metrics.epochs}; the weights are those of epoch {metrics.best_epoch}, best on validation"
+    about["dtype policy"] = f"{metrics.dtype_policy} in training, float32 in this file"
+    if params:
+        names = ("backend", "threads", "early_stopping", "reduce_lr")
+        about |= {name.replace("_", " "): getattr(params.settings, name) for name in names}
+    about["training time"] = f"{metrics.train_seconds:,.0f} s"
+    about["configuration digest"] = metrics.config_digest
     yield table(
         ["setting", "value"], [[name, escaped(str(value))] for name, value in about.items() if value is not None]
     )
     if params:
-        values = [[f"`{name}`", escaped(_value(value))] for name, value in params.items() if name != "settings"]
+        values = [[f"`{name}`", escaped(_value(value))] for name, value in params.values.items()]
         yield table(["hyperparameter", "value"], values)
         yield f"The same weights again, where that search and its data are:\n\n```sh\n{again(metrics, params)}\n```"
 
 
-def again(metrics: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+def again(metrics: Metrics, params: Params) -> str:
     """The command that trains the run's configuration with its seed again."""
     words = ["python", "-m", "tuning.train"]
-    if metrics["trial"] is not None:
-        words += ["--from-trial", f"{metrics['search']}/{metrics['trial']}"]
+    if metrics.trial is not None:
+        words += ["--from-trial", f"{metrics.search}/{metrics.trial}"]
     else:
-        words += ["--space", metrics["space"]]
-        for name, value in params.items():
-            if name != "settings" and metrics["kind"] == "train":
-                words += ["--hp", f"{name}={value}"]
-    settings = params["settings"]
+        words += ["--space", metrics.space]
+        for name, value in params.values.items() if metrics.kind == "train" else ():
+            words += ["--hp", f"{name}={value}"]
     for name in ("epochs", "seed", "early_stopping", "reduce_lr"):
-        if settings.get(name) is not None:
-            words += [f"--{name.replace('_', '-')}", str(settings[name])]
-    return shlex.join([*words, "--dtype", metrics["dtype_policy"].removeprefix("mixed_")])
+        setting = getattr(params.settings, name)
+        if setting is not None:
+            words += [f"--{name.replace('_', '-')}", str(setting)]
+    return shlex.join([*words, "--dtype", metrics.dtype_policy.removeprefix("mixed_")])
 
 
-def evaluation(metrics: Mapping[str, Any], seeds: Mapping[str, Any]) -> Iterator[str]:
+def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
     import numpy as np
 
     from tuning.trials.metrics import class_f1_intervals
 
-    test, val = metrics["test"], metrics["val"]
-    opened = "once" if metrics["test_openings"] == 1 else f"{metrics['test_openings']} times"
+    test, val = metrics.test, metrics.val
+    times = "once" if metrics.test_evaluations == 1 else f"{metrics.test_evaluations} times"
     yield (
-        "Configuration and epoch were chosen on the validation split. The test split was sealed until then, and opened "
-        f"{opened} for this run. Intervals are 95 % bootstrap intervals over the test images; another training seed "
+        "Configuration and epoch were chosen on the validation split. The test split was sealed until then, and used "
+        f"{times} for this run. Intervals are 95 % bootstrap intervals over the test images; another training seed "
         "may change more."
     )
     rows = [
-        ["macro-F1", f"{test['f1_macro']:.3f} ({interval(test['f1_macro_interval'])})", _figure(val["f1_macro"])],
-        ["accuracy", f"{test['accuracy']:.3f}", _figure(val["accuracy"])],
-        ["macro precision", f"{test['precision_macro']:.3f}", "–"],
-        ["macro recall", f"{test['recall_macro']:.3f}", "–"],
-        ["cross entropy", f"{test['loss']:.3f}", _figure(val["loss"])],
+        ["macro-F1", f"{test.f1_macro:.3f} ({interval(test.f1_macro_interval)})", _figure(val.f1_macro)],
+        ["accuracy", f"{test.accuracy:.3f}", _figure(val.accuracy)],
+        ["macro precision", f"{test.precision_macro:.3f}", "–"],
+        ["macro recall", f"{test.recall_macro:.3f}", "–"],
+        ["cross entropy", f"{test.loss:.3f}", _figure(val.loss)],
     ]
     yield table(["figure", "test", "validation"], rows, _numbers(2))
-    if seeds["seeds"]:
+    if seeds:
         yield (
-            f"The same configuration was trained with {seeds['seeds']} seeds: test macro-F1 {seeds['seeds_mean']:.3f} "
-            f"± {seeds['seeds_deviation']:.3f} (mean ± standard deviation)."
+            f"The same configuration was trained with {seeds.count} seeds: test macro-F1 {seeds.mean:.3f} "
+            f"± {seeds.deviation:.3f} (mean ± standard deviation)."
         )
-    if "promoted" in metrics:
+    if metrics.promoted is not UNSET:
         yield (
             "It was promoted for the highest test macro-F1 of the runs it was compared with. The highest of several "
             "figures is an optimistic one: expect somewhat less on new images."
         )
-    confusion = np.array(test["confusion_matrix"])
+    confusion = np.array(test.confusion_matrix)
     intervals = class_f1_intervals(confusion)
     rows = [
         [
             escaped(name),
-            *(f"{found[figure]:.3f}" for figure in ("precision", "recall", "f1")),
+            *(f"{figure:.3f}" for figure in (found.precision, found.recall, found.f1)),
             interval(bounds),
-            f"{found['support']:,}",
+            f"{found.support:,}",
         ]
-        for (name, found), bounds in zip(test["per_class"].items(), intervals, strict=True)
+        for (name, found), bounds in zip(test.per_class.items(), intervals, strict=True)
     ]
     yield table(["class", "precision", "recall", "F1", "95 % interval", "test images"], rows, _numbers(5))
-    if errors := _confusions(confusion, metrics["classes"]):
+    if errors := _confusions(confusion, metrics.classes):
         yield f"Most frequent confusions: {'; '.join(errors)}."
 
 
-def _confusions(confusion, classes: Sequence[str]) -> list[str]:
+def _confusions(confusion: np.ndarray, classes: Sequence[str]) -> list[str]:
     """The commonest errors as shares of their class, in words; largest share first."""
     found = [
         (-confusion[i, j] / confusion[i].sum(), i, j)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuning.core import files
 from tuning.core.errors import UsageError
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import open_dataset
@@ -15,6 +14,7 @@ from tuning.results import plots
 from tuning.results.report.importance import importances
 from tuning.results.report.pictures import pictures
 from tuning.results.runs import read_run
+from tuning.results.schema import read_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def run_figures(workspace: Workspace, run_id: str) -> dict[str, Figure]:
     folder = workspace.run(run_id)
     if not (folder / "metrics.json").is_file():
         raise UsageError(f"there is no run {run_id!r} in {workspace.trials}", "use a run_id of the leaderboard")
-    history = files.read_json(folder / "history.json", "train that run anew")
+    history = read_columns(folder / "history.json", "train that run anew")
     return {name.removesuffix(".png"): figure for name, figure in plots.run_figures(read_run(folder), history).items()}
 
 

@@ -218,7 +218,7 @@ def _promoted(workspace: Workspace) -> Iterator[Finding]:
 def _promotion_fault(workspace: Workspace) -> str:
     """Why the promoted model is not what the rule would promote."""
     try:
-        return f"{promotion.promoted(workspace)['run_id']} is promoted by an older comparison"
+        return f"{promotion.promoted(workspace).run_id} is promoted by an older comparison"
     except TuningError as error:
         return error.problem
 

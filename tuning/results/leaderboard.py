@@ -1,7 +1,7 @@
-"""The leaderboard: one CSV row a run, best test macro-F1 first, byte for byte a function of the runs' metrics.json.
+"""The leaderboard: one row a run, best test macro-F1 first, derived from the runs' own metrics.json.
 
-The runs' own files are the truth; the CSV is rebuilt from all of them under an inter-process lock, so that writers
-that finish at the same moment lose nothing.
+leaderboard.csv is written for people and other programs, and never read for its rows. It is rebuilt from all runs under
+an inter-process lock, so that writers that finish at the same moment lose nothing.
 """
 
 from __future__ import annotations
@@ -9,48 +9,58 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import math
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tuning.core import files
 from tuning.core.errors import DataError, EnvironmentProblem
 from tuning.core.workspace import Workspace
-from tuning.results.runs import REBUILD, read_runs
+from tuning.results.runs import read_runs
+from tuning.results.schema import Metrics
 
 if TYPE_CHECKING:
     import pandas
 
-Row = dict[str, Any]
 
-#: Column -> type of its cells; an empty cell is None.
-COLUMNS: dict[str, type] = {
-    "run_id": str,
-    "kind": str,
-    "search": str,
-    "trial": str,
-    "rank": int,
-    "space": str,
-    "strategy": str,
-    "seed": int,
-    "epochs": int,
-    "best_epoch": int,
-    "parameters": int,
-    "val_f1_macro": float,
-    "test_f1_macro": float,
-    "test_f1_macro_low": float,
-    "test_f1_macro_high": float,
-    "test_accuracy": float,
-    "test_precision_macro": float,
-    "test_recall_macro": float,
-    "test_loss": float,
-    "test_openings": int,
-    "data_digest": str,
-    "config_digest": str,
-}
-#: Columns whose cells may be empty: a run by `tuning.train` belongs to no search.
-OPTIONAL = ("search", "trial", "rank", "strategy")
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in the leaderboard; fields are columns of the CSV, in their order.
+
+    A run that `tuning.train` made belongs to no search, so that some of its cells are empty. Digests are shortened.
+    """
+
+    run_id: str
+    kind: str
+    search: str | None
+    trial: str | None
+    rank: int | None
+    space: str
+    strategy: str | None
+    seed: int
+    epochs: int
+    best_epoch: int
+    parameters: int
+    val_f1_macro: float
+    test_f1_macro: float
+    test_f1_macro_low: float
+    test_f1_macro_high: float
+    test_accuracy: float
+    test_precision_macro: float
+    test_recall_macro: float
+    test_loss: float
+    test_evaluations: int = msgspec.field(name="test_openings")
+    data_digest: str
+    config_digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The cells by column."""
+        return dict(zip(COLUMNS, msgspec.structs.astuple(self), strict=True))
+
+
+#: As the CSV names them.
+COLUMNS = Row.__struct_encode_fields__
 DIGEST_LENGTH = 12
 LOCK_SECONDS = 60.0
 
@@ -58,26 +68,39 @@ _FORMULA_STARTS = ("=", "+", "-", "@")
 _EMPTY_REMEDY = "train something first: python -m tuning.search, or python -m tuning.train for one run"
 
 
-def row(metrics: Mapping[str, Any]) -> Row:
-    """A run's row of typed values, by column."""
-    test = metrics["test"]
-    low, high = test["f1_macro_interval"]
-    values = {
-        **{name: metrics[name] for name in COLUMNS if name in metrics},
-        "val_f1_macro": metrics["val"]["f1_macro"],
-        "test_f1_macro": test["f1_macro"],
-        "test_f1_macro_low": low,
-        "test_f1_macro_high": high,
-        **{f"test_{name}": test[name] for name in ("accuracy", "precision_macro", "recall_macro", "loss")},
-        "data_digest": metrics["data_digest"][:DIGEST_LENGTH],
-        "config_digest": metrics["config_digest"][:DIGEST_LENGTH],
-    }
-    return {name: None if values[name] is None else kind(values[name]) for name, kind in COLUMNS.items()}
+def row(metrics: Metrics) -> Row:
+    """A run's row."""
+    test = metrics.test
+    low, high = test.f1_macro_interval
+    return Row(
+        run_id=metrics.run_id,
+        kind=metrics.kind,
+        search=metrics.search,
+        trial=metrics.trial,
+        rank=metrics.rank,
+        space=metrics.space,
+        strategy=metrics.strategy,
+        seed=metrics.seed,
+        epochs=metrics.epochs,
+        best_epoch=metrics.best_epoch,
+        parameters=metrics.parameters,
+        val_f1_macro=metrics.val.f1_macro,
+        test_f1_macro=test.f1_macro,
+        test_f1_macro_low=low,
+        test_f1_macro_high=high,
+        test_accuracy=test.accuracy,
+        test_precision_macro=test.precision_macro,
+        test_recall_macro=test.recall_macro,
+        test_loss=test.loss,
+        test_evaluations=metrics.test_evaluations,
+        data_digest=metrics.data_digest[:DIGEST_LENGTH],
+        config_digest=metrics.config_digest[:DIGEST_LENGTH],
+    )
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
     """Highest test macro-F1 first; equal ones by run_id."""
-    return sorted(rows, key=lambda entry: (-entry["test_f1_macro"], entry["run_id"]))
+    return sorted(rows, key=lambda entry: (-entry.test_f1_macro, entry.run_id))
 
 
 def to_csv(rows: Iterable[Row]) -> str:
@@ -85,7 +108,7 @@ def to_csv(rows: Iterable[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([cell(entry[name]) for name in COLUMNS] for entry in rows)
+    writer.writerows(map(cell, msgspec.structs.astuple(entry)) for entry in rows)
     return text.getvalue()
 
 
@@ -105,52 +128,43 @@ def cell(value: Any) -> str:
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
-def from_csv(text: str, where: str) -> list[Row]:
-    """The typed rows of a leaderboard's CSV text; `where` names it in errors.
-
-    Raises:
-        DataError: the header, the number of cells, or a number is not as `to_csv` writes it.
-    """
-    lines = csv.reader(io.StringIO(text, newline=""))
-    remedy = f"run: {REBUILD}"
-    rows = []
+def differences(found: str, expected: str) -> list[str]:
+    """Where one leaderboard's CSV text differs from another's: one phrase for each cell, or each row."""
+    if found == expected:
+        return []
     try:
-        if next(lines, None) != list(COLUMNS):
-            raise DataError(f"{where}:1: the columns are not those of this version", remedy)
-        for cells in lines:
-            if len(cells) != len(COLUMNS):
-                raise DataError(f"{where}:{lines.line_num}: {len(cells)} cells, expected {len(COLUMNS)}", remedy)
-            rows.append({name: _value(name, content) for name, content in zip(COLUMNS, cells, strict=True)})
-    except (ValueError, csv.Error) as error:
-        raise DataError(f"{where}:{lines.line_num}: {error}", remedy) from None
-    return rows
+        before, after = _lines(found), _lines(expected)
+    except csv.Error as error:
+        return [f"it is no CSV: {error}"]
+    header = (before.pop(0)[1] if before else []), after.pop(0)[1]
+    if header[0] != header[1]:
+        return [f"line 1: the columns are {','.join(header[0]) or 'missing'}, expected {','.join(header[1])}"]
+    wanted = {cells[0]: cells for _, cells in after}
+    result = []
+    seen: set[str] = set()
+    for number, cells in before:
+        run_id = cells[0] if cells else ""
+        if run_id not in wanted:
+            result.append(f"line {number}: there is no run {run_id!r}")
+        elif run_id in seen:
+            result.append(f"line {number}: {run_id} is there twice")
+        elif len(cells) != len(COLUMNS):
+            result.append(f"line {number}: {len(cells)} cells, expected {len(COLUMNS)}")
+        else:
+            result += [
+                f"line {number}: {name} of {run_id} is {old or 'empty'}, its metrics.json says {new or 'nothing'}"
+                for name, old, new in zip(COLUMNS, cells, wanted[run_id], strict=True)
+                if old != new
+            ]
+        seen.add(run_id)
+    result += [f"{run_id} is missing" for run_id in wanted if run_id not in seen]
+    return result or ["rows are in another order, or lines end otherwise"]
 
 
-def differences(found: Sequence[Row], expected: Sequence[Row]) -> list[str]:
-    """What a person would have to change in `found` to get `expected`, one phrase each."""
-    before = {entry["run_id"]: entry for entry in found}
-    after = {entry["run_id"]: entry for entry in expected}
-    result = [f"{run_id}: not in the leaderboard" for run_id in after if run_id not in before]
-    result += [f"{run_id}: in the leaderboard, but has no artifacts" for run_id in before if run_id not in after]
-    for run_id in before.keys() & after.keys():
-        result += [
-            f"{run_id}: {name} is {cell(before[run_id][name]) or 'empty'}, the run says {cell(after[run_id][name])}"
-            for name in COLUMNS
-            if before[run_id][name] != after[run_id][name]
-        ]
-    return sorted(result)
-
-
-def _value(name: str, content: str) -> Any:
-    """A cell's typed value; ValueError where the column cannot hold it."""
-    if content == "":
-        if name in OPTIONAL:
-            return None
-        raise ValueError(f"{name} is empty")
-    value = COLUMNS[name](content)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} is {content}")
-    return value
+def _lines(text: str) -> list[tuple[int, list[str]]]:
+    """(number of its last line in the file, cells) of each row."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    return [(reader.line_num, cells) for cells in reader]
 
 
 @contextlib.contextmanager
@@ -188,7 +202,7 @@ def rebuild(workspace: Workspace) -> list[Row]:
         return write_under_lock(workspace, read_runs(workspace))
 
 
-def write_under_lock(workspace: Workspace, runs: Iterable[Mapping[str, Any]]) -> list[Row]:
+def write_under_lock(workspace: Workspace, runs: Iterable[Metrics]) -> list[Row]:
     """`rebuild` for a caller that already holds the lock and has read the runs."""
     rows = ranked(map(row, runs))
     text = to_csv(rows)
@@ -199,17 +213,12 @@ def write_under_lock(workspace: Workspace, runs: Iterable[Mapping[str, Any]]) ->
 
 
 def read(workspace: Workspace) -> list[Row]:
-    """The rows of leaderboard.csv as they stand, best first.
+    """The rows of all runs, best first, whatever leaderboard.csv says.
 
     Raises:
-        DataError: there is no leaderboard, it is empty, or it is not one that this version wrote.
+        DataError: there is no run, or a run's metrics.json cannot be trusted.
     """
-    path = workspace.leaderboard
-    if not path.is_file():
-        if read_runs(workspace):
-            raise DataError(f"{path} does not exist, but there are runs", f"run: {REBUILD}")
-        raise empty(workspace)
-    rows = from_csv(_text(workspace), str(path))
+    rows = ranked(map(row, read_runs(workspace)))
     if not rows:
         raise empty(workspace)
     return rows
@@ -220,43 +229,36 @@ def empty(workspace: Workspace) -> DataError:
     return DataError(f"the leaderboard is empty: no finished run in {workspace.trials}", _EMPTY_REMEDY)
 
 
-def verify(workspace: Workspace) -> list[str]:
+def verify(workspace: Workspace, rows: Sequence[Row] | None = None) -> list[str]:
     """How leaderboard.csv differs from the runs' own files; empty when it is exactly what `rebuild` would write.
+
+    Args:
+        rows: what `read` has returned; None: the runs are read.
 
     Raises:
         DataError: a run's metrics.json cannot be trusted.
     """
-    expected = to_csv(ranked(map(row, read_runs(workspace))))
-    if not workspace.leaderboard.is_file():
-        return [f"{workspace.leaderboard} does not exist"]
+    if rows is None:
+        rows = ranked(map(row, read_runs(workspace)))
+    path = workspace.leaderboard
+    if not path.is_file():
+        return [f"{path} does not exist"]
     try:
-        found = _text(workspace)
-        rows = from_csv(found, str(workspace.leaderboard))
-    except DataError as error:
-        return [error.problem]
-    if found == expected:
-        return []
-    # Rows that agree cell by cell can still stand in another order or under other line ends.
-    return differences(rows, from_csv(expected, "expected")) or [
-        "rows are repeated, or their order or the line ends differ"
-    ]
+        found = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        return [f"{path} is not UTF-8: {error}"]
+    return differences(found, to_csv(rows))
 
 
 def leaderboard_frame(workspace: Workspace) -> pandas.DataFrame:
-    """leaderboard.csv as a pandas frame, best first; text as it stands in the file, missing numbers as <NA>.
+    """The leaderboard as a pandas frame, best first; missing cells as <NA>.
 
     Raises:
         DataError: as `read`.
     """
     import pandas
 
-    dtypes = {int: "Int64", float: "float64", str: "string"}
-    frame = pandas.DataFrame(read(workspace), columns=list(COLUMNS))
-    return frame.astype({name: dtypes[kind] for name, kind in COLUMNS.items()})
-
-
-def _text(workspace: Workspace) -> str:
-    try:
-        return workspace.leaderboard.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{workspace.leaderboard} is not UTF-8: {error}", f"run: {REBUILD}") from None
+    dtypes = {"int": "Int64", "float": "float64", "str": "string"}
+    frame = pandas.DataFrame([entry.to_json() for entry in read(workspace)], columns=list(COLUMNS))
+    kinds = [str(kind).partition(" ")[0] for kind in Row.__annotations__.values()]
+    return frame.astype({name: dtypes[kind] for name, kind in zip(COLUMNS, kinds, strict=True)})

@@ -11,7 +11,6 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tuning import __version__
 from tuning.core import files
@@ -19,11 +18,11 @@ from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.dataset.summary import PoolSummary
 from tuning.results import card_sections as sections
-from tuning.results import schema
 from tuning.results.leaderboard import DIGEST_LENGTH, ranked, row
 from tuning.results.markdown import escaped, table
 from tuning.results.runs import read_run, run_folders
-from tuning.results.standings import over_seeds
+from tuning.results.schema import SCALINGS, Metrics, Params, read_params
+from tuning.results.standings import Seeds, over_seeds
 
 CARD = "README.md"
 TAGS = ("keras", "image-classification", "emotion-recognition", "facial-expression-recognition")
@@ -43,7 +42,7 @@ None is stated: what you may grant depends on the rights in the training images.
 def write_model_card(
     folder: Path,
     workspace: Workspace,
-    metrics: Mapping[str, Any],
+    metrics: Metrics,
     model: str = "model.keras",
     loading: str | None = None,
     also: Mapping[str, str] = {},
@@ -65,7 +64,7 @@ def write_model_card(
 
 def model_card(
     workspace: Workspace,
-    metrics: Mapping[str, Any],
+    metrics: Metrics,
     model: str = "model.keras",
     loading: str | None = None,
     also: Mapping[str, str] = {},
@@ -89,36 +88,36 @@ def model_card(
     return f"---\n{_metadata(metrics)}---\n\n# {_title(metrics)}\n\n{_facts(metrics, model)}\n\n{body}\n"
 
 
-def loading_lines(metrics: Mapping[str, Any], model: str = "model.keras") -> str:
+def loading_lines(metrics: Metrics, model: str = "model.keras") -> str:
     """Five lines of Python that label face.jpg with the `.keras` file `model`, run in its folder."""
-    given, stem = metrics["input"], model.removesuffix(".keras")
-    color = {"gray": "COLOR_BGR2GRAY", "rgb": "COLOR_BGR2RGB"}[given["color"]]
+    given, stem = metrics.input, model.removesuffix(".keras")
+    color = {"gray": "COLOR_BGR2GRAY", "rgb": "COLOR_BGR2RGB"}[given.color]
     return _LOADING.format(
         metrics="metrics.json" if stem == "model" else f"{stem}_metrics.json",
         model=model,
         image=f'cv2.cvtColor(cv2.imread("face.jpg"), cv2.{color})',
-        size=given["image_size"],
-        channels=schema.CHANNELS[given["color"]],
-        divide=" / 255" if given["scaling"] == "0-1" else "",
+        size=given.image_size,
+        channels=given.channels,
+        divide=" / 255" if given.scaling == "0-1" else "",
     )
 
 
-def _metadata(metrics: Mapping[str, Any]) -> str:
+def _metadata(metrics: Metrics) -> str:
     """The YAML at the top: Hugging Face's fields, the figures in its `model-index`."""
     import yaml
 
-    test = metrics["test"]
+    test = metrics.test
     figures = [
-        ("f1", "Macro-F1", test["f1_macro"], {"average": "macro"}),
-        ("accuracy", "Accuracy", test["accuracy"], None),
-        ("precision", "Macro precision", test["precision_macro"], {"average": "macro"}),
-        ("recall", "Macro recall", test["recall_macro"], {"average": "macro"}),
+        ("f1", "Macro-F1", test.f1_macro, {"average": "macro"}),
+        ("accuracy", "Accuracy", test.accuracy, None),
+        ("precision", "Macro precision", test.precision_macro, {"average": "macro"}),
+        ("recall", "Macro recall", test.recall_macro, {"average": "macro"}),
     ]
     result = {
         "task": {"type": "image-classification", "name": "Image classification"},
         "dataset": {
             "type": "imagefolder",
-            "name": f"Faces in {len(metrics['classes'])} classes, data {metrics['data_digest'][:DIGEST_LENGTH]}",
+            "name": f"Faces in {len(metrics.classes)} classes, data {metrics.data_digest[:DIGEST_LENGTH]}",
             "split": "test",
         },
         "metrics": [
@@ -131,77 +130,76 @@ def _metadata(metrics: Mapping[str, Any]) -> str:
         "pipeline_tag": "image-classification",
         "tags": list(TAGS),
         "metrics": ["f1", "accuracy"],
-        "model-index": [{"name": metrics["run_id"], "results": [result]}],
+        "model-index": [{"name": metrics.run_id, "results": [result]}],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
 
 
-def _title(metrics: Mapping[str, Any]) -> str:
-    return f"Emotion recognition on faces, {len(metrics['classes'])} classes"
+def _title(metrics: Metrics) -> str:
+    return f"Emotion recognition on faces, {len(metrics.classes)} classes"
 
 
-def _facts(metrics: Mapping[str, Any], model: str) -> str:
-    given, test = metrics["input"], metrics["test"]
-    kind = "gray" if given["color"] == "gray" else "RGB"
-    size = given["image_size"]
+def _facts(metrics: Metrics, model: str) -> str:
+    given, test = metrics.input, metrics.test
+    kind = "gray" if given.color == "gray" else "RGB"
+    size = given.image_size
     rows = [
         [
             "Macro-F1 on the test split",
-            f"**{test['f1_macro']:.3f}** (95 % interval {sections.interval(test['f1_macro_interval'])})",
+            f"**{test.f1_macro:.3f}** (95 % interval {sections.interval(test.f1_macro_interval)})",
         ],
-        ["Accuracy on the test split", f"{test['accuracy']:.3f}"],
-        ["Input", f"a face, {size} × {size} pixels, {kind}, {schema.SCALINGS[given['scaling']]}"],
-        ["Output", f"{metrics['output']} of {', '.join(map(escaped, metrics['classes']))}"],
-        ["Parameters", f"{metrics['parameters']:,}"],
-        ["Model file", f"`{model}` (the run's `.keras` file has sha256 `{metrics['model_sha256']}`)"],
+        ["Accuracy on the test split", f"{test.accuracy:.3f}"],
+        ["Input", f"a face, {size} × {size} pixels, {kind}, {SCALINGS[given.scaling]}"],
+        ["Output", f"{metrics.output} of {', '.join(map(escaped, metrics.classes))}"],
+        ["Parameters", f"{metrics.parameters:,}"],
+        ["Model file", f"`{model}` (the run's `.keras` file has sha256 `{metrics.model_sha256}`)"],
     ]
-    return table(["Run", f"{escaped(metrics['run_id'])}, by face-tuning {__version__}"], rows)
+    return table(["Run", f"{escaped(metrics.run_id)}, by face-tuning {__version__}"], rows)
 
 
-def _how_to_load(metrics: Mapping[str, Any], model: str, loading: str | None, saved_by: str | None) -> str:
+def _how_to_load(metrics: Metrics, model: str, loading: str | None, saved_by: str | None) -> str:
     if loading is not None:
         return f"In this folder, with a face crop in `face.jpg`:\n\n```python\n{loading.rstrip()}\n```"
     needs = "It needs `pip install keras tensorflow opencv-python`, and nothing of the project that trained it"
     version = f"; it was saved by Keras {saved_by}" if saved_by else ""
-    size = metrics["input"]["image_size"]
+    size = metrics.input.image_size
     notes = f"{needs}{version}. Pictures smaller than {size} × {size} pixels were enlarged with `INTER_LINEAR`."
-    if metrics["output"] == "logits":
+    if metrics.output == "logits":
         notes += " Its outputs are logits: a softmax makes them probabilities."
     lines = loading_lines(metrics, model)
     return f"In this folder, with a face crop in `face.jpg`:\n\n```python\n{lines}\n```\n\n{notes}"
 
 
-def _params(workspace: Workspace, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The run's params.json; None where it is gone."""
+def _params(workspace: Workspace, metrics: Metrics) -> Params | None:
+    """The run's params.json; None where it is gone or broken."""
     try:
-        params = files.read_json(workspace.run(metrics["run_id"]) / "params.json", "")
+        return read_params(workspace.run(metrics.run_id) / "params.json", "")
     except (DataError, OSError):
         return None
-    return params if isinstance(params, dict) and isinstance(params.get("settings"), dict) else None
 
 
-def _summary(workspace: Workspace, metrics: Mapping[str, Any]) -> PoolSummary | None:
+def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
     """What `prepare` found; None where the workspace holds other data than the run's, or none."""
     from tuning.dataset.store.arrays import read_description
     from tuning.dataset.summary import read_summary
 
     try:
-        if read_description(workspace.split).digest != metrics["data_digest"]:
+        if read_description(workspace.split).digest != metrics.data_digest:
             return None
         return read_summary(workspace.pool_summary)
     except (DataError, OSError, KeyError, TypeError):
         return None
 
 
-def _seeds(workspace: Workspace, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _seeds(workspace: Workspace, metrics: Metrics) -> Seeds | None:
     """Mean and deviation over the runs that differ from this one in their seed alone."""
-    rows = {metrics["run_id"]: row(metrics)}
+    rows = {metrics.run_id: row(metrics)}
     for folder in run_folders(workspace):
         try:
             rows[folder.name] = row(read_run(folder))
         except DataError:
             continue
-    return over_seeds(rows[metrics["run_id"]], ranked(rows.values()))
+    return over_seeds(rows[metrics.run_id], ranked(rows.values()))
 
 
 def keras_version(model: Path) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tuning.core import files
+from tuning.results.schema import Columns, Metrics
 
 # Okabe & Ito's palette: told apart with any colour vision; the line styles differ as well.
 TRAIN = {"color": "#0072B2", "linestyle": "-"}
@@ -36,31 +36,31 @@ EVEN_LUMINANCE = 0.179
 _MARKED_EPOCHS = 40
 
 
-def run_figures(metrics: Mapping[str, Any], history: Mapping[str, Sequence[float | None]]) -> dict[str, Figure]:
+def run_figures(metrics: Metrics, history: Columns) -> dict[str, Figure]:
     """The four pictures of a run, by file name.
 
     Args:
-        metrics: the content of metrics.json.
+        metrics: the run's.
         history: the columns of history.json; None where a value was not finite.
     """
-    test = metrics["test"]
-    low, high = test["f1_macro_interval"]
-    images = sum(map(sum, test["confusion_matrix"]))
+    test = metrics.test
+    low, high = test.f1_macro_interval
+    images = test.images
     parts = [
-        f"test accuracy {test['accuracy']:.3f},",
-        f"macro-F1 {test['f1_macro']:.3f}",
+        f"test accuracy {test.accuracy:.3f},",
+        f"macro-F1 {test.f1_macro:.3f}",
         f"(95 % interval {low:.3f}–{high:.3f}),",
         f"{images:,} images",
     ]
     # In a narrow picture the caption breaks between its parts, not within one.
     caption = " ".join(part.replace(" ", NO_BREAK_SPACE) for part in parts)
-    run_id, best = metrics["run_id"], metrics["best_epoch"]
-    confusion = np.asarray(test["confusion_matrix"])
+    run_id, best = metrics.run_id, metrics.best_epoch
+    confusion = np.asarray(test.confusion_matrix)
     return {
         "accuracy.png": accuracy_figure(history, best, run_id),
         "loss.png": loss_figure(history, best, run_id),
-        "confusion_matrix_raw.png": confusion_figure(confusion, metrics["classes"], run_id, caption),
-        "confusion_matrix_norm.png": confusion_figure(confusion, metrics["classes"], run_id, caption, normalised=True),
+        "confusion_matrix_raw.png": confusion_figure(confusion, metrics.classes, run_id, caption),
+        "confusion_matrix_norm.png": confusion_figure(confusion, metrics.classes, run_id, caption, normalised=True),
     }
 
 

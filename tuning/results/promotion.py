@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from tuning.core import files
 from tuning.core.errors import DataError, TuningError
 from tuning.core.progress import SILENT, Progress
 from tuning.core.workspace import Workspace
-from tuning.results import leaderboard, model_card, schema
+from tuning.results import leaderboard, model_card
+from tuning.results.leaderboard import Row
 from tuning.results.runs import read_runs, verify_model
+from tuning.results.schema import Metrics, Origin, read_metrics
 
 PROMOTE = "python -m tuning.promote"
 RULE = "highest test_f1_macro among the runs tested on the same data; ties by run_id"
@@ -51,18 +55,18 @@ class Promotion:
         return asdict(self)
 
 
-def best(rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def best(rows: Iterable[Row]) -> Row | None:
     """The row with the highest test_f1_macro, the first run_id among equals; None without rows."""
-    return min(rows, key=lambda row: (-row["test_f1_macro"], row["run_id"]), default=None)
+    return min(rows, key=lambda row: (-row.test_f1_macro, row.run_id), default=None)
 
 
-def comparable(runs: Sequence[Mapping[str, Any]], digest: str) -> tuple[list[Mapping], list[Mapping]]:
+def comparable(runs: Sequence[Metrics], digest: str) -> tuple[list[Metrics], list[Metrics]]:
     """The metrics of `runs` tested on the data of `digest`, and those tested on other data."""
-    same = [metrics for metrics in runs if metrics["data_digest"] == digest]
-    return same, [metrics for metrics in runs if metrics["data_digest"] != digest]
+    same = [metrics for metrics in runs if metrics.data_digest == digest]
+    return same, [metrics for metrics in runs if metrics.data_digest != digest]
 
 
-def current_digest(workspace: Workspace, runs: Sequence[Mapping[str, Any]]) -> str:
+def current_digest(workspace: Workspace, runs: Sequence[Metrics]) -> str:
     """The digest of the prepared data; where it is no longer there, that of the run that finished last.
 
     Args:
@@ -76,7 +80,7 @@ def current_digest(workspace: Workspace, runs: Sequence[Mapping[str, Any]]) -> s
 
     if (workspace.split / DESCRIPTION).is_file():
         return read_description(workspace.split).digest
-    return max(runs, key=lambda metrics: (metrics["finished"], metrics["run_id"]))["data_digest"]
+    return max(runs, key=lambda metrics: (metrics.finished, metrics.run_id)).data_digest
 
 
 def promote(workspace: Workspace, dry_run: bool = False, progress: Progress = SILENT) -> Promotion:
@@ -104,7 +108,7 @@ def promote(workspace: Workspace, dry_run: bool = False, progress: Progress = SI
         return _promote(workspace, runs, False, progress)
 
 
-def promoted(workspace: Workspace) -> dict[str, Any]:
+def promoted(workspace: Workspace) -> Metrics:
     """The metrics of the promoted model, once the pair of files is shown to belong together.
 
     Raises:
@@ -116,15 +120,12 @@ def promoted(workspace: Workspace) -> dict[str, Any]:
             f"no model is promoted yet: {workspace.best_model} does not exist",
             f"train something first: python -m tuning.search; if there are finished runs, {remedy}",
         )
-    metrics = files.read_json(workspace.best_model_metrics, remedy)
-    wrong = schema.metrics_problems(metrics)
-    if wrong:
-        raise DataError(f"{workspace.best_model_metrics}: {'; '.join(wrong)}", remedy)
+    metrics = read_metrics(workspace.best_model_metrics, remedy)
     verify_model(workspace.best_model, metrics, remedy)
     return metrics
 
 
-def _promote(workspace: Workspace, runs: list[dict[str, Any]], dry_run: bool, progress: Progress) -> Promotion:
+def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress: Progress) -> Promotion:
     if not runs:
         raise leaderboard.empty(workspace)
     digest = current_digest(workspace, runs)
@@ -139,36 +140,29 @@ def _promote(workspace: Workspace, runs: list[dict[str, Any]], dry_run: bool, pr
     if others:
         progress.warn(
             f"{len(others)} of {len(runs)} runs were tested on other data than the current (digest {digest[:12]}): "
-            f"not comparable, left out: {_some([metrics['run_id'] for metrics in others])}"
+            f"not comparable, left out: {_some([metrics.run_id for metrics in others])}"
         )
-    metrics = next(metrics for metrics in candidates if metrics["run_id"] == row["run_id"])
-    source = workspace.run(row["run_id"]) / "model.keras"
+    metrics = next(metrics for metrics in candidates if metrics.run_id == row.run_id)
+    source = workspace.run(row.run_id) / "model.keras"
     verify_model(source, metrics, f"restore that run's folder or move it out of artifacts/trials, then run: {PROMOTE}")
-    content = {
-        **metrics,
-        "promoted": {
-            "from": f"artifacts/trials/{row['run_id']}",
-            "rule": RULE,
-            "compared": len(candidates),
-            "left_out": len(others),
-        },
-    }
+    origin = Origin(origin=f"artifacts/trials/{row.run_id}", rule=RULE, compared=len(candidates), left_out=len(others))
+    content = msgspec.structs.replace(metrics, promoted=origin)
     previous = _previous(workspace)
     changed = previous != content
     if not dry_run:
         _write(workspace, source, content, changed)
     return Promotion(
-        run_id=row["run_id"],
-        test_f1_macro=row["test_f1_macro"],
-        previous=previous["run_id"] if previous else None,
+        run_id=row.run_id,
+        test_f1_macro=row.test_f1_macro,
+        previous=previous.run_id if previous else None,
         changed=changed,
         compared=len(candidates),
-        left_out=tuple(other["run_id"] for other in others),
+        left_out=tuple(other.run_id for other in others),
         data_digest=digest,
     )
 
 
-def _write(workspace: Workspace, source: Path, content: Mapping[str, Any], changed: bool) -> None:
+def _write(workspace: Workspace, source: Path, content: Metrics, changed: bool) -> None:
     """Puts what is missing of model, card and metrics into artifacts/models: `changed` says whether the pair is."""
     card = workspace.models / model_card.CARD
     workspace.models.mkdir(parents=True, exist_ok=True)
@@ -176,7 +170,7 @@ def _write(workspace: Workspace, source: Path, content: Mapping[str, Any], chang
     with contextlib.ExitStack() as stack:
         if changed:
             metrics = stack.enter_context(files.replacing(workspace.best_model_metrics))
-            metrics.write_bytes(files.readable_json(content).encode())
+            metrics.write_bytes(files.readable_json(msgspec.to_builtins(content)).encode())
         if not _is_card_of(card, content):
             text = model_card.model_card(
                 workspace, content, workspace.best_model.name, saved_by=model_card.keras_version(source)
@@ -186,15 +180,15 @@ def _write(workspace: Workspace, source: Path, content: Mapping[str, Any], chang
             shutil.copyfile(source, stack.enter_context(files.replacing(workspace.best_model)))
 
 
-def _is_card_of(card: Path, metrics: Mapping[str, Any]) -> bool:
+def _is_card_of(card: Path, metrics: Metrics) -> bool:
     """Whether `card` is there and speaks of the model that `metrics` describe."""
     try:
-        return metrics["model_sha256"].encode() in card.read_bytes()
+        return metrics.model_sha256.encode() in card.read_bytes()
     except FileNotFoundError:
         return False
 
 
-def _previous(workspace: Workspace) -> dict[str, Any] | None:
+def _previous(workspace: Workspace) -> Metrics | None:
     """The metrics of the promoted model, or None where there is none or the pair cannot be trusted."""
     try:
         return promoted(workspace)

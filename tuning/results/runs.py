@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
-from tuning.results import schema
+from tuning.results.schema import About, Columns, Evaluation, Metrics, Params, Validation, read_metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,28 +54,26 @@ class StagedRun:
         run_id: the name of its folder in `artifacts/trials/`; the same run always has the same.
         directory: holds `model.keras`, `model_summary.txt` and `predictions.npz` (of the test split: `labels` int64
             (n,), `probabilities` float32 (n, k)).
-        about: exactly the fields of `schema.ABOUT`, and any of `schema.ABOUT_OPTIONAL`. Without `best_epoch`, it is
-            the first epoch with the highest val_f1_macro; without `val`, the figures are that epoch's; without
-            `output`, the model puts out probabilities.
+        about: what only the worker and its search know.
         history: Keras-style columns, one value per epoch: `HISTORY_COLUMNS`, and further metrics where there are any.
-        params: the hyperparameter values, and under `settings` what else decided the run.
+        params: the configuration, and what else decided the run.
     """
 
     run_id: str
     directory: Path
-    about: dict[str, Any]
-    history: dict[str, list]
-    params: dict[str, Any]
+    about: About
+    history: Columns
+    params: Params
 
 
-def publish_run(workspace: Workspace, staged: StagedRun) -> dict[str, Any]:
+def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
     """Writes the files of a run, replacing an earlier publication of the same run, and returns its metrics.
 
     Everything is written aside first; a crash leaves the old folder or the new one. The staged folder stays.
 
     Raises:
         DataError: a staged file is missing or does not fit the rest.
-        ValueError: the caller's `about`, `history` or `params` lacks what the contract names.
+        ValueError: the caller's `history` lacks a column, or its figures cannot be meant.
     """
     # Plotting and sklearn take a second to import, and reading runs needs neither.
     from tuning.results import plots
@@ -83,7 +82,8 @@ def publish_run(workspace: Workspace, staged: StagedRun) -> dict[str, Any]:
     _check_staged(staged)
     history = {name: [_finite(value) for value in column] for name, column in _ordered(staged.history).items()}
     labels, probabilities = _predictions(staged.directory / "predictions.npz")
-    metrics = _metrics(staged, history, classification_metrics(labels, probabilities, staged.about["classes"]))
+    found = classification_metrics(labels, probabilities, staged.about.classes)
+    test = msgspec.convert(found, Evaluation)
     target, kept = workspace.run(staged.run_id), workspace.predictions(staged.run_id)
     # Before the run is there: its figures are never without them. Of the same run they are always the same.
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -91,33 +91,27 @@ def publish_run(workspace: Workspace, staged: StagedRun) -> dict[str, Any]:
     with files.replacing_directory(target) as folder:
         _copy(staged.directory / "model.keras", folder / "model.keras")
         _copy(staged.directory / "model_summary.txt", folder / "model_summary.txt")
-        metrics["model_sha256"] = files.sha256_file(folder / "model.keras")
-        wrong = schema.metrics_problems(metrics)
-        if wrong:
-            raise ValueError(f"run {staged.run_id}: {'; '.join(wrong)}")
-        files.write_json(folder / "metrics.json", metrics)
+        metrics = _metrics(staged, len(history["epoch"]), test, files.sha256_file(folder / "model.keras"))
+        files.write_json(folder / "metrics.json", msgspec.to_builtins(metrics))
         files.write_json(folder / "history.json", history)
-        files.write_json(folder / "params.json", staged.params)
-        report = _report(labels, probabilities, staged.about["classes"])
+        files.write_json(folder / "params.json", staged.params.to_json())
+        report = _report(labels, probabilities, staged.about.classes)
         files.write_text(folder / "classification_report.txt", report)
         for name, figure in plots.run_figures(metrics, history).items():
             plots.save(figure, folder / name)
     return metrics
 
 
-def read_run(path: Path) -> dict[str, Any]:
+def read_run(path: Path) -> Metrics:
     """The metrics of the run whose folder is `path`, checked.
 
     Raises:
         DataError: metrics.json is missing, broken, of another schema, or of another run than the folder says.
     """
     file = path / "metrics.json"
-    metrics = files.read_json(file, _READ_REMEDY)
-    wrong = schema.metrics_problems(metrics)
-    if not wrong and metrics["run_id"] != path.name:
-        wrong = [f"run_id is {metrics['run_id']!r}, but the folder is {path.name!r}"]
-    if wrong:
-        raise DataError(f"{file}: {'; '.join(wrong)}", _READ_REMEDY)
+    metrics = read_metrics(file, _READ_REMEDY)
+    if metrics.run_id != path.name:
+        raise DataError(f"{file}: run_id is {metrics.run_id!r}, but the folder is {path.name!r}", _READ_REMEDY)
     return metrics
 
 
@@ -138,7 +132,7 @@ def runs_of(workspace: Workspace, search: str) -> list[Path]:
 
     def owner(folder: Path) -> str | None:
         try:
-            return read_run(folder)["search"]
+            return read_run(folder).search
         except DataError:
             return max((name for name in searches if folder.name.startswith(f"{name}-")), key=len)
 
@@ -146,7 +140,7 @@ def runs_of(workspace: Workspace, search: str) -> list[Path]:
     return [folder for folder in folders if owner(folder) == search]
 
 
-def read_runs(workspace: Workspace) -> list[dict[str, Any]]:
+def read_runs(workspace: Workspace) -> list[Metrics]:
     """The metrics of all published runs, by run_id.
 
     Raises:
@@ -167,7 +161,7 @@ def run_predictions(workspace: Workspace, run_id: str) -> tuple[np.ndarray, np.n
         return None
 
 
-def verify_model(model: Path, metrics: Mapping[str, Any], remedy: str) -> None:
+def verify_model(model: Path, metrics: Metrics, remedy: str) -> None:
     """Refuses a model file that is not the one that `metrics` describes.
 
     Raises:
@@ -176,10 +170,10 @@ def verify_model(model: Path, metrics: Mapping[str, Any], remedy: str) -> None:
     if not model.is_file():
         raise DataError(f"{model} does not exist", remedy)
     found = files.sha256_file(model)
-    if found != metrics["model_sha256"]:
+    if found != metrics.model_sha256:
         raise DataError(
             f"{model} is not the model that its metrics describe: its sha256 is {found[:12]}…, "
-            f"expected {metrics['model_sha256'][:12]}…",
+            f"expected {metrics.model_sha256[:12]}…",
             remedy,
         )
 
@@ -187,18 +181,12 @@ def verify_model(model: Path, metrics: Mapping[str, Any], remedy: str) -> None:
 def _check_staged(staged: StagedRun) -> None:
     if Path(staged.run_id).name != staged.run_id or staged.run_id.startswith("."):
         raise ValueError(f"{staged.run_id!r} cannot be the name of a run's folder")
-    optional = {name: check for name, check in schema.ABOUT_OPTIONAL.items() if name in staged.about}
-    checks = schema.ABOUT | optional
-    wrong = schema.problems(staged.about, checks)
-    wrong += [f"{name} is unknown" for name in staged.about if name not in checks]
-    wrong += [f"history lacks {name}" for name in HISTORY_COLUMNS if name not in staged.history]
+    wrong = [f"history lacks {name}" for name in HISTORY_COLUMNS if name not in staged.history]
     lengths = {len(column) for column in staged.history.values()}
     if len(lengths) != 1 or lengths == {0}:
         wrong.append("history columns are empty or differ in length")
-    elif staged.about.get("best_epoch", 1) > max(lengths):
-        wrong.append(f"best_epoch is {staged.about['best_epoch']}, beyond the history")
-    if not isinstance(staged.params.get("settings"), dict):
-        wrong.append("params lacks settings")
+    elif staged.about.best_epoch > max(lengths):
+        wrong.append(f"best_epoch is {staged.about.best_epoch}, beyond the history")
     if wrong:
         raise ValueError(f"run {staged.run_id}: {'; '.join(wrong)}")
     for name in STAGED_FILES:
@@ -219,37 +207,28 @@ def _predictions(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{path} does not hold predictions: {error}", _STAGE_REMEDY) from None
 
 
-def _metrics(staged: StagedRun, history: Mapping[str, list], test: dict[str, Any]) -> dict[str, Any]:
+def _metrics(staged: StagedRun, epochs: int, test: Evaluation, model_sha256: str) -> Metrics:
+    """Raises ValueError where a figure cannot be meant."""
+    about = {name: getattr(staged.about, name) for name in About.__struct_fields__}
+    own = {"run_id": staged.run_id, "epochs": epochs, "test": test, "model_sha256": model_sha256}
+    metrics = Metrics(**{**about, **own, "val": _rounded(staged.about.val)})
+    try:
+        # Records that are made here are not validated, only those that are decoded.
+        return msgspec.convert(msgspec.to_builtins(metrics), Metrics)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"run {staged.run_id}: {error}") from None
+
+
+def _rounded(val: Validation) -> Validation:
     from tuning.trials.metrics import rounded
 
-    about = staged.about
-    scores = history["val_f1_macro"]
-    best = about.get("best_epoch") or 1 + max(range(len(scores)), key=lambda index: (_rank(scores[index]), -index))
-    names = ("f1_macro", "accuracy", "loss")
-    val = about.get("val") or {name: history[f"val_{name}"][best - 1] for name in names}
-    return {
-        "schema": schema.METRICS_SCHEMA,
-        "run_id": staged.run_id,
-        **{name: about[name] for name in ("kind", "search", "trial", "rank", "space", "strategy", "seed")},
-        "epochs": len(scores),
-        "best_epoch": best,
-        "parameters": about["parameters"],
-        "val": {name: None if _finite(val[name]) is None else rounded(val[name]) for name in names},
-        "test": test,
-        **{name: about[name] for name in ("test_openings", "classes", "data_digest", "config_digest")},
-        "weights_sha256": about["weights_sha256"],
-        "model_sha256": "",
-        **{name: about[name] for name in ("dtype_policy", "input")},
-        "output": about.get("output", "probabilities"),
-        **{name: about[name] for name in ("started", "finished", "train_seconds")},
-    }
+    def figure(value: float | None) -> float | None:
+        return None if value is None or not math.isfinite(value) else rounded(value)
+
+    return Validation(f1_macro=rounded(val.f1_macro), accuracy=figure(val.accuracy), loss=figure(val.loss))
 
 
-def _rank(score: float | None) -> float:
-    return -math.inf if score is None else score
-
-
-def _ordered(history: Mapping[str, list]) -> dict[str, list]:
+def _ordered(history: Columns) -> Columns:
     further = sorted(set(history) - set(HISTORY_COLUMNS))
     return {name: list(history[name]) for name in (*HISTORY_COLUMNS, *further)}
 

@@ -1,14 +1,19 @@
-"""What `metrics.json` holds, checked field by field. Pure: no files, no arrays."""
+"""What the JSON files of a run hold, as records: decoding one is validating it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from typing import Any
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
+
+from tuning.core import files
+from tuning.core.errors import DataError
+from tuning.core.jobs import Values
+
+#: Version of metrics.json, as its field `schema` says.
 METRICS_SCHEMA = 1
-
-KINDS = ("finalist", "baseline", "train")
 
 #: How pixels (0…255 as decoded) reach the model, by the word that `input.scaling` holds.
 SCALINGS = {
@@ -18,154 +23,257 @@ SCALINGS = {
 #: Channels of an image, by the word that `input.color` holds.
 CHANNELS = {"gray": 1, "rgb": 3}
 
-OUTPUTS = ("probabilities", "logits")
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+#: Why a run was trained.
+Kind = Literal["finalist", "baseline", "train"]
+#: Columns of a run's history by name, one value an epoch; None where it was not finite.
+Columns = dict[str, list[float | None]]
 
-Check = Callable[[Any], bool]
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 
-def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A record that knows all its fields."""
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+class Input(Strict, frozen=True, kw_only=True):
+    """What a model wants: images of `image_size` pixels a side, their colour and their scaling."""
+
+    color: Literal["gray", "rgb"]
+    image_size: Positive
+    scaling: Literal["0-1", "0-255"]
+
+    @property
+    def channels(self) -> int:
+        return CHANNELS[self.color]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_size, self.image_size, self.channels
 
 
-def _optional(check: Check) -> Check:
-    return lambda value: value is None or check(value)
+class Validation(Strict, frozen=True, kw_only=True):
+    """Figures of the published model on the validation split; None where they were not finite."""
+
+    f1_macro: Share
+    accuracy: Share | None
+    loss: float | None
 
 
-def _is_classes(value: Any) -> bool:
-    return isinstance(value, list) and len(value) >= 2 and all(map(_is_text, value)) and len(set(value)) == len(value)
+class ClassFigures(Strict, frozen=True, kw_only=True):
+    """How well one class was recognised; `support` images carry its label."""
+
+    precision: Share
+    recall: Share
+    f1: Share
+    support: Count
 
 
-def _is_interval(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_share, value)) and value[0] <= value[1]
+class Evaluation(Strict, frozen=True, kw_only=True):
+    """Figures of the published model on the test split; rows of the confusion matrix are true classes."""
+
+    accuracy: Share
+    precision_macro: Share
+    recall_macro: Share
+    f1_macro: Share
+    loss: float
+    per_class: dict[str, ClassFigures]
+    confusion_matrix: list[list[Count]]
+    f1_macro_interval: tuple[Share, Share]
+
+    def __post_init__(self) -> None:
+        low, high = self.f1_macro_interval
+        if low > high:
+            raise ValueError(f"f1_macro_interval is {low} to {high}")
+        if any(len(row) != len(self.confusion_matrix) for row in self.confusion_matrix):
+            raise ValueError("confusion_matrix is not square")
+
+    @property
+    def images(self) -> int:
+        return sum(map(sum, self.confusion_matrix))
 
 
-def _is_input(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and _is_count(value.get("image_size"))
-        and value["image_size"] > 0
-        and value.get("color") in CHANNELS
-        and value.get("scaling") in SCALINGS
-    )
+class Origin(Strict, frozen=True, kw_only=True):
+    """Where the promoted model comes from.
+
+    Attributes:
+        origin: the run's folder.
+        rule: by which it was chosen.
+        compared, left_out: runs that were looked at, and runs that were tested on other data.
+    """
+
+    origin: Text = msgspec.field(name="from")
+    rule: Text
+    compared: Count
+    left_out: Count
 
 
-def _is_sha256(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+class Metrics(Strict, frozen=True, kw_only=True):
+    """metrics.json: what a run is, and how well it did.
+
+    Attributes:
+        run_id: the name of its folder.
+        kind: why it was trained.
+        search, trial, rank, strategy: where it comes from; None where it comes from no search.
+        best_epoch: from 1; the epoch whose weights the model has.
+        val, test: figures of that very model.
+        test_evaluations: how often a model of this run was evaluated on the test split; `test_openings` in the file.
+        classes: in the order of the model's outputs.
+        output: what the model puts out.
+        started, finished: UTC times in ISO 8601.
+        promoted: only in best_model_metrics.json and in exports of it.
+    """
+
+    schema: Literal[1] = 1
+    run_id: Text
+    kind: Kind
+    search: Text | None
+    trial: Text | None
+    rank: Count | None
+    space: Text
+    strategy: Text | None
+    seed: int
+    epochs: Count
+    best_epoch: Positive
+    parameters: Count
+    val: Validation
+    test: Evaluation
+    test_evaluations: Count = msgspec.field(name="test_openings")
+    classes: Annotated[list[Text], msgspec.Meta(min_length=2)]
+    data_digest: Text
+    config_digest: Text
+    weights_sha256: Text
+    model_sha256: Sha256
+    dtype_policy: Text
+    input: Input
+    output: Literal["probabilities", "logits"]
+    started: Text
+    finished: Text
+    train_seconds: float
+    promoted: Origin | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes are {self.classes}: one of them is there twice")
+        if list(self.test.per_class) != self.classes or len(self.test.confusion_matrix) != len(self.classes):
+            raise ValueError("test.per_class or test.confusion_matrix does not agree with classes")
 
 
-def _is_class_table(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(row, dict)
-        and all(_is_share(row.get(name)) for name in ("precision", "recall", "f1"))
-        and _is_count(row.get("support"))
-        for row in value.values()
-    )
+class About(Strict, frozen=True, kw_only=True):
+    """What only whoever trained a run knows of it; fields as in `Metrics`."""
+
+    kind: Kind
+    search: Text | None = None
+    trial: Text | None = None
+    rank: Count | None = None
+    space: Text
+    strategy: Text | None = None
+    seed: int
+    parameters: Count
+    test_evaluations: Count
+    classes: list[Text]
+    data_digest: Text
+    config_digest: Text
+    weights_sha256: Text
+    dtype_policy: Text
+    input: Input
+    output: Literal["probabilities", "logits"]
+    best_epoch: Positive
+    val: Validation
+    started: Text
+    finished: Text
+    train_seconds: float
 
 
-def _is_count_matrix(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(row, list) and len(row) == len(value) and all(map(_is_count, row)) for row in value
-    )
+class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
+    """What else decided a run beside its configuration: `settings` in params.json."""
+
+    space: str
+    seed: int
+    backend: str
+    threads: int
+    dtype_policy: str
+    early_stopping: int | None
+    reduce_lr: int | None
+    epochs: int
 
 
-#: What the worker knows and nobody can compute from the staged files, in the order that metrics.json keeps.
-ABOUT: dict[str, Check] = {
-    "kind": lambda value: value in KINDS,
-    "search": _optional(_is_text),
-    "trial": _optional(_is_text),
-    "rank": _optional(_is_count),
-    "space": _is_text,
-    "strategy": _optional(_is_text),
-    "seed": _is_integer,
-    "parameters": _is_count,
-    "test_openings": _is_count,
-    "classes": _is_classes,
-    "data_digest": _is_text,
-    "config_digest": _is_text,
-    "weights_sha256": _is_text,
-    "dtype_policy": _is_text,
-    "input": _is_input,
-    "started": _is_text,
-    "finished": _is_text,
-    "train_seconds": _is_number,
-}
+class Params(msgspec.Struct, frozen=True, kw_only=True):
+    """params.json, where the values stand beside `settings`."""
 
-_VAL: dict[str, Check] = {
-    "f1_macro": _is_share,
-    "accuracy": _optional(_is_share),
-    "loss": _optional(_is_number),
-}
+    values: Values
+    settings: TrainedWith
 
-#: What the worker may know better than the staged files: the epoch (from 1) whose weights the model has, that very
-#: model's figures on validation, and what the model itself puts out.
-ABOUT_OPTIONAL: dict[str, Check] = {
-    "best_epoch": lambda value: _is_count(value) and value > 0,
-    "val": lambda value: isinstance(value, dict) and not problems(value, _VAL),
-    "output": lambda value: value in OUTPUTS,
-}
-
-_COMPUTED: dict[str, Check] = {
-    **ABOUT_OPTIONAL,
-    "run_id": _is_text,
-    "epochs": _is_count,
-    "test": lambda value: isinstance(value, dict),
-    "model_sha256": _is_sha256,
-}
-
-_TEST: dict[str, Check] = {
-    "accuracy": _is_share,
-    "precision_macro": _is_share,
-    "recall_macro": _is_share,
-    "f1_macro": _is_share,
-    "loss": _is_number,
-    "per_class": _is_class_table,
-    "confusion_matrix": _is_count_matrix,
-    "f1_macro_interval": _is_interval,
-}
+    def to_json(self) -> dict[str, Any]:
+        return {**self.values, "settings": msgspec.to_builtins(self.settings)}
 
 
-def problems(value: Mapping[str, Any], checks: Mapping[str, Check], prefix: str = "") -> list[str]:
-    """One short phrase for each field of `checks` that `value` lacks or holds in a form that cannot be meant."""
-    found = []
-    for name, check in checks.items():
-        if name not in value:
-            found.append(f"{prefix}{name} is missing")
-        elif not check(value[name]):
-            found.append(f"{prefix}{name} is {_brief(value[name])}")
-    return found
+def read_metrics(path: Path, remedy: str) -> Metrics:
+    """The content of a metrics.json.
+
+    Raises:
+        DataError: it is missing, no JSON, of another schema, or a field of it cannot be meant.
+    """
+    content = files.read_json(path, remedy)
+    found = content.get("schema") if isinstance(content, dict) else METRICS_SCHEMA
+    if found != METRICS_SCHEMA:
+        raise DataError(f"{path}: schema is {_brief(found)}, this version reads {METRICS_SCHEMA}", remedy)
+    return _record(content, Metrics, path, remedy)
 
 
-def metrics_problems(metrics: Any) -> list[str]:
-    """What is wrong with the content of a metrics.json; empty when nothing is."""
-    if not isinstance(metrics, dict):
-        return ["it does not hold an object"]
-    if metrics.get("schema") != METRICS_SCHEMA:
-        return [f"schema is {_brief(metrics.get('schema'))}, this version reads {METRICS_SCHEMA}"]
-    found = problems(metrics, ABOUT | _COMPUTED)
-    if isinstance(metrics.get("test"), dict):
-        found += problems(metrics["test"], _TEST, "test.")
-    if not found and (
-        list(metrics["test"]["per_class"]) != metrics["classes"]
-        or len(metrics["test"]["confusion_matrix"]) != len(metrics["classes"])
-    ):
-        found.append("test.per_class or test.confusion_matrix does not agree with classes")
-    return found
+def read_params(path: Path, remedy: str) -> Params:
+    """The content of a params.json.
+
+    Raises:
+        DataError: it is missing, no JSON, or a field of it cannot be meant.
+    """
+    content = files.read_json(path, remedy)
+    if not isinstance(content, dict) or "settings" not in content:
+        raise DataError(f"{path} holds no settings", remedy)
+    values = {name: value for name, value in content.items() if name != "settings"}
+    return _record({"values": values, "settings": content["settings"]}, Params, path, remedy)
+
+
+def read_columns(path: Path, remedy: str) -> Columns:
+    """The content of a history.json.
+
+    Raises:
+        DataError: it is missing, no JSON, or holds no columns of numbers.
+    """
+    content = files.read_json(path, remedy)
+    try:
+        # Whole numbers stay whole: epochs are counted with them.
+        return msgspec.convert(content, dict[str, list[int | float | None]])
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path}: {with_value(error, content)}", remedy) from None
+
+
+def _record(content: Any, kind: type[Record], path: Path, remedy: str) -> Record:
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path}: {with_value(error, content)}", remedy) from None
+
+
+def with_value(error: msgspec.ValidationError, content: Any) -> str:
+    """The error's message with the value that it is about, where it says which that is."""
+    message = str(error)
+    place = re.search(r" - at `\$([^`]*)`$", message)
+    if place is None:
+        return message
+    value, words = content, message[: place.start()]
+    for name, index in re.findall(r"\.(\w+)|\[([^\]]*)\]", place[1]):
+        try:
+            value = value[name] if name else value[int(index)]
+        except (LookupError, TypeError, ValueError):
+            return f"{place[1].lstrip('.')}: {words}"
+    if words.startswith("Object "):
+        return f"{place[1].lstrip('.')}: {words}"
+    return f"{place[1].lstrip('.')} is {_brief(value)}: {words}"
 
 
 def _brief(value: Any) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
+from tuning.history import searches
 from tuning.results.promotion import promoted
 from tuning.results.runs import read_runs, verify_model
+from tuning.results.schema import Metrics
 
 RESTORE = "restore that run's folder, or export another run"
 _LISTED_NAMES = 20
@@ -24,12 +24,12 @@ class Source:
     Attributes:
         name: of the export's default folder: the run's, the search's, or "best_model".
         model: the `.keras` file.
-        metrics: the content of the run's metrics.json.
+        metrics: the run's.
     """
 
     name: str
     model: Path
-    metrics: dict[str, Any]
+    metrics: Metrics
 
 
 def promoted_source(workspace: Workspace) -> Source:
@@ -48,7 +48,7 @@ def run_source(workspace: Workspace, run_id: str) -> Source:
         UsageError: there is no such run; it lists those there are.
         DataError: the model is not the one its metrics describe.
     """
-    runs = {metrics["run_id"]: metrics for metrics in read_runs(workspace)}
+    runs = {metrics.run_id: metrics for metrics in read_runs(workspace)}
     if run_id not in runs:
         raise UsageError(f"there is no run {run_id!r}", _valid("runs", list(runs)))
     return _checked(workspace, run_id, runs[run_id])
@@ -62,13 +62,11 @@ def search_source(workspace: Workspace, search: str) -> Source:
         DataError: the model is not the one its metrics describe.
     """
     # A baseline that the search itself ranked among its best is published once, as the baseline with its rank.
-    finalists = [
-        metrics for metrics in read_runs(workspace) if metrics["kind"] == "finalist" or metrics["rank"] is not None
-    ]
-    of_search = [metrics for metrics in finalists if metrics["search"] == search]
+    finalists = [metrics for metrics in read_runs(workspace) if metrics.kind == "finalist" or metrics.rank is not None]
+    of_search = [metrics for metrics in finalists if metrics.search == search]
     if not of_search:
-        names = sorted({metrics["search"] for metrics in finalists if metrics["search"]})
-        if workspace.searches.is_dir() and search in os.listdir(workspace.searches):
+        names = sorted({metrics.search for metrics in finalists if metrics.search})
+        if search in searches.names(workspace):
             raise DataError(
                 f"search {search!r} has no finished finalist yet",
                 f"give the command again that began it; {_valid('searches with finalists', names)}"
@@ -79,14 +77,14 @@ def search_source(workspace: Workspace, search: str) -> Source:
     return _checked(workspace, search, best_finalist(of_search))
 
 
-def best_finalist(finalists: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The metrics with the highest val.f1_macro, the first run_id among equals. Validation decides: the test split
-    has been opened, but chose nothing."""
-    return min(finalists, key=lambda metrics: (-metrics["val"]["f1_macro"], metrics["run_id"]))
+def best_finalist(finalists: Sequence[Metrics]) -> Metrics:
+    """The metrics with the highest val.f1_macro, the first run_id among equals. Validation decides; the test split
+    chooses nothing."""
+    return min(finalists, key=lambda metrics: (-metrics.val.f1_macro, metrics.run_id))
 
 
-def _checked(workspace: Workspace, name: str, metrics: Mapping[str, Any]) -> Source:
-    source = Source(name, workspace.run(metrics["run_id"]) / "model.keras", dict(metrics))
+def _checked(workspace: Workspace, name: str, metrics: Metrics) -> Source:
+    source = Source(name, workspace.run(metrics.run_id) / "model.keras", metrics)
     verify_model(source.model, source.metrics, RESTORE)
     return source
 

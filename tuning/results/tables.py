@@ -7,11 +7,11 @@ import io
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tuning.results.leaderboard import COLUMNS, Row, cell
+from tuning.results.leaderboard import COLUMNS, cell
 from tuning.results.markdown import escaped, table
-from tuning.results.standings import ADDED, configuration_key
+from tuning.results.standings import ADDED, Seeds, Standing, configuration_key
 
 _GAP = 2
 #: A run's name may be cut to this width, its end kept, to make room for figures.
@@ -28,48 +28,48 @@ class Column:
         text: what a row shows there.
         right: whether its cells are flush right.
         need: columns of need 0 are always shown; of the others, in a narrow terminal, the lower come first.
+        short: its header in a terminal; empty: the same.
     """
 
     name: str
-    text: Callable[[Row], str]
+    text: Callable[[Standing], str]
     right: bool = True
     need: int = 99
-
-
-def _optional(name: str, form: str) -> Callable[[Row], str]:
-    return lambda row: _MISSING if row[name] is None else format(row[name], form)
+    short: str = ""
 
 
 #: In the order in which they stand.
 TABLE = (
-    Column("#", lambda row: str(row["place"]), need=0),
-    Column("run", lambda row: cell(row["run_id"]), right=False, need=0),
-    Column("kind", lambda row: cell(row["kind"]), right=False, need=11),
-    Column("space", lambda row: cell(row["space"]), right=False, need=18),
-    Column("strategy", lambda row: cell(row["strategy"]) or _MISSING, right=False, need=17),
-    Column("seed", lambda row: str(row["seed"]), need=13),
-    Column("epochs", lambda row: f"{row['best_epoch']}/{row['epochs']}", need=14),
-    Column("parameters", lambda row: f"{row['parameters']:,}", need=4),
-    Column("val F1", lambda row: f"{row['val_f1_macro']:.3f}", need=12),
-    Column("test F1", lambda row: f"{row['test_f1_macro']:.3f}", need=0),
+    Column("#", lambda entry: str(entry.place), need=0),
+    Column("run", lambda entry: cell(entry.row.run_id), right=False, need=0),
+    Column("kind", lambda entry: cell(entry.row.kind), right=False, need=11),
+    Column("space", lambda entry: cell(entry.row.space), right=False, need=18),
+    Column("strategy", lambda entry: cell(entry.row.strategy) or _MISSING, right=False, need=17),
+    Column("seed", lambda entry: str(entry.row.seed), need=13),
+    Column("epochs", lambda entry: f"{entry.row.best_epoch}/{entry.row.epochs}", need=14),
+    Column("parameters", lambda entry: f"{entry.row.parameters:,}", need=4),
+    Column("val F1", lambda entry: f"{entry.row.val_f1_macro:.3f}", need=12),
+    Column("test F1", lambda entry: f"{entry.row.test_f1_macro:.3f}", need=0),
     Column(
         "95 % interval",
-        lambda row: f"{row['test_f1_macro_low']:.3f}–{row['test_f1_macro_high']:.3f}",
+        lambda entry: f"{entry.row.test_f1_macro_low:.3f}–{entry.row.test_f1_macro_high:.3f}",
         right=False,
         need=1,
     ),
-    Column("vs best", lambda row: row["standing"] or _MISSING, right=False, need=2),
-    Column("over seeds", lambda row: _deviation(row) if row["seeds"] else _MISSING, right=False, need=10),
-    Column("accuracy", lambda row: f"{row['test_accuracy']:.3f}", need=15),
-    Column("loss", lambda row: f"{row['test_loss']:.3f}", need=16),
-    Column("opened", lambda row: str(row["test_openings"]), need=5),
-    Column("data", lambda row: row["data_digest"], right=False, need=3),
+    Column("vs best", lambda entry: entry.verdict or _MISSING, right=False, need=2),
+    Column("over seeds", lambda entry: _deviation(entry.seeds) if entry.seeds else _MISSING, right=False, need=10),
+    Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
+    Column("loss", lambda entry: f"{entry.row.test_loss:.3f}", need=16),
+    Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=5, short="tests"),
+    Column("data", lambda entry: entry.row.data_digest, right=False, need=3),
 )
-#: Columns up to this need are worth a shortened name.
-_WORTH_SHORTENING = 9
+#: For columns up to this need the name of a run is shortened.
+_SHORTENED_FOR = 9
 
 
-def leaderboard_table(rows: Sequence[Row], width: int | None = None, openings: Mapping[str, int] | None = None) -> str:
+def leaderboard_table(
+    rows: Sequence[Standing], width: int | None = None, evaluations: Mapping[str, int] | None = None
+) -> str:
     """The leaderboard as a person reads it: three decimals, the interval beside its figure.
 
     Args:
@@ -77,11 +77,12 @@ def leaderboard_table(rows: Sequence[Row], width: int | None = None, openings: M
         width: of the terminal, in characters: then the columns that fit, and below them, in tables of their own, F1 by
             class, mean and deviation over seeds, and what the words mean. None: one table, every column, F1 by class
             included.
-        openings: how often the test split of each data set was opened.
+        evaluations: how often models were evaluated on the test split of each data set.
     """
     columns = _columns(rows)
     if width is None:
         return _aligned([*columns, *_class_columns(rows, "F1 ")], rows)
+    columns = [replace(column, name=column.short or column.name) for column in columns]
     chosen, name_width = _fitting(columns, rows, width)
     named = [
         Column(column.name, _shortened(name_width), right=False) if column.name == "run" else column
@@ -90,26 +91,26 @@ def leaderboard_table(rows: Sequence[Row], width: int | None = None, openings: M
     parts = [_aligned(named, rows), *_class_tables(rows, width)]
     if all(column.name != "over seeds" for column in chosen):
         parts += _seed_table(rows, width)
-    return "\n\n".join([*parts, "\n".join(_notes(rows, chosen, width, openings or {}))])
+    return "\n\n".join([*parts, "\n".join(_notes(rows, chosen, width, evaluations or {}))])
 
 
-def leaderboard_markdown(rows: Sequence[Row]) -> str:
+def leaderboard_markdown(rows: Sequence[Standing]) -> str:
     """The table with every column in GitHub's Markdown."""
     columns = [*_columns(rows), *_class_columns(rows, "F1 ")]
     cells = [[escaped(column.text(row)) for column in columns] for row in rows]
     return table([escaped(column.name) for column in columns], cells, [column.right for column in columns])
 
 
-def leaderboard_csv(rows: Sequence[Row]) -> str:
+def leaderboard_csv(rows: Sequence[Standing]) -> str:
     """The columns of leaderboard.csv, what `standings` adds, and F1 by class; no cell is a formula."""
     names = _classes(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, *ADDED, *(f"f1_{cell(name)}" for name in names)])
     for row in rows:
-        per_class = row["per_class"] or {}
+        cells, per_class = row.to_json(), row.per_class or {}
         writer.writerow(
-            cell(value) for value in [*(row[name] for name in (*COLUMNS, *ADDED)), *map(per_class.get, names)]
+            cell(value) for value in [*(cells[name] for name in (*COLUMNS, *ADDED)), *map(per_class.get, names)]
         )
     return text.getvalue()
 
@@ -135,21 +136,21 @@ def display_width(text: str) -> int:
     )
 
 
-def _columns(rows: Sequence[Row]) -> list[Column]:
+def _columns(rows: Sequence[Standing]) -> list[Column]:
     """The columns that have something to say about these rows."""
     # Figures of runs that were tested on different data are not comparable.
-    idle = {"data"} if len({row["data_digest"] for row in rows}) == 1 else set()
-    if not any(row["seeds"] for row in rows):
+    idle = {"data"} if len({entry.row.data_digest for entry in rows}) == 1 else set()
+    if not any(entry.seeds for entry in rows):
         idle.add("over seeds")
     return [column for column in TABLE if column.name not in idle]
 
 
-def _aligned(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+def _aligned(columns: Sequence[Column], rows: Sequence[Standing]) -> str:
     cells = [[column.text(row) for column in columns] for row in rows]
     return aligned([column.name for column in columns], cells, [column.right for column in columns])
 
 
-def _fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tuple[list[Column], int]:
+def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) -> tuple[list[Column], int]:
     """The columns to show in so many characters, in their order, and how wide the name of a run may be."""
     sizes = {column.name: max(map(display_width, [column.name, *map(column.text, rows)])) + _GAP for column in columns}
     name = sizes["run"] - _GAP
@@ -157,35 +158,39 @@ def _fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tupl
     # Two blanks precede each column but the first.
     left = width + _GAP - sum(sizes[other] for other in chosen)
     for column in sorted(columns, key=lambda column: column.need):
-        spare = max(0, name - _SHORTEST_NAME) if column.need <= _WORTH_SHORTENING else 0
+        spare = max(0, name - _SHORTEST_NAME) if column.need <= _SHORTENED_FOR else 0
         if column.name not in chosen and sizes[column.name] <= left + spare:
             chosen.add(column.name)
             left -= sizes[column.name]
     return [column for column in columns if column.name in chosen], max(1, min(name, name + left))
 
 
-def _shortened(width: int) -> Callable[[Row], str]:
+def _shortened(width: int) -> Callable[[Standing], str]:
     """A run's name in so many characters: its end tells runs of a search apart."""
 
-    def text(row: Row) -> str:
-        name = cell(row["run_id"])
+    def text(entry: Standing) -> str:
+        name = cell(entry.row.run_id)
         return name if display_width(name) <= width else "…" + name[len(name) - width + 1 :]
 
     return text
 
 
-def _classes(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row["per_class"] or ()))
+def _classes(rows: Sequence[Standing]) -> list[str]:
+    return list(dict.fromkeys(name for entry in rows for name in entry.per_class or ()))
 
 
-def _class_columns(rows: Sequence[Row], before: str = "") -> list[Column]:
-    def text(name: str) -> Callable[[Row], str]:
-        return lambda row: _MISSING if name not in (row["per_class"] or ()) else f"{row['per_class'][name]:.3f}"
+def _class_columns(rows: Sequence[Standing], before: str = "") -> list[Column]:
+    def text(name: str) -> Callable[[Standing], str]:
+        def cell_of(entry: Standing) -> str:
+            figure = (entry.per_class or {}).get(name)
+            return _MISSING if figure is None else f"{figure:.3f}"
+
+        return cell_of
 
     return [Column(before + cell(name), text(name)) for name in _classes(rows)]
 
 
-def _class_tables(rows: Sequence[Row], width: int) -> Iterator[str]:
+def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
     """F1 by class in as many tables as it takes to fit them into the width."""
     pending, title = _class_columns(rows), "F1 by class"
     while pending:
@@ -196,35 +201,38 @@ def _class_tables(rows: Sequence[Row], width: int) -> Iterator[str]:
         pending = pending[count:]
 
 
-def _table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
+def _table_width(columns: Sequence[Column], rows: Sequence[Standing]) -> int:
     return max(map(display_width, _aligned(columns, rows).splitlines()))
 
 
-def _seed_table(rows: Sequence[Row], width: int) -> Iterator[str]:
-    groups: dict[tuple, list[Row]] = {}
-    for row in rows:
-        if row["seeds"]:
-            groups.setdefault(configuration_key(row), []).append(row)
+def _seed_table(rows: Sequence[Standing], width: int) -> Iterator[str]:
+    groups: dict[tuple[str | None, str, str], list[Standing]] = {}
+    for entry in rows:
+        if entry.seeds:
+            groups.setdefault(configuration_key(entry.row), []).append(entry)
     if not groups:
         return
+    found = [(members[0].seeds, members) for members in groups.values() if members[0].seeds]
     lines = [
         [
-            _deviation(members[0]),
-            ", ".join(f"#{row['place']}" for row in members),
-            cell(members[0]["run_id"]).rpartition("-s")[0],
+            _deviation(seeds),
+            ", ".join(f"#{entry.place}" for entry in members),
+            cell(members[0].row.run_id).rpartition("-s")[0],
         ]
-        for members in sorted(groups.values(), key=lambda members: -members[0]["seeds_mean"])
+        for seeds, members in sorted(found, key=lambda group: -group[0].mean)
     ]
     text = aligned(["test F1", "runs", "configuration"], lines, [False, False, False])
     kept = [line if display_width(line) <= width else line[: width - 1] + "…" for line in text.splitlines()]
     yield "\n".join(["Mean ± standard deviation over seeds", *kept])
 
 
-def _deviation(row: Row) -> str:
-    return f"{row['seeds_mean']:.3f} ± {row['seeds_deviation']:.3f} ({row['seeds']})"
+def _deviation(seeds: Seeds) -> str:
+    return f"{seeds.mean:.3f} ± {seeds.deviation:.3f} ({seeds.count})"
 
 
-def _notes(rows: Sequence[Row], columns: Sequence[Column], width: int, openings: Mapping[str, int]) -> Iterator[str]:
+def _notes(
+    rows: Sequence[Standing], columns: Sequence[Column], width: int, evaluations: Mapping[str, int]
+) -> Iterator[str]:
     shown = {column.name for column in columns}
     notes = []
     if "vs best" in shown and len(rows) > 1:
@@ -232,14 +240,16 @@ def _notes(rows: Sequence[Row], columns: Sequence[Column], width: int, openings:
             "vs best: tied where the 95 % interval of the difference to the best includes 0 (paired bootstrap over the "
             "same test images; another training seed may change more)."
         )
-        if any(row["standing"] is None for row in rows):
+        if any(entry.verdict is None for entry in rows):
             notes.append(
-                f"{_MISSING}: not compared, because what it or the best predicted of the test images is not there (or "
-                "it was tested on other data)."
+                f"{_MISSING}: not compared, because its predictions or those of the best were not kept (or it was "
+                "tested on other data)."
             )
-    if "opened" in shown and openings:
-        total = [f"{count:,}" if len(openings) == 1 else f"{data}: {count:,}" for data, count in openings.items()]
-        notes.append(f"opened: how often the test split was opened for that run; in all: {', '.join(total)}.")
+    if "tests" in shown and evaluations:
+        total = [f"{count:,}" if len(evaluations) == 1 else f"{data}: {count:,}" for data, count in evaluations.items()]
+        notes.append(
+            f"tests: how often models of that run were evaluated on the test split; in all: {', '.join(total)}."
+        )
     if len(columns) < len(_columns(rows)):
         notes.append("--wide shows all columns.")
     for note in notes:

@@ -1,13 +1,14 @@
 """Where a search appears beside its own files: TensorBoard and MLflow, one file each and one row in `TRACKERS`.
 
-A tracker is a view of what the journal says. It is told every trial and every published run, in logical order and at
-every resume again, and skips what it has already. It has no influence on anything: one that fails is left out for the
-rest of the search, with a warning, and catches up at the next resume.
+A tracker shows what the journal holds. It is given every trial and every published run, in logical order and at every
+resume again, and skips what it has already. It has no influence on the search: one that fails is left out for the rest
+of it, with a warning, and catches up at the next resume.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tuning.core import files, interruption
+from tuning.core import interruption
 from tuning.core.errors import Interrupted, TuningError
+from tuning.core.jobs import Values
 from tuning.core.progress import Progress
 from tuning.core.records import TrialOutcome, TrialSpec, configuration
 from tuning.results.runs import read_run
+from tuning.results.schema import Columns, Metrics, Params, read_columns, read_params
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,13 @@ class Published:
 
     Attributes:
         folder: the run's folder.
-        metrics, history: the content of its metrics.json and history.json.
-        values: its hyperparameters.
+        metrics, history, params: its metrics.json, history.json and params.json.
     """
 
     folder: Path
-    metrics: dict[str, Any]
-    history: dict[str, list]
-    values: dict[str, Any]
+    metrics: Metrics
+    history: Columns
+    params: Params
 
     @staticmethod
     def read(folder: Path) -> Published:
@@ -79,13 +81,22 @@ class Published:
         Raises:
             DataError: one of its files is missing or broken.
         """
-        history, params = (files.read_json(folder / f"{name}.json", "") for name in ("history", "params"))
-        values = {name: value for name, value in params.items() if name != "settings"}
-        return Published(folder, read_run(folder), history, configuration(values))
+        history = read_columns(folder / "history.json", "")
+        return Published(folder, read_run(folder), history, read_params(folder / "params.json", ""))
 
     @property
     def run_id(self) -> str:
-        return self.metrics["run_id"]
+        return self.metrics.run_id
+
+    @property
+    def values(self) -> Values:
+        """Its hyperparameters."""
+        return configuration(self.params.values)
+
+    @property
+    def seconds(self) -> list[float]:
+        """Wall-clock seconds of each epoch."""
+        return [value or 0.0 for value in self.history["seconds"]]
 
     @property
     def curve(self) -> list[dict[str, Any]]:
@@ -96,11 +107,13 @@ class Published:
     @property
     def results(self) -> dict[str, float]:
         """The figures that runs are compared by."""
-        test = self.metrics["test"]
+        test = self.metrics.test
         return {
-            "val_f1_macro": self.metrics["val"]["f1_macro"],
-            "epochs": self.metrics["epochs"],
-            **{f"test_{name}": test[name] for name in ("f1_macro", "accuracy", "loss")},
+            "val_f1_macro": self.metrics.val.f1_macro,
+            "epochs": self.metrics.epochs,
+            "test_f1_macro": test.f1_macro,
+            "test_accuracy": test.accuracy,
+            "test_loss": test.loss,
         }
 
 
@@ -125,7 +138,7 @@ TRACKERS = {
 
 
 class Trackers:
-    """The trackers of a search, and the wall between them and it."""
+    """The trackers of a search, behind a wall: their errors do not reach it."""
 
     def __init__(self, trackers: Mapping[str, Tracker], progress: Progress) -> None:
         self._trackers, self._progress = dict(trackers), progress
@@ -135,7 +148,7 @@ class Trackers:
 
     def runs(self, folders: Iterable[Path]) -> None:
         for folder in folders:
-            self._each(lambda tracker, folder=folder: tracker.run(Published.read(folder)))
+            self._each(functools.partial(_show, folder=folder))
 
     def end(self, finished: bool) -> None:
         self._each(lambda tracker: tracker.end(finished))
@@ -184,6 +197,10 @@ def following(tracking: Tracking, subject: Subject, progress: Progress) -> Itera
             trackers.end(finished=False)
         raise
     trackers.end(finished=True)
+
+
+def _show(tracker: Tracker, folder: Path) -> None:
+    tracker.run(Published.read(folder))
 
 
 def _gave_up(name: str, error: Exception) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
@@ -19,7 +19,11 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 #: The version of the format, as the first record of a file states it.
 FILE_VERSION = "brain.Event:2"
 
-Event = event_pb2.Event
+if TYPE_CHECKING:
+    # TensorBoard's messages have no type information.
+    Event = Any
+else:
+    Event = event_pb2.Event
 
 
 def file_bytes(events: Iterable[Event], started: float) -> bytes:

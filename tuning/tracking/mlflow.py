@@ -82,12 +82,14 @@ class MLflow:
         completed = outcome.status == COMPLETED
         self._counts["trials"] += 1
         self._counts["failed"] += not completed
-        if completed:
+        if outcome.score is not None:
             self._best = outcome.score if self._best is None else max(self._best, outcome.score)
         with self._fresh(f"trial/{spec.trial_id}", f"trial {spec.trial_id}", outcome.seconds) as run_id:
             if run_id is None:
                 return
-            results = {"best_val_f1_macro": outcome.score, "epochs": epochs_of(outcome.curve)} if completed else {}
+            results: dict[str, float] = {}
+            if outcome.score is not None:
+                results = {"best_val_f1_macro": outcome.score, "epochs": epochs_of(outcome.curve)}
             self._log(run_id, configuration(spec.values), outcome.curve, outcome.seconds, results)
             tags = {"trial": spec.trial_id, "stage": "search"}
             if spec.continues:
@@ -103,14 +105,14 @@ class MLflow:
 
     def run(self, run: Published) -> None:
         self._results.append(run.results)
-        with self._fresh(f"final/{run.run_id}", run.run_id, run.history["seconds"]) as run_id:
+        with self._fresh(f"final/{run.run_id}", run.run_id, run.seconds) as run_id:
             if run_id is None:
                 return
             results = {**run.results, "best_val_f1_macro": run.results["val_f1_macro"]}
             del results["val_f1_macro"]
-            self._log(run_id, run.values, run.curve, run.history["seconds"], results)
+            self._log(run_id, run.values, run.curve, run.seconds, results)
             names = ("kind", "trial", "rank", "seed", "best_epoch", "parameters", "model_sha256", "data_digest")
-            tags = {name: str(run.metrics[name]) for name in names if run.metrics[name] is not None}
+            tags = {name: str(value) for name in names if (value := getattr(run.metrics, name)) is not None}
             self._log_tags(run_id, {**tags, "stage": "final", "folder": str(run.folder.resolve())})
             self._client.log_artifacts(run_id, str(run.folder))
             self._close(run_id, True)

@@ -57,7 +57,7 @@ class TensorBoard:
         )
 
     def run(self, run: Published) -> None:
-        self._row(f"runs/{run.run_id}", run.run_id, run.values, run.curve, run.history["seconds"], run.results, None)
+        self._row(f"runs/{run.run_id}", run.run_id, run.values, run.curve, run.seconds, run.results, None)
 
     def end(self, finished: bool) -> None:
         return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tuning.results import schema
 from tuning.results.exporters.form import Format
+from tuning.results.schema import Metrics
 
 CLASS_NAMES = "class_names.json"
 
@@ -29,31 +29,31 @@ def example_name(name: str) -> str:
     return "load_example.py" if name == "keras" else f"load_example_{name}.py"
 
 
-def example(name: str, form: Format, metrics: Mapping[str, Any]) -> str:
+def example(name: str, form: Format, metrics: Metrics) -> str:
     """A program of ten lines that labels images with the product of `form`, and needs nothing of this project."""
-    given = metrics["input"]
-    size, channels = given["image_size"], schema.CHANNELS[given["color"]]
-    divide = " / 255" if given["scaling"] == "0-1" else ""
+    given = metrics.input
+    size, channels = given.image_size, given.channels
+    divide = " / 255" if given.scaling == "0-1" else ""
     return _EXAMPLE.format(
         file=example_name(name),
         install=form.install,
         imports=form.imports,
         class_names=CLASS_NAMES,
         opening=form.opening.replace("PATH", f'here / "{form.product}"'),
-        color={"gray": "GRAY", "rgb": "RGB"}[given["color"]],
+        color={"gray": "GRAY", "rgb": "RGB"}[given.color],
         size=size,
         method=f"cv2.INTER_AREA if min(face.shape[:2]) >= {size} else cv2.INTER_LINEAR",
         outputs=form.outputs.replace(
             "IMAGES", f'face.reshape(1, {size}, {size}, {channels}).astype("float32"){divide}'
         ),
         # Of the label alone, the softmax of logits is this.
-        probability="1 / np.exp(outputs - outputs.max()).sum()" if metrics["output"] == "logits" else "outputs.max()",
+        probability="1 / np.exp(outputs - outputs.max()).sum()" if metrics.output == "logits" else "outputs.max()",
     )
 
 
-def opening_lines(form: Format, metrics: Mapping[str, Any]) -> str:
+def opening_lines(form: Format, metrics: Metrics) -> str:
     """A few lines that open the product and predict, for people to read."""
-    size, channels = metrics["input"]["image_size"], schema.CHANNELS[metrics["input"]["color"]]
+    size, channels = metrics.input.image_size, metrics.input.channels
     opening = form.opening.replace("PATH", f'"{form.product}"')
     outputs = form.outputs.replace("IMAGES", "images")
     return "\n".join(
@@ -65,19 +65,19 @@ def opening_lines(form: Format, metrics: Mapping[str, Any]) -> str:
     )
 
 
-def preprocessing(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def preprocessing(metrics: Metrics) -> dict[str, Any]:
     """How an image file becomes the model's input, for someone who has only the export."""
-    given = metrics["input"]
-    size, channels = given["image_size"], schema.CHANNELS[given["color"]]
-    logits = metrics["output"] == "logits"
+    given = metrics.input
+    size, channels = given.image_size, given.channels
+    logits = metrics.output == "logits"
     return {
         "image_size": [size, size],
-        "color": given["color"],
+        "color": given.color,
         "channels": channels,
         "layout": "NHWC: (images, height, width, channels); any number of images at a time",
         "dtype": "float32",
-        "scaling": given["scaling"],
-        "scaling_factor": scaling_factor(given["scaling"]),
+        "scaling": given.scaling,
+        "scaling_factor": scaling_factor(given.scaling),
         "resize": {
             "how": "stretched to a square, whatever the proportions",
             "neither side grows": "area averaging (OpenCV INTER_AREA)",
@@ -90,10 +90,10 @@ def preprocessing(metrics: Mapping[str, Any]) -> dict[str, Any]:
             else "rgb: the channels in the order red, green, blue (OpenCV decodes as BGR: COLOR_BGR2RGB)",
             f"stretch to {size} × {size} pixels: area averaging where neither side grows (OpenCV INTER_AREA), "
             "else bilinear (INTER_LINEAR)",
-            schema.SCALINGS[given["scaling"]],
+            schema.SCALINGS[given.scaling],
         ],
         "expects": "a face crop: the model finds no faces by itself",
-        "output": f"{metrics['output']} of {len(metrics['classes'])} classes, in the order of {CLASS_NAMES}",
+        "output": f"{metrics.output} of {len(metrics.classes)} classes, in the order of {CLASS_NAMES}",
         "probabilities": "softmax of the outputs: exp(outputs) / sum(exp(outputs))" if logits else "the outputs",
         "input_name": "image (in SavedModel, ONNX and LiteRT)",
     }

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Format:
     title: str
     runtime: str
     keras_format: str | None
-    load: Callable[..., Callable]
+    load: Callable[[str], Callable[[np.ndarray], np.ndarray]]
     install: str
     imports: str
     opening: str

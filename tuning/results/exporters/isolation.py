@@ -13,6 +13,9 @@ from pathlib import Path
 
 CHECK_SECONDS = 300
 
+#: The annotations of the functions that follow name modules that are not imported there.
+_HEAD = "from __future__ import annotations\nimport sys\n"
+
 #: Outputs for a batch, and for an image alone: the number of images must be free.
 _PREDICT_ALL = """
 def predict_all(predict, images):
@@ -42,7 +45,7 @@ class Isolated:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 # Without PYTHONPATH and the working directory; an installed copy of this project is blocked by name.
-                [sys.executable, "-E", "-P", "-c", f"import sys\n{blocks}{program}", *map(str, arguments)],
+                [sys.executable, "-E", "-P", "-c", f"{_HEAD}{blocks}{program}", *map(str, arguments)],
                 cwd=folder,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
@@ -89,7 +92,7 @@ def converter(load: Callable, formats: Mapping[str, tuple[str, Path]], begun: Pa
     return f"{loader(load)}\n{_source(convert)}\n{steps}"
 
 
-def convert(source, path, keras_format):
+def convert(source: str, path: str, keras_format: str) -> None:
     """Runs in the other process: writes a `.keras` file in another format, for any number of images at a time."""
     import keras
 

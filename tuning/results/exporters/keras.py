@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from tuning.results.exporters.form import Format
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def load(path):
+
+def load(path: str) -> Callable[[np.ndarray], np.ndarray]:
     import keras
 
     model = keras.saving.load_model(path, safe_mode=True, compile=False)

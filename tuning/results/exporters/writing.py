@@ -15,14 +15,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tuning.core import files
 from tuning.core.errors import DataError, EnvironmentProblem, TuningError, UsageError
 from tuning.core.packages import install_line
 from tuning.core.progress import SILENT, Progress
 from tuning.core.workspace import Workspace
-from tuning.results import schema
 from tuning.results.exporters import FORMATS, Format, description, isolation
 from tuning.results.runs import verify_model
+from tuning.results.schema import Metrics
 from tuning.results.sources import RESTORE, Source
 
 if TYPE_CHECKING:
@@ -79,9 +81,9 @@ def export(
         progress.say(f"writing {', '.join(wanted)}, and opening each without this project: {len(images)} {origin}")
         # The processes that open it stand elsewhere.
         differences = _write_models(source.model.resolve(), wanted, folder, Path(scratch))
-        files.write_json(folder / CLASS_NAMES, source.metrics["classes"])
+        files.write_json(folder / CLASS_NAMES, source.metrics.classes)
         files.write_json(folder / PREPROCESSING, description.preprocessing(source.metrics))
-        files.write_json(folder / METRICS, source.metrics)
+        files.write_json(folder / METRICS, msgspec.to_builtins(source.metrics))
         for name, form in wanted.items():
             text = description.example(name, form, source.metrics)
             files.write_text(folder / description.example_name(name), text)
@@ -91,7 +93,7 @@ def export(
         name: {"runtime": form.runtime, "images": len(images), "origin": origin, "difference": differences[name]}
         for name, form in wanted.items()
     }
-    return {"directory": str(out), "run_id": source.metrics["run_id"], "files": written, "checked": checked}
+    return {"directory": str(out), "run_id": source.metrics.run_id, "files": written, "checked": checked}
 
 
 def _write_models(model: Path, wanted: Mapping[str, Format], folder: Path, scratch: Path) -> dict[str, float]:
@@ -146,7 +148,7 @@ def _place(made: Path, product: Path) -> None:
         _place(path, product / path.name)
 
 
-def _write_card(folder: Path, workspace: Workspace, metrics: Mapping[str, Any], wanted: Mapping[str, Format]) -> None:
+def _write_card(folder: Path, workspace: Workspace, metrics: Metrics, wanted: Mapping[str, Format]) -> None:
     from tuning.results.model_card import write_model_card
 
     first = "keras" if "keras" in wanted else next(iter(wanted))
@@ -199,18 +201,18 @@ def _refuse_foreign(out: Path) -> None:
         )
 
 
-def _check_images(workspace: Workspace, metrics: Mapping[str, Any]) -> tuple[np.ndarray, str]:
+def _check_images(workspace: Workspace, metrics: Metrics) -> tuple[np.ndarray, str]:
     """(n, size, size, channels) float32 as the model wants them, and where they come from, in words."""
     import numpy as np
 
-    given = metrics["input"]
-    shape = (given["image_size"], given["image_size"], schema.CHANNELS[given["color"]])
+    given = metrics.input
+    shape = given.shape
     pixels, origin = _validation_pixels(workspace, shape), "validation images"
     if pixels is None:
         # The data may have been prepared anew for other models, or be on another machine.
         origin = "noise images (this workspace holds no validation images of the model's size)"
         pixels = np.random.default_rng(0).integers(0, 256, (CHECK_IMAGES, *shape), dtype=np.uint8)
-    return pixels.astype(np.float32) * np.float32(description.scaling_factor(given["scaling"])), origin
+    return pixels.astype(np.float32) * np.float32(description.scaling_factor(given.scaling)), origin
 
 
 def _validation_pixels(workspace: Workspace, shape: tuple[int, int, int]) -> np.ndarray | None:

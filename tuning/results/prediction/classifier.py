@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tuning.core import files
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
 from tuning.results import schema
@@ -72,23 +70,20 @@ def classifier(model: Path) -> Classifier:
         raise DataError(f"--model {model} does not exist, or is no file", _METRICS_REMEDY)
     own = model.with_name(f"{model.stem}_metrics.json")
     path = own if own.is_file() else model.with_name("metrics.json")
-    metrics = files.read_json(path, _METRICS_REMEDY)
-    wrong = schema.metrics_problems(metrics)
-    if wrong:
-        raise DataError(f"{path}: {'; '.join(wrong)}", _METRICS_REMEDY)
+    metrics = schema.read_metrics(path, _METRICS_REMEDY)
     verify_model(model, metrics, "export or promote that model anew, or give another")
     return _classifier(model, metrics)
 
 
-def _classifier(path: Path, metrics: Mapping[str, Any]) -> Classifier:
+def _classifier(path: Path, metrics: schema.Metrics) -> Classifier:
     return Classifier(
         path=path,
-        run_id=metrics["run_id"],
-        classes=tuple(metrics["classes"]),
-        image_size=metrics["input"]["image_size"],
-        color=metrics["input"]["color"],
-        scaling=metrics["input"]["scaling"],
-        output=metrics.get("output", "probabilities"),
+        run_id=metrics.run_id,
+        classes=tuple(metrics.classes),
+        image_size=metrics.input.image_size,
+        color=metrics.input.color,
+        scaling=metrics.input.scaling,
+        output=metrics.output,
     )
 
 

@@ -41,7 +41,7 @@ class TableWriter:
         self._width = max([self._width, *map(len, paths)])
         for path, entry in zip(paths, predictions, strict=True):
             labels = "  ".join(f"{label} {probability:.3f}" for label, probability in entry.labels)
-            self._stream.write(f"{path:<{self._width}}  {labels or f'unreadable: {shown(entry.error)}'}\n")
+            self._stream.write(f"{path:<{self._width}}  {labels or f'unreadable: {shown(entry.error or str())}'}\n")
 
     def end(self, summary: dict[str, Any]) -> None:
         return None

@@ -68,7 +68,7 @@ def collect(workspace: Workspace, name: str) -> Report:
     history = search.history
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
     status = status_of(history, is_open(search.directory))
-    against = {run.metrics["run_id"]: compare(runs[0], run) for run in runs[1:]}
+    against = {run.metrics.run_id: compare(runs[0], run) for run in runs[1:]}
     return Report(
         name=name,
         settings=search.settings,

@@ -24,7 +24,7 @@ def chart_data(history: History, importances: Sequence[Importance], runs: Sequen
     """
     parameters = [entry for entry in history.parameters if entry.varies]
     stride = -(-sum(len(entry.curve) for entry in history.configurations) // MOST_POINTS) or 1
-    ranks = {run.metrics["trial"]: run.metrics["rank"] for run in runs if run.metrics["trial"]}
+    ranks = {run.metrics.trial: run.metrics.rank for run in runs if run.metrics.trial}
     longest = max((entry.curve for entry in history.configurations), key=len, default=())
     return {
         "stride": stride,
@@ -60,7 +60,7 @@ def brackets(history: History) -> list[dict[str, Any]]:
     """The rungs of each bracket: [{name, rungs: [{epochs, trials: [[id, root, score]]}]}]; empty without rungs."""
     if not history.rung_epochs():
         return []
-    found: dict[Any, dict[int, list]] = {}
+    found: dict[int | None, dict[float, list[list[Any]]]] = {}
     for trial in history.trials:
         if trial.done is not None and trial.epochs:
             rungs = found.setdefault(trial.bracket, {})

@@ -6,7 +6,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
@@ -14,6 +14,7 @@ from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.manifests import read_split_manifest
 from tuning.results.report.calibration import Calibration, calibration
 from tuning.results.runs import read_run, run_predictions
+from tuning.results.schema import Metrics
 from tuning.trials.metrics import macro_f1_difference
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ class Evidence:
     """A published run.
 
     Attributes:
-        metrics: the content of its metrics.json.
+        metrics: its own.
         predictions: (labels int64 (n,), probabilities float32 (n, k)) of the test split; None where they were not kept.
         calibration: of those.
         mistakes: the worst ones first.
         repeated: whether other runs train the same configuration with another seed.
     """
 
-    metrics: dict[str, Any]
+    metrics: Metrics
     predictions: tuple[np.ndarray, np.ndarray] | None = None
     calibration: Calibration | None = None
     mistakes: tuple[Mistake, ...] = ()
@@ -60,21 +61,20 @@ class Evidence:
     @property
     def name(self) -> str:
         """What it is called in a sentence."""
-        role = "the baseline" if self.is_baseline else f"trial {self.metrics['trial']}"
-        return f"{role}, seed {self.metrics['seed']}" if self.repeated else role
+        role = "the baseline" if self.is_baseline else f"trial {self.metrics.trial}"
+        return f"{role}, seed {self.metrics.seed}" if self.repeated else role
 
     @property
     def score(self) -> float:
-        return self.metrics["test"]["f1_macro"]
+        return self.metrics.test.f1_macro
 
     @property
     def interval(self) -> tuple[float, float]:
-        low, high = self.metrics["test"]["f1_macro_interval"]
-        return low, high
+        return self.metrics.test.f1_macro_interval
 
     @property
     def is_baseline(self) -> bool:
-        return self.metrics["kind"] == "baseline"
+        return self.metrics.kind == "baseline"
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
         calibrated = calibration(*predictions) if predictions else None
         mistakes = _mistakes(workspace, metrics, predictions) if predictions else ()
         found.append(Evidence(metrics, predictions, calibrated, mistakes))
-    seeds = Counter(run.metrics["config_digest"] for run in found)
-    found = [replace(run, repeated=seeds[run.metrics["config_digest"]] > 1) for run in found]
-    return sorted(found, key=lambda run: (-run.score, run.metrics["run_id"])), problems
+    seeds = Counter(run.metrics.config_digest for run in found)
+    found = [replace(run, repeated=seeds[run.metrics.config_digest] > 1) for run in found]
+    return sorted(found, key=lambda run: (-run.score, run.metrics.run_id)), problems
 
 
 def compare(one: Evidence, other: Evidence) -> Comparison:
@@ -130,17 +130,17 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _mistakes(
-    workspace: Workspace, metrics: dict[str, Any], predictions: tuple[np.ndarray, np.ndarray]
+    workspace: Workspace, metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray]
 ) -> tuple[Mistake, ...]:
     import numpy as np
 
     labels, probabilities = predictions
     try:
-        with np.load(workspace.predictions(metrics["run_id"]), allow_pickle=False) as arrays:
+        with np.load(workspace.predictions(metrics.run_id), allow_pickle=False) as arrays:
             rows, images = arrays["worst"], arrays["worst_images"]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return ()
-    classes, sources = metrics["classes"], _sources(workspace, metrics["data_digest"])
+    classes, sources = metrics.classes, _sources(workspace, metrics.data_digest)
     found = []
     for row, pixels in zip(rows.tolist(), images, strict=True):
         guess = int(probabilities[row].argmax())

@@ -36,21 +36,21 @@ def _missing(final: FinalRun) -> str:
 
 
 def _run(place: int, run: Evidence) -> str:
-    metrics, test = run.metrics, run.metrics["test"]
+    metrics, test = run.metrics, run.metrics.test
     low, high = run.interval
-    role = f"finalist {metrics['rank']}, " if metrics["rank"] and not run.is_baseline else ""
+    role = f"finalist {metrics.rank}, " if metrics.rank and not run.is_baseline else ""
     head = (
         f"{role}{escape(run.name)} <span class='soft'>· test macro-F1 {run.score:.3f} ({low:.3f}–{high:.3f}) · "
-        f"accuracy {test['accuracy']:.3f} · {metrics['parameters']:,} parameters · epoch {metrics['best_epoch']} of "
-        f"{metrics['epochs']}</span>"
+        f"accuracy {test.accuracy:.3f} · {metrics.parameters:,} parameters · epoch {metrics.best_epoch} of "
+        f"{metrics.epochs}</span>"
     )
     calibrated = ""
     if run.calibration:
-        promise = run.calibration.overconfident
-        if abs(promise) < 0.02:
+        excess = run.calibration.overconfident
+        if abs(excess) < 0.02:
             words = "its confidence is about right on average"
         else:
-            words = f"on average {100 * abs(promise):.1f} % too {'sure' if promise > 0 else 'modest'}"
+            words = f"on average its confidence is {100 * abs(excess):.1f} % too {'high' if excess > 0 else 'low'}"
         calibrated = (
             '<figure class="card"><figcaption>Calibration</figcaption>'
             f'<p class="note">Expected calibration error {run.calibration.error:.3f} (15 bins, Guo et al. 2017): '
@@ -59,7 +59,7 @@ def _run(place: int, run: Evidence) -> str:
         )
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
-        f'<p class="note"><code>artifacts/trials/{escape(metrics["run_id"])}</code></p>'
+        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>'
         '<div class="pair"><figure class="card"><figcaption>Confusion matrix</figcaption>'
         f"{_matrix(place, run)}</figure>"
         f"{calibrated}</div>{_classes(run)}{_mistakes(run.mistakes)}</details>"
@@ -67,7 +67,7 @@ def _run(place: int, run: Evidence) -> str:
 
 
 def _matrix(place: int, run: Evidence) -> str:
-    classes, counts = run.metrics["classes"], np.array(run.metrics["test"]["confusion_matrix"])
+    classes, counts = run.metrics.classes, np.array(run.metrics.test.confusion_matrix)
     if len(classes) > _MOST_CLASSES:
         return '<p class="note">Too many classes for a table: see the pictures in the run\'s folder.</p>'
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
@@ -95,13 +95,10 @@ def _cells(classes: Sequence[str], shares: np.ndarray, texts: Sequence[Sequence[
 
 
 def _classes(run: Evidence) -> str:
-    test = run.metrics["test"]
-    rows = [
-        (name, *(row[key] for key in ("precision", "recall", "f1")), row["support"])
-        for name, row in test["per_class"].items()
-    ]
+    test = run.metrics.test
+    rows = [(name, found.precision, found.recall, found.f1, found.support) for name, found in test.per_class.items()]
     images = sum(row[-1] for row in rows)
-    total = ("macro mean", test["precision_macro"], test["recall_macro"], test["f1_macro"], images)
+    total = ("macro mean", test.precision_macro, test.recall_macro, test.f1_macro, images)
     head = "".join(f"<th>{name}</th>" for name in ("class", "precision", "recall", "F1", "images"))
     return (
         '<figure class="card"><figcaption>Classes</figcaption><div class="scroll"><table class="numbers">'

@@ -45,7 +45,7 @@ class Importance:
         shares: most important first.
     """
 
-    epochs: int | None
+    epochs: float | None
     configurations: int
     explained: float
     shares: tuple[Share, ...]
@@ -54,10 +54,10 @@ class Importance:
 def importances(history: History, seed: int) -> tuple[Importance, ...]:
     """The importances at each budget that enough configurations reached, the shortest budget first.
 
-    Scores after different numbers of epochs are never mixed. At the longer budgets only the survivors are left, which
-    differ less: what decided early seems to matter less there.
+    Scores after different numbers of epochs are never mixed. Only good configurations reach the longer budgets, and
+    they differ less: a hyperparameter that decided early seems to matter less there.
     """
-    budgets: list[int | None] = [*history.rung_epochs()] or [None]
+    budgets: list[float | None] = [*history.rung_epochs()] or [None]
     found = []
     for epochs in budgets:
         rows = _rows(history.configurations, epochs)
@@ -71,7 +71,7 @@ def most_telling(found: Sequence[Importance]) -> Importance:
     return max(found, key=lambda entry: entry.explained)
 
 
-def _rows(configurations: Sequence[Configuration], epochs: int | None) -> list[tuple[dict[str, Any], float]]:
+def _rows(configurations: Sequence[Configuration], epochs: float | None) -> list[tuple[dict[str, Any], float]]:
     scored = [
         (entry.values, entry.score if epochs is None else entry.score_after(epochs), entry.root)
         for entry in configurations
@@ -83,7 +83,7 @@ def _rows(configurations: Sequence[Configuration], epochs: int | None) -> list[t
 
 
 def _importance(
-    parameters: Sequence[Parameter], rows: Sequence[tuple[dict[str, Any], float]], epochs: int | None, seed: int
+    parameters: Sequence[Parameter], rows: Sequence[tuple[dict[str, Any], float]], epochs: float | None, seed: int
 ) -> Importance:
     import numpy as np
     from sklearn.ensemble import RandomForestRegressor

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -45,14 +46,13 @@ def best_figure(history: History, title: str) -> Figure:
 def curves_figure(history: History, title: str) -> Figure:
     """The learning curves of all configurations, the best and the baseline on top."""
     figure, axes = _figure(title, "epoch", "validation macro-F1")
-    scored = [entry for entry in history.configurations if entry.score is not None]
-    low, high = min(entry.score for entry in scored), max(entry.score for entry in scored)
+    scored = [(entry.score, entry) for entry in history.configurations if entry.score is not None]
+    low, high = min(score for score, _ in scored), max(score for score, _ in scored)
     shades = colormaps["Blues"]
     top = {id(history.best): ("best", _BEST, "-"), id(history.baseline): ("baseline", _BASELINE, "--")}
-    for entry in sorted(scored, key=lambda entry: (id(entry) in top, entry.score)):
-        label, color, style = top.get(
-            id(entry), ("", shades(0.25 + 0.6 * (entry.score - low) / (high - low or 1)), "-")
-        )
+    for score, entry in sorted(scored, key=lambda found: (id(found[1]) in top, found[0])):
+        shade = to_hex(shades(0.25 + 0.6 * (score - low) / (high - low or 1)))
+        label, color, style = top.get(id(entry), ("", shade, "-"))
         epochs = [point.epoch for point in entry.curve]
         scores = [float("nan") if point.score is None else point.score for point in entry.curve]
         width, marker = (2.0, "o") if label else (0.9, ".")

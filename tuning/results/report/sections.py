@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tuning.core.records import Failure
 from tuning.engine.budget import duration
 from tuning.history.records import History, Trial
 from tuning.results.report import data
@@ -63,7 +64,7 @@ def _forest(runs: Sequence[Evidence]) -> str:
         own, shape = ("var(--base)", ' class="square"') if run.is_baseline else ("var(--hot)", "")
         start, end = run.interval
         bar = f'<i style="left:{at(start)};width:{100 * (end - start) / (high - low):.2f}%"></i>'
-        rank = f"{run.metrics['rank']} · " if run.metrics["rank"] else ""
+        rank = f"{run.metrics.rank} · " if run.metrics.rank else ""
         rows.append(
             f'<div class="row"><span class="name">{rank}{escape(run.name)}</span>'
             f'<span class="track" style="--own:{own}">{bar}<b{shape} style="left:{at(run.score)}"></b></span>'
@@ -79,7 +80,7 @@ def _forest(runs: Sequence[Evidence]) -> str:
 
 def _apart(history: History, runs: Sequence[Evidence]) -> str:
     """What the best configuration has otherwise than the baseline."""
-    trial = next((run.metrics["trial"] for run in runs if run.metrics["trial"]), None) if runs else None
+    trial = next((run.metrics.trial for run in runs if run.metrics.trial), None) if runs else None
     best = history.configuration_of(trial) if trial else history.best
     if best is None or not history.defaults:
         return ""
@@ -188,9 +189,10 @@ def failures_part(history: History) -> str:
     """Failed trials with their causes, equal ones together, the most frequent first."""
     if not history.failed:
         return ""
-    causes: dict[tuple[str, str], list[Trial]] = {}
+    causes: dict[tuple[str, str], list[tuple[Trial, Failure]]] = {}
     for trial in history.failed:
-        causes.setdefault((trial.failure.kind, trial.failure.message), []).append(trial)
+        if trial.failure:
+            causes.setdefault((trial.failure.kind, trial.failure.message), []).append((trial, trial.failure))
     alike = sorted(causes.values(), key=len, reverse=True)
     rows = "".join(map(_failures, alike[:MOST_CAUSES]))
     more = len(alike) - MOST_CAUSES
@@ -201,14 +203,14 @@ def failures_part(history: History) -> str:
     return section("failed", "Failed trials", lead, table + note)
 
 
-def _failures(trials: Sequence[Trial]) -> str:
+def _failures(trials: Sequence[tuple[Trial, Failure]]) -> str:
     """A row for trials that failed for the same reason; the first one in full."""
-    trial, failure = trials[0], trials[0].failure
+    trial, failure = trials[0]
     values = ", ".join(f"{escape(name)} {value_text(value)}" for name, value in sorted(trial.values.items()))
     trace = f"<pre>{escape(failure.traceback)}</pre>" if failure.traceback else ""
     epoch = f", epoch {failure.epoch}" if failure.epoch else ""
     more = len(trials) - MOST_NAMED
-    names = ", ".join(trial.trial_id for trial in trials[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    names = ", ".join(other.trial_id for other, _ in trials[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
     return (
         f"<tr><td>{escape(failure.message)}<details><summary>trial {escape(trial.trial_id)}{epoch}</summary>"
         f"<p>{values}</p>{trace}</details></td><td>{escape(failure.kind)}</td>"
@@ -225,7 +227,7 @@ def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidenc
         ("data digest", settings.get("data_digest")),
         ("digest of the space's code", settings.get("space_digest")),
         ("backend, compute type", f"{settings.get('backend')}, {settings.get('dtype_policy')}"),
-        *((f"weights of {run.name}, seed {run.metrics['seed']}", run.metrics["weights_sha256"]) for run in runs),
+        *((f"weights of {run.name}, seed {run.metrics.seed}", run.metrics.weights_sha256) for run in runs),
     ]
     table = "".join(
         f"<tr><th>{escape(name)}</th><td><code>{escape(str(value))}</code></td></tr>" for name, value in rows

@@ -83,7 +83,7 @@ def _headline(best: Evidence, baselines: Sequence[Evidence], against: Mapping[st
     if not baselines:
         return f"{_capital(name)} is the best: {score}.", "open"
     rival = baselines[0]
-    if against[rival.metrics["run_id"]].tied:
+    if against[rival.metrics.run_id].tied:
         return f"{_capital(name)} and the baseline are tied: {score} against {rival.score:.3f}.", "tie"
     return f"{_capital(name)} beats the baseline: {score} against {rival.score:.3f}.", "good"
 
@@ -91,8 +91,8 @@ def _headline(best: Evidence, baselines: Sequence[Evidence], against: Mapping[st
 def _against_baseline(best: Evidence, baselines: Sequence[Evidence], against: Mapping[str, Comparison]) -> list[str]:
     if best.is_baseline or not baselines:
         return []
-    found = against[baselines[0].metrics["run_id"]]
-    images = sum(map(sum, best.metrics["test"]["confusion_matrix"]))
+    found = against[baselines[0].metrics.run_id]
+    images = best.metrics.test.images
     if found.low is None:
         meeting = "overlap" if found.tied else "do not overlap"
         return [f"Their 95 % intervals over {images:,} test images {meeting}."]
@@ -104,8 +104,8 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], against: Ma
 
 
 def _ties(best: Evidence, others: Sequence[Evidence], against: Mapping[str, Comparison]) -> list[str]:
-    tied = [run for run in others if against[run.metrics["run_id"]].tied]
-    beaten = [run for run in others if not against[run.metrics["run_id"]].tied]
+    tied = [run for run in others if against[run.metrics.run_id].tied]
+    beaten = [run for run in others if not against[run.metrics.run_id].tied]
     sentences = []
     if tied:
         sentences.append(f"Tied with the best: {'; '.join(_rival(run, against) for run in tied)}.")
@@ -115,7 +115,7 @@ def _ties(best: Evidence, others: Sequence[Evidence], against: Mapping[str, Comp
 
 
 def _rival(run: Evidence, against: Mapping[str, Comparison]) -> str:
-    found = against[run.metrics["run_id"]]
+    found = against[run.metrics.run_id]
     if found.low is None:
         return f"{run.name} with {run.score:.3f}"
     return f"{run.name} with {run.score:.3f} (difference {found.low:+.3f} to {found.high:+.3f})"
@@ -124,7 +124,7 @@ def _rival(run: Evidence, against: Mapping[str, Comparison]) -> str:
 def _seeds(runs: Sequence[Evidence]) -> list[str]:
     groups: dict[str, list[Evidence]] = {}
     for run in runs:
-        groups.setdefault(run.metrics["config_digest"], []).append(run)
+        groups.setdefault(run.metrics.config_digest, []).append(run)
     if all(len(group) == 1 for group in groups.values()):
         return [
             "The intervals cover the choice of test images, not the luck of a training seed: --executions 3 retrains "
@@ -134,7 +134,7 @@ def _seeds(runs: Sequence[Evidence]) -> list[str]:
     for group in groups.values():
         scores = [run.score for run in group]
         spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
-        name = "the baseline" if group[0].is_baseline else f"trial {group[0].metrics['trial']}"
+        name = "the baseline" if group[0].is_baseline else f"trial {group[0].metrics.trial}"
         parts.append(f"{name} {statistics.mean(scores):.3f}{spread}")
     count = max(map(len, groups.values()))
     return [f"Mean ± standard deviation over {count} training seeds: {'; '.join(parts)}."]
@@ -142,34 +142,34 @@ def _seeds(runs: Sequence[Evidence]) -> list[str]:
 
 def _honesty(best: Evidence, runs: Sequence[Evidence]) -> list[str]:
     sentences = []
-    chosen = min(runs, key=lambda run: (-run.metrics["val"]["f1_macro"], run.metrics["run_id"]))
+    chosen = min(runs, key=lambda run: (-run.metrics.val.f1_macro, run.metrics.run_id))
     if chosen is not best:
         sentences.append(
             f"Validation would have chosen {chosen.name} (test {chosen.score:.3f}); the best of {len(runs)} test "
             "scores flatters itself a little."
         )
-    drop = best.metrics["val"]["f1_macro"] - best.score
+    drop = best.metrics.val.f1_macro - best.score
     if drop >= NOTABLE_DROP:
         sentences.append(
-            f"Validation promised {best.metrics['val']['f1_macro']:.3f}, {drop:.3f} more than the test shows: what was "
+            f"Its validation score, {best.metrics.val.f1_macro:.3f}, is {drop:.3f} above its test score: what was "
             "chosen on the validation images looks too good on them."
         )
     blind = [
-        f"{name} ({_count(row['support'], 'image')})"
-        for name, row in best.metrics["test"]["per_class"].items()
-        if row["support"] and row["recall"] == 0
+        f"{name} ({_count(found.support, 'image')})"
+        for name, found in best.metrics.test.per_class.items()
+        if found.support and found.recall == 0
     ]
     if blind:
         sentences.append(f"On the test split it recognised nothing of: {', '.join(blind)}.")
-    if best.metrics["test"]["accuracy"] == 1:
-        images = sum(map(sum, best.metrics["test"]["confusion_matrix"]))
+    if best.metrics.test.accuracy == 1:
+        images = best.metrics.test.images
         sentences.append(
             f"It took none of {images:,} test images for another class: a bootstrap of no errors has no width, yet an "
             f"error rate of up to {300 / images:.2g} % would not be surprising (the rule of three)."
         )
-    openings = best.metrics["test_openings"]
-    if openings > 1:
-        sentences.append(f"The test split was opened {openings} times for this very run: read its score with care.")
+    evaluations = best.metrics.test_evaluations
+    if evaluations > 1:
+        sentences.append(f"This run was evaluated on the test split {evaluations} times: read its score with care.")
     return sentences
 
 
