@@ -29,7 +29,7 @@ _API = {
     "trials_frame": "tuning.results.frames",
     "curves_frame": "tuning.results.frames",
     "leaderboard_frame": "tuning.results.leaderboard",
-    "predict_frame": "tuning.pipeline.predicting",
+    "predict_frame": "tuning.results.prediction.frame",
     # results as matplotlib figures
     "faces_figure": "tuning.results.figures",
     "search_figures": "tuning.results.figures",

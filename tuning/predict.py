@@ -21,19 +21,17 @@ writes  nothing but its output
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
 import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning import cli
 from tuning.core import machine
-from tuning.core.errors import EXIT_DONE, EXIT_REFUSED, DataError, EnvironmentProblem, UsageError
+from tuning.core.errors import EXIT_DONE, EXIT_REFUSED, DataError, UsageError
 from tuning.core.progress import SILENT
 from tuning.core.workspace import Workspace
 
@@ -64,6 +62,7 @@ def options() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> cli.Result:
     from tuning.results.prediction import classifier, images
+    from tuning.results.prediction.backend import import_keras
     from tuning.results.prediction.labelling import Labeller
 
     _check(args)
@@ -76,7 +75,10 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     if piped and sys.stdin.isatty():
         console.say("reading paths from the terminal, one a line; Ctrl-D ends them")
     began = time.monotonic()
-    _import_keras()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow would count the machine's cores, not those that this process may use.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(machine.usable_cores()))
+    import_keras()
     writer = _writer(args, [image.path for image in known])
     # Labels and a bar in one terminal would paint over each other.
     progress = SILENT if sys.stdout.isatty() else console
@@ -127,36 +129,6 @@ def _writer(args: argparse.Namespace, paths: Sequence[str]) -> Writer:
     if args.jsonl:
         return writers.JsonLinesWriter(sys.stdout)
     return writers.JsonWriter(sys.stdout) if args.json else writers.TableWriter(sys.stdout, paths)
-
-
-def _import_keras() -> None:
-    """Imports Keras and its backend, silently.
-
-    Raises:
-        EnvironmentProblem: one of them is missing or broken.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow would count the machine's cores, not those that this process may use.
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(machine.usable_cores()))
-    try:
-        with _native_messages_dropped():
-            importlib.import_module("keras")
-    except ImportError as error:
-        raise EnvironmentProblem(f"Keras cannot be imported: {error}", "run: python -m tuning.doctor") from None
-
-
-@contextlib.contextmanager
-def _native_messages_dropped() -> Iterator[None]:
-    """TensorFlow writes about itself to file descriptor 2 while it is imported, whatever log level it is told."""
-    sys.stderr.flush()
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -94,7 +94,7 @@ def from_standard_input(descriptor: int, null: bool) -> Iterator[list[Image]]:
 def _named(given: Sequence[str]) -> list[Image]:
     found: dict[str, Image] = {}
     for path in given:
-        images = _images(path)
+        images = found_at(path)
         problem = next((f"{path} {image.error}" for image in images if image.path == path and image.error), None)
         if problem:
             raise DataError(problem, _REMEDY)
@@ -112,10 +112,10 @@ def _listed(name: bytes, null: bool) -> list[Image]:
                 "standard input holds NUL, which no path does",
                 "add -0 if paths end with NUL (find -print0); an image there must be JPEG, PNG or TIFF",
             )
-    return _images(os.fsdecode(name)) if name else []
+    return found_at(os.fsdecode(name)) if name else []
 
 
-def _images(path: str) -> list[Image]:
+def found_at(path: str) -> list[Image]:
     """A file itself, or the images below a folder; with `error` where there is none."""
     from tuning.dataset.sources.class_folders import is_image
     from tuning.dataset.sources.inventory import take

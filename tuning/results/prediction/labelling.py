@@ -1,4 +1,4 @@
-"""From images to labels: decoding in threads, ahead of the model, which sees fixed-size batches.
+"""From images to labels: threads decode ahead of the model, which sees batches of one size.
 
 Memory stays the same however many images there are: only a few batches are decoded ahead. Every batch that the model
 sees has the same size, filled up with zeros where images lack: it is compiled once, and an image's probabilities do not
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuning.core import machine
-from tuning.core.errors import DataError
+from tuning.core.errors import DataError, TuningError
 from tuning.dataset.decode import decode
+from tuning.results.prediction.backend import unable
 from tuning.results.prediction.classifier import Classifier, load
 from tuning.results.prediction.images import Image
 from tuning.trials.metrics import rounded
@@ -76,10 +77,17 @@ class Labeller:
 
         Raises:
             DataError: Keras cannot open it, or its input or output is not what its metrics say.
+            EnvironmentProblem: Keras's backend cannot run it.
         """
         if self._model is None:
-            self._model = load(self._found)
-            probabilities(self._model, self._found, np.zeros((1, *self._found.input_shape), np.uint8))
+            model = load(self._found)
+            try:
+                probabilities(model, self._found, np.zeros((1, *self._found.input_shape), np.uint8))
+            except TuningError:
+                raise
+            except Exception as error:  # whatever a backend raises for what it lacks
+                raise unable(error) or error from error
+            self._model = model
             self.opened = time.monotonic()
         return self._model
 
@@ -87,7 +95,7 @@ class Labeller:
         """Labels `images` in order, up to `BATCH` at a time; an image that cannot be read gets an `error`.
 
         Raises:
-            DataError: as `open`; or the model's outputs are not finite.
+            DataError, EnvironmentProblem: as `open`; or the model's outputs are not finite.
         """
         waiting: deque[tuple[Sequence[Image], list[Future]]] = deque()
         for start in range(0, len(images), BATCH):

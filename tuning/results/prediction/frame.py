@@ -1,0 +1,62 @@
+"""Labels for images as a pandas frame, for notebooks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuning.core.errors import UsageError
+from tuning.core.workspace import Workspace
+from tuning.results.prediction.backend import import_keras
+from tuning.results.prediction.classifier import classifier, promoted_classifier
+from tuning.results.prediction.images import found_at
+
+if TYPE_CHECKING:
+    import pandas
+
+_TYPES = {"path": "string", "rank": "Int64", "label": "string", "probability": "float64", "error": "string"}
+
+
+def predict_frame(
+    workspace: Workspace,
+    images: Path | str | Sequence[Path | str],
+    model: Path | str | None = None,
+    top_k: int = 1,
+) -> pandas.DataFrame:
+    """Labels images as `python -m tuning.predict` does, with Keras in this process.
+
+    Args:
+        images: image files and folders of them.
+        model: a `.keras` file of a run or an export; None: the promoted model.
+        top_k: labels an image.
+
+    Returns:
+        One row an image and label: `path`, `rank` (from 1), `label`, `probability`, and `error`, why an image could not
+        be read or is not there; then the others are missing.
+
+    Raises:
+        UsageError: `top_k` is below 1, or `model` is no `.keras` file.
+        DataError: there is no such model, or it is not what its metrics say.
+        EnvironmentProblem: Keras cannot be imported, or its backend cannot run the model.
+    """
+    import pandas
+
+    if top_k < 1:
+        raise UsageError(f"top_k is {top_k}", "give 1 or more")
+    found = promoted_classifier(workspace) if model is None else classifier(Path(model))
+    paths = [images] if isinstance(images, str | os.PathLike) else list(images)
+    known = [image for path in paths for image in found_at(os.fspath(path))]
+    import_keras()
+    # It imports what Keras needs.
+    from tuning.results.prediction.labelling import Labeller
+
+    rows: list[tuple[str, int | None, str | None, float | None, str | None]] = []
+    with Labeller(found, top_k) as labeller:
+        for prediction in (entry for batch in labeller.label(known) for entry in batch):
+            if prediction.error:
+                rows.append((prediction.path, None, None, None, prediction.error))
+            for rank, (label, probability) in enumerate(prediction.labels, start=1):
+                rows.append((prediction.path, rank, label, probability, None))
+    return pandas.DataFrame(rows, columns=list(_TYPES)).astype(_TYPES)
