@@ -43,19 +43,6 @@ def equal_cnns(hp: keras_tuner.HyperParameters) -> keras.Model:
     return _cnn(32, dropout, 128, rate)
 
 
-def few_cnns(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """The same CNN with a space of 24 configurations, of which 14 differ: Adam looks at fewer values than SGD."""
-    hp.Fixed("batch_size", BATCH)
-    width = hp.Choice("width", [16, 32])
-    optimizer = keras.optimizers.Adam(1e-3)
-    if hp.Choice("optimizer", ["adam", "sgd"]) == "sgd":
-        momentum = hp.Choice("momentum", [0.0, 0.9, 0.95])
-        optimizer = keras.optimizers.SGD(1e-2, momentum, nesterov=hp.Boolean("nesterov"))
-    model = _cnn(width, 0.2, 128, 1e-3)
-    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
 def stamped_cnn(hp: keras_tuner.HyperParameters) -> keras.Model:
     """`usual_cnn`, whose first training step leaves the time in the file that STAMP names."""
     model = usual_cnn(hp)

@@ -44,12 +44,9 @@ SETTINGS = (
     "reduce_lr",
     "dtype",
     "stop_curves",
-    "skip_equal",
     "reuse_trials",
     "tries",
     "from_search",
-    "objective_per_cost",
-    "stop_when_flat",
     "max_memory",
 )
 
@@ -121,42 +118,18 @@ def options() -> argparse.ArgumentParser:
         "its score, extrapolated, gains less than a seed would (on)",
     )
     less.add_argument(
-        "--skip-equal",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="propose no configuration that differs from a trained one only in values that nothing looked at (on)",
-    )
-    less.add_argument(
         "--reuse-trials",
         action=argparse.BooleanOptionalAction,
         default=False,
         help="finalists are the search's own full trainings, gone on with where they ended early, instead of being "
         "trained again from scratch with another seed (off)",
     )
-    able = {
-        option: ", ".join(name for name, row in STRATEGIES.items() if option in row.options)
-        for option in ("objective_per_cost", "stop_when_flat")
-    }
-    less.add_argument(
-        "--objective-per-cost",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="prefer what promises more for the multiply-adds that its training takes; with --strategy "
-        f"{able['objective_per_cost']} (off)",
-    )
-    less.add_argument(
-        "--stop-when-flat",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="end the search when, three times in a row, nothing is expected to gain more than another seed would "
-        f"change; with --strategy {able['stop_when_flat']} (off)",
-    )
     less.add_argument(
         "--max-memory",
         metavar="SIZE",
         help="train no configuration that takes more than this at the very least, counted as weights, gradients and "
-        "what these are made of, and propose none that should: 8G; 0 for no limit (default: what this machine, or its "
-        "largest GPU, has when the search begins)",
+        "what these are made of: 8G; 0 for no limit (default: what this machine, or its largest GPU, has when the "
+        "search begins)",
     )
     how = parser.add_argument_group("how it runs (may change from one resume to the next)")
     how.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one per core, or per GPU)")

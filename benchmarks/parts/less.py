@@ -8,7 +8,6 @@ from benchmarks.report import Report
 from benchmarks.searches import SearchRun, our_search
 
 NOTHING = "everything is trained"
-FEW = ("--space", "benchmarks.spaces:few_cnns")
 
 
 def measure(context: Context) -> Report:
@@ -32,15 +31,9 @@ def measure(context: Context) -> Report:
         "our space",
         (),
         {
-            "curves that have ended": ("--stop-curves", "--no-skip-equal"),
+            "curves that have ended": (),
             "a first rung of a third of an epoch": (*EVERYTHING, "--min-epochs", "1/3"),
-            "the defaults": (),
         },
-    )
-    compare(
-        "24 configurations, 14 different",
-        FEW,
-        {"configurations that are equal": ("--no-stop-curves", "--skip-equal")},
     )
     compare("with finalists", (), {"finalists go on": (*EVERYTHING, "--reuse-trials")}, finals=True)
     return Report(

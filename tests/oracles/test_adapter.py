@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tuning.core.errors import StateError
@@ -71,3 +73,14 @@ def test_an_oracle_that_waits_for_nothing_is_a_defect(simulated):
     search.oracle.populate_space = lambda trial_id: {"status": "IDLE"}
     with pytest.raises(RuntimeError, match="no trial is outstanding"):
         OracleSearch(search.oracle).ask()
+
+
+def test_parts_of_an_epoch_are_what_the_oracle_counts(simulated):
+    oracle = simulated.build("hyperband", max_epochs=9).oracle
+    search = OracleSearch(oracle, parts=3)
+    spec = search.ask()
+    assert spec.epochs == 1
+    curve = tuple({"epoch": epoch, "objective": 0.1} for epoch in (1 / 3, 2 / 3, 1, 2, 3))
+    search.tell(dataclasses.replace(simulated.completed(spec), curve=curve))
+    history = oracle.get_trial(spec.trial_id).metrics.get_history("objective")
+    assert sorted(observation.step for observation in history) == [1, 2, 3, 6, 9]

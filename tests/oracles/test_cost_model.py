@@ -73,48 +73,10 @@ def search(name, seed, **settings):
     return STRATEGIES[name](objective, hyperparameters=network(), max_epochs=1, max_trials=40, seed=seed, **settings)
 
 
-def test_the_same_score_for_less(simulated):
-    """Width gains little: weighed against its cost, narrower models are tried."""
-    from tuning.oracles.adapter import OracleSearch
-
-    def outcome_of(spec):
-        value = 0.5 - 0.1 * abs(math.log10(spec.values["rate"]) + 2) + 0.0005 * spec.values["filters"]
-        return TrialOutcome(spec.trial_id, COMPLETED, value, cost=cost_of(spec.values))
-
-    spent = {}
-    for weighed in (False, True):
-        costs, best = [], []
-        for seed in range(3):
-            asked = simulated.drive(
-                OracleSearch(search("bayesian", seed, objective_per_cost=weighed)), window=2, outcome_of=outcome_of
-            )
-            costs += [cost_of(spec.values) for spec in asked[15:]]
-            best.append(max(outcome_of(spec).score for spec in asked))
-        spent[weighed] = np.mean(costs), np.mean(best)
-    assert spent[True][0] < 0.6 * spent[False][0]
-    assert spent[True][1] > spent[False][1] - 0.03
-
-
-@pytest.mark.parametrize("name", ["bayesian", "bohb", "freeze_thaw"])
-def test_costs_count_where_the_first_trial_told_none(name, simulated):
-    from tuning.oracles.adapter import OracleSearch
-
-    def outcome_of(spec):
-        if spec.trial_id == "0000":
-            return simulated.failed(spec)
-        return TrialOutcome(spec.trial_id, COMPLETED, 0.5, cost=cost_of(spec.values))
-
-    asked = [
-        simulated.drive(OracleSearch(search(name, 0, objective_per_cost=weighed)), window=2, outcome_of=outcome_of)
-        for weighed in (False, True)
-    ]
-    assert asked[0] != asked[1]
-
-
-def test_costs_survive_a_saved_state(simulated):
-    oracle = search("bayesian", 0, objective_per_cost=True)
+def test_costs_survive_a_saved_state():
+    oracle = search("bayesian", 0)
     trial = oracle.create_trial("one")
     oracle.note(trial, TrialOutcome(trial.trial_id, COMPLETED, 0.5, cost=3e6))
-    copy = search("bayesian", 0, objective_per_cost=True)
+    copy = search("bayesian", 0)
     copy.set_state(oracle.get_state())
     assert copy.costs == {trial.trial_id: 3e6}

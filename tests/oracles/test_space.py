@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import random
-
 import keras_tuner
 import pytest
 
@@ -56,90 +54,6 @@ def test_enumeration_finds_every_configuration_once():
     assert len(found) == 3 * 3 * 3 * (1 + 2)
     assert len({str(sorted(values.items())) for values in found}) == len(found)
     assert all(("g" in values) == values["e"] for values in found)
-
-
-def brute_force(entries, known):
-    """All configurations that agree with none of `known`, partial ones."""
-    return [
-        values
-        for values in space.enumerate_configurations(entries, halves)
-        if not any(all(values.get(name) == value for name, value in some.items()) for some in known)
-    ]
-
-
-def knotted():
-    """Conditions below conditions, and a name that is declared twice."""
-    hp = keras_tuner.HyperParameters()
-    hp.Choice("a", [1, 2, 3])
-    hp.Boolean("b")
-    with hp.conditional_scope("b", [True]):
-        hp.Choice("c", [1, 2])
-        with hp.conditional_scope("c", [2]):
-            hp.Int("d", 1, 2)
-    with hp.conditional_scope("b", [False]):
-        hp.Float("d", 3, 4, step=0.5)
-    hp.Choice("e", [1, 2, 3])
-    return hp.space
-
-
-def as_text(found):
-    return sorted(str(sorted(values.items())) for values in found)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_order_of_the_entries_changes_no_configuration(seed):
-    generator = random.Random(seed)
-    order = space.reordered(knotted(), {name: generator.randrange(9) for name in "abcde"})
-    assert as_text(space.enumerate_configurations(order, halves)) == as_text(
-        space.enumerate_configurations(knotted(), halves)
-    )
-
-
-def test_entries_are_in_the_order_of_the_weights_where_conditions_allow():
-    order = space.reordered(knotted(), {"e": 3, "d": 2, "b": 1})
-    assert [entry.name for entry in order] == ["e", "b", "a", "c", "d", "d"]
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_enumeration_leaves_out_what_is_known_and_nothing_else(seed):
-    generator = random.Random(seed)
-    entries = space.reordered(knotted(), {name: generator.randrange(9) for name in "abcde"})
-    whole = list(space.enumerate_configurations(entries, halves))
-    known = []
-    for _ in range(generator.randrange(12)):
-        values = generator.choice(whole)
-        # None: a name that was looked at, and was not there.
-        names = generator.sample(["a", "b", "c", "d", "e"], generator.randrange(1, 5))
-        known.append({name: values.get(name) for name in names})
-    asked = []
-
-    def known_by(values):
-        asked.append(values)
-        agreeing = [some for some in known if all(values.get(name) == value for name, value in some.items())]
-        return agreeing[0].keys() if agreeing else None
-
-    found = list(space.enumerate_configurations(entries, halves, known_by))
-    assert found == brute_force(entries, known)
-    assert len(asked) <= len(whole)
-    assert list(space.enumerate_configurations(entries, halves, known_by, looks=0)) == []
-    looks = len(asked) // 2
-    few = list(space.enumerate_configurations(entries, halves, known_by, looks=looks))
-    assert few == [values for values in asked[:looks] if values in found]
-
-
-def test_what_differs_in_nothing_that_counts_is_not_looked_at():
-    hp = keras_tuner.HyperParameters()
-    for name in "abcdefgh":
-        hp.Choice(name, list(range(10)))
-    asked = []
-
-    def known_by(values):
-        asked.append(values)
-        return {"b"} if values["b"] != 7 else None
-
-    found = next(space.enumerate_configurations(hp.space, halves, known_by))
-    assert found["b"] == 7
-    assert len(asked) <= 10
 
 
 def test_an_interval_gives_a_few_draws():

@@ -83,29 +83,14 @@ def test_parts_make_up_the_first_epoch_and_later_ones_are_whole():
     assert [next_part(n).done for n in range(3)] == [1, 2, 3]
 
 
-def told(*rows):
-    for trial_id, values, epochs, score, ignored in rows:
+def test_a_curve_that_ended_early_has_reached_its_rung(prepared):
+    def done(trial_id, epochs, score):
         curve = tuple({"epoch": epoch} for epoch in range(1, epochs + 1))
-        yield TrialSpec(trial_id, values, 9), TrialOutcome(trial_id, COMPLETED, score, curve, ignored=ignored)
+        return TrialSpec(trial_id, {"a": trial_id}, 9), TrialOutcome(trial_id, COMPLETED, score, curve)
 
-
-def test_equal_configurations_are_ranked_once(prepared):
-    rows = list(
-        told(
-            ("0", {"a": 1, "b": 1}, 9, 0.5, ("b",)),
-            ("1", {"a": 1, "b": 2}, 9, 0.6, ("b",)),
-            ("2", {"a": 2, "b": 2}, 6, 0.4, ()),
-        )
-    )
-    settings = search_settings(prepared)
-    assert [(trial.trial_id, values) for trial, values in ranked(rows, skip_equal=True)] == [
-        ("1", {"a": 1}),
-        ("2", {"a": 2, "b": 2}),
-    ]
-    assert len(ranked(rows, skip_equal=False)) == 3
-    # A curve that ended early has reached its rung.
-    assert ranked(rows, skip_equal=True)[1][0].epochs == 9
-    assert repr(_trained(settings, rows)) == "24"
+    rows = [done("0", 9, 0.5), done("1", 9, 0.6), done("2", 6, 0.4)]
+    assert [(trial.trial_id, trial.epochs) for trial, _ in ranked(rows)] == [("1", 9), ("0", 9), ("2", 9)]
+    assert repr(_trained(search_settings(prepared), rows)) == "24"
 
 
 def test_the_first_seed_of_a_finalist_may_be_the_trial_itself():
@@ -156,10 +141,6 @@ def test_one_answer_with_one_worker_and_with_two_that_are_killed(prepared, works
     curves = {key: outcome["curve"] for key, outcome in outcomes.items()}
     # Rungs below one epoch are there, and the epochs are called what they are.
     assert sorted(curve[-1]["epoch"] for curve in curves.values()) == [1 / 3] * 3 + [1] * 3
-    # Without a second layer, its units make no configuration another one.
-    single = [ask["values"] for ask in asks if ask["values"]["depth"] == 1 and ask["continues"] is None]
-    equal = [(values["units_0"], values["dead"]) for values in single]
-    assert len(equal) - len(set(equal)) <= 1
     assert f"{_trained_in(asks, curves):g} epochs" in done.stdout
 
 

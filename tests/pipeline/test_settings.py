@@ -55,22 +55,6 @@ def test_what_cannot_be_meant_is_refused(prepared, strategy, given):
         search_settings(prepared, strategy, **given)
 
 
-@pytest.mark.parametrize("option", ["objective_per_cost", "stop_when_flat"])
-def test_what_needs_a_model_is_refused_where_there_is_none_and_names_those_that_have_one(prepared, option):
-    able = [name for name, row in STRATEGIES.items() if option in row.options]
-    assert "bayesian" in able
-    for name in STRATEGIES:
-        if name in able:
-            oracle = build_strategy(search_settings(prepared, name, **{option: True}), DESCRIPTION).oracle
-            assert getattr(oracle, option)
-            continue
-        with pytest.raises(
-            UsageError, match=f"--{option.replace('_', '-')} .* --strategy {name} has no model"
-        ) as caught:
-            search_settings(prepared, name, **{option: True})
-        assert all(other in caught.value.remedy for other in able)
-
-
 @pytest.mark.parametrize(
     ("workers", "window", "trials", "told"),
     [

@@ -67,13 +67,10 @@ class SearchSettings(RunSettings):
         iterations: passes over all brackets of Hyperband; None: the strategy's own measure.
         slices: parts that the first epoch is trained in: the shortest trainings are one of them; 1: whole epochs only.
         stop_curves: whether a trial ends where its curve has clearly ended.
-        skip_equal: whether configurations that differ only in values that nothing looks at count as equal.
         reuse_trials: whether finalists go on from the search's own training of them.
         tries: a person's own configurations, tried right after the defaults: values, as text, by name; None: none.
         from_search: an earlier search, whose best configurations are tried after those; None: none.
         learned: what these were when this search began, the best first; None: none.
-        objective_per_cost: whether the strategy divides what it expects of a trial by what that trial costs.
-        stop_when_flat: whether the search ends once no configuration may gain more than another seed would change.
         max_memory: bytes; a configuration that takes more to train, at the least, is not trained; None: no limit.
     """
 
@@ -90,13 +87,10 @@ class SearchSettings(RunSettings):
     iterations: int | None = None
     slices: int = 1
     stop_curves: bool = False
-    skip_equal: bool = False
     reuse_trials: bool = False
     tries: list[dict[str, str]] | None = None
     from_search: str | None = None
     learned: list[dict[str, Any]] | None = None
-    objective_per_cost: bool = False
-    stop_when_flat: bool = False
     max_memory: int | None = None
 
     @property

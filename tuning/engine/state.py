@@ -8,7 +8,6 @@ Kinds of record, in the field `type`:
 - `attempt`    about to run `key`, from `epoch` on; the record's number is the attempt's fencing number
 - `died`       attempt `fence` of `key` ended without a result, through no doing of ours (`failure`)
 - `result`     attempt `fence` of `key` ended with `result`
-- `flat`       the strategy ended the search early, after so many `trials`
 - `spent`      seconds of running time since the last such record
 - anything else is carried along for whoever wrote it (`finalists`, `test-opened`, `published`, …)
 """

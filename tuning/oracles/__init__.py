@@ -63,15 +63,14 @@ class Strategy:
         )
 
 
-#: Options of strategies that train to rungs, and of those that have a model.
+#: Options of strategies that train to rungs.
 RUNGS = ("min_epochs", "iterations")
-MODEL = ("objective_per_cost", "stop_when_flat")
 STRATEGIES: dict[str, Strategy] = {
     "hyperband": Strategy("tuning.oracles.hyperband", window=64, options=RUNGS),
-    "freeze_thaw": Strategy("tuning.oracles.freeze_thaw", window=4, options=(*RUNGS, *MODEL)),
-    "bohb": Strategy("tuning.oracles.bohb", window=4, options=(*RUNGS, *MODEL)),
+    "freeze_thaw": Strategy("tuning.oracles.freeze_thaw", window=4, options=RUNGS),
+    "bohb": Strategy("tuning.oracles.bohb", window=4, options=RUNGS),
     "asha": Strategy("tuning.oracles.asha", window=16, options=RUNGS),
-    "bayesian": Strategy("tuning.oracles.bayesian", window=8, options=MODEL),
+    "bayesian": Strategy("tuning.oracles.bayesian", window=8),
     "random": Strategy("tuning.oracles.random", window=64),
 }
 #: What the benchmark of strategies found best. Settings of a search hold this name, not `auto`.

@@ -2,31 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.special import ndtr
-
-from tuning.oracles.cost_model import CostModel
-from tuning.oracles.feasibility import Feasibility
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Factors of what a training is worth, beside what its score would tell.
-
-    Attributes:
-        chances: how likely it is to fit into memory and time; None: certain.
-        costs: of an epoch of it; None: all alike.
-    """
-
-    chances: Feasibility | None = None
-    costs: CostModel | None = None
-
-    def of(self, x: np.ndarray) -> np.ndarray:
-        """(n,) for features (n, f)."""
-        chances = np.ones(len(x)) if self.chances is None else self.chances.probability(x)
-        return chances if self.costs is None else chances / self.costs.relative(x)
 
 
 def standardised(scores: np.ndarray) -> np.ndarray:
@@ -37,7 +14,7 @@ def standardised(scores: np.ndarray) -> np.ndarray:
     return (scaled - scaled.mean()) / (float(scaled.std()) or 1.0)
 
 
-def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
+def expected_improvement(mean: np.ndarray | float, deviation: np.ndarray, best: float) -> np.ndarray:
     """E[max(0, f - best)] of normal predictions, larger is better (Jones, Schonlau, Welch 1998, equation 15)."""
     z = (mean - best) / deviation
     return (mean - best) * ndtr(z) + deviation * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)

@@ -20,13 +20,12 @@ class OracleSearch:
 
     Args:
         oracle: built by a row of `STRATEGIES`; it must not be used by anything else.
-        slices: parts of an epoch that the oracle counts in, in place of epochs.
-        skip_equal: tell it which values a trial looked at, so that it proposes no equal configuration again.
+        parts: parts of an epoch that the oracle counts in, in place of epochs.
     """
 
-    def __init__(self, oracle: ReplayableOracle, slices: int = 1, skip_equal: bool = False) -> None:
+    def __init__(self, oracle: ReplayableOracle, parts: int = 1) -> None:
         self.oracle = oracle
-        self._slices, self._skip_equal = slices, skip_equal
+        self._parts = parts
         oracle.verbose = 0
         self._outstanding: set[str] = set()
 
@@ -67,7 +66,6 @@ class OracleSearch:
                 f"trial {outcome.trial_id} has a result but is not running", "start the search over with --fresh"
             )
         trial = self.oracle.get_trial(outcome.trial_id)
-        self._note_read(outcome, trial)
         declared = [kt_hyperparameters.deserialize(copy.deepcopy(entry)) for entry in outcome.space]
         trial.hyperparameters.merge(declared, overwrite=False)
         given, reached = trial.hyperparameters.values.get(EPOCHS, 0), self._steps(outcome)
@@ -78,11 +76,6 @@ class OracleSearch:
         self.oracle.end_trial(trial)
         self._outstanding.remove(outcome.trial_id)
 
-    @property
-    def flat(self) -> bool:
-        """Whether the oracle proposes nothing more because too little may be gained by going on."""
-        return self.oracle.is_flat
-
     def recommended(self) -> str | None:
         """The first trial of the chain whose configuration the oracle expects most of; None where there is none."""
         trial_id = self.oracle.recommended()
@@ -91,16 +84,6 @@ class OracleSearch:
     def continuable(self) -> set[str]:
         """Trials told whose last state a later trial may still go on from."""
         return self.oracle.continuable()
-
-    def _note_read(self, outcome: TrialOutcome, trial: Trial) -> None:
-        if not self._skip_equal:
-            return
-        given = records.configuration(trial.hyperparameters.values)
-        if outcome.read is not None:
-            self.oracle.note_read(given, outcome.read)
-        elif outcome.ignored:  # all that older versions told
-            declared = {entry["config"]["name"] for entry in outcome.space}
-            self.oracle.note_read(given, (given.keys() - set(outcome.ignored)) | declared)
 
     def _report(self, outcome: TrialOutcome, trial: Trial) -> None:
         # The objective alone: the oracle decides by nothing else, and the other metrics are kept where the curve is.
@@ -113,7 +96,7 @@ class OracleSearch:
 
     def _steps(self, outcome: TrialOutcome) -> dict[int, Mapping[str, Any]]:
         """Entries of the curve by the epochs, or parts of an epoch, that the oracle counts in."""
-        return {round(row["epoch"] * self._slices): row for row in outcome.curve}
+        return {round(row["epoch"] * self._parts): row for row in outcome.curve}
 
     def _spec(self, trial: Trial, cost: float | None) -> TrialSpec:
         values = dict(trial.hyperparameters.values)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras_tuner
+
 from tuning.oracles.promoting import Decision, PromotingOracle
 
 
@@ -25,6 +27,6 @@ class AshaOracle(PromotingOracle):
         return Decision(0, values=values) if values is not None else self.next_best()
 
 
-def build(objective, **settings: Any) -> AshaOracle:
+def build(objective: keras_tuner.Objective | str | None, **settings: Any) -> AshaOracle:
     """The row of `STRATEGIES`."""
     return AshaOracle(objective, **settings)

@@ -16,18 +16,18 @@ import itertools
 import math
 import random
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras_tuner
-import numpy as np
+from keras_tuner.engine.hyperparameters import HyperParameter
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.core import files, records
 from tuning.core.errors import UsageError
-from tuning.oracles import flatness, ranking, space
-from tuning.oracles.embedding import Embedding
-from tuning.oracles.noted import NotingOracle
+from tuning.oracles import ranking, space
+from tuning.oracles.saving import SavedOracle
 
 EPOCHS = records.RESERVED_PREFIX + "epochs"
 INITIAL_EPOCH = records.RESERVED_PREFIX + "initial_epoch"
@@ -37,13 +37,11 @@ ROUND = records.RESERVED_PREFIX + "round"
 
 #: Keyed draws before a new configuration is looked for by enumeration.
 DRAWS = 20
-#: The same, and configurations that are enumerated, where many may be too large.
-BOUNDED_DRAWS = 100
 #: Configurations that enumeration looks at before it says that none is left.
 ENUMERATED = 10_000
 
 
-class ReplayableOracle(NotingOracle):
+class ReplayableOracle(SavedOracle):
     """Base class of all strategies; a subclass defines `populate_space` and may override `draw` and `_ended`.
 
     Works without a project directory (nothing is written then) and in a `keras_tuner.Tuner`, which sets one.
@@ -59,9 +57,10 @@ class ReplayableOracle(NotingOracle):
         max_retries_per_trial: how often a trial that ended INVALID or without a finite objective is run again.
         max_consecutive_failed_trials: that many FAILED trials in a row raise RuntimeError; None never does.
         first: configurations to try right after the defaults, in this order; what one leaves out is at its default.
-        stop_when_flat: end once the strategy's model promises less than noise (see `tuning.oracles.flatness`).
-        **limits: see `NotingOracle`; what is expected to be beyond one is not proposed, unless a hundred draws bring
-            nothing else.
+
+    Attributes:
+        costs: trial id -> multiply-adds per image; of those that reported it.
+        complete: ids of trials whose training ended by itself before the epochs that it was given.
 
     Raises:
         UsageError: a number out of its range, or a value in `first`.
@@ -80,8 +79,6 @@ class ReplayableOracle(NotingOracle):
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int | None = None,
         first: Sequence[Mapping[str, Any]] = (),
-        stop_when_flat: bool = False,
-        **limits: Any,
     ) -> None:
         if max_epochs < 1:
             raise UsageError(
@@ -98,7 +95,6 @@ class ReplayableOracle(NotingOracle):
             seed=1,  # the base class would take a draw from the global generator for 0 or None
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
-            **limits,
         )
         self.seed = random.SystemRandom().randrange(2**31) if seed is None else int(seed)
         self.max_epochs = max_epochs
@@ -106,13 +102,10 @@ class ReplayableOracle(NotingOracle):
         self._check_first()
         #: The values that the next trial is known to have had, `tuner/…` included, while a journal is replayed.
         self.recorded: Mapping[str, Any] | None = None
-        self.stop_when_flat = stop_when_flat
-        #: Set by a strategy with a model when it proposes: (bound on the gain, deviation of a score's noise).
-        self.promise: tuple[float, float] | None = None
+        self.costs: dict[str, float] = {}
+        self.complete: set[str] = set()
         self._guard = threading.RLock()
-        self._bounded = Embedding([])  # what the models behind `bounds` see of the space
         self._directions: dict[str, str] = {}
-        self._nothing_left: tuple[int, ...] = ()  # what there was when enumeration last found nothing
 
     def _check_first(self) -> None:
         entries: dict[str, list[Any]] = {}
@@ -138,13 +131,13 @@ class ReplayableOracle(NotingOracle):
     def known_good(self) -> dict[str, Any] | None:
         """What is tried before anything is drawn: the space's defaults, then `first`; None once all were.
 
-        Those that were tried meanwhile, or that differ in nothing from one that was, are left out.
+        Those that were tried meanwhile are left out.
         """
         entries = self.hyperparameters.space
         if not self.trials:
             return space.defaults(entries)
         for given in self.first:
-            values = space.fill(entries, lambda entry, given=given: given.get(entry.name, entry.default))
+            values = space.fill(entries, partial(_given_or_default, given))
             if not self.is_tried(values):
                 return values
         return None
@@ -152,57 +145,25 @@ class ReplayableOracle(NotingOracle):
     def draw(self, number: int) -> dict[str, Any] | None:
         """An untried configuration for trial `number`, uniform over the space; None where there is none left."""
         entries = self.hyperparameters.space
-        bounded = any(bound.binding for bound in self.bounds.values())
-        for attempt in range(BOUNDED_DRAWS if bounded else DRAWS):
-            values = space.fill(
-                entries, lambda entry, at=attempt: space.value_at(entry, self.uniform(number, entry, at))
-            )
-            if not self.is_tried(values) and self.may_fit(values):
+        for attempt in range(DRAWS):
+            values = space.fill(entries, partial(self._drawn, number, attempt))
+            if not self.is_tried(values):
                 return values
-        at_present = len(entries), number, self.different, len(self._tried_so_far)
-        if self._nothing_left == at_present:
-            return None
         enumerated = space.enumerate_configurations(
-            self.most_read_first(entries),
-            lambda entry, draw: self.uniform(number, entry, "enumerate", draw),
-            self._tried_by,
-            ENUMERATED,
+            entries, lambda entry, draw: self.uniform(number, entry, "enumerate", draw)
         )
-        untried = list(itertools.islice(enumerated, BOUNDED_DRAWS if bounded else 1))
-        if not untried:
-            self._nothing_left = at_present
-            return None
-        return next((values for values in untried if self.may_fit(values)), untried[0])
+        return next((values for values in itertools.islice(enumerated, ENUMERATED) if not self.is_tried(values)), None)
 
-    def uniform(self, number: int, entry, *key: object) -> float:
+    def _drawn(self, number: int, attempt: int, entry: HyperParameter) -> Any:
+        return space.value_at(entry, self.uniform(number, entry, attempt))
+
+    def uniform(self, number: int, entry: HyperParameter, *key: object) -> float:
         """The number in [0, 1) that belongs to this trial, entry and key."""
         return records.keyed_seed(self.seed, "suggest", number, *key, entry.name) / 2**31
 
     def is_tried(self, values: Mapping[str, Any]) -> bool:
-        """Whether a trial has had these values, or others that are known to build and train the same model."""
-        return self._tried_by(values) is not None
-
-    def _tried_by(self, values: Mapping[str, Any]) -> Collection[str] | None:
-        """The names by whose values a configuration counts as tried, whatever the others are; None: it does not."""
-        equal = self._equal_by(values)
-        return values.keys() if equal is None and self._duplicate(values) else equal
-
-    def may_fit(self, values: Mapping[str, Any]) -> bool:
-        """Whether a configuration should be within all `bounds`."""
-        if not any(bound.binding for bound in self.bounds.values()):
-            return True
-        return bool(self.within_bounds(self._bounded_space().latent(values)[None])[0])
-
-    def within_bounds(self, rows: np.ndarray) -> np.ndarray:
-        """(m,) bool: the same for rows (m, d), as an `Embedding` of the space has them."""
-        binding = [bound for bound in self.bounds.values() if bound.binding]
-        kept = [bound.keeps(self._bounded_space(), rows) for bound in binding]
-        return np.logical_and.reduce(kept) if kept else np.ones(len(rows), bool)
-
-    def _bounded_space(self) -> Embedding:
-        if len(self._bounded._space) != len(self.hyperparameters.space):
-            self._bounded = Embedding(self.hyperparameters.space)
-        return self._bounded
+        """Whether a trial has had these values; those of inactive hyperparameters are in neither."""
+        return self._duplicate(values)
 
     def full_training(self, values: dict[str, Any] | None) -> dict[str, Any]:
         """The answer of `populate_space` for a configuration trained to the end, or for none."""
@@ -214,17 +175,12 @@ class ReplayableOracle(NotingOracle):
         """The answer of `populate_space` when no trial can start: wait for those that run, or stop."""
         return {"status": TrialStatus.IDLE if self.ongoing_trials else TrialStatus.STOPPED}
 
-    @property
-    def is_flat(self) -> bool:
-        """Whether the search is over because too little may be gained by going on."""
-        return self.stop_when_flat and self._flat_so_far() >= flatness.IN_A_ROW
-
-    def _flat_so_far(self) -> int:
-        return self.trials[self.start_order[-1]].hyperparameters.values.get(flatness.FLAT, 0) if self.trials else 0
-
-    def wind_up(self, trial_id: str) -> dict[str, Any]:
-        """The answer in place of `populate_space` once `is_flat`."""
-        return self.nothing_new()
+    def note(self, trial: Trial, outcome: records.TrialOutcome, complete: bool = False) -> None:
+        """Remembers what a trial reported beside its scores; `complete` as for the attribute of that name."""
+        if complete:
+            self.complete.add(trial.trial_id)
+        if outcome.cost:
+            self.costs[trial.trial_id] = outcome.cost
 
     def expected_cost(self, trial_id: str) -> float | None:
         """What an epoch of a trial will cost, in units of the first that was told; None where nothing is known."""
@@ -266,25 +222,14 @@ class ReplayableOracle(NotingOracle):
         if self.max_trials is not None and len(self.trials) >= self.max_trials:
             answer: dict[str, Any] = {"status": TrialStatus.STOPPED}
         else:
-            answer = self._proposal_for(trial_id)
+            answer = self.populate_space(trial_id)
         hyperparameters = space.shallow_copy(self.hyperparameters, answer.get("values") or {})
         trial = Trial(hyperparameters, trial_id=trial_id, status=answer["status"])
         if trial.status == TrialStatus.RUNNING:
             self._record_values(trial)
             self.trials[trial_id] = trial
             self.start_order.append(trial_id)
-            self._note_proposed(records.configuration(trial.hyperparameters.values))
         return trial
-
-    def _proposal_for(self, trial_id: str) -> dict[str, Any]:
-        self.promise = None
-        answer = (self.wind_up if self.is_flat else self.populate_space)(trial_id)
-        if self.stop_when_flat and answer["status"] == TrialStatus.RUNNING:
-            before = self._flat_so_far()
-            count = flatness.counted(before, self.promise, len(self.end_order))
-            recorded = self.recorded or {}
-            answer["values"] = {**answer["values"], flatness.FLAT: recorded.get(flatness.FLAT, count)}
-        return answer
 
     @staticmethod
     def _fresh_attempt(trial: Trial) -> Trial:
@@ -322,7 +267,7 @@ class ReplayableOracle(NotingOracle):
             trial.message = f"no {name} was reported" if bad is None else f"{name} was {means[bad]} at step {bad}"
             return
         choose = max if self.objective.direction == "max" else min
-        trial.best_step = choose(means, key=means.get)
+        trial.best_step = choose(means, key=lambda step: means[step])
         trial.score = means[trial.best_step]
 
     def end_trial(self, trial: Trial) -> None:
@@ -393,3 +338,14 @@ class ReplayableOracle(NotingOracle):
         space.ensure_active_values(trial.hyperparameters)
         self._id_to_hash[trial.trial_id] = self._compute_values_hash(trial.hyperparameters.values)
         self._tried_so_far.add(self._id_to_hash[trial.trial_id])
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "costs": dict(self.costs), "complete": sorted(self.complete)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        super().set_state(state)
+        self.costs, self.complete = dict(state["costs"]), set(state["complete"])
+
+
+def _given_or_default(given: Mapping[str, Any], entry: HyperParameter) -> Any:
+    return given.get(entry.name, entry.default)

@@ -2,13 +2,12 @@
 
 Sources: Jones, Schonlau, Welch, "Efficient Global Optimization of Expensive Black-Box Functions", J. Global Optim. 13
 (1998), equation 15 (expected improvement); McKay, Beckman, Conover, Technometrics 21 (1979) (Latin hypercube design);
-`tuning.oracles.gaussian_process`, `feasibility` and `cost_model` for the models.
+`tuning.oracles.gaussian_process` for the model.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras_tuner
@@ -17,12 +16,10 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from threadpoolctl import ThreadpoolController
 
 from tuning.core import records
-from tuning.oracles import candidates, flatness, gaussian_process
+from tuning.oracles import candidates, gaussian_process
 from tuning.oracles.acquisition import expected_improvement
 from tuning.oracles.base import ReplayableOracle
-from tuning.oracles.cost_model import CostModel
 from tuning.oracles.embedding import LAST, Embedding
-from tuning.oracles.feasibility import Feasibility
 from tuning.oracles.random import DEFAULT_TRIALS
 
 #: Candidates of one suggestion: uniform ones and those around the best known; then again around the most promising.
@@ -37,15 +34,13 @@ class BayesianOracle(ReplayableOracle):
     """Expected improvement over a Gaussian process; pending trials are believed to come out as expected.
 
     The space's defaults come first, then a Latin hypercube, then the model. Failed trials count as bad as the worst
-    finished one, so that the model leaves their region; what is likely not to fit into memory or time is avoided. No
-    configuration is proposed twice.
+    finished one, so that the model leaves their region. No configuration is proposed twice.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
         max_trials: how many trials to run.
         num_initial_points: trials before the model proposes; None: 2 more than there are hyperparameters, at most a
             third of `max_trials`, at least 3.
-        objective_per_cost: divide the expected improvement by the expected cost of a training.
         **settings: see `ReplayableOracle`.
     """
 
@@ -55,11 +50,9 @@ class BayesianOracle(ReplayableOracle):
         *,
         max_trials: int = DEFAULT_TRIALS,
         num_initial_points: int | None = None,
-        objective_per_cost: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__(objective, max_trials=max_trials, **settings)
-        self.objective_per_cost = objective_per_cost
         self.num_initial_points = num_initial_points
         self._embedding = Embedding([])
         self._known: dict[str, np.ndarray] = {}  # latent rows of ended trials
@@ -95,9 +88,7 @@ class BayesianOracle(ReplayableOracle):
             (self._shuffled(entry.name, count)[number] + self.uniform(number, entry, "design")) / count
             for entry in self._embedding.entries
         ]
-        values = self._embedding.configuration(np.minimum(row, LAST))
-        if self.may_fit(values):
-            yield values
+        yield self._embedding.configuration(np.minimum(row, LAST))
 
     def _shuffled(self, name: str, count: int) -> np.ndarray:
         return np.random.default_rng(records.keyed_seed(self.seed, "design", name)).permutation(count)
@@ -114,20 +105,18 @@ class BayesianOracle(ReplayableOracle):
         for candidate in rows:
             yield self._embedding.configuration(candidate)
 
-    def _candidates(self, ended, scores, pending, generator: np.random.Generator) -> np.ndarray:
+    def _candidates(
+        self, ended: np.ndarray, scores: np.ndarray, pending: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
         """Latent rows (m, d), the most promising first."""
         features = self._embedding.features
         known = features(ended)
         kept = _kept(scores)
-        process = alone = gaussian_process.fit(known[kept], scores[kept])
+        process = gaussian_process.fit(known[kept], scores[kept])
         best = process.means().max()  # of the model, because single scores are noisy
-        chances, costs = self._feasibility(known), self._costs(known)
 
         def gains_of(rows: np.ndarray) -> np.ndarray:
-            points = features(rows)
-            gains = expected_improvement(*process.predict(points), best) * chances.probability(points)
-            gains = gains * self.within_bounds(rows)
-            return gains if costs is None else gains / costs.relative(points)
+            return expected_improvement(*process.predict(features(rows)), best)
 
         if len(pending):
             process = process.with_pending(features(pending))
@@ -139,25 +128,7 @@ class BayesianOracle(ReplayableOracle):
         nearby = candidates.around(self._embedding, promising, LOCAL_CANDIDATES, generator)
         gains = np.append(gains, gains_of(nearby))
         rows = np.vstack([rows, nearby])
-        if self.stop_when_flat:
-            # What may still be gained, whether or not a pending trial will already have brought it.
-            gain = flatness.bound(*alone.predict(features(rows)), best)
-            self.promise = gain, alone.deviation * math.sqrt(alone.signal * alone.noise)
-        rows = rows[np.argsort(-gains, kind="stable")]
-        return rows[self.within_bounds(rows)]
-
-    def _feasibility(self, known: np.ndarray) -> Feasibility:
-        """What failed for another reason says nothing about it."""
-        failed = np.array([trial_id in self.infeasible for trial_id in self.end_order])
-        fitted = np.array([self.trials[trial_id].status == TrialStatus.COMPLETED for trial_id in self.end_order])
-        return Feasibility(known[failed | fitted], failed[failed | fitted])
-
-    def _costs(self, known: np.ndarray) -> CostModel | None:
-        """Relative to the first that was told, in general that of the default configuration."""
-        if not self.objective_per_cost:
-            return None
-        costs = [self.costs.get(trial_id, math.nan) for trial_id in self.end_order]
-        return CostModel(known, np.array(costs), next(iter(self.costs.values()), math.nan))
+        return rows[np.argsort(-gains, kind="stable")]
 
     def _observations(self) -> tuple[np.ndarray, np.ndarray]:
         """Latent rows (n, d) and scores (n,), larger is better, of the trials that ended, in the order they did."""
@@ -182,7 +153,7 @@ class BayesianOracle(ReplayableOracle):
     def get_state(self) -> dict[str, Any]:
         return {**super().get_state(), "num_initial_points": self.num_initial_points}
 
-    def set_state(self, state) -> None:
+    def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
         self.num_initial_points = state["num_initial_points"]
         self._embedding = Embedding([])
@@ -198,6 +169,8 @@ def _kept(scores: np.ndarray) -> np.ndarray:
     return np.sort(np.append(best, others[np.linspace(0, len(others) - 1, KNOWN - len(best)).astype(int)]))
 
 
-def build(objective, *, factor: int, max_trials: int | None, **settings: Any) -> BayesianOracle:
+def build(
+    objective: keras_tuner.Objective | str | None, *, factor: int, max_trials: int | None, **settings: Any
+) -> BayesianOracle:
     """The row of `STRATEGIES`: every training is a full one, so there is no `factor` to use."""
     return BayesianOracle(objective, max_trials=DEFAULT_TRIALS if max_trials is None else max_trials, **settings)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras_tuner
+
 from tuning.oracles.curve_model import CurveModelOracle
 
 
@@ -18,6 +20,6 @@ class BohbOracle(CurveModelOracle):
     """What `CurveModelOracle.by_model` decides, and nothing else. See there, and its class for the arguments."""
 
 
-def build(objective, **settings: Any) -> BohbOracle:
+def build(objective: keras_tuner.Objective | str | None, **settings: Any) -> BohbOracle:
     """The row of `STRATEGIES`."""
     return BohbOracle(objective, **settings)

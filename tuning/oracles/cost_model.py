@@ -7,6 +7,8 @@ Source of its use: Snoek, Larochelle, Adams, "Practical Bayesian Optimization of
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 #: Share of the reference's cost that any training has, whatever its model: feeding images, starting operations.
@@ -48,7 +50,7 @@ class CostModel:
         return with_fixed(np.exp(np.clip(logarithm, *self._range)))
 
 
-def with_fixed(ratio):
+def with_fixed(ratio: Any) -> Any:
     """The cost of a training relative to another's, where the ratio of their multiply-adds is `ratio`."""
     return FIXED + (1.0 - FIXED) * ratio
 

@@ -1,12 +1,10 @@
 """What strategies have in common that ask a model of all curves: the model, what it knows, and what it would try next.
 
-The model is that of `tuning.oracles.curve_process`. Pending trials are believed to come out as expected; what is likely
-not to fit into memory or time is avoided.
+The model is that of `tuning.oracles.curve_process`. Pending trials are believed to come out as expected.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +14,12 @@ from threadpoolctl import ThreadpoolController
 
 from tuning.core import records
 from tuning.core.files import digest
-from tuning.oracles import candidates, flatness
-from tuning.oracles.acquisition import Weights, expected_improvement, standardised
+from tuning.oracles import candidates
+from tuning.oracles.acquisition import expected_improvement, standardised
 from tuning.oracles.base import EPOCHS, PARENT
 from tuning.oracles.cost_model import CostModel, with_fixed
 from tuning.oracles.curve_process import CurveProcess, Observations, Prior, fit
 from tuning.oracles.embedding import Embedding
-from tuning.oracles.feasibility import Feasibility
 from tuning.oracles.promoting import Chain, Decision, PromotingOracle
 
 #: Trials before the model has a say, the defaults among them.
@@ -34,7 +31,7 @@ CENTRES = 5
 PROPOSALS = 20
 #: Power of a rung's correlation with the last one: 1 would be what selection gains, 2 what variance is explained.
 TELLING = 1.5
-#: Chains that say what fits into memory and time, and what an epoch costs.
+#: Chains that say what an epoch costs.
 COUNTED = 600
 #: Chains of each rung, the best by their scores there, among which the best at the last rung is looked for.
 LEADING = 60
@@ -52,7 +49,6 @@ class Outlook:
         model: with all that is pending believed.
         known: the best chains at each rung.
         mean, deviation: (n,) of the expected scores of `known` at the last rung.
-        weights: by which gains are multiplied, for memory, time and cost.
         proposals: (latent row, configuration) of untried configurations that promise most at the last rung, best first.
     """
 
@@ -60,7 +56,6 @@ class Outlook:
     known: list[Chain]
     mean: np.ndarray
     deviation: np.ndarray
-    weights: Weights
     proposals: list[tuple[np.ndarray, dict[str, Any]]]
 
     @property
@@ -79,19 +74,11 @@ class CurveModelOracle(PromotingOracle):
 
     Args:
         objective: as for `keras_tuner.Oracle`.
-        objective_per_cost: what a training is worth is divided by the expected cost of an epoch, too.
         **settings: see `PromotingOracle`.
     """
 
-    def __init__(
-        self,
-        objective: keras_tuner.Objective | str | None = None,
-        *,
-        objective_per_cost: bool = False,
-        **settings: Any,
-    ) -> None:
+    def __init__(self, objective: keras_tuner.Objective | str | None = None, **settings: Any) -> None:
         super().__init__(objective, **settings)
-        self.objective_per_cost = objective_per_cost
         # One thread: sums come out the same on every machine, and the cores belong to the workers.
         self._libraries = ThreadpoolController()
 
@@ -137,16 +124,14 @@ class CurveModelOracle(PromotingOracle):
             values = self.new_configuration()
             return Decision(0, values=values) if values is not None else self.next_best()
         with self._libraries.limit(limits=1, user_api="blas"):
-            outlook = self._outlook(number)
-            self._note_promise(outlook)
-            return self.by_model(outlook)
+            return self.by_model(self._outlook(number))
 
     def draw(self, number: int) -> dict[str, Any] | None:
         """A row of the design while there is one, else a uniform draw."""
         self._follow_space()
         if number < DESIGN and self._embedding.entries:
             values = self._embedding.configuration(candidates.design_row(self._embedding, self.seed, number, DESIGN))
-            if not self.is_tried(values) and self.may_fit(values):
+            if not self.is_tried(values):
                 return values
         return super().draw(number)
 
@@ -158,27 +143,24 @@ class CurveModelOracle(PromotingOracle):
 
     def _outlook(self, number: int) -> Outlook:
         """Before trial `number` is decided about."""
-        model, known, weights = self.model(), self.known_chains(), self.weights()
+        model, known = self.model(), self.known_chains()
         mean, deviation = model.predict(self.points(known))
-        return Outlook(model, known, mean, deviation, weights, self._proposals(number, model, known, mean, weights))
+        return Outlook(model, known, mean, deviation, self._proposals(number, model, known, mean))
 
     def _proposals(
-        self, number: int, model: CurveProcess, known: list[Chain], mean: np.ndarray, weights: Weights
+        self, number: int, model: CurveProcess, known: list[Chain], mean: np.ndarray
     ) -> list[tuple[np.ndarray, dict[str, Any]]]:
         generator = np.random.default_rng(records.keyed_seed(self.seed, "candidates", number))
         centres = np.array([self._row(known[index]) for index in np.argsort(-mean, kind="stable")[:CENTRES]])
         uniform = generator.random((UNIFORM, len(self._embedding.entries)))
         rows = np.vstack([uniform, candidates.around(self._embedding, centres, LOCAL, generator)])
-        gains = self._gains(model, rows, mean.max(), weights)
+        gains = self._gains(model, rows, mean.max())
         promising = rows[np.argsort(-gains, kind="stable")[:CENTRES]]
         nearby = candidates.around(self._embedding, promising, LAST_LOCAL, generator)
         rows = np.vstack([rows, nearby])
-        gains = np.append(gains, self._gains(model, nearby, mean.max(), weights))
+        gains = np.append(gains, self._gains(model, nearby, mean.max()))
         found: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
-        within = self.within_bounds(rows)
         for index in np.argsort(-gains, kind="stable"):
-            if not within[index]:
-                continue
             values = self._embedding.configuration(rows[index])
             if not self.is_tried(values):
                 found.setdefault(digest(values), (rows[index], values))
@@ -186,24 +168,8 @@ class CurveModelOracle(PromotingOracle):
                 break
         return list(found.values())
 
-    def _gains(self, model: CurveProcess, rows: np.ndarray, best: float, weights: Weights) -> np.ndarray:
-        points = self.new_points(rows)
-        return expected_improvement(*model.predict(points), best) * weights.of(points.x)
-
-    def weights(self) -> Weights:
-        """From the chains that have ended; what failed for another reason says nothing of memory or time."""
-        ended = [
-            chain for chain in self.chains if not chain.running and (not chain.failed or chain.last in self.infeasible)
-        ]
-        if not ended or not (self.objective_per_cost or self.infeasible):
-            return Weights()
-        chosen = _spread(ended)
-        x = self.points(chosen).x
-        chances = Feasibility(x, np.array([chain.last in self.infeasible for chain in chosen]))
-        if not self.objective_per_cost:
-            return Weights(chances)
-        costs = np.array([self.costs.get(chain.last, math.nan) for chain in chosen])
-        return Weights(chances, CostModel(x, costs, next(iter(self.costs.values()), math.nan)))
+    def _gains(self, model: CurveProcess, rows: np.ndarray, best: float) -> np.ndarray:
+        return expected_improvement(*model.predict(self.new_points(rows)), best)
 
     def expected_cost(self, trial_id: str) -> float | None:
         """Counted where an earlier trial of the chain has told its cost, else predicted from others'.
@@ -224,28 +190,16 @@ class CurveModelOracle(PromotingOracle):
         model = CostModel(self.points(chosen).x, np.array([self.costs[chain.last] for chain in chosen]), reference)
         return float(f"{model.relative(self.points([self._chain_of[trial_id]]).x)[0]:.3g}")
 
-    def _note_promise(self, outlook: Outlook) -> None:
-        """What the search may still gain, whether or not a pending trial will already have brought it."""
-        if not self.stop_when_flat:
-            return
-        model = self.model(pending=False)
-        best = float(model.predict(self.points(outlook.known))[0].max())
-        unfinished = [chain for chain in outlook.known if not chain.over]
-        paths = [self.points(unfinished)] if unfinished else []
-        paths += [self.new_points(outlook.rows)] if outlook.proposals else []
-        bounds = [flatness.bound(*model.predict(points), best) for points in paths]
-        self.promise = max(bounds, default=0.0), model.seed_noise
-
     # The model -----------------------------------------------------------------------------------------------------
 
-    def model(self, pending: bool = True) -> CurveProcess:
+    def model(self) -> CurveProcess:
         """What is known, and what is pending."""
         prior = Prior(self.points(self.chains[:1]).x.shape[1], self.levels)
         scores = np.array([score for _, _, score in self._scores])
         targets = standardised(scores)
         kept = self._kept(scores)
         model = CurveProcess(self._seen(kept), targets[kept], self._parameters(prior), prior)
-        running = [chain for chain in self.chains if chain.running] if pending else []
+        running = [chain for chain in self.chains if chain.running]
         return model.believing(self._pending(running)) if running else model
 
     def _parameters(self, prior: Prior) -> np.ndarray:

@@ -140,11 +140,6 @@ class CurveProcess:
         """Standard deviation of the noise of one score, in units of the targets."""
         return math.sqrt(self._parameters.noise)
 
-    @property
-    def seed_noise(self) -> float:
-        """The same of what another training of a configuration would change: a curve's own course, and the noise."""
-        return math.sqrt(self._parameters.variances[2] + self._parameters.noise)
-
     def predict(self, points: Observations) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, both (m,), of the noise-free scores at `points`."""
         cross = _covariance(self._parameters, self.seen, points)
@@ -191,7 +186,9 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.maximum(distances, 0.0)
 
 
-def _negative_log_posterior(vector: np.ndarray, seen: Observations, same: np.ndarray, y: np.ndarray, prior: Prior):
+def _negative_log_posterior(
+    vector: np.ndarray, seen: Observations, same: np.ndarray, y: np.ndarray, prior: Prior
+) -> tuple[float, np.ndarray]:
     """Value and gradient over the logarithms."""
     p = Parameters.of(vector, prior)
     features, count = prior.features, len(y)

@@ -77,7 +77,7 @@ class Embedding:
         return np.column_stack(columns)
 
     @staticmethod
-    def _holds(conditions, named: Mapping[str, np.ndarray], always: np.ndarray) -> np.ndarray:
+    def _holds(conditions: Sequence[Any], named: Mapping[str, np.ndarray], always: np.ndarray) -> np.ndarray:
         holds = always
         for condition in conditions:
             values = named.get(condition.name, np.full(len(always), None))

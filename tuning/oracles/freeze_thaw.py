@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras_tuner
 import numpy as np
 
 from tuning.oracles.acquisition import expected_improvement
@@ -84,7 +85,7 @@ class FreezeThawOracle(CurveModelOracle):
             paths.append((self.new_points(outlook.rows), decisions))
         choices = []
         for points, decisions in paths:
-            gains = expected_improvement(*outlook.model.predict(points), outlook.best) * outlook.weights.of(points.x)
+            gains = expected_improvement(*outlook.model.predict(points), outlook.best)
             choices += [
                 (float(gain) / self.cost(decision), decision)
                 for gain, decision in zip(gains, decisions, strict=True)
@@ -103,7 +104,7 @@ class FreezeThawOracle(CurveModelOracle):
         if not chosen:
             return []
         points = self.points([known[index] for index in chosen])
-        changes, weight = outlook.model.foresee(points), outlook.weights.of(points.x)
+        changes = outlook.model.foresee(points)
         choices = []
         for column, index in enumerate(chosen):
             # What is learned of the best helps where another one turns out to be better.
@@ -112,7 +113,7 @@ class FreezeThawOracle(CurveModelOracle):
             for rung in range(chain.rung + 1, len(self.levels)):
                 decision = Decision(rung, chain)
                 if self.has_room(decision):
-                    gain = float(expected_improvement(behind, changes[rung, column], 0.0) * weight[column])
+                    gain = float(expected_improvement(behind, changes[rung, column], 0.0))
                     choices.append((gain / self.cost(decision), decision))
         return choices
 
@@ -124,13 +125,13 @@ class FreezeThawOracle(CurveModelOracle):
         mean, _ = outlook.model.predict(points)
         choices = []
         for rung, changes in enumerate(outlook.model.foresee(points)):
-            gains = expected_improvement(mean, changes, outlook.best) * outlook.weights.of(points.x)
+            gains = expected_improvement(mean, changes, outlook.best)
             decision = Decision(rung, values=outlook.proposals[int(np.argmax(gains))][1])
             if self.has_room(decision):
                 choices.append((float(gains.max()) / self.cost(decision), decision))
         return choices
 
 
-def build(objective, **settings: Any) -> FreezeThawOracle:
+def build(objective: keras_tuner.Objective | str | None, **settings: Any) -> FreezeThawOracle:
     """The row of `STRATEGIES`."""
     return FreezeThawOracle(objective, **settings)

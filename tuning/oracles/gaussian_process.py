@@ -105,7 +105,9 @@ def _solve(x: np.ndarray, targets: np.ndarray, scales: np.ndarray, noise: float)
     return factor, cho_solve((factor, True), targets, check_finite=False)
 
 
-def _negative_log_posterior(parameters: np.ndarray, x: np.ndarray, targets: np.ndarray, prior: float):
+def _negative_log_posterior(
+    parameters: np.ndarray, x: np.ndarray, targets: np.ndarray, prior: float
+) -> tuple[float, np.ndarray]:
     """Value and gradient over (log length scales, log noise); the signal variance is at its optimum for them."""
     count = len(targets)
     scales, noise = np.exp(parameters[:-1]), math.exp(parameters[-1])

@@ -101,7 +101,7 @@ class HyperbandOracle(ReplayableOracle):
         if step.parent is not None:
             new = records.configuration(self.trials[step.parent].hyperparameters.values)
         values = {
-            **new,
+            **(new or {}),
             EPOCHS: step.epochs,
             INITIAL_EPOCH: step.initial_epoch,
             BRACKET: bracket.bracket.number,
@@ -160,6 +160,6 @@ class HyperbandOracle(ReplayableOracle):
                 self._bracket_of.update({trial_id: bracket for trial_id in trial_ids if trial_id not in ended})
 
 
-def build(objective, **settings: Any) -> HyperbandOracle:
+def build(objective: keras_tuner.Objective | str | None, **settings: Any) -> HyperbandOracle:
     """The row of `STRATEGIES`."""
     return HyperbandOracle(objective, **settings)

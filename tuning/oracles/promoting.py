@@ -32,7 +32,7 @@ class Chain:
         number: from 0, in the order in which chains began.
         last: id of its latest trial.
         rung: the highest rung that it has reached; -1 before the first.
-        score: at that rung, larger is better; None before the first.
+        score: at that rung, larger is better; 0 before the first.
         running: whether a trial of it is running.
         over: whether it cannot go on: trained to the end, or failed.
         failed: whether it failed.
@@ -41,7 +41,7 @@ class Chain:
     number: int
     last: str
     rung: int = -1
-    score: float | None = None
+    score: float = 0.0
     running: bool = True
     over: bool = False
     failed: bool = False
@@ -88,8 +88,9 @@ class PromotingOracle(ReplayableOracle):
         one_pass = rungs.brackets(max_epochs, factor, min_epochs)
         self.factor = factor
         self.levels = tuple(rung.epochs for rung in one_pass[0].rungs)
-        limited = max_trials is None and iterations is not None
-        self._epochs_allowed = rungs.total_epochs(one_pass) * iterations if limited else None
+        self._epochs_allowed: int | None = None
+        if max_trials is None and iterations is not None:
+            self._epochs_allowed = rungs.total_epochs(one_pass) * iterations
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -159,7 +160,7 @@ class PromotingOracle(ReplayableOracle):
             # An empty space is what the first trial's builder will declare.
             return self.nothing_new()
         if self.recorded is not None:
-            decision = self._recorded_decision(self.recorded)
+            decision: Decision | None = self._recorded_decision(self.recorded)
         else:
             decision = self._next(len(self.trials)) if self._affords(self.levels[0]) else None
             if decision is None or not self.has_room(decision):
@@ -167,16 +168,6 @@ class PromotingOracle(ReplayableOracle):
         if decision is None:
             return self.nothing_new()
         self._closed = not self.has_room(decision)
-        return self._begin(trial_id, decision)
-
-    def wind_up(self, trial_id: str) -> dict[str, Any]:
-        """The best chain that is unfinished goes to its end, as where the budget ends."""
-        if self._closed:
-            return self.nothing_new()
-        decision = self._last_decision() if self.recorded is None else self._recorded_decision(self.recorded)
-        if decision is None:
-            return self.nothing_new()
-        self._closed = True
         return self._begin(trial_id, decision)
 
     def _next(self, number: int) -> Decision | None:
@@ -222,7 +213,7 @@ class PromotingOracle(ReplayableOracle):
 
     def _begin(self, trial_id: str, decision: Decision) -> dict[str, Any]:
         chain = decision.chain
-        values = dict(decision.values) if chain is None else self.values_of(chain)
+        values = dict(decision.values or {}) if chain is None else self.values_of(chain)
         values |= {EPOCHS: self.levels[decision.rung], INITIAL_EPOCH: 0, ROUND: decision.rung}
         if chain is not None:
             values |= {INITIAL_EPOCH: self.levels[chain.rung], PARENT: chain.last}

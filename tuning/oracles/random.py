@@ -33,6 +33,8 @@ class RandomOracle(ReplayableOracle):
         return self.full_training(self.new_configuration())
 
 
-def build(objective, *, factor: int, max_trials: int | None, **settings: Any) -> RandomOracle:
+def build(
+    objective: keras_tuner.Objective | str | None, *, factor: int, max_trials: int | None, **settings: Any
+) -> RandomOracle:
     """The row of `STRATEGIES`: every training is a full one, so there is no `factor` to use."""
     return RandomOracle(objective, max_trials=DEFAULT_TRIALS if max_trials is None else max_trials, **settings)

@@ -53,11 +53,12 @@ def rank(trials: Sequence[RankedTrial], direction: str) -> list[RankedTrial]:
         direction: "max" or "min".
     """
     sign = _sign(direction)
-    longest: dict[str, RankedTrial] = {}
+    longest: dict[str, tuple[RankedTrial, float]] = {}
     for trial in trials:
         if trial.score is None or not math.isfinite(trial.score):
             continue
         chain = trial.root or trial.trial_id
-        if chain not in longest or trial.epochs > longest[chain].epochs:
-            longest[chain] = trial
-    return sorted(longest.values(), key=lambda trial: (-trial.epochs, sign * trial.score, by_number(trial.trial_id)))
+        if chain not in longest or trial.epochs > longest[chain][0].epochs:
+            longest[chain] = trial, sign * trial.score
+    ordered = sorted(longest.values(), key=lambda entry: (-entry[0].epochs, entry[1], by_number(entry[0].trial_id)))
+    return [trial for trial, _ in ordered]

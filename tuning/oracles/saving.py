@@ -24,6 +24,8 @@ class SavedOracle(keras_tuner.Oracle):
     """Writes nothing until a `keras_tuner.Tuner` sets a project directory."""
 
     _directory: str | None = None
+    ongoing_trials: dict[str, Trial]
+    _retry_queue: list[str]
 
     def get_state(self) -> dict[str, Any]:
         """A snapshot of all of it, as JSON: trials and their metrics too."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning.core import machine
 from tuning.core.errors import BudgetEnded, StateError
@@ -34,6 +34,9 @@ from tuning.results import leaderboard, promotion
 from tuning.results.runs import runs_of
 from tuning.tracking import Subject, Trackers, Tracking, following
 from tuning.trials.plan import epochs_trained
+
+if TYPE_CHECKING:
+    from tuning.oracles.adapter import OracleSearch
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def run_search(
             frozen.space,
             frozen.seed,
             frozen.retrain_epochs,
-            with_recommended(ranked(told, frozen.skip_equal), recommended, frozen.top_k),
+            with_recommended(ranked(told), recommended, frozen.top_k),
             [description["defaults"], completed(description, {})],
             frozen.top_k,
             frozen.executions,
@@ -142,7 +145,7 @@ def _search(
     progress: Progress,
 ) -> tuple[list[tuple[TrialSpec, TrialOutcome]], str | None]:
     """All trials with their outcomes, in logical order; and what `OracleSearch.recommended` says then."""
-    dispatcher, strategy = session.dispatcher, build_strategy(settings, description, budget)
+    dispatcher, strategy = session.dispatcher, build_strategy(settings, description)
     stopwatch = Stopwatch(dispatcher.state.others.get("spent", ()), dispatcher.record)
     planned = planned_epochs(strategy, settings)
     if warning := idle_workers(session.workers, settings.window, planned[0]):
@@ -170,7 +173,7 @@ def _search(
         needed = strategy.continuable()
         if settings.reuse_trials:
             leading.append((spec, outcome))
-            best = {trial.trial_id for trial, _ in ranked(leading, settings.skip_equal)[: settings.top_k]}
+            best = {trial.trial_id for trial, _ in ranked(leading)[: settings.top_k]}
             leading[:] = [told for told in leading if told[0].trial_id in best]
             needed = needed | best
         session.prune_trials(spec.trial_id, needed)
@@ -193,13 +196,6 @@ def _search(
             )
         finally:
             stopwatch.note()
-    if strategy.flat and not dispatcher.state.first("stopped"):
-        if dispatcher.state.first("flat") is None:
-            dispatcher.record("flat", trials=len(told))
-        progress.say(
-            f"{settings.name} is flat after {len(told)} trials: no configuration is expected to gain more than another "
-            "seed would change (--stop-when-flat)"
-        )
     if dispatcher.state.first("stopped") and not any(outcome.status == COMPLETED for _, outcome in told):
         raise BudgetEnded(
             f"the budget ended before any trial of {settings.name} finished",
@@ -208,8 +204,8 @@ def _search(
     return told, strategy.recommended()
 
 
-def build_strategy(settings: SearchSettings, description: Mapping[str, Any], budget: float | None = None):
-    """The strategy of a search, ready to be asked; with a budget, a whole training should fit into these seconds."""
+def build_strategy(settings: SearchSettings, description: Mapping[str, Any]) -> OracleSearch:
+    """The strategy of a search, ready to be asked."""
     from keras_tuner import HyperParameters, Objective
 
     from tuning.oracles.adapter import OracleSearch
@@ -217,7 +213,6 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any], bud
     entries = copy.deepcopy(description["space"])  # Keras Tuner changes them
     space = HyperParameters.from_config({"space": entries, "values": description["defaults"]})
     row = find_strategy(settings.strategy)
-    sized = description.get("sized", ())
     given = {name: getattr(settings, name) for name in row.options}
     oracle = row(
         Objective(*OBJECTIVE),
@@ -227,13 +222,9 @@ def build_strategy(settings: SearchSettings, description: Mapping[str, Any], bud
         max_trials=settings.max_trials,
         seed=settings.seed,
         first=known_good(settings, description),
-        max_memory=settings.max_memory,
-        sized=[(entry["values"], entry["memory"]) for entry in sized],
-        built=[(entry["values"], entry["read"]) for entry in sized if settings.skip_equal and entry.get("read")],
-        max_epoch_seconds=None if budget is None else budget / settings.max_epochs,
         **{name: value for name, value in given.items() if value is not None},
     )
-    return OracleSearch(oracle, settings.slices, settings.skip_equal)
+    return OracleSearch(oracle, settings.slices)
 
 
 def idle_workers(workers: int, window: int, trials: int | None) -> str | None:
@@ -294,7 +285,7 @@ def planned_epochs(strategy, settings: SearchSettings) -> tuple[int | None, int 
 
 
 def _summary(settings: SearchSettings, told: list[tuple[TrialSpec, TrialOutcome]], directory: Path) -> dict[str, Any]:
-    best_first = ranked(told, settings.skip_equal)
+    best_first = ranked(told)
     if not best_first:
         raise StateError(
             f"all {len(told)} trials of {settings.name} failed; the last one: {_last_failure(told)}",

@@ -13,7 +13,7 @@ from tuning.core.errors import UsageError
 from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, check_positive, read_settings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
-from tuning.oracles import BEST, STRATEGIES, find_strategy
+from tuning.oracles import BEST, find_strategy
 from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import space_digest
 
@@ -40,12 +40,9 @@ def search_settings(
     reduce_lr: int | None = None,
     dtype: str = "auto",
     stop_curves: bool = True,
-    skip_equal: bool = True,
     reuse_trials: bool = False,
     tries: Sequence[str | Mapping[str, Any]] | None = None,
     from_search: str | None = None,
-    objective_per_cost: bool = False,
-    stop_when_flat: bool = False,
     max_memory: str | int | None = None,
     fresh: bool = False,
 ) -> SearchSettings:
@@ -73,7 +70,6 @@ def search_settings(
         )
     if iterations is not None and "iterations" not in row.options:
         raise UsageError(f"--iterations is given, but --strategy {strategy} has no brackets to pass", "leave it out")
-    _check_model(strategy, objective_per_cost=objective_per_cost, stop_when_flat=stop_when_flat)
     if min_epochs is not None and min_epochs > max_epochs:
         raise UsageError(f"--min-epochs is {min_epochs}, --max-epochs {max_epochs}", "give no more than --max-epochs")
     if factor < 2:
@@ -108,13 +104,10 @@ def search_settings(
         iterations=iterations,
         slices=slices,
         stop_curves=stop_curves,
-        skip_equal=skip_equal,
         reuse_trials=reuse_trials,
         tries=[_as_text(given) for given in tries or ()] or None,
         from_search=from_search,
         learned=None if from_search is None else learned(workspace, from_search, name, fresh),
-        objective_per_cost=objective_per_cost,
-        stop_when_flat=stop_when_flat,
         max_memory=_memory_limit(workspace, name, max_memory, fresh),
     )
 
@@ -139,17 +132,6 @@ def size(text: str | int) -> int:
     if match is None:
         raise UsageError(f"--max-memory is {text!r}", "give a size such as 8G or 512M, or 0 for no limit")
     return math.ceil(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
-
-
-def _check_model(strategy: str, **options: bool) -> None:
-    """Raises a `UsageError` for an option that is on and needs a model that the strategy does not have."""
-    for option, on in options.items():
-        if on and option not in find_strategy(strategy).options:
-            able = [name for name, row in STRATEGIES.items() if option in row.options]
-            raise UsageError(
-                f"--{option.replace('_', '-')} is given, but --strategy {strategy} has no model that could tell",
-                f"use --strategy {' or '.join(able)}, or leave it out",
-            )
 
 
 def _as_text(given: str | Mapping[str, Any]) -> dict[str, str]:

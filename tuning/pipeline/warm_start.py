@@ -53,9 +53,7 @@ def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[dict
             return began["learned"]
     if name == own and not fresh:
         raise UsageError(f"--from-search is {name!r}, the search itself", "give the new search another --name")
-    search = searches.read(workspace, name)
-    settings = config.load(search.directory, SearchSettings)
-    best = ranked(search.facts.completed, settings.skip_equal)[:KEPT]
+    best = ranked(searches.read(workspace, name).facts.completed)[:KEPT]
     if not best:
         raise UsageError(
             f"nothing in search {name!r} has a score yet",

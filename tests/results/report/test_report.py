@@ -196,7 +196,7 @@ def test_settings_that_cannot_be_read_are_named(workspace, save, random_search):
     [
         {},
         {"strategy": "random", "max_trials": 40, "name": "two", "seed": 7, "dtype_policy": "float32"},
-        {"stop_curves": True, "skip_equal": False, "reuse_trials": True},
+        {"stop_curves": True, "reuse_trials": True},
         {"min_epochs": 2, "early_stopping": 3, "reduce_lr": 4, "top_k": 5, "retrain_epochs": 20, "executions": 3},
     ],
 )
