@@ -38,7 +38,7 @@ from tuning.core.workspace import Workspace
 if TYPE_CHECKING:
     from tuning.results.prediction.writers import Writer
 
-#: From so many images on, a person is told how fast it went.
+#: From so many images on, the speed is printed.
 MANY = 1000
 
 

@@ -18,10 +18,10 @@ _BRACKET = "tuner/bracket"
 
 
 def history_of(facts: Facts, slices: int = 1) -> History:
-    """The history that a journal tells.
+    """The history of a search.
 
     Args:
-        slices: parts that the first epoch is trained in; the budgets of trials are counted in them.
+        slices: how many the first epoch is trained in; the budgets of trials are counted in slices.
     """
     places = {trial_id: place for place, trial_id in enumerate(facts.outcomes)}
     trials = tuple(_trial(spec, facts, places, slices) for spec in facts.proposals)
@@ -39,7 +39,7 @@ def history_of(facts: Facts, slices: int = 1) -> History:
 
 
 def _trial(spec: TrialSpec, facts: Facts, places: Mapping[str, int], slices: int) -> Trial:
-    # A first epoch in parts has an entry for each of them, every later epoch one.
+    # A first epoch in slices has a point of the curve for each of them, every later epoch one.
     inherited = min(spec.initial_epoch, slices) + max(0, spec.initial_epoch // slices - 1)
     trial = Trial(
         trial_id=spec.trial_id,

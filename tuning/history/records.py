@@ -19,7 +19,7 @@ class Point(NamedTuple):
     """An entry of a learning curve; figures that are not finite are None.
 
     Attributes:
-        epoch: epochs trained: a fraction within a first epoch that is trained in parts.
+        epoch: epochs trained: a fraction within a first epoch that is trained in slices.
         score, loss: val_f1_macro and val_loss.
     """
 

@@ -1,7 +1,6 @@
 """The searches of a workspace: which there are, what each was asked for, and what came of it.
 
-Whoever wants to know something of a search asks here. Nothing takes a lock or changes a file, so a search may be
-running meanwhile.
+Every reader of searches starts here. Nothing takes a lock or changes a file: a search may be running meanwhile.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ def test_evaluations(workspace: Workspace) -> Counter[tuple[str, str]]:
     """(data digest, run id) -> recorded evaluations on the test split.
 
     Single runs and searches that were moved aside count as well. A search that is damaged, or just being begun, is left
-    out: whoever wants to see the leaderboard must not depend on it.
+    out: the leaderboard can be shown without it.
     """
     counted: Counter[tuple[str, str]] = Counter()
     for path in (*workspace.searches.glob(f"*/{JOURNAL}"), *workspace.art.glob(f"work/*/{JOURNAL}")):

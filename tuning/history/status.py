@@ -37,7 +37,7 @@ def status_of(history: History, alive: bool) -> str:
 
 
 def is_open(directory: Path) -> bool:
-    """Whether a process has the search in `directory` open, as far as can be told without disturbing it."""
+    """Whether a process has the search in `directory` open, as far as can be seen without disturbing it."""
     try:
         owner = (directory / "journal.owner").read_text()
     except (OSError, UnicodeDecodeError):

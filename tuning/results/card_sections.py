@@ -75,7 +75,7 @@ def data(metrics: Metrics, summary: PoolSummary | None) -> Iterator[str]:
 
 
 def _grouping(summary: PoolSummary) -> str:
-    # Without the expression or file that tells persons apart: it may hold a path.
+    # Without the expression or file that identifies persons: it may hold a path.
     words = replace(summary, subjects=None, group_by=None).grouping
     if summary.subjects is None:
         return f"{words}. Persons were not told apart: the same person may be in training and in test."

@@ -62,7 +62,7 @@ def _here(remedy: str, workspace: Workspace) -> str:
 
 
 def _prepared_from(workspace: Workspace) -> list[str]:
-    """The folders and archives that the pool was made from; empty where nobody knows any more."""
+    """The folders and archives that the pool was made from; empty where the manifest does not say."""
     with contextlib.suppress(DataError, LookupError, TypeError):
         manifest = files.read_json(workspace.pool_manifest, "")
         return list(dict.fromkeys(str(entry["raw"]) for entry in manifest["source"]))
@@ -176,7 +176,7 @@ def _runs(workspace: Workspace) -> Iterator[Finding]:
             "predictions",
             NOTE,
             f"{len(silent)} of {len(folders)} runs lack {workspace.predictions(silent[0])} or its like: ties, "
-            "calibration and worst mistakes are not told",
+            "calibration and worst mistakes are not shown",
             "restore that folder from a copy; only another training makes them anew, and nothing else needs them",
         )
     if not folders:

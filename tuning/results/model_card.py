@@ -1,4 +1,4 @@
-"""The model card: a README.md beside a model that leaves, with the metadata that model hubs read.
+"""The model card: a README.md beside a promoted or exported model, with the metadata that model hubs read.
 
 It says what the model is for and what not, what it was trained on, how, how well it did and how sure that is, and how
 to load it without this project. The form is that of Mitchell et al., Model Cards for Model Reporting (FAT* 2019), the

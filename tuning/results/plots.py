@@ -224,7 +224,7 @@ def _luminance(colour: np.ndarray) -> float:
 
 
 def _elided(name: str) -> str:
-    """A long name without its middle: what tells names apart is often at their ends."""
+    """A long name without its middle: names often differ at their ends only."""
     half = (LONGEST_NAME - 1) // 2
     return name if len(name) <= LONGEST_NAME else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
 

@@ -127,7 +127,7 @@ def run_folders(workspace: Workspace) -> list[Path]:
 
 
 def runs_of(workspace: Workspace, search: str) -> list[Path]:
-    """The folders of the runs that a search has published, by name; of one that cannot be read, its name tells."""
+    """The folders of the runs that a search has published, by name; one that cannot be read is assigned by its name."""
     searches = {search, *(path.name for path in workspace.searches.glob("*/"))}
 
     def owner(folder: Path) -> str | None:

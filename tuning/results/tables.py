@@ -166,7 +166,7 @@ def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) ->
 
 
 def _shortened(width: int) -> Callable[[Standing], str]:
-    """A run's name in so many characters: its end tells runs of a search apart."""
+    """A run's name in so many characters: runs of a search differ at the end."""
 
     def text(entry: Standing) -> str:
         name = cell(entry.row.run_id)

@@ -63,7 +63,7 @@ def text(tag: str, content: str, time: float) -> Event:
 def experiment(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, str], time: float) -> Event:
     """What the HParams page compares: the hyperparameters of Keras Tuner configs `space`, and `metrics` tag -> name.
 
-    Fixed hyperparameters are left out: they tell nothing apart.
+    Fixed hyperparameters are left out: they have the same value everywhere.
     """
     content = api_pb2.Experiment(
         time_created_secs=time,

@@ -63,7 +63,7 @@ class MLflow:
             raise EnvironmentProblem(
                 "--mlflow is given, but MLflow is not installed", "run: pip install -e '.[mlflow]'; or leave it out"
             )
-        # It tells of every table that it makes in a new database.
+        # It logs every table that it creates in a new database.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 

@@ -39,7 +39,7 @@ class TensorBoard:
         self._describe()
 
     def trial(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
-        # A builder may declare further hyperparameters at any time; TensorBoard shows only those it was told of.
+        # A builder may declare further hyperparameters at any time; TensorBoard shows only those that were described.
         found = {entry["config"]["name"]: entry for entry in outcome.space}
         if found.keys() - self._space.keys():
             self._space = found | self._space

@@ -11,8 +11,8 @@ def timed_points(
 ) -> list[tuple[int, float, Mapping[str, Any]]]:
     """(epoch, time, entry) of the points to draw, if the last entry was at `end`.
 
-    Trackers count in whole epochs. Of a first epoch that was trained in parts only its end is drawn; a trial that did
-    not get so far has its last part, at epoch 0.
+    Trackers count in whole epochs. Of a first epoch that was trained in slices only its end is drawn; a trial that did
+    not get so far has its last slice, at epoch 0.
     """
     entries = list(zip(curve, entry_times(len(curve), seconds, end), strict=True))
     whole = [(int(entry["epoch"]), at, entry) for entry, at in entries if entry["epoch"] == int(entry["epoch"])]

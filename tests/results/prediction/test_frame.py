@@ -66,7 +66,7 @@ def test_a_given_model_is_taken(promoted, images):
     model = promoted.run("run-1") / "model.keras"
     promoted.best_model.unlink()
     assert list(predict_frame(promoted, images / "black.png", model)["label"]) == ["dark"]
-    with pytest.raises(UsageError, match="not a .keras file"):
+    with pytest.raises(UsageError, match=r"not a \.keras file"):
         predict_frame(promoted, images, model.with_suffix(".pkl"))
 
 

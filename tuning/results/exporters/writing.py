@@ -192,7 +192,7 @@ def _refuse_foreign(out: Path) -> None:
     known = {CLASS_NAMES, PREPROCESSING, METRICS, CARD}
     for name, form in FORMATS.items():
         known |= {form.product, description.example_name(name)}
-    # Anyone may have a README.md: only what every export holds tells that these files are one.
+    # Any folder may hold a README.md: only files that every export holds show that this is one.
     foreign = sorted(found - known) or ([] if {PREPROCESSING, METRICS} <= found else sorted(found))
     if foreign:
         raise UsageError(

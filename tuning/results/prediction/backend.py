@@ -27,10 +27,8 @@ def import_keras() -> None:
 
 
 def unable(error: Exception) -> EnvironmentProblem | None:
-    """What to tell a person whose Keras has raised `error` while a model ran; None where that is no matter of Keras.
-
-    Keras's NumPy backend lacks what some layers need.
-    """
+    """The error to raise in place of `error`, which came out of a model, where Keras's NumPy backend is the cause: it
+    lacks operations that some layers need. None on any other backend."""
     import keras
 
     backend = keras.backend.backend()

@@ -25,7 +25,7 @@ class Calibration:
     """Attributes:
     bins: those that hold a prediction, by confidence.
     error: the expected calibration error, in [0, 1].
-    overconfident: mean confidence less accuracy, in [-1, 1]; above 0 the model promises too much.
+    overconfident: mean confidence less accuracy, in [-1, 1]; above 0 the model is overconfident.
     """
 
     bins: tuple[Bin, ...]

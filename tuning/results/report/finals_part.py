@@ -125,11 +125,10 @@ def _mistakes(mistakes: Sequence[Mistake]) -> str:
     names = "".join(f"<li><code>{escape(entry.source)}</code></li>" for entry in mistakes if entry.source)
     files = f"<details><summary>their files, in this order</summary><ol>{names}</ol></details>" if names else ""
     lead = (
-        "The misclassified test images whose true class got the lowest probability: its worst blunders, and often "
-        "wrong labels."
+        "The misclassified test images whose true class got the lowest probability; some of their labels may be wrong."
     )
     return (
-        f'<figure class="card"><figcaption>What it got most wrong</figcaption><p class="note">{lead}</p>'
+        f'<figure class="card"><figcaption>Worst mistakes</figcaption><p class="note">{lead}</p>'
         f'<div class="strip">{figures}</div>{files}</figure>'
     )
 

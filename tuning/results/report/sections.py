@@ -1,4 +1,4 @@
-"""The parts of the page that tell of the search itself, as HTML. Charts are empty elements that the scripts fill."""
+"""The parts of the page about the search itself, as HTML. Charts are empty elements that the scripts fill."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _apart(history: History, runs: Sequence[Evidence]) -> str:
     )
     if not cells:
         return ""
-    title = f"What sets trial {escape(best.trial_ids[-1])} apart"
+    title = f"How trial {escape(best.trial_ids[-1])} differs from the baseline"
     note = '<span class="soft">its value, and in grey the baseline\'s</span>'
     return f'<figure class="card"><figcaption>{title} {note}</figcaption><div class="apart">{cells}</div></figure>\n'
 
@@ -114,7 +114,7 @@ def progress_part(history: History) -> str:
     )
     cost = (
         '<figure class="card"><figcaption>Cost against score</figcaption><div data-chart="cost"></div>'
-        f"{_marks('dotted: what nothing cheaper beats', dots=True)}</figure>"
+        f"{_marks('dotted: the best score at each cost', dots=True)}</figure>"
     )
     lead = "Validation macro-F1; a configuration's score is that of its best epoch."
     return section("progress", "Progress", lead, f'<div class="pair">{best}{cost}</div>')

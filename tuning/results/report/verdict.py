@@ -64,7 +64,7 @@ def _without_test(history: History, status: str) -> Verdict:
         RUNNING: f"After {trials}, {found}.",
         TESTING: f"The trials are done: {found}. The finalists are being retrained.",
     }.get(status, f"Of {trials}, {found}.")
-    reasons = ["Validation chose it, so its score flatters it: only the test split tells."]
+    reasons = ["It was chosen by its validation score, which is therefore optimistic; the test split decides."]
     baseline = history.baseline
     if baseline is best:
         reasons.insert(0, "It is the baseline itself.")
@@ -146,7 +146,7 @@ def _honesty(best: Evidence, runs: Sequence[Evidence]) -> list[str]:
     if chosen is not best:
         sentences.append(
             f"Validation would have chosen {chosen.name} (test {chosen.score:.3f}); the best of {len(runs)} test "
-            "scores flatters itself a little."
+            "scores is slightly optimistic."
         )
     drop = best.metrics.val.f1_macro - best.score
     if drop >= NOTABLE_DROP:

@@ -164,7 +164,7 @@ function cost(host) {
   const points = shown.map((entry) => ({
     x: chart.x(of(entry)), y: chart.y(entry.score), entry, text: `${about(entry)}, ${timed ? duration(entry.seconds) : ""}`,
   }));
-  // What nothing cheaper beats.
+  // The best score at each cost.
   const front = [];
   for (const point of [...points].sort((a, b) => a.x - b.x || a.y - b.y)) {
     if (front.length && point.y >= front.at(-1)[1]) continue;
