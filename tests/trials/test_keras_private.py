@@ -22,6 +22,11 @@ def attribute(path):
     return getattr(importlib.import_module(module), name)
 
 
+class Oracle(keras_tuner.Oracle):
+    def populate_space(self, trial_id):
+        return {}
+
+
 @pytest.fixture
 def model():
     inner = keras.Sequential([keras.Input((4,)), layers.Dense(2, name="inner")], name="nested")
@@ -39,11 +44,7 @@ def test_what_is_inherited_exists(path, name):
 
 
 @pytest.mark.parametrize("path", keras_private.INHERITED_OF_OBJECTS)
-def test_what_objects_have_exists(path, tmp_path):
-    class Oracle(keras_tuner.Oracle):
-        def populate_space(self, trial_id):
-            return {}
-
+def test_what_objects_have_exists(path):
     made = {
         "keras.optimizers:Adam": keras.optimizers.Adam,
         "keras_tuner:Oracle": lambda: Oracle(objective="val_loss"),
@@ -102,21 +103,40 @@ def test_the_torch_device_exists():
     assert "def get_device(" in Path(source).read_text(encoding="utf-8")
 
 
-def test_no_other_module_of_the_package_touches_them():
-    """Nothing private of an object other than `self`, and nothing of `keras.src`, outside the list."""
-    listed = {
-        name
-        for table in (keras_private.INHERITED, keras_private.INHERITED_OF_OBJECTS)
-        for names in table.values()
-        for name in names
+LISTED = {
+    name
+    for table in (keras_private.INHERITED, keras_private.INHERITED_OF_OBJECTS)
+    for names in table.values()
+    for name in names
+}
+PACKAGE = Path(tuning.__file__).parent
+
+
+def sources(folder, exclude=("keras_private.py",)):
+    return {
+        path.relative_to(PACKAGE): path.read_text(encoding="utf-8")
+        for path in sorted((PACKAGE / folder).rglob("*.py"))
+        if path.name not in exclude
     }
-    root = Path(tuning.__file__).parent
+
+
+@pytest.mark.parametrize("folder", ["trials", "oracles", "pipeline", "history", "results", "tracking"])
+def test_nothing_private_of_another_object_is_touched_elsewhere(folder):
     found = []
-    for path in sorted((root / "trials").rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        if path.name == "keras_private.py":
-            continue
-        names = re.findall(r"(?<!\bself)(?<!\bcls)\.(_[a-z]\w*)", text)
-        found += [f"{path.name}: {name}" for name in names if name not in listed]
-        found += [f"{path.name}: keras.src"] * len(re.findall(r"keras(_tuner)?\.src", text))
+    for path, text in sources(folder).items():
+        names = re.findall(r"(?<!\bself)(?<!\bcls)(?<!super\(\))\.(_[a-z]\w*)", text)
+        # Objects of our own, whose private parts their own module defines.
+        own = set(re.findall(r"(?:def |class |self\.|^|    )(_[a-z]\w*)\b(?= *[(:=])", text, re.MULTILINE))
+        found += [f"{path}: {name}" for name in names if name not in LISTED | own]
+        found += [f"{path}: keras.src"] * len(re.findall(r"keras(_tuner)?\.src", text))
     assert found == []
+
+
+def test_nothing_private_is_inherited_without_being_listed():
+    oracle = Oracle(objective="val_loss")
+    adam = keras.optimizers.Adam()
+    for folder, objects in (("oracles", [oracle]), ("trials/on_tensorflow", [adam, layers.SpatialDropout2D(0.5)])):
+        inherited = {name for made in objects for name in dir(made)}
+        for path, text in sources(folder).items():
+            used = set(re.findall(r"(?:self|super\(\))\.(_[a-z]\w*)", text)) & inherited
+            assert used <= LISTED, path

@@ -17,7 +17,7 @@ Entry = dict[str, float | None]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every job is told.
+    """What every job holds.
 
     Attributes:
         root: the workspace, as an absolute path.

@@ -46,7 +46,7 @@ def least_memory(model: keras.Model, batch_size: int) -> int:
 
 
 def _applied(layer: keras.layers.Layer) -> tuple[object, int]:
-    """(what the layer's trained kernels are applied to, its bytes of one image); (None, 0) where it cannot be told."""
+    """(what the layer's trained kernels are applied to, its bytes of one image); (None, 0) where that is unknown."""
     kernels = [getattr(layer, name, None) for name in _KERNELS]
     if not any(kernel is not None and kernel.trainable for kernel in kernels):
         return None, 0

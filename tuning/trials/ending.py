@@ -86,7 +86,7 @@ def predicts_one_label(entry: Entry, classes: int) -> bool:
 def is_flat(curve: Sequence[Entry], total_epochs: int) -> bool:
     """Whether the score cannot be expected to gain more than the noise between seeds before the training ends.
 
-    A curve with a missing score is not: nobody knows where it is going.
+    A curve with a missing score is not: a law fitted to the rest would say nothing about that.
     """
     scores = [score for entry in curve if (score := entry["val_f1_macro"]) is not None]
     if len(scores) < len(curve) or len(scores) < max(SHORTEST, SHARE * total_epochs) or len(scores) >= total_epochs:
@@ -124,7 +124,7 @@ def _power_law(scores: Sequence[float], exponent: float, epoch: int) -> tuple[fl
 def _rate_has_fallen(curve: Sequence[Entry], steady: bool) -> bool:
     """Whether no fall of the learning rate is to come that could lift a flat curve.
 
-    Under a schedule of the builder's own, no rate is recorded, and nobody knows.
+    Under a schedule of the builder's own, no rate is recorded, and no fall can be ruled out.
     """
     rates = [rate for entry in curve if (rate := entry.get("learning_rate")) is not None]
     return bool(rates) and (steady or rates[-1] <= RATE * max(rates))

@@ -20,16 +20,19 @@ INHERITED = {
     "keras.layers:SpatialDropout2D": ("_get_noise_shape",),
     # `on_tensorflow.optimizers`
     "keras.optimizers:Adam": ("_get_variable_index",),
+    # `oracles.space`
+    "keras_tuner.engine.hyperparameters:Float": ("_get_value_by_index",),
     # `oracles.base`, `oracles.saving`
     "keras_tuner:Oracle": (
         "_check_consecutive_failures",
+        "_check_objective_found",
         "_compute_values_hash",
         "_duplicate",
         "_get_oracle_fname",
+        "_get_trial_dir",
         "_record_values",
         "_retry",
         "_save_trial",
-        "_set_project_dir",
     ),
 }
 #: The same of attributes that objects of the class have once they are made.
@@ -37,7 +40,7 @@ INHERITED_OF_OBJECTS = {
     # `on_tensorflow.optimizers`, once it is built
     "keras.optimizers:Adam": ("_momentums", "_velocities"),
     # `oracles.base`, `oracles.saving`
-    "keras_tuner:Oracle": ("_display", "_id_to_hash", "_retry_queue", "_tried_so_far"),
+    "keras_tuner:Oracle": ("_display", "_id_to_hash", "_retry_queue", "_run_times", "_tried_so_far"),
     # `oracles.space`
     "keras_tuner:HyperParameters": ("_hps", "_space"),
 }

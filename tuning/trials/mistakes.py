@@ -1,4 +1,4 @@
-"""The test images that a model got most wrong, kept with its predictions: nobody has to open the split again."""
+"""The test images that a model got most wrong, kept with its predictions: no report opens the split again."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ WARMUP = 0.05
 class TrainingPlan:
     """The training hyperparameters of a configuration.
 
-    A builder that declares none of them (anybody's plain Keras Tuner function) gets these defaults: batches of 32 as
+    A builder that declares none of them (such as a plain Keras Tuner function) gets these defaults: batches of 32 as
     in Keras, no rebalancing, no augmentation, the learning rate as compiled.
     """
 

@@ -55,7 +55,7 @@ def set_to_state_of(kept: keras.Model, fresh: keras.Model) -> None:
 def architecture(model: keras.Model) -> str | None:
     """Digest of everything that decides about a model's training graph, numbers in variables apart.
 
-    None where that cannot be told from configurations alone: custom code, in whatever place.
+    None where configurations alone do not decide: wherever custom code takes part.
     """
     with warnings.catch_warnings(action="ignore"):  # about functions that a file could not hold
         try:

@@ -85,7 +85,7 @@ def configure(threads: int) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # Else all new memory is filled first, a third of a training step, lest somebody read what nobody wrote.
+        # Else all new memory is filled first, for a third of a training step, against reads of uninitialised memory.
         torch.utils.deterministic.fill_uninitialized_memory = False
 
 

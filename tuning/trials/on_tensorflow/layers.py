@@ -163,9 +163,9 @@ _FASTER = {
 
 
 def _rectified_then_pooled(model: keras.Model) -> Iterator[tuple[layers.Layer, layers.Layer, layers.Layer | None]]:
-    """(rectifier, pooling, dropout): layers where max pooling alone reads what the rectifier's ReLU returns.
+    """(rectifier, pooling, dropout): where the pooling is the only layer that reads what the rectifier's ReLU returns.
 
-    The dropout is the layer that alone reads what was pooled; None where there is no such.
+    The dropout is the only layer that reads what was pooled; None where there is no such layer.
     """
     graphs = [layer for layer in all_layers(model) if graph_nodes(layer) is not None]
     nodes = [node for graph in graphs for node in graph_nodes(graph) or ()]

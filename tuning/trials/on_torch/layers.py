@@ -1,7 +1,7 @@
 """Plain Keras layers computed faster by PyTorch on a processor: the same functions, in fewer passes over memory.
 
-There a convolution is a tenth of a training step of Keras's, and most of the rest is avoided here. On a GPU nothing is
-swapped: nobody has measured it, nor seen that the same bits come out twice.
+There a convolution is a tenth of a training step of Keras's, and most of the rest is avoided here. On a GPU no layer is
+swapped: neither speed nor reproducibility has been measured there.
 """
 
 from __future__ import annotations
