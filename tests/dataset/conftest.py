@@ -68,8 +68,8 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture
-def judged(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """`judged(raw, *options)` prepares `raw` as a person would, within 5 CPU seconds, and never with a traceback."""
+def outcome_of(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """`outcome_of(raw, *options)` prepares `raw` as a person would, in 5 CPU seconds, and never with a traceback."""
 
     def run(*arguments: object) -> Outcome:
         start = time.process_time()
@@ -92,7 +92,7 @@ def judged(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> Callable
 
 
 @pytest.fixture
-def expect(judged: Callable[..., Outcome]) -> Callable[..., None]:
+def expect(outcome_of: Callable[..., Outcome]) -> Callable[..., None]:
     """Compares an outcome with the expected one.
 
     "<n>: <pattern>" is an acceptance with n images, where the pattern is found in what the summary says was rejected,
@@ -100,7 +100,7 @@ def expect(judged: Callable[..., Outcome]) -> Callable[..., None]:
     """
 
     def compare(expected: str, *arguments: object) -> None:
-        outcome = judged(*arguments)
+        outcome = outcome_of(*arguments)
         kind, _, pattern = expected.partition(": ")
         if kind == "refused":
             assert outcome.code in (2, 3), outcome
