@@ -247,3 +247,16 @@ def test_no_path_of_a_machine_is_in_any_file():
 def test_a_machine_path_is_seen(folder, name):
     assert MACHINE_PATH.search(f'open("/{folder}/{name}")')
     assert not MACHINE_PATH.search(f"https://example.org/{folder}/{name}")
+
+
+def test_of_a_workspace_only_the_pages_that_explain_it_are_in_the_repository():
+    names = ("data/README.md", "artifacts/README.md", "data/raw_yolo/happy/1.jpg", "artifacts/outputs/leaderboard.csv")
+    command = ["git", "check-ignore", "--no-index", *names]
+    try:
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    except OSError:
+        pytest.skip("no git here")
+    if done.returncode > 1:
+        pytest.skip("not a clone")
+    assert done.stdout.split() == list(names[2:])
+    assert all((REPOSITORY / name).is_file() for name in names[:2])
