@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
@@ -93,7 +94,7 @@ def result(spec: TrialSpec) -> dict[str, Any]:
     outcome = TrialOutcome(
         spec.trial_id, COMPLETED, curve[-1]["val_f1_macro"], tuple(curve), seconds=(10.0,) * spec.epochs
     )
-    return outcome.to_json()
+    return msgspec.to_builtins(outcome)
 
 
 def space():

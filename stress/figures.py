@@ -11,6 +11,7 @@ from typing import Any
 
 from tuning.core.records import COMPLETED, DONE, Signal, TrialOutcome, TrialSpec
 from tuning.engine.dispatch import Dispatcher
+from tuning.engine.entries import Ask, Attempt, Result
 from tuning.engine.executors import Event, Finished, Job
 from tuning.engine.journal import Journal, encode
 from tuning.engine.loop import run_loop
@@ -99,10 +100,9 @@ def _open(path: Path, trials: int) -> float:
         for number in range(trials):
             key, n = f"trial/{number:05d}", 3 * number
             spec = TrialSpec(f"{number:05d}", {"rate": 0.1, "width": 32}, _EPOCHS)
-            file.write(encode({"n": n, "type": "ask", "trial": spec.to_json()}))
-            file.write(encode({"n": n + 1, "type": "attempt", "key": key, "epoch": 0}))
-            result = {"n": n + 2, "type": "result", "key": key, "fence": n + 1, "result": _result(spec.trial_id)}
-            file.write(encode(result))
+            file.write(encode(Ask(n=n, trial=spec, completed=0)))
+            file.write(encode(Attempt(n=n + 1, key=key)))
+            file.write(encode(Result(n=n + 2, key=key, fence=n + 1, result=_result(spec.trial_id))))
     began = time.perf_counter()
     with Journal(path) as journal:
         replay(journal.records)

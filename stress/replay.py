@@ -9,35 +9,41 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tuning.core.errors import StateError
+from tuning.core.records import Failure, TrialSpec
 from tuning.engine.audit import audit
+from tuning.engine.entries import Ask, Attempt, AttemptDied, Entry, Result, Spent
 from tuning.engine.journal import Journal, encode, parse
-from tuning.engine.state import Record, replay
+from tuning.engine.state import replay
 
 
-def history(choice: random.Random) -> list[Record]:
-    """The records of a random search: attempts, deaths, results, several jobs under way at a time."""
-    records: list[Record] = []
+def history(choice: random.Random) -> list[Entry]:
+    """The entries of a random search: attempts, deaths, results, several jobs under way at a time."""
+    records: list[Entry] = []
     running: dict[str, int] = {}
 
-    def add(kind: str, **fields: Any) -> None:
-        records.append({"n": len(records), "type": kind, **fields})
+    def add(entry: Entry) -> None:
+        records.append(msgspec.structs.replace(entry, n=len(records)))
 
     for number in range(choice.randint(0, 8)):
-        add("ask", trial={"trial_id": f"{number:04d}", "values": {"rate": choice.random(), "größe": number}})
+        trial = TrialSpec(f"{number:04d}", {"rate": choice.random(), "größe": number})
+        add(Ask(trial=trial, completed=0))
         running[f"trial/{number:04d}"] = -1
         while running and choice.random() < 0.7:
             key = choice.choice(sorted(running))
             if running[key] < 0 or choice.random() < 0.2:
                 running[key] = len(records)
-                add("attempt", key=key, epoch=choice.randint(0, 3))
+                add(Attempt(key=key, epoch=choice.randint(0, 3)))
             elif choice.random() < 0.3:
-                add("died", key=key, fence=running[key], failure={"kind": "crash", "message": "SIGSEGV\n" * 3})
+                add(AttemptDied(key=key, fence=running[key], failure=Failure("crash", "SIGSEGV\n" * 3)))
                 running[key] = -1
             else:
-                add("result", key=key, fence=running.pop(key), result={"score": choice.random(), "curve": []})
+                result = {"score": choice.random(), "curve": []}
+                add(Result(key=key, fence=running.pop(key), result=result))
         if choice.random() < 0.2:
-            add("spent", seconds=choice.random())
+            add(Spent(seconds=choice.random()))
     return records
 
 
@@ -109,7 +115,7 @@ def case(seed: int, path: Path) -> str:
         with Journal(path) as journal:
             if journal.records != found:
                 raise AssertionError(f"seed {seed}: opened with other records than were read")
-            added = journal.append({"type": "next"})
+            added = journal.append(Spent(seconds=1.0))
     except StateError:
         if not parsed.damage or path.read_bytes() != data:
             raise AssertionError(f"seed {seed}: refused without reason, or changed") from None

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tuning.core.files import canonical_json, remove_directory, write_text
 from tuning.core.records import DONE, WAIT, Signal, TrialOutcome, TrialSpec, keyed_seed
 from tuning.engine.dispatch import Dispatcher
@@ -80,7 +82,7 @@ def search(directory: Path, workers: int, max_deaths: int = 100_000) -> None:
             ended = run_loop(strategy, dispatcher, 64, payload, prune)
         finally:
             executor.close()
-    write_text(directory / RESULT, canonical_json([[spec.to_json(), outcome.to_json()] for spec, outcome in ended]))
+    write_text(directory / RESULT, canonical_json(msgspec.to_builtins(ended)))
 
 
 if __name__ == "__main__":

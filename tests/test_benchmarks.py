@@ -9,6 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from msgspec import to_builtins
 
 from benchmarks import data
 from benchmarks.__main__ import PARTS, main, options
@@ -19,17 +20,18 @@ from benchmarks.searches import SearchRun
 from benchmarks.watching import JournalWatch, TrialRun, reached
 from tuning.core.records import TrialSpec
 from tuning.core.workspace import Workspace
+from tuning.engine.entries import from_json
 from tuning.engine.journal import encode
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
 def journal(path, records):
-    path.write_bytes(b"".join(encode({"n": number, **record}) for number, record in enumerate(records)))
+    path.write_bytes(b"".join(encode(from_json({"n": number, **record})) for number, record in enumerate(records)))
 
 
 def ask(trial_id, epochs, continues=None):
-    return {"type": "ask", "trial": TrialSpec(trial_id, {}, epochs, continues=continues).to_json()}
+    return {"type": "ask", "trial": to_builtins(TrialSpec(trial_id, {}, epochs, continues=continues)), "completed": 0}
 
 
 def result(trial_id, fence, scores, seconds):

@@ -14,9 +14,11 @@ from tuning import doctor
 from tuning.core import files, packages
 from tuning.core import settings as config
 from tuning.core.findings import FAULT, NOTE, OK
+from tuning.core.records import TrialSpec
 from tuning.core.workspace import Workspace
 from tuning.dataset.store import description, packing
 from tuning.dataset.store.manifests import Place, SplitManifest, write_split_manifest
+from tuning.engine.entries import Ask, Attempt, Result, Spent
 from tuning.engine.journal import Journal, encode
 from tuning.results import integrity, leaderboard, promotion
 from tuning.results.runs import RUN_FILES
@@ -59,10 +61,10 @@ def workspace(tmp_path, make_run) -> Workspace:
     search.mkdir()
     with Journal(search / "journal.jsonl") as journal:
         config.freeze(search, settings)
-        journal.append({"type": "begin"})
-        journal.append({"type": "ask", "trial": {"trial_id": "0000"}})
-        attempt = journal.append({"type": "attempt", "key": "trial/0000"})
-        journal.append({"type": "result", "key": "trial/0000", "fence": attempt["n"], "result": {}})
+        journal.append(Spent(seconds=1.0))
+        journal.append(Ask(trial=TrialSpec("0000", {}), completed=0))
+        attempt = journal.append(Attempt(key="trial/0000"))
+        journal.append(Result(key="trial/0000", fence=attempt.n, result={}))
     return workspace
 
 
@@ -203,7 +205,7 @@ DAMAGE = {
     "journal gone": (lambda w: (w.search("first") / "journal.jsonl").unlink(), "journal.jsonl is gone", False),
     "journal contradictory": (
         lambda w: append(
-            w.search("first") / "journal.jsonl", encode({"n": 4, "type": "ask", "trial": {"trial_id": "0000"}})
+            w.search("first") / "journal.jsonl", encode(Ask(n=4, trial=TrialSpec("0000", {}), completed=0))
         ),
         "trial 0000 was proposed 2 times",
         False,

@@ -12,6 +12,7 @@ from tuning import report
 from tuning.core.settings import SearchSettings, freeze
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
+from tuning.engine.entries import from_json
 
 TRIAL = {"trial_id": "0000", "values": {}, "epochs": None, "initial_epoch": 0, "continues": None, "root": "0000"}
 RESULT = {
@@ -24,7 +25,7 @@ RESULT = {
     "space": [],
 }
 RECORDS = (
-    {"type": "ask", "trial": TRIAL},
+    {"type": "ask", "trial": TRIAL, "completed": 0},
     {"type": "attempt", "key": "trial/0000", "epoch": 0},
     {"type": "result", "key": "trial/0000", "fence": 1, "result": RESULT},
 )
@@ -44,7 +45,7 @@ def begin(workspace):
         settings = SearchSettings(*values, name, "random", 9, None, 3, None, 64, 2, 9)
         directory = workspace.search(name)
         freeze(directory, settings)
-        lines = [journal.encode({"n": n, **record}) for n, record in enumerate(RECORDS[:records])]
+        lines = [journal.encode(from_json({"n": n, **record})) for n, record in enumerate(RECORDS[:records])]
         (directory / "journal.jsonl").write_bytes(b"".join(lines))
         return directory
 

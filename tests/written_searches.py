@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from tuning.core.records import TrialSpec
 from tuning.core.settings import SearchSettings, freeze
 from tuning.engine import journal
+from tuning.engine.entries import Entry, from_json
 from tuning.history.reading import history_of
 from tuning.history.records import History
 from tuning.history.source import facts_of
@@ -45,6 +47,10 @@ class WrittenSearch:
         result = {"space": space, "defaults": DEFAULTS, "parameters": {}}
         self.add("result", key="describe", fence=fence, result=result)
 
+    @property
+    def entries(self) -> list[Entry]:
+        return [from_json(record) for record in self.records]
+
     def add(self, kind: str, **fields: Any) -> int:
         self.records.append({"n": len(self.records), "type": kind, **fields})
         return len(self.records) - 1
@@ -65,7 +71,7 @@ class WrittenSearch:
 
     def ask(self, trial: str, values: dict[str, Any], epochs: int | None, **more: Any) -> TrialSpec:
         spec = TrialSpec(trial, values, epochs, **{"root": trial, **more})
-        self.add("ask", trial=spec.to_json())
+        self.add("ask", trial=msgspec.to_builtins(spec), completed=0)
         return spec
 
     def tell(self, spec: TrialSpec, epochs: int) -> float:
@@ -88,7 +94,7 @@ class WrittenSearch:
         self.add("result", key=f"trial/{spec.trial_id}", fence=fence, result={"error": error})
 
     def history(self, slices: int = 1) -> History:
-        return history_of(facts_of(self.records), slices)
+        return history_of(facts_of(self.entries), slices)
 
     def spend(self, seconds: float) -> None:
         self.add("spent", seconds=seconds)
@@ -198,7 +204,7 @@ def save(workspace) -> Callable[[WrittenSearch], Path]:
         directory = workspace.search(search.settings.name)
         directory.mkdir(exist_ok=True)
         freeze(directory, search.settings)
-        (directory / "journal.jsonl").write_bytes(b"".join(map(journal.encode, search.records)))
+        (directory / "journal.jsonl").write_bytes(b"".join(map(journal.encode, search.entries)))
         return directory
 
     return write

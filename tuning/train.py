@@ -46,13 +46,13 @@ def options() -> argparse.ArgumentParser:
 def trials(workspace: Workspace) -> list[str]:
     """Every trial of every search, as SEARCH/TRIAL."""
     from tuning.core.errors import StateError
-    from tuning.engine import journal
+    from tuning.engine import journal, state
 
     found = []
     for search in cli.searches(workspace):
         with contextlib.suppress(StateError):
             records = journal.read(workspace.search(search) / "journal.jsonl")
-            found += [f"{search}/{record['trial']['trial_id']}" for record in records if record["type"] == "ask"]
+            found += [f"{search}/{ask.trial.trial_id}" for ask in state.replay(records).asks]
     return found
 
 

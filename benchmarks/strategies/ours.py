@@ -37,7 +37,7 @@ class Ours:
         self._row, self._options, self._seed, self._cost = row, options, seed, cost
         self.search = self._begin()
         self._order = LogicalOrder(window)
-        self._waiting: list[tuple[float, TrialSpec]] = []  # (precedence, trial) asked for, not yet begun
+        self._waiting: list[tuple[float, TrialSpec]] = []  # (priority, trial) asked for, not yet begun
         self._results: dict[str, TrialOutcome] = {}
         self._history: list[TrialSpec | TrialOutcome] = []  # what was asked for and what was told
 
@@ -67,7 +67,7 @@ class Ours:
                 return
             self._history.append(answer)
             end = self._order.ask(answer)
-            self._waiting.append((self._order.precedence(answer, end), answer))
+            self._waiting.append((self._order.priority(answer, end), answer))
 
     def tell(self, job: Job, scores: list[float]) -> None:
         curve = tuple({"epoch": epoch, "score": score} for epoch, score in enumerate(scores, start=1))
@@ -76,7 +76,7 @@ class Ours:
         )
         while len(self._order) and self._order.next().trial_id in self._results:
             spec = self._order.next()
-            self._order.told()
+            self._order.completed()
             outcome = self._results.pop(spec.trial_id)
             self._history.append(outcome)
             self.search.tell(outcome)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 
-from tuning.core.records import COMPLETED, DONE, WAIT, TrialSpec
+from tuning.core.records import COMPLETED, DONE, WAIT, Failure, TrialSpec
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.executors import Died, Finished, Progressed
 from tuning.engine.journal import Journal
 from tuning.engine.loop import run_loop
 
-CRASH = {"kind": "crash", "message": "the worker crashed (SIGSEGV)", "epoch": None, "traceback": None}
+CRASH = Failure("crash", "the worker crashed (SIGSEGV)")
 
 
 class Halving:

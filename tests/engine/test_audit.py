@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from tuning.core.records import TrialSpec
 from tuning.engine.audit import audit
+from tuning.engine.entries import Ask, Attempt, OpenedTestSplit, Published, Result, Spent, Stopped
 
-ASK = {"type": "ask", "trial": {"trial_id": "0"}}
-ATTEMPT = {"type": "attempt", "key": "trial/0"}
-RESULT = {"type": "result", "key": "trial/0", "fence": 1, "result": {}}
-OPENED = {"type": "test-opened", "key": "final/a", "run_id": "a"}
-FINAL = {"type": "attempt", "key": "final/a"}
-PUBLISHED = {"type": "published", "key": "final/a", "run_id": "a"}
+ASK = Ask(trial=TrialSpec("0", {}), completed=0)
+ATTEMPT = Attempt(key="trial/0")
+RESULT = Result(key="trial/0", fence=1, result={})
+OPENED = OpenedTestSplit(key="final/a", run_id="a", purpose="finalist")
+FINAL = Attempt(key="final/a")
+PUBLISHED = Published(key="final/a", run_id="a")
 
 
 def numbered(*records):
-    return [{"n": n, **record} for n, record in enumerate(records)]
+    return [msgspec.structs.replace(record, n=n) for n, record in enumerate(records)]
 
 
 def final_result(fence, **result):
-    return {"type": "result", "key": "final/a", "fence": fence, "result": result}
+    return Result(key="final/a", fence=fence, result=result)
 
 
 SOUND = (ASK, ATTEMPT, RESULT, OPENED, FINAL, final_result(4), PUBLISHED)
@@ -32,7 +35,7 @@ def test_a_sound_journal_has_no_finding_nor_has_any_beginning_of_it():
 
 
 def test_a_stopped_search_owes_no_results_and_a_failed_run_no_publication():
-    assert audit(numbered(ASK, {"type": "stopped"}), ended=True) == []
+    assert audit(numbered(ASK, Stopped()), ended=True) == []
     assert audit(numbered(OPENED, FINAL, final_result(1, error={})), ended=True) == []
 
 
@@ -69,5 +72,5 @@ def test_what_must_not_be_at_the_end_is_found(records, finding):
 
 
 def test_a_gap_in_the_numbers_is_found():
-    (found,) = audit([{"n": 1, "type": "note"}])
-    assert "record 0 bears number 1" in found
+    (found,) = audit([Spent(n=1, seconds=2.0)])
+    assert "record 0 carries number 1" in found

@@ -6,6 +6,7 @@ import pytest
 
 from tuning.core.errors import UsageError
 from tuning.engine.budget import JOURNAL_SECONDS, Stopwatch, duration, reserve, seconds
+from tuning.engine.entries import Spent
 
 
 @pytest.mark.parametrize(
@@ -50,11 +51,7 @@ def test_while_nothing_is_measured_a_fifth_is_kept_back():
 
 def test_a_stopwatch_goes_on_where_the_last_one_was_noted():
     now, records = [100.0], []
-
-    def record(kind, **fields):
-        records.append({"type": kind, **fields})
-
-    first = Stopwatch([], record, clock=lambda: now[0])
+    first = Stopwatch([], records.append, clock=lambda: now[0])
     now[0] += JOURNAL_SECONDS - 1
     assert first.elapsed() == JOURNAL_SECONDS - 1
     assert records == []
@@ -62,5 +59,5 @@ def test_a_stopwatch_goes_on_where_the_last_one_was_noted():
     assert first.elapsed() == JOURNAL_SECONDS
     now[0] += 2.5
     first.note()
-    assert records == [{"type": "spent", "seconds": JOURNAL_SECONDS}, {"type": "spent", "seconds": 2.5}]
-    assert Stopwatch(records, record, clock=lambda: now[0]).elapsed() == JOURNAL_SECONDS + 2.5
+    assert records == [Spent(seconds=JOURNAL_SECONDS), Spent(seconds=2.5)]
+    assert Stopwatch(records, records.append, clock=lambda: now[0]).elapsed() == JOURNAL_SECONDS + 2.5

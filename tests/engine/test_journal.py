@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +18,20 @@ from hypothesis import strategies as st
 from stress import replay as replay_cases
 from tuning.core import files
 from tuning.core.errors import StateError
+from tuning.engine.entries import UNNUMBERED, Published, Result, to_json
 from tuning.engine.journal import Journal, decode, encode, held, parse, read
 
-RECORDS = [{"n": n, "type": "note", "text": f"ümlaut {n} \n"} for n in range(4)]
+RECORDS = [Published(n=n, key="final/a", run_id=f"ümlaut {n} \n") for n in range(4)]
 DATA = b"".join(encode(record) for record in RECORDS)
 ENDS = [end + 1 for end in range(len(DATA)) if DATA[end : end + 1] == b"\n"]
+
+
+def note(name, n=UNNUMBERED):
+    return Published(n=n, key="final/a", run_id=name)
+
+
+def names(records):
+    return [record.run_id for record in records]
 
 
 @pytest.fixture
@@ -31,18 +42,18 @@ def path(tmp_path):
 def test_a_line_is_ascii_safe_and_checksummed():
     line = encode(RECORDS[0])
     assert line.count(b"\n") == 1
-    assert decode(line[:-1]) == RECORDS[0]
+    assert decode(line[:-1]) == to_json(RECORDS[0])
     assert decode(line[:-2]) is None
 
 
 def test_appended_records_are_numbered_and_read_back(path):
     with Journal(path) as journal:
-        assert journal.append({"type": "a"}) == {"n": 0, "type": "a"}
-        assert journal.append({"type": "b"})["n"] == 1
+        assert journal.append(note("a")) == msgspec.structs.replace(note("a"), n=0)
+        assert journal.append(note("b")).n == 1
     with Journal(path) as journal:
-        assert [record["type"] for record in journal.records] == ["a", "b"]
-        assert journal.append({"type": "c"})["n"] == 2
-    assert [record["n"] for record in read(path)] == [0, 1, 2]
+        assert names(journal.records) == ["a", "b"]
+        assert journal.append(note("c")).n == 2
+    assert [record.n for record in read(path)] == [0, 1, 2]
 
 
 @given(cut=st.integers(0, len(DATA)))
@@ -88,11 +99,11 @@ def test_a_repeated_line_is_damage(first, second):
 
 
 def test_a_torn_tail_is_truncated_and_writing_goes_on(path):
-    path.write_bytes(DATA + encode({"n": 4, "type": "torn"})[:-7])
+    path.write_bytes(DATA + encode(note("torn", 4))[:-7])
     with Journal(path) as journal:
         assert journal.records == RECORDS
-        journal.append({"type": "next"})
-    assert path.read_bytes() == DATA + encode({"n": 4, "type": "next"})
+        journal.append(note("next"))
+    assert path.read_bytes() == DATA + encode(note("next", 4))
 
 
 @pytest.mark.parametrize("tail", [b"0" * 30, b"0" * 30 + b"\n", bytes(5000), b"0000" + bytes(90) + b"\n" + bytes(400)])
@@ -117,12 +128,12 @@ def test_what_no_crash_leaves_is_kept_and_refused(path, data):
 def test_two_torn_tails_in_a_row_lose_nothing(path):
     path.write_bytes(DATA + b"0000")
     with Journal(path) as journal:
-        journal.append({"type": "one"})
+        journal.append(note("one"))
     with path.open("ab") as file:
         file.write(b'deadbeef {"n":5')
     with Journal(path) as journal:
-        journal.append({"type": "two"})
-        assert [record["n"] for record in journal.records] == [0, 1, 2, 3, 4, 5]
+        journal.append(note("two"))
+        assert [record.n for record in journal.records] == [0, 1, 2, 3, 4, 5]
 
 
 def test_damage_in_the_middle_is_refused_and_left_alone(path):
@@ -161,34 +172,35 @@ def test_a_second_process_is_refused_by_the_name_of_the_first(path):
 
 def test_a_full_disk_takes_back_the_half_line_and_names_the_file(path, monkeypatch):
     with Journal(path) as journal:
-        journal.append({"type": "whole"})
+        journal.append(note("whole"))
 
         def full(descriptor):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left") as caught:
-            journal.append({"type": "lost"})
+            journal.append(note("lost"))
         assert caught.value.filename == str(path)
         monkeypatch.undo()
-        assert journal.append({"type": "after"})["n"] == 1
-    assert [record["type"] for record in read(path)] == ["whole", "after"]
+        assert journal.append(note("after")).n == 1
+    assert names(read(path)) == ["whole", "after"]
 
 
 LIMITED = """
 import resource, sys
 from pathlib import Path
+from tuning.engine.entries import Published
 from tuning.engine.journal import Journal
 with Journal(Path(sys.argv[1])) as journal:
-    journal.append({"type": "whole"})
+    journal.append(Published(key="k", run_id="whole"))
     size = Path(sys.argv[1]).stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, -1))
     try:
-        journal.append({"type": "lost"})
+        journal.append(Published(key="k", run_id="lost"))
     except OSError as error:
         print(error.filename)
     resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
-    journal.append({"type": "after"})
+    journal.append(Published(key="k", run_id="after"))
 """
 
 
@@ -200,14 +212,14 @@ def test_a_line_of_which_only_a_part_fits_is_an_error_and_leaves_no_trace(path):
         [sys.executable, "-c", LIMITED, str(path)], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == str(path)
-    assert [record["type"] for record in read(path)] == ["whole", "after"]
+    assert names(read(path)) == ["whole", "after"]
 
 
 @pytest.mark.parametrize("operation", ["append", "appended"])
 def test_a_signal_in_the_middle_of_an_append_costs_no_later_record(path, operation):
     """Before the line is written or after: whoever tidies up in a `finally` appends to a sound journal."""
     with Journal(path) as journal:
-        journal.append({"type": "before"})
+        journal.append(note("before"))
 
         def interrupt(announced, where):
             if announced == operation:
@@ -215,17 +227,17 @@ def test_a_signal_in_the_middle_of_an_append_costs_no_later_record(path, operati
 
         files.fault_hook = interrupt
         with pytest.raises(KeyboardInterrupt):
-            journal.append({"type": "interrupted"})
+            journal.append(note("interrupted"))
         files.fault_hook = None
-        journal.append({"type": "after"})
+        journal.append(note("after"))
     written = ["before", "interrupted", "after"] if operation == "appended" else ["before", "after"]
     with Journal(path) as journal:
-        assert [record["type"] for record in journal.records] == written
+        assert names(journal.records) == written
 
 
 def test_a_torn_line_that_could_not_be_taken_back_goes_before_the_next_append(path, monkeypatch):
     with Journal(path) as journal:
-        journal.append({"type": "whole"})
+        journal.append(note("whole"))
 
         def broken(*_):
             raise OSError(errno.EIO, "Input/output error")
@@ -235,20 +247,20 @@ def test_a_torn_line_that_could_not_be_taken_back_goes_before_the_next_append(pa
         monkeypatch.setattr(os, "fsync", broken)
         journal._write = lambda line: (write(line[:9]), broken())
         with pytest.raises(OSError, match="Input/output"):
-            journal.append({"type": "torn"})
+            journal.append(note("torn"))
         monkeypatch.undo()
         del journal._write
         assert path.read_bytes().count(b"\n") == 1
-        journal.append({"type": "after"})
-    assert [record["type"] for record in read(path)] == ["whole", "after"]
+        journal.append(note("after"))
+    assert names(read(path)) == ["whole", "after"]
 
 
 def test_what_is_appended_is_at_once_what_a_resume_will_read(path):
     with Journal(path) as journal:
-        record = journal.append({"type": "note", "pair": (1, 2), "by": {"b": 1, "a": 2}})
-    assert list(record) == ["by", "n", "pair", "type"]
+        record = journal.append(Result(key="k", fence=0, result={"pair": (1, 2), "by": {"b": 1, "a": 2}}))
     assert read(path) == (record,)
-    assert record["pair"] == [1, 2]
+    assert record.result["pair"] == [1, 2]
+    assert list(record.result["by"]) == ["a", "b"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\x00", b"12345"])
@@ -256,7 +268,7 @@ def test_what_is_in_the_files_of_lock_and_owner_does_not_matter(path, content):
     path.with_name("journal.lock").write_bytes(content)
     path.with_name("journal.owner").write_bytes(content)
     with Journal(path) as journal:
-        journal.append({"type": "a"})
+        journal.append(note("a"))
         assert path.with_name("journal.owner").read_text().startswith(f"process {os.getpid()} on ")
     assert not path.with_name("journal.owner").exists()
 
@@ -283,15 +295,13 @@ def test_each_append_announces_itself_to_the_fault_hook(path, monkeypatch):
     seen = []
     monkeypatch.setattr(files, "fault_hook", lambda operation, where: seen.append((operation, where.name)))
     with Journal(path) as journal:
-        journal.append({"type": "a"})
+        journal.append(note("a"))
     assert ("append", "journal.jsonl") in seen
     assert ("appended", "journal.jsonl") in seen
 
 
 def test_a_line_that_is_json_but_no_record_is_damage():
     assert decode(b"not a line") is None
-    import zlib
-
     body = json.dumps([1, 2]).encode()
     assert decode(b"%08x %s" % (zlib.crc32(body), body)) is None
     assert decode(b"zzzzzzzz {}") is None
@@ -303,8 +313,32 @@ def test_a_thousand_trials_open_within_a_second(path):
     curve = [{"epoch": e, "loss": 1.0, "val_loss": 1.0, "val_f1_macro": 0.5} for e in range(27)]
     with path.open("wb") as file:
         for n in range(3000):
-            file.write(encode({"n": n, "type": "result", "key": f"trial/{n}", "result": {"curve": curve}}))
+            file.write(encode(Result(n=n, key=f"trial/{n}", fence=n, result={"curve": curve})))
     began = time.process_time()
     with Journal(path) as journal:
         assert len(journal.records) == 3000
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"type": "flat", "trials": 3}, "Invalid value 'flat'"),
+        ({"key": "trial/0"}, "missing required field `type`"),
+        ({"type": "ask", "trial": {"trial_id": "0", "values": {}}}, "missing required field `completed`"),
+        ({"type": "ask", "trial": {"trial_id": "0", "values": {}}, "told": 0, "completed": 0}, "unknown field `told`"),
+        ({"type": "ask", "trial": {"trial_id": 0, "values": {}}, "completed": 0}, "Expected `str`, got `int`"),
+        ({"type": "spent", "seconds": "long"}, "Expected `float`, got `str`"),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_a_whole_line_that_is_no_known_entry_is_refused_by_file_and_line_and_left_alone(path, record, words, last):
+    body = json.dumps({"n": 4, **record}, sort_keys=True).encode()
+    data = DATA + b"%08x %s\n" % (zlib.crc32(body), body) + (b"" if last else encode(note("more", 5)))
+    path.write_bytes(data)
+    for opening in (Journal, read):
+        with pytest.raises(StateError, match=words) as caught:
+            opening(path)
+        assert f"{path}: line 5 is no record that this version knows" in caught.value.problem
+        assert "--fresh" in caught.value.remedy
+    assert path.read_bytes() == data

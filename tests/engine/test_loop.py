@@ -7,9 +7,9 @@ import pytest
 from tuning.core.errors import StateError, TuningError
 from tuning.core.records import COMPLETED, DONE, FAILED, WAIT, TrialSpec
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
-from tuning.engine.executors import Died, Finished
+from tuning.engine.executors import Died, Finished, JobError
 from tuning.engine.journal import Journal
-from tuning.engine.loop import run_loop
+from tuning.engine.loop import outcome_of, run_loop
 from tuning.engine.order import LogicalOrder
 from tuning.engine.state import replay
 
@@ -80,7 +80,7 @@ def test_what_was_begun_is_finished_first(tmp_path):
                 f"trial/{number}",
                 "trial",
                 lambda fence, n=number: {"trial_id": f"{n}", "number": n},
-                LogicalOrder.precedence(TrialSpec(f"{number}", {}, 27, begun), 0.0),
+                LogicalOrder.priority(TrialSpec(f"{number}", {}, 27, begun), 0.0),
             )
         while len(started) < 5 or dispatcher.running():
             dispatcher.wait(0)
@@ -143,7 +143,7 @@ def test_an_exception_of_the_builder_is_a_failed_trial_with_its_traceback(tmp_pa
     class Raising(SimulatedWorkers):
         def collect(self, timeout):
             job = self.jobs.pop(0)
-            error = {"kind": "exception", "message": "ValueError: no", "traceback": "Traceback …"}
+            error = JobError("exception", "ValueError: no", traceback="Traceback …")
             return [Finished(job.key, job.fence, None, error)]
 
     _, told = search(tmp_path / "journal.jsonl", Raising(1, seed=0))
@@ -173,13 +173,7 @@ def test_a_full_disk_in_a_worker_ends_the_search_and_records_nothing_of_it(tmp_p
     class FullDisk(SimulatedWorkers):
         def collect(self, timeout):
             job = self.jobs.pop(0)
-            error = {
-                "kind": "environment",
-                "message": "full",
-                "errno": 28,
-                "filename": "checkpoints/x",
-                "traceback": "",
-            }
+            error = JobError("environment", "full", errno=28, filename="checkpoints/x")
             return [Finished(job.key, job.fence, None, error)]
 
     path = tmp_path / "journal.jsonl"
@@ -221,18 +215,18 @@ def test_out_of_time_what_is_finished_by_then_is_the_search_and_stays_it(tmp_pat
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_there_is_leisure_while_a_worker_has_nothing_to_do_until_it_is_enough(tmp_path, workers):
+def test_idle_work_is_done_while_a_worker_has_nothing_to_do_until_it_is_finished(tmp_path, workers):
     """Halving waits for the last of a rung: of three workers, two have nothing to do; a single one always has."""
     executor, seen = SimulatedWorkers(workers, seed=0), []
 
-    def at_leisure():
+    def on_idle():
         seen.append(executor.free())
         return len(seen) % 3 > 0
 
     for _ in range(2):  # the second time, all results are there
         with Journal(tmp_path / "journal.jsonl") as journal:
             dispatcher = Dispatcher(journal, executor)
-            told = run_loop(Halving(), dispatcher, 6, payload, at_leisure=at_leisure)
+            told = run_loop(Halving(), dispatcher, 6, payload, on_idle=on_idle)
             assert told == run_loop(Halving(), dispatcher, 6, payload)
     assert len(seen) == (3 if workers > 1 else 0)
     assert all(free > 0 for free in seen)
@@ -303,3 +297,49 @@ def test_a_job_is_under_way_once_however_often_it_is_requested(tmp_path):
             dispatcher.wait(0)
         assert dispatcher.running() == ("trial/0",)
         assert len(executor.jobs) == 1
+
+
+@pytest.mark.parametrize("early", [DONE, WAIT])
+@pytest.mark.parametrize("place", [0, 1, 2, 9])
+def test_a_strategy_that_ends_or_waits_earlier_than_the_journal_says_is_refused(tmp_path, early, place):
+    path = tmp_path / "journal.jsonl"
+    search(path, SimulatedWorkers(2, seed=0))
+    before = path.read_bytes()
+
+    class Early(Halving):
+        def ask(self, recorded=None):
+            return early if self.asked == place else super().ask(recorded)
+
+    with pytest.raises(StateError, match=f"proposal {place} was .*, now the strategy says {early}") as caught:
+        search(path, SimulatedWorkers(2, seed=0), strategy=Early())
+    assert str(path) in caught.value.problem
+    assert "--fresh" in caught.value.remedy
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_an_answer_that_is_not_finite_fails_its_job_and_no_resume(tmp_path, value):
+    class NotFinite(SimulatedWorkers):
+        def collect(self, timeout):
+            job = self.jobs.pop(0)
+            answer = result(job.payload["trial_id"], score(job.payload["number"]))
+            if job.payload["number"] == 3:
+                answer["curve"][0]["val_loss"] = value
+            return [Finished(job.key, job.fence, answer)]
+
+    path = tmp_path / "journal.jsonl"
+    first = search(path, NotFinite(2, seed=0))
+    failed = [outcome for _, outcome in first[1] if outcome.status == FAILED]
+    assert [(outcome.trial_id, outcome.failure.kind) for outcome in failed] == [("0003", "not-finite")]
+    assert f"result.curve[0].val_loss is {value}" in failed[0].failure.message
+    idle = SimulatedWorkers(2, seed=0)
+    assert search(path, idle) == first
+    assert idle.most == 0
+
+
+def test_a_result_of_another_form_is_refused_by_the_name_of_its_trial():
+    with pytest.raises(StateError, match="result of trial 0 is none that this version knows") as caught:
+        outcome_of(TrialSpec("0", {}), {"trial_id": "0", "status": "COMPLETED", "ignored": []})
+    assert "ignored" in caught.value.problem
+    with pytest.raises(StateError, match="an error that this version does not know"):
+        outcome_of(TrialSpec("0", {}), {"error": {"kind": "crash"}})

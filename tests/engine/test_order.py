@@ -15,7 +15,7 @@ def told(order: LogicalOrder) -> list[str]:
     names = []
     while len(order):
         names.append(order.next().trial_id)
-        order.told()
+        order.completed()
     return names
 
 
@@ -47,15 +47,15 @@ def test_an_epoch_takes_what_it_is_expected_to_cost():
 def test_where_costs_are_foreseen_the_result_that_is_told_first_is_worked_for_first():
     costly, cheap = spec(0, 9, cost=3.0), spec(1, 27, done=9, cost=0.5)
     order = LogicalOrder(9)
-    assert order.precedence(cheap, order.ask(cheap)) < order.precedence(costly, order.ask(costly))
-    assert order.precedence(spec(2, 27, done=9), 99.0) < order.precedence(spec(3, 1), 1.0)
+    assert order.priority(cheap, order.ask(cheap)) < order.priority(costly, order.ask(costly))
+    assert order.priority(spec(2, 27, done=9), 99.0) < order.priority(spec(3, 1), 1.0)
 
 
 def test_a_trial_begins_when_it_is_asked_for():
     """Two epochs asked for at time 1 end before a training of four, and after one of three, asked for at time 0."""
     order = filled(9, spec(0, 4), spec(1, 3), spec(2, 1))
     assert order.next().trial_id == "0002"
-    order.told()
+    order.completed()
     order.ask(spec(3, 2))
     assert told(order) == ["0001", "0003", "0000"]
 
@@ -63,7 +63,7 @@ def test_a_trial_begins_when_it_is_asked_for():
 def test_the_window_is_full_until_one_is_told():
     order = filled(2, spec(0), spec(1))
     assert order.full
-    order.told()
+    order.completed()
     assert not order.full
     assert len(order) == 1
 
@@ -76,7 +76,7 @@ def test_equal_trainings_are_told_in_the_order_of_asking(kinds, window):
     for number in range(len(kinds)):
         while order.full:
             names.append(order.next().trial_id)
-            order.told()
+            order.completed()
         assert len(names) == max(0, number - window + 1)
         order.ask(spec(number, epochs))
     assert names + told(order) == [f"{number:04d}" for number in range(len(kinds))]

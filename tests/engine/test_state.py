@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tuning.core.errors import StateError
+from tuning.core.records import Failure, TrialSpec
+from tuning.engine.entries import Ask, Attempt, AttemptDied, OpenedTestSplit, Published, Result, Spent, Stopped
 from tuning.engine.state import accepts, replay
 
 
 def numbered(*records):
-    return [{"n": n, **record} for n, record in enumerate(records)]
+    return [msgspec.structs.replace(record, n=n) for n, record in enumerate(records)]
 
 
-ATTEMPT = {"type": "attempt", "key": "trial/0"}
-FAILURE = {"kind": "crash", "message": "killed"}
+def result(fence, **result):
+    return Result(key="trial/0", fence=fence, result=result)
+
+
+ATTEMPT = Attempt(key="trial/0")
+FAILURE = Failure("crash", "killed")
+DIED = AttemptDied(key="trial/0", fence=0, failure=FAILURE)
 
 
 def test_a_result_ends_its_job():
-    state = replay(numbered(ATTEMPT, {"type": "result", "key": "trial/0", "fence": 0, "result": {"score": 1}}))
+    state = replay(numbered(ATTEMPT, result(0, score=1)))
     job = state.jobs["trial/0"]
     assert (job.result, job.unresolved) == ({"score": 1}, 0)
     assert not accepts(job, 0)
@@ -32,14 +40,14 @@ def test_only_the_latest_attempt_may_commit():
 
 
 def test_a_lost_node_is_no_death_of_the_configuration():
-    lost = {"kind": "lost", "message": "the node is gone"}
-    state = replay(numbered(ATTEMPT, {"type": "died", "key": "trial/0", "fence": 0, "failure": lost}))
+    lost = Failure("lost", "the node is gone")
+    state = replay(numbered(ATTEMPT, AttemptDied(key="trial/0", fence=0, failure=lost)))
     job = state.jobs["trial/0"]
     assert (job.deaths, job.unresolved, job.fence) == ([], 1, None)
 
 
 def test_a_death_closes_its_attempt():
-    state = replay(numbered(ATTEMPT, {"type": "died", "key": "trial/0", "fence": 0, "failure": FAILURE}, ATTEMPT))
+    state = replay(numbered(ATTEMPT, DIED, ATTEMPT))
     job = state.jobs["trial/0"]
     assert job.deaths == [FAILURE]
     assert job.unresolved == 1
@@ -49,10 +57,10 @@ def test_a_death_closes_its_attempt():
 @pytest.mark.parametrize(
     "records",
     [
-        numbered({"type": "result", "key": "trial/0", "fence": 0, "result": {}}),
-        numbered(ATTEMPT, ATTEMPT, {"type": "result", "key": "trial/0", "fence": 0, "result": {}}),
-        numbered(ATTEMPT, *[{"type": "died", "key": "trial/0", "fence": 0, "failure": FAILURE}] * 2),
-        numbered(ATTEMPT, {"type": "result", "key": "trial/0", "fence": 0, "result": {}}, ATTEMPT),
+        numbered(result(0)),
+        numbered(ATTEMPT, ATTEMPT, result(0)),
+        numbered(ATTEMPT, *[DIED] * 2),
+        numbered(ATTEMPT, result(0), ATTEMPT),
     ],
     ids=["never attempted", "stale fence", "died twice", "attempted after its result"],
 )
@@ -61,7 +69,11 @@ def test_a_journal_that_contradicts_itself_is_refused(records):
         replay(records)
 
 
-def test_asks_and_foreign_records_are_kept_in_order():
-    state = replay(numbered({"type": "ask", "trial": {"trial_id": "0"}}, {"type": "published", "run_id": "a"}))
-    assert state.asks == [{"trial_id": "0"}]
-    assert state.others["published"] == [{"n": 1, "type": "published", "run_id": "a"}]
+def test_entries_of_a_kind_are_kept_in_order():
+    asks = [Ask(trial=TrialSpec(name, {}), completed=0) for name in "ab"]
+    opened = OpenedTestSplit(key="final/a", run_id="a", purpose="train")
+    published = Published(key="final/a", run_id="a")
+    records = numbered(*asks, Spent(seconds=1.0), opened, published, Stopped())
+    state = replay(records)
+    assert (state.asks, state.spent) == (records[:2], [records[2]])
+    assert (state.test_openings, state.published, state.stopped) == ([records[3]], [records[4]], True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 
 import keras_tuner
+import msgspec
 import pytest
 
 from tuning.oracles.base import EPOCHS, INITIAL_EPOCH
@@ -48,7 +48,7 @@ def test_a_training_that_ended_by_itself_is_not_gone_on_with(name, simulated):
     def outcome_of(spec):
         outcome = simulated.completed(spec)
         if int(spec.trial_id) % 2 and spec.epochs > 1:
-            return dataclasses.replace(outcome, curve=outcome.curve[:-1])
+            return msgspec.structs.replace(outcome, curve=outcome.curve[:-1])
         return outcome
 
     search = simulated.build(name, max_epochs=9)

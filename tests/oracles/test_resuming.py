@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tuning.core.records import TrialSpec
 from tuning.engine.dispatch import Dispatcher
+from tuning.engine.entries import Ask
 from tuning.engine.executors import Finished
 from tuning.engine.journal import Journal, encode, read
 from tuning.engine.loop import run_loop
@@ -33,7 +35,7 @@ class TwoWorkers:
 
     def collect(self, timeout):
         job = self.jobs.pop(0)
-        return [Finished(job.key, job.fence, self.outcome_of(TrialSpec(**job.payload)).to_json())]
+        return [Finished(job.key, job.fence, msgspec.to_builtins(self.outcome_of(TrialSpec(**job.payload))))]
 
 
 @pytest.mark.parametrize("window", [4, 16])
@@ -46,9 +48,12 @@ def test_resumed_after_any_proposal_it_ends_the_same(name, case, window, simulat
         search = simulated.build(name, getattr(simulated, space)(), seed=2, **settings)
         with Journal(path) as journal:
             told = run_loop(
-                search, Dispatcher(journal, TwoWorkers(simulated.completed)), window, lambda spec, fence: spec.to_json()
+                search,
+                Dispatcher(journal, TwoWorkers(simulated.completed)),
+                window,
+                lambda spec, fence: msgspec.to_builtins(spec),
             )
-        asked = [record["trial"] for record in read(path) if record["type"] == "ask"]
+        asked = [record.trial for record in read(path) if isinstance(record, Ask)]
         return asked, [spec.trial_id for spec, _ in told]
 
     path = tmp_path / "whole.jsonl"

@@ -17,6 +17,7 @@ import pytest
 from stress import toy
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
+from tuning.engine.entries import to_json
 from tuning.pipeline import session
 from tuning.pipeline.search import SearchResult, run_search
 
@@ -84,7 +85,7 @@ class Running:
 def records(workspace: Workspace, kind: str, search: str = "s") -> list[dict]:
     """The records of a kind in a search's journal."""
     found = journal.read(workspace.search(search) / "journal.jsonl")
-    return [record for record in found if record["type"] == kind]
+    return [record for record in map(to_json, found) if record["type"] == kind]
 
 
 def results(workspace: Workspace) -> dict[str, object]:

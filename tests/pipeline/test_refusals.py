@@ -16,6 +16,7 @@ from tuning.core.findings import FAULT
 from tuning.core.workspace import Workspace
 from tuning.dataset.preparation import prepare_dataset
 from tuning.engine.dispatch import JobFailed
+from tuning.engine.entries import OpenedTestSplit, Spent
 from tuning.engine.journal import Journal
 from tuning.oracles import STRATEGIES
 from tuning.pipeline.session import Resources, opened
@@ -286,9 +287,10 @@ def test_an_opening_of_the_test_split_is_never_forgotten(prepared, tmp_path, mon
     """A run by itself has no trials; what ended it says nothing about what it did before."""
     monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
     settings = train_settings(prepared, "baseline_cnn", {}, 1, 0, None, None, "float32")
-    for kept, record in ((False, "described"), (True, "test-opened")):
-        directory = tmp_path / record
+    opening = OpenedTestSplit(key="final/r", run_id="r", purpose="train")
+    for kept, record in ((False, Spent(seconds=1.0)), (True, opening)):
+        directory = tmp_path / f"kept-{kept}"
         with pytest.raises(JobFailed), opened(prepared, directory, settings, Resources(workers=1)) as session:
-            session.dispatcher.record(record, key="final/r", run_id="r")
+            session.dispatcher.record(record)
             raise JobFailed("the code was changed", "put it back", 3)
         assert (directory / "journal.jsonl").exists() is kept

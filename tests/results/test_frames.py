@@ -10,6 +10,7 @@ import pytest
 from tuning.core.errors import UsageError
 from tuning.core.files import digest
 from tuning.core.records import TrialSpec
+from tuning.engine.entries import Ask, Attempt, Result
 from tuning.engine.journal import Journal
 from tuning.results import figures, frames, plots
 from tuning.results.frames import curves_frame, dataset_frame, trials_frame
@@ -49,21 +50,14 @@ def search(workspace) -> str:
         "0002": result("0002", error=failure),
     }
     with Journal(folder / "journal.jsonl") as journal:
-        described = journal.append({"type": "attempt", "key": "describe"})
+        described = journal.append(Attempt(key="describe"))
         content = {"space": space, "defaults": {"rate": 0.1}, "parameters": {}}
-        journal.append({"type": "result", "key": "describe", "fence": described["n"], "result": content})
+        journal.append(Result(key="describe", fence=described.n, result=content))
         for spec in specs:
-            journal.append({"type": "ask", "trial": spec.to_json()})
-            attempt = journal.append({"type": "attempt", "key": f"trial/{spec.trial_id}"})
+            journal.append(Ask(trial=spec, completed=0))
+            attempt = journal.append(Attempt(key=f"trial/{spec.trial_id}"))
             if spec.trial_id in results:
-                journal.append(
-                    {
-                        "type": "result",
-                        "key": f"trial/{spec.trial_id}",
-                        "fence": attempt["n"],
-                        "result": results[spec.trial_id],
-                    }
-                )
+                journal.append(Result(key=f"trial/{spec.trial_id}", fence=attempt.n, result=results[spec.trial_id]))
     return "faces"
 
 
@@ -103,13 +97,13 @@ def test_a_first_epoch_in_parts(workspace):
     points = (1 / 3, 2 / 3, 1, 2, 3, 4)
     with Journal(folder / "journal.jsonl") as journal:
         for spec in specs:
-            journal.append({"type": "ask", "trial": spec.to_json()})
+            journal.append(Ask(trial=spec, completed=0))
             key = f"trial/{spec.trial_id}"
-            attempt = journal.append({"type": "attempt", "key": key})
+            attempt = journal.append(Attempt(key=key))
             done = result(spec.trial_id, *scores[spec.trial_id])
             for entry, epoch in zip(done["curve"], points, strict=False):
                 entry["epoch"] = epoch
-            journal.append({"type": "result", "key": key, "fence": attempt["n"], "result": done})
+            journal.append(Result(key=key, fence=attempt.n, result=done))
     frame = trials_frame(workspace, "thirds")
     assert list(frame["epochs"]) == [2, 4] and list(frame["new_epochs"]) == [2, 2]
     # 1.5 s for each point that a trial added: four and two.

@@ -5,6 +5,7 @@ import pytest
 
 from tuning.core import files
 from tuning.engine import journal
+from tuning.engine.entries import OpenedTestSplit
 from tuning.results import leaderboard
 from tuning.results.standings import over_seeds, standings
 from tuning.results.standings import test_evaluations as evaluations
@@ -123,7 +124,10 @@ def journaled(workspace, folder, digest, run_ids):
     """The journal of a search on the data of `digest` that evaluated these runs on the test split."""
     folder.mkdir(parents=True)
     files.write_json(folder / "search.json", {"settings": {"data_digest": digest}})
-    records = [{"n": n, "type": "test-opened", "run_id": run_id} for n, run_id in enumerate(run_ids)]
+    records = [
+        OpenedTestSplit(n=n, key=f"final/{run_id}", run_id=run_id, purpose="finalist")
+        for n, run_id in enumerate(run_ids)
+    ]
     (folder / "journal.jsonl").write_bytes(b"".join(map(journal.encode, records)))
 
 

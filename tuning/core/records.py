@@ -1,17 +1,25 @@
-"""The frozen records that rooms pass to each other. Plain data: every record turns into JSON and back unchanged."""
+"""The frozen records that rooms pass to each other. Plain data: `msgspec.to_builtins` and `msgspec.convert` turn every
+record into JSON and back unchanged.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final, Literal
+
+import msgspec
+
+#: Values of hyperparameters by name: what Keras Tuner stores, that is bool, int, float, str or None.
+Values = dict[str, Any]
+#: One entry of a learning curve: `epoch` (a fraction before the first one is finished) and metrics by name.
+CurveEntry = dict[str, Any]
 
 #: Hyperparameter names with this prefix are Keras Tuner's own bookkeeping, not part of a configuration.
 RESERVED_PREFIX = "tuner/"
 
-COMPLETED = "COMPLETED"
-FAILED = "FAILED"
+COMPLETED: Final = "COMPLETED"
+FAILED: Final = "FAILED"
 #: Kinds of failure that say that a configuration is too large for the machine, or for the time that a trial may take.
 INFEASIBLE = ("memory", "timeout", "too-large")
 #: Kinds that a configuration has of itself, however many in a row have it.
@@ -29,8 +37,7 @@ def keyed_seed(seed: int, *key: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 2**31
 
 
-@dataclass(frozen=True)
-class TrialSpec:
+class TrialSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One trial as the oracle wants it run.
 
     Attributes:
@@ -39,28 +46,21 @@ class TrialSpec:
         epochs: train until this many epochs are done in total; None where the strategy leaves it to the search.
         initial_epoch: epochs that `continues` has already trained (0: from scratch).
         continues: the trial whose last state (weights, optimizer, curve) this one goes on from.
-        root: the first trial of that chain; its seed is the chain's seed, so that a promoted trial goes on exactly.
-        cost: of an epoch, as the strategy expects it, in units of the first that was told; None: no idea.
+        root: the first trial of that configuration; its seed is the seed of all, so that a promoted trial goes on
+            exactly.
+        cost: of an epoch, as the strategy expects it, in units of the first one that ended; None: no idea.
     """
 
     trial_id: str
-    values: dict[str, Any]
+    values: Values
     epochs: int | None = None
     initial_epoch: int = 0
     continues: str | None = None
     root: str = ""
     cost: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        found = asdict(self)
-        if self.cost is None:
-            # As in journals of the time when there was none.
-            del found["cost"]
-        return found
 
-
-@dataclass(frozen=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a trial ended without a score.
 
     Attributes:
@@ -68,7 +68,7 @@ class Failure:
             even begun: the memory that it takes at the least is more than there may be).
         message: one line for a person, with the probable cause.
         epoch: the epoch (from 1) it happened in, where known.
-        traceback: Python's traceback, where there is one.
+        traceback: Python's traceback, or the end of the worker's log, where there is one.
     """
 
     kind: str
@@ -77,8 +77,7 @@ class Failure:
     traceback: str | None = None
 
 
-@dataclass(frozen=True)
-class TrialOutcome:
+class TrialOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What came of a trial.
 
     Attributes:
@@ -86,7 +85,8 @@ class TrialOutcome:
         status: COMPLETED or FAILED.
         score: best value of the objective over the curve; None when FAILED.
         curve: one dict per epoch from epoch 1, those of the continued trials included: `epoch`, `loss`, `val_loss`,
-            `val_f1_macro`, … Wall-clock figures stand apart, in `seconds`, because nothing may depend on them.
+            `val_f1_macro`, …; None for a metric that was not finite. Wall-clock figures stand apart, in `seconds`,
+            because nothing may depend on them.
         failure: the reason, when FAILED.
         space: configs of hyperparameters that the builder declared while building and that were unknown before.
         seconds: wall-clock seconds of each epoch of the curve: for forecasts, and for what a budget can hold.
@@ -95,32 +95,14 @@ class TrialOutcome:
     """
 
     trial_id: str
-    status: str
+    status: Literal["COMPLETED", "FAILED"]
     score: float | None = None
-    curve: tuple[dict[str, Any], ...] = ()
+    curve: tuple[CurveEntry, ...] = ()
     failure: Failure | None = None
     space: tuple[dict[str, Any], ...] = ()
-    seconds: tuple[float, ...] = field(default=())
+    seconds: tuple[float, ...] = ()
     cost: float | None = None
     memory: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> TrialOutcome:
-        failure = value.get("failure")
-        return TrialOutcome(
-            trial_id=value["trial_id"],
-            status=value["status"],
-            score=value["score"],
-            curve=tuple(value["curve"]),
-            failure=Failure(**failure) if failure else None,
-            space=tuple(value["space"]),
-            seconds=tuple(value["seconds"]),
-            cost=value.get("cost"),
-            memory=value.get("memory"),
-        )
 
 
 def epochs_of(curve: Sequence[Mapping[str, Any]]) -> int | float:
@@ -138,7 +120,7 @@ class Signal:
         return self.name
 
 
-#: Nothing to run until an outstanding trial has been told.
+#: Nothing to run until an outstanding trial has ended.
 WAIT = Signal("WAIT")
 #: The strategy is finished.
 DONE = Signal("DONE")

@@ -6,28 +6,27 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tuning.core.errors import StateError
+from tuning.engine.entries import Attempt, Entry, OpenedTestSplit
 from tuning.engine.loop import trial_key
-from tuning.engine.state import Record, SearchState, replay
+from tuning.engine.state import SearchState, replay
 
 _FINAL = "final/"
 
 
-def audit(records: Sequence[Record], ended: bool = False) -> list[str]:
+def audit(records: Sequence[Entry], ended: bool = False) -> list[str]:
     """One phrase for each thing that must not be; empty when all is well.
 
     Args:
         records: of the journal, in order.
         ended: the search has run to its end, so that nothing may be open.
     """
-    wrong = [
-        f"record {index} bears number {record['n']}" for index, record in enumerate(records) if record["n"] != index
-    ]
+    wrong = [f"record {index} carries number {record.n}" for index, record in enumerate(records) if record.n != index]
     try:
         # Refuses a result without its attempt, a second result, and any fencing number but the latest.
         state = replay(records)
     except StateError as error:
         return [*wrong, error.problem]
-    asked = Counter(trial["trial_id"] for trial in state.asks)
+    asked = Counter(ask.trial.trial_id for ask in state.asks)
     wrong += [f"trial {trial_id} was proposed {count} times" for trial_id, count in asked.items() if count > 1]
     wrong += [
         f"{key} ran, but was never proposed"
@@ -38,27 +37,27 @@ def audit(records: Sequence[Record], ended: bool = False) -> list[str]:
     return wrong + (_unfinished(state, list(asked)) if ended else [])
 
 
-def _unsealed(records: Sequence[Record]) -> list[str]:
+def _unsealed(records: Sequence[Entry]) -> list[str]:
     """Final runs that began before their opening of the test split was on record, or with more than one."""
     opened: Counter[str] = Counter()
     wrong = []
     for record in records:
-        if record["type"] == "test-opened":
-            opened[record["key"]] += 1
-        elif record["type"] == "attempt" and record["key"].startswith(_FINAL) and not opened[record["key"]]:
-            wrong.append(f"record {record['n']}: {record['key']} ran before its opening of the test split was recorded")
+        if isinstance(record, OpenedTestSplit):
+            opened[record.key] += 1
+        elif isinstance(record, Attempt) and record.key.startswith(_FINAL) and not opened[record.key]:
+            wrong.append(f"record {record.n}: {record.key} ran before its opening of the test split was recorded")
     return wrong + [f"{key} opened the test split {count} times" for key, count in opened.items() if count > 1]
 
 
 def _unfinished(state: SearchState, asked: Sequence[str]) -> list[str]:
     wrong = []
-    if state.first("stopped") is None:
+    if not state.stopped:
         wrong += [
             f"trial {trial_id} has no result"
             for trial_id in asked
             if (job := state.jobs.get(trial_key(trial_id))) is None or job.result is None
         ]
-    published = {record["key"] for record in state.others.get("published", ())}
+    published = {record.key for record in state.published}
     for key, job in state.jobs.items():
         if not key.startswith(_FINAL):
             continue

@@ -6,9 +6,9 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from tuning.core.errors import UsageError
+from tuning.engine.entries import Spent
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: Running time is journaled at least this often, so that a kill forgets no more than that.
@@ -65,18 +65,18 @@ class Stopwatch:
     """Running time of a search over all its resumes.
 
     Args:
-        before: the `spent` records of the journal.
-        record: journals a kind of record with its fields.
+        before: what the journal says was spent.
+        record: journals an entry.
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
-        before: Iterable[dict[str, Any]],
-        record: Callable[..., None],
+        before: Iterable[Spent],
+        record: Callable[[Spent], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._before = sum(entry["seconds"] for entry in before)
+        self._before = sum(entry.seconds for entry in before)
         self._record, self._clock = record, clock
         self._began = self._noted = clock()
 
@@ -90,5 +90,5 @@ class Stopwatch:
     def note(self) -> None:
         """Journals the time since the last note."""
         now = self._clock()
-        self._record("spent", seconds=round(now - self._noted, 3))
+        self._record(Spent(seconds=round(now - self._noted, 3)))
         self._noted = now

@@ -8,12 +8,16 @@ import heapq
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from tuning.core import interruption
-from tuning.core.errors import EXIT_INTERNAL, TuningError
-from tuning.engine.executors import Died, Executor, Finished, Job, Progressed
+from tuning.core.errors import EXIT_INTERNAL, StateError, TuningError
+from tuning.core.records import Failure
+from tuning.engine.entries import Attempt, AttemptDied, Entry, Result
+from tuning.engine.executors import Died, Executor, Finished, Job, JobError, Progressed
 from tuning.engine.journal import Journal
 from tuning.engine.state import SearchState, accepts, apply, replay
 
@@ -25,7 +29,9 @@ MAX_DEATHS = 2
 #: than the one before, make it as suspect as one observed death.
 UNRESOLVED_PER_DEATH = 6
 
-#: (key, payload) -> payload: completes a job's payload just before it runs, given its fencing number.
+UNKNOWN_RESULT = "go on with the version of this package that wrote it, or start the search over with --fresh"
+
+#: A job's payload as JSON, made just before it runs, given its fencing number.
 Payload = Callable[[int], dict[str, Any]]
 
 
@@ -62,32 +68,34 @@ class Dispatcher:
         self._max_deaths, self._max_unresolved = max_deaths, UNRESOLVED_PER_DEATH * max_deaths
         self._epochs_done = epochs_done
         self.on_progress: Callable[[str, dict[str, Any]], None] = lambda key, entry: None
-        self._queue: list[tuple[float, int, str]] = []  # heap of (precedence, number, key)
+        self._queue: list[tuple[float, int, str]] = []  # heap of (priority, number, key)
         self._queued: dict[str, tuple[str, Payload]] = {}
         self._numbers = itertools.count()
         self._running: dict[str, tuple[str, Payload]] = {}
 
-    def record(self, kind: str, **fields: Any) -> None:
-        """Journals a record and applies it."""
-        apply(self.state, self.journal.append({"type": kind, **fields}))
+    def record(self, entry: Entry) -> Entry:
+        """Journals an entry and applies it; returns it with its number."""
+        written = self.journal.append(entry)
+        apply(self.state, written)
+        return written
 
     def result(self, key: str) -> dict[str, Any] | None:
-        """The result of a job, or None while there is none."""
+        """The result of a job, or None while there is none; that of a failed one is a `JobError` under `error`."""
         job = self.state.jobs.get(key)
         return job.result if job else None
 
-    def request(self, key: str, kind: str, payload: Payload, precedence: float = 0.0) -> None:
+    def request(self, key: str, kind: str, payload: Payload, priority: float = 0.0) -> None:
         """Asks for a job's result; a job that has one, or is under way, is not run again.
 
         Args:
-            precedence: of the jobs that wait, the one with the smallest is started first; among equals the first.
+            priority: of the jobs that wait, the one with the smallest is started first; among equals the first.
         """
         if self.result(key) is None and key not in self._running and key not in self._queued:
-            self._enqueue(precedence, key, kind, payload)
+            self._enqueue(priority, key, kind, payload)
 
-    def _enqueue(self, precedence: float, key: str, kind: str, payload: Payload) -> None:
+    def _enqueue(self, priority: float, key: str, kind: str, payload: Payload) -> None:
         self._queued[key] = (kind, payload)
-        heapq.heappush(self._queue, (precedence, next(self._numbers), key))
+        heapq.heappush(self._queue, (priority, next(self._numbers), key))
 
     def wait(self, timeout: float = LOOK_SECONDS) -> None:
         """Starts what can be started, then waits until something happened, at most so long, and journals it.
@@ -124,9 +132,9 @@ class Dispatcher:
             if len(job.deaths) >= self._max_deaths or (job.unresolved >= self._max_unresolved and epoch <= job.epoch):
                 self._give_up(key)
                 continue
-            self.record("attempt", key=key, epoch=epoch)
+            fence = self.record(Attempt(key=key, epoch=epoch)).n
             self._running[key] = (kind, payload)
-            self.executor.submit(Job(key, job.fence, kind, payload(job.fence)))
+            self.executor.submit(Job(key, fence, kind, payload(fence)))
 
     def _ended(self, event: Finished | Died) -> None:
         job = self.state.job(event.key)
@@ -135,37 +143,48 @@ class Dispatcher:
             return
         kind, payload = self._running.pop(event.key)
         if isinstance(event, Died):
-            self.record("died", key=event.key, fence=event.fence, failure=event.failure)
+            self.record(AttemptDied(key=event.key, fence=event.fence, failure=event.failure))
             self._enqueue(-math.inf, event.key, kind, payload)
-        elif event.error is None:
-            self.record("result", key=event.key, fence=event.fence, result=event.result)
-        elif event.error["kind"] == "environment":
+            return
+        error = event.error or _not_finite(event.result)
+        if error is None:
+            self.record(Result(key=event.key, fence=event.fence, result=event.result or {}))
+        elif error.kind == "environment":
             # The disk, not the configuration: nothing to record, the same command goes on when there is room.
-            raise OSError(
-                event.error["errno"], os.strerror(event.error["errno"] or 0), event.error["filename"] or "a worker"
-            )
-        elif event.error["kind"] == "outdated":
+            raise OSError(error.errno, os.strerror(error.errno or 0), error.filename or "a worker")
+        elif error.kind == "outdated":
             # As little: nothing that is trained from now on would belong to this search.
-            raise JobFailed(event.error["message"], event.error["remedy"], event.error["exit_code"])
+            raise JobFailed(error.message, error.remedy, error.exit_code)
         else:
-            self.record("result", key=event.key, fence=event.fence, result={"error": event.error})
+            self._fail(event.key, event.fence, error)
 
     def _give_up(self, key: str) -> None:
         """Too many attempts ended badly: the last failure becomes the result, under an attempt of its own."""
         job = self.state.job(key)
-        last = (
-            job.deaths[-1]
-            if job.deaths
-            else {
-                "kind": "crash",
-                "message": f"the whole search ended {job.unresolved} times while this ran",
-                "traceback": None,
-            }
-        )
+        unseen = Failure("crash", f"the whole search ended {job.unresolved} times while this ran")
+        last = job.deaths[-1] if job.deaths else unseen
         count = len(job.deaths) or job.unresolved
-        message = f"{last['message']} ({count} attempts)"
-        self.record("attempt", key=key)
-        self.record("result", key=key, fence=job.fence, result={"error": {**last, "message": message}})
+        fence = self.record(Attempt(key=key)).n
+        self._fail(key, fence, JobError(last.kind, f"{last.message} ({count} attempts)", last.epoch, last.traceback))
+
+    def _fail(self, key: str, fence: int, error: JobError) -> None:
+        self.record(Result(key=key, fence=fence, result={"error": msgspec.to_builtins(error)}))
+
+
+def error_of(result: Mapping[str, Any]) -> JobError | None:
+    """Why a job failed; None where it did not.
+
+    Raises:
+        StateError: the journal says so in a way that this version does not know.
+    """
+    if (error := result.get("error")) is None:
+        return None
+    try:
+        return msgspec.convert(error, JobError)
+    except msgspec.ValidationError as problem:
+        raise StateError(
+            f"a result in the journal holds an error that this version does not know: {problem}", UNKNOWN_RESULT
+        ) from None
 
 
 def expect(result: dict[str, Any], what: str) -> dict[str, Any]:
@@ -174,11 +193,24 @@ def expect(result: dict[str, Any], what: str) -> dict[str, Any]:
     Raises:
         JobFailed: it failed; says `what`, and the worker's own message and remedy.
     """
-    error = result.get("error")
+    error = error_of(result)
     if error is None:
         return result
     raise JobFailed(
-        f"{what}: {error['message']}" if not error.get("remedy") else error["message"],
-        error.get("remedy") or "see the worker logs of the search for more",
-        error.get("exit_code", EXIT_INTERNAL),
+        error.message if error.remedy else f"{what}: {error.message}",
+        error.remedy or "see the worker logs of the search for more",
+        error.exit_code,
     )
+
+
+def _not_finite(result: Any, place: str = "result") -> JobError | None:
+    """The error of a job whose result holds NaN or an infinity: no journal can hold that, and no resume read it."""
+    if isinstance(result, float) and not math.isfinite(result):
+        return JobError("not-finite", f"the worker's answer is not a finite number: {place} is {result}")
+    if isinstance(result, Mapping):
+        parts = ((f"{place}.{name}", value) for name, value in result.items())
+    elif isinstance(result, list | tuple):
+        parts = ((f"{place}[{index}]", value) for index, value in enumerate(result))
+    else:
+        return None
+    return next((found for name, value in parts if (found := _not_finite(value, name))), None)

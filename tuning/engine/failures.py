@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tuning.core.errors import StateError
-from tuning.core.records import FAILED, OWN, TrialOutcome
+from tuning.core.records import OWN, TrialOutcome
 
 #: So many failures in a row, all with the same cause, end a search: what fails is not the configurations.
 LIMIT = 10
@@ -31,7 +31,7 @@ class RunOfFailures:
         Raises:
             StateError: it is the last of a run of failures with one cause.
         """
-        if outcome.status != FAILED:
+        if outcome.failure is None:
             self._cause, self._count = None, 0
             return
         found = (outcome.failure.kind, _without_numbers(outcome.failure.message))

@@ -1,8 +1,8 @@
 """The append-only journal of a search: the only state there is.
 
-One record a line: `<crc32 as 8 hex digits> <canonical JSON>`, numbered without gaps from 0. A record is true once its
-line is fsynced. A kill can leave a torn last line, which the next owner truncates under the lock; a damaged line with
-others after it is no accident of ours and is refused.
+One entry (see `tuning.engine.entries`) a line: `<crc32 as 8 hex digits> <canonical JSON>`, numbered without gaps from
+0. An entry is true once its line is fsynced. A kill can leave a torn last line, which the next owner truncates under
+the lock; a damaged line with others after it, or a whole line that is no known entry, is no accident and is refused.
 """
 
 from __future__ import annotations
@@ -17,22 +17,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from filelock import FileLock, Timeout
 
-from tuning.core.errors import RESTORE, StateError
+from tuning.core.errors import StateError
 from tuning.core.files import announce, canonical_json, fsync_directory, naming, write_text
+from tuning.engine.entries import Entry, from_json, to_json
 
-Record = dict[str, Any]
+_REMEDY = (
+    "restore the file from a copy, go on with the version of this package that wrote it, or start the search over with "
+    "--fresh"
+)
 
 
-def encode(record: Record) -> bytes:
+def encode(entry: Entry) -> bytes:
     """One line of the journal, newline included."""
-    body = canonical_json(record).encode()
+    body = canonical_json(to_json(entry)).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def decode(line: bytes) -> Record | None:
-    """The record of a line without its newline; None where the line is damaged."""
+def decode(line: bytes) -> dict[str, Any] | None:
+    """The JSON of a line without its newline; None where the line is damaged."""
     if len(line) < 10 or line[8:9] != b" ":
         return None
     try:
@@ -47,9 +52,9 @@ def decode(line: bytes) -> Record | None:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a journal's bytes say: its whole records, how many bytes they take, and the damage after them, if any."""
+    """What a journal's bytes say: its whole entries, how many bytes they take, and the damage after them, if any."""
 
-    records: tuple[Record, ...]
+    records: tuple[Entry, ...]
     length: int
     damage: str | None
 
@@ -57,25 +62,30 @@ class Parsed:
 def parse(data: bytes) -> Parsed:
     """Reads a journal's bytes.
 
-    The records end at the first damaged line. `damage` is None when nothing follows, or only a torn tail: a last line
-    that never became whole, or zeros. Lines after a damaged one, or a gap or repetition in the numbers, are damage.
+    The entries end at the first damaged line. `damage` is None when nothing follows, or only a torn tail: a last line
+    that never became whole, or zeros. Lines after a damaged one, a gap or repetition in the numbers, and an entry of an
+    unknown kind or with wrong fields are damage.
     """
-    records: list[Record] = []
+    records: list[Entry] = []
     position = 0
     while position < len(data):
         end = data.find(b"\n", position)
         line = data[position:] if end < 0 else data[position:end]
-        record = decode(line) if end >= 0 else None
-        if record is None:
+        found = decode(line) if end >= 0 else None
+        if found is None:
             # One line is written at a time, so that one alone can be torn.
             torn = end < 0 or not data[end + 1 :].strip(b"\0")
             damage = None if torn else f"line {len(records) + 1} is damaged, and it is not the last one"
             return Parsed(tuple(records), position, damage)
-        if record["n"] != len(records):
+        if found["n"] != len(records):
             return Parsed(
-                tuple(records), position, f"line {len(records) + 1} carries number {record['n']}, not {len(records)}"
+                tuple(records), position, f"line {len(records) + 1} carries number {found['n']}, not {len(records)}"
             )
-        records.append(record)
+        try:
+            records.append(from_json(found))
+        except msgspec.ValidationError as error:
+            problem = f"line {len(records) + 1} is no record that this version knows: {error}"
+            return Parsed(tuple(records), position, f"{problem} (type {found.get('type')!r})")
         position = end + 1
     return Parsed(tuple(records), position, None)
 
@@ -84,7 +94,7 @@ class Journal:
     """An open journal. Whoever holds one is the only process that may write to its search.
 
     Raises (on construction):
-        StateError: another process holds it (named by pid and host), or a line in the middle is damaged.
+        StateError: another process holds it (named by pid and host), or a line is damaged or no known entry.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,21 +106,21 @@ class Journal:
             self._in_doubt = False
             self._held = stack.pop_all()
 
-    def append(self, record: Record) -> Record:
-        """Writes one record and returns it, with its number `n`, as a resume will read it; it is durable by then."""
+    def append(self, entry: Entry) -> Entry:
+        """Writes one entry and returns it, with its number `n`, as a resume will read it; it is durable by then."""
         with naming(self.path):
             if self._in_doubt:
                 # An append was cut short, by an error or a signal: what the file says counts, a torn line goes.
                 self.records = self._recover()
             self._in_doubt = True
-            line = encode({"n": len(self.records), **record})
-            record = json.loads(line[9:])
+            line = encode(msgspec.structs.replace(entry, n=len(self.records)))
+            written = from_json(json.loads(line[9:]))
             announce("append", self.path)
             self._write(line)
             announce("appended", self.path)
-            self.records.append(record)
+            self.records.append(written)
             self._in_doubt = False
-        return record
+        return written
 
     def _write(self, line: bytes) -> None:
         whole = os.fstat(self._file.fileno()).st_size
@@ -133,11 +143,11 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _recover(self) -> list[Record]:
+    def _recover(self) -> list[Entry]:
         data = self.path.read_bytes() if self.path.exists() else b""
         parsed = parse(data)
         if parsed.damage:
-            raise StateError(f"{self.path}: {parsed.damage}", RESTORE)
+            raise StateError(f"{self.path}: {parsed.damage}", _REMEDY)
         if parsed.length < len(data):
             with naming(self.path), self.path.open("r+b") as file:
                 announce("truncate", self.path)
@@ -181,13 +191,13 @@ def _described(owner: Path) -> str:
         return "another process"
 
 
-def read(path: Path) -> tuple[Record, ...]:
-    """The whole records of a journal that another process may be writing; takes no lock and changes nothing.
+def read(path: Path) -> tuple[Entry, ...]:
+    """The whole entries of a journal that another process may be writing; takes no lock and changes nothing.
 
     Raises:
-        StateError: a line that is not the last one is damaged.
+        StateError: a line that is not the last one is damaged, or holds no known entry.
     """
     parsed = parse(path.read_bytes() if path.exists() else b"")
     if parsed.damage:
-        raise StateError(f"{path}: {parsed.damage}", RESTORE)
+        raise StateError(f"{path}: {parsed.damage}", _REMEDY)
     return parsed.records

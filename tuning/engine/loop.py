@@ -1,6 +1,6 @@
 """The search loop: ask, submit, collect, tell, in logical order.
 
-A window limits how many trials may be asked for and not yet told, and results are told in the order that
+A window limits how many trials may be asked for before their results are told, and results are told in the order that
 `tuning.engine.order` defines, in which neither clock nor workers occur. So the strategy sees the same sequence of asks
 and tells however many workers there are and however often the search was killed; replaying a journal is running this
 loop with the results already there.
@@ -8,21 +8,26 @@ loop with the results already there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+
+import msgspec
 
 from tuning.core.errors import StateError, TuningError
 from tuning.core.files import canonical_json
 from tuning.core.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, TrialSpec
-from tuning.engine.dispatch import Dispatcher
+from tuning.engine.dispatch import UNKNOWN_RESULT, Dispatcher, error_of
+from tuning.engine.entries import Ask, Stopped
 from tuning.engine.order import LogicalOrder
+
+Completed = tuple[TrialSpec, TrialOutcome]
 
 
 class Strategy(Protocol):
     """What the loop needs of a strategy."""
 
     def ask(self, recorded: TrialSpec | None = None) -> TrialSpec | Signal:
-        """The next trial, WAIT (a told result is needed first) or DONE.
+        """The next trial, WAIT (a result is needed first) or DONE.
 
         `recorded` is the trial that the journal holds at this place, so that it need not be computed again.
         """
@@ -41,109 +46,168 @@ def run_loop(
     dispatcher: Dispatcher,
     window: int,
     payload: Callable[[TrialSpec, int], dict[str, Any]],
-    on_told: Callable[[TrialSpec, TrialOutcome], None] = lambda spec, outcome: None,
+    on_completed: Callable[[TrialSpec, TrialOutcome], None] = lambda spec, outcome: None,
     out_of_time: Callable[[], bool] = lambda: False,
-    at_leisure: Callable[[], bool] = lambda: False,
-) -> list[tuple[TrialSpec, TrialOutcome]]:
+    on_idle: Callable[[], bool] = lambda: False,
+) -> list[Completed]:
     """Runs a strategy to its end and returns every trial with its outcome, in logical order.
 
     Args:
-        window: how many trials may be asked for and not yet told; part of the search's settings.
+        window: how many trials may be asked for before their results are told; part of the search's settings.
         payload: (spec, fencing number) -> what the worker is given.
-        on_told: called after each tell.
-        out_of_time: looked at every few seconds; once it is True, nothing more is asked, what runs is given up, and
+        on_completed: called after the strategy was told a result.
+        out_of_time: called every few seconds; once it is True, nothing more is asked, what runs is given up, and
             the trials that have a result by then are the search. That moment is journaled: a resume ends there too.
-        at_leisure: called while a worker has nothing to do, again and again until it returns False; takes no part in
+        on_idle: called while a worker has nothing to do, again and again until it returns False; takes no part in
             the search, and a fraction of a second at most, for which results wait.
 
     Raises:
-        StateError: the strategy proposes something else than the journal says it proposed.
+        StateError: the strategy does not propose what the journal says it proposed.
     """
-    outstanding = LogicalOrder(window)
-    told: list[tuple[TrialSpec, TrialOutcome]] = []
-    asked, finished, leisure = 0, False, True
-
-    def tell(spec: TrialSpec, result: dict[str, Any]) -> None:
-        outcome = outcome_of(spec, result)
-        strategy.tell(outcome)
-        told.append((spec, outcome))
-        on_told(spec, outcome)
-
-    while True:
-        while not finished and not outstanding.full:
-            recorded = dispatcher.state.asks[asked] if asked < len(dispatcher.state.asks) else None
-            if recorded is not None and outstanding and len(told) < dispatcher.state.told[asked]:
-                # The strategy waited for results here; what it proposes may depend on them.
-                break
-            if recorded is None and _stopped(dispatcher, out_of_time):
-                finished = True
-                break
-            answer = strategy.ask(TrialSpec(**recorded) if recorded else None)
-            if answer is WAIT:
-                if not outstanding:
-                    raise TuningError("the strategy waits for a result, but nothing is running", "report this defect")
-                break
-            if answer is DONE:
-                finished = True
-                break
-            _journal_ask(dispatcher, asked, answer, len(told))
-            asked += 1
-            end = outstanding.ask(answer)
-            if not _stopped(dispatcher):
-                dispatcher.request(
-                    trial_key(answer.trial_id),
-                    "trial",
-                    lambda fence, spec=answer: payload(spec, fence),
-                    precedence=outstanding.precedence(answer, end),
-                )
-            if recorded is None:
-                # At once: with a wide window the last proposal can be a minute away.
-                dispatcher.start()
-        if not outstanding:
-            return told
-        spec = outstanding.next()
-        while (result := dispatcher.result(trial_key(spec.trial_id))) is None:
-            if _stopped(dispatcher, out_of_time):
-                break
-            dispatcher.start()
-            if leisure and dispatcher.executor.free():
-                leisure = at_leisure()
-                dispatcher.wait(0)
-            else:
-                dispatcher.wait()
-        if result is None:
-            dispatcher.cancel()
-            for later in outstanding:
-                if (result := dispatcher.result(trial_key(later.trial_id))) is not None:
-                    tell(later, result)
-            return told
-        outstanding.told()
-        tell(spec, result)
+    return _Loop(strategy, dispatcher, window, payload, on_completed, out_of_time, on_idle).run()
 
 
-def _stopped(dispatcher: Dispatcher, out_of_time: Callable[[], bool] = lambda: False) -> bool:
-    """Whether the search has been stopped before its end; journaled when it is."""
-    if dispatcher.state.first("stopped") is None and out_of_time():
-        dispatcher.record("stopped")
-    return dispatcher.state.first("stopped") is not None
+def outcome_of(spec: TrialSpec, result: Mapping[str, Any]) -> TrialOutcome:
+    """The outcome of a trial job's result, errors included.
 
-
-def outcome_of(spec: TrialSpec, result: dict[str, Any]) -> TrialOutcome:
-    """The outcome of a trial job's result, errors included."""
-    error = result.get("error")
-    if error is None:
-        return TrialOutcome.from_json(result)
-    failure = Failure(error["kind"], error["message"], error.get("epoch"), error.get("traceback"))
-    return TrialOutcome(spec.trial_id, FAILED, failure=failure)
-
-
-def _journal_ask(dispatcher: Dispatcher, index: int, spec: TrialSpec, told: int) -> None:
-    asks = dispatcher.state.asks
-    if index >= len(asks):
-        dispatcher.record("ask", trial=spec.to_json(), told=told)
-    elif canonical_json(asks[index]) != canonical_json(spec.to_json()):
+    Raises:
+        StateError: the journal's result is none that this version knows.
+    """
+    if (error := error_of(result)) is not None:
+        failure = Failure(error.kind, error.message, error.epoch, error.traceback)
+        return TrialOutcome(spec.trial_id, FAILED, failure=failure)
+    try:
+        return msgspec.convert(result, TrialOutcome)
+    except msgspec.ValidationError as problem:
         raise StateError(
-            f"{dispatcher.journal.path}: proposal {index} was {canonical_json(asks[index])}, "
-            f"now the strategy proposes {canonical_json(spec.to_json())}",
+            f"the journal's result of trial {spec.trial_id} is none that this version knows: {problem}", UNKNOWN_RESULT
+        ) from None
+
+
+class _Loop:
+    """A search under way; the arguments are those of `run_loop`."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        dispatcher: Dispatcher,
+        window: int,
+        payload: Callable[[TrialSpec, int], dict[str, Any]],
+        on_completed: Callable[[TrialSpec, TrialOutcome], None],
+        out_of_time: Callable[[], bool],
+        on_idle: Callable[[], bool],
+    ) -> None:
+        self._strategy, self._dispatcher, self._payload = strategy, dispatcher, payload
+        self._on_completed, self._out_of_time, self._on_idle = on_completed, out_of_time, on_idle
+        self._outstanding = LogicalOrder(window)
+        self._asked = 0
+        self._completed: list[Completed] = []
+        self._exhausted = False  # nothing more is to be asked
+        self._idle_work = True
+
+    def run(self) -> list[Completed]:
+        while True:
+            self._fill_window()
+            if not self._outstanding:
+                return self._completed
+            spec = self._outstanding.next()
+            result = self._awaited(spec)
+            if result is None:
+                self._end_here()
+                return self._completed
+            self._outstanding.completed()
+            self._tell(spec, result)
+
+    def _fill_window(self) -> None:
+        """Asks for trials until the window is full, or the strategy needs a result, or is done."""
+        while not self._exhausted and not self._outstanding.full:
+            recorded = self._recorded()
+            if recorded is None and self._stopped():
+                self._exhausted = True
+            elif recorded is not None and self._outstanding and len(self._completed) < recorded.completed:
+                # The strategy waited for results here; what it proposes may depend on them.
+                return
+            elif not self._ask(recorded):
+                return
+
+    def _recorded(self) -> Ask | None:
+        """The journal's next proposal, where it holds one more."""
+        asks = self._dispatcher.state.asks
+        return asks[self._asked] if self._asked < len(asks) else None
+
+    def _ask(self, recorded: Ask | None) -> bool:
+        """Asks for one trial and has it run; False where the strategy has none for now."""
+        answer = self._strategy.ask(recorded.trial if recorded else None)
+        if recorded is not None:
+            self._check_replay(recorded, answer)
+        if answer is WAIT and not self._outstanding:
+            raise TuningError("the strategy waits for a result, but nothing is running", "report this defect")
+        if not isinstance(answer, TrialSpec):
+            self._exhausted = answer is DONE
+            return False
+        if recorded is None:
+            self._dispatcher.record(Ask(trial=answer, completed=len(self._completed)))
+        self._asked += 1
+        end = self._outstanding.ask(answer)
+        if not self._dispatcher.state.stopped:
+            self._request(answer, end)
+        if recorded is None:
+            # At once: with a wide window the last proposal can be a minute away.
+            self._dispatcher.start()
+        return True
+
+    def _request(self, spec: TrialSpec, end: float) -> None:
+        self._dispatcher.request(
+            trial_key(spec.trial_id),
+            "trial",
+            lambda fence: self._payload(spec, fence),
+            priority=self._outstanding.priority(spec, end),
+        )
+
+    def _check_replay(self, recorded: Ask, answer: TrialSpec | Signal) -> None:
+        now = f"proposes {_text(answer)}" if isinstance(answer, TrialSpec) else f"says {answer}"
+        if isinstance(answer, TrialSpec) and _text(answer) == _text(recorded.trial):
+            if recorded.completed == len(self._completed):
+                return
+            now = f"proposes it after {len(self._completed)} results, not {recorded.completed}"
+        raise StateError(
+            f"{self._dispatcher.journal.path}: proposal {self._asked} was {_text(recorded.trial)}, now the strategy "
+            f"{now}",
             "the strategy's code has changed since the search began: go back to that version, or use --fresh",
         )
+
+    def _awaited(self, spec: TrialSpec) -> dict[str, Any] | None:
+        """The result of a trial, once it is there; None where the search is stopped before."""
+        while (result := self._dispatcher.result(trial_key(spec.trial_id))) is None:
+            if self._stopped():
+                return None
+            self._dispatcher.start()
+            if self._idle_work and self._dispatcher.executor.free():
+                self._idle_work = self._on_idle()
+                self._dispatcher.wait(0)
+            else:
+                self._dispatcher.wait()
+        return result
+
+    def _stopped(self) -> bool:
+        """Whether the search has been stopped before its end; journaled when it is."""
+        if not self._dispatcher.state.stopped and self._out_of_time():
+            self._dispatcher.record(Stopped())
+        return self._dispatcher.state.stopped
+
+    def _end_here(self) -> None:
+        """Gives up what runs; of the outstanding trials, those that have a result still count."""
+        self._dispatcher.cancel()
+        for spec in self._outstanding:
+            if (result := self._dispatcher.result(trial_key(spec.trial_id))) is not None:
+                self._tell(spec, result)
+
+    def _tell(self, spec: TrialSpec, result: dict[str, Any]) -> None:
+        outcome = outcome_of(spec, result)
+        self._strategy.tell(outcome)
+        self._completed.append((spec, outcome))
+        self._on_completed(spec, outcome)
+
+
+def _text(spec: TrialSpec) -> str:
+    return canonical_json(msgspec.to_builtins(spec))

@@ -17,7 +17,7 @@ from tuning.core.records import TrialSpec
 
 
 class LogicalOrder:
-    """Trials that were asked for and not yet told, in the order of their ends.
+    """Trials that were asked for and have not ended yet, in the order of their ends.
 
     Args:
         window: slots.
@@ -48,8 +48,8 @@ class LogicalOrder:
         return end
 
     @staticmethod
-    def precedence(spec: TrialSpec, end: float) -> float:
-        """Which of the waiting trials a real worker should run first: the one with the smallest.
+    def priority(spec: TrialSpec, end: float) -> float:
+        """Which of the waiting trials a real worker should run first: the one with the smallest number.
 
         With a strategy that foresees costs, the one that ends first, because its result is waited for. With others,
         whose results are in no hurry, the one that was begun longest ago, so that long ones are not left for the end.
@@ -60,7 +60,7 @@ class LogicalOrder:
         """The trial to be told next; there must be one."""
         return self._running[0][2]
 
-    def told(self) -> None:
+    def completed(self) -> None:
         """Ends that trial: its time has come."""
         self._now = heapq.heappop(self._running)[0]
 

@@ -1,16 +1,4 @@
-"""What a journal says, by replay: pure functions over its records.
-
-Kinds of record, in the field `type`:
-
-- `begin`      the search's settings digest
-- `described`  what the search space holds (`description`)
-- `ask`        a proposal (`trial`: a `TrialSpec`), in logical order, made when so many trials had been `told`
-- `attempt`    about to run `key`, from `epoch` on; the record's number is the attempt's fencing number
-- `died`       attempt `fence` of `key` ended without a result, through no doing of ours (`failure`)
-- `result`     attempt `fence` of `key` ended with `result`
-- `spent`      seconds of running time since the last such record
-- anything else is carried along for whoever wrote it (`finalists`, `test-opened`, `published`, …)
-"""
+"""What a journal says, by replay: pure functions over its entries."""
 
 from __future__ import annotations
 
@@ -19,8 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tuning.core.errors import StateError
+from tuning.core.records import Failure
+from tuning.engine.entries import (
+    Ask,
+    Attempt,
+    AttemptDied,
+    Entry,
+    OpenedTestSplit,
+    Published,
+    Result,
+    Spent,
+    Stopped,
+)
 
-Record = dict[str, Any]
+_REMEDY = "the journal contradicts itself: restore it from a copy, or start the search over with --fresh"
 
 
 @dataclass
@@ -30,14 +30,14 @@ class JobState:
     Attributes:
         fence: number of the latest attempt; only a result that carries it counts.
         deaths: attempts seen to die, with their failures; those whose node or worker was merely lost apart.
-        result: the result, once there is one.
+        result: the result, once there is one: JSON, with a `JobError` under `error` where the job failed.
         epoch: epochs that were done when an attempt began.
         unresolved: attempts from that epoch on that neither died nor ended before our eyes: the whole search was
             killed meanwhile. Those that got further are no cause for suspicion.
     """
 
     fence: int | None = None
-    deaths: list[dict[str, Any]] = field(default_factory=list)
+    deaths: list[Failure] = field(default_factory=list)
     result: dict[str, Any] | None = None
     epoch: int = 0
     unresolved: int = 0
@@ -49,27 +49,26 @@ class SearchState:
 
     Attributes:
         jobs: by their keys.
-        asks: the trials proposed.
-        told: for each of them, how many trials had been told; 0 in journals that do not say.
-        others: records by kind.
+        asks: the trials proposed, in logical order.
+        stopped: whether the search ended before its strategy was done.
+        spent: running time.
+        test_openings: evaluations on the test split.
+        published: runs whose files are in the workspace.
     """
 
     jobs: dict[str, JobState] = field(default_factory=dict)
-    asks: list[dict[str, Any]] = field(default_factory=list)
-    told: list[int] = field(default_factory=list)
-    others: dict[str, list[Record]] = field(default_factory=dict)
+    asks: list[Ask] = field(default_factory=list)
+    stopped: bool = False
+    spent: list[Spent] = field(default_factory=list)
+    test_openings: list[OpenedTestSplit] = field(default_factory=list)
+    published: list[Published] = field(default_factory=list)
 
     def job(self, key: str) -> JobState:
         return self.jobs.setdefault(key, JobState())
 
-    def first(self, kind: str) -> Record | None:
-        """The first record of a kind that only its writer interprets."""
-        records = self.others.get(kind)
-        return records[0] if records else None
 
-
-def replay(records: Iterable[Record]) -> SearchState:
-    """The state after all records, in order.
+def replay(records: Iterable[Entry]) -> SearchState:
+    """The state after all entries, in order.
 
     Raises:
         StateError: a result or death whose fencing number is not that of the job's latest attempt.
@@ -80,35 +79,23 @@ def replay(records: Iterable[Record]) -> SearchState:
     return state
 
 
-def apply(state: SearchState, record: Record) -> None:
-    """Advances `state` by one record."""
-    kind = record["type"]
-    if kind == "ask":
-        state.asks.append(record["trial"])
-        state.told.append(record.get("told", 0))
-    elif kind == "attempt":
-        job = state.job(record["key"])
-        if job.result is not None:
-            raise StateError(f"record {record['n']}: {record['key']} is attempted again after its result", _REMEDY)
-        job.fence = record["n"]
-        if record.get("epoch", 0) > job.epoch:
-            job.epoch, job.unresolved = record["epoch"], 0
-        job.unresolved += 1
-    elif kind in ("died", "result"):
-        job = state.job(record["key"])
-        if not accepts(job, record["fence"]):
-            raise StateError(f"record {record['n']}: {record['key']} has no open attempt {record['fence']}", _REMEDY)
-        if kind == "died":
-            job.fence = None
-            # A lost node or a worker that fell silent says as little of the configuration as a killed search.
-            if record["failure"]["kind"] != "lost":
-                job.deaths.append(record["failure"])
-                job.unresolved -= 1
-        else:
-            job.unresolved -= 1
-            job.result = record["result"]
-    else:
-        state.others.setdefault(kind, []).append(record)
+def apply(state: SearchState, record: Entry) -> None:
+    """Advances `state` by one entry."""
+    match record:
+        case Ask():
+            state.asks.append(record)
+        case Attempt():
+            _begin(state.job(record.key), record)
+        case AttemptDied() | Result():
+            _end(state.job(record.key), record)
+        case Stopped():
+            state.stopped = True
+        case Spent():
+            state.spent.append(record)
+        case OpenedTestSplit():
+            state.test_openings.append(record)
+        case Published():
+            state.published.append(record)
 
 
 def accepts(job: JobState, fence: int) -> bool:
@@ -116,4 +103,24 @@ def accepts(job: JobState, fence: int) -> bool:
     return job.result is None and job.fence is not None and job.fence == fence
 
 
-_REMEDY = "the journal contradicts itself: restore it from a copy, or start the search over with --fresh"
+def _begin(job: JobState, attempt: Attempt) -> None:
+    if job.result is not None:
+        raise StateError(f"record {attempt.n}: {attempt.key} is attempted again after its result", _REMEDY)
+    job.fence = attempt.n
+    if attempt.epoch > job.epoch:
+        job.epoch, job.unresolved = attempt.epoch, 0
+    job.unresolved += 1
+
+
+def _end(job: JobState, record: AttemptDied | Result) -> None:
+    if not accepts(job, record.fence):
+        raise StateError(f"record {record.n}: {record.key} has no open attempt {record.fence}", _REMEDY)
+    if isinstance(record, Result):
+        job.unresolved -= 1
+        job.result = record.result
+        return
+    job.fence = None
+    # A lost node or a worker that fell silent says as little of the configuration as a killed search.
+    if record.failure.kind != "lost":
+        job.deaths.append(record.failure)
+        job.unresolved -= 1

@@ -14,8 +14,9 @@ from tuning.core.errors import RESTORE, DataError
 from tuning.core.records import TrialOutcome, TrialSpec, configuration
 from tuning.engine import journal
 from tuning.engine.audit import audit
+from tuning.engine.entries import Entry, OpenedTestSplit, Result, Spent
 from tuning.engine.loop import outcome_of, trial_key
-from tuning.engine.state import Record, SearchState, replay
+from tuning.engine.state import SearchState, replay
 from tuning.history.records import FinalRun
 
 JOURNAL = "journal.jsonl"
@@ -77,23 +78,22 @@ def read_facts(directory: Path) -> Facts:
     return facts_of(journal.read(directory / JOURNAL))
 
 
-def facts_of(records: Sequence[Record]) -> Facts:
+def facts_of(records: Sequence[Entry]) -> Facts:
     """What these records say.
 
     Raises:
         StateError: they contradict each other.
     """
     state = replay(records)
-    proposals = tuple(TrialSpec(**asked) for asked in state.asks)
+    proposals = tuple(asked.trial for asked in state.asks)
     specs = {trial_key(spec.trial_id): spec for spec in proposals}
-    ended = [record["key"] for record in records if record["type"] == "result" and record["key"] in specs]
+    ended = [record.key for record in records if isinstance(record, Result) and record.key in specs]
     outcomes = {}
     for key in ended:
         result = state.jobs[key].result
         if result is not None:
             outcomes[specs[key].trial_id] = outcome_of(specs[key], result)
     described = _described(state)
-    spent = state.others.get("spent", ())
     return Facts(
         proposals=proposals,
         outcomes=outcomes,
@@ -101,9 +101,9 @@ def facts_of(records: Sequence[Record]) -> Facts:
         space=(*described.get("space", ()), *_found_later(state)),
         defaults=configuration(described.get("defaults", {})),
         finals=_finals(state),
-        test_evaluations=tuple(record["run_id"] for record in state.others.get("test-opened", ())),
-        seconds=sum(record["seconds"] for record in spent) if spent else None,
-        stopped=state.first("stopped") is not None,
+        test_evaluations=tuple(record.run_id for record in state.test_openings),
+        seconds=sum(record.seconds for record in state.spent) if state.spent else None,
+        stopped=state.stopped,
     )
 
 
@@ -114,7 +114,7 @@ def recorded_evaluations(path: Path) -> list[str]:
         OSError: there is no such file.
     """
     records = journal.parse(path.read_bytes()).records
-    return [record["run_id"] for record in records if record["type"] == "test-opened"]
+    return [record.run_id for record in records if isinstance(record, OpenedTestSplit)]
 
 
 def check(directory: Path) -> Soundness:
@@ -152,7 +152,7 @@ def _found_later(state: SearchState) -> Iterable[Mapping[str, Any]]:
             yield from job.result.get("space", ())
 
 
-def _times(records: Iterable[Record], ended: set[str]) -> list[float | None]:
+def _times(records: Iterable[Entry], ended: set[str]) -> list[float | None]:
     """Running time at the end of each trial, in the order in which they ended.
 
     The running time is journaled every half minute; the trials that end in between share that interval evenly. Those
@@ -161,26 +161,26 @@ def _times(records: Iterable[Record], ended: set[str]) -> list[float | None]:
     times: list[float | None] = []
     waiting, total = 0, 0.0
     for record in records:
-        if record["type"] == "result" and record["key"] in ended:
+        if isinstance(record, Result) and record.key in ended:
             waiting += 1
-        elif record["type"] == "spent":
-            times += [total + record["seconds"] * (place + 1) / waiting for place in range(waiting)]
-            waiting, total = 0, total + record["seconds"]
+        elif isinstance(record, Spent):
+            times += [total + record.seconds * (place + 1) / waiting for place in range(waiting)]
+            waiting, total = 0, total + record.seconds
     return times + [total or None] * waiting
 
 
 def _finals(state: SearchState) -> tuple[FinalRun, ...]:
-    published = {record["run_id"] for record in state.others.get("published", ())}
+    published = {record.run_id for record in state.published}
     latest: dict[str, FinalRun] = {}
-    for record in state.others.get("test-opened", ()):
-        job = state.jobs.get(record["key"])
+    for record in state.test_openings:
+        job = state.jobs.get(record.key)
         result = job.result if job else None
         error = (result or {}).get("error")
-        latest[record["run_id"]] = FinalRun(
-            record["run_id"],
-            record["purpose"],
+        latest[record.run_id] = FinalRun(
+            record.run_id,
+            record.purpose,
             error["message"] if error else None,
             result is not None,
-            record["run_id"] in published,
+            record.run_id in published,
         )
     return tuple(latest.values())

@@ -17,6 +17,7 @@ from tuning.core.progress import Progress
 from tuning.core.records import configuration, keyed_seed
 from tuning.core.settings import RunSettings
 from tuning.dataset.store.arrays import read_info
+from tuning.engine.entries import OpenedTestSplit, Published
 from tuning.engine.loop import trial_key
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.session import Session
@@ -110,10 +111,10 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
     """
     dispatcher = session.dispatcher
     finals = [with_removals(session, final) for final in finals]
-    opened = {record["key"] for record in dispatcher.state.others.get("test-opened", ())}
+    opened = {record.key for record in dispatcher.state.test_openings}
     for final in finals:
         if final.key not in opened:
-            dispatcher.record("test-opened", key=final.key, run_id=final.run_id, purpose=final.purpose)
+            dispatcher.record(OpenedTestSplit(key=final.key, run_id=final.run_id, purpose=final.purpose))
         dispatcher.request(final.key, "final", lambda fence, final=final: _payload(session, final, fence))
     published = []
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
@@ -146,7 +147,7 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
 
 def with_removals(session: Session, final: Final) -> Final:
     """`final` with its removals counted: the times it was published, but for the one that is there."""
-    published = sum(record["run_id"] == final.run_id for record in session.dispatcher.state.others.get("published", ()))
+    published = sum(record.run_id == final.run_id for record in session.dispatcher.state.published)
     there = (session.workspace.run(final.run_id) / "metrics.json").exists()
     return replace(final, removals=max(0, published - there))
 
@@ -156,8 +157,7 @@ def _openings(session: Session, final: Final) -> int:
 
     An evaluation that a kill cut short and that is done again, with the same weights, is the same opening.
     """
-    records = session.dispatcher.state.others.get("test-opened", ())
-    return sum(record["run_id"] == final.run_id for record in records)
+    return sum(record.run_id == final.run_id for record in session.dispatcher.state.test_openings)
 
 
 def _staging(session: Session, final: Final) -> Path:
@@ -183,7 +183,7 @@ def _payload(session: Session, final: Final, fence: int) -> dict[str, Any]:
 
 def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
     state = session.dispatcher.state
-    done = {record["run_id"] for record in state.others.get("published", ())}
+    done = {record.run_id for record in state.published}
     if final.run_id in done and (session.workspace.run(final.run_id) / "metrics.json").exists():
         return
     settings, info = session.settings, read_info(session.workspace)
@@ -215,7 +215,7 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
         session.workspace,
         StagedRun(final.run_id, _staging(session, final), about, history_columns(result), params),
     )
-    session.dispatcher.record("published", key=final.key, run_id=final.run_id)
+    session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
     remove_directory(_staging(session, final))
     remove_directory(session.checkpoints(final.key))
 

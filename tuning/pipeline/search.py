@@ -146,7 +146,7 @@ def _search(
 ) -> tuple[list[tuple[TrialSpec, TrialOutcome]], str | None]:
     """All trials with their outcomes, in logical order; and what `OracleSearch.recommended` says then."""
     dispatcher, strategy = session.dispatcher, build_strategy(settings, description)
-    stopwatch = Stopwatch(dispatcher.state.others.get("spent", ()), dispatcher.record)
+    stopwatch = Stopwatch(dispatcher.state.spent, dispatcher.record)
     planned = planned_epochs(strategy, settings)
     if warning := idle_workers(session.workers, settings.window, planned[0]):
         progress.warn(warning)
@@ -196,7 +196,7 @@ def _search(
             )
         finally:
             stopwatch.note()
-    if dispatcher.state.first("stopped") and not any(outcome.status == COMPLETED for _, outcome in told):
+    if dispatcher.state.stopped and not any(outcome.status == COMPLETED for _, outcome in told):
         raise BudgetEnded(
             f"the budget ended before any trial of {settings.name} finished",
             "give a longer --budget together with --fresh, or lower --max-epochs",

@@ -15,6 +15,7 @@ from tuning.core.errors import RESTORE, StateError, UsageError
 from tuning.core.files import move, remove_directory
 from tuning.core.workspace import Workspace
 from tuning.engine.dispatch import MAX_DEATHS, Dispatcher, JobFailed, expect
+from tuning.engine.entries import Ask
 from tuning.engine.executors import load_executor
 from tuning.engine.journal import Journal, held
 from tuning.trials import runtime
@@ -35,7 +36,7 @@ class Resources:
         workers: trials at a time; None: one per usable core (per GPU, where there are any).
         trial_timeout: seconds after which a trial is given up; None: never.
         max_deaths: deaths of its process after which a configuration counts as failed.
-        ray_address: of a running Ray cluster, for the executor "ray"; None: it starts one on this machine.
+        ray_address: of a running Ray cluster, for the executor "ray"; None: RAY_ADDRESS, or "auto".
 
     Raises:
         UsageError: an address for another executor.
@@ -56,7 +57,7 @@ class Resources:
 
     def options(self) -> dict[str, Any]:
         """What the executor is told of this, beside the time limit."""
-        if self.ray_address is None:
+        if self.executor != "ray":
             return {"workers": self.count()}
         # The size of a cluster is known only once it is joined.
         return {"workers": self.workers, "address": self.ray_address}
@@ -161,7 +162,7 @@ def opened(
     """
     directory.mkdir(parents=True, exist_ok=True)
     with Journal(directory / JOURNAL) as journal:
-        if not (directory / config.FILE_NAME).exists() and any(record["type"] == "ask" for record in journal.records):
+        if not (directory / config.FILE_NAME).exists() and any(isinstance(record, Ask) for record in journal.records):
             raise StateError(f"{directory / config.FILE_NAME} is gone, but the search has begun", RESTORE)
         config.freeze(directory, settings)
         executor = load_executor(resources.executor)(
@@ -178,7 +179,7 @@ def opened(
             # Whole paths: a worker may run on another machine, in another folder.
             yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free())
         except (JobFailed, UsageError):
-            if dispatcher.state.asks or dispatcher.state.first("test-opened"):
+            if dispatcher.state.asks or dispatcher.state.test_openings:
                 raise
             # It got as far as no trial and no test: whoever mends the cause, in space, data or command, begins anew.
             for path in (directory / JOURNAL, directory / config.FILE_NAME):

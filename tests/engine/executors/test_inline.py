@@ -30,7 +30,7 @@ def test_a_job_runs_here_one_at_a_time(executor):
 def test_an_exception_is_an_error(executor):
     executor.submit(Job("a", 0, "raise", {}))
     (finished,) = executor.collect(0)
-    assert finished.error["message"] == "ValueError: a bad"
+    assert finished.error.message == "ValueError: a bad"
 
 
 def test_every_row_of_the_table_can_be_loaded():

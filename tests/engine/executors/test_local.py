@@ -89,16 +89,16 @@ def test_an_exception_is_an_error_with_its_traceback(make):
     executor = make()
     executor.submit(job("raise"))
     event = ended(executor)["raise/0"]
-    assert event.error["kind"] == "exception"
-    assert event.error["message"] == "ValueError: a bad"
-    assert "sample_work.py" in event.error["traceback"]
+    assert event.error.kind == "exception"
+    assert event.error.message == "ValueError: a bad"
+    assert "sample_work.py" in event.error.traceback
 
 
 def test_a_full_disk_is_no_fault_of_the_configuration(make):
     executor = make()
     executor.submit(job("full-disk"))
     error = ended(executor)["full-disk/0"].error
-    assert (error["kind"], error["errno"], error["filename"]) == ("environment", 28, "/some/checkpoint")
+    assert (error.kind, error.errno, error.filename) == ("environment", 28, "/some/checkpoint")
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def test_a_death_names_its_cause_within_a_second_and_the_next_job_gets_a_new_wor
     event = ended(executor)[f"{kind}/0"]
     assert time.monotonic() - began < 1.0
     assert isinstance(event, Died)
-    assert event.failure["kind"] == failure
-    assert words in event.failure["message"]
+    assert event.failure.kind == failure
+    assert words in event.failure.message
     if kind == "signal":
-        assert "last words" in event.failure["traceback"]
+        assert "last words" in event.failure.traceback
     executor.submit(job("echo", 9))
     assert isinstance(ended(executor)["echo/9"], Finished)
 
@@ -134,7 +134,7 @@ def test_fifty_kills_in_a_row_are_fifty_deaths_and_a_worker_that_works(make):
         executor.submit(job("signal", n, signal=signal.SIGKILL))
         (event,) = ended(executor).values()
         assert isinstance(event, Died)
-        assert (event.fence, event.failure["kind"]) == (n, "memory")
+        assert (event.fence, event.failure.kind) == (n, "memory")
     executor.submit(job("echo"))
     assert isinstance(ended(executor)["echo/0"], Finished)
 
@@ -144,8 +144,8 @@ def test_a_hang_is_ended_by_the_timeout(make, monkeypatch):
     executor = make(trial_timeout=1.0)
     executor.submit(job("sleep", seconds=60))
     event = ended(executor, seconds=10)["sleep/0"]
-    assert event.failure["kind"] == "timeout"
-    assert "1 s" in event.failure["message"]
+    assert event.failure.kind == "timeout"
+    assert "1 s" in event.failure.message
 
 
 def test_a_stopped_worker_is_given_up_after_its_lease(make, monkeypatch):
@@ -155,7 +155,7 @@ def test_a_stopped_worker_is_given_up_after_its_lease(make, monkeypatch):
     executor = make()
     executor.submit(job("stop"))
     event = ended(executor, seconds=10)["stop/0"]
-    assert event.failure["kind"] == "lost"
+    assert event.failure.kind == "lost"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_the_commit_of_a_worker_that_was_stopped_past_its_lease_and_goes_on_is_r
         os.kill(zombie.process.pid, signal.SIGCONT)
         late = Finished("job", zombie.job.fence, {"woke": True})
         _, message = next(m for m in iter(lambda: executor._messages.get(timeout=10), None) if _is_answer(m, zombie))
-        assert (message["fence"], message["result"]) == (late.fence, late.result)
+        assert (message.fence, message.result) == (late.fence, late.result)
         monkeypatch.setattr(executor, "collect", lambda timeout: [late])
         before = list(journal.records)
         dispatcher.wait(0)
@@ -208,7 +208,7 @@ def test_the_commit_of_a_worker_that_was_stopped_past_its_lease_and_goes_on_is_r
 
 
 def _is_answer(received, worker):
-    return received[0] is worker and received[1] and received[1]["type"] == "finished"
+    return received[0] is worker and isinstance(received[1], Finished)
 
 
 def test_jobs_run_side_by_side(make):

@@ -5,13 +5,15 @@ business. Each is one file and one row in `EXECUTORS`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
 
-@dataclass(frozen=True)
-class Job:
+from tuning.core.errors import EXIT_INTERNAL
+from tuning.core.records import Failure
+
+
+class Job(msgspec.Struct, frozen=True):
     """One piece of work: plain data, so that it can go to another process or machine.
 
     Attributes:
@@ -24,11 +26,32 @@ class Job:
     key: str
     fence: int
     kind: str
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    payload: dict[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Progressed:
+class JobError(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Why a job has no result.
+
+    Attributes:
+        kind: as of a `Failure`; "refused" for a `TuningError` of ours; "outdated" where data or code have changed since
+            the search began; "environment" where the operating system refused something.
+        message: one line for a person.
+        epoch, traceback: as of a `Failure`.
+        remedy, exit_code: of a `TuningError`.
+        errno, filename: of an `OSError`.
+    """
+
+    kind: str
+    message: str
+    epoch: int | None = None
+    traceback: str | None = None
+    remedy: str = ""
+    exit_code: int = EXIT_INTERNAL
+    errno: int | None = None
+    filename: str | None = None
+
+
+class Progressed(msgspec.Struct, frozen=True, tag_field="type", tag="progressed"):
     """A job is alive and has something to show (an entry of its curve)."""
 
     key: str
@@ -36,23 +59,22 @@ class Progressed:
     entry: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A job returned `result`, or raised: then `error` holds kind, message, remedy, traceback and exit_code."""
+class Finished(msgspec.Struct, frozen=True, tag_field="type", tag="finished"):
+    """A job returned `result`, or `error` says why not; its process holds so many bytes of `memory` afterwards."""
 
     key: str
     fence: int
     result: dict[str, Any] | None
-    error: dict[str, Any] | None = None
+    error: JobError | None = None
+    memory: int = 0
 
 
-@dataclass(frozen=True)
-class Died:
-    """A job's process ended or was given up: `failure` is a `records.Failure` as a dict."""
+class Died(msgspec.Struct, frozen=True):
+    """A job's process ended or was given up."""
 
     key: str
     fence: int
-    failure: dict[str, Any]
+    failure: Failure
 
 
 Event = Progressed | Finished | Died

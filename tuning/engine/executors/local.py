@@ -18,10 +18,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO
+
+import msgspec
 
 from tuning.core import machine
-from tuning.engine.executors import Died, Event, Finished, Job, Progressed
+from tuning.core.records import Failure
+from tuning.engine.executors import Died, Event, Job, Progressed
+from tuning.engine.executors.worker import Alive, Message
 
 #: A worker that has not been heard of for this long is given up (it sends a sign of life every two seconds).
 LEASE_SECONDS = 60.0
@@ -37,7 +41,7 @@ _LOG_TAIL = 2_000
 @dataclass
 class _Worker:
     slot: int
-    process: subprocess.Popen
+    process: subprocess.Popen[str]
     log: Path
     job: Job | None = None
     began: float = 0.0
@@ -69,7 +73,7 @@ class LocalExecutor:
         self._timeout = trial_timeout
         self._slots = list(range(workers))
         self._workers: list[_Worker] = []
-        self._messages: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
+        self._messages: queue.Queue[tuple[_Worker, Message | None]] = queue.Queue()
         self._checked = time.monotonic()
 
     def warm_up(self) -> None:
@@ -82,11 +86,11 @@ class LocalExecutor:
     def submit(self, job: Job) -> None:
         worker = next((w for w in self._workers if w.job is None), None) or self._start()
         worker.job, worker.began, worker.seen = job, time.monotonic(), time.monotonic()
-        message = {"key": job.key, "fence": job.fence, "kind": job.kind, "payload": dict(job.payload)}
         # A worker that died while idle breaks the pipe here; its end is read from the queue like any other.
         with contextlib.suppress(OSError):
-            worker.process.stdin.write(json.dumps(message) + "\n")
-            worker.process.stdin.flush()
+            pipe = _open(worker.process.stdin)
+            pipe.write(json.dumps(msgspec.to_builtins(job)) + "\n")
+            pipe.flush()
 
     def collect(self, timeout: float) -> list[Event]:
         events: list[Event] = []
@@ -143,26 +147,26 @@ class LocalExecutor:
 
     def _listen(self, worker: _Worker) -> None:
         with contextlib.suppress(OSError, ValueError):
-            for line in worker.process.stdout:
+            for line in _open(worker.process.stdout):
                 # A line cut off by the worker's death is no message.
-                with contextlib.suppress(ValueError):
-                    self._messages.put((worker, json.loads(line)))
+                with contextlib.suppress(ValueError, msgspec.ValidationError):
+                    self._messages.put((worker, msgspec.convert(json.loads(line), Message)))
         self._messages.put((worker, None))
 
-    def _received(self, worker: _Worker, message: dict[str, Any] | None) -> list[Event]:
+    def _received(self, worker: _Worker, message: Message | None) -> list[Event]:
         if worker not in self._workers:
             return []
         if message is None:
             return self._ended(worker)
         worker.seen = time.monotonic()
-        if message["type"] == "alive":
+        if isinstance(message, Alive):
             return []
-        if message["type"] == "progressed":
-            return [Progressed(message["key"], message["fence"], message["entry"])]
-        worker.job, worker.jobs, worker.memory = None, worker.jobs + 1, message["memory"]
+        if isinstance(message, Progressed):
+            return [message]
+        worker.job, worker.jobs, worker.memory = None, worker.jobs + 1, message.memory
         if worker.jobs >= RECYCLE_JOBS or worker.memory >= RECYCLE_BYTES:
             self._kill(worker)
-        return [Finished(message["key"], message["fence"], message["result"], message["error"])]
+        return [message]
 
     def _ended(self, worker: _Worker) -> list[Event]:
         code = worker.process.wait()
@@ -179,16 +183,18 @@ class LocalExecutor:
                 worker.seen = now
         self._checked = now
         events: list[Event] = []
-        for worker in [w for w in self._workers if w.job is not None]:
-            failure = None
-            if self._timeout and now - worker.began > self._timeout:
-                failure = _failure("timeout", f"gave no result within {self._timeout:g} s (--trial-timeout)")
-            elif now - worker.seen > LEASE_SECONDS:
-                failure = _failure("lost", f"the worker fell silent for {LEASE_SECONDS:g} s: stopped, or swapped out")
-            if failure:
+        for worker in list(self._workers):
+            if worker.job is not None and (failure := self._given_up(worker, now)):
                 self._kill(worker)
                 events.append(Died(worker.job.key, worker.job.fence, failure))
         return events
+
+    def _given_up(self, worker: _Worker, now: float) -> Failure | None:
+        if self._timeout and now - worker.began > self._timeout:
+            return Failure("timeout", f"gave no result within {self._timeout:g} s (--trial-timeout)")
+        if now - worker.seen > LEASE_SECONDS:
+            return Failure("lost", f"the worker fell silent for {LEASE_SECONDS:g} s: stopped, or swapped out")
+        return None
 
     def _kill(self, worker: _Worker) -> None:
         if worker in self._workers:
@@ -197,7 +203,13 @@ class LocalExecutor:
         worker.process.wait()
         for pipe in (worker.process.stdin, worker.process.stdout):
             with contextlib.suppress(OSError):
-                pipe.close()
+                _open(pipe).close()
+
+
+def _open(pipe: IO[str] | None) -> IO[str]:
+    """A pipe of a worker: every worker is started with them."""
+    assert pipe is not None
+    return pipe
 
 
 def _own_gpu(slot: int) -> dict[str, str]:
@@ -210,22 +222,21 @@ def _own_gpu(slot: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": names[slot % len(names)]}
 
 
-def _cause(code: int, log: Path) -> dict[str, Any]:
+def _cause(code: int, log: Path) -> Failure:
     """Why a worker ended, from its exit status, with the end of its log."""
     if code >= 0:
-        return _failure("crash", f"the worker ended with exit code {code}", log)
+        return Failure("crash", f"the worker ended with exit code {code}", traceback=_tail(log))
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
     if name == "SIGKILL":
-        return _failure("memory", "the worker was killed (SIGKILL): most likely out of memory", log)
-    return _failure("crash", f"the worker crashed ({name})", log)
+        message = "the worker was killed (SIGKILL): most likely out of memory"
+        return Failure("memory", message, traceback=_tail(log))
+    return Failure("crash", f"the worker crashed ({name})", traceback=_tail(log))
 
 
-def _failure(kind: str, message: str, log: Path | None = None) -> dict[str, Any]:
-    tail = None
-    if log is not None:
-        with contextlib.suppress(OSError):
-            tail = log.read_text(errors="replace")[-_LOG_TAIL:] or None
-    return {"kind": kind, "message": message, "epoch": None, "traceback": tail}
+def _tail(log: Path) -> str | None:
+    with contextlib.suppress(OSError):
+        return log.read_text(errors="replace")[-_LOG_TAIL:] or None
+    return None

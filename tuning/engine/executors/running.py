@@ -11,19 +11,22 @@ from typing import Any
 
 from tuning.core import interruption
 from tuning.core.errors import Interrupted, Outdated, TuningError
+from tuning.engine.executors import JobError
 
-Work = Callable[[str, Mapping[str, Any], Callable[[dict[str, Any]], None]], dict[str, Any]]
+Report = Callable[[dict[str, Any]], None]
+Work = Callable[[str, Mapping[str, Any], Report], dict[str, Any]]
 
 
 def load_work(target: str) -> Work:
     """The function named `module:function`."""
     module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    work: Work = getattr(importlib.import_module(module), attribute)
+    return work
 
 
 def attempt(
-    work: str, kind: str, payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    work: str, kind: str, payload: Mapping[str, Any], report: Report
+) -> tuple[dict[str, Any] | None, JobError | None]:
     """(result, None) of the work function, or (None, error) when it raised.
 
     `OSError`, as of a full or failing disk, and `Outdated` are errors of kinds of their own, because they say nothing
@@ -38,32 +41,37 @@ def attempt(
 
 
 def _answer(
-    work: str, kind: str, payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    work: str, kind: str, payload: Mapping[str, Any], report: Report
+) -> tuple[dict[str, Any] | None, JobError | None]:
     try:
         return load_work(work)(kind, payload, report), None
     except Interrupted:
         raise
     except MemoryError as error:
-        return None, _error("memory", f"out of memory: {error}", error)
+        return None, JobError("memory", f"out of memory: {error}", traceback=_traceback(error))
     except TuningError as error:
-        kind = "outdated" if isinstance(error, Outdated) else "refused"
-        return None, _error(kind, error.problem, error) | {
-            "remedy": error.remedy,
-            "exit_code": error.exit_code,
-        }
+        return None, JobError(
+            "outdated" if isinstance(error, Outdated) else "refused",
+            error.problem,
+            traceback=_traceback(error),
+            remedy=error.remedy,
+            exit_code=error.exit_code,
+        )
     except OSError as error:
-        return None, _error("environment", f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), error) | {
-            "errno": error.errno,
-            "filename": str(error.filename) if error.filename else None,
-        }
+        return None, JobError(
+            "environment",
+            f"{error.filename or ''}: {error.strerror or error}".lstrip(": "),
+            traceback=_traceback(error),
+            errno=error.errno,
+            filename=str(error.filename) if error.filename else None,
+        )
     except Exception as error:
         kind = "memory" if type(error).__name__ == "ResourceExhaustedError" else "exception"
-        return None, _error(kind, f"{type(error).__name__}: {_first_line(error)}", error)
+        return None, JobError(kind, f"{type(error).__name__}: {_first_line(error)}", traceback=_traceback(error))
 
 
-def _error(kind: str, message: str, error: BaseException) -> dict[str, Any]:
-    return {"kind": kind, "message": message, "traceback": "".join(traceback.format_exception(error))}
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
 
 
 def _first_line(error: Exception) -> str:

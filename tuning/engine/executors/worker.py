@@ -18,10 +18,21 @@ import threading
 import time
 from typing import IO, Any
 
+import msgspec
+
+from tuning.engine.executors import Finished, Job, Progressed
 from tuning.engine.executors.running import attempt, load_work
 
 HEARTBEAT_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
+
+
+class Alive(msgspec.Struct, frozen=True, tag_field="type", tag="alive"):
+    """The process runs, whatever its job does."""
+
+
+#: What a worker says.
+Message = Alive | Progressed | Finished
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +42,7 @@ def main(argv: list[str]) -> int:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     channel = _Channel(answers)
-    jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+    jobs: queue.Queue[Job] = queue.Queue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     threading.Thread(target=_beat, args=(channel,), daemon=True).start()
     with contextlib.suppress(Exception):
@@ -39,13 +50,12 @@ def main(argv: list[str]) -> int:
         load_work(work)
     while True:
         job = jobs.get()
-        name = {"key": job["key"], "fence": job["fence"]}
 
-        def report(entry: dict[str, Any], name: dict[str, Any] = name) -> None:
-            channel.send({"type": "progressed", **name, "entry": entry})
+        def report(entry: dict[str, Any], job: Job = job) -> None:
+            channel.send(Progressed(job.key, job.fence, entry))
 
-        result, error = attempt(work, job["kind"], job["payload"], report)
-        channel.send({"type": "finished", **name, "result": result, "error": error, "memory": _resident_bytes()})
+        result, error = attempt(work, job.kind, job.payload, report)
+        channel.send(Finished(job.key, job.fence, result, error, _resident_bytes()))
 
 
 class _Channel:
@@ -54,8 +64,9 @@ class _Channel:
     def __init__(self, file: IO[str]) -> None:
         self._file, self._lock = file, threading.Lock()
 
-    def send(self, message: dict[str, Any]) -> None:
-        line = json.dumps(message) + "\n"
+    def send(self, message: Message) -> None:
+        # Not by msgspec: it writes a number that is not finite as null, and the parent must see that it was one.
+        line = json.dumps(msgspec.to_builtins(message)) + "\n"
         try:
             with self._lock:
                 self._file.write(line)
@@ -64,15 +75,15 @@ class _Channel:
             os._exit(1)
 
 
-def _read_jobs(jobs: queue.Queue[dict[str, Any]]) -> None:
+def _read_jobs(jobs: queue.Queue[Job]) -> None:
     for line in sys.stdin:
-        jobs.put(json.loads(line))
+        jobs.put(msgspec.convert(json.loads(line), Job))
     os._exit(0)
 
 
 def _beat(channel: _Channel) -> None:
     while True:
-        channel.send({"type": "alive"})
+        channel.send(Alive())
         time.sleep(HEARTBEAT_SECONDS)
 
 

@@ -1,0 +1,102 @@
+"""The entries of a journal: one frozen record a kind, told apart by the field `type`. Decoding one validates it.
+
+Whoever journals something new adds its record here, and to `Entry`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tuning.core.records import Failure, TrialSpec
+
+#: Number of an entry that is not in a journal yet.
+UNNUMBERED = -1
+
+
+class _Numbered(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
+    """What all entries have: `n`, their number in the journal, which `Journal.append` gives them."""
+
+    n: int = UNNUMBERED
+
+
+class Ask(_Numbered, frozen=True, tag="ask"):
+    """The strategy proposed `trial`; in logical order.
+
+    Attributes:
+        completed: how many trials had ended, in logical order, when it did.
+    """
+
+    trial: TrialSpec
+    completed: int
+
+
+class Attempt(_Numbered, frozen=True, tag="attempt"):
+    """Job `key` is about to run, from `epoch` on. The entry's number is the attempt's fencing number."""
+
+    key: str
+    epoch: int = 0
+
+
+class AttemptDied(_Numbered, frozen=True, tag="died"):
+    """Attempt `fence` of job `key` ended without a result: its process was killed, crashed, or was given up."""
+
+    key: str
+    fence: int
+    failure: Failure
+
+
+class Result(_Numbered, frozen=True, tag="result"):
+    """Attempt `fence` of job `key` ended.
+
+    Attributes:
+        result: what the job's kind of work returns, as JSON; or, under `error`, a `JobError`.
+    """
+
+    key: str
+    fence: int
+    result: dict[str, Any]
+
+
+class Stopped(_Numbered, frozen=True, tag="stopped"):
+    """The search ended before its strategy was done, because its time was over."""
+
+
+class Spent(_Numbered, frozen=True, tag="spent"):
+    """So many seconds of running time have passed since the last such entry, or since the command began."""
+
+    seconds: float
+
+
+class OpenedTestSplit(_Numbered, frozen=True, tag="test-opened"):
+    """Run `run_id`, by job `key`, is about to be evaluated on the test split."""
+
+    key: str
+    run_id: str
+    purpose: str
+
+
+class Published(_Numbered, frozen=True, tag="published"):
+    """The files of run `run_id`, by job `key`, are in the workspace."""
+
+    key: str
+    run_id: str
+
+
+Entry = Ask | Attempt | AttemptDied | Result | Stopped | Spent | OpenedTestSplit | Published
+
+
+def to_json(entry: Entry) -> dict[str, Any]:
+    """The entry as it stands in a journal."""
+    found: dict[str, Any] = msgspec.to_builtins(entry)
+    return found
+
+
+def from_json(value: dict[str, Any]) -> Entry:
+    """The entry that a line of a journal holds.
+
+    Raises:
+        msgspec.ValidationError: it is of no known kind, or a field is missing, unknown, or of another type.
+    """
+    return msgspec.convert(value, Entry)
