@@ -137,7 +137,7 @@ def options() -> argparse.ArgumentParser:
     how.add_argument(
         "--ray-address",
         metavar="ADDRESS",
-        help="with --executor ray: host:port of a running cluster, or auto (default: one of its own, on this machine)",
+        help="with --executor ray: host:port of a running cluster, or auto (default: RAY_ADDRESS, else auto)",
     )
     how.add_argument("--trial-timeout", type=float, metavar="SECONDS", help="give a trial up after this long")
     how.add_argument(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from tuning.core import packages
@@ -31,6 +34,32 @@ def test_an_address_where_nothing_answers_is_named_at_once(tmp_path, monkeypatch
     monkeypatch.setattr(packages, "version", lambda name: "99")
     with pytest.raises(EnvironmentProblem, match=f"nothing answers at the Ray address {address}"):
         RayExecutor(1, "sample_work:run", {}, tmp_path, address=address)
+
+
+def test_without_an_address_it_is_the_environments(tmp_path, monkeypatch):
+    monkeypatch.setattr(packages, "version", lambda name: "99")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(EnvironmentProblem, match=r"nothing answers at the Ray address 127.0.0.1:1 \(RAY_ADDRESS\)"):
+        RayExecutor(1, "sample_work:run", {}, tmp_path)
+    monkeypatch.setenv("RAY_ADDRESS", "somewhere")
+    with pytest.raises(UsageError, match="RAY_ADDRESS is 'somewhere'"):
+        RayExecutor(1, "sample_work:run", {}, tmp_path)
+
+
+def test_without_a_cluster_it_says_how_to_start_one_and_that_local_needs_none(tmp_path, monkeypatch):
+    def no_cluster(*arguments, **options):
+        raise ConnectionError("no running Ray instance")
+
+    exceptions = SimpleNamespace(RayError=RuntimeError)
+    monkeypatch.setitem(
+        sys.modules, "ray", SimpleNamespace(init=no_cluster, exceptions=exceptions, is_initialized=lambda: False)
+    )
+    monkeypatch.setattr(packages, "version", lambda name: "99")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(EnvironmentProblem, match="no Ray cluster on this machine") as caught:
+        RayExecutor(1, "sample_work:run", {}, tmp_path)
+    for words in ("RAY_AUTH_MODE=token", "ray start --head", "tuning.search --executor ray", "--executor local"):
+        assert words in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -77,4 +106,4 @@ def test_an_address_means_something_to_ray_alone():
         Resources(ray_address="auto")
     assert Resources("ray", ray_address="auto").options() == {"workers": None, "address": "auto"}
     assert Resources("ray", 3, ray_address="auto").options() == {"workers": 3, "address": "auto"}
-    assert Resources("ray", 3).options() == {"workers": 3}
+    assert Resources("ray", 3).options() == {"workers": 3, "address": None}

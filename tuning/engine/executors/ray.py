@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import tuning
-from tuning.core import files, machine
+from tuning.core import files
 from tuning.core.errors import EnvironmentProblem
+from tuning.core.records import Failure
 from tuning.engine.executors import Died, Event, Finished, Job
 from tuning.engine.executors.local import LocalExecutor
 from tuning.engine.executors.ray_cluster import Cluster, first_line
@@ -98,7 +99,7 @@ class RayExecutor:
         workers: trials at a time at most; None: as many as the cluster has GPUs, or cores where it has none.
         work, environment, trial_timeout: as for `LocalExecutor`.
         log_directory: where workers' output goes, at the same path on every node.
-        address: of a running cluster that this machine belongs to; None: start one on this machine.
+        address: of a running cluster that this machine belongs to; None: that of the environment, see `Cluster`.
 
     Raises:
         EnvironmentProblem: Ray is missing or too old, or there is no cluster to be had.
@@ -113,9 +114,9 @@ class RayExecutor:
         trial_timeout: float | None = None,
         address: str | None = None,
     ) -> None:
+        self._cluster = Cluster(address)
         logs = log_directory.absolute()
         logs.mkdir(parents=True, exist_ok=True)
-        self._cluster = Cluster(address, workers or machine.usable_cores(), logs / "ray.log")
         self._ray = self._cluster.ray
         gpus = self._cluster.total("GPU")
         self._workers = workers or gpus or max(1, self._cluster.total("CPU"))
@@ -216,7 +217,7 @@ class RayExecutor:
 
     def _ended(self, slot: _Slot, error: Exception) -> list[Event]:
         self._drop(slot)
-        if slot.working:
+        if slot.job is not None and slot.working:
             return [Died(slot.job.key, slot.job.fence, self._failure(error))]
         # Its node went before it could begin: that says nothing about the job.
         if slot.job is not None:
@@ -237,8 +238,6 @@ class RayExecutor:
             for slot in self._slots:
                 slot.seen = now
         self._checked = now
-        if not self._cluster.alive():
-            raise EnvironmentProblem("the Ray cluster of this search has ended", "run the same command again to go on")
         if not self._waiting or any(slot.started for slot in self._slots):
             self._alive = now
         elif now - self._alive > START_SECONDS:
@@ -246,25 +245,27 @@ class RayExecutor:
                 f"the Ray cluster had no room for a trial within {START_SECONDS:g} s",
                 "see `ray status`; the same command goes on once there are nodes",
             )
-        silent = [slot for slot in self._slots if slot.job is not None and now - slot.seen > LEASE_SECONDS]
-        for slot in silent:
-            self._drop(slot)
+        events: list[Event] = []
         message = f"its node fell silent for {LEASE_SECONDS:g} s: stopped, or cut off"
-        return [Died(slot.job.key, slot.job.fence, _failure("lost", message)) for slot in silent]
+        for slot in list(self._slots):
+            if slot.job is not None and now - slot.seen > LEASE_SECONDS:
+                self._drop(slot)
+                events.append(Died(slot.job.key, slot.job.fence, Failure("lost", message)))
+        return events
 
     def _drop(self, slot: _Slot) -> None:
         self._slots.remove(slot)
         self._ray.kill(slot.actor)
         slot.pending = None
 
-    def _failure(self, error: Exception) -> dict[str, Any]:
-        """Why an actor ended, in the terms of `records.Failure`."""
-        kinds = self._ray.exceptions
+    def _failure(self, error: Exception) -> Failure:
+        """Why an actor ended."""
+        kinds, details = self._ray.exceptions, str(error)
         if isinstance(error, kinds.OutOfMemoryError):
-            return _failure("memory", "Ray ended the worker: its node ran out of memory", str(error))
+            return Failure("memory", "Ray ended the worker: its node ran out of memory", traceback=details)
         if isinstance(error, kinds.RayTaskError):
-            return _failure("crash", f"the Ray actor failed: {_last_line(error)}", str(error))
-        return _failure("lost", f"the Ray actor or its node was lost: {_last_line(error)}", str(error))
+            return Failure("crash", f"the Ray actor failed: {_last_line(error)}", traceback=details)
+        return Failure("lost", f"the Ray actor or its node was lost: {_last_line(error)}", traceback=details)
 
 
 @contextlib.contextmanager
@@ -323,10 +324,6 @@ def _reads(path: Path, text: str) -> bool:
         return path.read_text(encoding="utf-8") == text
     except OSError:
         return False
-
-
-def _failure(kind: str, message: str, details: str | None = None) -> dict[str, Any]:
-    return {"kind": kind, "message": message, "epoch": None, "traceback": details}
 
 
 def _last_line(error: Exception) -> str:
