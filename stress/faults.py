@@ -195,8 +195,8 @@ def _run(scenario: str, root: Path) -> None:
 
 
 def _search(root: Path, seed: int = 0, fresh: bool = False, executions: int = 1) -> None:
+    from tuning.pipeline.resources import Resources
     from tuning.pipeline.search import run_search
-    from tuning.pipeline.session import Resources
 
     run_search(
         Workspace(root),
@@ -238,7 +238,7 @@ def _load(warm: Path) -> None:
     pictures.pictures = lambda history, importances, title: {"best_so_far.png": Figure(figsize=(0.1, 0.1))}
     # The settings of a search name the backend of its workers, not that of this process.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    session.WORK = session.INLINE_WORK = "stress.toy:run"
+    session.WORK = "stress.toy:run"
     # Power stays on here: waiting for a real disk would show nothing.
     os.fsync = lambda descriptor: None
     _prepare(warm)

@@ -21,6 +21,8 @@ from tuning.trials.checkpoint import TrainingState, load_state, save_state
 
 #: Seconds that an epoch takes, to have something to interrupt.
 SECONDS = "STRESS_EPOCH_SECONDS"
+#: Ids of trials that fail, and "final" for all finals: a cause that can be mended.
+BROKEN = "STRESS_BROKEN_TRIALS"
 CLASSES = ("angry", "happy", "sad")
 _TEST_IMAGES = 30
 _RATE = {
@@ -38,6 +40,8 @@ def run(kind: str, payload: Mapping[str, Any], report: Callable[[dict[str, Any]]
     """Runs one job; payloads and results are those of `tuning.trials.jobs`."""
     if kind == "describe":
         return _describe()
+    if payload.get("trial_id", kind) in os.environ.get(BROKEN, "").split(","):
+        raise RuntimeError("the device is busy")
     state = _train(payload, report)
     return _trial(payload, state) if kind == "trial" else _final(payload, state)
 
@@ -48,6 +52,7 @@ def _describe() -> dict[str, Any]:
         "space": [{"class_name": "Float", "config": _RATE}],
         "defaults": {"rate": _RATE["default"]},
         "parameters": dict.fromkeys(("smallest", "default", "largest"), size),
+        "sized": [],
     }
 
 
@@ -56,7 +61,9 @@ def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None])
     state = load_state(own)
     if state is None and parent:
         state = load_state(Path(parent))
-        if state is None:
+        if state is None and BROKEN not in os.environ:
+            # The real one would train these epochs again; but nothing is deleted that can still be gone on from,
+            # unless trials were taken back.
             raise RuntimeError(f"{parent} holds no checkpoint")
     state = state or TrainingState(0, (), (), (np.zeros(8),), (np.zeros(1),))
     while state.epoch < payload["until"]:
@@ -89,6 +96,7 @@ def _trial(payload: Mapping[str, Any], state: TrainingState) -> dict[str, Any]:
 def _final(payload: Mapping[str, Any], state: TrainingState) -> dict[str, Any]:
     staging = Path(payload["staging"])
     staging.mkdir(parents=True, exist_ok=True)
+    write_text(staging.with_name(f"{staging.name}.opened"), "")
     write_bytes(staging / "model.keras", state.weights[0].tobytes())
     write_text(staging / "model_summary.txt", "a toy\n")
     rng = np.random.default_rng(keyed_seed(payload["seed"], "test"))

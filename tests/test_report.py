@@ -41,8 +41,18 @@ def begin(workspace):
     """begin(name, records) leaves a search with the first so many records in its journal."""
 
     def write(name: str = "s", records: int = len(RECORDS)) -> Path:
-        values = ("baseline_cnn", "a" * 64, "d" * 64, 0, "tensorflow", 1, "float32", None, None)
-        settings = SearchSettings(*values, name, "random", 9, None, 3, None, 64, 2, 9)
+        settings = SearchSettings(
+            name=name,
+            strategy="random",
+            max_epochs=9,
+            retrain_epochs=9,
+            window=64,
+            top_k=2,
+            dtype_policy="float32",
+            space_digest="a" * 64,
+            data_digest="d" * 64,
+            backend="tensorflow",
+        )
         directory = workspace.search(name)
         freeze(directory, settings)
         lines = [journal.encode(from_json({"n": n, **record})) for n, record in enumerate(RECORDS[:records])]

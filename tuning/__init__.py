@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _API = {
     # where things are, and how they are done
     "Console": "tuning.cli",
-    "Resources": "tuning.pipeline.session",
+    "Resources": "tuning.pipeline.resources",
     "Tracking": "tuning.tracking",
     "TuningError": "tuning.core.errors",
     "Workspace": "tuning.core.workspace",

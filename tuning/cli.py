@@ -217,7 +217,7 @@ class _TerminalBar:
     def __init__(self, bar: Any) -> None:
         self._bar = bar
 
-    def update(self, n: int = 1) -> None:
+    def update(self, n: float = 1) -> None:
         self._bar.update(n)
 
     def note(self, text: str) -> None:

@@ -10,7 +10,7 @@
   tensorboard --logdir artifacts/searches/baseline_cnn-hyperband/tensorboard
 
 The same command again goes on where it was interrupted. The result does not depend on --workers, on --executor, or on
-how often it was interrupted.
+how often it was interrupted. Finalists that failed are tried again; trials that failed, with --retry-failed.
 
 reads   the prepared data in data/cls_data
 writes  artifacts/searches/NAME/ (settings, journal, checkpoints, report.html), then a folder a run in
@@ -24,171 +24,70 @@ import sys
 from typing import Any
 
 from tuning import cli
+from tuning.core.options import add_options, values_of
 from tuning.core.workspace import Workspace
 
-#: Options that are settings of the search under the same name.
-SETTINGS = (
-    "space",
-    "name",
-    "max_epochs",
-    "min_epochs",
-    "factor",
-    "max_trials",
-    "iterations",
-    "window",
-    "seed",
-    "top_k",
-    "retrain_epochs",
-    "executions",
-    "early_stopping",
-    "reduce_lr",
-    "dtype",
-    "stop_curves",
-    "reuse_trials",
-    "tries",
-    "from_search",
-    "max_memory",
-)
+
+def words() -> dict[str, str]:
+    """What the braces in the help texts of options stand for."""
+    from search_spaces import SPACES
+    from tuning.oracles import STRATEGIES
+
+    return {
+        "spaces": ", ".join(SPACES),
+        "strategies": ", ".join(STRATEGIES),
+        "windows": ", ".join(f"{name}: {row.window}" for name, row in STRATEGIES.items()),
+    }
 
 
 def options() -> argparse.ArgumentParser:
     from search_spaces import SPACES
-    from tuning.engine.executors import EXECUTORS
+    from tuning.core.settings import Control, SearchSettings
     from tuning.oracles import STRATEGIES
+    from tuning.pipeline.resources import Resources
 
     parser = cli.parser("search", __doc__)
-    what = parser.add_argument_group("what is searched (fixed once a search has begun)")
-    strategy = what.add_argument(
-        "--strategy", default="hyperband", metavar="NAME", help=f"one of {', '.join(STRATEGIES)}"
+    add_options(
+        parser,
+        SearchSettings,
+        Resources,
+        Control,
+        words=words(),
+        complete={
+            "strategy": lambda action: cli.offer(action, lambda workspace: STRATEGIES),
+            "space": lambda action: cli.offer(action, lambda workspace: SPACES),
+            "name": lambda action: cli.offer(action, cli.searches),
+            "from_search": lambda action: cli.offer(action, cli.searches),
+        },
     )
-    cli.offer(strategy, lambda workspace: STRATEGIES)
-    space = what.add_argument(
-        "--space",
-        default="baseline_cnn",
-        metavar="SPACE",
-        help=f"one of {', '.join(SPACES)}, or your own builder as package.module:function",
-    )
-    cli.offer(space, lambda workspace: SPACES)
-    name = what.add_argument("--name", help="name of the search (default: SPACE-STRATEGY)")
-    cli.offer(name, cli.searches)
-    what.add_argument("--max-epochs", type=int, default=27, metavar="N", help="epochs of a full training (27)")
-    what.add_argument(
-        "--min-epochs",
-        metavar="N",
-        help="epochs that the shortest trainings have at the least, or, for large data sets, a part of one: 1/3 (1)",
-    )
-    what.add_argument("--factor", type=int, default=3, metavar="N", help="Hyperband keeps one in N (3)")
-    what.add_argument("--max-trials", type=int, metavar="N", help="trials at most (default: what the strategy needs)")
-    what.add_argument(
-        "--iterations", type=int, metavar="N", help="Hyperband: how often it passes over all its brackets (1)"
-    )
-    what.add_argument(
-        "--window",
-        type=int,
-        metavar="N",
-        help="trials asked for ahead of their results; four times the workers keeps all of them busy "
-        f"({', '.join(f'{name}: {row.window}' for name, row in STRATEGIES.items())})",
-    )
-    what.add_argument("--seed", type=int, default=0, metavar="N", help="the seed that everything is keyed by (0)")
-    what.add_argument("--top-k", type=int, default=3, metavar="K", help="finalists to retrain and test (3)")
-    what.add_argument("--retrain-epochs", type=int, metavar="N", help="epochs for finalists (default: --max-epochs)")
-    what.add_argument("--executions", type=int, default=1, metavar="N", help="seeds for finalists and baseline (1)")
-    cli.add_training_options(what)
-    good = parser.add_argument_group("what is known to be good (fixed once a search has begun)")
-    good.add_argument(
-        "--try",
-        dest="tries",
-        action="append",
-        metavar="NAME=VALUE,…",
-        help="a configuration to try right after the baseline's, what is left out at its default; may be repeated",
-    )
-    earlier = good.add_argument(
-        "--from-search",
-        metavar="NAME",
-        help="then try the three best configurations of an earlier search in this workspace, of other data too, "
-        "that fit the space: as that search stands when this one begins",
-    )
-    cli.offer(earlier, cli.searches)
-    less = parser.add_argument_group("less to compute (fixed once a search has begun)")
-    less.add_argument(
-        "--stop-curves",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="end a trial whose curve has ended: it answers one label for five epochs while no loss gets better, or "
-        "its score, extrapolated, gains less than a seed would (on)",
-    )
-    less.add_argument(
-        "--reuse-trials",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="finalists are the search's own full trainings, gone on with where they ended early, instead of being "
-        "trained again from scratch with another seed (off)",
-    )
-    less.add_argument(
-        "--max-memory",
-        metavar="SIZE",
-        help="train no configuration that takes more than this at the very least, counted as weights, gradients and "
-        "what these are made of: 8G; 0 for no limit (default: what this machine, or its largest GPU, has when the "
-        "search begins)",
-    )
-    how = parser.add_argument_group("how it runs (may change from one resume to the next)")
-    how.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one per core, or per GPU)")
-    how.add_argument("--executor", choices=tuple(EXECUTORS), default="local", help="where trials run (local)")
-    how.add_argument(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="with --executor ray: host:port of a running cluster, or auto (default: RAY_ADDRESS, else auto)",
-    )
-    how.add_argument("--trial-timeout", type=float, metavar="SECONDS", help="give a trial up after this long")
-    how.add_argument(
-        "--max-deaths",
-        type=int,
-        default=2,
-        metavar="N",
-        help="deaths of its process that fail a configuration (2); the search killed six times that often during one "
-        "trial, and no epoch gained, counts as much",
-    )
-    how.add_argument(
-        "--budget", metavar="TIME", help="running time over all resumes, final training included: 45m, 8h, 2d, 1h30m"
-    )
-    how.add_argument("--search-only", action="store_true", help="no finalists: the test split stays sealed")
-    cli.add_tracking_options(how)
-    how.add_argument("--dry-run", action="store_true", help="say what it would take, and start nothing")
-    how.add_argument("--fresh", action="store_true", help="move a search of that name aside and start over")
+    cli.add_tracking_options(parser.add_argument_group("where it appears"))
     return parser
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
     from dataclasses import asdict
 
-    from tuning.core.settings import check_positive
+    from tuning.core.settings import SearchSettings
     from tuning.engine.budget import seconds
     from tuning.pipeline.plan import plan_search
+    from tuning.pipeline.resources import Resources
     from tuning.pipeline.search import run_search
-    from tuning.pipeline.session import Resources
     from tuning.results.leaderboard import read
     from tuning.results.standings import standings, test_evaluations
     from tuning.results.tables import leaderboard_table
     from tuning.tracking import Tracking
 
-    check_positive(workers=args.workers, trial_timeout=args.trial_timeout, max_deaths=args.max_deaths)
-    resources = Resources(
-        executor=args.executor,
-        workers=args.workers,
-        trial_timeout=args.trial_timeout,
-        max_deaths=args.max_deaths,
-        ray_address=args.ray_address,
-    )
+    resources = Resources(**values_of(args, Resources))
     budget = seconds(args.budget) if args.budget else None
-    settings = {name: getattr(args, name) for name in SETTINGS}
+    settings = values_of(args, SearchSettings)
     if args.dry_run:
-        plan = plan_search(workspace, args.strategy, resources, args.fresh, **settings)
+        plan = plan_search(workspace, resources=resources, fresh=args.fresh, **settings)
         return asdict(plan), plan.text()
     result = run_search(
         workspace,
-        args.strategy,
         fresh=args.fresh,
         search_only=args.search_only,
+        retry_failed=args.retry_failed,
         budget=budget,
         resources=resources,
         tracking=Tracking(args.tensorboard, args.mlflow),

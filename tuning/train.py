@@ -4,7 +4,7 @@
   python -m tuning.train --epochs 5 --hp learning_rate=3e-4 --hp class_balance=sampler
   python -m tuning.train --from-trial baseline_cnn-hyperband/0007 --epochs 30
 
-The same command again goes on after the last finished epoch, or shows the run it made.
+The same command again goes on after the last finished epoch, tries again what failed, or shows the run it made.
 
 reads   the prepared data in data/cls_data; with --from-trial, artifacts/searches/SEARCH/
 writes  artifacts/trials/RUN_ID/, artifacts/outputs/leaderboard.csv, artifacts/models/best_model.keras
@@ -18,28 +18,30 @@ import sys
 from typing import Any
 
 from tuning import cli
+from tuning.core.options import add_options, values_of
 from tuning.core.workspace import Workspace
 
 
 def options() -> argparse.ArgumentParser:
     from search_spaces import SPACES
+    from tuning.core.settings import TrainControl, TrainSettings
 
     parser = cli.parser("train", __doc__)
-    space = parser.add_argument(
-        "--space",
-        metavar="SPACE",
-        help=f"one of {', '.join(SPACES)} (default: baseline_cnn), or your own builder as package.module:function",
-    )
     parser.add_argument(
         "--hp", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter's value; may be repeated"
     )
-    cli.offer(space, lambda workspace: SPACES)
     trial = parser.add_argument("--from-trial", metavar="SEARCH/TRIAL", help="take the values of a search's trial")
     cli.offer(trial, trials)
-    parser.add_argument("--epochs", type=int, default=30, metavar="N", help="epochs to train for (30)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed that everything is keyed by (0)")
-    cli.add_training_options(parser)
-    cli.add_tracking_options(parser)
+    add_options(
+        parser,
+        TrainSettings,
+        TrainControl,
+        words={"spaces": ", ".join(SPACES)},
+        complete={"space": lambda action: cli.offer(action, lambda workspace: SPACES)},
+    )
+    # A trial has a space of its own: whether one was given is asked below.
+    parser.set_defaults(space=None)
+    cli.add_tracking_options(parser.add_argument_group("where it appears"))
     return parser
 
 
@@ -58,10 +60,12 @@ def trials(workspace: Workspace) -> list[str]:
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
     from tuning.core.errors import UsageError
+    from tuning.core.settings import TrainSettings
     from tuning.pipeline.train import train_one, values_of_trial
     from tuning.tracking import Tracking
 
-    space, values = args.space or "baseline_cnn", {}
+    space: str = args.space or "baseline_cnn"
+    values: dict[str, Any] = {}
     if args.from_trial:
         if args.space:
             raise UsageError("--space and --from-trial are both given", "leave --space out: the trial has its own")
@@ -73,15 +77,11 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         values[name] = value
     result = train_one(
         workspace,
-        space,
-        values,
-        args.epochs,
-        args.seed,
-        args.early_stopping,
-        args.reduce_lr,
-        args.dtype,
+        values=values,
+        fresh=args.fresh,
         tracking=Tracking(args.tensorboard, args.mlflow),
         progress=console,
+        **{**values_of(args, TrainSettings), "space": space},
     )
     test = result.metrics["test"]
     low, high = test["f1_macro_interval"]

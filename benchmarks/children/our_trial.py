@@ -11,11 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from benchmarks.processes import rounds, say
 from tuning.core.workspace import Workspace
-from tuning.pipeline.search import build_strategy, trial_payload
-from tuning.pipeline.session import Resources, opened, use_backend
+from tuning.pipeline.resources import Resources
+from tuning.pipeline.session import opened
 from tuning.pipeline.settings import search_settings
+from tuning.pipeline.trials import build_strategy, trial_jobs
 
 #: More than anybody will ask for.
 EPOCHS = 10_000
@@ -26,12 +29,11 @@ def main(root: str, space: str, name: str, dtype: str) -> None:
     settings = search_settings(
         workspace, "random", space=space, name=name, max_epochs=EPOCHS, dtype=dtype, stop_curves=False
     )
-    use_backend(settings.backend, inline=True)
-    with opened(workspace, workspace.search(name), settings, Resources("inline", workers=1)) as session:
+    with opened(workspace, workspace.search(name), settings, Resources(executor="inline", workers=1)) as session:
         description = session.describe()
         # The first proposal of every strategy is the space's defaults.
         first = build_strategy(settings, description).ask()
-        payload = trial_payload(session, settings, description)(first, 1)
+        payload = msgspec.to_builtins(trial_jobs(session, settings, description)(first, 1))
 
         from tuning.dataset.store.arrays import open_dataset
         from tuning.trials.jobs import run_job

@@ -19,6 +19,7 @@ from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import to_json
 from tuning.pipeline import session
+from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import SearchResult, run_search
 
 SPACE = ("--space", "sample_spaces:tiny")
@@ -138,7 +139,7 @@ def start(sample_environment) -> Callable[..., Running]:
 @pytest.fixture
 def here(monkeypatch, capsys, sample_spaces) -> Callable[..., Done]:
     """Runs a command in this process; for what ends before any worker is needed."""
-    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.syspath_prepend(str(sample_spaces))
 
     def run(workspace: Workspace | None, command: str, *arguments: str) -> Done:
@@ -157,13 +158,13 @@ def here(monkeypatch, capsys, sample_spaces) -> Callable[..., Done]:
 def toy_search(workspace, monkeypatch, sample_environment) -> Callable[..., SearchResult]:
     """`toy_search("name", strategy="random", …)` runs a search in the workspace whose trials are toys."""
     monkeypatch.setattr(session, "WORK", "stress.toy:run")
-    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setenv("PYTHONPATH", sample_environment["PYTHONPATH"])
     monkeypatch.setenv(toy.SECONDS, "0")
     usual = {"space": "stress.tiny_cnn:build_model", "strategy": "random", "max_epochs": 3, "max_trials": 5}
 
     def run(name: str, **given: Any) -> SearchResult:
-        settings = {**usual, "dtype": "float32", "search_only": True, "resources": session.Resources(workers=1)}
+        settings = {**usual, "dtype": "float32", "search_only": True, "resources": Resources(workers=1)}
         return run_search(workspace, name=name, **{**settings, **given})
 
     return run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +9,6 @@ from pathlib import Path
 import pytest
 
 from stress import toy
-from tuning.core import settings as config
-from tuning.core.errors import StateError
-from tuning.core.files import digest
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.completed import with_recommended
 from tuning.pipeline.finals import final_runs
@@ -26,7 +22,7 @@ DEFAULTS = {"rate": 0.1}
 
 @pytest.fixture(autouse=True)
 def _backend_of_the_workers(monkeypatch):
-    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
 
 
 def ranked(*rates: float) -> list:
@@ -75,32 +71,18 @@ def test_the_budget_and_the_plan_count_every_run(prepared):
     assert search_settings(prepared, top_k=2, executions=4).final_runs == 12
 
 
-def test_a_search_that_began_before_there_were_executions_goes_on(prepared, tmp_path):
-    settings = search_settings(prepared)
-    config.freeze(tmp_path, settings)
-    content = json.loads((tmp_path / config.FILE_NAME).read_text())
-    del content["settings"]["executions"]
-    content["digest"] = digest(content["settings"])
-    (tmp_path / config.FILE_NAME).write_text(json.dumps(content))
-    config.freeze(tmp_path, settings)
-    assert config.load(tmp_path, config.SearchSettings) == settings
-    with pytest.raises(StateError, match="executions was 1, now 2"):
-        config.freeze(tmp_path, search_settings(prepared, executions=2))
-
-
 SEARCH = """
 import sys
 from pathlib import Path
-from tuning.core import light_keras
-light_keras.use()
 from matplotlib.figure import Figure
 from tuning.pipeline import session
+from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 from tuning.results import plots
 from tuning.core.workspace import Workspace
 
 plots.run_figures = lambda metrics, history: {"loss.png": Figure(figsize=(0.1, 0.1))}
-session.WORK = session.INLINE_WORK = "stress.toy:run"
+session.WORK = "stress.toy:run"
 run_search(
     Workspace(Path(sys.argv[1])),
     space="stress.tiny_cnn:build_model",
@@ -112,7 +94,7 @@ run_search(
     seed=4,
     executions=2,
     dtype="float32",
-    resources=session.Resources(executor=sys.argv[2], workers=int(sys.argv[3])),
+    resources=Resources(executor=sys.argv[2], workers=int(sys.argv[3])),
 )
 """
 
@@ -125,7 +107,7 @@ def test_seeds_give_rows_of_their_own_and_the_same_ones_with_any_number_of_worke
     for executor, workers in (("inline", 1), ("local", 2)):
         workspace = copied(prepared)
         command = [sys.executable, "-c", SEARCH, str(workspace.root), executor, str(workers)]
-        environment = {**sample_environment, "TUNING_BACKEND": "tensorflow", toy.SECONDS: "0"}
+        environment = {**sample_environment, "KERAS_BACKEND": "tensorflow", toy.SECONDS: "0"}
         done = subprocess.run(
             command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
         )

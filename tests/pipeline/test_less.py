@@ -9,8 +9,9 @@ from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.completed import ranked
 from tuning.pipeline.finals import final_runs
-from tuning.pipeline.search import _trained, planned_epochs
+from tuning.pipeline.search import epochs_in
 from tuning.pipeline.settings import first_rung, search_settings
+from tuning.pipeline.trials import planned_epochs
 from tuning.trials.plan import epochs_trained, next_part
 
 from .conftest import records
@@ -24,7 +25,7 @@ SEARCH = (
 
 @pytest.fixture(autouse=True)
 def _backend(monkeypatch):
-    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_a_curve_that_ended_early_has_reached_its_rung(prepared):
 
     rows = [done("0", 9, 0.5), done("1", 9, 0.6), done("2", 6, 0.4)]
     assert [(trial.trial_id, trial.epochs) for trial, _ in ranked(rows)] == [("1", 9), ("0", 9), ("2", 9)]
-    assert repr(_trained(search_settings(prepared), rows)) == "24"
+    assert repr(epochs_in(search_settings(prepared), rows)) == "24"
 
 
 def test_the_first_seed_of_a_finalist_may_be_the_trial_itself():

@@ -9,22 +9,25 @@ import pytest
 from tuning.core import machine
 from tuning.core import settings as config
 from tuning.core.errors import StateError, UsageError
+from tuning.core.jobs import Description
 from tuning.oracles import BEST, STRATEGIES
-from tuning.pipeline.search import build_strategy, idle_workers, unrepeatable
 from tuning.pipeline.settings import search_settings, size
+from tuning.pipeline.trials import build_strategy, idle_workers, unrepeatable
 
-DESCRIPTION = {
-    "space": [
+DESCRIPTION = Description(
+    space=[
         {"class_name": "Choice", "config": {"name": "width", "values": [16, 32], "ordered": True, "conditions": []}}
     ],
-    "defaults": {"width": 16},
-}
+    defaults={"width": 16},
+    parameters={},
+    sized=[],
+)
 
 
 @pytest.fixture(autouse=True)
 def _tensorflow_trains(monkeypatch):
     # This process itself runs Keras on NumPy.
-    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
 
 
 def test_the_window_is_the_strategys_own_unless_given(prepared):

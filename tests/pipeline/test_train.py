@@ -6,6 +6,7 @@ import pytest
 from keras_tuner import HyperParameters
 
 from tuning.core.errors import UsageError
+from tuning.core.jobs import Description
 from tuning.pipeline.session import Session
 from tuning.pipeline.values import completed
 from tuning.results.runs import RUN_FILES
@@ -26,7 +27,7 @@ def description():
         hp.Int("shared", 1, 9, default=3)
     with hp.conditional_scope("optimizer", ["adam"]):
         hp.Int("shared", 10, 19, default=12)
-    return {"space": hp.get_config()["space"], "defaults": dict(hp.values)}
+    return Description(space=hp.get_config()["space"], defaults=dict(hp.values), parameters={}, sized=[])
 
 
 DEFAULTS = {

@@ -10,18 +10,19 @@ import pytest
 from keras_tuner import HyperParameters
 
 from tuning.core.errors import StateError, UsageError
+from tuning.core.jobs import Description
 from tuning.core.records import configuration
 from tuning.engine.journal import Journal
 from tuning.history.source import read_facts
 from tuning.pipeline.settings import search_settings
-from tuning.pipeline.warm_start import KEPT, TRIED, known_good, own_configuration
+from tuning.pipeline.warm_start import KEPT, TRIED, own_configuration, warm_start
 
 from .conftest import records
 
 
 @pytest.fixture(autouse=True)
 def _backend(monkeypatch):
-    monkeypatch.setenv("TUNING_BACKEND", "tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
 
 
 def description():
@@ -30,7 +31,7 @@ def description():
     hp.Choice("optimizer", ["adam", "sgd"])
     with hp.conditional_scope("optimizer", ["sgd"]):
         hp.Float("momentum", 0.0, 0.99, default=0.9)
-    return {"space": hp.get_config()["space"], "defaults": dict(hp.values)}
+    return Description(space=hp.get_config()["space"], defaults=dict(hp.values), parameters={}, sized=[])
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_text_and_values_are_frozen_alike(settings):
 
 def test_own_configurations_are_completed_and_come_first(settings):
     frozen = settings(tries=["rate=0.5", "optimizer=SGD,momentum=0"], learned=[{"rate": 0.25, "gone": 3}])
-    assert known_good(frozen, description()) == [
+    assert warm_start(frozen, description()) == [
         {"rate": 0.5, "optimizer": "adam"},
         {"rate": 0.1, "optimizer": "sgd", "momentum": 0.0},
         {"rate": 0.25, "optimizer": "adam"},
@@ -79,16 +80,16 @@ def test_own_configurations_are_completed_and_come_first(settings):
 )
 def test_a_value_that_the_space_does_not_have_is_refused(settings, text, said):
     with pytest.raises(UsageError, match=f"--try {text}: ") as caught:
-        known_good(settings(tries=[text]), description())
+        warm_start(settings(tries=[text]), description())
     assert said in caught.value.remedy
 
 
 def test_of_an_earlier_search_the_best_that_fit_are_tried(settings):
     rates = [2.0, 0.1, 0.2, 0.3, 0.4]
     frozen = settings(learned=[{"rate": rate} for rate in rates])
-    assert [values["rate"] for values in known_good(frozen, description())] == [0.1, 0.2, 0.3]
+    assert [values["rate"] for values in warm_start(frozen, description())] == [0.1, 0.2, 0.3]
     with pytest.raises(UsageError, match="'earlier' fits this space"):
-        known_good(settings(learned=[{"width": 3}, {"rate": 2.0}]), description())
+        warm_start(settings(learned=[{"width": 3}, {"rate": 2.0}]), description())
 
 
 @pytest.mark.parametrize("name", ["nothing", "s", "../searches", ""])

@@ -91,7 +91,7 @@ def test_a_first_epoch_in_parts(workspace):
     """Budgets in the journal are counted in thirds of an epoch; the frames speak of epochs."""
     folder = workspace.search("thirds")
     folder.mkdir()
-    freeze(folder, slices=3)
+    freeze(folder, parts=3)
     specs = [TrialSpec("0000", {"rate": 0.1}, 6), TrialSpec("0001", {"rate": 0.1}, 12, 6, "0000", "0000")]
     scores = {"0000": (0.1, 0.2, 0.3, 0.4), "0001": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)}
     points = (1 / 3, 2 / 3, 1, 2, 3, 4)

@@ -13,7 +13,7 @@ import msgspec
 #: Values of hyperparameters by name: what Keras Tuner stores.
 Values = dict[str, bool | int | float | str | None]
 #: One entry of a learning curve: `epoch` and metrics by name; None for a metric that was not finite.
-Entry = dict[str, float | None]
+Entry = dict[str, int | float | None]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -183,6 +183,6 @@ class FinalResult(msgspec.Struct, frozen=True, kw_only=True):
     weights_sha256: str
     values: Values
     input: InputForm
-    output: str
+    output: Literal["logits", "probabilities"]
     started: str
     finished: str

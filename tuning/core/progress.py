@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Bar(Protocol):
-    def update(self, n: int = 1) -> object:
+    def update(self, n: float = 1) -> object:
         """`n` more steps are done."""
 
     def note(self, text: str) -> object:
@@ -29,7 +29,7 @@ class Progress(Protocol):
 
 
 class _NoBar:
-    def update(self, n: int = 1) -> None:
+    def update(self, n: float = 1) -> None:
         return None
 
     def note(self, text: str) -> None:

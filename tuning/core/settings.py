@@ -1,24 +1,35 @@
 """The settings of a search or a run: typed, frozen, and written down before the first trial.
 
-Everything the result is a function of stands here, and nothing else: the number of workers, the executor and the
-budget may change from one resume to the next.
+Everything the result is a function of stands in `SearchSettings` and `TrainSettings`, and nothing else: what `Control`
+and `tuning.pipeline.resources.Resources` hold may change from one resume to the next. A field made with `option` is an
+option of the command and a keyword argument of the Python API; adding one is adding a field, and using it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tuning.core.errors import RESTORE, StateError, UsageError
+import msgspec
+
+from tuning.core.errors import RESTORE, StateError
 from tuning.core.files import digest, read_json, write_json
+from tuning.core.options import derived, labels, option
 
 SCHEMA = 1
 FILE_NAME = "search.json"
+DTYPES = ("auto", "bfloat16", "float32")
+
+WHAT = "what is searched or trained (fixed once it has begun)"
+GOOD = "what is known to be good (fixed once a search has begun)"
+LESS = "less to compute (fixed once a search has begun)"
+HOW = "how it runs (may change from one resume to the next)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """What training any configuration depends on.
 
@@ -34,64 +45,135 @@ class RunSettings:
         reduce_lr: epochs without a better val_loss before a constant learning rate is halved; None: never.
     """
 
-    space: str
-    space_digest: str
-    data_digest: str
-    seed: int
-    backend: str
-    threads: int
-    dtype_policy: str
-    early_stopping: int | None
-    reduce_lr: int | None
+    space: str = option(
+        "baseline_cnn",
+        "one of {spaces} (default: baseline_cnn), or your own builder as package.module:function",
+        group=WHAT,
+        metavar="SPACE",
+    )
+    seed: int = option(0, "the seed that everything is keyed by (0)", group=WHAT, metavar="N")
+    early_stopping: int | None = option(
+        None,
+        "stop a training after this many epochs without a better val_f1_macro (default: never)",
+        group=WHAT,
+        metavar="EPOCHS",
+        least=1,
+    )
+    reduce_lr: int | None = option(
+        None,
+        "halve a constant learning rate after this many epochs without a better val_loss (default: never)",
+        group=WHAT,
+        metavar="EPOCHS",
+        least=1,
+    )
+    dtype_policy: str = option(
+        "auto",
+        "compute type in training: auto, bfloat16 or float32 (auto: bfloat16 where the processor or GPU has it)",
+        group=WHAT,
+        name="dtype",
+        choices=DTYPES,
+    )
+    space_digest: str = derived("the code of the search space")
+    data_digest: str = derived("the prepared data or its split")
+    backend: str = derived("the Keras backend (KERAS_BACKEND)")
+    threads: int = derived(default=1)
 
     def digest(self) -> str:
         """sha256 of all fields."""
         return digest(asdict(self))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchSettings(RunSettings):
     """What a search depends on, beside that.
 
     Attributes:
-        name: of the search, and of its folder.
         strategy: a name of `STRATEGIES`.
+        name: of the search, and of its folder.
         max_epochs: epochs of a full training.
         min_epochs: epochs of the shortest trainings that are compared; None: the strategy's own measure.
         factor: Hyperband's reduction factor.
         max_trials: trials at most; None: the strategy's own measure.
-        window: trials asked for and not yet told, at most (logical order).
+        iterations: passes over all brackets of Hyperband; None: the strategy's own measure.
+        window: trials asked for and not yet completed, at most (logical order).
         top_k: finalists.
         retrain_epochs: epochs that each finalist, and the baseline, is retrained for.
         executions: seeds that each of them is retrained with.
-        iterations: passes over all brackets of Hyperband; None: the strategy's own measure.
-        slices: parts that the first epoch is trained in: the shortest trainings are one of them; 1: whole epochs only.
-        stop_curves: whether a trial ends where its curve has clearly ended.
-        reuse_trials: whether finalists go on from the search's own training of them.
         tries: a person's own configurations, tried right after the defaults: values, as text, by name; None: none.
         from_search: an earlier search, whose best configurations are tried after those; None: none.
-        learned: what these were when this search began, the best first; None: none.
+        stop_curves: whether a trial ends where its curve has clearly ended.
+        reuse_trials: whether finalists go on from the search's own training of them.
         max_memory: bytes; a configuration that takes more to train, at the least, is not trained; None: no limit.
+        parts: parts that the first epoch is trained in: the shortest trainings are one of them; 1: whole epochs only.
+        learned: the best of `from_search` when this search began, the best first; None: none.
     """
 
-    name: str
-    strategy: str
-    max_epochs: int
-    min_epochs: int | None
-    factor: int
-    max_trials: int | None
-    window: int
-    top_k: int
-    retrain_epochs: int
-    executions: int = 1
-    iterations: int | None = None
-    slices: int = 1
-    stop_curves: bool = False
-    reuse_trials: bool = False
-    tries: list[dict[str, str]] | None = None
-    from_search: str | None = None
-    learned: list[dict[str, Any]] | None = None
-    max_memory: int | None = None
+    strategy: str = option("hyperband", "one of {strategies} (default: hyperband)", group=WHAT, metavar="NAME")
+    name: str = option(None, "name of the search (default: SPACE-STRATEGY)", group=WHAT, metavar="NAME")
+    max_epochs: int = option(27, "epochs of a full training (27)", group=WHAT, metavar="N", least=1)
+    min_epochs: int | None = option(
+        None,
+        "epochs that the shortest trainings have at the least, or, for large data sets, a part of one: 1/3 (1)",
+        group=WHAT,
+        metavar="N",
+        kind=str,
+    )
+    factor: int = option(3, "Hyperband keeps one in N (3)", group=WHAT, metavar="N", least=2)
+    max_trials: int | None = option(
+        None, "trials at most (default: what the strategy needs)", group=WHAT, metavar="N", least=1
+    )
+    iterations: int | None = option(
+        None, "Hyperband: how often it passes over all its brackets (1)", group=WHAT, metavar="N", least=1
+    )
+    window: int = option(
+        None,
+        "trials asked for ahead of their results; four times the workers keeps all of them busy ({windows})",
+        group=WHAT,
+        metavar="N",
+        least=1,
+    )
+    top_k: int = option(3, "finalists to retrain and test (3)", group=WHAT, metavar="K", least=1)
+    retrain_epochs: int = option(None, "epochs for finalists (default: --max-epochs)", group=WHAT, metavar="N", least=1)
+    executions: int = option(1, "seeds for finalists and baseline (1)", group=WHAT, metavar="N", least=1)
+    tries: list[dict[str, str]] | None = option(  # noqa: RUF009 (a field)
+        None,
+        "a configuration to try right after the baseline's, what is left out at its default; may be repeated",
+        group=GOOD,
+        flag="--try",
+        metavar="NAME=VALUE,…",
+        repeated=True,
+        label="the configurations to --try",
+    )
+    from_search: str | None = option(
+        None,
+        "then try the three best configurations of an earlier search in this workspace, of other data too, that fit "
+        "the space: as that search stands when this one begins",
+        group=GOOD,
+        metavar="NAME",
+    )
+    stop_curves: bool = option(
+        True,
+        "end a trial whose curve has ended: it answers one label for five epochs while no loss gets better, or its "
+        "score, extrapolated, gains less than a seed would (on)",
+        group=LESS,
+    )
+    reuse_trials: bool = option(
+        False,
+        "finalists are the search's own full trainings, gone on with where they ended early, instead of being trained "
+        "again from scratch with another seed (off)",
+        group=LESS,
+    )
+    max_memory: int | None = option(
+        None,
+        "train no configuration that takes more than this at the very least, counted as weights, gradients and what "
+        "these are made of: 8G; 0 for no limit (default: what this machine, or its largest GPU, has when the search "
+        "begins)",
+        group=LESS,
+        metavar="SIZE",
+        kind=str,
+    )
+    parts: int = derived("the first rung, in parts of an epoch,", default=1)
+    learned: list[dict[str, Any]] | None = derived("what was learned from --from-search", default=None)  # noqa: RUF009 (a field)
 
     @property
     def final_runs(self) -> int:
@@ -99,12 +181,62 @@ class SearchSettings(RunSettings):
         return (self.top_k + 1) * self.executions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings(RunSettings):
     """What a single run depends on, beside that: the hyperparameters given (others at their defaults) and epochs."""
 
-    values: dict[str, Any]
-    epochs: int
+    epochs: int = option(30, "epochs to train for (30)", group=WHAT, metavar="N", least=1)
+    values: dict[str, str] = derived("the hyperparameters")  # noqa: RUF009 (a field)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """What a search is told at each start, and what no result depends on.
+
+    Attributes:
+        budget: seconds of running time, over all resumes, retraining included; None: until the strategy is done.
+        search_only: stop before finalists are retrained; the test split stays sealed.
+        retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
+        dry_run: say what the search would take, and start nothing.
+        fresh: move a search of that name, and its runs, aside and start over.
+    """
+
+    budget: float | None = option(
+        None,
+        "running time over all resumes, final training included: 45m, 8h, 2d, 1h30m",
+        group=HOW,
+        metavar="TIME",
+        kind=str,
+        fixed=False,
+    )
+    search_only: bool = option(False, "no finalists: the test split stays sealed", group=HOW, switch=True, fixed=False)
+    retry_failed: bool = option(
+        False,
+        "run the trials again that have failed, once their cause is mended; the search goes on as if they had ended "
+        "so the first time",
+        group=HOW,
+        switch=True,
+        fixed=False,
+    )
+    dry_run: bool = option(False, "say what it would take, and start nothing", group=HOW, switch=True, fixed=False)
+    fresh: bool = option(False, "move a search of that name aside and start over", group=HOW, switch=True, fixed=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainControl:
+    """What a single run is told at each start, and what no result depends on.
+
+    Attributes:
+        fresh: move an earlier training with the same settings, and its run, aside and start over.
+    """
+
+    fresh: bool = option(
+        False,
+        "move an earlier training with the same settings, and its run, aside and start over",
+        group=HOW,
+        switch=True,
+        fixed=False,
+    )
 
 
 Settings = TypeVar("Settings", bound=RunSettings)
@@ -130,9 +262,8 @@ def check(directory: Path, settings: RunSettings) -> None:
     Raises:
         StateError: they differ; the message names each difference.
     """
-    # A setting that the search began without is at the value that changes nothing.
-    began = {**_defaults(type(settings)), **read_settings(directory)}
-    if changes := differences(began, asdict(settings)):
+    began = load(directory, type(settings))
+    if changes := differences(began, settings):
         raise StateError(
             f"{directory.name} began with other settings: {'; '.join(changes)}",
             "use the settings it began with, give another --name, or start over with --fresh",
@@ -160,38 +291,36 @@ def load(directory: Path, kind: type[Settings]) -> Settings:
     """The settings that a search began with.
 
     Raises:
-        StateError: the file holds other fields than this version knows.
+        StateError: the file holds other fields than this version knows, or values of another type.
     """
-    values = {**_defaults(kind), **read_settings(directory)}
-    if set(values) != {field.name for field in dataclasses.fields(kind)}:
+    values, path = read_settings(directory), directory / FILE_NAME
+    names = {field.name for field in dataclasses.fields(kind)}
+    if changed := sorted(names ^ set(values)):
         raise StateError(
-            f"{directory / FILE_NAME} holds settings of another version", "start the search over with --fresh"
+            f"{path} holds settings of another version: {', '.join(changed)}", "start the search over with --fresh"
         )
-    return kind(**values)
+    return decoded(values, kind, str(path))
 
 
-def _defaults(kind: type[RunSettings]) -> dict[str, Any]:
-    return {field.name: field.default for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+def decoded(values: Mapping[str, Any], kind: type[Settings], where: str) -> Settings:
+    """Settings from plain values, every one of its field's type.
+
+    Raises:
+        StateError: one is not; says `where`.
+    """
+    try:
+        return msgspec.convert(dict(values), kind)
+    except msgspec.ValidationError as error:
+        raise StateError(f"{where}: {error}", RESTORE) from None
 
 
-def differences(began: dict[str, Any], current: dict[str, Any]) -> list[str]:
+def differences(began: RunSettings, current: RunSettings) -> list[str]:
     """A few readable words for each setting that changed."""
-    names = {
-        "space_digest": "the code of the search space",
-        "data_digest": "the prepared data or its split",
-        "tries": "the configurations to --try",
-    }
-    lines = []
-    for key in sorted({*began, *current}):
-        old, new = began.get(key), current.get(key)
+    called, lines = labels(type(current)), []
+    old_values, new_values = asdict(began), asdict(current)
+    for name in sorted(new_values):
+        old, new = old_values[name], new_values[name]
         if old != new:
-            old, new = (f"{str(v)[:12]}…" if key.endswith("_digest") else repr(v) for v in (old, new))
-            lines.append(f"{names.get(key, key)} was {old}, now {new}")
+            shown = (f"{str(v)[:12]}…" if name.endswith("_digest") else repr(v) for v in (old, new))
+            lines.append(f"{called[name]} was {next(shown)}, now {next(shown)}")
     return lines
-
-
-def check_positive(**options: float | None) -> None:
-    """Raises a `UsageError` for the first option that is given and below 1."""
-    for name, value in options.items():
-        if value is not None and not value >= 1:  # NaN neither
-            raise UsageError(f"--{name.replace('_', '-')} is {value}", "give 1 or more")

@@ -77,6 +77,20 @@ class OpenedTestSplit(_Numbered, frozen=True, tag="test-opened"):
     purpose: str
 
 
+class UnopenedTestSplit(_Numbered, frozen=True, tag="test-unopened"):
+    """Job `key` of run `run_id` failed before it opened the test split: its `OpenedTestSplit` does not count."""
+
+    key: str
+    run_id: str
+
+
+class RetryFailed(_Numbered, frozen=True, tag="retry-failed"):
+    """The results of these trials no longer count, nor what was asked after the first `asks` proposals."""
+
+    trials: list[str]
+    asks: int
+
+
 class Published(_Numbered, frozen=True, tag="published"):
     """The files of run `run_id`, by job `key`, are in the workspace."""
 
@@ -84,7 +98,18 @@ class Published(_Numbered, frozen=True, tag="published"):
     run_id: str
 
 
-Entry = Ask | Attempt | AttemptDied | Result | Stopped | Spent | OpenedTestSplit | Published
+Entry = (
+    Ask
+    | Attempt
+    | AttemptDied
+    | Result
+    | Stopped
+    | Spent
+    | OpenedTestSplit
+    | UnopenedTestSplit
+    | RetryFailed
+    | Published
+)
 
 
 def to_json(entry: Entry) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class RunOfFailures:
         if self._count >= self._limit and outcome.failure.kind not in OWN:
             raise StateError(
                 f"{self._count} trials of {self._name} in a row failed alike: {outcome.failure.message}",
-                f"see {self._directory / 'logs'}; mend the cause, then start over with --fresh",
+                f"see {self._directory / 'logs'}; mend the cause, then run the same command with --retry-failed",
             )
 
 

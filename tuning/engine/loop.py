@@ -19,6 +19,7 @@ from tuning.core.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcom
 from tuning.engine.dispatch import UNKNOWN_RESULT, Dispatcher, error_of
 from tuning.engine.entries import Ask, Stopped
 from tuning.engine.order import LogicalOrder
+from tuning.engine.state import trial_key
 
 Completed = tuple[TrialSpec, TrialOutcome]
 
@@ -34,11 +35,6 @@ class Strategy(Protocol):
 
     def tell(self, outcome: TrialOutcome) -> None:
         """The outcome of a trial; in logical order."""
-
-
-def trial_key(trial_id: str) -> str:
-    """The name of a trial's job in the journal."""
-    return f"trial/{trial_id}"
 
 
 def run_loop(

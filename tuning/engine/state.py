@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from tuning.core.errors import StateError
-from tuning.core.records import Failure
+from tuning.core.files import canonical_json
+from tuning.core.records import Failure, TrialSpec
 from tuning.engine.entries import (
     Ask,
     Attempt,
@@ -16,8 +19,10 @@ from tuning.engine.entries import (
     OpenedTestSplit,
     Published,
     Result,
+    RetryFailed,
     Spent,
     Stopped,
+    UnopenedTestSplit,
 )
 
 _REMEDY = "the journal contradicts itself: restore it from a copy, or start the search over with --fresh"
@@ -52,7 +57,9 @@ class SearchState:
         asks: the trials proposed, in logical order.
         stopped: whether the search ended before its strategy was done.
         spent: running time.
-        test_openings: evaluations on the test split.
+        test_openings: evaluations on the test split, each recorded beforehand.
+        unopened: keys of those jobs among them that failed before they opened it.
+        former: jobs of proposals that no longer count, by the content of these; see `withdraw`.
         published: runs whose files are in the workspace.
     """
 
@@ -61,6 +68,8 @@ class SearchState:
     stopped: bool = False
     spent: list[Spent] = field(default_factory=list)
     test_openings: list[OpenedTestSplit] = field(default_factory=list)
+    unopened: set[str] = field(default_factory=set)
+    former: dict[str, JobState] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
 
     def job(self, key: str) -> JobState:
@@ -84,6 +93,10 @@ def apply(state: SearchState, record: Entry) -> None:
     match record:
         case Ask():
             state.asks.append(record)
+            if (job := state.former.pop(content(record.trial), None)) is not None:
+                state.jobs[trial_key(record.trial.trial_id)] = job
+        case RetryFailed():
+            withdraw(state, record.trials, record.asks)
         case Attempt():
             _begin(state.job(record.key), record)
         case AttemptDied() | Result():
@@ -94,8 +107,35 @@ def apply(state: SearchState, record: Entry) -> None:
             state.spent.append(record)
         case OpenedTestSplit():
             state.test_openings.append(record)
+        case UnopenedTestSplit():
+            state.unopened.add(record.key)
         case Published():
             state.published.append(record)
+
+
+def trial_key(trial_id: str) -> str:
+    """The name of a trial's job in the journal."""
+    return f"trial/{trial_id}"
+
+
+def content(trial: TrialSpec) -> str:
+    """All of a proposal that its training depends on."""
+    return canonical_json({name: value for name, value in msgspec.to_builtins(trial).items() if name != "cost"})
+
+
+def withdraw(state: SearchState, trials: Sequence[str], asks: int) -> None:
+    """Takes back the results of `trials`, and the proposals after the first `asks`, which these may have influenced.
+
+    What remains is the beginning of the search as it would have been if those trials had not ended yet. A proposal that
+    was taken back and is made again, equal in all that its training depends on, has its old job, result included.
+    """
+    for ask in state.asks[asks:]:
+        job = state.jobs.pop(trial_key(ask.trial.trial_id), None)
+        if job is not None and ask.trial.trial_id not in trials:
+            state.former[content(ask.trial)] = job
+    for trial_id in trials:
+        state.jobs.pop(trial_key(trial_id), None)
+    del state.asks[asks:]
 
 
 def accepts(job: JobState, fence: int) -> bool:

@@ -46,7 +46,7 @@ class Search:
     @cached_property
     def history(self) -> History:
         """The facts as trials, configurations and curves."""
-        return history_of(self.facts, self.settings.get("slices", 1))
+        return history_of(self.facts, self.settings.get("parts", 1))
 
 
 def names(workspace: Workspace) -> list[str]:

@@ -14,7 +14,7 @@ from tuning.core.errors import RESTORE, DataError
 from tuning.core.records import TrialOutcome, TrialSpec, configuration
 from tuning.engine import journal
 from tuning.engine.audit import audit
-from tuning.engine.entries import Entry, OpenedTestSplit, Result, Spent
+from tuning.engine.entries import Entry, OpenedTestSplit, Result, Spent, UnopenedTestSplit
 from tuning.engine.loop import outcome_of, trial_key
 from tuning.engine.state import SearchState, replay
 from tuning.history.records import FinalRun
@@ -87,7 +87,9 @@ def facts_of(records: Sequence[Entry]) -> Facts:
     state = replay(records)
     proposals = tuple(asked.trial for asked in state.asks)
     specs = {trial_key(spec.trial_id): spec for spec in proposals}
-    ended = [record.key for record in records if isinstance(record, Result) and record.key in specs]
+    # Of a trial that was run again, the last result counts; its place is where that one ended.
+    last = {record.key: record.n for record in records if isinstance(record, Result) and record.key in specs}
+    ended = [key for key in sorted(last, key=lambda key: last[key]) if state.job(key).result is not None]
     outcomes = {}
     for key in ended:
         result = state.jobs[key].result
@@ -97,11 +99,11 @@ def facts_of(records: Sequence[Entry]) -> Facts:
     return Facts(
         proposals=proposals,
         outcomes=outcomes,
-        times=tuple(_times(records, set(ended))),
+        times=tuple(_times(records, {last[key] for key in ended})),
         space=(*described.get("space", ()), *_found_later(state)),
         defaults=configuration(described.get("defaults", {})),
         finals=_finals(state),
-        test_evaluations=tuple(record.run_id for record in state.test_openings),
+        test_evaluations=tuple(_test_evaluations(records)),
         seconds=sum(record.seconds for record in state.spent) if state.spent else None,
         stopped=state.stopped,
     )
@@ -113,8 +115,13 @@ def recorded_evaluations(path: Path) -> list[str]:
     Raises:
         OSError: there is no such file.
     """
-    records = journal.parse(path.read_bytes()).records
-    return [record.run_id for record in records if isinstance(record, OpenedTestSplit)]
+    return _test_evaluations(journal.parse(path.read_bytes()).records)
+
+
+def _test_evaluations(records: Sequence[Entry]) -> list[str]:
+    """The run id of each evaluation on the test split: recorded beforehand, and taken back where a run failed first."""
+    unopened = {record.key for record in records if isinstance(record, UnopenedTestSplit)}
+    return [record.run_id for record in records if isinstance(record, OpenedTestSplit) and record.key not in unopened]
 
 
 def check(directory: Path) -> Soundness:
@@ -152,7 +159,7 @@ def _found_later(state: SearchState) -> Iterable[Mapping[str, Any]]:
             yield from job.result.get("space", ())
 
 
-def _times(records: Iterable[Entry], ended: set[str]) -> list[float | None]:
+def _times(records: Iterable[Entry], ended: set[int]) -> list[float | None]:
     """Running time at the end of each trial, in the order in which they ended.
 
     The running time is journaled every half minute; the trials that end in between share that interval evenly. Those
@@ -161,7 +168,7 @@ def _times(records: Iterable[Entry], ended: set[str]) -> list[float | None]:
     times: list[float | None] = []
     waiting, total = 0, 0.0
     for record in records:
-        if isinstance(record, Result) and record.key in ended:
+        if isinstance(record, Result) and record.n in ended:
             waiting += 1
         elif isinstance(record, Spent):
             times += [total + record.seconds * (place + 1) / waiting for place in range(waiting)]

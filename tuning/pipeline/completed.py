@@ -10,16 +10,16 @@ from tuning.oracles.ranking import RankedTrial, rank
 
 OBJECTIVE = ("val_f1_macro", "max")
 
-Told = tuple[TrialSpec, TrialOutcome]
+Completed = tuple[TrialSpec, TrialOutcome]
 
 
-def ranked(told: Iterable[Told]) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
-    """Completed trials with their values, best first, compared at equal budgets; `told` in any order."""
-    told = list(told)
-    values = {spec.trial_id: spec.values for spec, _ in told}
+def ranked(completed: Iterable[Completed]) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
+    """Completed trials with their values, best first, compared at equal budgets; `completed` in any order."""
+    completed = list(completed)
+    values = {spec.trial_id: spec.values for spec, _ in completed}
     trials = [
         RankedTrial(spec.trial_id, spec.epochs or len(outcome.curve), outcome.score, spec.root)
-        for spec, outcome in told
+        for spec, outcome in completed
     ]
     return [(trial, values[trial.trial_id]) for trial in rank(trials, OBJECTIVE[1])]
 

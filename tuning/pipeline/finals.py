@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tuning.core.files import digest, remove_directory
+from tuning.core.jobs import FinalJob, FinalResult
 from tuning.core.progress import Progress
 from tuning.core.records import configuration, keyed_seed
 from tuning.core.settings import RunSettings
 from tuning.dataset.store.arrays import read_info
-from tuning.engine.entries import OpenedTestSplit, Published
-from tuning.engine.loop import trial_key
+from tuning.dataset.store.sealed import Purpose
+from tuning.engine.entries import OpenedTestSplit, Published, UnopenedTestSplit
+from tuning.engine.state import trial_key
 from tuning.oracles.ranking import RankedTrial
-from tuning.pipeline.session import Session
+from tuning.pipeline.session import Session, decoded
 from tuning.results.runs import StagedRun, publish_run
 from tuning.results.schema import About, Columns, Input, Params, TrainedWith, Validation
 
@@ -36,24 +39,24 @@ class Final:
         epochs: epochs to train for.
         seed: what its training is keyed by, together with the configuration.
         search, trial, rank: where it comes from, where it does.
-        removals: how often its published files were removed by hand, so that it is trained anew.
+        earlier: trainings of it before this one, which failed or whose published files were removed by hand.
         root: the first trial of the chain that it goes on from, whose seed it then has; None: from scratch.
     """
 
     run_id: str
-    purpose: str
+    purpose: Purpose
     values: dict[str, Any]
     epochs: int
     seed: int
     search: str | None = None
     trial: str | None = None
     rank: int | None = None
-    removals: int = 0
+    earlier: int = 0
     root: str | None = None
 
     @property
     def key(self) -> str:
-        return f"final/{self.run_id}" + (f"~{self.removals}" if self.removals else "")
+        return f"final/{self.run_id}" + (f"~{self.earlier}" if self.earlier else "")
 
 
 def config_digest(space: str, values: Mapping[str, Any]) -> str:
@@ -87,7 +90,7 @@ def final_runs(
         found = config_digest(space, values)
         if found in known:
             run_id = f"{search}-baseline-{found[:8]}"
-            purpose = "baseline"
+            purpose: Purpose = "baseline"
         else:
             run_id = f"{search}-{rank:02d}-t{trial.trial_id}-{found[:8]}"
             purpose = "finalist"
@@ -107,15 +110,15 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
     """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
 
     Every so many epochs of a run get a line. Going on after an interruption repeats nothing that was journaled, and
-    publishes what was not.
+    publishes what was not; only a run that failed is trained anew, under a key of its own.
     """
     dispatcher = session.dispatcher
-    finals = [with_removals(session, final) for final in finals]
+    finals = [numbered(session, final) for final in finals]
     opened = {record.key for record in dispatcher.state.test_openings}
     for final in finals:
         if final.key not in opened:
             dispatcher.record(OpenedTestSplit(key=final.key, run_id=final.run_id, purpose=final.purpose))
-        dispatcher.request(final.key, "final", lambda fence, final=final: _payload(session, final, fence))
+        session.request(final.key, "final", partial(_job, session, final))
     published = []
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
     epochs = max(final.epochs for final in finals)
@@ -133,55 +136,79 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
 
         dispatcher.on_progress = on_epoch
         for final in finals:
-            while dispatcher.result(final.key) is None:
-                dispatcher.wait()
+            session.wait_for(final.key)
     for final in finals:
-        result = dispatcher.result(final.key)
+        result = session.wait_for(final.key)
         if error := result.get("error"):
-            progress.warn(f"{final.run_id} failed: {error['message']}")
+            _note_failure(session, final)
+            progress.warn(f"{final.run_id} failed: {error['message']}; the same command tries it again")
             continue
-        _publish(session, final, result)
+        _publish(session, final, decoded(result, FinalResult))
         published.append(final.run_id)
     return published
 
 
-def with_removals(session: Session, final: Final) -> Final:
-    """`final` with its removals counted: the times it was published, but for the one that is there."""
-    published = sum(record.run_id == final.run_id for record in session.dispatcher.state.published)
+def numbered(session: Session, final: Final) -> Final:
+    """`final` with its earlier trainings counted: those that failed, and those published that are no longer there."""
+    state = session.dispatcher.state
+    published = sum(record.run_id == final.run_id for record in state.published)
     there = (session.workspace.run(final.run_id) / "metrics.json").exists()
-    return replace(final, removals=max(0, published - there))
+    failed = 0
+    for record in state.test_openings:
+        if record.run_id == final.run_id:
+            result = session.dispatcher.result(record.key)
+            if result is not None and "error" in result:
+                failed += 1
+                _note_failure(session, final, record.key)
+    return replace(final, earlier=failed + max(0, published - there))
 
 
-def _openings(session: Session, final: Final) -> int:
+def _note_failure(session: Session, final: Final, key: str | None = None) -> None:
+    """Journals, once, that a training failed before it opened the test split, where it did.
+
+    The opening is on record before a training starts, so that none is ever forgotten; this takes it back.
+    """
+    key = key or final.key
+    staging = _staging(session, key)
+    if key not in session.dispatcher.state.unopened and not staging.with_name(f"{staging.name}.opened").exists():
+        session.dispatcher.record(UnopenedTestSplit(key=key, run_id=final.run_id))
+
+
+def _test_evaluations(session: Session, final: Final) -> int:
     """How often the test split was opened for this run: once, and once more for each time it was trained anew.
 
-    An evaluation that a kill cut short and that is done again, with the same weights, is the same opening.
+    An evaluation that a kill cut short and that is done again, with the same weights, is the same opening. A training
+    that failed before its evaluation opened nothing.
     """
-    return sum(record.run_id == final.run_id for record in session.dispatcher.state.test_openings)
+    state = session.dispatcher.state
+    return sum(record.run_id == final.run_id and record.key not in state.unopened for record in state.test_openings)
 
 
-def _staging(session: Session, final: Final) -> Path:
-    return session.directory / "staging" / final.run_id
+def _staging(session: Session, key: str) -> Path:
+    """The folder for a final's files; beside it lies, under the same name with `.opened`, what the worker leaves there
+    before it opens the test split."""
+    return session.directory / "staging" / key.removeprefix("final/")
 
 
-def _payload(session: Session, final: Final, fence: int) -> dict[str, Any]:
+def _job(session: Session, final: Final, fence: int) -> FinalJob:
     found = config_digest(session.settings.space, final.values)
-    reused = final.root is not None
-    return session.payload(
-        final.epochs,
+    reused = final.root is not None and final.trial is not None
+    return FinalJob(
+        **session.training(),
+        total_epochs=final.epochs,
         values=final.values,
         seed=keyed_seed(final.seed, *(("trial", final.root) if reused else ("final", found))),
-        parent=str(session.checkpoints(trial_key(final.trial))) if reused else None,
+        parent=str(session.checkpoints(trial_key(final.trial))) if reused and final.trial else None,
         until=final.epochs,
         attempt=fence,
         checkpoints=str(session.checkpoints(final.key)),
-        staging=str(_staging(session, final)),
+        staging=str(_staging(session, final.key)),
         run_id=final.run_id,
         purpose=final.purpose,
     )
 
 
-def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
+def _publish(session: Session, final: Final, result: FinalResult) -> None:
     state = session.dispatcher.state
     done = {record.run_id for record in state.published}
     if final.run_id in done and (session.workspace.run(final.run_id) / "metrics.json").exists():
@@ -195,28 +222,30 @@ def _publish(session: Session, final: Final, result: Mapping[str, Any]) -> None:
         space=settings.space,
         strategy=getattr(settings, "strategy", None),
         seed=final.seed,
-        parameters=result["parameters"],
-        test_evaluations=_openings(session, final),
+        parameters=result.parameters,
+        test_evaluations=_test_evaluations(session, final),
         classes=list(info.classes),
         data_digest=settings.data_digest,
-        config_digest=config_digest(settings.space, result["values"]),
-        weights_sha256=result["weights_sha256"],
+        config_digest=config_digest(settings.space, result.values),
+        weights_sha256=result.weights_sha256,
         dtype_policy=settings.dtype_policy,
-        input=msgspec.convert(result["input"], Input),
-        started=result["started"],
-        finished=result["finished"],
-        train_seconds=round(sum(result["seconds"]), 3),
-        best_epoch=result["best_epoch"],
-        val=Validation(**{name: result["val"][name] for name in ("f1_macro", "accuracy", "loss")}),
-        output=result["output"],
+        input=msgspec.convert(msgspec.to_builtins(result.input), Input),
+        started=result.started,
+        finished=result.finished,
+        train_seconds=round(sum(result.seconds), 3),
+        best_epoch=result.best_epoch,
+        val=msgspec.convert({name: result.val[name] for name in ("f1_macro", "accuracy", "loss")}, Validation),
+        output=result.output,
     )
-    params = Params(values=dict(result["values"]), settings=_trained_with(settings, final))
+    params = Params(values=dict(result.values), settings=_trained_with(settings, final))
     publish_run(
         session.workspace,
-        StagedRun(final.run_id, _staging(session, final), about, history_columns(result), params),
+        StagedRun(final.run_id, _staging(session, final.key), about, history_columns(result), params),
     )
     session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
-    remove_directory(_staging(session, final))
+    staging = _staging(session, final.key)
+    remove_directory(staging)
+    staging.with_name(f"{staging.name}.opened").unlink(missing_ok=True)
     remove_directory(session.checkpoints(final.key))
 
 
@@ -233,9 +262,9 @@ def _trained_with(settings: RunSettings, final: Final) -> TrainedWith:
     )
 
 
-def history_columns(result: Mapping[str, Any]) -> Columns:
+def history_columns(result: FinalResult) -> Columns:
     """Keras-style columns of a curve; None where an epoch lacks a metric."""
-    curve = result["curve"]
+    curve = result.curve
     names = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_f1_macro", "learning_rate"]
     columns = {name: [entry.get(name) for entry in curve] for name in names}
-    return {**columns, "seconds": list(result["seconds"])}
+    return {**columns, "seconds": list(result.seconds)}

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tuning.core import settings as config
+import msgspec
+
+from tuning.core.jobs import CountedModel, Rehearsal, RehearseJob
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.file_state import verify_data
 from tuning.engine.budget import duration
 from tuning.engine.dispatch import expect
-from tuning.pipeline.search import build_strategy, planned_epochs
-from tuning.pipeline.session import Resources, opened, use_backend
+from tuning.pipeline.resources import Resources
+from tuning.pipeline.session import Session, check_start, decoded, opened
 from tuning.pipeline.settings import search_settings
+from tuning.pipeline.trials import build_strategy, planned_epochs
+from tuning.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -67,21 +73,11 @@ def plan_search(
         TuningError: settings or data that this search would refuse.
     """
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
+    check_start(workspace.search(frozen.name), frozen, resources, Tracking(), fresh)
     verify_data(workspace, look_only=True)
-    if not fresh and (workspace.search(frozen.name) / config.FILE_NAME).exists():
-        config.check(workspace.search(frozen.name), frozen)
-    use_backend(frozen.backend, inline=resources.executor == "inline")
     with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), frozen, resources) as session:
         description = session.describe()
-        models = {}
-        for name, model in description["parameters"].items():
-            key = f"rehearse/{name}"
-            payload = session.job(values=model["values"])
-            session.dispatcher.request(key, "rehearse", lambda fence, payload=payload: payload)
-        for name, model in description["parameters"].items():
-            while (result := session.dispatcher.result(f"rehearse/{name}")) is None:
-                session.dispatcher.wait()
-            models[name] = {**expect(result, f"the {name} model"), "values": model["values"]}
+        models = _rehearsed(session, description.parameters)
         trials, epochs = planned_epochs(build_strategy(frozen, description), frozen)
     finals = frozen.final_runs
     workers = resources.count()
@@ -102,6 +98,22 @@ def plan_search(
         disk_bytes=alive * max(model["checkpoint_bytes"] for model in models.values()),
         models=models,
     )
+
+
+def _rehearsed(session: Session, models: Mapping[str, CountedModel]) -> dict[str, dict[str, Any]]:
+    """Models by name: what a few batches of each measured, and its `values`."""
+    for name, model in models.items():
+        job = RehearseJob(**session.common(), values=model.values)
+        session.request(f"rehearse/{name}", "rehearse", partial(_always, job))
+    found = {}
+    for name, model in models.items():
+        measured = decoded(expect(session.wait_for(f"rehearse/{name}"), f"the {name} model"), Rehearsal)
+        found[name] = {**msgspec.to_builtins(measured), "values": model.values}
+    return found
+
+
+def _always(job: RehearseJob, fence: int) -> RehearseJob:
+    return job
 
 
 def _or_open(number: int | None) -> str:

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tuning.core import machine
-from tuning.core.errors import BudgetEnded, StateError
+from tuning.core.errors import StateError
 from tuning.core.files import remove_directory
+from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
-from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of, keyed_seed
+from tuning.core.records import COMPLETED, epochs_of
 from tuning.core.settings import SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.file_state import verify_data
-from tuning.engine.budget import Stopwatch, reserve
-from tuning.engine.failures import RunOfFailures
-from tuning.engine.loop import run_loop, trial_key
-from tuning.oracles import find_strategy
-from tuning.pipeline.completed import OBJECTIVE, ranked, with_recommended
+from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.finals import final_runs, run_finals
-from tuning.pipeline.reporter import Watch
-from tuning.pipeline.reporting import preparing_report, write_report
-from tuning.pipeline.session import JOURNAL, Resources, Session, move_aside, opened, use_backend
+from tuning.pipeline.reporting import write_report
+from tuning.pipeline.resources import Resources
+from tuning.pipeline.retry import retry_failed as run_failed_again
+from tuning.pipeline.session import JOURNAL, Session, check_start, move_aside, opened
 from tuning.pipeline.settings import search_settings
-from tuning.pipeline.values import completed
-from tuning.pipeline.warm_start import known_good
+from tuning.pipeline.trials import build_strategy, run_trials
+from tuning.pipeline.values import completed as complete
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import runs_of
-from tuning.tracking import Subject, Trackers, Tracking, following
+from tuning.tracking import Subject, Tracking, following
 from tuning.trials.plan import epochs_trained
-
-if TYPE_CHECKING:
-    from tuning.oracles.adapter import OracleSearch
 
 
 @dataclass(frozen=True)
@@ -45,7 +37,7 @@ class SearchResult:
 
     Attributes:
         name: of the search.
-        trials: trials told.
+        trials: completed trials.
         failed: trials among them that failed.
         epochs: epochs trained in the search, each counted once.
         best_trial, best_val_f1_macro, best_values: the best by validation at equal budgets, and its hyperparameters.
@@ -57,7 +49,7 @@ class SearchResult:
     name: str
     trials: int
     failed: int
-    epochs: int
+    epochs: int | float
     best_trial: str
     best_val_f1_macro: float
     best_values: dict[str, Any]
@@ -72,6 +64,7 @@ def run_search(
     *,
     fresh: bool = False,
     search_only: bool = False,
+    retry_failed: bool = False,
     budget: float | None = None,
     resources: Resources = Resources(),  # noqa: B008 (frozen)
     tracking: Tracking = Tracking(),  # noqa: B008 (frozen)
@@ -84,239 +77,111 @@ def run_search(
         strategy: a name of `tuning.oracles.STRATEGIES`.
         fresh: move a search of that name, and its runs, aside and start over.
         search_only: stop before finalists are retrained; the test split stays sealed.
+        retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
         budget: seconds of running time, over all resumes, retraining included; None: until the strategy is done.
         resources: where trials run.
         tracking: where the search appears beside its own files.
-        settings: the other arguments of `search_settings`.
+        settings: the options of `tuning.core.settings.SearchSettings` by their names; see `search_settings`.
 
     Raises:
+        TypeError: an argument that is no setting.
         TuningError: anything a person can mend; see `tuning.core.errors`.
     """
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
+    directory = workspace.search(frozen.name)
+    check_start(directory, frozen, resources, tracking, fresh)
     verify_data(workspace)
     workspace.create()
-    directory = workspace.search(frozen.name)
     if fresh:
         _start_over(workspace, directory, progress)
-    use_backend(frozen.backend, inline=resources.executor == "inline")
-    with contextlib.ExitStack() as stack:
-        session = stack.enter_context(opened(workspace, directory, frozen, resources))
+    with opened(workspace, directory, frozen, resources) as session:
         _refuse_a_lost_journal(session)
         session.warm_up()
         description = session.describe()
-        subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description["space"])
-        trackers = stack.enter_context(following(tracking, subject, progress))
-        told, recommended = _search(session, frozen, description, budget, trackers, progress)
-        summary = _summary(frozen, told, directory)
-        if search_only:
-            write_report(workspace, frozen.name, progress)
-            return SearchResult(**summary)
-        finals = final_runs(
-            frozen.name,
-            frozen.space,
-            frozen.seed,
-            frozen.retrain_epochs,
-            with_recommended(ranked(told), recommended, frozen.top_k),
-            [description["defaults"], completed(description, {})],
-            frozen.top_k,
-            frozen.executions,
-            frozen.reuse_trials,
-        )
-        runs = run_finals(session, finals, progress)
-        trackers.runs(workspace.run(run_id) for run_id in runs)
-        if not runs:
-            raise StateError(
-                f"none of the {len(finals)} finalists of {frozen.name} could be retrained",
-                f"see {directory / 'logs'}, mend the cause, and start over with --fresh",
-            )
-        leaderboard.rebuild(workspace)
-        promoted = promotion.promote(workspace, progress=progress)
-        remove_directory(directory / "checkpoints")
+        oracle = build_strategy(frozen, description)
+        if retry_failed:
+            run_failed_again(session, frozen.window, progress)
+        subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)
+        with following(tracking, subject, progress) as trackers:
+            trials = run_trials(session, frozen, description, oracle, budget, trackers, progress)
+            best_first = ranked(trials)
+            result = _summary(frozen, trials, best_first, directory)
+            if not search_only:
+                chosen = with_recommended(best_first, oracle.recommended(), frozen.top_k)
+                runs = _run_finals(session, frozen, description, chosen, progress)
+                trackers.runs(workspace.run(run_id) for run_id in runs)
+                leaderboard.rebuild(workspace)
+                promoted = promotion.promote(workspace, progress=progress)
+                remove_directory(directory / "checkpoints")
+                result = {**result, "runs": tuple(runs), "promoted": promoted.run_id}
         write_report(workspace, frozen.name, progress)
-        return SearchResult(**summary, runs=tuple(runs), promoted=promoted.run_id)
+    return SearchResult(**result)
 
 
-def _search(
+def _run_finals(
     session: Session,
     settings: SearchSettings,
-    description: Mapping[str, Any],
-    budget: float | None,
-    trackers: Trackers,
+    description: Description,
+    chosen: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
     progress: Progress,
-) -> tuple[list[tuple[TrialSpec, TrialOutcome]], str | None]:
-    """All trials with their outcomes, in logical order; and what `OracleSearch.recommended` says then."""
-    dispatcher, strategy = session.dispatcher, build_strategy(settings, description)
-    stopwatch = Stopwatch(dispatcher.state.spent, dispatcher.record)
-    planned = planned_epochs(strategy, settings)
-    if warning := idle_workers(session.workers, settings.window, planned[0]):
-        progress.warn(warning)
-    if warning := unrepeatable(settings.backend):
-        progress.warn(warning)
-
-    def left() -> float | None:
-        if budget is None:
-            return None
-        kept = reserve(watch.seconds, settings.retrain_epochs, settings.final_runs, session.workers, budget)
-        return budget - kept - stopwatch.elapsed()
-
-    def out_of_time() -> bool:
-        remaining = left()
-        stopwatch.elapsed()
-        return remaining is not None and remaining <= 0
-
-    leading: list[tuple[TrialSpec, TrialOutcome]] = []
-
-    def on_told(spec: TrialSpec, outcome: TrialOutcome) -> None:
-        watch.told(spec, outcome)
-        trackers.trial(spec, outcome)
-        failures.tell(outcome)
-        needed = strategy.continuable()
-        if settings.reuse_trials:
-            leading.append((spec, outcome))
-            best = {trial.trial_id for trial, _ in ranked(leading)[: settings.top_k]}
-            leading[:] = [told for told in leading if told[0].trial_id in best]
-            needed = needed | best
-        session.prune_trials(spec.trial_id, needed)
-
-    failures, preparing = RunOfFailures(settings.name, session.directory), preparing_report()
-    with progress.bar(planned[1], settings.name, "epoch") as bar:
-        finals = settings.final_runs * settings.retrain_epochs
-        watch = Watch(progress, bar, planned, left, session.workers, finals, settings.slices)
-        watch.running = lambda: len(dispatcher.running())
-        dispatcher.on_progress = watch.epoch
-        try:
-            told = run_loop(
-                strategy,
-                dispatcher,
-                settings.window,
-                trial_payload(session, settings, description),
-                on_told,
-                out_of_time,
-                lambda: next(preparing, False),
-            )
-        finally:
-            stopwatch.note()
-    if dispatcher.state.stopped and not any(outcome.status == COMPLETED for _, outcome in told):
-        raise BudgetEnded(
-            f"the budget ended before any trial of {settings.name} finished",
-            "give a longer --budget together with --fresh, or lower --max-epochs",
-        )
-    return told, strategy.recommended()
-
-
-def build_strategy(settings: SearchSettings, description: Mapping[str, Any]) -> OracleSearch:
-    """The strategy of a search, ready to be asked."""
-    from keras_tuner import HyperParameters, Objective
-
-    from tuning.oracles.adapter import OracleSearch
-
-    entries = copy.deepcopy(description["space"])  # Keras Tuner changes them
-    space = HyperParameters.from_config({"space": entries, "values": description["defaults"]})
-    row = find_strategy(settings.strategy)
-    given = {name: getattr(settings, name) for name in row.options}
-    oracle = row(
-        Objective(*OBJECTIVE),
-        hyperparameters=space,
-        max_epochs=settings.max_epochs * settings.slices,
-        factor=settings.factor,
-        max_trials=settings.max_trials,
-        seed=settings.seed,
-        first=known_good(settings, description),
-        **{name: value for name, value in given.items() if value is not None},
+) -> list[str]:
+    """Retrains, tests and publishes the finalists and the baseline; returns the run ids."""
+    finals = final_runs(
+        settings.name,
+        settings.space,
+        settings.seed,
+        settings.retrain_epochs,
+        chosen,
+        [description.defaults, complete(description, {})],
+        settings.top_k,
+        settings.executions,
+        settings.reuse_trials,
     )
-    return OracleSearch(oracle, settings.slices)
-
-
-def idle_workers(workers: int, window: int, trials: int | None) -> str | None:
-    """What to tell a person whose workers outnumber the trials that are asked for ahead; None where they do not.
-
-    Args:
-        trials: of the search, or None where nobody knows.
-    """
-    if workers <= window or (trials is not None and trials <= window):
-        return None
-    return (
-        f"trials are asked for {window} ahead of their results, so no more of the {workers} workers can be busy; "
-        f"a new search with --window {4 * workers} keeps all of them busy"
-    )
-
-
-def unrepeatable(backend: str) -> str | None:
-    """What to tell a person whose trials will not give the same bits when they are run again; None where they will."""
-    if backend != "jax" or not machine.gpus():
-        return None
-    return (
-        "on a GPU, JAX rounds differently from one process to the next: this search, resumed or run again, may end "
-        "otherwise in its last digits; KERAS_BACKEND=torch gives the same bits, many times as slowly"
-    )
-
-
-def trial_payload(
-    session: Session, settings: SearchSettings, description: Mapping[str, Any]
-) -> Callable[[TrialSpec, int], dict[str, Any]]:
-    """What a worker is told about a trial, as a function of the trial and its attempt's fencing number."""
-    known = sorted({entry["config"]["name"] for entry in description["space"]})
-
-    def payload(spec: TrialSpec, fence: int) -> dict[str, Any]:
-        parent = session.checkpoints(trial_key(spec.continues)) if spec.continues else None
-        return session.payload(
-            settings.max_epochs,
-            trial_id=spec.trial_id,
-            values=spec.values,
-            seed=keyed_seed(settings.seed, "trial", spec.root or spec.trial_id),
-            until=spec.epochs or settings.max_epochs * settings.slices,
-            parts=settings.slices,
-            stop_curves=settings.stop_curves,
-            keep_best=settings.reuse_trials,
-            max_memory=settings.max_memory,
-            attempt=fence,
-            checkpoints=str(session.checkpoints(trial_key(spec.trial_id))),
-            parent=str(parent) if parent else None,
-            known=known,
-        )
-
-    return payload
-
-
-def planned_epochs(strategy, settings: SearchSettings) -> tuple[int | None, int | None]:
-    """(trials, epochs) that the search will take if nothing fails; None where nobody knows."""
-    trials, epochs = strategy.oracle.planned()
-    return trials, None if epochs is None else math.ceil(epochs / settings.slices)
-
-
-def _summary(settings: SearchSettings, told: list[tuple[TrialSpec, TrialOutcome]], directory: Path) -> dict[str, Any]:
-    best_first = ranked(told)
-    if not best_first:
+    runs = run_finals(session, finals, progress)
+    if not runs:
         raise StateError(
-            f"all {len(told)} trials of {settings.name} failed; the last one: {_last_failure(told)}",
-            f"see {directory / 'logs'}; mend the search space or the data, then start over with --fresh",
+            f"none of the {len(finals)} finalists of {settings.name} could be retrained",
+            f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
+        )
+    return runs
+
+
+def _summary(
+    settings: SearchSettings,
+    trials: Sequence[Completed],
+    best_first: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
+    directory: Path,
+) -> dict[str, Any]:
+    """The fields of a `SearchResult` that trials decide."""
+    if not best_first:
+        failures = [outcome.failure.message for _, outcome in trials if outcome.failure]
+        last = failures[-1] if failures else "none was run"
+        raise StateError(
+            f"all {len(trials)} trials of {settings.name} failed; the last one: {last}",
+            f"see {directory / 'logs'}; mend the cause, then run the same command with --retry-failed; or mend the "
+            "search space or the data, and start over with --fresh",
         )
     best, best_values = best_first[0]
     return {
         "name": settings.name,
-        "trials": len(told),
-        "failed": sum(outcome.status != COMPLETED for _, outcome in told),
-        "epochs": _trained(settings, told),
+        "trials": len(trials),
+        "failed": sum(outcome.status != COMPLETED for _, outcome in trials),
+        "epochs": epochs_in(settings, trials),
         "best_trial": best.trial_id,
-        "best_val_f1_macro": round(best.score, 6),
+        "best_val_f1_macro": round(best.score or 0.0, 6),
         "best_values": dict(best_values),
         "directory": directory,
     }
 
 
-def _trained(settings: SearchSettings, told: Sequence[tuple[TrialSpec, TrialOutcome]]) -> int | float:
+def epochs_in(settings: SearchSettings, trials: Sequence[Completed]) -> int | float:
     """Epochs that were trained, each counted once: those of a trial's curve that the one before had not trained."""
     total: int | float = 0
-    for spec, outcome in told:
+    for spec, outcome in trials:
         epochs = epochs_of(outcome.curve)
-        total += epochs - min(epochs_trained(spec.initial_epoch, settings.slices), epochs)
+        total += epochs - min(epochs_trained(spec.initial_epoch, settings.parts), epochs)
     rounded = round(total, 2)
     return int(rounded) if rounded == int(rounded) else rounded
-
-
-def _last_failure(told: list[tuple[TrialSpec, TrialOutcome]]) -> str:
-    failures = [outcome.failure.message for _, outcome in told if outcome.failure]
-    return failures[-1] if failures else "none was run"
 
 
 def _refuse_a_lost_journal(session: Session) -> None:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
 import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from tuning.core import light_keras, machine
+import msgspec
+
 from tuning.core import settings as config
-from tuning.core.errors import RESTORE, StateError, UsageError
+from tuning.core.errors import RESTORE, EnvironmentProblem, StateError, UsageError
 from tuning.core.files import move, remove_directory
+from tuning.core.jobs import DescribeJob, Description, Job
 from tuning.core.workspace import Workspace
-from tuning.engine.dispatch import MAX_DEATHS, Dispatcher, JobFailed, expect
+from tuning.engine.dispatch import Dispatcher, JobFailed, expect
 from tuning.engine.entries import Ask
-from tuning.engine.executors import load_executor
+from tuning.engine.executors import Executor, load_executor
 from tuning.engine.journal import Journal, held
+from tuning.engine.state import trial_key
+from tuning.pipeline.resources import Resources
+from tuning.tracking import Tracking
 from tuning.trials import runtime
 from tuning.trials.checkpoint import epochs_done
 
@@ -26,45 +34,7 @@ JOURNAL = "journal.jsonl"
 #: Kinds of failure that are the end of a worker process rather than an exception in it.
 DEATHS = ("crash", "memory", "timeout", "lost")
 
-
-@dataclass(frozen=True)
-class Resources:
-    """Where trials run: what may differ from one resume to the next without changing any result.
-
-    Attributes:
-        executor: a name of `EXECUTORS`.
-        workers: trials at a time; None: one per usable core (per GPU, where there are any).
-        trial_timeout: seconds after which a trial is given up; None: never.
-        max_deaths: deaths of its process after which a configuration counts as failed.
-        ray_address: of a running Ray cluster, for the executor "ray"; None: RAY_ADDRESS, or "auto".
-
-    Raises:
-        UsageError: an address for another executor.
-    """
-
-    executor: str = "local"
-    workers: int | None = None
-    trial_timeout: float | None = None
-    max_deaths: int = MAX_DEATHS
-    ray_address: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.ray_address is not None and self.executor != "ray":
-            raise UsageError(
-                f"--ray-address is {self.ray_address!r}, but --executor is {self.executor!r}",
-                "add --executor ray, or leave --ray-address out",
-            )
-
-    def options(self) -> dict[str, Any]:
-        """What the executor is told of this, beside the time limit."""
-        if self.executor != "ray":
-            return {"workers": self.count()}
-        # The size of a cluster is known only once it is joined.
-        return {"workers": self.workers, "address": self.ray_address}
-
-    def count(self) -> int:
-        """Workers in numbers."""
-        return self.workers or len(machine.gpus()) or machine.usable_cores()
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -76,15 +46,15 @@ class Session:
     settings: config.RunSettings
     dispatcher: Dispatcher
     workers: int
-    #: Trials told whose checkpoints may still be there.
-    told: set[str] = field(default_factory=set)
+    #: Completed trials whose checkpoints may still be there.
+    completed: set[str] = field(default_factory=set)
 
     def checkpoints(self, key: str) -> Path:
         """Folder of a job's checkpoints."""
         return _checkpoints(self.directory, key)
 
-    def job(self, **more: Any) -> dict[str, Any]:
-        """What every job is told, see `tuning.core.jobs.Job`."""
+    def common(self) -> dict[str, Any]:
+        """The fields of `tuning.core.jobs.Job`, which every job has."""
         settings = self.settings
         return {
             "root": str(self.workspace.root.resolve()),
@@ -93,34 +63,41 @@ class Session:
             "data_digest": settings.data_digest,
             "threads": settings.threads,
             "dtype_policy": settings.dtype_policy,
-            **more,
         }
 
-    def payload(self, total_epochs: int, **more: Any) -> dict[str, Any]:
-        """What every training is told, see `tuning.core.jobs.TrainingJob`."""
+    def training(self) -> dict[str, Any]:
+        """Those, and what all trainings of a search have in common."""
         settings = self.settings
-        return self.job(
-            early_stopping=settings.early_stopping, reduce_lr=settings.reduce_lr, total_epochs=total_epochs, **more
-        )
+        return {**self.common(), "early_stopping": settings.early_stopping, "reduce_lr": settings.reduce_lr}
 
-    def prune_trials(self, told: str, needed: set[str]) -> None:
-        """Deletes the checkpoints of told trials that no later trial may go on from.
+    def request(self, key: str, kind: str, job: Callable[[int], Job]) -> None:
+        """Asks for the result of a job, which `job` makes of an attempt's fencing number."""
+        self.dispatcher.request(key, kind, lambda fence: msgspec.to_builtins(job(fence)))
+
+    def wait_for(self, key: str) -> dict[str, Any]:
+        """The result of a job that was requested, errors included."""
+        while (result := self.dispatcher.result(key)) is None:
+            self.dispatcher.wait()
+        return result
+
+    def prune_trials(self, completed: str, needed: set[str]) -> None:
+        """Deletes the checkpoints of completed trials that no later trial may go on from.
 
         Args:
-            told: the trial told last.
+            completed: the trial completed last.
             needed: trials that a later one may go on from.
         """
-        self.told.add(told)
-        for trial_id in sorted(self.told - needed):
-            remove_directory(self.checkpoints(f"trial/{trial_id}"))
-            self.told.discard(trial_id)
+        self.completed.add(completed)
+        for trial_id in sorted(self.completed - needed):
+            remove_directory(self.checkpoints(trial_key(trial_id)))
+            self.completed.discard(trial_id)
 
     def warm_up(self) -> None:
         """Has all workers start while one still reads the space, where it has not been read before."""
         if self.dispatcher.result("describe") is None:
             self.dispatcher.executor.warm_up()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """The search space, as a worker found it by building a few configurations; journaled once.
 
         Raises:
@@ -130,22 +107,71 @@ class Session:
         if "error" in result and result["error"]["kind"] in DEATHS:
             # A configuration that ends its process, say for want of memory, is met again as a failed trial.
             result = self._described("describe-default", discover=False)
-        return expect(result, f"search space {self.settings.space!r}")
+        return decoded(expect(result, f"search space {self.settings.space!r}"), Description)
 
     def _described(self, key: str, discover: bool) -> dict[str, Any]:
-        self.dispatcher.request(key, "describe", lambda fence: self.job(discover=discover))
+        self.request(key, "describe", lambda fence: DescribeJob(**self.common(), discover=discover))
         self.dispatcher.start()
-        if light_keras.chosen():
-            # Here, because a worker has its own imports to do meanwhile.
-            light_keras.use()
-            light_keras.use_keras_tuner()
-        while (result := self.dispatcher.result(key)) is None:
-            self.dispatcher.wait()
-        return result
+        import_keras()
+        return self.wait_for(key)
 
 
-def _checkpoints(directory: Path, key: str) -> Path:
-    return directory / "checkpoints" / key
+def decoded(result: dict[str, Any], kind: type[Result]) -> Result:
+    """A job's result as the record that it is.
+
+    Raises:
+        StateError: it is none.
+    """
+    try:
+        return msgspec.convert(result, kind)
+    except msgspec.ValidationError as error:
+        raise StateError(f"the journal holds a {kind.__name__} that is none: {error}", RESTORE) from None
+
+
+def import_keras() -> None:
+    """Imports Keras Tuner, and Keras with the backend that is configured; called while workers start."""
+    importlib.import_module("keras_tuner")
+
+
+def check_start(
+    directory: Path,
+    settings: config.RunSettings,
+    resources: Resources,
+    tracking: Tracking,
+    fresh: bool,
+) -> None:
+    """Refuses, before anything is written, what would be refused later on.
+
+    Raises:
+        StateError: the search began with other settings.
+        EnvironmentProblem: a package that was asked for is not installed.
+        UsageError: this process cannot train on the backend.
+    """
+    if not fresh and (directory / config.FILE_NAME).exists():
+        config.check(directory, settings)
+    if tracking.mlflow and not importlib.util.find_spec("mlflow"):
+        raise EnvironmentProblem(
+            "--mlflow is given, but MLflow is not installed", "run: pip install -e '.[mlflow]'; or leave it out"
+        )
+    if resources.executor == "ray" and not importlib.util.find_spec("ray"):
+        raise EnvironmentProblem(
+            "--executor ray is given, but Ray is not installed",
+            "run: pip install -e '.[ray]'; or use --executor local, which needs no cluster",
+        )
+    if resources.executor == "inline" and WORK.startswith("tuning."):
+        _check_own_backend(settings.backend)
+
+
+def _check_own_backend(backend: str) -> None:
+    """Refuses to train in a process whose Keras is on another backend, which cannot be changed once it is imported."""
+    if "keras" not in sys.modules:
+        return
+    own = sys.modules["keras"].config.backend()
+    if own != backend:
+        raise UsageError(
+            f"this process has imported Keras on the backend {own!r}, but KERAS_BACKEND is {backend!r} now",
+            "use --executor local, whose workers take the new backend, or start a new process",
+        )
 
 
 @contextlib.contextmanager
@@ -157,51 +183,69 @@ def opened(
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
 
+    What is refused before the first trial leaves nothing of a search that is new: whoever mends the cause, in space,
+    data or command, begins anew.
+
     Raises:
         StateError: it began with other settings, another process has it, or its journal is damaged.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with Journal(directory / JOURNAL) as journal:
-        if not (directory / config.FILE_NAME).exists() and any(isinstance(record, Ask) for record in journal.records):
-            raise StateError(f"{directory / config.FILE_NAME} is gone, but the search has begun", RESTORE)
-        config.freeze(directory, settings)
-        executor = load_executor(resources.executor)(
-            work=WORK,
-            environment=runtime.environment(settings.backend, settings.threads),
-            log_directory=directory / "logs",
-            trial_timeout=resources.trial_timeout,
-            **resources.options(),
-        )
-        try:
+    new = not directory.exists()
+    try:
+        with _executor(directory, settings, resources) as executor, _journal(directory) as journal:
+            config.freeze(directory, settings)
             dispatcher = Dispatcher(
                 journal, executor, resources.max_deaths, lambda key: epochs_done(_checkpoints(directory, key))
             )
-            # Whole paths: a worker may run on another machine, in another folder.
-            yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free())
-        except (JobFailed, UsageError):
-            if dispatcher.state.asks or dispatcher.state.test_openings:
+            try:
+                # Whole paths: a worker may run on another machine, in another folder.
+                yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free())
+            except (JobFailed, UsageError):
+                if not dispatcher.state.asks and not dispatcher.state.test_openings:
+                    _unlink(directory / JOURNAL, directory / config.FILE_NAME)
                 raise
-            # It got as far as no trial and no test: whoever mends the cause, in space, data or command, begins anew.
-            for path in (directory / JOURNAL, directory / config.FILE_NAME):
-                # Windows keeps files that are open.
-                with contextlib.suppress(PermissionError):
-                    path.unlink(missing_ok=True)
-            raise
-        finally:
-            executor.close()
+    except (UsageError, EnvironmentProblem):
+        if new and not (directory / config.FILE_NAME).exists():
+            remove_directory(directory)
+        raise
 
 
-def use_backend(backend: str, inline: bool = False) -> None:
-    """Chooses this process's own Keras backend, before anything imports Keras; `Session.describe` imports it.
-
-    A process that trains nothing itself takes Keras on NumPy, which spares it TensorFlow's three seconds.
-    """
-    # KERAS_BACKEND will name this process's own; a second search in it (a notebook) must find the workers' again.
-    os.environ["TUNING_BACKEND"] = backend
+@contextlib.contextmanager
+def _executor(directory: Path, settings: config.RunSettings, resources: Resources) -> Iterator[Executor]:
+    inline = resources.executor == "inline"
     if inline:
-        os.environ.update(runtime.environment(backend, 1))
-    else:
-        light_keras.choose()
+        os.environ.update(runtime.environment(settings.backend, settings.threads))
+    executor = load_executor(resources.executor)(
+        work=WORK,
+        environment=runtime.environment(settings.backend, settings.threads),
+        log_directory=directory / "logs",
+        trial_timeout=resources.trial_timeout,
+        **resources.options(),
+    )
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+@contextlib.contextmanager
+def _journal(directory: Path) -> Iterator[Journal]:
+    directory.mkdir(parents=True, exist_ok=True)
+    with Journal(directory / JOURNAL) as journal:
+        begun = any(isinstance(record, Ask) for record in journal.records)
+        if begun and not (directory / config.FILE_NAME).exists():
+            raise StateError(f"{directory / config.FILE_NAME} is gone, but the search has begun", RESTORE)
+        yield journal
+
+
+def _checkpoints(directory: Path, key: str) -> Path:
+    return directory / "checkpoints" / key
+
+
+def _unlink(*paths: Path) -> None:
+    for path in paths:
+        # Windows keeps files that are open.
+        with contextlib.suppress(PermissionError):
+            path.unlink(missing_ok=True)
 
 
 def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:

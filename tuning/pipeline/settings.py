@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from tuning.core import machine
+import msgspec
+
+from tuning.core import machine, options
 from tuning.core.errors import UsageError
-from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, check_positive, read_settings
+from tuning.core.jobs import Values
+from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, read_settings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
-from tuning.oracles import BEST, find_strategy
+from tuning.oracles import BEST, Strategy, find_strategy
 from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import space_digest
 
@@ -22,101 +28,129 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def search_settings(
-    workspace: Workspace,
-    strategy: str = "hyperband",
-    space: str = "baseline_cnn",
-    name: str | None = None,
-    max_epochs: int = 27,
-    min_epochs: float | str | None = None,
-    factor: int = 3,
-    max_trials: int | None = None,
-    iterations: int | None = None,
-    window: int | None = None,
-    seed: int = 0,
-    top_k: int = 3,
-    retrain_epochs: int | None = None,
-    executions: int = 1,
-    early_stopping: int | None = None,
-    reduce_lr: int | None = None,
-    dtype: str = "auto",
-    stop_curves: bool = True,
-    reuse_trials: bool = False,
-    tries: Sequence[str | Mapping[str, Any]] | None = None,
-    from_search: str | None = None,
-    max_memory: str | int | None = None,
-    fresh: bool = False,
+    workspace: Workspace, strategy: str = "hyperband", *, fresh: bool = False, **given: Any
 ) -> SearchSettings:
-    """Completes and checks the settings of a search.
+    """Completes and checks the settings of a search; reads the workspace and writes nothing.
 
     Args:
-        min_epochs: whole epochs, or a part of one as "1/3" or `1 / 3`.
-        tries: configurations to try first: values by name, or text as "learning_rate=3e-4,filters=48".
-        from_search: an earlier search of the workspace, whose best configurations are tried after those.
-        max_memory: bytes, or text as "8G", that a training may take; 0: no limit; None: what this machine has, or
-            the largest of its GPUs if that is more, or had when the search began.
+        strategy: a name of `STRATEGIES`.
         fresh: the search starts over; what one of that name began with does not count.
+        given: the options of `SearchSettings` by their names. As values in Python, `min_epochs` is a whole number, or a
+            part of an epoch as "1/3" or `1 / 3`; `tries` holds configurations as text or as mappings; `max_memory` is
+            bytes, or text as "8G", and 0 for no limit.
 
     Raises:
+        TypeError: an argument that is no option.
         UsageError: an option that cannot be meant.
         DataError: the workspace holds no prepared data.
     """
     row = find_strategy(strategy)
-    min_epochs, slices = first_rung(min_epochs)
-    check_positive(max_epochs=max_epochs, max_trials=max_trials, top_k=top_k, retrain_epochs=retrain_epochs)
-    check_positive(min_epochs=min_epochs, executions=executions, iterations=iterations, window=window)
-    if (min_epochs is not None or slices > 1) and "min_epochs" not in row.options:
+    values = options.given(SearchSettings, {**given, "strategy": strategy}, more=("fresh",))
+    values["min_epochs"], parts = first_rung(values["min_epochs"])
+    values["retrain_epochs"] = values["retrain_epochs"] or values["max_epochs"]
+    _check_together(values, parts, row)
+    name = values["name"] = _name_of(values)
+    run = _run_values(workspace, values)
+    _check_parts(workspace, parts)
+    return _complete(
+        SearchSettings,
+        {
+            **values,
+            **run,
+            "strategy": BEST if strategy == "auto" else strategy,
+            "window": values["window"] or row.window,
+            "parts": parts,
+            "tries": [_as_text(one) for one in values["tries"] or ()] or None,
+            "learned": _learned(workspace, values["from_search"], name, fresh),
+            "max_memory": _memory_limit(workspace, name, values["max_memory"], fresh),
+        },
+    )
+
+
+def train_settings(workspace: Workspace, values: Mapping[str, Any] | None = None, **given: Any) -> TrainSettings:
+    """Completes and checks the settings of a single run; raises as `search_settings`.
+
+    Args:
+        values: hyperparameters by name.
+        given: the options of `TrainSettings` by their names.
+    """
+    known = options.given(TrainSettings, given, more=("values",))
+    plain = {name: str(value) for name, value in (values or {}).items()}
+    return _complete(TrainSettings, {**known, **_run_values(workspace, known), "values": plain})
+
+
+def _complete(kind: type[Any], values: dict[str, Any]) -> Any:
+    """The settings, every value of its field's type."""
+    values = {name: value for name, value in values.items() if name != "dtype"}
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"a setting has a value of the wrong type: {error}", "see the command's --help") from None
+
+
+def _run_values(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `RunSettings` that follow from the options, the data and the machine."""
+    backend = training_backend()
+    # The module of a builder imports Keras, and TensorFlow would begin with eight lines about the processor.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return {
+        "space_digest": space_digest(values["space"]),
+        "data_digest": read_info(workspace).digest,
+        "backend": backend,
+        "threads": 1,
+        "dtype_policy": dtype_policy(values["dtype"], backend),
+    }
+
+
+def _name_of(values: Mapping[str, Any]) -> str:
+    name = values["name"]
+    if name is None:
+        name = f"{values['space'].replace(':', '-')}-{values['strategy']}"
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"--name is {name!r}", "use up to 64 letters, digits, dots, dashes and underscores")
+    return name
+
+
+def _check_together(values: Mapping[str, Any], parts: int, row: Strategy) -> None:
+    """Refuses options that contradict each other or the strategy."""
+    strategy, min_epochs, max_epochs = values["strategy"], values["min_epochs"], values["max_epochs"]
+    if min_epochs is not None and not min_epochs >= 1:
+        raise UsageError(f"--min-epochs is {min_epochs}", "give 1 or more")
+    if (min_epochs is not None or parts > 1) and "min_epochs" not in row.options:
         raise UsageError(
             f"--min-epochs is given, but --strategy {strategy} trains every configuration in full", "leave it out"
         )
-    if iterations is not None and "iterations" not in row.options:
+    if values["iterations"] is not None and "iterations" not in row.options:
         raise UsageError(f"--iterations is given, but --strategy {strategy} has no brackets to pass", "leave it out")
     if min_epochs is not None and min_epochs > max_epochs:
         raise UsageError(f"--min-epochs is {min_epochs}, --max-epochs {max_epochs}", "give no more than --max-epochs")
-    if factor < 2:
-        raise UsageError(f"--factor is {factor}", "give 2 or more")
-    if reuse_trials and (retrain_epochs or max_epochs) != max_epochs:
+    if values["reuse_trials"] and values["retrain_epochs"] != max_epochs:
         raise UsageError(
-            f"--reuse-trials is given, but --retrain-epochs is {retrain_epochs} and --max-epochs {max_epochs}",
+            f"--reuse-trials is given, but --retrain-epochs is {values['retrain_epochs']} and --max-epochs "
+            f"{max_epochs}",
             "leave one of them out: learning rates are laid out for one length of training",
         )
-    if reuse_trials and slices > 1:
+    if values["reuse_trials"] and parts > 1:
         raise UsageError(
             "--reuse-trials is given, but --min-epochs is a part of an epoch", "leave one of them out: runs are whole"
         )
+
+
+def _check_parts(workspace: Workspace, parts: int) -> None:
     images = read_info(workspace).counts["train"]
-    if slices > images:
-        raise UsageError(f"--min-epochs is 1/{slices}, but there are {images} training images", "give a larger part")
-    name = name if name is not None else f"{space.replace(':', '-')}-{strategy}"
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"--name is {name!r}", "use up to 64 letters, digits, dots, dashes and underscores")
-    return SearchSettings(
-        **_run_fields(workspace, space, seed, early_stopping, reduce_lr, dtype),
-        name=name,
-        strategy=BEST if strategy == "auto" else strategy,
-        max_epochs=max_epochs,
-        min_epochs=min_epochs,
-        factor=factor,
-        max_trials=max_trials,
-        window=window or row.window,
-        top_k=top_k,
-        retrain_epochs=retrain_epochs or max_epochs,
-        executions=executions,
-        iterations=iterations,
-        slices=slices,
-        stop_curves=stop_curves,
-        reuse_trials=reuse_trials,
-        tries=[_as_text(given) for given in tries or ()] or None,
-        from_search=from_search,
-        learned=None if from_search is None else learned(workspace, from_search, name, fresh),
-        max_memory=_memory_limit(workspace, name, max_memory, fresh),
-    )
+    if parts > images:
+        raise UsageError(f"--min-epochs is 1/{parts}, but there are {images} training images", "give a larger part")
+
+
+def _learned(workspace: Workspace, earlier: str | None, name: str, fresh: bool) -> list[Values] | None:
+    return None if earlier is None else learned(workspace, earlier, name, fresh)
 
 
 def _memory_limit(workspace: Workspace, name: str, given: str | int | None, fresh: bool) -> int | None:
     if given is not None:
         return size(given) or None
     if not fresh and (workspace.search(name) / FILE_NAME).exists():
-        # One that began without goes on without.
+        # It keeps to what there was when it began, on whatever machine it goes on.
         return read_settings(workspace.search(name)).get("max_memory")
     # The larger: whether the backend can use a GPU that is there, nobody knows here.
     return max((*(gpu.memory for gpu in machine.gpus()), machine.memory().total or 0)) or None
@@ -165,54 +199,33 @@ def _as_typed(number: float) -> str:
     return f"1/{parts}" if parts and 1 / parts == number else str(number)
 
 
-def train_settings(
-    workspace: Workspace,
-    space: str,
-    values: Mapping[str, Any],
-    epochs: int,
-    seed: int,
-    early_stopping: int | None,
-    reduce_lr: int | None,
-    dtype: str,
-) -> TrainSettings:
-    """Completes and checks the settings of a single run; raises as `search_settings`."""
-    check_positive(epochs=epochs)
-    return TrainSettings(
-        **_run_fields(workspace, space, seed, early_stopping, reduce_lr, dtype),
-        values={name: str(value) for name, value in values.items()},
-        epochs=epochs,
-    )
-
-
-def _run_fields(
-    workspace: Workspace, space: str, seed: int, early_stopping: int | None, reduce_lr: int | None, dtype: str
-) -> dict[str, Any]:
-    """The fields of `RunSettings`."""
-    check_positive(early_stopping=early_stopping, reduce_lr=reduce_lr)
-    backend = training_backend()
-    return {
-        "space": space,
-        "space_digest": space_digest(space),
-        "data_digest": read_info(workspace).digest,
-        "seed": seed,
-        "backend": backend,
-        "threads": 1,
-        "dtype_policy": dtype_policy(dtype, backend),
-        "early_stopping": early_stopping,
-        "reduce_lr": reduce_lr,
-    }
-
-
 def training_backend() -> str:
-    """The Keras backend that trials run on: KERAS_BACKEND, else TensorFlow.
+    """The Keras backend that trials run on: what Keras itself would take in a new process.
+
+    That is KERAS_BACKEND; without it, the backend of Keras where this process has imported it, else the one in Keras's
+    own configuration file, else TensorFlow.
 
     Raises:
-        UsageError: KERAS_BACKEND names one that cannot train.
+        UsageError: it is one that cannot train.
     """
-    name = os.environ.get("TUNING_BACKEND") or os.environ.get("KERAS_BACKEND") or "tensorflow"
+    named = os.environ.get("KERAS_BACKEND")
+    name = named or _configured_backend()
     if name not in BACKENDS:
-        raise UsageError(f"KERAS_BACKEND is {name!r}", f"set it to one of {', '.join(BACKENDS)}, or unset it")
+        source = "KERAS_BACKEND" if named else "the Keras backend"
+        raise UsageError(f"{source} is {name!r}", f"set KERAS_BACKEND to one of {', '.join(BACKENDS)}")
     return name
+
+
+def _configured_backend() -> str:
+    if "keras" in sys.modules:
+        return str(sys.modules["keras"].config.backend())
+    home = os.environ.get("KERAS_HOME")
+    folder = Path(home).expanduser() if home else Path.home() / ".keras"
+    try:
+        found = json.loads((folder / "keras.json").read_text(encoding="utf-8"))
+        return str(found.get("backend", "tensorflow"))
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"
 
 
 def dtype_policy(choice: str, backend: str) -> str:

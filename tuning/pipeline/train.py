@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,11 +12,13 @@ import msgspec
 from tuning.core.errors import StateError, UsageError
 from tuning.core.progress import SILENT, Progress
 from tuning.core.records import configuration
+from tuning.core.settings import TrainSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.file_state import verify_data
 from tuning.history import searches
-from tuning.pipeline.finals import Final, config_digest, run_finals, with_removals
-from tuning.pipeline.session import Resources, opened, use_backend
+from tuning.pipeline.finals import Final, config_digest, numbered, run_finals
+from tuning.pipeline.resources import Resources
+from tuning.pipeline.session import check_start, move_aside, opened
 from tuning.pipeline.settings import train_settings
 from tuning.pipeline.values import completed
 from tuning.results import leaderboard, promotion
@@ -36,50 +39,71 @@ def train_one(
     workspace: Workspace,
     space: str = "baseline_cnn",
     values: Mapping[str, Any] | None = None,
-    epochs: int = 30,
-    seed: int = 0,
-    early_stopping: int | None = None,
-    reduce_lr: int | None = None,
-    dtype: str = "auto",
+    *,
+    fresh: bool = False,
     resources: Resources = Resources(workers=1),  # noqa: B008 (frozen)
     tracking: Tracking = Tracking(),  # noqa: B008 (frozen)
     progress: Progress = SILENT,
+    **settings: Any,
 ) -> TrainResult:
     """Trains one configuration; with no `values`, the baseline (every hyperparameter at its default).
 
-    Interrupted, the same call goes on after the last finished epoch; finished, it returns the same run again.
+    Interrupted, the same call goes on after the last finished epoch; finished, it returns the same run again; failed,
+    it tries again.
 
     Args:
         values: hyperparameter values by name, as Python values or as text; others take their defaults.
+        fresh: move an earlier training with the same settings, and its run, aside and start over.
+        resources: where it runs.
         tracking: where the run appears beside its own files.
+        settings: the options of `tuning.core.settings.TrainSettings` by their names.
 
     Raises:
+        TypeError: an argument that is no setting.
         UsageError: an unknown hyperparameter, or a value outside its range, with the valid ones.
     """
-    settings = train_settings(workspace, space, values or {}, epochs, seed, early_stopping, reduce_lr, dtype)
+    frozen = train_settings(workspace, values, space=space, **settings)
+    directory = workspace.art / "work" / f"train-{frozen.digest()[:12]}"
+    check_start(directory, frozen, resources, tracking, fresh)
     verify_data(workspace)
     workspace.create()
-    use_backend(settings.backend)
-    directory = workspace.art / "work" / f"train-{settings.digest()[:12]}"
-
-    with opened(workspace, directory, settings, resources) as session:
+    if fresh:
+        _start_over(workspace, directory, frozen, progress)
+    with opened(workspace, directory, frozen, resources) as session:
         description = session.describe()
-        complete = completed(description, settings.values)
+        complete = completed(description, frozen.values)
         found = config_digest(space, complete)
         prefix = "baseline" if complete == completed(description, {}) else "train"
-        run_id = f"{prefix}-{space.replace(':', '-')}-{found[:8]}-e{epochs}-s{seed}-{settings.digest()[:6]}"
-        final = with_removals(session, Final(run_id, "train", complete, epochs, seed))
+        run_id = f"{prefix}-{space.replace(':', '-')}-{found[:8]}{_suffix(frozen)}"
+        final = numbered(session, Final(run_id, "train", complete, frozen.epochs, frozen.seed))
         if not run_finals(session, [final], progress, every=1):
-            error = session.dispatcher.result(final.key)["error"]
-            raise StateError(f"{run_id} failed: {error['message']}", "change the configuration")
+            error = session.wait_for(final.key)["error"]
+            raise StateError(
+                f"{run_id} failed: {error['message']}",
+                "mend the cause and run the same command again; or change the configuration",
+            )
         subject = Subject(
-            run_id, directory, workspace.art / "tensorboard", asdict(settings), description["space"], single=True
+            run_id, directory, workspace.art / "tensorboard", asdict(frozen), description.space, single=True
         )
         with following(tracking, subject, progress) as trackers:
             trackers.runs([workspace.run(run_id)])
     leaderboard.rebuild(workspace)
     promoted = promotion.promote(workspace, progress=progress)
     return TrainResult(run_id, msgspec.to_builtins(read_run(workspace.run(run_id))), promoted.run_id)
+
+
+def _suffix(settings: TrainSettings) -> str:
+    """The end of a run's id, which tells it from the runs of other settings."""
+    return f"-e{settings.epochs}-s{settings.seed}-{settings.digest()[:6]}"
+
+
+def _start_over(workspace: Workspace, directory: Path, settings: TrainSettings, progress: Progress) -> None:
+    """Moves an earlier training with these settings aside, with the run that it published."""
+    aside = move_aside(directory, sorted(workspace.trials.glob(f"*{_suffix(settings)}")))
+    if aside:
+        progress.say(f"moved the earlier training aside, to {aside}")
+    if workspace.leaderboard.exists():
+        leaderboard.rebuild(workspace)
 
 
 def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any]]:

@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuning.core.errors import UsageError
+from tuning.core.jobs import Description, Values
 
 
-def completed(description: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+def completed(description: Description, given: Mapping[str, str]) -> Values:
     """Every active hyperparameter's value: those given, read as what they are, the others at their defaults.
 
     Args:
-        description: of the space, as the `describe` job returns it.
+        description: of the space.
 
     Raises:
         UsageError: unknown name, value outside the range, or a hyperparameter that the others make inactive.
     """
     from keras_tuner import HyperParameters
 
-    space = HyperParameters.from_config({"space": copy.deepcopy(description["space"]), "values": {}})  # it changes them
+    space = HyperParameters.from_config({"space": copy.deepcopy(description.space), "values": {}})  # it changes them
     names = sorted({parameter.name for parameter in space.space})
     for name in given:
         if name not in names:
@@ -39,7 +40,7 @@ def completed(description: Mapping[str, Any], given: Mapping[str, str]) -> dict[
     return dict(result.values)
 
 
-def parsed(parameter, text: str) -> Any:
+def parsed(parameter: Any, text: str) -> Any:
     """The value that `text` means for a Keras Tuner hyperparameter.
 
     Raises:

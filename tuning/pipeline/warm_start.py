@@ -10,6 +10,7 @@ from typing import Any
 
 from tuning.core import settings as config
 from tuning.core.errors import UsageError
+from tuning.core.jobs import Description, Values
 from tuning.core.records import configuration
 from tuning.core.settings import SearchSettings
 from tuning.core.workspace import Workspace
@@ -36,7 +37,7 @@ def own_configuration(text: str) -> dict[str, str]:
     return values
 
 
-def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[dict[str, Any]]:
+def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[Values]:
     """The best configurations of search `name` now, or, where search `own` began with them, what they were then.
 
     Args:
@@ -62,11 +63,11 @@ def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[dict
     return [configuration(values) for _, values in best]
 
 
-def known_good(settings: SearchSettings, description: Mapping[str, Any]) -> list[dict[str, Any]]:
+def warm_start(settings: SearchSettings, description: Description) -> list[Values]:
     """Complete configurations to try after the defaults: a person's own first.
 
     Args:
-        description: of the space, as the `describe` job returns it.
+        description: of the space.
 
     Raises:
         UsageError: one of a person's own has an unknown name or a value out of range, with the valid ones; or none of
@@ -90,9 +91,9 @@ def known_good(settings: SearchSettings, description: Mapping[str, Any]) -> list
     return first
 
 
-def _fitting(description: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
+def _fitting(description: Description, values: Mapping[str, Any]) -> Values | None:
     """`values` as a configuration of this space, without what it does not know; None where they are none of it."""
-    names = {entry["config"]["name"] for entry in description["space"]}
+    names = {entry["config"]["name"] for entry in description.space}
     shared = {name: str(value) for name, value in values.items() if name in names}
     try:
         return completed(description, shared) if shared else None

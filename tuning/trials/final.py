@@ -63,6 +63,10 @@ def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
     published = steps_of(model, steps.interface)
     validation = validate(published, dataset.val.images, dataset.val.labels, len(dataset.info.classes))
     opening = TestOpening(job.run_id, job.purpose)
+    opened = Path(f"{job.staging}.opened")
+    opened.parent.mkdir(parents=True, exist_ok=True)
+    # What fails before this has opened nothing.
+    write_text(opened, "")
     test = open_verified(job, lambda workspace: open_test(workspace, opening))
     probabilities = predict(published, test.images)
     if not np.isfinite(probabilities).all():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from tuning.core.jobs import Entry, TrialJob
 from tuning.core.records import COMPLETED, FAILED, Failure, TrialOutcome
@@ -32,7 +33,7 @@ def run_trial(job: TrialJob, report: Callable[[Entry], None]) -> TrialOutcome:
         memory=memory,
     )
     if job.max_memory is not None and memory > job.max_memory:
-        return replace(outcome, failure=_too_large(memory, job.max_memory))
+        return msgspec.structs.replace(outcome, failure=_too_large(memory, job.max_memory))
     own = Path(job.checkpoints)
     settings = FitSettings(
         until=job.until,
@@ -48,14 +49,14 @@ def run_trial(job: TrialJob, report: Callable[[Entry], None]) -> TrialOutcome:
         state = fit(steps, plan, dataset, settings, own, job.attempt, start, report)
     except NotFinite as error:
         before = load_state(own) or start
-        return replace(outcome, failure=_not_finite(error), curve=before.curve if before else ())
+        return msgspec.structs.replace(outcome, failure=_not_finite(error), curve=before.curve if before else ())
     if state is start:
         # Nothing was left to train; a trial that goes on from this one looks for its state here, not at the parent's.
         save_state(own, job.attempt, state)
     score = best_score([entry["val_f1_macro"] for entry in state.curve])
     if score is None:
-        return replace(outcome, failure=_not_finite(never_finite(state.curve)), curve=state.curve)
-    return replace(outcome, status=COMPLETED, score=score, curve=state.curve, seconds=state.seconds)
+        return msgspec.structs.replace(outcome, failure=_not_finite(never_finite(state.curve)), curve=state.curve)
+    return msgspec.structs.replace(outcome, status=COMPLETED, score=score, curve=state.curve, seconds=state.seconds)
 
 
 def _too_large(memory: int, limit: int) -> Failure:

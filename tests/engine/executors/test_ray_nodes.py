@@ -11,7 +11,7 @@ from tuning.core import packages
 from tuning.core.errors import EnvironmentProblem, UsageError
 from tuning.engine.executors import ray
 from tuning.engine.executors.ray import RayExecutor
-from tuning.pipeline.session import Resources
+from tuning.pipeline.resources import Resources
 
 
 @pytest.mark.parametrize(("installed", "words"), [(None, "none is installed"), ("2.51.0", "2.51.0 is installed")])

@@ -13,6 +13,8 @@ import pytest
 
 from tuning import cli, search
 from tuning.core.errors import StateError, UsageError
+from tuning.core.options import options_of
+from tuning.core.settings import SearchSettings
 from tuning.engine.journal import Journal
 from tuning.pipeline.reporting import write_report
 from tuning.results import report
@@ -206,9 +208,10 @@ def test_the_command_begins_the_same_search(settings, changes):
     words = shlex.split(repeat_command(frozen))
     assert words[:3] == ["python", "-m", "tuning.search"]
     given = vars(search.options().parse_args(words[3:]))
-    for name in search.SETTINGS:
+    for option in options_of(SearchSettings):
         expected = "float32" if frozen["dtype_policy"] == "float32" else "bfloat16"
-        assert str(given[name]) == str(expected if name == "dtype" else frozen[name]), name
+        shown = expected if option.name == "dtype" else frozen[option.field]
+        assert str(given[option.name]) == str(shown), option.name
     assert given["strategy"] == frozen["strategy"]
 
 
@@ -226,7 +229,7 @@ def test_configurations_to_try_are_in_the_command_and_those_learned_are_where_th
 
 
 def test_a_first_rung_that_is_part_of_an_epoch_is_in_the_command(settings):
-    words = shlex.split(repeat_command(asdict(settings(slices=3))))
+    words = shlex.split(repeat_command(asdict(settings(parts=3))))
     assert search.options().parse_args(words[3:]).min_epochs == "1/3"
 
 

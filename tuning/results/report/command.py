@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-#: Settings that are no options: they follow from the data, the code, the strategy or the machine.
-_DERIVED = ("space_digest", "data_digest", "backend", "threads", "slices", "dtype_policy", "learned", "tries")
+from tuning.core.options import options_of
+from tuning.core.settings import SearchSettings
 
 
 def repeat_command(settings: Mapping[str, Any]) -> str:
@@ -17,20 +17,26 @@ def repeat_command(settings: Mapping[str, Any]) -> str:
         settings: as frozen in search.json; each is the option of its name.
     """
     words = ["python", "-m", "tuning.search"]
-    for name, value in settings.items():
-        if name not in _DERIVED and value is not None:
-            option = name.replace("_", "-")
-            if isinstance(value, bool):
-                words.append(f"--{option}" if value else f"--no-{option}")
-            else:
-                words += [f"--{option}", str(value)]
-    for values in settings.get("tries") or ():
-        words += ["--try", ",".join(f"{name}={value}" for name, value in values.items())]
-    if settings.get("slices", 1) > 1:
-        words += ["--min-epochs", f"1/{settings['slices']}"]
-    policy = settings.get("dtype_policy")
-    if policy:
-        words += ["--dtype", {"mixed_bfloat16": "bfloat16"}.get(policy, policy)]
+    for option in options_of(SearchSettings):
+        value = _as_given(option.field, settings)
+        if isinstance(value, bool):
+            words.append(option.flag if value else f"--no-{option.flag.removeprefix('--')}")
+        elif isinstance(value, list):
+            words += [word for one in value for word in (option.flag, one)]
+        elif value is not None:
+            words += [option.flag, str(value)]
     backend = settings.get("backend", "tensorflow")
     prefix = "" if backend == "tensorflow" else f"KERAS_BACKEND={backend} "
     return prefix + shlex.join(words)
+
+
+def _as_given(field: str, settings: Mapping[str, Any]) -> Any:
+    """What a person gives for a setting that is stored in another form."""
+    value = settings.get(field)
+    if field == "dtype_policy":
+        return {"mixed_bfloat16": "bfloat16"}.get(str(value), value)
+    if field == "min_epochs" and settings.get("parts", 1) > 1:
+        return f"1/{settings['parts']}"
+    if field == "tries":
+        return [",".join(f"{name}={given}" for name, given in values.items()) for values in value or ()]
+    return value

@@ -1,0 +1,232 @@
+"""Options, told once: a frozen dataclass whose fields carry their help, range and default.
+
+From such a class come the options of a command (`add_options`), the keyword arguments of the Python API (`given`), the
+checks of ranges, and the table of the documentation (`table`). Nothing heavy is imported: `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tuning.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+        field: the field that holds its value.
+        name: the keyword argument of the Python API; with dashes, the option's name on the command line.
+        flag: on the command line, e.g. "--max-epochs".
+        help: what it does; may name words in braces, which whoever shows it fills in.
+        kind: type that its text is converted to; bool for a pair of flags, or a switch where the default is off.
+        default: what an omitted option means.
+        group: title of the group that it is listed in.
+        metavar: stands for its value in the help.
+        choices: values that it may have; None: any.
+        least: smallest value that is accepted; None: any.
+        repeated: it may be given several times; its value is a list.
+        switch: a flag without its opposite.
+        fixed: it is part of what a result depends on, and cannot change once a search has begun.
+    """
+
+    field: str
+    name: str
+    flag: str
+    help: str
+    kind: type
+    default: Any
+    group: str
+    metavar: str | None
+    choices: tuple[str, ...] | None
+    least: float | None
+    repeated: bool
+    switch: bool
+    fixed: bool
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    group: str = "",
+    name: str | None = None,
+    flag: str | None = None,
+    kind: type | None = None,
+    metavar: str | None = None,
+    choices: tuple[str, ...] | None = None,
+    least: float | None = None,
+    repeated: bool = False,
+    switch: bool = False,
+    fixed: bool = True,
+    label: str = "",
+) -> Any:
+    """A field of a dataclass that is an option; see `Option`.
+
+    Args:
+        kind: the field's own type unless given.
+        label: what messages call it; its name unless given.
+    """
+    told = {
+        "help": help,
+        "group": group,
+        "name": name,
+        "flag": flag,
+        "kind": kind,
+        "metavar": metavar,
+        "choices": choices,
+        "least": least,
+        "repeated": repeated,
+        "switch": switch,
+        "fixed": fixed,
+    }
+    return dataclasses.field(default=default, metadata={"option": told, "label": label})
+
+
+def derived(label: str = "", **default: Any) -> Any:
+    """A field that is no option: it follows from others, the data, the code or the machine; `label` names it."""
+    return dataclasses.field(metadata={"label": label}, **default)
+
+
+def options_of(*kinds: type) -> list[Option]:
+    """All options of these dataclasses, in order."""
+    found = []
+    for kind in kinds:
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            told = field.metadata.get("option")
+            if told is None:
+                continue
+            name = told["name"] or field.name
+            flag = told["flag"] or f"--{name.replace('_', '-')}"
+            own = told["kind"] or _plain(hints[field.name])
+            found.append(Option(field.name, default=field.default, **{**told, "name": name, "flag": flag, "kind": own}))
+    return found
+
+
+def _plain(hint: Any) -> type:
+    """`int` of `int` and of `int | None`."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+    return hint if isinstance(hint, type) else str
+
+
+def labels(kind: type) -> dict[str, str]:
+    """Field -> what a person calls it: its label, or the name of its option."""
+    own = {option.field: option.name for option in options_of(kind)}
+    return {
+        field.name: field.metadata.get("label") or own.get(field.name, field.name) for field in dataclasses.fields(kind)
+    }
+
+
+def given(kind: type, arguments: Mapping[str, Any], more: Iterable[str] = ()) -> dict[str, Any]:
+    """The value of every option by its name: as given, else its default; ranges and choices are checked.
+
+    Args:
+        arguments: keyword arguments of a caller.
+        more: further names that the caller accepts, for the message.
+
+    Raises:
+        TypeError: a name that is no option; the message lists those that are.
+        UsageError: a value out of its range.
+    """
+    known = {option.name: option for option in options_of(kind)}
+    for name in arguments:
+        if name not in known:
+            raise TypeError(f"there is no setting {name!r}; use one of {', '.join(sorted({*known, *more}))}")
+    values = {name: arguments.get(name, option.default) for name, option in known.items()}
+    for name, option in known.items():
+        check(option, values[name])
+    return values
+
+
+def check(option: Option, value: Any) -> None:
+    """Refuses a value that is out of the option's range.
+
+    Raises:
+        UsageError: it is.
+    """
+    if value is None:
+        return
+    if option.choices and value not in option.choices:
+        raise UsageError(f"{option.flag} is {value!r}", f"use one of {', '.join(option.choices)}")
+    if option.least is not None:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UsageError(f"{option.flag} is {value!r}", f"give a number, {option.least:g} or more")
+        if not value >= option.least:  # NaN neither
+            raise UsageError(f"{option.flag} is {value}", f"give {option.least:g} or more")
+        if option.kind is int and value != int(value):
+            raise UsageError(f"{option.flag} is {value}", "give a whole number")
+
+
+def check_all(instance: Any) -> None:
+    """Checks every option of a dataclass's instance.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+    for option in options_of(type(instance)):
+        check(option, getattr(instance, option.field))
+
+
+#: What a shell offers for an option's value: called with the action that argparse made of it.
+Complete = Callable[[argparse.Action], None]
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    *kinds: type,
+    words: Mapping[str, str] | None = None,
+    complete: Mapping[str, Complete] | None = None,
+) -> None:
+    """Adds the options of these dataclasses to a command, group by group.
+
+    Args:
+        words: what the braces in help texts stand for.
+        complete: by option name, who is told of its action, to offer values to a shell.
+    """
+    groups: dict[str, Any] = {"": parser}
+    for option in options_of(*kinds):
+        if option.group not in groups:
+            groups[option.group] = parser.add_argument_group(option.group)
+        action = groups[option.group].add_argument(option.flag, dest=option.name, **_arguments(option, words or {}))
+        if complete and option.name in complete:
+            complete[option.name](action)
+
+
+def _arguments(option: Option, words: Mapping[str, str]) -> dict[str, Any]:
+    """The keyword arguments of `add_argument`; ranges are checked where the settings are made, with a remedy."""
+    found: dict[str, Any] = {"help": option.help.format(**words), "default": option.default}
+    if option.kind is bool:
+        return {**found, "action": "store_true" if option.switch else argparse.BooleanOptionalAction}
+    if option.repeated:
+        return {**found, "action": "append", "metavar": option.metavar}
+    if option.choices:
+        return {**found, "choices": option.choices}
+    return {**found, "type": option.kind, "metavar": option.metavar}
+
+
+def values_of(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """What the command line says of the options of a dataclass, by their names."""
+    return {option.name: getattr(args, option.name) for option in options_of(kind)}
+
+
+def table(*kinds: type, words: Mapping[str, str] | None = None) -> list[str]:
+    """The rows of a Markdown table of all options."""
+    rows = ["| option | what it does | may change at a resume |", "|---|---|---|"]
+    for option in options_of(*kinds):
+        shown = option.flag
+        if option.kind is bool and not option.switch:
+            shown = f"--[no-]{option.flag.removeprefix('--')}"
+        elif option.kind is not bool:
+            shown += f" {'|'.join(option.choices) if option.choices else option.metavar or option.name.upper()}"
+        text = option.help.format(**(words or {})).replace("|", "\\|")
+        rows.append(f"| `{shown.replace('|', chr(92) + '|')}` | {text} | {'no' if option.fixed else 'yes'} |")
+    return rows

@@ -1,0 +1,83 @@
+"""Failed trials, run again: `search --retry-failed`, for a cause that has been mended since.
+
+The rule. Results are told in a logical order that depends on the proposals alone. The failed trials' results are taken
+back, and with them every proposal that was made after the first of them had been told; what is left is exactly the
+search as it stood at that moment, had the trial not ended yet. From there it goes on as any search does: the strategy
+is asked, and told what the trials now come to. So it ends as it would have ended if they had come to that the first
+time. A proposal that is made again, equal to one that was taken back, keeps its result.
+
+The decision is one record of the journal, `retry-failed`, with the trials and the number of proposals that stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tuning.core.errors import StateError
+from tuning.core.files import remove_directory
+from tuning.core.progress import Progress
+from tuning.core.records import OWN
+from tuning.engine.entries import RetryFailed
+from tuning.engine.order import LogicalOrder
+from tuning.engine.state import SearchState, trial_key
+from tuning.pipeline.session import Session
+
+
+def retry_failed(session: Session, window: int, progress: Progress) -> None:
+    """Takes back what has failed so far, but for what a configuration has of itself, such as a loss that diverges.
+
+    Raises:
+        StateError: the search is over: its budget has ended it, or its finalists have been tested.
+    """
+    state, name = session.dispatcher.state, session.directory.name
+    failed = failed_trials(state)
+    if not failed:
+        progress.say(f"no trial of {name} has failed that could be run again")
+        return
+    over = (state.test_openings, "its finalists were tested already"), (state.stopped, "its budget has ended it")
+    for happened, why in over:
+        if happened:
+            raise StateError(
+                f"the failed trials of {name} cannot be run again: {why}", "start the search over with --fresh"
+            )
+    asks = unaffected_asks(state, failed, window)
+    # First: whoever finds no checkpoint trains anew, but none may find another configuration's.
+    for ask in state.asks[asks:]:
+        _forget(session, ask.trial.trial_id)
+    for trial_id in failed:
+        _forget(session, trial_id)
+    session.dispatcher.record(RetryFailed(trials=failed, asks=asks))
+    progress.say(f"running {len(failed)} failed trial{'s' * (len(failed) != 1)} of {name} again")
+
+
+def failed_trials(state: SearchState) -> list[str]:
+    """Ids of the trials whose failure may have been the machine's."""
+    found = []
+    for ask in state.asks:
+        job = state.jobs.get(trial_key(ask.trial.trial_id))
+        result = job.result if job else None
+        if result is None:
+            continue
+        failure = result.get("error") or result.get("failure")
+        if failure and failure["kind"] not in OWN:
+            found.append(ask.trial.trial_id)
+    return found
+
+
+def unaffected_asks(state: SearchState, failed: Sequence[str], window: int) -> int:
+    """How many proposals were made before the first of these trials was told."""
+    order, completed = LogicalOrder(window), 0
+    for index, ask in enumerate(state.asks):
+        while completed < ask.completed:
+            if order.next().trial_id in failed:
+                return index
+            order.completed()
+            completed += 1
+        order.ask(ask.trial)
+    return len(state.asks)
+
+
+def _forget(session: Session, trial_id: str) -> None:
+    folder: Path = session.checkpoints(trial_key(trial_id))
+    remove_directory(folder)

@@ -1,0 +1,91 @@
+"""How long a search's epochs take: measured here, and told by `tuning.pipeline.reporter`.
+
+With a budget, the time decides when the search ends; that moment is journaled (see `tuning.engine.loop`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tuning.core.records import TrialOutcome, TrialSpec
+from tuning.engine.budget import Stopwatch, reserve
+from tuning.engine.state import trial_key
+from tuning.trials.plan import epochs_trained
+
+
+class Timing:
+    """Counts epochs and their seconds.
+
+    Args:
+        parts: parts that the first epoch of a training has; each counts as so much of it.
+
+    Attributes:
+        epochs: seen so far.
+        seconds: how long each of them took, a part scaled to a whole.
+    """
+
+    def __init__(self, parts: int = 1) -> None:
+        self._parts = parts
+        self._seen: Counter[str] = Counter()
+        self.epochs: float = 0
+        self.seconds: list[float] = []
+
+    def epoch(self, key: str, entry: Mapping[str, Any]) -> float:
+        """A new entry of a running trial's curve; returns how much of an epoch it is."""
+        share = self._share(entry)
+        self._seen[key] += 1
+        self.epochs += share
+        self.seconds.append(entry["seconds"] / share)
+        return share
+
+    def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> float:
+        """A trial has ended; returns the epochs of its own that were not seen to pass, because the journal has them."""
+        before = epochs_trained(spec.initial_epoch, self._parts)
+        own = [entry for entry in outcome.curve if entry["epoch"] > before]
+        unseen = own[self._seen[trial_key(spec.trial_id)] :]
+        shares = [self._share(entry) for entry in unseen]
+        lasted = outcome.seconds[len(outcome.seconds) - len(unseen) :] if unseen else ()
+        self.epochs += sum(shares)
+        self.seconds += [seconds / share for seconds, share in zip(lasted, shares, strict=False)]
+        return sum(shares)
+
+    def remaining(self, planned: int | None, final: int, workers: int) -> float | None:
+        """Seconds that the planned epochs, and `final` ones after them, will take if all goes on so; None: unknown."""
+        if planned is None or not self.seconds:
+            return None
+        epochs = max(0, planned - self.epochs) + final
+        return epochs * sum(self.seconds) / len(self.seconds) / workers
+
+    def _share(self, entry: Mapping[str, Any]) -> float:
+        return 1 if entry["epoch"] > 1 else 1 / self._parts
+
+
+class Deadline:
+    """When a budget's share for trials is over.
+
+    Args:
+        budget: seconds in all; None: none.
+        stopwatch: the running time.
+        kept: seconds to keep back for what follows the trials.
+    """
+
+    def __init__(self, budget: float | None, stopwatch: Stopwatch, kept: Callable[[], float]) -> None:
+        self._budget, self._stopwatch, self._kept = budget, stopwatch, kept
+
+    def left(self) -> float | None:
+        """Seconds that remain for trials; None without a budget. Journals the running time as it goes."""
+        elapsed = self._stopwatch.elapsed()
+        return None if self._budget is None else self._budget - self._kept() - elapsed
+
+    def over(self) -> bool:
+        left = self.left()
+        return left is not None and left <= 0
+
+
+def deadline(
+    budget: float | None, stopwatch: Stopwatch, timing: Timing, retrain_epochs: int, runs: int, workers: int
+) -> Deadline:
+    """The deadline of trials after which `runs` configurations are retrained for `retrain_epochs` each."""
+    return Deadline(budget, stopwatch, lambda: reserve(timing.seconds, retrain_epochs, runs, workers, budget or 0.0))

@@ -1,0 +1,199 @@
+"""The first stage of a search: its trials, from the first proposal to the last result."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tuning.core import machine
+from tuning.core.errors import BudgetEnded
+from tuning.core.jobs import Description, TrialJob
+from tuning.core.progress import Progress
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
+from tuning.core.settings import SearchSettings
+from tuning.engine.budget import Stopwatch
+from tuning.engine.failures import RunOfFailures
+from tuning.engine.loop import run_loop
+from tuning.engine.state import trial_key
+from tuning.oracles import find_strategy
+from tuning.pipeline.completed import OBJECTIVE, Completed, ranked
+from tuning.pipeline.reporter import ProgressReporter
+from tuning.pipeline.reporting import preparing_report
+from tuning.pipeline.session import Session
+from tuning.pipeline.timing import Timing, deadline
+from tuning.pipeline.warm_start import warm_start
+from tuning.tracking import Trackers
+
+if TYPE_CHECKING:
+    from tuning.oracles.adapter import OracleSearch
+
+
+def run_trials(
+    session: Session,
+    settings: SearchSettings,
+    description: Description,
+    strategy: OracleSearch,
+    budget: float | None,
+    trackers: Trackers,
+    progress: Progress,
+) -> list[Completed]:
+    """Runs all trials and returns them with their outcomes, in logical order.
+
+    Raises:
+        BudgetEnded: before any trial finished.
+        StateError: ten trials in a row failed alike, or the strategy contradicts the journal.
+    """
+    dispatcher, timing, preparing = session.dispatcher, Timing(settings.parts), preparing_report()
+    stopwatch = Stopwatch(dispatcher.state.spent, dispatcher.record)
+    end = deadline(budget, stopwatch, timing, settings.retrain_epochs, settings.final_runs, session.workers)
+    planned = planned_epochs(strategy, settings)
+    for warning in (idle_workers(session.workers, settings.window, planned[0]), unrepeatable(settings.backend)):
+        if warning:
+            progress.warn(warning)
+    failures = RunOfFailures(settings.name, session.directory)
+    prune = checkpoint_pruning(session, settings, strategy)
+    job = trial_jobs(session, settings, description)
+    with progress.bar(planned[1], settings.name, "epoch") as bar:
+        final_epochs = settings.final_runs * settings.retrain_epochs
+        reporter = ProgressReporter(
+            progress,
+            bar,
+            timing,
+            planned,
+            end.left,
+            lambda: len(dispatcher.running()),
+            session.workers,
+            final_epochs,
+        )
+
+        def on_completed(spec: TrialSpec, outcome: TrialOutcome) -> None:
+            reporter.completed(spec, outcome)
+            trackers.trial(spec, outcome)
+            failures.tell(outcome)
+            prune(spec, outcome)
+
+        dispatcher.on_progress = reporter.epoch
+        try:
+            completed = run_loop(
+                strategy,
+                dispatcher,
+                settings.window,
+                lambda spec, fence: msgspec.to_builtins(job(spec, fence)),
+                on_completed,
+                end.over,
+                lambda: next(preparing, False),
+            )
+        finally:
+            stopwatch.note()
+    if dispatcher.state.stopped and not any(outcome.status == COMPLETED for _, outcome in completed):
+        raise BudgetEnded(
+            f"the budget ended before any trial of {settings.name} finished",
+            "give a longer --budget together with --fresh, or lower --max-epochs",
+        )
+    return completed
+
+
+def build_strategy(settings: SearchSettings, description: Description) -> OracleSearch:
+    """The strategy of a search, ready to be asked.
+
+    Raises:
+        UsageError: a configuration to --try does not fit the space.
+    """
+    from keras_tuner import HyperParameters, Objective
+
+    from tuning.oracles.adapter import OracleSearch
+
+    entries = copy.deepcopy(description.space)  # Keras Tuner changes them
+    space = HyperParameters.from_config({"space": entries, "values": description.defaults})
+    row = find_strategy(settings.strategy)
+    given = {name: getattr(settings, name) for name in row.options}
+    oracle: Any = row(
+        Objective(*OBJECTIVE),
+        hyperparameters=space,
+        max_epochs=settings.max_epochs * settings.parts,
+        factor=settings.factor,
+        max_trials=settings.max_trials,
+        seed=settings.seed,
+        first=warm_start(settings, description),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    return OracleSearch(oracle, settings.parts)
+
+
+def trial_jobs(
+    session: Session, settings: SearchSettings, description: Description
+) -> Callable[[TrialSpec, int], TrialJob]:
+    """What a worker is told about a trial, as a function of the trial and its attempt's fencing number."""
+    known = sorted({entry["config"]["name"] for entry in description.space})
+
+    def job(spec: TrialSpec, fence: int) -> TrialJob:
+        return TrialJob(
+            **session.training(),
+            trial_id=spec.trial_id,
+            values=spec.values,
+            seed=keyed_seed(settings.seed, "trial", spec.root or spec.trial_id),
+            until=spec.epochs or settings.max_epochs * settings.parts,
+            total_epochs=settings.max_epochs,
+            parts=settings.parts,
+            stop_curves=settings.stop_curves,
+            keep_best=settings.reuse_trials,
+            max_memory=settings.max_memory,
+            attempt=fence,
+            checkpoints=str(session.checkpoints(trial_key(spec.trial_id))),
+            parent=str(session.checkpoints(trial_key(spec.continues))) if spec.continues else None,
+            known=known,
+        )
+
+    return job
+
+
+def checkpoint_pruning(
+    session: Session, settings: SearchSettings, strategy: OracleSearch
+) -> Callable[[TrialSpec, TrialOutcome], None]:
+    """Deletes, after each completed trial, the checkpoints that neither a later trial nor a finalist can go on from."""
+    leading: list[Completed] = []
+
+    def prune(spec: TrialSpec, outcome: TrialOutcome) -> None:
+        needed = strategy.continuable()
+        if settings.reuse_trials:
+            leading.append((spec, outcome))
+            best = {trial.trial_id for trial, _ in ranked(leading)[: settings.top_k]}
+            leading[:] = [entry for entry in leading if entry[0].trial_id in best]
+            needed = needed | best
+        session.prune_trials(spec.trial_id, needed)
+
+    return prune
+
+
+def planned_epochs(strategy: OracleSearch, settings: SearchSettings) -> tuple[int | None, int | None]:
+    """(trials, epochs) that the search will take if nothing fails; None where nobody knows."""
+    trials, epochs = strategy.oracle.planned()
+    return trials, None if epochs is None else math.ceil(epochs / settings.parts)
+
+
+def idle_workers(workers: int, window: int, trials: int | None) -> str | None:
+    """What to tell a person whose workers outnumber the trials that are asked for ahead; None where they do not.
+
+    Args:
+        trials: of the search, or None where nobody knows.
+    """
+    if workers <= window or (trials is not None and trials <= window):
+        return None
+    return (
+        f"trials are asked for {window} ahead of their results, so no more of the {workers} workers can be busy; "
+        f"a new search with --window {4 * workers} keeps all of them busy"
+    )
+
+
+def unrepeatable(backend: str) -> str | None:
+    """What to tell a person whose trials will not give the same bits when they are run again; None where they will."""
+    if backend != "jax" or not machine.gpus():
+        return None
+    return (
+        "on a GPU, JAX rounds differently from one process to the next: this search, resumed or run again, may end "
+        "otherwise in its last digits; KERAS_BACKEND=torch gives the same bits, many times as slowly"
+    )
