@@ -91,6 +91,7 @@ def test_an_unknown_search_is_refused(workspace, begin, capsys, argv, remedy):
 
 
 def test_where_nothing_was_searched_it_says_how(tmp_path, capsys):
+    Workspace(tmp_path).create()
     assert report.main(["--root", str(tmp_path)]) == 2
     assert "python -m tuning.search" in capsys.readouterr().err
 

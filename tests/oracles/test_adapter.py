@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import dataclasses
-
+import msgspec
 import pytest
 
 from tuning.core.errors import StateError
@@ -81,6 +80,6 @@ def test_parts_of_an_epoch_are_what_the_oracle_counts(simulated):
     spec = search.ask()
     assert spec.epochs == 1
     curve = tuple({"epoch": epoch, "objective": 0.1} for epoch in (1 / 3, 2 / 3, 1, 2, 3))
-    search.tell(dataclasses.replace(simulated.completed(spec), curve=curve))
+    search.tell(msgspec.structs.replace(simulated.completed(spec), curve=curve))
     history = oracle.get_trial(spec.trial_id).metrics.get_history("objective")
     assert sorted(observation.step for observation in history) == [1, 2, 3, 6, 9]
