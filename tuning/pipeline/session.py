@@ -18,6 +18,7 @@ from tuning.core import settings as config
 from tuning.core.errors import RESTORE, EnvironmentProblem, StateError, UsageError
 from tuning.core.files import move, remove_directory
 from tuning.core.jobs import DescribeJob, Description, Job
+from tuning.core.quiet import without_greeting
 from tuning.core.workspace import Workspace
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
 from tuning.engine.entries import Ask
@@ -130,7 +131,8 @@ def decoded(result: dict[str, Any], kind: type[Result]) -> Result:
 
 def import_keras() -> None:
     """Imports Keras Tuner, and Keras with the backend that is configured; called while workers start."""
-    importlib.import_module("keras_tuner")
+    with without_greeting():
+        importlib.import_module("keras_tuner")
 
 
 def check_start(

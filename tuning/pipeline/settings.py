@@ -16,6 +16,7 @@ import msgspec
 from tuning.core import machine, options
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Values
+from tuning.core.quiet import without_greeting
 from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, read_settings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
@@ -91,10 +92,11 @@ def _complete(kind: type[Any], values: dict[str, Any]) -> Any:
 def _run_values(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `RunSettings` that follow from the options, the data and the machine."""
     backend = training_backend()
-    # The module of a builder imports Keras, and TensorFlow would begin with eight lines about the processor.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # The module of a builder imports Keras.
+    with without_greeting():
+        digest = space_digest(values["space"])
     return {
-        "space_digest": space_digest(values["space"]),
+        "space_digest": digest,
         "data_digest": read_info(workspace).digest,
         "backend": backend,
         "threads": 1,

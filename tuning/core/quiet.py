@@ -1,0 +1,43 @@
+"""TensorFlow's greeting, kept from a person's terminal: lines about the processor, whatever its log level says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+
+#: Lines that its libraries write before they have a log to write to: information and warnings, no errors.
+_GREETING = re.compile(rb"(?:WARNING: All log messages before absl::InitializeLog|[IW]0000 )")
+_STDERR = 2
+
+
+@contextlib.contextmanager
+def without_greeting() -> Iterator[None]:
+    """Within the block, where Keras may be imported, what goes to the process's stderr is held back; at its end all but
+    the greeting is written."""
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile() as held:
+        try:
+            before = os.dup(_STDERR)
+        except OSError:
+            # There is none.
+            yield
+            return
+        sys.stderr.flush()
+        os.dup2(held.fileno(), _STDERR)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, _STDERR)
+            held.seek(0)
+            rest = b"".join(line for line in held if not _GREETING.match(line))
+            if rest:
+                os.write(before, rest)
+            os.close(before)
