@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 
+import msgspec
 import pytest
 
 from stress import toy
 from tuning.core.errors import StateError
+from tuning.core.records import TrialSpec
 from tuning.engine import journal as journals
 from tuning.engine.audit import audit
+from tuning.engine.entries import Ask, Attempt, OpenedTestSplit, Result, RetryFailed
 from tuning.engine.state import replay
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import failed_trials, unaffected_asks
@@ -23,8 +26,8 @@ BROKEN = toy.BROKEN
 def answer(workspace, name):
     """What counts of the journal: proposals in order, and the result of each."""
     state = replay(journals.read(workspace.search(name) / "journal.jsonl"))
-    asked = [{key: value for key, value in ask.items() if key != "cost"} for ask in state.asks]
-    return asked, [state.jobs[f"trial/{ask['trial_id']}"].result for ask in state.asks]
+    asked = [msgspec.structs.replace(ask.trial, cost=None) for ask in state.asks]
+    return asked, [state.jobs[f"trial/{spec.trial_id}"].result for spec in asked]
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def test_wherever_it_is_killed_it_ends_the_same(workspace, search):
     for kept in range(began, len(lines), 3):
         journal.write_bytes(b"".join(lines[:kept]))
         # Before the record was there, the failures still count; after it, no option is needed.
-        decided = any(record["type"] == "retry-failed" for record in journals.read(journal))
+        decided = any(isinstance(entry, RetryFailed) for entry in journals.read(journal))
         search("s", retry_failed=not decided, **more)
         assert answer(workspace, "s") == answer(workspace, "sound")
 
@@ -118,31 +121,28 @@ def test_ten_failures_of_one_cause_do_not_block_for_ever(workspace, search):
 def test_a_search_whose_finalists_were_tested_is_over(workspace, search):
     search("s", "0001", max_trials=3)
     with journals.Journal(workspace.search("s") / "journal.jsonl") as open_journal:
-        open_journal.append({"type": "test-opened", "key": "final/x", "run_id": "x", "purpose": "finalist"})
+        open_journal.append(OpenedTestSplit(key="final/x", run_id="x", purpose="finalist"))
     with pytest.raises(StateError, match="finalists were tested"):
         search("s", retry_failed=True, max_trials=3)
 
 
-def asks(*told):
-    return [
-        {"type": "ask", "trial": {"trial_id": f"{n:04d}", "values": {"rate": n}, "epochs": 1}, "told": count}
-        for n, count in enumerate(told)
-    ]
+def asks(*completed):
+    return [Ask(trial=TrialSpec(f"{n:04d}", {"rate": n}, 1), completed=count) for n, count in enumerate(completed)]
 
 
 def ended(trial, error=None):
-    result = {"error": {"kind": error, "message": "m"}} if error else {"trial_id": trial, "status": "COMPLETED"}
-    return [
-        {"type": "attempt", "key": f"trial/{trial}", "epoch": 0},
-        {"type": "result", "key": f"trial/{trial}", "result": result},
-    ]
+    result = {"trial_id": trial, "status": "COMPLETED"}
+    if error:
+        result = {"error": {"kind": error, "message": "m"}}
+    return [Attempt(key=f"trial/{trial}"), Result(key=f"trial/{trial}", fence=0, result=result)]
 
 
 def state_of(*entries):
     numbered, fence = [], 0
     for n, entry in enumerate(entries):
-        fence = n if entry["type"] == "attempt" else fence
-        numbered.append({"n": n, **entry, **({"fence": fence} if entry["type"] == "result" else {})})
+        fence = n if isinstance(entry, Attempt) else fence
+        changes = {"fence": fence} if isinstance(entry, Result) else {}
+        numbered.append(msgspec.structs.replace(entry, n=n, **changes))
     return replay(numbered)
 
 
@@ -155,14 +155,13 @@ def test_what_was_proposed_before_a_failure_was_told_stays():
 
 def test_records_alone_say_what_counts():
     before = [*asks(0, 0, 1), *ended("0000", "crash"), *ended("0001"), *ended("0002")]
-    retry = {"type": "retry-failed", "trials": ["0000"], "asks": 2}
+    retry = RetryFailed(trials=["0000"], asks=2)
     state = state_of(*before, retry)
-    assert [ask["trial_id"] for ask in state.asks] == ["0000", "0001"]
+    assert [ask.trial.trial_id for ask in state.asks] == ["0000", "0001"]
     assert set(state.jobs) == {"trial/0001"}
     same = state_of(*before, retry, *asks(0, 0, 1)[2:])
     assert same.jobs["trial/0002"].result
-    other = asks(0, 0, 1)[2]
-    other["trial"]["values"] = {"rate": 7}
+    other = Ask(trial=TrialSpec("0002", {"rate": 7}, 1), completed=1)
     assert "trial/0002" not in state_of(*before, retry, other).jobs
 
 
