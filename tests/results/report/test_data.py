@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tuning.core.records import TrialSpec
@@ -20,7 +21,7 @@ def test_long_curves_are_thinned_and_keep_their_last_epoch(new_search, epochs, s
     search = new_search(max_epochs=epochs)
     for number in range(6):
         spec = TrialSpec(f"{number:04d}", search.values(number), None, root=f"{number:04d}")
-        search.add("ask", trial=spec.to_json())
+        search.add("ask", trial=msgspec.to_builtins(spec), completed=0)
         fence = search.add("attempt", key=f"trial/{spec.trial_id}", epoch=0)
         curve = [{"val_f1_macro": n / epochs, "val_loss": 1.0} for n in range(epochs)]
         result = {"trial_id": spec.trial_id, "status": "COMPLETED", "score": 1.0, "curve": curve, "seconds": []}
