@@ -1,0 +1,146 @@
+"""The plan of a budget: how long a full training is, how many fit, what the finals get."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuning.core.errors import UsageError
+from tuning.pipeline import planning
+from tuning.pipeline.planning import Candidate, FinalTraining, Price
+
+PRICE = Price(epoch=25.0, low=15.0, high=32.0, start=3.0, default=8.0)
+
+prices = st.builds(
+    Price,
+    epoch=st.floats(0.05, 200),
+    low=st.just(1.0),
+    high=st.just(1.0),
+    start=st.floats(0.1, 10),
+    default=st.floats(0.05, 50),
+)
+
+
+def candidate(key: str, epoch: float, start: float = 2.0) -> Candidate:
+    return Candidate(key=key, epoch=epoch, start=start)
+
+
+class TestPrices:
+    def test_the_mean_of_the_samples_counts_not_the_default_one(self):
+        price = planning.priced([(10.0, 2.0), (20.0, 4.0), (30.0, 3.0)], (5.0, 1.0))
+        assert (price.epoch, price.default, price.start) == (20.0, 5.0, 2.5)
+        assert price.low == 15.0
+        assert price.high == 25.0
+
+    def test_one_sample_is_enough(self):
+        assert planning.priced([(10.0, 2.0)], (5.0, 2.0)).low == 10.0
+
+
+class TestFullTrainings:
+    def test_their_length_follows_from_the_steps_of_an_epoch(self):
+        assert planning.full_training(13) == 100
+        assert planning.full_training(333) == 24
+        assert planning.full_training(5000) == 20
+
+    @given(st.integers(1, 20_000))
+    def test_the_shortest_is_never_longer_and_the_first_rung_never_more_than_a_third(self, steps):
+        epochs = planning.full_training(steps)
+        assert 1 <= planning.least_training(steps) <= epochs <= planning.MOST_EPOCHS
+        assert 1 <= planning.least_rung(epochs, steps) <= epochs // 3
+
+    def test_a_search_without_a_budget_is_planned_from_them(self):
+        plan = planning.plan_without_budget(333, top_k=3, window=8, seats=2)
+        assert (plan.max_epochs, plan.first_rung, plan.budget, plan.trainings) == (24, 3, None, None)
+
+
+class TestBudgets:
+    def test_an_hour_of_two_cores_on_faces(self):
+        plan = planning.plan_budget(3600, 20, PRICE, 333, 2)
+        assert 8 <= plan.trainings <= 10
+        assert 15 <= plan.max_epochs <= 24
+        assert plan.finals == pytest.approx(0.35 * 3600)
+
+    def test_four_times_the_time_buys_whole_trainings_and_more_of_them(self):
+        hour, four = (planning.plan_budget(3600 * n, 20, PRICE, 333, 2) for n in (1, 4))
+        assert four.max_epochs == 24 > hour.max_epochs
+        assert four.trainings > 3 * hour.trainings
+
+    def test_a_night_has_longer_trainings(self):
+        plan = planning.plan_budget(3600 * 24, 20, PRICE, 333, 2)
+        assert plan.max_epochs > 24
+        assert 25 <= plan.trainings <= 45
+
+    def test_too_small_a_budget_is_refused_with_the_least_that_works(self):
+        with pytest.raises(UsageError, match="--budget is 60s, too little") as refused:
+            planning.plan_budget(60, 5, PRICE, 333, 2)
+        minutes = int(refused.value.remedy.split("m or more")[0].removeprefix("give "))
+        assert planning.plan_budget(60 * minutes, 5, PRICE, 333, 2).max_epochs >= 5
+        with pytest.raises(UsageError):
+            planning.plan_budget(60 * (minutes - 1) - 1, 5, PRICE, 333, 2)
+
+    @given(prices, st.integers(1, 2000), st.integers(1, 64), st.floats(30, 1e6))
+    def test_every_plan_keeps_its_limits(self, price, steps, seats, budget):
+        try:
+            plan = planning.plan_budget(budget, 5, price, steps, seats)
+        except UsageError:
+            assert planning.least_budget(5, price, steps, seats) > budget * 0.999
+            return
+        assert planning.least_training(steps) <= plan.max_epochs <= planning.MOST_EPOCHS
+        assert plan.trainings >= planning.FEWEST - 0.1
+        assert plan.window >= plan.seats
+
+
+class TestFinals:
+    def test_the_time_that_is_left_is_used(self):
+        base, best, second = candidate("base", 8), candidate("a", 25), candidate("b", 30)
+        chosen = planning.plan_finals(base, [best, second], 1300, 2, 20)
+        lengths = {"base": base, "a": best, "b": second}
+        used = planning.makespan([lengths[final.key].seconds(final.epochs) for final in chosen], 2)
+        assert 0.95 * 1300 < used <= 1300
+        assert len({final.epochs for final in chosen}) == 1
+
+    def test_the_baseline_and_the_best_get_a_second_seed_before_anything_gets_longer(self):
+        base, best, second = candidate("base", 1), candidate("a", 1), candidate("b", 1)
+        chosen = planning.plan_finals(base, [best, second], 5 * 22.0, 1, 20)
+        assert [(final.key, final.seed) for final in chosen] == [("a", 0), ("a", 1), ("b", 0), ("base", 0), ("base", 1)]
+        assert chosen[0].epochs == 20
+
+    def test_with_much_time_all_have_five_seeds_of_the_longest_training(self):
+        chosen = planning.plan_finals(candidate("base", 1), [candidate("a", 1)], 1e6, 2, 20)
+        assert len(chosen) == 2 * planning.MOST_SEEDS
+        assert {final.epochs for final in chosen} == {60}
+
+    def test_with_little_time_finalists_are_left_out_and_the_best_stays(self):
+        chosen = planning.plan_finals(candidate("base", 8), [candidate(k, 25) for k in "abc"], 10, 2, 20)
+        assert [final.key for final in chosen] == ["a", "base"]
+        assert chosen[0].epochs == 1
+
+    def test_the_baseline_may_be_the_only_one(self):
+        base = candidate("base", 1)
+        assert {final.key for final in planning.plan_finals(base, [], 1000, 2, 20)} == {"base"}
+
+    def test_what_is_left_over_goes_to_further_seeds_of_equal_length(self):
+        base, best = candidate("base", 10), candidate("a", 20)
+        done = [FinalTraining(key="a", seed=0, epochs=10), FinalTraining(key="base", seed=0, epochs=10)]
+        assert planning.more_finals(base, [best], done, 50, 1) == []
+        more = planning.more_finals(base, [best], done, 110, 1)
+        assert more == [FinalTraining(key="base", seed=1, epochs=10)]
+        more = planning.more_finals(base, [best], done, 205, 2)
+        assert more[0] == FinalTraining(key="a", seed=1, epochs=10)
+
+    @given(
+        st.floats(0.1, 100),
+        st.lists(st.floats(0.1, 100), min_size=1, max_size=5),
+        st.floats(1, 1e5),
+        st.integers(1, 16),
+        st.integers(1, 60),
+    )
+    def test_nothing_is_planned_that_does_not_fit(self, base, others, seconds, seats, epochs):
+        finalists = [candidate(str(number), epoch) for number, epoch in enumerate(others)]
+        known = {c.key: c for c in (candidate("base", base), *finalists)}
+        chosen = planning.plan_finals(known["base"], finalists, seconds, seats, epochs)
+        used = planning.makespan([known[final.key].seconds(final.epochs) for final in chosen], seats)
+        assert used <= seconds or {(final.seed, final.epochs) for final in chosen} == {(0, 1)}
+        assert {final.key for final in chosen} >= {"base", "0"}
+        assert len({(final.key, final.seed) for final in chosen}) == len(chosen)
