@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from tuning.trials.plan import (
     learning_rate_factor,
     plateaus,
     should_stop,
+    warmup_factors,
 )
 
 CONSTANT, COSINE, PLATEAU = (TrainingPlan(schedule=name) for name in ("constant", "cosine", "plateau"))
@@ -65,13 +67,30 @@ def test_cosine_does_not_warm_up_in_very_short_trainings(total):
 @pytest.mark.parametrize(("total", "warmup"), [(4, 1), (27, 1), (30, 2), (40, 2), (100, 5)])
 def test_cosine_warms_up_linearly_over_a_twentieth_then_falls_towards_the_floor(total, warmup):
     found = factors(COSINE, total)
-    assert found[:warmup] == [pytest.approx(epoch / (warmup + 1)) for epoch in range(1, warmup + 1)]
+    assert found[:warmup] == [pytest.approx(epoch / warmup) for epoch in range(1, warmup + 1)]
     assert found[warmup] == 1.0
     assert all(later < earlier for earlier, later in zip(found[warmup:], found[warmup + 1 :], strict=False))
-    assert FLOOR < found[-1] < found[0] or total == 4
+    assert FLOOR < found[-1] < found[0]
     middle = warmup + (total - warmup) // 2
     if (total - warmup) % 2 == 0:
         assert found[middle] == pytest.approx((1 + FLOOR) / 2)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_rate_rises_with_every_step_of_a_warm_up_however_its_epochs_are_cut(parts):
+    ends = [*(part / parts for part in range(parts)), 1, 2]
+    found = [
+        factor
+        for before, after in itertools.pairwise(ends)
+        for factor in warmup_factors(COSINE, before, after, 40, round(60 * (after - before)))
+    ]
+    assert found == [pytest.approx((step + 1) / 120) for step in range(120)]
+    assert warmup_factors(COSINE, 2, 3, 40, 60) is None
+
+
+@pytest.mark.parametrize("plan", [CONSTANT, PLATEAU])
+def test_only_cosine_warms_up(plan):
+    assert warmup_factors(plan, 0, 1, 40, 60) is None
 
 
 def test_cosine_stays_at_the_floor_beyond_its_length():

@@ -54,7 +54,13 @@ def trained(model, kind, balance):
             # The loader that Keras lays around its batches draws a number that it does not use.
             on.torch.empty((), dtype=on.torch.int64).random_()
         batches = TrainingBatches(split, 3, plan, steps.batch_interface, 1, epoch)
-        logs.append({name: float(value) for name, value in steps.train(batches).items()})
+        # As a warm-up does, and then a schedule.
+        # Keras's own loop on JAX takes one rate for all steps.
+        rising = keras.backend.backend() != "jax"
+        rates = [1e-3 * (1 + rising * step) for step in range(len(batches))] if epoch == 1 else None
+        logs.append({name: float(value) for name, value in steps.train(batches, rates).items()})
+        rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+        assert rates is None or abs(rate - rates[-1]) < 1e-9, rate
     return logs, [keras.ops.convert_to_numpy(w) for w in model.weights], steps.outputs(split.images)
 
 
@@ -68,6 +74,17 @@ def compare(balance, **options):
         "weights": max(float(np.abs(a.astype(float) - b).max()) for a, b in zip(weights, their_weights)),
         "outputs": [float(np.abs(outputs - their_outputs).max()), str(outputs.dtype), list(outputs.shape)],
     }
+
+
+def moved_by(rates):
+    # How far weights move in one epoch at these rates, by plain gradient descent, and the rate at its end.
+    model = build(dropout=0, optimizer=keras.optimizers.SGD)
+    steps = on.steps_of(model, interface(model, "a space"))
+    before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+    steps.train(TrainingBatches(split, 3, TrainingPlan(batch_size=16), steps.feeding, 1, 1), rates)
+    after = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    return max(float(np.abs(a - b).max()) for a, b in zip(before, after)), rate
 
 
 class Chained(keras.utils.PyDataset):
@@ -141,6 +158,7 @@ replaced = build()
 replaced.fit = lambda *arguments, **options: None
 print(json.dumps({
     "rescaling": compare("weights"),
+    "moved": [moved_by([0.0] * 5), moved_by([0.0] * 4 + [0.5]), moved_by([0.5] + [0.0] * 4)],
     "scaled": compare("none", rescaling=False, sparse=True),
     "averaging": [averaging(*case) for case in ((on.steps_of, plain), (KerasSteps, plain), (on.steps_of, scaled))],
     "plain": kind(build()),
@@ -188,6 +206,16 @@ def test_images_scaled_in_the_graph_are_those_scaled_before_it(compared):
     result = compared[2]["scaled"]
     assert max(result["logs"]) < 1e-5
     assert result["outputs"][0] < 1e-4
+
+
+def test_every_step_has_the_rate_that_it_was_given(compared):
+    """An epoch in which only the last, or only the first, step may move anything."""
+    (nothing, _), (last, ends_high), (first, ends_low) = compared[2]["moved"]
+    assert nothing == 0
+    assert (ends_high, ends_low) == (0.5, 0)
+    assert last > 0
+    assert first > 0
+    assert last != first
 
 
 def test_averages_of_the_weights_are_asked_and_never_trained_on(compared):

@@ -28,6 +28,7 @@ from tuning.trials.plan import (
     learning_rate_factor,
     next_part,
     should_stop,
+    warmup_factors,
     whole_epochs,
 )
 from tuning.trials.spaces import Interface
@@ -122,7 +123,12 @@ def fit(
             )
             steps.prepare(batches)
             runtime.begin_epoch(model, settings.seed, part.done)
-            entry |= _training_metrics(steps.train(batches), part.epoch)
+            rates = None
+            if base_rate is not None:
+                before = epochs_of(state.curve)
+                factors = warmup_factors(plan, before, part.epochs, settings.total_epochs, len(batches))
+                rates = factors and [base_rate * factor for factor in factors]
+            entry |= _training_metrics(steps.train(batches, rates), part.epoch)
             with averaged(model):
                 entry |= validate(steps, dataset.val.images, dataset.val.labels, classes)
                 best = _copies(model.weights) if settings.keep_best and _is_best(state, entry) else state.best

@@ -128,7 +128,7 @@ def learning_rate_factor(
     val_losses: Sequence[float | None],
     reduce_patience: int | None = None,
 ) -> float:
-    """The factor on the compiled learning rate in `epoch` (from 1).
+    """The factor on the compiled learning rate in `epoch` (from 1); in a warm-up, at its end (see `warmup_factors`).
 
     `cosine` warms up over the first 5 % of epochs (at least one, where there are four or more), then follows half a
     cosine to 1 % (Loshchilov & Hutter 2017, SGDR, eq. 5, one cycle). `plateau`, or `reduce_patience` with a constant
@@ -140,13 +140,30 @@ def learning_rate_factor(
     if plan.schedule == "cosine":
         warmup = warmup_epochs(plan, total_epochs)
         if epoch <= warmup:
-            return epoch / (warmup + 1)
+            return epoch / warmup
         progress = max(0, epoch - 1 - warmup) / max(1, total_epochs - warmup)
         return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     patience = PLATEAU_PATIENCE if plan.schedule == "plateau" else reduce_patience
     if not patience:
         return 1.0
     return max(FLOOR, PLATEAU_FACTOR ** plateaus(val_losses, patience))
+
+
+def warmup_factors(
+    plan: TrainingPlan, before: float, epoch: float, total_epochs: int, steps: int
+) -> list[float] | None:
+    """The factor of each step between `before` and `epoch` epochs, where the rate still rises; None after that.
+
+    It rises with every step, from nothing to 1 (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.2): a
+    warm-up that starts at half the rate, as one by epochs does, warms up nothing where the first epoch is the warm-up.
+
+    Args:
+        steps: optimizer steps between the two.
+    """
+    warmup = warmup_epochs(plan, total_epochs)
+    if epoch > warmup:
+        return None
+    return [(before + (epoch - before) * (step + 1) / steps) / warmup for step in range(steps)]
 
 
 def plateaus(losses: Sequence[float | None], patience: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -35,8 +36,12 @@ class Steps(Protocol):
     def prepare(self, batches: TrainingBatches) -> None:
         """Builds what depends on a batch's shapes; to be called before seeding, because building may draw numbers."""
 
-    def train(self, batches: TrainingBatches) -> dict[str, Any]:
-        """One epoch; returns `loss` and the compiled metrics by name, as `model.fit` would report them."""
+    def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
+        """One epoch; returns `loss` and the compiled metrics by name, as `model.fit` would report them.
+
+        Args:
+            rates: learning rate of each step; None: the optimizer keeps the one it has.
+        """
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """The model's outputs, float32 (n, classes), for images uint8 (n, height, width, channels)."""
@@ -91,10 +96,22 @@ class KerasSteps:
             symbolic_build(self.model, batches[0])
             self._built = True
 
-    def train(self, batches: TrainingBatches) -> dict[str, Any]:
+    def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
+        import keras
+
         self.prepare(batches)
+        callbacks = []
+        if rates is not None and keras.backend.backend() == "jax":
+            # Keras's loop keeps the optimizer's state on the device for an epoch: one rate serves all its steps.
+            self.model.optimizer.learning_rate = float(np.mean(rates))
+        elif rates is not None:
+
+            def set_rate(step: int, logs: Any) -> None:
+                self.model.optimizer.learning_rate = rates[step]
+
+            callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate))
         with averages_deferred(self.model.optimizer):
-            history = self.model.fit(batches, verbose=0, shuffle=False).history
+            history = self.model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks).history
         return {name: values[0] for name, values in history.items()}
 
     def outputs(self, images: np.ndarray) -> np.ndarray:

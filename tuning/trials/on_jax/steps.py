@@ -40,17 +40,23 @@ class JaxSteps(KerasSteps):
         self.batch_interface = dataclasses.replace(interface, scaled=False)
         # A processor gains nothing, and XLA computes convolutions within a loop by slower code there.
         self._most = 1 if jax.default_backend() == "cpu" else BATCHES_A_CALL
-        self._train = jax.jit(self._training_steps, donate_argnums=0)
+        self._train = jax.jit(self._training_steps, donate_argnums=0, static_argnums=4)
         self._predict = jax.jit(self._prediction_step)
 
-    def train(self, batches: TrainingBatches) -> dict[str, Any]:
+    def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
         self.prepare(batches)
         self.model.reset_metrics()
         variables = self._variables()
         state = _values(variables)
         running: deque[Any] = deque()
+        place = _place_of_learning_rate(self.model.optimizer) if rates is not None else None
+        done_steps = 0
         for count, stacked in stacks(batches, self._most):
-            state, done = self._train(state, count, stacked)
+            called = np.zeros(len(stacked[0]), np.float32)
+            if rates is not None:
+                called[:count] = rates[done_steps : done_steps + count]
+            done_steps += count
+            state, done = self._train(state, count, stacked, called, place)
             running.append(done)
             if len(running) > CALLS_AHEAD:
                 running.popleft().block_until_ready()
@@ -80,10 +86,18 @@ class JaxSteps(KerasSteps):
             model.metrics_variables,
         )
 
-    def _training_steps(self, state: Any, count: Any, stacked: Any) -> tuple[Any, Any]:
-        """(state, something small that is there once the state is) after the first `count` batches of `stacked`."""
+    def _training_steps(self, state: Any, count: Any, stacked: Any, rates: Any, place: int | None) -> tuple[Any, Any]:
+        """(state, something small that is there once the state is) after the first `count` batches of `stacked`.
+
+        Args:
+            rates: learning rates of these batches, float32, for the optimizer variable at `place`; None: as it is.
+        """
 
         def step(index: Any, state: Any) -> tuple[list[Any], ...]:
+            if place is not None:
+                optimizer = list(state[2])
+                optimizer[place] = rates[index]
+                state = (*state[:2], optimizer, *state[3:])
             images, *rest = (array[index] for array in stacked)
             _, state = self.model.train_step(state, (self._scaled(images), *rest))
             return tuple(list(group) for group in state)
@@ -113,6 +127,12 @@ def stacks(batches: TrainingBatches, most: int) -> Iterator[tuple[int, Arrays]]:
         yield count, tuple(np.stack([*same, *[same[0]] * (most - count)]) for same in zip(*arrays, strict=True))
     if whole < len(batches):
         yield 1, tuple(array[None] for array in batches[whole])
+
+
+def _place_of_learning_rate(optimizer: keras.optimizers.Optimizer) -> int:
+    """Where the learning rate stands among the variables of an optimizer, or of the one within `LossScaleOptimizer`."""
+    places = [place for place, variable in enumerate(optimizer.variables) if variable.name == "learning_rate"]
+    return places[0]
 
 
 def _values(variables: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:

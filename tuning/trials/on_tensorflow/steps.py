@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,11 +41,13 @@ class TensorFlowSteps:
         if len(batches[0]) not in self._train:
             self._train[len(batches[0])] = self._compiled(self._training_step, batches[0])
 
-    def train(self, batches: TrainingBatches) -> dict[str, Any]:
+    def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
         self.prepare(batches)
         self.model.reset_metrics()
         step = self._train[len(batches[0])]
         for index in range(len(batches)):
+            if rates is not None:
+                self.model.optimizer.learning_rate = rates[index]
             step(*batches[index])
         return self.model.get_metrics_result()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -30,11 +31,13 @@ class TorchSteps(KerasSteps):
         super().__init__(model, interface)
         self.batch_interface = dataclasses.replace(interface, scaled=False)
 
-    def train(self, batches: TrainingBatches) -> dict[str, Any]:
+    def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
         self.prepare(batches)
         self.model.reset_metrics()
         self.model.train()
         for index in range(len(batches)):
+            if rates is not None:
+                self.model.optimizer.learning_rate = rates[index]
             images, *rest = (torch.from_numpy(array).to(torch_device()) for array in batches[index])
             self.model.train_step((self._scaled(images), *rest))
         self.model.eval()
