@@ -44,8 +44,9 @@ def build_model(hp: HyperParameters, input_shape: tuple[int, int, int], num_clas
 
     inputs = keras.Input(input_shape, name="image")
     x = layers.Rescaling(1 / 255, name="scale")(inputs)
-    x = feature_blocks(hp, x, regularizer)
-    x = head(hp, x, regularizer)
+    batch_norm = hp.Boolean("batch_norm", default=False)
+    x = feature_blocks(hp, x, regularizer, batch_norm)
+    x = head(hp, x, regularizer, batch_norm)
     # Softmax in float32 whatever the compute type: bfloat16 probabilities have two digits.
     outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
 
@@ -69,7 +70,7 @@ def training_hyperparameters(hp: HyperParameters) -> None:
 
 
 def feature_blocks(
-    hp: HyperParameters, x: KerasTensor, regularizer: keras.regularizers.Regularizer | None
+    hp: HyperParameters, x: KerasTensor, regularizer: keras.regularizers.Regularizer | None, batch_norm: bool
 ) -> KerasTensor:
     """Blocks of convolutions, each closed by pooling and spatial dropout; pooling stops at 3×3 feature maps."""
     blocks = hp.Int("blocks", 3, 5, default=3)
@@ -78,7 +79,6 @@ def feature_blocks(
     growth = hp.Choice("growth", [1.0, 1.5, 2.0], default=2.0)
     first_kernel = hp.Choice("first_kernel", [3, 5], default=3)
     kernel = hp.Choice("kernel", [3, 5], default=3)
-    batch_norm = hp.Boolean("batch_norm", default=False)
     dropout = hp.Choice("spatial_dropout", [0.0, 0.05, 0.1, 0.15, 0.2, 0.25], default=0.1)
     for block in range(blocks):
         filters = min(round(width * growth**block), MAX_FILTERS)
@@ -101,7 +101,9 @@ def feature_blocks(
     return x
 
 
-def head(hp: HyperParameters, x: KerasTensor, regularizer: keras.regularizers.Regularizer | None) -> KerasTensor:
+def head(
+    hp: HyperParameters, x: KerasTensor, regularizer: keras.regularizers.Regularizer | None, batch_norm: bool
+) -> KerasTensor:
     """Feature maps to a vector: flatten and a dense layer, or global average pooling."""
     kind = hp.Choice("head", ["dense", "average"], default="dense")
     dropout = hp.Choice("head_dropout", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], default=0.5)
@@ -112,7 +114,11 @@ def head(hp: HyperParameters, x: KerasTensor, regularizer: keras.regularizers.Re
     with hp.conditional_scope("head", ["dense"]):
         units = hp.Choice("dense_units", [64, 128, 256], default=128)
         if kind == "dense":
-            x = layers.Dense(units, activation="relu", kernel_regularizer=regularizer)(x)
+            x = layers.Dense(units, use_bias=not batch_norm, kernel_regularizer=regularizer)(x)
+            if batch_norm:
+                # Without it, what follows normalised maps stays at one class for many epochs.
+                x = layers.BatchNormalization(momentum=0.9)(x)
+            x = layers.Activation("relu")(x)
     return layers.Dropout(dropout)(x)
 
 
