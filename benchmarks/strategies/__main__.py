@@ -33,6 +33,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tasks", metavar="A,B", help="OpenML numbers, or `development` (default: the 24 reported ones)"
     )
+    parser.add_argument("--form", default="shipped", help="shipped, inner, late or dead: see `problem` (shipped)")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N - 1 (5)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="simulated workers (1)")
     parser.add_argument(
@@ -74,6 +75,9 @@ def main(argv: list[str] | None = None) -> int:
     if missing:
         print(f"left out, not installed: pip install {' '.join(missing)}", file=sys.stderr)
     names = args.methods.split(",") if args.methods else [*running.OURS, *(n for n, p in PEERS.items() if not p.slow)]
+    if args.form not in problem.FORMS:
+        print(f"there is no form {args.form!r}: choose from {', '.join(problem.FORMS)}", file=sys.stderr)
+        return 2
     known = [*running.OURS, running.AFTER_ANOTHER, *PEERS]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -85,12 +89,12 @@ def main(argv: list[str] | None = None) -> int:
         tasks = problem.DEVELOPMENT
     budgets = [budget for budget in BUDGETS if budget <= args.budget]
     window = args.window or (1 if args.workers == 1 else 2 * args.workers)
-    about = {"tasks": tasks, "workers": args.workers, "window": window, "budgets": budgets}
+    about = {"tasks": tasks, "form": args.form, "workers": args.workers, "window": window, "budgets": budgets}
     measured = _measured_before(args.out, about)
     with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
         for name in names:
             seeds = range(args.seeds)
-            jobs = [(name, task, seed, budgets, args.workers, window) for task in tasks for seed in seeds]
+            jobs = [(name, task, seed, budgets, args.workers, window, args.form) for task in tasks for seed in seeds]
             runs = pool.starmap(running.run, jobs, chunksize=1)
             regrets = np.array([run.regrets for run in runs]).reshape(len(tasks), len(seeds), len(budgets))
             own = sum(run.own_seconds for run in runs) / sum(run.jobs for run in runs)
@@ -101,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
                 args.out.mkdir(parents=True, exist_ok=True)
                 write_json(args.out / RESULTS, {**about, "methods": measured})
     found = {name: report.Measured.of(entry) for name, entry in measured.items()}
-    title = f"{len(tasks)} tasks, {args.workers} worker{'s' if args.workers > 1 else ''}"
+    title = f"{len(tasks)} tasks ({args.form}), {args.workers} worker{'s' if args.workers > 1 else ''}"
     if args.out:
         report.plot(found, budgets, title, args.out / "regret.png")
     if args.json:

@@ -2,6 +2,14 @@
 
 Data: LCBench (Zimmer, Lindauer, Hutter, "Auto-PyTorch Tabular", TPAMI 2021) through the surrogate of YAHPO Gym
 (Pfisterer et al., AutoML-Conf 2022): 34 tasks, 7 hyperparameters, 51 epochs.
+
+As shipped, curves are smooth, begin at once, and winners sit in corners of the box. So there are four forms of each
+task:
+
+- shipped: the surrogate as it is;
+- inner: the inner 90 % of each range, where no corner of the original box is;
+- late: each configuration's curve starts 0 to 8 epochs late and every score is noisy, as on face images;
+- dead: about two thirds of the box never leave chance, as with a learning rate that is too large.
 """
 
 from __future__ import annotations
@@ -52,6 +60,14 @@ DEVELOPMENT = ["7593", "126025", "146212", "167149", "167168", "167190", "168329
 SAMPLE = 1000
 #: Spread of the logarithm of time over counted cost.
 COUNTING_ERROR = 0.3
+#: See above.
+FORMS = ("shipped", "inner", "late", "dead")
+#: Share of each range that `inner` cuts off at either end.
+MARGIN = 0.05
+#: Of `late`: epochs that a curve starts late at most; deviation of a score, as a share of (best - median).
+LATEST, NOISE = 8, 0.067
+#: Of `dead`: share of the box that learns; deviation of a score at chance, as a share of (best - median).
+ALIVE, FLICKER = 0.35, 0.02
 TIME, SCORE = 0, 3  # columns: cumulative seconds, val_balanced_accuracy
 
 
@@ -78,17 +94,19 @@ def library() -> ModuleType:
 
 
 class Problem:
-    """One task.
+    """One task in one form.
 
     Attributes:
         task: its OpenML number.
+        form: one of `FORMS`.
         best: best score known.
         median: median score of random configurations after 51 epochs.
+        chance: what a configuration scores that has learned nothing; the first epoch of LCBench is before training.
         epoch_seconds: mean seconds of an epoch of random configurations.
     """
 
-    def __init__(self, task: str) -> None:
-        self.task = task
+    def __init__(self, task: str, form: str = "shipped") -> None:
+        self.task, self.form = task, form
         self._task = library().Task(task)
         self._curves: dict[tuple, np.ndarray] = {}
         self.best = self._task.best("val_balanced_accuracy")
@@ -97,10 +115,24 @@ class Problem:
         final = self._task.evaluate_many(configurations, [EPOCHS] * SAMPLE)
         self.median = float(np.median(final[:, SCORE]))
         self.epoch_seconds = float(final[:, TIME].mean()) / EPOCHS
+        self.chance = float(np.median(self._task.evaluate_many(configurations, [1] * SAMPLE)[:, SCORE]))
+        if form == "dead":
+            self._alive = self._living_ranges()
+            self.best = max(
+                float(score)
+                for configuration, score in zip(configurations, final[:, SCORE], strict=True)
+                if self.lives(configuration)
+            )
 
     def scores(self, configuration: dict[str, Any]) -> np.ndarray:
-        """(51,) scores after each epoch."""
-        return self._curve(configuration)[:, SCORE]
+        """(51,) scores after each epoch, as a training of it would report them."""
+        clean, spread = self._clean(configuration), self.best - self.median
+        generator = np.random.default_rng(self._own_seed(configuration, "noise"))
+        if self.form == "late":
+            return clean + NOISE * spread * generator.standard_normal(EPOCHS)
+        if self.form == "dead" and not self.lives(configuration):
+            return clean + FLICKER * spread * generator.standard_normal(EPOCHS)
+        return clean
 
     def seconds(self, configuration: dict[str, Any], first: int, last: int) -> float:
         """Seconds that epochs `first` + 1 to `last` take."""
@@ -112,13 +144,38 @@ class Problem:
 
         With an error of its own for each configuration, log-normal with a spread of 0.3: counts foretell time roughly.
         """
-        key = sorted((name, configuration[name]) for name in space())
-        error = NormalDist().inv_cdf((keyed_seed(0, "cost", self.task, key) + 0.5) / 2**31)
+        error = NormalDist().inv_cdf((self._own_seed(configuration, "cost") + 0.5) / 2**31)
         return self.seconds(configuration, 0, EPOCHS) / EPOCHS * math.exp(COUNTING_ERROR * error)
 
     def regret(self, configuration: dict[str, Any]) -> float:
-        """(best known - score after 51 epochs) / (best known - median of random configurations)."""
-        return float((self.best - self.scores(configuration)[-1]) / (self.best - self.median))
+        """(best known - score after 51 epochs, without noise) / (best known - median), at least 0."""
+        return max(0.0, float((self.best - self._clean(configuration)[-1]) / (self.best - self.median)))
+
+    def lives(self, configuration: dict[str, Any]) -> bool:
+        """Whether a configuration of the form `dead` ever leaves chance."""
+        return all(low <= _share(name, configuration[name]) <= high for name, (low, high) in self._alive.items())
+
+    def _living_ranges(self) -> dict[str, tuple[float, float]]:
+        """Of two hyperparameters of the task's own, the part of the range that learns; the defaults lie in it."""
+        generator = np.random.default_rng(keyed_seed(0, "alive", self.task))
+        names = generator.choice(sorted(library().SPACE), size=2, replace=False)
+        length = math.sqrt(ALIVE)
+        lows = {str(name): float(generator.uniform(0.0, 1.0 - length)) for name in names}
+        ranges = {name: (low, low + length) for name, low in lows.items()}
+        middle = {name: _share(name, defaults()[name]) for name in ranges}
+        return {n: (min(low, middle[n]), max(high, middle[n])) for n, (low, high) in ranges.items()}
+
+    def _clean(self, configuration: dict[str, Any]) -> np.ndarray:
+        curve = self._curve(configuration)[:, SCORE]
+        if self.form == "late":
+            delay = self._own_seed(configuration, "delay") % (LATEST + 1)
+            return np.concatenate([np.full(delay, self.chance), curve[: EPOCHS - delay]])
+        if self.form == "dead" and not self.lives(configuration):
+            return np.full(EPOCHS, self.chance)
+        return curve
+
+    def _own_seed(self, configuration: dict[str, Any], purpose: str) -> int:
+        return keyed_seed(0, purpose, self.task, sorted((name, configuration[name]) for name in space()))
 
     def _curve(self, configuration: dict[str, Any]) -> np.ndarray:
         key = tuple(configuration[name] for name in space())
@@ -128,11 +185,45 @@ class Problem:
 
 
 problem = cache(Problem)
+_form = FORMS[0]
+
+
+def use_form(form: str) -> None:
+    """From now on, `space` and what is made from it are those of this form."""
+    global _form
+    _form = form
 
 
 def space() -> dict[str, dict[str, Any]]:
     """name -> type, lower, upper, log, default of each hyperparameter."""
-    return library().SPACE
+    return _space(_form == "inner")
+
+
+@cache
+def _space(inner: bool) -> dict[str, dict[str, Any]]:
+    whole = library().SPACE
+    if not inner:
+        return whole
+    return {
+        name: {**entry, "lower": _at_share(name, MARGIN), "upper": _at_share(name, 1.0 - MARGIN)}
+        for name, entry in whole.items()
+    }
+
+
+def _share(name: str, value: float) -> float:
+    """Where in its range of the whole box a value lies, in [0, 1]."""
+    entry = library().SPACE[name]
+    scale = math.log if entry["log"] else float
+    low, high = scale(entry["lower"]), scale(entry["upper"])
+    return (scale(value) - low) / (high - low)
+
+
+def _at_share(name: str, share: float) -> float | int:
+    entry = library().SPACE[name]
+    scale, back = (math.log, math.exp) if entry["log"] else (float, float)
+    low, high = scale(entry["lower"]), scale(entry["upper"])
+    value = back(low + share * (high - low))
+    return round(value) if entry["type"] == "uniform_int" else value
 
 
 def defaults() -> dict[str, Any]:

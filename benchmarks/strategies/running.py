@@ -10,30 +10,37 @@ if TYPE_CHECKING:
     from benchmarks.strategies.simulator import Run
 
 #: Rows of `STRATEGIES` that are compared.
-OURS = ("auto", "bohb", "asha", "hyperband", "random")
+OURS = ("model_hyperband", "auto", "bohb", "asha", "hyperband", "random")
 #: `auto` as `--from-search` begins it, after a search of another task: the next in the list, for so many trainings.
 AFTER_ANOTHER, TRAININGS = "auto-after-another", 10
 
 
-def run(name: str, task: str, seed: int, budgets: Sequence[int], workers: int, window: int) -> Run:
-    """One method on one task: what it came to at each budget."""
+def run(
+    name: str, task: str, seed: int, budgets: Sequence[int], workers: int, window: int, form: str = "shipped"
+) -> Run:
+    """One method on one task in one form: what it came to at each budget."""
     os.environ.setdefault("KERAS_BACKEND", "numpy")  # trains nothing
     from benchmarks.strategies.ours import Ours
     from benchmarks.strategies.peers import PEERS
+    from benchmarks.strategies import problem as problems
     from benchmarks.strategies.problem import DEVELOPMENT, EPOCHS, REPORTED, defaults
-    from benchmarks.strategies.problem import problem as problem_of
     from benchmarks.strategies.simulator import simulate
+    from tuning.oracles import STRATEGIES, Strategy
     from tuning.pipeline.warm_start import TRIED
 
-    problem = problem_of(task)
+    STRATEGIES.setdefault("model_hyperband", Strategy("tuning.oracles.model_hyperband", window=4, options=("min_epochs", "iterations")))
+
+    problems.use_form(form)
+    problem = problems.problem(task, form)
     if name == AFTER_ANOTHER:
         tasks = DEVELOPMENT if task in DEVELOPMENT else REPORTED
-        other = problem_of(tasks[(tasks.index(task) + 1) % len(tasks)])
+        other = problems.problem(tasks[(tasks.index(task) + 1) % len(tasks)], form)
         earlier = Ours("auto", seed, 1, other.cost)
         simulate(earlier, other, [float(TRAININGS * EPOCHS)], 1, lambda job: float(job.last - job.first), 0.0)
         method = Ours("auto", seed, window, problem.cost, first=earlier.best(TRIED))
     else:
-        method = Ours(name, seed, window, problem.cost) if name in OURS else PEERS[name].build(seed)
+        options = {"chance": problem.chance} if name == "model_hyperband" else {}
+        method = Ours(name, seed, window, problem.cost, **options) if name in OURS else PEERS[name].build(seed)
     if workers == 1:
         unit, duration = float(EPOCHS), lambda job: float(job.last - job.first)
     else:

@@ -1,0 +1,263 @@
+"""The one Gaussian process of all strategies: what configurations and short trainings say about full trainings.
+
+The covariance of the scores of two trainings, of configurations x and x' at positions p and p' on their curves, is
+
+    s0 e^(-|p - p'| / l0)  +  s1 M(x, x') e^(-|p - p'| / l1)  +  s2 [same curve] e^(-|p - p'| / l2)  +  noise
+
+what all curves share, what like configurations share (M: Matérn 5/2, a length scale a feature), and a curve's own
+course; the last two are the terms of Swersky, Snoek, Adams, "Freeze-Thaw Bayesian Optimization" (arXiv:1406.3896, 2014),
+equations 14-16, with an Ornstein-Uhlenbeck process in place of their exponential decay.
+
+A position is a weighted sum of *gaps*, which are learned with the rest: no fixed scale of time says how much an epoch
+tells of the last one. `Timeline` turns epochs into weights: those of the gaps between rungs, counted from the epoch at
+which the curve left chance, so that curves that start late are compared at the same age; and, for a curve that is
+still at chance, that of one more gap. It is learned to be wide where such curves may still rise, and narrow where they
+never do.
+
+NumPy and SciPy only, no random state. Maximum a posteriori by L-BFGS-B with the exact gradient (Rasmussen and Williams,
+"Gaussian Processes for Machine Learning" (2006), equation 5.9).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
+from scipy.optimize import minimize
+from scipy.special import erfcx, ndtr
+
+JITTER = 1e-8
+FIT_ITERATIONS = 20
+
+
+class Timeline:
+    """Where on its curve a score is, as weights of the gaps.
+
+    Args:
+        rungs: epochs of the rungs, growing.
+    """
+
+    def __init__(self, rungs: Sequence[int]) -> None:
+        self.rungs = tuple(rungs)
+        self._logs = np.log(np.asarray(rungs, float))
+
+    @property
+    def gaps(self) -> int:
+        """Those between rungs, and that of curves at chance."""
+        return len(self.rungs)
+
+    def weights(self, epoch: int, left: int | None = 1) -> np.ndarray:
+        """(gaps,) of a score after `epoch` epochs.
+
+        Args:
+            left: the first epoch at which the curve had left chance; None: it has not by this epoch.
+        """
+        age = epoch if left is None else max(1, epoch - left + 1)
+        place = float(np.interp(math.log(age), self._logs, np.arange(len(self._logs))))
+        between = np.clip(place - np.arange(len(self._logs) - 1), 0.0, 1.0)
+        at_chance = 0.0 if left is not None else 1.0 - place / max(len(self._logs) - 1, 1)
+        return np.append(between, -at_chance)
+
+    @property
+    def end(self) -> np.ndarray:
+        """(gaps,) of the last score of a full training."""
+        return self.weights(self.rungs[-1])
+
+
+@dataclass(frozen=True)
+class Points:
+    """Scores, known or asked for.
+
+    Attributes:
+        x: (n, f) float64 features, in about [0, 1].
+        curve: (n,) int, which configuration: equal numbers share a curve.
+        weights: (n, gaps) of their positions; (1, gaps) where all have the same, which is faster.
+    """
+
+    x: np.ndarray
+    curve: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.curve)
+
+    def take(self, rows: np.ndarray) -> Points:
+        return Points(self.x[rows], self.curve[rows], self.weights[rows])
+
+    def followed_by(self, other: Points) -> Points:
+        return Points(
+            np.vstack([self.x, other.x]),
+            np.concatenate([self.curve, other.curve]),
+            np.vstack([self.weights, other.weights]),
+        )
+
+
+class Prior:
+    """Log-normal priors of the parameters, in the order: f length scales, l0-l2, s0-s2, gaps, noise.
+
+    Args:
+        features: f.
+        timeline: the gaps between its rungs are expected to be those of the epochs' logarithms.
+    """
+
+    def __init__(self, features: int, timeline: Timeline) -> None:
+        between = np.diff(np.log(np.asarray(timeline.rungs, float)))
+        gaps = np.append(between / max(math.log(timeline.rungs[-1]), 1.0), 0.5)
+        # Length scales that grow with the dimension: Hvarfner, Hellsten, Nardi, ICML 2024.
+        scale = math.log(0.5 * math.sqrt(max(features, 1)))
+        self.features, self.gaps = features, len(gaps)
+        self.mean = np.concatenate(
+            [np.full(features, scale), np.log([0.7, 1.0, 0.5, 0.5, 1.0, 0.1]), np.log(gaps), [math.log(1e-3)]]
+        )
+        self.deviation = np.concatenate([np.ones(features), np.full(3, 0.7), np.ones(3 + self.gaps), [1.5]])
+        low = [0.05] * (features + 3) + [1e-3] * 3 + [0.003] * self.gaps + [1e-5]
+        high = [50.0] * features + [10.0] * 3 + [20.0] * 3 + [10.0] * self.gaps + [1.0]
+        self.bounds = list(zip(np.log(low), np.log(high), strict=True))
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters in their own units, from the vector of logarithms that is fitted."""
+
+    scales: np.ndarray
+    times: np.ndarray
+    variances: np.ndarray
+    gaps: np.ndarray
+    noise: float
+
+    @staticmethod
+    def of(vector: np.ndarray, prior: Prior) -> Parameters:
+        values, f = np.exp(vector), prior.features
+        return Parameters(values[:f], values[f : f + 3], values[f + 3 : f + 6], values[f + 6 : -1], float(values[-1]))
+
+
+class Surrogate:
+    """The process with given parameters, knowing some scores.
+
+    Args:
+        seen: what is known.
+        targets: (n,) their standardised scores.
+        vector: as `fit` returns it.
+        prior: the one it was fitted with.
+    """
+
+    def __init__(self, seen: Points, targets: np.ndarray, vector: np.ndarray, prior: Prior) -> None:
+        self.seen, self.targets, self.vector, self.prior = seen, targets, vector, prior
+        self._parameters = Parameters.of(vector, prior)
+        covariance = _covariance(self._parameters, seen, seen)
+        covariance[np.diag_indices_from(covariance)] += self._parameters.noise + JITTER
+        self._factor = cholesky(covariance, lower=True, check_finite=False, overwrite_a=True)
+        self._weights = cho_solve((self._factor, True), targets, check_finite=False)
+
+    def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation, both (m,), of the noise-free scores at `points`."""
+        cross = _covariance(self._parameters, self.seen, points)
+        half = solve_triangular(self._factor, cross, lower=True, check_finite=False)
+        variance = self._parameters.variances.sum() - np.einsum("ij,ij->j", half, half)
+        return cross.T @ self._weights, np.sqrt(np.maximum(variance, 1e-10))
+
+    def mean(self, points: Points) -> np.ndarray:
+        """(m,) of the noise-free scores at `points`."""
+        return _covariance(self._parameters, self.seen, points).T @ self._weights
+
+    def believing(self, pending: Points) -> Surrogate:
+        """The process once `pending` will have come out as it expects (kriging believer: Ginsbourger et al. 2010)."""
+        seen = self.seen.followed_by(pending)
+        return Surrogate(seen, np.concatenate([self.targets, self.mean(pending)]), self.vector, self.prior)
+
+
+def fit(seen: Points, targets: np.ndarray, prior: Prior) -> np.ndarray:
+    """The logarithms of the most probable parameters, given standardised targets (n,).
+
+    Cost: about 20 evaluations, each of n^3 and (number of parameters) n^2.
+    """
+    same = seen.curve[:, None] == seen.curve[None, :]
+    result = minimize(
+        _negative_log_posterior,
+        prior.mean,
+        args=(seen, same, targets, prior),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=prior.bounds,
+        options={"maxiter": FIT_ITERATIONS},
+    )
+    return result.x
+
+
+def log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
+    """Logarithm of E[max(0, f - best)] of normal predictions (m,), exact where the expectation underflows.
+
+    Source: Ament, Daulton, Eriksson, Balandat, Bakshy, "Unexpected Improvements to Expected Improvement for Bayesian
+    Optimization", NeurIPS 2023, equation 9.
+    """
+    z = (mean - best) / deviation
+    near = np.maximum(z, -1.0)
+    plain = np.log(np.exp(-0.5 * near * near) / math.sqrt(2.0 * math.pi) + near * ndtr(near))
+    far = np.minimum(z, -1.0)
+    # log(density) + log(1 + z * cdf / density), where cdf / density = sqrt(pi / 2) erfcx(-z / sqrt 2).
+    ratio = far * math.sqrt(0.5 * math.pi) * erfcx(-far / math.sqrt(2.0))
+    tail = -0.5 * far * far - 0.5 * math.log(2.0 * math.pi) + np.log1p(np.maximum(ratio, -1.0 + 1e-16))
+    tail = np.where(far < -1e3, -0.5 * far * far - 2.0 * np.log(-far) - 0.5 * math.log(2.0 * math.pi), tail)
+    return np.log(deviation) + np.where(z > -1.0, plain, tail)
+
+
+def _apart(parameters: Parameters, a: Points, b: Points) -> np.ndarray:
+    return np.subtract.outer(a.weights @ parameters.gaps, b.weights @ parameters.gaps)
+
+
+def _covariance(parameters: Parameters, a: Points, b: Points) -> np.ndarray:
+    apart = np.abs(_apart(parameters, a, b))
+    shared, alike, own = (np.exp(apart * (-1.0 / time)) for time in parameters.times)
+    s0, s1, s2 = parameters.variances
+    root = np.sqrt(5.0 * _squared_distances(a.x / parameters.scales, b.x / parameters.scales))
+    matern = (1.0 + root + root * root / 3.0) * np.exp(-root)
+    return s0 * shared + s1 * matern * alike + s2 * (a.curve[:, None] == b.curve[None, :]) * own
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    distances = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2.0 * a @ b.T
+    return np.maximum(distances, 0.0)
+
+
+def _negative_log_posterior(vector: np.ndarray, seen: Points, same: np.ndarray, y: np.ndarray, prior: Prior):
+    """Value and gradient over the logarithms."""
+    p = Parameters.of(vector, prior)
+    features, count = prior.features, len(y)
+    signed = _apart(p, seen, seen)
+    apart, sign = np.abs(signed), np.sign(signed)
+    scaled = seen.x / p.scales
+    root = np.sqrt(5.0 * _squared_distances(scaled, scaled))
+    decay = np.exp(-root)
+    alike = p.variances[1] * np.exp(-apart / p.times[1])
+    terms = (
+        p.variances[0] * np.exp(-apart / p.times[0]),
+        alike * (1.0 + root + root * root / 3.0) * decay,
+        p.variances[2] * same * np.exp(-apart / p.times[2]),
+    )
+    covariance = terms[0] + terms[1] + terms[2]
+    covariance[np.diag_indices_from(covariance)] += p.noise + JITTER
+    factor = cholesky(covariance, lower=True, check_finite=False)
+    inverse = np.tril(dpotri(factor, lower=1)[0])
+    inverse += np.tril(inverse, -1).T
+    weights = inverse @ y
+    value = 0.5 * float(y @ weights) + float(np.log(np.diag(factor)).sum())
+    outer = np.outer(weights, weights) - inverse  # d value / d covariance = -outer / 2
+    gradient = np.empty_like(vector)
+    # d covariance / d log(scale_j) = 5/3 (1 + root) decay alike ((x_j - x'_j) / scale_j)^2
+    inner = outer * (5.0 / 3.0 * alike * (1.0 + root) * decay)
+    gradient[:features] = np.einsum("ij,ij->j", scaled, inner @ scaled) - inner.sum(axis=1) @ scaled**2
+    by_distance = np.zeros_like(covariance)
+    for index, (term, time) in enumerate(zip(terms, p.times, strict=True)):
+        weighted = outer * term
+        gradient[features + index] = -0.5 * (weighted * apart).sum() / time
+        gradient[features + 3 + index] = -0.5 * weighted.sum()
+        by_distance += weighted / time
+    # d apart / d gap_k = sign (w_k - w'_k), and sign is antisymmetric.
+    gradient[features + 6 : -1] = p.gaps * ((by_distance * sign).sum(axis=1) @ seen.weights)
+    gradient[-1] = -0.5 * p.noise * np.trace(outer)
+    away = (vector - prior.mean) / prior.deviation
+    return value + 0.5 * float(away @ away), gradient + away / prior.deviation
