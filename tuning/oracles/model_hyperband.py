@@ -8,9 +8,8 @@ Optimization at Scale", ICML 2018, for a model that fills them and for the share
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras_tuner
@@ -19,29 +18,38 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from threadpoolctl import ThreadpoolController
 
 from tuning.core import records
+from tuning.core.errors import UsageError
 from tuning.oracles import candidates
 from tuning.oracles.acquisition import standardised
-from tuning.oracles.base import BRACKET, EPOCHS, PARENT
+from tuning.oracles.base import BRACKET, EPOCHS, PARENT, ReplayableOracle
+from tuning.oracles.brackets import Brackets, Slot
+from tuning.oracles.chance import Silence
 from tuning.oracles.cost_model import CostModel, with_fixed
 from tuning.oracles.embedding import Embedding
 from tuning.oracles.feasibility import Feasibility
+from tuning.oracles.hyperband import HyperbandOracle
 from tuning.oracles.promoting import Chain, Decision, PromotingOracle
 from tuning.oracles.surrogate import Points, Prior, Surrogate, Timeline, fit, log_expected_improvement
-X = lambda name, default: type(default)(os.environ.get("X_" + name, default))
 
 #: Trials before the model has a say, the defaults among them: rows of a Latin hypercube.
-DESIGN = X("DESIGN", 8)
+DESIGN = 8
 #: One new configuration in so many is a uniform draw, so that a model that is wrong is found out.
-UNIFORM_SHARE = X("UNI", 5)
+UNIFORM_SHARE = 5
 #: Candidates: uniform ones, some around the best known, and more around the most promising, so many times.
-UNIFORM, LOCAL, REFINED, REFINEMENTS = 200, 100, 40, X("REF", 3)
+UNIFORM, LOCAL, REFINED, REFINEMENTS = 200, 100, 40, 3
 CENTRES = 5
 #: Configurations that a suggestion is looked for among.
 PROPOSALS = 10
-#: A score says that a curve has left chance when it is so many times chance.
-LEAVES = 1.1
+#: A score is the mean of the last epochs, one in so many of those trained: single epochs are noisy.
+SMOOTHED = 10
+#: A third of the curves at chance at the first rung are too many, where most leave it later.
+LATE = 1 / 3
+#: Configurations before the model recommends.
+FEW = 12
 #: Chains of each rung, the best by their scores there, among which the best at the last rung is looked for.
 LEADING = 20
+#: Deviations of a score that a configuration is worth less which never leaves chance.
+SILENT = 5.0
 #: Scores that the model knows at most, and scores that its parameters are fitted to: cubic cost.
 KNOWN, FITTED = 150, 120
 #: Pending trials that it believes at most, the latest.
@@ -52,59 +60,26 @@ GROWTH = 1.15
 COUNTED = 300
 
 
-@dataclass
-class Bracket:
-    """A bracket under way.
-
-    Attributes:
-        number: from 1, in the order in which brackets began.
-        first: the rung that it starts from.
-        sizes: trials of each of its rungs.
-        stage: which of them it fills.
-        started, failed, running: trials of this stage.
-    """
-
-    number: int
-    first: int
-    sizes: list[int]
-    stage: int = 0
-    started: int = 0
-    failed: int = 0
-    running: int = 0
-
-    @property
-    def rung(self) -> int:
-        """The rung that is filled."""
-        return self.first + self.stage
-
-    @property
-    def has_room(self) -> bool:
-        """Whether the stage wants another trial; failed ones are replaced, but not for ever."""
-        size = self.sizes[self.stage]
-        return self.started - self.failed < size and self.started < 2 * size
-
-    @property
-    def last_stage(self) -> bool:
-        return self.stage == len(self.sizes) - 1
-
-
 @dataclass(frozen=True)
 class Score:
-    """A score that the model may know: of a chain, after so many epochs, having left chance at `left` or not yet."""
+    """A score that the model may know: of a chain, after so many epochs, having left chance in epoch `left`."""
 
     chain: int
     rung: int
     epoch: int
-    left: int | None
+    left: int
     score: float
 
 
 class ModelHyperbandOracle(PromotingOracle):
     """The defaults are trained whole; then brackets, from a first rung that the curves so far choose.
 
+    A new configuration has the largest expected improvement at the last rung; where a paused one of an earlier bracket
+    promises more, it takes that place. What is promoted, and recommended, has the best expected score there.
+
     Args:
         objective: as for `keras_tuner.Oracle`.
-        chance: the objective of a model that has learned nothing, say 1 / classes; None: unknown.
+        chance: the objective of a model that has learned nothing, 1 / classes for accuracy; None: unknown.
         **settings: see `PromotingOracle`.
     """
 
@@ -113,143 +88,90 @@ class ModelHyperbandOracle(PromotingOracle):
     ) -> None:
         self.chance = chance
         super().__init__(objective, **settings)
-        self._timeline = Timeline(self.levels)
+        if self.objective.direction != "max":
+            self.chance = None  # a loss has no such bound
         # One thread: sums come out the same on every machine, and the cores belong to the workers.
         self._libraries = ThreadpoolController()
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
+        self._timeline = Timeline(self.levels)
+        self._silence = Silence(self.chance, self.levels)
+        self._brackets = Brackets(len(self.levels) - 1, self.factor, self.first_rung)
+        self._slot: Slot | None = None  # of the trial that is being decided about
         self._embedding = Embedding([])
         self._entries = 0
         self._rows: dict[int, np.ndarray] = {}  # latent rows of the chains
         self._scores: list[Score] = []
-        self._scored_to: dict[int, int] = {}  # chain -> highest rung with a score
-        self._fitted: tuple[int, np.ndarray, np.ndarray] | None = None  # scores then, parameters, which are known
-        self._cost_model: tuple[int, CostModel] | None = None
-        self._left: dict[int, int | None] = {}  # chain -> epoch at which it left chance
-        self._open: list[Bracket] = []
-        self._waiting: set[int] = set()  # numbers of those that can start nothing until a result is told
-        self._bracket_of: dict[str, Bracket] = {}  # of the running trials
-        self._begun = 0  # brackets
-        self._promotions = 0  # of the next bracket at most
-        self._chosen: Bracket | None = None  # for the trial that is being decided about
+        self._fitted: tuple[int, np.ndarray, list[int]] | None = None  # scores then, parameters, which are known
+        self._costs: tuple[int, CostModel] | None = None
+        self._fits: tuple[int, Feasibility] | None = None
 
     # Brackets ------------------------------------------------------------------------------------------------------
 
     def first_rung(self) -> int:
-        """The rung from which the next bracket at its widest starts."""
+        """The rung from which the widest bracket starts: from R / factor^2 to R / factor.
+
+        The first of them at which the defaults had left chance; one more while a third of the curves is at chance
+        there that leave it later.
+        """
         last = len(self.levels) - 1
-        forced = X("FIRST", -1)
-        if forced >= 0:
-            return min(forced, last)
-        return self._first_rung_rule()
-
-    def _first_rung_rule(self) -> int:
-        last = len(self.levels) - 1
-        return max(0, last - 2)
-
-    def _open_bracket(self) -> Bracket:
-        last, first = len(self.levels) - 1, self.first_rung()
-        widest = last - first
-        promotions = min(self._promotions, widest) if self._begun else widest
-        if promotions < 0:
-            promotions = widest
-        size = -(-(widest + 1) * self.factor**promotions // (promotions + 1))
-        self._begun += 1
-        self._promotions = promotions - 1
-        bracket = Bracket(
-            self._begun, last - promotions, [size // self.factor**stage for stage in range(promotions + 1)]
-        )
-        self._open.append(bracket)
-        return bracket
-
-    def _bracket(self, fresh: bool) -> Bracket | None:
-        """The bracket that the next trial belongs to; None where nothing can start in any."""
-        for bracket in [bracket for bracket in self._open if bracket.number not in self._waiting]:
-            if self._can_start(bracket, fresh):
-                return bracket
-        if not fresh and not self._open and not self.promotable():
-            return None
-        for _ in range(len(self.levels)):
-            bracket = self._open_bracket()
-            if self._can_start(bracket, fresh):
-                return bracket
-            if self._open and self._open[-1] is bracket:
-                return None
-        return None
-
-    def _can_start(self, bracket: Bracket, fresh: bool) -> bool:
-        while True:
-            able = (fresh and not bracket.stage) or any(
-                self._paused[rung] for rung in range(bracket.rung if not bracket.stage else bracket.rung)
-            )
-            if bracket.has_room and able:
-                return True
-            if bracket.running:
-                self._waiting.add(bracket.number)
-                return False
-            if bracket.last_stage:
-                self._open.remove(bracket)
-                return False
-            bracket.stage, bracket.started, bracket.failed = bracket.stage + 1, 0, 0
+        lowest, highest = max(last - 2, 0), max(last - 1, 0)
+        left = self._silence.left(0)
+        rungs = range(lowest, highest)
+        first = highest if left is None else next((rung for rung in rungs if self.levels[rung] >= left), highest)
+        while first < highest and self._silence.hope(first) >= 0.5 and self._silence.share_silent(first) > LATE:
+            first += 1
+        return first
 
     def _next(self, number: int) -> Decision | None:
-        self._chosen = None
+        """The defaults go to the end at once: one whole curve, of a configuration that is known to learn."""
+        self._follow_space()
+        self._slot = None
         known = self.known_good()
         if number == 0:
             return Decision(len(self.levels) - 1, values=known)
-        return self._in_bracket(known) if known is not None else self.decide(number)
-
-    def _in_bracket(self, values: Mapping[str, Any]) -> Decision | None:
-        self._chosen = bracket = self._bracket(True)
-        while bracket is not None and bracket.stage:  # a promotion is due first
-            return self._promote(bracket)
-        return None if bracket is None else Decision(bracket.rung, values=values)
+        self._slot = slot = self._brackets.find(True, self._any_paused_below)
+        if slot is None:
+            return None
+        if slot.stage:
+            return self._promote(slot)
+        return self.decide(number) if known is None else Decision(slot.rung, values=known)
 
     def decide(self, number: int) -> Decision | None:
-        self._follow_space()
-        self._chosen = bracket = self._bracket(True)
-        if bracket is None:
-            return None
-        if bracket.stage:
-            return self._promote(bracket)
-        decision = self._begin_or_take(bracket, number)
-        if decision is None:  # no configuration is left
-            self._chosen = bracket = self._bracket(False)
-            decision = self._promote(bracket) if bracket is not None else None
-        return decision
+        decision = self._begin_or_take(self._slot, number)
+        if decision is not None:
+            return decision
+        self._slot = slot = self._brackets.find(False, self._any_paused_below)  # no configuration is left
+        return None if slot is None else self._promote(slot)
+
+    def _any_paused_below(self, rung: int) -> bool:
+        return any(self._paused[:rung])
 
     def _paused_below(self, rung: int) -> list[Chain]:
-        low = 0 if X("POOL", 1) else rung - 1
-        return [chain for below in range(low, rung) for chain in self.paused(below)]
+        return [chain for below in range(rung) for chain in self.paused(below)]
 
-    def _promote(self, bracket: Bracket) -> Decision | None:
-        direct = list(self.paused(bracket.rung - 1))
-        chains = self._paused_below(bracket.rung) if X("POOL", 1) or not direct else direct
-        if not chains:
-            return None
-        worth = self.worth(chains)
-        return Decision(bracket.rung, chains[max(range(len(chains)), key=lambda index: (worth[index], -index))])
+    def _promote(self, slot: Slot) -> Decision:
+        chains = self._paused_below(slot.rung)
+        return Decision(slot.rung, chains[_best_of(self.worth(chains))])
 
-    def _begin_or_take(self, bracket: Bracket, number: int) -> Decision | None:
+    def _begin_or_take(self, slot: Slot, number: int) -> Decision | None:
         """A new configuration, or a paused one that promises more; None where there is neither."""
-        if not self._has_model or self._is_uniform(number):
-            values = self.new_configuration()
-            return None if values is None else Decision(bracket.rung, values=values)
-        with self._libraries.limit(limits=1, user_api="blas"):
-            model = self.model()
-            best = self._best(model)
-            proposal = self._proposal(number, model, best)
-            chains = self._paused_below(bracket.rung)
-            if chains and X("TAKE", 1):
-                gains = log_expected_improvement(*model.predict(self._ends(chains)), best)
-                index = int(np.argmax(gains))
-                if proposal is None or gains[index] > proposal[0]:
-                    return Decision(bracket.rung, chains[index])
-        if proposal is not None:
-            return Decision(bracket.rung, values=proposal[1])
+        if self._has_model and not self._is_uniform(number):
+            with self._libraries.limit(limits=1, user_api="blas"):
+                model = self.model()
+                best = self._best(model)
+                proposal = self._proposal(number, model, best)
+                chains = self._paused_below(slot.rung)
+                if chains:
+                    gains = log_expected_improvement(*model.predict(self._ends(chains)), best) - self._penalties(chains)
+                    index = _best_of(gains)
+                    if proposal is None or gains[index] > proposal[0]:
+                        return Decision(slot.rung, chains[index])
+            if proposal is not None:
+                return Decision(slot.rung, values=proposal[1])
         values = self.new_configuration()
-        return None if values is None else Decision(bracket.rung, values=values)
+        return None if values is None else Decision(slot.rung, values=values)
 
     @property
     def _has_model(self) -> bool:
@@ -271,48 +193,44 @@ class ModelHyperbandOracle(PromotingOracle):
     # What is told --------------------------------------------------------------------------------------------------
 
     def _recorded_decision(self, recorded: Mapping[str, Any]) -> Decision:
-        self._chosen = None
-        if BRACKET in recorded:
-            self._chosen = self._bracket(True)
-            if self._chosen is None or self._chosen.number != recorded[BRACKET]:
-                self._chosen = self._bracket(False)
-        return super()._recorded_decision(recorded)
+        self._follow_space()
+        decision = super()._recorded_decision(recorded)
+        number = recorded.get(BRACKET)
+        self._slot = None if number is None else self._brackets.slot_of(number, decision.rung)
+        return decision
+
+    def _last_decision(self) -> Decision | None:
+        self._slot = None
+        return super()._last_decision()
 
     def _begin(self, trial_id: str, decision: Decision) -> dict[str, Any]:
         answer = super()._begin(trial_id, decision)
-        bracket, self._chosen = self._chosen, None
-        if bracket is not None and decision.rung == bracket.rung:
-            bracket.started += 1
-            bracket.running += 1
-            self._bracket_of[trial_id] = bracket
-            answer["values"][BRACKET] = bracket.number
+        if self._slot is not None:
+            self._brackets.start(trial_id, self._slot)
+            answer["values"][BRACKET] = self._slot.bracket.number
         return answer
 
     def _ended(self, trial: Trial) -> None:
         chain = self._chain_of[trial.trial_id]
+        before = chain.rung
         super()._ended(trial)
-        bracket = self._bracket_of.pop(trial.trial_id, None)
-        if bracket is not None:
-            bracket.running -= 1
-            bracket.failed += chain.failed
-            self._waiting.discard(bracket.number)
+        self._brackets.end(trial.trial_id, chain.failed)
         if trial.status == TrialStatus.COMPLETED:
-            self._note_scores(chain, self._scores_by_epoch(trial))
+            self._note_scores(chain, before, self._scores_by_epoch(trial))
 
-    def _note_scores(self, chain: Chain, scores: Mapping[int, float]) -> None:
-        if self.chance is not None and self._left.get(chain.number) is None:
-            left = (epoch for epoch in sorted(scores) if scores[epoch] >= LEAVES * self.chance)
-            self._left[chain.number] = next(left, None)
-        for rung in range(self._scored_to.get(chain.number, -1) + 1, chain.rung + 1):
+    def _note_scores(self, chain: Chain, before: int, scores: Mapping[int, float]) -> None:
+        """Scores at chance say nothing of how good a configuration is once it learns, so that the model sees none."""
+        known = self._silence.left(chain.number)
+        left = self._silence.note(chain.number, chain.rung, scores)
+        if left is None:
+            return
+        for rung in range(0 if known is None else before + 1, chain.rung + 1):
             epoch = self.levels[rung]
-            last = epoch if rung < chain.rung and epoch in scores else max(scores)
-            if rung < chain.rung and epoch not in scores:
+            if epoch < left or (rung < chain.rung and epoch not in scores):
                 continue
-            window = [scores[e] for e in range(last - last // X("SMOOTH", 10), last + 1) if e in scores]
-            left = 1 if self.chance is None else self._left[chain.number]
-            left = left if left is not None and left <= last else None
+            last = epoch if epoch in scores else max(scores)
+            window = [scores[e] for e in range(last - last // SMOOTHED, last + 1) if e in scores]
             self._scores.append(Score(chain.number, rung, epoch, left, float(np.mean(window))))
-            self._scored_to[chain.number] = rung
 
     # The model -----------------------------------------------------------------------------------------------------
 
@@ -332,9 +250,7 @@ class ModelHyperbandOracle(PromotingOracle):
 
     def _fit(self, prior: Prior) -> tuple[np.ndarray, list[int]]:
         """Parameters, and which scores are known: functions of what was told, in whatever process."""
-        milestone = 4
-        while (later := max(milestone + 1, int(milestone * GROWTH))) <= len(self._scores):
-            milestone = later
+        milestone = _milestone(4, len(self._scores))
         if self._fitted is None or self._fitted[0] != milestone:
             kept = self._kept(milestone, FITTED)
             known = [self._scores[index] for index in kept]
@@ -379,15 +295,29 @@ class ModelHyperbandOracle(PromotingOracle):
     def _gains(self, model: Surrogate, rows: np.ndarray, best: float) -> np.ndarray:
         x = self._embedding.features(rows)
         points = Points(x, np.arange(len(rows)) + len(self.chains), self._timeline.end[None])
+        chances = self._chances()
         gains = log_expected_improvement(*model.predict(points), best)
-        return gains + np.log(self._chances(x)) if self.infeasible else gains
+        return gains if chances is None else gains + np.log(np.maximum(chances.probability(_squared(x)), 1e-12))
 
-    def _chances(self, x: np.ndarray) -> np.ndarray:
-        """How likely configurations are to fit into memory and time."""
-        ended = [c for c in self.chains if not c.running and (not c.failed or c.last in self.infeasible)]
-        chosen = _spread(ended)
-        failed = np.array([chain.last in self.infeasible for chain in chosen])
-        return np.maximum(Feasibility(self._features(chosen), failed).probability(x), 1e-12)
+    def _chances(self) -> Feasibility | None:
+        """How likely configurations are to fit into memory and time and to leave chance; None: certain."""
+        milestone = _milestone(1, len(self.end_order))
+        if self._fits is None or self._fits[0] != milestone:
+            dead = [self._silence.hope(rung) < 0.5 for rung in range(len(self.levels) - 1)] + [True]
+            known: list[tuple[Chain, bool]] = []
+            for chain in self.chains:
+                if chain.failed and chain.last in self.infeasible:
+                    known.append((chain, True))
+                elif not chain.failed and self._silence.left(chain.number) is not None:
+                    known.append((chain, False))
+                elif not chain.failed and not chain.running and dead[chain.rung]:
+                    known.append((chain, True))
+            if not any(failed for _, failed in known):
+                return None
+            chosen = _spread(known)
+            x = _squared(self._features([chain for chain, _ in chosen]))
+            self._fits = milestone, Feasibility(x, np.array([failed for _, failed in chosen]))
+        return self._fits[1]
 
     def expected_cost(self, trial_id: str) -> float | None:
         """Counted where an earlier trial of the chain has told its cost, else predicted from others'.
@@ -404,19 +334,16 @@ class ModelHyperbandOracle(PromotingOracle):
         if not self._embedding.entries:
             return None
         x = self._features([self._chain_of[trial_id]])
-        return float(f"{self._costs(reference).relative(x)[0]:.3g}")
+        return float(f"{self._cost_model(reference).relative(x)[0]:.3g}")
 
-    def _costs(self, reference: float) -> CostModel:
-        milestone = 1
-        while (later := max(milestone + 1, int(milestone * GROWTH))) <= len(self.costs):
-            milestone = later
-        if self._cost_model is None or self._cost_model[0] != milestone:
-            told = list(self.costs.items())[:milestone]
-            chosen = [told[index] for index in np.unique(np.linspace(0, milestone - 1, COUNTED).astype(int))]
-            rows = [self._embedding.latent(self.trials[trial_id].hyperparameters.values) for trial_id, _ in chosen]
+    def _cost_model(self, reference: float) -> CostModel:
+        milestone = _milestone(1, len(self.costs))
+        if self._costs is None or self._costs[0] != milestone:
+            told = _spread(list(self.costs.items())[:milestone])
+            rows = [self._embedding.latent(self.trials[trial_id].hyperparameters.values) for trial_id, _ in told]
             x = self._embedding.features(np.array(rows))
-            self._cost_model = milestone, CostModel(x, np.array([cost for _, cost in chosen]), reference)
-        return self._cost_model[1]
+            self._costs = milestone, CostModel(x, np.array([cost for _, cost in told]), reference)
+        return self._costs[1]
 
     def known_chains(self) -> list[Chain]:
         """The best at each rung."""
@@ -426,7 +353,9 @@ class ModelHyperbandOracle(PromotingOracle):
     def _points(self, scores: Iterable[Score]) -> Points:
         scores = list(scores)
         weights = np.array([self._timeline.weights(s.epoch, s.left) for s in scores])
-        return Points(self._features([self.chains[s.chain] for s in scores]), np.array([s.chain for s in scores]), weights)
+        return Points(
+            self._features([self.chains[s.chain] for s in scores]), np.array([s.chain for s in scores]), weights
+        )
 
     def _ends(self, chains: list[Chain]) -> Points:
         return Points(self._features(chains), np.array([chain.number for chain in chains]), self._timeline.end[None])
@@ -447,45 +376,83 @@ class ModelHyperbandOracle(PromotingOracle):
         if len(self.hyperparameters.space) != self._entries:
             self._entries = len(self.hyperparameters.space)
             self._embedding = Embedding(self.hyperparameters.space)
-            self._rows, self._fitted, self._cost_model = {}, None, None
+            self._rows, self._fitted, self._costs, self._fits = {}, None, None, None
 
     # What is recommended -------------------------------------------------------------------------------------------
 
     def worth(self, chains: list[Chain]) -> list[float]:
         """Expected scores at the last rung."""
         self._follow_space()
-        if not self._has_model:
+        if len(self.chains) < 3 or len(self._scores) < 4 or not self._embedding.entries:
             return super().worth(chains)
         with self._libraries.limit(limits=1, user_api="blas"):
-            return self.model().mean(self._ends(chains)).tolist()
+            expected = self.model().mean(self._ends(chains))
+        return (expected - self._penalties(chains)).tolist()
+
+    def _penalties(self, chains: list[Chain]) -> np.ndarray:
+        """What chains that are at chance are worth less, in deviations of a score."""
+        silent = [self._silence.left(chain.number) is None for chain in chains]
+        hopes = [0.0 if chain.over else self._silence.hope(chain.rung) for chain in chains]
+        return SILENT * np.array(silent) * (1.0 - np.array(hopes))
 
     def recommended(self) -> str | None:
-        """The trial whose configuration is expected to be best at the last rung, whatever it has been trained for."""
+        """The trial whose configuration is expected to be best at the last rung, whatever it has been trained for.
+
+        While few are known, the one whose score is furthest above that of the defaults after as many epochs.
+        """
         chains = self.known_chains()
         if not chains:
             return None
-        worth = self.worth(chains)
-        return chains[max(range(len(chains)), key=lambda index: (worth[index], -index))].last
+        if len(self.chains) < FEW:
+            unknown = self.chance or 0.0
+            defaults = {score.rung: score.score for score in self._scores if score.chain == 0}
+            worth: Sequence[float] = [chain.score - defaults.get(chain.rung, unknown) for chain in chains]
+        else:
+            worth = self.worth(chains)
+        return chains[_best_of(worth)].last
 
     def get_state(self) -> dict[str, Any]:
-        brackets = [asdict(bracket) for bracket in self._open]
-        running = {trial_id: bracket.number for trial_id, bracket in self._bracket_of.items()}
-        begun = {"begun": self._begun, "promotions": self._promotions}
-        return {**super().get_state(), **begun, "brackets": brackets, "bracket_of": running}
+        return {**super().get_state(), "brackets": self._brackets.state()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
-        self._begun, self._promotions = state["begun"], state["promotions"]
-        self._open = [Bracket(**bracket) for bracket in state["brackets"]]
-        by_number = {bracket.number: bracket for bracket in self._open}
-        self._bracket_of = {trial_id: by_number[number] for trial_id, number in state["bracket_of"].items()}
+        self._brackets.restore(state["brackets"])
 
 
-def _spread(chains: list[Chain]) -> list[Chain]:
-    """At most `COUNTED` of the chains, evenly spread."""
-    return [chains[index] for index in np.unique(np.linspace(0, len(chains) - 1, COUNTED).astype(int))]
+def _milestone(first: int, count: int) -> int:
+    """The last of a growing row of numbers, from `first`, that is not above `count`: when models are fitted anew."""
+    while (later := max(first + 1, int(first * GROWTH))) <= count:
+        first = later
+    return first
 
 
-def build(objective, **settings: Any) -> ModelHyperbandOracle:
-    """The row of `STRATEGIES`."""
-    return ModelHyperbandOracle(objective, **settings)
+def _best_of(worth: Sequence[float] | np.ndarray) -> int:
+    """Of equals, the first."""
+    return int(np.argmax(worth))
+
+
+def _spread(known: list[Any]) -> list[Any]:
+    """At most `COUNTED` of them, evenly spread."""
+    return [known[index] for index in np.unique(np.linspace(0, len(known) - 1, COUNTED).astype(int))]
+
+
+def _squared(x: np.ndarray) -> np.ndarray:
+    """(n, 2 f): features and their squares, so that what works may lie between two bounds."""
+    return np.hstack([x, 0.5 + 2.0 * (x - 0.5) ** 2])
+
+
+#: What may fill, promote and recommend.
+SAMPLERS = ("model", "random")
+
+
+def build(objective, *, sampler: str = "model", chance: float | None = None, **settings: Any) -> ReplayableOracle:
+    """The row of `STRATEGIES`: `sampler="random"` is the paper's own.
+
+    Raises:
+        UsageError: there is no such sampler.
+    """
+    if sampler not in SAMPLERS:
+        raise UsageError(f"there is no sampler {sampler!r}", f"choose one of {', '.join(SAMPLERS)}")
+    if sampler == "random":
+        return HyperbandOracle(objective, **settings)
+    return ModelHyperbandOracle(objective, chance=chance, **settings)

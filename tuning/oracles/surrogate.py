@@ -5,14 +5,12 @@ The covariance of the scores of two trainings, of configurations x and x' at pos
     s0 e^(-|p - p'| / l0)  +  s1 M(x, x') e^(-|p - p'| / l1)  +  s2 [same curve] e^(-|p - p'| / l2)  +  noise
 
 what all curves share, what like configurations share (M: Matérn 5/2, a length scale a feature), and a curve's own
-course; the last two are the terms of Swersky, Snoek, Adams, "Freeze-Thaw Bayesian Optimization" (arXiv:1406.3896, 2014),
+course; the last two are the terms of Swersky, Snoek, Adams, "Freeze-Thaw Bayesian Optimization" (arXiv:1406.3896),
 equations 14-16, with an Ornstein-Uhlenbeck process in place of their exponential decay.
 
-A position is a weighted sum of *gaps*, which are learned with the rest: no fixed scale of time says how much an epoch
-tells of the last one. `Timeline` turns epochs into weights: those of the gaps between rungs, counted from the epoch at
-which the curve left chance, so that curves that start late are compared at the same age; and, for a curve that is
-still at chance, that of one more gap. It is learned to be wide where such curves may still rise, and narrow where they
-never do.
+A position is a weighted sum of *gaps* between rungs, which are learned with the rest: no fixed scale of time says how
+much an epoch tells of the last one. `Timeline` turns epochs into weights, counted from the epoch at which a curve left
+chance, so that curves that start late are compared at the same age.
 
 NumPy and SciPy only, no random state. Maximum a posteriori by L-BFGS-B with the exact gradient (Rasmussen and Williams,
 "Gaussian Processes for Machine Learning" (2006), equation 5.9).
@@ -47,24 +45,18 @@ class Timeline:
 
     @property
     def gaps(self) -> int:
-        """Those between rungs, and that of curves at chance."""
-        return len(self.rungs)
+        """Those between rungs; at least one, so that there is something to learn."""
+        return max(len(self.rungs) - 1, 1)
 
-    def weights(self, epoch: int, left: int | None = 1) -> np.ndarray:
-        """(gaps,) of a score after `epoch` epochs.
-
-        Args:
-            left: the first epoch at which the curve had left chance; None: it has not by this epoch.
-        """
-        age = epoch if left is None else max(1, epoch - left + 1)
+    def weights(self, epoch: int, left: int = 1) -> np.ndarray:
+        """(gaps,) of a score after `epoch` epochs of a curve that left chance in epoch `left`."""
+        age = max(1, epoch - left + 1)
         place = float(np.interp(math.log(age), self._logs, np.arange(len(self._logs))))
-        between = np.clip(place - np.arange(len(self._logs) - 1), 0.0, 1.0)
-        at_chance = 0.0 if left is not None else 1.0 - place / max(len(self._logs) - 1, 1)
-        return np.append(between, -at_chance)
+        return np.clip(place - np.arange(self.gaps), 0.0, 1.0)
 
     @property
     def end(self) -> np.ndarray:
-        """(gaps,) of the last score of a full training."""
+        """(gaps,) of the last score of a full training that began at once."""
         return self.weights(self.rungs[-1])
 
 
@@ -106,7 +98,7 @@ class Prior:
 
     def __init__(self, features: int, timeline: Timeline) -> None:
         between = np.diff(np.log(np.asarray(timeline.rungs, float)))
-        gaps = np.append(between / max(math.log(timeline.rungs[-1]), 1.0), 0.5)
+        gaps = between / max(math.log(timeline.rungs[-1]), 1.0) if len(between) else np.ones(1)
         # Length scales that grow with the dimension: Hvarfner, Hellsten, Nardi, ICML 2024.
         scale = math.log(0.5 * math.sqrt(max(features, 1)))
         self.features, self.gaps = features, len(gaps)
@@ -226,7 +218,7 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _negative_log_posterior(vector: np.ndarray, seen: Points, same: np.ndarray, y: np.ndarray, prior: Prior):
     """Value and gradient over the logarithms."""
     p = Parameters.of(vector, prior)
-    features, count = prior.features, len(y)
+    features = prior.features
     signed = _apart(p, seen, seen)
     apart, sign = np.abs(signed), np.sign(signed)
     scaled = seen.x / p.scales

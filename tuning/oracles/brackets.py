@@ -1,0 +1,155 @@
+"""Brackets that are filled from a common pool of paused configurations. Pure: no Keras, no clock.
+
+Their sizes are the paper's (see `tuning.oracles.rungs`). Unlike there, a rung is filled with the best of *all* paused
+configurations below it, whichever bracket began them, and the first rung of a pass may differ from the last pass's.
+
+`Brackets.find` changes nothing, so that what happens depends only on what was started and what ended, in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass
+class Bracket:
+    """A bracket under way.
+
+    Attributes:
+        number: from 1, in the order in which brackets began.
+        first: the rung that it starts from.
+        sizes: trials of each of its rungs.
+        stage: which of them it fills.
+        started, failed, running: trials of this stage.
+    """
+
+    number: int
+    first: int
+    sizes: list[int]
+    stage: int = 0
+    started: int = 0
+    failed: int = 0
+    running: int = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the stage wants another trial: failed ones are replaced, at most as many as it is large."""
+        size = self.sizes[self.stage]
+        return self.started - self.failed < size and self.started < 2 * size
+
+    @property
+    def over(self) -> bool:
+        return not self.running and not self.has_room and self.stage == len(self.sizes) - 1
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for a trial: in which bracket, and in which of its stages."""
+
+    bracket: Bracket
+    stage: int
+
+    @property
+    def rung(self) -> int:
+        """The rung that the trial is trained to."""
+        return self.bracket.first + self.stage
+
+
+class Brackets:
+    """Passes of Hyperband, without end.
+
+    Args:
+        last: number of the last rung, counted from 0.
+        factor: eta.
+        first: the rung from which a bracket that is opened now would start, were it the widest of its pass.
+    """
+
+    def __init__(self, last: int, factor: int, first: Callable[[], int]) -> None:
+        self._last, self._factor, self._first = last, factor, first
+        self._begun = 0
+        self._promotions = -1  # s of the next bracket; -1: that of the widest
+        self._open: list[Bracket] = []
+        self._waiting: set[int] = set()  # numbers of those that can start nothing before a trial of theirs has ended
+        self._bracket_of: dict[str, Bracket] = {}  # of running trials
+
+    def find(self, fresh: bool, paused_below: Callable[[int], bool]) -> Slot | None:
+        """Where the next trial goes; None where nothing can start.
+
+        Args:
+            fresh: whether a new configuration can be had.
+            paused_below: whether a configuration waits below a rung.
+        """
+        for bracket in self._open:
+            if bracket.number in self._waiting:
+                continue
+            if (slot := self._slot(bracket, fresh, paused_below)) is not None:
+                return slot
+            if bracket.running:
+                self._waiting.add(bracket.number)
+        return self._slot(self._upcoming(), fresh, paused_below)
+
+    def slot_of(self, number: int, rung: int) -> Slot | None:
+        """Where the trial of a bracket that is trained to `rung` goes; None: there is no such bracket."""
+        for bracket in [*self._open, self._upcoming()]:
+            if bracket.number == number and 0 <= rung - bracket.first < len(bracket.sizes):
+                return Slot(bracket, rung - bracket.first)
+        return None
+
+    def start(self, trial_id: str, slot: Slot) -> None:
+        """Records that a trial takes a slot."""
+        bracket = slot.bracket
+        if bracket.number > self._begun:
+            self._begun = bracket.number
+            self._promotions = len(bracket.sizes) - 2
+            self._open.append(bracket)
+        if slot.stage != bracket.stage:
+            bracket.stage, bracket.started, bracket.failed = slot.stage, 0, 0
+        bracket.started += 1
+        bracket.running += 1
+        self._bracket_of[trial_id] = bracket
+
+    def end(self, trial_id: str, failed: bool) -> None:
+        """Records that a trial has ended; those outside of brackets are ignored."""
+        bracket = self._bracket_of.pop(trial_id, None)
+        if bracket is None:
+            return
+        bracket.running -= 1
+        bracket.failed += failed
+        self._waiting.discard(bracket.number)
+        if bracket.over:
+            self._open.remove(bracket)
+
+    def state(self) -> dict[str, Any]:
+        """Of JSON."""
+        return {
+            "begun": self._begun,
+            "promotions": self._promotions,
+            "open": [asdict(bracket) for bracket in self._open],
+            "running": {trial_id: bracket.number for trial_id, bracket in self._bracket_of.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._begun, self._promotions = state["begun"], state["promotions"]
+        self._open = [Bracket(**bracket) for bracket in state["open"]]
+        self._waiting = set()
+        by_number = {bracket.number: bracket for bracket in self._open}
+        self._bracket_of = {trial_id: by_number[number] for trial_id, number in state["running"].items()}
+
+    def _upcoming(self) -> Bracket:
+        widest = self._last - min(self._first(), self._last)
+        promotions = min(self._promotions, widest) if self._promotions >= 0 else widest
+        size = -(-(widest + 1) * self._factor**promotions // (promotions + 1))  # ceil((s_max + 1) / (s + 1) * eta^s)
+        sizes = [size // self._factor**stage for stage in range(promotions + 1)]
+        return Bracket(self._begun + 1, self._last - promotions, sizes)
+
+    @staticmethod
+    def _slot(bracket: Bracket, fresh: bool, paused_below: Callable[[int], bool]) -> Slot | None:
+        here = Slot(bracket, bracket.stage)
+        if bracket.has_room and ((fresh and not bracket.stage) or paused_below(here.rung)):
+            return here
+        if bracket.running:  # only a whole stage is promoted from
+            return None
+        later = (Slot(bracket, stage) for stage in range(bracket.stage + 1, len(bracket.sizes)))
+        return next((slot for slot in later if paused_below(slot.rung)), None)
