@@ -18,6 +18,7 @@ NumPy and SciPy only, no random state. Maximum a posteriori by L-BFGS-B with the
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Timeline:
     def __init__(self, rungs: Sequence[int]) -> None:
         self.rungs = tuple(rungs)
         self._logs = np.log(np.asarray(rungs, float))
+        self._weights: dict[int, np.ndarray] = {}  # by age
 
     @property
     def gaps(self) -> int:
@@ -51,8 +53,10 @@ class Timeline:
     def weights(self, epoch: int, left: int = 1) -> np.ndarray:
         """(gaps,) of a score after `epoch` epochs of a curve that left chance in epoch `left`."""
         age = max(1, epoch - left + 1)
-        place = float(np.interp(math.log(age), self._logs, np.arange(len(self._logs))))
-        return np.clip(place - np.arange(self.gaps), 0.0, 1.0)
+        if age not in self._weights:
+            place = float(np.interp(math.log(age), self._logs, np.arange(len(self._logs))))
+            self._weights[age] = np.clip(place - np.arange(self.gaps), 0.0, 1.0)
+        return self._weights[age]
 
     @property
     def end(self) -> np.ndarray:
@@ -138,12 +142,15 @@ class Surrogate:
     """
 
     def __init__(self, seen: Points, targets: np.ndarray, vector: np.ndarray, prior: Prior) -> None:
-        self.seen, self.targets, self.vector, self.prior = seen, targets, vector, prior
+        self.seen, self._targets, self._vector, self._prior = seen, targets, vector, prior
         self._parameters = Parameters.of(vector, prior)
-        covariance = _covariance(self._parameters, seen, seen)
-        covariance[np.diag_indices_from(covariance)] += self._parameters.noise + JITTER
-        self._factor = cholesky(covariance, lower=True, check_finite=False, overwrite_a=True)
+        self._factor = cholesky(self._noisy(seen), lower=True, check_finite=False, overwrite_a=True)
         self._weights = cho_solve((self._factor, True), targets, check_finite=False)
+
+    def _noisy(self, points: Points) -> np.ndarray:
+        covariance = _covariance(self._parameters, points, points)
+        covariance[np.diag_indices_from(covariance)] += self._parameters.noise + JITTER
+        return covariance
 
     def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, both (m,), of the noise-free scores at `points`."""
@@ -158,8 +165,15 @@ class Surrogate:
 
     def believing(self, pending: Points) -> Surrogate:
         """The process once `pending` will have come out as it expects (kriging believer: Ginsbourger et al. 2010)."""
-        seen = self.seen.followed_by(pending)
-        return Surrogate(seen, np.concatenate([self.targets, self.mean(pending)]), self.vector, self.prior)
+        cross = _covariance(self._parameters, self.seen, pending)
+        half = solve_triangular(self._factor, cross, lower=True, check_finite=False)
+        corner = cholesky(self._noisy(pending) - half.T @ half, lower=True, check_finite=False)
+        after = copy.copy(self)
+        after.seen = self.seen.followed_by(pending)
+        after._targets = np.concatenate([self._targets, cross.T @ self._weights])
+        after._factor = np.block([[self._factor, np.zeros_like(half)], [half.T, corner]])
+        after._weights = cho_solve((after._factor, True), after._targets, check_finite=False)
+        return after
 
 
 def fit(seen: Points, targets: np.ndarray, prior: Prior) -> np.ndarray:

@@ -40,7 +40,7 @@ SILENT = 5.0
 #: Scores that the model knows at most, and scores that its parameters are fitted to: cubic cost.
 KNOWN, FITTED = 150, 120
 #: Pending trials that it believes at most, the latest.
-PENDING = 24
+PENDING = 16
 #: The parameters are fitted anew when there are this many times as many scores as at the last fit.
 GROWTH = 1.15
 #: Chains that say what fits into memory and time, and what an epoch costs.
@@ -85,6 +85,7 @@ class SurrogateOracle(PromotingOracle):
         self._rows: dict[int, np.ndarray] = {}  # latent rows of the chains
         self._scores: list[Score] = []
         self._fitted: tuple[int, np.ndarray, list[int]] | None = None  # scores then, parameters, which are known
+        self._model: tuple[int, Surrogate] | None = None  # scores then
         self._costs: tuple[int, CostModel] | None = None
         self._fits: tuple[int, Feasibility | None] | None = None
 
@@ -102,6 +103,7 @@ class SurrogateOracle(PromotingOracle):
 
     def _ended(self, trial: Trial) -> None:
         chain = self._chain_of[trial.trial_id]
+        self._rows.pop(chain.number, None)  # its builder may have added values
         before = chain.rung
         super()._ended(trial)
         if trial.status == TrialStatus.COMPLETED:
@@ -119,7 +121,7 @@ class SurrogateOracle(PromotingOracle):
                 continue
             last = epoch if epoch in scores else max(scores)
             window = [scores[e] for e in range(last - last // SMOOTHED, last + 1) if e in scores]
-            self._scores.append(Score(chain.number, rung, epoch, left, float(np.mean(window))))
+            self._scores.append(Score(chain.number, rung, epoch, left, sum(window) / len(window)))
 
     # The model -----------------------------------------------------------------------------------------------------
 
@@ -129,29 +131,36 @@ class SurrogateOracle(PromotingOracle):
 
     def model(self) -> Surrogate:
         """What is known, and what is pending."""
-        prior = Prior(self._features(self.chains[:1]).shape[1], self._timeline)
-        vector, kept = self._fit(prior)
-        known = [self._scores[index] for index in kept]
-        model = Surrogate(self._points(known), standardised(np.array([s.score for s in known])), vector, prior)
+        model = self._told_model()
         running = [self._chain_of[trial.trial_id] for trial in self.ongoing_trials.values()][-PENDING:]
         if not running:
             return model
         epochs = [self.trials[chain.last].hyperparameters.values[EPOCHS] for chain in running]
         weights = np.array([self._timeline.weights(epoch) for epoch in epochs])
-        pending = Points(self._features(running), np.array([chain.number for chain in running]), weights)
-        return model.believing(pending)
+        return model.believing(Points(self._features(running), np.array([chain.number for chain in running]), weights))
 
-    def _fit(self, prior: Prior) -> tuple[np.ndarray, list[int]]:
-        """Parameters, and which scores are known: functions of what was told, in whatever process."""
-        milestone = _milestone(4, len(self._scores))
-        if self._fitted is None or self._fitted[0] != milestone:
-            kept = self._kept(milestone, FITTED)
+    def _told_model(self) -> Surrogate:
+        """Of what was told, in whatever process. Where hundreds of scores are known, one more changes nothing."""
+        count = len(self._scores)
+        count -= count % max(count // KNOWN, 1)
+        if self._model is None or self._model[0] != count:
+            prior = Prior(self._features(self.chains[:1]).shape[1], self._timeline)
+            vector, kept = self._fit(prior, count)
             known = [self._scores[index] for index in kept]
-            vector = fit(self._points(known), standardised(np.array([s.score for s in known])), prior)
+            targets = standardised(np.array([score.score for score in known]))
+            self._model = count, Surrogate(self._points(known), targets, vector, prior)
+        return self._model[1]
+
+    def _fit(self, prior: Prior, count: int) -> tuple[np.ndarray, list[int]]:
+        """Parameters, and which of the first `count` scores are known."""
+        milestone = _milestone(4, count)
+        if self._fitted is None or self._fitted[0] != milestone:
+            known = [self._scores[index] for index in self._kept(milestone, FITTED)]
+            vector = fit(self._points(known), standardised(np.array([score.score for score in known])), prior)
             self._fitted = milestone, vector, self._kept(milestone, KNOWN)
         _, vector, kept = self._fitted
-        recent = range(milestone, min(len(self._scores), milestone + KNOWN))
-        return vector, [*kept[: max(KNOWN - len(recent), KNOWN // 2)], *recent][:KNOWN]
+        recent = range(max(milestone, count - KNOWN // 4), count)
+        return vector, [*kept[: KNOWN - len(recent)], *recent]
 
     def _kept(self, count: int, most: int) -> list[int]:
         """Of the first `count` scores: the best of the highest rungs, and an even spread of the others."""
@@ -260,17 +269,14 @@ class SurrogateOracle(PromotingOracle):
     def _row(self, chain: Chain) -> np.ndarray:
         """(d,) latent row of a chain."""
         if chain.number not in self._rows:
-            row = self._embedding.latent(self.values_of(chain))
-            if chain.running:  # its builder may still add values
-                return row
-            self._rows[chain.number] = row
+            self._rows[chain.number] = self._embedding.latent(self.values_of(chain))
         return self._rows[chain.number]
 
     def _follow_space(self) -> None:
         if len(self.hyperparameters.space) != self._entries:
             self._entries = len(self.hyperparameters.space)
             self._embedding = Embedding(self.hyperparameters.space)
-            self._rows, self._fitted, self._costs, self._fits = {}, None, None, None
+            self._rows, self._fitted, self._model, self._costs, self._fits = {}, None, None, None, None
 
     # What is recommended -------------------------------------------------------------------------------------------
 
