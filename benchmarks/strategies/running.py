@@ -20,15 +20,16 @@ def run(
 ) -> Run:
     """One method on one task in one form: what it came to at each budget."""
     os.environ.setdefault("KERAS_BACKEND", "numpy")  # trains nothing
+    from benchmarks.strategies import problem as problems
     from benchmarks.strategies.ours import Ours
     from benchmarks.strategies.peers import PEERS
-    from benchmarks.strategies import problem as problems
     from benchmarks.strategies.problem import DEVELOPMENT, EPOCHS, REPORTED, defaults
     from benchmarks.strategies.simulator import simulate
     from tuning.oracles import STRATEGIES, Strategy
     from tuning.pipeline.warm_start import TRIED
 
-    STRATEGIES.setdefault("model_hyperband", Strategy("tuning.oracles.model_hyperband", window=4, options=("min_epochs", "iterations")))
+    row = Strategy("tuning.oracles.model_hyperband", window=4, options=("min_epochs", "iterations"))
+    STRATEGIES.setdefault("model_hyperband", row)
 
     problems.use_form(form)
     problem = problems.problem(task, form)

@@ -9,8 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from tuning.oracles.feasibility import Feasibility
+from tuning.oracles.surrogate import matern
+
 #: A score says that a curve has left chance when it is so many times chance.
 LEAVES = 1.1
+#: Length scales of what neighbours say, as shares of the surrogate's; and what the regression counts beside them.
+NEAR, OPINION = 0.3, 0.5
 
 
 class Silence:
@@ -66,3 +73,30 @@ class Silence:
         first = self._left.get(0)
         late = first is None or 2 * first > self._rungs[rung]
         return min((self._spoke[rung] + late) / (self._went_on[rung] + 1), 1.0)
+
+
+class Chances:
+    """How likely configurations are to work: to fit into memory and time, and to leave chance.
+
+    A logistic regression knows what a quantity that is too large does; near the edge, where the best ones often are,
+    neighbours know more: their share, weighted by distance, with the regression's opinion among them.
+
+    Args:
+        x: (n, f) features of configurations that worked or did not.
+        failed: (n,) bool.
+    """
+
+    def __init__(self, x: np.ndarray, failed: np.ndarray) -> None:
+        self._x, self._worked = x, (~failed).astype(float)
+        self._regression = Feasibility(_squared(x), failed)
+
+    def probability(self, x: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        """(m,) of configurations with features (m, f); `scales` (f,) are the surrogate's."""
+        near = matern(x / (NEAR * scales), self._x / (NEAR * scales))
+        opinion = OPINION * self._regression.probability(_squared(x))
+        return (opinion + near @ self._worked) / (OPINION + near.sum(axis=1))
+
+
+def _squared(x: np.ndarray) -> np.ndarray:
+    """(n, 2 f): features and their squares, so that what works may lie between two bounds."""
+    return np.hstack([x, 0.5 + 2.0 * (x - 0.5) ** 2])

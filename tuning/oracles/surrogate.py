@@ -152,6 +152,11 @@ class Surrogate:
         covariance[np.diag_indices_from(covariance)] += self._parameters.noise + JITTER
         return covariance
 
+    @property
+    def scales(self) -> np.ndarray:
+        """(f,) length scales of the features."""
+        return self._parameters.scales
+
     def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, both (m,), of the noise-free scores at `points`."""
         cross = _covariance(self._parameters, self.seen, points)
@@ -219,9 +224,14 @@ def _covariance(parameters: Parameters, a: Points, b: Points) -> np.ndarray:
     apart = np.abs(_apart(parameters, a, b))
     shared, alike, own = (np.exp(apart * (-1.0 / time)) for time in parameters.times)
     s0, s1, s2 = parameters.variances
-    root = np.sqrt(5.0 * _squared_distances(a.x / parameters.scales, b.x / parameters.scales))
-    matern = (1.0 + root + root * root / 3.0) * np.exp(-root)
-    return s0 * shared + s1 * matern * alike + s2 * (a.curve[:, None] == b.curve[None, :]) * own
+    near = matern(a.x / parameters.scales, b.x / parameters.scales)
+    return s0 * shared + s1 * near * alike + s2 * (a.curve[:, None] == b.curve[None, :]) * own
+
+
+def matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n, m) Matérn 5/2 correlations of points (n, f) and (m, f), in length scales."""
+    root = np.sqrt(5.0 * _squared_distances(a, b))
+    return (1.0 + root + root * root / 3.0) * np.exp(-root)
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -15,10 +15,9 @@ from tuning.core import records
 from tuning.oracles import candidates
 from tuning.oracles.acquisition import standardised
 from tuning.oracles.base import EPOCHS, PARENT
-from tuning.oracles.chance import Silence
+from tuning.oracles.chance import Chances, Silence
 from tuning.oracles.cost_model import CostModel, with_fixed
 from tuning.oracles.embedding import Embedding
-from tuning.oracles.feasibility import Feasibility
 from tuning.oracles.promoting import Chain, PromotingOracle
 from tuning.oracles.surrogate import Points, Prior, Surrogate, Timeline, fit, log_expected_improvement
 
@@ -35,6 +34,8 @@ SMOOTHED = 10
 FEW = 12
 #: Chains of each rung, the best by their scores there, among which the best at the last rung is looked for.
 LEADING = 20
+#: Power of the chance that a configuration works, beside its expected improvement: what does not work teaches no score.
+CAUTION = 2.0
 #: Deviations of a score that a configuration is worth less which never leaves chance.
 SILENT = 5.0
 #: Scores that the model knows at most, and scores that its parameters are fitted to: cubic cost.
@@ -87,7 +88,9 @@ class SurrogateOracle(PromotingOracle):
         self._fitted: tuple[int, np.ndarray, list[int]] | None = None  # scores then, parameters, which are known
         self._model: tuple[int, Surrogate] | None = None  # scores then
         self._costs: tuple[int, CostModel] | None = None
-        self._fits: tuple[int, Feasibility | None] | None = None
+        self._told = 0  # trials
+        self._workings: list[tuple[int, bool]] = []  # (chain, whether it does not work)
+        self._chances: Chances | None = None  # from them
 
     def draw(self, number: int) -> dict[str, Any] | None:
         """A row of the design while there is one, else a uniform draw."""
@@ -108,6 +111,9 @@ class SurrogateOracle(PromotingOracle):
         super()._ended(trial)
         if trial.status == TrialStatus.COMPLETED:
             self._note_scores(chain, before, self._scores_by_epoch(trial))
+        self._told += 1
+        if _milestone(1, self._told) == self._told:
+            self._note_workings()
 
     def _note_scores(self, chain: Chain, before: int, scores: Mapping[int, float]) -> None:
         """Scores at chance say nothing of how good a configuration is once it learns, so that the model sees none."""
@@ -197,30 +203,31 @@ class SurrogateOracle(PromotingOracle):
     def _gains(self, model: Surrogate, rows: np.ndarray, best: float) -> np.ndarray:
         x = self._embedding.features(rows)
         points = Points(x, np.arange(len(rows)) + len(self.chains), self._timeline.end[None])
-        chances = self._chances()
         gains = log_expected_improvement(*model.predict(points), best)
-        return gains if chances is None else gains + np.log(np.maximum(chances.probability(_squared(x)), 1e-12))
+        chances = self._known_chances()
+        if chances is None:
+            return gains
+        return gains + CAUTION * np.log(np.maximum(chances.probability(x, model.scales), 1e-12))
 
-    def _chances(self) -> Feasibility | None:
-        """How likely configurations are to fit into memory and time and to leave chance; None: certain."""
-        milestone = _milestone(1, len(self.end_order))
-        if self._fits is None or self._fits[0] != milestone:
-            dead = [self._silence.hope(rung) < 0.5 for rung in range(len(self.levels) - 1)] + [True]
-            known: list[tuple[Chain, bool]] = []
-            for chain in self.chains:
-                if chain.failed and chain.last in self.infeasible:
-                    known.append((chain, True))
-                elif not chain.failed and self._silence.left(chain.number) is not None:
-                    known.append((chain, False))
-                elif not chain.failed and not chain.running and dead[chain.rung]:
-                    known.append((chain, True))
-            chances = None
-            if any(failed for _, failed in known):
-                chosen = _spread(known)
-                x = _squared(self._features([chain for chain, _ in chosen]))
-                chances = Feasibility(x, np.array([failed for _, failed in chosen]))
-            self._fits = milestone, chances
-        return self._fits[1]
+    def _known_chances(self) -> Chances | None:
+        """None: every configuration is certain to work."""
+        if self._chances is None and any(failed for _, failed in self._workings):
+            known = _spread(self._workings)
+            x = self._features([self.chains[number] for number, _ in known])
+            self._chances = Chances(x, np.array([failed for _, failed in known]))
+        return self._chances
+
+    def _note_workings(self) -> None:
+        """Which chains work, and which do not; what failed for another reason, or may yet leave chance, is neither."""
+        dead = [self._silence.hope(rung) < 0.5 for rung in range(len(self.levels) - 1)] + [True]
+        self._workings, self._chances = [], None
+        for chain in self.chains:
+            if chain.failed:
+                self._workings += [(chain.number, True)] if chain.last in self.infeasible else []
+            elif self._silence.left(chain.number) is not None:
+                self._workings.append((chain.number, False))
+            elif chain.rung >= 0 and dead[chain.rung]:
+                self._workings.append((chain.number, True))
 
     def expected_cost(self, trial_id: str) -> float | None:
         """Counted where an earlier trial of the chain has told its cost, else predicted from others'.
@@ -276,7 +283,7 @@ class SurrogateOracle(PromotingOracle):
         if len(self.hyperparameters.space) != self._entries:
             self._entries = len(self.hyperparameters.space)
             self._embedding = Embedding(self.hyperparameters.space)
-            self._rows, self._fitted, self._model, self._costs, self._fits = {}, None, None, None, None
+            self._rows, self._fitted, self._model, self._costs, self._chances = {}, None, None, None, None
 
     # What is recommended -------------------------------------------------------------------------------------------
 
@@ -327,8 +334,3 @@ def best_of(worth: Sequence[float] | np.ndarray) -> int:
 def _spread(known: list[Any]) -> list[Any]:
     """At most `COUNTED` of them, evenly spread."""
     return [known[index] for index in np.unique(np.linspace(0, len(known) - 1, COUNTED).astype(int))]
-
-
-def _squared(x: np.ndarray) -> np.ndarray:
-    """(n, 2 f): features and their squares, so that what works may lie between two bounds."""
-    return np.hstack([x, 0.5 + 2.0 * (x - 0.5) ** 2])

@@ -1,0 +1,225 @@
+"""Hyperband filled by the surrogate: exactness, brackets, first rung, recommendation; the paper's own beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections import Counter
+
+import keras_tuner
+import numpy as np
+import pytest
+
+from tuning.core.errors import UsageError
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration
+from tuning.oracles import space
+from tuning.oracles.adapter import OracleSearch
+from tuning.oracles.model_hyperband import ModelHyperbandOracle, build
+
+CHANCE = 0.1
+
+
+def search_of(simulated, hyperparameters=None, **settings) -> OracleSearch:
+    settings = {"max_epochs": 27, "factor": 3, "chance": CHANCE, **settings}
+    objective = keras_tuner.Objective("objective", "max")
+    return OracleSearch(build(objective, hyperparameters=hyperparameters or simulated.mixed_space(), **settings))
+
+
+def late(simulated, delay):
+    """Outcomes of curves that stay at chance for `delay(values)` epochs."""
+
+    def outcome_of(spec: TrialSpec) -> TrialOutcome:
+        begun = delay(spec.values)
+        scores = [CHANCE if e <= begun else CHANCE + simulated.value_of(spec.values, e - begun) for e in range(1, 28)]
+        curve = tuple({"epoch": e, "objective": score} for e, score in enumerate(scores[: spec.epochs], 1))
+        return TrialOutcome(spec.trial_id, COMPLETED, max(scores[: spec.epochs]), curve)
+
+    return outcome_of
+
+
+def test_the_defaults_are_trained_whole_and_brackets_follow(simulated):
+    asked = simulated.drive(search_of(simulated, iterations=4), window=1)
+    defaults = space.defaults(simulated.mixed_space().space)
+    assert configuration(asked[0].values) == defaults
+    assert asked[0].epochs == 27
+    assert "tuner/bracket" not in asked[0].values
+    rungs = {}
+    for spec in asked[1:]:
+        if "tuner/bracket" in spec.values:
+            rungs.setdefault(spec.values["tuner/bracket"], Counter())[spec.epochs] += 1
+    # R / 9 to R: s = 2, 1, 0 of a table whose widest bracket has two promotions; then again.
+    assert [rungs[number] for number in (1, 2, 3)] == [{3: 9, 9: 3, 27: 1}, {9: 5, 27: 1}, {27: 3}]
+    assert rungs[4] == rungs[1]
+
+
+def test_nothing_waits_for_a_whole_rung(simulated):
+    """While results are out, the next bracket begins: as many trials can be pending as are asked for."""
+    search = search_of(simulated, iterations=None)
+    asked = [search.ask() for _ in range(200)]
+    assert all(isinstance(spec, TrialSpec) for spec in asked)
+
+
+@pytest.mark.parametrize(("delay", "epochs"), [(0, 3), (2, 3), (5, 9), (20, 9), (27, 9)])
+def test_the_first_rung_is_where_the_defaults_have_left_chance(delay, epochs, simulated):
+    search = search_of(simulated)
+    search.tell(late(simulated, lambda values: delay)(search.ask()))
+    assert search.ask().epochs == epochs
+
+
+def test_the_first_rung_rises_where_a_third_of_the_curves_speaks_later(simulated):
+    outcome_of = late(simulated, lambda values: 6 if values.get("width", 0) != 32 else 0)
+    search = search_of(simulated, iterations=None)
+    seen = []
+    for _ in range(60):
+        spec = search.ask()
+        seen.append(spec)
+        search.tell(outcome_of(spec))
+    assert seen[1].epochs == 3
+    assert search.oracle.levels[search.oracle.first_rung()] == 9
+
+
+def test_curves_that_never_leave_chance_are_avoided_and_never_recommended(simulated):
+    outcome_of = late(simulated, lambda values: 27 if values["rate"] > 2e-2 else 0)
+    search = search_of(simulated, iterations=None)
+    rates = []
+    for _ in range(90):
+        spec = search.ask()
+        if spec.continues is None:
+            rates.append(spec.values["rate"])
+        search.tell(outcome_of(spec))
+    dead = [rate > 2e-2 for rate in rates]
+    assert sum(dead[-25:]) < sum(dead[:25])
+    assert sum(dead[-25:]) <= 10  # uniform draws among them
+    assert search.oracle.get_trial(search.oracle.recommended()).hyperparameters.values["rate"] <= 2e-2
+
+
+def test_the_recommendation_is_near_the_best(simulated):
+    search = search_of(simulated, iterations=None)
+    outcome_of = late(simulated, lambda values: 0)
+    for _ in range(60):
+        search.tell(outcome_of(search.ask()))
+    best = search.oracle.get_trial(search.oracle.recommended()).hyperparameters.values
+    assert abs(math.log10(best["rate"]) + 2) < 0.5
+    assert simulated.value_of(best, 27) > 0.85
+
+
+@pytest.mark.parametrize("window", [1, 4, 16])
+def test_the_same_tells_give_the_same_proposals_and_a_replay_goes_on_alike(window, simulated):
+    outcome_of = late(simulated, lambda values: int(values["batch"]) % 5)
+    whole = simulated.drive(search_of(simulated, iterations=2), window, outcome_of)
+    assert simulated.drive(search_of(simulated, iterations=2), window, outcome_of) == whole
+
+
+def test_a_replay_computes_no_proposal_and_goes_on_alike(simulated, monkeypatch):
+    outcome_of = late(simulated, lambda values: int(values["batch"]) % 5)
+    whole = simulated.drive(search_of(simulated, iterations=2), 1, outcome_of)
+    for cut in (1, 10, len(whole) // 2, len(whole) - 1):
+        search = search_of(simulated, iterations=2)
+        with monkeypatch.context() as patch:
+            patch.setattr(ModelHyperbandOracle, "model", None)
+            for spec in whole[:cut]:
+                assert search.ask(spec) == spec
+                search.tell(outcome_of(spec))
+        assert simulated.drive(search, 1, outcome_of) == whole[cut:]
+
+
+def test_asking_in_vain_changes_nothing(simulated):
+    def run(extra):
+        search, pending, asked = search_of(simulated, simulated.five_points(), iterations=None), [], []
+        while True:
+            for _ in range(3 + extra):
+                answer = search.ask()
+                if not isinstance(answer, TrialSpec):
+                    continue
+                asked.append(answer)
+                pending.append(answer)
+            if not pending:
+                return asked
+            while len(pending) > 2 or (pending and not isinstance(search.ask if extra < 0 else None, TrialSpec)):
+                search.tell(simulated.completed(pending.pop(0)))
+
+    once = run(2)
+    assert once
+    points = sorted(json.dumps(configuration(spec.values)) for spec in once if spec.continues is None)
+    assert len(points) == len(set(points)) == 5
+
+
+@pytest.mark.parametrize("window", [1, 8])
+def test_a_finite_space_ends_with_every_configuration_trained_whole(window, simulated):
+    search = search_of(simulated, simulated.five_points(), iterations=None)
+    asked = simulated.drive(search, window)
+    assert sorted(spec.values["point"] for spec in asked if spec.epochs == 27) == [0, 1, 2, 3, 4]
+
+
+def test_the_state_is_complete_in_the_middle_of_brackets(simulated):
+    original = search_of(simulated, iterations=2)
+    pending = [original.ask() for _ in range(6)]
+    for _ in range(20):
+        original.tell(simulated.completed(pending.pop(0)))
+        pending.append(original.ask())
+    copy = search_of(simulated, iterations=2)
+    copy.oracle.set_state(json.loads(json.dumps(original.oracle.get_state())))
+    copy._outstanding = set(original._outstanding)
+    assert copy.oracle.get_state() == original.oracle.get_state()
+
+    def finish(search):
+        for spec in pending:
+            search.tell(simulated.completed(spec))
+        return simulated.drive(search)
+
+    rest = finish(original)
+    assert finish(copy) == rest
+
+
+class TestThePapersOwn:
+    def test_its_trials_are_table_1(self, simulated):
+        """Li et al. 2018, Table 1: R = 81, eta = 3."""
+        search = search_of(simulated, sampler="random", max_epochs=81)
+        counts = Counter((s.values["tuner/bracket"], s.epochs) for s in simulated.drive(search, window=8))
+        table = {
+            4: {1: 81, 3: 27, 9: 9, 27: 3, 81: 1},
+            3: {3: 34, 9: 11, 27: 3, 81: 1},
+            2: {9: 15, 27: 5, 81: 1},
+            1: {27: 8, 81: 2},
+            0: {81: 5},
+        }
+        assert counts == {(s, epochs): n for s, rungs in table.items() for epochs, n in rungs.items()}
+
+    def test_it_promotes_the_best_scores_of_a_rung(self, simulated):
+        asked = simulated.drive(search_of(simulated, sampler="random"), window=1)
+        for number in (3, 2, 1):
+            for rung in range(1, number + 1):
+                scores = {
+                    s.trial_id: simulated.completed(s).score
+                    for s in asked
+                    if (s.values["tuner/bracket"], s.values["tuner/round"]) == (number, rung - 1)
+                }
+                promoted = [
+                    s.continues for s in asked if (s.values["tuner/bracket"], s.values["tuner/round"]) == (number, rung)
+                ]
+                best = sorted(scores, key=lambda trial: (-scores[trial], trial))[: len(promoted)]
+                assert sorted(promoted) == sorted(best)
+
+    def test_another_sampler_is_refused(self):
+        with pytest.raises(UsageError, match="no sampler 'sobol'"):
+            build(None, sampler="sobol")
+
+
+@pytest.mark.slow
+def test_ask_and_tell_take_milliseconds_with_ten_thousand_trials_known(simulated):
+    """5 ms at the median on an idle core; the bound leaves room for a busy machine."""
+    search = search_of(simulated, iterations=None)
+    pending, taken = [search.ask() for _ in range(256)], []
+    generator = np.random.default_rng(0)
+    told = 0
+    while told < 10_300:
+        spec = pending.pop(int(generator.integers(len(pending))))
+        began = time.process_time()
+        search.tell(simulated.completed(spec))
+        # What is known already is replayed, which takes no time; the last hundreds are asked for.
+        pending.append(search.ask())
+        taken.append(time.process_time() - began)
+        told += 1
+    assert statistics.median(taken[-300:]) < 0.02
