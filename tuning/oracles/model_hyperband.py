@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.core import records
@@ -73,8 +74,7 @@ class ModelHyperbandOracle(SurrogateOracle):
         return self.decide(number) if known is None else Decision(slot.rung, values=known)
 
     def decide(self, number: int) -> Decision | None:
-        decision = self._begin_or_take(self._slot, number)
-        if decision is not None:
+        if self._slot is not None and (decision := self._begin_or_take(self._slot, number)) is not None:
             return decision
         self._slot = slot = self._brackets.find(False, self._any_paused_below)  # no configuration is left
         return None if slot is None else self._promote(slot)
@@ -146,7 +146,13 @@ class ModelHyperbandOracle(SurrogateOracle):
 SAMPLERS = ("model", "random")
 
 
-def build(objective, *, sampler: str = "model", chance: float | None = None, **settings: Any) -> ReplayableOracle:
+def build(
+    objective: keras_tuner.Objective | str | None,
+    *,
+    sampler: str = "model",
+    chance: float | None = None,
+    **settings: Any,
+) -> ReplayableOracle:
     """The row of `STRATEGIES`: `sampler="random"` is the paper's own.
 
     Raises:

@@ -239,7 +239,9 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.maximum(distances, 0.0)
 
 
-def _negative_log_posterior(vector: np.ndarray, seen: Points, same: np.ndarray, y: np.ndarray, prior: Prior):
+def _negative_log_posterior(
+    vector: np.ndarray, seen: Points, same: np.ndarray, y: np.ndarray, prior: Prior
+) -> tuple[float, np.ndarray]:
     """Value and gradient over the logarithms."""
     p = Parameters.of(vector, prior)
     features = prior.features

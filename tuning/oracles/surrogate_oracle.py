@@ -313,7 +313,7 @@ class SurrogateOracle(PromotingOracle):
         if len(self.chains) < FEW:
             unknown = self.chance or 0.0
             defaults = {score.rung: score.score for score in self._scores if score.chain == 0}
-            worth: Sequence[float] = [chain.score - defaults.get(chain.rung, unknown) for chain in chains]
+            worth: Sequence[float] = [(chain.score or 0.0) - defaults.get(chain.rung, unknown) for chain in chains]
         else:
             worth = self.worth(chains)
         return chains[best_of(worth)].last
