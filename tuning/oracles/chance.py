@@ -61,6 +61,10 @@ class Silence:
         """The epoch in which a curve left chance; None: it has not."""
         return self._left.get(curve)
 
+    def is_told(self, curve: int) -> bool:
+        """Whether anything is known of a curve."""
+        return curve in self._reached
+
     def share_silent(self, rung: int) -> float:
         """The share of the curves that were at chance at a rung."""
         return self._silent[rung] / max(self._told[rung], 1)

@@ -52,6 +52,8 @@ class ModelHyperbandOracle(SurrogateOracle):
         """
         last = len(self.levels) - 1
         lowest, highest = max(last - 2, 0), max(last - 1, 0)
+        if not self._silence.is_told(0):
+            return lowest
         left = self._silence.left(0)
         rungs = range(lowest, highest)
         first = highest if left is None else next((rung for rung in rungs if self.levels[rung] >= left), highest)

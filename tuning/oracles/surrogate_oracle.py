@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,7 +139,8 @@ class SurrogateOracle(PromotingOracle):
     def model(self) -> Surrogate:
         """What is known, and what is pending."""
         model = self._told_model()
-        running = [self._chain_of[trial.trial_id] for trial in self.ongoing_trials.values()][-PENDING:]
+        latest = itertools.islice(reversed(self.ongoing_trials.values()), PENDING)
+        running = [self._chain_of[trial.trial_id] for trial in latest]
         if not running:
             return model
         epochs = [self.trials[chain.last].hyperparameters.values[EPOCHS] for chain in running]
@@ -211,7 +213,7 @@ class SurrogateOracle(PromotingOracle):
 
     def _known_chances(self) -> Chances | None:
         """None: every configuration is certain to work."""
-        if self._chances is None and any(failed for _, failed in self._workings):
+        if self._chances is None and self._workings:
             known = _spread(self._workings)
             x = self._features([self.chains[number] for number, _ in known])
             self._chances = Chances(x, np.array([failed for _, failed in known]))
@@ -228,6 +230,8 @@ class SurrogateOracle(PromotingOracle):
                 self._workings.append((chain.number, False))
             elif chain.rung >= 0 and dead[chain.rung]:
                 self._workings.append((chain.number, True))
+        if not any(failed for _, failed in self._workings):
+            self._workings = []
 
     def expected_cost(self, trial_id: str) -> float | None:
         """Counted where an earlier trial of the chain has told its cost, else predicted from others'.
