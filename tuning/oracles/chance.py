@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tuning.oracles.feasibility import Feasibility
+from tuning.oracles.logistic import LogisticRegression
 from tuning.oracles.surrogate import matern
 
 #: A score says that a curve has left chance when it is so many times chance.
@@ -80,7 +80,7 @@ class Silence:
 
 
 class Chances:
-    """How likely configurations are to work: to fit into memory and time, and to leave chance.
+    """How likely configurations are to work: ever to leave chance.
 
     A logistic regression knows what a quantity that is too large does; near the edge, where the best ones often are,
     neighbours know more: their share, weighted by distance, with the regression's opinion among them.
@@ -92,7 +92,7 @@ class Chances:
 
     def __init__(self, x: np.ndarray, failed: np.ndarray) -> None:
         self._x, self._worked = x, (~failed).astype(float)
-        self._regression = Feasibility(_squared(x), failed)
+        self._regression = LogisticRegression(_squared(x), failed)
 
     def probability(self, x: np.ndarray, scales: np.ndarray) -> np.ndarray:
         """(m,) of configurations with features (m, f); `scales` (f,) are the surrogate's."""

@@ -225,8 +225,8 @@ class SurrogateOracle(PromotingOracle):
         self._workings, self._chances = [], None
         for chain in self.chains:
             if chain.failed:
-                self._workings += [(chain.number, True)] if chain.last in self.infeasible else []
-            elif self._silence.left(chain.number) is not None:
+                continue
+            if self._silence.left(chain.number) is not None:
                 self._workings.append((chain.number, False))
             elif chain.rung >= 0 and dead[chain.rung]:
                 self._workings.append((chain.number, True))
