@@ -18,6 +18,7 @@ import shlex
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -34,6 +35,9 @@ from tuning.core.errors import (
 )
 from tuning.core.progress import Bar
 from tuning.core.workspace import Workspace
+
+#: When the command began, as `time.monotonic` reads; a budget counts from there.
+BEGAN = time.monotonic()
 
 # Looking for garbage among all that the libraries hold, Python takes half a second to end.
 atexit.register(gc.freeze)

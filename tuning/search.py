@@ -81,7 +81,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     budget = seconds(args.budget) if args.budget else None
     settings = values_of(args, SearchSettings)
     if args.dry_run:
-        plan = plan_search(workspace, resources=resources, fresh=args.fresh, **settings)
+        plan = plan_search(workspace, resources=resources, fresh=args.fresh, budget=budget, **settings)
         return asdict(plan), plan.text()
     result = run_search(
         workspace,
@@ -89,6 +89,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         search_only=args.search_only,
         retry_failed=args.retry_failed,
         budget=budget,
+        began=cli.BEGAN,
         resources=resources,
         tracking=Tracking(args.tensorboard, args.mlflow),
         progress=console,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmarks.strategies.simulator import Run
 
 #: Rows of `STRATEGIES` that are compared.
-OURS = ("model_hyperband", "auto", "bohb", "asha", "hyperband", "random")
+OURS = ("hyperband", "hyperband-random", "freeze_thaw", "bohb", "asha", "random")
 #: `auto` as `--from-search` begins it, after a search of another task: the next in the list, for so many trainings.
 AFTER_ANOTHER, TRAININGS = "auto-after-another", 10
 
@@ -25,11 +25,7 @@ def run(
     from benchmarks.strategies.peers import PEERS
     from benchmarks.strategies.problem import DEVELOPMENT, EPOCHS, REPORTED, defaults
     from benchmarks.strategies.simulator import simulate
-    from tuning.oracles import STRATEGIES, Strategy
     from tuning.pipeline.warm_start import TRIED
-
-    row = Strategy("tuning.oracles.model_hyperband", window=4, options=("min_epochs", "iterations"))
-    STRATEGIES.setdefault("model_hyperband", row)
 
     problems.use_form(form)
     problem = problems.problem(task, form)
@@ -40,8 +36,11 @@ def run(
         simulate(earlier, other, [float(TRAININGS * EPOCHS)], 1, lambda job: float(job.last - job.first), 0.0)
         method = Ours("auto", seed, window, problem.cost, first=earlier.best(TRIED))
     else:
-        options = {"chance": problem.chance} if name == "model_hyperband" else {}
-        method = Ours(name, seed, window, problem.cost, **options) if name in OURS else PEERS[name].build(seed)
+        options: dict[str, Any] = {"chance": problem.chance} if name.startswith("hyperband") else {}
+        if name == "hyperband-random":
+            options["sampler"] = "random"
+        strategy = name.removesuffix("-random")
+        method = Ours(strategy, seed, window, problem.cost, **options) if name in OURS else PEERS[name].build(seed)
     if workers == 1:
         unit, duration = float(EPOCHS), lambda job: float(job.last - job.first)
     else:

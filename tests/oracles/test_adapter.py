@@ -59,7 +59,7 @@ def test_a_result_of_a_trial_that_does_not_run_is_refused(trial_id, simulated):
 
 
 def test_the_oracle_answers_for_all_but_the_configuration_of_a_record(simulated):
-    search = simulated.build("hyperband")
+    search = simulated.build("hyperband", sampler="random")
     recorded = TrialSpec("0000", {"rate": 0.1, "tuner/epochs": 5}, epochs=5, root="0000")
     answer = search.ask(recorded)
     assert answer != recorded
@@ -75,7 +75,7 @@ def test_an_oracle_that_waits_for_nothing_is_a_defect(simulated):
 
 
 def test_parts_of_an_epoch_are_what_the_oracle_counts(simulated):
-    oracle = simulated.build("hyperband", max_epochs=9).oracle
+    oracle = simulated.build("hyperband", sampler="random", max_epochs=9).oracle
     search = OracleSearch(oracle, parts=3)
     spec = search.ask()
     assert spec.epochs == 1

@@ -14,7 +14,9 @@ def sizes(asked) -> dict:
 @pytest.mark.parametrize(("max_epochs", "factor"), [(81, 3), (27, 3), (16, 4), (50, 3)])
 @pytest.mark.parametrize("window", [1, 64])
 def test_the_whole_schedule_is_asked_for(max_epochs, factor, window, simulated):
-    asked = simulated.drive(simulated.build("hyperband", max_epochs=max_epochs, factor=factor), window)
+    asked = simulated.drive(
+        simulated.build("hyperband", sampler="random", max_epochs=max_epochs, factor=factor), window
+    )
     planned = {
         (bracket.number, round_number, rung.epochs): rung.size
         for bracket in brackets(max_epochs, factor)
@@ -24,7 +26,7 @@ def test_the_whole_schedule_is_asked_for(max_epochs, factor, window, simulated):
 
 
 def test_promotions_continue_the_best_of_the_rung_below(simulated):
-    asked = simulated.drive(simulated.build("hyperband"), window=64)
+    asked = simulated.drive(simulated.build("hyperband", sampler="random"), window=64)
     specs = {spec.trial_id: spec for spec in asked}
     for spec in asked:
         if spec.continues is None:
@@ -41,7 +43,7 @@ def test_promotions_continue_the_best_of_the_rung_below(simulated):
 
 
 def test_the_brackets_run_beside_each_other_while_a_rung_is_not_whole(simulated):
-    search = simulated.build("hyperband")
+    search = simulated.build("hyperband", sampler="random")
     asked = []
     while (answer := search.ask()) is not WAIT:
         asked.append(answer)
@@ -55,7 +57,7 @@ def test_failed_trials_free_their_slots(simulated):
         return (simulated.failed if bad and len(seen) < 6 and not seen.append(spec) else simulated.completed)(spec)
 
     seen = []
-    asked = simulated.drive(simulated.build("hyperband"), window=1, outcome_of=outcome_of)
+    asked = simulated.drive(simulated.build("hyperband", sampler="random"), window=1, outcome_of=outcome_of)
     assert sizes(asked)[2, 0, 1] == 9 + 4
     assert sizes(asked)[2, 1, 3] == 3 + 2
     assert sizes(asked)[2, 2, 9] == 1
@@ -67,35 +69,37 @@ def test_a_cap_still_reaches_max_epochs_when_trials_fail(simulated):
         return (simulated.failed if bad else simulated.completed)(spec)
 
     for cap in range(4, 30):
-        search = simulated.build("hyperband", max_epochs=27, max_trials=cap)
+        search = simulated.build("hyperband", sampler="random", max_epochs=27, max_trials=cap)
         asked = simulated.drive(search, outcome_of=outcome_of)
         assert len(asked) <= cap
         assert search.oracle.get_best_trials()[0].hyperparameters.values["tuner/epochs"] == 27
 
 
 def test_iterations(simulated):
-    once = simulated.drive(simulated.build("hyperband"))
-    twice = simulated.drive(simulated.build("hyperband", iterations=2), window=64)
+    once = simulated.drive(simulated.build("hyperband", sampler="random"))
+    twice = simulated.drive(simulated.build("hyperband", sampler="random", iterations=2), window=64)
     assert len(twice) == 2 * len(once)
-    endless = simulated.build("hyperband", iterations=None)
+    endless = simulated.build("hyperband", sampler="random", iterations=None)
     asked = [endless.ask() for _ in range(200)]
     assert len({spec.trial_id for spec in asked}) == 200
 
 
 def test_endless_brackets_end_where_configurations_do(simulated):
-    asked = simulated.drive(simulated.build("hyperband", simulated.five_points(), iterations=None), window=64)
+    asked = simulated.drive(
+        simulated.build("hyperband", simulated.five_points(), sampler="random", iterations=None), window=64
+    )
     assert sum(spec.continues is None for spec in asked) == 5
     assert asked[-1].epochs == 9
 
 
 def test_a_longer_first_rung(simulated):
-    asked = simulated.drive(simulated.build("hyperband", max_epochs=27, min_epochs=3))
+    asked = simulated.drive(simulated.build("hyperband", sampler="random", max_epochs=27, min_epochs=3))
     assert min(spec.epochs for spec in asked) == 3
 
 
 def test_waiting_changes_nothing(simulated):
     """A journal holds no WAIT: a search that asked in vain a hundred times must go on as one that never did."""
-    patient, hasty = simulated.build("hyperband"), simulated.build("hyperband")
+    patient, hasty = simulated.build("hyperband", sampler="random"), simulated.build("hyperband", sampler="random")
     expected = simulated.drive(patient, window=64)
     outstanding, asked = [], []
     while True:

@@ -8,7 +8,7 @@ from tuning.core.errors import UsageError
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.completed import ranked
-from tuning.pipeline.finals import final_runs
+from tuning.pipeline.finals import final_roles, final_runs
 from tuning.pipeline.search import epochs_in
 from tuning.pipeline.settings import first_rung, search_settings
 from tuning.pipeline.trials import planned_epochs
@@ -96,7 +96,7 @@ def test_a_curve_that_ended_early_has_reached_its_rung(prepared):
 
 def test_the_first_seed_of_a_finalist_may_be_the_trial_itself():
     best_first = [(RankedTrial("0007", 9, 0.5, "0003"), {"a": 1}), (RankedTrial("0002", 9, 0.4), {"a": 2})]
-    finals = final_runs("s", "space", 5, 9, best_first, [{"a": 0}], 2, executions=2, reuse=True)
+    finals = final_runs(final_roles("s", "space", 5, 9, best_first, [{"a": 0}], 2, reuse=True), 5, 2)
     assert [(final.trial, final.seed, final.root) for final in finals] == [
         ("0007", 5, "0003"),
         ("0007", 6, None),

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuning.core.errors import UsageError
+from tuning.core.plan import FinalTraining, Price
 from tuning.pipeline import planning
-from tuning.pipeline.planning import Candidate, FinalTraining, Price
+from tuning.pipeline.planning import Candidate
 
 PRICE = Price(epoch=25.0, low=15.0, high=32.0, start=3.0, default=8.0)
 
@@ -49,10 +50,6 @@ class TestFullTrainings:
         assert 1 <= planning.least_training(steps) <= epochs <= planning.MOST_EPOCHS
         assert 1 <= planning.least_rung(epochs, steps) <= epochs // 3
 
-    def test_a_search_without_a_budget_is_planned_from_them(self):
-        plan = planning.plan_without_budget(333, top_k=3, window=8, seats=2)
-        assert (plan.max_epochs, plan.first_rung, plan.budget, plan.trainings) == (24, 3, None, None)
-
 
 class TestBudgets:
     def test_an_hour_of_two_cores_on_faces(self):
@@ -71,8 +68,13 @@ class TestBudgets:
         assert plan.max_epochs > 24
         assert 25 <= plan.trainings <= 45
 
+    def test_a_length_that_a_person_gave_stays(self):
+        assert planning.plan_budget(3600, 20, PRICE, 333, 2, max_epochs=9).max_epochs == 9
+        with pytest.raises(UsageError):
+            planning.plan_budget(3600, 20, PRICE, 333, 2, max_epochs=90)
+
     def test_too_small_a_budget_is_refused_with_the_least_that_works(self):
-        with pytest.raises(UsageError, match="--budget is 60s, too little") as refused:
+        with pytest.raises(UsageError, match="--budget is 60s: in that time") as refused:
             planning.plan_budget(60, 5, PRICE, 333, 2)
         minutes = int(refused.value.remedy.split("m or more")[0].removeprefix("give "))
         assert planning.plan_budget(60 * minutes, 5, PRICE, 333, 2).max_epochs >= 5
@@ -83,8 +85,9 @@ class TestBudgets:
     def test_every_plan_keeps_its_limits(self, price, steps, seats, budget):
         try:
             plan = planning.plan_budget(budget, 5, price, steps, seats)
-        except UsageError:
-            assert planning.least_budget(5, price, steps, seats) > budget * 0.999
+        except UsageError as refused:
+            least = 60 * int(refused.remedy.split("m or more")[0].removeprefix("give "))
+            assert least > budget * 0.999
             return
         assert planning.least_training(steps) <= plan.max_epochs <= planning.MOST_EPOCHS
         assert plan.trainings >= planning.FEWEST - 0.1

@@ -44,7 +44,9 @@ def test_another_window_is_another_search(prepared, tmp_path):
 
 def test_iterations_repeat_all_brackets(prepared):
     def planned(**more):
-        return build_strategy(search_settings(prepared, "hyperband", **more), DESCRIPTION).oracle.planned()
+        return build_strategy(
+            search_settings(prepared, "hyperband", sampler="random", **more), DESCRIPTION, 3
+        ).oracle.planned()
 
     once = planned()
     assert planned(iterations=3) == (3 * once[0], 3 * once[1])

@@ -18,6 +18,7 @@ import msgspec
 from tuning.core.errors import RESTORE, StateError
 from tuning.core.files import digest, read_json, write_json
 from tuning.core.options import derived, labels, option
+from tuning.core.plan import Plan
 
 SCHEMA = 1
 FILE_NAME = "search.json"
@@ -92,6 +93,7 @@ class SearchSettings(RunSettings):
         name: of the search, and of its folder.
         max_epochs: epochs of a full training.
         min_epochs: epochs of the shortest trainings that are compared; None: the strategy's own measure.
+        sampler: what fills Hyperband's brackets, promotes and recommends: "model" or "random".
         factor: Hyperband's reduction factor.
         max_trials: trials at most; None: the strategy's own measure.
         iterations: passes over all brackets of Hyperband; None: the strategy's own measure.
@@ -104,19 +106,28 @@ class SearchSettings(RunSettings):
         stop_curves: whether a trial ends where its curve has clearly ended.
         reuse_trials: whether finalists go on from the search's own training of them.
         max_memory: bytes; a configuration that takes more to train, at the least, is not trained; None: no limit.
+        plan: how its first budget is spent; None: it began without one.
         parts: parts that the first epoch is trained in: the shortest trainings are one of them; 1: whole epochs only.
         learned: the best of `from_search` when this search began, the best first; None: none.
     """
 
     strategy: str = option("hyperband", "one of {strategies} (default: hyperband)", group=WHAT, metavar="NAME")
     name: str = option(None, "name of the search (default: SPACE-STRATEGY)", group=WHAT, metavar="NAME")
-    max_epochs: int = option(27, "epochs of a full training (27)", group=WHAT, metavar="N", least=1)
+    max_epochs: int = option(
+        None, "epochs of a full training (27; with --budget: planned)", group=WHAT, metavar="N", least=1
+    )
     min_epochs: int | None = option(
         None,
         "epochs that the shortest trainings have at the least, or, for large data sets, a part of one: 1/3 (1)",
         group=WHAT,
         metavar="N",
         kind=str,
+    )
+    sampler: str = option(
+        "model",
+        "what fills the brackets of Hyperband: model, which has seen all curves, or random, as in the paper (model)",
+        group=WHAT,
+        choices=("model", "random"),
     )
     factor: int = option(3, "Hyperband keeps one in N (3)", group=WHAT, metavar="N", least=2)
     max_trials: int | None = option(
@@ -172,6 +183,7 @@ class SearchSettings(RunSettings):
         metavar="SIZE",
         kind=str,
     )
+    plan: Plan | None = derived("the plan of the budget", default=None)  # noqa: RUF009 (a field)
     parts: int = derived("the first rung, in parts of an epoch,", default=1)
     learned: list[dict[str, Any]] | None = derived("what was learned from --from-search", default=None)  # noqa: RUF009 (a field)
 

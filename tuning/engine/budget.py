@@ -68,6 +68,7 @@ class Stopwatch:
         before: what the journal says was spent.
         record: journals an entry.
         clock: monotonic seconds.
+        began: reading of the clock from which time counts; None: now.
     """
 
     def __init__(
@@ -75,10 +76,11 @@ class Stopwatch:
         before: Iterable[Spent],
         record: Callable[[Spent], object],
         clock: Callable[[], float] = time.monotonic,
+        began: float | None = None,
     ) -> None:
         self._before = sum(entry.seconds for entry in before)
         self._record, self._clock = record, clock
-        self._began = self._noted = clock()
+        self._began = self._noted = clock() if began is None else began
 
     def elapsed(self) -> float:
         """Seconds of running time, earlier ones included; journaled as it goes."""

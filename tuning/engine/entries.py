@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tuning.core.plan import FinalTraining
 from tuning.core.records import Failure, TrialSpec
 
 #: Number of an entry that is not in a journal yet.
@@ -91,6 +92,12 @@ class RetryFailed(_Numbered, frozen=True, tag="retry-failed"):
     asks: int
 
 
+class PlannedFinals(_Numbered, frozen=True, tag="planned-finals"):
+    """With the time that was left, these final trainings were decided on; each entry adds to those before it."""
+
+    runs: list[FinalTraining]
+
+
 class Published(_Numbered, frozen=True, tag="published"):
     """The files of run `run_id`, by job `key`, are in the workspace."""
 
@@ -108,6 +115,7 @@ Entry = (
     | OpenedTestSplit
     | UnopenedTestSplit
     | RetryFailed
+    | PlannedFinals
     | Published
 )
 

@@ -17,6 +17,7 @@ from tuning.engine.entries import (
     AttemptDied,
     Entry,
     OpenedTestSplit,
+    PlannedFinals,
     Published,
     Result,
     RetryFailed,
@@ -60,6 +61,7 @@ class SearchState:
         test_openings: evaluations on the test split, each recorded beforehand.
         unopened: keys of those jobs among them that failed before they opened it.
         former: jobs of proposals that no longer count, by the content of these; see `withdraw`.
+        planned_finals: what was decided on the finals, in order; empty without a budget.
         published: runs whose files are in the workspace.
     """
 
@@ -70,6 +72,7 @@ class SearchState:
     test_openings: list[OpenedTestSplit] = field(default_factory=list)
     unopened: set[str] = field(default_factory=set)
     former: dict[str, JobState] = field(default_factory=dict)
+    planned_finals: list[PlannedFinals] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
 
     def job(self, key: str) -> JobState:
@@ -109,6 +112,8 @@ def apply(state: SearchState, record: Entry) -> None:
             state.test_openings.append(record)
         case UnopenedTestSplit():
             state.unopened.add(record.key)
+        case PlannedFinals():
+            state.planned_finals.append(record)
         case Published():
             state.published.append(record)
 

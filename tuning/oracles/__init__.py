@@ -66,7 +66,7 @@ class Strategy:
 #: Options of strategies that train to rungs.
 RUNGS = ("min_epochs", "iterations")
 STRATEGIES: dict[str, Strategy] = {
-    "hyperband": Strategy("tuning.oracles.hyperband", window=64, options=RUNGS),
+    "hyperband": Strategy("tuning.oracles.model_hyperband", window=4, options=(*RUNGS, "sampler", "chance")),
     "freeze_thaw": Strategy("tuning.oracles.freeze_thaw", window=4, options=RUNGS),
     "bohb": Strategy("tuning.oracles.bohb", window=4, options=RUNGS),
     "asha": Strategy("tuning.oracles.asha", window=16, options=RUNGS),
@@ -74,7 +74,7 @@ STRATEGIES: dict[str, Strategy] = {
     "random": Strategy("tuning.oracles.random", window=64),
 }
 #: What the benchmark of strategies found best. Settings of a search hold this name, not `auto`.
-BEST = "freeze_thaw"
+BEST = "hyperband"
 STRATEGIES["auto"] = STRATEGIES[BEST]
 
 

@@ -5,7 +5,7 @@ The only stage that opens the test split. Each opening is journaled before the j
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ def config_digest(space: str, values: Mapping[str, Any]) -> str:
     return digest({"space": space, "values": configuration(values)})
 
 
-def final_runs(
+def final_roles(
     search: str,
     space: str,
     seed: int,
@@ -72,16 +72,14 @@ def final_runs(
     ranked: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
     baselines: Sequence[Mapping[str, Any]],
     top_k: int,
-    executions: int = 1,
     reuse: bool = False,
 ) -> list[Final]:
-    """The finalists and the baseline, in order. Pure.
+    """The finalists and the baseline, in order; their run ids are still without a seed (see `seeded`). Pure.
 
     Args:
         ranked: trials with their values, best first, compared at equal budgets.
         baselines: the baseline's values, in as many forms as there are. Where it is itself among the best, it is run
             once, as the baseline with its rank: the same configuration and seed would give the same row twice.
-        executions: how many seeds each configuration is retrained with: `seed`, `seed` + 1, …
         reuse: whether, for the first of these, the search's own training is gone on with.
     """
     known = [config_digest(space, values) for values in baselines]
@@ -99,14 +97,26 @@ def final_runs(
     if all(role.purpose != "baseline" for role in roles):
         run_id = f"{search}-baseline-{known[0][:8]}"
         roles.append(Final(run_id, "baseline", dict(baselines[0]), epochs, seed, search))
-    return [
-        replace(role, run_id=f"{role.run_id}-s{own}", seed=own, root=role.root if own == seed else None)
-        for role in roles
-        for own in range(seed, seed + executions)
-    ]
+    return roles
 
 
-def run_finals(session: Session, finals: Sequence[Final], progress: Progress, every: int = 5) -> list[str]:
+def final_runs(roles: Sequence[Final], seed: int, executions: int) -> list[Final]:
+    """Each of `roles` with the seeds `seed`, `seed` + 1, …, so many of them."""
+    return [seeded(role, own) for role in roles for own in range(seed, seed + executions)]
+
+
+def seeded(role: Final, seed: int) -> Final:
+    """`role` with a seed of its own; only with the search's own seed is a training of the search gone on with."""
+    return replace(role, run_id=f"{role.run_id}-s{seed}", seed=seed, root=role.root if seed == role.seed else None)
+
+
+def run_finals(
+    session: Session,
+    finals: Sequence[Final],
+    progress: Progress,
+    every: int = 5,
+    on_epoch: Callable[[], object] = lambda: None,
+) -> list[str]:
     """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
 
     Every so many epochs of a run get a line. Going on after an interruption repeats nothing that was journaled, and
@@ -125,16 +135,17 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
     progress.say(f"training {names} for up to {epochs} epoch{'s' * (epochs != 1)}, then the test")
     with progress.bar(sum(final.epochs for final in finals), "final training", "epoch") as bar:
 
-        def on_epoch(key: str, entry: Mapping[str, Any]) -> None:
+        def show_epoch(key: str, entry: Mapping[str, Any]) -> None:
+            on_epoch()
             bar.update()
             if entry["epoch"] % every == 0:
                 progress.say(
-                    f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, loss {entry['loss']:.4f}, "
-                    f"val_loss {entry['val_loss']:.4f}, val_f1_macro {entry['val_f1_macro']:.4f} "
-                    f"({entry['seconds']:.1f} s)"
+                    f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, "
+                    + ", ".join(f"{name} {_shown(entry[name])}" for name in ("loss", "val_loss", "val_f1_macro"))
+                    + f" ({entry['seconds']:.1f} s)"
                 )
 
-        dispatcher.on_progress = on_epoch
+        dispatcher.on_progress = show_epoch
         for final in finals:
             session.wait_for(final.key)
     for final in finals:
@@ -146,6 +157,10 @@ def run_finals(session: Session, finals: Sequence[Final], progress: Progress, ev
         _publish(session, final, decoded(result, FinalResult))
         published.append(final.run_id)
     return published
+
+
+def _shown(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.4f}"
 
 
 def numbered(session: Session, final: Final) -> Final:

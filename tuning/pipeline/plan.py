@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tuning.core.jobs import CountedModel, Rehearsal, RehearseJob
 from tuning.core.workspace import Workspace
+from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
 from tuning.engine.budget import duration
-from tuning.engine.dispatch import expect
+from tuning.pipeline.budgeted import other_budgets, plan_text, planned
+from tuning.pipeline.rehearsing import rehearsed
 from tuning.pipeline.resources import Resources
-from tuning.pipeline.session import Session, check_start, decoded, opened
+from tuning.pipeline.session import check_start, opened
 from tuning.pipeline.settings import search_settings
 from tuning.pipeline.trials import build_strategy, planned_epochs
 from tuning.tracking import Tracking
@@ -34,6 +34,7 @@ class SearchPlan:
         seconds: expected wall-clock time, final training included, for models like the default one; None without a
             number of epochs.
         disk_bytes: checkpoints at their peak, if all models were as large as the largest.
+        budget: the plan of a budget in words, with what half and four times the time would buy; empty without one.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
     """
 
@@ -45,16 +46,11 @@ class SearchPlan:
     seconds: float | None
     disk_bytes: int
     models: dict[str, dict[str, Any]]
+    budget: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The plan for a person."""
-        lines = [
-            f"{self.name}: {_or_open(self.trials)} trials, {_or_open(self.epochs)} epochs in the search, "
-            f"then up to {self.final_epochs} epoch{'s' * (self.final_epochs != 1)} of final training; "
-            f"{self.workers} at a time"
-        ]
-        if self.seconds is not None:
-            lines.append(f"expected time: about {duration(self.seconds)} if its models are like the default one")
+        lines = [f"{self.name}: {self.budget[0]}", *self.budget[1:]] if self.budget else self._unlimited()
         for name, model in self.models.items():
             lines.append(
                 f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s an epoch"
@@ -63,22 +59,44 @@ class SearchPlan:
         lines.append("nothing was started")
         return "\n".join(lines)
 
+    def _unlimited(self) -> list[str]:
+        lines = [
+            f"{self.name}: {_or_open(self.trials)} trials, {_or_open(self.epochs)} epochs in the search, "
+            f"then up to {self.final_epochs} epoch{'s' * (self.final_epochs != 1)} of final training; "
+            f"{self.workers} at a time"
+        ]
+        if self.seconds is not None:
+            lines.append(f"expected time: about {duration(self.seconds)} if its models are like the default one")
+        return lines
+
 
 def plan_search(
-    workspace: Workspace, strategy: str, resources: Resources, fresh: bool = False, **settings: Any
+    workspace: Workspace,
+    strategy: str,
+    resources: Resources,
+    fresh: bool = False,
+    budget: float | None = None,
+    **settings: Any,
 ) -> SearchPlan:
     """Plans the search that `run_search` with the same arguments would begin, or go on with; leaves nothing behind.
 
     Raises:
         TuningError: settings or data that this search would refuse.
     """
+    began = time.monotonic()
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     check_start(workspace.search(frozen.name), frozen, resources, Tracking(), fresh)
     verify_data(workspace, look_only=True)
+    if budget is not None and (fresh or frozen.plan is None):
+        given = {**settings, "strategy": strategy}
+        plan = planned(workspace, budget, lambda: time.monotonic() - began, resources, given)
+        frozen = search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
     with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), frozen, resources) as session:
         description = session.describe()
-        models = _rehearsed(session, description.parameters)
-        trials, epochs = planned_epochs(build_strategy(frozen, description), frozen)
+        values = {name: model.values for name, model in description.parameters.items()}
+        measured = rehearsed(session, values)
+        models = {name: {**msgspec.to_builtins(one), "values": values[name]} for name, one in measured.items()}
+        trials, epochs = planned_epochs(build_strategy(frozen, description, len(read_info(workspace).classes)), frozen)
     finals = frozen.final_runs
     workers = resources.count()
     usual = models["default"]
@@ -97,23 +115,8 @@ def plan_search(
         seconds=seconds,
         disk_bytes=alive * max(model["checkpoint_bytes"] for model in models.values()),
         models=models,
+        budget=() if frozen.plan is None else (*plan_text(frozen.plan), *other_budgets(workspace, frozen.plan)),
     )
-
-
-def _rehearsed(session: Session, models: Mapping[str, CountedModel]) -> dict[str, dict[str, Any]]:
-    """Models by name: what a few batches of each measured, and its `values`."""
-    for name, model in models.items():
-        job = RehearseJob(**session.common(), values=model.values)
-        session.request(f"rehearse/{name}", "rehearse", partial(_always, job))
-    found = {}
-    for name, model in models.items():
-        measured = decoded(expect(session.wait_for(f"rehearse/{name}"), f"the {name} model"), Rehearsal)
-        found[name] = {**msgspec.to_builtins(measured), "values": model.values}
-    return found
-
-
-def _always(job: RehearseJob, fence: int) -> RehearseJob:
-    return job
 
 
 def _or_open(number: int | None) -> str:

@@ -10,10 +10,10 @@ import heapq
 import math
 import statistics
 from collections.abc import Sequence
-
-import msgspec
+from dataclasses import dataclass
 
 from tuning.core.errors import UsageError
+from tuning.core.plan import FinalTraining, Plan, Price
 
 #: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes.
 FEWEST, MOST = 8, 40
@@ -33,50 +33,6 @@ MOST_SEEDS = 5
 TARGET = 0.975
 #: Seconds after the last training: leaderboard, promotion, report.
 CLOSING_SECONDS = 4.0
-
-
-class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """What configurations cost on this machine, one worker each and all workers busy, in seconds.
-
-    Attributes:
-        epoch: training and validation of an epoch, the mean over sampled configurations.
-        low, high: quartiles of the same.
-        start: from a trial's begin to its first step: building and tracing.
-        default: an epoch of the default configuration.
-    """
-
-    epoch: float
-    low: float
-    high: float
-    start: float
-    default: float
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How a budget is spent.
-
-    Attributes:
-        budget: seconds, from the start of the command to its end; None: none was given.
-        seats: trials at a time that were counted on.
-        price: what it was made from; None without a budget.
-        max_epochs: epochs of a full training of the search (R).
-        first_rung: the fewest epochs that a training of the search may have; the default configuration's curve may
-            raise it to `max_epochs` // 3.
-        trainings: full trainings' worth of epochs that should fit; None without a budget.
-        finals: seconds kept for the finals at the least; None without a budget.
-        top_k: finalists.
-        window: trials that may be asked for and not yet told.
-    """
-
-    budget: float | None
-    seats: int
-    price: Price | None
-    max_epochs: int
-    first_rung: int
-    trainings: float | None
-    finals: float | None
-    top_k: int
-    window: int
 
 
 def priced(samples: Sequence[tuple[float, float]], default: tuple[float, float]) -> Price:
@@ -104,7 +60,7 @@ def full_training(steps_per_epoch: int) -> int:
 
 def least_training(steps_per_epoch: int) -> int:
     """Epochs below which a full training of the search is not planned."""
-    return min(max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps_per_epoch)), full_training(steps_per_epoch))
+    return min(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps_per_epoch))
 
 
 def least_rung(max_epochs: int, steps_per_epoch: int) -> int:
@@ -113,23 +69,9 @@ def least_rung(max_epochs: int, steps_per_epoch: int) -> int:
     return max(1, min(max(math.ceil(max_epochs / 9), steps), max_epochs // 3))
 
 
-def plan_without_budget(steps_per_epoch: int, top_k: int, window: int, seats: int) -> Plan:
-    """The plan of a search that ends when its strategy is done."""
-    epochs = full_training(steps_per_epoch)
-    return Plan(
-        budget=None,
-        seats=seats,
-        price=None,
-        max_epochs=epochs,
-        first_rung=least_rung(epochs, steps_per_epoch),
-        trainings=None,
-        finals=None,
-        top_k=top_k,
-        window=window,
-    )
-
-
-def plan_budget(budget: float, spent: float, price: Price, steps_per_epoch: int, seats: int, top_k: int = 3) -> Plan:
+def plan_budget(
+    budget: float, spent: float, price: Price, steps_per_epoch: int, seats: int, max_epochs: int | None = None
+) -> Plan:
     """The plan of a budget.
 
     A full training has `STEPS` steps where 8 to 40 of them fit. Where more would fit, it becomes longer, up to
@@ -139,24 +81,27 @@ def plan_budget(budget: float, spent: float, price: Price, steps_per_epoch: int,
         budget: seconds in all.
         spent: seconds that have passed.
         seats: trials at a time.
+        max_epochs: epochs of a full training, where a person said so.
 
     Raises:
         UsageError: not even eight of the shortest trainings fit; says which budget is the least.
     """
     finals = FINALS_SHARE * budget
     left = TARGET * budget - finals - spent - CLOSING_SECONDS
-    wanted, least = full_training(steps_per_epoch), least_training(steps_per_epoch)
+    least = max_epochs or least_training(steps_per_epoch)
     if _trainings(left, least, price, seats) < FEWEST:
+        needed = (FEWEST * _cost(least, price) / seats + spent + CLOSING_SECONDS) / (TARGET - FINALS_SHARE)
         raise UsageError(
-            f"--budget is {budget:.0f}s, too little for a search of this space on this machine",
-            f"give {math.ceil(least_budget(spent, price, steps_per_epoch, seats) / 60)}m or more, "
-            "search a smaller space, or train a single configuration with python -m tuning.train",
+            f"--budget is {budget:.0f}s: in that time, this machine cannot search this space",
+            f"give {math.ceil(needed / 60)}m or more, search a smaller space, or train one configuration with "
+            "python -m tuning.train",
         )
-    epochs = wanted
-    while epochs < MOST_EPOCHS and _trainings(left, epochs + 1, price, seats) >= MOST:
-        epochs += 1
-    while epochs > least and _trainings(left, epochs, price, seats) < FEWEST:
-        epochs -= 1
+    epochs = max_epochs or full_training(steps_per_epoch)
+    if max_epochs is None:
+        while epochs < MOST_EPOCHS and _trainings(left, epochs + 1, price, seats) >= MOST:
+            epochs += 1
+        while epochs > least and _trainings(left, epochs, price, seats) < FEWEST:
+            epochs -= 1
     return Plan(
         budget=budget,
         seats=seats,
@@ -165,7 +110,6 @@ def plan_budget(budget: float, spent: float, price: Price, steps_per_epoch: int,
         first_rung=least_rung(epochs, steps_per_epoch),
         trainings=round(_trainings(left, epochs, price, seats), 1),
         finals=round(finals, 1),
-        top_k=top_k,
         window=window_of(seats),
     )
 
@@ -173,12 +117,6 @@ def plan_budget(budget: float, spent: float, price: Price, steps_per_epoch: int,
 def window_of(seats: int) -> int:
     """Trials asked for ahead: twice the seats, so that nobody waits for a rung; more where they are many."""
     return max(4, 4 * seats if seats > 8 else 2 * seats)
-
-
-def least_budget(spent: float, price: Price, steps_per_epoch: int, seats: int) -> float:
-    """Seconds of the smallest budget that `plan_budget` accepts."""
-    needed = FEWEST * _cost(least_training(steps_per_epoch), price) / seats
-    return (needed + spent + CLOSING_SECONDS) / (TARGET - FINALS_SHARE)
 
 
 def _cost(epochs: int, price: Price) -> float:
@@ -193,7 +131,8 @@ def _trainings(seconds: float, epochs: int, price: Price, seats: int) -> float:
     return max(0.0, seconds) * seats / _cost(epochs, price)
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
     """A configuration that could be retrained.
 
     Attributes:
@@ -208,14 +147,6 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     def seconds(self, epochs: int) -> float:
         return self.start + epochs * self.epoch
-
-
-class FinalTraining(msgspec.Struct, frozen=True, kw_only=True):
-    """One final training: a candidate's `key`, which of its seeds (from 0), and epochs."""
-
-    key: str
-    seed: int
-    epochs: int
 
 
 def makespan(durations: Sequence[float], seats: int) -> float:

@@ -21,6 +21,7 @@ class ProgressReporter:
         running: how many trials run now.
         workers: trials at a time.
         final_epochs: epochs that follow the search, each at its own worker's pace.
+        budget_left: seconds of the whole budget that are left, or None without one.
     """
 
     def __init__(
@@ -33,11 +34,12 @@ class ProgressReporter:
         running: Callable[[], int],
         workers: int,
         final_epochs: int,
+        budget_left: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._progress, self._bar, self._timing = progress, bar, timing
         self._planned_trials, self._planned_epochs = planned
         self._left, self._running = left, running
-        self._workers, self._final_epochs = workers, final_epochs
+        self._workers, self._final_epochs, self._budget_left = workers, final_epochs, budget_left
         self._done = self._failed = 0
         self._best: tuple[float, str] | None = None
         self._rung = ""
@@ -80,6 +82,9 @@ class ProgressReporter:
     def _forecast(self, before: str = "") -> str:
         """How much longer it takes, final training included, if epochs go on to take what they took."""
         seconds = self._timing.remaining(self._planned_epochs, self._final_epochs, self._workers)
+        left = self._budget_left()
+        if left is not None and (seconds is None or seconds > left):
+            return f"{before}{duration(left)} to go"
         return "" if seconds is None else f"{before}about {duration(seconds)} to go"
 
     def _count(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,12 +13,22 @@ from tuning.core.files import remove_directory
 from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
 from tuning.core.records import COMPLETED, epochs_of
-from tuning.core.settings import SearchSettings
+from tuning.core.settings import FILE_NAME, SearchSettings
 from tuning.core.workspace import Workspace
+from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
+from tuning.engine.budget import Stopwatch, duration
 from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.budgeted import (
+    Clock,
+    check_budget,
+    finalists,
+    plan_text,
+    planned,
+    run_budgeted_finals,
+)
 from tuning.pipeline.completed import Completed, ranked, with_recommended
-from tuning.pipeline.finals import final_runs, run_finals
+from tuning.pipeline.finals import final_roles, final_runs, run_finals
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
@@ -66,6 +77,7 @@ def run_search(
     search_only: bool = False,
     retry_failed: bool = False,
     budget: float | None = None,
+    began: float | None = None,
     resources: Resources = Resources(),  # noqa: B008 (frozen)
     tracking: Tracking = Tracking(),  # noqa: B008 (frozen)
     progress: Progress = SILENT,
@@ -78,7 +90,9 @@ def run_search(
         fresh: move a search of that name, and its runs, aside and start over.
         search_only: stop before finalists are retrained; the test split stays sealed.
         retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
-        budget: seconds of running time, over all resumes, retraining included; None: until the strategy is done.
+        budget: seconds, from the start of the command to its end, pauses between resumes apart; a new search is planned
+            for it. None: that of its plan, or, without one, until the strategy is done.
+        began: reading of `time.monotonic` at the start of the command; None: now.
         resources: where trials run.
         tracking: where the search appears beside its own files.
         settings: the options of `tuning.core.settings.SearchSettings` by their names; see `search_settings`.
@@ -87,28 +101,46 @@ def run_search(
         TypeError: an argument that is no setting.
         TuningError: anything a person can mend; see `tuning.core.errors`.
     """
+    began = time.monotonic() if began is None else began
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     directory = workspace.search(frozen.name)
     check_start(directory, frozen, resources, tracking, fresh)
     verify_data(workspace)
+    if budget is not None and (fresh or not (directory / FILE_NAME).exists()):
+        given = {**settings, "strategy": strategy}
+        plan = planned(workspace, budget, lambda: time.monotonic() - began, resources, given)
+        frozen = search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
     workspace.create()
     if fresh:
         _start_over(workspace, directory, progress)
     with opened(workspace, directory, frozen, resources) as session:
         _refuse_a_lost_journal(session)
         session.warm_up()
+        stopwatch = Stopwatch(session.dispatcher.state.spent, session.dispatcher.record, began=began)
+        clock = _clock(frozen, budget, stopwatch, progress)
+        if frozen.plan is not None and (budget or 0) > frozen.plan.budget and session.dispatcher.state.stopped:
+            progress.warn(
+                f"{frozen.name} ended with its budget of {duration(frozen.plan.budget)}; more time changes nothing; "
+                f"to go on from its best, begin another: --name NAME --from-search {frozen.name}"
+            )
         description = session.describe()
-        oracle = build_strategy(frozen, description)
+        oracle = build_strategy(frozen, description, len(read_info(workspace).classes))
         if retry_failed:
             run_failed_again(session, frozen.window, progress)
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)
         with following(tracking, subject, progress) as trackers:
-            trials = run_trials(session, frozen, description, oracle, budget, trackers, progress)
+            trials = run_trials(session, frozen, description, oracle, clock, stopwatch, trackers, progress, search_only)
             best_first = ranked(trials)
             result = _summary(frozen, trials, best_first, directory)
             if not search_only:
-                chosen = with_recommended(best_first, oracle.recommended(), frozen.top_k)
-                runs = _run_finals(session, frozen, description, chosen, progress)
+                candidates = best_first
+                if frozen.plan is not None:
+                    candidates = finalists(best_first, frozen.plan, len(best_first))
+                chosen = with_recommended(candidates, oracle.recommended(), frozen.top_k)
+                try:
+                    runs = _run_finals(session, frozen, description, chosen, trials, clock, progress)
+                finally:
+                    stopwatch.note()
                 trackers.runs(workspace.run(run_id) for run_id in runs)
                 leaderboard.rebuild(workspace)
                 promoted = promotion.promote(workspace, progress=progress)
@@ -123,10 +155,15 @@ def _run_finals(
     settings: SearchSettings,
     description: Description,
     chosen: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
+    trials: Sequence[Completed],
+    clock: Clock | None,
     progress: Progress,
 ) -> list[str]:
-    """Retrains, tests and publishes the finalists and the baseline; returns the run ids."""
-    finals = final_runs(
+    """Retrains, tests and publishes the finalists and the baseline; returns the run ids.
+
+    With a budget, the time that is left decides on epochs and seeds, unless a person did.
+    """
+    roles = final_roles(
         settings.name,
         settings.space,
         settings.seed,
@@ -134,9 +171,12 @@ def _run_finals(
         chosen,
         [description.defaults, complete(description, {})],
         settings.top_k,
-        settings.executions,
         settings.reuse_trials,
     )
+    by_person = settings.executions > 1 or settings.reuse_trials or settings.retrain_epochs != settings.max_epochs
+    if settings.plan is not None and clock is not None and not by_person:
+        return run_budgeted_finals(session, settings, settings.plan, roles, trials, clock, progress)
+    finals = final_runs(roles, settings.seed, settings.executions)
     runs = run_finals(session, finals, progress)
     if not runs:
         raise StateError(
@@ -144,6 +184,18 @@ def _run_finals(
             f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
         )
     return runs
+
+
+def _clock(settings: SearchSettings, budget: float | None, stopwatch: Stopwatch, progress: Progress) -> Clock | None:
+    """The clock of a search with a budget, whose plan is told; None without one."""
+    plan = settings.plan
+    if plan is None:
+        return None if budget is None else Clock(budget, stopwatch)
+    if budget is not None:
+        check_budget(plan, budget, stopwatch.elapsed())
+    for line in plan_text(plan):
+        progress.say(line)
+    return Clock(budget or plan.budget, stopwatch)
 
 
 def _summary(

@@ -16,8 +16,9 @@ import msgspec
 from tuning.core import machine, options
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Values
+from tuning.core.plan import Plan
 from tuning.core.quiet import without_greeting
-from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, read_settings
+from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, load, read_settings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.oracles import BEST, Strategy, find_strategy
@@ -25,17 +26,20 @@ from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import space_digest
 
 BACKENDS = ("tensorflow", "jax", "torch")
+#: Epochs of a full training where neither a person nor a plan says how many.
+DEFAULT_EPOCHS = 27
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def search_settings(
-    workspace: Workspace, strategy: str = "hyperband", *, fresh: bool = False, **given: Any
+    workspace: Workspace, strategy: str = "hyperband", *, fresh: bool = False, plan: Plan | None = None, **given: Any
 ) -> SearchSettings:
     """Completes and checks the settings of a search; reads the workspace and writes nothing.
 
     Args:
         strategy: a name of `STRATEGIES`.
         fresh: the search starts over; what one of that name began with does not count.
+        plan: of a budget; decides what is not given. None: that of the search of this name, where it has one.
         given: the options of `SearchSettings` by their names. As values in Python, `min_epochs` is a whole number, or a
             part of an epoch as "1/3" or `1 / 3`; `tries` holds configurations as text or as mappings; `max_memory` is
             bytes, or text as "8G", and 0 for no limit.
@@ -46,11 +50,18 @@ def search_settings(
         DataError: the workspace holds no prepared data.
     """
     row = find_strategy(strategy)
-    values = options.given(SearchSettings, {**given, "strategy": strategy}, more=("fresh",))
+    values = options.given(SearchSettings, {**given, "strategy": strategy}, more=("fresh", "plan"))
     values["min_epochs"], parts = first_rung(values["min_epochs"])
+    name = values["name"] = _name_of(values)
+    plan = plan or (None if fresh else began_with(workspace, name))
+    if plan is not None:
+        values["max_epochs"] = values["max_epochs"] or plan.max_epochs
+        values["window"] = values["window"] or plan.window
+        if values["min_epochs"] is None and parts == 1 and "min_epochs" in row.options:
+            values["min_epochs"] = plan.first_rung
+    values["max_epochs"] = values["max_epochs"] or DEFAULT_EPOCHS
     values["retrain_epochs"] = values["retrain_epochs"] or values["max_epochs"]
     _check_together(values, parts, row)
-    name = values["name"] = _name_of(values)
     run = _run_values(workspace, values)
     _check_parts(workspace, parts)
     return _complete(
@@ -61,11 +72,18 @@ def search_settings(
             "strategy": BEST if strategy == "auto" else strategy,
             "window": values["window"] or row.window,
             "parts": parts,
+            "plan": plan,
             "tries": [_as_text(one) for one in values["tries"] or ()] or None,
             "learned": _learned(workspace, values["from_search"], name, fresh),
             "max_memory": _memory_limit(workspace, name, values["max_memory"], fresh),
         },
     )
+
+
+def began_with(workspace: Workspace, name: str) -> Plan | None:
+    """The plan that a search of this name began with; None where there is none."""
+    directory = workspace.search(name)
+    return load(directory, SearchSettings).plan if (directory / FILE_NAME).exists() else None
 
 
 def train_settings(workspace: Workspace, values: Mapping[str, Any] | None = None, **given: Any) -> TrainSettings:
@@ -124,6 +142,8 @@ def _check_together(values: Mapping[str, Any], parts: int, row: Strategy) -> Non
         )
     if values["iterations"] is not None and "iterations" not in row.options:
         raise UsageError(f"--iterations is given, but --strategy {strategy} has no brackets to pass", "leave it out")
+    if values["sampler"] != "model" and "sampler" not in row.options:
+        raise UsageError(f"--sampler is given, but --strategy {strategy} has no brackets to fill", "leave it out")
     if min_epochs is not None and min_epochs > max_epochs:
         raise UsageError(f"--min-epochs is {min_epochs}, --max-epochs {max_epochs}", "give no more than --max-epochs")
     if values["reuse_trials"] and values["retrain_epochs"] != max_epochs:

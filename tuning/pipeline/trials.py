@@ -20,11 +20,12 @@ from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop
 from tuning.engine.state import trial_key
 from tuning.oracles import find_strategy
+from tuning.pipeline.budgeted import Clock, Reserve
 from tuning.pipeline.completed import OBJECTIVE, Completed, ranked
 from tuning.pipeline.reporter import ProgressReporter
 from tuning.pipeline.reporting import preparing_report
 from tuning.pipeline.session import Session
-from tuning.pipeline.timing import Timing, deadline
+from tuning.pipeline.timing import Deadline, Timing, deadline
 from tuning.pipeline.warm_start import warm_start
 from tuning.tracking import Trackers
 
@@ -37,19 +38,31 @@ def run_trials(
     settings: SearchSettings,
     description: Description,
     strategy: OracleSearch,
-    budget: float | None,
+    clock: Clock | None,
+    stopwatch: Stopwatch,
     trackers: Trackers,
     progress: Progress,
+    search_only: bool = False,
 ) -> list[Completed]:
     """Runs all trials and returns them with their outcomes, in logical order.
+
+    Args:
+        clock: of a budget; None: there is none.
+        search_only: no finals follow.
 
     Raises:
         BudgetEnded: before any trial finished.
         StateError: ten trials in a row failed alike, or the strategy contradicts the journal.
     """
     dispatcher, timing, preparing = session.dispatcher, Timing(settings.parts), preparing_report()
-    stopwatch = Stopwatch(dispatcher.state.spent, dispatcher.record)
-    end = deadline(budget, stopwatch, timing, settings.retrain_epochs, settings.final_runs, session.workers)
+    reserve = Reserve(settings.plan, session.workers) if settings.plan is not None else None
+    budget = None if clock is None else clock.budget
+    if search_only:
+        end = Deadline(budget, stopwatch, lambda: 0.0)
+    elif reserve is not None:
+        end = Deadline(budget, stopwatch, reserve.seconds)
+    else:
+        end = deadline(budget, stopwatch, timing, settings.retrain_epochs, settings.final_runs, session.workers)
     planned = planned_epochs(strategy, settings)
     for warning in (idle_workers(session.workers, settings.window, planned[0]), unrepeatable(settings.backend)):
         if warning:
@@ -68,12 +81,15 @@ def run_trials(
             lambda: len(dispatcher.running()),
             session.workers,
             final_epochs,
+            clock.left if clock is not None else lambda: None,
         )
 
         def on_completed(spec: TrialSpec, outcome: TrialOutcome) -> None:
             reporter.completed(spec, outcome)
             trackers.trial(spec, outcome)
             failures.tell(outcome)
+            if reserve is not None:
+                reserve.completed(spec, outcome, settings.top_k)
             prune(spec, outcome)
 
         dispatcher.on_progress = reporter.epoch
@@ -97,8 +113,8 @@ def run_trials(
     return completed
 
 
-def build_strategy(settings: SearchSettings, description: Description) -> OracleSearch:
-    """The strategy of a search, ready to be asked.
+def build_strategy(settings: SearchSettings, description: Description, classes: int) -> OracleSearch:
+    """The strategy of a search over so many classes, ready to be asked.
 
     Raises:
         UsageError: a configuration to --try does not fit the space.
@@ -110,7 +126,12 @@ def build_strategy(settings: SearchSettings, description: Description) -> Oracle
     entries = copy.deepcopy(description.space)  # Keras Tuner changes them
     space = HyperParameters.from_config({"space": entries, "values": description.defaults})
     row = find_strategy(settings.strategy)
-    given = {name: getattr(settings, name) for name in row.options}
+    given = {name: getattr(settings, name) for name in row.options if name != "chance"}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "chance" in row.options:
+        given["chance"] = 1 / classes
+    if settings.plan is not None and settings.max_trials is None and "iterations" in row.options:
+        given.setdefault("iterations", None)  # until the time is over
     oracle: Any = row(
         Objective(*OBJECTIVE),
         hyperparameters=space,
@@ -119,7 +140,7 @@ def build_strategy(settings: SearchSettings, description: Description) -> Oracle
         max_trials=settings.max_trials,
         seed=settings.seed,
         first=warm_start(settings, description),
-        **{name: value for name, value in given.items() if value is not None},
+        **given,
     )
     return OracleSearch(oracle, settings.parts)
 

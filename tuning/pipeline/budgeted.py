@@ -1,0 +1,249 @@
+"""A search with a budget: its plan before it begins, and what the time that is left decides.
+
+Whatever the clock decides is journaled: that the search ends (see `tuning.engine.loop`), and which final trainings
+there are. A resume, on however many workers, finds these decisions and makes them no second time.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tuning.core.errors import StateError, UsageError
+from tuning.core.jobs import Description
+from tuning.core.plan import FinalTraining, Plan, Price
+from tuning.core.progress import Progress
+from tuning.core.records import TrialOutcome, TrialSpec
+from tuning.core.settings import SearchSettings
+from tuning.core.workspace import Workspace
+from tuning.dataset.store.arrays import read_info
+from tuning.engine.budget import Stopwatch, duration
+from tuning.engine.entries import PlannedFinals
+from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.completed import Completed, ranked
+from tuning.pipeline.finals import Final, config_digest, run_finals, seeded
+from tuning.pipeline.planning import (
+    CLOSING_SECONDS,
+    TARGET,
+    Candidate,
+    makespan,
+    more_finals,
+    plan_budget,
+    plan_finals,
+    priced,
+)
+from tuning.pipeline.rehearsing import rehearsed
+from tuning.pipeline.resources import Resources
+from tuning.pipeline.session import Session, opened
+from tuning.pipeline.settings import search_settings
+
+#: Sampled configurations that are timed.
+SAMPLES = 5
+#: Seconds that a final training takes beside its epochs and the tracing of its model: evaluation and publishing.
+FINAL_SECONDS = 2.5
+#: Seconds until there are new workers, where the end of the search gave up those that were at work.
+RESTART_SECONDS = 6.0
+#: Share of the budget that the finals may have at the most.
+MOST_FOR_FINALS = 0.5
+#: Seconds that pass, about, until a plan is there.
+_STARTING_SECONDS = 20.0
+#: Images a step, where a space does not say.
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time of a search with a budget, in seconds from the start of its first command, pauses apart."""
+
+    budget: float
+    stopwatch: Stopwatch
+
+    def left(self) -> float:
+        """Until the end of the budget, never negative."""
+        return max(0.0, self.budget - self.stopwatch.elapsed())
+
+    def usable(self) -> float:
+        """Seconds that trainings may still take."""
+        return max(0.0, TARGET * self.budget - CLOSING_SECONDS - self.stopwatch.elapsed())
+
+
+def planned(
+    workspace: Workspace, budget: float, spent: Callable[[], float], resources: Resources, given: dict[str, Any]
+) -> Plan:
+    """The plan of a search that begins, from a few measured batches; leaves nothing behind.
+
+    Args:
+        budget: seconds in all.
+        spent: seconds that have passed.
+        given: the options of the search.
+
+    Raises:
+        UsageError: the budget is too small; says which is the least.
+    """
+    settings = search_settings(workspace, **{**given, "fresh": True})
+    with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), settings, resources) as session:
+        session.warm_up()
+        price = measured_price(session, session.describe())
+        images = read_info(workspace).counts["train"]
+        default = session.describe().defaults.get("batch_size", BATCH)
+        steps = max(1, images // (default if isinstance(default, int) and default > 0 else BATCH))
+        return plan_budget(budget, spent(), price, steps, session.workers, given.get("max_epochs"))
+
+
+def measured_price(session: Session, description: Description) -> Price:
+    """What the space costs, by the default configuration and a few sampled ones."""
+    built = [model.values for model in description.sized]
+    # The second one that was built has the largest value of everything.
+    samples = built[2 : 2 + SAMPLES] or built[1:]
+    found = rehearsed(
+        session, {"default": description.defaults, **{f"sample {number}": v for number, v in enumerate(samples)}}
+    )
+    seconds = {name: (one.epoch_seconds, one.start_seconds) for name, one in found.items()}
+    default = seconds.pop("default")
+    return priced(list(seconds.values()) or [default], default)
+
+
+def plan_text(plan: Plan) -> list[str]:
+    """A plan for the person who has to trust it."""
+    price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
+    low, high = (plan.trainings * price.epoch / other for other in (price.high, price.low))
+    rung = f"{plan.first_rung}" if most == plan.first_rung else f"{plan.first_rung} to {most}"
+    return [
+        f"budget of {duration(plan.budget)}, {plan.seats} trainings at a time; an epoch takes {price.epoch:.1f} s in "
+        f"the mean of a few sampled configurations (half of them {price.low:.1f} to {price.high:.1f} s), the "
+        f"baseline's {price.default:.1f} s",
+        f"  search: up to {duration(TARGET * plan.budget - plan.finals)}, start-up included; a full training has "
+        f"{plan.max_epochs} epochs, the shortest {rung}; as many epochs as {plan.trainings:.0f} full trainings "
+        f"({low:.0f} to {high:.0f})",
+        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
+        f"{plan.max_epochs} epochs or longer, with further seeds where time is left; then the test",
+    ]
+
+
+def other_budgets(workspace: Workspace, plan: Plan) -> list[str]:
+    """What half and four times the time would buy."""
+    lines = []
+    spent, steps_per_epoch = _STARTING_SECONDS, max(1, read_info(workspace).counts["train"] // BATCH)
+    for share, words in ((0.5, "half the time"), (4, "four times the time")):
+        try:
+            other = plan_budget(share * plan.budget, spent, plan.price, steps_per_epoch, plan.seats)
+        except UsageError:
+            lines.append(f"  {words}: too little for a search")
+        else:
+            lines.append(f"  {words}: {other.trainings:.0f} full trainings of {other.max_epochs} epochs")
+    return lines
+
+
+def check_budget(plan: Plan, budget: float, spent: float) -> None:
+    """Refuses a budget that a resumed search has used already.
+
+    Raises:
+        UsageError: it has.
+    """
+    if budget < min(spent, plan.budget):
+        raise UsageError(
+            f"--budget is {budget:.0f}s, but this search has used {spent:.0f} s of its {plan.budget:.0f} s",
+            "leave --budget out to keep to its plan, or give more",
+        )
+
+
+class Reserve:
+    """Seconds to keep back for the finals: enough to retrain, once, what would be retrained if the search ended now."""
+
+    def __init__(self, plan: Plan, seats: int) -> None:
+        self._plan, self._seats = plan, seats
+        self._completed: list[Completed] = []
+        self._needed = 0.0
+
+    def completed(self, spec: TrialSpec, outcome: TrialOutcome, top_k: int) -> None:
+        self._completed.append((spec, outcome))
+        best = finalists(ranked(self._completed), self._plan, top_k)
+        prices = epoch_prices(self._completed)
+        seconds = [_candidate("", prices.get(trial.root or trial.trial_id), self._plan.price) for trial, _ in best]
+        seconds.append(Candidate(key="", epoch=self._plan.price.default, start=self._plan.price.start + FINAL_SECONDS))
+        self._needed = makespan([one.seconds(self._plan.max_epochs) for one in seconds], self._seats)
+
+    def seconds(self) -> float:
+        """For the finals and what follows them."""
+        budget = self._plan.budget
+        kept = max(self._plan.finals, min(self._needed, MOST_FOR_FINALS * budget))
+        return kept + RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * budget
+
+
+def finalists(best_first: Sequence[tuple[RankedTrial, Any]], plan: Plan, top_k: int) -> list[tuple[RankedTrial, Any]]:
+    """The configurations to retrain: none that was only seen at the first rung, unless nothing has gone further."""
+    further = [entry for entry in best_first if entry[0].epochs > plan.first_rung or entry[0].epochs >= plan.max_epochs]
+    return list(further[:top_k]) or list(best_first[:1])
+
+
+def epoch_prices(completed: Sequence[Completed]) -> dict[str, float]:
+    """First trial of a configuration -> the median seconds of its epochs, as measured."""
+    seconds: dict[str, list[float]] = {}
+    for spec, outcome in completed:
+        seconds.setdefault(spec.root or spec.trial_id, []).extend(outcome.seconds)
+    return {root: statistics.median(found) for root, found in seconds.items() if found}
+
+
+def _candidate(key: str, epoch: float | None, price: Price) -> Candidate:
+    return Candidate(key=key, epoch=epoch or price.epoch, start=price.start + FINAL_SECONDS)
+
+
+def run_budgeted_finals(
+    session: Session,
+    settings: SearchSettings,
+    plan: Plan,
+    roles: Sequence[Final],
+    completed: Sequence[Completed],
+    clock: Clock,
+    progress: Progress,
+) -> list[str]:
+    """Retrains, tests and publishes what the time allows, seed by seed; returns the run ids.
+
+    Args:
+        roles: the finalists, best first, and the baseline; one each.
+    """
+    dispatcher, by_key = session.dispatcher, {role.run_id: role for role in roles}
+    prices = epoch_prices(completed)
+    roots = {config_digest(settings.space, spec.values): spec.root or spec.trial_id for spec, _ in completed}
+    candidates = {
+        key: _candidate(key, prices.get(roots.get(config_digest(settings.space, role.values), "")), plan.price)
+        for key, role in by_key.items()
+    }
+    baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
+    done: list[FinalTraining] = []
+    runs: list[str] = []
+    for number in range(len(roles) * 5 + 1):
+        if number == len(dispatcher.state.planned_finals):
+            others = [candidate for key, candidate in candidates.items() if key != baseline]
+            if done:
+                chosen = more_finals(candidates[baseline], others, done, clock.usable(), session.workers)
+            else:
+                seconds = clock.usable() - RESTART_SECONDS
+                chosen = plan_finals(candidates[baseline], others, seconds, session.workers, plan.max_epochs)
+            dispatcher.record(PlannedFinals(runs=chosen))
+        decided = dispatcher.state.planned_finals[number].runs
+        if not decided:
+            break
+        finals = [
+            replace(seeded(by_key[training.key], settings.seed + training.seed), epochs=training.epochs)
+            for training in decided
+        ]
+        # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
+        order = sorted(finals, key=lambda final: -candidates[final.run_id.rpartition("-s")[0]].epoch)
+        runs += run_finals(session, order, progress, on_epoch=clock.left)
+        done += decided
+        for final in finals:
+            measured = (dispatcher.result(final.key) or {}).get("seconds")
+            if measured:
+                key = final.run_id.rpartition("-s")[0]
+                candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
+    if not runs:
+        raise StateError(
+            f"none of the {len(done)} finalists of {settings.name} could be retrained",
+            f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
+        )
+    return runs
