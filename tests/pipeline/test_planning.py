@@ -90,7 +90,7 @@ class TestBudgets:
             assert least > budget * 0.999
             return
         assert planning.least_training(steps) <= plan.max_epochs <= planning.MOST_EPOCHS
-        assert plan.trainings >= planning.FEWEST - 0.1
+        assert plan.trainings >= planning.FEWEST_OF_ALL - 0.1
         assert plan.window >= plan.seats
 
 

@@ -140,9 +140,13 @@ def test_a_run_s_folder_that_was_removed_is_trained_again(finished, copied, star
 def test_fresh_moves_the_search_and_its_runs_aside_and_a_budget_too_short_says_so(finished, copied, start):
     workspace = copied(finished)
     runs = sorted(path.name for path in workspace.trials.iterdir())
-    done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.0001s").wait()
-    assert done.code == 5, done.stderr
-    assert "budget" in done.stderr
+    short = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.0001s").wait()
+    assert short.code == 2, short.stderr
+    assert "--budget" in short.stderr
+    assert sorted(path.name for path in workspace.trials.iterdir()) == runs
+    arguments = ("--workers", "1", "--fresh", "--max-trials", "1", "--search-only")
+    done = start(workspace, "search", *SEARCH, *arguments).wait()
+    assert done.code == 0, done.stderr
     aside = workspace.search("s~1")
     assert (aside / "journal.jsonl").read_bytes() == (finished.search("s") / "journal.jsonl").read_bytes()
     assert sorted(path.name for path in (aside / "runs").iterdir()) == runs
@@ -153,7 +157,7 @@ def test_fresh_moves_the_search_and_its_runs_aside_and_a_budget_too_short_says_s
 def test_a_dry_run_plans_and_starts_nothing(workspace, start):
     done = start(workspace, "search", *SEARCH, "--workers", "1", "--dry-run").wait()
     assert done.code == 0, done.stderr
-    assert "6 trials, 11 epochs" in done.stdout
+    assert "11 epochs in the search" in done.stdout
     assert "expected time" in done.stdout
     assert all(f"  {size}" in done.stdout for size in ("smallest", "default", "largest"))
     assert list(workspace.searches.iterdir()) == []

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining, Plan, Price
 
-#: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes.
-FEWEST, MOST = 8, 40
+#: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
+#: and the fewest, of the shortest length, with which it is begun at all.
+FEWEST, MOST, FEWEST_OF_ALL = 8, 40, 4
 #: Optimizer steps that a full training should have; shorter than the second number, scores say little.
 STEPS, LEAST_STEPS = 8_000, 1_500
 #: A small data set has few steps an epoch: beyond so many epochs more of them teach nothing new, and below so many
@@ -84,13 +85,13 @@ def plan_budget(
         max_epochs: epochs of a full training, where a person said so.
 
     Raises:
-        UsageError: not even eight of the shortest trainings fit; says which budget is the least.
+        UsageError: not even four of the shortest trainings fit; says which budget is the least.
     """
     finals = FINALS_SHARE * budget
     left = TARGET * budget - finals - spent - CLOSING_SECONDS
     least = max_epochs or least_training(steps_per_epoch)
-    if _trainings(left, least, price, seats) < FEWEST:
-        needed = (FEWEST * _cost(least, price) / seats + spent + CLOSING_SECONDS) / (TARGET - FINALS_SHARE)
+    if _trainings(left, least, price, seats) < FEWEST_OF_ALL:
+        needed = (FEWEST_OF_ALL * _cost(least, price) / seats + spent + CLOSING_SECONDS) / (TARGET - FINALS_SHARE)
         raise UsageError(
             f"--budget is {budget:.0f}s: in that time, this machine cannot search this space",
             f"give {math.ceil(needed / 60)}m or more, search a smaller space, or train one configuration with "
