@@ -60,7 +60,17 @@ def _compare(context: Context, folder) -> Comparison:
         context.say(f"pair {pair + 1} of {pairs}: ours")
         schedule = ("--max-epochs", max_epochs, "--factor", FACTOR, "--iterations", iterations, *EVERYTHING)
         ours = our_search(
-            sample, f"compared-{pair}", "--space", SPACE, "--strategy", "hyperband", *schedule, "--seed", pair
+            sample,
+            f"compared-{pair}",
+            "--space",
+            SPACE,
+            "--strategy",
+            "hyperband",
+            "--sampler",
+            "random",
+            *schedule,
+            "--seed",
+            pair,
         )
         runs.append((plain, ours))
     return Comparison(sample, max_epochs, iterations, runs)

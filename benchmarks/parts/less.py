@@ -12,7 +12,7 @@ NOTHING = "everything is trained"
 
 def measure(context: Context) -> Report:
     sample = context.sample(12_000 if context.full else 2_800)
-    schedule = ("--strategy", "hyperband", "--max-epochs", 27 if context.full else 9)
+    schedule = ("--strategy", "hyperband", "--sampler", "random", "--max-epochs", 27 if context.full else 9)
     rows: list[list] = []
 
     def compare(about: str, common: tuple, cases: dict[str, tuple], finals: bool = False) -> None:
