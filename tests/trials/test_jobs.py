@@ -118,7 +118,7 @@ def test_the_dtype_policy_is_applied(trained):
 def test_the_schedule_shows_in_the_curve(trained):
     _, outcomes = trained
     rates = [entry["learning_rate"] for entry in curve(outcomes, "whole float32")]
-    assert rates == pytest.approx([5e-3, 1e-2, 7.525e-3, 2.575e-3])
+    assert rates == pytest.approx([1e-2, 1e-2, 7.525e-3, 2.575e-3])
 
 
 def test_a_trial_with_nothing_left_to_train_can_be_gone_on_from(trained):

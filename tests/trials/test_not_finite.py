@@ -32,7 +32,7 @@ class Scripted:
     def prepare(self, batches):
         pass
 
-    def train(self, batches):
+    def train(self, batches, rates=None):
         if self._weights is not None:
             self.model.layers[-1].bias.assign(np.full(3, self._weights))
         return next(self._logs)

@@ -81,7 +81,7 @@ def moved_by(rates):
     model = build(dropout=0, optimizer=keras.optimizers.SGD)
     steps = on.steps_of(model, interface(model, "a space"))
     before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
-    steps.train(TrainingBatches(split, 3, TrainingPlan(batch_size=16), steps.feeding, 1, 1), rates)
+    steps.train(TrainingBatches(split, 3, TrainingPlan(batch_size=16), steps.batch_interface, 1, 1), rates)
     after = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     return max(float(np.abs(a - b).max()) for a, b in zip(before, after)), rate

@@ -142,7 +142,7 @@ class Surrogate:
     """
 
     def __init__(self, seen: Points, targets: np.ndarray, vector: np.ndarray, prior: Prior) -> None:
-        self.seen, self._targets, self._vector, self._prior = seen, targets, vector, prior
+        self.seen, self.targets, self._vector, self._prior = seen, targets, vector, prior
         self._parameters = Parameters.of(vector, prior)
         self._factor = cholesky(self._noisy(seen), lower=True, check_finite=False, overwrite_a=True)
         self._weights = cho_solve((self._factor, True), targets, check_finite=False)
@@ -175,9 +175,9 @@ class Surrogate:
         corner = cholesky(self._noisy(pending) - half.T @ half, lower=True, check_finite=False)
         after = copy.copy(self)
         after.seen = self.seen.followed_by(pending)
-        after._targets = np.concatenate([self._targets, cross.T @ self._weights])
+        after.targets = targets = np.concatenate([self.targets, cross.T @ self._weights])
         after._factor = np.block([[self._factor, np.zeros_like(half)], [half.T, corner]])
-        after._weights = cho_solve((after._factor, True), after._targets, check_finite=False)
+        after._weights = cho_solve((after._factor, True), targets, check_finite=False)
         return after
 
 
