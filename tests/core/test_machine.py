@@ -24,6 +24,12 @@ def test_bfloat16_is_native_where_the_processor_multiplies_it(more, native):
     assert machine.bfloat16_is_native(processor, ()) is native
 
 
+def test_intel_needs_its_matrix_unit_to_be_faster_in_bfloat16():
+    features = frozenset(["avx512f", "avx512_bf16"])
+    assert not machine.bfloat16_is_native(machine.Processor("Intel(R) Xeon(R) Processor", features), ())
+    assert machine.bfloat16_is_native(machine.Processor("Intel(R) Xeon(R) Processor", features | {"amx_bf16"}), ())
+
+
 def test_a_gpu_decides_where_there_is_one():
     plain = machine.Processor("plain", frozenset())
     fast = machine.Processor("fast", frozenset(["avx512_bf16"]))

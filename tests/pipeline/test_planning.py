@@ -7,19 +7,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuning.core.errors import UsageError
-from tuning.core.plan import FinalTraining, Price
+from tuning.core.plan import FinalTraining
 from tuning.pipeline import planning
-from tuning.pipeline.planning import Candidate
+from tuning.pipeline.planning import Candidate, Market, Sample
 
-PRICE = Price(epoch=25.0, low=15.0, high=32.0, start=3.0, default=8.0)
 
-prices = st.builds(
-    Price,
-    epoch=st.floats(0.05, 200),
-    low=st.just(1.0),
-    high=st.just(1.0),
-    start=st.floats(0.1, 10),
+def sample(cost: float, epoch: float) -> Sample:
+    return Sample(values={"width": cost}, cost=cost, epoch=epoch)
+
+
+def market(*epochs: float, default: float = 8.0, start: float = 3.0, good: tuple[float, ...] = ()) -> Market:
+    """Configurations that cost what their epochs take."""
+    return Market(
+        default=sample(default, default),
+        samples=tuple(sample(epoch, epoch) for epoch in epochs),
+        good=tuple(sample(epoch, epoch) for epoch in good),
+        start=start,
+        timed=2,
+    )
+
+
+#: Epochs of 4 to 64 seconds, 25 in the mean.
+FACES = market(4, 7, 10, 14, 20, 30, 51, 64)
+
+markets = st.builds(
+    market,
+    st.floats(0.05, 200),
+    st.floats(0.05, 200),
+    st.floats(0.05, 200),
+    st.floats(0.05, 200),
     default=st.floats(0.05, 50),
+    start=st.floats(0.1, 10),
+    good=st.sampled_from([(), (1.0,), (30.0, 60.0)]),
 )
 
 
@@ -29,13 +48,16 @@ def candidate(key: str, epoch: float, start: float = 2.0) -> Candidate:
 
 class TestPrices:
     def test_the_mean_of_the_samples_counts_not_the_default_one(self):
-        price = planning.priced([(10.0, 2.0), (20.0, 4.0), (30.0, 3.0)], (5.0, 1.0))
-        assert (price.epoch, price.default, price.start) == (20.0, 5.0, 2.5)
-        assert price.low == 15.0
-        assert price.high == 25.0
+        price = FACES.price(FACES.by_cost())
+        assert (price.epoch, price.default, price.start) == (25.0, 8.0, 3.0)
+        assert price.low < 14 < price.high
 
-    def test_one_sample_is_enough(self):
-        assert planning.priced([(10.0, 2.0)], (5.0, 2.0)).low == 10.0
+    def test_one_sample_is_enough_and_none_is_the_default(self):
+        one = market(10)
+        assert one.price(one.by_cost()).low == 10.0
+        none = market()
+        assert none.price(none.by_cost()).epoch == none.default.epoch
+        assert none.limit(none.by_cost()) is None
 
 
 class TestFullTrainings:
@@ -53,51 +75,80 @@ class TestFullTrainings:
 
 class TestBudgets:
     def test_an_hour_of_two_cores_on_faces(self):
-        plan = planning.plan_budget(3600, 20, PRICE, 333, 2)
-        assert 8 <= plan.trainings <= 10
-        assert 15 <= plan.max_epochs <= 24
+        plan = planning.plan_budget(3600, 20, FACES, 333, 2)
+        assert plan.trainings >= 8
+        assert planning.short_training(333) <= plan.max_epochs <= 24
         assert plan.finals == pytest.approx(0.35 * 3600)
+        assert plan.final_epochs >= 60
 
-    def test_four_times_the_time_buys_whole_trainings_and_more_of_them(self):
-        hour, four = (planning.plan_budget(3600 * n, 20, PRICE, 333, 2) for n in (1, 4))
-        assert four.max_epochs == 24 > hour.max_epochs
-        assert four.trainings > 3 * hour.trainings
+    def test_four_times_the_time_buys_longer_trainings_of_the_whole_space(self):
+        hour, four = (planning.plan_budget(3600 * n, 20, FACES, 333, 2) for n in (1, 4))
+        assert four.max_epochs == 24 >= hour.max_epochs
+        assert four.limit is None
+        assert hour.limit is not None
+        assert four.trainings > hour.trainings
 
     def test_a_night_has_longer_trainings(self):
-        plan = planning.plan_budget(3600 * 24, 20, PRICE, 333, 2)
+        plan = planning.plan_budget(3600 * 24, 20, FACES, 333, 2)
         assert plan.max_epochs > 24
         assert 25 <= plan.trainings <= 45
 
+    def test_with_little_time_the_expensive_configurations_are_left_out(self):
+        plan = planning.plan_budget(900, 20, FACES, 333, 2)
+        assert plan.limit is not None
+        assert plan.limit.most == 20.0
+        assert plan.limit.relative == 2.5
+        assert plan.limit.excluded == pytest.approx(3 / 8, abs=0.01)
+        assert plan.max_epochs == 9
+        assert plan.price.epoch < FACES.price(FACES.by_cost()).epoch
+        assert {known.cost for known in plan.limit.known} >= {4, 64}
+
+    def test_no_training_takes_more_than_half_of_the_search(self):
+        plan = planning.plan_budget(36_000, 20, market(1, 1, 1, 1, 1, 1, 1, 5000), 333, 2)
+        assert plan.limit is not None
+        assert plan.limit.most == 8.0  # the default itself
+
+    def test_where_good_configurations_are_known_the_finals_get_more(self):
+        known = market(4, 7, 10, 14, 20, 30, 51, 64, good=(20,))
+        assert planning.plan_budget(3600, 20, known, 333, 2).finals == pytest.approx(0.6 * 3600)
+        dear = market(4, 7, 10, 14, 20, 30, 51, 64, good=(300,))
+        assert planning.plan_budget(3600, 20, dear, 333, 2).finals == pytest.approx(0.35 * 3600)
+
     def test_a_length_that_a_person_gave_stays(self):
-        assert planning.plan_budget(3600, 20, PRICE, 333, 2, max_epochs=9).max_epochs == 9
+        assert planning.plan_budget(3600, 20, FACES, 333, 2, max_epochs=9).max_epochs == 9
         with pytest.raises(UsageError):
-            planning.plan_budget(3600, 20, PRICE, 333, 2, max_epochs=90)
+            planning.plan_budget(1200, 20, FACES, 333, 2, max_epochs=100)
 
     def test_too_small_a_budget_is_refused_with_the_least_that_works(self):
         with pytest.raises(UsageError, match="--budget is 60s: in that time") as refused:
-            planning.plan_budget(60, 5, PRICE, 333, 2)
+            planning.plan_budget(60, 5, FACES, 333, 2)
         minutes = int(refused.value.remedy.split("m or more")[0].removeprefix("give "))
-        assert planning.plan_budget(60 * minutes, 5, PRICE, 333, 2).max_epochs >= 5
+        assert planning.plan_budget(60 * minutes, 5, FACES, 333, 2).max_epochs >= 5
         with pytest.raises(UsageError):
-            planning.plan_budget(60 * (minutes - 1) - 1, 5, PRICE, 333, 2)
+            planning.plan_budget(60 * (minutes - 1) - 1, 5, FACES, 333, 2)
 
-    @given(prices, st.integers(1, 2000), st.integers(1, 64), st.floats(30, 1e6))
-    def test_every_plan_keeps_its_limits(self, price, steps, seats, budget):
+    @given(markets, st.integers(1, 2000), st.integers(1, 64), st.floats(30, 1e6))
+    def test_every_plan_keeps_its_limits(self, market, steps, seats, budget):
         try:
-            plan = planning.plan_budget(budget, 5, price, steps, seats)
+            plan = planning.plan_budget(budget, 5, market, steps, seats)
         except UsageError as refused:
             least = 60 * int(refused.remedy.split("m or more")[0].removeprefix("give "))
             assert least > budget * 0.999
+            planning.plan_budget(least, 5, market, steps, seats)
             return
         assert planning.least_training(steps) <= plan.max_epochs <= planning.MOST_EPOCHS
         assert plan.trainings >= planning.FEWEST_OF_ALL - 0.1
         assert plan.window >= plan.seats
+        assert plan.max_epochs <= plan.final_epochs <= planning.MOST_EPOCHS
+        dearest = max(s.epoch for s in market.samples if plan.limit is None or s.cost <= plan.limit.most)
+        if plan.limit is None or plan.limit.most > market.default.cost:
+            assert plan.max_epochs * dearest <= plan.finals
 
 
 class TestFinals:
     def test_the_time_that_is_left_is_used(self):
         base, best, second = candidate("base", 8), candidate("a", 25), candidate("b", 30)
-        chosen = planning.plan_finals(base, [best, second], 1300, 2, 20)
+        chosen = planning.plan_finals(base, [best, second], 1300, 2, 20, 60)
         lengths = {"base": base, "a": best, "b": second}
         used = planning.makespan([lengths[final.key].seconds(final.epochs) for final in chosen], 2)
         assert 0.95 * 1300 < used <= 1300
@@ -105,23 +156,23 @@ class TestFinals:
 
     def test_the_baseline_and_the_best_get_a_second_seed_before_anything_gets_longer(self):
         base, best, second = candidate("base", 1), candidate("a", 1), candidate("b", 1)
-        chosen = planning.plan_finals(base, [best, second], 5 * 22.0, 1, 20)
+        chosen = planning.plan_finals(base, [best, second], 5 * 22.0, 1, 20, 20)
         assert [(final.key, final.seed) for final in chosen] == [("a", 0), ("a", 1), ("b", 0), ("base", 0), ("base", 1)]
         assert chosen[0].epochs == 20
 
     def test_with_much_time_all_have_five_seeds_of_the_longest_training(self):
-        chosen = planning.plan_finals(candidate("base", 1), [candidate("a", 1)], 1e6, 2, 20)
+        chosen = planning.plan_finals(candidate("base", 1), [candidate("a", 1)], 1e6, 2, 20, 60)
         assert len(chosen) == 2 * planning.MOST_SEEDS
         assert {final.epochs for final in chosen} == {60}
 
     def test_with_little_time_finalists_are_left_out_and_the_best_stays(self):
-        chosen = planning.plan_finals(candidate("base", 8), [candidate(k, 25) for k in "abc"], 10, 2, 20)
+        chosen = planning.plan_finals(candidate("base", 8), [candidate(k, 25) for k in "abc"], 10, 2, 20, 60)
         assert [final.key for final in chosen] == ["a", "base"]
         assert chosen[0].epochs == 1
 
     def test_the_baseline_may_be_the_only_one(self):
         base = candidate("base", 1)
-        assert {final.key for final in planning.plan_finals(base, [], 1000, 2, 20)} == {"base"}
+        assert {final.key for final in planning.plan_finals(base, [], 1000, 2, 20, 60)} == {"base"}
 
     def test_what_is_left_over_goes_to_further_seeds_of_equal_length(self):
         base, best = candidate("base", 10), candidate("a", 20)
@@ -142,7 +193,7 @@ class TestFinals:
     def test_nothing_is_planned_that_does_not_fit(self, base, others, seconds, seats, epochs):
         finalists = [candidate(str(number), epoch) for number, epoch in enumerate(others)]
         known = {c.key: c for c in (candidate("base", base), *finalists)}
-        chosen = planning.plan_finals(known["base"], finalists, seconds, seats, epochs)
+        chosen = planning.plan_finals(known["base"], finalists, seconds, seats, epochs, max(epochs, 60))
         used = planning.makespan([known[final.key].seconds(final.epochs) for final in chosen], seats)
         assert used <= seconds or {(final.seed, final.epochs) for final in chosen} == {(0, 1)}
         assert {final.key for final in chosen} >= {"base", "0"}

@@ -20,7 +20,6 @@ DESCRIPTION = Description(
     ],
     defaults={"width": 16},
     parameters={},
-    sized=[],
 )
 
 

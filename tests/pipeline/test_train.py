@@ -27,7 +27,7 @@ def description():
         hp.Int("shared", 1, 9, default=3)
     with hp.conditional_scope("optimizer", ["adam"]):
         hp.Int("shared", 10, 19, default=12)
-    return Description(space=hp.get_config()["space"], defaults=dict(hp.values), parameters={}, sized=[])
+    return Description(space=hp.get_config()["space"], defaults=dict(hp.values), parameters={})
 
 
 DEFAULTS = {

@@ -31,7 +31,7 @@ def description():
     hp.Choice("optimizer", ["adam", "sgd"])
     with hp.conditional_scope("optimizer", ["sgd"]):
         hp.Float("momentum", 0.0, 0.99, default=0.9)
-    return Description(space=hp.get_config()["space"], defaults=dict(hp.values), parameters={}, sized=[])
+    return Description(space=hp.get_config()["space"], defaults=dict(hp.values), parameters={})
 
 
 @pytest.fixture

@@ -48,10 +48,6 @@ def test_the_space_its_defaults_and_its_smallest_and_largest_model_are_found(fou
     counts = {name: model.count for name, model in description.parameters.items()}
     assert counts["smallest"] <= counts["default"] < counts["largest"]
     assert description.parameters["default"].values == description.defaults
-    assert len(description.sized) == 7
-    assert description.sized[0].values == description.defaults
-    memory = [entry.memory for entry in description.sized]
-    assert max(memory) > memory[0] > 0
     assert found("tiny") == description
 
 

@@ -47,6 +47,13 @@ class RehearseJob(Job, frozen=True, kw_only=True):
     values: Values
 
 
+class CountJob(Job, frozen=True, kw_only=True):
+    """Counts the multiply-adds of configurations, for about so many `seconds`."""
+
+    values: list[Values]
+    seconds: float
+
+
 class TrainingJob(Job, frozen=True, kw_only=True):
     """What trials and finals have in common.
 
@@ -106,13 +113,6 @@ class FinalJob(TrainingJob, frozen=True, kw_only=True):
     staging: str
 
 
-class SizedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration that was built while the space was read: `memory` bytes are what its training takes at least."""
-
-    values: Values
-    memory: int
-
-
 class CountedModel(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration and its number of model parameters."""
 
@@ -127,13 +127,17 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         space: Keras Tuner's configs of all hyperparameters.
         defaults: the default configuration, complete.
         parameters: the "smallest", "default" and "largest" model seen.
-        sized: all configurations that were built and that a trial could train.
     """
 
     space: list[dict[str, Any]]
     defaults: Values
     parameters: dict[str, CountedModel]
-    sized: list[SizedModel]
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `CountJob` found: multiply-adds of an image's way forward, as many as there were configurations."""
+
+    costs: list[int | None]
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -12,10 +13,11 @@ class Price:
     """What configurations cost on this machine, one worker each and all workers busy, in seconds.
 
     Attributes:
-        epoch: training and validation of an epoch, the mean over sampled configurations.
+        epoch: training and validation of an epoch, the mean over sampled configurations that the plan can pay for.
         low, high: quartiles of the same.
         start: from a trial's begin to its first step: building and tracing.
         default: an epoch of the default configuration.
+        timed: how many sampled configurations were timed; others' seconds follow from their multiply-adds.
     """
 
     epoch: float
@@ -23,6 +25,32 @@ class Price:
     high: float
     start: float
     default: float
+    timed: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownCost:
+    """A configuration and the multiply-adds of one image's way forward through its model."""
+
+    values: dict[str, Any]
+    cost: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostLimit:
+    """Which configurations a budget cannot pay for: a full training of one takes too large a part of it.
+
+    Attributes:
+        most: multiply-adds of one image's way forward, at the most.
+        relative: the same, as a multiple of the default configuration's.
+        excluded: share of the space, about, that costs more.
+        known: from these, the cost of any other configuration is predicted.
+    """
+
+    most: float
+    relative: float
+    excluded: float
+    known: list[KnownCost]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +65,9 @@ class Plan:
         first_rung: epochs of the shortest trainings that are compared.
         trainings: full trainings' worth of epochs that should fit.
         finals: seconds kept for the finals at the least.
+        final_epochs: epochs of a final training at the most.
         window: trials that may be asked for before their results are told.
+        limit: what is too expensive to be tried; None: nothing is.
     """
 
     budget: float
@@ -47,7 +77,9 @@ class Plan:
     first_rung: int
     trainings: float
     finals: float
+    final_epochs: int
     window: int
+    limit: CostLimit | None = None
 
 
 class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -113,12 +113,11 @@ class SearchSettings(RunSettings):
 
     strategy: str = option("hyperband", "one of {strategies} (default: hyperband)", group=WHAT, metavar="NAME")
     name: str = option(None, "name of the search (default: SPACE-STRATEGY)", group=WHAT, metavar="NAME")
-    max_epochs: int = option(
-        None, "epochs of a full training (27; with --budget: planned)", group=WHAT, metavar="N", least=1
-    )
+    max_epochs: int = option(None, "epochs of a full training (default: planned)", group=WHAT, metavar="N", least=1)
     min_epochs: int | None = option(
         None,
-        "epochs that the shortest trainings have at the least, or, for large data sets, a part of one: 1/3 (1)",
+        "epochs that the shortest trainings have at the least, or, for large data sets, a part of one: 1/3 (default: "
+        "planned)",
         group=WHAT,
         metavar="N",
         kind=str,

@@ -26,7 +26,9 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.core import files, records
 from tuning.core.errors import UsageError
+from tuning.core.plan import CostLimit
 from tuning.oracles import ranking, space
+from tuning.oracles.affordable import Affordable
 from tuning.oracles.saving import SavedOracle
 
 EPOCHS = records.RESERVED_PREFIX + "epochs"
@@ -36,7 +38,7 @@ BRACKET = records.RESERVED_PREFIX + "bracket"
 ROUND = records.RESERVED_PREFIX + "round"
 
 #: Keyed draws before a new configuration is looked for by enumeration.
-DRAWS = 20
+DRAWS = 60
 #: Configurations that enumeration looks at before it says that none is left.
 ENUMERATED = 10_000
 
@@ -57,6 +59,7 @@ class ReplayableOracle(SavedOracle):
         max_retries_per_trial: how often a trial that ended INVALID or without a finite objective is run again.
         max_consecutive_failed_trials: that many FAILED trials in a row raise RuntimeError; None never does.
         first: configurations to try right after the defaults, in this order; what one leaves out is at its default.
+        limit: what is too expensive to be proposed; None: nothing is.
 
     Attributes:
         costs: trial id -> multiply-adds per image; of those that reported it.
@@ -79,6 +82,7 @@ class ReplayableOracle(SavedOracle):
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int | None = None,
         first: Sequence[Mapping[str, Any]] = (),
+        limit: CostLimit | None = None,
     ) -> None:
         if max_epochs < 1:
             raise UsageError(
@@ -100,6 +104,8 @@ class ReplayableOracle(SavedOracle):
         self.max_epochs = max_epochs
         self.first = tuple(dict(values) for values in first)
         self._check_first()
+        self.limit = limit
+        self._affordable: tuple[int, Affordable] | None = None  # entries of the space then
         #: The values that the next trial is known to have had, `tuner/…` included, while a journal is replayed.
         self.recorded: Mapping[str, Any] | None = None
         self.costs: dict[str, float] = {}
@@ -143,16 +149,17 @@ class ReplayableOracle(SavedOracle):
         return None
 
     def draw(self, number: int) -> dict[str, Any] | None:
-        """An untried configuration for trial `number`, uniform over the space; None where there is none left."""
+        """An untried configuration for trial `number`, uniform over what the search can pay for; None: none is left."""
         entries = self.hyperparameters.space
         for attempt in range(DRAWS):
             values = space.fill(entries, partial(self._drawn, number, attempt))
-            if not self.is_tried(values):
+            if not self.is_excluded(values):
                 return values
         enumerated = space.enumerate_configurations(
             entries, lambda entry, draw: self.uniform(number, entry, "enumerate", draw)
         )
-        return next((values for values in itertools.islice(enumerated, ENUMERATED) if not self.is_tried(values)), None)
+        looked_at = itertools.islice(enumerated, ENUMERATED)
+        return next((values for values in looked_at if not self.is_excluded(values)), None)
 
     def _drawn(self, number: int, attempt: int, entry: HyperParameter) -> Any:
         return space.value_at(entry, self.uniform(number, entry, attempt))
@@ -164,6 +171,20 @@ class ReplayableOracle(SavedOracle):
     def is_tried(self, values: Mapping[str, Any]) -> bool:
         """Whether a trial has had these values; those of inactive hyperparameters are in neither."""
         return self._duplicate(values)
+
+    def is_excluded(self, values: Mapping[str, Any]) -> bool:
+        """Whether a trial has had these values, or they cost more than the search can pay for."""
+        affordable = self.affordable()
+        return self.is_tried(values) or not (affordable is None or affordable.values(values))
+
+    def affordable(self) -> Affordable | None:
+        """What the search can pay for; None: everything."""
+        if self.limit is None:
+            return None
+        entries = self.hyperparameters.space
+        if self._affordable is None or self._affordable[0] != len(entries):
+            self._affordable = len(entries), Affordable(self.limit, entries)
+        return self._affordable[1]
 
     def full_training(self, values: dict[str, Any] | None) -> dict[str, Any]:
         """The answer of `populate_space` for a configuration trained to the end, or for none."""

@@ -99,7 +99,7 @@ class SurrogateOracle(PromotingOracle):
         begun = len(self.chains)
         if begun < DESIGN and self._embedding.entries:
             values = self._embedding.configuration(candidates.design_row(self._embedding, self.seed, begun, DESIGN))
-            if not self.is_tried(values):
+            if not self.is_excluded(values):
                 return values
         return super().draw(number)
 
@@ -198,7 +198,7 @@ class SurrogateOracle(PromotingOracle):
             gains = np.append(gains, self._gains(model, nearby, best))
         for index in np.argsort(-gains, kind="stable")[: 5 * PROPOSALS]:
             values = self._embedding.configuration(rows[index])
-            if not self.is_tried(values):
+            if gains[index] > -np.inf and not self.is_tried(values):
                 return float(gains[index]), values
         return None
 
@@ -206,6 +206,8 @@ class SurrogateOracle(PromotingOracle):
         x = self._embedding.features(rows)
         points = Points(x, np.arange(len(rows)) + len(self.chains), self._timeline.end[None])
         gains = log_expected_improvement(*model.predict(points), best)
+        if (affordable := self.affordable()) is not None:
+            gains = np.where(affordable.rows(rows), gains, -np.inf)
         chances = self._known_chances()
         if chances is None:
             return gains

@@ -7,19 +7,15 @@ there are. A resume, on however many workers, finds these decisions and makes th
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from tuning.core.errors import StateError, UsageError
-from tuning.core.jobs import Description
 from tuning.core.plan import FinalTraining, Plan, Price
 from tuning.core.progress import Progress
 from tuning.core.records import TrialOutcome, TrialSpec
 from tuning.core.settings import SearchSettings
-from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch, duration
 from tuning.engine.entries import PlannedFinals
@@ -30,29 +26,24 @@ from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     TARGET,
     Candidate,
+    Market,
     makespan,
     more_finals,
     plan_budget,
     plan_finals,
-    priced,
+    steps_per_epoch,
 )
-from tuning.pipeline.rehearsing import rehearsed
-from tuning.pipeline.resources import Resources
-from tuning.pipeline.session import Session, opened
-from tuning.pipeline.settings import search_settings
+from tuning.pipeline.pricing import measured
+from tuning.pipeline.session import Session
 
-#: Sampled configurations that are timed.
-SAMPLES = 5
+#: What finding the prices may take: so many seconds, or that share of the budget, whichever is more.
+LEAST_PRICING, PRICING_SHARE = 20.0, 0.03
 #: Seconds that a final training takes beside its epochs and the tracing of its model: evaluation and publishing.
 FINAL_SECONDS = 2.5
 #: Seconds until there are new workers, where the end of the search gave up those that were at work.
 RESTART_SECONDS = 6.0
 #: Share of the budget that the finals may have at the most.
 MOST_FOR_FINALS = 0.5
-#: Seconds that pass, about, until a plan is there.
-_STARTING_SECONDS = 20.0
-#: Images a step, where a space does not say.
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -72,39 +63,24 @@ class Clock:
 
 
 def planned(
-    workspace: Workspace, budget: float, spent: Callable[[], float], resources: Resources, given: dict[str, Any]
-) -> Plan:
-    """The plan of a search that begins, from a few measured batches; leaves nothing behind.
+    session: Session, budget: float, spent: Callable[[], float], max_epochs: int | None
+) -> tuple[Plan, list[str]]:
+    """The plan of a search that begins, from a few measured batches; and what other budgets would buy, in words.
 
     Args:
         budget: seconds in all.
         spent: seconds that have passed.
-        given: the options of the search.
+        max_epochs: epochs of a full training, where a person said so.
 
     Raises:
         UsageError: the budget is too small; says which is the least.
     """
-    settings = search_settings(workspace, **{**given, "fresh": True})
-    with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), settings, resources) as session:
-        session.warm_up()
-        price = measured_price(session, session.describe())
-        images = read_info(workspace).counts["train"]
-        default = session.describe().defaults.get("batch_size", BATCH)
-        steps = max(1, images // (default if isinstance(default, int) and default > 0 else BATCH))
-        return plan_budget(budget, spent(), price, steps, session.workers, given.get("max_epochs"))
-
-
-def measured_price(session: Session, description: Description) -> Price:
-    """What the space costs, by the default configuration and a few sampled ones."""
-    built = [model.values for model in description.sized]
-    # The second one that was built has the largest value of everything.
-    samples = built[2 : 2 + SAMPLES] or built[1:]
-    found = rehearsed(
-        session, {"default": description.defaults, **{f"sample {number}": v for number, v in enumerate(samples)}}
-    )
-    seconds = {name: (one.epoch_seconds, one.start_seconds) for name, one in found.items()}
-    default = seconds.pop("default")
-    return priced(list(seconds.values()) or [default], default)
+    session.warm_up()
+    description = session.describe()
+    market = measured(session, description, (), max(LEAST_PRICING, PRICING_SHARE * budget))
+    steps = steps_per_epoch(read_info(session.workspace).counts["train"])
+    plan = plan_budget(budget, spent(), market, steps, session.workers, max_epochs)
+    return plan, _other_budgets(plan, spent(), market, steps, max_epochs)
 
 
 def plan_text(plan: Plan) -> list[str]:
@@ -112,29 +88,41 @@ def plan_text(plan: Plan) -> list[str]:
     price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
     low, high = (plan.trainings * price.epoch / other for other in (price.high, price.low))
     rung = f"{plan.first_rung}" if most == plan.first_rung else f"{plan.first_rung} to {most}"
-    return [
+    lines = [
         f"budget of {duration(plan.budget)}, {plan.seats} trainings at a time; an epoch takes {price.epoch:.1f} s in "
-        f"the mean of a few sampled configurations (half of them {price.low:.1f} to {price.high:.1f} s), the "
+        f"the mean (half of the space: {price.low:.1f} to {price.high:.1f} s; {price.timed} configurations timed), the "
         f"baseline's {price.default:.1f} s",
         f"  search: up to {duration(TARGET * plan.budget - plan.finals)}, start-up included; a full training has "
         f"{plan.max_epochs} epochs, the shortest {rung}; as many epochs as {plan.trainings:.0f} full trainings "
         f"({low:.0f} to {high:.0f})",
         f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
-        f"{plan.max_epochs} epochs or longer, with further seeds where time is left; then the test",
+        f"{_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further seeds where time is left; then the test",
     ]
+    if plan.limit is not None:
+        lines.append(
+            f"  left out as too expensive for this time: configurations with more than {plan.limit.relative:g} times "
+            f"the baseline's multiply-adds, about {plan.limit.excluded:.0%} of the space"
+        )
+    return lines
 
 
-def other_budgets(workspace: Workspace, plan: Plan) -> list[str]:
-    """What half and four times the time would buy."""
+def _from_to(low: int, high: int) -> str:
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _other_budgets(plan: Plan, spent: float, market: Market, steps: int, max_epochs: int | None) -> list[str]:
     lines = []
-    spent, steps_per_epoch = _STARTING_SECONDS, max(1, read_info(workspace).counts["train"] // BATCH)
     for share, words in ((0.5, "half the time"), (4, "four times the time")):
         try:
-            other = plan_budget(share * plan.budget, spent, plan.price, steps_per_epoch, plan.seats)
+            other = plan_budget(share * plan.budget, spent, market, steps, plan.seats, max_epochs)
         except UsageError:
             lines.append(f"  {words}: too little for a search")
         else:
-            lines.append(f"  {words}: {other.trainings:.0f} full trainings of {other.max_epochs} epochs")
+            left_out = f", {other.limit.excluded:.0%} of the space left out" if other.limit else ""
+            lines.append(
+                f"  {words}: {other.trainings:.0f} full trainings of {other.max_epochs} epochs{left_out}; "
+                f"{duration(other.finals)} for the finals"
+            )
     return lines
 
 
@@ -223,7 +211,9 @@ def run_budgeted_finals(
                 chosen = more_finals(candidates[baseline], others, done, clock.usable(), session.workers)
             else:
                 seconds = clock.usable() - RESTART_SECONDS
-                chosen = plan_finals(candidates[baseline], others, seconds, session.workers, plan.max_epochs)
+                chosen = plan_finals(
+                    candidates[baseline], others, seconds, session.workers, plan.max_epochs, plan.final_epochs
+                )
             dispatcher.record(PlannedFinals(runs=chosen))
         decided = dispatcher.state.planned_finals[number].runs
         if not decided:

@@ -15,8 +15,8 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
 from tuning.engine.budget import duration
-from tuning.pipeline.budgeted import other_budgets, plan_text, planned
-from tuning.pipeline.rehearsing import rehearsed
+from tuning.pipeline.budgeted import plan_text, planned
+from tuning.pipeline.pricing import rehearsed
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.session import check_start, opened
 from tuning.pipeline.settings import search_settings
@@ -87,11 +87,11 @@ def plan_search(
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     check_start(workspace.search(frozen.name), frozen, resources, Tracking(), fresh)
     verify_data(workspace, look_only=True)
-    if budget is not None and (fresh or frozen.plan is None):
-        given = {**settings, "strategy": strategy}
-        plan = planned(workspace, budget, lambda: time.monotonic() - began, resources, given)
-        frozen = search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
+    others: list[str] = []
     with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), frozen, resources) as session:
+        if budget is not None and (fresh or frozen.plan is None):
+            plan, others = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
+            frozen = search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
         description = session.describe()
         values = {name: model.values for name, model in description.parameters.items()}
         measured = rehearsed(session, values)
@@ -115,7 +115,7 @@ def plan_search(
         seconds=seconds,
         disk_bytes=alive * max(model["checkpoint_bytes"] for model in models.values()),
         models=models,
-        budget=() if frozen.plan is None else (*plan_text(frozen.plan), *other_budgets(workspace, frozen.plan)),
+        budget=() if frozen.plan is None else (*plan_text(frozen.plan), *others),
     )
 
 

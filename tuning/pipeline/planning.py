@@ -11,52 +11,111 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tuning.core.errors import UsageError
-from tuning.core.plan import FinalTraining, Plan, Price
+from tuning.core.plan import CostLimit, FinalTraining, KnownCost, Plan, Price
 
 #: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
 #: and the fewest, of the shortest length, with which it is begun at all.
 FEWEST, MOST, FEWEST_OF_ALL = 8, 40, 4
-#: Optimizer steps that a full training should have; shorter than the second number, scores say little.
-STEPS, LEAST_STEPS = 8_000, 1_500
-#: A small data set has few steps an epoch: beyond so many epochs more of them teach nothing new, and below so many
-#: nothing has been learned.
-MOST_EPOCHS, LEAST_EPOCHS = 100, 12
-#: Share of the budget that is kept for the finals.
-FINALS_SHARE = 0.35
-#: A final training is at most this many times as long as a training of the search, and at most `MOST_EPOCHS` epochs
-#: or as long as those.
+#: Optimizer steps of a full training, of a short one, and of the shortest: with fewer, scores say little. Expensive
+#: configurations are left out before a training gets shorter than a short one.
+STEPS, SHORT_STEPS, LEAST_STEPS = 8_000, 2_700, 1_500
+#: The same in epochs, where an epoch has few steps: beyond the first number, more of them teach nothing new, and below
+#: the last, nothing has been learned.
+MOST_EPOCHS, SHORT_EPOCHS, LEAST_EPOCHS = 100, 27, 12
+#: Steps of a final training, where there is time for as many.
+FINAL_STEPS = 20_000
+#: Share of the space, from its cheapest configurations on, that a plan can pay for whose trainings are longer than
+#: short ones; that one with shorter trainings can; and that any plan can.
+KEPT, HALF_KEPT, LEAST_KEPT = 0.75, 0.5, 0.25
+#: Share of the budget that is kept for the finals; and where the space names configurations that are known to be good,
+#: so that training them longer is worth more than looking for others.
+FINALS_SHARE, FINALS_SHARE_KNOWN = 0.35, 0.6
+#: A final training is at most this many times as long as a training of the search, or has `FINAL_STEPS` steps.
 LONGER = 3
 #: Seeds of one configuration beyond which another one tells little.
 MOST_SEEDS = 5
 #: Share of the budget in which everything should be over: estimates are a few percent off.
 TARGET = 0.975
+#: Images a step, where lengths are given in steps.
+BATCH = 64
 #: Seconds after the last training: leaderboard, promotion, report.
 CLOSING_SECONDS = 4.0
 
 
-def priced(samples: Sequence[tuple[float, float]], default: tuple[float, float]) -> Price:
-    """The price of a space.
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A configuration, the multiply-adds of one image through its model, and the seconds that an epoch of it takes."""
 
-    Args:
-        samples: (seconds an epoch, seconds to start) of sampled configurations; at least one.
-        default: the same of the default configuration.
+    values: dict[str, Any]
+    cost: float
+    epoch: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """What a space costs on this machine.
+
+    Attributes:
+        default: the default configuration.
+        samples: uniform draws, in any order.
+        good: configurations that the space names as known to be good.
+        start: seconds from a trial's begin to its first step.
+        timed: how many of the samples were timed.
     """
-    epochs = sorted(epoch for epoch, _ in samples)
-    quartiles = statistics.quantiles(epochs, n=4, method="inclusive") if len(epochs) > 1 else [epochs[0]] * 3
-    return Price(
-        epoch=statistics.fmean(epochs),
-        low=quartiles[0],
-        high=quartiles[2],
-        start=statistics.fmean(start for _, start in (*samples, default)),
-        default=default[0],
-    )
+
+    default: Sample
+    samples: tuple[Sample, ...]
+    good: tuple[Sample, ...] = ()
+    start: float
+    timed: int
+
+    def by_cost(self) -> list[Sample]:
+        """The samples, the cheapest first; the default where there are none."""
+        return sorted(self.samples, key=lambda sample: sample.cost) or [self.default]
+
+    def price(self, kept: Sequence[Sample]) -> Price:
+        """The price of these samples."""
+        epochs = sorted(sample.epoch for sample in kept)
+        quartiles = statistics.quantiles(epochs, n=4, method="inclusive") if len(epochs) > 1 else [epochs[0]] * 3
+        return Price(
+            epoch=statistics.fmean(epochs),
+            low=quartiles[0],
+            high=quartiles[2],
+            start=self.start,
+            default=self.default.epoch,
+            timed=self.timed,
+        )
+
+    def limit(self, kept: Sequence[Sample]) -> CostLimit | None:
+        """The limit below which these are all; None where all samples are among them."""
+        if len(kept) >= len(self.samples):
+            return None
+        most = max(kept[-1].cost, self.default.cost)
+        known = (self.default, *self.good, *self.samples)
+        return CostLimit(
+            most=most,
+            relative=round(most / max(self.default.cost, 1.0), 2),
+            excluded=round(1 - len(kept) / len(self.samples), 2),
+            known=[KnownCost(values=sample.values, cost=sample.cost) for sample in known],
+        )
+
+
+def steps_per_epoch(images: int) -> int:
+    """Optimizer steps of an epoch of so many images in batches of `BATCH`, at least 1."""
+    return max(1, images // BATCH)
 
 
 def full_training(steps_per_epoch: int) -> int:
     """Epochs of a full training where time is no matter: `STEPS` steps, between 20 epochs and `MOST_EPOCHS`."""
     return min(MOST_EPOCHS, max(20, round(STEPS / steps_per_epoch)))
+
+
+def short_training(steps_per_epoch: int) -> int:
+    """Epochs below which a training is not shortened as long as it helps to leave expensive configurations out."""
+    return max(least_training(steps_per_epoch), min(SHORT_EPOCHS, math.ceil(SHORT_STEPS / steps_per_epoch)))
 
 
 def least_training(steps_per_epoch: int) -> int:
@@ -71,12 +130,15 @@ def least_rung(max_epochs: int, steps_per_epoch: int) -> int:
 
 
 def plan_budget(
-    budget: float, spent: float, price: Price, steps_per_epoch: int, seats: int, max_epochs: int | None = None
+    budget: float, spent: float, market: Market, steps_per_epoch: int, seats: int, max_epochs: int | None = None
 ) -> Plan:
     """The plan of a budget.
 
     A full training has `STEPS` steps where 8 to 40 of them fit. Where more would fit, it becomes longer, up to
-    `MOST_EPOCHS`; where fewer would, shorter, down to `LEAST_STEPS` steps.
+    `MOST_EPOCHS`. Where fewer would, the most expensive configurations are left out, first a quarter of the space, then
+    a half, then three quarters; and for each of these it becomes shorter, down to `SHORT_STEPS` and then to
+    `LEAST_STEPS` steps. A configuration of which one training takes more than half of the search's time, or all of the
+    finals', is always left out.
 
     Args:
         budget: seconds in all.
@@ -87,32 +149,82 @@ def plan_budget(
     Raises:
         UsageError: not even four of the shortest trainings fit; says which budget is the least.
     """
-    finals = FINALS_SHARE * budget
-    left = TARGET * budget - finals - spent - CLOSING_SECONDS
-    least = max_epochs or least_training(steps_per_epoch)
-    if _trainings(left, least, price, seats) < FEWEST_OF_ALL:
-        needed = (FEWEST_OF_ALL * _cost(least, price) / seats + spent + CLOSING_SECONDS) / (TARGET - FINALS_SHARE)
-        raise UsageError(
-            f"--budget is {budget:.0f}s: in that time, this machine cannot search this space",
-            f"give {math.ceil(needed / 60)}m or more, search a smaller space, or train one configuration with "
-            "python -m tuning.train",
-        )
-    epochs = max_epochs or full_training(steps_per_epoch)
-    if max_epochs is None:
-        while epochs < MOST_EPOCHS and _trainings(left, epochs + 1, price, seats) >= MOST:
-            epochs += 1
-        while epochs > least and _trainings(left, epochs, price, seats) < FEWEST:
-            epochs -= 1
-    return Plan(
-        budget=budget,
-        seats=seats,
-        price=price,
-        max_epochs=epochs,
-        first_rung=least_rung(epochs, steps_per_epoch),
-        trainings=round(_trainings(left, epochs, price, seats), 1),
-        finals=round(finals, 1),
-        window=window_of(seats),
+
+    def attempt(seconds: float) -> Plan | None:
+        return _planned(seconds, spent, market, steps_per_epoch, seats, max_epochs)
+
+    plan = attempt(budget)
+    if plan is not None:
+        return plan
+    refused, works = math.floor(budget / 60), max(2, 2 * math.ceil(budget / 60))
+    while attempt(60 * works) is None:
+        refused, works = works, 2 * works
+    while works - refused > 1:
+        middle = (refused + works) // 2
+        refused, works = (refused, middle) if attempt(60 * middle) is not None else (middle, works)
+    raise UsageError(
+        f"--budget is {budget:.0f}s: in that time, this machine cannot search this space",
+        f"give {works}m or more, search a smaller space, or train one configuration with python -m tuning.train",
     )
+
+
+def _planned(
+    budget: float, spent: float, market: Market, steps_per_epoch: int, seats: int, max_epochs: int | None
+) -> Plan | None:
+    for share in (FINALS_SHARE_KNOWN, FINALS_SHARE) if market.good else (FINALS_SHARE,):
+        finals = share * budget
+        left = TARGET * budget - finals - spent - CLOSING_SECONDS
+        for epochs, shares, fewest in _compromises(steps_per_epoch, max_epochs):
+            kept = _affordable(market, epochs, left, finals, seats, shares, fewest)
+            if not kept:
+                continue
+            limit = market.limit(kept)
+            if share == FINALS_SHARE_KNOWN and limit and all(good.cost > limit.most for good in market.good):
+                break
+            while max_epochs is None and epochs < MOST_EPOCHS and limit is None:
+                if not _affordable(market, epochs + 1, left, finals, seats, 1.0, MOST):
+                    break
+                epochs += 1
+            price = market.price(kept)
+            return Plan(
+                budget=budget,
+                seats=seats,
+                price=price,
+                max_epochs=epochs,
+                first_rung=least_rung(epochs, steps_per_epoch),
+                trainings=round(_trainings(left, epochs, price, seats), 1),
+                finals=round(finals, 1),
+                final_epochs=longest_final(epochs, steps_per_epoch),
+                window=window_of(seats),
+                limit=limit,
+            )
+    return None
+
+
+def _compromises(steps_per_epoch: int, max_epochs: int | None) -> list[tuple[int, float, int]]:
+    """(epochs of a full training, share of the space that is kept, fewest trainings) to try, the best first."""
+    full, short, least = (
+        max_epochs or length(steps_per_epoch) for length in (full_training, short_training, least_training)
+    )
+    return [
+        *((epochs, KEPT, FEWEST) for epochs in range(full, short - 1, -1)),
+        *((epochs, HALF_KEPT, FEWEST) for epochs in range(short, least - 1, -1)),
+        *((epochs, LEAST_KEPT, FEWEST) for epochs in range(short, least - 1, -1)),
+        (least, LEAST_KEPT, FEWEST_OF_ALL),
+    ]
+
+
+def _affordable(
+    market: Market, epochs: int, left: float, finals: float, seats: int, share: float, fewest: int
+) -> list[Sample]:
+    """As many of the cheapest samples as so many trainings fit of; empty where the share is not reached."""
+    samples = market.by_cost()
+    for count in range(len(samples), math.ceil(share * len(samples)) - 1, -1):
+        kept = samples[:count]
+        longest = epochs * max(sample.epoch for sample in kept)
+        if longest <= min(left / 2, finals) and _trainings(left, epochs, market.price(kept), seats) >= fewest:
+            return kept
+    return []
 
 
 def window_of(seats: int) -> int:
@@ -158,19 +270,20 @@ def makespan(durations: Sequence[float], seats: int) -> float:
     return max(free)
 
 
-def longest_final(max_epochs: int) -> int:
+def longest_final(max_epochs: int, steps_per_epoch: int) -> int:
     """Epochs that a final training may have where trainings of the search have `max_epochs`."""
-    return max(max_epochs, min(LONGER * max_epochs, MOST_EPOCHS))
+    return max(max_epochs, min(max(LONGER * max_epochs, round(FINAL_STEPS / steps_per_epoch)), MOST_EPOCHS))
 
 
 def plan_finals(
-    baseline: Candidate, finalists: Sequence[Candidate], seconds: float, seats: int, max_epochs: int
+    baseline: Candidate, finalists: Sequence[Candidate], seconds: float, seats: int, max_epochs: int, longest: int
 ) -> list[FinalTraining]:
     """The first final trainings: what fits into the time that is left, in order of what it is worth.
 
     First the baseline and each finalist once, with `max_epochs` epochs; then a second seed of the baseline and of the
-    best finalist, without which nobody can tell a difference from luck; then all of them longer, up to
-    `longest_final`; then further seeds, up to five.
+    best finalist, without which nobody can tell a difference from luck; then all of them longer, up to `longest`; then
+    further seeds, up to five. Where twice `max_epochs` is not reached so, the finalist's second seed waits: a longer
+    training is worth more.
 
     Where not even the first fits, finalists are left out, the last one first. The baseline and one finalist remain
     whatever they cost, with fewer epochs where they must.
@@ -178,6 +291,7 @@ def plan_finals(
     Args:
         finalists: the best on validation first.
         seconds: that are left for them.
+        longest: epochs of a final training at the most.
     """
     kept = list(finalists)
 
@@ -191,11 +305,12 @@ def plan_finals(
     epochs = max_epochs
     while epochs > 1 and not fits(seeds, epochs):
         epochs -= 1
-    again = [c.key for c in (*kept[:1], baseline)]
-    for key in dict.fromkeys(again):
-        if fits(seeds | {key: 2}, epochs):
+    again = list(dict.fromkeys(c.key for c in (*kept[:1], baseline)))
+    for key in reversed(again):
+        length = epochs if key == baseline.key else max(epochs, min(2 * max_epochs, longest))
+        if fits(seeds | {key: 2}, length):
             seeds[key] = 2
-    while epochs < longest_final(max_epochs) and fits(seeds, epochs + 1):
+    while epochs < longest and fits(seeds, epochs + 1):
         epochs += 1
     for number in range(2, MOST_SEEDS + 1):
         for key in dict.fromkeys((*again, *seeds)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -106,15 +107,24 @@ def run_search(
     directory = workspace.search(frozen.name)
     check_start(directory, frozen, resources, tracking, fresh)
     verify_data(workspace)
-    if budget is not None and (fresh or not (directory / FILE_NAME).exists()):
-        given = {**settings, "strategy": strategy}
-        plan = planned(workspace, budget, lambda: time.monotonic() - began, resources, given)
-        frozen = search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
+
+    def with_plan(session: Session, budget: float) -> SearchSettings:
+        plan, _ = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
+        return search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
+
+    complete_settings = budget is None or (not fresh and (directory / FILE_NAME).exists())
+    if fresh and budget is not None:
+        # Refused, it leaves the search that is there as it was.
+        with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), frozen, resources) as session:
+            frozen, complete_settings = with_plan(session, budget), True
     workspace.create()
     if fresh:
         _start_over(workspace, directory, progress)
-    with opened(workspace, directory, frozen, resources) as session:
+    with opened(workspace, directory, frozen, resources, complete_settings) as session:
         _refuse_a_lost_journal(session)
+        if budget is not None and not complete_settings:
+            frozen = with_plan(session, budget)
+            session = session.begin(frozen)
         session.warm_up()
         stopwatch = Stopwatch(session.dispatcher.state.spent, session.dispatcher.record, began=began)
         clock = _clock(frozen, budget, stopwatch, progress)

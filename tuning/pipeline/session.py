@@ -8,7 +8,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +49,11 @@ class Session:
     workers: int
     #: Completed trials whose checkpoints may still be there.
     completed: set[str] = field(default_factory=set)
+
+    def begin(self, settings: config.RunSettings) -> Session:
+        """The same with its complete settings, which are written down."""
+        config.freeze(self.directory, settings)
+        return replace(self, settings=settings)
 
     def checkpoints(self, key: str) -> Path:
         """Folder of a job's checkpoints."""
@@ -182,11 +187,15 @@ def opened(
     directory: Path,
     settings: config.RunSettings,
     resources: Resources,
+    planned: bool = True,
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
 
     What is refused before the first trial leaves nothing of a search that is new: whoever mends the cause, in space,
     data or command, begins anew.
+
+    Args:
+        planned: the settings are complete. If not, whoever opened it completes them (see `Session.begin`).
 
     Raises:
         StateError: it began with other settings, another process has it, or its journal is damaged.
@@ -194,7 +203,8 @@ def opened(
     new = not directory.exists()
     try:
         with _executor(directory, settings, resources) as executor, _journal(directory) as journal:
-            config.freeze(directory, settings)
+            if planned:
+                config.freeze(directory, settings)
             dispatcher = Dispatcher(
                 journal, executor, resources.max_deaths, lambda key: epochs_done(_checkpoints(directory, key))
             )

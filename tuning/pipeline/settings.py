@@ -22,12 +22,11 @@ from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, load,
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.oracles import BEST, Strategy, find_strategy
+from tuning.pipeline.planning import full_training, least_rung, steps_per_epoch
 from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import space_digest
 
 BACKENDS = ("tensorflow", "jax", "torch")
-#: Epochs of a full training where neither a person nor a plan says how many.
-DEFAULT_EPOCHS = 27
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -57,9 +56,10 @@ def search_settings(
     if plan is not None:
         values["max_epochs"] = values["max_epochs"] or plan.max_epochs
         values["window"] = values["window"] or plan.window
-        if values["min_epochs"] is None and parts == 1 and "min_epochs" in row.options:
-            values["min_epochs"] = plan.first_rung
-    values["max_epochs"] = values["max_epochs"] or DEFAULT_EPOCHS
+    steps = steps_per_epoch(read_info(workspace).counts["train"])
+    values["max_epochs"] = values["max_epochs"] or full_training(steps)
+    if values["min_epochs"] is None and parts == 1 and "min_epochs" in row.options:
+        values["min_epochs"] = least_rung(values["max_epochs"], steps)
     values["retrain_epochs"] = values["retrain_epochs"] or values["max_epochs"]
     _check_together(values, parts, row)
     run = _run_values(workspace, values)

@@ -140,6 +140,7 @@ def build_strategy(settings: SearchSettings, description: Description, classes: 
         max_trials=settings.max_trials,
         seed=settings.seed,
         first=warm_start(settings, description),
+        limit=None if settings.plan is None else settings.plan.limit,
         **given,
     )
     return OracleSearch(oracle, settings.parts)

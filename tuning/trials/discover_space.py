@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import keras_tuner  # every job needs it; here, so that a worker imports it before its first job
 
 from tuning.core.errors import Interrupted, TuningError, UsageError
-from tuning.core.jobs import CountedModel, DescribeJob, Description, Entry, SizedModel
+from tuning.core.jobs import CountedModel, DescribeJob, Description, Entry
 from tuning.core.records import keyed_seed
-from tuning.dataset.store.arrays import Dataset, open_dataset
+from tuning.dataset.store.arrays import open_dataset
 from tuning.trials import runtime
 from tuning.trials.build import built
-from tuning.trials.cost import least_memory
 from tuning.trials.data import open_verified
 from tuning.trials.fit import check_outputs
 from tuning.trials.plan import TrainingPlan
@@ -45,7 +44,7 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
     # The model is kept: no other object gets the identity of one of its weights.
     first, weights = model, _trained_weights(model)
     default = CountedModel(count=int(model.count_params()), values=dict(hp.values))
-    models, sized = [default], _sized(model, hp, dataset)
+    models = [default]
     known = keras_tuner.HyperParameters.from_config(hp.get_config())
     for build in range(DISCOVERY_BUILDS if job.discover else 0):
         try:
@@ -62,7 +61,6 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
                 "make, or load, every layer inside the builder",
             )
         models.append(CountedModel(count=int(model.count_params()), values=dict(hp.values)))
-        sized += _sized(model, hp, dataset)
         # Else Keras Tuner adds every entry once more, and a model of the space has as many dimensions too many.
         known.merge(hp.space, overwrite=False)
     by_size = sorted(models, key=lambda found: found.count)
@@ -70,7 +68,6 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
         space=known.get_config()["space"],
         defaults=default.values,
         parameters={"smallest": by_size[0], "default": default, "largest": by_size[-1]},
-        sized=sized,
     )
 
 
@@ -94,16 +91,6 @@ def _active(known: keras_tuner.HyperParameters, values: Mapping[str, Any]) -> di
         if probe.is_active(parameter):
             probe.values[parameter.name] = values[parameter.name]
     return probe.values
-
-
-def _sized(model: keras.Model, hp: keras_tuner.HyperParameters, dataset: Dataset) -> list[SizedModel]:
-    """The size of one model that was built; none where a trial could not train with these values."""
-    values = dict(hp.values)
-    try:
-        batch = min(TrainingPlan.from_values(values).batch_size, len(dataset.train))
-    except UsageError:
-        return []
-    return [SizedModel(values=values, memory=least_memory(model, batch))]
 
 
 def _trained_weights(model: keras.Model) -> set[int]:

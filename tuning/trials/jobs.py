@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 
 from tuning.core.errors import Outdated
-from tuning.core.jobs import DescribeJob, Entry, FinalJob, Job, RehearseJob, TrialJob
+from tuning.core.jobs import CountJob, DescribeJob, Entry, FinalJob, Job, RehearseJob, TrialJob
 from tuning.core.workspace import Workspace
 from tuning.trials import runtime
+from tuning.trials.count import count
 from tuning.trials.discover_space import discover_space
 from tuning.trials.final import run_final
 from tuning.trials.rehearse import rehearse
@@ -22,6 +23,7 @@ from tuning.trials.trial import run_trial
 #: kind -> (record, function from that record to the record of its result)
 JOBS: dict[str, tuple[type[Job], Callable[..., Any]]] = {
     "describe": (DescribeJob, discover_space),
+    "count": (CountJob, count),
     "rehearse": (RehearseJob, rehearse),
     "trial": (TrialJob, run_trial),
     "final": (FinalJob, run_final),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 
@@ -16,30 +17,40 @@ from tuning.trials.data import open_verified
 from tuning.trials.fit import predict
 from tuning.trials.plan import TrainingPlan
 
-#: Batches that are timed.
-BATCHES = 8
+#: Batches that are timed together, and how often, for how many seconds at the least.
+BATCHES, MOST_ROUNDS, SECONDS = 4, 8, 0.5
 
 
 def rehearse(job: RehearseJob, report: Callable[[Entry], None]) -> Rehearsal:
-    """Trains a few batches twice, and times the second round: the first one also traces and compiles."""
+    """Trains a few batches to trace and compile, then times the same again; the median round counts."""
     dataset = open_verified(job, open_dataset)
     began = time.monotonic()
     steps, hp = training_steps(job, 0, dataset)
     model, plan, classes = steps.model, TrainingPlan.from_values(hp.values), len(dataset.info.classes)
     train = _first(dataset.train, BATCHES * plan.batch_size)
     val = _first(dataset.val, EVALUATION_BATCH)
-    for _ in range(2):
+
+    def trained() -> float:
         start = time.monotonic()
         logs = steps.train(TrainingBatches(train, classes, plan, steps.batch_interface, 0, 1))
         float(logs["loss"])  # waits for a GPU that is still at work
-        trained = time.monotonic()
+        return time.monotonic() - start
+
+    def validated() -> float:
+        start = time.monotonic()
         predict(steps, val.images)
-        validated = time.monotonic()
-    training = (trained - start) / len(train) * len(dataset.train)
-    validation = (validated - trained) / len(val) * len(dataset.val)
+        return time.monotonic() - start
+
+    trained(), validated()
+    started = time.monotonic()
+    rounds = [trained()]
+    while len(rounds) < MOST_ROUNDS and sum(rounds) < SECONDS:
+        rounds.append(trained())
+    training = statistics.median(rounds) / len(train) * len(dataset.train)
+    validation = validated() / len(val) * len(dataset.val)
     return Rehearsal(
         epoch_seconds=training + validation,
-        start_seconds=start - began,
+        start_seconds=started - began,
         checkpoint_bytes=sum(np.asarray(variable).nbytes for variable in [*model.weights, *model.optimizer.variables]),
         parameters=int(model.count_params()),
     )

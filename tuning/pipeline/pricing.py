@@ -1,0 +1,151 @@
+"""What a space costs on this machine: some of its configurations are built and counted, a few of those are timed."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from tuning.core.jobs import CountJob, Counts, Description, Rehearsal, RehearseJob, Values
+from tuning.core.records import keyed_seed
+from tuning.engine.dispatch import JobFailed, expect
+from tuning.oracles.cost_model import with_fixed
+from tuning.pipeline.planning import Market, Sample
+from tuning.pipeline.session import Session, decoded
+
+#: Configurations that are drawn, built and counted, and how many of them are timed.
+DRAWN, TIMED = 32, 5
+#: Which of them are timed, as shares of the way from the cheapest to the most expensive.
+TIMED_AT = (0.4, 0.15, 0.6, 0.05, 0.25)
+#: Workers that count at a time, at most.
+COUNTING = 8
+#: Share of the time for all of it that counting may take.
+COUNTING_SHARE = 0.3
+
+
+def measured(session: Session, description: Description, good: Sequence[Values], seconds: float) -> Market:
+    """What the space costs: the default configuration, sampled ones, and those that are known to be good.
+
+    Args:
+        good: configurations that the space itself names.
+        seconds: that this should take; the configurations that are begun with are finished.
+    """
+    began = time.monotonic()
+    drawn = sampled(description, DRAWN)
+    configurations = [description.defaults, *good, *drawn]
+    costs = _counted(session, configurations, COUNTING_SHARE * seconds)
+    default = costs[0] or 1.0
+    found = [(values, cost) for values, cost in zip(drawn, costs[1 + len(good) :], strict=True) if cost]
+    found.sort(key=lambda one: one[1])
+    timed = _timed(session, description.defaults, [values for values, _ in found], began + seconds)
+    epoch, start = timed.pop("default").epoch_seconds, [one.start_seconds for one in timed.values()]
+    rates = [one.epoch_seconds / (epoch * _ratio(found[int(at)][1], default)) for at, one in timed.items()]
+    rate = math.exp(statistics.fmean(map(math.log, rates))) if rates else 1.0
+
+    def sample(values: Values, cost: float, seconds: float | None = None) -> Sample:
+        return Sample(values=values, cost=cost, epoch=seconds or epoch * rate * _ratio(cost, default))
+
+    return Market(
+        default=sample(description.defaults, default, epoch),
+        samples=tuple(
+            sample(values, cost, timed[str(at)].epoch_seconds if str(at) in timed else None)
+            for at, (values, cost) in enumerate(found)
+        ),
+        good=tuple(sample(values, cost) for values, cost in zip(good, costs[1:], strict=False) if cost),
+        start=statistics.fmean(start) if start else 3.0,
+        timed=len(timed),
+    )
+
+
+def sampled(description: Description, count: int) -> list[Values]:
+    """So many uniform draws from the space, always the same."""
+    from keras_tuner import HyperParameters
+
+    from tuning.oracles import space
+
+    entries = HyperParameters.from_config({"space": copy.deepcopy(description.space), "values": {}}).space
+    return [
+        space.fill(
+            entries,
+            lambda entry, number=number: space.value_at(  # type: ignore[misc]
+                entry, keyed_seed(0, "price", number, entry.name) / 2**31
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+def _ratio(cost: float, default: float) -> float:
+    return float(with_fixed(cost / default))
+
+
+def _counted(session: Session, configurations: Sequence[Values], seconds: float) -> list[float | None]:
+    """Multiply-adds of each; None of those that cannot be built, or that time was short for."""
+    groups = min(session.workers, COUNTING)
+    keys = [f"count/{group}" for group in range(groups)]
+    for group, key in enumerate(keys):
+        job = CountJob(**session.common(), values=list(configurations[group::groups]), seconds=seconds)
+        session.request(key, "count", partial(_always_count, job))
+    costs: list[float | None] = [None] * len(configurations)
+    for group, key in enumerate(keys):
+        found = decoded(expect(session.wait_for(key), "counting what configurations cost"), Counts).costs
+        costs[group::groups] = [cost or None for cost in found]
+    return costs
+
+
+def _timed(session: Session, default: Values, by_cost: Sequence[Values], until: float) -> dict[str, Rehearsal]:
+    """Seconds of the default and of some others, by their place; as many as can be begun before `until`.
+
+    As many at a time as there are workers: a training has no worker for itself either.
+    """
+    places = [int(share * len(by_cost)) for share in TIMED_AT[:TIMED]] if by_cost else []
+    waiting = [("default", default), *((str(place), by_cost[place]) for place in dict.fromkeys(places))]
+    for name, values in itertools.islice(waiting, session.workers):
+        _request(session, name, values)
+    found: dict[str, Rehearsal] = {}
+    for number, (name, _) in enumerate(waiting):
+        if number and session.dispatcher.result(_key(name)) is None and _key(name) not in session.dispatcher.running():
+            continue  # was never begun
+        try:
+            found[name] = decoded(expect(session.wait_for(_key(name)), f"the {name} model"), Rehearsal)
+        except JobFailed:
+            if name == "default":
+                raise
+        following = number + session.workers
+        if following < len(waiting) and time.monotonic() < until:
+            _request(session, *waiting[following])
+    return found
+
+
+def _key(name: str) -> str:
+    return f"rehearse/{name}"
+
+
+def _request(session: Session, name: str, values: Values) -> None:
+    session.request(_key(name), "rehearse", partial(_always, RehearseJob(**session.common(), values=values)))
+    session.dispatcher.start()
+
+
+def rehearsed(session: Session, configurations: Mapping[str, Values]) -> dict[str, Rehearsal]:
+    """What a few batches of each configuration measured, by its name; all workers at it at a time.
+
+    Raises:
+        JobFailed: one of them cannot be trained.
+    """
+    for name, values in configurations.items():
+        _request(session, name, values)
+    return {
+        name: decoded(expect(session.wait_for(_key(name)), f"the {name} model"), Rehearsal) for name in configurations
+    }
+
+
+def _always(job: RehearseJob, fence: int) -> RehearseJob:
+    return job
+
+
+def _always_count(job: CountJob, fence: int) -> CountJob:
+    return job
