@@ -223,3 +223,15 @@ def test_ask_and_tell_take_milliseconds_with_ten_thousand_trials_known(simulated
         taken.append(time.process_time() - began)
         told += 1
     assert statistics.median(taken[-300:]) < 0.02
+
+
+def test_what_failed_is_avoided_like_what_never_learns(simulated):
+    """A configuration that runs out of memory teaches what the next ones should not be."""
+
+    def outcome_of(spec):
+        return (simulated.failed if spec.values["width"] == 64 else simulated.completed)(spec)
+
+    asked = simulated.drive(search_of(simulated, max_trials=100), window=1, outcome_of=outcome_of)
+    widths = [spec.values["width"] for spec in asked if spec.continues is None]
+    assert widths[-20:].count(64) < widths[:20].count(64)
+    assert widths[-20:].count(64) <= 3

@@ -67,9 +67,6 @@ class Strategy:
 RUNGS = ("min_epochs", "iterations")
 STRATEGIES: dict[str, Strategy] = {
     "hyperband": Strategy("tuning.oracles.model_hyperband", window=4, options=(*RUNGS, "sampler", "chance")),
-    "freeze_thaw": Strategy("tuning.oracles.freeze_thaw", window=4, options=RUNGS),
-    "bohb": Strategy("tuning.oracles.bohb", window=4, options=RUNGS),
-    "asha": Strategy("tuning.oracles.asha", window=16, options=RUNGS),
     "bayesian": Strategy("tuning.oracles.bayesian", window=8),
     "random": Strategy("tuning.oracles.random", window=64),
 }

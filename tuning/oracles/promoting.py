@@ -57,7 +57,7 @@ class Decision:
 
 
 class PromotingOracle(ReplayableOracle):
-    """Base class; a subclass defines `decide`, and may define `observed` and `worth`.
+    """Base class; a subclass defines `decide`, and may define `worth`.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
@@ -107,9 +107,6 @@ class PromotingOracle(ReplayableOracle):
     def decide(self, number: int) -> Decision | None:
         """What trial `number` should be; None where nothing can start before a result is in. Changes nothing."""
 
-    def observed(self, chain: Chain, rung: int, score: float | None) -> None:
-        """A trial of `chain` has ended at `rung` with a score (larger is better), or failed (None)."""
-
     def worth(self, chains: list[Chain]) -> list[float]:
         """How good these paused chains are believed to be at the last rung: those that got further come first."""
         return [chain.rung * 1e9 + chain.score for chain in chains]
@@ -119,33 +116,6 @@ class PromotingOracle(ReplayableOracle):
     def paused(self, rung: int) -> Iterator[Chain]:
         """Chains that wait at `rung` and may go on, best first."""
         return (self.chains[number] for _, number in self._paused[rung][:KEPT])
-
-    def place(self, chain: Chain) -> tuple[int, int]:
-        """(place from 1, of how many) of a chain's score among all that were told at its rung."""
-        reached = self._reached[chain.rung]
-        return bisect.bisect_left(reached, (-chain.score, chain.number)) + 1, len(reached)
-
-    def promotion(self, first: int = 0) -> Decision | None:
-        """ASHA's rule: a chain in the best `1 / factor` of those at its rung goes on; the highest rung comes first.
-
-        Chains at rungs below `first` wait.
-        """
-        for rung in range(len(self.levels) - 2, first - 1, -1):
-            best = next(self.paused(rung), None)
-            if best is None:
-                continue
-            place, count = self.place(best)
-            if place <= count // self.factor:
-                return Decision(rung + 1, best)
-        return None
-
-    def next_best(self) -> Decision | None:
-        """Where no configuration is left to start: the best chain of the highest rung with one."""
-        for rung in range(len(self.levels) - 2, -1, -1):
-            best = next(self.paused(rung), None)
-            if best is not None:
-                return Decision(rung + 1, best)
-        return None
 
     def promotable(self) -> list[Chain]:
         return [chain for rung in range(len(self.levels)) for chain in self.paused(rung)]
@@ -238,20 +208,15 @@ class PromotingOracle(ReplayableOracle):
         chain.running = False
         if trial.status != TrialStatus.COMPLETED:
             chain.over = chain.failed = True
-            self.observed(chain, rung, None)
             # The last training failed: the next best takes its place.
             self._closed = self._closed and not self.promotable()
             return
         scores = self._scores_by_epoch(trial)
-        for passed in range(chain.rung + 1, rung):
-            if self.levels[passed] in scores:
-                self.observed(chain, passed, scores[self.levels[passed]])
         # After the last epoch, what a longer training would go on from: the best epoch's score would favour curves that
         # were lucky once, or have begun to fall.
         chain.score = scores[max(scores)]
         chain.rung = rung
         chain.over = self.levels[rung] == self.max_epochs or trial.trial_id in self.complete
-        self.observed(chain, rung, chain.score)
         bisect.insort(self._reached[rung], (-chain.score, chain.number))
         if not chain.over:
             bisect.insort(self._paused[rung], (-chain.score, chain.number))

@@ -36,7 +36,7 @@ FEW = 12
 #: Chains of each rung, the best by their scores there, among which the best at the last rung is looked for.
 LEADING = 20
 #: Power of the chance that a configuration works, beside its expected improvement: what does not work teaches no score.
-CAUTION = 2.0
+CAUTION = 4.0
 #: Deviations of a score that a configuration is worth less which never leaves chance.
 SILENT = 5.0
 #: Scores that the model knows at most, and scores that its parameters are fitted to: cubic cost.
@@ -220,13 +220,13 @@ class SurrogateOracle(PromotingOracle):
         return self._chances
 
     def _note_workings(self) -> None:
-        """Which chains work, and which do not; what failed for another reason, or may yet leave chance, is neither."""
+        """Which chains work, and which failed or will never leave chance; what may yet leave it is neither."""
         dead = [self._silence.hope(rung) < 0.5 for rung in range(len(self.levels) - 1)] + [True]
         self._workings, self._chances = [], None
         for chain in self.chains:
             if chain.failed:
-                continue
-            if self._silence.left(chain.number) is not None:
+                self._workings.append((chain.number, True))
+            elif self._silence.left(chain.number) is not None:
                 self._workings.append((chain.number, False))
             elif chain.rung >= 0 and dead[chain.rung]:
                 self._workings.append((chain.number, True))
