@@ -66,7 +66,7 @@ class Strategy:
 #: Options of strategies that train to rungs.
 RUNGS = ("min_epochs", "iterations")
 STRATEGIES: dict[str, Strategy] = {
-    "hyperband": Strategy("tuning.oracles.model_hyperband", window=4, options=(*RUNGS, "sampler", "chance")),
+    "hyperband": Strategy("tuning.oracles.hyperband", window=4, options=(*RUNGS, "sampler", "chance")),
     "bayesian": Strategy("tuning.oracles.bayesian", window=8),
     "random": Strategy("tuning.oracles.random", window=64),
 }

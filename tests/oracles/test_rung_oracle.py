@@ -34,7 +34,7 @@ class BestEpochTuner(keras_tuner.Tuner):
 def test_a_plain_tuner_s_best_epoch_is_no_early_end(name, simulated, tmp_path):
     oracle = simulated.build(name, max_epochs=27).oracle
     BestEpochTuner(simulated, oracle, tmp_path).search(verbose=0)
-    assert [chain for chain in oracle.chains if chain.over and oracle.levels[chain.rung] < 27] == []
+    assert [each for each in oracle.configurations if each.over and oracle.levels[each.rung] < 27] == []
 
 
 @pytest.mark.parametrize("name", PROMOTING)
@@ -53,7 +53,7 @@ def test_a_training_that_ended_by_itself_is_not_gone_on_with(name, simulated):
     copy = simulated.build(name, max_epochs=9).oracle
     copy.set_state(search.oracle.get_state())
     assert copy.complete == ended
-    assert [chain.over for chain in copy.chains] == [chain.over for chain in search.oracle.chains]
+    assert [each.over for each in copy.configurations] == [each.over for each in search.oracle.configurations]
 
 
 @pytest.mark.parametrize("name", PROMOTING)
