@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from benchmarks.strategies.simulator import Run
 
 #: Rows of `STRATEGIES` that are compared.
-OURS = ("hyperband", "hyperband-random", "freeze_thaw", "bohb", "asha", "random")
+OURS = ("hyperband", "hyperband-random", "bayesian", "random")
 #: `auto` as `--from-search` begins it, after a search of another task: the next in the list, for so many trainings.
 AFTER_ANOTHER, TRAININGS = "auto-after-another", 10
 

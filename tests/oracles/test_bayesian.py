@@ -2,11 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.optimize import approx_fprime
-from scipy.stats import norm
 
-from tuning.oracles import bayesian, gaussian_process
-from tuning.oracles.acquisition import expected_improvement
 from tuning.oracles.bayesian import BayesianOracle
 from tuning.oracles.embedding import Embedding
 
@@ -75,65 +71,10 @@ def test_equal_scores_are_no_problem(simulated):
 
 def test_initial_points_by_default(simulated):
     oracle = simulated.build("bayesian", max_trials=90).oracle
-    oracle._follow_space()
+    oracle._model.follow(oracle.hyperparameters.space)
     assert oracle._initial_points() == 9 + 2
     few = BayesianOracle("val_loss", max_trials=6)
     assert few._initial_points() == 3
-
-
-def test_expected_improvement_is_the_integral():
-    mean, deviation, best = np.array([0.3, 0.6]), np.array([0.2, 0.1]), 0.5
-    draws = norm.rvs(size=(200_000, 2), random_state=0) * deviation + mean
-    assert expected_improvement(mean, deviation, best) == pytest.approx(
-        np.maximum(draws - best, 0).mean(axis=0), abs=2e-3
-    )
-
-
-def observations(count=40, dimensions=3):
-    generator = np.random.default_rng(0)
-    x = generator.random((count, dimensions))
-    return x, np.sin(6 * x[:, 0]) + 0.01 * generator.normal(size=count)
-
-
-def test_of_many_trials_the_best_and_some_of_all_are_known(monkeypatch):
-    monkeypatch.setattr(bayesian, "KNOWN", 6)
-    scores = np.array([0.0, 9.0, 1.0, 2.0, 8.0, 3.0, 4.0, 7.0, 5.0, 6.0])
-    kept = bayesian._kept(scores)
-    assert kept.tolist() == [0, 1, 4, 5, 7, 9]
-    assert bayesian._kept(scores[:6]).tolist() == list(range(6))
-
-
-def test_the_gradient_of_the_posterior_is_right():
-    x, y = observations(20)
-    y = (y - y.mean()) / y.std()
-    parameters = np.array([-0.5, 0.3, 0.8, -3.0])
-    _, gradient = gaussian_process._negative_log_posterior(parameters, x, y, -0.1)
-    numeric = approx_fprime(parameters, lambda p: gaussian_process._negative_log_posterior(p, x, y, -0.1)[0], 1e-6)
-    assert gradient == pytest.approx(numeric, rel=1e-3, abs=1e-3)
-
-
-def test_the_process_predicts_and_finds_the_dimension_that_matters():
-    x, y = observations()
-    process = gaussian_process.fit(x, y)
-    new, truth = observations(200)[0][40:], np.sin(6 * observations(200)[0][40:, 0])
-    mean, deviation = process.predict(new)
-    assert np.abs(mean - truth).mean() < 0.05
-    assert deviation.min() >= 0
-    assert process.scales.argmin() == 0
-    assert process.means() == pytest.approx(process.predict(x)[0], abs=1e-6)
-    far = process.predict(np.full((1, 3), 30.0))
-    assert far[1][0] > 3 * deviation.mean()
-
-
-def test_pending_points_leave_the_mean_and_lower_the_uncertainty():
-    x, y = observations(15)
-    process = gaussian_process.fit(x, y)
-    pending = np.array([[0.9, 0.9, 0.9], [0.1, 0.5, 0.9]])
-    believed = process.with_pending(pending)
-    grid = np.random.default_rng(1).random((50, 3))
-    assert believed.predict(grid)[0] == pytest.approx(process.predict(grid)[0], abs=1e-5)
-    assert (believed.predict(grid)[1] <= process.predict(grid)[1] + 1e-9).all()
-    assert (believed.predict(pending)[1] < 0.7 * process.predict(pending)[1]).all()
 
 
 def test_a_configuration_survives_the_embedding(simulated):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from tuning.oracles import surrogate
+from tuning.oracles.acquisition import log_expected_improvement
 from tuning.oracles.brackets import Brackets
-from tuning.oracles.chance import Chances, Silence
+from tuning.oracles.chance import ChanceLevel
+from tuning.oracles.feasibility import Feasibility
 from tuning.oracles.rungs import brackets
-from tuning.oracles.surrogate import Points, Prior, Surrogate, Timeline, fit, log_expected_improvement
+from tuning.oracles.surrogate import Points, Prior, Surrogate, Timeline, fit
 
 RUNGS = (2, 6, 17, 51)
 
@@ -77,22 +79,22 @@ def test_a_pass_of_brackets_is_the_papers():
     assert list(sizes.values()) == [[rung.size for rung in bracket.rungs] for bracket in brackets(81, 3)]
 
 
-def test_hope_is_the_share_of_those_trained_on_that_left_chance():
-    silence = Silence(0.1, (3, 9, 27))
-    assert silence.note(0, 2, {1: 0.1, 2: 0.5, 27: 0.9}) == 2  # the defaults: they had left it by the second epoch
-    assert silence.hope(0) == 1.0  # 2 * 2 > 3: others may be later
-    assert silence.note(1, 0, {1: 0.1, 3: 0.1}) is None
-    assert silence.share_silent(0) == 0.5
-    assert silence.note(1, 1, {1: 0.1, 3: 0.1, 9: 0.1}) is None
-    assert silence.hope(0) == 0.5  # one was trained on and did not
-    assert silence.note(1, 2, {3: 0.1, 9: 0.1, 20: 0.6}) == 20
-    assert silence.hope(0) == 1.0
-    assert Silence(None, (3, 9)).note(0, 0, {3: -5.0}) == 1
+def test_the_probability_of_leaving_chance_is_the_share_of_those_trained_on_that_left_chance():
+    level = ChanceLevel(0.1, (3, 9, 27))
+    assert level.record(0, 2, {1: 0.1, 2: 0.5, 27: 0.9}) == 2  # the defaults: they had left it by the second epoch
+    assert level.probability_of_leaving(0) == 1.0  # 2 * 2 > 3: others may be later
+    assert level.record(1, 0, {1: 0.1, 3: 0.1}) is None
+    assert level.share_at_chance(0) == 0.5
+    assert level.record(1, 1, {1: 0.1, 3: 0.1, 9: 0.1}) is None
+    assert level.probability_of_leaving(0) == 0.5  # one was trained on and did not
+    assert level.record(1, 2, {3: 0.1, 9: 0.1, 20: 0.6}) == 20
+    assert level.probability_of_leaving(0) == 1.0
+    assert ChanceLevel(None, (3, 9)).record(0, 0, {3: -5.0}) == 1
 
 
 def test_neighbours_say_what_works_near_an_edge():
     x = np.random.default_rng(0).random((60, 2))
-    chances = Chances(x, x[:, 0] > 0.5)
+    chances = Feasibility(x, x[:, 0] > 0.5)
     at = np.array([[0.1, 0.5], [0.4, 0.5], [0.6, 0.5], [0.9, 0.5]])
     found = chances.probability(at, np.ones(2))
     assert np.all(np.diff(found) < 0) and found[0] > 0.75 and found[3] < 0.2

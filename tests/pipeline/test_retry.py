@@ -48,8 +48,7 @@ def search(toy_search, monkeypatch):
         ("hyperband", 64, "0000,0002"),
         ("hyperband", 2, "0001,0003"),
         ("bayesian", 2, "0002"),
-        ("asha", 2, "0001"),
-        ("freeze_thaw", 2, "0002,0005"),
+        ("hyperband", 4, "0002,0005"),
     ],
 )
 def test_a_search_ends_as_if_the_trials_had_not_failed(workspace, search, strategy, window, broken):

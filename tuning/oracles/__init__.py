@@ -66,10 +66,7 @@ class Strategy:
 #: Options of strategies that train to rungs.
 RUNGS = ("min_epochs", "iterations")
 STRATEGIES: dict[str, Strategy] = {
-    "hyperband": Strategy("tuning.oracles.model_hyperband", window=4, options=(*RUNGS, "sampler", "chance")),
-    "freeze_thaw": Strategy("tuning.oracles.freeze_thaw", window=4, options=RUNGS),
-    "bohb": Strategy("tuning.oracles.bohb", window=4, options=RUNGS),
-    "asha": Strategy("tuning.oracles.asha", window=16, options=RUNGS),
+    "hyperband": Strategy("tuning.oracles.hyperband", window=4, options=(*RUNGS, "sampler", "chance")),
     "bayesian": Strategy("tuning.oracles.bayesian", window=8),
     "random": Strategy("tuning.oracles.random", window=64),
 }

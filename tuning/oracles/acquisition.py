@@ -1,9 +1,15 @@
-"""What a training is worth, of a model's predictions. Pure."""
+"""What a prediction is worth: standardised scores, and the logarithm of expected improvement. Pure."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import erfcx, ndtr
+
+_LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+#: Below it, in standard deviations, cancellation costs more digits than the asymptote does.
+_FAR = -(2.0**13)
 
 
 def standardised(scores: np.ndarray) -> np.ndarray:
@@ -14,7 +20,28 @@ def standardised(scores: np.ndarray) -> np.ndarray:
     return (scaled - scaled.mean()) / (float(scaled.std()) or 1.0)
 
 
-def expected_improvement(mean: np.ndarray | float, deviation: np.ndarray, best: float) -> np.ndarray:
-    """E[max(0, f - best)] of normal predictions, larger is better (Jones, Schonlau, Welch 1998, equation 15)."""
-    z = (mean - best) / deviation
-    return (mean - best) * ndtr(z) + deviation * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+def log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
+    """log E[max(0, f - best)] of normal predictions (m,), finite and growing where the expectation underflows.
+
+    Source: Ament, Daulton, Eriksson, Balandat, Bakshy, "Unexpected Improvements to Expected Improvement for Bayesian
+    Optimization", NeurIPS 2023, equations 9 and 10.
+    """
+    return np.log(deviation) + _log_h((mean - best) / deviation)
+
+
+def _log_h(z: np.ndarray) -> np.ndarray:
+    """log(density(z) + z cdf(z)) of the standard normal distribution: by its terms; by erfcx; by its asymptote."""
+    near, middle = np.maximum(z, -1.0), np.clip(z, _FAR, -1.0)
+    plain = np.log(np.exp(-0.5 * near * near - _LOG_ROOT_TWO_PI) + near * ndtr(near))
+    # log h = log density + log(1 - |z| cdf / density), and cdf / density = sqrt(pi / 2) erfcx(-z / sqrt 2).
+    ratio = np.log(erfcx(-middle * math.sqrt(0.5)) * -middle) + 0.5 * math.log(0.5 * math.pi)
+    scaled = -0.5 * middle * middle - _LOG_ROOT_TWO_PI + _log_1m_exp(np.minimum(ratio, -1e-16))
+    far = np.minimum(z, _FAR)
+    asymptote = -0.5 * far * far - _LOG_ROOT_TWO_PI - 2.0 * np.log(-far)
+    return np.where(z > -1.0, plain, np.where(z > _FAR, scaled, asymptote))
+
+
+def _log_1m_exp(x: np.ndarray) -> np.ndarray:
+    """log(1 - e^x) of x < 0 (Mächler 2012)."""
+    small = x > -math.log(2.0)
+    return np.where(small, np.log(-np.expm1(np.where(small, x, -1.0))), np.log1p(-np.exp(np.where(small, -1.0, x))))

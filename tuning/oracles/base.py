@@ -131,10 +131,10 @@ class ReplayableOracle(SavedOracle):
         if self.recorded is not None:
             # A promotion in its place says that there was none left.
             return None if PARENT in self.recorded else records.configuration(self.recorded)
-        known = self.known_good()
+        known = self.starting_point()
         return self.draw(len(self.trials)) if known is None else known
 
-    def known_good(self) -> dict[str, Any] | None:
+    def starting_point(self) -> dict[str, Any] | None:
         """What is tried before anything is drawn: the space's defaults, then `first`; None once all were.
 
         Those that were tried meanwhile are left out.

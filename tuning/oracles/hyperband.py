@@ -1,165 +1,334 @@
-"""Hyperband: many short trainings, the best of them continued, in brackets that trade breadth for depth.
+"""Hyperband whose brackets a model fills, promotes and recommends from.
 
-Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter
-Optimization", JMLR 18 (2018), Algorithm 1. The schedule and the promotion rule are in `tuning.oracles.rungs`.
+Sources: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter
+Optimization", JMLR 18 (2018), for the brackets; Falkner, Klein, Hutter, "BOHB: Robust and Efficient Hyperparameter
+Optimization at Scale", ICML 2018, for a model that fills them and for the share of uniform draws. The model is that of
+`tuning.oracles.surrogate`: it sees all rungs, so that it can also say what is promoted and what is recommended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.core import records
-from tuning.oracles import rungs
-from tuning.oracles.base import BRACKET, EPOCHS, INITIAL_EPOCH, PARENT, ROUND, ReplayableOracle
+from tuning.core.errors import UsageError
+from tuning.oracles import candidates
+from tuning.oracles.acquisition import log_expected_improvement
+from tuning.oracles.base import BRACKET, EPOCHS, PARENT, ReplayableOracle
+from tuning.oracles.brackets import Brackets, Slot
+from tuning.oracles.chance import ChanceLevel
+from tuning.oracles.cost_model import with_fixed
+from tuning.oracles.paper_hyperband import PaperHyperbandOracle
+from tuning.oracles.rung_oracle import Configuration, Decision, RungOracle
+from tuning.oracles.search_model import PENDING, Score, SearchModel, milestone, one_thread
+from tuning.oracles.surrogate import Points, Surrogate
+
+#: Configurations before the model has a say, the defaults among them: rows of a Latin hypercube.
+DESIGN = 5
+#: One new configuration in so many is a uniform draw, so that a model that is wrong is found out.
+UNIFORM_SHARE = 5
+#: A third of the curves at chance at the first rung are too many, where most leave it later.
+LATE = 1 / 3
+#: A score is the mean of the last epochs, one in so many of those trained: single epochs are noisy.
+SMOOTHED = 10
+#: Configurations before the model recommends.
+FEW = 12
+#: Configurations of each rung, the best by their scores there, among which the best at the last rung is looked for.
+LEADING = 20
+#: Deviations of a score that a configuration counts less which never leaves chance.
+AT_CHANCE = 5.0
 
 
-class HyperbandOracle(ReplayableOracle):
-    """Promotes from whole rungs, so that the choice never depends on which trial happened to end first.
+class HyperbandOracle(RungOracle):
+    """The defaults are trained whole; then brackets, from a first rung that the curves so far choose.
 
-    While a rung waits for its last trials, the first rungs of the following brackets start. A failed trial frees its
-    slot: see `rungs.Halving`. A promoted trial carries `tuner/trial_id`, the trial whose last state it goes on from.
+    While the defaults are trained nothing is known about that rung: no bracket begins, and what is asked for ahead are
+    new configurations up to the lowest one. A bracket's new configuration has the largest expected improvement at the
+    last rung; a paused one that has a larger one takes its place. What is promoted, and recommended, has the best
+    expected score there.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
-        max_epochs: epochs of the last rung of every bracket.
-        factor: a rung promotes one in `factor` of its trials.
-        min_epochs: epochs of the shortest first rung: long enough to mean something.
-        iterations: passes over all brackets; None goes on until `max_trials` or until nobody asks.
-        max_trials: cap on the proposals, promotions included. The plan is fitted to it, so that a small cap still
-            ends in trials of `max_epochs`.
-        **settings: see `ReplayableOracle`.
-
-    Raises:
-        UsageError: a number out of its range.
+        chance: the objective of a model that has learned nothing, 1 / classes for accuracy; None: unknown.
+        **settings: see `RungOracle`.
     """
 
     def __init__(
-        self,
-        objective: keras_tuner.Objective | str | None = None,
-        *,
-        max_epochs: int = 100,
-        factor: int = 3,
-        min_epochs: int = 1,
-        iterations: int | None = 1,
-        max_trials: int | None = None,
-        **settings: Any,
+        self, objective: keras_tuner.Objective | str | None = None, *, chance: float | None = None, **settings: Any
     ) -> None:
-        super().__init__(objective, max_epochs=max_epochs, max_trials=max_trials, **settings)
-        self._endless = iterations is None and max_trials is None
-        self._plan = tuple(rungs.plan(max_epochs, factor, min_epochs, 1 if self._endless else iterations, max_trials))
-        self._planned_trials = rungs.total_trials(self._plan)
-        self._begun = 0  # brackets started so far
-        self._open: list[rungs.Halving] = []  # those that more can come of
-        self._waiting: set[rungs.Halving] = set()  # those of them that can start nothing until a result is told
-        self._continuable: dict[rungs.Halving, set[str]] = {}  # what each said last, while nothing has changed in it
-        self._bracket_of: dict[str, rungs.Halving] = {}  # of the running trials
+        self.chance = chance
+        super().__init__(objective, **settings)
 
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        if not self.hyperparameters.space and self.ongoing_trials:
-            return self.nothing_new()  # the space is what the first trial's builder will declare
-        new: Mapping[str, Any] | None = None
-        fresh = True
-        # Hundreds of brackets are open where there are a thousand workers; nearly all of them wait.
-        ready = (bracket for bracket in self._open if bracket not in self._waiting)
-        for bracket in [*ready, self._upcoming()]:
-            if bracket is None:
-                break
-            if bracket.next_step() is None:
-                self._waiting.add(bracket)
-                continue
-            allowance = self._allowance(bracket)
-            step = bracket.next_step(allowance, fresh)
-            if step is not None and step.parent is None:
-                new = self.new_configuration()
-                fresh = new is not None
-                if not fresh:
-                    step = bracket.next_step(allowance, fresh)
-            if step is not None:
-                return self._begin(trial_id, bracket, step, new)
-        return self.nothing_new()
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self._brackets = Brackets(len(self.levels) - 1, self.factor, self.first_rung)
+        self._slot: Slot | None = None  # of the trial that is being decided about
+        # A loss has no such bound.
+        self._chance_level = ChanceLevel(self.chance if self.objective.direction == "max" else None, self.levels)
+        self._model = SearchModel(self.seed, self.levels, lambda number: self.values_of(self.configurations[number]))
+        self._completed = 0  # trials
 
-    def continuable(self) -> set[str]:
-        for bracket in self._open:
-            if bracket not in self._continuable:
-                self._continuable[bracket] = bracket.continuable()
-        return set().union(*self._continuable.values())
+    # What is trained next ------------------------------------------------------------------------------------------
 
-    def planned(self) -> tuple[int | None, int | None]:
-        return (None, None) if self._endless else (self._planned_trials, rungs.total_epochs(self._plan))
+    def first_rung(self) -> int:
+        """The rung from which the widest bracket starts: from R / factor^2 to R / factor.
 
-    def _begin(self, trial_id: str, bracket: rungs.Halving, step: rungs.Step, new: Mapping[str, Any] | None) -> dict:
-        if bracket not in self._open:
-            self._open.append(bracket)
-            self._begun += 1
-        bracket.start(trial_id, step)
-        self._continuable.pop(bracket, None)
-        self._bracket_of[trial_id] = bracket
-        if step.parent is not None:
-            new = records.configuration(self.trials[step.parent].hyperparameters.values)
-        values = {
-            **(new or {}),
-            EPOCHS: step.epochs,
-            INITIAL_EPOCH: step.initial_epoch,
-            BRACKET: bracket.bracket.number,
-            ROUND: step.rung,
-        }
-        if step.parent is not None:
-            values[PARENT] = step.parent
-        return {"status": TrialStatus.RUNNING, "values": values}
+        The first of them at which the defaults had left chance; one more while a third of the curves is at chance
+        there that leave it later.
+        """
+        last = len(self.levels) - 1
+        lowest, highest = max(last - 2, 0), max(last - 1, 0)
+        if not self._chance_level.is_known(0):
+            return lowest
+        left = self._chance_level.left(0)
+        rungs = range(lowest, highest)
+        first = highest if left is None else next((rung for rung in rungs if self.levels[rung] >= left), highest)
+        while first < highest and self._is_late(first):
+            first += 1
+        return first
 
-    def _upcoming(self) -> rungs.Halving | None:
-        if self._begun >= len(self._plan) and not self._endless:
+    def _is_late(self, rung: int) -> bool:
+        level = self._chance_level
+        return level.probability_of_leaving(rung) >= 0.5 and level.share_at_chance(rung) > LATE
+
+    def _next(self, number: int) -> Decision | None:
+        """The defaults go to the end at once: one whole curve, of a configuration that is known to learn."""
+        self._model.follow(self.hyperparameters.space)
+        self._slot = None
+        last = len(self.levels) - 1
+        if number == 0:
+            return Decision(last, values=self.starting_point())
+        if self.configurations[0].running and (values := self.new_configuration()) is not None:
+            return Decision(max(last - 2, 0), values=values)
+        self._slot = slot = self._brackets.find(True, self._any_paused_below)
+        if slot is None:
             return None
-        return rungs.Halving(self._plan[self._begun % len(self._plan)], self.objective.direction)
+        if slot.stage:
+            return self._promote(slot)
+        given = self.starting_point()
+        return self.decide(number) if given is None else Decision(slot.rung, values=given)
 
-    def _allowance(self, bracket: rungs.Halving) -> int | None:
-        """Trials that the cap leaves to `bracket` once the plan of all others is served."""
-        if self.max_trials is None:
+    def decide(self, number: int) -> Decision | None:
+        if self._slot is not None and (decision := self._begin_or_take(self._slot, number)) is not None:
+            return decision
+        self._slot = slot = self._brackets.find(False, self._any_paused_below)  # no configuration is left
+        return None if slot is None else self._promote(slot)
+
+    def draw(self, number: int) -> dict[str, Any] | None:
+        """A row of the design while there is one, else a uniform draw."""
+        self._model.follow(self.hyperparameters.space)
+        begun, embedding = len(self.configurations), self._model.embedding
+        if begun < DESIGN and embedding.entries:
+            values = embedding.configuration(candidates.design_row(embedding, self.seed, begun, DESIGN))
+            if not self.is_excluded(values):
+                return values
+        return super().draw(number)
+
+    def _any_paused_below(self, rung: int) -> bool:
+        return any(self._paused[:rung])
+
+    def _paused_below(self, rung: int) -> list[Configuration]:
+        return [paused for below in range(rung) for paused in self.paused(below)]
+
+    def _promote(self, slot: Slot) -> Decision:
+        paused = self._paused_below(slot.rung)
+        return Decision(slot.rung, paused[best_of(self.expected_finals(paused))])
+
+    def _begin_or_take(self, slot: Slot, number: int) -> Decision | None:
+        """A new configuration, or a paused one with a larger expected improvement; None where there is neither."""
+        if self._has_model and len(self.configurations) >= DESIGN and not self._is_uniform(number):
+            with one_thread():
+                posterior, leading = self._posterior(), self._leading()
+                proposal = self._model.propose(
+                    number, posterior, [each.number for each in leading], self.is_tried, self.affordable()
+                )
+                paused = self._paused_below(slot.rung)
+                if paused:
+                    best = float(posterior.mean(self._ends(leading)).max())
+                    gains = log_expected_improvement(*posterior.predict(self._ends(paused)), best)
+                    gains = gains - self._penalties(paused)
+                    index = best_of(gains)
+                    if proposal is None or gains[index] > proposal.gain:
+                        return Decision(slot.rung, paused[index])
+            if proposal is not None:
+                return Decision(slot.rung, values=proposal.values)
+        values = self.new_configuration()
+        return None if values is None else Decision(slot.rung, values=values)
+
+    def _is_uniform(self, number: int) -> bool:
+        return records.keyed_seed(self.seed, "uniform", number) % UNIFORM_SHARE == 0
+
+    # What is expected ----------------------------------------------------------------------------------------------
+
+    @property
+    def _has_model(self) -> bool:
+        return self._model.is_ready and len(self.configurations) >= 3
+
+    def _posterior(self) -> Surrogate:
+        running = itertools.islice(reversed(self.ongoing_trials.values()), PENDING)
+        return self._model.posterior(
+            [(self._configuration_of[trial.trial_id].number, trial.hyperparameters.values[EPOCHS]) for trial in running]
+        )
+
+    def _ends(self, configurations: Sequence[Configuration]) -> Points:
+        return self._model.ends([each.number for each in configurations])
+
+    def _leading(self) -> list[Configuration]:
+        """The best at each rung."""
+        numbers = dict.fromkeys(number for rung in self._reached for _, number in rung[:LEADING])
+        return [self.configurations[number] for number in numbers]
+
+    def expected_finals(self, configurations: list[Configuration]) -> list[float]:
+        self._model.follow(self.hyperparameters.space)
+        if not self._has_model:
+            return super().expected_finals(configurations)
+        with one_thread():
+            expected = self._posterior().mean(self._ends(configurations))
+        return (expected - self._penalties(configurations)).tolist()
+
+    def _penalties(self, configurations: list[Configuration]) -> np.ndarray:
+        """What those that are at chance count less, in deviations of a score."""
+        level = self._chance_level
+        at_chance = [level.left(each.number) is None for each in configurations]
+        leaving = [0.0 if each.over else level.probability_of_leaving(each.rung) for each in configurations]
+        return AT_CHANCE * np.array(at_chance) * (1.0 - np.array(leaving))
+
+    def recommended(self) -> str | None:
+        """The trial whose configuration is expected to be best at the last rung, whatever it has been trained for.
+
+        While few are known, the one whose score is furthest above that of the defaults after as many epochs.
+        """
+        leading = self._leading()
+        if not leading:
             return None
-        begun = rungs.total_trials(self._plan[: self._begun + (bracket not in self._open)])
-        others = sum(other.reserved for other in self._open if other is not bracket)
-        return self.max_trials - len(self.trials) - others - (self._planned_trials - begun)
+        if len(self.configurations) < FEW:
+            unknown = self.chance or 0.0
+            defaults = {score.rung: score.score for score in self._model.scores if score.configuration == 0}
+            headroom: Sequence[float] = [each.score - defaults.get(each.rung, unknown) for each in leading]
+        else:
+            headroom = self.expected_finals(leading)
+        return leading[best_of(headroom)].last
+
+    def expected_cost(self, trial_id: str) -> float | None:
+        """Counted where an earlier trial of the configuration has reported its cost, else predicted from others'.
+
+        In units of the first cost that was reported. To three digits: no result depends on how a library rounds.
+        """
+        if not self.costs:
+            return None
+        known = self.costs.get(self.trials[trial_id].hyperparameters.values.get(PARENT, ""))
+        if known is not None:
+            cost: float | None = with_fixed(known / next(iter(self.costs.values())))
+        else:
+            self._model.follow(self.hyperparameters.space)
+            number = self._configuration_of[trial_id].number
+            cost = self._model.relative_cost(
+                number, self.costs, lambda trial: self.trials[trial].hyperparameters.values
+            )
+        return None if cost is None else float(f"{cost:.3g}")
+
+    def _values_of_trial(self, trial_id: str) -> dict[str, Any]:
+        return self.trials[trial_id].hyperparameters.values
+
+    # What is completed ---------------------------------------------------------------------------------------------
 
     def _ended(self, trial: Trial) -> None:
-        bracket = self._bracket_of.pop(trial.trial_id)
-        bracket.tell(trial.trial_id, self._result(trial))
-        self._waiting.discard(bracket)
-        self._continuable.pop(bracket, None)
-        if bracket.spent:
-            self._open.remove(bracket)
+        configuration = self._configuration_of[trial.trial_id]
+        self._model.forget(configuration.number)
+        before = configuration.rung
+        super()._ended(trial)
+        self._brackets.end(trial.trial_id, trial.status != TrialStatus.COMPLETED)
+        if trial.status == TrialStatus.COMPLETED:
+            self._learn(configuration, before, self._scores_by_epoch(trial))
+        self._completed += 1
+        if milestone(1, self._completed) == self._completed:
+            self._model.set_works(self._works())
 
-    @staticmethod
-    def _result(trial: Trial) -> float | None:
-        return trial.score if trial.status == TrialStatus.COMPLETED else None
+    def _learn(self, configuration: Configuration, before: int, scores: Mapping[int, float]) -> None:
+        """Scores at chance say nothing of how good a configuration is once it learns, so that the model sees none."""
+        known = self._chance_level.left(configuration.number)
+        left = self._chance_level.record(configuration.number, configuration.rung, scores)
+        if left is None:
+            return
+        for rung in range(0 if known is None else before + 1, configuration.rung + 1):
+            epoch = self.levels[rung]
+            if epoch < left or (rung < configuration.rung and epoch not in scores):
+                continue
+            last = epoch if epoch in scores else max(scores)
+            window = [scores[e] for e in range(last - last // SMOOTHED, last + 1) if e in scores]
+            self._model.scores.append(Score(configuration.number, rung, epoch, left, sum(window) / len(window)))
+
+    def _works(self) -> list[tuple[int, bool]]:
+        """Which configurations work, and which failed or will never leave chance; what may yet leave it is neither."""
+        level = self._chance_level
+        dead = [level.probability_of_leaving(rung) < 0.5 for rung in range(len(self.levels) - 1)] + [True]
+        works = []
+        for each in self.configurations:
+            if each.failed:
+                works.append((each.number, False))
+            elif level.left(each.number) is not None:
+                works.append((each.number, True))
+            elif each.rung >= 0 and dead[each.rung]:
+                works.append((each.number, False))
+        return works
+
+    # keras_tuner.Oracle --------------------------------------------------------------------------------------------
+
+    def _recorded_decision(self, recorded: Mapping[str, Any]) -> Decision:
+        self._model.follow(self.hyperparameters.space)
+        decision = super()._recorded_decision(recorded)
+        number = recorded.get(BRACKET)
+        self._slot = None if number is None else self._brackets.slot_of(number, decision.rung)
+        return decision
+
+    def _last_decision(self) -> Decision | None:
+        self._slot = None
+        return super()._last_decision()
+
+    def _begin(self, trial_id: str, decision: Decision) -> dict[str, Any]:
+        answer = super()._begin(trial_id, decision)
+        if self._slot is not None:
+            self._brackets.start(trial_id, self._slot)
+            answer["values"][BRACKET] = self._slot.bracket.number
+        return answer
 
     def get_state(self) -> dict[str, Any]:
-        state = super().get_state()
-        state["begun"] = self._begun
-        state["brackets"] = [
-            {"plan": self._plan.index(bracket.bracket), "asked": bracket.asked} for bracket in self._open
-        ]
-        return state
+        return {**super().get_state(), "brackets": self._brackets.state()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
-        ended = {trial_id: self._result(self.trials[trial_id]) for trial_id in self.end_order}
-        self._begun = state["begun"]
-        self._open = []
-        self._waiting = set()
-        self._continuable = {}
-        self._bracket_of = {}
-        for saved in state["brackets"]:
-            bracket = rungs.Halving(self._plan[saved["plan"]], self.objective.direction)
-            bracket.replay(saved["asked"], ended)
-            self._open.append(bracket)
-            for trial_ids in saved["asked"]:
-                self._bracket_of.update({trial_id: bracket for trial_id in trial_ids if trial_id not in ended})
+        self._brackets.restore(state["brackets"])
 
 
-def build(objective: keras_tuner.Objective | str | None, **settings: Any) -> HyperbandOracle:
-    """The row of `STRATEGIES`."""
-    return HyperbandOracle(objective, **settings)
+def best_of(values: Sequence[float] | np.ndarray) -> int:
+    """Of equals, the first."""
+    return int(np.argmax(values))
+
+
+#: What may fill, promote and recommend.
+SAMPLERS = ("model", "random")
+
+
+def build(
+    objective: keras_tuner.Objective | str | None,
+    *,
+    sampler: str = "model",
+    chance: float | None = None,
+    **settings: Any,
+) -> ReplayableOracle:
+    """The row of `STRATEGIES`: `sampler="random"` is the paper's own.
+
+    Raises:
+        UsageError: there is no such sampler.
+    """
+    if sampler not in SAMPLERS:
+        raise UsageError(f"there is no sampler {sampler!r}", f"choose one of {', '.join(SAMPLERS)}")
+    if sampler == "random":
+        return PaperHyperbandOracle(objective, **settings)
+    return HyperbandOracle(objective, chance=chance, **settings)

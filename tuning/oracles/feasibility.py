@@ -1,15 +1,20 @@
-"""How likely a configuration works, from those that did and did not: a logistic regression. Pure.
+"""How likely a configuration works: that its training does not fail, and leaves chance. Pure.
 
-What is larger than something that was too large does not work either, which no model of neighbourhoods knows.
+A logistic regression knows that what is larger than something that was too large does not work either; near the edge,
+where the best ones often are, neighbours know more.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from tuning.oracles.surrogate import matern
+
 #: Deviation of the normal prior of each slope: over the whole of a feature, odds may well change by a factor of 100.
 SLOPE = 5.0
 STEPS = 25
+#: Length scales of what neighbours say, as shares of the surrogate's; and what the regression counts beside them.
+NEAR, OPINION = 0.3, 0.5
 
 
 class LogisticRegression:
@@ -43,6 +48,30 @@ class LogisticRegression:
         if self._weights is None:
             return np.ones(len(features))
         return _logistic(_columns(features) @ self._weights)
+
+
+class Feasibility:
+    """The share of the neighbours that work, weighted by distance, with the regression's opinion among them.
+
+    Args:
+        x: (n, f) features of configurations that worked or did not.
+        failed: (n,) bool.
+    """
+
+    def __init__(self, x: np.ndarray, failed: np.ndarray) -> None:
+        self._x, self._worked = x, (~failed).astype(float)
+        self._regression = LogisticRegression(_squared(x), failed)
+
+    def probability(self, x: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        """(m,) of configurations with features (m, f); `scales` (f,) are the surrogate's."""
+        near = matern(x / (NEAR * scales), self._x / (NEAR * scales))
+        opinion = OPINION * self._regression.probability(_squared(x))
+        return (opinion + near @ self._worked) / (OPINION + near.sum(axis=1))
+
+
+def _squared(x: np.ndarray) -> np.ndarray:
+    """(n, 2 f): features and their squares, so that what works may lie between two bounds."""
+    return np.hstack([x, 0.5 + 2.0 * (x - 0.5) ** 2])
 
 
 def _columns(features: np.ndarray) -> np.ndarray:

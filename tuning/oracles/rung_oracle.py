@@ -1,7 +1,7 @@
-"""What strategies have in common that start many short trainings and continue some: rungs, chains, budget, the end.
+"""Configurations that are trained from rung to rung, a limit on their epochs, and how a search ends.
 
-A *chain* is one configuration: a first trial and the promotions that went on from it. It pauses at each rung, until the
-strategy lets it go on. A subclass says what comes next; when the budget runs low the search closes: the best chain is
+A configuration is trained by a first trial and by those that continue it; it pauses at each rung, until the strategy
+continues it. A subclass says what comes next. When the limit is near the search closes: the best configuration is
 trained to the end, so that it always ends with a full training of the best that it knows.
 """
 
@@ -16,20 +16,20 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from tuning.core.records import configuration
+from tuning.core import records
 from tuning.oracles import rungs
 from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT, ROUND, ReplayableOracle
 
-#: Paused chains at a rung that may still go on; the states of the others need not be kept.
+#: Paused configurations at a rung that may still go on; the states of the others need not be kept.
 KEPT = 32
 
 
 @dataclass
-class Chain:
-    """One configuration under way.
+class Configuration:
+    """One that was begun.
 
     Attributes:
-        number: from 0, in the order in which chains began.
+        number: from 0, in the order in which they began.
         last: id of its latest trial.
         rung: the highest rung that it has reached; -1 before the first.
         score: at that rung, larger is better; 0 before the first.
@@ -49,15 +49,15 @@ class Chain:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to run next: `chain` continued, or a new configuration of `values`, up to `rung`."""
+    """What to run next, up to `rung`: a paused configuration, or a new one of `values`."""
 
     rung: int
-    chain: Chain | None = None
+    paused: Configuration | None = None
     values: Mapping[str, Any] | None = None
 
 
-class PromotingOracle(ReplayableOracle):
-    """Base class; a subclass defines `decide`, and may define `observed` and `worth`.
+class RungOracle(ReplayableOracle):
+    """Base class; a subclass defines `decide`, and may define `expected_finals`.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
@@ -94,8 +94,8 @@ class PromotingOracle(ReplayableOracle):
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self.chains: list[Chain] = []
-        self._chain_of: dict[str, Chain] = {}  # of each chain's latest trial
+        self.configurations: list[Configuration] = []
+        self._configuration_of: dict[str, Configuration] = {}  # by its latest trial
         self._paused: list[list[tuple[float, int]]] = [[] for _ in self.levels]  # (-score, number), best first
         self._reached: list[list[tuple[float, int]]] = [[] for _ in self.levels]  # the same, of all that got there
         self._epochs_asked = 0
@@ -107,51 +107,21 @@ class PromotingOracle(ReplayableOracle):
     def decide(self, number: int) -> Decision | None:
         """What trial `number` should be; None where nothing can start before a result is in. Changes nothing."""
 
-    def observed(self, chain: Chain, rung: int, score: float | None) -> None:
-        """A trial of `chain` has ended at `rung` with a score (larger is better), or failed (None)."""
-
-    def worth(self, chains: list[Chain]) -> list[float]:
-        """How good these paused chains are believed to be at the last rung: those that got further come first."""
-        return [chain.rung * 1e9 + chain.score for chain in chains]
+    def expected_finals(self, configurations: list[Configuration]) -> list[float]:
+        """The scores that are expected of them at the last rung; here, those that got further come first."""
+        return [each.rung * 1e9 + each.score for each in configurations]
 
     # What subclasses use -------------------------------------------------------------------------------------------
 
-    def paused(self, rung: int) -> Iterator[Chain]:
-        """Chains that wait at `rung` and may go on, best first."""
-        return (self.chains[number] for _, number in self._paused[rung][:KEPT])
+    def paused(self, rung: int) -> Iterator[Configuration]:
+        """Configurations that wait at `rung`, the best first."""
+        return (self.configurations[number] for _, number in self._paused[rung][:KEPT])
 
-    def place(self, chain: Chain) -> tuple[int, int]:
-        """(place from 1, of how many) of a chain's score among all that were told at its rung."""
-        reached = self._reached[chain.rung]
-        return bisect.bisect_left(reached, (-chain.score, chain.number)) + 1, len(reached)
+    def promotable(self) -> list[Configuration]:
+        return [each for rung in range(len(self.levels)) for each in self.paused(rung)]
 
-    def promotion(self, first: int = 0) -> Decision | None:
-        """ASHA's rule: a chain in the best `1 / factor` of those at its rung goes on; the highest rung comes first.
-
-        Chains at rungs below `first` wait.
-        """
-        for rung in range(len(self.levels) - 2, first - 1, -1):
-            best = next(self.paused(rung), None)
-            if best is None:
-                continue
-            place, count = self.place(best)
-            if place <= count // self.factor:
-                return Decision(rung + 1, best)
-        return None
-
-    def next_best(self) -> Decision | None:
-        """Where no configuration is left to start: the best chain of the highest rung with one."""
-        for rung in range(len(self.levels) - 2, -1, -1):
-            best = next(self.paused(rung), None)
-            if best is not None:
-                return Decision(rung + 1, best)
-        return None
-
-    def promotable(self) -> list[Chain]:
-        return [chain for rung in range(len(self.levels)) for chain in self.paused(rung)]
-
-    def values_of(self, chain: Chain) -> dict[str, Any]:
-        return configuration(self.trials[chain.last].hyperparameters.values)
+    def values_of(self, each: Configuration) -> dict[str, Any]:
+        return records.configuration(self.trials[each.last].hyperparameters.values)
 
     # keras_tuner.Oracle --------------------------------------------------------------------------------------------
 
@@ -172,29 +142,29 @@ class PromotingOracle(ReplayableOracle):
 
     def _next(self, number: int) -> Decision | None:
         """What is known to be good comes before anything that the strategy decides."""
-        values = self.known_good()
+        values = self.starting_point()
         return self.decide(number) if values is None else Decision(0, values=values)
 
     def _recorded_decision(self, recorded: Mapping[str, Any]) -> Decision:
         rung, parent = self.levels.index(recorded[EPOCHS]), recorded.get(PARENT)
         if parent is None:
             return Decision(rung, values=self.new_configuration())
-        return Decision(rung, self._chain_of[parent])
+        return Decision(rung, self._configuration_of[parent])
 
     def _last_decision(self) -> Decision | None:
-        """The last trial, asked for when all others have ended: the best chain that is unfinished, to its end."""
+        """The last trial, asked for when all others have ended: the best unfinished configuration, to its end."""
         if self.ongoing_trials:
             return None
-        last, chains = len(self.levels) - 1, self.promotable()
-        if chains:
-            worth = self.worth(chains)
-            return Decision(last, chains[max(range(len(chains)), key=lambda index: (worth[index], -index))])
+        last, paused = len(self.levels) - 1, self.promotable()
+        if paused:
+            finals = self.expected_finals(paused)
+            return Decision(last, paused[max(range(len(paused)), key=lambda index: (finals[index], -index))])
         values = self.new_configuration()
         return None if values is None else Decision(last, values=values)
 
     def cost(self, decision: Decision) -> int:
         """Epochs that it trains."""
-        return self.levels[decision.rung] - (0 if decision.chain is None else self.levels[decision.chain.rung])
+        return self.levels[decision.rung] - (0 if decision.paused is None else self.levels[decision.paused.rung])
 
     def has_room(self, decision: Decision) -> bool:
         """Whether after it there is still room for a last trial, a training to the end."""
@@ -212,49 +182,44 @@ class PromotingOracle(ReplayableOracle):
         return self._epochs_asked + cost + self.max_epochs - self.levels[0] <= self._epochs_allowed
 
     def _begin(self, trial_id: str, decision: Decision) -> dict[str, Any]:
-        chain = decision.chain
-        values = dict(decision.values or {}) if chain is None else self.values_of(chain)
+        paused = decision.paused
+        values = dict(decision.values or {}) if paused is None else self.values_of(paused)
         values |= {EPOCHS: self.levels[decision.rung], INITIAL_EPOCH: 0, ROUND: decision.rung}
-        if chain is not None:
-            values |= {INITIAL_EPOCH: self.levels[chain.rung], PARENT: chain.last}
+        if paused is not None:
+            values |= {INITIAL_EPOCH: self.levels[paused.rung], PARENT: paused.last}
         self._started(trial_id, values)
         return {"status": TrialStatus.RUNNING, "values": values}
 
     def _started(self, trial_id: str, values: Mapping[str, Any]) -> None:
         parent = values.get(PARENT)
         if parent is None:
-            chain = Chain(len(self.chains), trial_id)
-            self.chains.append(chain)
+            each = Configuration(len(self.configurations), trial_id)
+            self.configurations.append(each)
         else:
-            chain = self._chain_of.pop(parent)
-            waiting = self._paused[chain.rung]
-            del waiting[bisect.bisect_left(waiting, (-chain.score, chain.number))]
-            chain.last, chain.running = trial_id, True
-        self._chain_of[trial_id] = chain
+            each = self._configuration_of.pop(parent)
+            waiting = self._paused[each.rung]
+            del waiting[bisect.bisect_left(waiting, (-each.score, each.number))]
+            each.last, each.running = trial_id, True
+        self._configuration_of[trial_id] = each
         self._epochs_asked += values[EPOCHS] - values[INITIAL_EPOCH]
 
     def _ended(self, trial: Trial) -> None:
-        chain, rung = self._chain_of[trial.trial_id], self.levels.index(trial.hyperparameters.values[EPOCHS])
-        chain.running = False
+        each, rung = self._configuration_of[trial.trial_id], self.levels.index(trial.hyperparameters.values[EPOCHS])
+        each.running = False
         if trial.status != TrialStatus.COMPLETED:
-            chain.over = chain.failed = True
-            self.observed(chain, rung, None)
+            each.over = each.failed = True
             # The last training failed: the next best takes its place.
             self._closed = self._closed and not self.promotable()
             return
         scores = self._scores_by_epoch(trial)
-        for passed in range(chain.rung + 1, rung):
-            if self.levels[passed] in scores:
-                self.observed(chain, passed, scores[self.levels[passed]])
         # After the last epoch, what a longer training would go on from: the best epoch's score would favour curves that
         # were lucky once, or have begun to fall.
-        chain.score = scores[max(scores)]
-        chain.rung = rung
-        chain.over = self.levels[rung] == self.max_epochs or trial.trial_id in self.complete
-        self.observed(chain, rung, chain.score)
-        bisect.insort(self._reached[rung], (-chain.score, chain.number))
-        if not chain.over:
-            bisect.insort(self._paused[rung], (-chain.score, chain.number))
+        each.score = scores[max(scores)]
+        each.rung = rung
+        each.over = self.levels[rung] == self.max_epochs or trial.trial_id in self.complete
+        bisect.insort(self._reached[rung], (-each.score, each.number))
+        if not each.over:
+            bisect.insort(self._paused[rung], (-each.score, each.number))
 
     def _scores_by_epoch(self, trial: Trial) -> dict[int, float]:
         """The objective after each epoch that was reported, larger is better."""
@@ -263,7 +228,7 @@ class PromotingOracle(ReplayableOracle):
         return {observation.step: sign * float(observation.mean()) for observation in history}
 
     def continuable(self) -> set[str]:
-        return {chain.last for chain in self.promotable()} | {
+        return {each.last for each in self.promotable()} | {
             trial.hyperparameters.values[PARENT]
             for trial in self.ongoing_trials.values()
             if PARENT in trial.hyperparameters.values
