@@ -13,6 +13,7 @@ import search_spaces
 from search_spaces import SPACES
 from tuning.core.errors import EXIT_USAGE, UsageError
 from tuning.core.files import digest, sha256_file
+from tuning.oracles.space import accepts
 from tuning.trials.plan import TrainingPlan
 from tuning.trials.spaces import (
     Interface,
@@ -21,6 +22,7 @@ from tuning.trials.spaces import (
     load_builder,
     loaded_space_digest,
     space_digest,
+    starting_points,
     target,
 )
 
@@ -143,6 +145,32 @@ def test_a_module_or_package_that_cannot_be_imported_is_a_line_that_says_where(m
     module("broken_package.__init__", "answer = 1 / 0\n")
     module("broken_package.space", "")
     assert "ZeroDivisionError" in refusal(space_digest, "broken_package.space:build")
+
+
+POINTED = """
+def build(hp): ...
+build.starting_points = [{"rate": 0.5}]
+def plain(hp): ...
+class Model:
+    starting_points = ({"units": 3},)
+    def build(self, hp): ...
+instance = Model()
+"""
+
+
+def test_starting_points_are_an_attribute_of_the_builder(module):
+    module("pointed_space", POINTED)
+    assert starting_points("pointed_space:build") == [{"rate": 0.5}]
+    assert starting_points("pointed_space:plain") == []
+    assert starting_points("pointed_space:Model") == starting_points("pointed_space:instance") == [{"units": 3}]
+
+
+@pytest.mark.parametrize("points", ["{'rate': 1}", "[3]", "'rate=1'", "3"])
+def test_starting_points_that_are_no_list_of_values_are_refused(module, points):
+    module("wrong_points", f"def build(hp): ...\nbuild.starting_points = {points}\n")
+    sys.modules.pop("wrong_points", None)
+    said = refusal(starting_points, "wrong_points:build")
+    assert points in said and "list of dictionaries" in said
 
 
 @pytest.mark.parametrize("name", ["not_callable", "nothing"])
@@ -277,32 +305,64 @@ def test_the_defaults_are_the_documented_baseline():
 
 def test_every_hyperparameter_that_is_known_to_matter_is_in_the_space():
     _, hp = baseline()
-    continuous = {"learning_rate", "weight_decay"}
-    values = {entry.name: set(entry.values) for entry in hp.space if entry.name not in continuous | {"flip"}}
+    ranges = {"learning_rate", "augmentation"}
+    fixed = {"flip": True, "schedule": "cosine"}
+    values = {entry.name: set(entry.values) for entry in hp.space if entry.name not in ranges | fixed.keys()}
     expected = {
         "class_balance": {"none", "weights", "sampler"},
-        "blocks": {3, 4, 5},
-        "convolutions_per_block": {1, 2},
-        "width": {16, 32, 48, 64},
-        "growth": {1.0, 1.5, 2.0},
-        "spatial_dropout": {0.0, 0.05, 0.1, 0.15, 0.2, 0.25},
-        "head_dropout": {0.1, 0.2, 0.3, 0.4, 0.5, 0.6},
-        "augmentation": {0.0, 0.25, 0.5, 0.75, 1.0},
-        "l2": {0.0, 1e-5, 1e-4, 1e-3},
-        "schedule": {"constant", "cosine", "plateau"},
-        "label_smoothing": {0.0, 0.05, 0.1, 0.15},
-        "batch_size": {32, 64, 128, 256},
+        "block": {"plain", "normalised", "double"},
+        "blocks": {3, 4},
+        "width": {16, 24, 32, 48},
+        "spatial_dropout": {0.0, 0.05, 0.1, 0.15, 0.2},
         "head": {"dense", "average"},
-        "dense_units": {64, 128, 256},
-        "first_kernel": {3, 5},
-        "kernel": {3, 5},
-        "batch_norm": {True, False},
-        "optimizer": {"adam", "adamw", "sgd"},
+        "head_dropout": {0.2, 0.3, 0.4, 0.5, 0.6},
+        "label_smoothing": {0.0, 0.05, 0.1, 0.15},
+        "batch_size": {32, 64, 128},
+        "weight_decay": {0.0, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1},
     }
     assert values == expected
     [rate] = [entry for entry in hp.space if entry.name == "learning_rate"]
-    assert (rate.min_value, rate.max_value, rate.sampling) == (1e-4, 3e-3, "log")
-    assert continuous | {"flip"} == {entry.name for entry in hp.space} - expected.keys()
+    assert (rate.min_value, rate.max_value, rate.sampling) == (3e-4, 5e-3, "log")
+    assert ranges | fixed.keys() == {entry.name for entry in hp.space} - expected.keys()
+    assert {name: hp.values[name] for name in fixed} == fixed
+
+
+def test_large_images_have_a_fifth_block_to_choose():
+    for side, most in ((95, 4), (96, 5)):
+        _, hp = baseline(shape=(side, side, 3))
+        [blocks] = [entry for entry in hp.space if entry.name == "blocks"]
+        assert (blocks.min_value, blocks.max_value, blocks.default) == (3, most, 3)
+
+
+def test_the_first_starting_point_is_a_small_vgg():
+    model, hp = baseline(starting_points("baseline_cnn")[0])
+    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert [layer.filters for layer in convolutions] == [16, 32, 64, 64, 128, 128, 256, 256]
+    assert not any(layer.use_bias for layer in convolutions)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert (kinds.count("BatchNormalization"), kinds.count("MaxPooling2D"), kinds.count("Flatten")) == (9, 4, 1)
+    assert (type(model.optimizer).__name__, model.optimizer.weight_decay) == ("AdamW", 2e-2)
+    assert float(model.optimizer.learning_rate) == pytest.approx(2e-3)
+    assert TrainingPlan.from_values(hp.values) == TrainingPlan(64, "sampler", 0.5, True, "cosine")
+
+
+def test_wide_blocks_stop_at_256_filters_and_the_average_head_has_no_maps():
+    model, _ = baseline({"block": "double", "blocks": 4, "width": 48, "head": "average"})
+    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert [layer.filters for layer in convolutions] == [24, 48, 96, 96, 192, 192, 256, 256]
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert "GlobalAveragePooling2D" in kinds and "Flatten" not in kinds
+
+
+def test_starting_points_fit_the_space_and_differ_from_the_baseline():
+    _, hp = baseline()
+    points = starting_points("baseline_cnn")
+    assert len(points) == 2
+    for point in points:
+        assert point.keys() <= hp.values.keys()
+        _, built = baseline(point)
+        assert {**hp.values, **point} == built.values != hp.values
+        assert all(any(entry.name == name and accepts(entry, point[name]) for entry in hp.space) for name in point)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1 - 1e-9])
@@ -313,16 +373,6 @@ def test_the_smallest_and_the_largest_of_everything_build(share, shape):
     model, _ = baseline(values, shape, 4)
     assert model.input_shape == (None, *shape)
     assert model.output_shape == (None, 4)
-
-
-def test_what_a_choice_makes_inactive_is_not_in_the_values():
-    _, hp = baseline({"head": "average"})
-    assert "dense_units" not in hp.values
-    _, hp = baseline({"optimizer": "adamw"})
-    assert hp.values["weight_decay"] == pytest.approx(1e-2)
-    model, hp = baseline({"optimizer": "sgd"})
-    assert "weight_decay" not in hp.values
-    assert float(model.optimizer.learning_rate) == pytest.approx(0.03)
 
 
 def test_the_builder_is_a_plain_keras_tuner_builder_too():

@@ -128,12 +128,14 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         defaults: the default configuration, complete.
         parameters: the "smallest", "default" and "largest" model seen.
         sized: all configurations that were built and that a trial could train.
+        starting_points: configurations that the space says are good; what one leaves out is at its default.
     """
 
     space: list[dict[str, Any]]
     defaults: Values
     parameters: dict[str, CountedModel]
     sized: list[SizedModel]
+    starting_points: list[Values] = []
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):

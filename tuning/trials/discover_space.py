@@ -17,7 +17,7 @@ from tuning.trials.cost import least_memory
 from tuning.trials.data import open_verified
 from tuning.trials.fit import check_outputs
 from tuning.trials.plan import TrainingPlan
-from tuning.trials.spaces import interface, mistake
+from tuning.trials.spaces import interface, mistake, starting_points
 
 if TYPE_CHECKING:
     import keras
@@ -71,6 +71,7 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
         defaults=default.values,
         parameters={"smallest": by_size[0], "default": default, "largest": by_size[-1]},
         sized=sized,
+        starting_points=starting_points(job.space),
     )
 
 
