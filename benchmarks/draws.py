@@ -41,10 +41,7 @@ def options() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = options().parse_args(argv)
-    from tuning.trials import runtime
-
-    os.environ.update(runtime.environment("tensorflow", 1))
-    runtime.configure(1)
+    _use_one_core()
     from benchmarks.data import opened, sample
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -58,6 +55,13 @@ def main(argv: list[str] | None = None) -> int:
             print(json.dumps({**row, "seconds": round(time.process_time() - began, 1), "values": values}), flush=True)
     print(f"{silent} of {args.draws} draws at chance after {args.steps} steps ({data.source}); allowed: {ALLOWED:.0%}")
     return int(silent > ALLOWED * args.draws)
+
+
+def _use_one_core() -> None:
+    from tuning.trials import runtime
+
+    os.environ.update(runtime.environment("tensorflow", 1))
+    runtime.configure(1)
 
 
 def at_chance(score: float | None, classes: int) -> bool:

@@ -6,15 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-import keras_tuner
 import pytest
 
 import search_spaces
 from search_spaces import SPACES
 from tuning.core.errors import EXIT_USAGE, UsageError
 from tuning.core.files import digest, sha256_file
-from tuning.oracles.space import accepts
-from tuning.trials.plan import TrainingPlan
 from tuning.trials.spaces import (
     Interface,
     build_model,
@@ -276,109 +273,6 @@ def test_a_model_that_cannot_be_trained_here_is_refused(name, said):
 def test_a_loss_that_says_nothing_about_labels_is_refused():
     model, _ = build("regression")
     assert "'mse'" in refusal(interface, model, "own")
-
-
-# The baseline --------------------------------------------------------------------------------------------------------
-
-
-def baseline(values=None, shape=(48, 48, 1), classes=7):
-    return build_model("baseline_cnn", values or {}, shape, classes)
-
-
-def test_the_defaults_are_the_documented_baseline():
-    model, hp = baseline()
-    kinds = [type(layer).__name__ for layer in model.layers]
-    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
-    assert [layer.filters for layer in convolutions] == [32, 64, 128]
-    assert [layer.kernel_size for layer in convolutions] == [(3, 3)] * 3
-    assert kinds.count("MaxPooling2D") == 3
-    assert "BatchNormalization" not in kinds
-    dense = [layer for layer in model.layers if type(layer).__name__ == "Dense"]
-    assert [layer.units for layer in dense] == [128, 7]
-    assert dense[-1].activation.__name__ == "softmax"
-    assert dense[-1].dtype_policy.name == "float32"
-    assert type(model.optimizer).__name__ == "Adam"
-    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
-    assert TrainingPlan.from_values(hp.values) == TrainingPlan(64, "sampler", 0.0, True, "cosine")
-    assert interface(model, "baseline_cnn") == Interface(sparse=False, scaled=False, logits=False)
-
-
-def test_every_hyperparameter_that_is_known_to_matter_is_in_the_space():
-    _, hp = baseline()
-    ranges = {"learning_rate", "augmentation"}
-    fixed = {"flip": True, "schedule": "cosine"}
-    values = {entry.name: set(entry.values) for entry in hp.space if entry.name not in ranges | fixed.keys()}
-    expected = {
-        "class_balance": {"none", "weights", "sampler"},
-        "block": {"plain", "normalised", "double"},
-        "blocks": {3, 4},
-        "width": {16, 24, 32, 48},
-        "spatial_dropout": {0.0, 0.05, 0.1, 0.15, 0.2},
-        "head": {"dense", "average"},
-        "head_dropout": {0.2, 0.3, 0.4, 0.5, 0.6},
-        "label_smoothing": {0.0, 0.05, 0.1, 0.15},
-        "batch_size": {32, 64, 128},
-        "weight_decay": {0.0, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1},
-    }
-    assert values == expected
-    [rate] = [entry for entry in hp.space if entry.name == "learning_rate"]
-    assert (rate.min_value, rate.max_value, rate.sampling) == (3e-4, 5e-3, "log")
-    assert ranges | fixed.keys() == {entry.name for entry in hp.space} - expected.keys()
-    assert {name: hp.values[name] for name in fixed} == fixed
-
-
-def test_large_images_have_a_fifth_block_to_choose():
-    for side, most in ((95, 4), (96, 5)):
-        _, hp = baseline(shape=(side, side, 3))
-        [blocks] = [entry for entry in hp.space if entry.name == "blocks"]
-        assert (blocks.min_value, blocks.max_value, blocks.default) == (3, most, 3)
-
-
-def test_the_first_starting_point_is_a_small_vgg():
-    model, hp = baseline(starting_points("baseline_cnn")[0])
-    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
-    assert [layer.filters for layer in convolutions] == [16, 32, 64, 64, 128, 128, 256, 256]
-    assert not any(layer.use_bias for layer in convolutions)
-    kinds = [type(layer).__name__ for layer in model.layers]
-    assert (kinds.count("BatchNormalization"), kinds.count("MaxPooling2D"), kinds.count("Flatten")) == (9, 4, 1)
-    assert (type(model.optimizer).__name__, model.optimizer.weight_decay) == ("AdamW", 2e-2)
-    assert float(model.optimizer.learning_rate) == pytest.approx(2e-3)
-    assert TrainingPlan.from_values(hp.values) == TrainingPlan(64, "sampler", 0.5, True, "cosine")
-
-
-def test_wide_blocks_stop_at_256_filters_and_the_average_head_has_no_maps():
-    model, _ = baseline({"block": "double", "blocks": 4, "width": 48, "head": "average"})
-    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
-    assert [layer.filters for layer in convolutions] == [24, 48, 96, 96, 192, 192, 256, 256]
-    kinds = [type(layer).__name__ for layer in model.layers]
-    assert "GlobalAveragePooling2D" in kinds and "Flatten" not in kinds
-
-
-def test_starting_points_fit_the_space_and_differ_from_the_baseline():
-    _, hp = baseline()
-    points = starting_points("baseline_cnn")
-    assert len(points) == 2
-    for point in points:
-        assert point.keys() <= hp.values.keys()
-        _, built = baseline(point)
-        assert {**hp.values, **point} == built.values != hp.values
-        assert all(any(entry.name == name and accepts(entry, point[name]) for entry in hp.space) for name in point)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 1 - 1e-9])
-@pytest.mark.parametrize("shape", [(16, 16, 1), (48, 48, 3)])
-def test_the_smallest_and_the_largest_of_everything_build(share, shape):
-    _, known = baseline()
-    values = {entry.name: entry.prob_to_value(share) for entry in known.space}
-    model, _ = baseline(values, shape, 4)
-    assert model.input_shape == (None, *shape)
-    assert model.output_shape == (None, 4)
-
-
-def test_the_builder_is_a_plain_keras_tuner_builder_too():
-    builder = load_builder("baseline_cnn")
-    hp = keras_tuner.HyperParameters()
-    assert builder(hp, (48, 48, 1), 7).compiled
 
 
 def test_a_model_that_plain_keras_could_not_load_is_refused_before_it_trains(module):

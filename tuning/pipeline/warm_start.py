@@ -33,7 +33,7 @@ def own_configuration(text: str) -> dict[str, str]:
     for part in text.split(","):
         name, equals, value = (word.strip() for word in part.partition("="))
         if not equals or not name or not value or name in values:
-            raise UsageError(f"--try is {text!r}", "give NAME=VALUE,NAME=VALUE: learning_rate=3e-4,optimizer=adam")
+            raise UsageError(f"--try is {text!r}", "give NAME=VALUE,NAME=VALUE: learning_rate=2e-3,batch_size=32")
         values[name] = value
     return values
 
