@@ -31,7 +31,7 @@ help:
 demo: $(installed)
 	$(python) -m tuning.demo --root $(demo_root)
 	$(python) -m tuning.prepare --root $(demo_root)
-	$(python) -m tuning.search --root $(demo_root) --strategy hyperband --max-epochs 18 --min-epochs 2 --top-k 2
+	$(python) -m tuning.search --root $(demo_root) --strategy hyperband --max-epochs 18 --min-epochs 2 --top-k 2 --no-starting-points
 
 test: $(installed_test)
 	$(python) -m pytest -q $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -11,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 from msgspec import to_builtins
 
-from benchmarks import data
+from benchmarks import data, draws
 from benchmarks.__main__ import PARTS, main, options
 from benchmarks.parts import gpu, loop
-from benchmarks.processes import Child, memory_of, run, tree
+from benchmarks.processes import REPOSITORY, Child, memory_of, run, tree
 from benchmarks.report import Report, Target, cell, circumstances, table
 from benchmarks.searches import SearchRun
 from benchmarks.watching import JournalWatch, TrialRun, reached
@@ -269,6 +270,36 @@ class TestGpu:
                 time.sleep(0.01)
         assert 0.3 < watch.busy < 0.9
         assert watch.memory == 2**30
+
+
+class TestDraws:
+    def test_a_score_is_at_chance_below_a_tenth_more_than_it(self):
+        assert [draws.at_chance(score, 4) for score in (None, 0.25, 0.274, 0.276)] == [True, True, True, False]
+
+    def test_draws_are_complete_differ_and_are_the_same_again(self, prepared):
+        first = draws.drawn(prepared, "baseline_cnn", 3, 0)
+        assert first == draws.drawn(prepared, "baseline_cnn", 3, 0) != draws.drawn(prepared, "baseline_cnn", 3, 1)
+        assert len({str(values) for values in first}) == 3
+        assert all(("blocks" in values) == (values["block"] != "plain") for values in first)
+        assert all(not name.startswith("tuner/") for values in first for name in values)
+
+    @pytest.mark.parametrize(("silent", "code"), [(0, 0), (1, 0), (2, 1)])
+    def test_more_than_a_twentieth_at_chance_fails_the_command(self, prepared, monkeypatch, capsys, silent, code):
+        scores = iter([0.9, *[0.1] * silent, *[0.9] * 30])
+        monkeypatch.setattr(draws, "_use_one_core", lambda: None)
+        monkeypatch.setattr(draws, "trained", lambda *given: (600, next(scores), 3))
+        assert draws.main(["--root", str(prepared.root), "--draws", "30"]) == code
+        *rows, last = capsys.readouterr().out.splitlines()
+        assert sum(json.loads(row)["at_chance"] for row in rows) == silent
+        assert last.startswith(f"{silent} of 30 draws at chance")
+
+    @pytest.mark.tensorflow
+    def test_a_draw_is_trained_for_so_many_steps(self, prepared, tmp_path):
+        command = [sys.executable, "-m", "benchmarks.draws", "--root", prepared.root, "--draws", "1", "--steps", "3"]
+        ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+        row, last = ended.stdout.splitlines()
+        assert json.loads(row)["steps"] == 3 and 0 <= json.loads(row)["val_f1_macro"] <= 1
+        assert ended.returncode == json.loads(row)["at_chance"] and "1 draws" in last
 
 
 class TestData:

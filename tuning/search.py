@@ -4,7 +4,7 @@
   python -m tuning.search --strategy hyperband --max-epochs 9 --top-k 2      # an hour's work becomes minutes
   python -m tuning.search --strategy hyperband --dry-run                     # what it would take: trials, time, disk
   python -m tuning.search --space my_models.cnn:build_model --name mine      # a model builder of your own
-  python -m tuning.search --try learning_rate=3e-4,optimizer=adamw --from-search baseline_cnn-hyperband --name next
+  python -m tuning.search --try learning_rate=2e-3,block=double --from-search baseline_cnn-hyperband --name next
   python -m tuning.search --mlflow http://localhost:5000                     # or a folder: --mlflow runs
   python -m tuning.search --tensorboard
   tensorboard --logdir artifacts/searches/baseline_cnn-hyperband/tensorboard

@@ -1,7 +1,7 @@
 """Trains one configuration, evaluates it once on the test split, and enters it in the leaderboard.
 
   python -m tuning.train                                   # the baseline
-  python -m tuning.train --epochs 5 --hp learning_rate=3e-4 --hp class_balance=sampler
+  python -m tuning.train --epochs 5 --hp learning_rate=2e-3 --hp class_balance=sampler
   python -m tuning.train --from-trial baseline_cnn-hyperband/0007 --epochs 30
 
 The same command again goes on after the last finished epoch, tries again what failed, or shows the run it made.
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     for text in args.hp:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise UsageError(f"--hp is {text!r}", "give NAME=VALUE, for example learning_rate=3e-4")
+            raise UsageError(f"--hp is {text!r}", "give NAME=VALUE, for example learning_rate=2e-3")
         values[name] = value
     result = train_one(
         workspace,

@@ -15,7 +15,7 @@ from tuning.core.records import configuration
 from tuning.engine.journal import Journal
 from tuning.history.source import read_facts
 from tuning.pipeline.settings import search_settings
-from tuning.pipeline.warm_start import KEPT, TRIED, own_configuration, warm_start
+from tuning.pipeline.warm_start import KEPT, TRIED, known_text, own_configuration, warm_start
 
 from .conftest import records
 
@@ -25,13 +25,15 @@ def _backend(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
 
 
-def description():
+def description(points=()):
     hp = HyperParameters()
     hp.Float("rate", 0.0, 1.0, default=0.1)
     hp.Choice("optimizer", ["adam", "sgd"])
     with hp.conditional_scope("optimizer", ["sgd"]):
         hp.Float("momentum", 0.0, 0.99, default=0.9)
-    return Description(space=hp.get_config()["space"], defaults=dict(hp.values), parameters={})
+    return Description(
+        space=hp.get_config()["space"], defaults=dict(hp.values), parameters={}, starting_points=list(points)
+    )
 
 
 @pytest.fixture
@@ -90,6 +92,39 @@ def test_of_an_earlier_search_the_best_that_fit_are_tried(settings):
     assert [values["rate"] for values in warm_start(frozen, description())] == [0.1, 0.2, 0.3]
     with pytest.raises(UsageError, match="'earlier' fits this space"):
         warm_start(settings(learned=[{"width": 3}, {"rate": 2.0}]), description())
+
+
+POINTS = [{"rate": 0.5}, {"optimizer": "sgd", "momentum": 0.5}, {}]
+
+
+def test_starting_points_of_the_space_come_last_unless_left_out(settings):
+    own = {"tries": ["rate=0.25"], "learned": [{"rate": 0.75}]}
+    tried = warm_start(settings(**own), description(POINTS))
+    assert tried == [
+        {"rate": 0.25, "optimizer": "adam"},
+        {"rate": 0.75, "optimizer": "adam"},
+        {"rate": 0.5, "optimizer": "adam"},
+        {"rate": 0.1, "optimizer": "sgd", "momentum": 0.5},
+        {"rate": 0.1, "optimizer": "adam"},
+    ]
+    assert warm_start(settings(**own, starting_points=False), description(POINTS)) == tried[:2]
+
+
+@pytest.mark.parametrize("point", [{"rate": 2.0}, {"width": 3}])
+def test_a_starting_point_that_the_space_does_not_have_is_refused(settings, point):
+    with pytest.raises(UsageError, match="search space 'baseline_cnn': starting point "):
+        warm_start(settings(), description([point]))
+    assert warm_start(settings(starting_points=False), description([point])) == []
+
+
+def test_what_is_tried_is_told_by_what_differs_from_the_defaults_each_once(settings):
+    heading, *lines = known_text(settings(tries=["rate=0.5"]), description(POINTS))
+    assert lines == ["  rate=0.5", "  optimizer=sgd,momentum=0.5"]
+    assert "--no-starting-points" in heading
+    assert own_configuration(lines[1]) == {"optimizer": "sgd", "momentum": "0.5"}
+    [heading, line] = known_text(settings(tries=["rate=0.5"], starting_points=False), description(POINTS))
+    assert "--no-starting-points" not in heading and line == "  rate=0.5"
+    assert known_text(settings(), description([{}])) == []
 
 
 @pytest.mark.parametrize("name", ["nothing", "s", "../searches", ""])

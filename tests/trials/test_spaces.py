@@ -6,14 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-import keras_tuner
 import pytest
 
 import search_spaces
 from search_spaces import SPACES
 from tuning.core.errors import EXIT_USAGE, UsageError
 from tuning.core.files import digest, sha256_file
-from tuning.trials.plan import TrainingPlan
 from tuning.trials.spaces import (
     Interface,
     build_model,
@@ -21,6 +19,7 @@ from tuning.trials.spaces import (
     load_builder,
     loaded_space_digest,
     space_digest,
+    starting_points,
     target,
 )
 
@@ -145,6 +144,32 @@ def test_a_module_or_package_that_cannot_be_imported_is_a_line_that_says_where(m
     assert "ZeroDivisionError" in refusal(space_digest, "broken_package.space:build")
 
 
+POINTED = """
+def build(hp): ...
+build.starting_points = [{"rate": 0.5}]
+def plain(hp): ...
+class Model:
+    starting_points = ({"units": 3},)
+    def build(self, hp): ...
+instance = Model()
+"""
+
+
+def test_starting_points_are_an_attribute_of_the_builder(module):
+    module("pointed_space", POINTED)
+    assert starting_points("pointed_space:build") == [{"rate": 0.5}]
+    assert starting_points("pointed_space:plain") == []
+    assert starting_points("pointed_space:Model") == starting_points("pointed_space:instance") == [{"units": 3}]
+
+
+@pytest.mark.parametrize("points", ["{'rate': 1}", "[3]", "'rate=1'", "3"])
+def test_starting_points_that_are_no_list_of_values_are_refused(module, points):
+    module("wrong_points", f"def build(hp): ...\nbuild.starting_points = {points}\n")
+    sys.modules.pop("wrong_points", None)
+    said = refusal(starting_points, "wrong_points:build")
+    assert points in said and "list of dictionaries" in said
+
+
 @pytest.mark.parametrize("name", ["not_callable", "nothing"])
 def test_an_attribute_that_builds_nothing_is_refused(name):
     assert repr(name) in refusal(load_builder, f"sample_spaces:{name}")
@@ -248,87 +273,6 @@ def test_a_model_that_cannot_be_trained_here_is_refused(name, said):
 def test_a_loss_that_says_nothing_about_labels_is_refused():
     model, _ = build("regression")
     assert "'mse'" in refusal(interface, model, "own")
-
-
-# The baseline --------------------------------------------------------------------------------------------------------
-
-
-def baseline(values=None, shape=(48, 48, 1), classes=7):
-    return build_model("baseline_cnn", values or {}, shape, classes)
-
-
-def test_the_defaults_are_the_documented_baseline():
-    model, hp = baseline()
-    kinds = [type(layer).__name__ for layer in model.layers]
-    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
-    assert [layer.filters for layer in convolutions] == [32, 64, 128]
-    assert [layer.kernel_size for layer in convolutions] == [(3, 3)] * 3
-    assert kinds.count("MaxPooling2D") == 3
-    assert "BatchNormalization" not in kinds
-    dense = [layer for layer in model.layers if type(layer).__name__ == "Dense"]
-    assert [layer.units for layer in dense] == [128, 7]
-    assert dense[-1].activation.__name__ == "softmax"
-    assert dense[-1].dtype_policy.name == "float32"
-    assert type(model.optimizer).__name__ == "Adam"
-    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
-    assert TrainingPlan.from_values(hp.values) == TrainingPlan(64, "sampler", 0.0, True, "cosine")
-    assert interface(model, "baseline_cnn") == Interface(sparse=False, scaled=False, logits=False)
-
-
-def test_every_hyperparameter_that_is_known_to_matter_is_in_the_space():
-    _, hp = baseline()
-    continuous = {"learning_rate", "weight_decay"}
-    values = {entry.name: set(entry.values) for entry in hp.space if entry.name not in continuous | {"flip"}}
-    expected = {
-        "class_balance": {"none", "weights", "sampler"},
-        "blocks": {3, 4, 5},
-        "convolutions_per_block": {1, 2},
-        "width": {16, 32, 48, 64},
-        "growth": {1.0, 1.5, 2.0},
-        "spatial_dropout": {0.0, 0.05, 0.1, 0.15, 0.2, 0.25},
-        "head_dropout": {0.1, 0.2, 0.3, 0.4, 0.5, 0.6},
-        "augmentation": {0.0, 0.25, 0.5, 0.75, 1.0},
-        "l2": {0.0, 1e-5, 1e-4, 1e-3},
-        "schedule": {"constant", "cosine", "plateau"},
-        "label_smoothing": {0.0, 0.05, 0.1, 0.15},
-        "batch_size": {32, 64, 128, 256},
-        "head": {"dense", "average"},
-        "dense_units": {64, 128, 256},
-        "first_kernel": {3, 5},
-        "kernel": {3, 5},
-        "batch_norm": {True, False},
-        "optimizer": {"adam", "adamw", "sgd"},
-    }
-    assert values == expected
-    [rate] = [entry for entry in hp.space if entry.name == "learning_rate"]
-    assert (rate.min_value, rate.max_value, rate.sampling) == (1e-4, 3e-3, "log")
-    assert continuous | {"flip"} == {entry.name for entry in hp.space} - expected.keys()
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 1 - 1e-9])
-@pytest.mark.parametrize("shape", [(16, 16, 1), (48, 48, 3)])
-def test_the_smallest_and_the_largest_of_everything_build(share, shape):
-    _, known = baseline()
-    values = {entry.name: entry.prob_to_value(share) for entry in known.space}
-    model, _ = baseline(values, shape, 4)
-    assert model.input_shape == (None, *shape)
-    assert model.output_shape == (None, 4)
-
-
-def test_what_a_choice_makes_inactive_is_not_in_the_values():
-    _, hp = baseline({"head": "average"})
-    assert "dense_units" not in hp.values
-    _, hp = baseline({"optimizer": "adamw"})
-    assert hp.values["weight_decay"] == pytest.approx(1e-2)
-    model, hp = baseline({"optimizer": "sgd"})
-    assert "weight_decay" not in hp.values
-    assert float(model.optimizer.learning_rate) == pytest.approx(0.03)
-
-
-def test_the_builder_is_a_plain_keras_tuner_builder_too():
-    builder = load_builder("baseline_cnn")
-    hp = keras_tuner.HyperParameters()
-    assert builder(hp, (48, 48, 1), 7).compiled
 
 
 def test_a_model_that_plain_keras_could_not_load_is_refused_before_it_trains(module):

@@ -127,11 +127,13 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         space: Keras Tuner's configs of all hyperparameters.
         defaults: the default configuration, complete.
         parameters: the "smallest", "default" and "largest" model seen.
+        starting_points: configurations that the space says are good; what one leaves out is at its default.
     """
 
     space: list[dict[str, Any]]
     defaults: Values
     parameters: dict[str, CountedModel]
+    starting_points: list[Values] = []
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -67,7 +67,8 @@ class Plan:
         finals: seconds kept for the finals at the least.
         final_epochs: epochs of a final training at the most.
         window: trials that may be asked for before their results are told.
-        limit: what is too expensive to be tried; None: nothing is.
+        limit: what is too expensive to be proposed; None: nothing is.
+        untried: starting points of the space of which one training would take too large a part of the time.
     """
 
     budget: float
@@ -80,6 +81,7 @@ class Plan:
     final_epochs: int
     window: int
     limit: CostLimit | None = None
+    untried: list[dict[str, Any]] = field(default_factory=list)
 
 
 class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

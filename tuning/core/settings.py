@@ -103,6 +103,7 @@ class SearchSettings(RunSettings):
         executions: seeds that each of them is retrained with.
         tries: a person's own configurations, tried right after the defaults: values, as text, by name; None: none.
         from_search: an earlier search, whose best configurations are tried after those; None: none.
+        starting_points: whether what the space itself says is good is tried after those.
         stop_curves: whether a trial ends where its curve has clearly ended.
         reuse_trials: whether finalists go on from the search's own training of them.
         max_memory: bytes; a configuration that takes more to train, at the least, is not trained; None: no limit.
@@ -160,6 +161,11 @@ class SearchSettings(RunSettings):
         "the space: as that search stands when this one begins",
         group=GOOD,
         metavar="NAME",
+    )
+    starting_points: bool = option(
+        True,
+        "then try the space's own starting points, configurations known to be good: see the plan of --dry-run (on)",
+        group=GOOD,
     )
     stop_curves: bool = option(
         True,

@@ -35,6 +35,7 @@ from tuning.pipeline.planning import (
 )
 from tuning.pipeline.pricing import measured
 from tuning.pipeline.session import Session
+from tuning.pipeline.warm_start import space_starting_points
 
 #: What finding the prices may take: so many seconds, or that share of the budget, whichever is more.
 LEAST_PRICING, PRICING_SHARE = 20.0, 0.03
@@ -77,7 +78,9 @@ def planned(
     """
     session.warm_up()
     description = session.describe()
-    market = measured(session, description, (), max(LEAST_PRICING, PRICING_SHARE * budget))
+    assert isinstance(session.settings, SearchSettings)
+    good = space_starting_points(session.settings, description)
+    market = measured(session, description, good, max(LEAST_PRICING, PRICING_SHARE * budget))
     steps = steps_per_epoch(read_info(session.workspace).counts["train"])
     plan = plan_budget(budget, spent(), market, steps, session.workers, max_epochs)
     return plan, _other_budgets(plan, spent(), market, steps, max_epochs)
@@ -103,6 +106,8 @@ def plan_text(plan: Plan) -> list[str]:
             f"  left out as too expensive for this time: configurations with more than {plan.limit.relative:g} times "
             f"the baseline's multiply-adds, about {plan.limit.excluded:.0%} of the space"
         )
+    if plan.untried:
+        lines.append(f"  starting points of the space that are too expensive for this time: {len(plan.untried)}")
     return lines
 
 

@@ -21,6 +21,7 @@ from tuning.pipeline.resources import Resources
 from tuning.pipeline.session import check_start, opened
 from tuning.pipeline.settings import search_settings
 from tuning.pipeline.trials import build_strategy, planned_epochs
+from tuning.pipeline.warm_start import known_text
 from tuning.tracking import Tracking
 
 
@@ -36,6 +37,7 @@ class SearchPlan:
         disk_bytes: checkpoints at their peak, if all models were as large as the largest.
         budget: the plan of a budget in words, with what half and four times the time would buy; empty without one.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
+        known: what is tried right after the default configuration, in words; empty where nothing is.
     """
 
     name: str
@@ -47,6 +49,7 @@ class SearchPlan:
     disk_bytes: int
     models: dict[str, dict[str, Any]]
     budget: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The plan for a person."""
@@ -55,6 +58,7 @@ class SearchPlan:
             lines.append(
                 f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s an epoch"
             )
+        lines += self.known
         lines.append(f"disk: up to {self.disk_bytes / 2**20:,.0f} MB of checkpoints while it runs")
         lines.append("nothing was started")
         return "\n".join(lines)
@@ -97,6 +101,7 @@ def plan_search(
         measured = rehearsed(session, values)
         models = {name: {**msgspec.to_builtins(one), "values": values[name]} for name, one in measured.items()}
         trials, epochs = planned_epochs(build_strategy(frozen, description, len(read_info(workspace).classes)), frozen)
+        known = known_text(frozen, description)
     finals = frozen.final_runs
     workers = resources.count()
     usual = models["default"]
@@ -116,6 +121,7 @@ def plan_search(
         disk_bytes=alive * max(model["checkpoint_bytes"] for model in models.values()),
         models=models,
         budget=() if frozen.plan is None else (*plan_text(frozen.plan), *others),
+        known=tuple(known),
     )
 
 

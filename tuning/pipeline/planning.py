@@ -179,7 +179,8 @@ def _planned(
             if not kept:
                 continue
             limit = market.limit(kept)
-            if share == FINALS_SHARE_KNOWN and limit and all(good.cost > limit.most for good in market.good):
+            good = [one for one in market.good if one.epoch * epochs <= min(left, finals)]
+            if share == FINALS_SHARE_KNOWN and not good:
                 break
             while max_epochs is None and epochs < MOST_EPOCHS and limit is None:
                 if not _affordable(market, epochs + 1, left, finals, seats, 1.0, MOST):
@@ -197,6 +198,7 @@ def _planned(
                 final_epochs=longest_final(epochs, steps_per_epoch),
                 window=window_of(seats),
                 limit=limit,
+                untried=[one.values for one in market.good if one not in good],
             )
     return None
 

@@ -37,6 +37,7 @@ from tuning.pipeline.session import JOURNAL, Session, check_start, move_aside, o
 from tuning.pipeline.settings import search_settings
 from tuning.pipeline.trials import build_strategy, run_trials
 from tuning.pipeline.values import completed as complete
+from tuning.pipeline.warm_start import known_text
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import runs_of
 from tuning.tracking import Subject, Tracking, following
@@ -135,6 +136,8 @@ def run_search(
             )
         description = session.describe()
         oracle = build_strategy(frozen, description, len(read_info(workspace).classes))
+        for line in known_text(frozen, description):
+            progress.say(line)
         if retry_failed:
             run_failed_again(session, frozen.window, progress)
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)

@@ -1,6 +1,7 @@
-"""What a search knows before it begins: configurations of a person's own, and the best ones of an earlier search.
+"""What a search knows before it begins: configurations of a person's own, the best ones of an earlier search, and what
+the space says is good.
 
-Both are tried right after the defaults, and change nothing else: what came of them elsewhere is no result here.
+All are tried right after the defaults, and change nothing else: what came of them elsewhere is no result here.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def own_configuration(text: str) -> dict[str, str]:
     for part in text.split(","):
         name, equals, value = (word.strip() for word in part.partition("="))
         if not equals or not name or not value or name in values:
-            raise UsageError(f"--try is {text!r}", "give NAME=VALUE,NAME=VALUE: learning_rate=3e-4,optimizer=adam")
+            raise UsageError(f"--try is {text!r}", "give NAME=VALUE,NAME=VALUE: learning_rate=2e-3,batch_size=32")
         values[name] = value
     return values
 
@@ -64,22 +65,16 @@ def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[Valu
 
 
 def warm_start(settings: SearchSettings, description: Description) -> list[Values]:
-    """Complete configurations to try after the defaults: a person's own first.
+    """Complete configurations to try after the defaults: a person's own first, those of the space last.
 
     Args:
         description: of the space.
 
     Raises:
-        UsageError: one of a person's own has an unknown name or a value out of range, with the valid ones; or none of
-            the earlier search's fits this space.
+        UsageError: one of a person's own, or of the space's, has an unknown name or a value out of range, with the
+            valid ones; or none of the earlier search's fits this space.
     """
-    first = []
-    for given in settings.tries or []:
-        try:
-            first.append(completed(description, given))
-        except UsageError as error:
-            text = ",".join(f"{name}={value}" for name, value in given.items())
-            raise UsageError(f"--try {text}: {error.problem}", error.remedy) from None
+    first = [_checked(description, given, "--try") for given in settings.tries or []]
     if settings.learned:
         fitting = [found for values in settings.learned if (found := _fitting(description, values)) is not None]
         if not fitting:
@@ -88,7 +83,45 @@ def warm_start(settings: SearchSettings, description: Description) -> list[Value
                 "take a search of the same space, or leave --from-search out",
             )
         first += fitting[:TRIED]
-    return first
+    untried = settings.plan.untried if settings.plan else []
+    return first + [values for values in space_starting_points(settings, description) if values not in untried]
+
+
+def space_starting_points(settings: SearchSettings, description: Description) -> list[Values]:
+    """Complete configurations that the space says are good; none with `--no-starting-points`.
+
+    Raises:
+        UsageError: one has an unknown name or a value out of range, with the valid ones.
+    """
+    points = description.starting_points if settings.starting_points else []
+    given = [{name: str(value) for name, value in point.items()} for point in points]
+    return [_checked(description, one, f"search space {settings.space!r}: starting point") for one in given]
+
+
+def known_text(settings: SearchSettings, description: Description) -> list[str]:
+    """What is tried right after the defaults, for a person: a line each of what it has that the defaults have not."""
+    lines = []
+    for values in warm_start(settings, description):
+        different = {name: value for name, value in values.items() if description.defaults.get(name) != value}
+        if different and (line := f"  {_as_text(different)}") not in lines:
+            lines.append(line)
+    if not lines:
+        return []
+    own = settings.starting_points and description.starting_points
+    hint = " (without those of the space: --no-starting-points)" if own else ""
+    return [f"tried right after the baseline{hint}:", *lines]
+
+
+def _checked(description: Description, given: Mapping[str, str], what: str) -> Values:
+    try:
+        return completed(description, given)
+    except UsageError as error:
+        raise UsageError(f"{what} {_as_text(given)}: {error.problem}", error.remedy) from None
+
+
+def _as_text(values: Mapping[str, Any]) -> str:
+    """Values as `--try` takes them."""
+    return ",".join(f"{name}={value}" for name, value in values.items())
 
 
 def _fitting(description: Description, values: Mapping[str, Any]) -> Values | None:

@@ -16,7 +16,7 @@ from tuning.trials.build import built
 from tuning.trials.data import open_verified
 from tuning.trials.fit import check_outputs
 from tuning.trials.plan import TrainingPlan
-from tuning.trials.spaces import interface, mistake
+from tuning.trials.spaces import interface, mistake, starting_points
 
 if TYPE_CHECKING:
     import keras
@@ -68,6 +68,7 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
         space=known.get_config()["space"],
         defaults=default.values,
         parameters={"smallest": by_size[0], "default": default, "largest": by_size[-1]},
+        starting_points=starting_points(job.space),
     )
 
 

@@ -83,23 +83,14 @@ def load_builder(space: str) -> Callable[..., Any]:
     Raises:
         UsageError: no such module or attribute, or it is not callable; the module cannot be imported.
     """
-    module_name, attribute = target(space)
-    found = space_digest(space)
-    try:
-        module = importlib.import_module(module_name)
-    except Interrupted:
-        raise
-    except Exception as error:
-        raise mistake(space, error) from error
-    if _imported.get(module_name, (None, ""))[0] is not module.__spec__:
-        _imported[module_name] = (module.__spec__, found)
-    builder = getattr(module, attribute, None)
+    builder = _found(space)
     if inspect.isclass(builder):
         builder = builder()
     if hasattr(builder, "build"):
         builder = builder.build
     if not callable(builder):
-        raise UsageError(f"search space {space!r}: {module_name} has no function {attribute!r}", "check the name")
+        module, attribute = target(space)
+        raise UsageError(f"search space {space!r}: {module} has no function {attribute!r}", "check the name")
     parameters = inspect.signature(builder).parameters
     wants = [name for name in ("input_shape", "num_classes") if name in parameters]
 
@@ -108,6 +99,40 @@ def load_builder(space: str) -> Callable[..., Any]:
         return builder(hp, **{name: offered[name] for name in wants})
 
     return build
+
+
+def _found(space: str) -> Any:
+    """The function, class or instance that a space names; None where its module has none of that name.
+
+    Raises:
+        UsageError: no such module, or it cannot be imported.
+    """
+    module_name, attribute = target(space)
+    digest = space_digest(space)
+    try:
+        module = importlib.import_module(module_name)
+    except Interrupted:
+        raise
+    except Exception as error:
+        raise mistake(space, error) from error
+    if _imported.get(module_name, (None, ""))[0] is not module.__spec__:
+        _imported[module_name] = (module.__spec__, digest)
+    return getattr(module, attribute, None)
+
+
+def starting_points(space: str) -> list[dict[str, Any]]:
+    """What a space knows to be good: `starting_points` of its builder, some values by name each; empty without any.
+
+    Raises:
+        UsageError: it is something else than such a list.
+    """
+    points = getattr(_found(space), "starting_points", ())
+    if not isinstance(points, (list, tuple)) or not all(isinstance(point, Mapping) for point in points):
+        raise UsageError(
+            f"search space {space!r}: starting_points is {points!r}",
+            "make it a list of dictionaries: values by the names of hyperparameters",
+        )
+    return [dict(point) for point in points]
 
 
 def mistake(space: str, error: Exception) -> UsageError:
