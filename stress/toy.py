@@ -6,6 +6,7 @@ in every later figure.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ SECONDS = "STRESS_EPOCH_SECONDS"
 #: Ids of trials that fail, and "final" for all finals: a cause that can be mended.
 BROKEN = "STRESS_BROKEN_TRIALS"
 CLASSES = ("angry", "happy", "sad")
-_TEST_IMAGES = 30
+_IMAGES = 30
 _RATE = {
     "name": "rate",
     "default": 0.1,
@@ -47,6 +48,8 @@ def run(kind: str, payload: Mapping[str, Any], report: Callable[[dict[str, Any]]
         return {"epoch_seconds": seconds, "start_seconds": 0.01, "checkpoint_bytes": 100, "parameters": 8}
     if payload.get("trial_id", kind) in os.environ.get(BROKEN, "").split(","):
         raise RuntimeError("the device is busy")
+    if kind == "ensemble":
+        return _ensemble(payload)
     state = _train(payload, report)
     return _trial(payload, state) if kind == "trial" else _final(payload, state)
 
@@ -98,26 +101,42 @@ def _trial(payload: Mapping[str, Any], state: TrainingState) -> dict[str, Any]:
 
 
 def _final(payload: Mapping[str, Any], state: TrainingState) -> dict[str, Any]:
-    staging = Path(payload["staging"])
-    staging.mkdir(parents=True, exist_ok=True)
-    write_text(staging.with_name(f"{staging.name}.opened"), "")
-    write_bytes(staging / "model.keras", state.weights[0].tobytes())
-    write_text(staging / "model_summary.txt", "a toy\n")
-    rng = np.random.default_rng(keyed_seed(payload["seed"], "test"))
-    labels = np.arange(_TEST_IMAGES) % len(CLASSES)
-    probabilities = rng.random((_TEST_IMAGES, len(CLASSES))) + np.eye(len(CLASSES))[labels]
-    probabilities = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
-    with replacing(staging / "predictions.npz") as temporary:
-        np.savez(temporary, labels=labels, probabilities=probabilities)
     last = state.curve[-1]
+    val = {name: last[f"val_{name}"] for name in ("f1_macro", "accuracy", "loss")}
     return {
+        **_published(payload, keyed_seed(payload["seed"], "test"), state.weights[0].tobytes(), val),
         "curve": list(state.curve),
         "seconds": list(state.seconds),
         "best_epoch": state.epoch,
-        "val": {name: last[f"val_{name}"] for name in ("f1_macro", "accuracy", "loss")},
-        "parameters": 8,
-        "weights_sha256": sha256_file(staging / "model.keras"),
         "values": configuration(payload["values"]),
+    }
+
+
+def _ensemble(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A model file is the members' files, one after the other, as often as they weigh."""
+    time.sleep(float(os.environ.get(SECONDS, "0")))
+    content = b"".join(Path(member["model"]).read_bytes() * member["weight"] for member in payload["members"])
+    seed = int.from_bytes(hashlib.sha256(content).digest()[:6], "big")
+    return _published(payload, seed, content, {"f1_macro": 0.9, "accuracy": 0.9, "loss": 0.1})
+
+
+def _published(payload: Mapping[str, Any], seed: int, model: bytes, val: Mapping[str, Any]) -> dict[str, Any]:
+    staging = Path(payload["staging"])
+    staging.mkdir(parents=True, exist_ok=True)
+    write_text(staging.with_name(f"{staging.name}.opened"), "")
+    write_bytes(staging / "model.keras", model)
+    write_text(staging / "model_summary.txt", "a toy\n")
+    rng = np.random.default_rng(seed)
+    labels = np.arange(_IMAGES) % len(CLASSES)
+    # Of the test split, then of the validation split.
+    probabilities = [rng.random((_IMAGES, len(CLASSES))) + np.eye(len(CLASSES))[labels] / 2 for _ in range(2)]
+    shares = [(p / p.sum(axis=1, keepdims=True)).astype(np.float32) for p in probabilities]
+    with replacing(staging / "predictions.npz") as temporary:
+        np.savez(temporary, labels=labels, probabilities=shares[0], val_labels=labels, val_probabilities=shares[1])
+    return {
+        "val": dict(val),
+        "parameters": len(model) // 8,
+        "weights_sha256": sha256_file(staging / "model.keras"),
         "input": {"image_size": 8, "color": "gray", "scaling": "0-1"},
         "output": "probabilities",
         "started": "2026-01-01T00:00:00+00:00",

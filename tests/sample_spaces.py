@@ -254,3 +254,27 @@ def wasteful(hp, input_shape, num_classes):
     model.add(layers.Dense(num_classes, "softmax", kernel_initializer="zeros" if dead else "glorot_uniform"))
     model.compile(keras.optimizers.Adam(0.0 if dead else 1e-2), "sparse_categorical_crossentropy")
     return model
+
+
+def adapted(hp, input_shape, num_classes):
+    """As in Keras's guide to preprocessing layers: one that has looked at images before it is part of a model."""
+    norm = layers.Normalization()
+    norm.adapt(np.random.default_rng(0).uniform(0.2, 0.4, (32, *input_shape)).astype("float32"))
+    return _normalised(norm, input_shape, num_classes)
+
+
+def forgetful(hp, input_shape, num_classes):
+    """What its layer computes with is neither a weight nor an argument: no file holds it."""
+    norm = layers.Normalization(mean=0.0, variance=1.0)
+    norm.build((None, *input_shape))
+    norm.mean = norm.mean + 0.5
+    norm.variance = norm.variance / 9
+    return _normalised(norm, input_shape, num_classes)
+
+
+def _normalised(norm, input_shape, num_classes):
+    image = keras.Input(input_shape)
+    outputs = layers.Dense(num_classes, activation="softmax")(layers.Flatten()(norm(image)))
+    model = keras.Model(image, outputs)
+    model.compile(keras.optimizers.Adam(1e-2), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model

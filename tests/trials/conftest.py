@@ -22,6 +22,7 @@ for line in sys.stdin:
     job = json.loads(line)
     epochs = []
     result, error = attempt("tuning.trials.jobs:run_job", job["kind"], job["payload"], epochs.append)
+    error = error and {"kind": error.kind, "message": error.message}
     print(json.dumps({"result": result, "error": error, "epochs": len(epochs)}), flush=True)
 """
 

@@ -113,6 +113,36 @@ class FinalJob(TrainingJob, frozen=True, kw_only=True):
     staging: str
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A published run's model as a part of an ensemble.
+
+    Attributes:
+        model: its file, as an absolute path.
+        weight: its share in the mean, before the shares are divided by their sum.
+        scaled: whether it wants pixels divided by 255.
+        logits: whether it puts out logits.
+    """
+
+    model: str
+    weight: int
+    scaled: bool
+    logits: bool
+
+
+class EnsembleJob(Job, frozen=True, kw_only=True):
+    """Builds one model that is the mean of others, and evaluates it once on the test split.
+
+    Attributes:
+        members: in the order in which they are built.
+        run_id, purpose, staging: as in `FinalJob`.
+    """
+
+    members: list[Member]
+    run_id: str
+    purpose: Literal["ensemble"]
+    staging: str
+
+
 class CountedModel(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration and its number of model parameters."""
 
@@ -166,29 +196,75 @@ class InputForm(msgspec.Struct, frozen=True, kw_only=True):
     scaling: str
 
 
-class FinalResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a `FinalJob`, beside the files in its staging folder.
+class Addition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a published graph may have beside the network that was trained; decided on validation alone.
+
+    Attributes:
+        used: whether it is in the graph.
+        reason: why it is not; None where it is.
+        value: the exponent of the classes' shares, or the temperature; None where there is none, or nothing was tried.
+        f1_macro_before, f1_macro_after, loss_before, loss_after: on the validation split without it and with it, what
+            stands before it in the graph included; None where it was not tried.
+    """
+
+    used: bool
+    reason: str | None = None
+    value: float | None = None
+    f1_macro_before: float | None = None
+    f1_macro_after: float | None = None
+    loss_before: float | None = None
+    loss_after: float | None = None
+
+
+class Additions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that a published graph may have, in the order in which it is computed.
+
+    Attributes:
+        mirrored_view: the mean of what the network says of an image and of its mirror image.
+        prior_correction: probabilities times the classes' shares in training to the power of `value`.
+        temperature: probabilities to the power of 1 / `value`.
+    """
+
+    mirrored_view: Addition
+    prior_correction: Addition
+    temperature: Addition
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a model that is to be published, beside the files in its staging folder.
+
+    Attributes:
+        val: `f1_macro`, `accuracy` and `loss` of the published model on the validation split; None: not finite.
+        parameters: of the model.
+        weights_sha256: over the bytes of all weights.
+        input: what the model wants.
+        output: "logits" or "probabilities".
+        milliseconds: that it takes for an image, in large batches, where it was evaluated.
+        started, finished: UTC times in ISO 8601.
+    """
+
+    val: dict[str, float | None]
+    parameters: int
+    weights_sha256: str
+    input: InputForm
+    output: Literal["logits", "probabilities"]
+    milliseconds: float | None = None
+    started: str
+    finished: str
+
+
+class FinalResult(RunResult, frozen=True, kw_only=True):
+    """What came of a `FinalJob`.
 
     Attributes:
         curve, seconds: the learning curve, and the wall-clock seconds of each epoch.
         best_epoch: from 1; the epoch whose weights are published.
-        val: `f1_macro`, `accuracy` and `loss` of the published model on the validation split; None: not finite.
-        parameters: of the model.
-        weights_sha256: over the bytes of all weights.
         values: the configuration, complete.
-        input: what the model wants.
-        output: "logits" or "probabilities".
-        started, finished: UTC times in ISO 8601.
+        additions: what the published graph has beside the network.
     """
 
     curve: list[Entry]
     seconds: list[float]
     best_epoch: int
-    val: dict[str, float | None]
-    parameters: int
-    weights_sha256: str
     values: Values
-    input: InputForm
-    output: Literal["logits", "probabilities"]
-    started: str
-    finished: str
+    additions: Additions | None = None

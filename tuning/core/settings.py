@@ -105,6 +105,7 @@ class SearchSettings(RunSettings):
         from_search: an earlier search, whose best configurations are tried after those; None: none.
         starting_points: whether what the space itself says is good is tried after those.
         stop_curves: whether a trial ends where its curve has clearly ended.
+        ensemble: whether the mean of the best runs is published too, where it is better than each on validation.
         reuse_trials: whether finalists go on from the search's own training of them.
         max_memory: bytes; a configuration that takes more to train, at the least, is not trained; None: no limit.
         plan: how its first budget is spent; None: it began without one.
@@ -146,6 +147,12 @@ class SearchSettings(RunSettings):
     top_k: int = option(3, "finalists to retrain and test (3)", group=WHAT, metavar="K", least=1)
     retrain_epochs: int = option(None, "epochs for finalists (default: --max-epochs)", group=WHAT, metavar="N", least=1)
     executions: int = option(1, "seeds for finalists and baseline (1)", group=WHAT, metavar="N", least=1)
+    ensemble: bool = option(
+        True,
+        "publish the mean of the best final runs as a model of its own, where validation says that it is better than "
+        "each of them; it takes the time of its members at every image (on)",
+        group=WHAT,
+    )
     tries: list[dict[str, str]] | None = option(  # noqa: RUF009 (a field)
         None,
         "a configuration to try right after the baseline's, what is left out at its default; may be repeated",

@@ -7,7 +7,7 @@ there are. A resume, on however many workers, finds these decisions and makes th
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch, duration
 from tuning.engine.entries import PlannedFinals
 from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, ranked
 from tuning.pipeline.finals import Final, config_digest, run_finals, seeded
 from tuning.pipeline.planning import (
@@ -41,6 +42,10 @@ from tuning.pipeline.warm_start import space_starting_points
 LEAST_PRICING, PRICING_SHARE = 20.0, 0.03
 #: Seconds that a final training takes beside its epochs and the tracing of its model: evaluation and publishing.
 FINAL_SECONDS = 2.5
+#: Seconds that a member of an ensemble takes to be opened, beside its predictions.
+MEMBER_SECONDS = 0.5
+#: What a training step of an image costs in predictions of it, and how many views of an image a member may have.
+STEP_IN_PREDICTIONS, VIEWS = 3, 2
 #: Seconds until there are new workers, where the end of the search gave up those that were at work.
 RESTART_SECONDS = 6.0
 #: Share of the budget that the finals may have at the most.
@@ -185,6 +190,18 @@ def _candidate(key: str, epoch: float | None, price: Price) -> Candidate:
     return Candidate(key=key, epoch=epoch or price.epoch, start=price.start + FINAL_SECONDS)
 
 
+def ensemble_seconds(counts: Mapping[str, int], epoch: float) -> float:
+    """Seconds that an ensemble takes, at the most about: all its members look at validation and test images.
+
+    Args:
+        counts: images of each split.
+        epoch: seconds that an epoch of a member takes, its validation included.
+    """
+    predictions = VIEWS * (counts["val"] + counts["test"])
+    share = predictions / (STEP_IN_PREDICTIONS * counts["train"] + counts["val"])
+    return FINAL_SECONDS + PICKS * (MEMBER_SECONDS + share * epoch)
+
+
 def run_budgeted_finals(
     session: Session,
     settings: SearchSettings,
@@ -207,15 +224,17 @@ def run_budgeted_finals(
         for key, role in by_key.items()
     }
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
+    counts, slowest = read_info(session.workspace).counts, max(one.epoch for one in candidates.values())
+    kept = ensemble_seconds(counts, slowest) if settings.ensemble else 0.0
     done: list[FinalTraining] = []
     runs: list[str] = []
     for number in range(len(roles) * 5 + 1):
         if number == len(dispatcher.state.planned_finals):
             others = [candidate for key, candidate in candidates.items() if key != baseline]
             if done:
-                chosen = more_finals(candidates[baseline], others, done, clock.usable(), session.workers)
+                chosen = more_finals(candidates[baseline], others, done, clock.usable() - kept, session.workers)
             else:
-                seconds = clock.usable() - RESTART_SECONDS
+                seconds = clock.usable() - RESTART_SECONDS - kept
                 chosen = plan_finals(
                     candidates[baseline], others, seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )

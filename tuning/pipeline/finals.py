@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from tuning.core.files import digest, remove_directory
-from tuning.core.jobs import FinalJob, FinalResult
+from tuning.core.jobs import Additions, FinalJob, FinalResult, RunResult
 from tuning.core.progress import Progress
 from tuning.core.records import configuration, keyed_seed
 from tuning.core.settings import RunSettings
 from tuning.dataset.store.arrays import read_info
-from tuning.dataset.store.sealed import Purpose
+from tuning.dataset.store.sealed import Purpose, Trained
 from tuning.engine.entries import OpenedTestSplit, Published, UnopenedTestSplit
 from tuning.engine.state import trial_key
 from tuning.oracles.ranking import RankedTrial
@@ -30,11 +30,11 @@ from tuning.results.schema import About, Columns, Input, Params, TrainedWith, Va
 
 @dataclass(frozen=True)
 class Final:
-    """One run to be retrained and evaluated.
+    """One run to be made and evaluated.
 
     Attributes:
         run_id: deterministic: search, rank or role, configuration digest, seed.
-        purpose: "finalist", "baseline" or "train".
+        purpose: "finalist", "baseline", "ensemble" or "train".
         values: hyperparameter values; what is missing takes its default.
         epochs: epochs to train for.
         seed: what its training is keyed by, together with the configuration.
@@ -151,7 +151,7 @@ def run_finals(
     for final in finals:
         result = session.wait_for(final.key)
         if error := result.get("error"):
-            _note_failure(session, final)
+            note_failure(session, final)
             progress.warn(f"{final.run_id} failed: {error['message']}; the same command tries it again")
             continue
         _publish(session, final, decoded(result, FinalResult))
@@ -174,22 +174,22 @@ def numbered(session: Session, final: Final) -> Final:
             result = session.dispatcher.result(record.key)
             if result is not None and "error" in result:
                 failed += 1
-                _note_failure(session, final, record.key)
+                note_failure(session, final, record.key)
     return replace(final, earlier=failed + max(0, published - there))
 
 
-def _note_failure(session: Session, final: Final, key: str | None = None) -> None:
+def note_failure(session: Session, final: Final, key: str | None = None) -> None:
     """Journals, once, that a training failed before it opened the test split, where it did.
 
     The opening is on record before a training starts, so that none is ever forgotten; this takes it back.
     """
     key = key or final.key
-    staging = _staging(session, key)
-    if key not in session.dispatcher.state.unopened and not staging.with_name(f"{staging.name}.opened").exists():
+    folder = staging(session, key)
+    if key not in session.dispatcher.state.unopened and not folder.with_name(f"{folder.name}.opened").exists():
         session.dispatcher.record(UnopenedTestSplit(key=key, run_id=final.run_id))
 
 
-def _test_evaluations(session: Session, final: Final) -> int:
+def test_evaluations(session: Session, final: Final) -> int:
     """How often the test split was opened for this run: once, and once more for each time it was trained anew.
 
     An evaluation that a kill cut short and that is done again, with the same weights, is the same opening. A training
@@ -199,7 +199,7 @@ def _test_evaluations(session: Session, final: Final) -> int:
     return sum(record.run_id == final.run_id and record.key not in state.unopened for record in state.test_openings)
 
 
-def _staging(session: Session, key: str) -> Path:
+def staging(session: Session, key: str) -> Path:
     """The folder for a final's files; beside it lies, under the same name with `.opened`, what the worker leaves there
     before it opens the test split."""
     return session.directory / "staging" / key.removeprefix("final/")
@@ -217,19 +217,39 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
         until=final.epochs,
         attempt=fence,
         checkpoints=str(session.checkpoints(final.key)),
-        staging=str(_staging(session, final.key)),
+        staging=str(staging(session, final.key)),
         run_id=final.run_id,
-        purpose=final.purpose,
+        purpose=msgspec.convert(final.purpose, Trained),
     )
 
 
 def _publish(session: Session, final: Final, result: FinalResult) -> None:
-    state = session.dispatcher.state
-    done = {record.run_id for record in state.published}
-    if final.run_id in done and (session.workspace.run(final.run_id) / "metrics.json").exists():
-        return
+    own = about(
+        session,
+        final,
+        result,
+        config_digest=config_digest(session.settings.space, result.values),
+        train_seconds=sum(result.seconds),
+        best_epoch=result.best_epoch,
+        additions=result.additions,
+    )
+    params = Params(values=dict(result.values), settings=trained_with(session.settings, final))
+    publish(session, final, own, history_columns(result), params)
+
+
+def about(
+    session: Session,
+    final: Final,
+    result: RunResult,
+    *,
+    config_digest: str,
+    train_seconds: float,
+    best_epoch: int,
+    additions: Additions | None = None,
+) -> About:
+    """What only this search knows of a run."""
     settings, info = session.settings, read_info(session.workspace)
-    about = About(
+    return About(
         kind=final.purpose,
         search=final.search,
         trial=final.trial,
@@ -238,33 +258,39 @@ def _publish(session: Session, final: Final, result: FinalResult) -> None:
         strategy=getattr(settings, "strategy", None),
         seed=final.seed,
         parameters=result.parameters,
-        test_evaluations=_test_evaluations(session, final),
+        test_evaluations=test_evaluations(session, final),
         classes=list(info.classes),
         data_digest=settings.data_digest,
-        config_digest=config_digest(settings.space, result.values),
+        config_digest=config_digest,
         weights_sha256=result.weights_sha256,
         dtype_policy=settings.dtype_policy,
         input=msgspec.convert(msgspec.to_builtins(result.input), Input),
         started=result.started,
         finished=result.finished,
-        train_seconds=round(sum(result.seconds), 3),
-        best_epoch=result.best_epoch,
+        train_seconds=round(train_seconds, 3),
+        best_epoch=best_epoch,
         val=msgspec.convert({name: result.val[name] for name in ("f1_macro", "accuracy", "loss")}, Validation),
         output=result.output,
+        milliseconds=result.milliseconds,
+        additions=additions,
     )
-    params = Params(values=dict(result.values), settings=_trained_with(settings, final))
-    publish_run(
-        session.workspace,
-        StagedRun(final.run_id, _staging(session, final.key), about, history_columns(result), params),
-    )
+
+
+def publish(session: Session, final: Final, own: About, history: Columns, params: Params) -> None:
+    """Publishes what a job has left in its staging folder, once, and clears that away."""
+    done = {record.run_id for record in session.dispatcher.state.published}
+    if final.run_id in done and (session.workspace.run(final.run_id) / "metrics.json").exists():
+        return
+    folder = staging(session, final.key)
+    publish_run(session.workspace, StagedRun(final.run_id, folder, own, history, params))
     session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
-    staging = _staging(session, final.key)
-    remove_directory(staging)
-    staging.with_name(f"{staging.name}.opened").unlink(missing_ok=True)
+    remove_directory(folder)
+    folder.with_name(f"{folder.name}.opened").unlink(missing_ok=True)
     remove_directory(session.checkpoints(final.key))
 
 
-def _trained_with(settings: RunSettings, final: Final) -> TrainedWith:
+def trained_with(settings: RunSettings, final: Final) -> TrainedWith:
+    """The settings that decided a run."""
     return TrainedWith(
         space=settings.space,
         seed=final.seed,

@@ -29,6 +29,7 @@ from tuning.pipeline.budgeted import (
     run_budgeted_finals,
 )
 from tuning.pipeline.completed import Completed, ranked, with_recommended
+from tuning.pipeline.ensemble import run_ensemble
 from tuning.pipeline.finals import final_roles, final_runs, run_finals
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
@@ -54,7 +55,7 @@ class SearchResult:
         failed: trials among them that failed.
         epochs: epochs trained in the search, each counted once.
         best_trial, best_val_f1_macro, best_values: the best by validation at equal budgets, and its hyperparameters.
-        runs: run ids of finalists and baseline, as published; empty with `search_only`.
+        runs: run ids of finalists, baseline and ensemble, as published; empty with `search_only`.
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.
     """
@@ -152,6 +153,8 @@ def run_search(
                 chosen = with_recommended(candidates, oracle.recommended(), frozen.top_k)
                 try:
                     runs = _run_finals(session, frozen, description, chosen, trials, clock, progress)
+                    if frozen.ensemble:
+                        runs += run_ensemble(session, frozen, runs, progress)
                 finally:
                     stopwatch.note()
                 trackers.runs(workspace.run(run_id) for run_id in runs)

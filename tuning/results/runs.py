@@ -53,7 +53,7 @@ class StagedRun:
     Attributes:
         run_id: the name of its folder in `artifacts/trials/`; the same run always has the same.
         directory: holds `model.keras`, `model_summary.txt` and `predictions.npz` (of the test split: `labels` int64
-            (n,), `probabilities` float32 (n, k)).
+            (n,), `probabilities` float32 (n, k); the same of the validation split, their names after `val_`).
         about: what only the worker and its search know.
         history: Keras-style columns, one value per epoch: `HISTORY_COLUMNS`, and further metrics where there are any.
         params: the configuration, and what else decided the run.
@@ -161,6 +161,14 @@ def run_predictions(workspace: Workspace, run_id: str) -> tuple[np.ndarray, np.n
         return None
 
 
+def validation_predictions(workspace: Workspace, run_id: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """What a run's model predicts of the validation split, as `run_predictions` of the test split."""
+    try:
+        return _predictions(workspace.predictions(run_id), "val_")
+    except (OSError, DataError):
+        return None
+
+
 def verify_model(model: Path, metrics: Metrics, remedy: str) -> None:
     """Refuses a model file that is not the one that `metrics` describes.
 
@@ -194,15 +202,15 @@ def _check_staged(staged: StagedRun) -> None:
             raise DataError(f"{staged.directory / name} does not exist", _STAGE_REMEDY)
 
 
-def _predictions(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """labels (n,) and probabilities (n, k) of the test split."""
+def _predictions(path: Path, split: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """labels (n,) and probabilities (n, k) of the test split; with the prefix `val_`, of the validation split."""
     import zipfile
 
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return arrays["labels"], arrays["probabilities"]
+            return arrays[f"{split}labels"], arrays[f"{split}probabilities"]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} does not hold predictions: {error}", _STAGE_REMEDY) from None
 

@@ -10,7 +10,7 @@ import msgspec
 
 from tuning.core import files
 from tuning.core.errors import DataError
-from tuning.core.jobs import Values
+from tuning.core.jobs import Additions, Values
 
 #: Version of metrics.json, as its field `schema` says.
 METRICS_SCHEMA = 1
@@ -29,7 +29,7 @@ Positive = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 #: Why a run was trained.
-Kind = Literal["finalist", "baseline", "train"]
+Kind = Literal["finalist", "baseline", "train", "ensemble"]
 #: Columns of a run's history by name, one value an epoch; None where it was not finite.
 Columns = dict[str, list[float | None]]
 
@@ -125,6 +125,8 @@ class Metrics(Strict, frozen=True, kw_only=True):
         classes: in the order of the model's outputs.
         output: what the model puts out.
         started, finished: UTC times in ISO 8601.
+        milliseconds: that the model takes for an image, in large batches, where it was evaluated; None: not measured.
+        additions: what its graph has beside the network, and what each gave on validation; None: nothing was tried.
         promoted: only in best_model_metrics.json and in exports of it.
     """
 
@@ -154,6 +156,8 @@ class Metrics(Strict, frozen=True, kw_only=True):
     started: Text
     finished: Text
     train_seconds: float
+    milliseconds: float | None = None
+    additions: Additions | None = None
     promoted: Origin | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
@@ -187,10 +191,16 @@ class About(Strict, frozen=True, kw_only=True):
     started: Text
     finished: Text
     train_seconds: float
+    milliseconds: float | None = None
+    additions: Additions | None = None
 
 
 class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
-    """What else decided a run beside its configuration: `settings` in params.json."""
+    """What else decided a run beside its configuration: `settings` in params.json.
+
+    Attributes:
+        members: of an ensemble: run id -> its share in the mean, in parts of their sum; no other run has the field.
+    """
 
     space: str
     seed: int
@@ -200,6 +210,7 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     early_stopping: int | None
     reduce_lr: int | None
     epochs: int
+    members: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True):

@@ -212,11 +212,15 @@ def _finite(value: Any) -> float | None:
 
 
 def validate(steps: Steps, images: np.ndarray, labels: np.ndarray, classes: int) -> Entry:
+    """The `figures` of a model."""
+    return figures(predict(steps, images), labels, classes)
+
+
+def figures(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> Entry:
     """`val_loss` (mean cross-entropy, without smoothing or penalties), `val_accuracy` and `val_f1_macro`.
 
     All are None where an output is not finite: an image without probabilities has no predicted class.
     """
-    probabilities = predict(steps, images)
     if not np.isfinite(probabilities).all():
         return dict.fromkeys(("val_loss", "val_accuracy", "val_f1_macro"))
     truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)

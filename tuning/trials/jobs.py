@@ -10,11 +10,12 @@ import msgspec
 import numpy as np
 
 from tuning.core.errors import Outdated
-from tuning.core.jobs import CountJob, DescribeJob, Entry, FinalJob, Job, RehearseJob, TrialJob
+from tuning.core.jobs import CountJob, DescribeJob, EnsembleJob, Entry, FinalJob, Job, RehearseJob, TrialJob
 from tuning.core.workspace import Workspace
 from tuning.trials import runtime
 from tuning.trials.count import count
 from tuning.trials.discover_space import discover_space
+from tuning.trials.ensemble import run_ensemble
 from tuning.trials.final import run_final
 from tuning.trials.rehearse import rehearse
 from tuning.trials.spaces import loaded_space_digest
@@ -27,6 +28,7 @@ JOBS: dict[str, tuple[type[Job], Callable[..., Any]]] = {
     "rehearse": (RehearseJob, rehearse),
     "trial": (TrialJob, run_trial),
     "final": (FinalJob, run_final),
+    "ensemble": (EnsembleJob, run_ensemble),
 }
 
 

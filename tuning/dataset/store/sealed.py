@@ -14,7 +14,9 @@ from tuning.dataset.store import packing
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.packing import ImageSplit
 
-Purpose = Literal["finalist", "baseline", "train"]
+#: What a training is for.
+Trained = Literal["finalist", "baseline", "train"]
+Purpose = Literal["finalist", "baseline", "train", "ensemble"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class TestOpening:
 
     Attributes:
         run_id: the run whose final evaluation this is.
-        purpose: "finalist" (chosen by a search), "baseline" (its yardstick) or "train" (one run by itself).
+        purpose: "finalist" (chosen by a search), "baseline" (its yardstick), "ensemble" (the mean
+            of some of these) or "train" (one run by itself).
 
     Raises:
         ValueError: a field holds anything else.

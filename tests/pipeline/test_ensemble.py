@@ -1,0 +1,95 @@
+"""The ensemble of a search: a row of its own, the same one however the search was run. The work is a toy."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from stress import toy
+from tuning.core.workspace import Workspace
+from tuning.engine import journal
+from tuning.engine.audit import audit
+from tuning.engine.entries import OpenedTestSplit, from_json, to_json
+from tuning.pipeline.ensemble import mean_history
+from tuning.pipeline.resources import Resources
+from tuning.results.leaderboard import read
+from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, read_run
+from tuning.results.schema import read_columns, read_params
+
+GIVEN = {"max_trials": 4, "top_k": 2, "executions": 2, "seed": 4, "search_only": False}
+
+
+def the_ensemble(workspace: Workspace) -> list[str]:
+    return [row.run_id for row in read(workspace) if row.kind == "ensemble"]
+
+
+def cut_before_the_ensemble(workspace: Workspace, attempted: bool) -> None:
+    """The workspace as a kill leaves it after the finals, or while the ensemble was built."""
+    path = workspace.search("s") / "journal.jsonl"
+    entries = journal.read(path)
+    place = next(e.n for e in entries if isinstance(e, OpenedTestSplit) and e.purpose == "ensemble")
+    path.unlink()
+    with journal.Journal(path) as cut:
+        for entry in entries[: place + 2 * attempted]:
+            cut.append(from_json({**to_json(entry), "n": -1}))
+    for run_id in the_ensemble(workspace):
+        shutil.rmtree(workspace.run(run_id))
+        workspace.predictions(run_id).unlink()
+    workspace.leaderboard.unlink()
+
+
+def test_an_ensemble_is_a_run_like_any_other(toy_search, workspace):
+    result = toy_search("s", **GIVEN)
+    (run_id,) = the_ensemble(workspace)
+    assert result.runs[-1] == run_id
+    folder = workspace.run(run_id)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(RUN_FILES)
+    metrics, params = read_run(folder), read_params(folder / "params.json", "")
+    members = params.settings.members
+    others = [read_run(workspace.run(member)) for member in members]
+    assert params.values == {}
+    assert 1 < len(members) <= 5
+    assert metrics.epochs == max(other.epochs for other in others)
+    assert (metrics.kind, metrics.trial, metrics.rank, metrics.test_evaluations) == ("ensemble", None, None, 1)
+    curves = [read_columns(workspace.run(member) / "history.json", "") for member in members]
+    mean = read_columns(folder / "history.json", "")
+    assert mean["val_f1_macro"][0] == pytest.approx(sum(c["val_f1_macro"][0] for c in curves) / len(curves))
+    assert audit(journal.read(workspace.search("s") / "journal.jsonl")) == []
+
+
+def test_workers_and_kills_between_the_finals_and_the_ensemble_change_nothing(toy_search, workspace):
+    toy_search("s", **GIVEN)
+    expected = workspace.leaderboard.read_bytes()
+    assert the_ensemble(workspace)
+    for attempted in (False, True):
+        cut_before_the_ensemble(workspace, attempted)
+        toy_search("s", **GIVEN, resources=Resources(workers=2))
+        assert workspace.leaderboard.read_bytes() == expected
+
+
+def test_an_ensemble_that_fails_ends_nothing_and_is_tried_again(toy_search, workspace, monkeypatch):
+    monkeypatch.setenv(toy.BROKEN, "ensemble")
+    assert toy_search("s", **GIVEN).promoted
+    assert the_ensemble(workspace) == []
+    monkeypatch.delenv(toy.BROKEN)
+    toy_search("s", **GIVEN)
+    (run_id,) = the_ensemble(workspace)
+    # The first attempt failed before it opened the test split.
+    assert read_run(workspace.run(run_id)).test_evaluations == 1
+
+
+def test_without_one_there_is_none(toy_search, workspace):
+    toy_search("s", **GIVEN, ensemble=False)
+    assert the_ensemble(workspace) == []
+
+
+def test_a_mean_curve_is_as_long_as_the_longest_and_knows_what_is_missing():
+    def history(*losses):
+        columns = {name: [1.0] * len(losses) for name in HISTORY_COLUMNS}
+        return {**columns, "epoch": list(range(1, len(losses) + 1)), "val_loss": list(losses), "extra": [0.0]}
+
+    found = mean_history([history(1.0, None, 3.0), history(2.0, None)])
+    assert found["epoch"] == [1, 2, 3]
+    assert found["val_loss"] == [1.5, None, 3.0]
+    assert set(found) == set(HISTORY_COLUMNS)

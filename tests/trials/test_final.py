@@ -1,0 +1,73 @@
+"""What a final training leaves: the file that is published is what was validated and tested."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tuning.trials.metrics import confusion_matrix, macro_f1, rounded
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+_OPEN = """
+import json, sys
+import keras, numpy as np
+path, images = sys.argv[1:]
+model = keras.saving.load_model(path, safe_mode=True, compile=False)
+found = model.predict(np.load(images) / np.float32(255), verbose=0)
+print(json.dumps({"probabilities": found.tolist(), "layers": [type(layer).__name__ for layer in model.layers]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def finals(tmp_path_factory, job, run_jobs):
+    folder = tmp_path_factory.mktemp("finals")
+    names = {"adapted": {}, "forgetful": {}, "tiny": {}, "again": {}}
+    jobs = [
+        job("final", folder / name, "tiny" if name == "again" else name, until=6, total_epochs=6, **more)
+        for name, more in names.items()
+    ]
+    return folder, dict(zip(names, run_jobs(jobs), strict=True))
+
+
+def staged(folder):
+    with np.load(folder / "staging" / "predictions.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("name", ["adapted", "tiny"])
+def test_the_file_predicts_what_was_tested_and_validated(finals, name, prepared, printed_by):
+    folder, outcomes = finals
+    assert outcomes[name]["error"] is None
+    kept = staged(folder / name)
+    model = str(folder / name / "staging" / "model.keras")
+    for split, prefix in (("test", ""), ("val", "val_")):
+        found = printed_by(_OPEN, "tensorflow", model, str(prepared.split / f"{split}.images.npy"))
+        assert np.array(found["probabilities"]) == pytest.approx(kept[f"{prefix}probabilities"], abs=1e-6)
+    guesses = kept["val_probabilities"].argmax(axis=1)
+    f1 = macro_f1(confusion_matrix(kept["val_labels"], guesses, kept["val_probabilities"].shape[1]))
+    assert outcomes[name]["result"]["val"]["f1_macro"] == pytest.approx(f1)
+
+
+def test_a_model_whose_file_forgets_something_fails_before_the_test_split_is_opened(finals):
+    folder, outcomes = finals
+    assert "the saved model, opened again, does not predict" in outcomes["forgetful"]["error"]["message"]
+    assert not (folder / "forgetful" / "staging.opened").exists()
+    assert not (folder / "forgetful" / "staging" / "predictions.npz").exists()
+
+
+def test_what_the_graph_has_beside_the_network_is_said_and_the_same_each_time(finals):
+    _, outcomes = finals
+    found = outcomes["tiny"]["result"]
+    assert found["additions"] == outcomes["again"]["result"]["additions"]
+    assert found["weights_sha256"] == outcomes["again"]["result"]["weights_sha256"]
+    tried = found["additions"]
+    # `tiny` is trained with mirror images, `adapted` without.
+    assert tried["mirrored_view"]["f1_macro_after"] is not None
+    assert outcomes["adapted"]["result"]["additions"]["mirrored_view"]["used"] is False
+    last = [one["f1_macro_after" if one["used"] else "f1_macro_before"] for one in tried.values()][-1]
+    assert last == pytest.approx(rounded(found["val"]["f1_macro"]), abs=1e-6)
+    assert found["milliseconds"] > 0
+    json.dumps(tried)

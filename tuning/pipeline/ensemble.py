@@ -1,0 +1,150 @@
+"""The mean of a search's best runs as a run of its own, where validation says that it is better than each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from tuning.core.errors import DataError
+from tuning.core.files import digest
+from tuning.core.jobs import EnsembleJob, Member, RunResult
+from tuning.core.progress import Progress
+from tuning.core.settings import SearchSettings
+from tuning.core.workspace import Workspace
+from tuning.engine.entries import OpenedTestSplit
+from tuning.pipeline.choosing import chosen_members
+from tuning.pipeline.finals import Final, about, note_failure, numbered, publish, staging, trained_with
+from tuning.pipeline.session import Session, decoded
+from tuning.results.runs import HISTORY_COLUMNS, read_run, validation_predictions
+from tuning.results.schema import Columns, Metrics, Params, read_columns
+
+_REMEDY = "restore that run's folder from a copy, or start the search over with --fresh"
+
+
+def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str], progress: Progress) -> list[str]:
+    """Builds, evaluates and publishes the ensemble of a search; returns its run id, or nothing where there is none.
+
+    Which runs it has is a function of what they predict of the validation split: the same runs, the same ensemble. Its
+    evaluation on the test split is journaled before its job may start, as every other one.
+
+    Args:
+        runs: ids of the published runs that may be members.
+    """
+    if len(runs) < 2:
+        return []
+    members = _members(session.workspace, runs, progress)
+    if not members:
+        progress.say("ensemble: no mean of several runs has a higher validation macro-F1 than the best of them: none")
+        return []
+    metrics = {run_id: read_run(session.workspace.run(run_id)) for run_id in members}
+    final = Final(
+        run_id=f"{settings.name}-ensemble-{_digest(metrics, members)[:8]}",
+        purpose="ensemble",
+        values={},
+        epochs=max(found.epochs for found in metrics.values()),
+        seed=settings.seed,
+        search=settings.name,
+    )
+    final = numbered(session, final)
+    dispatcher = session.dispatcher
+    if final.key not in {record.key for record in dispatcher.state.test_openings}:
+        dispatcher.record(OpenedTestSplit(key=final.key, run_id=final.run_id, purpose=final.purpose))
+    progress.say(f"ensemble of {', '.join(_named(members))}: better on validation than each of them; its test")
+    session.request(final.key, "ensemble", partial(_job, session, final, metrics, members))
+    result = session.wait_for(final.key)
+    if error := result.get("error"):
+        note_failure(session, final)
+        progress.warn(f"{final.run_id} failed: {error['message']}; the same command tries it again")
+        return []
+    _publish(session, final, decoded(result, RunResult), metrics, members)
+    return [final.run_id]
+
+
+def _members(workspace: Workspace, runs: Sequence[str], progress: Progress) -> dict[str, int]:
+    """run id -> weight; empty where no ensemble is better than a single run."""
+    labels: np.ndarray | None = None
+    probabilities: dict[str, np.ndarray] = {}
+    for run_id in sorted(runs):
+        kept = validation_predictions(workspace, run_id)
+        if kept is None:
+            path = workspace.predictions(run_id)
+            progress.warn(f"{path} holds no predictions of the validation split: {run_id} is in no ensemble")
+            continue
+        labels, probabilities[run_id] = kept
+    return {} if labels is None else chosen_members(labels, probabilities)
+
+
+def _named(members: dict[str, int]) -> list[str]:
+    return [run_id if weight == 1 else f"{weight} × {run_id}" for run_id, weight in members.items()]
+
+
+def _digest(metrics: dict[str, Metrics], members: dict[str, int]) -> str:
+    """sha256 of what the ensemble computes: its members' weights and their shares."""
+    return digest({"ensemble": [[found.run_id, found.weights_sha256, members[run]] for run, found in metrics.items()]})
+
+
+def _job(
+    session: Session, final: Final, metrics: dict[str, Metrics], members: dict[str, int], fence: int
+) -> EnsembleJob:
+    return EnsembleJob(
+        **session.common(),
+        members=[
+            Member(
+                model=str(session.workspace.run(run_id).resolve() / "model.keras"),
+                weight=weight,
+                scaled=metrics[run_id].input.scaling == "0-1",
+                logits=metrics[run_id].output == "logits",
+            )
+            for run_id, weight in members.items()
+        ],
+        run_id=final.run_id,
+        purpose="ensemble",
+        staging=str(staging(session, final.key)),
+    )
+
+
+def _publish(
+    session: Session, final: Final, result: RunResult, metrics: dict[str, Metrics], members: dict[str, int]
+) -> None:
+    curves = [_history(session.workspace.run(run_id)) for run_id in members]
+    own = about(
+        session,
+        final,
+        result,
+        config_digest=_digest(metrics, members),
+        train_seconds=sum(found.train_seconds for found in metrics.values()),
+        best_epoch=max(found.best_epoch for found in metrics.values()),
+    )
+    settings = msgspec.structs.replace(trained_with(session.settings, final), members=members)
+    publish(session, final, own, mean_history(curves), Params(values={}, settings=settings))
+
+
+def _history(folder: Path) -> Columns:
+    columns = read_columns(folder / "history.json", _REMEDY)
+    missing = [name for name in HISTORY_COLUMNS if name not in columns]
+    if missing:
+        raise DataError(f"{folder / 'history.json'} lacks {', '.join(missing)}", _REMEDY)
+    return columns
+
+
+def mean_history(histories: Sequence[Columns]) -> Columns:
+    """The mean curve of several runs, as long as the longest; of an epoch, the mean of those that have it."""
+    epochs = max(len(columns["epoch"]) for columns in histories)
+    return {
+        name: list(range(1, epochs + 1))
+        if name == "epoch"
+        else [
+            _mean([columns[name][place] for columns in histories if place < len(columns[name])])
+            for place in range(epochs)
+        ]
+        for name in HISTORY_COLUMNS
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return sum(found) / len(found) if found else None

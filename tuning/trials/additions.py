@@ -1,0 +1,118 @@
+"""What a published graph has beside the network: a mirrored view, a prior correction, a temperature. NumPy only.
+
+Each is decided on the validation split alone, in the order in which the graph computes them, and left out where it does
+not pay there: figures of the same probabilities always decide the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tuning.core.jobs import Addition, Additions
+from tuning.trials.metrics import CLIP, confusion_matrix, macro_f1, macro_f1_difference, rounded
+
+#: Exponents of the classes' shares that are tried. Those below 0 favour rare classes.
+EXPONENTS = (-1.0, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1.0)
+#: Temperatures that are tried: from a quarter to four, so many of them for each doubling.
+_PER_DOUBLING = 8
+TEMPERATURES = tuple(2.0 ** (step / _PER_DOUBLING) for step in range(-2 * _PER_DOUBLING, 2 * _PER_DOUBLING + 1))
+#: What a temperature must take off the cross-entropy, in nats: less is nothing that anyone could tell.
+LEAST_GAIN = 1e-3
+
+_LOGITS = "the model puts out logits"
+
+
+def decide(labels: np.ndarray, plain: np.ndarray, mirrored: np.ndarray | None, counts: np.ndarray) -> Additions:
+    """What pays on the validation split.
+
+    The view is in where macro-F1 rises; the prior correction where the 95 % interval of its paired gain is above 0,
+    because the best of several exponents always seems to gain something; the temperature where cross-entropy falls.
+
+    Args:
+        labels: (n,) of the validation split.
+        plain: (n, k) probabilities of these images.
+        mirrored: the same of their mirror images; None where mirroring is no change that the labels are known to stand.
+        counts: (k,) training images of each class.
+    """
+    now = plain.astype(np.float64)
+    if mirrored is None:
+        view = Addition(used=False, reason="the configuration was trained without mirror images (flip)")
+    else:
+        view = _compared(labels, now, both := (now + mirrored) / 2)
+        if view.used:
+            now = both
+    candidates = {exponent: corrected(now, prior_scale(counts, exponent)) for exponent in EXPONENTS}
+    exponent = max(EXPONENTS, key=lambda one: (_f1(labels, candidates[one]), -abs(one), one))
+    guesses = candidates[exponent].argmax(axis=1), now.argmax(axis=1)
+    _, low, _ = macro_f1_difference(labels, guesses[0], guesses[1], now.shape[1])
+    prior = _compared(labels, now, candidates[exponent], exponent, clearly=low > 0)
+    if prior.used:
+        now = candidates[exponent]
+    cooled = {value: tempered(now, value) for value in TEMPERATURES}
+    value = min(TEMPERATURES, key=lambda one: (_loss(labels, cooled[one]), abs(np.log(one))))
+    before, after = _loss(labels, now), _loss(labels, cooled[value])
+    f1 = rounded(_f1(labels, now))
+    pays = before - after >= LEAST_GAIN
+    temperature = Addition(
+        used=pays,
+        reason=None if pays else "cross-entropy does not fall",
+        value=round(value, 6),
+        # A power keeps the order of the classes.
+        f1_macro_before=f1,
+        f1_macro_after=f1,
+        loss_before=rounded(before),
+        loss_after=rounded(after),
+    )
+    return Additions(mirrored_view=view, prior_correction=prior, temperature=temperature)
+
+
+def none_for_logits() -> Additions:
+    """All left out: they are arithmetic of probabilities, and whoever uses the model expects logits."""
+    one = Addition(used=False, reason=_LOGITS)
+    return Additions(mirrored_view=one, prior_correction=one, temperature=one)
+
+
+def prior_scale(counts: np.ndarray, exponent: float) -> np.ndarray:
+    """The factor of each class, (k,); the largest is 1. A class without training images counts as one image."""
+    shares = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+    scale = shares.astype(np.float64) ** exponent
+    return scale / scale.max()
+
+
+def corrected(probabilities: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Probabilities times each class's factor, with sums of 1 again."""
+    return _normalised(probabilities * scale)
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities to the power of 1 / temperature, with sums of 1 again."""
+    return _normalised(probabilities ** (1 / temperature))
+
+
+def _compared(
+    labels: np.ndarray, before: np.ndarray, after: np.ndarray, value: float | None = None, clearly: bool = True
+) -> Addition:
+    one, other = _f1(labels, before), _f1(labels, after)
+    used = other > one and clearly
+    reason = None if used else "macro-F1 does not rise" if other <= one else "macro-F1 does not clearly rise"
+    return Addition(
+        used=used,
+        reason=reason,
+        value=value,
+        f1_macro_before=rounded(one),
+        f1_macro_after=rounded(other),
+        loss_before=rounded(_loss(labels, before)),
+        loss_after=rounded(_loss(labels, after)),
+    )
+
+
+def _f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    return macro_f1(confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1]))
+
+
+def _loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    return float(-np.log(np.clip(probabilities[np.arange(len(labels)), labels], CLIP, 1.0)).mean())
+
+
+def _normalised(values: np.ndarray) -> np.ndarray:
+    return values / values.sum(axis=1, keepdims=True)

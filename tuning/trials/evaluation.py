@@ -1,0 +1,88 @@
+"""The evaluation of a saved model that was opened again: on validation, then once on the test split."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from tuning.core.files import replacing, write_text
+from tuning.core.jobs import EnsembleJob, FinalJob, InputForm, RunResult
+from tuning.dataset.store.arrays import Dataset
+from tuning.dataset.store.sealed import TestOpening, open_test
+from tuning.trials.data import open_verified
+from tuning.trials.fit import NotFinite, figures, predict
+from tuning.trials.mistakes import worst_mistakes
+from tuning.trials.published import summary, weights_sha256
+from tuning.trials.steps import Steps
+
+#: Images and repetitions that the time an image takes is measured with.
+_TIMED, _REPEATED = 256, 3
+
+
+def evaluate(job: FinalJob | EnsembleJob, steps: Steps, dataset: Dataset, epoch: int, started: str) -> RunResult:
+    """Evaluates the model of `steps`, and writes `model_summary.txt` and `predictions.npz` into the staging folder.
+
+    Args:
+        epoch: whose weights it has; for messages.
+        started: when the job began.
+
+    Raises:
+        NotFinite: an image has no finite probabilities.
+    """
+    val, classes = dataset.val, len(dataset.info.classes)
+    validated = predict(steps, val.images)
+    if not np.isfinite(validated).all():
+        raise NotFinite("predictions of validation images are NaN or infinite with the weights", epoch)
+    opened = Path(f"{job.staging}.opened")
+    opened.parent.mkdir(parents=True, exist_ok=True)
+    # What fails before this has opened nothing.
+    write_text(opened, "")
+    test = open_verified(job, lambda workspace: open_test(workspace, TestOpening(job.run_id, job.purpose)))
+    probabilities = predict(steps, test.images)
+    if not np.isfinite(probabilities).all():
+        raise NotFinite("predictions of test images are NaN or infinite with the weights", epoch)
+    staging = Path(job.staging)
+    write_text(staging / "model_summary.txt", summary(steps.model))
+    arrays = {
+        "labels": test.labels,
+        "probabilities": probabilities,
+        # An ensemble is chosen by these.
+        "val_labels": val.labels,
+        "val_probabilities": validated,
+        **worst_mistakes(test, probabilities),
+    }
+    with replacing(staging / "predictions.npz") as temporary:
+        np.savez(temporary, **cast(Any, arrays))
+    return RunResult(
+        val={name.removeprefix("val_"): value for name, value in figures(validated, val.labels, classes).items()},
+        parameters=int(steps.model.count_params()),
+        weights_sha256=weights_sha256(steps.model),
+        input=InputForm(
+            image_size=dataset.info.image_size,
+            color="gray" if dataset.info.channels == 1 else "rgb",
+            scaling="0-1" if steps.interface.scaled else "0-255",
+        ),
+        output="logits" if steps.interface.logits else "probabilities",
+        milliseconds=_milliseconds(steps, val.images[:_TIMED]),
+        started=started,
+        finished=now(),
+    )
+
+
+def now() -> str:
+    """UTC, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _milliseconds(steps: Steps, images: np.ndarray) -> float:
+    """That an image takes, everything compiled: the shortest of a few, the others had company."""
+    taken = []
+    for _ in range(_REPEATED):
+        began = time.perf_counter()
+        predict(steps, images)
+        taken.append(time.perf_counter() - began)
+    return round(1000 * min(taken) / len(images), 4)
