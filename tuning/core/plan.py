@@ -64,6 +64,7 @@ class Plan:
         max_epochs: epochs of a full training of the search.
         first_rung: epochs of the shortest trainings that are compared.
         trainings: full trainings' worth of epochs that should fit.
+        search: seconds until the finals begin at the latest, start-up included.
         finals: seconds kept for the finals at the least.
         final_epochs: epochs of a final training at the most.
         window: trials that may be asked for before their results are told.
@@ -77,6 +78,7 @@ class Plan:
     max_epochs: int
     first_rung: int
     trainings: float
+    search: float
     finals: float
     final_epochs: int
     window: int

@@ -12,9 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tuning.core import files
 from tuning.core import settings as config
 from tuning.core.errors import DataError, UsageError
+from tuning.core.plan import Plan
 from tuning.core.workspace import Workspace
 from tuning.history.reading import history_of
 from tuning.history.records import History
@@ -42,6 +45,12 @@ class Search:
     @property
     def settings_digest(self) -> str:
         return files.digest(dict(self.settings))
+
+    @property
+    def plan(self) -> Plan | None:
+        """That of its budget; None: it had none."""
+        found = self.settings.get("plan")
+        return None if found is None else msgspec.convert(found, Plan)
 
     @cached_property
     def history(self) -> History:

@@ -38,8 +38,8 @@ from tuning.pipeline.pricing import measured
 from tuning.pipeline.session import Session
 from tuning.pipeline.warm_start import space_starting_points
 
-#: What finding the prices may take: so many seconds, or that share of the budget, whichever is more.
-LEAST_PRICING, PRICING_SHARE = 20.0, 0.03
+#: What finding the prices may take: that share of the budget, but of a small one more, up to so many seconds.
+PRICING_SHARE, SMALL_SHARE, LEAST_PRICING = 0.03, 0.08, 20.0
 #: Seconds that a final training takes beside its epochs and the tracing of its model: evaluation and publishing.
 FINAL_SECONDS = 2.5
 #: Seconds that a member of an ensemble takes to be opened, beside its predictions.
@@ -85,39 +85,10 @@ def planned(
     description = session.describe()
     assert isinstance(session.settings, SearchSettings)
     good = space_starting_points(session.settings, description)
-    market = measured(session, description, good, max(LEAST_PRICING, PRICING_SHARE * budget))
+    market = measured(session, description, good, max(PRICING_SHARE * budget, min(SMALL_SHARE * budget, LEAST_PRICING)))
     steps = steps_per_epoch(read_info(session.workspace).counts["train"])
     plan = plan_budget(budget, spent(), market, steps, session.workers, max_epochs)
     return plan, _other_budgets(plan, spent(), market, steps, max_epochs)
-
-
-def plan_text(plan: Plan) -> list[str]:
-    """A plan for the person who has to trust it."""
-    price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
-    low, high = (plan.trainings * price.epoch / other for other in (price.high, price.low))
-    rung = f"{plan.first_rung}" if most == plan.first_rung else f"{plan.first_rung} to {most}"
-    lines = [
-        f"budget of {duration(plan.budget)}, {plan.seats} trainings at a time; an epoch takes {price.epoch:.1f} s in "
-        f"the mean (half of the space: {price.low:.1f} to {price.high:.1f} s; {price.timed} configurations timed), the "
-        f"baseline's {price.default:.1f} s",
-        f"  search: up to {duration(TARGET * plan.budget - plan.finals)}, start-up included; a full training has "
-        f"{plan.max_epochs} epochs, the shortest {rung}; as many epochs as {plan.trainings:.0f} full trainings "
-        f"({low:.0f} to {high:.0f})",
-        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
-        f"{_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further seeds where time is left; then the test",
-    ]
-    if plan.limit is not None:
-        lines.append(
-            f"  left out as too expensive for this time: configurations with more than {plan.limit.relative:g} times "
-            f"the baseline's multiply-adds, about {plan.limit.excluded:.0%} of the space"
-        )
-    if plan.untried:
-        lines.append(f"  starting points of the space that are too expensive for this time: {len(plan.untried)}")
-    return lines
-
-
-def _from_to(low: int, high: int) -> str:
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _other_budgets(plan: Plan, spent: float, market: Market, steps: int, max_epochs: int | None) -> list[str]:

@@ -15,7 +15,8 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
 from tuning.engine.budget import duration
-from tuning.pipeline.budgeted import plan_text, planned
+from tuning.history.use_of_time import plan_text
+from tuning.pipeline.budgeted import planned
 from tuning.pipeline.pricing import rehearsed
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.session import check_start, opened

@@ -18,7 +18,7 @@ from tuning.core.plan import CostLimit, FinalTraining, KnownCost, Plan, Price
 
 #: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
 #: and the fewest, of the shortest length, with which it is begun at all.
-FEWEST, MOST, FEWEST_OF_ALL = 8, 40, 4
+FEWEST, MOST, FEWEST_OF_ALL = 8, 40, 3
 #: Optimizer steps of a full training, of a short one, and of the shortest: with fewer, scores say little. Expensive
 #: configurations are left out before a training gets shorter than a short one.
 STEPS, SHORT_STEPS, LEAST_STEPS = 8_000, 2_700, 1_500
@@ -147,7 +147,7 @@ def plan_budget(
         max_epochs: epochs of a full training, where a person said so.
 
     Raises:
-        UsageError: not even four of the shortest trainings fit; says which budget is the least.
+        UsageError: not even three of the shortest trainings fit; says which budget is the least.
     """
 
     def attempt(seconds: float) -> Plan | None:
@@ -194,6 +194,7 @@ def _planned(
                 max_epochs=epochs,
                 first_rung=least_rung(epochs, steps_per_epoch),
                 trainings=round(_trainings(left, epochs, price, seats), 1),
+                search=round(TARGET * budget - finals, 1),
                 finals=round(finals, 1),
                 final_epochs=longest_final(epochs, steps_per_epoch),
                 window=window_of(seats),

@@ -19,12 +19,12 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
 from tuning.engine.budget import Stopwatch, duration
+from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.budgeted import (
     Clock,
     check_budget,
     finalists,
-    plan_text,
     planned,
     run_budgeted_finals,
 )

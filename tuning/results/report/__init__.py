@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tuning.core import files
+from tuning.core.errors import DataError
 from tuning.core.html import document
+from tuning.core.plan import Plan
 from tuning.core.workspace import Workspace
+from tuning.dataset.store.arrays import read_info
 from tuning.history import searches
 from tuning.history.records import History
 from tuning.history.status import WORDS, is_open, status_of
@@ -24,6 +27,7 @@ from tuning.results.report.data import chart_data
 from tuning.results.report.evidence import Evidence, compare, read_evidence
 from tuning.results.report.importance import Importance, importances
 from tuning.results.report.importance_part import importance_part
+from tuning.results.report.time_part import time_part
 from tuning.results.report.verdict import Verdict, verdict
 
 PAGE = "report.html"
@@ -42,6 +46,8 @@ class Report:
         runs: its published runs, best test score first.
         importances: of its hyperparameters.
         verdict: in words.
+        plan: of its budget; None: it had none.
+        classes: of the data; None where that has gone.
         problems: what could not be read, a sentence each.
     """
 
@@ -53,6 +59,8 @@ class Report:
     runs: tuple[Evidence, ...]
     importances: tuple[Importance, ...]
     verdict: Verdict
+    plan: Plan | None = None
+    classes: int | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -78,8 +86,17 @@ def collect(workspace: Workspace, name: str) -> Report:
         runs=tuple(runs),
         importances=importances(history, search.settings.get("seed", 0)),
         verdict=verdict(history, status, runs, against),
+        plan=search.plan,
+        classes=_classes(workspace),
         problems=tuple(problems),
     )
+
+
+def _classes(workspace: Workspace) -> int | None:
+    try:
+        return len(read_info(workspace).classes)
+    except DataError:
+        return None
 
 
 def render(report: Report, refresh: int = 0) -> str:
@@ -95,6 +112,7 @@ def render(report: Report, refresh: int = 0) -> str:
     parts = [("verdict", sections.verdict_part(report.verdict, history, report.runs, report.problems))]
     if history.configurations:
         parts += [
+            ("time", time_part(history, report.runs, report.plan, report.classes)),
             ("progress", sections.progress_part(history)),
             ("learning curves", sections.curves_part()),
             ("rungs", sections.rungs_part(history)),

@@ -1,0 +1,97 @@
+"""What a search did with its time: by rung, in the finals, and how much of it was spent at chance. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tuning.core.plan import Plan
+from tuning.engine.budget import duration
+from tuning.history.records import History, Trial
+
+#: A score that is not so many times that of one label for all images, 1 / classes, is at chance.
+LEFT_CHANCE = 1.1
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a search.
+
+    Attributes:
+        name: of the part.
+        trainings: trials, or runs, in it.
+        epochs: that they trained themselves.
+        seconds: of one worker each.
+        at_chance: how many of these epochs ended at chance; None where nobody knows.
+    """
+
+    name: str
+    trainings: int
+    epochs: float
+    seconds: float
+    at_chance: float | None
+
+
+def by_rung(history: History, classes: int | None) -> list[Share]:
+    """The trials by the epochs that they were asked to reach, the shortest first; one share where all had the same."""
+    rungs = sorted({trial.epochs or 0.0 for trial in history.trials})
+    shares = []
+    for rung in rungs:
+        trials = [trial for trial in history.trials if (trial.epochs or 0.0) == rung]
+        name = f"search, to epoch {rung:g}" if rung else "search"
+        shares.append(
+            Share(
+                name,
+                len(trials),
+                sum(trial.new_epochs for trial in trials),
+                sum(trial.seconds for trial in trials),
+                None if classes is None else sum(_at_chance(trial, classes) for trial in trials),
+            )
+        )
+    return shares
+
+
+def share_at_chance(shares: Sequence[Share]) -> float | None:
+    """Of all epochs, between 0 and 1; None where nobody knows."""
+    known = [share for share in shares if share.at_chance is not None]
+    epochs = sum(share.epochs for share in known)
+    return sum(share.at_chance or 0.0 for share in known) / epochs if epochs else None
+
+
+def _at_chance(trial: Trial, classes: int) -> float:
+    """Epochs of its own after which it scored as if it answered one label; parts of an epoch count as parts."""
+    before = trial.curve[trial.inherited - 1].epoch if trial.inherited else 0.0
+    total = 0.0
+    for point in trial.curve[trial.inherited :]:
+        if point.score is not None and point.score < LEFT_CHANCE / classes:
+            total += point.epoch - before
+        before = point.epoch
+    return total
+
+
+def plan_text(plan: Plan) -> list[str]:
+    """A plan for the person who has to trust it: a heading, and lines below it."""
+    price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
+    low, high = (plan.trainings * price.epoch / other for other in (price.high, price.low))
+    lines = [
+        f"budget of {duration(plan.budget)}, {plan.seats} trainings at a time; an epoch takes {price.epoch:.1f} s in "
+        f"the mean (half of the space: {price.low:.1f} to {price.high:.1f} s; {price.timed} configurations timed), the "
+        f"baseline's {price.default:.1f} s",
+        f"  search: up to {duration(plan.search)}, start-up included; a full training has {plan.max_epochs} epochs, "
+        f"the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full trainings "
+        f"({low:.0f} to {high:.0f})",
+        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
+        f"{_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further seeds where time is left; then the test",
+    ]
+    if plan.limit is not None:
+        lines.append(
+            f"  left out as too expensive for this time: configurations with more than {plan.limit.relative:g} times "
+            f"the baseline's multiply-adds, about {plan.limit.excluded:.0%} of the space"
+        )
+    if plan.untried:
+        lines.append(f"  starting points of the space that are too expensive for this time: {len(plan.untried)}")
+    return lines
+
+
+def _from_to(low: int, high: int) -> str:
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -1,0 +1,55 @@
+"""The part of the page about time: the plan of a budget, and what was done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from tuning.core.plan import Plan
+from tuning.engine.budget import duration
+from tuning.history.records import History
+from tuning.history.use_of_time import Share, by_rung, plan_text, share_at_chance
+from tuning.results.report.evidence import Evidence
+from tuning.results.report.html import section
+
+
+def time_part(history: History, runs: Sequence[Evidence], plan: Plan | None, classes: int | None) -> str:
+    """A table of rungs and finals with their share of the workers' time, below the plan where there is one."""
+    rungs = by_rung(history, classes)
+    finals = [run.metrics for run in runs if run.metrics.kind != "ensemble"]
+    shares = [*rungs]
+    if finals:
+        epochs = sum(metrics.epochs for metrics in finals)
+        shares.append(Share("finals", len(finals), epochs, sum(m.train_seconds for m in finals), None))
+    lead = "Seconds are those of workers: two at work for a minute are two minutes."
+    if (silent := share_at_chance(rungs)) is not None:
+        lead += (
+            f" <b>{silent:.0%}</b> of the search's epochs ended at chance: with a score that a model has which has "
+            "learned nothing."
+        )
+    planned = ""
+    if plan is not None:
+        first, *others = plan_text(plan)
+        items = "".join(f"<li>{escape(line.strip())}</li>" for line in others)
+        planned = f'<div class="card"><p><b>The plan</b> of a {escape(first)}</p><ul class="reasons">{items}</ul></div>'
+    return section("time", "Time", lead, planned + _table(shares, history, plan))
+
+
+def _table(shares: Sequence[Share], history: History, plan: Plan | None) -> str:
+    total = sum(share.seconds for share in shares)
+    if plan is not None and history.seconds is not None:
+        total = max(total, history.seconds * plan.seats)
+        others = total - sum(share.seconds for share in shares)
+        shares = [*shares, Share("start-up, validation of finals, test, waiting", 0, 0.0, others, None)]
+    head = "<tr><th></th><th>trainings</th><th>epochs</th><th>at chance</th><th>time</th><th>share</th></tr>"
+    rows = "".join(
+        f"<tr><td>{escape(share.name)}</td><td>{_number(share.trainings)}</td><td>{_number(share.epochs)}</td>"
+        f"<td>{'–' if not share.epochs or share.at_chance is None else f'{share.at_chance / share.epochs:.0%}'}</td>"
+        f"<td>{duration(share.seconds)}</td><td>{share.seconds / total if total else 0:.0%}</td></tr>"
+        for share in shares
+    )
+    return f'<div class="scroll"><table class="plain numbers"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 1):,g}" if value else "–"
