@@ -16,7 +16,7 @@ from tuning.core.errors import UsageError
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration
 from tuning.oracles import space
 from tuning.oracles.adapter import OracleSearch
-from tuning.oracles.hyperband import build
+from tuning.oracles.hyperband import HyperbandOracle, build
 from tuning.oracles.search_model import SearchModel
 
 CHANCE = 0.1
@@ -237,3 +237,56 @@ def test_what_failed_is_avoided_like_what_never_learns(simulated):
         asked = simulated.drive(search_of(simulated, max_trials=100, seed=seed), window=1, outcome_of=outcome_of)
         last += [spec.values["width"] for spec in asked if spec.continues is None][-20:]
     assert last.count(64) <= len(last) / 8  # a quarter of the space
+
+
+class TestTheEndOfABudget:
+    def asked(self, close_after: int, promotions: int, trials: int = 40):
+        """(oracle, trials asked for one at a time, of which after so many nothing new was to be begun)."""
+        hp = keras_tuner.HyperParameters()
+        hp.Float("rate", 0.0, 1.0)
+        oracle = HyperbandOracle(
+            keras_tuner.Objective("score", "max"), hyperparameters=hp, max_epochs=9, iterations=None, chance=0.1
+        )
+        oracle.verbose = 0
+        asked = []
+        for number in range(trials):
+            if number == close_after:
+                oracle.closing = promotions
+            trial = oracle.create_trial(f"t{number}")
+            if trial.status != "RUNNING":
+                break
+            asked.append(dict(trial.hyperparameters.values))
+            for epoch in range(1, trial.hyperparameters.values["tuner/epochs"] + 1):
+                score = 0.3 + 0.05 * epoch * trial.hyperparameters.values["rate"]
+                oracle.update_trial(trial.trial_id, {"score": score}, step=epoch)
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+        return oracle, asked
+
+    def test_the_best_begun_are_trained_to_the_end_and_nothing_new_begins(self):
+        _, asked = self.asked(6, 2)
+        last = asked[6:]
+        assert len(last) == 2
+        assert all(values["tuner/epochs"] == 9 and "tuner/trial_id" in values for values in last)
+        begun = [values["rate"] for values in asked[1:6] if values["tuner/epochs"] < 9]
+        assert last[0]["rate"] == max(begun)
+
+    def test_without_room_for_any_nothing_more_is_asked(self):
+        _, asked = self.asked(5, 0)
+        assert len(asked) == 5
+
+
+def test_what_was_trained_beside_the_defaults_counts_in_the_first_bracket():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 0.0, 1.0)
+    oracle = HyperbandOracle(
+        keras_tuner.Objective("score", "max"), hyperparameters=hp, max_epochs=3, iterations=None, chance=0.1
+    )
+    oracle.verbose = 0
+    first = [oracle.create_trial(f"t{number}") for number in range(4)]  # the defaults, and three beside it
+    for trial in [*first[1:], first[0]]:
+        for epoch in range(1, trial.hyperparameters.values["tuner/epochs"] + 1):
+            oracle.update_trial(trial.trial_id, {"score": 0.3 + 0.1 * epoch}, step=epoch)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    assert "tuner/trial_id" in oracle.create_trial("next").hyperparameters.values

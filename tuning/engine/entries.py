@@ -64,6 +64,17 @@ class Stopped(_Numbered, frozen=True, tag="stopped"):
     """The search ended before its strategy was done, because its time was over."""
 
 
+class Closing(_Numbered, frozen=True, tag="closing"):
+    """After the first `asks` proposals nothing new was begun, because the time left was that of a full training.
+
+    Attributes:
+        promotions: how many of those begun may still be trained to the end.
+    """
+
+    asks: int
+    promotions: int
+
+
 class Spent(_Numbered, frozen=True, tag="spent"):
     """So many seconds of running time have passed since the last such entry, or since the command began."""
 
@@ -110,6 +121,7 @@ Entry = (
     | Attempt
     | AttemptDied
     | Result
+    | Closing
     | Stopped
     | Spent
     | OpenedTestSplit

@@ -17,7 +17,7 @@ from tuning.core.errors import StateError, TuningError
 from tuning.core.files import canonical_json
 from tuning.core.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, TrialSpec
 from tuning.engine.dispatch import UNKNOWN_RESULT, Dispatcher, error_of
-from tuning.engine.entries import Ask, Stopped
+from tuning.engine.entries import Ask, Closing, Stopped
 from tuning.engine.order import LogicalOrder
 from tuning.engine.state import trial_key
 
@@ -36,6 +36,9 @@ class Strategy(Protocol):
     def tell(self, outcome: TrialOutcome) -> None:
         """The outcome of a trial; in logical order."""
 
+    def close(self, promotions: int) -> None:
+        """From now on nothing new is to be begun; so many of those begun may still be trained to the end."""
+
 
 def run_loop(
     strategy: Strategy,
@@ -45,6 +48,7 @@ def run_loop(
     on_completed: Callable[[TrialSpec, TrialOutcome], None] = lambda spec, outcome: None,
     out_of_time: Callable[[], bool] = lambda: False,
     on_idle: Callable[[], bool] = lambda: False,
+    last_trainings: Callable[[], int | None] = lambda: None,
 ) -> list[Completed]:
     """Runs a strategy to its end and returns every trial with its outcome, in logical order.
 
@@ -56,11 +60,13 @@ def run_loop(
             the trials that have a result by then are the search. That moment is journaled: a resume ends there too.
         on_idle: called while a worker has nothing to do, again and again until it returns False; takes no part in
             the search, and a fraction of a second at most, for which results wait.
+        last_trainings: called before a proposal; once it is a number, nothing new is begun, and so many of those begun
+            may be trained to the end. Journaled as well.
 
     Raises:
         StateError: the strategy does not propose what the journal says it proposed.
     """
-    return _Loop(strategy, dispatcher, window, payload, on_completed, out_of_time, on_idle).run()
+    return _Loop(strategy, dispatcher, window, payload, on_completed, out_of_time, on_idle, last_trainings).run()
 
 
 def outcome_of(spec: TrialSpec, result: Mapping[str, Any]) -> TrialOutcome:
@@ -92,12 +98,15 @@ class _Loop:
         on_completed: Callable[[TrialSpec, TrialOutcome], None],
         out_of_time: Callable[[], bool],
         on_idle: Callable[[], bool],
+        last_trainings: Callable[[], int | None],
     ) -> None:
         self._strategy, self._dispatcher, self._payload = strategy, dispatcher, payload
         self._on_completed, self._out_of_time, self._on_idle = on_completed, out_of_time, on_idle
+        self._last_trainings = last_trainings
         self._outstanding = LogicalOrder(window)
         self._asked = 0
         self._completed: list[Completed] = []
+        self._closed = False  # nothing new is begun
         self._exhausted = False  # nothing more is to be asked
         self._idle_work = True
 
@@ -123,8 +132,21 @@ class _Loop:
             elif recorded is not None and self._outstanding and len(self._completed) < recorded.completed:
                 # The strategy waited for results here; what it proposes may depend on them.
                 return
-            elif not self._ask(recorded):
-                return
+            else:
+                self._close_where_due(recorded)
+                if not self._ask(recorded):
+                    return
+
+    def _close_where_due(self, recorded: Ask | None) -> None:
+        """Has the strategy begin nothing new from here on: where the journal says so, or because it is time."""
+        state = self._dispatcher.state
+        if state.closing is None and recorded is None and self._completed:
+            promotions = self._last_trainings()
+            if promotions is not None:
+                self._dispatcher.record(Closing(asks=self._asked, promotions=promotions))
+        if state.closing is not None and self._asked >= state.closing.asks and not self._closed:
+            self._strategy.close(state.closing.promotions)
+            self._closed = True
 
     def _recorded(self) -> Ask | None:
         """The journal's next proposal, where it holds one more."""

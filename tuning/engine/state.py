@@ -15,6 +15,7 @@ from tuning.engine.entries import (
     Ask,
     Attempt,
     AttemptDied,
+    Closing,
     Entry,
     OpenedTestSplit,
     PlannedFinals,
@@ -56,6 +57,7 @@ class SearchState:
     Attributes:
         jobs: by their keys.
         asks: the trials proposed, in logical order.
+        closing: from where on nothing new was begun; None: it has not come to that.
         stopped: whether the search ended before its strategy was done.
         spent: running time.
         test_openings: evaluations on the test split, each recorded beforehand.
@@ -67,6 +69,7 @@ class SearchState:
 
     jobs: dict[str, JobState] = field(default_factory=dict)
     asks: list[Ask] = field(default_factory=list)
+    closing: Closing | None = None
     stopped: bool = False
     spent: list[Spent] = field(default_factory=list)
     test_openings: list[OpenedTestSplit] = field(default_factory=list)
@@ -104,6 +107,8 @@ def apply(state: SearchState, record: Entry) -> None:
             _begin(state.job(record.key), record)
         case AttemptDied() | Result():
             _end(state.job(record.key), record)
+        case Closing():
+            state.closing = record
         case Stopped():
             state.stopped = True
         case Spent():
@@ -141,6 +146,8 @@ def withdraw(state: SearchState, trials: Sequence[str], asks: int) -> None:
     for trial_id in trials:
         state.jobs.pop(trial_key(trial_id), None)
     del state.asks[asks:]
+    if state.closing is not None and state.closing.asks > asks:
+        state.closing = None
 
 
 def accepts(job: JobState, fence: int) -> bool:

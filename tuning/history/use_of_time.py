@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tuning.core.plan import Plan
 from tuning.engine.budget import duration
-from tuning.history.records import History, Trial
+from tuning.history.records import History, Trial, last_epoch
 
 #: A score that is not so many times that of one label for all images, 1 / classes, is at chance.
 LEFT_CHANCE = 1.1
@@ -60,7 +60,7 @@ def share_at_chance(shares: Sequence[Share]) -> float | None:
 
 def _at_chance(trial: Trial, classes: int) -> float:
     """Epochs of its own after which it scored as if it answered one label; parts of an epoch count as parts."""
-    before = trial.curve[trial.inherited - 1].epoch if trial.inherited else 0.0
+    before = last_epoch(trial.curve[: trial.inherited])
     total = 0.0
     for point in trial.curve[trial.inherited :]:
         if point.score is not None and point.score < LEFT_CHANCE / classes:

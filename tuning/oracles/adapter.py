@@ -76,6 +76,10 @@ class OracleSearch:
         self.oracle.end_trial(trial)
         self._outstanding.remove(outcome.trial_id)
 
+    def close(self, promotions: int) -> None:
+        """From now on no new configuration is proposed; so many of the begun ones may still be trained to the end."""
+        self.oracle.closing = promotions
+
     def recommended(self) -> str | None:
         """The first trial of the chain whose configuration the oracle expects most of; None where there is none."""
         trial_id = self.oracle.recommended()

@@ -63,6 +63,8 @@ class ReplayableOracle(SavedOracle):
 
     Attributes:
         costs: trial id -> multiply-adds per image; of those that reported it.
+        closing: once it is a number, no new configuration is proposed; so many of those begun may still be trained to
+            the end, by strategies that pause trainings.
         complete: ids of trials whose training ended by itself before the epochs that it was given.
 
     Raises:
@@ -110,6 +112,7 @@ class ReplayableOracle(SavedOracle):
         self.recorded: Mapping[str, Any] | None = None
         self.costs: dict[str, float] = {}
         self.complete: set[str] = set()
+        self.closing: int | None = None
         self._guard = threading.RLock()
         self._directions: dict[str, str] = {}
 
@@ -127,7 +130,12 @@ class ReplayableOracle(SavedOracle):
     # What subclasses use -------------------------------------------------------------------------------------------
 
     def new_configuration(self) -> dict[str, Any] | None:
-        """A configuration that no trial has had, those known to be good first; None where there is none left."""
+        """A configuration that no trial has had, those known to be good first; None where there is none left.
+
+        None as well once the search is closing.
+        """
+        if self.closing is not None:
+            return None
         if self.recorded is not None:
             # A promotion in its place says that there was none left.
             return None if PARENT in self.recorded else records.configuration(self.recorded)

@@ -64,10 +64,13 @@ class Brackets:
         last: number of the last rung, counted from 0.
         factor: eta.
         first: the rung from which a bracket that is opened now would start, were it the widest of its pass.
+        waiting: how many configurations wait at a rung; before the first bracket began, these are its first ones.
     """
 
-    def __init__(self, last: int, factor: int, first: Callable[[], int]) -> None:
-        self._last, self._factor, self._first = last, factor, first
+    def __init__(
+        self, last: int, factor: int, first: Callable[[], int], waiting: Callable[[int], int] = lambda rung: 0
+    ) -> None:
+        self._last, self._factor, self._first, self._waiting_at = last, factor, first, waiting
         self._begun = 0
         self._promotions = -1  # s of the next bracket; -1: that of the widest
         self._open: list[Bracket] = []
@@ -142,7 +145,10 @@ class Brackets:
         promotions = min(self._promotions, widest) if self._promotions >= 0 else widest
         size = -(-(widest + 1) * self._factor**promotions // (promotions + 1))  # ceil((s_max + 1) / (s + 1) * eta^s)
         sizes = [size // self._factor**stage for stage in range(promotions + 1)]
-        return Bracket(self._begun + 1, self._last - promotions, sizes)
+        bracket = Bracket(self._begun + 1, self._last - promotions, sizes)
+        if not self._begun and promotions:
+            bracket.started = min(sizes[0], self._waiting_at(bracket.first))
+        return bracket
 
     @staticmethod
     def _slot(bracket: Bracket, fresh: bool, paused_below: Callable[[int], bool]) -> Slot | None:

@@ -67,7 +67,9 @@ class HyperbandOracle(RungOracle):
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
-        self._brackets = Brackets(len(self.levels) - 1, self.factor, self.first_rung)
+        self._brackets = Brackets(
+            len(self.levels) - 1, self.factor, self.first_rung, lambda rung: len(self._paused[rung])
+        )
         self._slot: Slot | None = None  # of the trial that is being decided about
         # A loss has no such bound.
         self._chance_level = ChanceLevel(self.chance if self.objective.direction == "max" else None, self.levels)
@@ -102,6 +104,8 @@ class HyperbandOracle(RungOracle):
         self._model.follow(self.hyperparameters.space)
         self._slot = None
         last = len(self.levels) - 1
+        if self.closing is not None:
+            return self._last_promotion(last)
         if number == 0:
             return Decision(last, values=self.starting_point())
         if self.configurations[0].running and (values := self.new_configuration()) is not None:
@@ -113,6 +117,13 @@ class HyperbandOracle(RungOracle):
             return self._promote(slot)
         given = self.starting_point()
         return self.decide(number) if given is None else Decision(slot.rung, values=given)
+
+    def _last_promotion(self, last: int) -> Decision | None:
+        """The best of those that wait, to the end; so many of them as may be."""
+        paused = self._paused_below(last)
+        if not self.closing or not paused:
+            return None
+        return Decision(last, paused[best_of(self.expected_finals(paused))])
 
     def decide(self, number: int) -> Decision | None:
         if self._slot is not None and (decision := self._begin_or_take(self._slot, number)) is not None:
@@ -289,10 +300,14 @@ class HyperbandOracle(RungOracle):
 
     def _last_decision(self) -> Decision | None:
         self._slot = None
+        if self.closing is not None:
+            return None
         return super()._last_decision()
 
     def _begin(self, trial_id: str, decision: Decision) -> dict[str, Any]:
         answer = super()._begin(trial_id, decision)
+        if self.closing:
+            self.closing -= 1
         if self._slot is not None:
             self._brackets.start(trial_id, self._slot)
             answer["values"][BRACKET] = self._slot.bracket.number

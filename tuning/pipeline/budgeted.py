@@ -40,6 +40,8 @@ from tuning.pipeline.warm_start import space_starting_points
 
 #: What finding the prices may take: that share of the budget, but of a small one more, up to so many seconds.
 PRICING_SHARE, SMALL_SHARE, LEAST_PRICING = 0.03, 0.08, 20.0
+#: Towards its end a search trains what it has begun rather than to begin more: from so many full trainings before.
+CLOSING_TRAININGS = 1.15
 #: Seconds that a final training takes beside its epochs and the tracing of its model: evaluation and publishing.
 FINAL_SECONDS = 2.5
 #: Seconds that a member of an ensemble takes to be opened, beside its predictions.
@@ -127,14 +129,27 @@ class Reserve:
         self._plan, self._seats = plan, seats
         self._completed: list[Completed] = []
         self._needed = 0.0
+        self._training = plan.max_epochs * plan.price.epoch + plan.price.start
 
     def completed(self, spec: TrialSpec, outcome: TrialOutcome, top_k: int) -> None:
         self._completed.append((spec, outcome))
         best = finalists(ranked(self._completed), self._plan, top_k)
         prices = epoch_prices(self._completed)
         seconds = [_candidate("", prices.get(trial.root or trial.trial_id), self._plan.price) for trial, _ in best]
+        slowest = max((one.epoch for one in seconds), default=self._plan.price.epoch)
+        self._training = self._plan.max_epochs * slowest + self._plan.price.start
         seconds.append(Candidate(key="", epoch=self._plan.price.default, start=self._plan.price.start + FINAL_SECONDS))
         self._needed = makespan([one.seconds(self._plan.max_epochs) for one in seconds], self._seats)
+
+    def last_trainings(self, left: float | None) -> int | None:
+        """How many configurations may still be trained to the end, once there is time for one such training each.
+
+        Args:
+            left: seconds for the search.
+        """
+        if left is None or left > CLOSING_TRAININGS * self._training:
+            return None
+        return self._seats
 
     def seconds(self) -> float:
         """For the finals and what follows them."""
@@ -205,7 +220,8 @@ def run_budgeted_finals(
             if done:
                 chosen = more_finals(candidates[baseline], others, done, clock.usable() - kept, session.workers)
             else:
-                seconds = clock.usable() - RESTART_SECONDS - kept
+                restart = RESTART_SECONDS if dispatcher.state.stopped else 0.0
+                seconds = clock.usable() - restart - kept
                 chosen = plan_finals(
                     candidates[baseline], others, seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )

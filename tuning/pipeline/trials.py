@@ -102,6 +102,7 @@ def run_trials(
                 on_completed,
                 end.over,
                 lambda: next(preparing, False),
+                lambda: None if reserve is None else reserve.last_trainings(end.left()),
             )
         finally:
             stopwatch.note()

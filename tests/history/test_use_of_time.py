@@ -1,0 +1,74 @@
+"""Where a search's time went, and how a plan is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuning.core.plan import CostLimit, Plan, Price
+from tuning.history.records import History, Point, Trial
+from tuning.history.use_of_time import by_rung, plan_text, share_at_chance
+
+PLAN = Plan(
+    budget=3600,
+    seats=2,
+    price=Price(epoch=20, low=10, high=30, start=2, default=8),
+    max_epochs=20,
+    first_rung=3,
+    trainings=9.0,
+    search=2250,
+    finals=1260,
+    final_epochs=60,
+    window=4,
+)
+
+
+def trial(name: str, epochs: int, scores: list[float], inherited: int = 0, seconds: float = 10.0) -> Trial:
+    curve = tuple(Point(epoch, score, 1.0) for epoch, score in enumerate(scores, start=1))
+    return Trial(
+        name, name, {}, epochs, inherited, None, None, score=max(scores, default=None), curve=curve, seconds=seconds
+    )
+
+
+HISTORY = History(
+    trials=(
+        trial("0000", 3, [0.10, 0.20, 0.30]),
+        trial("0001", 1, [0.14]),
+        trial("0002", 1, [0.16]),
+        trial("0003", 3, [0.16, 0.10, 0.40], inherited=1, seconds=7.0),
+        trial("0004", 3, [], seconds=0.0),
+    )
+)
+
+
+def test_epochs_count_for_the_trial_that_trained_them_and_at_chance_below_eleven_tenths():
+    short, long = by_rung(HISTORY, 7)
+    assert (short.name, short.trainings, short.epochs, short.at_chance) == ("search, to epoch 1", 2, 2, 1)
+    assert (long.trainings, long.epochs, long.seconds, long.at_chance) == (3, 5, 17.0, 2)
+    assert share_at_chance([short, long]) == pytest.approx(3 / 7)
+
+
+def test_without_classes_nobody_knows_what_chance_is():
+    shares = by_rung(HISTORY, None)
+    assert all(share.at_chance is None for share in shares)
+    assert share_at_chance(shares) is None
+    assert by_rung(History(), 7) == []
+
+
+def test_a_plan_is_told_in_three_lines():
+    first, search, finals = plan_text(PLAN)
+    assert "2 trainings at a time" in first
+    assert "20.0 s" in first
+    assert "20 epochs, the shortest 3 to 6" in search
+    assert "9 full trainings (6 to 18)" in search
+    assert "38 min" in search
+    assert "21 min or more" in finals
+    assert "20 to 60 epochs" in finals
+
+
+def test_what_is_left_out_is_told():
+    from dataclasses import replace
+
+    limit = CostLimit(most=1e6, relative=2.5, excluded=0.4, known=[])
+    *_, limited, untried = plan_text(replace(PLAN, limit=limit, untried=[{"width": 64}]))
+    assert "more than 2.5 times the baseline's multiply-adds, about 40% of the space" in limited
+    assert untried.endswith("too expensive for this time: 1")
