@@ -69,6 +69,8 @@ def _metrics(run_id: str, f1: float, model: bytes, **changes: Any) -> dict[str, 
         },
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "output": "probabilities",
+        "milliseconds": 0.5,
+        "additions": None,
         **changes,
     }
 

@@ -274,6 +274,8 @@ def publish(workspace) -> Callable[..., dict[str, Any]]:
             "started": "2025-01-01T10:00:00+00:00",
             "finished": "2025-01-01T10:05:00+00:00",
             "train_seconds": 300.5,
+            "milliseconds": 0.5,
+            "additions": None,
             **changes,
         }
         folder = workspace.run(run_id)

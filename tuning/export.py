@@ -1,8 +1,9 @@
 """Exports a model with class names, preprocessing, metrics, a model card and loading examples beside it.
 
   python -m tuning.export                             # the promoted model → artifacts/exports/best_model/
-  python -m tuning.export --search faces              # the best finalist of a search, by validation macro-F1
+  python -m tuning.export --search faces              # the best run of a search, by validation macro-F1
   python -m tuning.export --run RUN_ID --out my_model # one run of the leaderboard
+  python -m tuning.export --max-ms 2 --format litert  # the best of the leaderboard that is small or fast enough
   python -m tuning.export --format keras,savedmodel,onnx,litert
 
 formats:
@@ -20,10 +21,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tuning import cli
+from tuning.core.errors import UsageError
 from tuning.core.workspace import Workspace
 from tuning.results.exporters import FORMATS, Format
 
@@ -33,14 +36,25 @@ def options() -> argparse.ArgumentParser:
     rows = [f"  {name:<{width}}  {form.product}: {form.title}{_needs(form)}" for name, form in FORMATS.items()]
     parser = cli.parser("export", __doc__.replace("FORMATS", "\n".join(rows)))
     which = parser.add_mutually_exclusive_group()
-    search = which.add_argument(
-        "--search", metavar="NAME", help="the best trial of this search, by validation macro-F1"
-    )
+    search = which.add_argument("--search", metavar="NAME", help="the best run of this search, by validation macro-F1")
     cli.offer(search, cli.searches)
     one = which.add_argument(
         "--run", metavar="RUN_ID", help="this run of the leaderboard (default: the promoted model)"
     )
     cli.offer(one, cli.runs)
+    parser.add_argument(
+        "--max-parameters",
+        type=_positive(int),
+        metavar="N",
+        help="the best row of the leaderboard with no more parameters than that (may be given with --max-ms)",
+    )
+    parser.add_argument(
+        "--max-ms",
+        type=_positive(float),
+        metavar="T",
+        help="the best row of the leaderboard that took no more milliseconds an image, in large batches, where it was "
+        "evaluated; another machine has other times",
+    )
     form = parser.add_argument(
         "--format",
         type=_formats,
@@ -57,7 +71,15 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     from tuning.results import sources
     from tuning.results.exporters.writing import export
 
-    if args.search is not None:
+    limited = args.max_parameters is not None or args.max_ms is not None
+    if limited and (args.search is not None or args.run is not None):
+        raise UsageError(
+            "--max-parameters and --max-ms choose a row of the leaderboard, and so do --run and --search",
+            "leave one of them out",
+        )
+    if limited:
+        source = sources.fitting_source(workspace, args.max_parameters, args.max_ms)
+    elif args.search is not None:
         source = sources.search_source(workspace, args.search)
     elif args.run is not None:
         source = sources.run_source(workspace, args.run)
@@ -75,6 +97,17 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
 
 def _needs(form: Format) -> str:
     return f" (extra: {form.extra})" if form.extra else ""
+
+
+def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not greater than 0")
+        return value
+
+    number.__name__ = getattr(kind, "__name__", "number")
+    return number
 
 
 def _formats(text: str) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tuning import cli, export, leaderboard, promote
+from tuning.results import sources
 
 
 @pytest.fixture
@@ -179,6 +180,31 @@ def test_export_names_the_valid_runs_searches_and_formats(call, write_run, works
     with pytest.raises(SystemExit) as caught:
         call(export, "--format", "keras,onyx")
     assert caught.value.code == 2 and "'onyx' is not one of keras" in capsys.readouterr().err
+
+
+def test_export_takes_the_best_run_that_fits(write_run, workspace):
+    for run_id, f1, parameters, milliseconds in (("a", 0.7, 9000, 8.0), ("b", 0.6, 900, 2.0), ("c", 0.5, 90, 0.5)):
+        write_run(run_id, f1, parameters=parameters, milliseconds=milliseconds)
+    write_run("d", 0.65, parameters=10, milliseconds=None)
+
+    def taken(parameters, milliseconds):
+        return sources.fitting_source(workspace, parameters, milliseconds).metrics.run_id
+
+    assert [taken(9000, None), taken(8999, None), taken(None, 2.0), taken(500, None)] == ["a", "d", "b", "d"]
+    # Of what was never measured nobody knows that it is fast enough.
+    assert [taken(1000, 2.0), taken(100, 1.0)] == ["b", "c"]
+
+
+def test_export_says_how_near_the_nearest_run_is(call, write_run):
+    write_run("a", 0.7, parameters=9000, milliseconds=8.0)
+    code, _, err = call(export, "--max-parameters", "10")
+    assert code == 3 and "none of the 1 runs fits 10 parameters" in err and "the smallest has 9,000" in err
+    code, _, err = call(export, "--max-parameters", "10000", "--max-ms", "0.1")
+    assert code == 3 and "10,000 parameters and 0.1 ms an image" in err and "the fastest takes 8 ms" in err
+    code, _, err = call(export, "--max-ms", "1", "--run", "a")
+    assert code == 2 and "leave one of them out" in err
+    with pytest.raises(SystemExit):
+        call(export, "--max-ms", "0")
 
 
 def test_export_without_any_run_says_what_to_run(call):

@@ -55,6 +55,31 @@ model = keras.Sequential([
 model.save(sys.argv[1])
 """
 
+#: An ensemble of two members with all that a published graph may have, built by the code that publishes.
+BUILD_PUBLISHED = """
+import sys, keras, numpy as np
+from tuning.core.jobs import Addition, Additions, Member
+from tuning.trials.published import ensemble, with_additions
+keras.utils.set_random_seed(0)
+
+def network():
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, activation="relu")(image))
+    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(x))
+    return keras.Model(image, keras.layers.Dense(3, activation="softmax")(x), name="network")
+
+def additions(exponent, temperature):
+    prior = Addition(used=exponent is not None, value=exponent)
+    return Additions(
+        mirrored_view=Addition(used=True), prior_correction=prior, temperature=Addition(used=True, value=temperature)
+    )
+
+counts = np.array([50, 30, 10])
+models = [with_additions(network(), additions(0.5, 1.5), counts), with_additions(network(), additions(None, 0.7), counts)]
+members = [Member(model="", weight=weight, scaled=True, logits=False) for weight in (2, 1)]
+ensemble(models, members).save(sys.argv[1])
+"""
+
 #: Runs examples one after the other in a process that cannot import what its first argument names.
 RUN_EXAMPLES = """
 import runpy, sys
@@ -105,6 +130,30 @@ def test_a_real_model_in_all_formats(workspace, write_run, write_data, run_comma
     assert len(set(found)) == 1
     path, label, probability = found[0].split("\t")
     assert path == str(image) and label in ("angry", "happy", "sad") and 1 / 3 < float(probability) <= 1
+
+
+@pytest.mark.tensorflow
+def test_an_ensemble_with_everything_in_its_graph_in_all_formats(
+    workspace, write_run, write_data, run_command, sample_environment
+):
+    installed = [name for name in FORMATS if all(map(importlib.util.find_spec, FORMATS[name].modules))]
+    made = workspace.root / "made.keras"
+    environment = {**sample_environment, "KERAS_BACKEND": "tensorflow"}
+    subprocess.run(
+        [sys.executable, "-c", BUILD_PUBLISHED, str(made)],
+        check=True,
+        env=environment,
+        capture_output=True,
+        timeout=120,
+    )
+    write_data("d" * 64)
+    write_run("one", model=made.read_bytes(), input={**INPUT, "scaling": "0-1"}, kind="ensemble")
+    formats = ",".join(installed)
+    done = run_command("export", "--root", workspace.root, "--run", "one", "--format", formats, "--json", timeout=280)
+    assert done.code == 0, done.stderr
+    checked = json.loads(done.stdout)["checked"]
+    assert list(checked) == installed
+    assert all(check["images"] == 16 and check["difference"] <= writing.TOLERANCE for check in checked.values())
 
 
 @pytest.mark.parametrize("color", ["gray", "rgb"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
+from tuning.core.jobs import Additions
 from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
@@ -96,7 +97,10 @@ def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
         "search": metrics.search,
     }
     about |= {"trial": metrics.trial, "seed": metrics.seed}
-    about["epochs"] = f"{metrics.epochs}; the weights are those of epoch {metrics.best_epoch}, best on validation"
+    if metrics.kind == "ensemble":
+        about["epochs"] = f"{metrics.epochs} at the most; each member has those that were best on validation"
+    else:
+        about["epochs"] = f"{metrics.epochs}; the weights are those of epoch {metrics.best_epoch}, best on validation"
     about["dtype policy"] = f"{metrics.dtype_policy} in training, float32 in this file"
     if params:
         names = ("backend", "threads", "early_stopping", "reduce_lr")
@@ -106,10 +110,39 @@ def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
     yield table(
         ["setting", "value"], [[name, escaped(str(value))] for name, value in about.items() if value is not None]
     )
-    if params:
+    if metrics.additions is not None:
+        yield _additions(metrics.additions)
+    if params and params.settings.members:
+        yield table(
+            ["member", "share"],
+            [[f"`{name}`", str(share)] for name, share in params.settings.members.items()],
+        )
+        yield "The model is the mean of what its members put out. Nothing was trained for it beside them."
+    elif params:
         values = [[f"`{name}`", escaped(_value(value))] for name, value in params.values.items()]
         yield table(["hyperparameter", "value"], values)
         yield f"The same weights again, where that search and its data are:\n\n```sh\n{again(metrics, params)}\n```"
+
+
+def _additions(found: Additions) -> str:
+    """Which additions the graph has, and why it lacks the others."""
+    words = {
+        "mirrored view: the mean of what the network says of an image and of its mirror image": found.mirrored_view,
+        "prior correction: probabilities times the classes' shares in training, to a power": found.prior_correction,
+        "temperature: probabilities to a power": found.temperature,
+    }
+    lines = []
+    for name, one in words.items():
+        value = "" if one.value is None or not one.used else f" ({one.value:g})"
+        gain = (
+            f"validation macro-F1 {one.f1_macro_before:.4f} → {one.f1_macro_after:.4f}, "
+            f"cross-entropy {one.loss_before:.4f} → {one.loss_after:.4f}"
+            if one.f1_macro_after is not None
+            else ""
+        )
+        state = "in" if one.used else f"left out, because {one.reason}"
+        lines.append(f"- {name}{value}: {state}{f'; {gain}' if gain else ''}")
+    return "**In the graph beside the network,** as validation decided:\n\n" + "\n".join(lines)
 
 
 def again(metrics: Metrics, params: Params) -> str:

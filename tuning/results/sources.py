@@ -9,7 +9,9 @@ from pathlib import Path
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
 from tuning.history import searches
-from tuning.results.promotion import promoted
+from tuning.results.leaderboard import empty
+from tuning.results.leaderboard import row as leaderboard_row
+from tuning.results.promotion import best, comparable, current_digest, promoted
 from tuning.results.runs import read_runs, verify_model
 from tuning.results.schema import Metrics
 
@@ -54,15 +56,59 @@ def run_source(workspace: Workspace, run_id: str) -> Source:
     return _checked(workspace, run_id, runs[run_id])
 
 
+def fitting_source(workspace: Workspace, max_parameters: int | None, max_ms: float | None) -> Source:
+    """The model of the best row of the leaderboard that is small and fast enough, of the runs on the current data.
+
+    Args:
+        max_parameters: None: as many as it has.
+        max_ms: milliseconds an image, as measured where a run was evaluated; None: as long as it takes.
+
+    Raises:
+        DataError: there is no run; or none fits, and it says what the nearest has.
+    """
+    runs = read_runs(workspace)
+    if not runs:
+        raise empty(workspace)
+    found, _ = comparable(runs, current_digest(workspace, runs))
+    by_id = {metrics.run_id: metrics for metrics in found}
+    small = [one for one in found if max_parameters is None or one.parameters <= max_parameters]
+    fitting = [one for one in small if max_ms is None or (one.milliseconds is not None and one.milliseconds <= max_ms)]
+    row = best(map(leaderboard_row, fitting))
+    if row is None:
+        raise DataError(
+            f"none of the {len(found)} runs fits {_limits(max_parameters, max_ms)}",
+            _nearest(found, max_parameters, small),
+        )
+    return _checked(workspace, row.run_id, by_id[row.run_id])
+
+
+def _limits(max_parameters: int | None, max_ms: float | None) -> str:
+    limits = [] if max_parameters is None else [f"{max_parameters:,} parameters"]
+    return " and ".join([*limits, *([] if max_ms is None else [f"{max_ms:g} ms an image"])])
+
+
+def _nearest(found: Sequence[Metrics], max_parameters: int | None, small: Sequence[Metrics]) -> str:
+    """What to do where no run fits."""
+    if max_parameters is not None and not small and found:
+        return (
+            f"the smallest has {min(one.parameters for one in found):,} parameters: allow more, or train a smaller one"
+        )
+    times = [one.milliseconds for one in small if one.milliseconds is not None]
+    if times:
+        return f"the fastest takes {min(times):g} ms an image: allow more, or train a smaller one"
+    return "train on the current data: python -m tuning.search, or python -m tuning.train"
+
+
 def search_source(workspace: Workspace, search: str) -> Source:
-    """The model of a search's best trial: its published finalist with the highest validation macro-F1.
+    """The model of a search's best run: of its finalists and their ensemble, the highest validation macro-F1.
 
     Raises:
         UsageError: no such search has a finalist; it lists those that have.
         DataError: the model is not the one its metrics describe.
     """
     # A baseline that the search itself ranked among its best is published once, as the baseline with its rank.
-    finalists = [metrics for metrics in read_runs(workspace) if metrics.kind == "finalist" or metrics.rank is not None]
+    kinds = ("finalist", "ensemble")
+    finalists = [metrics for metrics in read_runs(workspace) if metrics.kind in kinds or metrics.rank is not None]
     of_search = [metrics for metrics in finalists if metrics.search == search]
     if not of_search:
         names = sorted({metrics.search for metrics in finalists if metrics.search})

@@ -61,7 +61,8 @@ class Evidence:
     @property
     def name(self) -> str:
         """What it is called in a sentence."""
-        role = "the baseline" if self.is_baseline else f"trial {self.metrics.trial}"
+        named = {"baseline": "the baseline", "ensemble": "the ensemble"}
+        role = named.get(self.metrics.kind, f"trial {self.metrics.trial}")
         return f"{role}, seed {self.metrics.seed}" if self.repeated else role
 
     @property

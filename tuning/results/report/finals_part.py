@@ -6,11 +6,13 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
+import msgspec
 import numpy as np
 
 from tuning.history.records import FinalRun
 from tuning.results.report.evidence import Evidence, Mistake
 from tuning.results.report.html import section, switch
+from tuning.results.schema import Metrics
 
 #: From this share of a row on, a cell is dark enough for text in the colour of the ground.
 _STRONG = 0.55
@@ -24,7 +26,10 @@ def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
         words = "No finalist has been retrained: the test split is sealed."
         return section("finalists", "Finalists", "", f'<p class="note">{words}</p>')
     lost = "".join(f"<p>{escape(words)}</p>" for words in map(_missing, finals) if words)
-    lead = "Retrained from scratch; the epoch that was best on validation was evaluated once on the test split."
+    lead = (
+        "Retrained from scratch; the epoch that was best on validation was evaluated once on the test split. Times are "
+        "of one image, in large batches, on one thread of the machine that evaluated it."
+    )
     shown = "".join(_run(place, run) for place, run in enumerate(runs))
     return section("finalists", "Finalists", lead, shown + lost)
 
@@ -41,8 +46,7 @@ def _run(place: int, run: Evidence) -> str:
     role = f"finalist {metrics.rank}, " if metrics.rank and not run.is_baseline else ""
     head = (
         f"{role}{escape(run.name)} <span class='soft'>· test macro-F1 {run.score:.3f} ({low:.3f}–{high:.3f}) · "
-        f"accuracy {test.accuracy:.3f} · {metrics.parameters:,} parameters · epoch {metrics.best_epoch} of "
-        f"{metrics.epochs}</span>"
+        f"accuracy {test.accuracy:.3f} · {metrics.parameters:,} parameters · {_time(metrics)}{_epoch(metrics)}</span>"
     )
     calibrated = ""
     if run.calibration:
@@ -59,11 +63,34 @@ def _run(place: int, run: Evidence) -> str:
         )
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
-        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>'
+        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>{_additions(metrics)}'
         '<div class="pair"><figure class="card"><figcaption>Confusion matrix</figcaption>'
         f"{_matrix(place, run)}</figure>"
         f"{calibrated}</div>{_classes(run)}{_mistakes(run.mistakes)}</details>"
     )
+
+
+def _time(metrics: Metrics) -> str:
+    return "" if metrics.milliseconds is None else f"{metrics.milliseconds:.2g} ms an image · "
+
+
+def _epoch(metrics: Metrics) -> str:
+    if metrics.kind == "ensemble":
+        return "the mean of several runs, see its params.json"
+    return f"epoch {metrics.best_epoch} of {metrics.epochs}"
+
+
+def _additions(metrics: Metrics) -> str:
+    """What the graph has beside the network, and what that gave on validation."""
+    if metrics.additions is None:
+        return ""
+    words = [
+        f"{name.replace('_', ' ')} (validation macro-F1 {found.f1_macro_before:.3f} → {found.f1_macro_after:.3f}, "
+        f"cross-entropy {found.loss_before:.3f} → {found.loss_after:.3f})"
+        for name, found in msgspec.structs.asdict(metrics.additions).items()
+        if found.used
+    ]
+    return f'<p class="note">In its graph beside the network: {"; ".join(words)}.</p>' if words else ""
 
 
 def _matrix(place: int, run: Evidence) -> str:

@@ -132,6 +132,9 @@ def _seeds(runs: Sequence[Evidence]) -> list[str]:
         ]
     parts = []
     for group in groups.values():
+        if group[0].metrics.kind == "ensemble":
+            # Nothing of it is trained.
+            continue
         scores = [run.score for run in group]
         spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
         name = "the baseline" if group[0].is_baseline else f"trial {group[0].metrics.trial}"
