@@ -3,7 +3,7 @@
   python -m benchmarks.draws                          # 40 draws of baseline_cnn, 600 steps each: an hour of one core
   python -m benchmarks.draws --root WORKSPACE --space my_models.cnn:build_model
 
-A draw is at chance while its val_f1_macro is below 1.1 / classes. It is looked at every 200 steps, and trained no
+A draw is at chance while its val_f1_macro is below 1.1 / classes. It is looked at every 100 steps, and trained no
 further once it has 1.5 / classes. Exits with 1 where more than a twentieth of all draws end at chance.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 #: Steps between two looks; epochs that schedules are laid out for; validation images that are looked at.
-CHUNK, EPOCHS, VALIDATION = 200, 27, 1500
+CHUNK, EPOCHS, VALIDATION = 100, 27, 1500
 #: Scores, in units of 1 / classes, below which a draw is at chance, and above which it surely is not.
 CHANCE, LEARNED = 1.1, 1.5
 #: The share of draws that may end at chance.

@@ -21,8 +21,8 @@ from keras import KerasTensor, layers
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters
 
-#: Kinds of blocks that can be deeper, more regularised and averaged. Plain ones stay at chance for epochs then, so that
-#: with them the architecture is the baseline's, but for its width.
+#: Kinds of blocks whose depth and dropout are searched. Plain ones stay at chance for epochs where these are not the
+#: baseline's; single ones do with an average head.
 NORMALISED = ["normalised", "double"]
 #: The baseline's blocks, and the dropout of whole feature maps after each.
 BLOCKS, SPATIAL_DROPOUT = 3, 0.1
@@ -128,7 +128,7 @@ def convolution(x: KerasTensor, filters: int, kind: str) -> KerasTensor:
 
 def head(hp: HyperParameters, x: KerasTensor, kind: str) -> KerasTensor:
     """Feature maps to a vector: all of them or the average of each, then a dense layer."""
-    with hp.conditional_scope("block", NORMALISED):
+    with hp.conditional_scope("block", ["double"]):
         pooling = hp.Choice("head", ["dense", "average"], default="dense")
     if pooling == "average":
         x = layers.GlobalAveragePooling2D()(x)
@@ -147,7 +147,7 @@ def rectified(x: KerasTensor, kind: str) -> KerasTensor:
 
 def optimizer(hp: HyperParameters) -> keras.optimizers.Optimizer:
     """Adam, or AdamW where weights decay."""
-    learning_rate = hp.Float("learning_rate", 5e-4, 3e-3, sampling="log", default=1e-3)
+    learning_rate = hp.Float("learning_rate", 7e-4, 3e-3, sampling="log", default=1e-3)
     weight_decay = hp.Choice("weight_decay", [0.0, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1], default=0.0)
     if weight_decay:
         return keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)

@@ -51,7 +51,7 @@ def test_every_hyperparameter_that_is_known_to_matter_is_in_the_space():
     }
     assert values == expected
     [rate] = [entry for entry in hp.space if entry.name == "learning_rate"]
-    assert (rate.min_value, rate.max_value, rate.sampling) == (5e-4, 3e-3, "log")
+    assert (rate.min_value, rate.max_value, rate.sampling) == (7e-4, 3e-3, "log")
     [magnitude] = [entry for entry in hp.space if entry.name == "augmentation"]
     assert (magnitude.min_value, magnitude.max_value, magnitude.default) == (0.0, 0.75, 0.0)
     assert ranges | fixed.keys() == {entry.name for entry in hp.space} - expected.keys()
@@ -87,7 +87,9 @@ def test_a_plain_architecture_is_the_baseline_s_but_for_its_width():
     assert {entry.name for entry in hp.space} - hp.values.keys() == {"blocks", "spatial_dropout", "head"}
     for other in ({"blocks": 4}, {"spatial_dropout": 0.0}, {"head": "average"}):
         assert layers_of(other) == layers_of({})
-        assert layers_of({**other, "block": "normalised"}) != layers_of({"block": "normalised"})
+        assert layers_of({**other, "block": "double"}) != layers_of({"block": "double"})
+    assert layers_of({"block": "normalised", "head": "average"}) == layers_of({"block": "normalised"})
+    assert layers_of({"block": "normalised", "blocks": 4}) != layers_of({"block": "normalised"})
 
 
 def test_wide_blocks_stop_at_256_filters_and_the_average_head_has_no_maps():
