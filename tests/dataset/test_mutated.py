@@ -10,6 +10,7 @@ import pytest
 from tuning.core.errors import TuningError
 from tuning.dataset.preparation import prepare_dataset
 from tuning.dataset.sources import aliases, fer_csv, inventory, samples, yolo
+from tuning.dataset.sources.yolo_names import Names
 from tuning.dataset.splitting import groups as grouping
 from tuning.dataset.splitting.split import parse_ratios
 from tuning.dataset.store import arrays, file_state
@@ -71,7 +72,8 @@ def prepared(workspace, faces):
 
 def label_lines(folder):
     tree = inventory.take(folder)
-    return list(yolo._faces(tree, "images/x.png", "labels/x.txt", {0: "a", 1: "b"}, "box"))
+    reading = yolo.Reading(tree, "", Names("data.yaml", {0: "a", 1: "b"}), "box")
+    return list(reading.faces("images/x.png", "labels/x.txt"))
 
 
 def text_of(path):

@@ -8,6 +8,7 @@ and the record of all files' sizes and times, which alone says that nothing is l
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.progress import Progress
 from tuning.core.workspace import Workspace
-from tuning.dataset import pool, report
+from tuning.dataset import account, pool, report
 from tuning.dataset.pool import Pool
 from tuning.dataset.settings import PoolSettings, Settings
 from tuning.dataset.sources import collection
 from tuning.dataset.sources.collection import Collection
+from tuning.dataset.sources.samples import PooledImage
 from tuning.dataset.splitting import duplicates, leakage, previous_split
 from tuning.dataset.splitting import near_duplicates as near
 from tuning.dataset.splitting.duplicates import Conflict
@@ -35,6 +37,10 @@ from tuning.dataset.store.manifests import PoolManifest, SplitManifest
 from tuning.dataset.store.request import present_request
 from tuning.dataset.store.rows import RowFile, RowWriter
 from tuning.dataset.summary import NearCopies, PoolSummary, write_summary
+
+#: Mean gray value, of 255, below which an image shows nothing; so many of them are no accident.
+_DARK = 8
+_MANY_DARK = 5
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,8 @@ class _Preparation:
             pairs = self._near(found, scratch)
             near_pairs = [(found.images[pair.one].sha256, found.images[pair.other].sha256) for pair in pairs]
             images = duplicates.without_conflicts(found.images, conflicts)
-            duplicates.check_classes(images, self.collection.classes, self.collection.required, found.rejected)
+            classes, required = self.collection.classes, self.collection.required
+            duplicates.check_classes(images, classes, required, found.rejected, found.passed, conflicts, found.labels)
             extension = previous_split.extend(
                 images, found.rejected, conflicts, settings, self.manifest, accept_removed, near_pairs
             )
@@ -167,6 +174,8 @@ class _Preparation:
         notes = self.collection.notes
         if absent:
             notes += (f"Left out, because no image carries them: {', '.join(absent)}.",)
+        if dark := _dark(found, images):
+            notes += (dark,)
         if extension.separated:
             notes += (
                 f"{len(extension.separated):,} pairs of near copies have had places in different splits before near "
@@ -178,11 +187,12 @@ class _Preparation:
         copy_sets, redundant = duplicates.exact_copies(images)
         splits = {place.file: place.split for place in extension.manifest.places}
         labelled = [image for image in found.images if image.label in counts]
+        rejected = (*found.rejected, *extension.left_out)
         return PoolSummary(
             source=self.collection.title,
             raw=self.collection.raw,
             counts=counts,
-            rejected=(*found.rejected, *extension.left_out),
+            rejected=rejected,
             ignored=found.ignored,
             copy_sets=copy_sets,
             redundant=redundant,
@@ -195,6 +205,7 @@ class _Preparation:
             subjects=len({image.subject for image in images if image.subject}) if self.by else None,
             naive=leakage.naive(labelled, settings.ratios, settings.seed, near_pairs),
             leakage=leakage.measure(images, splits, near_pairs),
+            account=account.take(rejected, found.passed, duplicates.dropped(conflicts)),
         )
 
     def _write_outputs(self, extension: Extension, info: DatasetInfo, summary: PoolSummary, page: str) -> None:
@@ -213,3 +224,23 @@ class _Preparation:
         manifests.write_pool_manifest(workspace.pool_manifest, manifest)
         request = present_request(workspace, self.raws, self.settings, self.by)
         file_state.record(workspace, {part.given: part.states for part in parts}, request)
+
+
+def _dark(found: Pool, images: Sequence[PooledImage]) -> str | None:
+    """What to say where many images, or all of a class, are nearly black: their values do not use the range."""
+    used = {image.file for image in images}
+    rows = [row for row, image in enumerate(found.images) if image.file in used]
+    dark = [row for row in rows if found.signatures["measures"][row, 0] < _DARK]
+    if not dark:
+        return None
+    labels = Counter(found.images[row].label for row in rows)
+    whole = [
+        label for label, count in Counter(found.images[row].label for row in dark).items() if count == labels[label]
+    ]
+    if not whole and len(dark) < max(_MANY_DARK, len(rows) // 20):
+        return None
+    return (
+        f"{len(dark):,} images are nearly black (mean below {_DARK} of 255), such as {found.images[dark[0]].source}"
+        + (f"; all of {', '.join(sorted(whole))}" if whole else "")
+        + ": look whether their values use the whole range of their files."
+    )

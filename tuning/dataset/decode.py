@@ -3,13 +3,16 @@
 | input                      | what the model sees                                                                |
 |----------------------------|------------------------------------------------------------------------------------|
 | JPEG, PNG, BMP, GIF, WebP, | decoded by content, whatever the file is called                                    |
-| TIFF, PNM, JPEG 2000       |                                                                                    |
+| TIFF, PNM, JPEG 2000, AVIF |                                                                                    |
+| HEIC                       | decoded where pillow-heif is installed, else refused with that remedy              |
+| camera raw, PSD, SVG, …    | refused by name                                                                    |
 | any other content, text    | refused: not an image                                                              |
 | 0 bytes, over 256 MB       | refused                                                                            |
 | more than 50 megapixels    | refused from its header, before anything is decoded                                |
 | truncated or damaged       | refused                                                                            |
 | EXIF orientation           | honoured: the image is turned upright first                                        |
-| 16 bits per channel        | the 8 most significant bits                                                        |
+| 16 bits per channel        | the 8 most significant bits of those in use: 8, 10, 12, 14 or 16, by the image's   |
+|                            | largest value (cameras write 10 or 12 bits into 16)                                |
 | alpha channel              | dropped: the colours stored below transparent pixels stay; TIFF darkens them by it |
 | CMYK                       | converted to RGB                                                                   |
 | palette, black and white   | expanded to RGB                                                                    |
@@ -22,7 +25,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib
 import io
 import os
 import struct
@@ -31,9 +36,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tuning.core.errors import DataError
+from tuning.dataset import formats
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -44,6 +50,10 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # Loaded now: plug-ins that load on first use are not safe to load from several threads.
 Image.init()
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
+#: Decoded by Pillow, not by OpenCV.
+_BY_PILLOW = {"AVIF": "AVIF", "HEIC": "HEIF"}
+#: Bits that cameras put into 16; values below 256 are an image of 8 bits that was saved as 16.
+_DEPTHS = (8, 10, 12, 14, 16)
 #: Images above this many pixels are decoded one at a time, so that memory does not grow with the number of cores.
 _LARGE = 4_000_000
 _one_large_image = threading.Lock()
@@ -141,10 +151,16 @@ def read_file(path: Path | str) -> bytes:
 def _pixels_in_header(data: bytes) -> int:
     try:
         width, height = _common_size(data) or _size(data)
+    except UnreadableImage:
+        raise
     except Image.DecompressionBombError as error:
         raise UnreadableImage(f"too many pixels: {error}") from None
     except Exception:  # Whatever a parser makes of foreign bytes, they are no image to us.
-        raise UnreadableImage("the content is not an image in a known format") from None
+        found = formats.advice(data)
+        if formats.kind(data[:32]) in _BY_PILLOW:
+            raise UnreadableImage(f"a truncated or damaged {formats.kind(data[:32])} file") from None
+        which = f" ({found}, which is not decoded)" if found else ""
+        raise UnreadableImage(f"the content is not an image in a known format{which}") from None
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"{width} × {height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are decoded")
     return width * height
@@ -155,8 +171,36 @@ _SMALL_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"sBIT", b"bKGD", b"tRNS", 
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=_pillow_formats(data) or _FORMATS) as image:
         return image.size
+
+
+def _pillow_formats(data: bytes) -> tuple[str, ...] | None:
+    """What Pillow is to decode `data` as; None where OpenCV does."""
+    found = formats.kind(data[:32])
+    if found not in _BY_PILLOW:
+        return None
+    if found == "HEIC" and not _reads_heic():
+        raise UnreadableImage("HEIC is not decoded without the package pillow-heif")
+    return (_BY_PILLOW[found],)
+
+
+@functools.cache
+def _reads_heic() -> bool:
+    try:
+        pillow_heif = importlib.import_module("pillow_heif")
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _by_pillow(data: bytes, kinds: tuple[str, ...]) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(data), formats=kinds) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except Exception as error:  # Whatever a parser makes of a damaged file.
+        raise UnreadableImage(f"truncated or damaged: {' '.join(str(error).split())[:200]}") from None
 
 
 def _common_size(data: bytes) -> tuple[int, int] | None:
@@ -185,10 +229,25 @@ def _common_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _decode(data: bytes) -> np.ndarray:
+    if kinds := _pillow_formats(data):
+        return _by_pillow(data, kinds)
+    deep = formats.kind(data[:32]) in ("TIFF", "PNM", "JPEG 2000") or (
+        data[:4] == b"\x89PNG" and data[24:25] == b"\x10"
+    )
+    flags = cv2.IMREAD_COLOR_RGB | (cv2.IMREAD_ANYDEPTH if deep else 0)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise UnreadableImage(f"damaged: {' '.join(str(error.err or error).split())}") from None
-    if pixels is None:
+    if pixels is not None and pixels.dtype == np.uint16:
+        return _eight_bits(pixels)
+    if pixels is None or pixels.dtype != np.uint8:
         raise UnreadableImage("truncated, damaged, or of a kind that cannot be decoded to 8 bits")
     return pixels
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """The most significant 8 of the bits that an image of 16 bits uses."""
+    largest = int(pixels.max(initial=0))
+    bits = next(bits for bits in _DEPTHS if largest < 1 << bits)
+    return (pixels >> (bits - 8)).astype(np.uint8)

@@ -24,7 +24,7 @@ import numpy as np
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.progress import Bar
-from tuning.dataset import decode
+from tuning.dataset import account, decode
 from tuning.dataset.sources import fer_csv
 from tuning.dataset.sources.inventory import split_name
 from tuning.dataset.sources.samples import Ignored, Item, PooledImage, Rejected, Sample
@@ -64,14 +64,21 @@ class Pool:
     Attributes:
         images: every usable image, in the order of the source.
         rejected: what should have been an image and is none, with reasons.
-        ignored: reason -> how many files were no samples for that reason.
+        passed: the files that are no samples, with reasons.
+        labels: every label that a sample carries, usable or not.
         signatures: of `images`, (n,) of `signature.DTYPE`.
     """
 
     images: tuple[PooledImage, ...]
     rejected: tuple[Rejected, ...]
-    ignored: dict[str, int]
+    passed: tuple[Ignored, ...]
+    labels: frozenset[str]
     signatures: np.ndarray
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """Reason -> how many files are no samples for it."""
+        return dict(sorted(Counter(item.reason for item in self.passed).items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +113,29 @@ def fill(
     """
     images: list[PooledImage] = []
     rejected: list[Rejected] = []
-    ignored: Counter[str] = Counter()
+    passed: list[Ignored] = []
+    labels: set[str] = set()
     signatures = [np.empty(0, signature.DTYPE)]
     for batch in _decoded(items, target):
         for result in batch.results:
             if isinstance(result, Ignored):
-                ignored[result.reason] += 1
+                passed.append(result)
             elif isinstance(result, Rejected):
                 if on_bad == "stop":
                     raise DataError(
                         f"{target.locate(result.source)}: {result.reason}",
-                        "repair or remove it, or run with --on-bad skip to go on without it",
+                        f"{account.remedy(result.reason) or 'repair or remove it'}; or run with --on-bad skip to go on "
+                        "without it",
                     )
                 rejected.append(result)
+                labels |= {result.label} if result.label else set()
             else:
                 images.append(result.image)
+                labels.add(result.image.label)
                 keep(result.pixels, result.thumb)
         signatures.append(batch.signatures)
         bar.update(len(batch.results))
-    return Pool(tuple(images), tuple(rejected), dict(sorted(ignored.items())), np.concatenate(signatures))
+    return Pool(tuple(images), tuple(rejected), tuple(passed), frozenset(labels), np.concatenate(signatures))
 
 
 def _decoded(items: Iterable[Item], target: Target) -> Iterator[_Batch]:
@@ -185,9 +196,9 @@ def _face(sample: Sample, photo: _Photo, target: Target) -> _Face | Rejected:
         else:
             content, pixels = photo.read(sample.source)
     except decode.UnreadableImage as error:
-        return Rejected(sample.name, error.problem)
+        return Rejected(sample.name, error.problem, sample.label)
     except OSError as error:
-        return Rejected(sample.name, f"cannot be read: {error.strerror}")
+        return Rejected(sample.name, f"cannot be read: {error.strerror}", sample.label)
     file = file_name(sample)
     _write(target.folder / file, decode.encode_png(pixels) if content is None else content)
     is_part_of_photo = sample.line is not None and sample.pixels is None

@@ -241,16 +241,21 @@ def _rejected(summary: PoolSummary) -> str:
         for entry in summary.rejected[:_REJECTED]
     )
     more = len(summary.rejected) - _REJECTED
-    ignored = "; ".join(f"{count:,} × {escape(reason)}" for reason, count in summary.ignored.items())
+    reasons = "".join(
+        f"<tr><td>{entry.count:,}</td><td>{entry.outcome}</td><td>{escape(entry.reason)}</td>"
+        f"<td><code>{escape(entry.example)}</code></td><td>{escape(entry.remedy)}</td></tr>"
+        for entry in summary.account
+    )
+    heads = "<tr><th>files</th><th></th><th>reason</th><th>such as</th><th>what to do</th></tr>"
     return (
         "<section><h2>Not usable</h2>"
+        + (f'<div class="scroll"><table class="list">{heads}{reasons}</table></div>' if reasons else "")
         + (
             f'<div class="scroll"><table class="list">{rows}</table></div>'
             if rows
             else "<p>Every image could be used.</p>"
         )
         + (f"<p>… and {more:,} more in pool_summary.json.</p>" if more > 0 else "")
-        + (f"<p>Ignored: {ignored}.</p>" if ignored else "")
         + "</section>"
     )
 

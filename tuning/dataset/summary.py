@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tuning.core import files
+from tuning.dataset.account import Entry, Outcome
 from tuning.dataset.settings import OnConflict
 from tuning.dataset.sources.samples import PooledImage, Rejected
 from tuning.dataset.splitting.duplicates import Conflict, Imbalance
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tuning.dataset.splitting.near_duplicates import NearPair
 
 SCHEMA = 1
-#: How many single files a person is shown; the JSON file lists all.
+#: How many reasons a person is shown; the JSON file lists all files.
 _SHOWN = 5
 
 
@@ -85,6 +85,7 @@ class PoolSummary:
         subjects: how many persons it distinguished; None without.
         naive: what would leak from train into test if every image were placed by itself.
         leakage: what does leak.
+        account: everything that is no image of the data set, by its reason.
     """
 
     source: str
@@ -103,6 +104,7 @@ class PoolSummary:
     subjects: int | None = None
     naive: Leakage | None = None
     leakage: Leakage | None = None
+    account: tuple[Entry, ...] = ()
 
     @property
     def images(self) -> int:
@@ -131,6 +133,12 @@ class PoolSummary:
         before = f"; without groups it would be {self.naive.words}" if self.naive else ""
         return [f"Leakage, as shares of the test images: {self.leakage.words}{before}."]
 
+    def _accounted(self, outcome: Outcome) -> list[str]:
+        entries = [entry for entry in self.account if entry.outcome == outcome]
+        lines = [f"  {entry.words}{f' → {entry.remedy}' if entry.remedy else ''}" for entry in entries[:_SHOWN]]
+        rest = sum(entry.count for entry in entries[_SHOWN:])
+        return [*lines, *([f"  … and {rest:,} more in pool_summary.json"] if rest else [])]
+
     def to_json(self) -> dict[str, Any]:
         """The content of `pool_summary.json`."""
         found: dict[str, Any] = msgspec.to_builtins(_SummaryFile.of(self))
@@ -158,19 +166,11 @@ class PoolSummary:
         lines.append(f"Groups: {self.grouping}.")
         lines += self.leakage_words
         if self.rejected:
-            reasons = Counter(entry.reason for entry in self.rejected).most_common(3)
-            lines.append(
-                f"{len(self.rejected):,} could not be used ("
-                + "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
-                + "):"
-            )
-            lines += [f"  {entry.source}: {entry.reason}" for entry in self.rejected[:_SHOWN]]
-            if len(self.rejected) > _SHOWN:
-                lines.append(f"  … and {len(self.rejected) - _SHOWN:,} more in pool_summary.json")
+            lines.append(f"{len(self.rejected):,} could not be used:")
+            lines += self._accounted("unusable")
         if self.ignored:
-            lines.append(
-                "Ignored: " + "; ".join(f"{count:,} × {reason}" for reason, count in self.ignored.items()) + "."
-            )
+            lines.append(f"{sum(self.ignored.values()):,} files were ignored:")
+            lines += self._accounted("ignored")
         lines += self.notes
         return "\n".join(lines)
 
@@ -227,6 +227,7 @@ class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ignored: dict[str, int]
     rejected: _Unusable
     notes: tuple[str, ...]
+    account: tuple[Entry, ...] = ()
 
     @staticmethod
     def of(summary: PoolSummary) -> _SummaryFile:
@@ -244,6 +245,7 @@ class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ignored=summary.ignored,
             rejected=_Unusable(len(summary.rejected), summary.rejected),
             notes=summary.notes,
+            account=summary.account,
         )
 
     @property
@@ -265,6 +267,7 @@ class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             subjects=self.grouping.subjects,
             naive=self.leakage.naive,
             leakage=self.leakage.split,
+            account=self.account,
         )
 
 

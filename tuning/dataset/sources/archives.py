@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import lzma
 import os
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn
@@ -27,8 +29,10 @@ from tuning.core import files
 from tuning.core.errors import DataError, EnvironmentProblem
 from tuning.core.progress import Progress
 from tuning.core.workspace import Workspace
+from tuning.dataset.sources import code_pages
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_FOREIGN = (".rar", ".7z", ".tar.zst", ".zst", ".lz4", ".iso", ".z01")
 MAX_ENTRIES = 2_000_000
 MAX_BYTES = 200 * 1024**3
 #: Unpacked bytes per packed byte. Images hardly compress; text (a FER2013 CSV) shrinks to a third.
@@ -64,8 +68,27 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
-def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Path:
-    """The folder that holds what is in `archive`; unpacked anew only where the archive has changed.
+@dataclass(frozen=True)
+class Unpacked:
+    """The folder that holds what is in an archive, and what the person should know about its names."""
+
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+
+def refuse_foreign(place: Path, files: Iterable[str]) -> None:
+    """Raises DataError where there is an archive of a kind that is not unpacked here."""
+    found = next((path for path in files if path.lower().endswith(_FOREIGN)), None)
+    if found:
+        where = place if place.name == found else f"{found} in {place}"
+        raise DataError(
+            f"no images: {where} is an archive of a kind that is not unpacked",
+            f"unpack it, or pack it as {SUFFIXES[0]}",
+        )
+
+
+def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
+    """What is in `archive`; unpacked anew only where the archive has changed.
 
     Raises:
         DataError: it is damaged, encrypted, too large, or holds members that a folder of images does not; names them.
@@ -75,17 +98,20 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Path:
     key = hashlib.sha256(f"{archive.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:12]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", archive.name)[:60]
     folder = workspace.unpacked / f"{stem}-{key}"
+    note_path = folder.with_name(f"{folder.name}.txt")
     if folder.is_dir():
-        return folder
+        return Unpacked(folder, tuple(note_path.read_text("utf-8").splitlines()) if note_path.is_file() else ())
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _opened(archive) as members:
+        with _opened(archive) as (members, notes):
             total = _check_members(archive, members, state.st_size, folder.parent)
             with files.replacing_directory(folder) as target, progress.bar(len(members), "unpacking", "file") as bar:
                 left = total
                 for member in members:
                     left -= _write(archive, member, target, left)
                     bar.update()
+                if notes:
+                    files.write_text(note_path, "\n".join(notes) + "\n")
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
         raise DataError(f"{archive} is damaged: {_one_line(error)}", "download it again") from None
     except (NotImplementedError, RuntimeError) as error:
@@ -98,23 +124,78 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Path:
     for old in folder.parent.glob(f"{stem}-{'?' * len(key)}"):
         if old != folder:
             shutil.rmtree(old, ignore_errors=True)
-    return folder
+            old.with_name(f"{old.name}.txt").unlink(missing_ok=True)
+    return Unpacked(folder, tuple(notes))
 
 
 @contextlib.contextmanager
-def _opened(archive: Path) -> Iterator[list[_Member]]:
-    """The files of the archive, which stays open meanwhile."""
+def _opened(archive: Path) -> Iterator[tuple[list[_Member], list[str]]]:
+    """The files of the archive, which stays open meanwhile, and what to say about their names."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as package:
-            yield list(_zip_members(archive, package))
+            unflagged = [e.orig_filename.encode("cp437") for e in package.infolist() if _is_unflagged(e)]
+            names = _Names(archive, unflagged)
+            yield list(_zip_members(archive, package, names)), names.notes
     else:
         with tarfile.open(archive, "r:*", errorlevel=2) as package:
-            members = list(_tar_members(archive, package))
+            entries = list(itertools.islice(package, MAX_ENTRIES + 1))
+            names = _Names(archive, [raw for entry in entries if (raw := _raw(entry.name)) is not None])
+            members = list(_tar_members(archive, package, entries, names))
             _check_end(package, packed=not archive.name.lower().endswith(".tar"))
-            yield members
+            yield members, names.notes
 
 
-def _zip_members(archive: Path, package: zipfile.ZipFile) -> Iterator[_Member]:
+class _Names:
+    """Names that are not UTF-8, read in the code page that fits all of them."""
+
+    def __init__(self, archive: Path, raw: Sequence[bytes]) -> None:
+        self._guess = code_pages.guess(raw) if any(not name.isascii() for name in raw) else None
+        self.notes: list[str] = []
+        if self._guess and self._guess.page is not code_pages.UTF8:
+            self.notes = [f"The names in {archive.name} are not UTF-8; they are read as {self._guess.words(raw)}."]
+        elif not self._guess and any(not name.isascii() for name in raw):
+            self.notes = [
+                f"The names in {archive.name} are of no known code page and may look wrong: pack it as UTF-8."
+            ]
+
+    def read(self, raw: bytes) -> str | None:
+        return raw.decode(self._guess.page.codec) if self._guess else None
+
+
+def _is_unflagged(entry: zipfile.ZipInfo) -> bool:
+    """Whether a zip says about a name neither that it is UTF-8, nor what it is in UTF-8."""
+    return not entry.flag_bits & 0x800 and not entry.orig_filename.isascii() and _unicode_path(entry) is None
+
+
+def _unicode_path(entry: zipfile.ZipInfo) -> str | None:
+    """The name in UTF-8 that Info-ZIP puts into the extra field 0x7075, if it belongs to this name."""
+    extra, at = entry.extra, 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        content = extra[at + 4 : at + 4 + size]
+        at += 4 + size
+        if kind == 0x7075 and len(content) > 5 and content[0] == 1:
+            try:
+                checksum = zlib.crc32(entry.orig_filename.encode("cp437"))
+                return content[5:].decode("utf-8") if content[1:5] == struct.pack("<I", checksum) else None
+            except UnicodeError:
+                return None
+    return None
+
+
+def _raw(name: str) -> bytes | None:
+    """The bytes of a name that is not UTF-8, which `tarfile` keeps as surrogates; None for a sound name."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        try:
+            return name.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return None
+    return None
+
+
+def _zip_members(archive: Path, package: zipfile.ZipFile, names: _Names) -> Iterator[_Member]:
     for entry in package.infolist():
         if len(package.filelist) > MAX_ENTRIES:
             _too_many(archive)
@@ -123,14 +204,19 @@ def _zip_members(archive: Path, package: zipfile.ZipFile) -> Iterator[_Member]:
             _refuse(archive, entry.filename, "a link" if kind == stat.S_IFLNK else "a special file")
         if entry.flag_bits & 0x1:
             _refuse(archive, entry.filename, "encrypted")
-        path = _safe_path(archive, entry.orig_filename)
+        name = _unicode_path(entry) or entry.orig_filename
+        if _is_unflagged(entry):
+            name = names.read(entry.orig_filename.encode("cp437")) or name
+        path = _safe_path(archive, name)
         # Windows programs end a folder's name with a backslash.
-        if not entry.is_dir() and not entry.orig_filename.endswith("\\") and path:
+        if not name.endswith(("/", "\\")) and path:
             yield _Member(path, entry.file_size, None, functools.partial(package.open, entry))
 
 
-def _tar_members(archive: Path, package: tarfile.TarFile) -> Iterator[_Member]:
-    for number, entry in enumerate(package):
+def _tar_members(
+    archive: Path, package: tarfile.TarFile, entries: Sequence[tarfile.TarInfo], names: _Names
+) -> Iterator[_Member]:
+    for number, entry in enumerate(entries):
         if number >= MAX_ENTRIES:
             _too_many(archive)
         if entry.issym() or entry.islnk():
@@ -139,7 +225,8 @@ def _tar_members(archive: Path, package: tarfile.TarFile) -> Iterator[_Member]:
             _refuse(archive, entry.name, "a special file")
         if entry.issparse():
             _refuse(archive, entry.name, "a sparse file")
-        path = _safe_path(archive, entry.name)
+        raw = _raw(entry.name)
+        path = _safe_path(archive, (names.read(raw) if raw is not None else None) or entry.name)
         if entry.isfile() and path:
             yield _Member(path, entry.size, entry.mtime, functools.partial(package.extractfile, entry))
 

@@ -1,79 +1,78 @@
-"""Class folders: `<class>/…images`, also below train, valid, val or test folders, which become one pool."""
+"""Class folders: `<class>/…images`, also below or above train, valid, test or persons' folders: see `layout`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tuning.core.errors import DataError
+from tuning.dataset import account, formats
+from tuning.dataset.formats import IMAGE_SUFFIXES
+from tuning.dataset.sources import layout
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
+from tuning.dataset.sources.layout import Layout
 from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, clean_label
-
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".pbm",
-        ".pgm",
-        ".ppm",
-        ".pnm",
-        ".jp2",
-    ]
-)
-SPLIT_FOLDERS = frozenset(("train", "training", "valid", "validation", "val", "test", "testing"))
 
 
 def is_image(path: str) -> bool:
+    """Whether a file's name says that it is an image; `RawTree.images` asks the content, too."""
     return suffix(path) in IMAGE_SUFFIXES
 
 
 def detect(tree: RawTree, prefix: str) -> bool:
-    """Whether a class folder directly in `prefix`, or in a split folder there, directly holds an image."""
-    with_images = {parent(path) for path in tree.files if is_image(path)}
-    return any(folder in with_images for folder in _class_folders(tree, prefix))
+    """Whether folders in `prefix` are classes, or splits or parts that hold classes."""
+    return layout.recognise(tree, prefix) is not None
 
 
 def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
     """Every image below a class folder becomes a sample, however deep it lies; `crop` has no meaning here.
 
     Raises:
-        DataError: a folder's name cannot be a label.
+        DataError: a folder's name cannot be a label, or a class's folder cannot be looked into.
     """
-    labels = {folder: clean_label(_name(folder), str(tree.root / folder)) for folder in _class_folders(tree, prefix)}
+    found = layout.recognise(tree, prefix)
+    assert found is not None
+    _refuse_unread_classes(tree, prefix, found)
     return Listing(
-        classes={label: folder for folder, label in reversed(labels.items())},
-        items=_items(tree, prefix, labels),
-        total=sum(map(is_image, tree.below(prefix))),
-        notes=_merged(labels),
+        classes={label: folder for folder, label in reversed(found.labels.items())},
+        items=_items(tree, prefix, found.labels),
+        total=sum(path in tree.images for path in tree.below(prefix)),
+        notes=(*_merged(found.labels), *found.notes),
     )
 
 
-def _class_folders(tree: RawTree, prefix: str) -> list[str]:
-    result = []
-    for folder in tree.children(prefix):
-        if _name(folder).strip().lower() in SPLIT_FOLDERS:
-            result += tree.children(folder)
-        else:
-            result.append(folder)
-    return result
+def _refuse_unread_classes(tree: RawTree, prefix: str, found: Layout) -> None:
+    """A class whose folder is a link, or has no readable name, would vanish from the classes.
+
+    Raises:
+        DataError: naming the folder, why it is not read, and what to do.
+    """
+    tops = {prefix, *found.parts, *map(parent, found.labels)}
+    read = {*found.labels, *found.parts}
+    for path, unread in tree.unread.items():
+        if parent(path) not in tops:
+            continue
+        above = unread.target is not None and (unread.target == "" or f"{path}/".startswith(f"{unread.target}/"))
+        same = unread.target in found.labels and found.labels[unread.target] == _label(path)
+        if above or same or (unread.target in read and unread.target in found.parts):
+            continue
+        raise DataError(
+            f"{tree.root / path} stands where the classes are and is not read: {unread.reason}",
+            account.remedy(unread.reason) + ", or remove it",
+        )
 
 
-def _name(folder: str) -> str:
-    return folder.rpartition("/")[2]
+def _label(path: str) -> str | None:
+    try:
+        return clean_label(layout.name(path), "")
+    except DataError:
+        return None
 
 
 def _merged(labels: dict[str, str]) -> tuple[str, ...]:
     """One note per label that folders of different spelling share."""
     spellings: dict[str, set[str]] = {}
     for folder, label in labels.items():
-        spellings.setdefault(label, set()).add(_name(folder))
+        spellings.setdefault(label, set()).add(layout.name(folder))
     return tuple(
         f"folders {', '.join(map(repr, sorted(names)))} are one class: {label!r}"
         for label, names in sorted(spellings.items())
@@ -82,13 +81,15 @@ def _merged(labels: dict[str, str]) -> tuple[str, ...]:
 
 
 def _items(tree: RawTree, prefix: str, labels: dict[str, str]) -> Iterator[Item]:
-    depths = {folder.count("/") + 1 for folder in labels}
+    depths = sorted({folder.count("/") + 1 for folder in labels})
     for path in tree.below(prefix):
         parts = path.split("/")
         label = next((labels[top] for n in depths if (top := "/".join(parts[:n])) in labels and n < len(parts)), None)
-        if not is_image(path):
+        if path not in tree.images:
             yield Ignored(path, "not an image file")
         elif label is None:
             yield Rejected(path, "lies outside every class folder")
+        elif suffix(path) in formats.CAMERA_RAW:
+            yield Rejected(path, f"a camera's raw file ({suffix(path)[1:].upper()}), which is not decoded", label)
         else:
             yield Sample(path, label)

@@ -12,9 +12,8 @@ from tuning.core.progress import Progress
 from tuning.core.workspace import Workspace
 from tuning.dataset.sources import aliases, archives, inventory
 from tuning.dataset.sources import detect as sources
-from tuning.dataset.sources.class_folders import is_image
 from tuning.dataset.sources.inventory import RawTree, suffix
-from tuning.dataset.sources.samples import Item, Listing, Sample
+from tuning.dataset.sources.samples import Ignored, Item, Listing
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,11 @@ class Collection:
     def items(self) -> Iterator[Item]:
         """Everything found, in the order given, under the names and labels of the collection."""
         for part in self.parts:
-            for item in itertools.chain(part.tree.refused, part.listing.items):
+            for item in itertools.chain(part.tree.refused, part.tree.skipped, part.listing.items):
                 if part.name:
                     item = replace(item, source=f"{part.name}/{item.source}")
-                if isinstance(item, Sample) and item.label in self.aliases:
-                    item = replace(item, label=self.aliases[item.label])
+                if not isinstance(item, Ignored) and item.label is not None:
+                    item = replace(item, label=self.label(item.label)) if item.label in self.aliases else item
                 yield item
 
     def locate(self, source: str) -> str:
@@ -135,30 +134,53 @@ def gather(
     names = part_names(raws)
     parts = []
     for name, given in zip(names, raws, strict=True):
-        states, tree = _tree(workspace, given, progress)
+        states, tree, notes = _tree(workspace, given, progress)
         kind, prefix = sources.find(tree)
         listing = sources.SOURCES[kind].list_samples(tree, prefix, crop)
+        listing = replace(listing, notes=(*notes, *listing.notes))
         part = Part(name, given, states, tree, kind, prefix, listing)
         progress.say(f"{given}: {part.title} found{f' in {prefix}/' if prefix else ''}")
         parts.append(part)
     return Collection(tuple(parts), renamed)
 
 
-def _tree(workspace: Workspace, given: Path, progress: Progress) -> tuple[dict[str, tuple[int, int]], RawTree]:
-    """(states of what was given, what lies in that folder, table or archive, or in the one archive in a folder)."""
+def _tree(
+    workspace: Workspace, given: Path, progress: Progress
+) -> tuple[dict[str, tuple[int, int]], RawTree, tuple[str, ...]]:
+    """(states of what was given, what lies in that folder, table or archive, or in the one archive in a folder, notes).
+
+    Raises:
+        DataError: there are several archives, one in another, or one that cannot be unpacked here.
+    """
     if archives.is_archive(given):
         state = given.stat()
-        unpacked = archives.unpack(workspace, given, progress)
-        return {"": (state.st_size, state.st_mtime_ns)}, inventory.take(unpacked)
+        return {"": (state.st_size, state.st_mtime_ns)}, *_unpacked(workspace, given, progress)
     tree = inventory.take(given)
-    if any(is_image(path) or suffix(path) == ".csv" for path in tree.files):
-        return tree.files, tree
+    if tree.images or any(suffix(path) in (".csv", ".tsv") for path in tree.files):
+        return tree.files, tree, ()
     packed = [tree.root / path for path in tree.files if archives.is_archive(tree.root / path)]
     if len(packed) > 1:
         raise DataError(
             f"{given} holds {len(packed)} archives and no image", "give --raw those you mean, one after the other"
         )
-    return tree.files, inventory.take(archives.unpack(workspace, packed[0], progress)) if packed else tree
+    if packed:
+        return tree.files, *_unpacked(workspace, packed[0], progress)
+    archives.refuse_foreign(tree.root, tree.files)
+    return tree.files, tree, ()
+
+
+def _unpacked(workspace: Workspace, archive: Path, progress: Progress) -> tuple[RawTree, tuple[str, ...]]:
+    unpacked = archives.unpack(workspace, archive, progress)
+    tree = inventory.take(unpacked.folder)
+    inner = next((path for path in tree.files if archives.is_archive(tree.root / path)), None)
+    if inner and not tree.images and not any(suffix(path) in (".csv", ".tsv") for path in tree.files):
+        raise DataError(
+            f"{archive} holds another archive, {inner}, and no image; an archive in an archive is not unpacked",
+            "unpack the outer one yourself, and give --raw the folder or the inner archive",
+        )
+    if not tree.images:
+        archives.refuse_foreign(archive, tree.files)
+    return tree, unpacked.notes
 
 
 def part_names(raws: Sequence[Path]) -> list[str]:

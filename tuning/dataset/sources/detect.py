@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tuning.core.errors import DataError
+from tuning.dataset import account
 from tuning.dataset.sources import class_folders, fer_csv, yolo
 from tuning.dataset.sources.inventory import RawTree
 from tuning.dataset.sources.samples import Listing
@@ -59,18 +60,31 @@ def find(tree: RawTree) -> tuple[str, str]:
             names = ", ".join(prefix for _, prefix in found[:5])
             raise DataError(
                 f"{tree.root} holds {len(found)} folders that could each be the data set: {names}",
-                "give --raw the one you mean",
+                "give --raw the one you mean, or both or several if they are parts of one data set; if these folders "
+                "are the classes, put the images directly into them",
             )
         if found:
             return found[0]
         level = [child for prefix in level for child in tree.children(prefix)]
-    if not tree.files:
-        raise DataError(f"no images: {tree.root} holds no files", _SHAPES)
-    images = sum(map(class_folders.is_image, tree.files))
-    if not images:
-        raise DataError(f"no images: none of the {len(tree.files)} files in {tree.root} is an image", _SHAPES)
-    raise DataError(f"{tree.root} holds {images} images, but none of them in a class folder", _SHAPES)
+    raise _nothing(tree)
 
 
 def _kind(tree: RawTree, prefix: str) -> str | None:
     return next((name for name, source in SOURCES.items() if source.detect(tree, prefix)), None)
+
+
+def _nothing(tree: RawTree) -> DataError:
+    """What was seen instead of a data set."""
+    images = len(tree.images)
+    entries = account.take(tree.refused, tree.skipped)
+    seen = f" ({account.words(entries)})" if entries else ""
+    if tables := fer_csv.describe(tree):
+        return DataError(f"no images: {tables}", fer_csv.REMEDY)
+    if not tree.files:
+        remedy = account.best_remedy(entries)
+        return DataError(
+            f"no images: {tree.root} holds no files{seen}", _SHAPES if remedy == account.REMEDY else remedy
+        )
+    if not images:
+        return DataError(f"no images: none of the {len(tree.files)} files in {tree.root} is an image{seen}", _SHAPES)
+    return DataError(f"{tree.root} holds {images} images, but none of them in a class folder{seen}", _SHAPES)

@@ -1,79 +1,245 @@
-"""FER2013 CSV: one row a 48×48 face, `emotion,pixels,Usage` in any order; all usages become one pool."""
+"""Tables of faces such as FER2013's: one row a face, a column of labels and one of pixels (or a column for each pixel),
+under whatever names, delimiter and order; all usages become one pool."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tuning.core.errors import DataError
 from tuning.dataset.decode import MIN_CROP, UnreadableImage
+from tuning.dataset.sources import table_columns
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
-from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, clean_label
+from tuning.dataset.sources.table_columns import Columns
 
 #: The data set's own numbering.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-_HEADER_BYTES = 4096
+#: One image of a thousand pixels squared, written with decimals and in full.
+_MAX_FIELD = 24_000_000
+#: So many rows with a label that means nothing are no slip of the pen.
+_MANY = 3
+_NUMBER = re.compile(r"\+?(\d{1,6})(\.0*)?$", re.ASCII)
+_NO_DIGITS = str.maketrans("[](){};,|", "         ")
+REMEDY = (
+    "name the columns emotion (0 to 6, or words) and pixels (numbers from 0 to 255), or put each class's images in a "
+    "folder named after the class"
+)
 
 
 def detect(tree: RawTree, prefix: str) -> bool:
-    """Whether a CSV file directly in `prefix` has the columns `emotion` and `pixels`."""
+    """Whether a table directly in `prefix` has a column of labels and one of pixels."""
     return bool(_tables(tree, prefix))
 
 
+def describe(tree: RawTree) -> str:
+    """Which columns tables have that are none of faces; "" where there is no table."""
+    found = [path for path in tree.files if suffix(path) in table_columns.SUFFIXES]
+    if not found:
+        other = next((p for p in tree.files if suffix(p) in (".xlsx", ".xls", ".ods", ".parquet", ".npz", ".h5")), None)
+        return f"{tree.root / other} is a table or archive of a kind that is not read" if other else ""
+    columns = ", ".join(filter(None, table_columns.names(tree.root / found[0])))
+    if not columns:
+        return ""
+    return f"{tree.root / found[0]} has the columns {columns}; a table of faces has one of labels and one of pixels"
+
+
 def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
-    """Every row becomes a sample, read lazily; `crop` has no meaning here."""
-    tables = _tables(tree, prefix)
+    """Every row becomes a sample, read lazily; `crop` has no meaning here.
+
+    Raises:
+        DataError: a label that several rows carry is none.
+    """
+    tables = {path: _Table.read(tree.root / path, columns) for path, columns in _tables(tree, prefix).items()}
+    classes: dict[str, str] = {}
+    for path, table in tables.items():
+        for label in table.labels.values():
+            classes.setdefault(label, path)
     return Listing(
-        classes={label: tables[0] for label in EMOTIONS}, items=_items(tree, prefix, tables), empty_is_error=False
+        classes=classes,
+        items=_items(tree, prefix, tables),
+        notes=tuple(note for path, table in tables.items() if (note := table.note(path))),
+        empty_is_error=False,
     )
 
 
 def parse_pixels(text: str) -> np.ndarray:
     """A row's pixel values as uint8 RGB (side, side, 3).
 
+    Numbers from 0 to 255, in any notation, with brackets or commas among them; those of an image whose values are
+    fractions from 0 to 1 count 255 times.
+
     Raises:
-        UnreadableImage: not a square number of whole numbers from 0 to 255.
+        UnreadableImage: not a square number of such values.
     """
     try:
-        values = bytes(map(int, text.split()))
+        values = np.frombuffer(bytes(map(int, text.split())), np.uint8)
     except ValueError:
-        raise UnreadableImage("the pixels are not all whole numbers from 0 to 255") from None
+        values = _decimals(text)
     side = math.isqrt(len(values))
     if side * side != len(values) or side < MIN_CROP:
-        raise UnreadableImage(f"{len(values)} pixels are not a square of at least {MIN_CROP} × {MIN_CROP}")
-    gray = np.frombuffer(values, np.uint8).reshape(side, side, 1)
+        colour = math.isqrt(len(values) // 3)
+        hint = (
+            f" ({colour} × {colour} in colour is not read)"
+            if colour >= MIN_CROP and 3 * colour**2 == len(values)
+            else ""
+        )
+        raise UnreadableImage(f"{len(values)} pixels are not a square of at least {MIN_CROP} × {MIN_CROP}{hint}")
+    gray = values.reshape(side, side, 1)
     return np.repeat(gray, 3, axis=2)
 
 
-def _tables(tree: RawTree, prefix: str) -> list[str]:
-    candidates = [path for path in tree.files if suffix(path) == ".csv" and parent(path) == prefix]
-    return [path for path in candidates if {"emotion", "pixels"} <= set(_columns(tree.root / path))]
+def _decimals(text: str) -> np.ndarray:
+    fields = text.translate(_NO_DIGITS).split()
+    if "..." in fields or "…" in fields:
+        raise UnreadableImage("the pixels are shortened with '...', as NumPy prints long arrays")
+    try:
+        if any("_" in field or len(field) > 30 for field in fields):
+            raise ValueError
+        values = np.array(list(map(float, fields)), np.float64)
+    except ValueError:
+        raise UnreadableImage("the pixels are not all numbers from 0 to 255") from None
+    # NaN fails the comparison as well.
+    if not ((values >= 0) & (values <= 255)).all():
+        raise UnreadableImage("the pixels are not all numbers from 0 to 255")
+    if len(values) and (values <= 1).all() and (values != np.floor(values)).any():
+        values *= 255
+    return np.floor(values + 0.5).astype(np.uint8)
 
 
-def _columns(path: Path) -> list[str]:
-    with path.open("rb") as file:
-        line = file.readline(_HEADER_BYTES)
-    return [name.strip().strip('"').strip().lower() for name in line.decode("utf-8-sig", "replace").split(",")]
+def _tables(tree: RawTree, prefix: str) -> dict[str, Columns]:
+    candidates = [path for path in tree.files if suffix(path) in table_columns.SUFFIXES and parent(path) == prefix]
+    found = {path: table_columns.read(tree.root / path) for path in candidates}
+    return {path: columns for path, columns in found.items() if columns is not None}
 
 
-def _items(tree: RawTree, prefix: str, tables: list[str]) -> Iterator[Item]:
+@dataclass(frozen=True)
+class _Table:
+    """A table whose labels have been looked through.
+
+    Attributes:
+        labels: what the label's column holds -> label. What it does not have is no label.
+        in_words: whether the labels are words; numbers otherwise.
+    """
+
+    file: Path
+    columns: Columns
+    labels: dict[str, str]
+    in_words: bool
+
+    @staticmethod
+    def read(file: Path, columns: Columns) -> _Table:
+        counts: Counter[str] = Counter()
+        for _, row in _rows(file, columns):
+            if len(row) > max(columns.label, columns.last):
+                counts[row[columns.label].strip()] += 1
+        in_words = sum(n for text, n in counts.items() if _is_word(text)) > sum(
+            n for text, n in counts.items() if _number(text) is not None
+        )
+        table = _Table(file, columns, {}, in_words)
+        for text, count in counts.items():
+            label = table._label(text)
+            if label is not None:
+                table.labels[text] = label
+            elif count >= _MANY:
+                raise DataError(f"{file}: {count:,} rows: {table.problem(text)}", table._remedy(text))
+        return table
+
+    def _label(self, text: str) -> str | None:
+        number = _number(text)
+        if self.in_words:
+            if not _is_word(text) or "\ufffd" in text:
+                return None
+            return clean_label(text, str(self.file))
+        if number is None:
+            return None
+        if self.columns.is_fer:
+            return EMOTIONS[number] if number < len(EMOTIONS) else None
+        return str(number)
+
+    def problem(self, text: str) -> str:
+        if "\ufffd" in text:
+            return f"the label {text[:40]!r} is not UTF-8 text"
+        if not text:
+            return "the label is empty"
+        if self.in_words:
+            return f"emotion must be a word as in most rows, got {text[:40]!r}"
+        if self.columns.is_fer:
+            return f"emotion must be a number from 0 to {len(EMOTIONS) - 1}, got {text[:40]!r}"
+        return f"the label must be a whole number as in most rows, got {text[:40]!r}"
+
+    def _remedy(self, text: str) -> str:
+        if "\ufffd" in text:
+            return "save the table as UTF-8"
+        return "write the classes in words in every row, or remove these rows"
+
+    def note(self, path: str) -> str | None:
+        """What a person should know about numbers that are kept as labels."""
+        if self.in_words or self.columns.is_fer or not self.labels:
+            return None
+        column = self.columns.names[self.columns.label]
+        return (
+            f"{path}: the numbers in the column {column} are the class names, since only FER2013's column emotion says "
+            "what they mean; --aliases 0=angry,… renames them."
+        )
+
+
+def _is_word(text: str) -> bool:
+    """Whether a label is a name, and neither a number nor what programs write where there is none."""
+    return any(map(str.isalpha, text)) and text.lower() not in ("nan", "null", "na", "n/a")
+
+
+def _number(text: str) -> int | None:
+    """A whole number, also as 3.0; None where it is none."""
+    match = _NUMBER.match(text)
+    return int(match[1]) if match else None
+
+
+def _items(tree: RawTree, prefix: str, tables: dict[str, _Table]) -> Iterator[Item]:
     for path in tree.below(prefix):
         if path in tables:
-            yield from _rows(tree.root / path, path)
+            yield from _samples(tables[path], path)
         else:
             yield Ignored(path, "not a table with the columns emotion and pixels")
 
 
-def _rows(file: Path, path: str) -> Iterator[Sample | Rejected]:
-    columns = _columns(file)
-    emotion_at, pixels_at = columns.index("emotion"), columns.index("pixels")
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as text:
-        rows = csv.reader(text)
-        next(rows)
+def _samples(table: _Table, path: str) -> Iterator[Sample | Rejected]:
+    columns = table.columns
+    for line, row in _rows(table.file, columns):
+        if len(row) <= max(columns.label, columns.last):
+            expected = f"the header has {len(columns.names)}" if columns.names else "the first row has more"
+            yield Rejected(f"{path}:{line}", f"{len(row)} columns; {expected}")
+            continue
+        text = row[columns.label].strip()
+        if text not in table.labels:
+            yield Rejected(f"{path}:{line}", table.problem(text))
+            continue
+        yield Sample(path, table.labels[text], line, pixels=columns.pixels(row))
+
+
+@contextlib.contextmanager
+def _long_fields() -> Iterator[None]:
+    """The limit of a field is one of the whole process."""
+    before = csv.field_size_limit(_MAX_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _rows(file: Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
+    """(number of its last line, fields) of every row after the header that is not blank."""
+    with _long_fields(), file.open(encoding=columns.encoding, errors="replace", newline="") as text:
+        rows = csv.reader(text, delimiter=columns.delimiter)
+        header = bool(columns.names)
         while True:
             try:
                 row = next(rows)
@@ -81,15 +247,9 @@ def _rows(file: Path, path: str) -> Iterator[Sample | Rejected]:
                 return
             except csv.Error as error:
                 raise DataError(f"{file}:{rows.line_num}: {error}", "repair or delete that line") from None
-            where = f"{path}:{rows.line_num}"
-            if not row:
+            if not row or (len(row) == 1 and row[0].lower().startswith("sep=")):
                 continue
-            if len(row) <= max(emotion_at, pixels_at):
-                yield Rejected(where, f"{len(row)} columns; the header has {len(columns)}")
+            if header:
+                header = False
                 continue
-            emotion = row[emotion_at].strip()
-            number = emotion.lstrip("0") or "0"
-            if not (emotion.isascii() and emotion.isdigit() and len(number) == 1 and int(number) < len(EMOTIONS)):
-                yield Rejected(where, f"emotion must be a number from 0 to {len(EMOTIONS) - 1}, got {emotion[:40]!r}")
-                continue
-            yield Sample(path, EMOTIONS[int(number)], rows.line_num, pixels=row[pixels_at])
+            yield rows.line_num, row

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tuning.core.errors import DataError
-from tuning.dataset.sources.samples import Rejected
+from tuning.dataset import formats
+from tuning.dataset.sources.samples import Ignored, Rejected
 
-_SYSTEM_FILES = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
+#: What systems and file managers leave behind. Thumbnails among them are copies of images, never images of their own.
+_SYSTEM_FILES = {
+    *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "icon\r"),
+    *("@eadir", "#recycle", "lost+found", "thumbnails", "__pycache__"),
+}
 _MAX_DEPTH = 32
+_TEXTS = frozenset((".txt", ".yaml", ".yml", ".names", ".labels", ".csv", ".tsv", ".xml", ".json"))
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A folder that is not looked into, or a link that leads nowhere and may have been one.
+
+    Attributes:
+        reason: why, in words.
+        target: where a link leads, relative to the raw folder; None where it leads out of it, or is none.
+    """
+
+    reason: str
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -22,12 +42,16 @@ class RawTree:
         files: path relative to `root` (with "/") -> (size in bytes, mtime in ns), sorted by path.
         folders: every folder's relative path, sorted.
         refused: links that lead out of the folder, names that cannot be text, folders nested too deep.
+        skipped: hidden files and folders, what file managers leave behind, and what is no file at all.
+        unread: those of `refused` that are, or may have been, folders.
     """
 
     root: Path
     files: dict[str, tuple[int, int]]
     folders: tuple[str, ...]
     refused: tuple[Rejected, ...] = ()
+    skipped: tuple[Ignored, ...] = ()
+    unread: dict[str, Unread] = field(default_factory=dict)
 
     def below(self, prefix: str) -> list[str]:
         """Files below `prefix` ("" for all), sorted."""
@@ -36,7 +60,42 @@ class RawTree:
 
     def children(self, prefix: str) -> list[str]:
         """Folders directly in `prefix`, sorted."""
-        return [path for path in self.folders if parent(path) == prefix]
+        return self._children.get(prefix, [])
+
+    @functools.cached_property
+    def images(self) -> frozenset[str]:
+        """The files that are images by their suffix, or by their content where the suffix says nothing."""
+        return frozenset(path for path in self.files if formats.is_image(path, self.root, suffix(path)))
+
+    @functools.cached_property
+    def texts(self) -> dict[str, list[str]]:
+        """Folder -> the text files directly in it: labels, names, tables."""
+        found: dict[str, list[str]] = {}
+        for path in self.files:
+            if suffix(path) in _TEXTS:
+                found.setdefault(parent(path), []).append(path)
+        return found
+
+    @functools.cached_property
+    def own(self) -> frozenset[str]:
+        """Folders with images directly in them."""
+        return frozenset(map(parent, self.images))
+
+    @functools.cached_property
+    def holding(self) -> frozenset[str]:
+        """Folders with images at any depth."""
+        found = set(self.own)
+        for folder in self.own:
+            while folder and (folder := parent(folder)) not in found:
+                found.add(folder)
+        return frozenset(found)
+
+    @functools.cached_property
+    def _children(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in self.folders:
+            found.setdefault(parent(path), []).append(path)
+        return found
 
 
 def parent(path: str) -> str:
@@ -92,6 +151,8 @@ def _walk(root: Path) -> RawTree:
     files: dict[str, tuple[int, int]] = {}
     folders: list[str] = []
     refused: list[Rejected] = []
+    skipped: list[Ignored] = []
+    unread: dict[str, Unread] = {}
     real_root = root.resolve()
     pending = [("", 0)]
     while pending:
@@ -100,13 +161,16 @@ def _walk(root: Path) -> RawTree:
         with os.scandir(root / prefix) as entries:
             for entry in entries:
                 name = entry.name
-                if name.startswith(".") or name.lower() in _SYSTEM_FILES:
-                    continue
                 path = start + name
+                if name.startswith(".") or name.lower() in _SYSTEM_FILES:
+                    skipped.append(Ignored(_shown(path), _litter(entry)))
+                    continue
                 # Most entries are files with plain names, and there may be a great many of them.
                 plain = name.isascii() and not entry.is_symlink()
                 if reason := None if plain else _refusal(entry, path, real_root):
-                    refused.append(Rejected(path.encode("utf-8", "backslashreplace").decode(), reason))
+                    refused.append(Rejected(_shown(path), reason))
+                    if _may_be_folder(entry):
+                        unread[_shown(path)] = Unread(reason, _target(entry, real_root))
                 elif entry.is_dir():
                     if depth >= _MAX_DEPTH:
                         refused.append(Rejected(path, f"nested more than {_MAX_DEPTH} folders deep"))
@@ -116,11 +180,50 @@ def _walk(root: Path) -> RawTree:
                 elif entry.is_file():
                     state = entry.stat()
                     files[path] = (state.st_size, state.st_mtime_ns)
-    return RawTree(root, dict(sorted(files.items())), tuple(sorted(folders)), tuple(sorted(refused, key=_by_source)))
+                else:
+                    skipped.append(Ignored(path, "neither a file nor a folder"))
+    return RawTree(
+        root,
+        dict(sorted(files.items())),
+        tuple(sorted(folders)),
+        tuple(sorted(refused, key=_by_source)),
+        tuple(sorted(skipped, key=_by_source)),
+        unread,
+    )
 
 
-def _by_source(rejected: Rejected) -> str:
-    return rejected.source
+def _by_source(item: Rejected | Ignored) -> str:
+    return item.source
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _litter(entry: os.DirEntry[str]) -> str:
+    try:
+        what = "folder" if entry.is_dir(follow_symlinks=False) else "file"
+    except OSError:
+        what = "file"
+    return f"a hidden {what}" if entry.name.startswith(".") else f"a {what} of a file manager or system"
+
+
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    """A folder, a link to one, or a link that leads nowhere and is not called like a file."""
+    try:
+        if entry.is_dir():
+            return True
+        return entry.is_symlink() and not entry.is_file() and not split_name(entry.name)[1]
+    except OSError:
+        return False
+
+
+def _target(entry: os.DirEntry[str], real_root: Path) -> str | None:
+    target = Path(os.path.realpath(entry.path))
+    if not entry.is_symlink() or not target.is_relative_to(real_root):
+        return None
+    path = target.relative_to(real_root).as_posix()
+    return "" if path == "." else path
 
 
 def _refusal(entry: os.DirEntry[str], path: str, real_root: Path) -> str | None:
@@ -133,7 +236,7 @@ def _refusal(entry: os.DirEntry[str], path: str, real_root: Path) -> str | None:
         return None
     target = Path(os.path.realpath(entry.path))
     if not target.is_relative_to(real_root):
-        return "a link that leads out of the raw folder"
+        return "a link that leads out of the raw folder" + ("" if target.exists() else ", and is broken")
     if target.is_dir():
         return "a link to a folder; what it leads to is read where it lies"
     return None if target.is_file() else "a broken link"

@@ -70,10 +70,15 @@ class PooledImage:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Something that should have been a sample and cannot be: `--on-bad` decides what follows."""
+    """Something that should have been a sample and cannot be: `--on-bad` decides what follows.
+
+    Attributes:
+        label: the class that it would have been of, where that is known.
+    """
 
     source: str
     reason: str
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,117 +1,148 @@
-"""YOLO export: `data.yaml` names the classes, `labels/….txt` holds one face a line: class, centre x, y, width, height.
+"""YOLO export: label files hold one face a line, a file beside or above them names the classes.
 
-Coordinates are fractions of the upright image. `images/` and `labels/` may lie below train, valid and test folders or
-above them; all become one pool. An image with an empty label file, or with none, is background and no sample.
+Known by its shape: `images/` beside `labels/` at any depth, or images with a label file of the same name beside them or
+in a folder that stands where the images' folder does. Coordinates are fractions of the upright image. All splits become
+one pool. An image with an empty label file, or with none, is background and no sample.
 """
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import yaml
+from dataclasses import dataclass, field
 
 from tuning.core.errors import DataError
-from tuning.dataset.sources.class_folders import is_image
-from tuning.dataset.sources.inventory import RawTree, parent, suffix
-from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, clean_label
+from tuning.dataset.sources import layout, texts, yolo_lines, yolo_names
+from tuning.dataset.sources.inventory import RawTree, parent, split_name, suffix
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample
+from tuning.dataset.sources.yolo_lines import parse_line as parse_line
+from tuning.dataset.sources.yolo_names import Names
+from tuning.dataset.sources.yolo_names import read_names as read_names
 
-_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_MAX_YAML_BYTES = 200_000
 _MAX_LABEL_BYTES = 1_000_000
-#: How far outside the image a box may reach before it is a mistake and not rounding.
-_TOLERANCE = 0.01
+#: So many labels of a class that has no name are no slip of the pen.
+_MANY = 3
+_TRIED = 20
 
 
 def detect(tree: RawTree, prefix: str) -> bool:
-    """Whether `prefix` holds a `data.yaml`, or both an `images` and a `labels` folder."""
-    if _yaml(tree, prefix):
+    """Whether `prefix` is the top of an export; see the module."""
+    kids = tree.children(prefix)
+    if _has_both(tree, prefix) or (yolo_names.is_yaml_named(tree, prefix) and _is_alone(tree, prefix)):
         return True
-    names = {folder.rpartition("/")[2].lower() for folder in tree.children(prefix)}
+    if any(yolo_names.is_named(tree, kid) and _has_both(tree, kid) for kid in kids):
+        return False
+    if any(_has_both(tree, kid) for kid in kids):
+        return True
+    named = yolo_names.is_named(tree, prefix) or any(yolo_names.is_named(tree, kid) for kid in kids if kid in tree.own)
+    return _labelled(tree, prefix) and (named or not _has_classes(tree, prefix))
+
+
+def _has_both(tree: RawTree, folder: str) -> bool:
+    names = {kid.rpartition("/")[2].lower() for kid in tree.children(folder)}
     return {"images", "labels"} <= names
+
+
+def _is_alone(tree: RawTree, prefix: str) -> bool:
+    """Whether a YAML file with names is what describes the folder: there are labels, or no folders of classes."""
+    return _labelled(tree, prefix) or not _has_classes(tree, prefix) or _has_image_folder(tree, prefix)
+
+
+def _has_image_folder(tree: RawTree, prefix: str) -> bool:
+    start = f"{prefix}/" if prefix else ""
+    return any(f.startswith(start) and f.rpartition("/")[2].lower() == "images" for f in tree.own)
+
+
+def _has_classes(tree: RawTree, prefix: str) -> bool:
+    try:
+        found = layout.recognise(tree, prefix)
+    except DataError:
+        return True
+    return found is not None and len(set(found.labels.values())) > 1
+
+
+def _labelled(tree: RawTree, prefix: str) -> bool:
+    """Whether most images below `prefix` have a file beside them, or where labels lie, with lines of labels."""
+    if not any(tree.texts.values()):
+        return False
+    labels = _LabelFiles(tree, prefix)
+    images = [path for path in tree.below(prefix) if path in tree.images]
+    step = max(1, len(images) // _TRIED)
+    tried = images[::step]
+    found = [text for image in tried if (text := labels.of(image)) is not None and _looks_labelled(tree, text)]
+    return 2 * len(found) > len(tried)
+
+
+def _looks_labelled(tree: RawTree, text: str) -> bool:
+    try:
+        with (tree.root / text).open("rb") as file:
+            lines = texts.decode(file.read(4096), "replace").split("\n")
+    except OSError:
+        return False
+    first = next((line for line in lines if line.strip()), None)
+    return first is None or yolo_lines.is_label(first)
 
 
 def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
     """Every labelled face becomes a sample: its box with `crop="box"`, the whole image with `crop="image"`.
 
     Raises:
-        DataError: `data.yaml` is missing or does not name the classes.
+        DataError: the classes are not named, or not as the labels number them.
     """
-    path = _yaml(tree, prefix)
-    if path is None:
-        raise DataError(
-            f"{tree.root / prefix} has images/ and labels/ but no data.yaml",
-            "add a data.yaml with the class names, for example `names: [angry, happy]`",
-        )
-    labels = read_names(tree.root / path)
+    names = yolo_names.find(tree, prefix)
+    reading = Reading(tree, prefix, names, crop)
+    items = list(reading.items())
+    if names is None:
+        raise _unnamed(tree, prefix, reading.used)
+    _check_numbers(tree, names, reading.used)
     return Listing(
-        classes={label: path for label in labels.values()},
-        items=_items(tree, prefix, labels, crop),
-        total=sum(map(is_image, tree.below(prefix))),
-        notes=_merged(labels, path),
+        classes={label: names.path for label in names.labels.values()},
+        items=iter(items),
+        total=len(items),
+        notes=(*_merged(names), *reading.notes(names)),
         empty_is_error=False,
     )
 
 
-def read_names(path: Path) -> dict[int, str]:
-    """The class names in a `data.yaml`, a list or a mapping, as class index -> label.
-
-    Raises:
-        DataError: with the file (and line, where YAML knows it).
-    """
-    remedy = "it must name the classes, for example `names: [angry, happy]`"
-    if path.stat().st_size > _MAX_YAML_BYTES:
-        raise DataError(f"{path} has more than {_MAX_YAML_BYTES:,} bytes; that is no data.yaml", remedy)
-    try:
-        value = yaml.safe_load(path.read_bytes())
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise DataError(f"{path}{line}: not valid YAML: {error.problem}", remedy) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise DataError(f"{path}: not valid YAML: {' '.join(str(error).split())}", remedy) from None
-    names = value.get("names") if isinstance(value, dict) else None
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or not names:
-        raise DataError(f"{path}: no class names found under 'names'", remedy)
-    count = value.get("nc")
-    if count is not None and count != len(names):
-        raise DataError(f"{path}: nc is {str(count)[:40]} but names has {len(names)} entries", "make both agree")
-    return {_index(key, path): clean_label(_text(name, path), str(path)) for key, name in names.items()}
-
-
-def _index(key: Any, path: Path) -> int:
-    text = str(key).strip()
-    if isinstance(key, bool) or not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise DataError(
-            f"{path}: class index {text[:40]!r} is not a whole number", "number the names from 0, or list them"
-        )
-    return int(text)
-
-
-def _text(name: Any, path: Path) -> str:
-    # YAML reads unquoted class names such as `no` or `1` as other types.
-    if isinstance(name, bool) or not isinstance(name, (str, int)):
-        raise DataError(f"{path}: class name {str(name)[:40]!r} is not text", "put that name in quotes")
-    return str(name)
-
-
-def _merged(labels: dict[int, str], path: str) -> tuple[str, ...]:
-    indices: dict[str, list[int]] = {}
-    for index, label in labels.items():
-        indices.setdefault(label, []).append(index)
-    return tuple(
-        f"{path}: classes {', '.join(map(str, same))} are one class: {label!r}"
-        for label, same in sorted(indices.items())
-        if len(same) > 1
+def _unnamed(tree: RawTree, prefix: str, used: Counter[int]) -> DataError:
+    numbers = f"; its labels use the classes {', '.join(map(str, sorted(used)[:10]))}" if used else ""
+    return DataError(
+        f"{tree.root / prefix} has images and labels but no data.yaml or classes.txt that names the classes{numbers}",
+        "add a data.yaml with the class names, class 0 first, for example `names: [angry, happy]`",
     )
 
 
-def _yaml(tree: RawTree, prefix: str) -> str | None:
-    paths = (f"{prefix}/{name}" if prefix else name for name in _NAMES)
-    return next((path for path in paths if path in tree.files), None)
+def _check_numbers(tree: RawTree, names: Names, used: Counter[int]) -> None:
+    """Refuses labels whose numbers do not fit the names: each would be another class, or none.
+
+    Raises:
+        DataError: with the numbers and the file of the names.
+    """
+    count = len(names.labels)
+    if set(names.labels) == set(range(count)) and used[count] and not used[0]:
+        raise DataError(
+            f"the labels seem to be numbered from 1: class {count} occurs {used[count]:,} times and class 0 never, "
+            f"where {tree.root / names.path} names the classes 0 to {count - 1}",
+            f"number the labels from 0, or name the classes from 1: `names: {{1: {names.labels[0]}, …}}`",
+        )
+    for index, times in sorted(used.items()):
+        if index not in names.labels and times >= _MANY:
+            raise DataError(
+                f"class {index} occurs {times:,} times in the labels and is not one of the {count} in "
+                f"{tree.root / names.path}",
+                "add its name there, or remove these labels",
+            )
+
+
+def _merged(names: Names) -> tuple[str, ...]:
+    indices: dict[str, list[int]] = {}
+    for index, label in names.labels.items():
+        indices.setdefault(label, []).append(index)
+    return tuple(
+        f"{names.path}: classes {', '.join(map(str, same))} are one class: {label!r}"
+        for label, same in sorted(indices.items())
+        if len(same) > 1
+    )
 
 
 def label_path(image: str) -> str:
@@ -120,61 +151,112 @@ def label_path(image: str) -> str:
     at = max((i for i, part in enumerate(parts[:-1]) if part.lower() == "images"), default=None)
     if at is not None:
         parts[at] = {"images": "labels", "Images": "Labels", "IMAGES": "LABELS"}.get(parts[at], "labels")
-    stem = parts[-1].rpartition(".")[0]
+    stem = parts[-1].rpartition(".")[0] or parts[-1]
     return "/".join([*parts[:-1], f"{stem}.txt"])
 
 
-def _items(tree: RawTree, prefix: str, labels: dict[int, str], crop: str) -> Iterator[Item]:
-    used = {_yaml(tree, prefix)}
-    for path in filter(is_image, tree.below(prefix)):
-        text = label_path(path)
-        used |= {path, text}
-        if text in tree.files:
-            yield from _faces(tree, path, text, labels, crop)
-        else:
-            yield Ignored(path, "background: no label file")
-    for path in tree.below(prefix):
-        if path not in used:
-            stray = suffix(path) == ".txt" and parent(path).rpartition("/")[2].lower() == "labels"
-            yield Ignored(path, "a label file without an image" if stray else "not an image file")
+class _LabelFiles:
+    """Finds an image's label file, whatever the case of the names."""
+
+    def __init__(self, tree: RawTree, prefix: str) -> None:
+        start = f"{prefix}/" if prefix else ""
+        self._paths = {
+            path.lower(): path
+            for folder, paths in tree.texts.items()
+            if f"{folder}/".startswith(start)
+            for path in paths
+            if suffix(path) == ".txt" and not yolo_names.is_list(path)
+        }
+        self._named: dict[str, list[str]] = {}
+        for path in self._paths:
+            self._named.setdefault(path.rpartition("/")[2], []).append(path)
+
+    def of(self, image: str) -> str | None:
+        """The label file of an image; None where there is none, or several could be meant."""
+        folder, name = parent(image).lower(), image.rpartition("/")[2].lower()
+        usual, beside = label_path(image).lower(), f"{split_name(name)[0]}.txt"
+        # Some tools write a.jpg.txt for a.jpg.
+        for path in (usual, *(f"{parent(usual)}/{name}.txt", f"{folder}/{beside}", f"{folder}/{name}.txt")):
+            if path.lstrip("/") in self._paths:
+                return self._paths[path.lstrip("/")]
+        parts = folder.split("/") if folder else []
+        alike = [path for path in self._named.get(beside, ()) if _differ_by_one(path, parts)]
+        return self._paths[alike[0]] if len(alike) == 1 else None
+
+    def __contains__(self, path: str) -> bool:
+        return path.lower() in self._paths
 
 
-def _faces(tree: RawTree, image: str, text: str, labels: dict[int, str], crop: str) -> Iterator[Item]:
-    if tree.files[text][0] > _MAX_LABEL_BYTES:
-        yield Rejected(text, f"more than {_MAX_LABEL_BYTES:,} bytes; that is no label file")
-        return
-    lines = (tree.root / text).read_bytes().decode("utf-8-sig", "replace").splitlines()
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not numbered:
-        yield Ignored(image, "background: empty label file")
-    for number, line in numbered:
-        try:
-            index, box = parse_line(line)
-        except ValueError as error:
-            yield Rejected(f"{text}:{number}", str(error))
-            continue
-        if index not in labels:
-            yield Rejected(f"{text}:{number}", f"class {index} is not one of the {len(labels)} in data.yaml")
-            continue
-        yield Sample(image, labels[index], number, box if crop == "box" else None)
+def _differ_by_one(path: str, parts: list[str]) -> bool:
+    """Whether a file's folders are `parts` but for one of them, as in train/jpg/1.jpg and train/txt/1.txt."""
+    others = path.split("/")[:-1]
+    return len(others) == len(parts) and sum(a != b for a, b in zip(others, parts, strict=True)) == 1
 
 
-def parse_line(line: str) -> tuple[int, tuple[float, float, float, float]]:
-    """One label line as (class index, box). Raises ValueError with the reason, without file and line."""
-    fields = line.split()
-    if len(fields) != 5:
-        raise ValueError(f"{len(fields)} columns; a face box has 5: class, centre x, centre y, width, height")
-    if not (fields[0].isascii() and fields[0].isdigit() and len(fields[0]) < 7):
-        raise ValueError(f"class index {fields[0][:40]!r} is not a whole number")
-    try:
-        x, y, w, h = map(float, fields[1:])
-    except ValueError:
-        raise ValueError(f"not all of {' '.join(fields[1:])[:80]!r} are numbers") from None
-    if not all(map(math.isfinite, (x, y, w, h))):
-        raise ValueError("a coordinate is not finite")
-    if w <= 0 or h <= 0:
-        raise ValueError(f"the box has no size (width {w:g}, height {h:g})")
-    low, high = -_TOLERANCE, 1 + _TOLERANCE
-    if not (x - w / 2 >= low and y - h / 2 >= low and x + w / 2 <= high and y + h / 2 <= high):
-        raise ValueError(f"the box (centre {x:g} {y:g}, size {w:g} × {h:g}) reaches out of the image (0 to 1)")
-    return int(fields[0]), (x, y, w, h)
+@dataclass
+class Reading:
+    """Reads the label files of an export.
+
+    Attributes:
+        used: class index -> labels that carry it, also those that name no class.
+        forms: what the labels were -> how many.
+    """
+
+    tree: RawTree
+    prefix: str
+    names: Names | None
+    crop: str
+    used: Counter[int] = field(default_factory=Counter)
+    forms: Counter[str] = field(default_factory=Counter)
+
+    def items(self) -> Iterator[Item]:
+        tree, files = self.tree, _LabelFiles(self.tree, self.prefix)
+        below = tree.below(self.prefix)
+        seen = {self.names.path} if self.names else set()
+        for image in below:
+            if image not in tree.images:
+                continue
+            text = files.of(image)
+            seen.add(image)
+            if text is None:
+                yield Ignored(image, "background: no label file")
+            else:
+                seen.add(text)
+                yield from self.faces(image, text)
+        for path in below:
+            if path not in seen:
+                yield Ignored(path, "a label file without an image" if path in files else "not an image file")
+
+    def notes(self, names: Names) -> Iterator[str]:
+        for form, words in (
+            ("polygon", "are polygons; of each, the bounding box is used"),
+            ("keypoints", "have keypoints after their box; these are not used"),
+        ):
+            if self.forms[form]:
+                yield f"{self.forms[form]:,} labels {words}."
+        if self.used and 0 in names.labels and not self.used[0]:
+            yield f"No label has the class 0 ({names.labels[0]}): look whether the labels are numbered from 1."
+
+    def faces(self, image: str, text: str) -> Iterator[Item]:
+        if self.tree.files[text][0] > _MAX_LABEL_BYTES:
+            yield Rejected(text, f"more than {_MAX_LABEL_BYTES:,} bytes; that is no label file")
+            return
+        lines = texts.decode((self.tree.root / text).read_bytes(), "replace").splitlines()
+        numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+        if not numbered:
+            yield Ignored(image, "background: empty label file")
+        labels = self.names.labels if self.names else {}
+        for number, line in numbered:
+            try:
+                index, box, form = yolo_lines.parse(line, self.names.keypoints if self.names else None)
+            except ValueError as error:
+                known = yolo_lines.index_of(line)
+                yield Rejected(f"{text}:{number}", str(error), labels.get(known) if known is not None else None)
+                continue
+            self.used[index] += 1
+            self.forms[form] += 1
+            if index not in labels:
+                where = self.names.path.rpartition("/")[2] if self.names else "data.yaml"
+                yield Rejected(f"{text}:{number}", f"class {index} is not one of the {len(labels)} in {where}")
+                continue
+            yield Sample(image, labels[index], number, box if self.crop == "box" else None)

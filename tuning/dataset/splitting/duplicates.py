@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tuning.core.errors import DataError
-from tuning.dataset.sources.samples import PooledImage, Rejected
+from tuning.dataset import account
+from tuning.dataset.sources.samples import Ignored, PooledImage, Rejected
 
 #: A class needs one group of images in each of train, val and test.
 MIN_GROUPS = 3
@@ -151,18 +152,33 @@ def imbalance(counts: Mapping[str, int]) -> Imbalance:
     return Imbalance(largest, counts[largest], smallest, counts[smallest], sum(counts.values()), len(counts))
 
 
+def dropped(found: Iterable[Conflict]) -> tuple[Rejected, ...]:
+    """The images that do not stay, because equal ones carry another label."""
+    return tuple(
+        Rejected(source, "equal pixels carry another label", label)
+        for conflict in found
+        for source, label in conflict.sources.items()
+        if label not in conflict.kept
+    )
+
+
 def check_classes(
     images: Sequence[PooledImage],
     declared: Mapping[str, str],
     required: bool | Iterable[str],
     rejected: Sequence[Rejected] = (),
+    ignored: Sequence[Ignored] = (),
+    conflicting: Sequence[Conflict] = (),
+    seen: Iterable[str] = (),
 ) -> None:
     """Refuses a pool that no classifier can be trained on.
 
     Args:
         declared: label -> where it is declared.
         required: declared classes that must not be empty; True for all, False for none.
-        rejected: what could not be used; the first of them explains an empty pool.
+        rejected, ignored: what is no image of the pool; explains an empty class.
+        conflicting: equal images with different labels, likewise.
+        seen: labels that samples carry, usable or not: none of these classes may be empty either.
 
     Raises:
         DataError: no images, an empty class, one class only, or a class too small to be in all three splits.
@@ -171,16 +187,33 @@ def check_classes(
     groups: dict[str, set[str]] = {}
     for image in images:
         groups.setdefault(image.label, set()).add(names[image.sha256])
-    needed = set(declared if required is True else required or ())
+    needed = set(declared if required is True else required or ()) | set(seen)
     empty = sorted(needed - groups.keys())
-    if not groups:
-        first = f", such as {rejected[0].source}: {rejected[0].reason}" if rejected else ""
+    gone = dropped(conflicting)
+    repeating = _repeating(conflicting, groups.keys())
+    if repeating is not None:
+        where = declared.get(repeating, repeating)
+        count = sum(entry.label == repeating for entry in gone)
         raise DataError(
-            f"no usable images: {len(rejected):,} could not be used{first}", "give --raw a folder with labelled faces"
+            f"class {repeating!r} has no image of its own: all {count:,} images in {where} are equal to those of other "
+            f"classes, such as {gone[0].source}",
+            "remove it from the raw folder if it repeats the others, or run with --on-conflict keep",
         )
+    if not groups:
+        entries = account.take(rejected, ignored, gone)
+        raise DataError(f"no usable images: {account.words(entries) or 'none found'}", account.best_remedy(entries))
     if empty:
+        where = declared.get(empty[0], "")
+        entries = account.take(
+            [item for item in rejected if _is_of(item, empty[0], where)],
+            [item for item in ignored if _is_of(item, empty[0], where)],
+            [item for item in gone if _is_of(item, empty[0], where)],
+        )
+        why = f": {account.words(entries)}" if entries else ""
+        remedy = f"{account.best_remedy(entries)}; or " if entries else ""
+        what = "its folder" if empty[0] in set(declared if required is True else required or ()) else "its labels"
         raise DataError(
-            f"class {empty[0]!r} has no usable image ({declared[empty[0]]})", "add images to it, or remove its folder"
+            f"class {empty[0]!r} has no usable image ({where}){why}", f"{remedy}add images to it, or remove {what}"
         )
     if len(groups) == 1:
         raise DataError(f"all images are of one class, {next(iter(groups))!r}", "add a second class to tell apart")
@@ -191,3 +224,17 @@ def check_classes(
                 f"{MIN_GROUPS} to be in train, val and test",
                 f"add images to {declared.get(label, label)!r}, or remove that class",
             )
+
+
+def _is_of(item: Rejected | Ignored, label: str, where: str) -> bool:
+    """Whether an item belongs to a class, which `where` declares (a folder, or a file with names)."""
+    return (isinstance(item, Rejected) and item.label == label) or f"{item.source}/".startswith(f"{where}/")
+
+
+def _repeating(found: Sequence[Conflict], filled: Collection[str]) -> str | None:
+    """The one class that is in all conflicts and has no image beside them: a folder that repeats the others."""
+    labels = [set(conflict.sources.values()) for conflict in found if not conflict.kept]
+    if not labels:
+        return None
+    alone = [label for label in set.intersection(*labels) if label not in filled and all(len(s) == 2 for s in labels)]
+    return alone[0] if len(alone) == 1 else None

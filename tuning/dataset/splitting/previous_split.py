@@ -136,12 +136,7 @@ def extend(
         retired = dict(manifest.retired)
         if not accept_removed:
             reasons = {entry.source: entry.reason for entry in rejected}
-            reasons |= {
-                name: "equal pixels carry another label"
-                for entry in conflicts
-                for name, label in entry.sources.items()
-                if label not in entry.kept
-            }
+            reasons |= {entry.source: entry.reason for entry in duplicates.dropped(conflicts)}
             reasons |= {image.source: "its pixels have changed" for image in images}
             refuse_missing(missing, len(manifest.places), reasons)
     home = {image.sha256: placed[image.file] for image in images if image.file in placed}

@@ -1,0 +1,112 @@
+"""The account of what became no image of the data set: every file by its reason, with an example and the remedy.
+
+Errors, the summary, its JSON and the pool report all say the same, because all of them are made from this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tuning.dataset.sources.samples import Ignored, Rejected
+
+Outcome = Literal["dropped", "unusable", "ignored"]
+#: Values in a reason: what differs between two files with the same fault.
+_VALUES = re.compile(r"'[^']*'|[-+]?\d[\d.,e+-]*|\b(nan|inf)\b")
+_SHOWN = 4
+
+#: A part of a reason -> what to do about it; the first that is found.
+_REMEDIES: tuple[tuple[str, str], ...] = (
+    ("leads out of the raw folder", "copy the files with `cp -rL`, or give --raw the folder that the links lead to"),
+    ("link to a folder", "copy that folder with `cp -rL`"),
+    ("broken link", "fetch what the links lead to (git annex get, dvc pull), or copy the files with `cp -rL`"),
+    ("name is not valid text", "rename it, or pack the folder on the system where its name is right"),
+    ("other pixels", "remove the images of the wrong label; --on-conflict keep or majority decides otherwise"),
+    ("equal pixels carry", "remove the images of the wrong label; --on-conflict keep or majority decides otherwise"),
+    ("pillow-heif", "run `python -m pip install pillow-heif`, or convert the files to JPEG"),
+    ("not decoded", "convert the files to JPEG or PNG"),
+    ("raw file", "convert the files to JPEG or PNG"),
+    ("no label file", "put its .txt beside the image, or in labels/ where the image is in images/"),
+    ("empty label file", "label the faces in the images, and export again"),
+    ("no class names", "name the classes in a data.yaml, for example `names: [angry, happy]`"),
+    ("reaches out of the image", "write boxes as fractions (0 to 1) of the image's width and height"),
+    ("is not one of the", "name every class in data.yaml, and number the labels from 0"),
+    ("is not a whole number", "write the number of the class, from 0"),
+    ("columns;", "write a box as class, centre x, centre y, width, height; a polygon as class and x y pairs"),
+    ("face box is", "label larger faces, or use larger images"),
+    ("outside every class folder", "move it into the folder of its class"),
+    ("label file without an image", "put its image beside the label, or in images/"),
+    ("emotion must be", "write 0 to 6, or the names of the classes in every row"),
+    ("pixels", "write the pixels of a square gray image, each from 0 to 255"),
+    ("hidden", "rename what is wanted, so that its name begins with no full stop"),
+    ("truncated", "fetch or convert these files again"),
+    ("0 bytes", "fetch these files again"),
+    ("is not an image", "remove these files, or convert them to JPEG or PNG"),
+    ("not an image file", "convert what should be an image to JPEG or PNG"),
+    ("permission", "give yourself permission to read it"),
+)
+REMEDY = "give --raw a folder with labelled faces"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Everything that was left out for one reason.
+
+    Attributes:
+        outcome: "dropped" (a usable image, left out for its label), "unusable" (should have been an image), "ignored".
+        reason: in words; the values in it are the first one's.
+        count: how many files, lines or images.
+        example: where the first one is.
+        remedy: what to do about it; "" where there is nothing to do.
+    """
+
+    outcome: Outcome
+    reason: str
+    count: int
+    example: str
+    remedy: str
+
+    @property
+    def words(self) -> str:
+        return f"{self.count:,} × {self.reason} (such as {self.example})"
+
+
+def remedy(reason: str) -> str:
+    return next((words for part, words in _REMEDIES if part in reason), "")
+
+
+def take(
+    rejected: Iterable[Rejected] = (), ignored: Iterable[Ignored] = (), dropped: Iterable[Rejected] = ()
+) -> tuple[Entry, ...]:
+    """The account, most frequent reasons first; what was dropped comes before what could not be used, and so on."""
+    result: list[Entry] = []
+    kinds: tuple[tuple[Outcome, Iterable[Rejected | Ignored]], ...] = (
+        ("dropped", dropped),
+        ("unusable", rejected),
+        ("ignored", ignored),
+    )
+    for outcome, items in kinds:
+        first: dict[str, Rejected | Ignored] = {}
+        counts: dict[str, int] = {}
+        for item in items:
+            key = _VALUES.sub("#", item.reason)
+            first.setdefault(key, item)
+            counts[key] = counts.get(key, 0) + 1
+        entries = [Entry(outcome, i.reason, counts[key], i.source, remedy(i.reason)) for key, i in first.items()]
+        result += sorted(entries, key=lambda entry: (-entry.count, entry.reason))
+    return tuple(result)
+
+
+def words(entries: Sequence[Entry]) -> str:
+    """The most frequent reasons in one line."""
+    shown = "; ".join(entry.words for entry in entries[:_SHOWN])
+    more = sum(entry.count for entry in entries[_SHOWN:])
+    return shown + (f"; {more:,} more for other reasons" if more else "")
+
+
+def best_remedy(entries: Sequence[Entry]) -> str:
+    """What to do about the most frequent of the reasons that something can be done about."""
+    known = [entry for entry in entries if entry.remedy]
+    return max(known, key=lambda entry: entry.count).remedy if known else REMEDY

@@ -1,0 +1,248 @@
+"""Which folders are classes, and which are splits, parts or persons: told by the shape of the whole, then by names.
+
+`<class>/…`, `<split>/<class>/…`, `<class>/<split>/…`, `<class>/<person>/…`, `<person>/<class>/…` and mixtures. A folder
+that fits into none of these is refused by name: taken for a class, it would give all of its images a wrong label.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tuning.core.errors import DataError
+from tuning.dataset.sources.aliases import EMOTIONS
+from tuning.dataset.sources.inventory import RawTree
+from tuning.dataset.sources.samples import clean_label
+
+#: Splits wherever they stand, whatever is in them.
+SPLIT_FOLDERS = frozenset(("train", "training", "valid", "validation", "val", "test", "testing"))
+#: Words that make a folder of folders a split.
+_SPLIT_WORDS = SPLIT_FOLDERS | {
+    *("trainset", "valset", "testset", "trainval", "dev", "devel", "development", "eval", "evaluation", "holdout"),
+    *("publictest", "privatetest", "unseen"),
+}
+_NUMBERED_PARTS = frozenset(("fold", "part", "split", "batch", "set", "subset", "chunk", "shard"))
+_EMOTION_WORDS = frozenset((*EMOTIONS, *EMOTIONS.values(), "pain", "sleepy", "confused", "bored", "boredom"))
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+#: Who or which is shown, and not what: S001, subject_12, person3, 0042.
+_NUMBERED = re.compile(r"(?i)(.*[a-z_ -]\d+[a-z]?|\d{2,}.*)$")
+_DEPTH = 6
+#: A majority of names decides.
+_MOST = 0.5
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a data set of class folders is laid out.
+
+    Attributes:
+        labels: class folder -> label.
+        parts: folders that stand above class folders: splits, copies, persons.
+        notes: what was recognised beyond the usual, one sentence each.
+    """
+
+    labels: dict[str, str]
+    parts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def recognise(tree: RawTree, prefix: str) -> Layout | None:
+    """The data set whose top is `prefix`; None where `prefix` is not one.
+
+    Raises:
+        DataError: a folder beside splits is neither a split nor one of their classes.
+    """
+    return _Reader(tree).read(prefix)
+
+
+def name(folder: str) -> str:
+    return folder.rpartition("/")[2]
+
+
+class _Reader:
+    def __init__(self, tree: RawTree) -> None:
+        self.tree = tree
+        self.own, self.holding = tree.own, tree.holding
+
+    def read(self, prefix: str, depth: int = 0) -> Layout | None:
+        kids = self.tree.children(prefix)
+        if depth > _DEPTH or not any(kid in self.holding for kid in kids):
+            return None
+        splits = [kid for kid in kids if self._is_split(kid)]
+        if splits:
+            return self._below_splits(kids, splits, depth)
+        kids_with_images = [kid for kid in kids if kid in self.holding]
+        verdict = self._verdict(kids_with_images)
+        if verdict == "classes":
+            return self._classes(kids, depth)
+        if verdict == "parts" and len(kids_with_images) > 1 and _share(kids_with_images, _is_numbered) > _MOST:
+            found = self._through(kids_with_images, depth)
+            return found and _noting(found, kids_with_images, "are read as parts: the classes are the folders in them")
+        return None
+
+    def _is_split(self, folder: str) -> bool:
+        words = _words(folder)
+        if name(folder).strip().lower() in SPLIT_FOLDERS:
+            return True
+        named = not _SPLIT_WORDS.isdisjoint(words) or (
+            bool(_NUMBERED_PARTS & set(words)) and any(letter.isdigit() for letter in name(folder))
+        )
+        return named and folder not in self.own and bool(self._inside(folder))
+
+    def _inside(self, folder: str) -> list[str]:
+        return [child for child in self.tree.children(folder) if child in self.holding]
+
+    def _verdict(self, folders: Sequence[str]) -> Literal["classes", "parts", "unclear"]:
+        """Whether folders of one level are classes, or stand above classes."""
+        inside = [child for folder in folders for child in self._inside(folder)]
+        names = {name(child).lower() for child in inside}
+        emotional = _share(folders, _is_emotion)
+        above = bool(names) and _share(names, _is_emotion) > _MOST and emotional <= _MOST
+        if any(folder in self.own for folder in folders):
+            # A picture of its own beside folders of classes (a cover) makes no class of a person.
+            return "parts" if above and all(self._inside(folder) for folder in folders) else "classes"
+        if len(folders) == 1:
+            # It may as well be called after the data set.
+            one = _label(folders[0]) in _EMOTION_WORDS and _share(names, _is_numbered) > _MOST
+            return "classes" if one else "parts" if above else "unclear"
+        if emotional > _MOST:
+            return "classes"
+        if above:
+            return "parts"
+        if not any(_SPLIT_WORDS.isdisjoint(_words(child)) for child in inside):
+            return "classes"
+        return "classes" if _share(names, _is_numbered) > _MOST and not _share(folders, _is_numbered) else "unclear"
+
+    def _below_splits(self, kids: Sequence[str], splits: Sequence[str], depth: int) -> Layout | None:
+        found = self._through(splits, depth)
+        rest = [kid for kid in kids if kid not in splits]
+        if found is None:
+            # Classes, and beside them a split with images of no class.
+            return replace(self._classes(rest, depth), parts=tuple(splits)) if self.holding & {*rest} else None
+        known = set(found.labels.values())
+        beside = {_label(kid) for kid in rest if kid in self.own}
+        # A split of one class is none yet, and says nothing about the others.
+        are_classes = 2 * len(beside & known) > len(beside) or len(known) < 2
+        unusual = [split for split in splits if name(split).strip().lower() not in SPLIT_FOLDERS]
+        if unusual:
+            found = _noting(found, unusual, "are read as splits")
+        for kid in rest:
+            is_class = _label(kid) in known | _EMOTION_WORDS or (kid in self.own and are_classes)
+            if is_class or kid not in self.holding:
+                found = replace(found, labels=found.labels | self._label([kid]))
+            elif (more := self._part(kid, known, depth)) is not None:
+                found = _merged(found, kid, more)
+            else:
+                raise self._odd(kid, splits, known)
+        return found
+
+    def _classes(self, kids: Sequence[str], depth: int) -> Layout:
+        """Class folders; one without images of its own that holds folders called like the others is a part."""
+        whole = [kid for kid in kids if kid in self.own]
+        known = {_label(kid) for kid in whole}
+        found = Layout({})
+        for kid in kids:
+            more = self._part(kid, known, depth) if known and kid not in self.own and kid in self.holding else None
+            if more is None:
+                found = replace(found, labels=found.labels | self._label([kid]))
+            else:
+                found = _merged(found, kid, more)
+        return self._naming_persons(found)
+
+    def _naming_persons(self, found: Layout) -> Layout:
+        """Folders in classes that are called alike may be persons, whom a split must not part."""
+        inside = {name(child) for folder in found.labels for child in self._inside(folder)}
+        if _share(inside, _is_numbered) <= _MOST:
+            return found
+        note = (
+            f"The folders in the classes ({_some(sorted(inside))}) are no classes. If they are persons, keep the "
+            "images of each together with --group-by '[^/]+/([^/]+)/[^/]+$'."
+        )
+        return replace(found, notes=(*found.notes, note))
+
+    def _part(self, folder: str, known: set[str], depth: int) -> Layout | None:
+        """What is in a folder that holds at least half of its classes under names that are known; else None."""
+        if folder in self.own:
+            return None
+        found = self.read(folder, depth + 1) or self._plain(folder)
+        labels = set(found.labels.values())
+        return found if labels & known and 2 * len(labels & known) >= len(labels) else None
+
+    def _plain(self, folder: str) -> Layout:
+        return Layout({child: label for child in self._inside(folder) if (label := _label(child))})
+
+    def _through(self, parts: Sequence[str], depth: int) -> Layout | None:
+        """The classes in folders that stand above them, at whatever depth they begin."""
+        folders = [child for part in parts for child in self.tree.children(part)]
+        filled = [folder for folder in folders if folder in self.holding]
+        if not filled or depth > _DEPTH:
+            return None
+        inner = [folder for folder in filled if self._is_split(folder)]
+        if len(inner) == len(filled):
+            return self._through(inner, depth + 1)
+        verdict = self._verdict(filled)
+        # A folder that is alone in each part says nothing: train/images/happy.
+        alone = len({name(folder).lower() for folder in filled}) == 1 and not any(f in self.own for f in filled)
+        if verdict == "parts" or (alone and verdict != "classes"):
+            found = self._through(filled, depth + 1)
+            if found is not None:
+                return replace(found, parts=(*parts, *found.parts))
+        return Layout(self._label(folders), tuple(parts))
+
+    def _label(self, folders: Sequence[str]) -> dict[str, str]:
+        return {folder: clean_label(name(folder), str(self.tree.root / folder)) for folder in folders}
+
+    def _odd(self, folder: str, splits: Sequence[str], known: set[str]) -> DataError:
+        others = ", ".join(f"{name(split)}/" for split in splits[:4])
+        holds = "images" if folder in self.own else "folders with other names"
+        return DataError(
+            f"{self.tree.root / folder} stands beside {others} and holds {holds}: it is neither a split nor one of the "
+            f"classes {_some(sorted(known))}",
+            "rename it to one of these classes, put it into a class's folder, or move it out of the raw folder",
+        )
+
+
+def _merged(found: Layout, part: str, more: Layout) -> Layout:
+    merged = Layout(found.labels | more.labels, (*found.parts, part, *more.parts), (*found.notes, *more.notes))
+    return _noting(merged, [part], "is read as another part: it holds folders of the same classes")
+
+
+def _noting(found: Layout, folders: Sequence[str], words: str) -> Layout:
+    shown = _some([f"{folder}/" for folder in folders])
+    if len(folders) == 1:
+        words = words.replace("are read as splits", "is read as a split").replace("are read as parts", "is read as one")
+    return replace(found, notes=(*found.notes, f"{shown} {words}."))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
+
+
+def _words(folder: str) -> list[str]:
+    plain = unicodedata.normalize("NFC", name(folder))
+    words = [word.lower() for word in _WORDS.findall(plain)]
+    return [*words, "".join(words), re.sub(r"[\W\d_]+", "_", plain.lower()).strip("_")]
+
+
+def _is_emotion(folder: str) -> bool:
+    return not _EMOTION_WORDS.isdisjoint(_words(folder))
+
+
+def _is_numbered(folder: str) -> bool:
+    return _NUMBERED.match(name(folder)) is not None
+
+
+def _share(folders: Sequence[str] | set[str], test: object) -> float:
+    assert callable(test)
+    return sum(map(test, folders)) / len(folders) if folders else 0.0
+
+
+def _label(folder: str) -> str:
+    """As `clean_label`, and "" for what cannot be one."""
+    try:
+        return clean_label(name(folder), "")
+    except DataError:
+        return ""

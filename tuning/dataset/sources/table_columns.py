@@ -1,0 +1,124 @@
+"""The columns of a table by their role, whatever its delimiter and the names it uses: which is the label, where the
+pixels are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuning.core.errors import DataError
+from tuning.dataset.sources import texts
+
+SUFFIXES = (".csv", ".tsv")
+DELIMITERS = (",", ";", "\t", "|")
+#: In order of precedence.
+_LABELS = ("emotion", "emotions", "label", "labels", "class", "expression", "target", "category", "sentiment", "y")
+_PIXELS = ("pixels", "pixel", "image", "images", "image_pixels", "img", "data")
+#: A column for each pixel: pixel0, px_12, 0, ….
+_ONE_PIXEL = re.compile(r"(pixel|pix|px|p|x)?[ _.-]?(\d+)$|(\d+)x(\d+)$", re.ASCII)
+_MIN_PIXELS = 64
+_HEAD_BYTES = 1 << 16
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where the label and the pixels of a row are.
+
+    Attributes:
+        delimiter, encoding: of the file.
+        names: of the columns, as found; empty where the file has no header.
+        label: the label's column.
+        first, last: the pixels' columns, `last` included; one column holds all pixels where they are equal.
+    """
+
+    delimiter: str
+    encoding: str
+    names: tuple[str, ...]
+    label: int
+    first: int
+    last: int
+
+    @property
+    def is_fer(self) -> bool:
+        """Whether numbers in the label's column are FER2013's: the column is called as there, or nothing is."""
+        return not self.names or _plain(self.names[self.label]) in ("emotion", "emotions")
+
+    def pixels(self, row: list[str]) -> str:
+        return row[self.first] if self.first == self.last else " ".join(row[self.first : self.last + 1])
+
+
+def read(path: Path) -> Columns | None:
+    """The columns of a table of faces; None where it has no column of labels, or none of pixels.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    line, encoding = _first_line(path)
+    for delimiter in sorted(DELIMITERS, key=lambda one: -line.count(one)):
+        names = [_bare(name) for name in line.split(delimiter)]
+        found = _by_name(names)
+        if found is not None:
+            return Columns(delimiter, encoding, tuple(names), *found)
+    return _without_header(line, encoding)
+
+
+def names(path: Path) -> list[str]:
+    """The names of a table's columns, for a person."""
+    line, _ = _first_line(path)
+    delimiter = max(DELIMITERS, key=line.count)
+    found = [_bare(name)[:40] for name in line.split(delimiter)]
+    return [*found[:_SHOWN], *(["…"] if len(found) > _SHOWN else [])]
+
+
+def _first_line(path: Path) -> tuple[str, str]:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", "give yourself permission to read it") from None
+    encoding = texts.encoding(head)
+    text = head[: len(head) // 2 * 2].decode(encoding, "replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    # Spreadsheets may say what their delimiter is before anything else.
+    if lines and lines[0].lower().startswith("sep="):
+        lines = lines[1:]
+    return lines[0] if lines else "", encoding
+
+
+def _bare(name: str) -> str:
+    return name.strip().strip("\"'").strip()
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _by_name(found: list[str]) -> tuple[int, int, int] | None:
+    """(label, first, last) by the names of the columns."""
+    plain = [_plain(name) for name in found]
+    label = next((plain.index(name) for name in _LABELS if name in plain), None)
+    if label is None:
+        return None
+    pixels = next((plain.index(name) for name in _PIXELS if name in plain), None)
+    if pixels is not None:
+        return label, pixels, pixels
+    single = [at for at, name in enumerate(plain) if _ONE_PIXEL.match(name) and at != label]
+    if len(single) >= _MIN_PIXELS and single == list(range(single[0], single[-1] + 1)):
+        return label, single[0], single[-1]
+    return None
+
+
+def _without_header(line: str, encoding: str) -> Columns | None:
+    """The first line is a row itself: one field holds a face's pixels, and the first of the others is the label."""
+    for delimiter in DELIMITERS:
+        fields = [_bare(field) for field in line.split(delimiter)]
+        at = next((at for at, field in enumerate(fields) if len(field.split()) >= _MIN_PIXELS), None)
+        if (
+            at is not None
+            and len(fields) > 1
+            and all(p.strip("[]").isdigit() for p in fields[at].split()[:_MIN_PIXELS])
+        ):
+            return Columns(delimiter, encoding, (), 0 if at else 1, at, at)
+    return None

@@ -1,0 +1,15 @@
+"""Text files as strangers save them: UTF-8 with or without a byte order mark, or UTF-16 with one."""
+
+from __future__ import annotations
+
+import codecs
+
+
+def encoding(head: bytes) -> str:
+    """The encoding of a text that begins with `head`."""
+    return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def decode(data: bytes, errors: str = "strict") -> str:
+    """The text. Raises UnicodeDecodeError where it is in another encoding and `errors` says "strict"."""
+    return data.decode(encoding(data), errors)

@@ -1,0 +1,156 @@
+"""One line of a YOLO label file, in every form that tools write: a box, also with a confidence, a tracker's number or
+keypoints after it, or a polygon, whose bounding box is taken. Numbers in any notation."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal
+
+Box = tuple[float, float, float, float]
+Form = Literal["box", "polygon", "keypoints"]
+
+#: How far outside the image a box may reach before it is a mistake and not rounding.
+_TOLERANCE = 0.01
+_MAX_INDEX = 1_000_000
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,4})?$|[-+]?(nan|inf|infinity)$", re.IGNORECASE | re.ASCII)
+#: Five landmarks of two values each, as data sets of faces have them.
+_LANDMARK_COLUMNS = 5 + 5 * 2
+
+
+def parse(line: str, keypoints: tuple[int, int] | None = None) -> tuple[int, Box, Form]:
+    """(class index, box, what the line holds).
+
+    Args:
+        keypoints: number and values of the keypoints that follow each box, where the export says so.
+
+    Raises:
+        ValueError: the reason, without file and line.
+    """
+    fields = _fields(line)
+    if len(fields) < 5:
+        raise ValueError(f"{len(fields)} columns; a face box has 5: class, centre x, centre y, width, height")
+    index = _index(fields[0])
+    try:
+        values = [_number(field) for field in fields[1:]]
+    except ValueError:
+        raise ValueError(f"not all of {' '.join(fields[1:])[:80]!r} are numbers") from None
+    if keypoints is not None:
+        return index, *_pose(values, keypoints[0] * keypoints[1], len(fields))
+    return index, *_by_shape(values, len(fields))
+
+
+def parse_line(line: str) -> tuple[int, Box]:
+    """(class index, box) of one label line. Raises ValueError with the reason, without file and line."""
+    return parse(line)[:2]
+
+
+def index_of(line: str) -> int | None:
+    """The class index of a line that may be wrong otherwise; None where it has none."""
+    try:
+        return _index(_fields(line)[0])
+    except (ValueError, IndexError):
+        return None
+
+
+def is_label(line: str) -> bool:
+    """Whether a line looks like a label: a class and at least four numbers."""
+    fields = _fields(line)
+    return len(fields) >= 5 and index_of(line) is not None and all(map(_NUMBER.match, fields))
+
+
+def _fields(line: str) -> list[str]:
+    """Between blanks; else between semicolons or commas. A comma within a field is a decimal comma."""
+    fields = line.split()
+    if len(fields) < 5 and ";" in line:
+        fields = [field.strip() for field in line.split(";")]
+    if len(fields) < 5 and line.count(",") >= 4:
+        fields = [field.strip() for field in line.split(",")]
+    fields = [field.rstrip(",;") for field in fields]
+    return [field.replace(",", ".") if field.count(",") == 1 and "." not in field else field for field in fields]
+
+
+def _number(text: str) -> float:
+    if not _NUMBER.match(text):
+        raise ValueError
+    return float(text)
+
+
+def _index(text: str) -> int:
+    problem = ValueError(f"class index {text[:40]!r} is not a whole number")
+    try:
+        value = _number(text)
+    except ValueError:
+        raise problem from None
+    if not (math.isfinite(value) and value >= 0 and value == int(value) and value < _MAX_INDEX):
+        raise problem
+    return int(value)
+
+
+def _pose(values: list[float], points: int, columns: int) -> tuple[Box, Form]:
+    if len(values) not in (4, 5, 4 + points, 5 + points):
+        raise ValueError(f"{columns} columns; data.yaml's kpt_shape says {5 + points} (class, box, keypoints), or 5")
+    return _box(values[:4]), "keypoints" if len(values) > 5 else "box"
+
+
+def _by_shape(values: list[float], columns: int) -> tuple[Box, Form]:
+    """What the number of columns says: 5 or 6 a box, an odd number a polygon, another one keypoints after a box."""
+    if columns <= 6:
+        return _box(values[:4]), "box"
+    rest = values[4:]
+    if columns == 7 and rest[1] > 1 and rest[1] == int(rest[1]) and 0 <= rest[0] <= 1:
+        return _box(values[:4]), "box"
+    if _seen_within(values[:4], rest):
+        return _box(values[:4]), "keypoints"
+    if columns == _LANDMARK_COLUMNS and _landmarks_within(values[:4], rest):
+        return _box(values[:4]), "keypoints"
+    if columns % 2:
+        return _polygon(values), "polygon"
+    if len(rest) % 3 == 0 and all(value in (0, 1, 2) for value in rest[2::3]):
+        return _box(values[:4]), "keypoints"
+    if columns >= 8 and 0 <= values[-1] <= 1:
+        return _polygon(values[:-1]), "polygon"
+    raise ValueError(f"{columns} columns; a box has 5, a polygon one more than twice its points")
+
+
+def _seen_within(box: list[float], rest: list[float]) -> bool:
+    """Whether `rest` is keypoints (x, y, visibility), those that are seen within the box."""
+    if len(rest) % 3 or not all(value in (0, 1, 2) for value in rest[2::3]):
+        return False
+    points = [(x, y) for x, y, seen in zip(rest[::3], rest[1::3], rest[2::3], strict=True) if seen]
+    return bool(points) and all(_within(box, x, y) for x, y in points)
+
+
+def _landmarks_within(box: list[float], rest: list[float]) -> bool:
+    """Whether `rest` is landmarks (x, y) within the box and around its centre; -1 stands for one that is not seen."""
+    points = [(x, y) for x, y in zip(rest[::2], rest[1::2], strict=True) if x >= 0 and y >= 0]
+    if len(points) < 5:
+        return any(value < 0 for value in rest)
+    xs, ys = zip(*points, strict=True)
+    centred = min(xs) <= box[0] <= max(xs) and min(ys) <= box[1] <= max(ys)
+    return centred and all(_within(box, x, y) for x, y in points)
+
+
+def _within(box: list[float], x: float, y: float) -> bool:
+    centre_x, centre_y, width, height = box
+    return abs(x - centre_x) <= width / 2 + _TOLERANCE and abs(y - centre_y) <= height / 2 + _TOLERANCE
+
+
+def _polygon(values: list[float]) -> Box:
+    if not all(map(math.isfinite, values)):
+        raise ValueError("a coordinate is not finite")
+    left, right = min(values[::2]), max(values[::2])
+    top, bottom = min(values[1::2]), max(values[1::2])
+    return _box([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top])
+
+
+def _box(values: list[float]) -> Box:
+    x, y, w, h = values
+    if not all(map(math.isfinite, (x, y, w, h))):
+        raise ValueError("a coordinate is not finite")
+    if w <= 0 or h <= 0:
+        raise ValueError(f"the box has no size (width {w:g}, height {h:g})")
+    low, high = -_TOLERANCE, 1 + _TOLERANCE
+    if not (x - w / 2 >= low and y - h / 2 >= low and x + w / 2 <= high and y + h / 2 <= high):
+        raise ValueError(f"the box (centre {x:g} {y:g}, size {w:g} × {h:g}) reaches out of the image (0 to 1)")
+    return x, y, w, h
