@@ -90,6 +90,16 @@ def test_what_was_only_seen_at_the_first_rung_is_no_finalist_while_something_wen
     assert budgeted.finalists([(short, {})], PLAN, 3) == [(short, {})]
 
 
+def test_what_ranks_behind_the_defaults_is_no_finalist_but_for_the_best_where_none_is_ahead():
+    first, defaults, third, fourth = (
+        (RankedTrial(name, 20, score, ""), {})
+        for name, score in [("0003", 0.6), ("0000", 0.5), ("0001", 0.4), ("0002", 0.3)]
+    )
+    assert budgeted.finalists([first, defaults, third, fourth], PLAN, 3) == [first, defaults]
+    assert budgeted.finalists([defaults, third, fourth], PLAN, 3) == [defaults, third]
+    assert budgeted.finalists([first, third, fourth], PLAN, 2) == [first, third]
+
+
 def test_a_budget_that_is_used_up_is_refused_at_a_resume_and_a_larger_one_is_not():
     budgeted.check_budget(PLAN, 3600, 3000)
     budgeted.check_budget(PLAN, 7200, 3600)

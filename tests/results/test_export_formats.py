@@ -75,7 +75,10 @@ def additions(exponent, temperature):
     )
 
 counts = np.array([50, 30, 10])
-models = [with_additions(network(), additions(0.5, 1.5), counts), with_additions(network(), additions(None, 0.7), counts)]
+models = [
+    with_additions(network(), additions(0.5, 1.5), counts),
+    with_additions(network(), additions(None, 0.7), counts),
+]
 members = [Member(model="", weight=weight, scaled=True, logits=False) for weight in (2, 1)]
 ensemble(models, members).save(sys.argv[1])
 """

@@ -119,9 +119,10 @@ class HyperbandOracle(RungOracle):
         return self.decide(number) if given is None else Decision(slot.rung, values=given)
 
     def _last_promotion(self, last: int) -> Decision | None:
-        """The best of those that wait, to the end; so many of them as may be."""
+        """The best of those that wait, once all that may wait do, to the end; so many of them as may be."""
         paused = self._paused_below(last)
-        if not self.closing or not paused:
+        running = any(trial.hyperparameters.values[EPOCHS] < self.max_epochs for trial in self.ongoing_trials.values())
+        if not self.closing or not paused or running:
             return None
         return Decision(last, paused[best_of(self.expected_finals(paused))])
 

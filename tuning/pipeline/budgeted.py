@@ -42,6 +42,8 @@ from tuning.pipeline.warm_start import space_starting_points
 PRICING_SHARE, SMALL_SHARE, LEAST_PRICING = 0.03, 0.08, 20.0
 #: Towards its end a search trains what it has begun rather than to begin more: from so many full trainings before.
 CLOSING_TRAININGS = 1.15
+#: Name of the first trial of any search, the space's defaults.
+DEFAULTS = "0000"
 #: Seconds that a final training takes beside its epochs and the tracing of its model: evaluation and publishing.
 FINAL_SECONDS = 2.5
 #: Seconds that a member of an ensemble takes to be opened, beside its predictions.
@@ -159,9 +161,15 @@ class Reserve:
 
 
 def finalists(best_first: Sequence[tuple[RankedTrial, Any]], plan: Plan, top_k: int) -> list[tuple[RankedTrial, Any]]:
-    """The configurations to retrain: none that was only seen at the first rung, unless nothing has gone further."""
+    """The configurations to retrain: none that was only seen at the first rung, unless nothing has gone further.
+
+    Nor any that ranks behind the defaults, which are retrained anyway, but for the best of them where none is ahead.
+    """
     further = [entry for entry in best_first if entry[0].epochs > plan.first_rung or entry[0].epochs >= plan.max_epochs]
-    return list(further[:top_k]) or list(best_first[:1])
+    roots = [entry[0].root or entry[0].trial_id for entry in further]
+    if DEFAULTS in roots:
+        further = further[: max(roots.index(DEFAULTS) + 1, 2)]
+    return further[:top_k] or list(best_first[:1])
 
 
 def epoch_prices(completed: Sequence[Completed]) -> dict[str, float]:

@@ -333,16 +333,20 @@ def more_finals(
     seconds: float,
     seats: int,
 ) -> list[FinalTraining]:
-    """Further seeds of what has been retrained, as many as fit; empty where nothing does, or all have five."""
+    """Further seeds of what has been retrained, as many as fit; empty where nothing does, or all have five.
+
+    Those of the best finalist and of the baseline come first.
+    """
     epochs = max(training.epochs for training in done)
     seeds = {c.key: sum(training.key == c.key for training in done) for c in (*finalists, baseline)}
     new: list[FinalTraining] = []
     durations: list[float] = []
-    for number in range(1, MOST_SEEDS + 1):
-        for candidate in (*finalists, baseline):
-            length = candidate.seconds(epochs)
-            if 0 < seeds[candidate.key] < number and makespan([*durations, length], seats) <= seconds:
-                new.append(FinalTraining(key=candidate.key, seed=seeds[candidate.key], epochs=epochs))
-                seeds[candidate.key] += 1
-                durations.append(length)
+    for candidates in ((*finalists[:1], baseline), finalists[1:]):
+        for number in range(1, MOST_SEEDS + 1):
+            for candidate in candidates:
+                length = candidate.seconds(epochs)
+                if 0 < seeds[candidate.key] < number and makespan([*durations, length], seats) <= seconds:
+                    new.append(FinalTraining(key=candidate.key, seed=seeds[candidate.key], epochs=epochs))
+                    seeds[candidate.key] += 1
+                    durations.append(length)
     return new
