@@ -13,7 +13,7 @@ from tuning.core.plan import Plan, Price
 from tuning.core.settings import SearchSettings, load
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.engine.entries import Closing, PlannedFinals, from_json, to_json
+from tuning.engine.entries import Closing, Extended, PlannedFinals, from_json, to_json
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import budgeted
 from tuning.pipeline.resources import Resources
@@ -100,9 +100,22 @@ def test_what_ranks_behind_the_defaults_is_no_finalist_but_for_the_best_where_no
     assert budgeted.finalists([first, third, fourth], PLAN, 2) == [first, third]
 
 
-def test_a_budget_that_is_used_up_is_refused_at_a_resume_and_a_larger_one_is_not():
-    budgeted.check_budget(PLAN, 3600, 3000)
-    budgeted.check_budget(PLAN, 7200, 3600)
-    budgeted.check_budget(PLAN, 2000, 1000)
-    with pytest.raises(UsageError, match="has used 3000 s"):
-        budgeted.check_budget(PLAN, 2000, 3000)
+@pytest.mark.slow
+def test_a_larger_budget_goes_on_where_the_search_ended_and_keeps_its_runs(budgeted_search, workspace):
+    result, _ = budgeted_search
+    again = run_search(workspace, budget=2 * BUDGET, resources=Resources(workers=2), **GIVEN)
+    assert again.trials > result.trials
+    trained = [run for run in result.runs if "-ensemble-" not in run]
+    assert set(trained) < set(again.runs)
+    rows = workspace.leaderboard.read_text()
+    assert all(run in rows for run in again.runs)
+    entries = journal.read(again.directory / "journal.jsonl")
+    (extended,) = [entry for entry in entries if isinstance(entry, Extended)]
+    assert extended.budget == 2 * BUDGET
+    # Nothing is left to do, and a smaller budget was used already.
+    before = workspace.leaderboard.read_bytes()
+    same = run_search(workspace, resources=Resources(workers=1), **GIVEN)
+    assert set(same.runs) == set(again.runs)
+    assert workspace.leaderboard.read_bytes() == before
+    with pytest.raises(UsageError, match="has used"):
+        run_search(workspace, budget=5.0, resources=Resources(workers=1), **GIVEN)

@@ -75,6 +75,19 @@ class Closing(_Numbered, frozen=True, tag="closing"):
     promotions: int
 
 
+class Extended(_Numbered, frozen=True, tag="extended"):
+    """After the first `asks` proposals a larger budget was given: the search goes on from where it ended.
+
+    Attributes:
+        budget: seconds in all.
+        finals: seconds of it that are kept for the finals.
+    """
+
+    asks: int
+    budget: float
+    finals: float
+
+
 class Spent(_Numbered, frozen=True, tag="spent"):
     """So many seconds of running time have passed since the last such entry, or since the command began."""
 
@@ -122,6 +135,7 @@ Entry = (
     | AttemptDied
     | Result
     | Closing
+    | Extended
     | Stopped
     | Spent
     | OpenedTestSplit

@@ -36,8 +36,8 @@ class Strategy(Protocol):
     def tell(self, outcome: TrialOutcome) -> None:
         """The outcome of a trial; in logical order."""
 
-    def close(self, promotions: int) -> None:
-        """From now on nothing new is to be begun; so many of those begun may still be trained to the end."""
+    def close(self, promotions: int | None) -> None:
+        """From now on nothing new is to be begun, and so many of those begun may be trained to the end; None: go on."""
 
 
 def run_loop(
@@ -106,7 +106,7 @@ class _Loop:
         self._outstanding = LogicalOrder(window)
         self._asked = 0
         self._completed: list[Completed] = []
-        self._closed = False  # nothing new is begun
+        self._phases = 0  # those of the journal that the strategy was told of
         self._exhausted = False  # nothing more is to be asked
         self._idle_work = True
 
@@ -140,13 +140,15 @@ class _Loop:
     def _close_where_due(self, recorded: Ask | None) -> None:
         """Has the strategy begin nothing new from here on: where the journal says so, or because it is time."""
         state = self._dispatcher.state
-        if state.closing is None and recorded is None and self._completed:
+        if recorded is None and self._completed and not state.is_closing:
             promotions = self._last_trainings()
             if promotions is not None:
                 self._dispatcher.record(Closing(asks=self._asked, promotions=promotions))
-        if state.closing is not None and self._asked >= state.closing.asks and not self._closed:
-            self._strategy.close(state.closing.promotions)
-            self._closed = True
+        for phase in state.phases[self._phases :]:
+            if self._asked < phase.asks:
+                return
+            self._strategy.close(phase.promotions if isinstance(phase, Closing) else None)
+            self._phases += 1
 
     def _recorded(self) -> Ask | None:
         """The journal's next proposal, where it holds one more."""

@@ -17,6 +17,7 @@ from tuning.engine.entries import (
     AttemptDied,
     Closing,
     Entry,
+    Extended,
     OpenedTestSplit,
     PlannedFinals,
     Published,
@@ -57,26 +58,38 @@ class SearchState:
     Attributes:
         jobs: by their keys.
         asks: the trials proposed, in logical order.
-        closing: from where on nothing new was begun; None: it has not come to that.
+        phases: from which proposals on nothing new was begun, and from which on it was again; in order.
         stopped: whether the search ended before its strategy was done.
         spent: running time.
         test_openings: evaluations on the test split, each recorded beforehand.
         unopened: keys of those jobs among them that failed before they opened it.
         former: jobs of proposals that no longer count, by the content of these; see `withdraw`.
         planned_finals: what was decided on the finals, in order; empty without a budget.
+        earlier_finals: the same, before the budget was extended.
         published: runs whose files are in the workspace.
     """
 
     jobs: dict[str, JobState] = field(default_factory=dict)
     asks: list[Ask] = field(default_factory=list)
-    closing: Closing | None = None
+    phases: list[Closing | Extended] = field(default_factory=list)
     stopped: bool = False
     spent: list[Spent] = field(default_factory=list)
     test_openings: list[OpenedTestSplit] = field(default_factory=list)
     unopened: set[str] = field(default_factory=set)
     former: dict[str, JobState] = field(default_factory=dict)
     planned_finals: list[PlannedFinals] = field(default_factory=list)
+    earlier_finals: list[PlannedFinals] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing new is begun any more."""
+        return bool(self.phases) and isinstance(self.phases[-1], Closing)
+
+    @property
+    def extension(self) -> Extended | None:
+        """The latest larger budget; None: that of the plan holds."""
+        return next((phase for phase in reversed(self.phases) if isinstance(phase, Extended)), None)
 
     def job(self, key: str) -> JobState:
         return self.jobs.setdefault(key, JobState())
@@ -108,7 +121,12 @@ def apply(state: SearchState, record: Entry) -> None:
         case AttemptDied() | Result():
             _end(state.job(record.key), record)
         case Closing():
-            state.closing = record
+            state.phases.append(record)
+        case Extended():
+            state.phases.append(record)
+            state.stopped = False
+            state.earlier_finals += state.planned_finals
+            state.planned_finals = []
         case Stopped():
             state.stopped = True
         case Spent():
@@ -146,8 +164,7 @@ def withdraw(state: SearchState, trials: Sequence[str], asks: int) -> None:
     for trial_id in trials:
         state.jobs.pop(trial_key(trial_id), None)
     del state.asks[asks:]
-    if state.closing is not None and state.closing.asks > asks:
-        state.closing = None
+    state.phases = [phase for phase in state.phases if phase.asks <= asks or isinstance(phase, Extended)]
 
 
 def accepts(job: JobState, fence: int) -> bool:

@@ -76,8 +76,12 @@ class OracleSearch:
         self.oracle.end_trial(trial)
         self._outstanding.remove(outcome.trial_id)
 
-    def close(self, promotions: int) -> None:
-        """From now on no new configuration is proposed; so many of the begun ones may still be trained to the end."""
+    def close(self, promotions: int | None) -> None:
+        """From now on no new configuration is proposed, and so many of the begun ones may be trained to the end.
+
+        Args:
+            promotions: None: there is time again, and new ones are proposed as before.
+        """
         self.oracle.closing = promotions
 
     def recommended(self) -> str | None:

@@ -7,9 +7,12 @@ there are. A resume, on however many workers, finds these decisions and makes th
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
 
 from tuning.core.errors import StateError, UsageError
 from tuning.core.plan import FinalTraining, Plan, Price
@@ -18,7 +21,7 @@ from tuning.core.records import TrialOutcome, TrialSpec
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch, duration
-from tuning.engine.entries import PlannedFinals
+from tuning.engine.entries import Extended, PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, ranked
@@ -52,6 +55,8 @@ MEMBER_SECONDS = 0.5
 STEP_IN_PREDICTIONS, VIEWS = 3, 2
 #: Seconds until there are new workers, where the end of the search gave up those that were at work.
 RESTART_SECONDS = 6.0
+#: Share of what was kept for the finals below which they get all of it, whatever the budget says.
+LEAST_FOR_FINALS = 0.2
 #: Share of the budget that the finals may have at the most.
 MOST_FOR_FINALS = 0.5
 
@@ -111,17 +116,35 @@ def _other_budgets(plan: Plan, spent: float, market: Market, steps: int, max_epo
     return lines
 
 
-def check_budget(plan: Plan, budget: float, spent: float) -> None:
-    """Refuses a budget that a resumed search has used already.
+def extended(session: Session, plan: Plan, budget: float | None, spent: float, progress: Progress) -> Plan:
+    """The plan with the budget that holds: its own, that of an earlier extension, or a larger one that is given now.
+
+    A larger one is journaled: a search that had ended goes on, and its finals are planned anew, beside those there are.
+
+    Args:
+        budget: that a person gave; None: none.
+        spent: seconds that have passed.
 
     Raises:
-        UsageError: it has.
+        UsageError: the budget given is smaller, and has been used already.
     """
-    if budget < min(spent, plan.budget):
+    state = session.dispatcher.state
+    held = state.extension.budget if state.extension else plan.budget
+    if budget is not None and budget < min(spent, held):
         raise UsageError(
-            f"--budget is {budget:.0f}s, but this search has used {spent:.0f} s of its {plan.budget:.0f} s",
+            f"--budget is {budget:.0f}s, but this search has used {spent:.0f} s of its {held:.0f} s",
             "leave --budget out to keep to its plan, or give more",
         )
+    if budget is not None and budget > held:
+        finals = round(plan.finals * budget / plan.budget, 1)
+        was_over = state.stopped or state.is_closing
+        session.dispatcher.record(Extended(asks=len(state.asks), budget=budget, finals=finals))
+        words = "the search goes on from where it ended" if was_over else "the search goes on"
+        progress.say(f"budget: {duration(budget)} in the place of {duration(held)}; {words}")
+    if state.extension is None:
+        return plan
+    share = state.extension.budget / plan.budget
+    return replace(plan, budget=state.extension.budget, finals=state.extension.finals, search=plan.search * share)
 
 
 class Reserve:
@@ -211,6 +234,8 @@ def run_budgeted_finals(
         roles: the finalists, best first, and the baseline; one each.
     """
     dispatcher, by_key = session.dispatcher, {role.run_id: role for role in roles}
+    earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
+    seeds_before = Counter(training.key for training in earlier)
     prices = epoch_prices(completed)
     roots = {config_digest(settings.space, spec.values): spec.root or spec.trial_id for spec, _ in completed}
     candidates = {
@@ -230,9 +255,15 @@ def run_budgeted_finals(
             else:
                 restart = RESTART_SECONDS if dispatcher.state.stopped else 0.0
                 seconds = clock.usable() - restart - kept
+                if seconds < LEAST_FOR_FINALS * plan.finals:
+                    # Spent by a search without finals, which are now asked for after all.
+                    seconds = plan.finals
+                    progress.warn(f"the budget is used up; the finals take about {duration(seconds)} more")
                 chosen = plan_finals(
                     candidates[baseline], others, seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )
+            # Seeds that were there before the budget was extended keep their runs.
+            chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[one.key]) for one in chosen]
             dispatcher.record(PlannedFinals(runs=chosen))
         decided = dispatcher.state.planned_finals[number].runs
         if not decided:
@@ -255,4 +286,6 @@ def run_budgeted_finals(
             f"none of the {len(done)} finalists of {settings.name} could be retrained",
             f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
         )
-    return runs
+    before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]
+    published = {record.run_id for record in dispatcher.state.published}
+    return [*(run_id for run_id in before if run_id in published), *runs]

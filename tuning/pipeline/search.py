@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from tuning.core.settings import FILE_NAME, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
-from tuning.engine.budget import Stopwatch, duration
+from tuning.engine.budget import Stopwatch
 from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.budgeted import (
     Clock,
-    check_budget,
+    extended,
     finalists,
     planned,
     run_budgeted_finals,
@@ -129,12 +129,9 @@ def run_search(
             session = session.begin(frozen)
         session.warm_up()
         stopwatch = Stopwatch(session.dispatcher.state.spent, session.dispatcher.record, began=began)
+        if frozen.plan is not None:
+            frozen = replace(frozen, plan=extended(session, frozen.plan, budget, stopwatch.elapsed(), progress))
         clock = _clock(frozen, budget, stopwatch, progress)
-        if frozen.plan is not None and (budget or 0) > frozen.plan.budget and session.dispatcher.state.stopped:
-            progress.warn(
-                f"{frozen.name} ended with its budget of {duration(frozen.plan.budget)}; more time changes nothing; "
-                f"to go on from its best, begin another: --name NAME --from-search {frozen.name}"
-            )
         description = session.describe()
         oracle = build_strategy(frozen, description, len(read_info(workspace).classes))
         for line in known_text(frozen, description):
@@ -207,8 +204,6 @@ def _clock(settings: SearchSettings, budget: float | None, stopwatch: Stopwatch,
     plan = settings.plan
     if plan is None:
         return None if budget is None else Clock(budget, stopwatch)
-    if budget is not None:
-        check_budget(plan, budget, stopwatch.elapsed())
     for line in plan_text(plan):
         progress.say(line)
     return Clock(budget or plan.budget, stopwatch)
