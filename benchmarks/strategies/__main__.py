@@ -2,7 +2,7 @@
 
   python -m benchmarks.strategies
   python -m benchmarks.strategies --workers 8 --seeds 5
-  python -m benchmarks.strategies --methods auto,hyperband --tasks 3945,34539 --seeds 1     # a quick look
+  python -m benchmarks.strategies --methods hyperband,random --tasks 3945,34539 --seeds 1     # a quick look
 
 Regret is that of the configuration each method would choose, after 51 epochs, as a share of (best known - median of
 random configurations). A budget counts full trainings: with one worker, epochs; with more, the time of all workers,

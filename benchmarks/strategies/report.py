@@ -13,7 +13,7 @@ from benchmarks.strategies.problem import normal_interval
 from tuning.core.files import replacing
 
 #: Drawn thicker.
-EMPHASISED = ("auto",)
+EMPHASISED = ("hyperband",)
 
 
 @dataclass(frozen=True)

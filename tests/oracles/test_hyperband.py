@@ -69,6 +69,35 @@ def test_the_first_rung_is_where_the_defaults_have_left_chance(delay, epochs, si
     assert search.ask().epochs == epochs
 
 
+@pytest.mark.parametrize("window", [4, 40])
+def test_no_bracket_begins_before_the_defaults_have_ended_and_nobody_waits(window, simulated):
+    """What is asked for ahead are short first looks; the first bracket knows where its first rung is."""
+    search = search_of(simulated, iterations=None)
+    ahead = [search.ask() for _ in range(window)]
+    assert [spec.epochs for spec in ahead] == [27] + [3] * (window - 1)
+    assert not any("tuner/bracket" in spec.values for spec in ahead)
+    search.tell(late(simulated, lambda values: 5)(ahead[0]))
+    spec = search.ask()
+    assert spec.values["tuner/bracket"] == 1 and spec.epochs == 9
+
+
+def test_a_failure_of_the_defaults_does_not_keep_brackets_waiting(simulated):
+    search = search_of(simulated, iterations=None)
+    search.tell(simulated.failed(search.ask()))
+    assert search.ask().values["tuner/bracket"] == 1
+
+
+def test_where_most_of_the_space_is_dead_brackets_begin_lower(simulated):
+    def first_rung(dead):
+        search = search_of(simulated, iterations=None)
+        for _ in range(12):
+            search.tell(late(simulated, lambda values: 27 if dead and values["width"] != 32 else 0)(search.ask()))
+        return search.oracle.levels[search.oracle.first_rung()]
+
+    assert first_rung(dead=False) == 3
+    assert first_rung(dead=True) == 1
+
+
 def test_the_first_rung_rises_where_a_third_of_the_curves_speaks_later(simulated):
     outcome_of = late(simulated, lambda values: 6 if values.get("width", 0) != 32 else 0)
     search = search_of(simulated, iterations=None)

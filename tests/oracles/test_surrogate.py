@@ -1,16 +1,10 @@
-"""The surrogate: its gradient, what it believes, where curves are compared, and log expected improvement."""
+"""The surrogate: its gradient, what it believes, and where curves are compared."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from tuning.oracles import surrogate
-from tuning.oracles.acquisition import log_expected_improvement
-from tuning.oracles.brackets import Brackets
-from tuning.oracles.chance import ChanceLevel
-from tuning.oracles.feasibility import Feasibility
-from tuning.oracles.rungs import brackets
 from tuning.oracles.surrogate import Points, Prior, Surrogate, Timeline, fit
 
 RUNGS = (2, 6, 17, 51)
@@ -55,46 +49,3 @@ def test_curves_are_compared_at_the_same_age():
     timeline = Timeline(RUNGS)
     assert timeline.weights(8, 3).tolist() == timeline.weights(6).tolist() == [1.0, 0.0, 0.0]
     assert timeline.end.tolist() == [1.0, 1.0, 1.0]
-
-
-def test_log_expected_improvement_does_not_underflow():
-    mean, one = np.array([0.5, -0.5, -3.0, -30.0, -3e4]), np.ones(5)
-    found = log_expected_improvement(mean, one, 0.0)
-    assert np.all(np.isfinite(found)) and np.all(np.diff(found) < 0)
-    draws = mean[:2, None] + np.random.default_rng(0).normal(size=(2, 400_000))
-    assert np.allclose(np.exp(found[:2]), np.maximum(draws, 0.0).mean(axis=1), rtol=0.02)
-    assert found[2] == pytest.approx(-7.87, abs=0.01)  # log 0.000382, from tables of the normal distribution
-
-
-def test_a_pass_of_brackets_is_the_papers():
-    """Filled one by one, with nothing failing, a pass from the lowest rung has the sizes of Algorithm 1."""
-    filled, paused = Brackets(4, 3, lambda: 0), True
-    sizes: dict[int, list[int]] = {}
-    for trial in range(81 + 27 + 9 + 3 + 1 + 34 + 11 + 3 + 1 + 15 + 5 + 1 + 8 + 2 + 5):
-        slot = filled.find(True, lambda rung: paused)
-        counts = sizes.setdefault(slot.bracket.number, [0] * len(slot.bracket.sizes))
-        counts[slot.stage] += 1
-        filled.start(str(trial), slot)
-        filled.end(str(trial), failed=False)
-    assert list(sizes.values()) == [[rung.size for rung in bracket.rungs] for bracket in brackets(81, 3)]
-
-
-def test_the_probability_of_leaving_chance_is_the_share_of_those_trained_on_that_left_chance():
-    level = ChanceLevel(0.1, (3, 9, 27))
-    assert level.record(0, 2, {1: 0.1, 2: 0.5, 27: 0.9}) == 2  # the defaults: they had left it by the second epoch
-    assert level.probability_of_leaving(0) == 1.0  # 2 * 2 > 3: others may be later
-    assert level.record(1, 0, {1: 0.1, 3: 0.1}) is None
-    assert level.share_at_chance(0) == 0.5
-    assert level.record(1, 1, {1: 0.1, 3: 0.1, 9: 0.1}) is None
-    assert level.probability_of_leaving(0) == 0.5  # one was trained on and did not
-    assert level.record(1, 2, {3: 0.1, 9: 0.1, 20: 0.6}) == 20
-    assert level.probability_of_leaving(0) == 1.0
-    assert ChanceLevel(None, (3, 9)).record(0, 0, {3: -5.0}) == 1
-
-
-def test_neighbours_say_what_works_near_an_edge():
-    x = np.random.default_rng(0).random((60, 2))
-    chances = Feasibility(x, x[:, 0] > 0.5)
-    at = np.array([[0.1, 0.5], [0.4, 0.5], [0.6, 0.5], [0.9, 0.5]])
-    found = chances.probability(at, np.ones(2))
-    assert np.all(np.diff(found) < 0) and found[0] > 0.75 and found[3] < 0.2

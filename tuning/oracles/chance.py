@@ -58,6 +58,10 @@ class ChanceLevel:
         """Whether anything is known of a curve."""
         return curve in self._reached
 
+    def known(self, rung: int) -> int:
+        """How many curves are known at a rung."""
+        return self._known[rung]
+
     def share_at_chance(self, rung: int) -> float:
         """The share of the curves that were at chance at a rung."""
         return self._at_chance[rung] / max(self._known[rung], 1)

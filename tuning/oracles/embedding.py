@@ -86,8 +86,14 @@ class Embedding:
 
     def _values(self, entry: HyperParameter, latent: np.ndarray) -> np.ndarray:
         values = np.empty(len(latent), object)
-        values[:] = [self._value(entry, row) for row in latent]
-        return values
+        column = self._column.get(id(entry))
+        levels = None if column is None else self._levels[column]
+        if column is None or levels is None:
+            values[:] = [self._value(entry, row) for row in latent]
+            return values
+        table = np.empty(levels, object)
+        table[:] = [space.value_at(entry, (level + 0.5) / levels) for level in range(levels)]
+        return table[np.minimum((latent[:, column] * levels).astype(int), levels - 1)]
 
     def _columns(self, entry: HyperParameter, latent: np.ndarray, active: np.ndarray) -> list[np.ndarray]:
         column = self._column[id(entry)]

@@ -26,7 +26,7 @@ from tuning.oracles.chance import ChanceLevel
 from tuning.oracles.cost_model import with_fixed
 from tuning.oracles.paper_hyperband import PaperHyperbandOracle
 from tuning.oracles.rung_oracle import Configuration, Decision, RungOracle
-from tuning.oracles.search_model import PENDING, Score, SearchModel, milestone, one_thread
+from tuning.oracles.search_model import PENDING, Proposal, Score, SearchModel, milestone, one_thread
 from tuning.oracles.surrogate import Points, Surrogate
 
 #: Configurations before the model has a say, the defaults among them: rows of a Latin hypercube.
@@ -35,6 +35,8 @@ DESIGN = 5
 UNIFORM_SHARE = 5
 #: A third of the curves at chance at the first rung are too many, where most leave it later.
 LATE = 1 / 3
+#: Share of dead curves at the lowest rung, of so many known there at least, from which brackets begin one rung lower.
+DEAD, KNOWN_DEAD = 1 / 2, 4
 #: A score is the mean of the last epochs, one in so many of those trained: single epochs are noisy.
 SMOOTHED = 10
 #: Configurations before the model recommends.
@@ -82,18 +84,27 @@ class HyperbandOracle(RungOracle):
         """The rung from which the widest bracket starts: from R / factor^2 to R / factor.
 
         The first of them at which the defaults had left chance; one more while a third of the curves is at chance
-        there that leave it later.
+        there that leave it later; R / factor^3 where half of the curves are dead, so that many are looked at briefly.
         """
         last = len(self.levels) - 1
         lowest, highest = max(last - 2, 0), max(last - 1, 0)
         if not self._chance_level.is_known(0):
             return lowest
         left = self._chance_level.left(0)
+        if self._is_dead(lowest):
+            return lowest - 1
         rungs = range(lowest, highest)
         first = highest if left is None else next((rung for rung in rungs if self.levels[rung] >= left), highest)
         while first < highest and self._is_late(first):
             first += 1
         return first
+
+    def _is_dead(self, rung: int) -> bool:
+        """Whether most curves are at chance at a rung for good, and those that learn have left it one rung earlier."""
+        level, left = self._chance_level, self._chance_level.left(0)
+        if rung < 1 or left is None or left > self.levels[rung - 1] or level.known(rung) < KNOWN_DEAD:
+            return False
+        return level.share_at_chance(rung) >= DEAD and level.probability_of_leaving(rung) < 0.5
 
     def _is_late(self, rung: int) -> bool:
         level = self._chance_level
@@ -154,24 +165,27 @@ class HyperbandOracle(RungOracle):
 
     def _begin_or_take(self, slot: Slot, number: int) -> Decision | None:
         """A new configuration, or a paused one with a larger expected improvement; None where there is neither."""
-        if self._has_model and len(self.configurations) >= DESIGN and not self._is_uniform(number):
+        proposal = self._proposal(number)
+        paused = self._paused_below(slot.rung)
+        if proposal is not None and paused:
             with one_thread():
-                posterior, leading = self._posterior(), self._leading()
-                proposal = self._model.propose(
-                    number, posterior, [each.number for each in leading], self.is_tried, self.affordable()
-                )
-                paused = self._paused_below(slot.rung)
-                if paused:
-                    best = float(posterior.mean(self._ends(leading)).max())
-                    gains = log_expected_improvement(*posterior.predict(self._ends(paused)), best)
-                    gains = gains - self._penalties(paused)
-                    index = best_of(gains)
-                    if proposal is None or gains[index] > proposal.gain:
-                        return Decision(slot.rung, paused[index])
-            if proposal is not None:
-                return Decision(slot.rung, values=proposal.values)
-        values = self.new_configuration()
+                posterior = self._posterior()
+                best = float(posterior.mean(self._ends(self._leading())).max())
+                gains = log_expected_improvement(*posterior.predict(self._ends(paused)), best)
+            gains = gains - self._penalties(paused)
+            index = best_of(gains)
+            if gains[index] > proposal.gain:
+                return Decision(slot.rung, paused[index])
+        values = self.new_configuration() if proposal is None else proposal.values
         return None if values is None else Decision(slot.rung, values=values)
+
+    def _proposal(self, number: int) -> Proposal | None:
+        """None where there is no model, where this one is a uniform draw, and where no configuration is left."""
+        if not self._has_model or len(self.configurations) < DESIGN or self._is_uniform(number):
+            return None
+        with one_thread():
+            leading = [each.number for each in self._leading()]
+            return self._model.propose(number, self._posterior(), leading, self.is_tried, self.affordable())
 
     def _is_uniform(self, number: int) -> bool:
         return records.keyed_seed(self.seed, "uniform", number) % UNIFORM_SHARE == 0

@@ -1,0 +1,18 @@
+"""When curves leave chance."""
+
+from __future__ import annotations
+
+from tuning.oracles.chance import ChanceLevel
+
+
+def test_the_probability_of_leaving_chance_is_the_share_of_those_trained_on_that_left_chance():
+    level = ChanceLevel(0.1, (3, 9, 27))
+    assert level.record(0, 2, {1: 0.1, 2: 0.5, 27: 0.9}) == 2  # the defaults: they had left it by the second epoch
+    assert level.probability_of_leaving(0) == 1.0  # 2 * 2 > 3: others may be later
+    assert level.record(1, 0, {1: 0.1, 3: 0.1}) is None
+    assert level.share_at_chance(0) == 0.5
+    assert level.record(1, 1, {1: 0.1, 3: 0.1, 9: 0.1}) is None
+    assert level.probability_of_leaving(0) == 0.5  # one was trained on and did not
+    assert level.record(1, 2, {3: 0.1, 9: 0.1, 20: 0.6}) == 20
+    assert level.probability_of_leaving(0) == 1.0
+    assert ChanceLevel(None, (3, 9)).record(0, 0, {3: -5.0}) == 1
