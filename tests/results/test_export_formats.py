@@ -75,7 +75,8 @@ def additions(exponent, temperature):
     )
 
 counts = np.array([50, 30, 10])
-models = [with_additions(network(), additions(0.5, 1.5), counts), with_additions(network(), additions(None, 0.7), counts)]
+chosen = additions(0.5, 1.5), additions(None, 0.7)
+models = [with_additions(network(), one, counts) for one in chosen]
 members = [Member(model="", weight=weight, scaled=True, logits=False) for weight in (2, 1)]
 ensemble(models, members).save(sys.argv[1])
 """
