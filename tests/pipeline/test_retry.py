@@ -172,7 +172,8 @@ def test_finals_that_failed_are_trained_again_by_the_same_command(workspace, sea
     opened = records(workspace, "test-opened")
     assert [record["key"] for record in records(workspace, "test-unopened")] == [record["key"] for record in opened]
     result = search("s", max_trials=4, top_k=2, search_only=False)
-    assert len(result.runs) == len(opened)
+    # Beside the mean of some of them.
+    assert len([run for run in result.runs if "-ensemble-" not in run]) == len(opened)
     metrics = [json.loads((workspace.run(run) / "metrics.json").read_text()) for run in result.runs]
     assert {found["test_openings"] for found in metrics} == {1}
     assert audit(journals.read(workspace.search("s") / "journal.jsonl"), ended=True) == []
