@@ -59,7 +59,10 @@ LAYOUTS = {
     "classes, and a test split without": ([*files(""), "test/1.png"], LABELS),
     "one class with persons": (["happy/S001/1.png", "happy/S002/1.png"], ("happy",)),
     "images of no class beside splits": ([*files("train", "test"), "unlabeled/1.png"], "unlabeled stands beside test/"),
-    "folders of no class beside splits": ([*files("train"), "more/x/1.png", "more/y/1.png"], "more stands beside train/"),
+    "folders of no class beside splits": (
+        [*files("train"), "more/x/1.png", "more/y/1.png"],
+        "more stands beside",
+    ),
     "two sets": (files("one", "two"), "2 folders that could each be the data set"),
     "two sets in any words": (files("one", "two", labels=("c", "d")), "2 folders that could each be"),
     "persons or classes": (files("anna", "bert", labels=("x", "y")), "2 folders that could each be"),
