@@ -198,3 +198,42 @@ def test_opencv_stays_silent_about_damaged_files(capfd):
         decode.read_image(encoded(quadrants(), "TIFF")[:4000])
     assert capfd.readouterr().err == ""
     assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_SILENT
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".pgm"])
+def test_fewer_bits_in_sixteen_use_the_whole_range(bits, suffix):
+    eight = np.random.default_rng(0).integers(0, 256, (24, 24), dtype=np.uint8)
+    eight[0, 0] = 255
+    ok, data = cv2.imencode(suffix, eight.astype(np.uint16) << (bits - 8))
+    assert ok
+    assert (decode.read_image(data.tobytes())[..., 0] == eight).all()
+
+
+def test_colour_of_ten_bits_in_sixteen():
+    pixels = np.asarray(quadrants()).astype(np.uint16) * 4
+    data = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    assert corners(decode.read_image(data)) == "RGBW"
+
+
+def test_sixteen_bits_that_are_all_black_stay_black():
+    data = cv2.imencode(".png", np.zeros((24, 24), np.uint16))[1].tobytes()
+    assert not decode.read_image(data).any()
+
+
+@pytest.mark.parametrize(("orientation", "upright"), [(1, "RGBW"), (3, "WBGR"), (6, "BRWG"), (8, "GWRB")])
+def test_avif_is_turned_upright(orientation, upright):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    assert corners(decode.read_image(encoded(quadrants(), "AVIF", exif=exif))) == upright
+
+
+def test_heic_is_decoded_with_its_package():
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    assert corners(decode.read_image(encoded(quadrants(), "HEIF"))) == "RGBW"
+
+
+def test_heic_without_its_package_names_it(monkeypatch):
+    monkeypatch.setattr(decode, "_reads_heic", lambda: False)
+    with pytest.raises(UnreadableImage, match="pillow-heif"):
+        decode.read_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))

@@ -61,7 +61,7 @@ LAYOUTS = {
     "images of no class beside splits": ([*files("train", "test"), "unlabeled/1.png"], "unlabeled stands beside test/"),
     "folders of none beside splits": (
         [*files("train"), "more/x/1.png", "more/y/1.png"],
-        "more stands beside train/",
+        "more stands beside",
     ),
     "two sets": (files("one", "two"), "2 folders that could each be the data set"),
     "two sets in any words": (files("one", "two", labels=("c", "d")), "2 folders that could each be"),

@@ -18,15 +18,13 @@ from tuning.core.errors import DataError
 from tuning.dataset.decode import MIN_CROP, UnreadableImage
 from tuning.dataset.sources import table_columns
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
-from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, clean_label
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, are_many, clean_label
 from tuning.dataset.sources.table_columns import Columns
 
 #: The data set's own numbering.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 #: One image of a thousand pixels squared, written with decimals and in full.
 _MAX_FIELD = 24_000_000
-#: So many rows with a label that means nothing are no slip of the pen.
-_MANY = 3
 _NUMBER = re.compile(r"\+?(\d{1,6})(\.0*)?$", re.ASCII)
 _NO_DIGITS = str.maketrans("[](){};,|", "         ")
 REMEDY = (
@@ -81,7 +79,7 @@ def parse_pixels(text: str) -> np.ndarray:
         UnreadableImage: not a square number of such values.
     """
     try:
-        values = np.frombuffer(bytes(map(int, text.split())), np.uint8)
+        values = np.frombuffer(bytes(map(int, text.split())), np.uint8) if "_" not in text else _decimals(text)
     except ValueError:
         values = _decimals(text)
     side = math.isqrt(len(values))
@@ -149,7 +147,7 @@ class _Table:
             label = table._label(text)
             if label is not None:
                 table.labels[text] = label
-            elif count >= _MANY:
+            elif are_many(count, counts.total()):
                 raise DataError(f"{file}: {count:,} rows: {table.problem(text)}", table._remedy(text))
         return table
 

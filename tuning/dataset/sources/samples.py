@@ -112,6 +112,11 @@ class Listing:
     empty_is_error: bool = True
 
 
+def are_many(count: int, total: int) -> bool:
+    """Whether so many of all labels that mean nothing are a class that would vanish, and no slip of the pen."""
+    return count > 1 and count >= min(3, total // 50)
+
+
 def clean_label(text: str, where: str) -> str:
     """The label that a folder name or class name stands for: NFC, lower-case, blanks as "_".
 

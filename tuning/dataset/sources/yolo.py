@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from tuning.core.errors import DataError
 from tuning.dataset.sources import layout, texts, yolo_lines, yolo_names
 from tuning.dataset.sources.inventory import RawTree, parent, split_name, suffix
-from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, are_many
 from tuning.dataset.sources.yolo_lines import parse_line as parse_line
 from tuning.dataset.sources.yolo_names import Names
 from tuning.dataset.sources.yolo_names import read_names as read_names
 
 _MAX_LABEL_BYTES = 1_000_000
-#: So many labels of a class that has no name are no slip of the pen.
-_MANY = 3
 _TRIED = 20
 
 
@@ -126,7 +124,7 @@ def _check_numbers(tree: RawTree, names: Names, used: Counter[int]) -> None:
             f"number the labels from 0, or name the classes from 1: `names: {{1: {names.labels[0]}, …}}`",
         )
     for index, times in sorted(used.items()):
-        if index not in names.labels and times >= _MANY:
+        if index not in names.labels and are_many(times, used.total()):
             raise DataError(
                 f"class {index} occurs {times:,} times in the labels and is not one of the {count} in "
                 f"{tree.root / names.path}",

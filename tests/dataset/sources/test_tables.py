@@ -1,0 +1,150 @@
+"""Tables of faces as other programs write them: delimiters, columns, labels, notations of pixels, encodings."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from tuning.dataset.decode import UnreadableImage
+from tuning.dataset.sources import fer_csv, inventory, table_columns
+from tuning.dataset.sources.samples import Sample
+
+WORDS = ["angry", "happy", "sad"]
+
+
+def values(number, side=8):
+    return np.random.default_rng(number).integers(0, 256, side * side).tolist()
+
+
+def plain(number, side=8):
+    return " ".join(map(str, values(number, side)))
+
+
+def written(rows, header=("emotion", "pixels", "Usage"), delimiter=",", **options):
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, **options)
+    if header:
+        writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def rows(label=lambda n: n % 3, pixels=plain, count=12):
+    return [(label(n), pixels(n), "Training") for n in range(count)]
+
+
+WIDE = [[n % 3, *values(n)] for n in range(12)]
+FER = {"angry", "disgust", "fear"}
+#: name -> (content of the table, its classes; or a pattern of the refusal).
+TABLES = {
+    "FER2013": (written(rows()), FER),
+    "decimals": (written(rows(lambda n: f"{n % 3}.0")), FER),
+    "blanks and plus signs": (written(rows(lambda n: f" +{n % 3} ")), FER),
+    "words": (written(rows(lambda n: WORDS[n % 3])), set(WORDS)),
+    "words in capitals": (written(rows(lambda n: WORDS[n % 3].title())), set(WORDS)),
+    "a few numbers among words": (written(rows(lambda n: "3" if n == 0 else WORDS[n % 3])), set(WORDS)),
+    "semicolons": (written(rows(), delimiter=";"), FER),
+    "tabs": (written(rows(), delimiter="\t"), FER),
+    "bars": (written(rows(), delimiter="|"), FER),
+    "Excel's first line": ("sep=;\r\n" + written(rows(), delimiter=";"), FER),
+    "a byte order mark": ("\ufeff" + written(rows()), FER),
+    "UTF-16": (written(rows(lambda n: WORDS[n % 3]), delimiter="\t").encode("utf-16"), set(WORDS)),
+    "quotes everywhere": (written(rows(), quoting=csv.QUOTE_ALL), FER),
+    "other columns between": (
+        written([(n, u, p, e) for n, (e, p, u) in enumerate(rows())], ("id", "Usage", "pixels", "emotion")),
+        FER,
+    ),
+    "label and pixels": (written(rows(), ("label", "pixels", "split")), {"0", "1", "2"}),
+    "class and image": (written(rows(lambda n: WORDS[n % 3]), ("Class", "Image", "x")), set(WORDS)),
+    "no header": (written(rows(), header=None), FER),
+    "a column for each pixel": (written(WIDE, ("label", *[f"pixel{n}" for n in range(64)])), {"0", "1", "2"}),
+    "columns that are numbers": (written(WIDE, ("emotion", *map(str, range(64)))), FER),
+    "an index as pandas writes it": (
+        written([(n, *row) for n, row in enumerate(rows())], ("", "emotion", "pixels", "Usage")),
+        FER,
+    ),
+    "floats": (written(rows(pixels=lambda n: " ".join(map(str, map(float, values(n)))))), FER),
+    "brackets and commas": (written(rows(pixels=lambda n: str(values(n)))), FER),
+    "fractions": (written(rows(pixels=lambda n: " ".join(str(v / 255) for v in values(n)))), FER),
+    "200 × 200 pixels": (written(rows(pixels=lambda n: plain(n, 200))), FER),
+    "no columns of faces": (written(rows(), ("id", "name", "size")), r"has the columns id, name, size"),
+    "no pixels": (written(rows(), ("emotion", "path", "Usage")), r"has the columns emotion, path, Usage"),
+    "an eighth class": (written(rows(lambda n: n % 4 + 4)), r"3 rows: emotion must be a number from 0 to 6, got '7'"),
+    "no label in many rows": (written(rows(lambda n: "" if n % 3 == 2 else n % 3)), "4 rows: the label is empty"),
+    "NaN in many rows": (written(rows(lambda n: "nan" if n % 3 == 2 else WORDS[n % 3])), "4 rows: .* got 'nan'"),
+    "words of another code page": (
+        written(rows(lambda n: ["fröhlich", "wütend"][n % 2])).encode("cp1252"),
+        "6 rows: the label .* is not UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_read_or_refused(name, tmp_path, outcome_of):
+    content, expected = TABLES[name]
+    path = tmp_path / "given" / "faces.csv"
+    path.parent.mkdir()
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    outcome = outcome_of(path.parent)
+    if isinstance(expected, str):
+        import re
+
+        assert outcome.code == 3
+        assert re.search(expected, outcome.error), outcome.error
+        return
+    assert outcome.code == 0, outcome.error
+    counts = outcome.result["summary"]["classes"]
+    assert set(counts) == expected
+    assert outcome.result["summary"]["images"] == (11 if "few numbers" in name else 12)
+
+
+@pytest.mark.parametrize("name", ["floats", "brackets and commas", "fractions", "FER2013", "a column for each pixel"])
+def test_whatever_the_notation_the_pixels_are_the_same(name, tmp_path):
+    path = tmp_path / "faces.csv"
+    path.write_bytes(TABLES[name][0].encode())
+    items = list(fer_csv.list_samples(inventory.take(tmp_path), "", "box").items)
+    assert len(items) == 12
+    for number, item in enumerate(items):
+        assert isinstance(item, Sample)
+        assert fer_csv.parse_pixels(item.pixels)[..., 0].flatten().tolist() == values(number)
+
+
+def test_a_tab_separated_file_is_a_table(tmp_path, outcome_of):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "faces.tsv").write_text(written(rows(), delimiter="\t"))
+    assert outcome_of(tmp_path / "given").result["summary"]["images"] == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[ 12  13 ...  14  15]", "shortened"),
+        ("1 2 x", "numbers from 0 to 255"),
+        ("256.0 " * 64, "numbers from 0 to 255"),
+        ("-0.5 " * 64, "numbers from 0 to 255"),
+        ("inf " * 64, "numbers from 0 to 255"),
+        ("1_0 " * 64, "numbers from 0 to 255"),
+        ("1 " * (3 * 48 * 48), "48 × 48 in colour is not read"),
+    ],
+)
+def test_pixels_that_are_none_have_a_reason(text, reason):
+    with pytest.raises(UnreadableImage, match=reason):
+        fer_csv.parse_pixels(text)
+
+
+def test_a_table_of_another_kind_is_named(tmp_path, outcome_of):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "faces.xlsx").write_bytes(b"PK")
+    assert "faces.xlsx is a table" in outcome_of(tmp_path / "given").error
+
+
+def test_the_limit_of_a_field_is_put_back(tmp_path):
+    before = csv.field_size_limit()
+    path = tmp_path / "faces.csv"
+    path.write_text(written(rows(pixels=lambda n: plain(n, 200))))
+    assert len(list(fer_csv.list_samples(inventory.take(tmp_path), "", "box").items)) == 12
+    assert csv.field_size_limit() == before
+    assert table_columns.read(path).label == 0
