@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tuning.core.settings import SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
@@ -38,6 +39,7 @@ class SearchPlan:
         disk_bytes: checkpoints at their peak, if all models were as large as the largest.
         budget: the plan of a budget in words, with what half and four times the time would buy; empty without one.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
+        schedule: what is trained without a budget, in words.
         known: what is tried right after the default configuration, in words; empty where nothing is.
     """
 
@@ -51,10 +53,11 @@ class SearchPlan:
     models: dict[str, dict[str, Any]]
     budget: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
+    schedule: str = ""
 
     def text(self) -> str:
         """The plan for a person."""
-        lines = [f"{self.name}: {self.budget[0]}", *self.budget[1:]] if self.budget else self._unlimited()
+        lines = [f"{self.name}: {self.budget[0]}", *self.budget[1:]] if self.budget else self._without_budget()
         for name, model in self.models.items():
             lines.append(
                 f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s an epoch"
@@ -64,12 +67,8 @@ class SearchPlan:
         lines.append("nothing was started")
         return "\n".join(lines)
 
-    def _unlimited(self) -> list[str]:
-        lines = [
-            f"{self.name}: {_or_open(self.trials)} trials, {_or_open(self.epochs)} epochs in the search, "
-            f"then up to {self.final_epochs} epoch{'s' * (self.final_epochs != 1)} of final training; "
-            f"{self.workers} at a time"
-        ]
+    def _without_budget(self) -> list[str]:
+        lines = [f"{self.name}: {self.schedule}"]
         if self.seconds is not None:
             lines.append(f"expected time: about {duration(self.seconds)} if its models are like the default one")
         return lines
@@ -123,6 +122,18 @@ def plan_search(
         models=models,
         budget=() if frozen.plan is None else (*plan_text(frozen.plan), *others),
         known=tuple(known),
+        schedule=schedule_text(frozen, trials, epochs, workers),
+    )
+
+
+def schedule_text(settings: SearchSettings, trials: int | None, epochs: int | None, workers: int) -> str:
+    """What a search without a budget trains, for a person; None where a number is open."""
+    final = settings.final_runs * settings.retrain_epochs
+    full, short = settings.max_epochs, settings.min_epochs
+    shortest = f", the shortest training {short}" if short is not None and short < full else ""
+    return (
+        f"{_or_open(trials)} trials, {_or_open(epochs)} epochs in the search, where a full training has "
+        f"{full}{shortest}; then up to {final} epoch{'s' * (final != 1)} of final training; {workers} at a time"
     )
 
 

@@ -31,12 +31,13 @@ from tuning.pipeline.budgeted import (
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
 from tuning.pipeline.finals import final_roles, final_runs, run_finals
+from tuning.pipeline.plan import schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
 from tuning.pipeline.session import JOURNAL, Session, check_start, move_aside, opened
 from tuning.pipeline.settings import search_settings
-from tuning.pipeline.trials import build_strategy, run_trials
+from tuning.pipeline.trials import build_strategy, planned_epochs, run_trials
 from tuning.pipeline.values import completed as complete
 from tuning.pipeline.warm_start import known_text
 from tuning.results import leaderboard, promotion
@@ -134,6 +135,8 @@ def run_search(
         clock = _clock(frozen, budget, stopwatch, progress)
         description = session.describe()
         oracle = build_strategy(frozen, description, len(read_info(workspace).classes))
+        if frozen.plan is None:
+            progress.say(f"{frozen.name}: {schedule_text(frozen, *planned_epochs(oracle, frozen), session.workers)}")
         for line in known_text(frozen, description):
             progress.say(line)
         if retry_failed:
