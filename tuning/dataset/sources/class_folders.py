@@ -51,13 +51,12 @@ def _refuse_unread_classes(tree: RawTree, prefix: str, found: Layout) -> None:
         DataError: naming the folder, why it is not read, and what to do.
     """
     tops = {prefix, *found.parts, *map(parent, found.labels)}
-    read = {*found.labels, *found.parts}
     for path, unread in tree.unread.items():
         if parent(path) not in tops:
             continue
         above = unread.target is not None and (unread.target == "" or f"{path}/".startswith(f"{unread.target}/"))
         same = unread.target in found.labels and found.labels[unread.target] == _label(path)
-        if above or same or (unread.target in read and unread.target in found.parts):
+        if above or same or unread.target in found.parts:
             continue
         raise DataError(
             f"{tree.root / path} stands where the classes are and is not read: {unread.reason}",
