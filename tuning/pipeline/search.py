@@ -30,7 +30,7 @@ from tuning.pipeline.budgeted import (
 )
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
-from tuning.pipeline.finals import final_roles, final_runs, run_finals
+from tuning.pipeline.finals import final_roles, final_runs, last_failure, run_finals
 from tuning.pipeline.plan import schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
@@ -57,6 +57,7 @@ class SearchResult:
         epochs: epochs trained in the search, each counted once.
         best_trial, best_val_f1_macro, best_values: the best by validation at equal budgets, and its hyperparameters.
         runs: run ids of finalists, baseline and ensemble, as published; empty with `search_only`.
+        failures: run ids of those that could not be published, and why; the next start tries them again.
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.
     """
@@ -69,6 +70,7 @@ class SearchResult:
     best_val_f1_macro: float
     best_values: dict[str, Any]
     runs: tuple[str, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)
     promoted: str | None = None
     directory: Path = field(default_factory=Path)
 
@@ -161,7 +163,7 @@ def run_search(
                 leaderboard.rebuild(workspace)
                 promoted = promotion.promote(workspace, progress=progress)
                 remove_directory(directory / "checkpoints")
-                result = {**result, "runs": tuple(runs), "promoted": promoted.run_id}
+                result |= {"runs": tuple(runs), "failures": session.failures, "promoted": promoted.run_id}
         write_report(workspace, frozen.name, progress)
     return SearchResult(**result)
 
@@ -196,7 +198,7 @@ def _run_finals(
     runs = run_finals(session, finals, progress)
     if not runs:
         raise StateError(
-            f"none of the {len(finals)} finalists of {settings.name} could be retrained",
+            f"none of the {len(finals)} finalists of {settings.name} could be retrained; {last_failure(session)}",
             f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
         )
     return runs

@@ -49,6 +49,8 @@ class Session:
     workers: int
     #: Completed trials whose checkpoints may still be there.
     completed: set[str] = field(default_factory=set)
+    #: Runs that could not be published in this session -> why.
+    failures: dict[str, str] = field(default_factory=dict)
 
     def begin(self, settings: config.RunSettings) -> Session:
         """The same with its complete settings, which are written down."""

@@ -59,11 +59,6 @@ def symbolic_build(model: keras.Model, batch: Any) -> None:
     model._symbolic_build(data_batch=batch)
 
 
-def compiled_arguments(model: keras.Model) -> Any:
-    """What `compile` was called with, objects as they are."""
-    return model._compile_config.config
-
-
 def graph_nodes(model: keras.Model) -> list[Any] | None:
     """The calls of layers that a functional or sequential model consists of; None for any other layer."""
     graph = functional_graph(model)
@@ -95,11 +90,6 @@ def loss_arguments(loss: Any) -> dict[str, Any]:
 def learning_rate_or_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
     """The schedule that an optimizer was made with, or the variable of its rate."""
     return getattr(optimizer, "_learning_rate", None)
-
-
-def excludes_weights_from_decay(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether `exclude_from_weight_decay` was called."""
-    return hasattr(optimizer, "_exclude_from_weight_decay")
 
 
 def weight_averages(optimizer: keras.optimizers.Optimizer) -> Iterable[tuple[Any, Any]]:

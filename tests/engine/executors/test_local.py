@@ -158,6 +158,15 @@ def test_a_stopped_worker_is_given_up_after_its_lease(make, monkeypatch):
     assert event.failure.kind == "lost"
 
 
+@pytest.mark.parametrize("kind", ["final", "ensemble"])
+def test_what_is_to_be_published_is_never_given_up_for_its_time(kind, make, monkeypatch):
+    executor = make(trial_timeout=1.0)
+    worker = local._Worker(0, None, None, job=Job("final/run", 1, kind), began=0.0)
+    assert executor._given_up(worker, now=worker.seen) is None
+    worker.job = Job("trial/0001", 1, "trial")
+    assert executor._given_up(worker, now=worker.seen).kind == "timeout"
+
+
 @pytest.mark.parametrize(
     ("given", "count", "expected"),
     [(None, 0, [None] * 3), (None, 2, ["0", "1", "0"]), ("3", 4, ["3"] * 3), ("5,7", 8, ["5", "7", "5"])],

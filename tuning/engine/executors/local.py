@@ -24,7 +24,7 @@ import msgspec
 
 from tuning.core import machine
 from tuning.core.records import Failure
-from tuning.engine.executors import Died, Event, Job, Progressed
+from tuning.engine.executors import Died, Event, Job, Progressed, is_timed
 from tuning.engine.executors.worker import Alive, Message
 
 #: A worker that has not been heard of for this long is given up (it sends a sign of life every two seconds).
@@ -58,7 +58,7 @@ class LocalExecutor:
         work: the function that runs a job, as `module:function`, called in the worker.
         environment: variables the workers start with, beside those of this process.
         log_directory: where each worker's output goes.
-        trial_timeout: seconds after which a job is given up; None: never.
+        trial_timeout: seconds after which a job is given up, see `is_timed`; None: never.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class LocalExecutor:
         return events
 
     def _given_up(self, worker: _Worker, now: float) -> Failure | None:
-        if self._timeout and now - worker.began > self._timeout:
+        if self._timeout and worker.job and is_timed(worker.job) and now - worker.began > self._timeout:
             return Failure("timeout", f"gave no result within {self._timeout:g} s (--trial-timeout)")
         if now - worker.seen > LEASE_SECONDS:
             return Failure("lost", f"the worker fell silent for {LEASE_SECONDS:g} s: stopped, or swapped out")
