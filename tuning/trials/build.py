@@ -11,9 +11,9 @@ from tuning.dataset.store.arrays import Dataset
 from tuning.trials import runtime
 from tuning.trials.checkpoint import TrainingState, load_state
 from tuning.trials.data import shapes
-from tuning.trials.precision import use_float32_outputs
 from tuning.trials.fit import check_outputs
-from tuning.trials.spaces import build_model, interface
+from tuning.trials.precision import use_float32_outputs
+from tuning.trials.spaces import build_model, interface, load_builder
 from tuning.trials.steps import Steps, steps_of, swap_layers
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def built(
 ) -> tuple[keras.Model, HyperParameters]:
     """(model, hyperparameters) as the builder made them."""
     shape, classes = shapes(dataset)
+    runtime.begin_import()
+    load_builder(space)
     runtime.begin_trial(seed, dtype_policy)
     return build_model(space, configuration(values), shape, classes)
 

@@ -67,6 +67,12 @@ def graph_nodes(model: keras.Model) -> list[Any] | None:
     return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
 
 
+def nodes_in_order(model: keras.Model) -> list[Any]:
+    """The calls of layers of a functional or sequential model, from its input on; none of any other layer."""
+    by_depth = getattr(functional_graph(model), "_nodes_by_depth", {})
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
 def functional_graph(model: keras.Model) -> Any:
     """The functional model inside a sequential one; any other layer is returned itself."""
     import keras
@@ -98,6 +104,13 @@ def weight_averages(optimizer: keras.optimizers.Optimizer) -> Iterable[tuple[Any
 
 
 # Backends ------------------------------------------------------------------------------------------------------------
+
+
+def make_shared_seed_generator() -> Any:
+    """Keras's global seed generator, made now where there is none: made within a graph, it would begin anywhere."""
+    from keras.src.random.seed_generator import global_seed_generator
+
+    return global_seed_generator()
 
 
 def shared_seed_generator() -> Any:
