@@ -15,6 +15,8 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 3
 EXIT_ENVIRONMENT = 4
 EXIT_BUDGET = 5
+#: As a process that SIGPIPE ends: whoever read the output went away before all was said.
+EXIT_UNREAD = 141
 
 #: The remedy for a search whose own files are damaged.
 RESTORE = "restore the file from a copy, or start the search over with --fresh"
