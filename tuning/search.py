@@ -88,6 +88,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         fresh=args.fresh,
         search_only=args.search_only,
         retry_failed=args.retry_failed,
+        accept=args.accept,
         budget=budget,
         began=cli.BEGAN,
         resources=resources,

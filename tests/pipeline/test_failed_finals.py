@@ -56,7 +56,7 @@ def test_a_final_whose_files_are_gone_before_it_was_published_is_trained_again(t
 
 def test_where_all_finals_fail_the_last_reason_is_said_and_the_same_command_goes_on(toy_search, monkeypatch):
     monkeypatch.setenv(toy.BROKEN, "final")
-    with pytest.raises(StateError, match="could be retrained; the last one, s-baseline.*the device is busy"):
+    with pytest.raises(StateError, match=r"could be retrained; the last one, s-baseline.*the device is busy"):
         toy_search("s", search_only=False, top_k=1)
     monkeypatch.setenv(toy.BROKEN, "")
     assert toy_search("s", search_only=False, top_k=1).failures == {}

@@ -123,7 +123,7 @@ def _publish(
         train_seconds=sum(found.train_seconds for found in metrics.values()),
         best_epoch=max(found.best_epoch for found in metrics.values()),
     )
-    settings = msgspec.structs.replace(trained_with(session.settings, final), members=members)
+    settings = msgspec.structs.replace(trained_with(session, final), members=members)
     publish(session, final, own, mean_history(curves), Params(values={}, settings=settings))
 
 

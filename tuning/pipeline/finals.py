@@ -18,7 +18,6 @@ from tuning.core.files import digest, remove_directory
 from tuning.core.jobs import Additions, FinalJob, FinalResult, RunResult
 from tuning.core.progress import Progress
 from tuning.core.records import configuration, keyed_seed
-from tuning.core.settings import RunSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.sealed import Purpose, Trained
 from tuning.engine.entries import OpenedTestSplit, Published, UnopenedTestSplit
@@ -253,7 +252,7 @@ def _publish(session: Session, final: Final, result: FinalResult) -> None:
         best_epoch=result.best_epoch,
         additions=result.additions,
     )
-    params = Params(values=dict(result.values), settings=trained_with(session.settings, final))
+    params = Params(values=dict(result.values), settings=trained_with(session, final))
     publish(session, final, own, history_columns(result), params)
 
 
@@ -283,7 +282,8 @@ def about(
         data_digest=settings.data_digest,
         config_digest=config_digest,
         weights_sha256=result.weights_sha256,
-        dtype_policy=settings.dtype_policy,
+        dtype_policy=session.dtype_policy,
+        versions=settings.versions,
         input=msgspec.convert(msgspec.to_builtins(result.input), Input),
         started=result.started,
         finished=result.finished,
@@ -309,14 +309,15 @@ def publish(session: Session, final: Final, own: About, history: Columns, params
     remove_directory(session.checkpoints(final.key))
 
 
-def trained_with(settings: RunSettings, final: Final) -> TrainedWith:
+def trained_with(session: Session, final: Final) -> TrainedWith:
     """The settings that decided a run."""
+    settings = session.settings
     return TrainedWith(
         space=settings.space,
         seed=final.seed,
         backend=settings.backend,
         threads=settings.threads,
-        dtype_policy=settings.dtype_policy,
+        dtype_policy=session.dtype_policy,
         early_stopping=settings.early_stopping,
         reduce_lr=settings.reduce_lr,
         epochs=final.epochs,

@@ -14,7 +14,7 @@ from tuning.core.files import remove_directory
 from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
 from tuning.core.records import COMPLETED, epochs_of
-from tuning.core.settings import FILE_NAME, SearchSettings
+from tuning.core.settings import FILE_NAME, SearchSettings, acceptable
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
@@ -82,6 +82,7 @@ def run_search(
     fresh: bool = False,
     search_only: bool = False,
     retry_failed: bool = False,
+    accept: str | None = None,
     budget: float | None = None,
     began: float | None = None,
     resources: Resources = Resources(),  # noqa: B008 (frozen)
@@ -96,6 +97,7 @@ def run_search(
         fresh: move a search of that name, and its runs, aside and start over.
         search_only: stop before finalists are retrained; the test split stays sealed.
         retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
+        accept: changes to go on with, although results depend on them: "code", "versions", or both with a comma.
         budget: seconds, from the start of the command to its end, pauses between resumes apart; a new search is planned
             for it. None: that of its plan, or, without one, until the strategy is done.
         began: reading of `time.monotonic` at the start of the command; None: now.
@@ -110,7 +112,8 @@ def run_search(
     began = time.monotonic() if began is None else began
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     directory = workspace.search(frozen.name)
-    check_start(directory, frozen, resources, tracking, fresh)
+    accepted = acceptable(accept)
+    check_start(directory, frozen, resources, tracking, fresh, accepted)
     verify_data(workspace)
 
     def with_plan(session: Session, budget: float) -> SearchSettings:
@@ -125,7 +128,7 @@ def run_search(
     workspace.create()
     if fresh:
         _start_over(workspace, directory, progress)
-    with opened(workspace, directory, frozen, resources, complete_settings) as session:
+    with opened(workspace, directory, frozen, resources, complete_settings, accepted) as session:
         _refuse_a_lost_journal(session)
         if budget is not None and not complete_settings:
             frozen = with_plan(session, budget)
@@ -136,6 +139,8 @@ def run_search(
             frozen = replace(frozen, plan=extended(session, frozen.plan, budget, stopwatch.elapsed(), progress))
         clock = _clock(frozen, budget, stopwatch, progress)
         description = session.describe()
+        for warning in description.warnings:
+            progress.warn(warning)
         oracle = build_strategy(frozen, description, len(read_info(workspace).classes))
         if frozen.plan is None:
             progress.say(f"{frozen.name}: {schedule_text(frozen, *planned_epochs(oracle, frozen), session.workers)}")
