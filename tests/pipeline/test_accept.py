@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tuning.core import packages
+from tuning.core.acceptance import acceptable
 from tuning.core.errors import StateError, UsageError
-from tuning.core.settings import acceptable
 
 CODE = """
 def width(hp):

@@ -63,6 +63,17 @@ class Outdated(StateError):
     """Data or code are no longer those that a search began with; no trial of it may go on (exit 3)."""
 
 
+class OtherSettings(StateError):
+    """The search began with other values of some `fields`."""
+
+    def __init__(self, problem: str, remedy: str, fields: list[str]) -> None:
+        super().__init__(problem, remedy)
+        self.fields = fields
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problem, self.remedy, self.fields)
+
+
 class EnvironmentProblem(TuningError):
     """Disk, permission, a missing extra (exit 4)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from typing import IO
+from typing import TextIO
 
 #: What stands for characters that an encoding such as cp1252 or ASCII may lack.
 _PLAIN = {"→": "->", "…": "...", "×": "x", "·": "-", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "±": "+-"}
@@ -33,7 +33,7 @@ def use_as_they_are() -> None:
             stream.reconfigure(errors=_HANDLER)
 
 
-def shows(stream: IO[str], text: str) -> bool:
+def shows(stream: TextIO, text: str) -> bool:
     """Whether a stream's encoding has all characters of a text."""
     try:
         text.encode(stream.encoding or "utf-8")
@@ -50,5 +50,5 @@ def say(text: str) -> None:
         sys.stderr = _nowhere()
 
 
-def _nowhere() -> IO[str]:
+def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tuning.core.errors import RESTORE, StateError, UsageError
+from tuning.core.errors import RESTORE, OtherSettings, StateError
 from tuning.core.files import digest, read_json, write_json
 from tuning.core.options import derived, labels, option
 from tuning.core.plan import Plan
@@ -223,7 +223,7 @@ class Control:
         budget: seconds of running time, over all resumes, retraining included; None: until the strategy is done.
         search_only: stop before finalists are retrained; the test split stays sealed.
         retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
-        accept: changes that would be refused otherwise, see `acceptable`; written down in search.json.
+        accept: changes that would be refused otherwise, see `tuning.core.acceptance`; written down in search.json.
         dry_run: say what the search would take, and start nothing.
         fresh: move a search of that name, and its runs, aside and start over.
     """
@@ -274,30 +274,7 @@ class TrainControl:
     )
 
 
-class OtherSettings(StateError):
-    """The search began with other values of some `fields`."""
-
-    def __init__(self, problem: str, remedy: str, fields: list[str]) -> None:
-        super().__init__(problem, remedy)
-        self.fields = fields
-
-
-#: What `--accept` may name -> the field whose change it lets pass.
-ACCEPTABLE = {"code": "space_digest", "versions": "versions"}
-
 Settings = TypeVar("Settings", bound=RunSettings)
-
-
-def acceptable(text: str | None) -> frozenset[str]:
-    """The fields whose changes `--accept` lets pass.
-
-    Raises:
-        UsageError: it names something else.
-    """
-    words = [word.strip() for word in (text or "").split(",") if word.strip()]
-    if unknown := [word for word in words if word not in ACCEPTABLE]:
-        raise UsageError(f"--accept is {', '.join(map(repr, unknown))}", f"use {' or '.join(ACCEPTABLE)}, or both")
-    return frozenset(ACCEPTABLE[word] for word in words)
 
 
 def freeze(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> None:
@@ -309,14 +286,15 @@ def freeze(directory: Path, settings: RunSettings, accepted: frozenset[str] = fr
         StateError: they differ; the message names each difference.
     """
     path = directory / FILE_NAME
-    written = {"schema": SCHEMA, "digest": settings.digest(), "settings": asdict(settings)}
+    now = asdict(settings)
+    written = {"schema": SCHEMA, "digest": settings.digest(), "settings": now}
     if path.exists():
         check(directory, settings, accepted)
         began, before = asdict(load(directory, type(settings))), read_json(path, RESTORE).get("accepted", [])
         changes = [
-            {"what": name, "was": began[name], "now": written["settings"][name]}
+            {"what": name, "was": began[name], "now": now[name]}
             for name in sorted(accepted)
-            if began[name] != written["settings"][name]
+            if began[name] != now[name]
         ]
         if changes:
             write_json(path, {**written, "accepted": [*before, *changes]})

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tuning.core.acceptance import acceptable
 from tuning.core.errors import StateError
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
 from tuning.core.records import COMPLETED, epochs_of
-from tuning.core.settings import FILE_NAME, SearchSettings, acceptable
+from tuning.core.settings import FILE_NAME, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data

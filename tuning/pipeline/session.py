@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from tuning.core import settings as config
-from tuning.core.errors import RESTORE, EnvironmentProblem, StateError, UsageError
+from tuning.core.acceptance import ACCEPTABLE
+from tuning.core.errors import RESTORE, EnvironmentProblem, OtherSettings, StateError, UsageError
 from tuning.core.files import move, remove_directory
 from tuning.core.jobs import DescribeJob, Description, Job
 from tuning.core.quiet import without_greeting
@@ -170,7 +171,7 @@ def check_start(
     if not fresh and (directory / config.FILE_NAME).exists():
         try:
             config.check(directory, settings, accepted)
-        except config.OtherSettings as error:
+        except OtherSettings as error:
             raise StateError(*_with_what_changed(error, directory, settings)) from None
     if tracking.mlflow and not importlib.util.find_spec("mlflow"):
         raise EnvironmentProblem(
@@ -185,13 +186,13 @@ def check_start(
         _check_own_backend(settings.backend)
 
 
-def _with_what_changed(error: config.OtherSettings, directory: Path, settings: config.RunSettings) -> tuple[str, str]:
+def _with_what_changed(error: OtherSettings, directory: Path, settings: config.RunSettings) -> tuple[str, str]:
     """(problem, remedy) of changed settings: with the line of code that changed, and how to go on all the same."""
     problem, remedy = error.problem, error.remedy
     if "space_digest" in error.fields:
         problem += kept_code.first_change(directory, settings.space)
-    words = [word for word, name in config.ACCEPTABLE.items() if name in error.fields]
-    if isinstance(settings, config.SearchSettings) and set(error.fields) <= set(config.ACCEPTABLE.values()):
+    words = [word for word, name in ACCEPTABLE.items() if name in error.fields]
+    if isinstance(settings, config.SearchSettings) and set(error.fields) <= set(ACCEPTABLE.values()):
         remedy += f"; or go on knowingly with --accept {','.join(words)}: trials before and after will differ in that"
     return problem, remedy
 

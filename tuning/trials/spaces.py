@@ -105,7 +105,7 @@ def load_builder(space: str) -> Callable[..., Any]:
         UsageError: no such module or attribute, or it is not callable; the module cannot be imported; a HyperModel
             trains in a way of its own.
     """
-    found = _found(space)
+    found: Any = _found(space)
     if not callable(getattr(found, "build", found)):
         module, attribute = target(space)
         raise UsageError(f"search space {space!r}: {module} has no function {attribute!r}", "check the name")
@@ -113,7 +113,7 @@ def load_builder(space: str) -> Callable[..., Any]:
 
     def build(hp: HyperParameters, input_shape: tuple[int, int, int], num_classes: int) -> Any:
         offered = {"input_shape": input_shape, "num_classes": num_classes, "classes": num_classes}
-        builder = found(**_wanted(found, offered)) if inspect.isclass(found) else found
+        builder: Any = found(**_wanted(found, offered)) if inspect.isclass(found) else found
         if hasattr(builder, "declare_hyperparameters"):
             builder.declare_hyperparameters(hp)
         builder = getattr(builder, "build", builder)
@@ -133,7 +133,7 @@ def _check_hypermodel(space: str, found: Any) -> None:
     """Refuses a HyperModel whose `fit` would never be called."""
     from keras_tuner import HyperModel
 
-    kind = found if inspect.isclass(found) else type(found)
+    kind: Any = found if inspect.isclass(found) else type(found)
     if issubclass(kind, HyperModel) and kind.fit is not HyperModel.fit:
         raise UsageError(
             f"search space {space!r} has a fit() of its own, which is not called here: training is cut into epochs "
