@@ -14,7 +14,7 @@ set_up := setup.cfg pyproject.toml requirements.txt scripts/set_up.sh scripts/fi
 code := tuning demo_faces search_spaces tests stress benchmarks
 demo_root := demo-workspace
 
-.PHONY: help demo test stress bench bench-strategies lint format wheel lock clean
+.PHONY: help demo test stress bench bench-strategies docs lint format wheel lock clean
 
 help:
 	@echo "make demo    set up, then find a CNN for synthetic faces, in $(demo_root)/"
@@ -22,6 +22,7 @@ help:
 	@echo "make stress  set up, then kill searches, fail disks and damage journals (ARGS='--searches 2' for less)"
 	@echo "make bench   set up, then measure speed, on an idle machine (ARGS='step search' for some parts, ARGS=--full)"
 	@echo "make bench-strategies  set up, then compare strategies on known learning curves (ARGS='--seeds 1')"
+	@echo "make docs    set up, then render docs/ into build/docs"
 	@echo "make lint    set up, then check style, format and types"
 	@echo "make format  set up, then correct style and format"
 	@echo "make wheel   set up, then build the wheel and try it in an empty environment (ARGS=--reuse for a quick look)"
@@ -44,6 +45,10 @@ bench: $(installed_test)
 
 bench-strategies: $(installed_bench)
 	$(python) -m benchmarks.strategies $(ARGS)
+
+docs: $(installed)
+	$(python) -m pip install -q -e '.[docs]'
+	$(python) -m mkdocs build --strict
 
 lint: $(installed_test)
 	$(python) -m ruff check $(code)

@@ -34,6 +34,8 @@ EXTRAS = {
     "mlflow": "logging searches to MLflow (--mlflow)",
     "onnx": "exporting to ONNX",
     "litert": "opening LiteRT exports as a device does, without TensorFlow",
+    "heic": "reading the photos of iPhones (HEIC)",
+    "docs": "rendering docs/ (make docs)",
     "test": "running this project's tests",
     "bench": "comparing strategies on learning curves, and with other libraries",
 }

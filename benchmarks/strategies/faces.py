@@ -1,7 +1,7 @@
 """Compares strategies where a training is real: the baseline's space on face images, the same wall clock for each.
 
   python -m benchmarks.strategies.faces --minutes 4 --seeds 3
-  python -m benchmarks.strategies.faces --methods hyperband,random --images 2000 --minutes 1 --seeds 1     # a quick look
+  python -m benchmarks.strategies.faces --methods hyperband,random --images 2000 --minutes 1 --seeds 1  # a quick look
 
 Best validation macro-F1 of any epoch so far, over seconds and over epochs trained. Anything else that the machine does
 meanwhile spoils the figures.

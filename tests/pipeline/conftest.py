@@ -23,7 +23,7 @@ from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import SearchResult, run_search
 
 SPACE = ("--space", "sample_spaces:tiny")
-#: Six trials in two brackets with a promotion, two finalists, of which one may be the baseline: seconds of training.
+#: Eight trials, some of them in two brackets with a promotion, two finalists, of which one may be the baseline: seconds of training.
 SEARCH = (*SPACE, "--name", "s", "--max-epochs", "3", "--top-k", "2", "--seed", "3")
 
 
@@ -177,7 +177,7 @@ def finished(prepared, sample_environment, tmp_path_factory) -> Workspace:
     shutil.copytree(prepared.root, workspace.root)
     first = Running(workspace, sample_environment, "search", *SEARCH, "--workers", "1", "--search-only").wait()
     assert first.code == 0, first.stderr
-    assert len(records(workspace, "ask")) == 6
+    assert len(records(workspace, "ask")) == 8
     assert records(workspace, "test-opened") == []
     assert list(workspace.trials.iterdir()) == []
     assert not workspace.best_model.exists()

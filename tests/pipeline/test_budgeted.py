@@ -50,8 +50,8 @@ def test_a_budget_is_used_and_kept_and_replayed_on_other_workers(budgeted_search
     settings = load(result.directory, SearchSettings)
     assert settings.plan is not None
     assert (settings.max_epochs, settings.min_epochs) == (settings.plan.max_epochs, settings.plan.first_rung)
-    # The seconds kept for new workers and for the page are much of so short a time.
-    assert 0.7 * BUDGET < seconds < 1.05 * BUDGET
+    # The seconds kept for new workers, an ensemble and the page are much of so short a time.
+    assert 0.6 * BUDGET < seconds < 1.05 * BUDGET
     entries = journal.read(result.directory / "journal.jsonl")
     decided = [entry for entry in entries if isinstance(entry, PlannedFinals)]
     assert decided

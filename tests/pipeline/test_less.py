@@ -141,7 +141,7 @@ def test_one_answer_with_one_worker_and_with_two_that_are_killed(prepared, works
     asks, outcomes = answers(alone)
     curves = {key: outcome["curve"] for key, outcome in outcomes.items()}
     # Rungs below one epoch are there, and the epochs are called what they are.
-    assert sorted(curve[-1]["epoch"] for curve in curves.values()) == [1 / 3] * 3 + [1] * 3
+    assert sorted(curve[-1]["epoch"] for curve in curves.values()) == [1 / 3] * 4 + [1] * 3
     assert f"{_trained_in(asks, curves):g} epochs" in done.stdout
 
 

@@ -103,7 +103,7 @@ def test_interrupted_once_and_killed_twice_the_answer_is_the_same(finished, work
     assert results(workspace) == results(finished)
     # Each interruption costs the one job that it met, or none.
     assert repeated(workspace) <= 3
-    assert len(records(workspace, "ask")) == 6
+    assert len(records(workspace, "ask")) == 8
     assert len(records(workspace, "result")) == len(records(finished, "result"))
 
 
@@ -113,7 +113,7 @@ def test_a_finished_search_is_shown_again_without_training(finished, copied, sta
     model = workspace.best_model.read_bytes()
     done = start(workspace, "search", *SEARCH, "--json").wait()
     assert done.code == 0, done.stderr
-    assert json.loads(done.stdout)["trials"] == 6
+    assert json.loads(done.stdout)["trials"] == 8
     assert len(done.stdout.splitlines()) == 1
     assert len(records(workspace, "attempt")) == len(records(finished, "attempt"))
     assert results(workspace) == before

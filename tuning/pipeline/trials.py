@@ -15,12 +15,14 @@ from tuning.core.jobs import Description, TrialJob
 from tuning.core.progress import Progress
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
 from tuning.core.settings import SearchSettings
+from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch
 from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop
 from tuning.engine.state import trial_key
+from tuning.history.use_of_time import LEFT_CHANCE
 from tuning.oracles import find_strategy
-from tuning.pipeline.budgeted import Clock, Reserve
+from tuning.pipeline.budgeted import DEFAULTS, Clock, Reserve
 from tuning.pipeline.completed import OBJECTIVE, Completed, ranked
 from tuning.pipeline.reporter import ProgressReporter
 from tuning.pipeline.reporting import preparing_report
@@ -70,6 +72,7 @@ def run_trials(
     failures = RunOfFailures(settings.name, session.directory)
     prune = checkpoint_pruning(session, settings, strategy)
     job = trial_jobs(session, settings, description)
+    classes = len(read_info(session.workspace).classes)
     with progress.bar(planned[1], settings.name, "epoch") as bar:
         final_epochs = settings.final_runs * settings.retrain_epochs
         reporter = ProgressReporter(
@@ -88,6 +91,8 @@ def run_trials(
             reporter.completed(spec, outcome)
             trackers.trial(spec, outcome)
             failures.tell(outcome)
+            if spec.trial_id == DEFAULTS and (warning := never_learned(outcome, classes)):
+                progress.warn(warning)
             if reserve is not None:
                 reserve.completed(spec, outcome, settings.top_k)
             prune(spec, outcome)
@@ -209,6 +214,18 @@ def idle_workers(workers: int, window: int, trials: int | None) -> str | None:
     return (
         f"trials are asked for {window} ahead of their results, so no more of the {workers} workers can be busy; "
         f"a new search with --window {4 * workers} keeps all of them busy"
+    )
+
+
+def never_learned(outcome: TrialOutcome, classes: int) -> str | None:
+    """What to tell a person whose default configuration has learned nothing; None where it has."""
+    scores = [entry["val_f1_macro"] for entry in outcome.curve if entry.get("val_f1_macro") is not None]
+    if not scores or max(scores) >= LEFT_CHANCE / classes:
+        return None
+    return (
+        f"the default configuration has learned nothing in {len(scores)} epochs (val_f1_macro {max(scores):.4f}): no "
+        "training says much before a third of its length, and the shortest ones are that long; see whether the default "
+        "learning rate suits the model"
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 
+import cv2
+import numpy as np
 import pytest
 
 from tuning.core.errors import DataError, UsageError
@@ -46,6 +48,11 @@ def paths(found) -> list[str]:
 def test_folders_stand_for_the_images_below_them_and_nothing_comes_twice(folder):
     assert paths(bursts(["notes.txt", ".", "b.png"], False)) == ["notes.txt", "./b.png", "./deeper/a.jpg", "b.png"]
     assert paths(bursts(["b.png", "b.png", "deeper", "deeper"], False)) == ["b.png", "deeper/a.jpg"]
+
+
+def test_an_image_without_a_suffix_is_one_too(folder):
+    (folder / "photo").write_bytes(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes())
+    assert "./photo" in paths(bursts(["."], False))
 
 
 @pytest.mark.parametrize(

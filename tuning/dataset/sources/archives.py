@@ -154,9 +154,7 @@ class _Names:
         if self._guess and self._guess.page is not code_pages.UTF8:
             self.notes = [f"The names in {archive.name} are not UTF-8; they are read as {self._guess.words(raw)}."]
         elif not self._guess and any(not name.isascii() for name in raw):
-            self.notes = [
-                f"The names in {archive.name} are of no known code page and may look wrong: pack it as UTF-8."
-            ]
+            self.notes = [f"The names in {archive.name} fit no code page and may look wrong: pack it as UTF-8."]
 
     def read(self, raw: bytes) -> str | None:
         return raw.decode(self._guess.page.codec) if self._guess else None

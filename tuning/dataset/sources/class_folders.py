@@ -12,6 +12,9 @@ from tuning.dataset.sources.inventory import RawTree, parent, suffix
 from tuning.dataset.sources.layout import Layout
 from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, clean_label
 
+#: Folders beside each other, as an export with images and labels has them.
+_FEW = 4
+
 
 def is_image(path: str) -> bool:
     """Whether a file's name says that it is an image; `RawTree.images` asks the content, too."""
@@ -32,6 +35,7 @@ def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
     found = layout.recognise(tree, prefix)
     assert found is not None
     _refuse_unread_classes(tree, prefix, found)
+    _refuse_foreign_labels(tree, found)
     return Listing(
         classes={label: folder for folder, label in reversed(found.labels.items())},
         items=_items(tree, prefix, found.labels),
@@ -47,18 +51,33 @@ def _refuse_unread_classes(tree: RawTree, prefix: str, found: Layout) -> None:
         DataError: naming the folder, why it is not read, and what to do.
     """
     tops = {prefix, *found.parts, *map(parent, found.labels)}
-    read = {*found.labels, *found.parts}
     for path, unread in tree.unread.items():
         if parent(path) not in tops:
             continue
         above = unread.target is not None and (unread.target == "" or f"{path}/".startswith(f"{unread.target}/"))
         same = unread.target in found.labels and found.labels[unread.target] == _label(path)
-        if above or same or (unread.target in read and unread.target in found.parts):
+        if above or same or unread.target in found.parts:
             continue
         raise DataError(
             f"{tree.root / path} stands where the classes are and is not read: {unread.reason}",
             account.remedy(unread.reason) + ", or remove it",
         )
+
+
+def _refuse_foreign_labels(tree: RawTree, found: Layout) -> None:
+    """Images in one folder and their labels, as XML or JSON, in another: neither folder is a class.
+
+    Raises:
+        DataError: naming the labels' folder.
+    """
+    for folder in found.labels:
+        texts = [path for path in tree.texts.get(folder, ()) if suffix(path) in (".xml", ".json")]
+        if folder not in tree.holding and texts and len(found.labels) <= _FEW:
+            raise DataError(
+                f"{tree.root / folder} holds labels such as {layout.name(texts[0])} (Pascal VOC, COCO or the like), "
+                "which are not read",
+                "export them as YOLO (a .txt for each image, and data.yaml), or sort the images into class folders",
+            )
 
 
 def _label(path: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -235,8 +235,7 @@ def _is_numbered(folder: str) -> bool:
     return _NUMBERED.match(name(folder)) is not None
 
 
-def _share(folders: Sequence[str] | set[str], test: object) -> float:
-    assert callable(test)
+def _share(folders: Collection[str], test: Callable[[str], bool]) -> float:
     return sum(map(test, folders)) / len(folders) if folders else 0.0
 
 

@@ -128,7 +128,7 @@ def found_at(path: str) -> list[Image]:
         tree = take(Path(path))
     except DataError:
         return [Image(path, error="may not be read by you: no permission")]
-    found = {name: Image(os.path.join(path, name)) for name in tree.files if is_image(name)}
+    found = {name: Image(os.path.join(path, name)) for name in tree.files if name in tree.images}
     # Links that lead out of the folder, and the like: not read, but not passed over in silence either.
     for refused in filter(lambda refused: is_image(refused.source), tree.refused):
         found[refused.source] = Image(os.path.join(path, refused.source), error=refused.reason)

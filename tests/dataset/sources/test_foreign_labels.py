@@ -1,0 +1,20 @@
+"""Labels of kinds that are not read are named, and no folder of them becomes a class."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("folder", "suffix"), [("annotations", ".xml"), ("Annotations", ".xml"), ("labels_json", ".json")]
+)
+def test_xml_and_json_beside_images_are_named(folder, suffix, save, tmp_path, outcome_of):
+    raw = tmp_path / "raw"
+    for number in range(6):
+        save(raw / "images" / f"{number}.png", number)
+        (raw / folder).mkdir(exist_ok=True)
+        (raw / folder / f"{number}{suffix}").write_text("<annotation/>")
+    outcome = outcome_of(raw)
+    assert outcome.code == 3
+    assert f"{folder} holds labels such as 0{suffix}" in outcome.error
+    assert "YOLO" in outcome.remedy

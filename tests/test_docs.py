@@ -1,0 +1,82 @@
+"""README and docs: their links lead somewhere, and their command lines and Python examples are right."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """(page, text) of all code blocks in a language."""
+    return [
+        (path.name, text)
+        for path in PAGES
+        for found, text in _BLOCK.findall(path.read_text(encoding="utf-8"))
+        if found == language
+    ]
+
+
+def lines() -> list[tuple[str, str]]:
+    """(page, command line) of all of this package's commands in shell blocks."""
+    found = []
+    for page, text in blocks("sh"):
+        for line in text.replace("\\\n", " ").splitlines():
+            for part in line.split("|"):
+                words = part.strip()
+                if words.startswith(("python -m tuning.", ".venv/bin/python -m tuning.")):
+                    found.append((page, words.removeprefix(".venv/bin/")))
+    return found
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path):
+    for link in _LINK.findall(re.sub(_BLOCK, "", path.read_text(encoding="utf-8"))):
+        if not link.startswith(("http://", "https://", "#", "mailto:", "…")):
+            assert (path.parent / link.partition("#")[0]).exists(), link
+
+
+def test_the_readme_can_be_read_in_one_go():
+    assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") <= 180
+
+
+@pytest.mark.parametrize(("page", "line"), lines(), ids=lambda value: value if " " in value else None)
+def test_every_command_line_is_understood(page, line):
+    words = shlex.split(line, comments=True)
+    words = words[: next((at for at, word in enumerate(words) if word in (">", ">>")), len(words))]
+    module = importlib.import_module(words[2])
+    module.options().parse_args(words[3:])
+
+
+def test_there_are_command_lines_to_look_at():
+    assert len(lines()) >= 10
+
+
+#: Those of the Python API follow from what its page does before, and run with that (see test_notebooks.py).
+PYTHON = [(page, text) for page, text in blocks("python") if page != "api.md"]
+
+
+@pytest.mark.parametrize(("page", "text"), PYTHON, ids=[f"{page}-{at}" for at, (page, _) in enumerate(PYTHON)])
+def test_every_python_example_runs(page, text):
+    import keras
+    import keras_tuner
+
+    hp = keras_tuner.HyperParameters()
+    hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
+    names = {"keras": keras, "keras_tuner": keras_tuner, "hp": hp, "build_model": lambda hp: None}
+    # An ellipsis stands for layers of one's own.
+    exec(text.replace(" ..., ", " keras.layers.Flatten(), "), names)
+    if "def build_model" in text:
+        assert names["build_model"](keras_tuner.HyperParameters()).output_shape == (None, 7)
+
+
+def test_there_are_python_examples_to_run():
+    assert len(PYTHON) >= 2
