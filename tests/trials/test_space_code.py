@@ -82,6 +82,7 @@ def test_the_code_is_what_the_builder_reaches(digest):
         ("helpers.py", "x / 3", "x / 9"),
         ("package/parts.py", "return 2", "return 3"),
         ("package/sizes.py", "OTHERS = 9", "OTHERS = 10"),
+        ("space.py", "def build", "unused.starting_points = [{}]\n\n\ndef build"),
     ],
 )
 def test_what_the_builder_does_not_reach_changes_nothing(digest, file, old, new):
@@ -94,6 +95,7 @@ def test_what_the_builder_does_not_reach_changes_nothing(digest, file, old, new)
     [
         ("space.py", "math.pi", "math.e"),
         ("space.py", "FILTERS)", "FILTERS + 1)"),
+        ("space.py", "return net(hp, math.pi)", "return net(hp, math.pi)\n\n\nbuild.starting_points = [{}]"),
         ("space.py", "import math", "import math\nmath.pi = 3"),
         ("helpers.py", "x / 2", "x / 2.5"),
         ("helpers.py", "def third", "print('at import')\n\ndef third"),

@@ -60,6 +60,7 @@ class _Module:
     Attributes:
         statements: at its top level; empty where Python cannot read it, and then `text` counts.
         defined: name -> the statements that bind it.
+        parts: numbers of statements that set an attribute of a function or class.
         reached: numbers of the statements that count.
     """
 
@@ -68,6 +69,7 @@ class _Module:
     statements: list[ast.stmt]
     text: str = ""
     defined: dict[str, list[int]] = field(default_factory=dict)
+    parts: set[int] = field(default_factory=set)
     reached: set[int] = field(default_factory=set)
 
     def texts(self) -> list[str]:
@@ -83,7 +85,26 @@ def _read(name: str, file: Path) -> _Module:
     for index, statement in enumerate(tree.body):
         for bound in _bound(statement):
             found.defined.setdefault(bound, []).append(index)
+    for index, statement in enumerate(tree.body):
+        # `build.starting_points = …` is a part of `build`.
+        owners = {name for name in _owners(statement) if _is_own(tree.body, found.defined.get(name, []))}
+        for name in owners:
+            found.defined[name].append(index)
+            found.parts.add(index)
     return found
+
+
+def _owners(statement: ast.stmt) -> list[str]:
+    """The names whose attributes an assignment sets; none where it does anything else."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    names = [t.value.id for t in targets if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name)]
+    return names if len(names) == len(targets) else []
+
+
+def _is_own(statements: list[ast.stmt], places: list[int]) -> bool:
+    """Whether a function or class stands at each of these places."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return bool(places) and isinstance(statements[places[0]], kinds)
 
 
 def _bound(statement: ast.stmt) -> list[str]:
@@ -160,7 +181,7 @@ class _Walk:
             return
         self._ran.add(module.name)
         for index, statement in enumerate(module.statements):
-            if not _only_defines(statement) or _is_star(statement):
+            if index not in module.parts and (not _only_defines(statement) or _is_star(statement)):
                 self._statement(module, index)
             elif isinstance(statement, ast.Import | ast.ImportFrom):
                 for target, attribute in _imported(module, statement, None):
