@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 
@@ -133,6 +134,92 @@ class Own(keras_tuner.HyperModel):
 own_instance = Own(hidden=3)
 
 
+class Declaring(Own):
+    """Reads what it declared before."""
+
+    def declare_hyperparameters(self, hp):
+        hp.Int("filters", 4, 16, step=4)
+
+    def build(self, hp):
+        hp.get("filters")
+        return super().build(hp)
+
+
+class Shaped(Own):
+    """Its constructor has shape and classes, as those of Keras Tuner's applications."""
+
+    def __init__(self, input_shape=None, classes=None):
+        super().__init__()
+        assert input_shape and classes
+        self.shape, self.classes = input_shape, classes
+
+    def build(self, hp):
+        return _compiled(self.shape, self.classes, "categorical_crossentropy")
+
+
+class Fitting(Own):
+    """Trains in its own way."""
+
+    def fit(self, hp, model, *arguments, **options):
+        return model.fit(*arguments, batch_size=hp.Choice("batch_size", [4, 64]), **options)
+
+
+def loss_in_a_list(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes, ["sparse_categorical_crossentropy"])
+
+
+def loss_by_name(hp, input_shape, num_classes):
+    model = _compiled(input_shape, num_classes, "sparse_categorical_crossentropy")
+    loss = {model.output_names[0]: keras.losses.SparseCategoricalCrossentropy()}
+    model.compile("adam", loss)
+    return model
+
+
+def loss_as_partial(hp, input_shape, num_classes):
+    loss = functools.partial(keras.losses.sparse_categorical_crossentropy, from_logits=True)
+    return _compiled(input_shape, num_classes, loss, activation=None)
+
+
+def epochs_as_hyperparameter(hp, input_shape, num_classes):
+    hp.Int("epochs", 5, 50)
+    return _compiled(input_shape, num_classes, "categorical_crossentropy")
+
+
+def flip_in_words(hp, input_shape, num_classes):
+    hp.Choice("flip", ["none", "horizontal"])
+    return _compiled(input_shape, num_classes, "categorical_crossentropy")
+
+
+def later_schedule(hp, input_shape, num_classes):
+    hp.Choice("schedule", ["constant", "step", "exponential"])
+    return _compiled(input_shape, num_classes, "categorical_crossentropy")
+
+
+def clears_the_session(hp, input_shape, num_classes):
+    keras.utils.clear_session()
+    return _compiled(input_shape, num_classes, "categorical_crossentropy")
+
+
+def sets_half_precision(hp, input_shape, num_classes):
+    keras.config.set_dtype_policy("mixed_float16")
+    return _compiled(input_shape, num_classes, "categorical_crossentropy")
+
+
+def regularizes_activity(hp, input_shape, num_classes):
+    """Which Keras cannot train in bfloat16."""
+    image = keras.Input(input_shape)
+    x = layers.Conv2D(4, 3, activation="relu", activity_regularizer="l2")(image)
+    model = keras.Model(image, layers.Dense(num_classes, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def last_activation(hp, input_shape, num_classes):
+    """A configuration without probabilities."""
+    last = hp.Choice("last", ["softmax", "sigmoid"])
+    return _compiled(input_shape, num_classes, "sparse_categorical_crossentropy", activation=last)
+
+
 # What cannot work, one reason each -----------------------------------------------------------------------------------
 
 not_callable = 3
@@ -234,7 +321,14 @@ def deadly(hp, input_shape, num_classes):
 
 def only_default_builds(hp, input_shape, num_classes):
     """Whatever is sampled, training fails alike."""
-    hp.Float("rate", 1e-3, 1e-2, default=1e-3)
+    rate = hp.Float("rate", 1e-3, 1e-2, default=1e-3)
+    model = _compiled(input_shape, num_classes, "categorical_crossentropy")
+    if rate != 1e-3:
+        model.fit = _broken
+    return model
+
+
+def nothing_trains(hp, input_shape, num_classes):
     model = _compiled(input_shape, num_classes, "categorical_crossentropy")
     model.fit = _broken
     return model

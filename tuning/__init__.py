@@ -6,6 +6,7 @@ The names below are the Python API; they load on first use, so that `import tuni
 from __future__ import annotations
 
 import importlib
+import types
 from typing import Any
 
 __version__ = "0.1.0"
@@ -45,7 +46,12 @@ __all__ = ["__version__", *_API]
 def __getattr__(name: str) -> Any:
     if name in _API:
         module, _, other = _API[name].partition(":")
-        return getattr(importlib.import_module(module), other or name)
+        found = getattr(importlib.import_module(module), other or name)
+        if isinstance(found, types.FunctionType):
+            from tuning.core.border import guarded
+
+            found = globals()[name] = guarded(found)
+        return found
     raise AttributeError(f"module 'tuning' has no attribute {name!r}")
 
 

@@ -23,11 +23,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from tuning.core import interruption
+from tuning.core import interruption, output
 from tuning.core.errors import (
     EXIT_DONE,
     EXIT_ENVIRONMENT,
     EXIT_INTERNAL,
+    EXIT_UNREAD,
     EXIT_USAGE,
     EnvironmentProblem,
     Interrupted,
@@ -55,7 +56,8 @@ OWN_PACKAGES = ("tuning", "search_spaces", "demo_faces")
 
 EXIT_CODES = """\
 exit codes: 0 done · 1 a defect of this package · 2 usage · 3 data, split or search state refused · 4 environment (disk,
-permission, missing package) · 5 the budget ended before any trial finished · 130, 143 interrupted, state saved"""
+permission, missing package) · 5 the budget ended before any trial finished · 130, 143 interrupted, state
+saved · 141 whoever read the output has gone away; what was finished is saved"""
 
 
 #: How commands are written in help and messages; `through_script` changes it.
@@ -207,8 +209,8 @@ class Console:
 
     @staticmethod
     def _write(text: str) -> None:
-        if "tqdm" not in sys.modules:
-            print(text, file=sys.stderr, flush=True)
+        if "tqdm" not in sys.modules or not sys.stderr.isatty():
+            output.say(text)
             return
         # Above the bar, if there is one, instead of through it.
         sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
@@ -250,6 +252,7 @@ def main(
         anywhere: the command begins a workspace, or can do without one; any other is refused where there is none.
         bare: it runs without the packages, to say which are missing; any other is refused without them.
     """
+    output.use_as_they_are()
     asked = argparse.Namespace(json="--json" in (sys.argv[1:] if argv is None else argv), root=Path("."))
     try:
         arguments = options()
@@ -282,9 +285,9 @@ def main(
         interrupted = Interrupted(signal.SIGINT)
         return _failed(args, interrupted.problem, go_on, interrupted.exit_code)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing to report, and nobody to report it to.
+        # The reader of our output went away (`| head`): nobody to report anything to, but not all was said.
         _discard_stdout()
-        return EXIT_DONE
+        return EXIT_UNREAD
     except OSError as error:
         _discard_unwritable_stdout()
         where = f"{error.filename}: " if error.filename else ""
@@ -306,15 +309,21 @@ def terminal_width() -> int | None:
 
 def _print_result(args: argparse.Namespace, result: dict[str, Any] | None, text: str) -> None:
     if args.json and result is not None:
-        print(json.dumps(result, ensure_ascii=False, allow_nan=False))
+        print(_json(result))
     elif text:
         print(as_typed(text))
     sys.stdout.flush()
 
 
+def _json(result: dict[str, Any]) -> str:
+    text = json.dumps(result, ensure_ascii=False, allow_nan=False)
+    return text if output.shows(sys.stdout, text) else json.dumps(result, allow_nan=False)
+
+
 def _discard_stdout() -> None:
     """Sends what is still buffered, and all that follows, nowhere: Python would fail on it again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _discard_unwritable_stdout() -> None:
@@ -336,11 +345,15 @@ def refused(error: TuningError, as_json: bool) -> int:
 
 def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int) -> int:
     problem, remedy = one_line(as_typed(problem)), one_line(as_typed(Workspace(args.root).addressed(remedy)))
-    print(f"error: {problem}", file=sys.stderr)
+    output.use_as_they_are()
+    output.say(f"error: {problem}")
     if remedy:
-        print(f"  → {remedy}", file=sys.stderr)
+        output.say(f"  → {remedy}")
     if args.json:
-        print(json.dumps({"error": problem, "remedy": remedy, "exit_code": exit_code}, ensure_ascii=False))
+        try:
+            print(_json({"error": problem, "remedy": remedy, "exit_code": exit_code}), flush=True)
+        except OSError:
+            _discard_stdout()
     return exit_code
 
 

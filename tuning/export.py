@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning import cli
-from tuning.core.errors import UsageError
+from tuning.core.errors import EXIT_DONE, EXIT_REFUSED, UsageError
 from tuning.core.workspace import Workspace
 from tuning.results.exporters import FORMATS, Format
 
@@ -67,7 +67,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
+def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str, int]:
     from tuning.results import sources
     from tuning.results.exporters.writing import export
 
@@ -92,7 +92,8 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         f"largest difference {check['difference']:.1g}"
         for name, check in result["checked"].items()
     ]
-    return result, "\n".join(lines)
+    lines += [f"{name}: not written: {why}" for name, why in result["failed"].items()]
+    return result, "\n".join(lines), EXIT_REFUSED if result["failed"] else EXIT_DONE
 
 
 def _needs(form: Format) -> str:

@@ -88,6 +88,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         fresh=args.fresh,
         search_only=args.search_only,
         retry_failed=args.retry_failed,
+        accept=args.accept,
         budget=budget,
         began=cli.BEGAN,
         resources=resources,
@@ -95,10 +96,12 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         progress=console,
         **settings,
     )
+    failures = result.failures
     lines = [
         f"{result.name}: {result.trials} trials ({result.failed} failed), {result.epochs} epochs; best by validation: "
         f"trial {result.best_trial}, val_f1_macro {result.best_val_f1_macro:.4f}"
     ]
+    lines += [f"not published: {run_id}: {why}; the same command tries it again" for run_id, why in failures.items()]
     if result.promoted:
         rows = [entry for entry in standings(workspace, read(workspace)) if entry.row.search == result.name]
         evaluations = test_evaluations(workspace, [entry.row for entry in rows])

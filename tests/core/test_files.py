@@ -221,3 +221,38 @@ def test_nan_is_never_written(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "metrics.json", {"loss": float("nan")})
     assert content(tmp_path) == {}
+
+
+def test_what_moves_to_another_file_system_is_copied(tmp_path, monkeypatch):
+    source, rename = tmp_path / "run", os.rename
+    (source / "inner").mkdir(parents=True)
+    (source / "inner" / "metrics.json").write_text("{}")
+
+    def refuse(old, new):
+        if Path(old) == source:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(old))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    (tmp_path / "runs").mkdir()
+    files.move(source, tmp_path / "runs" / "run")
+    assert (tmp_path / "runs" / "run" / "inner" / "metrics.json").read_text() == "{}"
+    assert not source.exists()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_a_link_to_a_folder_on_another_disk_stays_a_link(tmp_path):
+    there, link = tmp_path / "disk" / "pool", tmp_path / "pool"
+    there.mkdir(parents=True)
+    (there / "old.png").touch()
+    link.symlink_to(there)
+    with files.replacing_directory(link) as folder:
+        (folder / "new.png").touch()
+    assert link.is_symlink() and [path.name for path in link.iterdir()] == ["new.png"]
+    # A crash between the two steps.
+    there.rename(there.with_name(f"{files.RETIRED_MARK}1-pool"))
+    with files.replacing_directory(link) as folder:
+        (folder / "newer.png").touch()
+    assert [path.name for path in link.iterdir()] == ["newer.png"]
+    assert [path.name for path in there.parent.iterdir()] == ["pool"]

@@ -237,7 +237,7 @@ def test_an_export_that_fails_its_check_is_never_left_behind(
     if problem == "slow":
         monkeypatch.setattr(isolation, "CHECK_SECONDS", 3)
     with pytest.raises(DataError, match=says):
-        writing.export(workspace, sources.run_source(workspace, "one"), ["keras", "other"], tmp_path / "out")
+        writing.export(workspace, sources.run_source(workspace, "one"), ["other"], tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["workspace"]
 
 
@@ -264,8 +264,24 @@ def test_a_conversion_that_fails_or_changes_the_model_leaves_nothing_behind(
     ):
         monkeypatch.setattr(isolation, "convert", convert())
         with pytest.raises(DataError, match=says):
-            writing.export(workspace, sources.run_source(workspace, "one"), ["keras", "other"], tmp_path / "out")
+            writing.export(workspace, sources.run_source(workspace, "one"), ["other"], tmp_path / "out")
         assert [path.name for path in tmp_path.iterdir()] == ["workspace"]
+
+
+def test_the_formats_that_work_are_written_although_others_do_not(workspace, write_run, plain, tmp_path, monkeypatch):
+    def convert(source, path, keras_format):
+        raise ValueError("no such operation")
+
+    write_run("one", model=b"0", input=INPUT)
+    plain["other"] = another()
+    monkeypatch.setattr(isolation, "convert", convert)
+    source = sources.run_source(workspace, "one")
+    result = writing.export(workspace, source, ["keras", "other"], tmp_path / "out")
+    assert list(result["checked"]) == ["keras"] and "model.keras" in result["files"]
+    assert result["failed"] == {
+        "other": "the model cannot be converted to other: exit code 1: ValueError: no such operation"
+    }
+    assert "model.other" not in [path.name for path in (tmp_path / "out").iterdir()]
 
 
 def test_an_interrupted_export_ends_its_processes(workspace, write_run, plain, tmp_path, monkeypatch):

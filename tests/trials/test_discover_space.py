@@ -27,6 +27,12 @@ def _policy_stays():
     keras.config.set_dtype_policy(before)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_trains(monkeypatch):
+    """NumPy cannot; `test_tryout` has real ones."""
+    monkeypatch.setattr("tuning.trials.discover_space.try_default", lambda job, dataset: None)
+
+
 @pytest.fixture
 def found(job, tmp_path):
     def run(space, **more):
@@ -75,6 +81,10 @@ def test_without_discovery_only_the_default_is_built(found):
         ("wrong_batch_size", "batch_size is 'small'"),
         ("raises", "ValueError: no such layer"),
         ("shared_base", "share layers"),
+        ("Fitting", "a fit() of its own"),
+        ("epochs_as_hyperparameter", "'epochs', which would have no effect"),
+        ("flip_in_words", "flip is 'none'"),
+        ("later_schedule", "schedule is 'step'"),
     ],
 )
 def test_a_builder_that_cannot_be_searched_is_refused_before_anything_trains(found, space, said):

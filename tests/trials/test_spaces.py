@@ -11,13 +11,15 @@ import pytest
 import search_spaces
 from search_spaces import SPACES
 from tuning.core.errors import EXIT_USAGE, UsageError
-from tuning.core.files import digest, sha256_file
+from tuning.core.files import digest
 from tuning.trials.spaces import (
     Interface,
     build_model,
     interface,
     load_builder,
     loaded_space_digest,
+    mistake,
+    space_code,
     space_digest,
     starting_points,
     target,
@@ -100,24 +102,24 @@ def test_the_digest_changes_with_the_file_and_with_each_own_module_it_imports(mo
     seen = [now()]
     assert now() == seen[0]
     for path in paths.values():
-        path.write_text(path.read_text() + "# changed\n")
+        path.write_text(path.read_text() + "print(1)\n")
         seen.append(now())
     assert len(set(seen)) == len(seen) == 5
-    module("own_package.another", "# changed\n")
+    module("own_package.another", "print(1)\n")
     assert now() == seen[-1]
 
 
 def test_a_folder_without_an_init_is_a_package_too(module):
     path = module("bare_folder.space", "import keras\ndef build(hp): ...\n")
     first = space_digest("bare_folder.space:build")
-    path.write_text(path.read_text() + "# changed\n")
+    path.write_text(path.read_text() + "print(1)\n")
     assert space_digest("bare_folder.space:build") != first
 
 
 def test_the_digest_of_our_own_space_covers_its_file_and_not_the_table_of_spaces():
-    file = Path(search_spaces.__file__).with_name("baseline_cnn.py")
-    expected = digest({"search_spaces.baseline_cnn": sha256_file(file)})
-    assert space_digest("baseline_cnn") == expected
+    reached, files = space_code("baseline_cnn")
+    assert files == {"search_spaces.baseline_cnn": Path(search_spaces.__file__).with_name("baseline_cnn.py")}
+    assert space_digest("baseline_cnn") == digest(reached)
 
 
 def test_the_digest_of_a_file_that_python_cannot_read_is_that_of_its_text(module):
@@ -310,3 +312,53 @@ def test_the_digest_is_that_of_the_code_which_runs(tmp_path, monkeypatch):
     importlib.reload(sys.modules["reloaded_space"])
     load_builder(space)
     assert loaded_space_digest(space) == space_digest(space)
+
+
+# Builders as Keras Tuner's users have them ---------------------------------------------------------------------------
+
+
+def test_what_a_hypermodel_declares_is_declared_before_it_builds():
+    _, hp = build("Declaring")
+    assert set(hp.values) == {"filters", "depth"}
+
+
+@pytest.mark.parametrize("space", ["sample_spaces:Shaped", "keras_tuner.applications:HyperXception"])
+def test_a_constructor_gets_shape_and_classes_where_it_has_them(space):
+    model, _ = build_model(space, {}, (71, 71, 3), 4)
+    assert model.input_shape == (None, 71, 71, 3) and model.output_shape == (None, 4)
+
+
+def test_a_hypermodel_that_trains_in_its_own_way_is_refused():
+    assert "has a fit() of its own" in refusal(load_builder, "sample_spaces:Fitting")
+
+
+def test_a_model_of_keras_tuner_that_no_file_can_hold_says_what_to_write_instead():
+    with pytest.raises(UsageError, match="Lambda") as refused:
+        build_model("keras_tuner.applications:HyperResNet", {}, (32, 32, 3), 4)
+    assert "keras.applications.ResNet50(weights=None, input_shape=input_shape" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "logits"), [("loss_in_a_list", False), ("loss_by_name", False), ("loss_as_partial", True)]
+)
+def test_one_loss_is_one_however_it_is_given(name, logits):
+    model, _ = build(name)
+    assert interface(model, name) == Interface(sparse=True, scaled=True, logits=logits)
+
+
+def test_weights_that_cannot_be_fetched_are_said_with_where_to_put_them():
+    url = "https://example.org/keras/xception_weights.h5"
+    found = mistake("own:build", Exception(f"URL fetch failure on {url}: None -- no address"))
+    assert url in found.problem and found.remedy.endswith("models/xception_weights.h5")
+
+
+@pytest.mark.parametrize("name", ["clears_the_session", "sets_half_precision"])
+def test_a_builder_that_changes_keras_for_all_that_follows_is_refused(name):
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assert "the dtype policy from 'mixed_bfloat16' to" in refusal(build, name)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")

@@ -15,6 +15,8 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 3
 EXIT_ENVIRONMENT = 4
 EXIT_BUDGET = 5
+#: As a process that SIGPIPE ends: whoever read the output went away before all was said.
+EXIT_UNREAD = 141
 
 #: The remedy for a search whose own files are damaged.
 RESTORE = "restore the file from a copy, or start the search over with --fresh"
@@ -59,6 +61,17 @@ class StateError(TuningError):
 
 class Outdated(StateError):
     """Data or code are no longer those that a search began with; no trial of it may go on (exit 3)."""
+
+
+class OtherSettings(StateError):
+    """The search began with other values of some `fields`."""
+
+    def __init__(self, problem: str, remedy: str, fields: list[str]) -> None:
+        super().__init__(problem, remedy)
+        self.fields = fields
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problem, self.remedy, self.fields)
 
 
 class EnvironmentProblem(TuningError):

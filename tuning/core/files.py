@@ -8,6 +8,7 @@ run and prove that either the old or the new state is there, never half of one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -58,6 +59,14 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` (same suffix) and moves it into place when the block succeeds.
@@ -70,11 +79,7 @@ def replacing(path: Path) -> Iterator[Path]:
             announce("write", path)
             yield temporary
             announce("fsync", path)
-            descriptor = os.open(temporary, os.O_RDWR)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _fsync(temporary)
             announce("rename", path)
             os.replace(temporary, path)
     except BaseException:
@@ -137,6 +142,11 @@ def replacing_directory(path: Path) -> Iterator[Path]:
     A full folder cannot be replaced in one step. A crash between the two leaves no `path`, but the old folder whole
     beside it, and `put_back` returns it to its place.
     """
+    if path.is_symlink():
+        # Onto another disk, say: it stays a link, and what it leads to is replaced there.
+        path = path.resolve()
+        for leftover in path.parent.glob(f"{RETIRED_MARK}*-{path.name}"):
+            put_back(leftover)
     temporary = path.with_name(f"{TEMPORARY_MARK}{os.getpid()}-{path.name}")
     retired = path.with_name(f"{RETIRED_MARK}{os.getpid()}-{path.name}")
     # Process numbers come again: these may be what a crash left behind.
@@ -163,9 +173,27 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
 
 def move(source: Path, target: Path) -> None:
-    """Renames a file or folder, durably."""
+    """Renames a file or folder, durably; to another file system, copies it, and then removes what was there."""
     announce("rename", source)
-    os.rename(source, target)
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copied = target.with_name(f"{TEMPORARY_MARK}{os.getpid()}-{target.name}")
+        try:
+            if source.is_dir():
+                shutil.copytree(source, copied, symlinks=True)
+            else:
+                shutil.copy2(source, copied)
+            for path in (copied, *copied.rglob("*")):
+                if path.is_file() and not path.is_symlink():
+                    _fsync(path)
+            os.rename(copied, target)
+        except BaseException:
+            shutil.rmtree(copied, ignore_errors=True)
+            raise
+        remove_directory(source) if source.is_dir() else source.unlink()
     announce("fsync-directory", target)
     fsync_directory(target.parent)
     fsync_directory(source.parent)

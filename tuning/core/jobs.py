@@ -158,12 +158,16 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         defaults: the default configuration, complete.
         parameters: the "smallest", "default" and "largest" model seen.
         starting_points: configurations that the space says are good; what one leaves out is at its default.
+        dtype_policy: what training computes in, where it is not what the job said: in that, it cannot.
+        warnings: for a person, before anything trains.
     """
 
     space: list[dict[str, Any]]
     defaults: Values
     parameters: dict[str, CountedModel]
     starting_points: list[Values] = []
+    dtype_policy: str | None = None
+    warnings: list[str] = []
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

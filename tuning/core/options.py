@@ -155,6 +155,8 @@ def check(option: Option, value: Any) -> None:
     """
     if value is None:
         return
+    if option.kind is bool and not isinstance(value, bool):
+        raise UsageError(f"{option.flag} is {value!r}", "give True or False")
     if option.choices and value not in option.choices:
         raise UsageError(f"{option.flag} is {value!r}", f"use one of {', '.join(option.choices)}")
     if option.least is not None:

@@ -50,6 +50,27 @@ def packages() -> list[Package]:
     return [_package(line, extra) for extra, lines in requirements().items() for line in lines]
 
 
+def versions(backend: str) -> dict[str, str]:
+    """Versions that results depend on: this package's, Keras's and its backend's, and Python's but for the last number.
+
+    Imports none of them.
+    """
+    import tuning
+
+    found = {"package": tuning.__version__, "python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for name, distributions in {
+        "keras": ("keras", "keras-nightly"),
+        backend: (backend, f"{backend}-cpu", f"{backend}-macos", "tf-nightly"),
+    }.items():
+        for distribution in distributions:
+            try:
+                found[name] = metadata.version(distribution)
+                break
+            except metadata.PackageNotFoundError:
+                continue
+    return found
+
+
 def install_line(extra: str) -> str:
     """The line that installs an extra: from the folder with setup.cfg where this runs from one, else by name."""
     return f"pip install -e '.[{extra}]'" if _settings() else f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tuning.core.errors import RESTORE, StateError
+from tuning.core.errors import RESTORE, OtherSettings, StateError
 from tuning.core.files import digest, read_json, write_json
 from tuning.core.options import derived, labels, option
 from tuning.core.plan import Plan
@@ -40,6 +40,7 @@ class RunSettings:
         data_digest: of the prepared arrays (see `tuning.dataset.store.arrays`).
         seed: the seed that every other is keyed by.
         backend: Keras backend of the workers.
+        versions: of this package, Keras and the backend, and of Python without its last number.
         threads: threads a trial computes with; the order of float additions depends on it.
         dtype_policy: Keras dtype policy during training, e.g. "mixed_bfloat16".
         early_stopping: epochs without a better val_f1_macro before training stops; None: never.
@@ -77,6 +78,7 @@ class RunSettings:
     space_digest: str = derived("the code of the search space")
     data_digest: str = derived("the prepared data or its split")
     backend: str = derived("the Keras backend (KERAS_BACKEND)")
+    versions: dict[str, str] = derived("versions:", default_factory=dict)  # noqa: RUF009 (a field)
     threads: int = derived(default=1)
 
     def digest(self) -> str:
@@ -221,6 +223,7 @@ class Control:
         budget: seconds of running time, over all resumes, retraining included; None: until the strategy is done.
         search_only: stop before finalists are retrained; the test split stays sealed.
         retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
+        accept: changes that would be refused otherwise, see `tuning.core.acceptance`; written down in search.json.
         dry_run: say what the search would take, and start nothing.
         fresh: move a search of that name, and its runs, aside and start over.
     """
@@ -240,6 +243,14 @@ class Control:
         "so the first time",
         group=HOW,
         switch=True,
+        fixed=False,
+    )
+    accept: str | None = option(
+        None,
+        "go on although something has changed that a result depends on: code (of the space), versions (of packages and "
+        "Python), or both with a comma; search.json tells of it",
+        group=HOW,
+        metavar="WHAT",
         fixed=False,
     )
     dry_run: bool = option(False, "say what it would take, and start nothing", group=HOW, switch=True, fixed=False)
@@ -266,31 +277,45 @@ class TrainControl:
 Settings = TypeVar("Settings", bound=RunSettings)
 
 
-def freeze(directory: Path, settings: RunSettings) -> None:
+def freeze(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> None:
     """Writes the settings into a new folder, or checks them against what it began with.
+
+    Changes of fields that are `accepted` are written down, with what was there before; they hold from now on.
 
     Raises:
         StateError: they differ; the message names each difference.
     """
     path = directory / FILE_NAME
+    now = asdict(settings)
+    written = {"schema": SCHEMA, "digest": settings.digest(), "settings": now}
     if path.exists():
-        check(directory, settings)
+        check(directory, settings, accepted)
+        began, before = asdict(load(directory, type(settings))), read_json(path, RESTORE).get("accepted", [])
+        changes = [
+            {"what": name, "was": began[name], "now": now[name]}
+            for name in sorted(accepted)
+            if began[name] != now[name]
+        ]
+        if changes:
+            write_json(path, {**written, "accepted": [*before, *changes]})
         return
     directory.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"schema": SCHEMA, "digest": settings.digest(), "settings": asdict(settings)})
+    write_json(path, written)
 
 
-def check(directory: Path, settings: RunSettings) -> None:
-    """Checks settings against what the search in `directory` began with.
+def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> None:
+    """Checks settings against what the search in `directory` began with, `accepted` fields apart.
 
     Raises:
         StateError: they differ; the message names each difference.
     """
     began = load(directory, type(settings))
-    if changes := differences(began, settings):
-        raise StateError(
+    kept = dataclasses.replace(settings, **{name: getattr(began, name) for name in accepted})
+    if changes := differences(began, kept):
+        raise OtherSettings(
             f"{directory.name} began with other settings: {'; '.join(changes)}",
             "use the settings it began with, give another --name, or start over with --fresh",
+            [name for name, value in asdict(began).items() if asdict(kept)[name] != value],
         )
 
 
@@ -345,6 +370,13 @@ def differences(began: RunSettings, current: RunSettings) -> list[str]:
     for name in sorted(new_values):
         old, new = old_values[name], new_values[name]
         if old != new:
+            if isinstance(old, dict) and isinstance(new, dict) and old:
+                lines += [
+                    f"{called[name]} {key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}"
+                    for key in sorted({*old, *new})
+                    if old.get(key) != new.get(key)
+                ]
+                continue
             shown = (f"{str(v)[:12]}…" if name.endswith("_digest") else repr(v) for v in (old, new))
             lines.append(f"{called[name]} was {next(shown)}, now {next(shown)}")
     return lines

@@ -17,6 +17,9 @@ class Workspace:
 
     root: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))  # text is taken too
+
     @property
     def data(self) -> Path:
         return self.root / "data"

@@ -149,6 +149,11 @@ class Dispatcher:
         error = event.error or _not_finite(event.result)
         if error is None:
             self.record(Result(key=event.key, fence=event.fence, result=event.result or {}))
+        elif error.kind == "memory":
+            # As where the system kills the process: it says as much of what else ran beside it.
+            failure = Failure(error.kind, error.message, error.epoch, error.traceback)
+            self.record(AttemptDied(key=event.key, fence=event.fence, failure=failure))
+            self._enqueue(-math.inf, event.key, kind, payload)
         elif error.kind == "environment":
             # The disk, not the configuration: nothing to record, the same command goes on when there is room.
             raise OSError(error.errno, os.strerror(error.errno or 0), error.filename or "a worker")

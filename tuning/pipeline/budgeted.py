@@ -25,7 +25,7 @@ from tuning.engine.entries import Extended, PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, ranked
-from tuning.pipeline.finals import Final, config_digest, run_finals, seeded
+from tuning.pipeline.finals import Final, config_digest, last_failure, run_finals, seeded
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     TARGET,
@@ -283,7 +283,7 @@ def run_budgeted_finals(
                 candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
     if not runs:
         raise StateError(
-            f"none of the {len(done)} finalists of {settings.name} could be retrained",
+            f"none of the {len(done)} finalists of {settings.name} could be retrained; {last_failure(session)}",
             f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
         )
     before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]

@@ -17,7 +17,7 @@ from tuning.core.settings import SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.engine.entries import OpenedTestSplit
 from tuning.pipeline.choosing import chosen_members
-from tuning.pipeline.finals import Final, about, note_failure, numbered, publish, staging, trained_with
+from tuning.pipeline.finals import Final, about, leave_out, note_failure, numbered, publish, staging, trained_with
 from tuning.pipeline.session import Session, decoded
 from tuning.results.runs import HISTORY_COLUMNS, read_run, validation_predictions
 from tuning.results.schema import Columns, Metrics, Params, read_columns
@@ -58,9 +58,13 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
     result = session.wait_for(final.key)
     if error := result.get("error"):
         note_failure(session, final)
-        progress.warn(f"{final.run_id} failed: {error['message']}; the same command tries it again")
+        leave_out(session, final, error["message"], progress)
         return []
-    _publish(session, final, decoded(result, RunResult), metrics, members)
+    try:
+        _publish(session, final, decoded(result, RunResult), metrics, members)
+    except DataError as problem:
+        leave_out(session, final, problem.problem, progress)
+        return []
     return [final.run_id]
 
 
@@ -119,7 +123,7 @@ def _publish(
         train_seconds=sum(found.train_seconds for found in metrics.values()),
         best_epoch=max(found.best_epoch for found in metrics.values()),
     )
-    settings = msgspec.structs.replace(trained_with(session.settings, final), members=members)
+    settings = msgspec.structs.replace(trained_with(session, final), members=members)
     publish(session, final, own, mean_history(curves), Params(values={}, settings=settings))
 
 

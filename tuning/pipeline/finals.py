@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from tuning.core.errors import DataError
 from tuning.core.files import digest, remove_directory
 from tuning.core.jobs import Additions, FinalJob, FinalResult, RunResult
 from tuning.core.progress import Progress
 from tuning.core.records import configuration, keyed_seed
-from tuning.core.settings import RunSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.sealed import Purpose, Trained
 from tuning.engine.entries import OpenedTestSplit, Published, UnopenedTestSplit
@@ -152,11 +152,27 @@ def run_finals(
         result = session.wait_for(final.key)
         if error := result.get("error"):
             note_failure(session, final)
-            progress.warn(f"{final.run_id} failed: {error['message']}; the same command tries it again")
+            leave_out(session, final, error["message"], progress)
             continue
-        _publish(session, final, decoded(result, FinalResult))
+        try:
+            _publish(session, final, decoded(result, FinalResult))
+        except DataError as error:
+            leave_out(session, final, error.problem, progress)
+            continue
         published.append(final.run_id)
     return published
+
+
+def leave_out(session: Session, final: Final, why: str, progress: Progress) -> None:
+    """Goes on without a run that failed or cannot be published; the next start tries it again."""
+    session.failures[final.run_id] = why
+    progress.warn(f"{final.run_id} failed: {why}; the same command tries it again")
+
+
+def last_failure(session: Session) -> str:
+    """The run that failed last, and why, in words."""
+    run_id, why = list(session.failures.items())[-1]
+    return f"the last one, {run_id}: {why}"
 
 
 def _shown(value: float | None) -> str:
@@ -164,17 +180,20 @@ def _shown(value: float | None) -> str:
 
 
 def numbered(session: Session, final: Final) -> Final:
-    """`final` with its earlier trainings counted: those that failed, and those published that are no longer there."""
+    """`final` with its earlier trainings counted: those that failed, whose files are gone before they were published,
+    and those published that are no longer there."""
     state = session.dispatcher.state
     published = sum(record.run_id == final.run_id for record in state.published)
     there = (session.workspace.run(final.run_id) / "metrics.json").exists()
-    failed = 0
+    failed, keys = 0, {record.key for record in state.published}
     for record in state.test_openings:
         if record.run_id == final.run_id:
             result = session.dispatcher.result(record.key)
             if result is not None and "error" in result:
                 failed += 1
                 note_failure(session, final, record.key)
+            elif result is not None and record.key not in keys and not staging(session, record.key).exists():
+                failed += 1
     return replace(final, earlier=failed + max(0, published - there))
 
 
@@ -233,7 +252,7 @@ def _publish(session: Session, final: Final, result: FinalResult) -> None:
         best_epoch=result.best_epoch,
         additions=result.additions,
     )
-    params = Params(values=dict(result.values), settings=trained_with(session.settings, final))
+    params = Params(values=dict(result.values), settings=trained_with(session, final))
     publish(session, final, own, history_columns(result), params)
 
 
@@ -263,7 +282,8 @@ def about(
         data_digest=settings.data_digest,
         config_digest=config_digest,
         weights_sha256=result.weights_sha256,
-        dtype_policy=settings.dtype_policy,
+        dtype_policy=session.dtype_policy,
+        versions=settings.versions,
         input=msgspec.convert(msgspec.to_builtins(result.input), Input),
         started=result.started,
         finished=result.finished,
@@ -289,14 +309,15 @@ def publish(session: Session, final: Final, own: About, history: Columns, params
     remove_directory(session.checkpoints(final.key))
 
 
-def trained_with(settings: RunSettings, final: Final) -> TrainedWith:
+def trained_with(session: Session, final: Final) -> TrainedWith:
     """The settings that decided a run."""
+    settings = session.settings
     return TrainedWith(
         space=settings.space,
         seed=final.seed,
         backend=settings.backend,
         threads=settings.threads,
-        dtype_policy=settings.dtype_policy,
+        dtype_policy=session.dtype_policy,
         early_stopping=settings.early_stopping,
         reduce_lr=settings.reduce_lr,
         epochs=final.epochs,

@@ -47,7 +47,12 @@ class Resources:
         fixed=False,
     )
     trial_timeout: float | None = option(
-        None, "give a trial up after this long", group=HOW, metavar="SECONDS", least=1, fixed=False
+        None,
+        "give a trial up after this long; final trainings take the time they take",
+        group=HOW,
+        metavar="SECONDS",
+        least=1,
+        fixed=False,
     )
     max_deaths: int = option(
         MAX_DEATHS,

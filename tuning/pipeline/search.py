@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tuning.core.acceptance import acceptable
 from tuning.core.errors import StateError
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Description
@@ -30,7 +31,7 @@ from tuning.pipeline.budgeted import (
 )
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
-from tuning.pipeline.finals import final_roles, final_runs, run_finals
+from tuning.pipeline.finals import final_roles, final_runs, last_failure, run_finals
 from tuning.pipeline.plan import schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
@@ -57,6 +58,7 @@ class SearchResult:
         epochs: epochs trained in the search, each counted once.
         best_trial, best_val_f1_macro, best_values: the best by validation at equal budgets, and its hyperparameters.
         runs: run ids of finalists, baseline and ensemble, as published; empty with `search_only`.
+        failures: run ids of those that could not be published, and why; the next start tries them again.
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.
     """
@@ -69,6 +71,7 @@ class SearchResult:
     best_val_f1_macro: float
     best_values: dict[str, Any]
     runs: tuple[str, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)
     promoted: str | None = None
     directory: Path = field(default_factory=Path)
 
@@ -80,6 +83,7 @@ def run_search(
     fresh: bool = False,
     search_only: bool = False,
     retry_failed: bool = False,
+    accept: str | None = None,
     budget: float | None = None,
     began: float | None = None,
     resources: Resources = Resources(),  # noqa: B008 (frozen)
@@ -94,6 +98,7 @@ def run_search(
         fresh: move a search of that name, and its runs, aside and start over.
         search_only: stop before finalists are retrained; the test split stays sealed.
         retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
+        accept: changes to go on with, although results depend on them: "code", "versions", or both with a comma.
         budget: seconds, from the start of the command to its end, pauses between resumes apart; a new search is planned
             for it. None: that of its plan, or, without one, until the strategy is done.
         began: reading of `time.monotonic` at the start of the command; None: now.
@@ -108,7 +113,8 @@ def run_search(
     began = time.monotonic() if began is None else began
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     directory = workspace.search(frozen.name)
-    check_start(directory, frozen, resources, tracking, fresh)
+    accepted = acceptable(accept)
+    check_start(directory, frozen, resources, tracking, fresh, accepted)
     verify_data(workspace)
 
     def with_plan(session: Session, budget: float) -> SearchSettings:
@@ -123,7 +129,7 @@ def run_search(
     workspace.create()
     if fresh:
         _start_over(workspace, directory, progress)
-    with opened(workspace, directory, frozen, resources, complete_settings) as session:
+    with opened(workspace, directory, frozen, resources, complete_settings, accepted) as session:
         _refuse_a_lost_journal(session)
         if budget is not None and not complete_settings:
             frozen = with_plan(session, budget)
@@ -134,6 +140,8 @@ def run_search(
             frozen = replace(frozen, plan=extended(session, frozen.plan, budget, stopwatch.elapsed(), progress))
         clock = _clock(frozen, budget, stopwatch, progress)
         description = session.describe()
+        for warning in description.warnings:
+            progress.warn(warning)
         oracle = build_strategy(frozen, description, len(read_info(workspace).classes))
         if frozen.plan is None:
             progress.say(f"{frozen.name}: {schedule_text(frozen, *planned_epochs(oracle, frozen), session.workers)}")
@@ -161,7 +169,7 @@ def run_search(
                 leaderboard.rebuild(workspace)
                 promoted = promotion.promote(workspace, progress=progress)
                 remove_directory(directory / "checkpoints")
-                result = {**result, "runs": tuple(runs), "promoted": promoted.run_id}
+                result |= {"runs": tuple(runs), "failures": session.failures, "promoted": promoted.run_id}
         write_report(workspace, frozen.name, progress)
     return SearchResult(**result)
 
@@ -196,7 +204,7 @@ def _run_finals(
     runs = run_finals(session, finals, progress)
     if not runs:
         raise StateError(
-            f"none of the {len(finals)} finalists of {settings.name} could be retrained",
+            f"none of the {len(finals)} finalists of {settings.name} could be retrained; {last_failure(session)}",
             f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
         )
     return runs

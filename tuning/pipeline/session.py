@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from tuning.core import settings as config
-from tuning.core.errors import RESTORE, EnvironmentProblem, StateError, UsageError
+from tuning.core.acceptance import ACCEPTABLE
+from tuning.core.errors import RESTORE, EnvironmentProblem, OtherSettings, StateError, UsageError
 from tuning.core.files import move, remove_directory
 from tuning.core.jobs import DescribeJob, Description, Job
 from tuning.core.quiet import without_greeting
@@ -25,6 +26,7 @@ from tuning.engine.entries import Ask
 from tuning.engine.executors import Executor, load_executor
 from tuning.engine.journal import Journal, held
 from tuning.engine.state import trial_key
+from tuning.pipeline import kept_code
 from tuning.pipeline.resources import Resources
 from tuning.tracking import Tracking
 from tuning.trials import runtime
@@ -49,10 +51,13 @@ class Session:
     workers: int
     #: Completed trials whose checkpoints may still be there.
     completed: set[str] = field(default_factory=set)
+    #: Runs that could not be published in this session -> why.
+    failures: dict[str, str] = field(default_factory=dict)
 
     def begin(self, settings: config.RunSettings) -> Session:
         """The same with its complete settings, which are written down."""
         config.freeze(self.directory, settings)
+        kept_code.keep(self.directory, settings.space, settings.space_digest)
         return replace(self, settings=settings)
 
     def checkpoints(self, key: str) -> Path:
@@ -68,8 +73,16 @@ class Session:
             "space_digest": settings.space_digest,
             "data_digest": settings.data_digest,
             "threads": settings.threads,
-            "dtype_policy": settings.dtype_policy,
+            "dtype_policy": self.dtype_policy,
         }
+
+    @property
+    def dtype_policy(self) -> str:
+        """What trainings compute in: what was asked for, unless the space turned out not to train in that."""
+        for key in ("describe", "describe-default"):
+            if found := (self.dispatcher.result(key) or {}).get("dtype_policy"):
+                return str(found)
+        return self.settings.dtype_policy
 
     def training(self) -> dict[str, Any]:
         """Those, and what all trainings of a search have in common."""
@@ -146,6 +159,7 @@ def check_start(
     resources: Resources,
     tracking: Tracking,
     fresh: bool,
+    accepted: frozenset[str] = frozenset(),
 ) -> None:
     """Refuses, before anything is written, what would be refused later on.
 
@@ -155,7 +169,10 @@ def check_start(
         UsageError: this process cannot train on the backend.
     """
     if not fresh and (directory / config.FILE_NAME).exists():
-        config.check(directory, settings)
+        try:
+            config.check(directory, settings, accepted)
+        except OtherSettings as error:
+            raise StateError(*_with_what_changed(error, directory, settings)) from None
     if tracking.mlflow and not importlib.util.find_spec("mlflow"):
         raise EnvironmentProblem(
             "--mlflow is given, but MLflow is not installed", "run: pip install -e '.[mlflow]'; or leave it out"
@@ -167,6 +184,17 @@ def check_start(
         )
     if resources.executor == "inline" and WORK.startswith("tuning."):
         _check_own_backend(settings.backend)
+
+
+def _with_what_changed(error: OtherSettings, directory: Path, settings: config.RunSettings) -> tuple[str, str]:
+    """(problem, remedy) of changed settings: with the line of code that changed, and how to go on all the same."""
+    problem, remedy = error.problem, error.remedy
+    if "space_digest" in error.fields:
+        problem += kept_code.first_change(directory, settings.space)
+    words = [word for word, name in ACCEPTABLE.items() if name in error.fields]
+    if isinstance(settings, config.SearchSettings) and set(error.fields) <= set(ACCEPTABLE.values()):
+        remedy += f"; or go on knowingly with --accept {','.join(words)}: trials before and after will differ in that"
+    return problem, remedy
 
 
 def _check_own_backend(backend: str) -> None:
@@ -188,6 +216,7 @@ def opened(
     settings: config.RunSettings,
     resources: Resources,
     planned: bool = True,
+    accepted: frozenset[str] = frozenset(),
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
 
@@ -196,6 +225,7 @@ def opened(
 
     Args:
         planned: the settings are complete. If not, whoever opened it completes them (see `Session.begin`).
+        accepted: fields of the settings that may have changed.
 
     Raises:
         StateError: it began with other settings, another process has it, or its journal is damaged.
@@ -204,7 +234,8 @@ def opened(
     try:
         with _executor(directory, settings, resources) as executor, _journal(directory) as journal:
             if planned:
-                config.freeze(directory, settings)
+                config.freeze(directory, settings, accepted)
+                kept_code.keep(directory, settings.space, settings.space_digest)
             dispatcher = Dispatcher(
                 journal, executor, resources.max_deaths, lambda key: epochs_done(_checkpoints(directory, key))
             )

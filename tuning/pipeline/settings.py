@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tuning.core import machine, options
+from tuning.core import machine, options, packages
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Values
 from tuning.core.plan import Plan
@@ -117,6 +117,7 @@ def _run_values(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, An
         "space_digest": digest,
         "data_digest": read_info(workspace).digest,
         "backend": backend,
+        "versions": packages.versions(backend),
         "threads": 1,
         "dtype_policy": dtype_policy(values["dtype"], backend),
     }

@@ -71,6 +71,8 @@ def train_one(
         _start_over(workspace, directory, frozen, progress)
     with opened(workspace, directory, frozen, resources) as session:
         description = session.describe()
+        for warning in description.warnings:
+            progress.warn(warning)
         complete = completed(description, frozen.values)
         found = config_digest(space, complete)
         prefix = "baseline" if complete == completed(description, {}) else "train"

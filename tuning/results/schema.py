@@ -123,6 +123,7 @@ class Metrics(Strict, frozen=True, kw_only=True):
         val, test: figures of that very model.
         test_evaluations: how often a model of this run was evaluated on the test split; `test_openings` in the file.
         classes: in the order of the model's outputs.
+        versions: of this package, Keras, its backend and Python, which it was trained with.
         output: what the model puts out.
         started, finished: UTC times in ISO 8601.
         milliseconds: that the model takes for an image, in large batches, where it was evaluated; None: not measured.
@@ -151,6 +152,7 @@ class Metrics(Strict, frozen=True, kw_only=True):
     weights_sha256: Text
     model_sha256: Sha256
     dtype_policy: Text
+    versions: dict[str, str] = {}
     input: Input
     output: Literal["probabilities", "logits"]
     started: Text
@@ -184,6 +186,7 @@ class About(Strict, frozen=True, kw_only=True):
     config_digest: Text
     weights_sha256: Text
     dtype_policy: Text
+    versions: dict[str, str] = {}
     input: Input
     output: Literal["probabilities", "logits"]
     best_epoch: Positive

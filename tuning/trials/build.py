@@ -11,9 +11,9 @@ from tuning.dataset.store.arrays import Dataset
 from tuning.trials import runtime
 from tuning.trials.checkpoint import TrainingState, load_state
 from tuning.trials.data import shapes
+from tuning.trials.fit import check_outputs
 from tuning.trials.precision import use_float32_outputs
-from tuning.trials.reuse import reused
-from tuning.trials.spaces import build_model, interface
+from tuning.trials.spaces import build_model, interface, load_builder
 from tuning.trials.steps import Steps, steps_of, swap_layers
 
 if TYPE_CHECKING:
@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     from keras_tuner import HyperParameters
 
 
+#: Validation images whose outputs are looked at before anything trains.
+CHECKED = 8
+
+
 def built(
     space: str, values: Values, seed: int, dtype_policy: str, dataset: Dataset
 ) -> tuple[keras.Model, HyperParameters]:
     """(model, hyperparameters) as the builder made them."""
     shape, classes = shapes(dataset)
+    runtime.begin_import()
+    load_builder(space)
     runtime.begin_trial(seed, dtype_policy)
     return build_model(space, configuration(values), shape, classes)
 
@@ -35,13 +41,11 @@ def training_steps(
 ) -> tuple[Steps, HyperParameters]:
     """(steps, hyperparameters) of a job's values, initialised from the seed and as fast as can be."""
     model, hp = built(job.space, job.values, seed, job.dtype_policy, dataset)
-
-    def make() -> Steps:
-        use_float32_outputs(model)
-        swap_layers(model)
-        return steps_of(model, interface(model, job.space))
-
-    return reused(model, make), hp
+    use_float32_outputs(model)
+    form = interface(model, job.space)
+    check_outputs(model, form, job.space, dataset.val.images[:CHECKED])
+    swap_layers(model)
+    return steps_of(model, form), hp
 
 
 def start_state(job: TrialJob | FinalJob) -> TrainingState | None:

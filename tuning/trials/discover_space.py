@@ -6,23 +6,30 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner  # every job needs it; here, so that a worker imports it before its first job
+import msgspec
 
+from search_spaces import SPACES
 from tuning.core.errors import Interrupted, TuningError, UsageError
 from tuning.core.jobs import CountedModel, DescribeJob, Description, Entry
 from tuning.core.records import keyed_seed
-from tuning.dataset.store.arrays import open_dataset
+from tuning.dataset.store.arrays import Dataset, open_dataset
 from tuning.trials import runtime
 from tuning.trials.build import built
 from tuning.trials.data import open_verified
 from tuning.trials.fit import check_outputs
-from tuning.trials.plan import TrainingPlan
+from tuning.trials.global_state import ChangedKeras
+from tuning.trials.input_range import doubts
+from tuning.trials.plan import TrainingPlan, check_values
 from tuning.trials.spaces import interface, mistake, starting_points
+from tuning.trials.tryout import try_default
 
 if TYPE_CHECKING:
     import keras
 
 #: Random configurations built to find hyperparameters that the default configuration does not reach.
 DISCOVERY_BUILDS = 6
+#: What a configuration that cannot be trained in less is trained in.
+PLAIN = "float32"
 
 
 def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Description:
@@ -34,13 +41,40 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
     """
     dataset = open_verified(job, open_dataset)
     try:
+        return _described(job, dataset)
+    except (TuningError, MemoryError) as error:
+        if not isinstance(error, ChangedKeras) or job.dtype_policy == PLAIN:
+            raise
+        why = error.problem
+    except Exception as error:
+        if job.dtype_policy == PLAIN:
+            raise mistake(job.space, error) from error
+        why = f"{type(error).__name__}: {error}".strip().partition("\n")[0][:300]
+    found = _described_or_refused(msgspec.structs.replace(job, dtype_policy=PLAIN), dataset)
+    note = f"this search trains in {PLAIN}, as with --dtype float32: in {job.dtype_policy} it cannot ({why})"
+    return msgspec.structs.replace(found, dtype_policy=PLAIN, warnings=[note, *found.warnings])
+
+
+def _described_or_refused(job: DescribeJob, dataset: Dataset) -> Description:
+    try:
+        return _described(job, dataset)
+    except (TuningError, MemoryError):
+        raise
+    except Exception as error:
+        raise mistake(job.space, error) from error
+
+
+def _described(job: DescribeJob, dataset: Dataset) -> Description:
+    try:
         model, hp = built(job.space, {}, 0, job.dtype_policy, dataset)
     except TuningError:
         raise
     except Exception as error:
         raise mistake(job.space, error) from error
     TrainingPlan.from_values(hp.values)
-    check_outputs(model, interface(model, job.space), job.space, dataset.val.images[:8])
+    form = interface(model, job.space)
+    check_outputs(model, form, job.space, dataset.val.images[:8])
+    doubt = doubts(model, form.scaled)
     # The model is kept: no other object gets the identity of one of its weights.
     first, weights = model, _trained_weights(model)
     default = CountedModel(count=int(model.count_params()), values=dict(hp.values))
@@ -63,12 +97,17 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
         models.append(CountedModel(count=int(model.count_params()), values=dict(hp.values)))
         # Else Keras Tuner adds every entry once more, and a model of the space has as many dimensions too many.
         known.merge(hp.space, overwrite=False)
+    check_values(job.space, known.space)
+    if job.discover and job.space not in SPACES:
+        del model, first
+        try_default(job, dataset)
     by_size = sorted(models, key=lambda found: found.count)
     return Description(
         space=known.get_config()["space"],
         defaults=default.values,
         parameters={"smallest": by_size[0], "default": default, "largest": by_size[-1]},
         starting_points=starting_points(job.space),
+        warnings=[doubt] if doubt else [],
     )
 
 

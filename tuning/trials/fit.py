@@ -103,7 +103,7 @@ def fit(
     build_optimizer(model)
     if start is not None:
         restore(model, start)
-    state = start or TrainingState(0, (), (), (), ())
+    state = first = start or TrainingState(0, (), (), (), ())
     classes = len(dataset.info.classes)
     with Saver(checkpoints, attempt) as saver:
         while state.epoch < settings.until:
@@ -121,8 +121,15 @@ def fit(
             batches = TrainingBatches(
                 dataset.train, classes, plan, steps.batch_interface, settings.seed, part.epoch, part.subset
             )
+            if state is first:
+                runtime.begin_tracing(settings.seed)
             steps.prepare(batches)
-            runtime.begin_epoch(model, settings.seed, part.done)
+            if steps.randomness.unkeyed:
+                runtime.begin_tracing(settings.seed, part.done)
+                steps.retrace(batches)
+            runtime.begin_epoch(model, settings.seed, part.done, steps.randomness.states)
+            if state is first and steps.traces_late:
+                runtime.begin_tracing(settings.seed)
             rates = None
             if base_rate is not None:
                 before = epochs_of(state.curve)

@@ -59,17 +59,18 @@ def symbolic_build(model: keras.Model, batch: Any) -> None:
     model._symbolic_build(data_batch=batch)
 
 
-def compiled_arguments(model: keras.Model) -> Any:
-    """What `compile` was called with, objects as they are."""
-    return model._compile_config.config
-
-
 def graph_nodes(model: keras.Model) -> list[Any] | None:
     """The calls of layers that a functional or sequential model consists of; None for any other layer."""
     graph = functional_graph(model)
     if not hasattr(graph, "_nodes_by_depth"):
         return None
     return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
+
+
+def nodes_in_order(model: keras.Model) -> list[Any]:
+    """The calls of layers of a functional or sequential model, from its input on; none of any other layer."""
+    by_depth = getattr(functional_graph(model), "_nodes_by_depth", {})
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
 def functional_graph(model: keras.Model) -> Any:
@@ -97,17 +98,19 @@ def learning_rate_or_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
     return getattr(optimizer, "_learning_rate", None)
 
 
-def excludes_weights_from_decay(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether `exclude_from_weight_decay` was called."""
-    return hasattr(optimizer, "_exclude_from_weight_decay")
-
-
 def weight_averages(optimizer: keras.optimizers.Optimizer) -> Iterable[tuple[Any, Any]]:
     """(variable, its average or None) of a built optimizer with `use_ema`."""
     return zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
 
 
 # Backends ------------------------------------------------------------------------------------------------------------
+
+
+def make_shared_seed_generator() -> Any:
+    """Keras's global seed generator, made now where there is none: made within a graph, it would begin anywhere."""
+    from keras.src.random.seed_generator import global_seed_generator
+
+    return global_seed_generator()
 
 
 def shared_seed_generator() -> Any:

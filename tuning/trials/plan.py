@@ -6,9 +6,12 @@ differ from an uninterrupted one.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Entry
@@ -46,34 +49,63 @@ class TrainingPlan:
         Raises:
             UsageError: a value of one of these names that cannot be meant.
         """
-        plan = TrainingPlan(
-            batch_size=_read(values, "batch_size", int),
-            class_balance=_read(values, "class_balance", str),
-            augmentation=_read(values, "augmentation", float),
-            flip=_read(values, "flip", bool),
-            schedule=_read(values, "schedule", str),
-        )
-        for name, value, valid in (
-            ("class_balance", plan.class_balance, CLASS_BALANCE),
-            ("schedule", plan.schedule, SCHEDULES),
-        ):
-            if value not in valid:
-                raise UsageError(f"hyperparameter {name} is {value!r}", f"use one of {', '.join(valid)}")
-        if plan.batch_size < 1:
-            raise UsageError(f"hyperparameter batch_size is {plan.batch_size}", "use 1 or more")
-        if not 0 <= plan.augmentation <= 1:
-            raise UsageError(f"hyperparameter augmentation is {plan.augmentation}", "use a magnitude from 0 to 1")
-        return plan
+        return TrainingPlan(**{name: _read(name, values.get(name, getattr(TrainingPlan, name))) for name in MEANINGS})
 
 
-def _read(values: Mapping[str, Any], name: str, kind: type) -> Any:
-    value = values.get(name, getattr(TrainingPlan, name))
-    try:
-        return kind(value)
-    except (TypeError, ValueError, OverflowError):
-        raise UsageError(
-            f"hyperparameter {name} is {value!r}", "give a number, or another name if it means something else"
-        ) from None
+#: Name of a hyperparameter that means something to a trial -> what its values can be, in words.
+MEANINGS = {
+    "batch_size": "a whole number, 1 or more",
+    "class_balance": f"one of {', '.join(CLASS_BALANCE)}",
+    "augmentation": "a magnitude from 0 to 1",
+    "flip": "True or False",
+    "schedule": f"one of {', '.join(SCHEDULES)}",
+}
+
+
+def _read(name: str, value: Any) -> Any:
+    """A value as the plan has it; strictly, for "none" and "False" are true to Python.
+
+    Raises:
+        UsageError: it cannot be meant.
+    """
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    if name == "batch_size" and number and math.isfinite(value) and value >= 1 and value == int(value):
+        return int(value)
+    if name == "augmentation" and number and 0 <= value <= 1:
+        return float(value)
+    if name == "flip" and (isinstance(value, bool | np.bool_) or (number and value in (0, 1))):
+        return bool(value)
+    if (name == "class_balance" and value in CLASS_BALANCE) or (name == "schedule" and value in SCHEDULES):
+        return str(value)
+    raise UsageError(
+        f"hyperparameter {name} is {value!r}",
+        f"use {MEANINGS[name]}; or give it another name if it means something else to the builder",
+    )
+
+
+def check_values(space: str, entries: Sequence[Any]) -> None:
+    """Refuses a space in which a hyperparameter that means something here has values that cannot be meant.
+
+    Args:
+        entries: Keras Tuner's hyperparameters.
+
+    Raises:
+        UsageError: there is one; or the number of epochs is one, which would have no effect.
+    """
+    for entry in entries:
+        if entry.name == "epochs":
+            raise UsageError(
+                f"search space {space!r} has a hyperparameter 'epochs', which would have no effect: how long "
+                "configurations are trained is the strategy's business",
+                "leave it out and give --max-epochs; or give it another name if it means something else to the builder",
+            )
+        if entry.name in MEANINGS:
+            if hasattr(entry, "min_value"):
+                values = [entry.min_value, entry.max_value]
+            else:
+                values = list(getattr(entry, "values", None) or [getattr(entry, "value", entry.default)])
+            for value in values:
+                _read(entry.name, value)
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import gc
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tuning.core import machine
 from tuning.core.records import keyed_seed
-from tuning.trials.keras_private import shared_seed_generator
+from tuning.trials.keras_private import make_shared_seed_generator, shared_seed_generator
 
 if TYPE_CHECKING:
     import keras
 
 #: What `keep_compiled` keeps at most: a program takes one megabyte or a few.
 COMPILED_BYTES = 2**30
+
+#: What Keras calls the state of a seed generator.
+SEED_STATE = "seed_generator_state"
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -103,6 +108,13 @@ def keep_compiled(folder: Path) -> None:
         jax.config.update("jax_compilation_cache_max_size", COMPILED_BYTES)
 
 
+def begin_import() -> None:
+    """Seeds what a builder's module may draw while it is imported: in every process alike."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
 def begin_trial(seed: int, dtype_policy: str) -> None:
     """Forgets the last trial's graphs, seeds Python, NumPy and the backend, and sets the dtype policy."""
     import keras
@@ -111,16 +123,33 @@ def begin_trial(seed: int, dtype_policy: str) -> None:
     # Only now: clearing the session also forgets the policy, in silence.
     keras.config.set_dtype_policy(dtype_policy)
     keras.utils.set_random_seed(keyed_seed(seed, "initialise"))
+    make_shared_seed_generator()
 
 
-def begin_epoch(model: keras.Model, seed: int, epoch: int) -> None:
+def begin_tracing(seed: int, *key: object) -> None:
+    """Keys what a graph draws while it is made, and the seeds of what it draws later, by the trial: whichever process
+    makes it, after whatever epoch."""
+    import keras
+
+    traced = keyed_seed(seed, "trace", *key)
+    random.seed(traced)
+    np.random.seed(traced)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.random.set_seed(traced)
+
+
+def begin_epoch(model: keras.Model, seed: int, epoch: int, others: Sequence[Any] = ()) -> None:
     """Keys every source of randomness by (seed, epoch), so that a resumed epoch draws what it would have drawn.
 
     Dropout and its like draw from the state of their seed generators, which a resume would otherwise leave behind.
     Not `keras.utils.set_random_seed`: on TensorFlow it throws away every compiled kernel, half a second an epoch.
+
+    Args:
+        others: states of generators that a step draws from beside the model's and the shared one.
     """
     import keras
-    import numpy as np
 
     epoch_seed = keyed_seed(seed, "epoch", epoch)
     random.seed(epoch_seed)
@@ -130,8 +159,9 @@ def begin_epoch(model: keras.Model, seed: int, epoch: int) -> None:
 
         # Keras's dropout draws from PyTorch's own generator there, whatever the layer's seed.
         torch.manual_seed(epoch_seed)
-    for index, variable in enumerate(seed_states(model)):
-        variable.assign(np.array([keyed_seed(seed, "layer", index, epoch), 0], dtype=variable.dtype))
+    for index, variable in enumerate([*seed_states(model), *others]):
+        dtype = getattr(variable.dtype, "as_numpy_dtype", variable.dtype)
+        variable.assign(np.array([keyed_seed(seed, "layer", index, epoch), 0], dtype=dtype))
 
 
 def seed_states(model: keras.Model) -> list[Any]:
@@ -142,4 +172,4 @@ def seed_states(model: keras.Model) -> list[Any]:
 
 
 def is_seed_state(variable: keras.Variable) -> bool:
-    return variable.name == "seed_generator_state"
+    return variable.name == SEED_STATE

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
 import math
+import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces import SPACES
 from tuning.core.errors import Interrupted, UsageError
-from tuning.trials.keras_private import all_layers, loss_arguments
+from tuning.trials.global_state import unchanged
+from tuning.trials.input_range import wants_0_to_1
+from tuning.trials.keras_private import loss_arguments, make_shared_seed_generator
 from tuning.trials.portable import custom_objects
-from tuning.trials.space_digest import code_digest
+from tuning.trials.space_code import code_digest, own_files, reached_code
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +50,22 @@ def space_digest(space: str) -> str:
     Raises:
         UsageError: there is no such module.
     """
-    module, _ = target(space)
+    return code_digest(*_located(space))
+
+
+def space_code(space: str) -> tuple[dict[str, list[str]], dict[str, Path]]:
+    """By module: the statements that the space's digest is of, and the file that they stand in."""
+    located = _located(space)
+    return reached_code(*located), own_files(*located)
+
+
+def _located(space: str) -> tuple[str, str, Path]:
+    """(module, attribute, file) of a space.
+
+    Raises:
+        UsageError: there is no such module.
+    """
+    module, attribute = target(space)
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -58,18 +78,18 @@ def space_digest(space: str) -> str:
             f"search space {space!r}: there is no module {module!r}",
             "run from the folder that holds it, or put that folder on PYTHONPATH",
         )
-    return code_digest(module, Path(spec.origin))
+    return module, attribute, Path(spec.origin)
 
 
-#: Module -> (its spec, which a reload replaces, and the digest of its code) when this process imported it: whatever its
-#: file holds now, that is what runs here.
+#: Space -> (its module's spec, which a reload replaces, and the digest of its code) when this process imported it:
+#: whatever its file holds now, that is what runs here.
 _imported: dict[str, tuple[Any, str]] = {}
 
 
 def loaded_space_digest(space: str) -> str:
     """`space_digest` of the code that this process runs for a space, or would import for it now."""
     module, _ = target(space)
-    spec, found = _imported.get(module, (None, ""))
+    spec, found = _imported.get(space, (None, ""))
     loaded = getattr(sys.modules.get(module), "__spec__", None)
     return found if spec is not None and spec is loaded else space_digest(space)
 
@@ -78,27 +98,49 @@ def load_builder(space: str) -> Callable[..., Any]:
     """The model builder of a space as `build(hp, input_shape, num_classes) -> compiled model`.
 
     A function may take (hp), as plain Keras Tuner builders do, or also `input_shape` and `num_classes`; a
-    `keras_tuner.HyperModel`, class or instance, is used through its `build(hp)`.
+    `keras_tuner.HyperModel`, class or instance, is used through its `declare_hyperparameters(hp)` and `build(hp)`. A
+    class is made with the shape and the number of classes where its constructor has them.
 
     Raises:
-        UsageError: no such module or attribute, or it is not callable; the module cannot be imported.
+        UsageError: no such module or attribute, or it is not callable; the module cannot be imported; a HyperModel
+            trains in a way of its own.
     """
-    builder = _found(space)
-    if inspect.isclass(builder):
-        builder = builder()
-    if hasattr(builder, "build"):
-        builder = builder.build
-    if not callable(builder):
+    found: Any = _found(space)
+    if not callable(getattr(found, "build", found)):
         module, attribute = target(space)
         raise UsageError(f"search space {space!r}: {module} has no function {attribute!r}", "check the name")
-    parameters = inspect.signature(builder).parameters
-    wants = [name for name in ("input_shape", "num_classes") if name in parameters]
+    _check_hypermodel(space, found)
 
     def build(hp: HyperParameters, input_shape: tuple[int, int, int], num_classes: int) -> Any:
-        offered = {"input_shape": input_shape, "num_classes": num_classes}
-        return builder(hp, **{name: offered[name] for name in wants})
+        offered = {"input_shape": input_shape, "num_classes": num_classes, "classes": num_classes}
+        builder: Any = found(**_wanted(found, offered)) if inspect.isclass(found) else found
+        if hasattr(builder, "declare_hyperparameters"):
+            builder.declare_hyperparameters(hp)
+        builder = getattr(builder, "build", builder)
+        return builder(hp, **_wanted(builder, {**offered, "hp": None}, but="hp"))
 
     return build
+
+
+def _wanted(function: Callable[..., Any], offered: Mapping[str, Any], but: str = "") -> dict[str, Any]:
+    """Those of the offered arguments that a function has by name, and that a partial of it does not hold already."""
+    given = function.keywords if isinstance(function, functools.partial) else {}
+    parameters = inspect.signature(function).parameters
+    return {name: value for name, value in offered.items() if name in parameters and name not in {*given, but}}
+
+
+def _check_hypermodel(space: str, found: Any) -> None:
+    """Refuses a HyperModel whose `fit` would never be called."""
+    from keras_tuner import HyperModel
+
+    kind: Any = found if inspect.isclass(found) else type(found)
+    if issubclass(kind, HyperModel) and kind.fit is not HyperModel.fit:
+        raise UsageError(
+            f"search space {space!r} has a fit() of its own, which is not called here: training is cut into epochs "
+            "that can be gone on with",
+            "leave fit() out; declare batch_size, class_balance, augmentation, flip or schedule in build() for what it "
+            "does with them, and return a model with a train_step of its own for the rest",
+        )
 
 
 def _found(space: str) -> Any:
@@ -115,8 +157,8 @@ def _found(space: str) -> Any:
         raise
     except Exception as error:
         raise mistake(space, error) from error
-    if _imported.get(module_name, (None, ""))[0] is not module.__spec__:
-        _imported[module_name] = (module.__spec__, digest)
+    if _imported.get(space, (None, ""))[0] is not module.__spec__:
+        _imported[space] = (module.__spec__, digest)
     return getattr(module, attribute, None)
 
 
@@ -140,10 +182,20 @@ def mistake(space: str, error: Exception) -> UsageError:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     text = (str(error).strip().splitlines() or [""])[0]
+    if fetched := re.search(r"URL fetch failure on (\S+?):", str(error)):
+        name = fetched[1].rpartition("/")[2]
+        return UsageError(
+            f"search space {space!r} needs {fetched[1]}, which this machine cannot fetch{where}",
+            f"fetch it elsewhere and put it at {_keras_home() / 'models' / name}",
+        )
     return UsageError(
         f"search space {space!r} raises {type(error).__name__}: {text}{where}",
         "make the builder work for the default values of its hyperparameters",
     )
+
+
+def _keras_home() -> Path:
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
 def _is_user_code(file: str) -> bool:
@@ -158,7 +210,7 @@ class Interface:
 
     Attributes:
         sparse: labels as class indices (n,) rather than one-hot rows (n, classes).
-        scaled: images as float32 0…1; False where the model brings its own Rescaling and takes 0…255.
+        scaled: images as float32 0…1; False where the model brings its own preprocessing and takes 0…255.
         logits: the outputs are logits rather than probabilities.
     """
 
@@ -173,21 +225,28 @@ def interface(model: keras.Model, space: str) -> Interface:
     Raises:
         UsageError: the loss is no categorical cross-entropy (or relative) that says which labels it wants.
     """
-    import keras
-
     loss = model.loss
+    while isinstance(loss, (list, tuple, Mapping)) and len(loss) == 1:
+        (loss,) = loss.values() if isinstance(loss, Mapping) else loss
+    if isinstance(loss, functools.partial):
+        loss_of, given = loss.func, loss.keywords
+        name = getattr(loss_of, "__name__", type(loss_of).__name__)
+        return _interface(model, space, name, bool(given.get("from_logits", False)))
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    logits = getattr(loss, "from_logits", None)
+    if logits is None:
+        logits = loss_arguments(loss).get("from_logits", False)
+    return _interface(model, space, name, bool(logits))
+
+
+def _interface(model: keras.Model, space: str, name: str, logits: bool) -> Interface:
     plain = str(name).replace("_", "").lower()
     if "categorical" not in plain and "kldivergence" not in plain:
         raise UsageError(
             f"search space {space!r} compiles with loss {name!r}",
             "compile with a sparse or one-hot categorical cross-entropy",
         )
-    logits = getattr(loss, "from_logits", None)
-    if logits is None:
-        logits = loss_arguments(loss).get("from_logits", False)
-    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in all_layers(model))
-    return Interface(sparse="sparse" in plain, scaled=not rescales, logits=bool(logits))
+    return Interface(sparse="sparse" in plain, scaled=wants_0_to_1(model), logits=bool(logits))
 
 
 def build_model(
@@ -204,7 +263,10 @@ def build_model(
 
     hp = HyperParameters()
     hp.values = dict(values)
-    model = load_builder(space)(hp, input_shape, num_classes)
+    build = load_builder(space)
+    with unchanged(space):
+        model = build(hp, input_shape, num_classes)
+    make_shared_seed_generator()  # a builder may have cleared the session
     _check_finite(hp, space)
     if not isinstance(model, keras.Model):
         raise UsageError(
@@ -222,7 +284,9 @@ def build_model(
     if custom := custom_objects(model.get_config()):
         raise UsageError(
             f"search space {space!r}: plain Keras cannot load a model with {', '.join(custom)}",
-            "build it from Keras's own layers, activations and initializers, so that its file needs no code of yours",
+            "build it from Keras's own layers, activations and initializers, so that its file needs no code of yours; "
+            "in the place of a Keras Tuner ResNet, for example, a builder of your own with "
+            "keras.applications.ResNet50(weights=None, input_shape=input_shape, classes=num_classes)",
         )
     return model, hp
 

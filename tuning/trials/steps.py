@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +13,7 @@ import numpy as np
 from tuning.trials.averages import averages_deferred
 from tuning.trials.batches import EvaluationBatches, TrainingBatches
 from tuning.trials.keras_private import symbolic_build
+from tuning.trials.randomness import Randomness
 from tuning.trials.spaces import Interface
 
 if TYPE_CHECKING:
@@ -27,14 +30,21 @@ class Steps(Protocol):
         model: the compiled Keras model.
         interface: what the model expects and returns.
         batch_interface: what `train` expects of its batches; images may be scaled on the device rather than before.
+        randomness: what its training draws from, known once it was prepared.
+        traces_late: its step becomes a graph, which nothing inside can be read of, with the first batch.
     """
 
     model: Any
     interface: Interface
     batch_interface: Interface
+    randomness: Randomness
+    traces_late: bool
 
     def prepare(self, batches: TrainingBatches) -> None:
         """Builds what depends on a batch's shapes; to be called before seeding, because building may draw numbers."""
+
+    def retrace(self, batches: TrainingBatches) -> None:
+        """Makes the step of training anew, from the seeds as they are now."""
 
     def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
         """One epoch; returns `loss` and the compiled metrics by name, as `model.fit` would report them.
@@ -84,17 +94,46 @@ def build_optimizer(model: keras.Model) -> None:
         model.optimizer.build(model.trainable_variables)
 
 
+def _randomness(model: keras.Model, batch: tuple[np.ndarray, ...]) -> Randomness:
+    """What a model's own step draws from, found by making a graph of it that is thrown away."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow" or model.run_eagerly:
+        return Randomness()
+    import tensorflow as tf
+
+    from tuning.trials.on_tensorflow.randomness import found_in
+
+    drawn = random.getstate(), np.random.get_state()[1:3]
+    signature = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batch]
+    step = tf.function(lambda *data: model.train_step(data), input_signature=signature, autograph=False)
+    found = found_in(step.get_concrete_function().graph, model)
+    after = random.getstate(), np.random.get_state()[1:3]
+    if drawn[0] != after[0] or drawn[1][1] != after[1][1] or not np.array_equal(drawn[1][0], after[1][0]):
+        # Keras makes its graph of the step in whichever epoch comes first in a process.
+        return dataclasses.replace(found, unkeyed=(*found.unkeyed, "Python's or NumPy's random numbers"))
+    return found
+
+
 class KerasSteps:
     """Keras's own loops, on any backend."""
 
     def __init__(self, model: keras.Model, interface: Interface) -> None:
         self.model, self.interface, self.batch_interface = model, interface, interface
+        import keras
+
+        self.randomness = Randomness()
+        self.traces_late = keras.backend.backend() == "jax"
         self._built = False
 
     def prepare(self, batches: TrainingBatches) -> None:
         if not self._built:
             symbolic_build(self.model, batches[0])
             self._built = True
+            self.randomness = _randomness(self.model, batches[0])
+
+    def retrace(self, batches: TrainingBatches) -> None:
+        self.model.train_function = None
 
     def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
         import keras

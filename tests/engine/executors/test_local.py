@@ -158,6 +158,75 @@ def test_a_stopped_worker_is_given_up_after_its_lease(make, monkeypatch):
     assert event.failure.kind == "lost"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_builder_may_start_processes_and_has_an_empty_stdin(make):
+    executor = make()
+    executor.submit(job("child"))
+    assert ended(executor)["child/0"].result == {"got": 1}
+    executor.submit(job("stdin"))
+    assert ended(executor)["stdin/0"].result == {"read": ""}
+    executor.submit(job("echo"))
+    assert isinstance(ended(executor)["echo/0"], Finished)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+@pytest.mark.parametrize("end", ["closed", "killed", "given up"])
+def test_what_a_builder_started_ends_with_its_worker(make, end, monkeypatch):
+    monkeypatch.setattr(local, "CHECK_SECONDS", 0.2)
+    executor = make(trial_timeout=4.0 if end == "given up" else None)
+    executor.submit(job("parent", signal=signal.SIGKILL if end == "killed" else None))
+    events = []
+    while not any(isinstance(event, Progressed) for event in events):
+        events += executor.collect(10)
+    children = events[0].entry["pid"], events[0].entry["forked"]
+    if end == "closed":
+        executor.close()
+    elif len(events) == 1:
+        assert isinstance(ended(executor, seconds=20)["parent/0"], Died)
+    for pid in children:
+        assert _is_gone(pid)
+
+
+def _is_gone(pid, seconds=10):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_time_in_which_we_stood_still_is_no_trials(make, monkeypatch):
+    executor = make(trial_timeout=100.0)
+    executor.submit(job("sleep", seconds=60))
+    (worker,) = executor._workers
+    # An hour ago the parent was stopped, a second after the trial began.
+    worker.began, worker.seen, executor._checked = (time.monotonic() - ago for ago in (3601, 3600, 3600))
+    assert executor._overdue() == []
+    assert time.monotonic() - worker.began < 10
+
+
+def test_a_worker_that_ran_out_of_memory_is_replaced(make):
+    executor = make()
+    executor.submit(job("greedy"))
+    event = ended(executor)["greedy/0"]
+    assert event.error.kind == "memory"
+    assert executor._workers == [] and executor.free() == 1
+
+
+@pytest.mark.parametrize("kind", ["final", "ensemble"])
+def test_what_is_to_be_published_is_never_given_up_for_its_time(kind, make, monkeypatch):
+    executor = make(trial_timeout=1.0)
+    worker = local._Worker(0, None, None, job=Job("final/run", 1, kind), began=0.0)
+    assert executor._given_up(worker, now=worker.seen) is None
+    worker.job = Job("trial/0001", 1, "trial")
+    assert executor._given_up(worker, now=worker.seen).kind == "timeout"
+
+
 @pytest.mark.parametrize(
     ("given", "count", "expected"),
     [(None, 0, [None] * 3), (None, 2, ["0", "1", "0"]), ("3", 4, ["3"] * 3), ("5,7", 8, ["5", "7", "5"])],

@@ -29,6 +29,11 @@ class Job(msgspec.Struct, frozen=True):
     payload: dict[str, Any] = {}
 
 
+def is_timed(job: Job) -> bool:
+    """Whether the time limit of trials holds for a job: not for what is to be published, which is trained longer."""
+    return job.kind not in ("final", "ensemble")
+
+
 class JobError(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Why a job has no result.
 

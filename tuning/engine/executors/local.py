@@ -24,7 +24,7 @@ import msgspec
 
 from tuning.core import machine
 from tuning.core.records import Failure
-from tuning.engine.executors import Died, Event, Job, Progressed
+from tuning.engine.executors import Died, Event, Job, Progressed, is_timed
 from tuning.engine.executors.worker import Alive, Message
 
 #: A worker that has not been heard of for this long is given up (it sends a sign of life every two seconds).
@@ -34,6 +34,8 @@ CHECK_SECONDS = 5.0
 #: A worker is replaced after this many jobs, or when it holds this much memory: both grow with the models it has seen.
 RECYCLE_JOBS = 40
 RECYCLE_BYTES = 3 * 2**30
+#: How long a worker whose answers have ended may take to end itself.
+ENDING_SECONDS = 10.0
 #: How much of a dead worker's log goes into the failure.
 _LOG_TAIL = 2_000
 
@@ -58,7 +60,7 @@ class LocalExecutor:
         work: the function that runs a job, as `module:function`, called in the worker.
         environment: variables the workers start with, beside those of this process.
         log_directory: where each worker's output goes.
-        trial_timeout: seconds after which a job is given up; None: never.
+        trial_timeout: seconds after which a job is given up, see `is_timed`; None: never.
     """
 
     def __init__(
@@ -115,7 +117,7 @@ class LocalExecutor:
     def close(self) -> None:
         for worker in self._workers:
             # All first, so that they end side by side: giving a gigabyte back takes a moment.
-            worker.process.kill()
+            _end(worker.process)
         for worker in list(self._workers):
             self._kill(worker)
 
@@ -164,12 +166,13 @@ class LocalExecutor:
         if isinstance(message, Progressed):
             return [message]
         worker.job, worker.jobs, worker.memory = None, worker.jobs + 1, message.memory
-        if worker.jobs >= RECYCLE_JOBS or worker.memory >= RECYCLE_BYTES:
+        short_of_memory = message.error is not None and message.error.kind == "memory"
+        if worker.jobs >= RECYCLE_JOBS or worker.memory >= RECYCLE_BYTES or short_of_memory:
             self._kill(worker)
         return [message]
 
     def _ended(self, worker: _Worker) -> list[Event]:
-        code = worker.process.wait()
+        code = _ended_with(worker.process)
         self._kill(worker)
         if worker.job is None:
             return []
@@ -178,9 +181,10 @@ class LocalExecutor:
     def _overdue(self) -> list[Event]:
         now = time.monotonic()
         if now - self._checked > 2 * CHECK_SECONDS:
-            # We were stopped ourselves: silence meanwhile says nothing about the workers.
+            # We were stopped ourselves: silence meanwhile says nothing about the workers, nor does the time it took.
             for worker in self._workers:
                 worker.seen = now
+                worker.began += now - self._checked
         self._checked = now
         events: list[Event] = []
         for worker in list(self._workers):
@@ -190,7 +194,7 @@ class LocalExecutor:
         return events
 
     def _given_up(self, worker: _Worker, now: float) -> Failure | None:
-        if self._timeout and now - worker.began > self._timeout:
+        if self._timeout and worker.job and is_timed(worker.job) and now - worker.began > self._timeout:
             return Failure("timeout", f"gave no result within {self._timeout:g} s (--trial-timeout)")
         if now - worker.seen > LEASE_SECONDS:
             return Failure("lost", f"the worker fell silent for {LEASE_SECONDS:g} s: stopped, or swapped out")
@@ -199,11 +203,38 @@ class LocalExecutor:
     def _kill(self, worker: _Worker) -> None:
         if worker in self._workers:
             self._workers.remove(worker)
-        worker.process.kill()
+        _end(worker.process)
         worker.process.wait()
         for pipe in (worker.process.stdin, worker.process.stdout):
             with contextlib.suppress(OSError):
                 _open(pipe).close()
+
+
+def _ended_with(process: subprocess.Popen[str]) -> int:
+    """The exit status of a worker whose answers have ended; ends what it has left, or itself where it lives on."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    if os.name == "posix":
+        # Looked at before it is waited for: until then its number, which is its group's, can be no other's.
+        looked = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        with contextlib.suppress(OSError):
+            while os.waitid(os.P_PID, process.pid, looked) is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+    else:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(ENDING_SECONDS)
+    _end(process)
+    return process.wait()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kills a worker with all that its builders have started: it leads a process group of its own."""
+    if os.name == "posix":
+        # Once its end has been waited for, its number may be another's.
+        if process.returncode is None:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return
+    process.kill()
 
 
 def _open(pipe: IO[str] | None) -> IO[str]:

@@ -1,8 +1,10 @@
-"""A worker process: takes jobs as JSON lines on stdin, answers as JSON lines on stdout, until stdin ends.
+"""A worker process: takes jobs as JSON lines on one descriptor, answers as JSON lines on another, until the first ends.
 
-Started by `LocalExecutor` as `python -m tuning.engine.executors.worker WORK`. It stays alive between jobs, because
-importing TensorFlow takes seconds. It cannot outlive its parent: the end of stdin ends it, and on Linux the kernel
-kills it with the parent even while it is stopped.
+Started by `LocalExecutor` as `python -m tuning.engine.executors.worker WORK PARENT`, with the two as stdin and stdout.
+Before it does anything else it moves them to descriptors that none of its own children get, and that no library knows:
+a builder then has an empty stdin, and prints into the log. It stays alive between jobs, because importing TensorFlow
+takes seconds. It cannot outlive its parent: the end of the jobs ends it, and on Linux the kernel kills it with the
+parent even while it is stopped. What a builder starts ends with it.
 """
 
 from __future__ import annotations
@@ -38,12 +40,20 @@ Message = Alive | Progressed | Finished
 def main(argv: list[str]) -> int:
     work, parent = argv[0], int(argv[1])
     _die_with(parent)
+    descriptors = os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno())
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     # Whatever a library prints belongs in the log (stderr), not between our answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    channel = _Channel(answers)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
+    # A debugger waits for an answer that nobody can give.
+    sys.breakpointhook = _no_breakpoint
+    _own_children(descriptors)
+    channel = _Channel(os.fdopen(descriptors[1], "w", buffering=1, encoding="utf-8"))
     jobs: queue.Queue[Job] = queue.Queue()
-    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    threading.Thread(target=_read_jobs, args=(descriptors[0], jobs), daemon=True).start()
     threading.Thread(target=_beat, args=(channel,), daemon=True).start()
     with contextlib.suppress(Exception):
         # Its imports take seconds, which the first job need not wait for. What is wrong with them is told there.
@@ -75,10 +85,40 @@ class _Channel:
             os._exit(1)
 
 
-def _read_jobs(jobs: queue.Queue[Job]) -> None:
-    for line in sys.stdin:
-        jobs.put(msgspec.convert(json.loads(line), Job))
+def _read_jobs(descriptor: int, jobs: queue.Queue[Job]) -> None:
+    # By hand: a buffered reader holds a lock while it waits, and a child that is forked meanwhile holds it for ever.
+    rest = b""
+    while received := os.read(descriptor, 1 << 16):
+        *lines, rest = (rest + received).split(b"\n")
+        for line in lines:
+            jobs.put(msgspec.convert(json.loads(line), Job))
+    _end_children()
     os._exit(0)
+
+
+def _no_breakpoint(*_: Any, **__: Any) -> None:
+    print("breakpoint(): nobody can answer a debugger in a worker; --executor inline runs trials in your own process")
+
+
+def _own_children(descriptors: tuple[int, int]) -> None:
+    """What is forked from here has neither of our descriptors, and is no worker."""
+    if not hasattr(os, "register_at_fork"):
+        return
+
+    def in_child() -> None:
+        _die_with(os.getppid())
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    os.register_at_fork(after_in_child=in_child)
+
+
+def _end_children() -> None:
+    """Ends what a builder has started: it is in our process group, which the worker leads."""
+    if os.name == "posix" and os.getpgrp() == os.getpid():
+        with contextlib.suppress(OSError):
+            os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _beat(channel: _Channel) -> None:

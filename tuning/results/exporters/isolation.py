@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 CHECK_SECONDS = 300
 
@@ -89,14 +90,50 @@ def converter(load: Callable, formats: Mapping[str, tuple[str, Path]], begun: Pa
         f"open({str(begun)!r}, 'w').write({name!r})\nconvert(product, {str(path)!r}, {keras_format!r})\n"
         for name, (keras_format, path) in formats.items()
     )
-    return f"{loader(load)}\n{_source(convert)}\n{steps}"
+    return f"{loader(load)}\n{_source(convertible)}\n{_source(convert)}\n{steps}"
+
+
+def convertible(model: Any, keras_format: str) -> Any:
+    """Runs in the other process: the model, in place, with layers written in what a format's converter knows.
+
+    GELU by the error function (x/2 · (1 + erf(x/√2))), grouped convolutions as one for each group, recurrent layers
+    unrolled over their steps: the same numbers by other operations. What the converter takes as it is stays.
+    """
+    import keras
+    from keras import layers, ops
+
+    def gelu(x: Any) -> Any:
+        return x * 0.5 * (1.0 + ops.erf(x * 0.7071067811865476))
+
+    class Grouped(layers.Conv2D):
+        def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+            pairs = zip(ops.split(inputs, self.groups, -1), ops.split(kernel, self.groups, -1), strict=True)
+            how = {"padding": self.padding, "dilation_rate": self.dilation_rate}
+            made = [ops.conv(x, part, list(self.strides), **how) for x, part in pairs]
+            return ops.concatenate(made, -1)
+
+    def visit(layer: Any) -> None:
+        if getattr(layer, "activation", None) is keras.activations.gelu and keras_format == "onnx":
+            layer.activation = gelu
+        if type(layer) is layers.Conv2D and layer.groups > 1 and layer.data_format == "channels_last":
+            layer.__class__ = Grouped
+        if isinstance(layer, layers.RNN) and keras_format == "litert":
+            layer.unroll = True
+        parts = [*getattr(layer, "layers", ())]
+        parts += [getattr(layer, name, None) for name in ("layer", "forward_layer", "backward_layer")]
+        for inner in parts:
+            if isinstance(inner, layers.Layer):
+                visit(inner)
+
+    visit(model)
+    return model
 
 
 def convert(source: str, path: str, keras_format: str) -> None:
     """Runs in the other process: writes a `.keras` file in another format, for any number of images at a time."""
     import keras
 
-    model = keras.saving.load_model(source, safe_mode=True, compile=False)
+    model = convertible(keras.saving.load_model(source, safe_mode=True, compile=False), keras_format)
     image = keras.Input(model.input_shape[1:], name="image")
     # Around the model, so that inference is meant: left to itself, `export` keeps augmentation layers at work.
     inference = keras.Model(image, model(image, training=False))

@@ -59,13 +59,15 @@ def export(
         out: the folder to write; default `artifacts/exports/<source.name>`. An earlier export there is replaced.
 
     Returns:
-        directory, run_id, files, and under `checked` for each format its runtime, the number and origin of the
-        compared images, and the largest difference between the exported model's outputs and the original's.
+        directory, run_id, files, under `failed` by format why it could not be written, and under `checked` for each
+        format its runtime, the number and origin of the compared images, and the largest difference between the
+        exported model's outputs and the original's.
 
     Raises:
         UsageError: `out` holds something else than an earlier export, or is not a folder.
         EnvironmentProblem: a format's extra is not installed.
-        DataError: a model cannot be converted, does not open outside this project, or predicts something else.
+        DataError: the model can be converted to none of the formats, or does not open outside this project in any; or
+            one predicts something else.
     """
     import numpy as np
 
@@ -80,7 +82,7 @@ def export(
         np.save(Path(scratch) / "images.npy", images)
         progress.say(f"writing {', '.join(wanted)}, and opening each without this project: {len(images)} {origin}")
         # The processes that open it stand elsewhere.
-        differences = _write_models(source.model.resolve(), wanted, folder, Path(scratch))
+        differences, failed = _write_what_can_be(source.model.resolve(), wanted, folder, Path(scratch), progress)
         files.write_json(folder / CLASS_NAMES, source.metrics.classes)
         files.write_json(folder / PREPROCESSING, description.preprocessing(source.metrics))
         files.write_json(folder / METRICS, msgspec.to_builtins(source.metrics))
@@ -93,7 +95,43 @@ def export(
         name: {"runtime": form.runtime, "images": len(images), "origin": origin, "difference": differences[name]}
         for name, form in wanted.items()
     }
-    return {"directory": str(out), "run_id": source.metrics.run_id, "files": written, "checked": checked}
+    return {
+        "directory": str(out),
+        "run_id": source.metrics.run_id,
+        "files": written,
+        "checked": checked,
+        "failed": failed,
+    }
+
+
+class _Unsuitable(DataError):
+    """The model cannot leave in one `format`."""
+
+    def __init__(self, problem: str, remedy: str, format: str) -> None:
+        super().__init__(problem, remedy)
+        self.format = format
+
+
+def _write_what_can_be(
+    model: Path, wanted: dict[str, Format], folder: Path, scratch: Path, progress: Progress
+) -> tuple[dict[str, float], dict[str, str]]:
+    """`_write_models`, and why the formats failed that did; takes these out of `wanted`.
+
+    Raises:
+        DataError: none is left.
+    """
+    failed: dict[str, str] = {}
+    while True:
+        try:
+            return _write_models(model, wanted, folder, scratch), failed
+        except _Unsuitable as error:
+            if len(wanted) == 1 or error.format not in wanted:
+                raise
+            del wanted[error.format]
+            failed[error.format] = error.problem
+            progress.warn(f"{error.problem}; going on with {', '.join(wanted)}")
+            for path in (*folder.iterdir(), *(scratch / form.product for form in FORMATS.values())):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _write_models(model: Path, wanted: Mapping[str, Format], folder: Path, scratch: Path) -> dict[str, float]:
@@ -132,7 +170,7 @@ def _write_models(model: Path, wanted: Mapping[str, Format], folder: Path, scrat
             try:
                 checks[name].finish()
             except isolation.Failed as failure:
-                raise _unusable(wanted[name], failure) from None
+                raise _unusable(name, wanted[name], failure) from None
             differences[name] = _difference(original, np.load(scratch / f"{name}.npy"), name)
     return differences
 
@@ -234,15 +272,17 @@ def _validation_pixels(workspace: Workspace, shape: tuple[int, int, int]) -> np.
 
 def _unconverted(begun: Path, failure: isolation.Failed) -> TuningError:
     if not begun.is_file():
-        return _unusable(FORMATS["keras"], failure)
+        return _unusable("", FORMATS["keras"], failure)
     name = begun.read_text()
-    return DataError(f"the model cannot be converted to {name}: {failure}", _UNSUPPORTED)
+    begun.unlink()
+    return _Unsuitable(f"the model cannot be converted to {name}: {failure}", _UNSUPPORTED, name)
 
 
-def _unusable(form: Format, failure: isolation.Failed) -> TuningError:
-    return DataError(
+def _unusable(name: str, form: Format, failure: isolation.Failed) -> TuningError:
+    return _Unsuitable(
         f"{form.product} does not work in a process without this project: {failure}",
         _UNSUPPORTED if form.keras_format else _CUSTOM,
+        name,
     )
 
 

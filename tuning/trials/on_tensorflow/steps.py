@@ -10,6 +10,8 @@ import numpy as np
 
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
 from tuning.trials.keras_private import symbolic_build
+from tuning.trials.on_tensorflow.randomness import found_in
+from tuning.trials.randomness import Randomness
 from tuning.trials.spaces import Interface
 
 if TYPE_CHECKING:
@@ -28,9 +30,12 @@ class TensorFlowSteps:
     and a tenth in every epoch. Images travel as uint8 and are scaled inside the graph.
     """
 
+    traces_late = False
+
     def __init__(self, model: keras.Model, interface: Interface) -> None:
         self.model, self.interface = model, interface
         self.batch_interface = dataclasses.replace(interface, scaled=False)
+        self.randomness = Randomness()
         self._train: dict[int, Any] = {}  # by the number of arrays in a batch: weights of the samples or none
         self._predict: Any = None
 
@@ -39,7 +44,16 @@ class TensorFlowSteps:
             # Metrics and loss: their variables cannot be made inside the graph.
             symbolic_build(self.model, batches[0])
         if len(batches[0]) not in self._train:
-            self._train[len(batches[0])] = self._compiled(self._training_step, batches[0])
+            self._train[len(batches[0])] = self._traced(batches[0])
+
+    def retrace(self, batches: TrainingBatches) -> None:
+        self._train[len(batches[0])] = self._traced(batches[0])
+
+    def _traced(self, batch: tuple[np.ndarray, ...]) -> Any:
+        """The training step as a graph, made now; notes what it draws from."""
+        step = self._compiled(self._training_step, batch)
+        self.randomness = found_in(step.get_concrete_function().graph, self.model)
+        return step
 
     def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
         self.prepare(batches)

@@ -1,0 +1,93 @@
+"""What callers of the Python API hand over, and what becomes of it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tuning
+from tuning.core.border import guarded, space_name
+from tuning.core.errors import UsageError
+from tuning.core.progress import SILENT, Progress
+from tuning.core.workspace import Workspace
+from tuning.pipeline.resources import Resources
+
+
+def called(
+    workspace: Workspace,
+    *,
+    space: str = "baseline_cnn",
+    size: int = 48,
+    share: float = 0.5,
+    on: bool = False,
+    text: str | None = None,
+    resources: Resources = Resources(),  # noqa: B008
+    progress: Progress = SILENT,
+    **more: object,
+) -> tuple:
+    """Says what it got."""
+    return workspace, space, size, share, on, text, more
+
+
+@pytest.mark.parametrize("given", ["ws", Path("ws"), Workspace(Path("ws")), Workspace("ws")])
+def test_a_path_is_a_workspace(given):
+    assert guarded(called)(given)[0] == Workspace(Path("ws"))
+    assert guarded(called)(workspace=given)[0].data == Path("ws") / "data"
+
+
+@pytest.fixture
+def spaces(sample_spaces, monkeypatch):
+    monkeypatch.syspath_prepend(str(sample_spaces))
+    module = importlib.import_module("sample_spaces")
+    monkeypatch.setattr(module, "half", functools.partial(module.tiny, num_classes=3), raising=False)
+    return module
+
+
+@pytest.mark.parametrize("name", ["tiny", "Own", "own_instance", "half"])
+def test_a_function_class_instance_or_partial_of_a_module_is_its_name(name, spaces):
+    assert space_name(getattr(spaces, name)) == f"sample_spaces:{name}"
+    assert guarded(called)("ws", space=getattr(spaces, name))[1] == f"sample_spaces:{name}"
+
+
+def test_what_no_module_holds_is_refused(spaces):
+    for made in (lambda hp: None, functools.partial(spaces.tiny, num_classes=4)):
+        with pytest.raises(UsageError, match="which no module holds by a name"):
+            space_name(made)
+
+
+def test_numbers_are_what_they_are_worth():
+    assert guarded(called)("ws", size=np.int64(24), share=1, on=np.bool_(True), extra="x") == (
+        *(Workspace("ws"), "baseline_cnn", 24, 1, True, None),
+        {"extra": "x"},
+    )
+    assert guarded(called)("ws", size=24.0)[2] == 24
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"size": "24"}, "size is '24'"),
+        ({"size": 2.5}, "size is 2.5"),
+        ({"size": True}, "size is True"),
+        ({"share": "0.5"}, "share is '0.5'"),
+        ({"on": "False"}, "on is 'False'"),
+        ({"text": {"a": "b"}}, "text is {'a': 'b'}"),
+        ({"resources": 2}, "resources is 2"),
+        ({"progress": True}, r"progress is True, which has no say\(\)"),
+        ({"workspace": 3}, "workspace is 3"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_the_callers_words(given, said):
+    with pytest.raises(UsageError, match=said) as refused:
+        guarded(called)(**{"workspace": "ws", **given})
+    assert refused.value.remedy.startswith("give ")
+
+
+def test_the_api_keeps_signature_and_name():
+    assert tuning.run_search.__name__ == "run_search" and tuning.run_search.__doc__
+    with pytest.raises(tuning.TuningError):
+        tuning.dataset_frame("nowhere-at-all")

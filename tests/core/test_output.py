@@ -1,0 +1,66 @@
+"""Output as it may be: without an arrow, closed, or with nobody left who reads it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+_MAIN = """
+import sys
+from tuning import cli
+
+def run(args, workspace, console):
+    for n in range(2000):
+        console.say(f"line {n} → … ×" + 100 * " ")
+    open("went-on.txt", "w").close()
+    return {"name": "Zoë → 表情"}, "done → Zoë 表情"
+
+sys.exit(cli.main(lambda: cli.parser("x", "Does x."), run, anywhere=True, bare=True))
+"""
+
+
+@pytest.fixture
+def ended(tmp_path, sample_environment):
+    def run(*arguments, encoding="utf-8", shell="", code=_MAIN):
+        (tmp_path / "main.py").write_text(code, encoding="utf-8")
+        command = [sys.executable, "main.py", *arguments]
+        if shell:
+            command = ["bash", "-c", f'"{sys.executable}" main.py {shell}; exit ${{PIPESTATUS[0]}}']
+        environment = {**sample_environment, "PYTHONIOENCODING": encoding}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False)
+
+    return run
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_an_encoding_without_an_arrow_is_no_defect(ended, encoding):
+    done = ended(encoding=encoding)
+    assert done.returncode == 0
+    arrow = "→" if encoding == "utf-8" else "->"
+    assert done.stdout.decode(encoding).startswith(f"done {arrow} Zo")
+    assert f"line 3 {arrow} " in done.stderr.decode(encoding)
+    answer = ended("--json", encoding=encoding)
+    assert json.loads(answer.stdout.decode(encoding)) == {"name": "Zoë → 表情"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize(
+    ("shell", "code"),
+    [
+        (">&-", 0),
+        ("2>&-", 0),
+        (">&- 2>&-", 0),
+        ("--json >&-", 0),
+        ("2>&1 | head -n 1", 141),
+        ("2>&1 >/dev/null | head -n 1", 0),
+        ("--root 2>&1 | true", 2),
+    ],
+)
+def test_output_that_is_closed_or_goes_away_stops_nothing_and_is_no_success(ended, tmp_path, shell, code):
+    done = ended(shell=shell)
+    assert done.returncode == code
+    assert (tmp_path / "went-on.txt").exists() == (code != 2)
+    assert b"Traceback" not in done.stdout + done.stderr

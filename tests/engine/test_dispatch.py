@@ -1,0 +1,46 @@
+"""What the end of a job means."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuning.engine.dispatch import Dispatcher
+from tuning.engine.executors import Finished, JobError
+from tuning.engine.journal import Journal
+
+
+class Answering:
+    """An executor whose jobs end as it was told, in order."""
+
+    def __init__(self, *ends):
+        self.ends, self.jobs = list(ends), []
+
+    def free(self):
+        return 1
+
+    def submit(self, job):
+        self.jobs.append(job)
+
+    def collect(self, timeout):
+        events = [Finished(job.key, job.fence, *self.ends.pop(0)) for job in self.jobs]
+        self.jobs = []
+        return events
+
+
+SHORT = (None, JobError("memory", "out of memory: 3 GiB"))
+
+
+@pytest.mark.parametrize(
+    ("ends", "result"),
+    [
+        ([SHORT, ({"score": 1}, None)], {"score": 1}),
+        ([SHORT, SHORT], {"error": {"kind": "memory", "message": "out of memory: 3 GiB (2 attempts)"}}),
+    ],
+)
+def test_a_job_that_ran_out_of_memory_has_a_second_attempt(ends, result, tmp_path):
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        dispatcher = Dispatcher(journal, Answering(*ends))
+        dispatcher.request("trial/0001", "trial", lambda fence: {})
+        for _ in range(4):
+            dispatcher.wait(0)
+        assert dispatcher.result("trial/0001") == result

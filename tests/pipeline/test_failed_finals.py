@@ -1,0 +1,62 @@
+"""One finalist that fails, or cannot be published, costs itself only. The work is a toy."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from matplotlib.figure import Figure
+
+from stress import toy
+from tuning.core.errors import DataError, StateError
+from tuning.pipeline import finals
+from tuning.results import plots
+
+
+@pytest.fixture(autouse=True)
+def _small_figures(monkeypatch):
+    monkeypatch.setattr(plots, "run_figures", lambda metrics, history: {"loss.png": Figure(figsize=(0.1, 0.1))})
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """`refusing("-01-")`: no run whose id has that can be published; `refusing(None)`: all can."""
+    publish, refused = finals.publish_run, [None]
+
+    def publish_or_refuse(workspace, staged):
+        if refused[0] is not None and refused[0] in staged.run_id:
+            raise DataError("these are no probabilities", "end the model in a softmax")
+        return publish(workspace, staged)
+
+    monkeypatch.setattr(finals, "publish_run", publish_or_refuse)
+    return lambda part: refused.__setitem__(0, part)
+
+
+def test_a_finalist_that_cannot_be_published_is_left_out_and_tried_again(toy_search, refusing, workspace):
+    refusing("-01-")
+    for _ in range(2):
+        result = toy_search("s", search_only=False, top_k=2, ensemble=False)
+        (left_out,) = result.failures
+        assert "-01-" in left_out and result.failures[left_out] == "these are no probabilities"
+        assert result.promoted in result.runs and any("baseline" in run_id for run_id in result.runs)
+        assert left_out not in result.runs and not workspace.run(left_out).exists()
+    refusing(None)
+    result = toy_search("s", search_only=False, top_k=2, ensemble=False)
+    assert result.failures == {} and left_out in result.runs
+
+
+def test_a_final_whose_files_are_gone_before_it_was_published_is_trained_again(toy_search, refusing, workspace):
+    refusing("-01-")
+    (left_out,) = toy_search("s", search_only=False, top_k=1, ensemble=False).failures
+    shutil.rmtree(workspace.search("s") / "staging" / left_out)
+    refusing(None)
+    result = toy_search("s", search_only=False, top_k=1, ensemble=False)
+    assert left_out in result.runs and result.failures == {}
+
+
+def test_where_all_finals_fail_the_last_reason_is_said_and_the_same_command_goes_on(toy_search, monkeypatch):
+    monkeypatch.setenv(toy.BROKEN, "final")
+    with pytest.raises(StateError, match=r"could be retrained; the last one, s-baseline.*the device is busy"):
+        toy_search("s", search_only=False, top_k=1)
+    monkeypatch.setenv(toy.BROKEN, "")
+    assert toy_search("s", search_only=False, top_k=1).failures == {}

@@ -1,0 +1,131 @@
+"""Model builders that draw random numbers where no checkpoint has their state; used by the tests."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+_AT_IMPORT = random.random(), float(np.random.random())
+
+
+def _compiled(input_shape, num_classes, before=(), loss="sparse_categorical_crossentropy", optimizer=None, kind=None):
+    image = keras.Input(input_shape)
+    x = image
+    for layer in before:
+        x = layer(x)
+    x = layers.Dense(num_classes, activation="softmax")(layers.Flatten()(x))
+    model = (kind or keras.Model)(image, x)
+    model.compile(optimizer or keras.optimizers.SGD(0.01), loss)
+    return model
+
+
+def _crossentropy(y_true, y_pred, noise):
+    plain = keras.losses.categorical_crossentropy(y_true, y_pred)
+    return plain * (1 + ops.cast(noise, plain.dtype))
+
+
+def augmix(hp, input_shape, num_classes):
+    """A layer of Keras's own that draws from Python while its graph is made."""
+    hp.Fixed("batch_size", 16)
+    return _compiled(input_shape, num_classes, [layers.AugMix(value_range=(0, 1))])
+
+
+class Noisy(keras.Model):
+    def train_step(self, data):
+        images, labels = data
+        return super().train_step((images + 0.1 * keras.random.normal(ops.shape(images)), labels))
+
+
+def unseeded_step(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes, kind=Noisy)
+
+
+def tf_loss(hp, input_shape, num_classes):
+    def own_categorical(y_true, y_pred):
+        import tensorflow as tf
+
+        return _crossentropy(y_true, y_pred, tf.random.uniform((), 0, 0.5))
+
+    return _compiled(input_shape, num_classes, loss=own_categorical)
+
+
+def numpy_loss(hp, input_shape, num_classes):
+    def own_categorical(y_true, y_pred):
+        return _crossentropy(y_true, y_pred, np.random.uniform(0, 0.5))
+
+    return _compiled(input_shape, num_classes, loss=own_categorical)
+
+
+class OwnStep(keras.Model):
+    def train_step(self, data):
+        images, labels = data
+        return super().train_step((images * random.uniform(0.5, 1.0), labels))
+
+
+def python_step(hp, input_shape, num_classes):
+    """Python's random numbers, in a step of its own: a constant of its graph."""
+    return _compiled(input_shape, num_classes, kind=OwnStep)
+
+
+class TfStep(keras.Model):
+    def train_step(self, data):
+        import tensorflow as tf
+
+        images, labels = data
+        return super().train_step((images + tf.random.normal(tf.shape(images), stddev=0.1), labels))
+
+
+def tf_step(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes, kind=TfStep)
+
+
+class Shaken(keras.optimizers.SGD):
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient + random.random() + np.random.random(), variable, learning_rate)
+
+
+def python_optimizer(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes, optimizer=Shaken(0.001))
+
+
+def generator_in_loss(hp, input_shape, num_classes):
+    """A seed generator that belongs to no layer."""
+    generator = keras.random.SeedGenerator(7)
+
+    def own_categorical(y_true, y_pred):
+        return _crossentropy(y_true, y_pred, keras.random.uniform((), 0, 0.5, seed=generator))
+
+    return _compiled(input_shape, num_classes, loss=own_categorical)
+
+
+def unseeded_layers(hp, input_shape, num_classes):
+    before = [layers.GaussianNoise(0.1), layers.Dropout(0.2), layers.RandomFlip()]
+    return _compiled(input_shape, num_classes, before)
+
+
+def at_import(hp, input_shape, num_classes):
+    """What its module drew when it was imported."""
+    return _compiled(input_shape, num_classes, [layers.Rescaling(sum(_AT_IMPORT))])
+
+
+# What nothing can make repeatable -------------------------------------------------------------------------------------
+
+
+def system_random(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes, [layers.Rescaling(1 + int.from_bytes(os.urandom(2), "big") / 1e5)])
+
+
+def variable_in_loss(hp, input_shape, num_classes):
+    """A loss that counts its calls, in a variable of its own."""
+    import tensorflow as tf
+
+    calls = tf.Variable(0.0, name="calls")
+
+    def own_categorical(y_true, y_pred):
+        return _crossentropy(y_true, y_pred, calls.assign_add(1.0) / 10)
+
+    return _compiled(input_shape, num_classes, loss=own_categorical)

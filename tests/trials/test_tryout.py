@@ -1,0 +1,46 @@
+"""The default configuration is tried before a search begins; in one process."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuning.trials.spaces import space_digest
+
+pytestmark = pytest.mark.tensorflow
+
+LESS = "mixed_bfloat16"
+
+
+@pytest.mark.slow
+def test_whether_it_trains_in_what_and_twice_the_same_way(job, run_jobs, sample_spaces, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(sample_spaces))
+
+    def describe(space, policy="float32"):
+        made = job("describe", tmp_path, "tiny", dtype_policy=policy)
+        module = "random_spaces" if space in ("system_random", "variable_in_loss") else "sample_spaces"
+        made["payload"] |= {"space": f"{module}:{space}", "space_digest": space_digest(f"{module}:{space}")}
+        return made
+
+    outputs = job("trial", tmp_path / "outputs", "last_activation", values={"last": "sigmoid"}, until=1)
+    jobs = {
+        "same": describe("own_step"),
+        "random": describe("system_random"),
+        "foreign": describe("variable_in_loss"),
+        "regular": describe("regularizes_activity", LESS),
+        "cleared": describe("clears_the_session", LESS),
+        "half": describe("sets_half_precision", LESS),
+        "broken": describe("nothing_trains", LESS),
+        "outputs": outputs,
+    }
+    answers = dict(zip(jobs, run_jobs(list(jobs.values()), timeout=280), strict=True))
+    said = {name: (answer["error"] or {}).get("message", "") for name, answer in answers.items()}
+    assert answers["same"]["result"]["dtype_policy"] is None and answers["same"]["result"]["warnings"] == []
+    assert "does not train in the same way twice" in said["random"]
+    assert "its training uses calls" in said["foreign"]
+    for name in ("regular", "cleared"):
+        found = answers[name]["result"]
+        assert found["dtype_policy"] == "float32", said[name]
+        assert "as with --dtype float32: in mixed_bfloat16 it cannot" in found["warnings"][0]
+    assert "from 'float32' to 'mixed_float16'" in said["half"]
+    assert "RuntimeError: the data pipeline is broken" in said["broken"]
+    assert "are not probabilities" in said["outputs"] and answers["outputs"]["epochs"] == 0

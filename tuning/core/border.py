@@ -1,0 +1,114 @@
+"""The border of the Python API: what a caller hands over becomes what the rooms expect, or a `UsageError` in his words.
+
+A path becomes a `Workspace`, a function or class of an importable module its name; numbers, texts and switches are what
+they are annotated as.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from tuning.core.errors import UsageError
+from tuning.core.workspace import Workspace
+
+_PLAIN = (int, float, str, bool, type(None))
+
+
+def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose arguments are checked and converted first."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **given: Any) -> Any:
+        hints = _hints(function)
+        names = list(signature.parameters)[: len(arguments)]
+        positional = [_met(name, value, hints.get(name)) for name, value in zip(names, arguments, strict=False)]
+        named = {name: _met(name, value, hints.get(name)) for name, value in given.items()}
+        return function(*positional, *arguments[len(names) :], **named)
+
+    return call
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except NameError:  # a name that only type checkers import
+        return {}
+
+
+def _met(name: str, value: Any, hint: Any) -> Any:
+    if name == "workspace":
+        return _workspace(value)
+    if name == "space":
+        return space_name(value)
+    if hint is None or value is None:
+        return value
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if all(kind in _PLAIN for kind in kinds):
+        return _plain(name, value, kinds)
+    (kind,) = kinds if len(kinds) == 1 else (None,)
+    if isinstance(kind, type) and getattr(kind, "_is_protocol", False):
+        if missing := [method for method in _methods(kind) if not callable(getattr(value, method, None))]:
+            raise UsageError(
+                f"{name} is {value!r}, which has no {missing[0]}()", f"give a {kind.__name__}, such as tuning.Console()"
+            )
+    elif isinstance(kind, type) and kind.__module__.startswith("tuning.") and not isinstance(value, kind):
+        raise UsageError(f"{name} is {value!r}", f"give a tuning.{kind.__name__}(…)")
+    return value
+
+
+def _workspace(value: Any) -> Workspace:
+    if isinstance(value, Workspace):
+        return value
+    if isinstance(value, str | os.PathLike):
+        return Workspace(value)  # type: ignore[arg-type]
+    raise UsageError(f"workspace is {value!r}", "give a folder as text or Path, or a tuning.Workspace(folder)")
+
+
+def _plain(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
+    exact = hasattr(value, "item") and not getattr(value, "shape", None)
+    plain = value.item() if exact else value  # a number of NumPy's
+    numbers = int in kinds or float in kinds
+    fits = (
+        (isinstance(plain, bool) and bool in kinds)
+        or (isinstance(plain, int) and not isinstance(plain, bool) and numbers)
+        or (isinstance(plain, float) and (float in kinds or plain.is_integer()) and numbers)
+        or (isinstance(plain, str) and str in kinds)
+    )
+    if not fits:
+        words = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+        raise UsageError(f"{name} is {value!r}", f"give {' or '.join(words[kind] for kind in kinds if kind in words)}")
+    return int(plain) if isinstance(plain, float) and float not in kinds else plain
+
+
+def _methods(protocol: type) -> list[str]:
+    return [name for name, value in vars(protocol).items() if inspect.isfunction(value) and not name.startswith("_")]
+
+
+def space_name(value: Any) -> Any:
+    """The name of a space that is given as the function, class or object itself; text and None stay.
+
+    Raises:
+        UsageError: workers could not import it by any name.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    inner = value.func if isinstance(value, functools.partial) else value
+    module = getattr(inner, "__module__", type(value).__module__)
+    candidates = [module, *(name for name, found in list(sys.modules.items()) if isinstance(found, types.ModuleType))]
+    for name in dict.fromkeys(candidates):
+        holder = sys.modules.get(name)
+        for attribute, found in list(vars(holder).items()) if holder is not None and name != "__main__" else ():
+            if found is value:
+                return f"{name}:{attribute}"
+    raise UsageError(
+        f"space is {value!r}, which no module holds by a name",
+        "put it into a file of its own, as a function, class, or variable, and give that; workers import it from there",
+    )

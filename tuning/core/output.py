@@ -1,0 +1,54 @@
+"""A person's terminal as it may be: gone, closed, or with an encoding that lacks our arrows."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from typing import TextIO
+
+#: What stands for characters that an encoding such as cp1252 or ASCII may lack.
+_PLAIN = {"→": "->", "…": "...", "×": "x", "·": "-", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "±": "+-"}
+_HANDLER = "tuning.plain"
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(c) or c.encode("unicode_escape").decode() for c in characters), error.end
+
+
+codecs.register_error(_HANDLER, _replaced)
+
+
+def use_as_they_are() -> None:
+    """Makes stdout and stderr take any text: what they cannot show is written in other words, and where there is none
+    of them, as in `pythonw`, nothing is written."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, _nowhere())
+        elif not shows(stream, "".join(_PLAIN)) and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def shows(stream: TextIO, text: str) -> bool:
+    """Whether a stream's encoding has all characters of a text."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError, AttributeError):
+        return False
+    return True
+
+
+def say(text: str) -> None:
+    """Writes a line to stderr; once nobody reads that any more, nowhere."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        sys.stderr = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")

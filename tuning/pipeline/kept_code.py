@@ -1,0 +1,45 @@
+"""The code of a search space, kept with its search: to read, to put back, and to show what changed."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from tuning.core.errors import DataError
+from tuning.core.files import read_json, write_bytes, write_json
+from tuning.trials.spaces import space_code, space_digest
+
+FOLDER, REACHED = "code", "reached.json"
+
+
+def keep(directory: Path, space: str, digest: str) -> None:
+    """Keeps the code of a space in a search's folder, where it is not kept yet; an accepted change beside it."""
+    folder = directory / FOLDER / digest[:12]
+    if (folder / REACHED).exists() or space_digest(space) != digest:
+        return
+    reached, files = space_code(space)
+    folder.mkdir(parents=True, exist_ok=True)
+    for module, file in files.items():
+        write_bytes(folder / f"{module}.py", file.read_bytes())
+    write_json(folder / REACHED, reached)
+
+
+def first_change(directory: Path, space: str) -> str:
+    """The first line of a space's code that is not as it was kept last, in words; empty where nothing was kept."""
+    kept = sorted((directory / FOLDER).glob(f"*/{REACHED}"), key=lambda path: path.stat().st_mtime)
+    if not kept:
+        return ""
+    try:
+        before = read_json(kept[-1], "")
+    except DataError:
+        return ""
+    now, _ = space_code(space)
+    for module in sorted({*before, *now}):
+        old, new = ("\n".join(code.get(module, [])).splitlines() for code in (before, now))
+        changed = [line for line in difflib.unified_diff(old, new, n=0, lineterm="") if line[:3] not in ("---", "+++")]
+        lines = [line for line in changed if not line.startswith("@@")]
+        if lines:
+            first = next((line[1:].strip() for line in lines if line.startswith("-")), "nothing")
+            second = next((line[1:].strip() for line in lines if line.startswith("+")), "nothing")
+            return f" (in {module}, {first!r} is {second!r} now; the code that it began with is in {kept[-1].parent})"
+    return ""

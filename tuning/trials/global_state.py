@@ -1,0 +1,51 @@
+"""What builders change in Keras itself, which would be another trial's, or the published model's, too."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from tuning.core.errors import UsageError
+
+
+class ChangedKeras(UsageError):
+    """A builder changed Keras's global state."""
+
+
+@contextlib.contextmanager
+def unchanged(space: str) -> Iterator[None]:
+    """Refuses a builder that leaves Keras with another dtype policy, float type or image format than it found.
+
+    Raises:
+        ChangedKeras: it does; says what was changed, and puts it back.
+    """
+    before = _state()
+    yield
+    changed = {name: (old, _state()[name]) for name, old in before.items() if _state()[name] != old}
+    if changed:
+        _put_back(before)
+        words = ", ".join(f"the {name} from {old!r} to {new!r}" for name, (old, new) in changed.items())
+        raise ChangedKeras(
+            f"search space {space!r} changes Keras for all that follows: {words}",
+            "take clear_session() and what sets it out of the builder; each trial begins with a cleared session, and "
+            "--dtype says what it computes in",
+        )
+
+
+def _state() -> dict[str, Any]:
+    import keras
+
+    return {
+        "dtype policy": keras.config.dtype_policy().name,
+        "float type": keras.config.floatx(),
+        "image data format": keras.config.image_data_format(),
+    }
+
+
+def _put_back(state: dict[str, Any]) -> None:
+    import keras
+
+    keras.config.set_floatx(state["float type"])
+    keras.config.set_image_data_format(state["image data format"])
+    keras.config.set_dtype_policy(state["dtype policy"])

@@ -1,0 +1,106 @@
+"""Which range of pixels a model wants, found by what its first layers make of them.
+
+Builders bring their preprocessing in many ways: a `Rescaling` layer, `x / 255`, `preprocess_input`, a `Normalization`
+with means of 0 to 255, an application that has one inside, an integer input. All that comes before the first layer with
+weights is asked what it makes of images of 0 to 1 and of 0 to 255; the one whose spread a network can learn from is
+meant. Where nothing comes before it, nothing is said, and images are of 0 to 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tuning.trials.keras_private import nodes_in_order
+from tuning.trials.runtime import is_seed_state
+
+if TYPE_CHECKING:
+    import keras
+
+#: A network that sees less or more than this, from the darkest to the brightest, learns slowly or not at all.
+LEAST_SPREAD, MOST_SPREAD = 0.05, 300.0
+#: A mean so many deviations from nothing is one that the preprocessing did not mean.
+_FAR = 10.0
+_SAMPLES = 4
+
+
+def wants_0_to_1(model: keras.Model) -> bool:
+    """Whether a model wants pixels divided by 255 rather than as they are."""
+    if "int" in str(model.inputs[0].dtype):
+        return False
+    images = _images(model)
+    plain, divided = _seen(model, images), _seen(model, images / 255)
+    if not np.array_equal(plain, images) and not np.allclose(plain, divided):
+        return _doubt(divided) <= _doubt(plain)
+    ranges = [getattr(layer, "value_range", None) for layer in model.layers]
+    return not any(isinstance(found, (tuple, list)) and max(found) > 2 for found in ranges)
+
+
+def doubts(model: keras.Model, scaled: bool) -> str | None:
+    """What to tell a person about the range that a model's first layer with weights sees; None where it can learn.
+
+    Args:
+        scaled: whether it is given pixels divided by 255.
+    """
+    images = _images(model)
+    seen = _seen(model, images / 255 if scaled else images)
+    spread = float(np.ptp(seen))
+    if LEAST_SPREAD <= spread <= MOST_SPREAD:
+        return None
+    given = "0 to 1" if scaled else "0 to 255"
+    return (
+        f"the model is given pixels of {given}, of which its first layer with weights sees {seen.min():.3g} to "
+        f"{seen.max():.3g}: a spread of {spread:.2g} is hard to learn from; check its preprocessing, such as a "
+        "division that is done twice"
+    )
+
+
+def _doubt(seen: np.ndarray) -> float:
+    """How far from what a network learns from: a deviation about 1, around a mean that is not far from 0."""
+    deviation = float(seen.std())
+    if not math.isfinite(deviation) or deviation == 0:
+        return math.inf
+    far = abs(float(seen.mean())) / deviation
+    return abs(math.log(deviation)) + (1000.0 if far > _FAR else 0.0)
+
+
+def _images(model: keras.Model) -> np.ndarray:
+    shape = [size or 32 for size in model.inputs[0].shape[1:]]
+    return np.random.default_rng(0).uniform(0, 255, (_SAMPLES, *shape)).round().astype(np.float32)
+
+
+def _seen(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What the first layer with weights gets of these images."""
+    import keras
+
+    found: Any = images
+    for part in _before_weights(model):
+        found = part(keras.ops.convert_to_tensor(found, dtype=part.inputs[0].dtype), training=False)
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(found, "float32")))
+
+
+def _before_weights(model: keras.Model) -> list[keras.Model]:
+    """The models, one after the other, that lead to the first layer with weights; none where nothing is before it."""
+    import keras
+
+    for node in nodes_in_order(model):
+        layer = node.operation
+        if isinstance(layer, keras.layers.InputLayer) or not _has_weights(layer):
+            continue
+        tensor = node.input_tensors[0]
+        start = model.inputs[0]
+        before = [] if tensor is start else [keras.Model(start, tensor)]
+        return before + (_before_weights(layer) if nodes_in_order(layer) else [])
+    return []
+
+
+def _has_weights(layer: Any) -> bool:
+    import keras
+
+    if isinstance(layer, keras.layers.Normalization):
+        return False  # it is preprocessing, weights or no
+    if isinstance(layer, keras.Model):
+        return any(_has_weights(inner) for inner in layer.layers)
+    return any(not is_seed_state(weight) for weight in getattr(layer, "weights", ()))

@@ -1,0 +1,87 @@
+"""A few steps of a space's default configuration before a search begins: whether it trains, and twice the same way."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tuning.core import machine
+from tuning.core.errors import UsageError
+from tuning.core.jobs import DescribeJob, RehearseJob
+from tuning.dataset.store.arrays import Dataset
+from tuning.dataset.store.packing import ImageSplit
+from tuning.trials.build import training_steps
+from tuning.trials.checkpoint import TrainingState
+from tuning.trials.fit import FitSettings, NotFinite, fit
+from tuning.trials.plan import TrainingPlan
+from tuning.trials.steps import Steps
+
+#: Batches of an epoch of it, and images that it is validated on.
+BATCHES, VALIDATED = 2, 16
+
+
+def try_default(job: DescribeJob, dataset: Dataset) -> None:
+    """Trains the default configuration for two short epochs; and the second one once more, as after an interruption.
+
+    Raises:
+        UsageError: both do not end alike.
+        Exception: whatever training raises.
+    """
+    first, second = _Training(job, dataset), None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            begun = first.until(1, Path(folder) / "first", None)
+            straight = first.until(2, Path(folder) / "first", begun)
+            second = _Training(job, dataset)
+            again = second.until(2, Path(folder) / "again", begun)
+        except NotFinite:
+            return  # its own affair, and told as that of a trial
+    if _same(straight, again) or _never_the_same():
+        return
+    raise UsageError(
+        f"search space {job.space!r} does not train in the same way twice: after an interruption, the default "
+        f"configuration ends elsewhere{_suspects(first.steps)}",
+        "draw random numbers from keras.random, with a keras.random.SeedGenerator that is an attribute of a layer or "
+        "of the model, and keep what training counts or remembers in weights",
+    )
+
+
+class _Training:
+    """The default configuration, built anew."""
+
+    def __init__(self, job: DescribeJob, dataset: Dataset) -> None:
+        own = {name: getattr(job, name) for name in job.__struct_fields__ if name != "discover"}
+        self.steps, hp = training_steps(RehearseJob(**own, values={}), 0, dataset)
+        self.plan = TrainingPlan.from_values(hp.values)
+        few = _first(dataset.train, BATCHES * self.plan.batch_size)
+        self.dataset = dataclasses.replace(dataset, train=few, val=_first(dataset.val, VALIDATED))
+
+    def until(self, epochs: int, folder: Path, start: TrainingState | None) -> TrainingState:
+        settings = FitSettings(until=epochs, total_epochs=2, seed=0)
+        return fit(self.steps, self.plan, self.dataset, settings, folder, 1, start, lambda entry: None)
+
+
+def _first(split: ImageSplit, count: int) -> ImageSplit:
+    # Spread over the split: its first images may all be of one class.
+    places = np.unique(np.linspace(0, len(split) - 1, min(count, len(split))).astype(int))
+    return ImageSplit(split.images[places], split.labels[places])
+
+
+def _same(one: TrainingState, other: TrainingState) -> bool:
+    pairs = [*zip(one.weights, other.weights, strict=True), *zip(one.optimizer, other.optimizer, strict=True)]
+    return all(np.array_equal(left, right, equal_nan=left.dtype.kind == "f") for left, right in pairs)
+
+
+def _never_the_same() -> bool:
+    """Whether this machine rounds differently from one compilation to the next, whatever the builder."""
+    import keras
+
+    return keras.backend.backend() == "jax" and bool(machine.gpus())
+
+
+def _suspects(steps: Steps) -> str:
+    names = [*steps.randomness.foreign, *steps.randomness.unkeyed]
+    return f"; its training uses {', '.join(names)}" if names else ""
