@@ -237,9 +237,13 @@ def run_budgeted_finals(
     earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
     seeds_before = Counter(training.key for training in earlier)
     prices = epoch_prices(completed)
-    roots = {config_digest(settings.space, spec.values): spec.root or spec.trial_id for spec, _ in completed}
+    roots = {
+        config_digest(settings.space, spec.values, settings.base): spec.root or spec.trial_id for spec, _ in completed
+    }
     candidates = {
-        key: _candidate(key, prices.get(roots.get(config_digest(settings.space, role.values), "")), plan.price)
+        key: _candidate(
+            key, prices.get(roots.get(config_digest(settings.space, role.values, settings.base), "")), plan.price
+        )
         for key, role in by_key.items()
     }
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")

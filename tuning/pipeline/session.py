@@ -17,7 +17,7 @@ import msgspec
 from tuning.core import settings as config
 from tuning.core.errors import RESTORE, EnvironmentProblem, StateError, UsageError
 from tuning.core.files import move, remove_directory
-from tuning.core.jobs import DescribeJob, Description, Job
+from tuning.core.jobs import BaseModel, DescribeJob, Description, Job
 from tuning.core.quiet import without_greeting
 from tuning.core.workspace import Workspace
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
@@ -49,6 +49,8 @@ class Session:
     workers: int
     #: Completed trials whose checkpoints may still be there.
     completed: set[str] = field(default_factory=set)
+    #: The model that trainings start from.
+    base: BaseModel | None = None
 
     def begin(self, settings: config.RunSettings) -> Session:
         """The same with its complete settings, which are written down."""
@@ -69,6 +71,7 @@ class Session:
             "data_digest": settings.data_digest,
             "threads": settings.threads,
             "dtype_policy": settings.dtype_policy,
+            "base": self.base,
         }
 
     def training(self) -> dict[str, Any]:
@@ -188,6 +191,7 @@ def opened(
     settings: config.RunSettings,
     resources: Resources,
     planned: bool = True,
+    base: BaseModel | None = None,
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
 
@@ -195,6 +199,7 @@ def opened(
     data or command, begins anew.
 
     Args:
+        base: the model that trainings start from.
         planned: the settings are complete. If not, whoever opened it completes them (see `Session.begin`).
 
     Raises:
@@ -210,7 +215,7 @@ def opened(
             )
             try:
                 # Whole paths: a worker may run on another machine, in another folder.
-                yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free())
+                yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free(), base=base)
             except (JobFailed, UsageError):
                 if not dispatcher.state.asks and not dispatcher.state.test_openings:
                     _unlink(directory / JOURNAL, directory / config.FILE_NAME)

@@ -77,8 +77,8 @@ def loaded_space_digest(space: str) -> str:
 def load_builder(space: str) -> Callable[..., Any]:
     """The model builder of a space as `build(hp, input_shape, num_classes) -> compiled model`.
 
-    A function may take (hp), as plain Keras Tuner builders do, or also `input_shape` and `num_classes`; a
-    `keras_tuner.HyperModel`, class or instance, is used through its `build(hp)`.
+    A function may take (hp), as plain Keras Tuner builders do, or also `input_shape`, `num_classes` and `base`, what
+    `tuning.base_model()` returns; a `keras_tuner.HyperModel`, class or instance, is used through its `build(hp)`.
 
     Raises:
         UsageError: no such module or attribute, or it is not callable; the module cannot be imported.
@@ -95,8 +95,12 @@ def load_builder(space: str) -> Callable[..., Any]:
     wants = [name for name in ("input_shape", "num_classes") if name in parameters]
 
     def build(hp: HyperParameters, input_shape: tuple[int, int, int], num_classes: int) -> Any:
-        offered = {"input_shape": input_shape, "num_classes": num_classes}
-        return builder(hp, **{name: offered[name] for name in wants})
+        offered: dict[str, Any] = {"input_shape": input_shape, "num_classes": num_classes}
+        given = {name: offered[name] for name in wants}
+        if "base" in parameters:
+            # With Keras, which not everyone who asks for a builder needs.
+            given["base"] = importlib.import_module("tuning.trials.bases").base_model()
+        return builder(hp, **given)
 
     return build
 
