@@ -28,6 +28,7 @@ from tuning.pipeline.completed import Completed, ranked
 from tuning.pipeline.finals import Final, config_digest, run_finals, seeded
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
+    MOST_EPOCHS_FROM_BASE,
     TARGET,
     Candidate,
     Market,
@@ -95,6 +96,8 @@ def planned(
     assert isinstance(session.settings, SearchSettings)
     good = space_starting_points(session.settings, description)
     market = measured(session, description, good, max(PRICING_SHARE * budget, min(SMALL_SHARE * budget, LEAST_PRICING)))
+    if session.settings.base is not None:
+        market = replace(market, most_epochs=MOST_EPOCHS_FROM_BASE)
     steps = steps_per_epoch(read_info(session.workspace).counts["train"])
     plan = plan_budget(budget, spent(), market, steps, session.workers, max_epochs)
     return plan, _other_budgets(plan, spent(), market, steps, max_epochs)

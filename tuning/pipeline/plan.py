@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tuning.core.progress import SILENT
-from tuning.core.settings import FILE_NAME, SearchSettings
+from tuning.core.settings import FILE_NAME, RunSettings, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
@@ -20,6 +20,7 @@ from tuning.engine.budget import duration
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline import bases
 from tuning.pipeline.budgeted import planned
+from tuning.pipeline.planning import FEW_IMAGES
 from tuning.pipeline.pricing import rehearsed
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.session import check_start, opened
@@ -42,6 +43,7 @@ class SearchPlan:
         budget: the plan of a budget in words, with what half and four times the time would buy; empty without one.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
         schedule: what is trained without a budget, in words.
+        hint: what is worth more than this search, in words; empty where nothing is.
         known: what is tried right after the default configuration, in words; empty where nothing is.
     """
 
@@ -56,10 +58,12 @@ class SearchPlan:
     budget: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     schedule: str = ""
+    hint: str = ""
 
     def text(self) -> str:
         """The plan for a person."""
         lines = [f"{self.name}: {self.budget[0]}", *self.budget[1:]] if self.budget else self._without_budget()
+        lines[:0] = [self.hint] if self.hint else []
         for name, model in self.models.items():
             lines.append(
                 f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s an epoch"
@@ -137,6 +141,17 @@ def plan_search(
         budget=() if frozen.plan is None else (*plan_text(frozen.plan), *others),
         known=tuple(known),
         schedule=schedule_text(frozen, trials, epochs, workers),
+        hint=base_hint(frozen, read_info(workspace).counts["train"]),
+    )
+
+
+def base_hint(settings: RunSettings, images: int) -> str:
+    """For a folder of so many training images: that there is something better than a search from scratch."""
+    if settings.base is not None or images >= FEW_IMAGES:
+        return ""
+    return (
+        f"{images:,} training images are few: --base MODEL, which starts from a model that has seen other faces, is "
+        "likely to be worth more than any search from scratch"
     )
 
 

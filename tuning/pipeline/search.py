@@ -32,7 +32,7 @@ from tuning.pipeline.budgeted import (
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
 from tuning.pipeline.finals import final_roles, final_runs, run_finals
-from tuning.pipeline.plan import schedule_text
+from tuning.pipeline.plan import base_hint, schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
@@ -141,6 +141,8 @@ def run_search(
             frozen = with_plan(session, budget)
             session = session.begin(frozen)
         session.warm_up()
+        if hint := base_hint(frozen, read_info(workspace).counts["train"]):
+            progress.say(hint)
         stopwatch = Stopwatch(session.dispatcher.state.spent, session.dispatcher.record, began=began)
         if frozen.plan is not None:
             frozen = replace(frozen, plan=extended(session, frozen.plan, budget, stopwatch.elapsed(), progress))

@@ -23,7 +23,7 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.oracles import BEST, Strategy, find_strategy
 from tuning.pipeline import bases
-from tuning.pipeline.planning import full_training, least_rung, steps_per_epoch
+from tuning.pipeline.planning import MOST_EPOCHS, MOST_EPOCHS_FROM_BASE, full_training, least_rung, steps_per_epoch
 from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import space_digest
 
@@ -61,7 +61,8 @@ def search_settings(
         values["max_epochs"] = values["max_epochs"] or plan.max_epochs
         values["window"] = values["window"] or plan.window
     steps = steps_per_epoch(read_info(workspace).counts["train"])
-    values["max_epochs"] = values["max_epochs"] or full_training(steps)
+    most = MOST_EPOCHS if values["base"] is None else MOST_EPOCHS_FROM_BASE
+    values["max_epochs"] = values["max_epochs"] or min(most, full_training(steps))
     if values["min_epochs"] is None and parts == 1 and "min_epochs" in row.options:
         values["min_epochs"] = least_rung(values["max_epochs"], steps)
     values["retrain_epochs"] = values["retrain_epochs"] or values["max_epochs"]
