@@ -14,7 +14,7 @@ from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
 from tuning.results.markdown import escaped, table
-from tuning.results.schema import FEW, ClassFigures, Metrics, Origin, Params
+from tuning.results.schema import FEW, ClassFigures, Metrics, Origin, Params, UsedBase
 from tuning.results.standings import Seeds
 
 if TYPE_CHECKING:
@@ -90,6 +90,29 @@ def _leakage(found: Leakage, naive: Leakage | None) -> str:
     return f"{verdict}. In shares of the {found.test:,} test images: {found.words}{otherwise}."
 
 
+def base(used: UsedBase) -> Iterator[str]:
+    """The model that a run started from, and whether it had seen what judges the run."""
+    about = {
+        "name": used.name,
+        "sha256": used.sha256,
+        "trained on": used.trained_on or "unknown",
+        "licence": used.licence or "unknown",
+    }
+    yield table(["base", "value"], [[name, escaped(value)] for name, value in about.items()])
+    if used.overlap is None:
+        yield (
+            "**Not checked:** whether the base has seen images of the validation or the test split is unknown, because "
+            "it is unknown what it saw. If it has, the figures below are too high."
+        )
+    elif used.overlap:
+        yield (
+            f"**The base has seen {used.overlap:,} images of the validation and test split,** which was accepted. The "
+            "figures below are too high."
+        )
+    else:
+        yield "The base has seen no image of the validation or the test split, as it is or mirrored (exact copies)."
+
+
 def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
     about: dict[str, str | int | None] = {
         "search space": metrics.space,
@@ -110,6 +133,8 @@ def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
     yield table(
         ["setting", "value"], [[name, escaped(str(value))] for name, value in about.items() if value is not None]
     )
+    if metrics.base is not None:
+        yield from base(metrics.base)
     if metrics.additions is not None:
         yield _additions(metrics.additions)
     if params and params.settings.members:
@@ -152,6 +177,8 @@ def again(metrics: Metrics, params: Params) -> str:
         words += ["--from-trial", f"{metrics.search}/{metrics.trial}"]
     else:
         words += ["--space", metrics.space]
+        if metrics.base is not None:
+            words += ["--base", metrics.base.sha256]
         for name, value in params.values.items() if metrics.kind == "train" else ():
             words += ["--hp", f"{name}={value}"]
     for name in ("epochs", "seed", "early_stopping", "reduce_lr"):

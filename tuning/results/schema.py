@@ -149,6 +149,62 @@ class Origin(Strict, frozen=True, kw_only=True):
     seed_deviation: float | None = None
 
 
+class UsedBase(Strict, frozen=True, kw_only=True):
+    """The model that a run started from.
+
+    Attributes:
+        name: a run's, a file's, or a Keras Application's.
+        sha256: of its file.
+        trained_on: what it saw before, in words; None: unknown.
+        licence: what a person said of it; None: nothing.
+        overlap: images of the validation and test split that it had seen, which a person accepted; None: not checked,
+            because nobody knows what it saw.
+    """
+
+    name: Text
+    sha256: Sha256
+    trained_on: Text | None = None
+    licence: Text | None = None
+    overlap: Count | None = None
+
+    @property
+    def overlap_words(self) -> str:
+        return overlap_words(self.overlap)
+
+
+def overlap_words(overlap: int | None) -> str:
+    """How many of the images that judge a run its base has seen, for a person; None: nobody knows."""
+    if overlap is None:
+        return "not checked"
+    return f"{overlap:,} accepted" if overlap else "none"
+
+
+class BaseRecord(Strict, frozen=True, kw_only=True):
+    """What a workspace knows of a model that trainings start from; stands beside its copy.
+
+    Attributes:
+        given: what `--base` has said for it.
+        name, trained_on, licence: as in `UsedBase`.
+        scaling: how it wants pixels.
+        member: which member of it is used, from 1, where it is an ensemble.
+        input: (height, width, channels) that it takes; None: any.
+        features: shape of what its classifier is computed from.
+        parameters: up to there.
+    """
+
+    schema: Literal[1] = 1
+    sha256: Sha256
+    given: list[Text]
+    name: Text
+    scaling: Literal["0-1", "0-255"]
+    member: Positive | None = None
+    input: tuple[Positive | None, Positive | None, Positive]
+    features: list[Positive | None]
+    parameters: Count
+    trained_on: Text | None = None
+    licence: Text | None = None
+
+
 class Metrics(Strict, frozen=True, kw_only=True):
     """metrics.json: what a run is, and how well it did.
 
@@ -165,6 +221,8 @@ class Metrics(Strict, frozen=True, kw_only=True):
         started, finished: UTC times in ISO 8601.
         milliseconds: that the model takes for an image, in large batches, where it was evaluated; None: not measured.
         additions: what its graph has beside the network, and what each gave on validation; None: nothing was tried.
+        base: the model that it started from; None: from scratch.
+        best_member: of an ensemble, the member that is best on validation, from 1, in the order of `members`.
         promoted: only in best_model_metrics.json and in exports of it.
     """
 
@@ -197,6 +255,8 @@ class Metrics(Strict, frozen=True, kw_only=True):
     train_seconds: float
     milliseconds: float | None = None
     additions: Additions | None = None
+    base: UsedBase | None = None
+    best_member: Positive | None = None
     promoted: Origin | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
@@ -233,6 +293,8 @@ class About(Strict, frozen=True, kw_only=True):
     train_seconds: float
     milliseconds: float | None = None
     additions: Additions | None = None
+    base: UsedBase | None = None
+    best_member: Positive | None = None
 
 
 class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,6 +63,7 @@ TABLE = (
     Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
     Column("loss", lambda entry: f"{entry.row.test_loss:.3f}", need=16),
     Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=5, short="tests"),
+    Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=3),
     Column("data", lambda entry: entry.row.data_digest, right=False, need=3),
 )
 #: For columns up to this need the name of a run is shortened.
@@ -144,6 +145,8 @@ def _columns(rows: Sequence[Standing]) -> list[Column]:
     idle = {"data"} if len({entry.row.data_digest for entry in rows}) == 1 else set()
     if not any(entry.seeds for entry in rows):
         idle.add("over seeds")
+    if not any(entry.row.base for entry in rows):
+        idle.add("base")
     return [column for column in TABLE if column.name not in idle]
 
 

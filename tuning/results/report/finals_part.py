@@ -64,7 +64,8 @@ def _run(place: int, run: Evidence) -> str:
         )
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
-        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>{_additions(metrics)}'
+        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>'
+        f"{_base(metrics)}{_additions(metrics)}"
         '<div class="pair"><figure class="card"><figcaption>Confusion matrix</figcaption>'
         f"{_matrix(place, run)}</figure>"
         f"{calibrated}</div>{_classes(run)}{_mistakes(run.mistakes)}</details>"
@@ -79,6 +80,18 @@ def _epoch(metrics: Metrics) -> str:
     if metrics.kind == "ensemble":
         return "the mean of several runs, see its params.json"
     return f"epoch {metrics.best_epoch} of {metrics.epochs}"
+
+
+def _base(metrics: Metrics) -> str:
+    """What it started from, and whether that had seen what judges it."""
+    base = metrics.base
+    if base is None:
+        return ""
+    words = (
+        f"started from {base.name} (sha256 {base.sha256[:12]}…), trained on {base.trained_on or 'something unknown'}"
+    )
+    overlap = f"validation and test images that it had seen: {base.overlap_words}"
+    return f'<p class="note">{escape(words)}; {escape(overlap)}</p>'
 
 
 def _additions(metrics: Metrics) -> str:
