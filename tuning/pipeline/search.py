@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tuning.core.errors import StateError
+from tuning.core.errors import DataError, StateError
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
@@ -18,6 +19,7 @@ from tuning.core.settings import FILE_NAME, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
+from tuning.dataset.summary import read_summary
 from tuning.engine.budget import Stopwatch
 from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
@@ -110,6 +112,9 @@ def run_search(
     directory = workspace.search(frozen.name)
     check_start(directory, frozen, resources, tracking, fresh)
     verify_data(workspace)
+    with contextlib.suppress(DataError):
+        for words in read_summary(workspace.pool_summary).small_classes:
+            progress.warn(words)
 
     def with_plan(session: Session, budget: float) -> SearchSettings:
         plan, _ = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
