@@ -61,6 +61,7 @@ class SearchResult:
         runs: run ids of finalists, baseline and ensemble, as published; empty with `search_only`.
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.
+        verdict: of the report, in a sentence; None where it could not be written.
     """
 
     name: str
@@ -73,6 +74,7 @@ class SearchResult:
     runs: tuple[str, ...] = ()
     promoted: str | None = None
     directory: Path = field(default_factory=Path)
+    verdict: str | None = None
 
 
 def run_search(
@@ -167,8 +169,8 @@ def run_search(
                 promoted = promotion.promote(workspace, progress=progress)
                 remove_directory(directory / "checkpoints")
                 result = {**result, "runs": tuple(runs), "promoted": promoted.run_id}
-        write_report(workspace, frozen.name, progress)
-    return SearchResult(**result)
+        verdict = write_report(workspace, frozen.name, progress)
+    return SearchResult(**result, verdict=verdict)
 
 
 def _run_finals(
