@@ -107,7 +107,10 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         rows = [entry for entry in standings(workspace, read(workspace)) if entry.row.search == result.name]
         evaluations = test_evaluations(workspace, [entry.row for entry in rows])
         table = leaderboard_table(rows, cli.terminal_width(), evaluations)
-        lines += ["", table, "", f"promoted: {result.promoted} → {workspace.best_model}"]
+        kept = "" if result.promoted in result.runs else " (the earlier model is kept: its test macro-F1 is higher)"
+        lines += ["", table, "", f"promoted: {result.promoted} → {workspace.best_model}{kept}"]
+    if result.verdict:
+        lines.append(f"verdict: {result.verdict}")
     return {**asdict(result), "directory": str(result.directory)}, "\n".join(lines)
 
 

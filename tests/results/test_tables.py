@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuning.results.comparison import Difference
+from tuning.results.comparison import Difference, SeedNoise
 from tuning.results.leaderboard import COLUMNS, Row
 from tuning.results.markdown import escaped
 from tuning.results.standings import ADDED, Seeds, Standing
@@ -146,3 +147,19 @@ def test_csv_has_every_figure_and_no_formula():
     assert (table[0]["space"], table[0]["standing"], table[0]["f1_'=happy"]) == ("'=1+1", "best", "0.500000")
     assert (table[1]["standing"], table[1]["difference"], table[1]["f1_'=happy"]) == ("", "", "")
     assert table[0]["difference_low"] == "-0.010000"
+
+
+def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
+    noise = SeedNoise(0.0134, 3)
+    best = replace(line(1), corrected=0.671, compared=4, noise=noise, units=40, images=90, few=("fear", "contempt"))
+    rows = [best, replace(line(2, verdict="seeds unknown"), noise=noise), line(3, verdict=None)]
+    text = " ".join(leaderboard_table(rows, 120, {"d" * 12: 7}).split())
+    assert "#1 is the highest of 4 on the test split: 0.690, corrected for that 0.671" in text
+    assert "40 independent units: the 90 test images hold copies" in text
+    assert "Too few test images to tell (fewer than 8): fear, contempt." in text
+    assert "and the luck of a training seed (deviation 0.013)" in text
+    assert "seeds unknown: the choice of test images does not explain the difference" in text
+    assert "not compared" in text
+    assert "corrected" in leaderboard_table(rows).splitlines()[0]
+    alone = " ".join(leaderboard_table([replace(line(1), corrected=0.69, compared=1)], 120).split())
+    assert "corrected" not in alone and "independent" not in alone and "Too few" not in alone

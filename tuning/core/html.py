@@ -24,6 +24,7 @@ h3 { margin: 1.2rem 0 .4rem; font-size: 1rem; } a { color: var(--link); }
 header p { margin: 0; color: var(--soft); } code { overflow-wrap: anywhere; font-size: .9em; }
 .verdict { border-left: .3rem solid; padding: .6rem .9rem; background: var(--card); font-weight: 600; }
 .verdict.good { border-color: var(--good); } .verdict.bad { border-color: var(--bad); }
+.verdict.open { border-color: var(--soft); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: .6rem; margin: 1rem 0; }
 .tiles div { background: var(--card); border-radius: .4rem; padding: .6rem .8rem; }
 .tiles b { display: block; font-size: 1.35rem; } .tiles span { color: var(--soft); font-size: .85rem; }

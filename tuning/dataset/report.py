@@ -104,12 +104,7 @@ def render(
 
 def _overview(summary: PoolSummary) -> str:
     leak = summary.leakage
-    if leak is None or not (leak.near or leak.subject):
-        verdict, kind = "No leakage found: no test image is a copy, or a near copy, of a training image.", "good"
-        if leak is not None and leak.subject is not None:
-            verdict = "No leakage found: no person, copy or near copy of a training image is in the test split."
-    else:
-        verdict, kind = f"Leakage: {leak.words}.", "bad"
+    kind, verdict = ("open", "Leakage: not looked for.") if leak is None else leak.verdict
     naive = ""
     if summary.naive:
         naive = f"<p>A split that places every image by itself would leak {escape(summary.naive.words)}.</p>"
@@ -124,11 +119,12 @@ def _overview(summary: PoolSummary) -> str:
     ]
     if summary.subjects is not None:
         facts.insert(2, ("persons", summary.subjects))
+    doubts = "".join(f"<p>{escape(words)}</p>" for words in (*summary.who, *summary.small_classes))
     grouping = summary.grouping[0].upper() + summary.grouping[1:]
     tiles = "".join(f"<div><b>{value:,}</b><span>{name}</span></div>" for name, value in facts)
     return (
         f"<header><h1>Pool report</h1><p>{escape(summary.source)} in <code>{escape(summary.raw)}</code></p></header>\n"
-        f'<p class="verdict {kind}">{escape(verdict)}</p>\n<p>{escape(grouping)}.</p>\n{naive}\n'
+        f'<p class="verdict {kind}">{escape(verdict)}</p>\n<p>{escape(grouping)}.</p>\n{doubts}{naive}\n'
         f'<div class="tiles">{tiles}</div>'
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tuning.dataset.splitting.near_duplicates import NearPair
 
 SCHEMA = 1
+#: Validation or test images below which a class is warned about.
+FEWEST = 5
 #: How many reasons a person is shown; the JSON file lists all files.
 _SHOWN = 5
 
@@ -131,7 +134,37 @@ class PoolSummary:
         if self.leakage is None:
             return []
         before = f"; without groups it would be {self.naive.words}" if self.naive else ""
-        return [f"Leakage, as shares of the test images: {self.leakage.words}{before}."]
+        lines = [f"Leakage, as shares of the test images: {self.leakage.words}{before}."]
+        if self.leakage.named:
+            lines.append(f"Persons: not checked ({self.leakage.named.words}).")
+        return lines
+
+    @property
+    def who(self) -> list[str]:
+        """What file names suggest about who is shown, and what to do about it."""
+        named = self.leakage.named if self.leakage else None
+        if named is None:
+            return []
+        return [
+            f"File names look as if they said who is shown, or from which series an image is ({named.prefixes:,} "
+            f"prefixes, such as {named.example}). If they do, keep each in one split: prepare another --root with "
+            f"--group-by {shlex.quote(named.group_by)}"
+        ]
+
+    @property
+    def small_classes(self) -> list[str]:
+        """A warning about classes with too few validation or test images to choose or to judge by; or nothing."""
+        small = [
+            f"{label} ({splits['val']:,} validation, {splits['test']:,} test)"
+            for label, splits in self.counts.items()
+            if min(splits["val"], splits["test"]) < FEWEST
+        ]
+        if not small:
+            return []
+        return [
+            f"Fewer than {FEWEST} validation or test images: {', '.join(small)}. Figures of such a class are chance: "
+            "add images to it, or leave it out."
+        ]
 
     def _accounted(self, outcome: Outcome) -> list[str]:
         entries = [entry for entry in self.account if entry.outcome == outcome]
@@ -164,7 +197,7 @@ class PoolSummary:
                 f"{self.on_conflict})."
             )
         lines.append(f"Groups: {self.grouping}.")
-        lines += self.leakage_words
+        lines += self.leakage_words + self.who + self.small_classes
         if self.rejected:
             lines.append(f"{len(self.rejected):,} could not be used:")
             lines += self._accounted("unusable")

@@ -30,16 +30,21 @@ def preparing_report() -> Iterator[bool]:
         yield True
 
 
-def write_report(workspace: Workspace, name: str, progress: Progress) -> None:
-    """The page of the search. All that was found is safe by now: no defect of a picture may make a failure of it."""
+def write_report(workspace: Workspace, name: str, progress: Progress) -> str | None:
+    """The page of the search; returns its verdict in a sentence, None where it could not be written.
+
+    All that was found is safe by now: no defect of a picture may make a failure of it.
+    """
     # Not before it is needed: plots and statistics.
     from tuning.results import report
 
     try:
-        path, _ = report.write(workspace, name)
+        path, found = report.write(workspace, name)
     except (Interrupted, OSError):
         raise
     except Exception as error:
         progress.warn(f"the report could not be written ({error}); try again: python -m tuning.report {name}")
     else:
         progress.say(f"report: {path}")
+        return found.verdict.headline
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.core.acceptance import acceptable
-from tuning.core.errors import StateError
+from tuning.core.errors import DataError, StateError
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
@@ -19,6 +20,7 @@ from tuning.core.settings import FILE_NAME, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
+from tuning.dataset.summary import read_summary
 from tuning.engine.budget import Stopwatch
 from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
@@ -62,6 +64,7 @@ class SearchResult:
         failures: run ids of those that could not be published, and why; the next start tries them again.
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.
+        verdict: of the report, in a sentence; None where it could not be written.
     """
 
     name: str
@@ -75,6 +78,7 @@ class SearchResult:
     failures: dict[str, str] = field(default_factory=dict)
     promoted: str | None = None
     directory: Path = field(default_factory=Path)
+    verdict: str | None = None
 
 
 def run_search(
@@ -124,6 +128,9 @@ def run_search(
     bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace)
     base = bases.adopt(workspace, frozen, settings.get("base"), base_license, frozen.max_memory, progress)
+    with contextlib.suppress(DataError):
+        for words in read_summary(workspace.pool_summary).small_classes:
+            progress.warn(words)
 
     def with_plan(session: Session, budget: float) -> SearchSettings:
         plan, _ = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
@@ -183,8 +190,8 @@ def run_search(
                 promoted = promotion.promote(workspace, progress=progress)
                 remove_directory(directory / "checkpoints")
                 result |= {"runs": tuple(runs), "failures": session.failures, "promoted": promoted.run_id}
-        write_report(workspace, frozen.name, progress)
-    return SearchResult(**result)
+        verdict = write_report(workspace, frozen.name, progress)
+    return SearchResult(**result, verdict=verdict)
 
 
 def _run_finals(

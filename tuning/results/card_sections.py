@@ -61,6 +61,8 @@ def data(metrics: Metrics, summary: PoolSummary | None) -> Iterator[str]:
         f"**Imbalance:** the largest class, {escaped(uneven.largest)}, has {uneven.ratio:.1f} times as many images as "
         f"the smallest, {escaped(uneven.smallest)}. Macro-F1 counts every class alike."
     )
+    for words in summary.small_classes:
+        yield f"**Small classes:** {escaped(words)}"
     yield f"**Grouping:** {_grouping(summary)}"
     if summary.leakage is not None:
         yield f"**Leakage:** {_leakage(summary.leakage, summary.naive)}"
@@ -86,6 +88,8 @@ def _grouping(summary: PoolSummary) -> str:
 def _leakage(found: Leakage, naive: Leakage | None) -> str:
     clean = not (found.exact or found.near or found.subject)
     verdict = "no test image has a copy in training" if clean else "test images have copies in training"
+    if found.named:
+        verdict += f"; persons: not checked ({found.named.words})"
     otherwise = f"; had every image been placed by itself, it would be {naive.words}" if naive else ""
     return f"{verdict}. In shares of the {found.test:,} test images: {found.words}{otherwise}."
 

@@ -58,6 +58,7 @@ TABLE = (
         right=False,
         need=1,
     ),
+    Column("corrected", lambda entry: _MISSING if entry.corrected is None else f"{entry.corrected:.3f}", need=9),
     Column("vs best", lambda entry: entry.verdict or _MISSING, right=False, need=2),
     Column("over seeds", lambda entry: _deviation(entry.seeds) if entry.seeds else _MISSING, right=False, need=10),
     Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
@@ -147,6 +148,8 @@ def _columns(rows: Sequence[Standing]) -> list[Column]:
         idle.add("over seeds")
     if not any(entry.row.base for entry in rows):
         idle.add("base")
+    if not any(entry.corrected is not None and (entry.compared or 0) > 1 for entry in rows):
+        idle.add("corrected")
     return [column for column in TABLE if column.name not in idle]
 
 
@@ -209,10 +212,10 @@ def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
 def _claims(rows: Sequence[Standing]) -> Iterator[str]:
     """What `vs best` means for these rows."""
     noise = next((entry.noise for entry in rows if entry.noise), None)
-    seeds = "" if noise is None else f", and of a training seed (deviation {noise.deviation:.3f})"
+    seeds = "" if noise is None else f" and the luck of a training seed (deviation {noise.deviation:.3f})"
     yield (
-        "vs best: tied where the 95 % interval of the difference to the best includes 0; all rows at once, bootstrap "
-        f"over the same test images{seeds}."
+        "vs best: tied where the 95 % interval of the difference to the best includes 0. All rows are compared at "
+        f"once; the interval covers the choice of test images{seeds}."
     )
     if any(entry.verdict == SEEDS_UNKNOWN for entry in rows):
         yield (

@@ -70,7 +70,7 @@ def resample(
         [_counts(numbers[right := guesses == labels], labels[right], count, classes) for guesses in predictions], axis=1
     )
     inside, outside = [], []
-    for weights in _draws(count, resamples):
+    for weights in draws(count, resamples):
         inside.append(_macro(weights, true, guessed, hits))
         outside.append(_macro((weights == 0).astype(np.float32), true, guessed, hits))
     return Resampled(scores, np.concatenate(inside), np.concatenate(outside))
@@ -93,7 +93,7 @@ def macro_f1_difference(
     return float(found.scores[0] - found.scores[1]), float(low), float(high)
 
 
-def _draws(count: int, resamples: int) -> Iterator[np.ndarray]:
+def draws(count: int, resamples: int) -> Iterator[np.ndarray]:
     """How often each unit is drawn: float32 (some resamples, count), whole numbers."""
     rng = np.random.default_rng(SEED)
     most = max(1, _AT_A_TIME // count)

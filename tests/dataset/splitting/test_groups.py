@@ -9,6 +9,7 @@ import pytest
 from tuning.core.errors import DataError, TuningError, UsageError
 from tuning.dataset.preparation import prepare_dataset
 from tuning.dataset.splitting import groups as grouping
+from tuning.dataset.store.units import read_units
 
 
 @pytest.mark.parametrize(
@@ -120,3 +121,23 @@ def test_images_without_a_person_are_told(workspace, people, save):
     save(people / "a" / "stranger.png", 900)
     notes = prepare_dataset(workspace, people, group_by=r"(P\d+)_").summary.notes
     assert any("no person for 1 image" in note for note in notes)
+
+
+def test_persons_that_are_asked_for_later_need_a_split_of_their_own(workspace, people):
+    summary = prepare_dataset(workspace, people).summary
+    assert summary.leakage.named.group_by in summary.who[0]
+    assert "Persons: not checked (" in summary.text() and "--group-by" in summary.text()
+    with pytest.raises(DataError, match="made with no --group-by") as caught:
+        prepare_dataset(workspace, people, group_by=r"(P\d+)_")
+    assert r"prepare another --root with --group-by '(P\d+)_'" in caught.value.remedy
+
+
+def test_the_units_of_a_split_are_its_groups_in_the_order_of_its_arrays(workspace, people):
+    prepare_dataset(workspace, people, group_by=r"(P\d+)_")
+    images = json.loads(workspace.split_manifest.read_text())["images"]
+    for split in ("val", "test"):
+        units = read_units(workspace, split)
+        ordered = sorted((entry for entry in images if entry["split"] == split), key=lambda entry: entry["sha256"])
+        assert len(units) == len(ordered) > len(set(units))
+        pairs = {(unit, entry["group"]) for unit, entry in zip(units.tolist(), ordered, strict=True)}
+        assert len(pairs) == len(set(units)) == len({entry["group"] for entry in ordered})

@@ -157,6 +157,31 @@ def test_calibration_is_the_mean_gap_by_hand():
     assert found.overconfident == pytest.approx((2 * -0.4 + 4 * 0.2) / 6)
 
 
+def test_the_calibration_error_has_an_interval_that_is_wider_with_fewer_units():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1, 600)
+    right = rng.random(600) < confidence - 0.1
+    probabilities, labels = np.stack([confidence, 1 - confidence], axis=1), np.where(right, 0, 1)
+    alone = calibration(labels, probabilities)
+    assert alone.low < alone.error < alone.high
+    assert alone.low < 0.1 < alone.high < 0.2
+    copied = calibration(np.tile(labels, 4), np.tile(probabilities, (4, 1)), units=np.tile(np.arange(600), 4))
+    assert (copied.low, copied.high) == pytest.approx((alone.low, alone.high), abs=1e-6)
+    sure = calibration(np.array([0]), np.array([[1.0, 0.0]]))
+    assert (sure.low, sure.error, sure.high) == (0, 0, 0)
+
+
+def test_a_temperature_is_taken_out_again(workspace, hyperband, publish):
+    one = {"used": True, "f1_macro_before": 0.5, "f1_macro_after": 0.5, "loss_before": 1.0, "loss_after": 0.9}
+    none = {"used": False, "reason": "logits"}
+    additions = {"mirrored_view": none, "prior_correction": none, "temperature": {**one, "value": 2.0}}
+    publish("one", 0.6, additions=additions)
+    publish("two", 0.6)
+    (first, second), _ = read_evidence(workspace, ["one", "two"])
+    assert second.untempered is None and first.calibration == second.calibration
+    assert first.untempered.overconfident > first.calibration.overconfident
+
+
 def test_perfect_confidence_lands_in_the_last_bin():
     found = calibration(np.array([0]), np.array([[1.0, 0.0]]))
     assert (found.bins[0].high, found.error) == (1.0, 0.0)

@@ -8,7 +8,8 @@ from typing import Any
 
 from tuning.core.errors import DataError
 from tuning.dataset.sources.samples import PooledImage
-from tuning.dataset.splitting import split
+from tuning.dataset.splitting import names, split
+from tuning.dataset.splitting.names import Named
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,30 @@ class Leakage:
         exact: those with the same pixels as a training image.
         near: those of which a training image is an exact or near copy.
         subject: those of a person who is also in training; None where persons are not known.
+        named: what file names suggest about persons, where these are not known; None: nothing.
     """
 
     test: int
     exact: int
     near: int
     subject: int | None = None
+    named: Named | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def verdict(self) -> tuple[str, str]:
+        """What kind of verdict it is, "good", "open" or "bad", and the verdict in a sentence."""
+        if self.near or self.subject:
+            return "bad", f"Leakage: {self.words}."
+        if self.subject is not None:
+            return "good", "No leakage found: no person, copy or near copy of a training image is in the test split."
+        if self.named is not None:
+            return "open", f"Copies: none. Persons: not checked ({self.named.words})."
+        return "good", (
+            "No leakage found: no test image is a copy, or a near copy, of a training image. Persons: not told apart."
+        )
 
     @property
     def words(self) -> str:
@@ -55,11 +71,13 @@ def measure(images: Sequence[PooledImage], splits: Mapping[str, str], near_pairs
     persons = {image.subject for image in images if image.subject and splits[image.file] == "train"}
     alike = {one for pair in near_pairs for one, other in (pair, pair[::-1]) if other in seen}
     test = [image for image in images if splits[image.file] == "test"]
+    known = any(image.subject for image in images)
     return Leakage(
         test=len(test),
         exact=sum(image.sha256 in seen for image in test),
         near=sum(image.sha256 in seen or image.sha256 in alike for image in test),
-        subject=sum(image.subject in persons for image in test) if any(image.subject for image in images) else None,
+        subject=sum(image.subject in persons for image in test) if known else None,
+        named=None if known else names.look(images, splits),
     )
 
 

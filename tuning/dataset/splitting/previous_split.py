@@ -47,6 +47,12 @@ def check_settings(manifest: SplitManifest, settings: Settings, path: str) -> No
         differences.append(f"--seed {manifest.seed}, now {settings.seed}")
     if manifest.group_by != settings.group_by:
         differences.append(f"{_grouping(manifest.group_by)}, now {_grouping(settings.group_by)}")
+    if differences and manifest.group_by is None and settings.group_by:
+        raise DataError(
+            f"the split in {path} was made with {' and '.join(differences)}",
+            "persons that are in two splits stay there, and what was trained has seen them: prepare another --root "
+            f"with {_grouping(settings.group_by)}, or leave it out to go on with this one",
+        )
     if differences:
         raise DataError(
             f"the split in {path} was made with {' and '.join(differences)}",

@@ -92,6 +92,17 @@ def collect(workspace: Workspace, name: str) -> Report:
     )
 
 
+def _searched(history: History, runs: Sequence[Evidence]) -> dict[str, float]:
+    """By run id, the validation score that the run's configuration had in the search."""
+    found = {}
+    for run in runs:
+        trial = run.metrics.trial
+        configuration = history.baseline if run.is_baseline else history.configuration_of(trial) if trial else None
+        if configuration is not None and configuration.score is not None:
+            found[run.metrics.run_id] = configuration.score
+    return found
+
+
 def _classes(workspace: Workspace) -> int | None:
     try:
         return len(read_info(workspace).classes)
@@ -122,7 +133,7 @@ def render(report: Report, refresh: int = 0) -> str:
         ]
     parts += [
         ("failed trials", sections.failures_part(history)),
-        ("finalists", finals_part(report.runs, history.finals)),
+        ("finalists", finals_part(report.runs, history.finals, _searched(history, report.runs))),
         ("to repeat it", sections.repeat_part(report.settings, report.digest, report.runs, history.stopped)),
     ]
     shown = [(title, html) for title, html in parts if html]

@@ -14,7 +14,7 @@ from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.manifests import read_split_manifest
 from tuning.results.answers import Board
 from tuning.results.report.calibration import Calibration, calibration
-from tuning.results.runs import read_run, readable_runs, run_predictions
+from tuning.results.runs import read_run, readable_runs, run_predictions, run_units
 from tuning.results.schema import Metrics
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Evidence:
         metrics: its own.
         predictions: (labels int64 (n,), probabilities float32 (n, k)) of the test split; None where they were not kept.
         calibration: of those.
+        untempered: the same without the temperature in the model's graph; None where it has none.
         mistakes: the worst ones first.
         repeated: whether other runs train the same configuration with another seed.
     """
@@ -57,6 +58,7 @@ class Evidence:
     metrics: Metrics
     predictions: tuple[np.ndarray, np.ndarray] | None = None
     calibration: Calibration | None = None
+    untempered: Calibration | None = None
     mistakes: tuple[Mistake, ...] = ()
     repeated: bool = False
 
@@ -123,9 +125,10 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
             problems.append(error.problem)
             continue
         predictions = run_predictions(workspace, run_id)
-        calibrated = calibration(*predictions) if predictions else None
+        calibrated = calibration(*predictions, units=run_units(workspace, run_id)) if predictions else None
         mistakes = _mistakes(workspace, metrics, predictions) if predictions else ()
-        found.append(Evidence(metrics, predictions, calibrated, mistakes))
+        untempered = _untempered(workspace, metrics, predictions) if predictions else None
+        found.append(Evidence(metrics, predictions, calibrated, untempered, mistakes))
     seeds = Counter(run.metrics.config_digest for run in found)
     found = [replace(run, repeated=seeds[run.metrics.config_digest] > 1) for run in found]
     return sorted(found, key=lambda run: (-run.score, run.metrics.run_id)), problems
@@ -148,6 +151,19 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
             else Rival(-found.value, -found.high, -found.low, board.standing(name, first))
         )
     return Claims(rivals, board.noise, board.chosen_score([run.metrics.run_id for run in runs]))
+
+
+def _untempered(
+    workspace: Workspace, metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray]
+) -> Calibration | None:
+    """A temperature is a power of the probabilities, so that the inverse power takes it out again."""
+    from tuning.trials.additions import tempered
+
+    found = metrics.additions.temperature if metrics.additions else None
+    if found is None or not found.used or found.value is None:
+        return None
+    labels, probabilities = predictions
+    return calibration(labels, tempered(probabilities, 1 / found.value), units=run_units(workspace, metrics.run_id))
 
 
 def _mistakes(

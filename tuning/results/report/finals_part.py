@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from tuning.history.records import FinalRun
+from tuning.results.report.calibration import Calibration
 from tuning.results.report.evidence import Evidence, Mistake
 from tuning.results.report.html import section, switch
 from tuning.results.schema import Metrics
@@ -21,8 +22,12 @@ _STRONG = 0.55
 _MOST_CLASSES = 40
 
 
-def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
-    """Every retrained run, best test score first; the failed and the missing ones by name."""
+def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun], searched: Mapping[str, float]) -> str:
+    """Every retrained run, best test score first; the failed and the missing ones by name.
+
+    Args:
+        searched: by run id, the validation score of its configuration in the search, where it has one.
+    """
     if not finals:
         words = "No finalist has been retrained: the test split is sealed."
         return section("finalists", "Finalists", "", f'<p class="note">{words}</p>')
@@ -31,7 +36,7 @@ def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
         "Retrained from scratch; the epoch that was best on validation was evaluated once on the test split. Times are "
         "of one image, in large batches, on one thread of the machine that evaluated it."
     )
-    shown = "".join(_run(place, run) for place, run in enumerate(runs))
+    shown = "".join(_run(place, run, searched.get(run.metrics.run_id)) for place, run in enumerate(runs))
     return section("finalists", "Finalists", lead, shown + lost)
 
 
@@ -41,7 +46,7 @@ def _missing(final: FinalRun) -> str:
     return "" if final.published else f"{final.run_id} is not finished yet."
 
 
-def _run(place: int, run: Evidence) -> str:
+def _run(place: int, run: Evidence, searched: float | None) -> str:
     metrics, test = run.metrics, run.metrics.test
     low, high = run.interval
     role = f"finalist {metrics.rank}, " if metrics.rank and not run.is_baseline else ""
@@ -58,17 +63,38 @@ def _run(place: int, run: Evidence) -> str:
             words = f"on average its confidence is {100 * abs(excess):.1f} % too {'high' if excess > 0 else 'low'}"
         calibrated = (
             '<figure class="card"><figcaption>Calibration</figcaption>'
-            f'<p class="note">Expected calibration error {run.calibration.error:.3f} (15 bins, Guo et al. 2017): '
-            f"{words}. Bars are accuracy, orange lines the mean confidence; paler bars hold fewer images.</p>"
+            f'<p class="note">Expected calibration error {_calibrated(run.calibration)} (15 bins, Guo et al. 2017): '
+            f"{words}.{_before(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer "
+            "images.</p>"
             f'<div data-chart="calibration" data-run="{place}"></div></figure>'
         )
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
-        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>'
+        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>{_validated(metrics, searched)}'
         f"{_base(metrics)}{_additions(metrics)}"
         '<div class="pair"><figure class="card"><figcaption>Confusion matrix</figcaption>'
         f"{_matrix(place, run)}</figure>"
         f"{calibrated}</div>{_classes(run)}{_mistakes(run.mistakes)}</details>"
+    )
+
+
+def _calibrated(found: Calibration) -> str:
+    return f"{found.error:.3f} (95 % interval {found.low:.3f} to {found.high:.3f})"
+
+
+def _before(run: Evidence) -> str:
+    """What it was without the temperature that is in the graph."""
+    if run.untempered is None:
+        return ""
+    return f" Without the temperature in its graph, fitted on validation, it is {_calibrated(run.untempered)}."
+
+
+def _validated(metrics: Metrics, searched: float | None) -> str:
+    """Its validation score, beside that of the search: the same configuration, another training."""
+    before = "" if searched is None else f" {searched:.3f} in the search,"
+    return (
+        f'<p class="note">Validation macro-F1:{before} {metrics.val.f1_macro:.3f} retrained. Maxima over epochs'
+        f"{', in the search over trials too' * (searched is not None)}; the test score is none.</p>"
     )
 
 

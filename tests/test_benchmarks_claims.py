@@ -1,0 +1,51 @@
+"""The simulation of claims, at small size: what is claimed of equal models is seldom wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.claims import World, false_claims, found_difference
+from tuning.results.comparison import chosen_score
+from tuning.trials.bootstrap import resample
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.013])
+@pytest.mark.parametrize("seeds", [[2, 2], [2, 2, 1, 1], [2] * 10])
+def test_equal_models_are_seldom_called_worse(seeds, deviation):
+    known, _ = false_claims(World(images=700, deviation=deviation), seeds, repeats=60, resamples=200)
+    # 5 %, and what 60 draws of it may be (binomial, 99 %).
+    assert known <= 8 / 60
+
+
+def test_what_seeds_do_is_not_explained_by_test_images():
+    """Without the seeds' variance the same boards would call equal models worse."""
+    known, left_out = false_claims(World(images=2100), [2] * 10, repeats=40, resamples=200)
+    assert known <= 6 / 40 < 10 / 40 < left_out
+
+
+def test_without_a_second_seed_nothing_is_claimed():
+    known, left_out = false_claims(World(images=2100), [1] * 6, repeats=20, resamples=200)
+    assert known == 0 < left_out
+
+
+def test_more_seeds_and_more_images_find_smaller_differences():
+    two, five = (found_difference(World(images=700), seeds, 0, 20, 200) for seeds in (2, 5))
+    assert five < 0.75 * two
+    assert found_difference(World(images=4200), 5, 0, 20, 200) < five
+
+
+def test_the_corrected_score_of_the_best_of_equal_models_is_not_optimistic():
+    world, rng, gaps = World(images=210, classes=3, deviation=0.0), np.random.default_rng(0), []
+    for _ in range(30):
+        predictions, _ = world.runs(rng, [1] * 10)
+        found = resample(world.labels, predictions, world.classes, None, 200)
+        gaps.append((found.scores.max() - world.skill, chosen_score(found) - world.skill))
+    raw, corrected = np.mean(gaps, axis=0)
+    assert raw > 0.02
+    assert -0.02 < corrected < raw / 2
+
+
+def test_copies_claim_no_more_than_their_originals():
+    known, _ = false_claims(World(images=100, copies=6, deviation=0.0), [2, 2, 2], repeats=40, resamples=200)
+    assert known <= 6 / 40

@@ -1,0 +1,84 @@
+"""File names that look as if they said who is shown: `Name_0001`, `S010_004`, `12-frame3`. Pure functions.
+
+Whether they do, only a person knows; so nothing is grouped by them. They are told, with the `--group-by` that would.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from tuning.dataset.sources.samples import PooledImage
+
+#: What a prefix may look like, as an expression for `--group-by`: the narrowest first.
+_FORMS = (
+    # S010_004_00000017, subject12-03, p3_happy
+    r"([A-Za-z]{1,8}[0-9]{1,5})[_-][^/]*$",
+    # Aaron_Eckhart_0001, anna-12
+    r"([A-Za-z][A-Za-z.]*(?:[_-][A-Za-z][A-Za-z.]*)*)[_-][0-9]+\.[^./]*$",
+    # 12-frame3, 0007_15
+    r"([0-9]{1,6})[_-][^/]*$",
+)
+#: Of the images, so many must have such a name, and so many share theirs with another one.
+_MOST = 0.8
+_SHARED = 0.25
+#: Fewer prefixes are kinds or parts of a data set rather than persons.
+_LEAST = 5
+
+
+@dataclass(frozen=True)
+class Named:
+    """What file names suggest.
+
+    Attributes:
+        group_by: the expression that takes the prefix from a path.
+        prefixes: different ones.
+        test: test images with such a prefix.
+        shared: those whose prefix is also that of a training image.
+        example: a prefix.
+    """
+
+    group_by: str
+    prefixes: int
+    test: int
+    shared: int
+    example: str
+
+    @property
+    def words(self) -> str:
+        return f"{self.shared:,} of {self.test:,} test images share a name's prefix with training"
+
+
+def look(images: Sequence[PooledImage], splits: Mapping[str, str]) -> Named | None:
+    """The first form of name that most images have, with prefixes that say more than class or split.
+
+    Args:
+        splits: file -> split, of every image.
+    """
+    labels = {image.label.casefold() for image in images}
+    for form in _FORMS:
+        pattern = re.compile(rf"(?:^|/){form}")
+        found = {image.file: match[1] for image in images if (match := pattern.search(_path(image)))}
+        counts = Counter(found.values())
+        # `happy_0001` and `train-17` name a class or a part.
+        said = {name for name in counts if name.casefold() not in labels}
+        repeated = sum(count for name, count in counts.items() if name in said and count > 1)
+        if (
+            len(found) < _MOST * len(images)
+            or len(said) < max(_LEAST, 0.5 * len(counts))
+            or repeated < _SHARED * len(images)
+            or max(counts.values()) > 0.5 * len(images)
+        ):
+            continue
+        seen = {name for file, name in found.items() if splits[file] == "train"}
+        test = [name for file, name in found.items() if splits[file] == "test"]
+        return Named(f"(?:^|/){form}", len(counts), len(test), sum(name in seen for name in test), min(said))
+    return None
+
+
+def _path(image: PooledImage) -> str:
+    """The file's path, without the line that a sample of several has."""
+    return str(PurePosixPath(re.sub(r"#\d+$", "", image.source)))
