@@ -107,7 +107,7 @@ def test_on_request_the_first_unusable_image_stops(call, raw):
     (raw / "happy" / "bad.png").write_text("text")
     code, out, _ = call("--raw", raw)
     assert code == 0
-    assert "happy/bad.png: the content is not an image" in out
+    assert "1 × the content is not an image in a known format (such as happy/bad.png)" in out
     code, _, err = call("--raw", raw, "--on-bad", "stop")
     assert code == 3
     assert "bad.png" in err

@@ -63,9 +63,21 @@ def _metrics(run_id: str, f1: float, model: bytes, **changes: Any) -> dict[str, 
             "recall_macro": 0.53,
             "f1_macro": f1,
             "loss": 1.2,
-            "per_class": {name: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2} for name in CLASSES},
+            "per_class": {
+                name: {
+                    "precision": 0.5,
+                    "recall": 0.5,
+                    "f1": 0.5,
+                    "support": 2,
+                    "units": 2,
+                    **{f"{figure}_interval": [0.01, 0.99] for figure in ("precision", "recall", "f1")},
+                }
+                for name in CLASSES
+            },
             "confusion_matrix": [[1, 1, 0], [0, 1, 1], [1, 0, 1]],
             "f1_macro_interval": [round(max(0.0, f1 - 0.02), 6), round(min(1.0, f1 + 0.02), 6)],
+            "accuracy_interval": [0.12, 0.88],
+            "units": 6,
         },
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "output": "probabilities",
@@ -100,14 +112,17 @@ def write_run(workspace: Workspace) -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def answer(workspace: Workspace, write_run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """answer(run_id, labels, predicted, **changes) writes a run that predicted so, with figures and predictions."""
-    from tuning.trials.metrics import classification_metrics
+    from tuning.trials.classification import classification_metrics
 
-    def write(run_id: str, labels: np.ndarray, predicted: np.ndarray, **changes: Any) -> dict[str, Any]:
+    def write(
+        run_id: str, labels: np.ndarray, predicted: np.ndarray, units: np.ndarray | None = None, **changes: Any
+    ) -> dict:
         probabilities = np.eye(len(CLASSES), dtype=np.float32)[predicted]
-        test = classification_metrics(labels, probabilities, CLASSES)
+        test = classification_metrics(labels, probabilities, CLASSES, units)
         metrics = write_run(run_id, **{"test": test, **changes})
         workspace.predictions(run_id).parent.mkdir(exist_ok=True)
-        np.savez(workspace.predictions(run_id), labels=labels, probabilities=probabilities)
+        kept = {} if units is None else {"units": units}
+        np.savez(workspace.predictions(run_id), labels=labels, probabilities=probabilities, **kept)
         return metrics
 
     return write

@@ -5,6 +5,7 @@ Fixtures for all tests that read searches (a plugin of `tests/conftest.py`).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -212,17 +213,21 @@ def save(workspace) -> Callable[[WrittenSearch], Path]:
 
 @pytest.fixture
 def finish(workspace, publish) -> Callable[..., None]:
-    """finish(search, [("0012", 1, 0.9), (None, None, 0.5)]) adds runs: (trial, rank, chance of a right answer)."""
+    """finish(search, [("0012", 1, 0.9), (None, None, 0.5)]) adds runs: (trial, rank, chance of a right answer).
 
-    def end(search: WrittenSearch, runs: list[tuple[str | None, int | None, float]]) -> None:
-        for trial, rank, skill in runs:
+    With so many seeds of each, which answer alike.
+    """
+
+    def end(search: WrittenSearch, runs: list[tuple[str | None, int | None, float]], seeds: int = 1) -> None:
+        for seed, (trial, rank, skill) in itertools.product(range(seeds), runs):
             role = "baseline" if trial is None else f"{rank:02d}-t{trial}"
-            run_id = f"{search.settings.name}-{role}-cccccccc-s0"
+            run_id = f"{search.settings.name}-{role}-cccccccc-s{seed}"
             purpose = "baseline" if trial is None else "finalist"
             search.add("test-opened", key=f"final/{run_id}", run_id=run_id, purpose=purpose)
             fence = search.add("attempt", key=f"final/{run_id}", epoch=0)
             search.add("result", key=f"final/{run_id}", fence=fence, result={"curve": []})
-            publish(run_id, skill, kind=purpose, trial=trial, rank=rank, search=search.settings.name)
+            about = {"kind": purpose, "trial": trial, "rank": rank, "search": search.settings.name, "seed": seed}
+            publish(run_id, skill, config_digest=role.ljust(64, "0"), **about)
             search.add("published", key=f"final/{run_id}", run_id=run_id)
 
     return end
@@ -233,7 +238,7 @@ def publish(workspace) -> Callable[..., dict[str, Any]]:
     """publish(run_id, skill, …) leaves a run's metrics and predictions, with real figures of simulated answers."""
     from tuning.core import files
     from tuning.dataset.store.packing import ImageSplit
-    from tuning.trials.metrics import classification_metrics
+    from tuning.trials.classification import classification_metrics
     from tuning.trials.mistakes import worst_mistakes
 
     classes = ["angry", "happy", "sad"]

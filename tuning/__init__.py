@@ -25,6 +25,8 @@ _API = {
     "plan_search": "tuning.pipeline.plan",
     "run_search": "tuning.pipeline.search",
     "train_one": "tuning.pipeline.train",
+    # for model builders of one's own
+    "base_model": "tuning.trials.bases",
     # results as pandas frames
     "dataset_frame": "tuning.results.frames",
     "trials_frame": "tuning.results.frames",

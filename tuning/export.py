@@ -63,6 +63,13 @@ def options() -> argparse.ArgumentParser:
         help=f"what to write: {', '.join(FORMATS)}, or several (default: keras)",
     )
     cli.offer(form, lambda workspace: FORMATS)
+    parser.add_argument(
+        "--no-signatures",
+        dest="signatures",
+        action="store_false",
+        help="leave out the signatures of the images that the model saw; a search that starts from it (--base) then "
+        "cannot tell whether it has seen its test images",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: artifacts/exports/<name>)")
     return parser
 
@@ -85,7 +92,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         source = sources.run_source(workspace, args.run)
     else:
         source = sources.promoted_source(workspace)
-    result = export(workspace, source, args.format, args.out, console)
+    result = export(workspace, source, args.format, args.out, console, args.signatures)
     lines = [f"exported {result['run_id']} to {result['directory']}: {', '.join(result['files'])}"]
     lines += [
         f"{name}: opened by {check['runtime']} in a process without this project; {check['images']} {check['origin']}, "

@@ -9,11 +9,15 @@
 Rows come from the runs' own files. artifacts/outputs/leaderboard.csv holds
 them for other programs, and is never read. F1 is macro-F1: the mean over
 classes, each counting alike, with its 95 % interval (bootstrap over the test
-images). `vs best` compares a run with the best, image by image: both are
-scored on the same resampled test images, and where the 95 % interval of the
-difference includes 0, they are tied. `epochs` is best/trained, `tests` how
-often the run was evaluated on the test split. Tied or not, the run with the
-highest test macro-F1 is promoted.
+images; copies, a photo's faces or a person's images count as one). `vs best`
+compares all rows at once, image by image: tied, where the 95 % interval of
+the difference to the best includes 0; worse, where neither the choice of test
+images nor the luck of a training seed explains it. How much seeds differ is
+known from configurations that were trained with several; without any, a row
+is at most `seeds unknown`. `epochs` is best/trained, `tests` how often the
+run was evaluated on the test split. Tied or not, the run with the highest
+test macro-F1 is promoted; a score corrected for its having been chosen stands
+below the table.
 
 reads   artifacts/trials/, artifacts/searches/; with --verify, leaderboard.csv
 writes  nothing; with --rebuild, leaderboard.csv

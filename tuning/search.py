@@ -80,20 +80,21 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     resources = Resources(**values_of(args, Resources))
     budget = seconds(args.budget) if args.budget else None
     settings = values_of(args, SearchSettings)
+    about_base = {"base_weights": args.base_weights, "base_license": args.base_license, "accept": args.accept}
     if args.dry_run:
-        plan = plan_search(workspace, resources=resources, fresh=args.fresh, budget=budget, **settings)
+        plan = plan_search(workspace, resources=resources, fresh=args.fresh, budget=budget, **about_base, **settings)
         return asdict(plan), plan.text()
     result = run_search(
         workspace,
         fresh=args.fresh,
         search_only=args.search_only,
         retry_failed=args.retry_failed,
-        accept=args.accept,
         budget=budget,
         began=cli.BEGAN,
         resources=resources,
         tracking=Tracking(args.tensorboard, args.mlflow),
         progress=console,
+        **about_base,
         **settings,
     )
     failures = result.failures

@@ -39,8 +39,6 @@ def options() -> argparse.ArgumentParser:
         words={"spaces": ", ".join(SPACES)},
         complete={"space": lambda action: cli.offer(action, lambda workspace: SPACES)},
     )
-    # A trial has a space of its own: whether one was given is asked below.
-    parser.set_defaults(space=None)
     cli.add_tracking_options(parser.add_argument_group("where it appears"))
     return parser
 
@@ -64,12 +62,13 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     from tuning.pipeline.train import train_one, values_of_trial
     from tuning.tracking import Tracking
 
-    space: str = args.space or "baseline_cnn"
+    settings = values_of(args, TrainSettings)
     values: dict[str, Any] = {}
     if args.from_trial:
         if args.space:
             raise UsageError("--space and --from-trial are both given", "leave --space out: the trial has its own")
-        space, values = values_of_trial(workspace, args.from_trial)
+        settings["space"], values, base = values_of_trial(workspace, args.from_trial)
+        settings["base"] = settings["base"] or base
     for text in args.hp:
         name, equals, value = text.partition("=")
         if not equals or not name:
@@ -81,7 +80,10 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         fresh=args.fresh,
         tracking=Tracking(args.tensorboard, args.mlflow),
         progress=console,
-        **{**values_of(args, TrainSettings), "space": space},
+        base_weights=args.base_weights,
+        base_license=args.base_license,
+        accept=args.accept,
+        **settings,
     )
     test = result.metrics["test"]
     low, high = test["f1_macro_interval"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,3 +205,10 @@ class TestFinals:
         assert used <= seconds or {(final.seed, final.epochs) for final in chosen} == {(0, 1)}
         assert {final.key for final in chosen} >= {"base", "0"}
         assert len({(final.key, final.seed) for final in chosen}) == len(chosen)
+
+
+def test_from_a_base_trainings_are_shorter():
+    scratch = market(*[1.0] * 20)
+    found = planning.plan_budget(36_000, 10, replace(scratch, most_epochs=40), 11, 2)
+    assert found.max_epochs == found.final_epochs == 40
+    assert planning.plan_budget(36_000, 10, scratch, 11, 2).max_epochs == planning.MOST_EPOCHS

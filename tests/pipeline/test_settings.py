@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from tuning.core import settings as config
 from tuning.core.errors import StateError, UsageError
 from tuning.core.jobs import Description
 from tuning.oracles import BEST, STRATEGIES
+from tuning.pipeline.plan import base_hint
 from tuning.pipeline.settings import search_settings, size
 from tuning.pipeline.trials import build_strategy, idle_workers, unrepeatable
 
@@ -135,3 +137,9 @@ def test_a_search_keeps_to_the_memory_that_there_was_when_it_began(prepared, mon
         assert limit(fresh=True) == 2**33
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize(("images", "base", "told"), [(2_999, None, True), (3_000, None, False), (10, "a" * 64, False)])
+def test_a_small_folder_is_told_of_a_base(prepared, images, base, told):
+    settings = dataclasses.replace(search_settings(prepared), base=base)
+    assert ("--base MODEL" in base_hint(settings, images)) == told

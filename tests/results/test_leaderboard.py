@@ -44,10 +44,19 @@ def test_a_row_says_what_the_run_says(workspace, write_run):
     assert workspace.leaderboard.read_bytes().decode() == (
         "run_id,kind,search,trial,rank,space,strategy,seed,epochs,best_epoch,parameters,val_f1_macro,test_f1_macro,"
         "test_f1_macro_low,test_f1_macro_high,test_accuracy,test_precision_macro,test_recall_macro,test_loss,"
-        "test_openings,data_digest,config_digest\n"
+        "test_openings,data_digest,config_digest,base\n"
         "one,train,,,,baseline_cnn,,12,9,7,684199,0.600000,0.512345,0.492345,0.532345,0.550000,0.540000,0.530000,"
-        "1.200000,1,dddddddddddd,cccccccccccc\n"
+        "1.200000,1,dddddddddddd,cccccccccccc,\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("overlap", "words"), [(None, "not checked"), (0, "none"), (12, "12 accepted")], ids=["unknown", "none", "some"]
+)
+def test_a_row_says_what_the_run_started_from_and_what_that_had_seen(workspace, write_run, overlap, words):
+    write_run("one", base={"name": "faces", "sha256": "a" * 64, "overlap": overlap})
+    leaderboard.rebuild(workspace)
+    assert workspace.leaderboard.read_text().endswith(f',"aaaaaaaaaaaa, overlap {words}"\n')
 
 
 def test_the_file_is_a_function_of_the_set_of_runs(workspace, write_run, tmp_path):
@@ -147,7 +156,7 @@ def test_an_empty_workspace_says_what_to_run(workspace):
         (lambda text: "", "line 1: the columns are missing, expected run_id,"),
         (lambda text: text.replace("run_id", "run", 1), "line 1: the columns are run,kind,"),
         (lambda text: text + "one,two\n", "line 3: one is there twice"),
-        (lambda text: text.replace(",finalist", "", 1), "line 2: 21 cells, expected 22"),
+        (lambda text: text.replace(",finalist", "", 1), "line 2: 22 cells, expected 23"),
         (
             lambda text: text.replace("0.500000", "nan"),
             "line 2: test_f1_macro of one is nan, its metrics.json says 0.5",

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 from tuning.core import files
 from tuning.engine import journal
 from tuning.engine.entries import OpenedTestSplit
-from tuning.results import leaderboard
+from tuning.results import leaderboard, runs
+from tuning.results.answers import Board
 from tuning.results.standings import over_seeds, standings
 from tuning.results.standings import test_evaluations as evaluations
 
@@ -27,38 +30,112 @@ def found(workspace) -> dict[str, dict]:
 
 
 def test_who_is_tied_with_the_best_is_decided_image_by_image(workspace, answer):
-    answer("best", LABELS, predicted(60))
-    answer("twin", LABELS, predicted(70))
-    answer("other", LABELS, predicted(70, first=150))
-    answer("far", LABELS, predicted(120, first=100))
+    # Two seeds that are right about the same images: the luck of a seed is known to be none.
+    for seed in range(2):
+        answer(f"best-s{seed}", LABELS, predicted(60), seed=seed)
+    answer("twin", LABELS, predicted(80), config_digest="a" * 64)
+    answer("other", LABELS, predicted(80, first=150), config_digest="b" * 64)
+    answer("far", LABELS, predicted(130, first=100), config_digest="e" * 64)
     rows = found(workspace)
-    # The same errors and ten more: always worse. As many elsewhere: the difference is chance.
+    # The same errors and twenty more: always worse. As many elsewhere: the difference is chance.
     assert {name: row["standing"] for name, row in rows.items()} == {
-        "best": "best",
+        "best-s0": "best",
+        "best-s1": "tied",
         "other": "tied",
         "twin": "worse",
         "far": "worse",
     }
     assert rows["twin"]["test_f1_macro"] == pytest.approx(rows["other"]["test_f1_macro"], abs=0.005)
     # The intervals of the two overlap nevertheless.
-    assert rows["twin"]["test_f1_macro_high"] > rows["best"]["test_f1_macro_low"]
+    assert rows["twin"]["test_f1_macro_high"] > rows["best-s0"]["test_f1_macro_low"]
     assert rows["twin"]["difference_low"] < rows["twin"]["difference"] < rows["twin"]["difference_high"] < 0
     assert rows["other"]["difference_low"] < 0 < rows["other"]["difference_high"]
-    assert rows["best"]["difference"] == 0
+    assert rows["best-s0"]["difference"] == rows["best-s1"]["difference"] == 0
     assert found(workspace) == rows
+
+
+def test_without_a_second_seed_nothing_is_called_worse(workspace, answer):
+    answer("best", LABELS, predicted(60))
+    answer("far", LABELS, predicted(150, first=100), config_digest="a" * 64)
+    answer("near", LABELS, predicted(70, first=150), config_digest="b" * 64)
+    rows = found(workspace)
+    assert {name: row["standing"] for name, row in rows.items()} == {
+        "best": "best",
+        "near": "tied",
+        "far": "seeds unknown",
+    }
+    assert rows["far"]["difference_high"] < 0
+    assert rows["best"]["seed_deviation"] is None
+
+
+def test_seeds_that_vary_make_a_difference_a_tie(workspace, answer):
+    """The same difference that is one between steady seeds is none between seeds that differ by as much."""
+    for seed, wrong in enumerate((60, 130)):
+        answer(f"x-s{seed}", LABELS, predicted(wrong), seed=seed)
+    answer("far", LABELS, predicted(130, first=100), config_digest="e" * 64)
+    rows = found(workspace)
+    assert rows["far"]["standing"] == "tied"
+    assert rows["far"]["seed_deviation"] > 0.1
+
+
+@pytest.mark.parametrize("same", ["early_stopping", "epochs"])
+def test_seeds_of_one_configuration_are_those_with_equal_settings(workspace, answer, same):
+    """What differs in its epochs or its early stopping as well is no other seed of the same."""
+    settings = {"space": "s", "seed": 0, "backend": "b", "threads": 1, "dtype_policy": "float32", "reduce_lr": None}
+    for seed, value in enumerate((5, 5, 9)):
+        answer(f"x-s{seed}", LABELS, predicted(60 + 10 * seed), seed=seed, epochs=5 + seed)
+        own = {**settings, "seed": seed, "early_stopping": 3, "epochs": 9, same: value}
+        files.write_json(workspace.run(f"x-s{seed}") / "params.json", {"settings": own})
+    metrics = [runs.read_run(folder) for folder in runs.run_folders(workspace)]
+    board = Board(workspace, metrics)
+    assert board.noise.degrees == 1
+    assert board.difference("x-s0", "x-s1").high == 0 < board.difference("x-s0", "x-s2").high
+
+
+def test_an_ensemble_s_spread_is_no_luck_of_a_seed(workspace, answer):
+    for seed, wrong in enumerate((60, 90)):
+        answer(f"x-s{seed}", LABELS, predicted(wrong), seed=seed, kind="ensemble")
+    assert all(row["seed_deviation"] is None for row in found(workspace).values())
+
+
+def test_copies_do_not_make_a_difference_certain(workspace, answer):
+    """Ten images in nine copies each: the same figures, and as little evidence as ten images are."""
+    labels, units = np.tile(np.arange(30) % 3, 9), np.tile(np.arange(30), 9)
+    first, second = labels.copy(), labels.copy()
+    first[units < 6], second[(units >= 3) & (units < 17)] = 0, 0
+    for kept in (None, units):
+        for seed in range(2):
+            answer(f"x-s{seed}", labels, first, seed=seed, units=kept)
+        answer("y", labels, second, config_digest="a" * 64, units=kept)
+        rows = found(workspace)
+        assert rows["y"]["standing"] == ("worse" if kept is None else "tied")
+        assert rows["y"]["units"] == (270 if kept is None else 30)
+        for name in rows:
+            shutil.rmtree(workspace.run(name))
+
+
+def test_the_best_score_is_corrected_for_having_been_chosen(workspace, answer):
+    rng = np.random.default_rng(0)
+    for number in range(10):
+        wrong = rng.random(300) < 0.4
+        answer(f"r{number}", LABELS, np.where(wrong, (LABELS + 1) % 3, LABELS), config_digest=f"{number}" * 64)
+    first, *others = found(workspace).values()
+    assert first["compared"] == 10
+    assert 0.55 < first["corrected"] < first["test_f1_macro"] - 0.01
+    assert all(row["corrected"] is row["compared"] is None for row in others)
 
 
 def test_a_run_with_the_same_predictions_is_tied(workspace, answer):
     answer("a", LABELS, predicted(60))
-    answer("b", LABELS, predicted(60))
+    answer("b", LABELS, predicted(60), config_digest="b" * 64)
     assert found(workspace)["b"]["standing"] == "tied"
 
 
 def test_runs_are_compared_with_the_best_on_their_own_data(workspace, answer):
     answer("a", LABELS, predicted(10), data_digest="a" * 64)
     answer("b", LABELS, predicted(60), data_digest="b" * 64)
-    answer("c", LABELS, predicted(120), data_digest="b" * 64)
-    assert [row["standing"] for row in found(workspace).values()] == ["best", "best", "worse"]
+    answer("c", LABELS, predicted(120), data_digest="b" * 64, config_digest="f" * 64)
+    assert [row["standing"] for row in found(workspace).values()] == ["best", "best", "seeds unknown"]
 
 
 @pytest.mark.parametrize(

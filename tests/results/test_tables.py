@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tuning.results.comparison import Difference
 from tuning.results.leaderboard import COLUMNS, Row
 from tuning.results.markdown import escaped
-from tuning.results.standings import ADDED, Difference, Seeds, Standing
+from tuning.results.standings import ADDED, Seeds, Standing
 from tuning.results.tables import (
     aligned,
     display_width,

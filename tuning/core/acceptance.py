@@ -6,6 +6,8 @@ from tuning.core.errors import UsageError
 
 #: What `--accept` may name -> the field whose change it lets pass.
 ACCEPTABLE = {"code": "space_digest", "versions": "versions"}
+#: Another word of it: a base that has seen images of the validation or test split.
+OVERLAP = "base-overlap"
 
 
 def acceptable(text: str | None) -> frozenset[str]:
@@ -14,7 +16,19 @@ def acceptable(text: str | None) -> frozenset[str]:
     Raises:
         UsageError: it names something else.
     """
-    words = [word.strip() for word in (text or "").split(",") if word.strip()]
-    if unknown := [word for word in words if word not in ACCEPTABLE]:
-        raise UsageError(f"--accept is {', '.join(map(repr, unknown))}", f"use {' or '.join(ACCEPTABLE)}, or both")
-    return frozenset(ACCEPTABLE[word] for word in words)
+    words = _words(text)
+    if unknown := [word for word in words if word not in ACCEPTABLE and word != OVERLAP]:
+        raise UsageError(
+            f"--accept is {', '.join(map(repr, unknown))}",
+            f"use {', '.join(ACCEPTABLE)} or {OVERLAP}, or several with commas",
+        )
+    return frozenset(ACCEPTABLE[word] for word in words if word != OVERLAP)
+
+
+def accepts_overlap(text: str | None) -> bool:
+    """Whether `--accept` names a base's knowledge of images."""
+    return OVERLAP in _words(text)
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]

@@ -16,6 +16,20 @@ Values = dict[str, bool | int | float | str | None]
 Entry = dict[str, int | float | None]
 
 
+class BaseModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The model that trainings start from, as a worker needs to know it.
+
+    Attributes:
+        model: its file, as an absolute path.
+        scaling: how it wants pixels: "0-1" or "0-255".
+        member: which of its members is used, from 1, where it is an ensemble of this package; None: it is none.
+    """
+
+    model: str
+    scaling: Literal["0-1", "0-255"]
+    member: int | None = None
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every job holds.
 
@@ -25,6 +39,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         space_digest, data_digest: what the worker must find there, else the job is refused.
         threads: threads to compute with.
         dtype_policy: Keras dtype policy during training.
+        base: the model that trainings start from; None: from scratch.
     """
 
     root: str
@@ -33,6 +48,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     data_digest: str
     threads: int
     dtype_policy: str
+    base: BaseModel | None = None
 
 
 class DescribeJob(Job, frozen=True, kw_only=True):

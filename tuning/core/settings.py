@@ -36,6 +36,8 @@ class RunSettings:
 
     Attributes:
         space: a name of `SPACES` or `package.module:function`.
+        base: sha256 of the model that trainings start from; None: from scratch.
+        base_overlap: images of the validation and test split that it has seen; None: nobody knows, or no base.
         space_digest: sha256 of the file that defines it.
         data_digest: of the prepared arrays (see `tuning.dataset.store.arrays`).
         seed: the seed that every other is keyed by.
@@ -48,10 +50,19 @@ class RunSettings:
     """
 
     space: str = option(
-        "baseline_cnn",
-        "one of {spaces} (default: baseline_cnn), or your own builder as package.module:function",
+        None,
+        "one of {spaces} (default: baseline_cnn; with --base: fine_tune), or your own builder as "
+        "package.module:function",
         group=WHAT,
         metavar="SPACE",
+    )
+    base: str | None = option(
+        None,
+        "start from a model that has seen faces, or other pictures: a .keras file, a folder that export has written or "
+        "a run's, or a name of Keras Applications such as MobileNetV3Small",
+        group=WHAT,
+        metavar="MODEL",
+        label="the model of --base",
     )
     seed: int = option(0, "the seed that everything is keyed by (0)", group=WHAT, metavar="N")
     early_stopping: int | None = option(
@@ -79,6 +90,7 @@ class RunSettings:
     data_digest: str = derived("the prepared data or its split")
     backend: str = derived("the Keras backend (KERAS_BACKEND)")
     versions: dict[str, str] = derived("versions:", default_factory=dict)  # noqa: RUF009 (a field)
+    base_overlap: int | None = derived("the number of images that the base has seen", default=None)
     threads: int = derived(default=1)
 
     def digest(self) -> str:
@@ -216,7 +228,28 @@ class TrainSettings(RunSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
+class BaseControl:
+    """What is said about the model of `--base` when it is given.
+
+    Attributes:
+        base_weights: file of weights for a Keras Application.
+        base_license: line for the model card.
+    """
+
+    base_weights: str | None = option(
+        None,
+        "--base NAME of Keras Applications: its weights (default: ImageNet's, from Keras's cache or fetched into it)",
+        group=HOW,
+        metavar="FILE",
+        fixed=False,
+    )
+    base_license: str | None = option(
+        None, "the licence of --base, for the model card", group=HOW, metavar="TEXT", fixed=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control(BaseControl):
     """What a search is told at each start, and what no result depends on.
 
     Attributes:
@@ -248,7 +281,7 @@ class Control:
     accept: str | None = option(
         None,
         "go on although something has changed that a result depends on: code (of the space), versions (of packages and "
-        "Python), or both with a comma; search.json tells of it",
+        "Python); or start from a --base that has seen validation or test images: base-overlap; several with commas",
         group=HOW,
         metavar="WHAT",
         fixed=False,
@@ -258,13 +291,21 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainControl:
+class TrainControl(BaseControl):
     """What a single run is told at each start, and what no result depends on.
 
     Attributes:
+        accept: "base-overlap": start from a base that has seen validation or test images.
         fresh: move an earlier training with the same settings, and its run, aside and start over.
     """
 
+    accept: str | None = option(
+        None,
+        "base-overlap: start from a --base that has seen validation or test images; it is shown with every figure",
+        group=HOW,
+        metavar="WHAT",
+        fixed=False,
+    )
     fresh: bool = option(
         False,
         "move an earlier training with the same settings, and its run, aside and start over",
@@ -377,6 +418,8 @@ def differences(began: RunSettings, current: RunSettings) -> list[str]:
                     if old.get(key) != new.get(key)
                 ]
                 continue
-            shown = (f"{str(v)[:12]}…" if name.endswith("_digest") else repr(v) for v in (old, new))
+            shown = (
+                f"{str(v)[:12]}…" if name.endswith("_digest") or (name == "base" and v) else repr(v) for v in (old, new)
+            )
             lines.append(f"{called[name]} was {next(shown)}, now {next(shown)}")
     return lines

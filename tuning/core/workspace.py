@@ -67,6 +67,11 @@ class Workspace:
         return self.art / "compiled"
 
     @property
+    def bases(self) -> Path:
+        """Models that trainings start from, copied once: `<sha256>.keras`, and what is known of each beside it."""
+        return self.art / "bases"
+
+    @property
     def class_names(self) -> Path:
         return self.outs / "class_names.json"
 
@@ -110,6 +115,10 @@ class Workspace:
     def predictions(self, run_id: str) -> Path:
         """What one run's model predicts of the test split."""
         return self.outs / "predictions" / f"{run_id}.npz"
+
+    def signatures(self, data_digest: str) -> Path:
+        """Signatures of the images that models trained on this split have seen."""
+        return self.outs / "signatures" / f"{data_digest}.npz"
 
     def search(self, name: str) -> Path:
         """The folder of one search."""

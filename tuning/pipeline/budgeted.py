@@ -28,6 +28,7 @@ from tuning.pipeline.completed import Completed, ranked
 from tuning.pipeline.finals import Final, config_digest, last_failure, run_finals, seeded
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
+    MOST_EPOCHS_FROM_BASE,
     TARGET,
     Candidate,
     Market,
@@ -95,6 +96,8 @@ def planned(
     assert isinstance(session.settings, SearchSettings)
     good = space_starting_points(session.settings, description)
     market = measured(session, description, good, max(PRICING_SHARE * budget, min(SMALL_SHARE * budget, LEAST_PRICING)))
+    if session.settings.base is not None:
+        market = replace(market, most_epochs=MOST_EPOCHS_FROM_BASE)
     steps = steps_per_epoch(read_info(session.workspace).counts["train"])
     plan = plan_budget(budget, spent(), market, steps, session.workers, max_epochs)
     return plan, _other_budgets(plan, spent(), market, steps, max_epochs)
@@ -237,9 +240,13 @@ def run_budgeted_finals(
     earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
     seeds_before = Counter(training.key for training in earlier)
     prices = epoch_prices(completed)
-    roots = {config_digest(settings.space, spec.values): spec.root or spec.trial_id for spec, _ in completed}
+    roots = {
+        config_digest(settings.space, spec.values, settings.base): spec.root or spec.trial_id for spec, _ in completed
+    }
     candidates = {
-        key: _candidate(key, prices.get(roots.get(config_digest(settings.space, role.values), "")), plan.price)
+        key: _candidate(
+            key, prices.get(roots.get(config_digest(settings.space, role.values, settings.base), "")), plan.price
+        )
         for key, role in by_key.items()
     }
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")

@@ -122,6 +122,7 @@ def _publish(
         config_digest=_digest(metrics, members),
         train_seconds=sum(found.train_seconds for found in metrics.values()),
         best_epoch=max(found.best_epoch for found in metrics.values()),
+        best_member=1 + list(metrics.values()).index(max(metrics.values(), key=lambda found: found.val.f1_macro)),
     )
     settings = msgspec.structs.replace(trained_with(session, final), members=members)
     publish(session, final, own, mean_history(curves), Params(values={}, settings=settings))

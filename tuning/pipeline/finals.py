@@ -24,8 +24,11 @@ from tuning.engine.entries import OpenedTestSplit, Published, UnopenedTestSplit
 from tuning.engine.state import trial_key
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.session import Session, decoded
+from tuning.pipeline.settings import BASELINE
+from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
 from tuning.results.schema import About, Columns, Input, Params, TrainedWith, Validation
+from tuning.trials.spaces import space_digest
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Final:
         search, trial, rank: where it comes from, where it does.
         earlier: trainings of it before this one, which failed or whose published files were removed by hand.
         root: the first trial of the chain that it goes on from, whose seed it then has; None: from scratch.
+        space: its own, where that is not the search's: then it is the yardstick that starts from no base.
     """
 
     run_id: str
@@ -53,15 +57,17 @@ class Final:
     rank: int | None = None
     earlier: int = 0
     root: str | None = None
+    space: str | None = None
 
     @property
     def key(self) -> str:
         return f"final/{self.run_id}" + (f"~{self.earlier}" if self.earlier else "")
 
 
-def config_digest(space: str, values: Mapping[str, Any]) -> str:
-    """sha256 of a configuration: its space and its values, Keras Tuner's bookkeeping apart."""
-    return digest({"space": space, "values": configuration(values)})
+def config_digest(space: str, values: Mapping[str, Any], base: str | None = None) -> str:
+    """sha256 of a configuration: its space, its values, Keras Tuner's bookkeeping apart, and the base's sha256."""
+    start = {} if base is None else {"base": base}
+    return digest({"space": space, "values": configuration(values), **start})
 
 
 def final_roles(
@@ -73,6 +79,7 @@ def final_roles(
     baselines: Sequence[Mapping[str, Any]],
     top_k: int,
     reuse: bool = False,
+    base: str | None = None,
 ) -> list[Final]:
     """The finalists and the baseline, in order; their run ids are still without a seed (see `seeded`). Pure.
 
@@ -81,11 +88,14 @@ def final_roles(
         baselines: the baseline's values, in as many forms as there are. Where it is itself among the best, it is run
             once, as the baseline with its rank: the same configuration and seed would give the same row twice.
         reuse: whether, for the first of these, the search's own training is gone on with.
+        base: sha256 of the model that the search starts from. The baseline then is that of a search from scratch, so
+            that everybody sees what the base gave.
     """
-    known = [config_digest(space, values) for values in baselines]
+    scratch = None if base is None else BASELINE
+    known = [config_digest(scratch or space, values) for values in baselines]
     roles: list[Final] = []
     for rank, (trial, values) in enumerate(ranked[:top_k], start=1):
-        found = config_digest(space, values)
+        found = config_digest(space, values, base)
         if found in known:
             run_id = f"{search}-baseline-{found[:8]}"
             purpose: Purpose = "baseline"
@@ -96,7 +106,7 @@ def final_roles(
         roles.append(replace(role, root=trial.root or trial.trial_id) if reuse else role)
     if all(role.purpose != "baseline" for role in roles):
         run_id = f"{search}-baseline-{known[0][:8]}"
-        roles.append(Final(run_id, "baseline", dict(baselines[0]), epochs, seed, search))
+        roles.append(Final(run_id, "baseline", dict(baselines[0]), epochs, seed, search, space=scratch))
     return roles
 
 
@@ -225,10 +235,13 @@ def staging(session: Session, key: str) -> Path:
 
 
 def _job(session: Session, final: Final, fence: int) -> FinalJob:
-    found = config_digest(session.settings.space, final.values)
+    found = config_digest(*_start(session, final))
+    start: dict[str, Any] = {}
+    if final.space is not None:
+        start = {"space": final.space, "space_digest": space_digest(final.space), "base": None}
     reused = final.root is not None and final.trial is not None
     return FinalJob(
-        **session.training(),
+        **{**session.training(), **start},
         total_epochs=final.epochs,
         values=final.values,
         seed=keyed_seed(final.seed, *(("trial", final.root) if reused else ("final", found))),
@@ -242,12 +255,18 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
     )
 
 
+def _start(session: Session, final: Final) -> tuple[str, Mapping[str, Any], str | None]:
+    """(space, values, sha256 of the base) that a run is made from."""
+    settings = session.settings
+    return final.space or settings.space, final.values, None if final.space else settings.base
+
+
 def _publish(session: Session, final: Final, result: FinalResult) -> None:
     own = about(
         session,
         final,
         result,
-        config_digest=config_digest(session.settings.space, result.values),
+        config_digest=config_digest(*_start(session, replace(final, values=dict(result.values)))),
         train_seconds=sum(result.seconds),
         best_epoch=result.best_epoch,
         additions=result.additions,
@@ -265,6 +284,7 @@ def about(
     train_seconds: float,
     best_epoch: int,
     additions: Additions | None = None,
+    best_member: int | None = None,
 ) -> About:
     """What only this search knows of a run."""
     settings, info = session.settings, read_info(session.workspace)
@@ -273,7 +293,7 @@ def about(
         search=final.search,
         trial=final.trial,
         rank=final.rank,
-        space=settings.space,
+        space=final.space or settings.space,
         strategy=getattr(settings, "strategy", None),
         seed=final.seed,
         parameters=result.parameters,
@@ -293,6 +313,8 @@ def about(
         output=result.output,
         milliseconds=result.milliseconds,
         additions=additions,
+        base=None if final.space else lineage.used(session.workspace, settings.base, settings.base_overlap),
+        best_member=best_member,
     )
 
 
@@ -302,6 +324,7 @@ def publish(session: Session, final: Final, own: About, history: Columns, params
     if final.run_id in done and (session.workspace.run(final.run_id) / "metrics.json").exists():
         return
     folder = staging(session, final.key)
+    lineage.keep(session.workspace)
     publish_run(session.workspace, StagedRun(final.run_id, folder, own, history, params))
     session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
     remove_directory(folder)
@@ -313,7 +336,7 @@ def trained_with(session: Session, final: Final) -> TrainedWith:
     """The settings that decided a run."""
     settings = session.settings
     return TrainedWith(
-        space=settings.space,
+        space=final.space or settings.space,
         seed=final.seed,
         backend=settings.backend,
         threads=settings.threads,

@@ -11,17 +11,20 @@ from typing import Any
 
 import msgspec
 
-from tuning.core.settings import SearchSettings
+from tuning.core.progress import SILENT
+from tuning.core.settings import FILE_NAME, RunSettings, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
 from tuning.engine.budget import duration
 from tuning.history.use_of_time import plan_text
+from tuning.pipeline import bases
 from tuning.pipeline.budgeted import planned
+from tuning.pipeline.planning import FEW_IMAGES
 from tuning.pipeline.pricing import rehearsed
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.session import check_start, opened
-from tuning.pipeline.settings import search_settings
+from tuning.pipeline.settings import search_settings, training_backend
 from tuning.pipeline.trials import build_strategy, planned_epochs
 from tuning.pipeline.warm_start import known_text
 from tuning.tracking import Tracking
@@ -40,6 +43,7 @@ class SearchPlan:
         budget: the plan of a budget in words, with what half and four times the time would buy; empty without one.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
         schedule: what is trained without a budget, in words.
+        hint: what is worth more than this search, in words; empty where nothing is.
         known: what is tried right after the default configuration, in words; empty where nothing is.
     """
 
@@ -54,10 +58,12 @@ class SearchPlan:
     budget: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     schedule: str = ""
+    hint: str = ""
 
     def text(self) -> str:
         """The plan for a person."""
         lines = [f"{self.name}: {self.budget[0]}", *self.budget[1:]] if self.budget else self._without_budget()
+        lines[:0] = [self.hint] if self.hint else []
         for name, model in self.models.items():
             lines.append(
                 f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s an epoch"
@@ -80,19 +86,31 @@ def plan_search(
     resources: Resources,
     fresh: bool = False,
     budget: float | None = None,
+    base_weights: str | None = None,
+    base_license: str | None = None,
+    accept: str | None = None,
     **settings: Any,
 ) -> SearchPlan:
-    """Plans the search that `run_search` with the same arguments would begin, or go on with; leaves nothing behind.
+    """Plans the search that `run_search` with the same arguments would begin, or go on with; leaves nothing behind but
+    a copy of its base.
 
     Raises:
         TuningError: settings or data that this search would refuse.
     """
     began = time.monotonic()
+    settings = bases.named(workspace, settings, base_weights, training_backend(), SILENT)
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
-    check_start(workspace.search(frozen.name), frozen, resources, Tracking(), fresh)
+    directory = workspace.search(frozen.name)
+    check_start(directory, frozen, resources, Tracking(), fresh)
+    new = fresh or not (directory / FILE_NAME).exists()
+    bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace, look_only=True)
+    base = bases.adopt(workspace, frozen, settings.get("base"), base_license, frozen.max_memory, SILENT)
     others: list[str] = []
-    with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), frozen, resources) as session:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        opened(workspace, Path(scratch), frozen, resources, base=base) as session,
+    ):
         if budget is not None and (fresh or frozen.plan is None):
             plan, others = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
             frozen = search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
@@ -123,6 +141,17 @@ def plan_search(
         budget=() if frozen.plan is None else (*plan_text(frozen.plan), *others),
         known=tuple(known),
         schedule=schedule_text(frozen, trials, epochs, workers),
+        hint=base_hint(frozen, read_info(workspace).counts["train"]),
+    )
+
+
+def base_hint(settings: RunSettings, images: int) -> str:
+    """For a folder of so many training images: that there is something better than a search from scratch."""
+    if settings.base is not None or images >= FEW_IMAGES:
+        return ""
+    return (
+        f"{images:,} training images are few: --base MODEL, which starts from a model that has seen other faces, is "
+        "likely to be worth more than any search from scratch"
     )
 
 

@@ -19,6 +19,10 @@ from tuning.core.plan import CostLimit, FinalTraining, KnownCost, Plan, Price
 #: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
 #: and the fewest, of the shortest length, with which it is begun at all.
 FEWEST, MOST, FEWEST_OF_ALL = 8, 40, 3
+#: The most where a training starts from a model that has learned already.
+MOST_EPOCHS_FROM_BASE = 40
+#: Training images below which starting from such a model is worth more than any search from scratch.
+FEW_IMAGES = 3_000
 #: Optimizer steps of a full training, of a short one, and of the shortest: with fewer, scores say little. Expensive
 #: configurations are left out before a training gets shorter than a short one.
 STEPS, SHORT_STEPS, LEAST_STEPS = 8_000, 2_700, 1_500
@@ -64,6 +68,7 @@ class Market:
         good: configurations that the space names as known to be good.
         start: seconds from a trial's begin to its first step.
         timed: how many of the samples were timed.
+        most_epochs: of any training, where no person says otherwise.
     """
 
     default: Sample
@@ -71,6 +76,7 @@ class Market:
     good: tuple[Sample, ...] = ()
     start: float
     timed: int
+    most_epochs: int = MOST_EPOCHS
 
     def by_cost(self) -> list[Sample]:
         """The samples, the cheapest first; the default where there are none."""
@@ -174,7 +180,7 @@ def _planned(
     for share in (FINALS_SHARE_KNOWN, FINALS_SHARE) if market.good else (FINALS_SHARE,):
         finals = share * budget
         left = TARGET * budget - finals - spent - CLOSING_SECONDS
-        for epochs, shares, fewest in _compromises(steps_per_epoch, max_epochs):
+        for epochs, shares, fewest in _compromises(steps_per_epoch, max_epochs, market.most_epochs):
             kept = _affordable(market, epochs, left, finals, seats, shares, fewest)
             if not kept:
                 continue
@@ -182,7 +188,7 @@ def _planned(
             good = [one for one in market.good if one.epoch * epochs <= min(left, finals)]
             if share == FINALS_SHARE_KNOWN and not good:
                 break
-            while max_epochs is None and epochs < MOST_EPOCHS and limit is None:
+            while max_epochs is None and epochs < market.most_epochs and limit is None:
                 if not _affordable(market, epochs + 1, left, finals, seats, 1.0, MOST):
                     break
                 epochs += 1
@@ -196,7 +202,7 @@ def _planned(
                 trainings=round(_trainings(left, epochs, price, seats), 1),
                 search=round(TARGET * budget - finals, 1),
                 finals=round(finals, 1),
-                final_epochs=longest_final(epochs, steps_per_epoch),
+                final_epochs=longest_final(epochs, steps_per_epoch, market.most_epochs),
                 window=window_of(seats),
                 limit=limit,
                 untried=[one.values for one in market.good if one not in good],
@@ -204,10 +210,10 @@ def _planned(
     return None
 
 
-def _compromises(steps_per_epoch: int, max_epochs: int | None) -> list[tuple[int, float, int]]:
+def _compromises(steps_per_epoch: int, max_epochs: int | None, most: int) -> list[tuple[int, float, int]]:
     """(epochs of a full training, share of the space that is kept, fewest trainings) to try, the best first."""
     full, short, least = (
-        max_epochs or length(steps_per_epoch) for length in (full_training, short_training, least_training)
+        max_epochs or min(most, length(steps_per_epoch)) for length in (full_training, short_training, least_training)
     )
     return [
         *((epochs, KEPT, FEWEST) for epochs in range(full, short - 1, -1)),
@@ -273,9 +279,9 @@ def makespan(durations: Sequence[float], seats: int) -> float:
     return max(free)
 
 
-def longest_final(max_epochs: int, steps_per_epoch: int) -> int:
+def longest_final(max_epochs: int, steps_per_epoch: int, most: int = MOST_EPOCHS) -> int:
     """Epochs that a final training may have where trainings of the search have `max_epochs`."""
-    return max(max_epochs, min(max(LONGER * max_epochs, round(FINAL_STEPS / steps_per_epoch)), MOST_EPOCHS))
+    return max(max_epochs, min(max(LONGER * max_epochs, round(FINAL_STEPS / steps_per_epoch)), most))
 
 
 def plan_finals(

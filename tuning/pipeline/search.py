@@ -22,6 +22,7 @@ from tuning.dataset.store.file_state import verify_data
 from tuning.engine.budget import Stopwatch
 from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline import bases
 from tuning.pipeline.budgeted import (
     Clock,
     extended,
@@ -32,12 +33,12 @@ from tuning.pipeline.budgeted import (
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
 from tuning.pipeline.finals import final_roles, final_runs, last_failure, run_finals
-from tuning.pipeline.plan import schedule_text
+from tuning.pipeline.plan import base_hint, schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
 from tuning.pipeline.session import JOURNAL, Session, check_start, move_aside, opened
-from tuning.pipeline.settings import search_settings
+from tuning.pipeline.settings import search_settings, training_backend
 from tuning.pipeline.trials import build_strategy, planned_epochs, run_trials
 from tuning.pipeline.values import completed as complete
 from tuning.pipeline.warm_start import known_text
@@ -89,6 +90,8 @@ def run_search(
     resources: Resources = Resources(),  # noqa: B008 (frozen)
     tracking: Tracking = Tracking(),  # noqa: B008 (frozen)
     progress: Progress = SILENT,
+    base_weights: str | None = None,
+    base_license: str | None = None,
     **settings: Any,
 ) -> SearchResult:
     """Runs a search, or goes on with the one of that name, to its promoted model.
@@ -98,12 +101,13 @@ def run_search(
         fresh: move a search of that name, and its runs, aside and start over.
         search_only: stop before finalists are retrained; the test split stays sealed.
         retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
-        accept: changes to go on with, although results depend on them: "code", "versions", or both with a comma.
+        accept: what to go on with, although results depend on it: "code", "versions" and "base-overlap", with commas.
         budget: seconds, from the start of the command to its end, pauses between resumes apart; a new search is planned
             for it. None: that of its plan, or, without one, until the strategy is done.
         began: reading of `time.monotonic` at the start of the command; None: now.
         resources: where trials run.
         tracking: where the search appears beside its own files.
+        base_weights, base_license: see `tuning.core.settings.BaseControl`.
         settings: the options of `tuning.core.settings.SearchSettings` by their names; see `search_settings`.
 
     Raises:
@@ -111,11 +115,15 @@ def run_search(
         TuningError: anything a person can mend; see `tuning.core.errors`.
     """
     began = time.monotonic() if began is None else began
+    settings = bases.named(workspace, settings, base_weights, training_backend(), progress)
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     directory = workspace.search(frozen.name)
     accepted = acceptable(accept)
     check_start(directory, frozen, resources, tracking, fresh, accepted)
+    new = fresh or not (directory / FILE_NAME).exists()
+    bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace)
+    base = bases.adopt(workspace, frozen, settings.get("base"), base_license, frozen.max_memory, progress)
 
     def with_plan(session: Session, budget: float) -> SearchSettings:
         plan, _ = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
@@ -124,17 +132,22 @@ def run_search(
     complete_settings = budget is None or (not fresh and (directory / FILE_NAME).exists())
     if fresh and budget is not None:
         # Refused, it leaves the search that is there as it was.
-        with tempfile.TemporaryDirectory() as scratch, opened(workspace, Path(scratch), frozen, resources) as session:
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            opened(workspace, Path(scratch), frozen, resources, base=base) as session,
+        ):
             frozen, complete_settings = with_plan(session, budget), True
     workspace.create()
     if fresh:
         _start_over(workspace, directory, progress)
-    with opened(workspace, directory, frozen, resources, complete_settings, accepted) as session:
+    with opened(workspace, directory, frozen, resources, complete_settings, accepted, base) as session:
         _refuse_a_lost_journal(session)
         if budget is not None and not complete_settings:
             frozen = with_plan(session, budget)
             session = session.begin(frozen)
         session.warm_up()
+        if hint := base_hint(frozen, read_info(workspace).counts["train"]):
+            progress.say(hint)
         stopwatch = Stopwatch(session.dispatcher.state.spent, session.dispatcher.record, began=began)
         if frozen.plan is not None:
             frozen = replace(frozen, plan=extended(session, frozen.plan, budget, stopwatch.elapsed(), progress))
@@ -193,9 +206,10 @@ def _run_finals(
         settings.seed,
         settings.retrain_epochs,
         chosen,
-        [description.defaults, complete(description, {})],
+        [description.defaults, complete(description, {})] if settings.base is None else [{}],
         settings.top_k,
         settings.reuse_trials,
+        settings.base,
     )
     by_person = settings.executions > 1 or settings.reuse_trials or settings.retrain_epochs != settings.max_epochs
     if settings.plan is not None and clock is not None and not by_person:

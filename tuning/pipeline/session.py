@@ -18,7 +18,7 @@ from tuning.core import settings as config
 from tuning.core.acceptance import ACCEPTABLE
 from tuning.core.errors import RESTORE, EnvironmentProblem, OtherSettings, StateError, UsageError
 from tuning.core.files import move, remove_directory
-from tuning.core.jobs import DescribeJob, Description, Job
+from tuning.core.jobs import BaseModel, DescribeJob, Description, Job
 from tuning.core.quiet import without_greeting
 from tuning.core.workspace import Workspace
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
@@ -53,6 +53,8 @@ class Session:
     completed: set[str] = field(default_factory=set)
     #: Runs that could not be published in this session -> why.
     failures: dict[str, str] = field(default_factory=dict)
+    #: The model that trainings start from.
+    base: BaseModel | None = None
 
     def begin(self, settings: config.RunSettings) -> Session:
         """The same with its complete settings, which are written down."""
@@ -74,6 +76,7 @@ class Session:
             "data_digest": settings.data_digest,
             "threads": settings.threads,
             "dtype_policy": self.dtype_policy,
+            "base": self.base,
         }
 
     @property
@@ -217,6 +220,7 @@ def opened(
     resources: Resources,
     planned: bool = True,
     accepted: frozenset[str] = frozenset(),
+    base: BaseModel | None = None,
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
 
@@ -224,6 +228,7 @@ def opened(
     data or command, begins anew.
 
     Args:
+        base: the model that trainings start from.
         planned: the settings are complete. If not, whoever opened it completes them (see `Session.begin`).
         accepted: fields of the settings that may have changed.
 
@@ -241,7 +246,7 @@ def opened(
             )
             try:
                 # Whole paths: a worker may run on another machine, in another folder.
-                yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free())
+                yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free(), base=base)
             except (JobFailed, UsageError):
                 if not dispatcher.state.asks and not dispatcher.state.test_openings:
                     _unlink(directory / JOURNAL, directory / config.FILE_NAME)

@@ -22,11 +22,14 @@ from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, load,
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.oracles import BEST, Strategy, find_strategy
-from tuning.pipeline.planning import full_training, least_rung, steps_per_epoch
+from tuning.pipeline import bases
+from tuning.pipeline.planning import MOST_EPOCHS, MOST_EPOCHS_FROM_BASE, full_training, least_rung, steps_per_epoch
 from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import space_digest
 
 BACKENDS = ("tensorflow", "jax", "torch")
+#: The space of a search from scratch, and of one that starts from a base.
+BASELINE, FINE_TUNE = "baseline_cnn", "fine_tune"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -50,6 +53,7 @@ def search_settings(
     """
     row = find_strategy(strategy)
     values = options.given(SearchSettings, {**given, "strategy": strategy}, more=("fresh", "plan"))
+    values["space"] = space_of(values)
     values["min_epochs"], parts = first_rung(values["min_epochs"])
     name = values["name"] = _name_of(values)
     plan = plan or (None if fresh else began_with(workspace, name))
@@ -57,7 +61,8 @@ def search_settings(
         values["max_epochs"] = values["max_epochs"] or plan.max_epochs
         values["window"] = values["window"] or plan.window
     steps = steps_per_epoch(read_info(workspace).counts["train"])
-    values["max_epochs"] = values["max_epochs"] or full_training(steps)
+    most = MOST_EPOCHS if values["base"] is None else MOST_EPOCHS_FROM_BASE
+    values["max_epochs"] = values["max_epochs"] or min(most, full_training(steps))
     if values["min_epochs"] is None and parts == 1 and "min_epochs" in row.options:
         values["min_epochs"] = least_rung(values["max_epochs"], steps)
     values["retrain_epochs"] = values["retrain_epochs"] or values["max_epochs"]
@@ -94,8 +99,21 @@ def train_settings(workspace: Workspace, values: Mapping[str, Any] | None = None
         given: the options of `TrainSettings` by their names.
     """
     known = options.given(TrainSettings, given, more=("values",))
+    known["space"] = space_of(known)
     plain = {name: str(value) for name, value in (values or {}).items()}
     return _complete(TrainSettings, {**known, **_run_values(workspace, known), "values": plain})
+
+
+def space_of(values: Mapping[str, Any]) -> str:
+    """The search space that is meant: the one given, or that of a search from scratch, or of one from a base.
+
+    Raises:
+        UsageError: it needs a base, and there is none.
+    """
+    space, base = values["space"], values["base"]
+    if space == FINE_TUNE and base is None:
+        raise UsageError(f"--space {FINE_TUNE} starts from a model, but none is given", "give --base MODEL")
+    return space or (BASELINE if base is None else FINE_TUNE)
 
 
 def _complete(kind: type[Any], values: dict[str, Any]) -> Any:
@@ -113,9 +131,13 @@ def _run_values(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, An
     # The module of a builder imports Keras.
     with without_greeting():
         digest = space_digest(values["space"])
+    data, base = read_info(workspace).digest, values["base"]
+    found = None if base is None else bases.find(workspace, base).sha256
     return {
+        "base": found,
+        "base_overlap": None if found is None else bases.overlap_of(workspace, base, found, data),
         "space_digest": digest,
-        "data_digest": read_info(workspace).digest,
+        "data_digest": data,
         "backend": backend,
         "versions": packages.versions(backend),
         "threads": 1,

@@ -9,17 +9,20 @@ from typing import Any
 
 import msgspec
 
+from tuning.core import machine
+from tuning.core.acceptance import OVERLAP
 from tuning.core.errors import StateError, UsageError
 from tuning.core.progress import SILENT, Progress
 from tuning.core.records import configuration
-from tuning.core.settings import TrainSettings
+from tuning.core.settings import FILE_NAME, TrainSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.file_state import verify_data
 from tuning.history import searches
+from tuning.pipeline import bases
 from tuning.pipeline.finals import Final, config_digest, numbered, run_finals
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.session import check_start, move_aside, opened
-from tuning.pipeline.settings import train_settings
+from tuning.pipeline.settings import train_settings, training_backend
 from tuning.pipeline.values import completed
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import read_run
@@ -37,13 +40,16 @@ class TrainResult:
 
 def train_one(
     workspace: Workspace,
-    space: str = "baseline_cnn",
+    space: str | None = None,
     values: Mapping[str, Any] | None = None,
     *,
     fresh: bool = False,
     resources: Resources = Resources(workers=1),  # noqa: B008 (frozen)
     tracking: Tracking = Tracking(),  # noqa: B008 (frozen)
     progress: Progress = SILENT,
+    base_weights: str | None = None,
+    base_license: str | None = None,
+    accept: str | None = None,
     **settings: Any,
 ) -> TrainResult:
     """Trains one configuration; with no `values`, the baseline (every hyperparameter at its default).
@@ -56,27 +62,34 @@ def train_one(
         fresh: move an earlier training with the same settings, and its run, aside and start over.
         resources: where it runs.
         tracking: where the run appears beside its own files.
+        base_weights, base_license, accept: see `tuning.core.settings.TrainControl`.
         settings: the options of `tuning.core.settings.TrainSettings` by their names.
 
     Raises:
         TypeError: an argument that is no setting.
         UsageError: an unknown hyperparameter, or a value outside its range, with the valid ones.
     """
+    settings = bases.named(workspace, settings, base_weights, training_backend(), progress)
     frozen = train_settings(workspace, values, space=space, **settings)
     directory = workspace.art / "work" / f"train-{frozen.digest()[:12]}"
     check_start(directory, frozen, resources, tracking, fresh)
+    new = fresh or not (directory / FILE_NAME).exists()
+    if accept not in (None, OVERLAP):
+        raise UsageError(f"--accept is {accept!r}", f"use {OVERLAP}, or leave it out")
+    bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace)
+    base = bases.adopt(workspace, frozen, settings.get("base"), base_license, machine.memory().total, progress)
     workspace.create()
     if fresh:
         _start_over(workspace, directory, frozen, progress)
-    with opened(workspace, directory, frozen, resources) as session:
+    with opened(workspace, directory, frozen, resources, base=base) as session:
         description = session.describe()
         for warning in description.warnings:
             progress.warn(warning)
         complete = completed(description, frozen.values)
-        found = config_digest(space, complete)
-        prefix = "baseline" if complete == completed(description, {}) else "train"
-        run_id = f"{prefix}-{space.replace(':', '-')}-{found[:8]}{_suffix(frozen)}"
+        found = config_digest(frozen.space, complete, frozen.base)
+        prefix = "baseline" if frozen.base is None and complete == completed(description, {}) else "train"
+        run_id = f"{prefix}-{frozen.space.replace(':', '-')}-{found[:8]}{_suffix(frozen)}"
         final = numbered(session, Final(run_id, "train", complete, frozen.epochs, frozen.seed))
         if not run_finals(session, [final], progress, every=1):
             error = session.wait_for(final.key)["error"]
@@ -108,8 +121,8 @@ def _start_over(workspace: Workspace, directory: Path, settings: TrainSettings, 
         leaderboard.rebuild(workspace)
 
 
-def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any]]:
-    """(space, values) of a trial named SEARCH/TRIAL.
+def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any], str | None]:
+    """(space, values, sha256 of the base) of a trial named SEARCH/TRIAL.
 
     Raises:
         UsageError: not of that form, or no such search or trial, with the valid names.
@@ -120,6 +133,6 @@ def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str
     found = searches.read(workspace, search)
     for spec in found.facts.proposals:
         if spec.trial_id == trial:
-            return str(found.settings["space"]), configuration(spec.values)
+            return str(found.settings["space"]), configuration(spec.values), found.settings.get("base")
     trials = [spec.trial_id for spec in found.facts.proposals]
     raise UsageError(f"search {search!r} has no trial {trial!r}", f"use one of {searches.listed(trials)}")

@@ -14,7 +14,7 @@ from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
 from tuning.results.markdown import escaped, table
-from tuning.results.schema import Metrics, Params
+from tuning.results.schema import FEW, ClassFigures, Metrics, Origin, Params, UsedBase
 from tuning.results.standings import Seeds
 
 if TYPE_CHECKING:
@@ -90,6 +90,29 @@ def _leakage(found: Leakage, naive: Leakage | None) -> str:
     return f"{verdict}. In shares of the {found.test:,} test images: {found.words}{otherwise}."
 
 
+def base(used: UsedBase) -> Iterator[str]:
+    """The model that a run started from, and whether it had seen what judges the run."""
+    about = {
+        "name": used.name,
+        "sha256": used.sha256,
+        "trained on": used.trained_on or "unknown",
+        "licence": used.licence or "unknown",
+    }
+    yield table(["base", "value"], [[name, escaped(value)] for name, value in about.items()])
+    if used.overlap is None:
+        yield (
+            "**Not checked:** whether the base has seen images of the validation or the test split is unknown, because "
+            "it is unknown what it saw. If it has, the figures below are too high."
+        )
+    elif used.overlap:
+        yield (
+            f"**The base has seen {used.overlap:,} images of the validation and test split,** which was accepted. The "
+            "figures below are too high."
+        )
+    else:
+        yield "The base has seen no image of the validation or the test split, as it is or mirrored (exact copies)."
+
+
 def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
     about: dict[str, str | int | None] = {
         "search space": metrics.space,
@@ -110,6 +133,8 @@ def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
     yield table(
         ["setting", "value"], [[name, escaped(str(value))] for name, value in about.items() if value is not None]
     )
+    if metrics.base is not None:
+        yield from base(metrics.base)
     if metrics.additions is not None:
         yield _additions(metrics.additions)
     if params and params.settings.members:
@@ -152,6 +177,8 @@ def again(metrics: Metrics, params: Params) -> str:
         words += ["--from-trial", f"{metrics.search}/{metrics.trial}"]
     else:
         words += ["--space", metrics.space]
+        if metrics.base is not None:
+            words += ["--base", metrics.base.sha256]
         for name, value in params.values.items() if metrics.kind == "train" else ():
             words += ["--hp", f"{name}={value}"]
     for name in ("epochs", "seed", "early_stopping", "reduce_lr"):
@@ -164,18 +191,16 @@ def again(metrics: Metrics, params: Params) -> str:
 def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
     import numpy as np
 
-    from tuning.trials.metrics import class_f1_intervals
-
     test, val = metrics.test, metrics.val
     times = "once" if metrics.test_evaluations == 1 else f"{metrics.test_evaluations} times"
     yield (
         "Configuration and epoch were chosen on the validation split. The test split was sealed until then, and used "
-        f"{times} for this run. Intervals are 95 % bootstrap intervals over the test images; another training seed "
-        "may change more."
+        f"{times} for this run. Intervals are 95 % intervals over {test.sample}; what another training seed changes "
+        "is not in them. The figures on validation are maxima, over epochs and over all configurations that were tried."
     )
     rows = [
         ["macro-F1", f"{test.f1_macro:.3f} ({interval(test.f1_macro_interval)})", _figure(val.f1_macro)],
-        ["accuracy", f"{test.accuracy:.3f}", _figure(val.accuracy)],
+        ["accuracy", f"{test.accuracy:.3f} ({interval(test.accuracy_interval)})", _figure(val.accuracy)],
         ["macro precision", f"{test.precision_macro:.3f}", "–"],
         ["macro recall", f"{test.recall_macro:.3f}", "–"],
         ["cross entropy", f"{test.loss:.3f}", _figure(val.loss)],
@@ -187,24 +212,52 @@ def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
             f"± {seeds.deviation:.3f} (mean ± standard deviation)."
         )
     if metrics.promoted is not UNSET:
-        yield (
-            "It was promoted for the highest test macro-F1 of the runs it was compared with. The highest of several "
-            "figures is an optimistic one: expect somewhat less on new images."
-        )
-    confusion = np.array(test.confusion_matrix)
-    intervals = class_f1_intervals(confusion)
+        yield _promoted(test.f1_macro, metrics.promoted)
     rows = [
         [
             escaped(name),
-            *(f"{figure:.3f}" for figure in (found.precision, found.recall, found.f1)),
-            interval(bounds),
-            f"{found.support:,}",
+            _with_interval(found.precision, found.precision_interval),
+            _with_interval(found.recall, found.recall_interval),
+            _with_interval(found.f1, found.f1_interval),
+            f"{found.support:,}{_units(found)}",
+            "too few to tell" if found.few else "",
         ]
-        for (name, found), bounds in zip(test.per_class.items(), intervals, strict=True)
+        for name, found in test.per_class.items()
     ]
-    yield table(["class", "precision", "recall", "F1", "95 % interval", "test images"], rows, _numbers(5))
+    yield table(["class", "precision", "recall", "F1", "test images", ""], rows, [*_numbers(4), False])
+    if few := [escaped(name) for name, found in test.per_class.items() if found.few]:
+        yield (
+            f"**Too few to tell:** {', '.join(few)}. With fewer than {FEW} independent test images a class that is "
+            "recognised well cannot be told from one that is not: read its interval, not its figures."
+        )
+    confusion = np.array(test.confusion_matrix)
     if errors := _confusions(confusion, metrics.classes):
         yield f"Most frequent confusions: {'; '.join(errors)}."
+
+
+def _promoted(score: float, origin: Origin) -> str:
+    others = origin.compared - 1
+    if not others:
+        return "It was promoted as the only run on its data."
+    words = (
+        f"It was promoted for the highest test macro-F1 of {origin.compared:,} runs, when this was written. The "
+        f"highest of several figures is an optimistic one: raw **{score:.3f}**"
+    )
+    if origin.corrected is None:
+        return f"{words}; expect somewhat less on new images."
+    return (
+        f"{words}, corrected for its having been chosen **{origin.corrected:.3f}** (chosen on resampled test images, "
+        "scored on those left out)."
+    )
+
+
+def _units(found: ClassFigures) -> str:
+    units = found.support if found.units is None else found.units
+    return f" in {units:,} units" if units < found.support else ""
+
+
+def _with_interval(value: float, bounds: Sequence[float] | None) -> str:
+    return f"{value:.3f} ({interval(bounds)})"
 
 
 def _confusions(confusion: np.ndarray, classes: Sequence[str]) -> list[str]:
@@ -226,8 +279,9 @@ def _numbers(columns: int) -> list[bool]:
     return [False] + [True] * columns
 
 
-def interval(bounds: Sequence[float]) -> str:
-    return f"{bounds[0]:.3f}–{bounds[1]:.3f}"
+def interval(bounds: Sequence[float] | None) -> str:
+    """ "not known" for a run of which it was not written down."""
+    return "interval not known" if bounds is None else f"{bounds[0]:.3f}–{bounds[1]:.3f}"
 
 
 def _figure(value: float | None) -> str:

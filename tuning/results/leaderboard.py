@@ -53,6 +53,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     test_evaluations: int = msgspec.field(name="test_openings")
     data_digest: str
     config_digest: str
+    #: What it started from, and whether that has seen what judges it; empty from scratch.
+    base: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The cells by column."""
@@ -70,7 +72,7 @@ _EMPTY_REMEDY = "train something first: python -m tuning.search, or python -m tu
 
 def row(metrics: Metrics) -> Row:
     """A run's row."""
-    test = metrics.test
+    test, base = metrics.test, metrics.base
     low, high = test.f1_macro_interval
     return Row(
         run_id=metrics.run_id,
@@ -95,6 +97,7 @@ def row(metrics: Metrics) -> Row:
         test_evaluations=metrics.test_evaluations,
         data_digest=metrics.data_digest[:DIGEST_LENGTH],
         config_digest=metrics.config_digest[:DIGEST_LENGTH],
+        base=None if base is None else f"{base.sha256[:DIGEST_LENGTH]}, overlap {base.overlap_words}",
     )
 
 

@@ -12,6 +12,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec import UNSET
+
 from tuning import __version__
 from tuning.core import files
 from tuning.core.errors import DataError
@@ -20,7 +22,7 @@ from tuning.dataset.summary import PoolSummary
 from tuning.results import card_sections as sections
 from tuning.results.leaderboard import DIGEST_LENGTH, ranked, row
 from tuning.results.markdown import escaped, table
-from tuning.results.runs import read_run, run_folders
+from tuning.results.runs import readable_runs
 from tuning.results.schema import SCALINGS, Metrics, Params, read_params
 from tuning.results.standings import Seeds, over_seeds
 
@@ -141,6 +143,7 @@ def _title(metrics: Metrics) -> str:
 
 def _facts(metrics: Metrics, model: str) -> str:
     given, test = metrics.input, metrics.test
+    corrected = None if metrics.promoted is UNSET or metrics.promoted.compared < 2 else metrics.promoted.corrected
     kind = "gray" if given.color == "gray" else "RGB"
     size = given.image_size
     rows = [
@@ -148,6 +151,7 @@ def _facts(metrics: Metrics, model: str) -> str:
             "Macro-F1 on the test split",
             f"**{test.f1_macro:.3f}** (95 % interval {sections.interval(test.f1_macro_interval)})",
         ],
+        *([["The same, corrected for having been chosen", f"{corrected:.3f}"]] if corrected is not None else []),
         ["Accuracy on the test split", f"{test.accuracy:.3f}"],
         ["Input", f"a face, {size} × {size} pixels, {kind}, {SCALINGS[given.scaling]}"],
         ["Output", f"{metrics.output} of {', '.join(map(escaped, metrics.classes))}"],
@@ -193,12 +197,7 @@ def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
 
 def _seeds(workspace: Workspace, metrics: Metrics) -> Seeds | None:
     """Mean and deviation over the runs that differ from this one in their seed alone."""
-    rows = {metrics.run_id: row(metrics)}
-    for folder in run_folders(workspace):
-        try:
-            rows[folder.name] = row(read_run(folder))
-        except DataError:
-            continue
+    rows = {metrics.run_id: row(metrics), **{found.run_id: row(found) for found in readable_runs(workspace)}}
     return over_seeds(rows[metrics.run_id], ranked(rows.values()))
 
 

@@ -21,6 +21,7 @@ from tuning.core.errors import DataError, TuningError
 from tuning.core.progress import SILENT, Progress
 from tuning.core.workspace import Workspace
 from tuning.results import leaderboard, model_card
+from tuning.results.answers import Board
 from tuning.results.leaderboard import Row
 from tuning.results.runs import read_runs, verify_model
 from tuning.results.schema import Metrics, Origin, read_metrics
@@ -36,6 +37,7 @@ class Promotion:
     Attributes:
         run_id: the run with the highest test macro-F1.
         test_f1_macro: its figure.
+        corrected: the same, corrected for its having been chosen; None where predictions were not kept.
         previous: the run that was promoted before; None if there was none, or none that can be trusted.
         changed: whether the promoted files had to be written (with a dry run: would have to be).
         compared: how many runs the rule looked at.
@@ -45,6 +47,7 @@ class Promotion:
 
     run_id: str
     test_f1_macro: float
+    corrected: float | None
     previous: str | None
     changed: bool
     compared: int
@@ -145,7 +148,17 @@ def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress:
     metrics = next(metrics for metrics in candidates if metrics.run_id == row.run_id)
     source = workspace.run(row.run_id) / "model.keras"
     verify_model(source, metrics, f"restore that run's folder or move it out of artifacts/trials, then run: {PROMOTE}")
-    origin = Origin(origin=f"artifacts/trials/{row.run_id}", rule=RULE, compared=len(candidates), left_out=len(others))
+    from tuning.trials.metrics import rounded
+
+    board = Board(workspace, candidates)
+    origin = Origin(
+        origin=f"artifacts/trials/{row.run_id}",
+        rule=RULE,
+        compared=len(candidates),
+        left_out=len(others),
+        corrected=board.chosen_score() if row.run_id in board.names else None,
+        seed_deviation=rounded(board.noise.deviation) if board.noise else None,
+    )
     content = msgspec.structs.replace(metrics, promoted=origin)
     previous = _previous(workspace)
     changed = previous != content
@@ -154,6 +167,7 @@ def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress:
     return Promotion(
         run_id=row.run_id,
         test_f1_macro=row.test_f1_macro,
+        corrected=origin.corrected,
         previous=previous.run_id if previous else None,
         changed=changed,
         compared=len(candidates),

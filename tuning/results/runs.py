@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 from dataclasses import dataclass
@@ -77,12 +78,13 @@ def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
     """
     # Plotting and sklearn take a second to import, and reading runs needs neither.
     from tuning.results import plots
-    from tuning.trials.metrics import classification_metrics
+    from tuning.trials.classification import classification_metrics
 
     _check_staged(staged)
     history = {name: [_finite(value) for value in column] for name, column in _ordered(staged.history).items()}
     labels, probabilities = _predictions(staged.directory / "predictions.npz")
-    found = classification_metrics(labels, probabilities, staged.about.classes)
+    units = _units(staged.directory / "predictions.npz")
+    found = classification_metrics(labels, probabilities, staged.about.classes, units)
     test = msgspec.convert(found, Evaluation)
     target, kept = workspace.run(staged.run_id), workspace.predictions(staged.run_id)
     # Before the run is there: its figures are never without them. Of the same run they are always the same.
@@ -149,6 +151,15 @@ def read_runs(workspace: Workspace) -> list[Metrics]:
     return [read_run(folder) for folder in run_folders(workspace)]
 
 
+def readable_runs(workspace: Workspace) -> list[Metrics]:
+    """The metrics of all published runs that can be read, by run_id."""
+    found = []
+    for folder in run_folders(workspace):
+        with contextlib.suppress(DataError):
+            found.append(read_run(folder))
+    return found
+
+
 def run_predictions(workspace: Workspace, run_id: str) -> tuple[np.ndarray, np.ndarray] | None:
     """What a run's model predicts of the test split: labels int64 (n,), probabilities float32 (n, k).
 
@@ -157,6 +168,17 @@ def run_predictions(workspace: Workspace, run_id: str) -> tuple[np.ndarray, np.n
     """
     try:
         return _predictions(workspace.predictions(run_id))
+    except (OSError, DataError):
+        return None
+
+
+def run_units(workspace: Workspace, run_id: str) -> np.ndarray | None:
+    """The unit of each test image, int64 (n,), as `run_predictions`: images of one unit depend on each other.
+
+    None where they were not kept: then each image is taken for one.
+    """
+    try:
+        return _units(workspace.predictions(run_id))
     except (OSError, DataError):
         return None
 
@@ -204,13 +226,28 @@ def _check_staged(staged: StagedRun) -> None:
 
 def _predictions(path: Path, split: str = "") -> tuple[np.ndarray, np.ndarray]:
     """labels (n,) and probabilities (n, k) of the test split; with the prefix `val_`, of the validation split."""
+    labels, probabilities = _arrays(path, f"{split}labels", f"{split}probabilities")
+    return labels, probabilities
+
+
+def _units(path: Path) -> np.ndarray | None:
+    """None where the file holds none."""
+    import numpy as np
+
+    (labels,) = _arrays(path, "labels")
+    with np.load(path, allow_pickle=False) as arrays:
+        units: np.ndarray | None = arrays.get("units")
+    return units if units is not None and units.shape == labels.shape else None
+
+
+def _arrays(path: Path, *names: str) -> list[np.ndarray]:
     import zipfile
 
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return arrays[f"{split}labels"], arrays[f"{split}probabilities"]
+            return [arrays[name] for name in names]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} does not hold predictions: {error}", _STAGE_REMEDY) from None
 

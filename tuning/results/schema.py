@@ -23,10 +23,16 @@ SCALINGS = {
 #: Channels of an image, by the word that `input.color` holds.
 CHANNELS = {"gray": 1, "rgb": 3}
 
+#: A class with fewer units in the test split: the interval of a good F1, .9, excludes a poor one, .5, in less than four
+#: of five cases (`python -m benchmarks.claims coverage`).
+FEW = 8
+
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+#: The two ends of an interval.
+Bounds = tuple[Share, Share]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 #: Why a run was trained.
 Kind = Literal["finalist", "baseline", "train", "ensemble"]
@@ -65,16 +71,30 @@ class Validation(Strict, frozen=True, kw_only=True):
 
 
 class ClassFigures(Strict, frozen=True, kw_only=True):
-    """How well one class was recognised; `support` images carry its label."""
+    """How well one class was recognised, with 95 % intervals; `support` images, in so many units, carry its label."""
 
     precision: Share
     recall: Share
     f1: Share
     support: Count
+    units: Count | None = None
+    precision_interval: Bounds | None = None
+    recall_interval: Bounds | None = None
+    f1_interval: Bounds | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few independent test images to tell a class that is recognised from one that is not."""
+        return (self.support if self.units is None else self.units) < FEW
 
 
 class Evaluation(Strict, frozen=True, kw_only=True):
-    """Figures of the published model on the test split; rows of the confusion matrix are true classes."""
+    """Figures of the published model on the test split; rows of the confusion matrix are true classes.
+
+    Attributes:
+        units: of the split: images, where none depends on another; copies, a photo's faces or, with `--group-by`, a
+            person's images are one. Intervals hold for the choice of units.
+    """
 
     accuracy: Share
     precision_macro: Share
@@ -83,7 +103,9 @@ class Evaluation(Strict, frozen=True, kw_only=True):
     loss: float
     per_class: dict[str, ClassFigures]
     confusion_matrix: list[list[Count]]
-    f1_macro_interval: tuple[Share, Share]
+    f1_macro_interval: Bounds
+    accuracy_interval: Bounds | None = None
+    units: Count | None = None
 
     def __post_init__(self) -> None:
         low, high = self.f1_macro_interval
@@ -96,6 +118,16 @@ class Evaluation(Strict, frozen=True, kw_only=True):
     def images(self) -> int:
         return sum(map(sum, self.confusion_matrix))
 
+    @property
+    def dependent(self) -> bool:
+        """Whether there are fewer units than images."""
+        return self.units is not None and self.units < self.images
+
+    @property
+    def sample(self) -> str:
+        """What the intervals are over, in words."""
+        return f"{self.images:,} test images" + (f" in {self.units:,} independent units" if self.dependent else "")
+
 
 class Origin(Strict, frozen=True, kw_only=True):
     """Where the promoted model comes from.
@@ -104,12 +136,73 @@ class Origin(Strict, frozen=True, kw_only=True):
         origin: the run's folder.
         rule: by which it was chosen.
         compared, left_out: runs that were looked at, and runs that were tested on other data.
+        corrected: its test macro-F1, corrected for its having been chosen on the same images; None where predictions
+            were not kept.
+        seed_deviation: of test macro-F1 between training seeds; None where no configuration was trained with two.
     """
 
     origin: Text = msgspec.field(name="from")
     rule: Text
     compared: Count
     left_out: Count
+    corrected: Share | None = msgspec.field(name="test_f1_macro_corrected", default=None)
+    seed_deviation: float | None = None
+
+
+class UsedBase(Strict, frozen=True, kw_only=True):
+    """The model that a run started from.
+
+    Attributes:
+        name: a run's, a file's, or a Keras Application's.
+        sha256: of its file.
+        trained_on: what it saw before, in words; None: unknown.
+        licence: what a person said of it; None: nothing.
+        overlap: images of the validation and test split that it had seen, which a person accepted; None: not checked,
+            because nobody knows what it saw.
+    """
+
+    name: Text
+    sha256: Sha256
+    trained_on: Text | None = None
+    licence: Text | None = None
+    overlap: Count | None = None
+
+    @property
+    def overlap_words(self) -> str:
+        return overlap_words(self.overlap)
+
+
+def overlap_words(overlap: int | None) -> str:
+    """How many of the images that judge a run its base has seen, for a person; None: nobody knows."""
+    if overlap is None:
+        return "not checked"
+    return f"{overlap:,} accepted" if overlap else "none"
+
+
+class BaseRecord(Strict, frozen=True, kw_only=True):
+    """What a workspace knows of a model that trainings start from; stands beside its copy.
+
+    Attributes:
+        given: what `--base` has said for it.
+        name, trained_on, licence: as in `UsedBase`.
+        scaling: how it wants pixels.
+        member: which member of it is used, from 1, where it is an ensemble.
+        input: (height, width, channels) that it takes; None: any.
+        features: shape of what its classifier is computed from.
+        parameters: up to there.
+    """
+
+    schema: Literal[1] = 1
+    sha256: Sha256
+    given: list[Text]
+    name: Text
+    scaling: Literal["0-1", "0-255"]
+    member: Positive | None = None
+    input: tuple[Positive | None, Positive | None, Positive]
+    features: list[Positive | None]
+    parameters: Count
+    trained_on: Text | None = None
+    licence: Text | None = None
 
 
 class Metrics(Strict, frozen=True, kw_only=True):
@@ -128,6 +221,8 @@ class Metrics(Strict, frozen=True, kw_only=True):
         started, finished: UTC times in ISO 8601.
         milliseconds: that the model takes for an image, in large batches, where it was evaluated; None: not measured.
         additions: what its graph has beside the network, and what each gave on validation; None: nothing was tried.
+        base: the model that it started from; None: from scratch.
+        best_member: of an ensemble, the member that is best on validation, from 1, in the order of `members`.
         promoted: only in best_model_metrics.json and in exports of it.
     """
 
@@ -160,6 +255,8 @@ class Metrics(Strict, frozen=True, kw_only=True):
     train_seconds: float
     milliseconds: float | None = None
     additions: Additions | None = None
+    base: UsedBase | None = None
+    best_member: Positive | None = None
     promoted: Origin | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
@@ -196,6 +293,8 @@ class About(Strict, frozen=True, kw_only=True):
     train_seconds: float
     milliseconds: float | None = None
     additions: Additions | None = None
+    base: UsedBase | None = None
+    best_member: Positive | None = None
 
 
 class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):

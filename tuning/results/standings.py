@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.history import searches
+from tuning.results.answers import boards
 from tuning.results.leaderboard import DIGEST_LENGTH, Row
-from tuning.results.runs import read_run, run_predictions
+from tuning.results.runs import read_run
 from tuning.results.schema import Metrics
-from tuning.trials.metrics import confusion_matrix, macro_f1_difference, rounded
 
 if TYPE_CHECKING:
-    import numpy as np
+    from tuning.results.comparison import Difference, SeedNoise
 
-BEST, TIED, WORSE = "best", "tied", "worse"
+BEST = "best"
 
 #: What `Standing.to_json` adds to a row's columns, `per_class` apart.
 ADDED = (
@@ -29,19 +29,14 @@ ADDED = (
     "difference",
     "difference_low",
     "difference_high",
+    "corrected",
+    "compared",
+    "units",
+    "seed_deviation",
     "seeds",
     "seeds_mean",
     "seeds_deviation",
 )
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A run's test macro-F1 less that of the best, and the 95 % interval of that."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -62,10 +57,19 @@ class Standing:
         row: the row.
         place: from 1.
         verdict: "best"; "tied", where the 95 % interval of the difference to the best includes 0; "worse", where it
-            does not; None where the predictions of one of both were not kept.
-        difference: to the best; None where the verdict is.
+            does not; "seeds unknown", where it does not, and nothing is known of what another training seed changes;
+            None where the predictions of one of both were not kept.
+        difference: of the configuration's mean over seeds to that of the best; None where predictions were not kept.
+        corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows.
+        compared: how many runs it was chosen from; None in other rows.
         seeds: None where no other run has the same configuration.
         per_class: class name -> F1 on the test split; None where the run's folder is gone.
+        corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows.
+        compared: how many runs it was chosen from; None in other rows.
+        noise: of the training seed, from all runs on the same data; None where it is not known.
+        units: independent ones in the test split, where there are fewer than images; None otherwise.
+        images: in the test split; None where the run's folder is gone.
+        few: classes with too few independent test images to be judged.
     """
 
     row: Row
@@ -74,6 +78,12 @@ class Standing:
     difference: Difference | None
     seeds: Seeds | None
     per_class: dict[str, float] | None
+    corrected: float | None = None
+    compared: int | None = None
+    noise: SeedNoise | None = None
+    units: int | None = None
+    images: int | None = None
+    few: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The row's columns, `ADDED`, and `per_class`."""
@@ -82,9 +92,13 @@ class Standing:
             **self.row.to_json(),
             "place": self.place,
             "standing": self.verdict,
-            "difference": difference.value if difference else None,
-            "difference_low": difference.low if difference else None,
-            "difference_high": difference.high if difference else None,
+            "difference": round(difference.value, 6) if difference else None,
+            "difference_low": round(difference.low, 6) if difference else None,
+            "difference_high": round(difference.high, 6) if difference else None,
+            "corrected": self.corrected,
+            "compared": self.compared,
+            "units": self.units or self.images,
+            "seed_deviation": round(self.noise.deviation, 6) if self.noise else None,
             "seeds": seeds.count if seeds else None,
             "seeds_mean": seeds.mean if seeds else None,
             "seeds_deviation": seeds.deviation if seeds else None,
@@ -95,23 +109,36 @@ class Standing:
 def standings(workspace: Workspace, rows: Sequence[Row]) -> list[Standing]:
     """The leaderboard's rows, best first, each put into proportion.
 
-    The best of the rows tested on the same data is compared with each of the others by paired bootstrap over the same
-    test images (`trials.metrics.macro_f1_difference`). The interval covers the choice of test images; what another
-    training seed would change is in the deviation over seeds, where there are several.
+    The best of the rows tested on the same data is compared with each of the others, all at once (`comparison`): what
+    is called worse is so beyond the choice of test images and beyond the luck of a training seed.
     """
-    best: dict[str, Answers | None] = {}
+    runs = {metrics.run_id: metrics for entry in rows if (metrics := _metrics(workspace, entry.run_id)) is not None}
+    compared = boards(workspace, list(runs.values()))
+    best: dict[str, str] = {}
     result = []
     for place, entry in enumerate(rows, start=1):
-        metrics = _metrics(workspace, entry.run_id)
-        answers = _answers(workspace, metrics) if metrics else None
-        verdict: str | None = BEST
-        difference: Difference | None = Difference(0.0, 0.0, 0.0)
-        if entry.data_digest in best:
-            verdict, difference = _against(best[entry.data_digest], answers)
-        else:
-            best[entry.data_digest] = answers
-        per_class = {name: found.f1 for name, found in metrics.test.per_class.items()} if metrics else None
-        result.append(Standing(entry, place, verdict, difference, over_seeds(entry, rows), per_class))
+        first = best.setdefault(entry.data_digest, entry.run_id)
+        metrics = runs.get(entry.run_id)
+        board = compared[metrics.data_digest] if metrics else None
+        test = metrics.test if metrics else None
+        leads = first == entry.run_id
+        difference = board.difference(entry.run_id, first) if board else None
+        result.append(
+            Standing(
+                row=entry,
+                place=place,
+                verdict=BEST if leads else board.standing(entry.run_id, first) if board else None,
+                difference=difference,
+                seeds=over_seeds(entry, rows),
+                per_class={name: found.f1 for name, found in test.per_class.items()} if test else None,
+                corrected=board.chosen_score() if board and leads and first in board.names else None,
+                compared=len(board.names) if board and leads else None,
+                noise=board.noise if board else None,
+                units=test.units if test and test.dependent else None,
+                images=test.images if test else None,
+                few=tuple(name for name, found in test.per_class.items() if found.few) if test else (),
+            )
+        )
     return result
 
 
@@ -147,40 +174,8 @@ def test_evaluations(workspace: Workspace, rows: Iterable[Row]) -> dict[str, int
     return dict(totals)
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a run said of each test image: labels (n,) and predicted class indices (n,), of so many classes."""
-
-    labels: np.ndarray
-    predicted: np.ndarray
-    classes: int
-
-
 def _metrics(workspace: Workspace, run_id: str) -> Metrics | None:
     try:
         return read_run(workspace.run(run_id))
     except DataError:
         return None
-
-
-def _answers(workspace: Workspace, metrics: Metrics) -> Answers | None:
-    """None where they were not kept, or are not those that the run's figures come from."""
-    kept = run_predictions(workspace, metrics.run_id)
-    if kept is None:
-        return None
-    labels, probabilities = kept
-    answers = Answers(labels, probabilities.argmax(axis=1), len(metrics.classes))
-    try:
-        found = confusion_matrix(labels, answers.predicted, answers.classes)
-    except DataError:
-        return None
-    return answers if found.tolist() == metrics.test.confusion_matrix else None
-
-
-def _against(best: Answers | None, answers: Answers | None) -> tuple[str | None, Difference | None]:
-    if best is None or answers is None or best.labels.tolist() != answers.labels.tolist():
-        return None, None
-    found = macro_f1_difference(best.labels, answers.predicted, best.predicted, best.classes)
-    # As written, so that the last bits of a sum decide nothing.
-    difference = Difference(*map(rounded, found))
-    return TIED if difference.low <= 0 <= difference.high else WORSE, difference

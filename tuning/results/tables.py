@@ -9,9 +9,11 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tuning.results.answers import SEEDS_UNKNOWN
 from tuning.results.leaderboard import COLUMNS, cell
 from tuning.results.markdown import escaped, table
-from tuning.results.standings import ADDED, Seeds, Standing, configuration_key
+from tuning.results.schema import FEW
+from tuning.results.standings import ADDED, BEST, Seeds, Standing, configuration_key
 
 _GAP = 2
 #: A run's name may be cut to this width, its end kept, to make room for figures.
@@ -61,6 +63,7 @@ TABLE = (
     Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
     Column("loss", lambda entry: f"{entry.row.test_loss:.3f}", need=16),
     Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=5, short="tests"),
+    Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=3),
     Column("data", lambda entry: entry.row.data_digest, right=False, need=3),
 )
 #: For columns up to this need the name of a run is shortened.
@@ -142,6 +145,8 @@ def _columns(rows: Sequence[Standing]) -> list[Column]:
     idle = {"data"} if len({entry.row.data_digest for entry in rows}) == 1 else set()
     if not any(entry.seeds for entry in rows):
         idle.add("over seeds")
+    if not any(entry.row.base for entry in rows):
+        idle.add("base")
     return [column for column in TABLE if column.name not in idle]
 
 
@@ -201,6 +206,43 @@ def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
         pending = pending[count:]
 
 
+def _claims(rows: Sequence[Standing]) -> Iterator[str]:
+    """What `vs best` means for these rows."""
+    noise = next((entry.noise for entry in rows if entry.noise), None)
+    seeds = "" if noise is None else f", and of a training seed (deviation {noise.deviation:.3f})"
+    yield (
+        "vs best: tied where the 95 % interval of the difference to the best includes 0; all rows at once, bootstrap "
+        f"over the same test images{seeds}."
+    )
+    if any(entry.verdict == SEEDS_UNKNOWN for entry in rows):
+        yield (
+            "seeds unknown: the choice of test images does not explain the difference, the luck of a training seed "
+            "may: --executions 2 retrains with two."
+        )
+    if any(entry.verdict is None for entry in rows):
+        yield (
+            f"{_MISSING}: not compared, because its predictions or those of the best were not kept (or it was "
+            "tested on other data)."
+        )
+
+
+def _score(rows: Sequence[Standing]) -> Iterator[str]:
+    """What the best score is worth, and how many independent images it comes from."""
+    for entry in rows:
+        if entry.corrected is not None and (entry.compared or 0) > 1:
+            yield (
+                f"#{entry.place} is the highest of {entry.compared} on the test split: {entry.row.test_f1_macro:.3f}, "
+                f"corrected for that {entry.corrected:.3f} (chosen on resampled images, scored on the others)."
+            )
+        if entry.verdict == BEST and entry.units:
+            yield (
+                f"Intervals are over {entry.units:,} independent units: the {entry.images:,} test images hold copies, "
+                "faces of one photo or images of one person."
+            )
+        if entry.verdict == BEST and entry.few:
+            yield f"Too few test images to tell (fewer than {FEW}): {', '.join(map(cell, entry.few))}."
+
+
 def _table_width(columns: Sequence[Column], rows: Sequence[Standing]) -> int:
     return max(map(display_width, _aligned(columns, rows).splitlines()))
 
@@ -234,17 +276,10 @@ def _notes(
     rows: Sequence[Standing], columns: Sequence[Column], width: int, evaluations: Mapping[str, int]
 ) -> Iterator[str]:
     shown = {column.name for column in columns}
-    notes = []
+    notes: list[str] = []
     if "vs best" in shown and len(rows) > 1:
-        notes.append(
-            "vs best: tied where the 95 % interval of the difference to the best includes 0 (paired bootstrap over the "
-            "same test images; another training seed may change more)."
-        )
-        if any(entry.verdict is None for entry in rows):
-            notes.append(
-                f"{_MISSING}: not compared, because its predictions or those of the best were not kept (or it was "
-                "tested on other data)."
-            )
+        notes += _claims(rows)
+    notes += _score(rows)
     if "tests" in shown and evaluations:
         total = [f"{count:,}" if len(evaluations) == 1 else f"{data}: {count:,}" for data, count in evaluations.items()]
         notes.append(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from tuning.core.jobs import Addition, Additions
-from tuning.trials.metrics import CLIP, confusion_matrix, macro_f1, macro_f1_difference, rounded
+from tuning.trials.bootstrap import macro_f1_difference
+from tuning.trials.metrics import CLIP, confusion_matrix, macro_f1, rounded
 
 #: Exponents of the classes' shares that are tried. Those below 0 favour rare classes.
 EXPONENTS = (-1.0, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1.0)
@@ -22,7 +23,13 @@ LEAST_GAIN = 1e-3
 _LOGITS = "the model puts out logits"
 
 
-def decide(labels: np.ndarray, plain: np.ndarray, mirrored: np.ndarray | None, counts: np.ndarray) -> Additions:
+def decide(
+    labels: np.ndarray,
+    plain: np.ndarray,
+    mirrored: np.ndarray | None,
+    counts: np.ndarray,
+    units: np.ndarray | None = None,
+) -> Additions:
     """What pays on the validation split.
 
     The view is in where macro-F1 rises; the prior correction where the 95 % interval of its paired gain is above 0,
@@ -33,6 +40,7 @@ def decide(labels: np.ndarray, plain: np.ndarray, mirrored: np.ndarray | None, c
         plain: (n, k) probabilities of these images.
         mirrored: the same of their mirror images; None where mirroring is no change that the labels are known to stand.
         counts: (k,) training images of each class.
+        units: (n,) which images of the validation split depend on each other; None: none does.
     """
     now = plain.astype(np.float64)
     if mirrored is None:
@@ -44,7 +52,7 @@ def decide(labels: np.ndarray, plain: np.ndarray, mirrored: np.ndarray | None, c
     candidates = {exponent: corrected(now, prior_scale(counts, exponent)) for exponent in EXPONENTS}
     exponent = max(EXPONENTS, key=lambda one: (_f1(labels, candidates[one]), -abs(one), one))
     guesses = candidates[exponent].argmax(axis=1), now.argmax(axis=1)
-    _, low, _ = macro_f1_difference(labels, guesses[0], guesses[1], now.shape[1])
+    _, low, _ = macro_f1_difference(labels, guesses[0], guesses[1], now.shape[1], units)
     prior = _compared(labels, now, candidates[exponent], exponent, clearly=low > 0)
     if prior.used:
         now = candidates[exponent]

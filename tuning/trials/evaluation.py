@@ -13,6 +13,7 @@ from tuning.core.files import replacing, write_text
 from tuning.core.jobs import EnsembleJob, FinalJob, InputForm, RunResult
 from tuning.dataset.store.arrays import Dataset
 from tuning.dataset.store.sealed import TestOpening, open_test
+from tuning.dataset.store.units import read_units
 from tuning.trials.data import open_verified
 from tuning.trials.fit import NotFinite, figures, predict
 from tuning.trials.mistakes import worst_mistakes
@@ -50,6 +51,7 @@ def evaluate(job: FinalJob | EnsembleJob, steps: Steps, dataset: Dataset, epoch:
     arrays = {
         "labels": test.labels,
         "probabilities": probabilities,
+        "units": open_verified(job, lambda workspace: read_units(workspace, "test")),
         # An ensemble is chosen by these.
         "val_labels": val.labels,
         "val_probabilities": validated,

@@ -11,6 +11,7 @@ import numpy as np
 from tuning.core.jobs import Additions, Entry, FinalJob, FinalResult
 from tuning.core.records import configuration
 from tuning.dataset.store.arrays import Dataset, open_dataset
+from tuning.dataset.store.units import read_units
 from tuning.trials.additions import decide, none_for_logits
 from tuning.trials.build import built, start_state, training_steps
 from tuning.trials.data import open_verified
@@ -87,7 +88,8 @@ def _improved(job: FinalJob, opened: Steps, dataset: Dataset, flip: bool, epoch:
     if not np.isfinite(plain).all() or (mirrored is not None and not np.isfinite(mirrored).all()):
         raise NotFinite("predictions of validation images are NaN or infinite with the weights", epoch)
     counts = np.bincount(dataset.train.labels, minlength=len(dataset.info.classes))
-    additions = decide(val.labels, plain, mirrored, counts)
+    units = open_verified(job, lambda workspace: read_units(workspace, "val"))
+    additions = decide(val.labels, plain, mirrored, counts, units)
     better = with_additions(opened.model, additions, counts)
     if better is opened.model:
         return opened, additions

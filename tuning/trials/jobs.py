@@ -12,7 +12,7 @@ import numpy as np
 from tuning.core.errors import Outdated
 from tuning.core.jobs import CountJob, DescribeJob, EnsembleJob, Entry, FinalJob, Job, RehearseJob, TrialJob
 from tuning.core.workspace import Workspace
-from tuning.trials import runtime
+from tuning.trials import bases, runtime
 from tuning.trials.count import count
 from tuning.trials.discover_space import discover_space
 from tuning.trials.ensemble import run_ensemble
@@ -55,6 +55,7 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Callable[[Entry], Non
             "put the code back and give the same command again, or begin anew with another --name or --fresh; in a "
             "notebook, reload the module or restart",
         )
+    bases.use(job.base)
     runtime.configure(job.threads)
     runtime.keep_compiled(Workspace(Path(job.root)).compiled)
     return msgspec.to_builtins(function(job, report), enc_hook=_plain)

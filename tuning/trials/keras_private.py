@@ -85,6 +85,14 @@ def producer(tensor: Any) -> keras.layers.Layer:
     return tensor._keras_history.operation
 
 
+def sources(tensor: Any) -> list[Any]:
+    """The tensors that a tensor of a functional model is computed from by the layer that put it out."""
+    history = tensor._keras_history
+    if history.node_index < 0 or not history.operation._inbound_nodes:
+        return []
+    return list(history.operation._inbound_nodes[history.node_index].input_tensors)
+
+
 # Losses and optimizers -----------------------------------------------------------------------------------------------
 
 

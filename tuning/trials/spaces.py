@@ -97,9 +97,10 @@ def loaded_space_digest(space: str) -> str:
 def load_builder(space: str) -> Callable[..., Any]:
     """The model builder of a space as `build(hp, input_shape, num_classes) -> compiled model`.
 
-    A function may take (hp), as plain Keras Tuner builders do, or also `input_shape` and `num_classes`; a
-    `keras_tuner.HyperModel`, class or instance, is used through its `declare_hyperparameters(hp)` and `build(hp)`. A
-    class is made with the shape and the number of classes where its constructor has them.
+    A function may take (hp), as plain Keras Tuner builders do, or also `input_shape`, `num_classes` and `base`, what
+    `tuning.base_model()` returns; a `keras_tuner.HyperModel`, class or instance, is used through its
+    `declare_hyperparameters(hp)` and `build(hp)`. A class is made with the shape and the number of classes where its
+    constructor has them.
 
     Raises:
         UsageError: no such module or attribute, or it is not callable; the module cannot be imported; a HyperModel
@@ -117,7 +118,11 @@ def load_builder(space: str) -> Callable[..., Any]:
         if hasattr(builder, "declare_hyperparameters"):
             builder.declare_hyperparameters(hp)
         builder = getattr(builder, "build", builder)
-        return builder(hp, **_wanted(builder, {**offered, "hp": None}, but="hp"))
+        given = _wanted(builder, {**offered, "hp": None}, but="hp")
+        if "base" in inspect.signature(builder).parameters:
+            # With Keras, which not everyone who asks for a builder needs.
+            given["base"] = importlib.import_module("tuning.trials.bases").base_model()
+        return builder(hp, **given)
 
     return build
 

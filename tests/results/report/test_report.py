@@ -66,7 +66,7 @@ def data_of(page: str) -> dict:
 
 def test_a_finished_search_has_every_part(page, workspace, hyperband, finish):
     new_search = hyperband()
-    finish(new_search, [("0013", 1, 0.9), ("0012", 2, 0.7), (None, None, 0.5)])
+    finish(new_search, [("0013", 1, 0.9), ("0012", 2, 0.7), (None, None, 0.5)], seeds=2)
     text = page(new_search)
     outline = Outline(text)
     assert outline.open == []
@@ -78,7 +78,7 @@ def test_a_finished_search_has_every_part(page, workspace, hyperband, finish):
         assert not address.startswith("#") or address[1:] in outline.ids
     assert len(text) < 5_000_000
     for words in (
-        "Trial 0013 beats the baseline",
+        "Trial 0013, seed 0 beats the baseline",
         "the loss is NaN",
         "Expected calibration error",
         "d" * 64,

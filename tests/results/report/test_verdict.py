@@ -18,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("no_importances")
 
 @pytest.fixture
 def judged(workspace, hyperband, save, finish):
-    def judge(runs, **changes):
+    def judge(runs, seeds=2):
         search = hyperband()
-        finish(search, runs)
+        finish(search, runs, seeds)
         save(search)
         return collect(workspace, "s").verdict
 
@@ -30,35 +30,55 @@ def judged(workspace, hyperband, save, finish):
 def test_a_clear_winner_beats_the_baseline(judged):
     found = judged([("0013", 1, 0.9), ("0012", 2, 0.4), (None, None, 0.5)])
     assert found.kind == "good"
-    assert found.headline.startswith("Trial 0013 beats the baseline: test macro-F1 0.9")
+    assert found.headline.startswith("Trial 0013, seed 0 beats the baseline: test macro-F1 0.9")
     text = " ".join(found.reasons)
-    assert "more than the choice of test images explains" in text
+    assert "more than the choice of test images and the luck of a training seed explain" in text
     assert "Behind it beyond chance: trial 0012" in text
-    assert "not the luck of a training seed" in text
+    assert "a standard deviation of 0.000 between training seeds, from 3 repeated runs" in text
+
+
+def test_without_a_second_seed_nothing_beats_anything(judged):
+    found = judged([("0013", 1, 0.9), ("0012", 2, 0.4), (None, None, 0.5)], seeds=1)
+    assert found.kind == "open"
+    assert found.headline.startswith("Trial 0013 is ahead of the baseline, seeds unknown: test macro-F1 0.9")
+    text = " ".join(found.reasons)
+    assert "more than the choice of test images explains, but no configuration was trained with a second seed" in text
+    assert "seeds unknown: trial 0012 with" in text
+    assert "beats" not in found.headline + text and "beyond chance" not in text
+
+
+def test_the_best_of_several_scores_is_corrected(judged):
+    found = judged([("0013", 1, 0.62), ("0012", 2, 0.61), (None, None, 0.60)], seeds=1)
+    text = " ".join(found.reasons)
+    assert f"corrected for its having been chosen {found.corrected:.3f}" in text
+    assert 0.4 < found.corrected < float(found.headline.split("macro-F1 ")[1].split()[0])
 
 
 def test_a_difference_that_chance_explains_is_a_tie(judged):
     found = judged([("0013", 1, 0.62), ("0012", 2, 0.61), (None, None, 0.60)])
-    assert found.kind == "tie"
+    assert found.kind == "tie", found
     assert "and the baseline are tied" in found.headline
-    assert "the choice of test images alone can explain it" in found.reasons[0]
+    assert "the luck of a training seed alone can explain it" in found.reasons[0]
     assert "Tied with the best: trial 0012" in " ".join(found.reasons)
 
 
 def test_a_baseline_that_wins_is_said_to(judged):
     found = judged([("0013", 1, 0.4), (None, None, 0.9)])
-    assert (found.kind, found.headline[:26]) == ("bad", "Nothing beat the baseline:")
+    assert found.headline.startswith("Nothing beat the baseline")
+    assert found.kind == "bad"
 
 
-def test_overlapping_intervals_decide_where_predictions_were_not_kept(workspace, hyperband, save, finish):
+def test_where_predictions_were_not_kept_nothing_is_claimed(workspace, hyperband, save, finish):
     search = hyperband()
     finish(search, [("0013", 1, 0.9), (None, None, 0.5)])
     save(search)
     for path in workspace.predictions("any").parent.iterdir():
         path.unlink()
     report = collect(workspace, "s")
-    assert report.verdict.kind == "good"
-    assert "do not overlap" in report.verdict.reasons[0]
+    assert report.verdict.kind == "open"
+    assert "is ahead of the baseline, not compared" in report.verdict.headline
+    assert "nothing tells their difference from chance" in report.verdict.reasons[0]
+    assert report.verdict.corrected is None
     assert all(run.calibration is None and not run.mistakes for run in report.runs)
 
 
@@ -69,8 +89,7 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     runs, problems = read_evidence(workspace, [f"{name}-s{seed}" for name in ("one", "base") for seed in range(3)])
     assert problems == []
     assert runs[0].name == "trial 0013, seed 2"
-    against = {run.metrics.run_id: compare(runs[0], run) for run in runs[1:]}
-    text = " ".join(verdict(None, "finished", runs, against).reasons)
+    text = " ".join(verdict(None, "finished", runs, compare(workspace, runs)).reasons)
     assert "over 3 training seeds: trial 0013 0.8" in text
     assert " ± 0.0" in text
 
@@ -79,7 +98,7 @@ def test_a_score_that_validation_did_not_foresee_is_doubted(workspace, hyperband
     publish("one", 0.6, trial="0013", rank=1, val={"f1_macro": 0.8, "accuracy": 0.8, "loss": 1.0}, test_openings=2)
     publish("two", 0.5, trial="0012", rank=2, val={"f1_macro": 0.9, "accuracy": 0.9, "loss": 1.0})
     runs, _ = read_evidence(workspace, ["one", "two"])
-    reasons = verdict(None, "finished", runs, {"two": compare(*runs)}).reasons
+    reasons = verdict(None, "finished", runs, compare(workspace, runs)).reasons
     assert any("Validation would have chosen trial 0012" in reason for reason in reasons)
     assert any("above its test score" in reason for reason in reasons)
     assert any("on the test split 2 times" in reason for reason in reasons)
@@ -92,9 +111,9 @@ def test_a_class_that_is_never_recognised_and_a_test_without_error_are_said(work
     (workspace.run("blind") / "metrics.json").write_text(json.dumps(metrics))
     runs, _ = read_evidence(workspace, ["perfect", "blind"])
     assert runs[0].metrics.test.accuracy == 1
-    reasons = " ".join(verdict(None, "finished", runs, {"blind": compare(*runs)}).reasons)
-    assert "none of 120 test images" in reasons and "up to 2.5 %" in reasons and "recognised nothing" not in reasons
-    reasons = " ".join(verdict(None, "finished", runs[1:], {}).reasons)
+    reasons = " ".join(verdict(None, "finished", runs, compare(workspace, runs)).reasons)
+    assert "none of 120 test images" in reasons and "up to 3 %" in reasons and "recognised nothing" not in reasons
+    reasons = " ".join(verdict(None, "finished", runs[1:], compare(workspace, runs[1:])).reasons)
     assert "recognised nothing of: sad (40 images)." in reasons and "rule of three" not in reasons
 
 

@@ -22,6 +22,8 @@ from tuning.core.errors import DataError, EnvironmentProblem, TuningError, Usage
 from tuning.core.packages import install_line
 from tuning.core.progress import SILENT, Progress
 from tuning.core.workspace import Workspace
+from tuning.dataset import seen
+from tuning.results import lineage
 from tuning.results.exporters import FORMATS, Format, description, isolation
 from tuning.results.runs import verify_model
 from tuning.results.schema import Metrics
@@ -29,6 +31,8 @@ from tuning.results.sources import RESTORE, Source
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from tuning.dataset.seen import Seen
 
 CHECK_IMAGES = 16
 #: The largest difference between two runtimes' float32 outputs that rounding explains.
@@ -51,12 +55,15 @@ def export(
     formats: Sequence[str] = ("keras",),
     out: Path | None = None,
     progress: Progress = SILENT,
+    signatures: bool = True,
 ) -> dict[str, Any]:
     """Writes an export, whole or not at all, and checks each model in a process of its own.
 
     Args:
         formats: names from `FORMATS`.
         out: the folder to write; default `artifacts/exports/<source.name>`. An earlier export there is replaced.
+        signatures: whether those of the images that the model saw go along, so that whoever starts from it can tell
+            whether it has seen theirs.
 
     Returns:
         directory, run_id, files, under `failed` by format why it could not be written, and under `checked` for each
@@ -89,7 +96,10 @@ def export(
         for name, form in wanted.items():
             text = description.example(name, form, source.metrics)
             files.write_text(folder / description.example_name(name), text)
-        _write_card(folder, workspace, source.metrics, wanted)
+        known = lineage.seen_of(workspace, source.metrics) if signatures else None
+        if known is not None:
+            seen.write(folder / lineage.SIGNATURES, known, [source.metrics.model_sha256])
+        _write_card(folder, workspace, source.metrics, wanted, known)
         written = sorted(path.name for path in folder.iterdir())
     checked = {
         name: {"runtime": form.runtime, "images": len(images), "origin": origin, "difference": differences[name]}
@@ -186,7 +196,9 @@ def _place(made: Path, product: Path) -> None:
         _place(path, product / path.name)
 
 
-def _write_card(folder: Path, workspace: Workspace, metrics: Metrics, wanted: Mapping[str, Format]) -> None:
+def _write_card(
+    folder: Path, workspace: Workspace, metrics: Metrics, wanted: Mapping[str, Format], known: Seen | None
+) -> None:
     from tuning.results.model_card import write_model_card
 
     first = "keras" if "keras" in wanted else next(iter(wanted))
@@ -197,6 +209,11 @@ def _write_card(folder: Path, workspace: Workspace, metrics: Metrics, wanted: Ma
         PREPROCESSING: "how an image becomes the model's input",
         METRICS: "what was measured",
     }
+    if known is not None:
+        also[lineage.SIGNATURES] = (
+            f"signatures of the {len(known.signatures):,} images that it saw: whoever has an image can tell from them "
+            "whether it was used"
+        )
     write_model_card(
         folder,
         workspace,
@@ -227,7 +244,7 @@ def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is not a folder", "give a folder that is empty or does not exist")
     found = set(os.listdir(out)) - set(_FILE_MANAGER_FILES) if out.is_dir() else set()
-    known = {CLASS_NAMES, PREPROCESSING, METRICS, CARD}
+    known = {CLASS_NAMES, PREPROCESSING, METRICS, CARD, lineage.SIGNATURES}
     for name, form in FORMATS.items():
         known |= {form.product, description.example_name(name)}
     # Any folder may hold a README.md: only files that every export holds show that this is one.

@@ -76,7 +76,7 @@ def collect(workspace: Workspace, name: str) -> Report:
     history = search.history
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
     status = status_of(history, is_open(search.directory))
-    against = {run.metrics.run_id: compare(runs[0], run) for run in runs[1:]}
+    claims = compare(workspace, runs)
     return Report(
         name=name,
         settings=search.settings,
@@ -85,7 +85,7 @@ def collect(workspace: Workspace, name: str) -> Report:
         status=status,
         runs=tuple(runs),
         importances=importances(history, search.settings.get("seed", 0)),
-        verdict=verdict(history, status, runs, against),
+        verdict=verdict(history, status, runs, claims),
         plan=search.plan,
         classes=_classes(workspace),
         problems=tuple(problems),

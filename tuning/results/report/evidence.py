@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,15 @@ from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.manifests import read_split_manifest
+from tuning.results.answers import Board
 from tuning.results.report.calibration import Calibration, calibration
-from tuning.results.runs import read_run, run_predictions
+from tuning.results.runs import read_run, readable_runs, run_predictions
 from tuning.results.schema import Metrics
-from tuning.trials.metrics import macro_f1_difference
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from tuning.results.comparison import SeedNoise
 
 
 @dataclass(frozen=True)
@@ -79,19 +81,35 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """How much better one run is than another.
+class Rival:
+    """How much better the best run is than another one.
 
     Attributes:
-        difference: of their test macro-F1.
-        low, high: its 95 % interval by paired bootstrap; None where predictions were not kept.
-        tied: the interval holds 0; without one, the two runs' own intervals overlap.
+        difference: of their test macro-F1, means over seeds where there are several.
+        low, high: its 95 % interval, which holds for all runs at once; None where predictions were not kept.
+        standing: of the other run, "tied", "worse" or "seeds unknown"; None where predictions were not kept.
     """
 
     difference: float
     low: float | None
     high: float | None
-    tied: bool
+    standing: str | None
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What may be said of a search's runs.
+
+    Attributes:
+        rivals: by run id, every run but the best.
+        noise: of the training seed, from all runs on the same data; None where it is not known.
+        corrected: the best score, corrected for its having been chosen among them; None where predictions were not
+            kept.
+    """
+
+    rivals: Mapping[str, Rival]
+    noise: SeedNoise | None = None
+    corrected: float | None = None
 
 
 def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Evidence], list[str]]:
@@ -113,21 +131,23 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
     return sorted(found, key=lambda run: (-run.score, run.metrics.run_id)), problems
 
 
-def compare(one: Evidence, other: Evidence) -> Comparison:
-    """How much better `one` is than `other` on the same test images."""
-    difference = one.score - other.score
-    if one.predictions and other.predictions and _same(one.predictions[0], other.predictions[0]):
-        labels, probabilities = one.predictions
-        classes = probabilities.shape[1]
-        guesses = probabilities.argmax(axis=1), other.predictions[1].argmax(axis=1)
-        _, low, high = macro_f1_difference(labels, *guesses, classes)
-        return Comparison(difference, low, high, low <= 0 <= high)
-    overlap = one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
-    return Comparison(difference, None, None, overlap)
-
-
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and bool((one == other).all())
+def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
+    """Compares the best run, the first, with the others: on one board with all that was tested on the same data."""
+    if not runs:
+        return Claims({})
+    best, digest = runs[0], runs[0].metrics.data_digest
+    board = Board(workspace, [metrics for metrics in readable_runs(workspace) if metrics.data_digest == digest])
+    rivals = {}
+    for run in runs[1:]:
+        # Seen from the other run, as in the leaderboard: it may be worse.
+        name, first = run.metrics.run_id, best.metrics.run_id
+        found = board.difference(name, first)
+        rivals[name] = (
+            Rival(best.score - run.score, None, None, None)
+            if found is None
+            else Rival(-found.value, -found.high, -found.low, board.standing(name, first))
+        )
+    return Claims(rivals, board.noise, board.chosen_score([run.metrics.run_id for run in runs]))
 
 
 def _mistakes(

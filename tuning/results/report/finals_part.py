@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -63,7 +64,8 @@ def _run(place: int, run: Evidence) -> str:
         )
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
-        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>{_additions(metrics)}'
+        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>'
+        f"{_base(metrics)}{_additions(metrics)}"
         '<div class="pair"><figure class="card"><figcaption>Confusion matrix</figcaption>'
         f"{_matrix(place, run)}</figure>"
         f"{calibrated}</div>{_classes(run)}{_mistakes(run.mistakes)}</details>"
@@ -78,6 +80,18 @@ def _epoch(metrics: Metrics) -> str:
     if metrics.kind == "ensemble":
         return "the mean of several runs, see its params.json"
     return f"epoch {metrics.best_epoch} of {metrics.epochs}"
+
+
+def _base(metrics: Metrics) -> str:
+    """What it started from, and whether that had seen what judges it."""
+    base = metrics.base
+    if base is None:
+        return ""
+    words = (
+        f"started from {base.name} (sha256 {base.sha256[:12]}…), trained on {base.trained_on or 'something unknown'}"
+    )
+    overlap = f"validation and test images that it had seen: {base.overlap_words}"
+    return f'<p class="note">{escape(words)}; {escape(overlap)}</p>'
 
 
 def _additions(metrics: Metrics) -> str:
@@ -123,21 +137,43 @@ def _cells(classes: Sequence[str], shares: np.ndarray, texts: Sequence[Sequence[
 
 def _classes(run: Evidence) -> str:
     test = run.metrics.test
-    rows = [(name, found.precision, found.recall, found.f1, found.support) for name, found in test.per_class.items()]
-    images = sum(row[-1] for row in rows)
-    total = ("macro mean", test.precision_macro, test.recall_macro, test.f1_macro, images)
+    rows = [
+        _class_row(
+            f"{escape(name)}{' <span class=soft>too few to tell</span>' * found.few}",
+            (found.precision, found.precision_interval),
+            (found.recall, found.recall_interval),
+            (found.f1, found.f1_interval),
+            found.support,
+        )
+        for name, found in test.per_class.items()
+    ]
+    total = _class_row(
+        "macro mean",
+        (test.precision_macro, None),
+        (test.recall_macro, None),
+        (test.f1_macro, test.f1_macro_interval),
+        test.images,
+    )
     head = "".join(f"<th>{name}</th>" for name in ("class", "precision", "recall", "F1", "images"))
     return (
-        '<figure class="card"><figcaption>Classes</figcaption><div class="scroll"><table class="numbers">'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(_class_row, rows))}</tbody>"
-        f"<tfoot>{_class_row(total)}</tfoot></table></div></figure>"
+        '<figure class="card"><figcaption>Classes <span class="soft">with 95 % intervals</span></figcaption>'
+        f'<div class="scroll"><table class="numbers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
+        f"<tfoot>{total}</tfoot></table></div></figure>"
     )
 
 
-def _class_row(row: tuple) -> str:
-    name, *shares, images = row
-    cells = "".join(f'<td>{value:.3f}<span class="meter" style="--share:{value:.3f}"></span></td>' for value in shares)
-    return f"<tr><th>{escape(name)}</th>{cells}<td>{images:,}</td></tr>"
+def _class_row(name: str, *cells: Any) -> str:
+    """The name as HTML, then (value, its interval) of each figure, then the number of images."""
+    *figures, images = cells
+    shown = "".join(
+        f'<td>{value:.3f}{_bounds(bounds)}<span class="meter" style="--share:{value:.3f}"></span></td>'
+        for value, bounds in figures
+    )
+    return f"<tr><th>{name}</th>{shown}<td>{images:,}</td></tr>"
+
+
+def _bounds(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f' <span class="soft">{bounds[0]:.2f}–{bounds[1]:.2f}</span>'
 
 
 def _mistakes(mistakes: Sequence[Mistake]) -> str:

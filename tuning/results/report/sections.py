@@ -37,6 +37,8 @@ def verdict_part(found: Verdict, history: History, runs: Sequence[Evidence], pro
         facts.insert(3, ("search time", duration(history.seconds)))
     if runs:
         facts.insert(0, ("best test macro-F1", f"{runs[0].score:.3f}"))
+        if found.corrected is not None:
+            facts.insert(1, (f"corrected: best of {len(runs)}", f"{found.corrected:.3f}"))
         once = ", one a run" * (history.test_evaluations == len(runs))
         facts.append((f"test evaluations{once}", f"{history.test_evaluations:,}"))
     elif history.best:
@@ -72,7 +74,7 @@ def _forest(runs: Sequence[Evidence]) -> str:
         )
     scale = f'<div class="row"><span></span><span class="track scale">{low:.2f}<span>{high:.2f}</span></span></div>'
     return (
-        '<figure class="card"><figcaption>Test macro-F1 with 95 % bootstrap intervals '
+        f'<figure class="card"><figcaption>Test macro-F1 with 95 % intervals over {runs[0].metrics.test.sample} '
         '<span class="soft">in front: the rank in the search, by validation</span></figcaption>'
         f'<div class="forest">{"".join(rows)}{scale}</div></figure>\n'
     )

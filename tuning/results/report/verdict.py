@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuning.history.records import History
 from tuning.history.status import RUNNING, TESTING
-from tuning.results.report.evidence import Comparison, Evidence
+from tuning.results.answers import SEEDS_UNKNOWN, TIED, WORSE
+from tuning.results.report.evidence import Claims, Evidence
 
 #: A test score this far below the validation score deserves a word.
 NOTABLE_DROP = 0.05
@@ -20,33 +21,37 @@ class Verdict:
     kind: "good" (better than the baseline), "tie", "bad" (worse than it, or all failed) or "open".
     headline: one sentence.
     reasons: further sentences, the most important first.
+    corrected: the best test score, corrected for its having been chosen of several; None where it was not.
     """
 
     kind: str
     headline: str
     reasons: tuple[str, ...] = ()
+    corrected: float | None = None
 
 
-def verdict(history: History, status: str, runs: Sequence[Evidence], against: Mapping[str, Comparison]) -> Verdict:
+def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Claims) -> Verdict:
     """The verdict.
 
     Args:
         status: what the search is doing, a word of `history.status`.
         runs: the published runs, best test score first.
-        against: by run id, how much better the best run is than each of the others.
+        claims: what may be said of them.
     """
     if not runs:
         return _without_test(history, status)
     best, rest = runs[0], runs[1:]
     baselines = [run for run in rest if run.is_baseline]
-    headline, kind = _headline(best, baselines, against)
+    others = [run for run in rest if not run.is_baseline]
+    headline, kind = _headline(best, others, baselines, claims)
     reasons = [
-        *_against_baseline(best, baselines, against),
-        *_ties(best, [run for run in rest if not run.is_baseline], against),
-        *_seeds(runs),
-        *_honesty(best, runs),
+        *_against_baseline(best, baselines, claims),
+        # Another seed of the same is no rival.
+        *_ties([run for run in others if run.metrics.config_digest != best.metrics.config_digest], claims),
+        *_seeds(runs, claims),
+        *_honesty(best, runs, claims),
     ]
-    return Verdict(kind, headline, tuple(reasons))
+    return Verdict(kind, headline, tuple(reasons), claims.corrected if len(runs) > 1 else None)
 
 
 def _without_test(history: History, status: str) -> Verdict:
@@ -75,61 +80,88 @@ def _without_test(history: History, status: str) -> Verdict:
     return Verdict("open", doing, tuple(reasons))
 
 
-def _headline(best: Evidence, baselines: Sequence[Evidence], against: Mapping[str, Comparison]) -> tuple[str, str]:
+def _headline(
+    best: Evidence, others: Sequence[Evidence], baselines: Sequence[Evidence], claims: Claims
+) -> tuple[str, str]:
     name = best.name
     score = f"test macro-F1 {best.score:.3f}"
     if best.is_baseline:
-        return f"Nothing beat the baseline: {score}.", "tie" if any(c.tied for c in against.values()) else "bad"
+        beaten = all(claims.rivals[run.metrics.run_id].standing == WORSE for run in others)
+        return f"Nothing beat the baseline: {score}.", "bad" if beaten else "tie"
     if not baselines:
         return f"{_capital(name)} is the best: {score}.", "open"
     rival = baselines[0]
-    if against[rival.metrics.run_id].tied:
-        return f"{_capital(name)} and the baseline are tied: {score} against {rival.score:.3f}.", "tie"
-    return f"{_capital(name)} beats the baseline: {score} against {rival.score:.3f}.", "good"
+    found, scores = claims.rivals[rival.metrics.run_id].standing, f"{score} against {rival.score:.3f}"
+    if found == TIED:
+        return f"{_capital(name)} and the baseline are tied: {scores}.", "tie"
+    if found == WORSE:
+        return f"{_capital(name)} beats the baseline: {scores}.", "good"
+    why = "seeds unknown" if found == SEEDS_UNKNOWN else "not compared image by image"
+    return f"{_capital(name)} is ahead of the baseline, {why}: {scores}.", "open"
 
 
-def _against_baseline(best: Evidence, baselines: Sequence[Evidence], against: Mapping[str, Comparison]) -> list[str]:
+def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Claims) -> list[str]:
     if best.is_baseline or not baselines:
         return []
-    found = against[baselines[0].metrics.run_id]
-    images = best.metrics.test.images
+    found = claims.rivals[baselines[0].metrics.run_id]
     if found.low is None:
-        meeting = "overlap" if found.tied else "do not overlap"
-        return [f"Their 95 % intervals over {images:,} test images {meeting}."]
-    interval = f"{found.difference:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f}"
-    how = f"paired bootstrap over {images:,} test images)"
-    if found.tied:
-        return [f"The difference is {interval}, {how}: the choice of test images alone can explain it."]
-    return [f"The difference is {interval}, {how}: more than the choice of test images explains."]
+        return ["The predictions of one of the two were not kept: nothing tells their difference from chance."]
+    chance = "the choice of test images" + (" and the luck of a training seed" if claims.noise else "")
+    said = f"The difference is {found.difference:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f}"
+    how = f"all runs at once, bootstrap over {best.metrics.test.sample})"
+    if found.standing == TIED:
+        return [f"{said}, {how}: {chance} alone can explain it."]
+    if found.standing == WORSE:
+        return [f"{said}, {how}: more than {chance} explain."]
+    return [
+        f"{said}, {how}: more than {chance} explains, but no configuration was trained with a second seed, and seeds "
+        "may differ by as much."
+    ]
 
 
-def _ties(best: Evidence, others: Sequence[Evidence], against: Mapping[str, Comparison]) -> list[str]:
-    tied = [run for run in others if against[run.metrics.run_id].tied]
-    beaten = [run for run in others if not against[run.metrics.run_id].tied]
-    sentences = []
-    if tied:
-        sentences.append(f"Tied with the best: {'; '.join(_rival(run, against) for run in tied)}.")
-    if beaten:
-        sentences.append(f"Behind it beyond chance: {'; '.join(_rival(run, against) for run in beaten)}.")
-    return sentences
+def _ties(others: Sequence[Evidence], claims: Claims) -> list[str]:
+    words = {
+        TIED: "Tied with the best",
+        WORSE: "Behind it beyond chance",
+        SEEDS_UNKNOWN: "Behind it by more than the choice of test images explains, seeds unknown",
+        None: "Not compared image by image, as predictions were not kept",
+    }
+    groups = {
+        standing: [run for run in others if claims.rivals[run.metrics.run_id].standing == standing]
+        for standing in words
+    }
+    return [
+        f"{words[standing]}: {'; '.join(_rival(run, claims) for run in found)}."
+        for standing, found in groups.items()
+        if found
+    ]
 
 
-def _rival(run: Evidence, against: Mapping[str, Comparison]) -> str:
-    found = against[run.metrics.run_id]
+def _rival(run: Evidence, claims: Claims) -> str:
+    found = claims.rivals[run.metrics.run_id]
     if found.low is None:
         return f"{run.name} with {run.score:.3f}"
     return f"{run.name} with {run.score:.3f} (difference {found.low:+.3f} to {found.high:+.3f})"
 
 
-def _seeds(runs: Sequence[Evidence]) -> list[str]:
+def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
     groups: dict[str, list[Evidence]] = {}
     for run in runs:
         groups.setdefault(run.metrics.config_digest, []).append(run)
+    sentences = []
+    if claims.noise is None:
+        sentences.append(
+            "The intervals cover the choice of test images, not the luck of a training seed: --executions 2 retrains "
+            "with two."
+        )
+    else:
+        noise = claims.noise
+        sentences.append(
+            f"Seeds: a standard deviation of {noise.deviation:.3f} between training seeds, from "
+            f"{_count(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences."
+        )
     if all(len(group) == 1 for group in groups.values()):
-        return [
-            "The intervals cover the choice of test images, not the luck of a training seed: --executions 3 retrains "
-            "with three."
-        ]
+        return sentences
     parts = []
     for group in groups.values():
         if group[0].metrics.kind == "ensemble":
@@ -140,17 +172,19 @@ def _seeds(runs: Sequence[Evidence]) -> list[str]:
         name = "the baseline" if group[0].is_baseline else f"trial {group[0].metrics.trial}"
         parts.append(f"{name} {statistics.mean(scores):.3f}{spread}")
     count = max(map(len, groups.values()))
-    return [f"Mean ± standard deviation over {count} training seeds: {'; '.join(parts)}."]
+    return [*sentences, f"Mean ± standard deviation over {count} training seeds: {'; '.join(parts)}."]
 
 
-def _honesty(best: Evidence, runs: Sequence[Evidence]) -> list[str]:
+def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[str]:
     sentences = []
+    if claims.corrected is not None and len(runs) > 1:
+        sentences.append(
+            f"The best of {len(runs)} test scores is an optimistic one: raw {best.score:.3f}, corrected for its having "
+            f"been chosen {claims.corrected:.3f}."
+        )
     chosen = min(runs, key=lambda run: (-run.metrics.val.f1_macro, run.metrics.run_id))
     if chosen is not best:
-        sentences.append(
-            f"Validation would have chosen {chosen.name} (test {chosen.score:.3f}); the best of {len(runs)} test "
-            "scores is slightly optimistic."
-        )
+        sentences.append(f"Validation would have chosen {chosen.name} (test {chosen.score:.3f}).")
     drop = best.metrics.val.f1_macro - best.score
     if drop >= NOTABLE_DROP:
         sentences.append(
@@ -164,11 +198,16 @@ def _honesty(best: Evidence, runs: Sequence[Evidence]) -> list[str]:
     ]
     if blind:
         sentences.append(f"On the test split it recognised nothing of: {', '.join(blind)}.")
-    if best.metrics.test.accuracy == 1:
-        images = best.metrics.test.images
+    few = [
+        f"{name} ({_count(found.support, 'image')})" for name, found in best.metrics.test.per_class.items() if found.few
+    ]
+    if few:
+        sentences.append(f"Too few test images to tell how well it does on: {', '.join(few)}.")
+    if best.metrics.test.accuracy == 1 and best.metrics.test.accuracy_interval:
+        low = best.metrics.test.accuracy_interval[0]
         sentences.append(
-            f"It took none of {images:,} test images for another class: a bootstrap of no errors has no width, yet an "
-            f"error rate of up to {300 / images:.2g} % would not be surprising (the rule of three)."
+            f"It took none of {best.metrics.test.sample} for another class; an error rate of up to "
+            f"{100 * (1 - low):.2g} % would not be surprising (95 % interval)."
         )
     evaluations = best.metrics.test_evaluations
     if evaluations > 1:

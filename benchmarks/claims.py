@@ -1,0 +1,221 @@
+"""How often what this package claims of runs is wrong, by simulation of models that are known.
+
+python -m benchmarks.claims                       # small: a few minutes
+python -m benchmarks.claims errors --repeats 1000
+
+errors    how often a configuration is called worse than the best among equal ones
+power     the smallest difference that is found in four of five cases
+chosen    how far the highest of several scores, raw and corrected, is from what that model is worth
+coverage  how often intervals of F1 hold, and with how many images a class can be judged
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuning.results.comparison import Comparison, Entrant, chosen_score
+from tuning.trials.bootstrap import TAILS, resample
+from tuning.trials.intervals import intervals
+
+#: The standard deviation of test macro-F1 between training seeds, as on FER2013.
+SEED_DEVIATION = 0.013
+#: Of what makes an image hard, the share that all models have in common, all seeds of a configuration, and one alone.
+SHARES = (0.5, 0.1, 0.4)
+
+
+@dataclass(frozen=True)
+class World:
+    """Models of equal skill, and the images they are tested on.
+
+    Attributes:
+        images: of the test split; a class has the same number of each, as far as that goes.
+        skill: the share of images that a model is right about: its macro-F1 too, as errors fall on all classes alike.
+        deviation: of the skill between training seeds.
+        copies: images in a unit, which are all the same.
+    """
+
+    images: int = 700
+    classes: int = 7
+    skill: float = 0.6
+    deviation: float = SEED_DEVIATION
+    copies: int = 1
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.repeat(np.arange(self.images) % self.classes, self.copies)
+
+    @property
+    def units(self) -> np.ndarray:
+        return np.repeat(np.arange(self.images), self.copies)
+
+    def runs(self, rng: np.random.Generator, seeds: Sequence[int]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Predictions and skill of so many seeds of each configuration."""
+        from scipy.special import ndtri
+
+        common, own, alone = np.sqrt(SHARES)
+        shared = common * rng.standard_normal(self.images)
+        labels = np.arange(self.images) % self.classes
+        likely = (labels + rng.integers(1, self.classes, self.images)) % self.classes
+        predictions, skills = [], []
+        for count in seeds:
+            configuration = shared + own * rng.standard_normal(self.images)
+            for _ in range(count):
+                skill = self.skill + self.deviation * rng.standard_normal()
+                hardness = configuration + alone * rng.standard_normal(self.images)
+                other = (labels + rng.integers(1, self.classes, self.images)) % self.classes
+                wrong = np.where(rng.random(self.images) < 0.7, likely, other)
+                guesses = np.where(hardness < ndtri(skill), labels, wrong)
+                predictions.append(np.repeat(guesses, self.copies))
+                skills.append(skill)
+        return predictions, np.array(skills)
+
+    def compared(self, rng: np.random.Generator, seeds: Sequence[int], resamples: int) -> tuple[Comparison, np.ndarray]:
+        """Runs compared, and their scores."""
+        predictions, _ = self.runs(rng, seeds)
+        entrants = [Entrant(name) for name, count in enumerate(seeds) for _ in range(count)]
+        found = resample(self.labels, predictions, self.classes, self.units, resamples)
+        return Comparison(entrants, found), found.scores
+
+
+def false_claims(world: World, seeds: Sequence[int], repeats: int, resamples: int) -> tuple[float, float]:
+    """Of so many boards of equal configurations, the share with a configuration that is called worse than the best
+    run's: with what is known of seeds, and where the seeds' variance is left out."""
+    rng = np.random.default_rng(0)
+    wrong = np.zeros(2)
+    for _ in range(repeats):
+        predictions, _ = world.runs(rng, seeds)
+        found = resample(world.labels, predictions, world.classes, world.units, resamples)
+        entrants = [Entrant(name) for name, count in enumerate(seeds) for _ in range(count)]
+        best = int(found.scores.argmax())
+        for column, seeded in enumerate((True, False)):
+            compared = Comparison([Entrant(one.configuration, seeded) for one in entrants], found)
+            claimed = any(compared.difference(one, best).high < 0 for one in range(len(entrants)))
+            # Without a second seed nothing is called worse.
+            wrong[column] += claimed and (compared.noise is not None or not seeded)
+    known, left_out = (wrong / repeats).tolist()
+    return known, left_out
+
+
+def found_difference(world: World, seeds: int, others: int, repeats: int, resamples: int) -> float:
+    """The difference of two configurations with so many seeds that is found in four of five cases.
+
+    Args:
+        others: further configurations with two seeds each, all of which are compared.
+    """
+    rng = np.random.default_rng(1)
+    needed = []
+    for _ in range(repeats):
+        compared, _ = world.compared(rng, [seeds, seeds, *[2] * others], resamples)
+        found = compared.difference(0, seeds)
+        # One that is better by so much would just have been found.
+        needed.append(found.high - 2 * found.value)
+    return float(np.quantile(needed, 0.8))
+
+
+def errors(repeats: int) -> Iterator[list[str]]:
+    yield ["equal configurations", "seeds of each", "seed deviation", "test images", "said worse", "seeds left out"]
+    layouts: list[tuple[str, Callable[[int], list[int]]]] = [
+        ("1", lambda count: [1] * count),
+        ("2 of two, 1 of the others", lambda count: [2, 2, *[1] * (count - 2)]),
+        ("2", lambda count: [2] * count),
+        ("3", lambda count: [3] * count),
+    ]
+    for deviation in (0.0, SEED_DEVIATION):
+        for images in (176, 1400):
+            for name, layout in layouts:
+                for count in (2, 4, 10, 30):
+                    world = World(images=images, deviation=deviation)
+                    known, left_out = false_claims(world, layout(count), repeats, 500)
+                    yield [str(count), name, f"{deviation:g}", f"{images:,}", f"{known:.3f}", f"{left_out:.3f}"]
+
+
+def power(repeats: int) -> Iterator[list[str]]:
+    seeds = (1, 2, 3, 5)
+    yield ["test images", "other configurations", *(f"{count} seed{'s' * (count > 1)}" for count in seeds)]
+    for images in (176, 700, 1400, 4558):
+        for others in (0, 4):
+            world = World(images=images)
+            cells = [
+                "unknown"
+                if count == 1 and not others
+                else f"{found_difference(world, count, others, repeats, 500):.3f}"
+                for count in seeds
+            ]
+            yield [f"{images:,}", f"{others}" + " with 2 seeds" * (others > 0), *cells]
+
+
+def chosen(repeats: int) -> Iterator[list[str]]:
+    yield ["runs", "test images", "copies of each", "raw − true", "corrected − true"]
+    for images, copies in ((176, 1), (176, 4), (1400, 1), (4558, 1)):
+        for count in (1, 2, 10, 30):
+            world, rng = World(images=images, copies=copies, deviation=0.0), np.random.default_rng(2)
+            gaps = []
+            for _ in range(repeats):
+                predictions, skills = world.runs(rng, [1] * count)
+                found = resample(world.labels, predictions, world.classes, world.units, 500)
+                best = int(found.scores.argmax())
+                gaps.append((found.scores[best] - skills[best], chosen_score(found) - skills[best]))
+            raw, corrected = np.mean(gaps, axis=0)
+            yield [str(count), f"{images:,}", str(copies), f"{raw:+.4f}", f"{corrected:+.4f}"]
+
+
+def coverage(repeats: int) -> Iterator[list[str]]:
+    yield [
+        "classes",
+        "images of each",
+        "F1",
+        "bootstrap holds",
+        "interval holds",
+        "its width",
+        "class: holds",
+        "its width",
+        "excludes .5",
+    ]
+    for classes in (3, 7):
+        for images in (4, 6, 7, 8, 10, 30, 100):
+            for skill in (0.5, 0.9, 0.98):
+                world = World(images=images * classes, classes=classes, skill=skill, deviation=0.0)
+                rng, rows = np.random.default_rng(3), []
+                for _ in range(repeats):
+                    predicted = world.runs(rng, [1])[0][0]
+                    found = intervals(world.labels, predicted, classes)
+                    simple = np.quantile(resample(world.labels, [predicted], classes, None, 500).inside, TAILS)
+                    whole, of_class = found.f1_macro, found.f1[0]
+                    rows.append(
+                        [
+                            simple[0] <= skill <= simple[1],
+                            whole[0] <= skill <= whole[1],
+                            whole[1] - whole[0],
+                            of_class[0] <= skill <= of_class[1],
+                            of_class[1] - of_class[0],
+                            of_class[0] > 0.5,
+                        ]
+                    )
+                yield [str(classes), str(images), f"{skill:g}", *(f"{value:.3f}" for value in np.mean(rows, axis=0))]
+
+
+PARTS = {"errors": errors, "power": power, "chosen": chosen, "coverage": coverage}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.claims", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--repeats", type=int, default=100, metavar="N", help="simulations a row (default: 100)")
+    args = parser.parse_args()
+    if unknown := set(args.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; choose of {', '.join(PARTS)}")
+    for name, rows in PARTS.items():
+        if name in args.parts or not args.parts:
+            print(f"\n{name}, {args.repeats} simulations a row")
+            for row in rows(args.repeats):
+                print(" | ".join(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

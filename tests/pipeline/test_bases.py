@@ -1,0 +1,181 @@
+"""`--base`: found, refused, copied, gone on with when the original is gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tests.pipeline.conftest import results
+from tuning.core import files
+from tuning.core.errors import DataError, UsageError
+from tuning.core.workspace import Workspace
+from tuning.dataset import seen
+from tuning.pipeline import bases
+from tuning.results import lineage
+from tuning.results.runs import read_runs
+
+TRAIN = ("--epochs", "1", "--dtype", "float32")
+
+
+@pytest.fixture
+def base(tmp_path) -> Path:
+    """A small network for images of 20 pixels."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((20, 20, 1))
+    x = layers.Conv2D(4, 3, strides=2, activation="relu")(layers.Rescaling(1 / 255)(image))
+    x = layers.BatchNormalization()(x)
+    x = layers.Dense(8, activation="relu")(layers.Flatten()(x))
+    path = tmp_path / "faces.keras"
+    keras.Model(image, layers.Dense(5, activation="softmax")(x)).save(path)
+    return path
+
+
+def edited(path: Path, change) -> None:
+    """Changes the configuration inside a `.keras` file."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(content["config.json"])
+    change(config)
+    content["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+
+
+def test_what_is_no_model_is_refused_before_anything_is_written(workspace, here, tmp_path, base):
+    nothing = here(workspace, "train", "--base", str(tmp_path / "none.keras"), *TRAIN)
+    assert nothing.code == 2
+    assert "MobileNetV3Small" in nothing.stderr
+    old = tmp_path / "old.keras"
+    old.write_bytes(b"\x89HDF\r\n\x1a\n and so on")
+    refused = here(workspace, "train", "--base", str(old), *TRAIN)
+    assert refused.code == 2
+    assert "no zipped .keras file" in refused.stderr
+    assert here(workspace, "train", "--space", "fine_tune", *TRAIN).code == 2
+    assert here(workspace, "train", "--base-weights", str(old), *TRAIN).code == 2
+    assert here(workspace, "train", "--base", str(base), "--accept", "all", *TRAIN).code == 2
+    assert not workspace.bases.exists()
+    assert not (workspace.art / "work").exists()
+
+
+@pytest.mark.tensorflow
+def test_code_in_a_base_is_refused_by_the_name_of_its_layer(workspace, here, base):
+    def lambda_instead(config):
+        layer = config["config"]["layers"][3]
+        layer["class_name"], layer["module"], layer["config"]["name"] = "Lambda", "builtins", "evil"
+
+    edited(base, lambda_instead)
+    refused = here(workspace, "train", "--base", str(base), *TRAIN)
+    assert refused.code == 2
+    assert "layer 'evil'" in refused.stderr
+    assert not workspace.bases.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_a_search_from_a_base_goes_on_without_the_original_with_any_number_of_workers(
+    prepared, copied, start, base, here
+):
+    arguments = ("--base", str(base), "--name", "s", "--strategy", "random", "--max-epochs", "1", "--max-trials", "2")
+    arguments += ("--top-k", "1", "--no-ensemble", "--base-license", "CC0")
+    one, two = copied(prepared), copied(prepared)
+    first = start(one, "search", *arguments, "--workers", "1", "--search-only").wait(600)
+    assert first.code == 0, first.stderr
+    assert "not checked" in first.stderr
+    settings = json.loads((one.search("s") / "search.json").read_text())["settings"]
+    assert settings["space"] == "fine_tune"
+    assert settings["base"] == files.sha256_file(base)
+    done = start(two, "search", *arguments, "--workers", "2").wait(600)
+    assert done.code == 0, done.stderr
+    kept = base.read_bytes()
+    base.unlink()
+    again = start(one, "search", *arguments, "--workers", "1").wait(600)
+    assert again.code == 0, again.stderr
+    assert results(one) == results(two)
+    runs = {metrics.kind: metrics for metrics in read_runs(one)}
+    assert runs["baseline"].space == "baseline_cnn"
+    assert runs["baseline"].base is None
+    assert runs["finalist"].base == lineage.used(one, settings["base"], None)
+    assert runs["finalist"].base.licence == "CC0"
+    base.write_bytes(kept)
+    edited(base, lambda config: config["config"].update(name="other"))
+    changed = here(one, "search", *arguments)
+    assert changed.code == 3
+    assert "the model of --base was" in changed.stderr
+
+
+# What the base has seen ----------------------------------------------------------------------------------------------
+
+
+def run_of(workspace: Workspace, model: Path, make_run, **more) -> Path:
+    """A published run of the workspace whose model is `model`."""
+    lineage.keep(workspace)
+    digest = json.loads((workspace.split / "arrays.json").read_text())["digest"]
+    make_run(workspace, "run-1", model=model.read_bytes(), data_digest=digest, **more)
+    return workspace.run("run-1")
+
+
+def test_what_a_base_has_seen_is_counted_and_refused(prepared, copied, base, make_run, here):
+    other, own = copied(prepared), copied(prepared)
+    folder = run_of(other, base, make_run)
+    # The same split: it has seen the whole validation split, and nothing of the test split.
+    images = sum(place.split == "val" for place in seen.read_split_manifest(own.split_manifest).places)
+    refused = here(own, "train", "--base", str(folder), *TRAIN)
+    assert refused.code == 3
+    assert f"{images} images of the validation and test split ({images} as they are, 0 mirrored)" in refused.stderr
+    assert "--accept base-overlap" in refused.stderr
+    assert not own.bases.exists()
+
+
+def test_mirrored_images_are_found(prepared):
+    from tuning.dataset import decode
+
+    place = next(p for p in seen.read_split_manifest(prepared.split_manifest).places if p.split == "test")
+    pixels = decode.read_image(prepared.pool / place.file)
+    mirror = seen.signature(decode.pixel_sha256(np.ascontiguousarray(pixels[:, ::-1])))
+    found = seen.overlap(prepared, seen.Seen(np.array([mirror], np.uint64)))
+    assert (found.exact, found.mirrored, found.files) == (0, 1, (place.source,))
+
+
+def test_signatures_are_bound_to_the_file_that_they_are_of(prepared, copied, base, make_run, tmp_path):
+    folder = run_of(copied(prepared), base, make_run)
+    digest = files.sha256_file(base)
+    known = lineage.seen_by(folder / "model.keras", digest)
+    assert known is not None and known.complete
+    export = tmp_path / "export"
+    export.mkdir()
+    shutil.copy(base, export / "model.keras")
+    assert lineage.seen_by(export / "model.keras", digest) is None
+    seen.write(export / lineage.SIGNATURES, known, [digest])
+    assert lineage.seen_by(export / "model.keras", digest) is not None
+    assert lineage.seen_by(export / "model.keras", "0" * 64) is None
+    (export / lineage.SIGNATURES).write_bytes(b"no signatures")
+    with pytest.raises(DataError, match="does not hold signatures"):
+        lineage.seen_by(export / "model.keras", digest)
+
+
+def test_a_base_whose_own_base_is_unknown_is_not_called_checked(prepared, copied, base, make_run):
+    workspace = copied(prepared)
+    used = {"name": "x", "sha256": "a" * 64}
+    folder = run_of(workspace, base, make_run, base=used)
+    known = lineage.seen_by(folder / "model.keras", files.sha256_file(base))
+    assert known is not None and not known.complete
+
+
+def test_a_name_stands_for_the_copy_when_the_file_is_gone(workspace, base):
+    with pytest.raises(UsageError, match="no such file"):
+        bases.find(workspace, "gone.keras")
+    workspace.bases.mkdir(parents=True)
+    digest = files.sha256_file(base)
+    record = {"sha256": digest, "given": ["gone.keras"], "name": "x", "scaling": "0-1", "input": [4, 4, 1]}
+    files.write_json(lineage.record_path(workspace, digest), {**record, "features": [8], "parameters": 1})
+    assert bases.find(workspace, "gone.keras") == bases.Found(digest, None)
+    shutil.copy(base, lineage.copy_of(workspace, digest))
+    assert bases.find(workspace, digest) == bases.Found(digest, None)

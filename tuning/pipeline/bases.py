@@ -1,0 +1,285 @@
+"""The model of `--base`: found, looked at in a process of its own, copied once, compared with the data.
+
+What is known of it stands beside the copy, so that a search goes on when the original is gone.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tuning.core import files
+from tuning.core.acceptance import OVERLAP, accepts_overlap
+from tuning.core.errors import DataError, EnvironmentProblem, StateError, UsageError
+from tuning.core.jobs import BaseModel
+from tuning.core.progress import Progress
+from tuning.core.settings import RunSettings
+from tuning.core.workspace import Workspace
+from tuning.dataset import seen
+from tuning.dataset.seen import Seen
+from tuning.results import lineage
+from tuning.results.schema import BaseRecord
+from tuning.trials import runtime
+from tuning.trials.applications import APPLICATIONS
+from tuning.trials.inspect_base import Inspected, Refusal, Request
+
+#: Seconds that looking at a model may take.
+_SECONDS = 600
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MODELS = ("model.keras", "best_model.keras")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A base before anything is written.
+
+    Attributes:
+        sha256: of the file.
+        source: the file; None where only the workspace's copy is there.
+    """
+
+    sha256: str
+    source: Path | None
+
+
+def find(workspace: Workspace, given: str) -> Found:
+    """The model that `--base` names: a file, an exported folder or a run's, the sha256 of one used before, or what such
+    a name stood for before it was gone.
+
+    Raises:
+        UsageError: it names none.
+    """
+    if _SHA256.fullmatch(given) and lineage.copy_of(workspace, given).is_file():
+        return Found(given, None)
+    path = Path(given).expanduser()
+    if path.is_dir():
+        path = next((path / name for name in _MODELS if (path / name).is_file()), path)
+    if path.is_file():
+        return Found(files.sha256_file(path), path)
+    known = [record.sha256 for record in lineage.records(workspace) if given in record.given]
+    if known:
+        return Found(known[-1], None)
+    if path.is_dir():
+        raise UsageError(
+            f"--base {given} holds no {' or '.join(_MODELS)}",
+            "give a .keras file, or a folder that export has written with --format keras",
+        )
+    raise UsageError(
+        f"--base is {given!r}: there is no such file or folder, nor a Keras Application of that name",
+        f"give a .keras file, a folder written by python -m tuning.export, or one of {', '.join(APPLICATIONS)}",
+    )
+
+
+def named(
+    workspace: Workspace, settings: Mapping[str, Any], weights: str | None, backend: str, progress: Progress
+) -> dict[str, Any]:
+    """The settings a person gave, where `base` is no Keras Application any more, but the sha256 of its copy.
+
+    Raises:
+        UsageError: there are weights for none.
+    """
+    given = settings.get("base")
+    if given in APPLICATIONS and not Path(given).exists():
+        workspace.require()
+        return {**settings, "base": build_application(workspace, given, weights, backend, progress)}
+    if weights is not None:
+        raise UsageError(
+            f"--base-weights is given, but --base is {given!r}",
+            f"give one of {', '.join(APPLICATIONS)}, or leave it out",
+        )
+    return dict(settings)
+
+
+def build_application(workspace: Workspace, name: str, weights: str | None, backend: str, progress: Progress) -> str:
+    """The sha256 of a Keras Application's copy in the workspace, which is built where it is not there yet.
+
+    Raises:
+        UsageError, EnvironmentProblem: its weights are not there, or are those of something else.
+    """
+    if weights is not None and not Path(weights).expanduser().is_file():
+        raise UsageError(f"--base-weights is {weights!r}: there is no such file", "give the file of weights")
+    source = None if weights is None else Path(weights).expanduser().resolve()
+    given = name if source is None else f"{name}:{files.sha256_file(source)}"
+    for record in lineage.records(workspace):
+        if given in record.given and lineage.copy_of(workspace, record.sha256).is_file():
+            return record.sha256
+    progress.say(f"base: building {name} with {'ImageNet' if source is None else source.name} weights")
+    with tempfile.TemporaryDirectory() as scratch:
+        built = Path(scratch) / f"{name}.keras"
+        weights = None if source is None else str(source)
+        found = _inspected(Request(model=str(built), scaling="0-255", application=name, weights=weights), backend)
+        digest = files.sha256_file(built)
+        record = _record(digest, given, name, found, None)
+        record = msgspec.structs.replace(record, trained_on="ImageNet" if source is None else None)
+        workspace.create().bases.mkdir(exist_ok=True)
+        _keep(workspace, record, built, None)
+    return digest
+
+
+def adopt(
+    workspace: Workspace,
+    settings: RunSettings,
+    given: str | None,
+    licence: str | None,
+    memory: int | None,
+    progress: Progress,
+) -> BaseModel | None:
+    """The base of a search or training as its workers know it, copied into the workspace; None where it has none.
+
+    Args:
+        settings: complete.
+        given: what `--base` said.
+        licence: what `--base-license` said.
+        memory: bytes that opening it may take.
+
+    Raises:
+        UsageError: no training can start from it.
+        StateError: neither the file nor its copy is there any more.
+    """
+    digest = settings.base
+    if digest is None:
+        return None
+    copy = lineage.copy_of(workspace, digest)
+    record = lineage.record_of(workspace, digest)
+    if record is None or not copy.is_file():
+        source = find(workspace, given or digest).source
+        if source is None:
+            raise StateError(f"{copy} is gone", f"give --base with the file again; its sha256 is {digest[:12]}…")
+        about = lineage.describe(source, digest)
+        scaling, member = (about.scaling, about.member) if about else (None, None)
+        progress.say(f"base: looking at {source}")
+        request = Request(model=str(source.resolve()), scaling=scaling, member=member, memory=memory)
+        found = _inspected(request, settings.backend)
+        record = _record(digest, given or digest, about.name if about else source.name, found, about)
+        workspace.create().bases.mkdir(exist_ok=True)
+        _keep(workspace, record, source, lineage.seen_by(source, digest))
+    if files.sha256_file(copy) != digest:
+        raise StateError(f"{copy} is damaged: its sha256 is another", "remove it, and give --base with the file again")
+    names = record.given if given is None or given in record.given else [*record.given, given]
+    updated = msgspec.structs.replace(record, given=names, licence=licence or record.licence)
+    if updated != record:
+        record = updated
+        files.write_json(lineage.record_path(workspace, digest), msgspec.to_builtins(record))
+    progress.say(lineage.words(record, settings.base_overlap))
+    return BaseModel(model=str(copy.resolve()), scaling=record.scaling, member=record.member)
+
+
+def overlap_of(workspace: Workspace, given: str, digest: str, data_digest: str) -> int | None:
+    """Images of the validation and test split that the base has seen; None where nobody knows what it saw."""
+    found = _overlap(str(workspace.root), given, digest, data_digest)
+    return None if found is None else found.images
+
+
+@functools.lru_cache(maxsize=4)
+def _overlap(root: str, given: str, digest: str, data_digest: str) -> seen.Overlap | None:
+    workspace = Workspace(Path(root))
+    known = _seen(workspace, given, digest)
+    if known is None:
+        return None
+    found = seen.overlap(workspace, known)
+    return found if found.images or known.complete else None
+
+
+def _seen(workspace: Workspace, given: str, digest: str) -> Seen | None:
+    if lineage.record_of(workspace, digest) is not None:
+        return seen.read(lineage.seen_path(workspace, digest))
+    source = find(workspace, given).source
+    return None if source is None else lineage.seen_by(source, digest)
+
+
+def check_overlap(
+    workspace: Workspace, settings: RunSettings, given: str | None, accept: str | None, new: bool
+) -> None:
+    """Refuses a base that has seen images of the validation or test split, unless a person accepts that.
+
+    Args:
+        accept: what `--accept` said.
+        new: whether the search or training begins now; what was accepted once stays so.
+
+    Raises:
+        DataError: there are such images; says how many.
+    """
+    if settings.base is None or not settings.base_overlap or accepts_overlap(accept) or not new:
+        return
+    found = _overlap(str(workspace.root), given or settings.base, settings.base, settings.data_digest)
+    assert found is not None
+    some = ", ".join(found.files[:3]) + (", …" if len(found.files) > 3 else "")
+    raise DataError(
+        f"the base has seen {found.images} images of the validation and test split ({found.exact} as they are, "
+        f"{found.mirrored} mirrored): {some}",
+        "remove them from the raw folder and run python -m tuning.prepare --accept-removed; or give --accept "
+        f"{OVERLAP}, which is shown with every figure",
+    )
+
+
+def _record(digest: str, given: str, name: str, found: Inspected, about: lineage.About | None) -> BaseRecord:
+    return BaseRecord(
+        sha256=digest,
+        given=[given],
+        name=name,
+        scaling=found.scaling,
+        member=about.member if about else None,
+        input=found.input,
+        features=list(found.features),
+        parameters=found.parameters,
+        trained_on=about.trained_on if about else None,
+        licence=about.licence if about else None,
+    )
+
+
+def _keep(workspace: Workspace, record: BaseRecord, source: Path, known: Seen | None) -> None:
+    """Copies a base and what is known of it; the record comes last, and says that all is there."""
+    with files.replacing(lineage.copy_of(workspace, record.sha256)) as temporary:
+        shutil.copyfile(source, temporary)
+    if known is not None:
+        seen.write(lineage.seen_path(workspace, record.sha256), known, [record.sha256])
+    files.write_json(lineage.record_path(workspace, record.sha256), msgspec.to_builtins(record))
+
+
+def _inspected(request: Request, backend: str) -> Inspected:
+    """What a process of its own sees in a model.
+
+    Raises:
+        UsageError: it refuses it, or ends over it.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tuning.trials.inspect_base", msgspec.json.encode(request).decode()],
+            env={
+                **os.environ,
+                **runtime.environment(backend, 1),
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            },
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"opening the base took more than {_SECONDS} s", "take a smaller one") from None
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    try:
+        found = msgspec.json.decode(last, type=Inspected | Refusal)
+    except msgspec.DecodeError:
+        lines = done.stderr.strip().splitlines()
+        raise UsageError(
+            f"the process that opened the base ended with {done.returncode}: {lines[-1] if lines else 'no message'}",
+            "take another model, or give more --max-memory",
+        ) from None
+    if isinstance(found, Refusal):
+        kind = EnvironmentProblem if request.application and request.weights is None else UsageError
+        raise kind(found.problem, found.remedy)
+    return found

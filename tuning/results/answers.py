@@ -1,0 +1,150 @@
+"""What runs predicted of their test split, read from their own files, and what follows for all runs on it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tuning.core.errors import DataError
+from tuning.core.workspace import Workspace
+from tuning.results.runs import run_predictions, run_units
+from tuning.results.schema import Metrics, read_params
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tuning.results.comparison import Comparison, Difference, SeedNoise
+    from tuning.trials.bootstrap import Resampled
+
+#: What a difference between two runs is.
+TIED, WORSE, SEEDS_UNKNOWN = "tied", "worse", "seeds unknown"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a run said of each test image.
+
+    Attributes:
+        metrics: of the run.
+        labels, predicted: (n,) class indices.
+        units: (n,) which images depend on each other; None: not known, each is taken for itself.
+    """
+
+    metrics: Metrics
+    labels: np.ndarray
+    predicted: np.ndarray
+    units: np.ndarray | None
+
+
+class Board:
+    """Runs that were tested on the same images, compared by what they predicted.
+
+    Attributes:
+        names: run ids of those that are compared; others' predictions were not kept.
+    """
+
+    def __init__(self, workspace: Workspace, runs: Iterable[Metrics]) -> None:
+        """Reads and compares; at the cost of a second where there are dozens of runs."""
+        from tuning.results.comparison import Comparison, Entrant
+        from tuning.trials.bootstrap import resample
+
+        answers = [found for metrics in runs if (found := read_answers(workspace, metrics)) is not None]
+        answers = [one for one in answers if _same(one.labels, answers[0].labels)]
+        self.names = [one.metrics.run_id for one in answers]
+        self._found: Resampled | None = None
+        self._compared: Comparison | None = None
+        if not answers:
+            return
+        # On the same data they are the same, where they were kept at all.
+        units = next((one.units for one in answers if one.units is not None), None)
+        predictions = [one.predicted for one in answers]
+        self._found = resample(answers[0].labels, predictions, len(answers[0].metrics.classes), units)
+        entrants = [Entrant(_configuration(workspace, one.metrics), one.metrics.kind != "ensemble") for one in answers]
+        self._compared = Comparison(entrants, self._found)
+
+    @property
+    def noise(self) -> SeedNoise | None:
+        """Of the training seed; None where no configuration was trained with a second one."""
+        return self._compared.noise if self._compared else None
+
+    def difference(self, one: str, other: str) -> Difference | None:
+        """How much better the configuration of one run is than that of another; None where one is not compared."""
+        if self._compared is None or one not in self.names or other not in self.names:
+            return None
+        return self._compared.difference(self.names.index(one), self.names.index(other))
+
+    def standing(self, one: str, other: str) -> str | None:
+        """What `difference` allows to say of the first run: that it is worse than the second, or not.
+
+        A difference that the choice of test images explains is none, whatever seeds do. One that it does not explain
+        is one only where seeds were compared, too.
+        """
+        found = self.difference(one, other)
+        if found is None:
+            return None
+        if found.low <= 0 <= found.high:
+            return TIED
+        return SEEDS_UNKNOWN if self.noise is None else WORSE if found.high < 0 else TIED
+
+    def chosen_score(self, names: Sequence[str] | None = None) -> float | None:
+        """What the highest score is worth, see `comparison.chosen_score`; None where predictions were not kept.
+
+        Args:
+            names: the runs that it is the highest of; None: all.
+        """
+        from tuning.results.comparison import chosen_score
+        from tuning.trials.bootstrap import Resampled
+        from tuning.trials.metrics import rounded
+
+        names = self.names if names is None else names
+        if self._found is None or not set(names) <= set(self.names):
+            return None
+        columns, found = [self.names.index(name) for name in names], self._found
+        chosen = Resampled(found.scores[columns], found.inside[:, columns], found.outside[:, columns])
+        return rounded(chosen_score(chosen))
+
+
+def boards(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Board]:
+    """A board for each data digest."""
+    digests = dict.fromkeys(metrics.data_digest for metrics in runs)
+    return {
+        digest: Board(workspace, [metrics for metrics in runs if metrics.data_digest == digest]) for digest in digests
+    }
+
+
+def read_answers(workspace: Workspace, metrics: Metrics) -> Answers | None:
+    """None where they were not kept, or are not those that the run's figures come from."""
+    from tuning.trials.metrics import confusion_matrix
+
+    kept = run_predictions(workspace, metrics.run_id)
+    if kept is None:
+        return None
+    labels, probabilities = kept
+    predicted = probabilities.argmax(axis=1)
+    try:
+        found = confusion_matrix(labels, predicted, len(metrics.classes))
+    except DataError:
+        return None
+    if found.tolist() != metrics.test.confusion_matrix:
+        return None
+    return Answers(metrics, labels, predicted, run_units(workspace, metrics.run_id))
+
+
+def _configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
+    """What runs that differ in nothing but their seed have in common.
+
+    The epochs that they were meant to train for count, not those after which they stopped early.
+    """
+    about = [str(metrics.search), metrics.config_digest]
+    try:
+        settings = read_params(workspace.run(metrics.run_id) / "params.json", "").settings
+    except (DataError, OSError):
+        return *about, metrics.dtype_policy, str(metrics.epochs)
+    return *about, *map(str, msgspec.structs.astuple(msgspec.structs.replace(settings, seed=0)))
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and bool((one == other).all())

@@ -1,0 +1,155 @@
+"""Where a model comes from: what its file's neighbours say of it, and which images it, its members and its base saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from tuning.core.errors import DataError
+from tuning.core.files import read_json
+from tuning.core.workspace import Workspace
+from tuning.dataset import seen
+from tuning.dataset.seen import Seen
+from tuning.results.schema import BaseRecord, Metrics, UsedBase, overlap_words, read_metrics
+
+SIGNATURES = "signatures.npz"
+_REMEDY = "restore that folder from a copy, or give the .keras file alone, in another folder"
+_RECORD_REMEDY = "remove that file, and give --base with the model's file again"
+
+
+@dataclass(frozen=True)
+class About:
+    """What the metrics beside a model of this package say of it.
+
+    Attributes:
+        name: the run's.
+        scaling: how it wants pixels.
+        member: the member best on validation, from 1, where it is an ensemble.
+        trained_on: in words.
+        licence: of its own base, where it has one and that is known.
+    """
+
+    name: str
+    scaling: Literal["0-1", "0-255"]
+    member: int | None
+    trained_on: str
+    licence: str | None
+
+
+def copy_of(workspace: Workspace, sha256: str) -> Path:
+    return workspace.bases / f"{sha256}.keras"
+
+
+def record_path(workspace: Workspace, sha256: str) -> Path:
+    return workspace.bases / f"{sha256}.json"
+
+
+def seen_path(workspace: Workspace, sha256: str) -> Path:
+    """Signatures of what the base saw; not there where nobody knows."""
+    return workspace.bases / f"{sha256}.npz"
+
+
+def record_of(workspace: Workspace, sha256: str) -> BaseRecord | None:
+    """What is known of a base that the workspace has; None where it has none of that sha256.
+
+    Raises:
+        DataError: its record is damaged.
+    """
+    path = record_path(workspace, sha256)
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.convert(read_json(path, _RECORD_REMEDY), BaseRecord)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path}: {error}", _RECORD_REMEDY) from None
+
+
+def records(workspace: Workspace) -> list[BaseRecord]:
+    """All bases of the workspace, by the time of their copies."""
+    paths = sorted(workspace.bases.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return [found for path in paths if (found := record_of(workspace, path.stem)) is not None]
+
+
+def used(workspace: Workspace, sha256: str | None, overlap: int | None) -> UsedBase | None:
+    """What a run says of the base that it started from."""
+    record = None if sha256 is None else record_of(workspace, sha256)
+    if record is None:
+        return None
+    return UsedBase(
+        name=record.name, sha256=record.sha256, trained_on=record.trained_on, licence=record.licence, overlap=overlap
+    )
+
+
+def words(record: BaseRecord, overlap: int | None) -> str:
+    """A base for a person, in one line."""
+    height, width, channels = record.input
+    size = f"{height} × {width}" if height and width else "any size"
+    color = {1: "gray", 3: "rgb"}[channels]
+    return (
+        f"base: {record.name} (sha256 {record.sha256[:12]}…), {record.parameters:,} parameters, wants {size} {color} "
+        f"pixels {record.scaling}; trained on {record.trained_on or 'something unknown'}; validation and test images "
+        f"that it has seen: {overlap_words(overlap)}"
+    )
+
+
+def describe(model: Path, sha256: str) -> About | None:
+    """What is said of a model of this package beside its file: in a run's folder, an exported one, or artifacts/models.
+
+    None where nothing there is about the file of that sha256.
+    """
+    metrics = _metrics_of(model, sha256)
+    if metrics is None:
+        return None
+    before = f", after {metrics.base.name}" if metrics.base else ""
+    return About(
+        name=metrics.run_id,
+        scaling=metrics.input.scaling,
+        member=(metrics.best_member or 1) if metrics.kind == "ensemble" else None,
+        trained_on=f"data {metrics.data_digest[:12]} in the classes {', '.join(metrics.classes)}{before}",
+        licence=metrics.base.licence if metrics.base else None,
+    )
+
+
+def seen_by(model: Path, sha256: str) -> Seen | None:
+    """The images that the model in this file saw; None where nobody knows."""
+    if (known := seen.read(model.parent / SIGNATURES, sha256)) is not None:
+        return known
+    metrics = _metrics_of(model, sha256)
+    for root in model.resolve().parents[2:4] if metrics else ():
+        if metrics and (known := seen_of(Workspace(root), metrics)) is not None:
+            return known
+    return None
+
+
+def seen_of(workspace: Workspace, metrics: Metrics) -> Seen | None:
+    """The images that a run of this workspace saw, those of its base included; None where nobody knows."""
+    own = seen.read(workspace.signatures(metrics.data_digest))
+    if own is None or metrics.base is None:
+        return own
+    before = seen.read(seen_path(workspace, metrics.base.sha256))
+    return Seen(own.signatures, complete=False) if before is None else own | before
+
+
+def keep(workspace: Workspace) -> None:
+    """Keeps the signatures of the prepared split, once: what is trained on it now may be a base later."""
+    from tuning.dataset.store.arrays import read_info
+
+    path = workspace.signatures(read_info(workspace).digest)
+    if not path.is_file():
+        seen.write(path, seen.seen_here(workspace))
+
+
+def _metrics_of(model: Path, sha256: str) -> Metrics | None:
+    for name in ("metrics.json", f"{model.stem}_metrics.json"):
+        path = model.parent / name
+        if path.is_file():
+            try:
+                metrics = read_metrics(path, _REMEDY)
+            except DataError:
+                continue
+            if metrics.model_sha256 == sha256:
+                return metrics
+    return None

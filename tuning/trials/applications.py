@@ -1,0 +1,100 @@
+"""Backbones of Keras Applications as bases: built once, preprocessing included, and saved like any other model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.core.errors import EnvironmentProblem, UsageError
+
+if TYPE_CHECKING:
+    import keras
+
+#: Pixels a side that they are built for: the least that all of them take, rounded up.
+SIZE = 96
+#: Name -> what its pixels must be: scaled by a layer of its own, to -1…1, by ImageNet's mean and deviation, or to blue,
+#: green, red without ImageNet's mean.
+APPLICATIONS = {
+    **dict.fromkeys((f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")), "own"),
+    **dict.fromkeys((f"EfficientNetB{number}" for number in range(8)), "own"),
+    **dict.fromkeys((f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")), "own"),
+    **dict.fromkeys(("MobileNetV3Small", "MobileNetV3Large"), "own"),
+    **dict.fromkeys(("MobileNet", "MobileNetV2", "InceptionV3", "InceptionResNetV2", "Xception"), "to -1…1"),
+    **dict.fromkeys(("ResNet50V2", "ResNet101V2", "ResNet152V2"), "to -1…1"),
+    **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201"), "mean and deviation"),
+    **dict.fromkeys(("ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19"), "mean of BGR"),
+}
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MEAN_OF_BGR = (103.939, 116.779, 123.68)
+
+
+def save_application(name: str, weights: str | None, path: Path) -> None:
+    """Saves the backbone `name` without its classifier, from pixels 0…255 in red, green, blue to feature maps.
+
+    Args:
+        weights: a file of weights for it, with its classifier or without; None: ImageNet's, from Keras's own cache or,
+            where there is a network, fetched into it.
+
+    Raises:
+        UsageError: the weights are not those of this backbone.
+        EnvironmentProblem: ImageNet's weights are not here and cannot be fetched; says where to put the file.
+    """
+    import keras
+
+    build = getattr(keras.applications, name)
+    shape = (SIZE, SIZE, 3)
+    backbone = _from_keras(name, build, shape) if weights is None else _from_file(name, build, shape, weights)
+    image = keras.Input(shape, name="pixels")
+    keras.Model(image, backbone(preprocessed(image, APPLICATIONS[name])), name=f"{backbone.name}_base").save(path)
+
+
+def _from_keras(name: str, build: Any, shape: tuple[int, int, int]) -> keras.Model:
+    try:
+        return build(include_top=False, weights="imagenet", input_shape=shape)
+    except Exception as error:
+        cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser() / "models"
+        raise EnvironmentProblem(
+            f"the ImageNet weights of {name} are not in {cache} and cannot be fetched: "
+            f"{' '.join(str(error).split())[:300]}",
+            f"where there is a network, fetch the file that this names and put it into {cache}, or give it with "
+            "--base-weights FILE",
+        ) from None
+
+
+def _from_file(name: str, build: Any, shape: tuple[int, int, int], weights: str) -> keras.Model:
+    bare = build(include_top=False, weights=None, input_shape=shape)
+    try:
+        bare.load_weights(weights)
+        return bare
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+    try:
+        # The file of a whole classifier is as good: what is below its head is taken.
+        whole = build(include_top=True, weights=None)
+        whole.load_weights(weights)
+    except Exception:
+        raise UsageError(
+            f"{weights} does not hold weights of {name}: {reason}",
+            f"give the file (NAME.h5 or NAME.weights.h5) that Keras itself takes for {name}, or another --base",
+        ) from None
+    values = {layer.name: layer.get_weights() for layer in whole.layers}
+    for layer in bare.layers:
+        layer.set_weights(values.get(layer.name, []) or layer.get_weights())
+    return bare
+
+
+def preprocessed(image: Any, wanted: str) -> Any:
+    """Pixels 0…255 as a backbone wants them (a value of `APPLICATIONS`), by layers alone."""
+    from keras import layers, ops
+
+    if wanted == "own":
+        return image
+    if wanted == "to -1…1":
+        return layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocess")(image)
+    if wanted == "mean and deviation":
+        scale = [1 / (255 * deviation) for deviation in _DEVIATION]
+        offset = [-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)]
+        return layers.Rescaling(scale, offset=offset, name="preprocess")(image)
+    offset = [-mean for mean in _MEAN_OF_BGR]
+    return layers.Rescaling(1.0, offset=offset, name="preprocess")(ops.flip(image, axis=-1))

@@ -1,0 +1,169 @@
+"""The model that a training starts from: opened, stripped to its features, built under the trial's dtype policy.
+
+A published graph has more than the network around it (views, a prior correction, a temperature, other members of an
+ensemble), all of it for its own classes. What is left here is one network, from pixels to what its classifier saw.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from tuning.core.errors import UsageError
+from tuning.core.jobs import BaseModel
+from tuning.trials.keras_private import all_layers, functional_graph, graph_nodes, producer, sources
+
+#: Of batch norm's averages, at the most: 0.99, or the 0.999 of some published networks, would still be those of other
+#: pictures when the training on a small folder is over.
+MOMENTUM = 0.9
+_CHANNELS = (1, 3)
+_CHOOSE = "take one that maps one image (height, width, 1 or 3 channels) to one vector or one stack of feature maps"
+
+_current: BaseModel | None = None
+
+
+def use(base: BaseModel | None) -> None:
+    """Sets what `base_model` opens; called for each job before anything is built."""
+    global _current
+    _current = base
+
+
+def base_model() -> keras.Model:
+    """The model of `--base`, without its classifier: for model builders, in which it is called once for each model.
+
+    Its input is an image with pixels 0…255 of its own size and channels (see its `input_shape`); its output a vector,
+    or feature maps, of the compute type of the trial. All its layers can be trained, and are its own: another call
+    makes another model. Batch norm's momentum is 0.9 at the most.
+
+    Raises:
+        UsageError: there is none: the search or training was not given `--base`.
+    """
+    if _current is None:
+        raise UsageError("this search space starts from a model, but none is given", "give --base MODEL")
+    model = keras.saving.load_model(_current.model, safe_mode=True, compile=False)
+    network, factor = stripped(model, _current.member)
+    network = _rebuilt(keras.Model(network.inputs, features(network)))
+    image = keras.Input(network.input_shape[1:], name="pixels")
+    scale = factor * (1 / 255 if _current.scaling == "0-1" else 1.0)
+    x = layers.Rescaling(scale, name="base_scale")(image)
+    return keras.Model(image, network(x), name="base")
+
+
+def stripped(model: keras.Model, member: int | None = None) -> tuple[keras.Model, float]:
+    """(the network inside a published graph, the factor that its pixels are multiplied by there).
+
+    Any other model is returned as it is: only graphs that consist of whole networks, fed with the image itself, and of
+    layers without weights are taken apart.
+    """
+    factor = 1.0
+    while (inner := _inner(model, member)) is not None:
+        model, more = inner
+        factor *= more
+    return model, factor
+
+
+def _inner(model: keras.Model, member: int | None) -> tuple[keras.Model, float] | None:
+    if isinstance(model, keras.Sequential) or not hasattr(model, "layers"):
+        return None
+    networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if not networks or any(layer.weights for layer in model.layers if not isinstance(layer, keras.Model)):
+        return None
+    if len(networks) > 1:
+        chosen = [network for network in networks if network.name == f"member_{member or 1}"]
+        if not chosen:
+            return None
+        networks = chosen
+    for node in graph_nodes(model) or []:
+        if node.operation is networks[0]:
+            given = node.input_tensors[0]
+            if isinstance(producer(given), layers.InputLayer):
+                return networks[0], 1.0
+            # Members of an ensemble may want pixels scaled in another way than the first does.
+            scaling = producer(given)
+            if len(networks) and networks[0].name.startswith("member_") and type(scaling) is layers.Rescaling:
+                return networks[0], float(scaling.scale)
+    return None
+
+
+def features(network: keras.Model) -> Any:
+    """The tensor that a network's classifier is computed from; its output where it has none.
+
+    A classifier is a dense layer, or a convolution of one pixel, with an output for each class, and what follows it
+    without weights of its own.
+    """
+    output = functional_graph(network).outputs[0]
+    if len(output.shape) != 2:
+        return output
+    tensor = output
+    while True:
+        layer, given = producer(tensor), sources(tensor)
+        if len(given) != 1 or isinstance(layer, keras.Model):
+            return output
+        if _classifies(layer, output.shape[-1]):
+            break
+        if getattr(layer, "weights", ()):
+            return output
+        tensor = given[0]
+    tensor = given[0]
+    while isinstance(producer(tensor), layers.Dropout):
+        tensor = sources(tensor)[0]
+    return tensor
+
+
+def _classifies(layer: Any, classes: int) -> bool:
+    if isinstance(layer, layers.Dense):
+        return layer.units == classes
+    return isinstance(layer, layers.Conv2D) and layer.filters == classes and tuple(layer.kernel_size) == (1, 1)
+
+
+def _rebuilt(model: keras.Model) -> keras.Model:
+    """The same model, every layer under the current dtype policy and to be trained."""
+    policy = keras.config.dtype_policy().name
+    fresh = type(model).from_config(_under(model.get_config(), policy))
+    fresh.set_weights(model.get_weights())
+    for layer in all_layers(fresh):
+        if isinstance(layer, layers.Normalization):
+            # It computes with what it derives from its weights.
+            layer.finalize_state()
+    return fresh
+
+
+def _under(config: Any, policy: str) -> Any:
+    if isinstance(config, (list, tuple)):
+        return type(config)(_under(part, policy) for part in config)
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        return policy
+    result = {name: _under(value, policy) for name, value in config.items()}
+    if "trainable" in result:
+        result["trainable"] = True
+    if isinstance(result.get("momentum"), float) and "moving_mean_initializer" in result:
+        result["momentum"] = min(result["momentum"], MOMENTUM)
+    return result
+
+
+def check(model: keras.Model) -> None:
+    """Refuses a model that no training here can start from.
+
+    Raises:
+        UsageError: it takes something else than one image, or puts out something else than features.
+    """
+    if not isinstance(model, keras.Model) or functional_graph(model) is None or graph_nodes(model) is None:
+        raise UsageError(f"the base is a {type(model).__name__}, whose layers cannot be told apart", _CHOOSE)
+    inputs, outputs = model.inputs, model.outputs
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise UsageError(f"the base has {len(inputs)} inputs and {len(outputs)} outputs", _CHOOSE)
+    shape = tuple(inputs[0].shape[1:])
+    if len(shape) != 3 or shape[-1] not in _CHANNELS:
+        raise UsageError(f"the base takes inputs of shape {shape}", _CHOOSE)
+    if len(outputs[0].shape) not in (2, 4):
+        raise UsageError(f"the base puts out shape {tuple(outputs[0].shape[1:])}", _CHOOSE)
+
+
+def detected_scaling(model: keras.Model) -> str:
+    """How a model of unknown origin wants pixels: 0…255 where a layer of its own scales them."""
+    scales = (layers.Rescaling, layers.Normalization)
+    return "0-255" if any(isinstance(layer, scales) for layer in all_layers(model)) else "0-1"

@@ -1,0 +1,88 @@
+"""All figures of one evaluation: what metrics.json says of the test split. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tuning.core.errors import DataError
+from tuning.trials.intervals import Interval, intervals
+from tuning.trials.metrics import CLIP, PROBABILITY_SLACK, class_indices, confusion_matrix, f1_by_class, ratio, rounded
+
+
+def classification_metrics(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], units: np.ndarray | None = None
+) -> dict[str, Any]:
+    """All figures of one evaluation, ready for JSON: floats rounded to 6 decimals, no NumPy types.
+
+    Args:
+        labels: (n,) integers in [0, k).
+        probabilities: (n, k) floats; each row sums to 1 (not logits).
+        class_names: the k names, by index.
+        units: (n,) the unit of each image, see `intervals`; None: each image is one.
+
+    Returns:
+        The fields of `results.schema.Evaluation`; loss is the mean cross entropy, in nats.
+
+    Raises:
+        DataError: no images; shapes that disagree; labels outside the classes; rows that are not probabilities.
+    """
+    classes = len(class_names)
+    labels = class_indices("labels", labels, classes)
+    probabilities = _checked_probabilities(probabilities, len(labels), classes)
+    predicted = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(labels, predicted, classes)
+    true_positives = np.diagonal(confusion)
+    support = confusion.sum(axis=1)
+    precision = ratio(true_positives, confusion.sum(axis=0))
+    recall = ratio(true_positives, support)
+    f1 = f1_by_class(confusion)
+    found = intervals(labels, predicted, classes, units)
+    chosen = np.clip(probabilities[np.arange(len(labels)), labels], CLIP, 1.0)
+    return {
+        "accuracy": rounded(int(true_positives.sum()) / len(labels)),
+        "precision_macro": rounded(precision.mean()),
+        "recall_macro": rounded(recall.mean()),
+        "f1_macro": rounded(f1.mean()),
+        "loss": rounded(max(0.0, -float(np.log(chosen).mean()))),
+        "per_class": {
+            name: {
+                "precision": rounded(precision[index]),
+                "recall": rounded(recall[index]),
+                "f1": rounded(f1[index]),
+                "support": int(support[index]),
+                "units": found.units_of[index],
+                "precision_interval": _written(found.precision[index]),
+                "recall_interval": _written(found.recall[index]),
+                "f1_interval": _written(found.f1[index]),
+            }
+            for index, name in enumerate(class_names)
+        },
+        "confusion_matrix": confusion.tolist(),
+        "f1_macro_interval": _written(found.f1_macro),
+        "accuracy_interval": _written(found.accuracy),
+        "units": found.units,
+    }
+
+
+def _written(interval: Interval) -> list[float]:
+    return [rounded(bound) for bound in interval]
+
+
+def _checked_probabilities(probabilities: np.ndarray, images: int, classes: int) -> np.ndarray:
+    probabilities = np.asarray(probabilities)
+    if images == 0:
+        raise DataError("there are no images to evaluate on", "prepare data with a non-empty split")
+    if probabilities.shape != (images, classes):
+        raise DataError(
+            f"probabilities have shape {probabilities.shape}, expected ({images}, {classes})",
+            "give one row per image and one column per class",
+        )
+    probabilities = probabilities.astype(np.float64)
+    if not np.isfinite(probabilities).all():
+        raise DataError("the model predicts NaN or infinity", "lower the learning rate and train again")
+    if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > PROBABILITY_SLACK:
+        raise DataError("the predictions are not probabilities: rows do not sum to 1", "apply softmax to logits first")
+    return probabilities
