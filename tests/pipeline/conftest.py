@@ -23,7 +23,7 @@ from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import SearchResult, run_search
 
 SPACE = ("--space", "sample_spaces:tiny")
-#: Eight trials, some in two brackets with a promotion, two finalists, of which one may be the baseline: seconds of training.
+#: Eight trials, some in two brackets with a promotion, two finalists, of which one may be the baseline: seconds.
 SEARCH = (*SPACE, "--name", "s", "--max-epochs", "3", "--top-k", "2", "--seed", "3")
 
 
