@@ -147,6 +147,7 @@ def make_run() -> Callable[..., dict[str, Any]]:
             "weights_sha256": "f" * 64,
             "model_sha256": files.sha256_file(folder / "model.keras"),
             "dtype_policy": "float32",
+            "versions": {"package": "0.1.0", "python": "3.13", "keras": "3.13.0", "tensorflow": "2.20.0"},
             "input": {"image_size": 8, "color": "gray", "scaling": "0-1"},
             "output": "probabilities",
             "started": "2026-01-01T00:00:00+00:00",

@@ -42,7 +42,8 @@ def words() -> dict[str, str]:
 
 def options() -> argparse.ArgumentParser:
     from search_spaces import SPACES
-    from tuning.core.settings import Control, SearchSettings
+    from tuning.core.control import Control
+    from tuning.core.settings import SearchSettings
     from tuning.oracles import STRATEGIES
     from tuning.pipeline.resources import Resources
 

@@ -24,7 +24,8 @@ from tuning.core.workspace import Workspace
 
 def options() -> argparse.ArgumentParser:
     from search_spaces import SPACES
-    from tuning.core.settings import TrainControl, TrainSettings
+    from tuning.core.control import TrainControl
+    from tuning.core.settings import TrainSettings
 
     parser = cli.parser("train", __doc__)
     parser.add_argument(

@@ -15,6 +15,7 @@ import pytest
 from stress import toy
 from tuning import search
 from tuning.core import settings as config
+from tuning.core.control import Control, TrainControl
 from tuning.core.errors import DataError, StateError, UsageError
 from tuning.core.files import digest
 from tuning.core.options import options_of, table
@@ -90,11 +91,11 @@ def test_settings_of_another_version_are_refused(prepared, tmp_path, change):
 def test_what_is_frozen_is_what_may_not_change():
     """Every option of the two classes of settings is fixed, every other one may change at a resume."""
     assert all(option.fixed for option in options_of(config.SearchSettings, config.TrainSettings))
-    assert not any(option.fixed for option in options_of(Resources, config.Control, config.TrainControl))
+    assert not any(option.fixed for option in options_of(Resources, Control, TrainControl))
 
 
 def test_the_documentation_has_all_options():
-    rows = table(config.SearchSettings, Resources, config.Control, words=search.words())
+    rows = table(config.SearchSettings, Resources, Control, words=search.words())
     assert "\n".join(rows) in (REPOSITORY / "docs" / "options.md").read_text(encoding="utf-8")
 
 

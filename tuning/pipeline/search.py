@@ -111,7 +111,7 @@ def run_search(
         began: reading of `time.monotonic` at the start of the command; None: now.
         resources: where trials run.
         tracking: where the search appears beside its own files.
-        base_weights, base_license: see `tuning.core.settings.BaseControl`.
+        base_weights, base_license: see `tuning.core.control.BaseControl`.
         settings: the options of `tuning.core.settings.SearchSettings` by their names; see `search_settings`.
 
     Raises:

@@ -62,7 +62,7 @@ def train_one(
         fresh: move an earlier training with the same settings, and its run, aside and start over.
         resources: where it runs.
         tracking: where the run appears beside its own files.
-        base_weights, base_license, accept: see `tuning.core.settings.TrainControl`.
+        base_weights, base_license, accept: see `tuning.core.control.TrainControl`.
         settings: the options of `tuning.core.settings.TrainSettings` by their names.
 
     Raises:

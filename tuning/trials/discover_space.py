@@ -42,7 +42,7 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
     dataset = open_verified(job, open_dataset)
     try:
         return _described(job, dataset)
-    except (TuningError, MemoryError) as error:
+    except (TuningError, MemoryError, OSError) as error:
         if not isinstance(error, ChangedKeras) or job.dtype_policy == PLAIN:
             raise
         why = error.problem
@@ -58,7 +58,7 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
 def _described_or_refused(job: DescribeJob, dataset: Dataset) -> Description:
     try:
         return _described(job, dataset)
-    except (TuningError, MemoryError):
+    except (TuningError, MemoryError, OSError):
         raise
     except Exception as error:
         raise mistake(job.space, error) from error

@@ -107,7 +107,10 @@ def _randomness(model: keras.Model, batch: tuple[np.ndarray, ...]) -> Randomness
     drawn = random.getstate(), np.random.get_state()[1:3]
     signature = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batch]
     step = tf.function(lambda *data: model.train_step(data), input_signature=signature, autograph=False)
-    found = found_in(step.get_concrete_function().graph, model)
+    try:
+        found = found_in(step.get_concrete_function().graph, model)
+    except Exception:  # whatever a person's step raises: where it matters, training raises it too
+        return Randomness(unkeyed=("a step that cannot be read",))
     after = random.getstate(), np.random.get_state()[1:3]
     if drawn[0] != after[0] or drawn[1][1] != after[1][1] or not np.array_equal(drawn[1][0], after[1][0]):
         # Keras makes its graph of the step in whichever epoch comes first in a process.

@@ -1,0 +1,96 @@
+"""What a search or a run is told at each start, and what no result depends on: options of the commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tuning.core.options import option
+from tuning.core.settings import HOW
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseControl:
+    """What is said about the model of `--base` when it is given.
+
+    Attributes:
+        base_weights: file of weights for a Keras Application.
+        base_license: line for the model card.
+    """
+
+    base_weights: str | None = option(
+        None,
+        "--base NAME of Keras Applications: its weights (default: ImageNet's, from Keras's cache or fetched into it)",
+        group=HOW,
+        metavar="FILE",
+        fixed=False,
+    )
+    base_license: str | None = option(
+        None, "the licence of --base, for the model card", group=HOW, metavar="TEXT", fixed=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control(BaseControl):
+    """What a search is told at each start, and what no result depends on.
+
+    Attributes:
+        budget: seconds of running time, over all resumes, retraining included; None: until the strategy is done.
+        search_only: stop before finalists are retrained; the test split stays sealed.
+        retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
+        accept: changes that would be refused otherwise, see `tuning.core.acceptance`; written down in search.json.
+        dry_run: say what the search would take, and start nothing.
+        fresh: move a search of that name, and its runs, aside and start over.
+    """
+
+    budget: float | None = option(
+        None,
+        "running time over all resumes, final training included: 45m, 8h, 2d, 1h30m",
+        group=HOW,
+        metavar="TIME",
+        kind=str,
+        fixed=False,
+    )
+    search_only: bool = option(False, "no finalists: the test split stays sealed", group=HOW, switch=True, fixed=False)
+    retry_failed: bool = option(
+        False,
+        "run the trials again that have failed, once their cause is mended; the search goes on as if they had ended "
+        "so the first time",
+        group=HOW,
+        switch=True,
+        fixed=False,
+    )
+    accept: str | None = option(
+        None,
+        "go on although something has changed that a result depends on: code (of the space), versions (of packages and "
+        "Python); or start from a --base that has seen validation or test images: base-overlap; several with commas",
+        group=HOW,
+        metavar="WHAT",
+        fixed=False,
+    )
+    dry_run: bool = option(False, "say what it would take, and start nothing", group=HOW, switch=True, fixed=False)
+    fresh: bool = option(False, "move a search of that name aside and start over", group=HOW, switch=True, fixed=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainControl(BaseControl):
+    """What a single run is told at each start, and what no result depends on.
+
+    Attributes:
+        accept: "base-overlap": start from a base that has seen validation or test images.
+        fresh: move an earlier training with the same settings, and its run, aside and start over.
+    """
+
+    accept: str | None = option(
+        None,
+        "base-overlap: start from a --base that has seen validation or test images; it is shown with every figure",
+        group=HOW,
+        metavar="WHAT",
+        fixed=False,
+    )
+    fresh: bool = option(
+        False,
+        "move an earlier training with the same settings, and its run, aside and start over",
+        group=HOW,
+        switch=True,
+        fixed=False,
+    )
