@@ -44,13 +44,13 @@ class Column:
 TABLE = (
     Column("#", lambda entry: str(entry.place), need=0),
     Column("run", lambda entry: cell(entry.row.run_id), right=False, need=0),
-    Column("kind", lambda entry: cell(entry.row.kind), right=False, need=11),
+    Column("kind", lambda entry: cell(entry.row.kind), right=False, need=4),
     Column("space", lambda entry: cell(entry.row.space), right=False, need=18),
     Column("strategy", lambda entry: cell(entry.row.strategy) or _MISSING, right=False, need=17),
     Column("seed", lambda entry: str(entry.row.seed), need=13),
     Column("epochs", lambda entry: f"{entry.row.best_epoch}/{entry.row.epochs}", need=14),
-    Column("parameters", lambda entry: f"{entry.row.parameters:,}", need=4),
-    Column("val F1", lambda entry: f"{entry.row.val_f1_macro:.3f}", need=12),
+    Column("parameters", lambda entry: f"{entry.row.parameters:,}", need=11),
+    Column("val F1", lambda entry: f"{entry.row.val_f1_macro:.3f}", need=5),
     Column("test F1", lambda entry: f"{entry.row.test_f1_macro:.3f}", need=0),
     Column(
         "95 % interval",
@@ -63,7 +63,7 @@ TABLE = (
     Column("over seeds", lambda entry: _deviation(entry.seeds) if entry.seeds else _MISSING, right=False, need=10),
     Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
     Column("loss", lambda entry: f"{entry.row.test_loss:.3f}", need=16),
-    Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=5, short="tests"),
+    Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=12, short="tests"),
     Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=3),
     Column("data", lambda entry: entry.row.data_digest, right=False, need=3),
 )
