@@ -63,7 +63,7 @@ TABLE = (
     Column("over seeds", lambda entry: _deviation(entry.seeds) if entry.seeds else _MISSING, right=False, need=10),
     Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
     Column("loss", lambda entry: f"{entry.row.test_loss:.3f}", need=16),
-    Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=12, short="tests"),
+    Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=6, short="tests"),
     Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=3),
     Column("data", lambda entry: entry.row.data_digest, right=False, need=3),
 )
@@ -283,11 +283,10 @@ def _notes(
     if "vs best" in shown and len(rows) > 1:
         notes += _claims(rows)
     notes += _score(rows)
-    if "tests" in shown and evaluations:
+    if evaluations:
         total = [f"{count:,}" if len(evaluations) == 1 else f"{data}: {count:,}" for data, count in evaluations.items()]
-        notes.append(
-            f"tests: how often models of that run were evaluated on the test split; in all: {', '.join(total)}."
-        )
+        one = "tests: how often models of that run were evaluated on the test split; " if "tests" in shown else ""
+        notes.append(f"{one or 'evaluations on the test split '}in all: {', '.join(total)}.")
     if len(columns) < len(_columns(rows)):
         notes.append("--wide shows all columns.")
     for note in notes:
