@@ -83,6 +83,8 @@ def _metrics(run_id: str, f1: float, model: bytes, **changes: Any) -> dict[str, 
         "output": "probabilities",
         "milliseconds": 0.5,
         "additions": None,
+        "base": None,
+        "best_member": None,
         **changes,
     }
 

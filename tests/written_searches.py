@@ -281,6 +281,8 @@ def publish(workspace) -> Callable[..., dict[str, Any]]:
             "train_seconds": 300.5,
             "milliseconds": 0.5,
             "additions": None,
+            "base": None,
+            "best_member": None,
             **changes,
         }
         folder = workspace.run(run_id)

@@ -14,7 +14,8 @@ import pytest
 from tuning import export
 from tuning.core.errors import DataError, Interrupted, UsageError
 from tuning.core.packages import install_line
-from tuning.results import sources
+from tuning.dataset import seen
+from tuning.results import lineage, sources
 from tuning.results.exporters import FORMATS, isolation, writing
 from tuning.results.promotion import promote
 
@@ -80,6 +81,20 @@ def test_an_export_holds_what_its_user_needs(workspace, write_run, write_data, p
     assert len((folder / "load_example.py").read_text().splitlines()) == 10
     compile((folder / "load_example.py").read_text(), "load_example.py", "exec")
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_signatures_of_what_a_model_saw_go_along_unless_they_are_left_out(workspace, write_run, plain, tmp_path):
+    metrics = write_run("one", model=b"0", input=INPUT)
+    own = seen.Seen(np.array([1, 2], np.uint64))
+    seen.write(workspace.signatures(metrics["data_digest"]), own)
+    folder = tmp_path / "out"
+    source = sources.run_source(workspace, "one")
+    writing.export(workspace, source, out=folder)
+    assert lineage.seen_by(folder / "model.keras", metrics["model_sha256"]).signatures.tolist() == [1, 2]
+    assert "2 images that it saw" in (folder / "README.md").read_text()
+    writing.export(workspace, source, out=folder, signatures=False)
+    assert not (folder / lineage.SIGNATURES).exists()
+    assert lineage.seen_by(folder / "model.keras", metrics["model_sha256"]) is None
 
 
 def test_the_command_says_what_it_wrote_and_checked(workspace, write_run, plain, tmp_path, capsys):

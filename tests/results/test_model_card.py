@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
+from tuning.results import card_sections
 from tuning.results.model_card import CARD, loading_lines, model_card, write_model_card
-from tuning.results.schema import Metrics
+from tuning.results.schema import Metrics, UsedBase
 
 SETTINGS = {
     "space": "baseline_cnn",
@@ -284,3 +285,18 @@ def test_the_lines_of_a_promoted_model_s_card_label_an_image_without_this_projec
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["angry", "sad"]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "words"),
+    [
+        (None, "**Not checked:**"),
+        (7, "**The base has seen 7 images of the validation and test split,** which was accepted."),
+        (0, "has seen no image of the validation or the test split"),
+    ],
+)
+def test_what_a_base_has_seen_is_said(overlap, words):
+    base = UsedBase(name="faces", sha256="a" * 64, licence="CC0", overlap=overlap)
+    text = "\n".join(card_sections.base(base))
+    assert words in text
+    assert "CC0" in text
