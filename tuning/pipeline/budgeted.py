@@ -54,6 +54,8 @@ FINAL_SECONDS = 2.5
 MEMBER_SECONDS = 0.5
 #: What a training step of an image costs in predictions of it, and how many views of an image a member may have.
 STEP_IN_PREDICTIONS, VIEWS = 3, 2
+#: How often a final run's model looks at the validation images, to decide on what its published graph has.
+EVALUATIONS = 4
 #: Seconds until there are new workers, where the end of the search gave up those that were at work.
 RESTART_SECONDS = 6.0
 #: Share of what was kept for the finals below which they get all of it, whatever the budget says.
@@ -153,8 +155,8 @@ def extended(session: Session, plan: Plan, budget: float | None, spent: float, p
 class Reserve:
     """Seconds to keep back for the finals: enough to retrain, once, what would be retrained if the search ended now."""
 
-    def __init__(self, plan: Plan, seats: int) -> None:
-        self._plan, self._seats = plan, seats
+    def __init__(self, plan: Plan, seats: int, counts: Mapping[str, int]) -> None:
+        self._plan, self._seats, self._counts = plan, seats, counts
         self._completed: list[Completed] = []
         self._needed = 0.0
         self._training = plan.max_epochs * plan.price.epoch + plan.price.start
@@ -163,10 +165,13 @@ class Reserve:
         self._completed.append((spec, outcome))
         best = finalists(ranked(self._completed), self._plan, top_k)
         prices = epoch_prices(self._completed)
-        seconds = [_candidate("", prices.get(trial.root or trial.trial_id), self._plan.price) for trial, _ in best]
+        seconds = [
+            _candidate("", prices.get(trial.root or trial.trial_id), self._plan.price, self._counts)
+            for trial, _ in best
+        ]
         slowest = max((one.epoch for one in seconds), default=self._plan.price.epoch)
         self._training = self._plan.max_epochs * slowest + self._plan.price.start
-        seconds.append(Candidate(key="", epoch=self._plan.price.default, start=self._plan.price.start + FINAL_SECONDS))
+        seconds.append(_candidate("", self._plan.price.default, self._plan.price, self._counts))
         self._needed = makespan([one.seconds(self._plan.max_epochs) for one in seconds], self._seats)
 
     def last_trainings(self, left: float | None) -> int | None:
@@ -206,8 +211,15 @@ def epoch_prices(completed: Sequence[Completed]) -> dict[str, float]:
     return {root: statistics.median(found) for root, found in seconds.items() if found}
 
 
-def _candidate(key: str, epoch: float | None, price: Price) -> Candidate:
-    return Candidate(key=key, epoch=epoch or price.epoch, start=price.start + FINAL_SECONDS)
+def _candidate(key: str, epoch: float | None, price: Price, counts: Mapping[str, int]) -> Candidate:
+    epoch = epoch or price.epoch
+    evaluation = epoch * _epochs_of(EVALUATIONS * counts["val"] + VIEWS * counts["test"], counts)
+    return Candidate(key=key, epoch=epoch, start=price.start + FINAL_SECONDS + evaluation)
+
+
+def _epochs_of(predictions: int, counts: Mapping[str, int]) -> float:
+    """What predictions of so many images take, in epochs of the same model."""
+    return predictions / (STEP_IN_PREDICTIONS * counts["train"] + counts["val"])
 
 
 def ensemble_seconds(counts: Mapping[str, int], epoch: float) -> float:
@@ -217,8 +229,7 @@ def ensemble_seconds(counts: Mapping[str, int], epoch: float) -> float:
         counts: images of each split.
         epoch: seconds that an epoch of a member takes, its validation included.
     """
-    predictions = VIEWS * (counts["val"] + counts["test"])
-    share = predictions / (STEP_IN_PREDICTIONS * counts["train"] + counts["val"])
+    share = _epochs_of(VIEWS * (counts["val"] + counts["test"]), counts)
     return FINAL_SECONDS + PICKS * (MEMBER_SECONDS + share * epoch)
 
 
@@ -239,18 +250,21 @@ def run_budgeted_finals(
     dispatcher, by_key = session.dispatcher, {role.run_id: role for role in roles}
     earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
     seeds_before = Counter(training.key for training in earlier)
-    prices = epoch_prices(completed)
+    prices, counts = epoch_prices(completed), read_info(session.workspace).counts
     roots = {
         config_digest(settings.space, spec.values, settings.base): spec.root or spec.trial_id for spec, _ in completed
     }
     candidates = {
         key: _candidate(
-            key, prices.get(roots.get(config_digest(settings.space, role.values, settings.base), "")), plan.price
+            key,
+            prices.get(roots.get(config_digest(settings.space, role.values, settings.base), "")),
+            plan.price,
+            counts,
         )
         for key, role in by_key.items()
     }
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
-    counts, slowest = read_info(session.workspace).counts, max(one.epoch for one in candidates.values())
+    slowest = max(one.epoch for one in candidates.values())
     kept = ensemble_seconds(counts, slowest) if settings.ensemble else 0.0
     done: list[FinalTraining] = []
     runs: list[str] = []

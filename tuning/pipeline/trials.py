@@ -57,7 +57,8 @@ def run_trials(
         StateError: ten trials in a row failed alike, or the strategy contradicts the journal.
     """
     dispatcher, timing, preparing = session.dispatcher, Timing(settings.parts), preparing_report()
-    reserve = Reserve(settings.plan, session.workers) if settings.plan is not None else None
+    info = read_info(session.workspace)
+    reserve = Reserve(settings.plan, session.workers, info.counts) if settings.plan is not None else None
     budget = None if clock is None else clock.budget
     if search_only:
         end = Deadline(budget, stopwatch, lambda: 0.0)
@@ -72,7 +73,7 @@ def run_trials(
     failures = RunOfFailures(settings.name, session.directory)
     prune = checkpoint_pruning(session, settings, strategy)
     job = trial_jobs(session, settings, description)
-    classes = len(read_info(session.workspace).classes)
+    classes = len(info.classes)
     with progress.bar(planned[1], settings.name, "epoch") as bar:
         final_epochs = settings.final_runs * settings.retrain_epochs
         reporter = ProgressReporter(
