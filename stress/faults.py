@@ -29,6 +29,7 @@ from stress import toy
 from tuning.core import files
 from tuning.core.workspace import Workspace
 from tuning.dataset.store import arrays, packing
+from tuning.dataset.store.manifests import Place, SplitManifest, write_split_manifest
 from tuning.engine import journal
 from tuning.engine.audit import audit
 
@@ -255,8 +256,14 @@ def _prepare(root: Path) -> None:
     hashes: dict[str, str] = {}
     for split in info.counts:
         hashes |= packing.write_split(workspace.split, split, pixels, np.arange(6), labels)
-    arrays.write_description(workspace.split, info, "split", hashes)
-    files.write_json(workspace.split_manifest, {"digest": "split"})
+    places = []
+    for split in packing.SPLITS:
+        for number in range(6):
+            label, name = toy.CLASSES[number % 3], f"{split}{number}"
+            places.append(Place(f"{label}/{name}.png", f"{label}/{name}.png", files.digest(name), label, name, split))
+    manifest = SplitManifest((70.0, 15.0, 15.0), 0, "box", tuple(sorted(places, key=lambda place: place.file)), {})
+    write_split_manifest(workspace.split_manifest, manifest)
+    arrays.write_description(workspace.split, info, manifest.digest, hashes)
 
 
 def _child(action: Callable[[], None], hook: Hook | None = None) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def loss_in_a_list(hp, input_shape, num_classes):
 
 def loss_by_name(hp, input_shape, num_classes):
     model = _compiled(input_shape, num_classes, "sparse_categorical_crossentropy")
-    loss = {model.output_names[0]: keras.losses.SparseCategoricalCrossentropy()}
+    loss = {model.layers[-1].name: keras.losses.SparseCategoricalCrossentropy()}
     model.compile("adam", loss)
     return model
 

@@ -230,7 +230,7 @@ def test_a_reader_that_goes_away_ends_it_in_silence(workspace, images, tmp_path)
     assert os.read(reading, 10) == b'{"path": "'
     os.close(reading)
     _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (0, b"")
+    assert (process.returncode, stderr) == (141, b"")
 
 
 def test_a_model_that_puts_out_nan_is_refused(workspace, images, capsys, monkeypatch):

@@ -43,6 +43,7 @@ def begin(workspace):
     def write(name: str = "s", records: int = len(RECORDS)) -> Path:
         settings = SearchSettings(
             name=name,
+            space="baseline_cnn",
             strategy="random",
             max_epochs=9,
             retrain_epochs=9,

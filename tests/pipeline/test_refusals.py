@@ -157,7 +157,9 @@ class TestBegun:
         changed = workspace.root / "code"
         changed.mkdir()
         text = (sample_spaces / "sample_spaces.py").read_text()
-        (changed / "sample_spaces.py").write_text(text + "\nCHANGED = True\n")
+        other = text.replace('hp.Int("units", 4, 32, default=8)', 'hp.Int("units", 4, 32, default=9)')
+        assert other != text
+        (changed / "sample_spaces.py").write_text(other)
         path = sample_environment["PYTHONPATH"].split(os.pathsep)[0]
         done = start(workspace, "search", *SEARCH, env={"PYTHONPATH": os.pathsep.join([path, str(changed)])}).wait()
         assert done.code == 3

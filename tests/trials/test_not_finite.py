@@ -16,6 +16,7 @@ from tuning.trials import ending
 from tuning.trials.fit import FitSettings, NotFinite, fit, never_finite
 from tuning.trials.jobs import decoded, run_job
 from tuning.trials.plan import TrainingPlan, best_epoch, learning_rate_factor, plateaus, should_stop
+from tuning.trials.randomness import Randomness
 from tuning.trials.spaces import Interface
 
 
@@ -23,6 +24,7 @@ class Scripted:
     """Steps whose logs and outputs are given, epoch by epoch."""
 
     interface = batch_interface = Interface(sparse=True, scaled=True, logits=False)
+    randomness, traces_late = Randomness(), False
 
     def __init__(self, logs, outputs, weights=None):
         self.model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])

@@ -338,7 +338,7 @@ def test_a_hypermodel_that_trains_in_its_own_way_is_refused():
 
 def test_a_model_of_keras_tuner_that_no_file_can_hold_says_what_to_write_instead():
     with pytest.raises(UsageError, match="Lambda") as refused:
-        build_model("keras_tuner.applications:HyperResNet", {}, (32, 32, 3), 4)
+        build_model("keras_tuner.applications:HyperResNet", {"version": "next"}, (32, 32, 3), 4)
     assert "keras.applications.ResNet50(weights=None, input_shape=input_shape" in refused.value.remedy
 
 

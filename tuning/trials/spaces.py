@@ -187,7 +187,7 @@ def mistake(space: str, error: Exception) -> UsageError:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     text = (str(error).strip().splitlines() or [""])[0]
-    if fetched := re.search(r"URL fetch failure on (\S+?):", str(error)):
+    if fetched := re.search(r"URL fetch failure on (\S+): ", str(error)):
         name = fetched[1].rpartition("/")[2]
         return UsageError(
             f"search space {space!r} needs {fetched[1]}, which this machine cannot fetch{where}",
