@@ -340,6 +340,8 @@ def test_a_missing_extra_exits_4_with_the_line_to_install_it(workspace, write_ru
 def test_without_tensorflow_nothing_is_exported_and_said_why(workspace, write_run, plain, capsys, monkeypatch):
     write_run("one", model=b"0", input=INPUT)
     find = importlib.util.find_spec
+    # What all commands need is looked at first, and once.
+    monkeypatch.setattr("tuning.core.packages.missing", lambda: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find(name))
     assert export.main(["--root", str(workspace.root), "--run", "one", "--format", "keras"]) == 4
     assert "exporting needs TensorFlow, which is not installed" in capsys.readouterr().err
