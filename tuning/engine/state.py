@@ -164,7 +164,12 @@ def withdraw(state: SearchState, trials: Sequence[str], asks: int) -> None:
     for trial_id in trials:
         state.jobs.pop(trial_key(trial_id), None)
     del state.asks[asks:]
-    state.phases = [phase for phase in state.phases if phase.asks <= asks or isinstance(phase, Extended)]
+    # A larger budget stays; that nothing new was begun is decided again.
+    state.phases = [
+        msgspec.structs.replace(phase, asks=min(phase.asks, asks))
+        for phase in state.phases
+        if phase.asks <= asks or isinstance(phase, Extended)
+    ]
 
 
 def accepts(job: JobState, fence: int) -> bool:

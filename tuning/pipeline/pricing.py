@@ -17,8 +17,8 @@ from tuning.oracles.cost_model import with_fixed
 from tuning.pipeline.planning import Market, Sample
 from tuning.pipeline.session import Session, decoded
 
-#: Configurations that are drawn, built and counted, and how many of them are timed.
-DRAWN, TIMED = 32, 5
+#: Configurations that are drawn, built and counted.
+DRAWN = 32
 #: Which of them are timed, as shares of the way from the cheapest to the most expensive.
 TIMED_AT = (0.4, 0.15, 0.6, 0.05, 0.25)
 #: Workers that count at a time, at most.
@@ -39,11 +39,11 @@ def measured(session: Session, description: Description, good: Sequence[Values],
     configurations = [description.defaults, *good, *drawn]
     costs = _counted(session, configurations, COUNTING_SHARE * seconds)
     default = costs[0] or 1.0
-    found = [(values, cost) for values, cost in zip(drawn, costs[1 + len(good) :], strict=True) if cost]
-    found.sort(key=lambda one: one[1])
-    timed = _timed(session, description.defaults, [values for values, _ in found], began + seconds)
+    counted = {str(number): cost for number, cost in enumerate(costs[1 + len(good) :]) if cost}
+    by_cost = {name: drawn[int(name)] for name in sorted(counted, key=counted.__getitem__)}
+    timed = _timed(session, description.defaults, by_cost, began + seconds)
     epoch, start = timed.pop("default").epoch_seconds, [one.start_seconds for one in timed.values()]
-    rates = [one.epoch_seconds / (epoch * _ratio(found[int(at)][1], default)) for at, one in timed.items()]
+    rates = [one.epoch_seconds / (epoch * _ratio(counted[name], default)) for name, one in timed.items()]
     rate = math.exp(statistics.fmean(map(math.log, rates))) if rates else 1.0
 
     def sample(values: Values, cost: float, seconds: float | None = None) -> Sample:
@@ -52,8 +52,8 @@ def measured(session: Session, description: Description, good: Sequence[Values],
     return Market(
         default=sample(description.defaults, default, epoch),
         samples=tuple(
-            sample(values, cost, timed[str(at)].epoch_seconds if str(at) in timed else None)
-            for at, (values, cost) in enumerate(found)
+            sample(values, counted[name], timed[name].epoch_seconds if name in timed else None)
+            for name, values in by_cost.items()
         ),
         good=tuple(sample(values, cost) for values, cost in zip(good, costs[1:], strict=False) if cost),
         start=statistics.fmean(start) if start else 3.0,
@@ -86,7 +86,8 @@ def _ratio(cost: float, default: float) -> float:
 def _counted(session: Session, configurations: Sequence[Values], seconds: float) -> list[float | None]:
     """Multiply-adds of each; None of those that cannot be built, or that time was short for."""
     groups = min(session.workers, COUNTING)
-    keys = [f"count/{group}" for group in range(groups)]
+    # The journal may hold those of a planning that was interrupted, on other workers.
+    keys = [f"count/{group}-of-{groups}" for group in range(groups)]
     for group, key in enumerate(keys):
         job = CountJob(**session.common(), values=list(configurations[group::groups]), seconds=seconds)
         session.request(key, "count", partial(_always_count, job))
@@ -97,13 +98,17 @@ def _counted(session: Session, configurations: Sequence[Values], seconds: float)
     return costs
 
 
-def _timed(session: Session, default: Values, by_cost: Sequence[Values], until: float) -> dict[str, Rehearsal]:
-    """Seconds of the default and of some others, by their place; as many as can be begun before `until`.
+def _timed(session: Session, default: Values, by_cost: Mapping[str, Values], until: float) -> dict[str, Rehearsal]:
+    """Seconds of the default and of some others, by their names; as many as can be begun before `until`.
 
     As many at a time as there are workers: a training has no worker for itself either.
+
+    Args:
+        by_cost: configurations by their names, the cheapest first.
     """
-    places = [int(share * len(by_cost)) for share in TIMED_AT[:TIMED]] if by_cost else []
-    waiting = [("default", default), *((str(place), by_cost[place]) for place in dict.fromkeys(places))]
+    names = list(by_cost)
+    chosen = dict.fromkeys(names[int(share * len(names))] for share in TIMED_AT) if names else {}
+    waiting = [("default", default), *((name, by_cost[name]) for name in chosen)]
     for name, values in itertools.islice(waiting, session.workers):
         _request(session, name, values)
     found: dict[str, Rehearsal] = {}
