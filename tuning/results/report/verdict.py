@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tuning.history.records import History
 from tuning.history.status import RUNNING, TESTING
-from tuning.results.answers import SEEDS_UNKNOWN, TIED, WORSE
+from tuning.results.answers import SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.report.evidence import Claims, Evidence
 
 #: A test score this far below the validation score deserves a word.
@@ -151,8 +151,8 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
     sentences = []
     if claims.noise is None:
         sentences.append(
-            "The intervals cover the choice of test images, not the luck of a training seed: --executions 2 retrains "
-            "with two."
+            "The intervals cover the choice of test images, not the luck of a training seed. To know that, "
+            f"{SECOND_SEED}."
         )
     else:
         noise = claims.noise
