@@ -122,11 +122,13 @@ class FinalJob(TrainingJob, frozen=True, kw_only=True):
     Attributes:
         run_id, purpose: what the opening of the test split is recorded under.
         staging: folder for the run's files, as an absolute path.
+        cool_after: epochs after which the learning rate falls to its end at `until`, which is earlier than planned.
     """
 
     run_id: str
     purpose: Literal["finalist", "baseline", "train"]
     staging: str
+    cool_after: int | None = None
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

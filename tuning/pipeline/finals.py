@@ -16,11 +16,12 @@ import msgspec
 from tuning.core.errors import DataError
 from tuning.core.files import digest, remove_directory
 from tuning.core.jobs import Additions, FinalJob, FinalResult, RunResult
+from tuning.core.plan import ShortenedFinal
 from tuning.core.progress import Progress
 from tuning.core.records import configuration, keyed_seed
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.sealed import Purpose, Trained
-from tuning.engine.entries import OpenedTestSplit, Published, UnopenedTestSplit
+from tuning.engine.entries import OpenedTestSplit, Published, ShortenedFinals, UnopenedTestSplit
 from tuning.engine.state import trial_key
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.session import Session, decoded
@@ -28,7 +29,11 @@ from tuning.pipeline.settings import BASELINE
 from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
 from tuning.results.schema import About, Columns, Input, Params, TrainedWith, Validation
+from tuning.trials.checkpoint import epochs_done
 from tuning.trials.spaces import space_digest
+
+#: Which runs end earlier, by the epochs that each has done.
+Shortening = Callable[[Mapping[str, int]], list[ShortenedFinal]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ class Final:
     @property
     def key(self) -> str:
         return f"final/{self.run_id}" + (f"~{self.earlier}" if self.earlier else "")
+
+
+#: Asked with the runs that have no result, the epochs that each has done, and the seconds of those seen, by its run id;
+#: None: they go on as planned.
+Shorten = Callable[[Sequence[Final], Mapping[str, int], Mapping[str, Sequence[float]]], Shortening | None]
 
 
 def config_digest(space: str, values: Mapping[str, Any], base: str | None = None) -> str:
@@ -125,29 +135,38 @@ def run_finals(
     finals: Sequence[Final],
     progress: Progress,
     every: int = 5,
-    on_epoch: Callable[[], object] = lambda: None,
+    shorten: Shorten = lambda pending, done, seconds: None,
 ) -> list[str]:
     """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
 
     Every so many epochs of a run get a line. Going on after an interruption repeats nothing that was journaled, and
     publishes what was not; only a run that failed is trained anew, under a key of its own.
+
+    Args:
+        shorten: asked again and again which of the runs that are under way or wait end earlier than planned.
     """
     dispatcher = session.dispatcher
-    finals = [numbered(session, final) for final in finals]
+    finals = _kept(session, [numbered(session, final) for final in finals])
+    if not finals:
+        return []
     opened = {record.key for record in dispatcher.state.test_openings}
     for final in finals:
         if final.key not in opened:
             dispatcher.record(OpenedTestSplit(key=final.key, run_id=final.run_id, purpose=final.purpose))
         session.request(final.key, "final", partial(_job, session, final))
     published = []
+    run_ids = {final.key: final.run_id for final in finals}
+    done = {final.run_id: epochs_done(session.checkpoints(final.key)) for final in finals}
+    seconds: dict[str, list[float]] = {}
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
     epochs = max(final.epochs for final in finals)
     progress.say(f"training {names} for up to {epochs} epoch{'s' * (epochs != 1)}, then the test")
     with progress.bar(sum(final.epochs for final in finals), "final training", "epoch") as bar:
 
         def show_epoch(key: str, entry: Mapping[str, Any]) -> None:
-            on_epoch()
             bar.update()
+            done[run_ids[key]] = int(entry["epoch"])
+            seconds.setdefault(run_ids[key], []).append(entry["seconds"])
             if entry["epoch"] % every == 0:
                 progress.say(
                     f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, "
@@ -156,8 +175,15 @@ def run_finals(
                 )
 
         dispatcher.on_progress = show_epoch
-        for final in finals:
-            session.wait_for(final.key)
+        while pending := [final for final in finals if dispatcher.result(final.key) is None]:
+            dispatcher.wait()
+            pending = [final for final in pending if dispatcher.result(final.key) is None]
+            if pending and (decision := shorten(pending, done, seconds)):
+                dispatcher.cancel()
+                _shorten(session, pending, decision, done, progress)
+                finals = _kept(session, finals)
+                for final in finals:
+                    session.request(final.key, "final", partial(_job, session, final))
     for final in finals:
         result = session.wait_for(final.key)
         if error := result.get("error"):
@@ -171,6 +197,31 @@ def run_finals(
             continue
         published.append(final.run_id)
     return published
+
+
+def _kept(session: Session, finals: Sequence[Final]) -> list[Final]:
+    """Those that were not left out for want of time."""
+    shortened = session.dispatcher.state.shortened
+    return [final for final in finals if final.run_id not in shortened or shortened[final.run_id].until]
+
+
+def _shorten(
+    session: Session, waiting: Sequence[Final], decision: Shortening, done: Mapping[str, int], progress: Progress
+) -> None:
+    """Journals which runs end earlier, once nothing trains any more, and says so."""
+    # A checkpoint may be an epoch behind what was reported, or ahead of it.
+    epochs = {final.run_id: max(epochs_done(session.checkpoints(final.key)), done[final.run_id]) for final in waiting}
+    runs = decision(epochs)
+    session.dispatcher.record(ShortenedFinals(runs=runs))
+    planned = {final.run_id: final for final in waiting}
+    for run in runs:
+        final = planned[run.run_id]
+        if run.until:
+            words = f"ends after {run.until} of {final.epochs} epochs"
+        else:
+            note_failure(session, final)
+            words = "is left out"
+        progress.warn(f"trainings take longer than planned: {run.run_id} {words}")
 
 
 def leave_out(session: Session, final: Final, why: str, progress: Progress) -> None:
@@ -239,6 +290,7 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
     start: dict[str, Any] = {}
     if final.space is not None:
         start = {"space": final.space, "space_digest": space_digest(final.space), "base": None}
+    shortened = session.dispatcher.state.shortened.get(final.run_id)
     reused = final.root is not None and final.trial is not None
     return FinalJob(
         **{**session.training(), **start},
@@ -246,7 +298,8 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
         values=final.values,
         seed=keyed_seed(final.seed, *(("trial", final.root) if reused else ("final", found))),
         parent=str(session.checkpoints(trial_key(final.trial))) if reused and final.trial else None,
-        until=final.epochs,
+        until=shortened.until if shortened else final.epochs,
+        cool_after=shortened.after if shortened else None,
         attempt=fence,
         checkpoints=str(session.checkpoints(final.key)),
         staging=str(staging(session, final.key)),
