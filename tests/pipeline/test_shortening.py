@@ -11,7 +11,7 @@ from tuning.core.plan import ShortenedFinal
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import PlannedFinals, ShortenedFinals, from_json, to_json
-from tuning.pipeline.finals import Final
+from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search

@@ -25,7 +25,8 @@ from tuning.engine.entries import Extended, PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, ranked
-from tuning.pipeline.finals import Final, config_digest, last_failure, run_finals, seeded
+from tuning.pipeline.final_roles import Final, config_digest, seeded
+from tuning.pipeline.finals import last_failure, run_finals
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     MOST_EPOCHS_FROM_BASE,

@@ -6,7 +6,7 @@ The only stage that opens the test split. Each opening is journaled before the j
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,17 @@ from typing import Any
 import msgspec
 
 from tuning.core.errors import DataError
-from tuning.core.files import digest, remove_directory
+from tuning.core.files import remove_directory
 from tuning.core.jobs import Additions, FinalJob, FinalResult, RunResult
 from tuning.core.plan import ShortenedFinal
 from tuning.core.progress import Progress
-from tuning.core.records import configuration, keyed_seed
+from tuning.core.records import keyed_seed
 from tuning.dataset.store.arrays import read_info
-from tuning.dataset.store.sealed import Purpose, Trained
+from tuning.dataset.store.sealed import Trained
 from tuning.engine.entries import OpenedTestSplit, Published, ShortenedFinals, UnopenedTestSplit
 from tuning.engine.state import trial_key
-from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.final_roles import Final, config_digest
 from tuning.pipeline.session import Session, decoded
-from tuning.pipeline.settings import BASELINE
 from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
 from tuning.results.schema import About, Columns, Input, Params, TrainedWith, Validation
@@ -36,98 +35,9 @@ from tuning.trials.spaces import space_digest
 Shortening = Callable[[Mapping[str, int]], list[ShortenedFinal]]
 
 
-@dataclass(frozen=True)
-class Final:
-    """One run to be made and evaluated.
-
-    Attributes:
-        run_id: deterministic: search, rank or role, configuration digest, seed.
-        purpose: "finalist", "baseline", "ensemble" or "train".
-        values: hyperparameter values; what is missing takes its default.
-        epochs: epochs to train for.
-        seed: what its training is keyed by, together with the configuration.
-        search, trial, rank: where it comes from, where it does.
-        earlier: trainings of it before this one, which failed or whose published files were removed by hand.
-        root: the first trial of the chain that it goes on from, whose seed it then has; None: from scratch.
-        space: its own, where that is not the search's: then it is the yardstick that starts from no base.
-    """
-
-    run_id: str
-    purpose: Purpose
-    values: dict[str, Any]
-    epochs: int
-    seed: int
-    search: str | None = None
-    trial: str | None = None
-    rank: int | None = None
-    earlier: int = 0
-    root: str | None = None
-    space: str | None = None
-
-    @property
-    def key(self) -> str:
-        return f"final/{self.run_id}" + (f"~{self.earlier}" if self.earlier else "")
-
-
 #: Asked with the runs that have no result, the epochs that each has done, and the seconds of those seen, by its run id;
 #: None: they go on as planned.
 Shorten = Callable[[Sequence[Final], Mapping[str, int], Mapping[str, Sequence[float]]], Shortening | None]
-
-
-def config_digest(space: str, values: Mapping[str, Any], base: str | None = None) -> str:
-    """sha256 of a configuration: its space, its values, Keras Tuner's bookkeeping apart, and the base's sha256."""
-    start = {} if base is None else {"base": base}
-    return digest({"space": space, "values": configuration(values), **start})
-
-
-def final_roles(
-    search: str,
-    space: str,
-    seed: int,
-    epochs: int,
-    ranked: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
-    baselines: Sequence[Mapping[str, Any]],
-    top_k: int,
-    reuse: bool = False,
-    base: str | None = None,
-) -> list[Final]:
-    """The finalists and the baseline, in order; their run ids are still without a seed (see `seeded`). Pure.
-
-    Args:
-        ranked: trials with their values, best first, compared at equal budgets.
-        baselines: the baseline's values, in as many forms as there are. Where it is itself among the best, it is run
-            once, as the baseline with its rank: the same configuration and seed would give the same row twice.
-        reuse: whether, for the first of these, the search's own training is gone on with.
-        base: sha256 of the model that the search starts from. The baseline then is that of a search from scratch, so
-            that everybody sees what the base gave.
-    """
-    scratch = None if base is None else BASELINE
-    known = [config_digest(scratch or space, values) for values in baselines]
-    roles: list[Final] = []
-    for rank, (trial, values) in enumerate(ranked[:top_k], start=1):
-        found = config_digest(space, values, base)
-        if found in known:
-            run_id = f"{search}-baseline-{found[:8]}"
-            purpose: Purpose = "baseline"
-        else:
-            run_id = f"{search}-{rank:02d}-t{trial.trial_id}-{found[:8]}"
-            purpose = "finalist"
-        role = Final(run_id, purpose, configuration(values), epochs, seed, search, trial.trial_id, rank)
-        roles.append(replace(role, root=trial.root or trial.trial_id) if reuse else role)
-    if all(role.purpose != "baseline" for role in roles):
-        run_id = f"{search}-baseline-{known[0][:8]}"
-        roles.append(Final(run_id, "baseline", dict(baselines[0]), epochs, seed, search, space=scratch))
-    return roles
-
-
-def final_runs(roles: Sequence[Final], seed: int, executions: int) -> list[Final]:
-    """Each of `roles` with the seeds `seed`, `seed` + 1, …, so many of them."""
-    return [seeded(role, own) for role in roles for own in range(seed, seed + executions)]
-
-
-def seeded(role: Final, seed: int) -> Final:
-    """`role` with a seed of its own; only with the search's own seed is a training of the search gone on with."""
-    return replace(role, run_id=f"{role.run_id}-s{seed}", seed=seed, root=role.root if seed == role.seed else None)
 
 
 def run_finals(

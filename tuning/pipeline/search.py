@@ -34,7 +34,8 @@ from tuning.pipeline.budgeted import (
 )
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
-from tuning.pipeline.finals import final_roles, final_runs, last_failure, run_finals
+from tuning.pipeline.final_roles import final_roles, final_runs
+from tuning.pipeline.finals import last_failure, run_finals
 from tuning.pipeline.plan import base_hint, schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources

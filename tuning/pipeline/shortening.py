@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuning.core.plan import ShortenedFinal
-from tuning.pipeline.finals import Final, Shortening
+from tuning.pipeline.final_roles import Final
+from tuning.pipeline.finals import Shortening
 from tuning.pipeline.planning import Candidate, makespan
 
 #: Share of the budget by which it may be exceeded before anything is shortened.

@@ -19,7 +19,8 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.file_state import verify_data
 from tuning.history import searches
 from tuning.pipeline import bases
-from tuning.pipeline.finals import Final, config_digest, numbered, run_finals
+from tuning.pipeline.final_roles import Final, config_digest
+from tuning.pipeline.finals import numbered, run_finals
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.session import check_start, move_aside, opened
 from tuning.pipeline.settings import train_settings, training_backend
