@@ -177,6 +177,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         parameters: the "smallest", "default" and "largest" model seen.
         starting_points: configurations that the space says are good; what one leaves out is at its default.
         dtype_policy: what training computes in, where it is not what the job said: in that, it cannot.
+        dtype_problem: why it cannot; empty where it can.
         warnings: for a person, before anything trains.
     """
 
@@ -185,6 +186,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, CountedModel]
     starting_points: list[Values] = []
     dtype_policy: str | None = None
+    dtype_problem: str = ""
     warnings: list[str] = []
 
 

@@ -109,7 +109,7 @@ def plan_search(
     others: list[str] = []
     with (
         tempfile.TemporaryDirectory() as scratch,
-        opened(workspace, Path(scratch), frozen, resources, base=base) as session,
+        opened(workspace, Path(scratch), frozen, resources, base=base, dtype=settings.get("dtype")) as session,
     ):
         if budget is not None and (fresh or frozen.plan is None):
             plan, others = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))

@@ -142,13 +142,15 @@ def run_search(
         # Refused, it leaves the search that is there as it was.
         with (
             tempfile.TemporaryDirectory() as scratch,
-            opened(workspace, Path(scratch), frozen, resources, base=base) as session,
+            opened(workspace, Path(scratch), frozen, resources, base=base, dtype=settings.get("dtype")) as session,
         ):
             frozen, complete_settings = with_plan(session, budget), True
     workspace.create()
     if fresh:
         _start_over(workspace, directory, progress)
-    with opened(workspace, directory, frozen, resources, complete_settings, accepted, base) as session:
+    with opened(
+        workspace, directory, frozen, resources, complete_settings, accepted, base, settings.get("dtype")
+    ) as session:
         _refuse_a_lost_journal(session)
         if budget is not None and not complete_settings:
             frozen = with_plan(session, budget)
