@@ -30,7 +30,8 @@ class Entrant:
     Attributes:
         configuration: equal for runs that differ in nothing but their seed.
         seeded: whether other seeds of it tell of the luck of training. Of an ensemble they do not: its members have
-            seeds of their own. It is taken to vary as a single run does, although a mean varies less.
+            seeds of their own. It is taken to vary as a single run does, although a mean varies less. Nor do they of
+            a model that has learned nothing.
     """
 
     configuration: Hashable

@@ -191,6 +191,16 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
             f"Its validation score, {best.metrics.val.f1_macro:.3f}, is {drop:.3f} above its test score: what was "
             "chosen on the validation images looks too good on them."
         )
+    fallen = [
+        f"{run.name} ({run.searched.score:.3f} in the search, {run.metrics.val.f1_macro:.3f} retrained)"
+        for run in runs
+        if run.searched and abs(run.searched.score - run.metrics.val.f1_macro) >= NOTABLE_DROP
+    ]
+    if fallen:
+        sentences.append(
+            f"Trained again, configurations have other validation scores: {'; '.join(fallen)}. So much are scores of a "
+            "single training worth."
+        )
     blind = [
         f"{name} ({_count(found.support, 'image')})"
         for name, found in best.metrics.test.per_class.items()
