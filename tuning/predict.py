@@ -43,7 +43,7 @@ MANY = 1000
 
 
 def options() -> argparse.ArgumentParser:
-    parser = cli.parser("predict", __doc__)
+    parser = cli.parser("predict", __doc__, "IMAGE …")
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="an image file, a folder of them, or - for standard input"
     )

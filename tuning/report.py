@@ -27,7 +27,7 @@ WATCH_SECONDS = 15
 
 
 def options() -> argparse.ArgumentParser:
-    parser = cli.parser("report", __doc__)
+    parser = cli.parser("report", __doc__, "[NAME]")
     parser.add_argument("name", nargs="?", metavar="NAME", help="the search (default: the one that was last at work)")
     parser.add_argument(
         "--watch", action="store_true", help="write it again while the search runs; the open page follows by itself"

@@ -29,9 +29,15 @@ def options() -> argparse.ArgumentParser:
 
     parser = cli.parser("train", __doc__)
     parser.add_argument(
-        "--hp", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter's value; may be repeated"
+        "--hp",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyperparameter's value; may be repeated (default: the space's defaults)",
     )
-    trial = parser.add_argument("--from-trial", metavar="SEARCH/TRIAL", help="take the values of a search's trial")
+    trial = parser.add_argument(
+        "--from-trial", metavar="SEARCH/TRIAL", help="take the values of a search's trial (default: none)"
+    )
     cli.offer(trial, trials)
     add_options(
         parser,

@@ -5,7 +5,7 @@ The only stage that opens the test split. Each opening is journaled before the j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from tuning.dataset.store.sealed import Purpose, Trained
 from tuning.engine.entries import OpenedTestSplit, Published, UnopenedTestSplit
 from tuning.engine.state import trial_key
 from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.reporter import FinalsReporter, Time
 from tuning.pipeline.session import Session, decoded
 from tuning.pipeline.settings import BASELINE
 from tuning.results import lineage
@@ -125,12 +126,13 @@ def run_finals(
     finals: Sequence[Final],
     progress: Progress,
     every: int = 5,
-    on_epoch: Callable[[], object] = lambda: None,
+    time: Time | None = None,
 ) -> list[str]:
     """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
 
-    Every so many epochs of a run get a line. Going on after an interruption repeats nothing that was journaled, and
-    publishes what was not; only a run that failed is trained anew, under a key of its own.
+    Every so many epochs of a run get a line; with a budget, the bar counts its `time`. Going on after an interruption
+    repeats nothing that was journaled, and publishes what was not; only a run that failed is trained anew, under a key
+    of its own.
     """
     dispatcher = session.dispatcher
     finals = [numbered(session, final) for final in finals]
@@ -143,19 +145,8 @@ def run_finals(
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
     epochs = max(final.epochs for final in finals)
     progress.say(f"training {names} for up to {epochs} epoch{'s' * (epochs != 1)}, then the test")
-    with progress.bar(sum(final.epochs for final in finals), "final training", "epoch") as bar:
-
-        def show_epoch(key: str, entry: Mapping[str, Any]) -> None:
-            on_epoch()
-            bar.update()
-            if entry["epoch"] % every == 0:
-                progress.say(
-                    f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, "
-                    + ", ".join(f"{name} {_shown(entry[name])}" for name in ("loss", "val_loss", "val_f1_macro"))
-                    + f" ({entry['seconds']:.1f} s)"
-                )
-
-        dispatcher.on_progress = show_epoch
+    with FinalsReporter(progress, sum(final.epochs for final in finals), time, every) as reporter:
+        dispatcher.on_progress = reporter.epoch
         for final in finals:
             session.wait_for(final.key)
     for final in finals:
@@ -183,10 +174,6 @@ def last_failure(session: Session) -> str:
     """The run that failed last, and why, in words."""
     run_id, why = list(session.failures.items())[-1]
     return f"the last one, {run_id}: {why}"
-
-
-def _shown(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.4f}"
 
 
 def numbered(session: Session, final: Final) -> Final:
