@@ -2,7 +2,7 @@
 
   python -m tuning.export                             # the promoted model → artifacts/exports/best_model/
   python -m tuning.export --search faces              # the best run of a search, by validation macro-F1
-  python -m tuning.export --run RUN_ID --out my_model # one run of the leaderboard
+  python -m tuning.export --run quiet-otter --out my_model  # one run, by the leaderboard's name or its id
   python -m tuning.export --max-ms 2 --format litert  # the best of the leaderboard that is small or fast enough
   python -m tuning.export --format keras,savedmodel,onnx,litert
 
@@ -44,7 +44,9 @@ def options() -> argparse.ArgumentParser:
     )
     cli.offer(search, cli.searches)
     one = which.add_argument(
-        "--run", metavar="RUN_ID", help="this run of the leaderboard (default: the promoted model)"
+        "--run",
+        metavar="RUN",
+        help="this run of the leaderboard, by its id or short name (default: the promoted model)",
     )
     cli.offer(one, cli.runs)
     parser.add_argument(

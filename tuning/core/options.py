@@ -214,11 +214,19 @@ def add_options(
             complete[option.name](action)
 
 
+class _Pair(argparse.BooleanOptionalAction):
+    """A flag and its opposite. Before 3.13 Python adds the default, as True or False, to what the help says of it."""
+
+    def __init__(self, *args: Any, help: str, **given: Any) -> None:
+        super().__init__(*args, help=help, **given)
+        self.help = help
+
+
 def _arguments(option: Option, words: Mapping[str, str]) -> dict[str, Any]:
     """The keyword arguments of `add_argument`; ranges are checked where the settings are made, with a remedy."""
     found: dict[str, Any] = {"help": option.help.format(**words), "default": option.default}
     if option.kind is bool:
-        return {**found, "action": "store_true" if option.switch else argparse.BooleanOptionalAction}
+        return {**found, "action": "store_true" if option.switch else _Pair}
     if option.repeated:
         return {**found, "action": "append", "metavar": option.metavar}
     if option.choices:
