@@ -63,7 +63,7 @@ TABLE = (
     Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
     Column("loss", lambda entry: f"{entry.row.test_loss:.3f}", need=16),
     Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=6, short="tests"),
-    Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=3),
+    Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=7),
     Column("data", lambda entry: entry.row.data_digest, right=False, need=3),
 )
 
@@ -157,9 +157,11 @@ def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) ->
     # Two blanks precede each column but the first.
     left, chosen = width + _GAP, set()
     for column in sorted(columns, key=lambda column: column.need):
-        if column.need == 0 or sizes[column.name] <= left:
-            chosen.add(column.name)
-            left -= sizes[column.name]
+        if column.need > 0 and sizes[column.name] > left:
+            # Nor one that is needed less, however narrow.
+            break
+        chosen.add(column.name)
+        left -= sizes[column.name]
     return [column for column in columns if column.name in chosen]
 
 
