@@ -21,11 +21,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning import cli
 from tuning.core.options import add_options, values_of
 from tuning.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tuning.pipeline.search import SearchResult
 
 
 def words() -> dict[str, str]:
@@ -112,7 +115,18 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         lines += ["", table, "", f"promoted: {result.promoted} → {workspace.best_model}{kept}"]
     if result.verdict:
         lines.append(f"verdict: {result.verdict}")
+    lines += ["", "next:", *(f"  {workspace.addressed(line)}" for line in _next(result))]
     return {**asdict(result), "directory": str(result.directory)}, "\n".join(lines)
+
+
+def _next(result: SearchResult) -> list[str]:
+    """Three commands that a person may want now."""
+    report = f"python -m tuning.report {result.name}"
+    if result.promoted is None:
+        trial = f"{result.name}/{result.best_trial}"
+        return [report, f"python -m tuning.train --from-trial {trial}", "python -m tuning.leaderboard"]
+    export = f"python -m tuning.export --search {result.name} --format keras,onnx"
+    return [report, "python -m tuning.predict face.jpg --sheet sheet.png", export]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -24,6 +24,7 @@ from tuning.dataset.store.sealed import Trained
 from tuning.engine.entries import OpenedTestSplit, Published, ShortenedFinals, UnopenedTestSplit
 from tuning.engine.state import trial_key
 from tuning.pipeline.final_roles import Final, config_digest
+from tuning.pipeline.reporter import FinalsReporter, Time
 from tuning.pipeline.session import Session, decoded
 from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
@@ -45,12 +46,14 @@ def run_finals(
     finals: Sequence[Final],
     progress: Progress,
     every: int = 5,
+    time: Time | None = None,
     shorten: Shorten = lambda pending, done, seconds: None,
 ) -> list[str]:
     """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
 
-    Every so many epochs of a run get a line. Going on after an interruption repeats nothing that was journaled, and
-    publishes what was not; only a run that failed is trained anew, under a key of its own.
+    Every so many epochs of a run get a line; with a budget, the bar counts its `time`. Going on after an interruption
+    repeats nothing that was journaled, and publishes what was not; only a run that failed is trained anew, under a key
+    of its own.
 
     Args:
         shorten: asked again and again which of the runs that are under way or wait end earlier than planned.
@@ -71,18 +74,14 @@ def run_finals(
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
     epochs = max(final.epochs for final in finals)
     progress.say(f"training {names} for up to {epochs} epoch{'s' * (epochs != 1)}, then the test")
-    with progress.bar(sum(final.epochs for final in finals), "final training", "epoch") as bar:
+    with FinalsReporter(progress, sum(final.epochs for final in finals), time, every) as reporter:
 
         def show_epoch(key: str, entry: Mapping[str, Any]) -> None:
-            bar.update()
+            if key not in run_ids:  # of a trial that was given up when the search ended
+                return
+            reporter.epoch(key, entry)
             done[run_ids[key]] = int(entry["epoch"])
             seconds.setdefault(run_ids[key], []).append(entry["seconds"])
-            if entry["epoch"] % every == 0:
-                progress.say(
-                    f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, "
-                    + ", ".join(f"{name} {_shown(entry[name])}" for name in ("loss", "val_loss", "val_f1_macro"))
-                    + f" ({entry['seconds']:.1f} s)"
-                )
 
         dispatcher.on_progress = show_epoch
         while pending := [final for final in finals if dispatcher.result(final.key) is None]:
@@ -144,10 +143,6 @@ def last_failure(session: Session) -> str:
     """The run that failed last, and why, in words."""
     run_id, why = list(session.failures.items())[-1]
     return f"the last one, {run_id}: {why}"
-
-
-def _shown(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.4f}"
 
 
 def numbered(session: Session, final: Final) -> Final:

@@ -134,6 +134,7 @@ def run_search(
             progress.warn(words)
 
     def with_plan(session: Session, budget: float) -> SearchSettings:
+        progress.say("timing a few configurations on this machine, to plan the budget")
         plan, _ = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
         return search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
 
@@ -170,6 +171,8 @@ def run_search(
             progress.say(f"{frozen.name}: {schedule_text(frozen, *planned_epochs(oracle, frozen), session.workers)}")
         for line in known_text(frozen, description):
             progress.say(line)
+        progress.say(f"folder: {directory}")
+        progress.say("Ctrl-C is safe: the same line goes on")
         if retry_failed:
             run_failed_again(session, frozen.window, progress)
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)

@@ -27,6 +27,8 @@ from tuning.pipeline.settings import train_settings, training_backend
 from tuning.pipeline.values import completed
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import read_run
+from tuning.results.schema import read_params
+from tuning.results.sources import RESTORE, find_run
 from tuning.tracking import Subject, Tracking, following
 
 
@@ -123,13 +125,15 @@ def _start_over(workspace: Workspace, directory: Path, settings: TrainSettings, 
 
 
 def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any], str | None]:
-    """(space, values, sha256 of the base) of a trial named SEARCH/TRIAL.
+    """(space, values, sha256 of the base) of a trial named SEARCH/TRIAL, or of a run by its id or short name.
 
     Raises:
-        UsageError: not of that form, or no such search or trial, with the valid names.
+        UsageError: none of that; no such search, trial or run, with the valid names; or an ensemble.
     """
     search, slash, trial = reference.partition("/")
-    if not slash or not search or not trial:
+    if not slash:
+        return _values_of_run(workspace, reference)
+    if not search or not trial:
         raise UsageError(f"--from-trial is {reference!r}", "give SEARCH/TRIAL, for example hyperband/0007")
     found = searches.read(workspace, search)
     for spec in found.facts.proposals:
@@ -137,3 +141,12 @@ def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str
             return str(found.settings["space"]), configuration(spec.values), found.settings.get("base")
     trials = [spec.trial_id for spec in found.facts.proposals]
     raise UsageError(f"search {search!r} has no trial {trial!r}", f"use one of {searches.listed(trials)}")
+
+
+def _values_of_run(workspace: Workspace, name: str) -> tuple[str, dict[str, Any], str | None]:
+    folder = workspace.run(find_run(workspace, name))
+    metrics, params = read_run(folder), read_params(folder / "params.json", RESTORE)
+    if metrics.kind == "ensemble":
+        members = ", ".join(params.settings.members or ())
+        raise UsageError(f"{name} is an ensemble, which is not trained", f"use one of its members: {members}")
+    return params.settings.space, dict(params.values), metrics.base.sha256 if metrics.base else None

@@ -84,7 +84,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
     known = keras_tuner.HyperParameters.from_config(hp.get_config())
     for build in range(DISCOVERY_BUILDS if job.discover else 0):
         try:
-            model, hp = built(job.space, _sampled(known, build), 0, job.dtype_policy, dataset)
+            model, hp = built(job.space, sampled(known, build), 0, job.dtype_policy, dataset)
         except (UsageError, Interrupted):
             raise
         except Exception:
@@ -116,7 +116,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
     )
 
 
-def _sampled(known: keras_tuner.HyperParameters, build: int) -> dict[str, Any]:
+def sampled(known: keras_tuner.HyperParameters, build: int) -> dict[str, Any]:
     """The active values of one configuration: in build 0 the largest of everything, then random ones.
 
     With the largest, loops over a count reach their last round, and declare what they declare there.
