@@ -15,7 +15,7 @@ from tuning.core.errors import DataError, StateError
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
-from tuning.core.records import COMPLETED, epochs_of
+from tuning.core.records import COMPLETED, configuration, epochs_of
 from tuning.core.settings import FILE_NAME, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
@@ -270,7 +270,7 @@ def _summary(
         "epochs": epochs_in(settings, trials),
         "best_trial": best.trial_id,
         "best_val_f1_macro": round(best.score or 0.0, 6),
-        "best_values": dict(best_values),
+        "best_values": configuration(best_values),
         "directory": directory,
     }
 

@@ -61,7 +61,8 @@ def train_one(
     it tries again.
 
     Args:
-        values: hyperparameter values by name, as Python values or as text; others take their defaults.
+        values: hyperparameter values by name, as Python values or as text, or a row of `trials_frame`; others take
+            their defaults.
         fresh: move an earlier training with the same settings, and its run, aside and start over.
         resources: where it runs.
         tracking: where the run appears beside its own files.
