@@ -1,7 +1,8 @@
 """A digest of this package's own code: `__version__` is the same in every revision between two releases.
 
-What counts is the syntax tree of every module: no comment, docstring, blank or line end. Parsing them all takes a second,
-so each module's digest is kept beside Python's own compiled modules, for as long as size and time of the file are the same.
+What counts is the syntax tree of every module: no comment, docstring, blank or line end. Parsing them all takes a
+second, so each module's digest is kept beside Python's own compiled modules, as long as size and time of its file are
+the same.
 """
 
 from __future__ import annotations
