@@ -19,6 +19,7 @@ from tuning.engine.entries import (
     Closing,
     Entry,
     Extended,
+    Node,
     OpenedTestSplit,
     PlannedFinals,
     Published,
@@ -70,6 +71,7 @@ class SearchState:
         earlier_finals: the same, before the budget was extended.
         shortened: final trainings that end earlier than planned, by their run ids.
         published: runs whose files are in the workspace.
+        nodes: what has happened to machines that jobs ran on, in order.
     """
 
     jobs: dict[str, JobState] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class SearchState:
     earlier_finals: list[PlannedFinals] = field(default_factory=list)
     shortened: dict[str, ShortenedFinal] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
 
     @property
     def is_closing(self) -> bool:
@@ -145,6 +148,8 @@ def apply(state: SearchState, record: Entry) -> None:
             state.shortened.update((run.run_id, run) for run in record.runs)
         case Published():
             state.published.append(record)
+        case Node():
+            state.nodes.append(record)
 
 
 def trial_key(trial_id: str) -> str:

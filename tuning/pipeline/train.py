@@ -86,7 +86,9 @@ def train_one(
     workspace.create()
     if fresh:
         _start_over(workspace, directory, frozen, progress)
-    with opened(workspace, directory, frozen, resources, base=base, dtype=settings.get("dtype")) as session:
+    with opened(
+        workspace, directory, frozen, resources, base=base, dtype=settings.get("dtype"), progress=progress
+    ) as session:
         description = session.describe()
         for warning in description.warnings:
             progress.warn(warning)
