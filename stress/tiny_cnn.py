@@ -27,9 +27,9 @@ def build_model(hp, input_shape, num_classes):
 
 
 def _noting(begin_epoch: Callable[..., None]) -> Callable[..., None]:
-    def noted(model, seed: int, epoch: int) -> None:
+    def noted(model, seed: int, epoch: int, *others) -> None:
         note_epoch(seed, epoch)
-        begin_epoch(model, seed, epoch)
+        begin_epoch(model, seed, epoch, *others)
 
     return noted
 
