@@ -28,7 +28,7 @@ from tuning.core.workspace import Workspace
 
 SITE_PACKAGES = Path(importlib.util.find_spec("keras").origin).parents[1]  # type: ignore[union-attr, arg-type]
 #: A line that computes something, and what another revision computes there.
-_LINE = ("runtime.py", 'keyed_seed(seed, "epoch", epoch)', 'keyed_seed(seed, "epoch", epoch + 1)')
+_LINE = ("trials/runtime.py", 'keyed_seed(seed, "epoch", epoch)', 'keyed_seed(seed, "epoch", epoch + 1)')
 #: Exit code of a search that was killed, as a shell tells it.
 KILLED = 137
 
@@ -82,21 +82,18 @@ def _workspace_hidden(cluster: Cluster) -> None:
 
 
 def _package_missing(cluster: Cluster) -> None:
-    for folder in SITE_PACKAGES.glob("keras*"):
-        if re.fullmatch(r"keras(-\d.*)?", folder.name):
-            cluster.left.hide(folder)
+    cluster.left.own(SITE_PACKAGES)
+    folders = [folder for folder in SITE_PACKAGES.glob("keras*") if re.fullmatch(r"keras(-\d.*)?", folder.name)]
+    cluster.left.run("rm", "-r", *map(str, folders))
     _none(cluster)
 
 
 def _other_revision(cluster: Cluster) -> None:
-    other = cluster.folder / "revision"
-    shutil.copytree(kills.REPOSITORY / "tuning", other)
+    package = kills.REPOSITORY / "tuning"
+    cluster.left.own(package)
     name, line, changed = _LINE
-    path = other / "trials" / name
-    text = path.read_text()
-    assert text.count(line) == 1
-    path.write_text(text.replace(line, changed))
-    cluster.left.replace(kills.REPOSITORY / "tuning", other)
+    assert (package / name).read_text().count(line) == 1
+    cluster.left.run("sed", "-i", f"s/{line}/{changed}/", str(package / name))
     _none(cluster)
 
 

@@ -99,8 +99,12 @@ class Host:
         """Nothing is seen there any more."""
         self.run("mount", "-t", "tmpfs", "tmpfs", str(folder))
 
-    def replace(self, folder: Path, by: Path) -> None:
-        self.run("mount", "--bind", str(by), str(folder))
+    def own(self, folder: Path) -> None:
+        """What is changed there from now on, here with `run`, is changed on this host only."""
+        layers = [self.temporary / f"{folder.name}-{kind}" for kind in ("changes", "work")]
+        self.run("mkdir", *map(str, layers))
+        options = f"lowerdir={folder},upperdir={layers[0]},workdir={layers[1]}"
+        self.run("mount", "-t", "overlay", "overlay", "-o", options, str(folder))
 
     def cut(self) -> None:
         _ip(f"link set {self._card} down")
