@@ -148,7 +148,7 @@ CASES = {
     "other Ray": Case(_other_ray, (4,), r"\d\.\d+\.\d.*\d\.\d+\.\d", publishes=False, lowest_ray=True),
     "lowest Ray": Case(_lowest_ray, lowest_ray=True),
     "no free processor": Case(_no_free_processor, says="wait"),
-    "token missing": Case(_token_missing, (4,), "(?i)token", publishes=False),
+    "token missing": Case(_token_missing, (4,), r"error: .*token", publishes=False),
     "search killed twice": Case(_search_killed_twice, (KILLED, KILLED, 0)),
 }
 
