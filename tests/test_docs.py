@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -64,6 +67,23 @@ def test_every_command_line_is_understood(page, line):
     words = words[: next((at for at, word in enumerate(words) if word in (">", ">>")), len(words))]
     module = importlib.import_module(words[2])
     module.options().parse_args(words[3:])
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+@pytest.mark.parametrize(("page", "text"), blocks("bash"), ids=lambda value: value if value.endswith(".md") else None)
+def test_every_script_is_shell(page, text):
+    checked = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("yaml"), ids=lambda value: value if value.endswith(".md") else None)
+def test_every_manifest_names_its_kind_and_starts_a_command_that_is_understood(page, text):
+    documents = list(yaml.safe_load_all(text))
+    assert all(document["kind"] and document["metadata"]["name"] for document in documents)
+    for document in documents:
+        if entrypoint := document["spec"].get("entrypoint"):
+            words = shlex.split(entrypoint)
+            importlib.import_module(words[2]).options().parse_args(words[3:])
 
 
 def test_there_are_command_lines_to_look_at():
