@@ -21,11 +21,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning import cli
 from tuning.core.options import add_options, values_of
 from tuning.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tuning.pipeline.search import SearchResult
 
 
 def words() -> dict[str, str]:
@@ -116,8 +119,19 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     if result.verdict:
         verdict = f"verdict: {result.verdict}{kept}"
         lines += ["", colour.painted(verdict, result.verdict_kind or "") if coloured else verdict]
-    lines += ["next:", *(f"  {workspace.addressed(step)}" for step in closing.next_steps(workspace, result.runs))]
+    second = closing.second_seed(workspace, result.runs)
+    lines += ["", "next:", *(f"  {workspace.addressed(line)}" for line in _next(result, second))]
     return {**asdict(result), "directory": str(result.directory)}, "\n".join(lines)
+
+
+def _next(result: SearchResult, second_seed: str | None) -> list[str]:
+    """Three commands that a person may want now; as long as seeds are unknown, the first makes them known."""
+    report = second_seed or f"python -m tuning.report {result.name}"
+    if result.promoted is None:
+        trial = f"{result.name}/{result.best_trial}"
+        return [report, f"python -m tuning.train --from-trial {trial}", "python -m tuning.leaderboard"]
+    export = f"python -m tuning.export --search {result.name} --format keras,onnx"
+    return [report, "python -m tuning.predict face.jpg --sheet sheet.png", export]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -80,6 +80,10 @@ class EnvironmentProblem(TuningError):
     exit_code = EXIT_ENVIRONMENT
 
 
+class Disconnected(EnvironmentProblem):
+    """What a search ran on is gone; everything worth keeping is saved, and the same command goes on (exit 4)."""
+
+
 class BudgetEnded(TuningError):
     """The budget ended before any trial finished (exit 5)."""
 
@@ -91,7 +95,8 @@ class Interrupted(TuningError):
 
     def __init__(self, signal_number: int) -> None:
         name = signal.Signals(signal_number).name
-        super().__init__(f"interrupted ({name}); everything that was finished is saved")
+        by = f"Ctrl-C ({name})" if signal_number == signal.SIGINT else name
+        super().__init__(f"by {by}; everything that was finished is saved")
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,7 +115,7 @@ class _Preparation:
                 materialize.link_images(pool_folder, split_folder, extension.manifest.places, self.progress)
                 files.fsync_directory(split_folder)
                 manifests.write_split_manifest(workspace.split_manifest, extension.manifest)
-        self._write_outputs(extension, info, summary, page)
+        self._write_outputs(extension, info, summary, page, self.collection.digests(found.digests))
         before = len(self.manifest.places) if self.manifest else 0
         added = len(extension.manifest.places) - (before - extension.removed)
         return Built(info, summary, added, extension.removed)
@@ -208,7 +208,14 @@ class _Preparation:
             account=account.take(rejected, found.passed, duplicates.dropped(conflicts)),
         )
 
-    def _write_outputs(self, extension: Extension, info: DatasetInfo, summary: PoolSummary, page: str) -> None:
+    def _write_outputs(
+        self,
+        extension: Extension,
+        info: DatasetInfo,
+        summary: PoolSummary,
+        page: str,
+        digests: Mapping[Path, Mapping[str, str]],
+    ) -> None:
         workspace, parts = self.workspace, self.collection.parts
         files.write_json(workspace.class_names, list(info.classes))
         write_summary(workspace.pool_summary, summary)
@@ -223,7 +230,7 @@ class _Preparation:
         )
         manifests.write_pool_manifest(workspace.pool_manifest, manifest)
         request = present_request(workspace, self.raws, self.settings, self.by)
-        file_state.record(workspace, {part.given: part.states for part in parts}, request)
+        file_state.record(workspace, {part.given: part.states for part in parts}, digests, request)
 
 
 def _dark(found: Pool, images: Sequence[PooledImage]) -> str | None:

@@ -37,6 +37,8 @@ class PaperHyperbandOracle(ReplayableOracle):
         UsageError: a number out of its range.
     """
 
+    continues_trials = True
+
     def __init__(
         self,
         objective: keras_tuner.Objective | str | None = None,

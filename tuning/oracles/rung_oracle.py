@@ -73,6 +73,8 @@ class RungOracle(ReplayableOracle):
         UsageError: a number out of its range.
     """
 
+    continues_trials = True
+
     def __init__(
         self,
         objective: keras_tuner.Objective | str | None = None,

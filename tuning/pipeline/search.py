@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +14,7 @@ from tuning.core.errors import DataError, StateError
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
-from tuning.core.records import COMPLETED, epochs_of
+from tuning.core.records import COMPLETED, configuration, epochs_of
 from tuning.core.settings import FILE_NAME, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
@@ -34,12 +33,13 @@ from tuning.pipeline.budgeted import (
 )
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
-from tuning.pipeline.finals import final_roles, final_runs, last_failure, run_finals
+from tuning.pipeline.final_roles import final_roles, final_runs
+from tuning.pipeline.finals import last_failure, run_finals
 from tuning.pipeline.plan import base_hint, schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
-from tuning.pipeline.session import JOURNAL, Session, check_start, move_aside, opened
+from tuning.pipeline.session import JOURNAL, Session, check_start, move_aside, opened, scratch
 from tuning.pipeline.settings import search_settings, training_backend
 from tuning.pipeline.trials import build_strategy, planned_epochs, run_trials
 from tuning.pipeline.values import completed as complete
@@ -135,21 +135,25 @@ def run_search(
             progress.warn(words)
 
     def with_plan(session: Session, budget: float) -> SearchSettings:
+        progress.say("timing a few configurations on this machine, to plan the budget")
         plan, _ = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
         return search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
 
     complete_settings = budget is None or (not fresh and (directory / FILE_NAME).exists())
-    if fresh and budget is not None:
+    if fresh and (budget is not None or resources.executor == "ray"):
         # Refused, it leaves the search that is there as it was.
         with (
-            tempfile.TemporaryDirectory() as scratch,
-            opened(workspace, Path(scratch), frozen, resources, base=base) as session,
+            scratch(workspace, resources) as folder,
+            opened(workspace, folder, frozen, resources, base=base, dtype=settings.get("dtype")) as session,
         ):
-            frozen, complete_settings = with_plan(session, budget), True
+            if budget is not None:
+                frozen, complete_settings = with_plan(session, budget), True
     workspace.create()
     if fresh:
         _start_over(workspace, directory, progress)
-    with opened(workspace, directory, frozen, resources, complete_settings, accepted, base) as session:
+    with opened(
+        workspace, directory, frozen, resources, complete_settings, accepted, base, settings.get("dtype"), progress
+    ) as session:
         _refuse_a_lost_journal(session)
         if budget is not None and not complete_settings:
             frozen = with_plan(session, budget)
@@ -169,6 +173,8 @@ def run_search(
             progress.say(f"{frozen.name}: {schedule_text(frozen, *planned_epochs(oracle, frozen), session.workers)}")
         for line in known_text(frozen, description):
             progress.say(line)
+        progress.say(f"folder: {directory}")
+        progress.say("Ctrl-C is safe: the same line goes on")
         if retry_failed:
             run_failed_again(session, frozen.window, progress)
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)
@@ -268,7 +274,7 @@ def _summary(
         "epochs": epochs_in(settings, trials),
         "best_trial": best.trial_id,
         "best_val_f1_macro": round(best.score or 0.0, 6),
-        "best_values": dict(best_values),
+        "best_values": configuration(best_values),
         "directory": directory,
     }
 

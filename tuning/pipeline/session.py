@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tuning.core.acceptance import ACCEPTABLE
 from tuning.core.errors import RESTORE, EnvironmentProblem, OtherSettings, StateError, UsageError
 from tuning.core.files import move, remove_directory
 from tuning.core.jobs import BaseModel, DescribeJob, Description, Job
+from tuning.core.progress import SILENT, Progress
 from tuning.core.quiet import without_greeting
 from tuning.core.workspace import Workspace
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
@@ -27,6 +29,7 @@ from tuning.engine.executors import Executor, load_executor
 from tuning.engine.journal import Journal, held
 from tuning.engine.state import trial_key
 from tuning.pipeline import kept_code
+from tuning.pipeline.nodes import NodeReporter, node_check
 from tuning.pipeline.resources import Resources
 from tuning.tracking import Tracking
 from tuning.trials import runtime
@@ -55,6 +58,8 @@ class Session:
     failures: dict[str, str] = field(default_factory=dict)
     #: The model that trainings start from.
     base: BaseModel | None = None
+    #: What was asked for with --dtype, by name: nothing else will do. None: bfloat16, or float32 where that fails.
+    dtype: str | None = None
 
     def begin(self, settings: config.RunSettings) -> Session:
         """The same with its complete settings, which are written down."""
@@ -124,12 +129,20 @@ class Session:
 
         Raises:
             JobFailed: the default configuration cannot be built.
+            UsageError: it does not train in what was asked for by name.
         """
         result = self._described("describe", discover=True)
         if "error" in result and result["error"]["kind"] in DEATHS:
             # A configuration that ends its process, say for want of memory, is met again as a failed trial.
             result = self._described("describe-default", discover=False)
-        return decoded(expect(result, f"search space {self.settings.space!r}"), Description)
+        found = decoded(expect(result, f"search space {self.settings.space!r}"), Description)
+        if found.dtype_policy is not None and self.dtype is not None:
+            raise UsageError(
+                f"--dtype {self.dtype} cannot be obeyed: in it, search space {self.settings.space!r} does not train "
+                f"({found.dtype_problem})",
+                "give --dtype float32, or leave --dtype out for what works; or mend the builder",
+            )
+        return found
 
     def _described(self, key: str, discover: bool) -> dict[str, Any]:
         self.request(key, "describe", lambda fence: DescribeJob(**self.common(), discover=discover))
@@ -221,6 +234,8 @@ def opened(
     planned: bool = True,
     accepted: frozenset[str] = frozenset(),
     base: BaseModel | None = None,
+    dtype: str | None = None,
+    progress: Progress = SILENT,
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
 
@@ -229,6 +244,8 @@ def opened(
 
     Args:
         base: the model that trainings start from.
+        dtype: what was asked for with --dtype, if anything.
+        progress: is told what happens to the machines that jobs run on.
         planned: the settings are complete. If not, whoever opened it completes them (see `Session.begin`).
         accepted: fields of the settings that may have changed.
 
@@ -237,16 +254,22 @@ def opened(
     """
     new = not directory.exists()
     try:
-        with _executor(directory, settings, resources) as executor, _journal(directory) as journal:
+        with (
+            _executor(workspace, directory, settings, resources, progress) as executor,
+            _journal(directory) as journal,
+        ):
             if planned:
                 config.freeze(directory, settings, accepted)
                 kept_code.keep(directory, settings.space, settings.space_digest)
             dispatcher = Dispatcher(
                 journal, executor, resources.max_deaths, lambda key: epochs_done(_checkpoints(directory, key))
             )
+            dispatcher.on_node = NodeReporter(dispatcher.state, progress).changed
             try:
                 # Whole paths: a worker may run on another machine, in another folder.
-                yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free(), base=base)
+                own = None if dtype == "auto" else dtype
+                root = directory.resolve()
+                yield Session(workspace, root, settings, dispatcher, executor.free(), base=base, dtype=own)
             except (JobFailed, UsageError):
                 if not dispatcher.state.asks and not dispatcher.state.test_openings:
                     _unlink(directory / JOURNAL, directory / config.FILE_NAME)
@@ -258,21 +281,39 @@ def opened(
 
 
 @contextlib.contextmanager
-def _executor(directory: Path, settings: config.RunSettings, resources: Resources) -> Iterator[Executor]:
+def scratch(workspace: Workspace, resources: Resources) -> Iterator[Path]:
+    """A folder for a search that is only tried; for nodes of a cluster it is in the workspace, which they see."""
+    place = workspace.root.resolve() if resources.executor == "ray" else None
+    with tempfile.TemporaryDirectory(dir=place, prefix=".tried-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _executor(
+    workspace: Workspace,
+    directory: Path,
+    settings: config.RunSettings,
+    resources: Resources,
+    progress: Progress,
+) -> Iterator[Executor]:
     inline = resources.executor == "inline"
     if inline:
         os.environ.update(runtime.environment(settings.backend, settings.threads))
-    executor = load_executor(resources.executor)(
-        work=WORK,
-        environment=runtime.environment(settings.backend, settings.threads),
-        log_directory=directory / "logs",
-        trial_timeout=resources.trial_timeout,
-        **resources.options(),
-    )
-    try:
+    environment = runtime.environment(settings.backend, settings.threads)
+    with contextlib.ExitStack() as stack:
+        options = resources.options()
+        if resources.executor == "ray":
+            check = stack.enter_context(node_check(workspace, directory / "logs", settings, environment))
+            options |= {"check": check, "say": progress.say}
+        executor = load_executor(resources.executor)(
+            work=WORK,
+            environment=environment,
+            log_directory=directory / "logs",
+            trial_timeout=resources.trial_timeout,
+            **options,
+        )
+        stack.callback(executor.close)
         yield executor
-    finally:
-        executor.close()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""How a search ends in the terminal: its verdict, and what to do next. Pure but for the runs' own files."""
+"""How a search ends in the terminal: what became of an earlier model, and what would tell more."""
 
 from __future__ import annotations
 
@@ -20,30 +20,11 @@ def kept_words(workspace: Workspace, promoted: str, runs: tuple[str, ...]) -> st
     return f" Kept the earlier model, {promoted}: its test macro-F1, {score:.3f}, is higher."
 
 
-def next_steps(workspace: Workspace, runs: tuple[str, ...]) -> list[str]:
-    """Three commands that follow from a search, each with what it is for.
+def second_seed(workspace: Workspace, runs: tuple[str, ...]) -> str | None:
+    """The command that trains the best of these runs with another seed: until then nothing is better or worse.
 
-    Args:
-        runs: what the search has published; empty: nothing yet, its finalists are not retrained.
+    None where seeds are known, and where there is nothing to compare.
     """
-    if not runs:
-        return [
-            "python -m tuning.report    # what the trials say",
-            "python -m tuning.space    # what was searched",
-            "python -m tuning.leaderboard    # what was tested before",
-        ]
-    steps = [
-        "python -m tuning.leaderboard --wide    # every run with all its figures",
-        "python -m tuning.predict FACES    # label images or folders of faces",
-        "python -m tuning.export    # the model, its card and lines that load it, to take along",
-    ]
-    if (second := _second_seed(workspace, runs)) is not None:
-        steps[0] = f"{second}    # until a second seed is known, nothing is called better or worse"
-    return steps
-
-
-def _second_seed(workspace: Workspace, runs: tuple[str, ...]) -> str | None:
-    """The command that trains the best run with another seed; None where seeds are known, or it is an ensemble."""
     found = [metrics for metrics in readable_runs(workspace) if metrics.run_id in runs and metrics.kind != "ensemble"]
     if not found:
         return None

@@ -17,8 +17,6 @@ from tuning.results.schema import FEW
 from tuning.results.standings import ADDED, BEST, Seeds, Standing, configuration_key
 
 _GAP = 2
-#: A run's name may be cut to this width, its end kept, to make room for figures.
-_SHORTEST_NAME = 20
 _MISSING = "–"
 
 
@@ -44,7 +42,8 @@ class Column:
 #: In the order in which they stand.
 TABLE = (
     Column("#", lambda entry: str(entry.place), need=0),
-    Column("run", lambda entry: cell(entry.row.run_id), right=False, need=0),
+    Column("name", lambda entry: entry.name or cell(entry.row.run_id), right=False, need=0),
+    Column("run", lambda entry: cell(entry.row.run_id), right=False, need=12),
     Column("kind", lambda entry: cell(entry.row.kind), right=False, need=4),
     Column("space", lambda entry: cell(entry.row.space), right=False, need=18),
     Column("strategy", lambda entry: cell(entry.row.strategy) or _MISSING, right=False, need=17),
@@ -66,11 +65,9 @@ TABLE = (
     Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
     Column("loss", lambda entry: f"{entry.row.test_loss:.3f}", need=16),
     Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=6, short="tests"),
-    Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=3),
+    Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=7),
     Column("data", lambda entry: entry.row.data_digest, right=False, need=3),
 )
-#: For columns up to this need the name of a run is shortened.
-_SHORTENED_FOR = 9
 
 
 def leaderboard_table(
@@ -93,12 +90,11 @@ def leaderboard_table(
     if width is None:
         return _aligned([*columns, *_class_columns(rows, "F1 ")], rows)
     columns = [replace(column, name=column.short or column.name) for column in columns]
-    chosen, name_width = _fitting(columns, rows, width)
-    named = [
-        Column(column.name, _shortened(name_width), right=False) if column.name == "run" else column
-        for column in chosen
+    chosen = _fitting(columns, rows, width)
+    parts = [
+        _painted(_aligned(chosen, rows), rows) if coloured else _aligned(chosen, rows),
+        *_class_tables(rows, width),
     ]
-    parts = [_painted(_aligned(named, rows), rows) if coloured else _aligned(named, rows), *_class_tables(rows, width)]
     if all(column.name != "over seeds" for column in chosen):
         parts += _seed_table(rows, width)
     return "\n\n".join([*parts, "\n".join(_notes(rows, chosen, width, evaluations or {}))])
@@ -173,29 +169,18 @@ def _aligned(columns: Sequence[Column], rows: Sequence[Standing]) -> str:
     return aligned([column.name for column in columns], cells, [column.right for column in columns])
 
 
-def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) -> tuple[list[Column], int]:
-    """The columns to show in so many characters, in their order, and how wide the name of a run may be."""
+def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) -> list[Column]:
+    """The columns to show in so many characters, in their order."""
     sizes = {column.name: max(map(display_width, [column.name, *map(column.text, rows)])) + _GAP for column in columns}
-    name = sizes["run"] - _GAP
-    chosen = {column.name for column in columns if column.need == 0}
     # Two blanks precede each column but the first.
-    left = width + _GAP - sum(sizes[other] for other in chosen)
+    left, chosen = width + _GAP, set()
     for column in sorted(columns, key=lambda column: column.need):
-        spare = max(0, name - _SHORTEST_NAME) if column.need <= _SHORTENED_FOR else 0
-        if column.name not in chosen and sizes[column.name] <= left + spare:
-            chosen.add(column.name)
-            left -= sizes[column.name]
-    return [column for column in columns if column.name in chosen], max(1, min(name, name + left))
-
-
-def _shortened(width: int) -> Callable[[Standing], str]:
-    """A run's name in so many characters: runs of a search differ at the end."""
-
-    def text(entry: Standing) -> str:
-        name = cell(entry.row.run_id)
-        return name if display_width(name) <= width else "…" + name[len(name) - width + 1 :]
-
-    return text
+        if column.need > 0 and sizes[column.name] > left:
+            # Nor one that is needed less, however narrow.
+            break
+        chosen.add(column.name)
+        left -= sizes[column.name]
+    return [column for column in columns if column.name in chosen]
 
 
 def _classes(rows: Sequence[Standing]) -> list[str]:

@@ -212,7 +212,7 @@ def _write_card(
     if known is not None:
         also[lineage.SIGNATURES] = (
             f"signatures of the {len(known.signatures):,} images that it saw: whoever has an image can tell from them "
-            "whether it was used"
+            "whether it was used, and they hold about as much as a blurred sketch of each"
         )
     write_model_card(
         folder,
