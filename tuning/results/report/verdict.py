@@ -14,6 +14,9 @@ from tuning.results.report.evidence import Claims, Evidence
 #: A test score this far below the validation score deserves a word.
 NOTABLE_DROP = 0.05
 
+#: With fewer repeated runs, what is not known of the deviation between seeds makes intervals wide.
+NARROW = 4
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -158,7 +161,8 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
         noise = claims.noise
         sentences.append(
             f"Seeds: a standard deviation of {noise.deviation:.3f} between training seeds, from "
-            f"{_count(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences."
+            f"{_count(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences"
+            f"{', which more seeds would narrow a lot' * (noise.degrees < NARROW)}."
         )
     if all(len(group) == 1 for group in groups.values()):
         return sentences
