@@ -8,6 +8,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tuning.core import colour
 from tuning.results.answers import SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
@@ -15,6 +16,9 @@ from tuning.results.leaderboard import COLUMNS, cell
 from tuning.results.markdown import escaped, table
 from tuning.results.schema import FEW
 from tuning.results.standings import ADDED, BEST, Seeds, Standing, configuration_key
+
+if TYPE_CHECKING:
+    from tuning.results.comparison import SeedNoise
 
 _GAP = 2
 _MISSING = "–"
@@ -212,7 +216,11 @@ def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
 def _claims(rows: Sequence[Standing]) -> Iterator[str]:
     """What `vs best` means for these rows."""
     noise = next((entry.noise for entry in rows if entry.noise), None)
-    seeds = "" if noise is None else f" and the luck of a training seed (deviation {noise.deviation:.3f})"
+    seeds = (
+        ""
+        if noise is None
+        else f" and the luck of a training seed (deviation {noise.deviation:.3f}, {_repeated(noise)})"
+    )
     yield (
         "vs best: tied where the 95 % interval of the difference to the best includes 0. All rows are compared at "
         f"once; the interval covers the choice of test images{seeds}."
@@ -227,6 +235,10 @@ def _claims(rows: Sequence[Standing]) -> Iterator[str]:
             f"{_MISSING}: not compared, because its predictions or those of the best were not kept (or it was "
             "tested on other data)."
         )
+
+
+def _repeated(noise: SeedNoise) -> str:
+    return f"from {noise.degrees:,} repeated run{'s' * (noise.degrees != 1)}"
 
 
 def _score(rows: Sequence[Standing]) -> Iterator[str]:
@@ -284,7 +296,7 @@ def _notes(
     rows: Sequence[Standing], columns: Sequence[Column], width: int, evaluations: Mapping[str, int]
 ) -> Iterator[str]:
     shown = {column.name for column in columns}
-    notes = ["val F1: the maximum over the epochs of that run, as validation chose them; test F1 was measured once."]
+    notes = ["val F1: the maximum over the epochs of that run; test F1: of the epoch that validation chose."]
     if "vs best" in shown and len(rows) > 1:
         notes += _claims(rows)
     notes += _score(rows)
