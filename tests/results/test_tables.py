@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -160,6 +161,14 @@ def test_csv_has_every_figure_and_no_formula():
     assert table[0]["difference_low"] == "-0.010000"
 
 
+def test_colours_follow_the_verdicts_and_change_no_width():
+    plain, painted = (leaderboard_table(ROWS, 120, coloured=coloured) for coloured in (False, True))
+    lines = painted.splitlines()
+    assert [line.startswith(f"\x1b[{code}m") for line, code in zip(lines[1:4], (32, 33, 31), strict=True)] == [True] * 3
+    assert "\x1b" not in lines[0] + lines[4]
+    assert re.sub("\x1b\\[[0-9]+m", "", painted) == plain
+
+
 def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     noise = SeedNoise(0.0134, 3)
     best = replace(line(1), corrected=0.671, compared=4, noise=noise, units=40, images=90, few=("fear", "contempt"))
@@ -168,9 +177,12 @@ def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     assert "#1 is the highest of 4 on the test split: 0.690, corrected for that 0.671" in text
     assert "40 independent units: the 90 test images hold copies" in text
     assert "Too few test images to tell (fewer than 8): fear, contempt." in text
-    assert "and the luck of a training seed (deviation 0.013)" in text
+    assert "and the luck of a training seed (deviation 0.013, from 3 repeated runs)" in text
     assert "seeds unknown: the choice of test images does not explain the difference" in text
     assert "not compared" in text
-    assert "corrected" in leaderboard_table(rows).splitlines()[0]
+    # A pipe has no room for sentences.
+    piped = leaderboard_table(rows).splitlines()
+    assert "corrected" in piped[0] and "0.671 (of 4)" in piped[1] and "40 of 90" in piped[1]
+    assert "val F1: the maximum over the epochs of that run" in text
     alone = " ".join(leaderboard_table([replace(line(1), corrected=0.69, compared=1)], 120).split())
     assert "corrected" not in alone and "independent" not in alone and "Too few" not in alone

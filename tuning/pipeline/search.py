@@ -65,6 +65,7 @@ class SearchResult:
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.
         verdict: of the report, in a sentence; None where it could not be written.
+        verdict_kind: "good" (better than the baseline), "tie", "bad" or "open"; None without a verdict.
     """
 
     name: str
@@ -79,6 +80,7 @@ class SearchResult:
     promoted: str | None = None
     directory: Path = field(default_factory=Path)
     verdict: str | None = None
+    verdict_kind: str | None = None
 
 
 def run_search(
@@ -198,7 +200,9 @@ def run_search(
                 remove_directory(directory / "checkpoints")
                 result |= {"runs": tuple(runs), "failures": session.failures, "promoted": promoted.run_id}
         verdict = write_report(workspace, frozen.name, progress)
-    return SearchResult(**result, verdict=verdict)
+    if verdict:
+        result |= {"verdict": verdict.headline, "verdict_kind": verdict.kind}
+    return SearchResult(**result)
 
 
 def _run_finals(

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 #: What a difference between two runs is.
 TIED, WORSE, SEEDS_UNKNOWN = "tied", "worse", "seeds unknown"
+#: What makes seeds known.
+SECOND_SEED = (
+    "train the best configuration with another --seed (its model card has the line), or search with --executions 2"
+)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def not_told(found: Importance) -> str:
 
 
 def explained_text(found: Importance) -> str:
-    return f"{100 * found.explained:.0f} % (95 % interval {100 * found.low:.0f} % to {100 * found.high:.0f} %)"
+    return f"{100 * found.explained:.0f} % (90 % interval {100 * found.low:.0f} % to {100 * found.high:.0f} %)"
 
 
 def epochs_text(epochs: float) -> str:
