@@ -31,7 +31,7 @@ class ProgressLine:
         print(f"warning: {text}", file=sys.stderr)
 
     @contextlib.contextmanager
-    def bar(self, total: int | None, description: str, unit: str = "it") -> Iterator[Bar]:
+    def bar(self, total: float | None, description: str, unit: str = "it", noted: bool = False) -> Iterator[Bar]:
         bar = _Bar(self, total, description, unit)
         yield bar
         bar.show()
@@ -55,14 +55,18 @@ def _display() -> Any:
 
 
 class _Bar:
-    def __init__(self, line: ProgressLine, total: int | None, description: str, unit: str) -> None:
+    def __init__(self, line: ProgressLine, total: float | None, description: str, unit: str) -> None:
         self._line, self._total, self._description, self._unit = line, total, description, unit
         self._done: float = 0
         self._note = ""
         self._shown = 0.0
 
     def update(self, n: float = 1) -> None:
-        self._done += n
+        self.reach(self._done + n)
+
+    def reach(self, n: float) -> None:
+        """`n` steps are done in all."""
+        self._done = n
         if time.monotonic() - self._shown >= PAUSE:
             self.show()
 

@@ -19,8 +19,8 @@ LAST = "last.weights.h5"
 class Tuner(keras_tuner.Tuner):
     """In place of `keras_tuner.Tuner(oracle=…)`, which trains every trial in full whatever the oracle says.
 
-    A trial trains to `tuner/epochs`, from `tuner/initial_epoch`; one that goes on from another (`tuner/trial_id`) begins
-    with weights and optimizer as after that one's last epoch. The oracle is told the objective after every epoch. The
+    A trial trains to `tuner/epochs`, from `tuner/initial_epoch`; one that goes on from another (`tuner/trial_id`)
+    begins as that one ended, weights and optimizer. The oracle is told the objective after every epoch. The
     `epochs` given to `search` count only where the oracle names none.
 
     Args:
