@@ -30,6 +30,7 @@ from tuning.core.errors import (
     EXIT_INTERNAL,
     EXIT_UNREAD,
     EXIT_USAGE,
+    Disconnected,
     EnvironmentProblem,
     Interrupted,
     TuningError,
@@ -279,6 +280,8 @@ def main(
         _print_result(args, result, text)
     except Interrupted as error:
         return _failed(args, error.problem, go_on, error.exit_code)
+    except Disconnected as error:
+        return _failed(args, error.problem, f"{error.remedy}; {go_on}", error.exit_code)
     except TuningError as error:
         return _failed(args, error.problem, error.remedy, error.exit_code)
     except KeyboardInterrupt:

@@ -79,7 +79,7 @@ def test_changed_code_is_refused_with_the_line_and_accepted_knowingly(toy_search
 def test_other_versions_are_refused_with_the_difference_and_accepted_knowingly(toy_search, workspace, monkeypatch):
     toy_search("s", max_trials=2)
     began = written(workspace)["settings"]["versions"]
-    assert set(began) == {"package", "python", "keras", "tensorflow"}
+    assert set(began) == {"package", "package code", "python", "keras", "tensorflow"}
     monkeypatch.setattr(packages, "versions", lambda backend: {**began, "keras": "9.1.0", "python": "3.99"})
     with pytest.raises(StateError) as refused:
         toy_search("s", max_trials=2)

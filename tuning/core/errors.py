@@ -80,6 +80,10 @@ class EnvironmentProblem(TuningError):
     exit_code = EXIT_ENVIRONMENT
 
 
+class Disconnected(EnvironmentProblem):
+    """What a search ran on is gone; everything worth keeping is saved, and the same command goes on (exit 4)."""
+
+
 class BudgetEnded(TuningError):
     """The budget ended before any trial finished (exit 5)."""
 

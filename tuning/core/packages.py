@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from tuning.core.own_code import own_digest
+
 DISTRIBUTION = "face-tuning"
 
 #: Packages that bring the same modules: one of them is enough.
@@ -51,13 +53,18 @@ def packages() -> list[Package]:
 
 
 def versions(backend: str) -> dict[str, str]:
-    """Versions that results depend on: this package's, Keras's and its backend's, and Python's but for the last number.
+    """Versions that results depend on: this package's, Keras's and its backend's, and Python's but for the last number;
+    and a digest of this package's code, which changes between its versions.
 
     Imports none of them.
     """
     import tuning
 
-    found = {"package": tuning.__version__, "python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    found = {
+        "package": tuning.__version__,
+        "package code": own_digest(),
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+    }
     for name, distributions in {
         "keras": ("keras", "keras-nightly"),
         backend: (backend, f"{backend}-cpu", f"{backend}-macos", "tf-nightly"),

@@ -16,8 +16,8 @@ import msgspec
 from tuning.core import interruption
 from tuning.core.errors import EXIT_INTERNAL, StateError, TuningError
 from tuning.core.records import Failure
-from tuning.engine.entries import Attempt, AttemptDied, Entry, Result
-from tuning.engine.executors import Died, Executor, Finished, Job, JobError, Progressed
+from tuning.engine.entries import Attempt, AttemptDied, Entry, Node, Result
+from tuning.engine.executors import Died, Executor, Finished, Job, JobError, NodeChanged, Progressed
 from tuning.engine.journal import Journal
 from tuning.engine.state import SearchState, accepts, apply, replay
 
@@ -54,6 +54,7 @@ class Dispatcher:
 
     Attributes:
         on_progress: called with (key, entry) for each new entry of a job's curve; to be set by whoever cares.
+        on_node: called with what has happened to a machine that jobs run on, before it is journaled; the same.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Dispatcher:
         self._max_deaths, self._max_unresolved = max_deaths, UNRESOLVED_PER_DEATH * max_deaths
         self._epochs_done = epochs_done
         self.on_progress: Callable[[str, dict[str, Any]], None] = lambda key, entry: None
+        self.on_node: Callable[[NodeChanged], None] = lambda event: None
         self._queue: list[tuple[float, int, str]] = []  # heap of (priority, number, key)
         self._queued: dict[str, tuple[str, Payload]] = {}
         self._numbers = itertools.count()
@@ -108,6 +110,9 @@ class Dispatcher:
         for event in self.executor.collect(timeout):
             if isinstance(event, Progressed):
                 self.on_progress(event.key, event.entry)
+            elif isinstance(event, NodeChanged):
+                self.on_node(event)
+                self.record(Node(node=event.node, what=event.what, computes=event.computes, reason=event.reason))
             else:
                 self._ended(event)
         self.start()
@@ -143,16 +148,16 @@ class Dispatcher:
             return
         kind, payload = self._running.pop(event.key)
         if isinstance(event, Died):
-            self.record(AttemptDied(key=event.key, fence=event.fence, failure=event.failure))
+            self.record(AttemptDied(key=event.key, fence=event.fence, failure=event.failure, node=event.node))
             self._enqueue(-math.inf, event.key, kind, payload)
             return
         error = event.error or _not_finite(event.result)
         if error is None:
-            self.record(Result(key=event.key, fence=event.fence, result=event.result or {}))
+            self.record(Result(key=event.key, fence=event.fence, result=event.result or {}, node=event.node))
         elif error.kind == "memory":
             # As where the system kills the process: it says as much of what else ran beside it.
             failure = Failure(error.kind, error.message, error.epoch, error.traceback)
-            self.record(AttemptDied(key=event.key, fence=event.fence, failure=failure))
+            self.record(AttemptDied(key=event.key, fence=event.fence, failure=failure, node=event.node))
             self._enqueue(-math.inf, event.key, kind, payload)
         elif error.kind == "environment":
             # The disk, not the configuration: nothing to record, the same command goes on when there is room.
@@ -161,7 +166,7 @@ class Dispatcher:
             # As little: nothing that is trained from now on would belong to this search.
             raise JobFailed(error.message, error.remedy, error.exit_code)
         else:
-            self._fail(event.key, event.fence, error)
+            self._fail(event.key, event.fence, error, event.node)
 
     def _give_up(self, key: str) -> None:
         """Too many attempts ended badly: the last failure becomes the result, under an attempt of its own."""
@@ -172,8 +177,8 @@ class Dispatcher:
         fence = self.record(Attempt(key=key)).n
         self._fail(key, fence, JobError(last.kind, f"{last.message} ({count} attempts)", last.epoch, last.traceback))
 
-    def _fail(self, key: str, fence: int, error: JobError) -> None:
-        self.record(Result(key=key, fence=fence, result={"error": msgspec.to_builtins(error)}))
+    def _fail(self, key: str, fence: int, error: JobError, node: str | None = None) -> None:
+        self.record(Result(key=key, fence=fence, result={"error": msgspec.to_builtins(error)}, node=node))
 
 
 def error_of(result: Mapping[str, Any]) -> JobError | None:

@@ -5,7 +5,7 @@ Whoever journals something new adds its record here, and to `Entry`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -40,24 +40,40 @@ class Attempt(_Numbered, frozen=True, tag="attempt"):
     epoch: int = 0
 
 
-class AttemptDied(_Numbered, frozen=True, tag="died"):
-    """Attempt `fence` of job `key` ended without a result: its process was killed, crashed, or was given up."""
+class AttemptDied(_Numbered, frozen=True, tag="died", omit_defaults=True):
+    """Attempt `fence` of job `key` ended without a result: its process was killed, crashed, or was given up.
+
+    Attributes:
+        node: where it ran, as of `Node`; None: on the machine of the search itself.
+    """
 
     key: str
     fence: int
     failure: Failure
+    node: str | None = None
 
 
-class Result(_Numbered, frozen=True, tag="result"):
+class Result(_Numbered, frozen=True, tag="result", omit_defaults=True):
     """Attempt `fence` of job `key` ended.
 
     Attributes:
         result: what the job's kind of work returns, as JSON; or, under `error`, a `JobError`.
+        node: as of `AttemptDied`.
     """
 
     key: str
     fence: int
     result: dict[str, Any]
+    node: str | None = None
+
+
+class Node(_Numbered, frozen=True, tag="node", omit_defaults=True):
+    """Something happened to a machine that jobs may run on; the fields are those of `NodeChanged`."""
+
+    node: str
+    what: Literal["used", "returned", "lost", "left out"]
+    computes: dict[str, str] = {}
+    reason: str = ""
 
 
 class Stopped(_Numbered, frozen=True, tag="stopped"):
@@ -134,6 +150,7 @@ Entry = (
     | Attempt
     | AttemptDied
     | Result
+    | Node
     | Closing
     | Extended
     | Stopped

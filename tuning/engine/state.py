@@ -18,6 +18,7 @@ from tuning.engine.entries import (
     Closing,
     Entry,
     Extended,
+    Node,
     OpenedTestSplit,
     PlannedFinals,
     Published,
@@ -67,6 +68,7 @@ class SearchState:
         planned_finals: what was decided on the finals, in order; empty without a budget.
         earlier_finals: the same, before the budget was extended.
         published: runs whose files are in the workspace.
+        nodes: what has happened to machines that jobs ran on, in order.
     """
 
     jobs: dict[str, JobState] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class SearchState:
     planned_finals: list[PlannedFinals] = field(default_factory=list)
     earlier_finals: list[PlannedFinals] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
 
     @property
     def is_closing(self) -> bool:
@@ -139,6 +142,8 @@ def apply(state: SearchState, record: Entry) -> None:
             state.planned_finals.append(record)
         case Published():
             state.published.append(record)
+        case Node():
+            state.nodes.append(record)
 
 
 def trial_key(trial_id: str) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +21,7 @@ from tuning.pipeline.budgeted import planned
 from tuning.pipeline.planning import FEW_IMAGES
 from tuning.pipeline.pricing import rehearsed
 from tuning.pipeline.resources import Resources
-from tuning.pipeline.session import check_start, opened
+from tuning.pipeline.session import check_start, opened, scratch
 from tuning.pipeline.settings import search_settings, training_backend
 from tuning.pipeline.trials import build_strategy, planned_epochs
 from tuning.pipeline.warm_start import known_text
@@ -107,10 +105,7 @@ def plan_search(
     verify_data(workspace, look_only=True)
     base = bases.adopt(workspace, frozen, settings.get("base"), base_license, frozen.max_memory, SILENT)
     others: list[str] = []
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        opened(workspace, Path(scratch), frozen, resources, base=base) as session,
-    ):
+    with scratch(workspace, resources) as folder, opened(workspace, folder, frozen, resources, base=base) as session:
         if budget is not None and (fresh or frozen.plan is None):
             plan, others = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
             frozen = search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
@@ -121,7 +116,7 @@ def plan_search(
         trials, epochs = planned_epochs(build_strategy(frozen, description, len(read_info(workspace).classes)), frozen)
         known = known_text(frozen, description)
     finals = frozen.final_runs
-    workers = resources.count()
+    workers = session.workers
     usual = models["default"]
     seconds = None
     if epochs is not None:

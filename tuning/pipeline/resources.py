@@ -9,7 +9,7 @@ from tuning.core import machine
 from tuning.core.errors import UsageError
 from tuning.core.options import check_all, option
 from tuning.core.settings import HOW
-from tuning.engine.executors import EXECUTORS
+from tuning.engine.executors import EXECUTORS, seats
 
 #: Observed deaths of one job before it counts as failed.
 MAX_DEATHS = 2
@@ -23,6 +23,8 @@ class Resources:
         executor: a name of `EXECUTORS`.
         workers: trials at a time; None: one per usable core (per GPU, where there are any).
         ray_address: of a running Ray cluster, for the executor "ray"; None: RAY_ADDRESS, or "auto".
+        ray_resources: what a trial asks of it; None: a CPU, and a share of the GPUs that there are.
+        ray_wait: seconds without room for any trial after which it is given up; None: never.
         trial_timeout: seconds after which a trial is given up; None: never.
         max_deaths: deaths of its process after which a configuration counts as failed.
 
@@ -46,6 +48,22 @@ class Resources:
         metavar="ADDRESS",
         fixed=False,
     )
+    ray_resources: str | None = option(
+        None,
+        "with --executor ray: what each trial asks for, as CPU=1,GPU=0.5,memory=4g,NAME=1,label:KEY=VALUE, and so "
+        "where it may run; label:KEY=!VALUE keeps it off (default: CPU=1, and a share of the GPUs that there are)",
+        group=HOW,
+        metavar="NAME=AMOUNT,…",
+        fixed=False,
+    )
+    ray_wait: float | None = option(
+        None,
+        "with --executor ray: give up when the cluster has had no room for any trial for this long (default: wait)",
+        group=HOW,
+        metavar="SECONDS",
+        least=1,
+        fixed=False,
+    )
     trial_timeout: float | None = option(
         None,
         "give a trial up after this long; final trainings take the time they take",
@@ -66,18 +84,25 @@ class Resources:
 
     def __post_init__(self) -> None:
         check_all(self)
-        if self.ray_address is not None and self.executor != "ray":
-            raise UsageError(
-                f"--ray-address is {self.ray_address!r}, but --executor is {self.executor!r}",
-                "add --executor ray, or leave --ray-address out",
-            )
+        for flag, given in (
+            ("--ray-address", self.ray_address),
+            ("--ray-resources", self.ray_resources),
+            ("--ray-wait", self.ray_wait),
+        ):
+            if given is not None and self.executor != "ray":
+                raise UsageError(
+                    f"{flag} is {given!r}, but --executor is {self.executor!r}",
+                    f"add --executor ray, or leave {flag} out",
+                )
+        seats.parse(self.ray_resources)
 
     def options(self) -> dict[str, Any]:
         """What the executor is told of this, beside the time limit."""
         if self.executor != "ray":
             return {"workers": self.count()}
         # The size of a cluster is known only once it is joined.
-        return {"workers": self.workers, "address": self.ray_address}
+        request = seats.parse(self.ray_resources)
+        return {"workers": self.workers, "address": self.ray_address, "request": request, "wait": self.ray_wait}
 
     def count(self) -> int:
         """Workers in numbers."""

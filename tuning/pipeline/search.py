@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -39,7 +38,7 @@ from tuning.pipeline.plan import base_hint, schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
-from tuning.pipeline.session import JOURNAL, Session, check_start, move_aside, opened
+from tuning.pipeline.session import JOURNAL, Session, check_start, move_aside, opened, scratch
 from tuning.pipeline.settings import search_settings, training_backend
 from tuning.pipeline.trials import build_strategy, planned_epochs, run_trials
 from tuning.pipeline.values import completed as complete
@@ -137,17 +136,18 @@ def run_search(
         return search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
 
     complete_settings = budget is None or (not fresh and (directory / FILE_NAME).exists())
-    if fresh and budget is not None:
+    if fresh and (budget is not None or resources.executor == "ray"):
         # Refused, it leaves the search that is there as it was.
         with (
-            tempfile.TemporaryDirectory() as scratch,
-            opened(workspace, Path(scratch), frozen, resources, base=base) as session,
+            scratch(workspace, resources) as folder,
+            opened(workspace, folder, frozen, resources, base=base) as session,
         ):
-            frozen, complete_settings = with_plan(session, budget), True
+            if budget is not None:
+                frozen, complete_settings = with_plan(session, budget), True
     workspace.create()
     if fresh:
         _start_over(workspace, directory, progress)
-    with opened(workspace, directory, frozen, resources, complete_settings, accepted, base) as session:
+    with opened(workspace, directory, frozen, resources, complete_settings, accepted, base, progress) as session:
         _refuse_a_lost_journal(session)
         if budget is not None and not complete_settings:
             frozen = with_plan(session, budget)

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tuning.core.acceptance import ACCEPTABLE
 from tuning.core.errors import RESTORE, EnvironmentProblem, OtherSettings, StateError, UsageError
 from tuning.core.files import move, remove_directory
 from tuning.core.jobs import BaseModel, DescribeJob, Description, Job
+from tuning.core.progress import SILENT, Progress
 from tuning.core.quiet import without_greeting
 from tuning.core.workspace import Workspace
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
@@ -27,6 +29,7 @@ from tuning.engine.executors import Executor, load_executor
 from tuning.engine.journal import Journal, held
 from tuning.engine.state import trial_key
 from tuning.pipeline import kept_code
+from tuning.pipeline.nodes import NodeReporter, node_check
 from tuning.pipeline.resources import Resources
 from tuning.tracking import Tracking
 from tuning.trials import runtime
@@ -221,6 +224,7 @@ def opened(
     planned: bool = True,
     accepted: frozenset[str] = frozenset(),
     base: BaseModel | None = None,
+    progress: Progress = SILENT,
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
 
@@ -229,6 +233,7 @@ def opened(
 
     Args:
         base: the model that trainings start from.
+        progress: is told what happens to the machines that jobs run on.
         planned: the settings are complete. If not, whoever opened it completes them (see `Session.begin`).
         accepted: fields of the settings that may have changed.
 
@@ -237,13 +242,17 @@ def opened(
     """
     new = not directory.exists()
     try:
-        with _executor(directory, settings, resources) as executor, _journal(directory) as journal:
+        with (
+            _executor(workspace, directory, settings, resources, progress) as executor,
+            _journal(directory) as journal,
+        ):
             if planned:
                 config.freeze(directory, settings, accepted)
                 kept_code.keep(directory, settings.space, settings.space_digest)
             dispatcher = Dispatcher(
                 journal, executor, resources.max_deaths, lambda key: epochs_done(_checkpoints(directory, key))
             )
+            dispatcher.on_node = NodeReporter(dispatcher.state, progress).changed
             try:
                 # Whole paths: a worker may run on another machine, in another folder.
                 yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free(), base=base)
@@ -258,21 +267,39 @@ def opened(
 
 
 @contextlib.contextmanager
-def _executor(directory: Path, settings: config.RunSettings, resources: Resources) -> Iterator[Executor]:
+def scratch(workspace: Workspace, resources: Resources) -> Iterator[Path]:
+    """A folder for a search that is only tried; for nodes of a cluster it is in the workspace, which they see."""
+    place = workspace.root.resolve() if resources.executor == "ray" else None
+    with tempfile.TemporaryDirectory(dir=place, prefix=".tried-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _executor(
+    workspace: Workspace,
+    directory: Path,
+    settings: config.RunSettings,
+    resources: Resources,
+    progress: Progress,
+) -> Iterator[Executor]:
     inline = resources.executor == "inline"
     if inline:
         os.environ.update(runtime.environment(settings.backend, settings.threads))
-    executor = load_executor(resources.executor)(
-        work=WORK,
-        environment=runtime.environment(settings.backend, settings.threads),
-        log_directory=directory / "logs",
-        trial_timeout=resources.trial_timeout,
-        **resources.options(),
-    )
-    try:
+    environment = runtime.environment(settings.backend, settings.threads)
+    with contextlib.ExitStack() as stack:
+        options = resources.options()
+        if resources.executor == "ray":
+            check = stack.enter_context(node_check(workspace, directory / "logs", settings, environment))
+            options |= {"check": check, "say": progress.say}
+        executor = load_executor(resources.executor)(
+            work=WORK,
+            environment=environment,
+            log_directory=directory / "logs",
+            trial_timeout=resources.trial_timeout,
+            **options,
+        )
+        stack.callback(executor.close)
         yield executor
-    finally:
-        executor.close()
 
 
 @contextlib.contextmanager

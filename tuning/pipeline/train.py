@@ -82,7 +82,7 @@ def train_one(
     workspace.create()
     if fresh:
         _start_over(workspace, directory, frozen, progress)
-    with opened(workspace, directory, frozen, resources, base=base) as session:
+    with opened(workspace, directory, frozen, resources, base=base, progress=progress) as session:
         description = session.describe()
         for warning in description.warnings:
             progress.warn(warning)

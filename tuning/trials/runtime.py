@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuning.core import machine
+from tuning.core.computing import LEVEL_VARIABLES
 from tuning.core.records import keyed_seed
 from tuning.trials.keras_private import make_shared_seed_generator, shared_seed_generator
 
@@ -42,6 +43,8 @@ def environment(backend: str, threads: int) -> Mapping[str, str]:
         "TF_ENABLE_ONEDNN_OPTS": "1",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "PYTHONHASHSEED": "0",
+        # Whoever pins oneDNN to an instruction set means it on every machine.
+        **{name: os.environ[name] for name in LEVEL_VARIABLES if os.environ.get(name)},
         # Activations live in huge pages: with 4 KB ones, looking addresses up takes a tenth of a training step.
         "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES") or "glibc.malloc.hugetlb=1",
         **dict.fromkeys(_THREAD_VARIABLES, str(threads)),

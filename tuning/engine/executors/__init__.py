@@ -5,7 +5,7 @@ business. Each is one file and one row in `EXECUTORS`.
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -65,24 +65,46 @@ class Progressed(msgspec.Struct, frozen=True, tag_field="type", tag="progressed"
 
 
 class Finished(msgspec.Struct, frozen=True, tag_field="type", tag="finished"):
-    """A job returned `result`, or `error` says why not; its process holds so many bytes of `memory` afterwards."""
+    """A job returned `result`, or `error` says why not; its process holds so many bytes of `memory` afterwards.
+
+    Attributes:
+        node: where it ran; None: on this machine.
+    """
 
     key: str
     fence: int
     result: dict[str, Any] | None
     error: JobError | None = None
     memory: int = 0
+    node: str | None = None
 
 
-class Died(msgspec.Struct, frozen=True):
-    """A job's process ended or was given up."""
+class Died(msgspec.Struct, frozen=True, tag_field="type", tag="died"):
+    """A job's process ended or was given up; on `node`, as of `Finished`."""
 
     key: str
     fence: int
     failure: Failure
+    node: str | None = None
 
 
-Event = Progressed | Finished | Died
+class NodeChanged(msgspec.Struct, frozen=True, tag_field="type", tag="node"):
+    """Something happened to a machine that jobs may run on.
+
+    Attributes:
+        node: its name.
+        what: it is "used" from now on, again after it was lost ("returned"), it is "lost", or it was "left out".
+        computes: what it computes with, by names that a person knows.
+        reason: why it was lost or left out.
+    """
+
+    node: str
+    what: Literal["used", "returned", "lost", "left out"]
+    computes: dict[str, str] = {}
+    reason: str = ""
+
+
+Event = Progressed | Finished | Died | NodeChanged
 
 
 class Executor(Protocol):

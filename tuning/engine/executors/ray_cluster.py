@@ -1,21 +1,25 @@
-"""The connection to a Ray cluster that runs already, and of which this machine is a node."""
+"""The connection to a Ray cluster that runs already, and of which this machine is a node.
+
+Whatever of Ray is used that Ray does not promise to keep stands in this module, below `_PRIVATE`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
-from collections.abc import Iterator
+from typing import Any
 
 from tuning.core import packages
-from tuning.core.errors import EnvironmentProblem, UsageError
+from tuning.core.errors import EnvironmentProblem, TuningError, UsageError
 
 #: Ray takes 127.0.0.1 for a mistake and replaces it by an address that others can reach; this one it lets be.
 LOOPBACK = "127.0.0.2" if sys.platform.startswith("linux") else "127.0.0.1"
+#: Where Ray puts the settings of a job into the environment of its entrypoint.
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _AUTO = "auto"
 #: Ray opens ports, and whoever reaches one can run code: so a token that nobody can guess, and a loopback address.
 _START = (
@@ -26,89 +30,16 @@ _START = (
     "`ray stop` ends it; --executor local needs no cluster"
 )
 _EXTRA = "ray"
-_CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 3.0
+#: So long a cluster's control service may take to answer, a fresh import of Ray included.
+ANSWER_SECONDS = 11.0
 
 
-class Cluster:
-    """A connected cluster.
-
-    Args:
-        address: `host:port`, or "auto" for the one of which this machine is a node; None: the environment's
-            RAY_ADDRESS, or "auto". A process that is connected already, as a notebook may be, stays so.
-
-    Attributes:
-        ray: the module.
-
-    Raises:
-        EnvironmentProblem: Ray is missing or too old, or there is no cluster to join.
-        UsageError: an address of another kind.
+def check_installed() -> None:
     """
-
-    def __init__(self, address: str | None) -> None:
-        _check_installed()
-        self._joined = False
-        if address is None and "ray" in sys.modules and sys.modules["ray"].is_initialized():
-            self.ray = sys.modules["ray"]
-            return
-        given, address = _found(address)
-        _check_address(given, address)
-        if os.environ.get("RAY_AUTH_TOKEN"):
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Only now: Ray reads its settings from the environment when it is imported.
-        import ray
-
-        self.ray = ray
-        try:
-            self._join(address)
-        except BaseException:
-            self.close()
-            raise
-
-    def total(self, resource: str) -> int:
-        """How much of "CPU" or "GPU" all its nodes have."""
-        return int(self.ray.cluster_resources().get(resource, 0))
-
-    def close(self) -> None:
-        """Disconnects; may be called twice."""
-        if self._joined:
-            self._joined = False
-            with _own_signal_handlers():
-                self.ray.shutdown()
-
-    def _join(self, address: str) -> None:
-        options = {"_node_ip_address": LOOPBACK} if address.startswith(f"{LOOPBACK}:") else {}
-        try:
-            with _own_signal_handlers():
-                self.ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (self.ray.exceptions.RayError, OSError, RuntimeError, ValueError, AssertionError) as error:
-            if address == _AUTO and isinstance(error, ConnectionError):
-                raise EnvironmentProblem(
-                    f"there is no Ray cluster on this machine that can be joined: {first_line(error)}", _START
-                ) from None
-            raise EnvironmentProblem(
-                f"cannot join the Ray cluster at {address}: {first_line(error)}",
-                "check the address, that this machine is a node of the cluster, and that RAY_AUTH_MODE and "
-                "RAY_AUTH_TOKEN are what the cluster was started with",
-            ) from None
-        self._joined = True
-        # Ray prints what it has to say about lost nodes on stdout, whatever `log_to_driver` is; stdout is ours.
-        self.ray._private.worker._worker_logs_enabled = False
-
-
-def _found(address: str | None) -> tuple[str, str]:
-    """(where it was given, the address)."""
-    if address is not None:
-        return "--ray-address", address
-    return "RAY_ADDRESS", os.environ.get("RAY_ADDRESS") or _AUTO
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in a line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-def _check_installed() -> None:
+    Raises:
+        EnvironmentProblem: Ray is missing or too old.
+    """
     lacking = [package for package in packages.packages() if package.extra == _EXTRA and not package.suits]
     if not lacking:
         return
@@ -119,30 +50,152 @@ def _check_installed() -> None:
     )
 
 
-def _check_address(given: str, address: str) -> None:
-    """Ray itself would try for two minutes, and take some other words for a wish to start a cluster."""
+def checked_address(address: str | None) -> str:
+    """`host:port` of something that answers, or "auto"; None means the environment's RAY_ADDRESS, or "auto".
+
+    A process that is connected already, as a notebook may be, means the cluster that it is connected to.
+
+    Raises:
+        UsageError: an address of another kind.
+        EnvironmentProblem: nothing answers there.
+    """
+    ray = sys.modules.get("ray")
+    if address is None and ray is not None and ray.is_initialized():
+        return str(ray.get_runtime_context().gcs_address)
+    given, address = _found(address)
     if address == _AUTO:
-        return
+        return address
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():
         raise UsageError(
             f"{given} is {address!r}", "run this command on a node of the cluster, and give host:port or auto"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise EnvironmentProblem(
             f"nothing answers at the Ray address {address} ({given}): {error}",
             "see `ray status` on a node of the cluster; --executor local needs no cluster",
         ) from None
+    return address
 
 
-@contextlib.contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Ray replaces the handler of SIGTERM; what an interrupted command must do is the command's business."""
-    before = signal.getsignal(signal.SIGTERM)
+def _found(address: str | None) -> tuple[str, str]:
+    """(where it was given, the address)."""
+    if address is not None:
+        return "--ray-address", address
+    from_environment = os.environ.get("RAY_ADDRESS") or _AUTO
+    if from_environment.startswith(("http://", "https://")):
+        if os.environ.get(_JOB):
+            return "RAY_ADDRESS", _AUTO
+        raise UsageError(
+            f"RAY_ADDRESS is {from_environment!r}, which is where `ray job submit` sends jobs to",
+            "on a node of the cluster, give --ray-address auto; from elsewhere, submit this command as a job",
+        )
+    return "RAY_ADDRESS", from_environment
+
+
+def no_answer(address: str) -> EnvironmentProblem:
+    """What to say where something listens that does not answer as Ray does."""
+    return EnvironmentProblem(
+        f"what listens at {address} does not answer as a Ray cluster does within {ANSWER_SECONDS:g} s",
+        "give the port of the head's control service, 6379 unless `ray start --port` says otherwise: not that of the "
+        "dashboard or of Ray Client; see `ray status` on a node of the cluster",
+    )
+
+
+def join(address: str) -> Any:
+    """Joins a cluster, in a process that does nothing else, and returns the module `ray`.
+
+    Raises:
+        EnvironmentProblem: there is none, or it does not let this process in.
+    """
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Only now: Ray reads its settings from the environment when it is imported.
+    import ray
+
+    errors = (ray.exceptions.RayError, OSError, RuntimeError, ValueError, AssertionError)
     try:
-        yield
-    finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        address = _host_and_port(address)
+        own = [there for there in _node_addresses(address) if _is_ours(there)]
+    except errors as error:
+        raise _refused(address, error) from None
+    if not own:
+        raise EnvironmentProblem(
+            f"this machine is no node of the Ray cluster at {address}",
+            f"run `ray start --address={address}` here first (with --num-cpus=0, no trial runs here), or run this "
+            "command on a node of the cluster",
+        )
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **_node_address(own))
+    except errors as error:
+        raise _refused(address, error) from None
+    return ray
+
+
+def _refused(address: str, error: Exception) -> TuningError:
+    text = " ".join(str(error).split())
+    if address == _AUTO and isinstance(error, ConnectionError):
+        return EnvironmentProblem(f"there is no Ray cluster on this machine that can be joined: {text[:300]}", _START)
+    if "Version mismatch" in text:
+        return EnvironmentProblem(
+            f"the Ray cluster at {address} has other versions: {text.partition('Version mismatch: ')[2]}",
+            "run this command with the versions of the cluster, or start the cluster with those of this environment",
+        )
+    if type(error).__name__ == "AuthenticationError":
+        ours = "this command has none" if not _has_token() else "this command's is another one"
+        return EnvironmentProblem(
+            f"the Ray cluster at {address} wants a token, and {ours}",
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to what every node was started with",
+        )
+    if "Timed out" in text:
+        return no_answer(address)
+    return EnvironmentProblem(
+        f"cannot join the Ray cluster at {address}: {text[:300] or type(error).__name__}",
+        "check the address, that this machine is a node of the cluster, and that RAY_AUTH_MODE and RAY_AUTH_TOKEN are "
+        "what the cluster was started with",
+    )
+
+
+def _has_token() -> bool:
+    by_name = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return os.environ.get("RAY_AUTH_MODE") == "token" and bool(by_name)
+
+
+def _is_ours(address: str) -> bool:
+    """Whether an address is one of this machine's: only such a one can be bound."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with contextlib.suppress(OSError), socket.socket(family) as one:
+        one.bind((address, 0))
+        return True
+    return False
+
+
+_PRIVATE = (
+    "ray._private.services.canonicalize_bootstrap_address",
+    "ray._raylet.GcsClient.get_all_node_info",
+    "ray.init(_node_ip_address)",
+)
+
+
+def _host_and_port(address: str) -> str:
+    """Of the cluster that "auto" stands for: Ray's own search, without which one cannot ask whether it is alive."""
+    if address != _AUTO:
+        return address
+    from ray._private import services
+
+    return str(services.canonicalize_bootstrap_address(address))
+
+
+def _node_addresses(address: str) -> list[str]:
+    """Of the nodes that are alive; asked of the control service, because `ray.init` takes minutes to say no."""
+    raylet = importlib.import_module("ray._raylet")
+    nodes = raylet.GcsClient(address=address).get_all_node_info(timeout=CONNECT_SECONDS)
+    return [info.node_manager_address for info in nodes.values() if info.state == 0]
+
+
+def _node_address(own: list[str]) -> dict[str, str]:
+    """On a loopback address Ray must be told which node is meant: it looks for one that others could reach."""
+    return {"_node_ip_address": own[0]} if own[0].startswith("127.") else {}

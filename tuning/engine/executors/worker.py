@@ -10,23 +10,21 @@ parent even while it is stopped. What a builder starts ends with it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import json
 import os
 import queue
 import signal
 import sys
 import threading
 import time
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from tuning.engine.executors import Finished, Job, Progressed
+from tuning.engine.executors.pipes import Channel, die_with, received, take_over
 from tuning.engine.executors.running import attempt, load_work
 
 HEARTBEAT_SECONDS = 2.0
-_PR_SET_PDEATHSIG = 1
 
 
 class Alive(msgspec.Struct, frozen=True, tag_field="type", tag="alive"):
@@ -39,19 +37,12 @@ Message = Alive | Progressed | Finished
 
 def main(argv: list[str]) -> int:
     work, parent = argv[0], int(argv[1])
-    _die_with(parent)
-    descriptors = os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno())
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
-    # Whatever a library prints belongs in the log (stderr), not between our answers.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, sys.stdin.fileno())
-    os.close(nothing)
+    die_with(parent)
+    descriptors = take_over()
     # A debugger waits for an answer that nobody can give.
     sys.breakpointhook = _no_breakpoint
     _own_children(descriptors)
-    channel = _Channel(os.fdopen(descriptors[1], "w", buffering=1, encoding="utf-8"))
+    channel = Channel(descriptors[1])
     jobs: queue.Queue[Job] = queue.Queue()
     threading.Thread(target=_read_jobs, args=(descriptors[0], jobs), daemon=True).start()
     threading.Thread(target=_beat, args=(channel,), daemon=True).start()
@@ -68,30 +59,9 @@ def main(argv: list[str]) -> int:
         channel.send(Finished(job.key, job.fence, result, error, _resident_bytes()))
 
 
-class _Channel:
-    """Whole lines to the parent, from more than one thread; the end of the parent is the end of us."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file, self._lock = file, threading.Lock()
-
-    def send(self, message: Message) -> None:
-        # Not by msgspec: it writes a number that is not finite as null, and the parent must see that it was one.
-        line = json.dumps(msgspec.to_builtins(message)) + "\n"
-        try:
-            with self._lock:
-                self._file.write(line)
-                self._file.flush()
-        except OSError:
-            os._exit(1)
-
-
 def _read_jobs(descriptor: int, jobs: queue.Queue[Job]) -> None:
-    # By hand: a buffered reader holds a lock while it waits, and a child that is forked meanwhile holds it for ever.
-    rest = b""
-    while received := os.read(descriptor, 1 << 16):
-        *lines, rest = (rest + received).split(b"\n")
-        for line in lines:
-            jobs.put(msgspec.convert(json.loads(line), Job))
+    for line in received(descriptor):
+        jobs.put(msgspec.convert(line, Job))
     _end_children()
     os._exit(0)
 
@@ -106,7 +76,7 @@ def _own_children(descriptors: tuple[int, int]) -> None:
         return
 
     def in_child() -> None:
-        _die_with(os.getppid())
+        die_with(os.getppid())
         for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -121,18 +91,10 @@ def _end_children() -> None:
             os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _beat(channel: _Channel) -> None:
+def _beat(channel: Channel) -> None:
     while True:
         channel.send(Alive())
         time.sleep(HEARTBEAT_SECONDS)
-
-
-def _die_with(parent: int) -> None:
-    if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if hasattr(os, "getppid") and os.name == "posix" and os.getppid() != parent:
-        os._exit(1)
 
 
 def _resident_bytes() -> int:

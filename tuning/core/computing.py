@@ -1,0 +1,69 @@
+"""What a machine computes with, as far as the last digits of a training can depend on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tuning.core import machine
+
+#: oneDNN's levels, the highest first, with the flags of a processor that each needs.
+_LEVELS = (
+    ("avx512_core_amx_fp16", {"amx_fp16", "amx_tile", "avx512f"}),
+    ("avx512_core_amx", {"amx_bf16", "amx_int8", "amx_tile"}),
+    ("avx512_core_fp16", {"avx512_fp16"}),
+    ("avx512_core_bf16", {"avx512_bf16"}),
+    ("avx512_core_vnni", {"avx512_vnni"}),
+    ("avx512_core", {"avx512f", "avx512bw", "avx512vl", "avx512dq"}),
+    ("avx2_vnni", {"avx_vnni"}),
+    ("avx2", {"avx2"}),
+    ("avx", {"avx"}),
+    ("sse41", {"sse4_1"}),
+)
+#: What pins oneDNN to a level: its own variable, and the one of its earlier name.
+LEVEL_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_CPUINFO, _CACHES = Path("/proc/cpuinfo"), Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+def computes(dtype_policy: str, environment: dict[str, str] | None = None) -> dict[str, str]:
+    """Processor, instruction set, caches (kernels are cut to their sizes), GPUs and type, by names for a person.
+
+    Args:
+        environment: of the processes that train, beside this one's.
+    """
+    known = {**os.environ, **(environment or {})}
+    pinned = next((known[name] for name in LEVEL_VARIABLES if known.get(name)), None)
+    found = {
+        "processor": machine.processor().model,
+        "oneDNN level": (f"{pinned.lower()} at most; the processor has " if pinned else "") + level(_flags()),
+        "caches": _caches(),
+        "GPU": ", ".join(gpu.name for gpu in machine.gpus()),
+        "type": dtype_policy,
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def level(flags: frozenset[str]) -> str:
+    """oneDNN's name of the best instruction set that a processor of these flags has; empty where nobody knows."""
+    return next((name for name, needed in _LEVELS if needed <= flags), "")
+
+
+def _flags() -> frozenset[str]:
+    try:
+        lines = _CPUINFO.read_text(errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())
+
+
+def _caches() -> str:
+    """Sizes of the data caches of the first core, the nearest first."""
+    sizes = []
+    for folder in sorted(_CACHES.glob("index*")):
+        try:
+            kind, size = ((folder / name).read_text().strip() for name in ("type", "size"))
+        except OSError:
+            continue
+        if kind != "Instruction":
+            sizes.append(size)
+    return " ".join(sizes)

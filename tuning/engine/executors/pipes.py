@@ -1,0 +1,68 @@
+"""Messages between a process and the one that it has started: JSON lines on two descriptors that nothing else knows."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import IO, Any
+
+import msgspec
+
+_PR_SET_PDEATHSIG = 1
+
+
+def take_over() -> tuple[int, int]:
+    """Moves stdin and stdout to descriptors that none of our own children get, and that no library knows.
+
+    What is printed from then on goes to stderr, a log; what is read is empty.
+    """
+    descriptors = os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno())
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
+    return descriptors
+
+
+class Channel:
+    """Whole lines to the parent, from more than one thread; the end of the parent is the end of us."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._file: IO[str] = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
+        self._lock = threading.Lock()
+
+    def send(self, message: msgspec.Struct) -> None:
+        # Not by msgspec: it writes a number that is not finite as null, and the parent must see that it was one.
+        line = json.dumps(msgspec.to_builtins(message)) + "\n"
+        try:
+            with self._lock:
+                self._file.write(line)
+                self._file.flush()
+        except OSError:
+            os._exit(1)
+
+
+def received(descriptor: int) -> Iterator[Any]:
+    """What the parent sends, until it ends."""
+    # By hand: a buffered reader holds a lock while it waits, and a child that is forked meanwhile holds it for ever.
+    rest = b""
+    while data := os.read(descriptor, 1 << 16):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from map(json.loads, lines)
+
+
+def die_with(parent: int) -> None:
+    """On Linux the kernel kills this process with its parent, even while it is stopped."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if hasattr(os, "getppid") and os.name == "posix" and os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,183 @@
+"""The process that is Ray's driver: started by `RayExecutor`, it joins the cluster and has jobs run there.
+
+It is a process of its own because Ray may take minutes to give up an address, replaces signal handlers, prints what it
+likes, and, once the cluster's control service has been away for a minute, ends the process that it is in.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tuning.core.errors import EnvironmentProblem, TuningError
+from tuning.engine.executors import ray_cluster
+from tuning.engine.executors.pipes import Channel, die_with, received, take_over
+from tuning.engine.executors.ray_messages import Cancel, Command, Connected, Refused, Said, Seats, Setup, Submit
+from tuning.engine.executors.ray_nodes import LIST_SECONDS, Nodes
+from tuning.engine.executors.ray_seats import Pool
+
+#: How long Ray is listened to before a new command is looked at: a job that follows another one comes at once.
+LOOK_SECONDS = 0.2
+NEXT_SECONDS = 0.05
+#: After so long without room for any trial, or without an answer of the control service, the person is told.
+PATIENCE_SECONDS = 3.0
+#: A cluster that seems to have room may need so long to start the first actor.
+START_SECONDS = 20.0
+
+
+def main(argv: list[str]) -> int:
+    die_with(int(argv[0]))
+    incoming, outgoing = take_over()
+    channel, commands = Channel(outgoing), queue.Queue[Command | None]()
+    threading.Thread(target=_read, args=(incoming, commands), daemon=True).start()
+    setup = commands.get()
+    if not isinstance(setup, Setup):
+        return 0
+    try:
+        ray = ray_cluster.join(setup.address)
+        channel.send(Connected())
+        _Driver(ray, setup, commands, channel).run()
+    except TuningError as error:
+        channel.send(Refused(error.problem, error.remedy))
+    # Ray's own way to leave may wait for a control service that has gone.
+    os._exit(0)
+
+
+def _read(descriptor: int, commands: queue.Queue[Command | None]) -> None:
+    for line in received(descriptor):
+        commands.put(msgspec.convert(line, Command))
+    commands.put(None)
+
+
+class _Driver:
+    def __init__(self, ray: Any, setup: Setup, commands: queue.Queue[Command | None], channel: Channel) -> None:
+        self._ray, self._commands, self._send = ray, commands, channel.send
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        self._setup = msgspec.structs.replace(setup, request=setup.request.shared_by(gpus, setup.workers))
+        self._nodes = Nodes(ray, self._setup.request, setup.check)
+        self._pool = Pool(ray, self._setup, self._nodes)
+        self._told: set[str] = set()
+        self._room = time.monotonic()
+
+    def run(self) -> None:
+        """Until the commands end."""
+        self._begin()
+        busy = False
+        while self._obey(NEXT_SECONDS if busy else 0.0):
+            pending = [*self._pool.pending(), *self._nodes.pending()]
+            events = [*self._pool.advance(self._ready(pending)), *self._look_around()]
+            for event in events:
+                self._send(event)
+            busy = bool(events)
+            self._wait_for_room()
+        self._pool.close()
+
+    def _begin(self) -> None:
+        """Checks all nodes that there are.
+
+        Raises:
+            EnvironmentProblem: none of them can be used.
+        """
+        self._nodes.watch()
+        events = self._nodes.changes()
+        while self._nodes.waiting():
+            self._ready(self._nodes.pending())
+            events += self._nodes.changes()
+        refused = self._nodes.refused()
+        if refused and not self._nodes.used():
+            raise EnvironmentProblem(
+                "no node of the Ray cluster can be used: "
+                + "; ".join(f"{node.name}: {node.problem}" for node in refused),
+                refused[0].remedy,
+            )
+        for event in events:
+            self._send(event)
+        self._count()
+        if self._nodes.used():
+            self._send(Said(self._nodes.text(self._pool.limit)))
+
+    def _count(self) -> None:
+        room = sum(node.seats for node in self._nodes.used())
+        self._pool.limit = self._setup.workers or max(1, room)
+        self._send(Seats(self._pool.limit))
+
+    def _ready(self, pending: list[Any]) -> list[Any]:
+        if not pending:
+            return []
+        ready, others = self._ray.wait(pending, timeout=LOOK_SECONDS)
+        if others:
+            ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
+        return list(ready)
+
+    def _obey(self, wait: float) -> bool:
+        """Does what it is told; False once nothing more will be."""
+        idle = not self._pool.pending() and not self._nodes.pending()
+        try:
+            command = self._commands.get(timeout=LOOK_SECONDS if idle else wait)
+            while command is not None:
+                if isinstance(command, Submit):
+                    self._pool.waiting.append(command.job)
+                elif isinstance(command, Cancel):
+                    self._pool.cancel()
+                command = self._commands.get_nowait()
+        except queue.Empty:
+            return True
+        return False
+
+    def _look_around(self) -> list[Any]:
+        away = time.monotonic() - self._nodes.heard
+        self._tell(
+            "the control service of the Ray cluster does not answer: what runs goes on; Ray gives up after a minute",
+            "the control service of the Ray cluster answers again",
+            away > LIST_SECONDS + 3 * PATIENCE_SECONDS,
+        )
+        changes = self._nodes.changes()
+        if changes:
+            self._count()
+        return changes
+
+    def _wait_for_room(self) -> None:
+        """
+        Raises:
+            EnvironmentProblem: there has been none for as long as a person wants to wait.
+        """
+        now, limit, what = time.monotonic(), self._setup.wait, self._setup.request.text()
+        if not self._pool.stuck:
+            self._room = now
+        elif limit is not None and now - self._room > limit:
+            raise EnvironmentProblem(
+                f"the Ray cluster had no room for a trial, {what} each, within {limit:g} s (--ray-wait)",
+                "see `ray status`; the same command goes on once there is room",
+            )
+        until = "without end (--ray-wait SECONDS gives up)" if limit is None else f"for up to {limit:g} s (--ray-wait)"
+        there = "all are busy with other work" if self._nodes.used() else "no node that can be used has that"
+        self._tell(
+            f"waiting for room in the Ray cluster, {what} for each trial, {until}: {there}; see `ray status`",
+            "the Ray cluster has room now",
+            now - self._room > (PATIENCE_SECONDS if self._nodes.crowded() else START_SECONDS),
+        )
+
+    def _tell(self, begins: str, ends: str, is_so: bool) -> None:
+        """Says once that something is so, and once that it is no more."""
+        if is_so and ends not in self._told:
+            self._told.add(ends)
+            self._send(Said(begins))
+        elif not is_so and ends in self._told:
+            self._told.discard(ends)
+            self._send(Said(ends))
+
+
+#: How `RayExecutor` starts it. Not as a module: Ray would put this folder, which holds a `ray.py`, on workers' paths.
+COMMAND: Callable[[], list[str]] = lambda: [  # noqa: E731
+    sys.executable,
+    "-c",
+    "import sys; from tuning.engine.executors.ray_driver import main; sys.exit(main(sys.argv[1:]))",
+    str(os.getpid()),
+]

@@ -1,0 +1,74 @@
+"""What `RayExecutor` and its driver process say to each other, as JSON lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tuning.engine.executors import Died, Finished, Job, NodeChanged, Progressed
+from tuning.engine.executors.seats import Request
+
+
+class Check(msgspec.Struct, frozen=True):
+    """How a node is checked before a job may run on it.
+
+    Attributes:
+        module: has `inspect(request)`, called on the node, which returns its facts; and `refusal(facts, request)`,
+            called here, which returns a problem and a remedy, or None. The facts hold `computes`, see `NodeChanged`.
+        request: what both are given, plain JSON.
+    """
+
+    module: str
+    request: dict[str, Any] = {}
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="setup"):
+    """The first message to the driver; the fields are the arguments of `RayExecutor`."""
+
+    address: str
+    workers: int | None
+    work: str
+    environment: dict[str, str]
+    log_directory: str
+    trial_timeout: float | None
+    request: Request
+    wait: float | None
+    check: Check | None
+
+
+class Submit(msgspec.Struct, frozen=True, tag_field="type", tag="submit"):
+    job: Job
+
+
+class Cancel(msgspec.Struct, frozen=True, tag_field="type", tag="cancel"):
+    """Gives up all jobs."""
+
+
+Command = Setup | Submit | Cancel
+
+
+class Connected(msgspec.Struct, frozen=True, tag_field="type", tag="connected"):
+    """The cluster has let us in."""
+
+
+class Seats(msgspec.Struct, frozen=True, tag_field="type", tag="seats"):
+    """From now on so many jobs can be had at a time; the first one says that nodes have been checked."""
+
+    count: int
+
+
+class Said(msgspec.Struct, frozen=True, tag_field="type", tag="said"):
+    """A line for the person in front of the search."""
+
+    text: str
+
+
+class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
+    """The end of the driver, with the reason."""
+
+    problem: str
+    remedy: str
+
+
+Answer = Connected | Seats | Said | Refused | Progressed | Finished | Died | NodeChanged

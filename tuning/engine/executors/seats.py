@@ -1,0 +1,118 @@
+"""What a trial asks of a cluster, and how many trials at a time its nodes have room for. Needs no Ray."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tuning.core.errors import UsageError
+
+#: Ray's own name of a node among its labels.
+NODE_LABEL = "ray.io/node-id"
+_FLAG = "--ray-resources"
+_REMEDY = "give for example CPU=1,GPU=0.5,memory=4g,NAME=1,label:KEY=VALUE; label:KEY=!VALUE for any other value"
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What one trial asks for.
+
+    Attributes:
+        cpus, gpus: logical ones; None: a GPU's share, where the cluster has any.
+        memory: bytes, by which Ray counts what it places on a node; 0: not counted.
+        others: of the cluster's own resources, by their names.
+        labels: what a node's labels must be, by their keys; "!" before a value: anything else.
+    """
+
+    cpus: float = 1
+    gpus: float | None = None
+    memory: int = 0
+    others: dict[str, float] = {}
+    labels: dict[str, str] = {}
+
+    def text(self) -> str:
+        """As a person writes it."""
+        amounts = {"CPU": self.cpus, "GPU": self.gpus or 0, **self.others}
+        parts = [f"{name}={amount:g}" for name, amount in amounts.items() if amount]
+        if self.memory:
+            parts.append(f"memory={self.memory / 2**30:.3g}g")
+        parts += [f"label:{key}={value}" for key, value in self.labels.items()]
+        return ",".join(parts) or "CPU=0"
+
+    def shared_by(self, gpus: int, workers: int | None) -> Request:
+        """The same with a share of the cluster's GPUs, where a person has not said which."""
+        if self.gpus is not None:
+            return self
+        share = 0.0 if not gpus else 1 / math.ceil((workers or gpus) / gpus)
+        return msgspec.structs.replace(self, gpus=share)
+
+    def seats(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> int:
+        """How many such trials a node of these resources and labels has room for, others' work apart."""
+        if not all(_fits(labels.get(key), wanted) for key, wanted in self.labels.items()):
+            return 0
+        amounts = {"CPU": self.cpus, "GPU": self.gpus or 0, "memory": self.memory, **self.others}
+        # Ray counts in ten-thousandths.
+        rooms = [
+            math.floor(round(resources.get(name, 0) / amount, 6)) for name, amount in amounts.items() if amount > 0
+        ]
+        return min(rooms, default=1)
+
+    def plain_labels(self) -> dict[str, str]:
+        """Labels that are what they must be."""
+        return {key: value for key, value in self.labels.items() if not value.startswith("!")}
+
+    def options(self) -> dict[str, Any]:
+        """The same as options of a Ray actor."""
+        found: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus or 0, "resources": dict(self.others)}
+        return {**found, "memory": self.memory} if self.memory else found
+
+
+def parse(text: str | None) -> Request:
+    """The request that `--ray-resources` writes down; a CPU where it names none.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found: dict[str, Any] = {"others": {}, "labels": {}}
+    for part in (text or "").split(",") if text is not None else ():
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name.startswith("label:"):
+            key = name.removeprefix("label:")
+            if not equals or not key or not value.removeprefix("!"):
+                raise UsageError(f"{_FLAG}: {part!r} is no label", _REMEDY)
+            found["labels"][key] = value
+        elif name == "memory":
+            found["memory"] = _bytes(part, value)
+        elif name in ("CPU", "GPU"):
+            found[f"{name.lower()}s"] = _amount(part, value)
+        elif name:
+            found["others"][name] = _amount(part, value)
+        else:
+            raise UsageError(f"{_FLAG} is {text!r}", _REMEDY)
+    return Request(**found)
+
+
+def _amount(part: str, value: str) -> float:
+    try:
+        amount = float(value)
+    except ValueError:
+        amount = math.nan
+    # Parts of more than one cannot be placed: one and a half GPUs are not a thing.
+    if not 0 <= amount < math.inf or (amount > 1 and amount != int(amount)):
+        raise UsageError(f"{_FLAG}: {part!r} is no amount", f"a whole number or a part of one; {_REMEDY}")
+    return amount
+
+
+def _bytes(part: str, value: str) -> int:
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kmgt]?)(?:i?b)?", value.lower())
+    if match is None:
+        raise UsageError(f"{_FLAG}: {part!r} is no size", _REMEDY)
+    return math.ceil(float(match[1]) * _UNITS[match[2]])
+
+
+def _fits(label: str | None, wanted: str) -> bool:
+    return label != wanted[1:] if wanted.startswith("!") else label == wanted

@@ -1,0 +1,88 @@
+"""The machines of a cluster: what they must be for a search, and what a person is told of them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from tuning.core import files
+from tuning.core.progress import Progress
+from tuning.core.settings import RunSettings
+from tuning.core.workspace import Workspace
+from tuning.engine.executors import NodeChanged
+from tuning.engine.executors.ray_messages import Check
+from tuning.engine.state import SearchState
+from tuning.trials import node
+
+
+@contextlib.contextmanager
+def node_check(
+    workspace: Workspace, folder: Path, settings: RunSettings, environment: Mapping[str, str]
+) -> Iterator[Check]:
+    """How nodes are checked for a search; within the block, a mark for them to see lies in `folder`."""
+    mark, token = folder.absolute() / f"mark-{secrets.token_hex(4)}", secrets.token_hex(16)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        files.write_text(mark, token)
+        request = node.Request(
+            root=str(workspace.root.resolve()),
+            folder=str(mark.parent),
+            mark=str(mark),
+            token=token,
+            space=settings.space,
+            backend=settings.backend,
+            dtype_policy=settings.dtype_policy,
+            environment=dict(environment),
+            versions=node.versions(settings.backend),
+            space_digest=settings.space_digest,
+            data_digest=settings.data_digest,
+        )
+        yield Check(node.__name__, msgspec.to_builtins(request))
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+class NodeReporter:
+    """Tells what happens to nodes, and where they compute with something else than those before them.
+
+    Args:
+        state: of the search, which knows the nodes of earlier sessions.
+    """
+
+    def __init__(self, state: SearchState, progress: Progress) -> None:
+        self._state, self._progress = state, progress
+        self._warned: set[str] = set()
+
+    def changed(self, event: NodeChanged) -> None:
+        """To be called before the change is a part of the state."""
+        if event.what == "left out":
+            self._progress.warn(f"node {event.node} is left out: {event.reason}")
+        elif event.what == "lost":
+            why = f": {event.reason}" if event.reason else ""
+            self._progress.warn(f"node {event.node} is lost{why}; its trials go on elsewhere from their checkpoints")
+        else:
+            if event.what == "returned":
+                self._progress.say(f"node {event.node} is back")
+            self._compare(event)
+
+    def _compare(self, event: NodeChanged) -> None:
+        used = [one for one in self._state.nodes if one.what in ("used", "returned") and one.node != event.node]
+        for other in used:
+            both = {**other.computes, **event.computes}
+            names = [name for name in both if event.computes.get(name) != other.computes.get(name)]
+            if not names or event.node in self._warned:
+                continue
+            self._warned.add(event.node)
+            lines = "; ".join(
+                f"{name}: {event.computes.get(name, 'none')} there, {other.computes.get(name, 'none')} on {other.node}"
+                for name in names
+            )
+            self._progress.warn(
+                f"node {event.node} computes with something else ({lines}): the same trial may end in other last "
+                "digits there, and the search in another leaderboard; --ray-resources label:KEY=VALUE keeps it to "
+                "equal nodes"
+            )
