@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from stress import kills
-from stress.cluster_hosts import hosts, inside, refused
+from stress.cluster_hosts import Host, hosts, inside, refused
 from stress.cluster_ray import LOWEST, NAMES, SEARCH, Cluster, install_lowest_ray
 from tuning.core.workspace import Workspace
 
@@ -82,10 +82,21 @@ def _workspace_hidden(cluster: Cluster) -> None:
 
 
 def _package_missing(cluster: Cluster) -> None:
-    cluster.left.own(SITE_PACKAGES)
-    folders = [folder for folder in SITE_PACKAGES.glob("keras*") if re.fullmatch(r"keras(-\d.*)?", folder.name)]
-    cluster.left.run("rm", "-r", *map(str, folders))
+    _remove_keras(cluster.left)
     _none(cluster)
+
+
+def _no_usable_node(cluster: Cluster) -> None:
+    for host in (cluster.left, cluster.right):
+        _remove_keras(host)
+    cluster.up(head_processors=0)
+    cluster.ends(cluster.search())
+
+
+def _remove_keras(host: Host) -> None:
+    host.own(SITE_PACKAGES)
+    folders = [folder for folder in SITE_PACKAGES.glob("keras*") if re.fullmatch(r"keras(-\d.*)?", folder.name)]
+    host.run("rm", "-r", *map(str, folders))
 
 
 def _other_revision(cluster: Cluster) -> None:
@@ -144,6 +155,7 @@ CASES = {
     "link cut for 45 s": Case(_link_cut),
     "workspace hidden": Case(_workspace_hidden, says=r"left\b.*does not see"),
     "package missing": Case(_package_missing, says=r"left\b.*keras"),
+    "no usable node": Case(_no_usable_node, (4,), r"left\b.*keras", publishes=False),
     "other revision": Case(_other_revision, says=r"left\b.*(code|revision)"),
     "other Ray": Case(_other_ray, (4,), r"\d\.\d+\.\d.*\d\.\d+\.\d", publishes=False, lowest_ray=True),
     "lowest Ray": Case(_lowest_ray, lowest_ray=True),
