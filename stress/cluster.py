@@ -115,7 +115,7 @@ def _other_ray(cluster: Cluster) -> None:
 
 
 def _lowest_ray(cluster: Cluster) -> None:
-    """Everywhere."""
+    """Everywhere; all other cases have the one that is installed, the highest."""
     cluster.environment.update(_with_lowest_ray(cluster))
     _none(cluster)
 
@@ -159,7 +159,7 @@ CASES = {
     "other revision": Case(_other_revision, says=r"left\b.*(code|revision)"),
     "other Ray": Case(_other_ray, (4,), r"\d\.\d+\.\d.*\d\.\d+\.\d", publishes=False, lowest_ray=True),
     "lowest Ray": Case(_lowest_ray, lowest_ray=True),
-    "no free processor": Case(_no_free_processor, says="wait"),
+    "no free processor": Case(_no_free_processor, says="waiting for room"),
     "token missing": Case(_token_missing, (4,), r"error: .*token", publishes=False),
     "search killed twice": Case(_search_killed_twice, (KILLED, KILLED, 0)),
 }
@@ -185,7 +185,8 @@ def main(folder: Path, names: list[str] | None = None) -> dict[str, Any]:
             check=True,
         )
     inside([sys.executable, "-m", "stress.cluster", str(folder), *wanted], env=kills.environment())
-    each = json.loads((folder / "cases.json").read_text())
+    path = folder / "cases.json"
+    each = json.loads(path.read_text()) if path.exists() else []
     return {
         "passed": len(each) == len(wanted) and all(case["passed"] for case in each),
         "ray": importlib.metadata.version("ray"),
@@ -239,12 +240,12 @@ def _digest(workspace: Workspace) -> str:
 
 
 def _line(case: dict[str, Any]) -> str:
+    wrong = "".join(f", wrong: {name}" for name in case["wrong"])
     return (
         f"{case['case']:<20} {'passed' if case['passed'] else 'FAILED'}  exit {case['exits']}, expected "
-        f"{case['expected']}, {case['seconds']} s, leaderboard {case['leaderboard']}, local {case['local']}"
-        + "".join(f", wrong: {', '.join(case['wrong'])}" for _ in range(bool(case["wrong"])))
-        + (f", {case['problem']}" if case["problem"] else "")
-    )
+        f"{case['expected']}, {case['seconds']} s, leaderboard {case['leaderboard']}, local {case['local']}{wrong} "
+        f"{case['problem']}"
+    ).rstrip()
 
 
 if __name__ == "__main__":

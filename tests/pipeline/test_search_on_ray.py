@@ -7,13 +7,21 @@ import sys
 
 import pytest
 
-from stress import cluster_hosts
+from stress import cluster, cluster_hosts
 
 from .conftest import SEARCH, results
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+def test_where_there_can_be_no_hosts_the_reason_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(cluster, "refused", lambda: "namespaces are not allowed: no")
+    assert cluster.main(tmp_path) == {"passed": True, "skipped": "namespaces are not allowed: no"}
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
+    assert cluster.main(tmp_path) == {"passed": True, "skipped": "Ray is not installed"}
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 def test_two_hosts_of_a_ray_cluster_give_the_same_answer(finished, prepared, sample_environment, tmp_path):
     if not importlib.util.find_spec("ray"):
         pytest.skip("Ray is not installed")
