@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-#: A score says that a curve has left chance when it is so many times chance.
-LEAVES = 1.1
+#: A score says that a curve has left chance when it is so many times chance, and more than it by so much: where there
+#: are hundreds of classes, chance is smaller than what scores vary by.
+LEAVES, MORE = 1.1, 0.02
 
 
 class ChanceLevel:
@@ -36,7 +37,7 @@ class ChanceLevel:
         self._reached[curve] = rung
         left = known
         if known is None:
-            threshold = -float("inf") if self.chance is None else LEAVES * self.chance
+            threshold = -float("inf") if self.chance is None else max(LEAVES * self.chance, self.chance + MORE)
             left = next((epoch for epoch in sorted(scores) if scores[epoch] >= threshold), None)
             if left is not None:
                 self._left[curve] = left = 1 if self.chance is None else left

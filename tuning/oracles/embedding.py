@@ -86,18 +86,18 @@ class Embedding:
 
     def _activity(self, latent: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """(m, d) which entries are active, and (m, 1) whether each set of conditions holds."""
-        active = np.ones((1, len(self.entries)), bool)
+        active = np.ones(latent.shape, bool)
         if not self._sets:
             return active, []
-        active = np.ones(latent.shape, bool)
         single: dict[tuple, np.ndarray] = {}
         sets: dict[Conditions, np.ndarray] = {}
         nothing = np.zeros(len(latent), bool)
         for entry in self._space:
-            here, conditions, column = True, self._conditions[id(entry)], self._column.get(id(entry))
+            conditions, column = self._conditions[id(entry)], self._column.get(id(entry))
+            here = np.ones(len(latent), bool)
             if conditions:
                 if conditions not in sets:
-                    sets[conditions] = np.logical_and.reduce([single.get(each, nothing) for each in conditions])
+                    sets[conditions] = np.all([single.get(each, nothing) for each in conditions], axis=0)
                 here = sets[conditions]
                 if column is not None:
                     active[:, column] = here
@@ -109,7 +109,7 @@ class Embedding:
     def _says(self, entry: HyperParameter, column: int | None, condition: tuple, latent: np.ndarray) -> np.ndarray:
         """(m,) whether the entry's value meets a condition."""
         table = self._holds_at[id(entry), condition]
-        if column is not None and table is None:
+        if table is None:
             return np.array([self._value(entry, row) in condition[1] for row in latent], bool)
         level = np.zeros(len(latent), int) if column is None else (latent[:, column] * len(table)).astype(int)
         return table[np.minimum(level, len(table) - 1)]
