@@ -13,6 +13,7 @@ from tuning.core.settings import SearchSettings, freeze
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import from_json
+from tuning.results.aliases import alias
 
 TRIAL = {"trial_id": "0000", "values": {}, "epochs": None, "initial_epoch": 0, "continues": None, "root": "0000"}
 RESULT = {
@@ -78,6 +79,18 @@ def test_without_a_name_it_takes_the_search_that_was_last_at_work(workspace, beg
         os.utime(begin(name) / "journal.jsonl", (1e9 - age, 1e9 - age))
     assert report.main(["--root", str(workspace.root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["search"] == "new"
+
+
+def test_a_run_stands_for_its_search(workspace, begin, make_run, capsys):
+    begin("new")
+    begin("old")
+    make_run(workspace, "old-01-t0000-aaaaaaaa-s0", search="old")
+    make_run(workspace, "alone", search=None, trial=None, rank=None, kind="train")
+    for name in ("old-01-t0000-aaaaaaaa-s0", alias("old-01-t0000-aaaaaaaa-s0")):
+        report.main(["--root", str(workspace.root), name, "--json"])
+        assert json.loads(capsys.readouterr().out)["search"] == "old"
+    assert report.main(["--root", str(workspace.root), alias("alone")]) == 2
+    assert "run alone was made by no search" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
