@@ -112,7 +112,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         warnings.append(same_weights(first, again))
         if layers := unproven(first):
             # As it is published, whatever it trains in.
-            unproven_model = built(job.space, {}, 0, PLAIN, dataset)[0].to_json()
+            unproven_model = first.to_json().replace(f'"{job.dtype_policy}"', f'"{PLAIN}"')
         del model, first, again
         try_default(job, dataset)
     by_size = sorted(models, key=lambda found: found.count)

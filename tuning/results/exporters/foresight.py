@@ -50,7 +50,7 @@ def cannot_leave(model: str, shape: tuple[int, int, int], progress: Progress, su
             failed = {"keras": f"the model cannot be saved: {failure}"}
         except DataError as error:
             failed = {", ".join(wanted): error.problem}
-    layers = f" (layer{'s' * (len(suspects) > 1)} {', '.join(suspects)})"
+    layers = f" (layer{'s' * (len(suspects) > 1)} {', '.join(suspects)})" if suspects else ""
     return [
         f"of the default configuration, export will refuse {name}{'' if 'layer ' in why else layers}: {why}"
         for name, why in failed.items()

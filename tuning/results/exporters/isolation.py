@@ -99,9 +99,11 @@ def convertible(model: Any, keras_format: str) -> Any:
     """Runs in the other process: the model, in place, with layers written in what a format's converter knows.
 
     GELU by the error function (x/2 · (1 + erf(x/√2))), grouped convolutions as one for each group, recurrent layers
-    unrolled over their steps: the same numbers by other operations. What the converter takes as it is stays.
+    unrolled over their steps: the same numbers by other operations. Mean and variance of a Normalization are tensors of
+    its own, which would become inputs of an ONNX graph: they are made constants. What a converter takes as it is stays.
     """
     import keras
+    import numpy as np
     from keras import layers, ops
 
     def gelu(x: Any) -> Any:
@@ -119,6 +121,8 @@ def convertible(model: Any, keras_format: str) -> Any:
             layer.activation = gelu
         if type(layer) is layers.Conv2D and layer.groups > 1 and layer.data_format == "channels_last":
             layer.__class__ = Grouped
+        if isinstance(layer, layers.Normalization) and keras_format == "onnx":
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
         if isinstance(layer, layers.RNN) and keras_format == "litert":
             layer.unroll = True
         parts = [*getattr(layer, "layers", ())]
