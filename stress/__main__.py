@@ -1,6 +1,6 @@
 """Shows that a search survives anything and always gives the same answer; Linux only.
 
-python -m stress                                        # 20 searches, killed 10 times each: about an hour
+python -m stress                                        # 20 searches killed 10 times each, a Ray cluster, …: an hour
 python -m stress --searches 2 --kills 5 --errors-every 10
 python -m stress faults replay                          # some parts only
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PARTS = ("figures", "replay", "faults", "toy-kills", "kills")
+PARTS = ("figures", "replay", "faults", "toy-kills", "kills", "cluster")
 
 
 def options() -> argparse.ArgumentParser:
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parts(args: argparse.Namespace) -> dict[str, Callable[[Path], dict[str, Any]]]:
-    from stress import faults, figures, kills, replay, toy_kills
+    from stress import cluster, faults, figures, kills, replay, toy_kills
 
     return {
         "figures": figures.main,
@@ -64,6 +64,7 @@ def _parts(args: argparse.Namespace) -> dict[str, Callable[[Path], dict[str, Any
         "faults": lambda folder: faults.main(folder, error_every=args.errors_every),
         "toy-kills": lambda folder: toy_kills.main(folder, seed=args.seed),
         "kills": lambda folder: kills.main(folder, args.searches, args.kills, args.seed),
+        "cluster": cluster.main,
     }
 
 

@@ -53,7 +53,7 @@ def main(folder: Path, searches: int = 20, kills: int = 10, seed: int = 0) -> di
 
     Where a search ends before its last kill, more searches follow until as many kills have happened.
     """
-    prepared = _prepare(folder / "prepared")
+    prepared = prepare(folder / "prepared")
     references: dict[tuple[str, ...], dict[str, Any]] = {}
     reports = []
     while sum(report["kills"] for report in reports) < searches * kills:
@@ -93,18 +93,18 @@ def _line(number: int, report: dict[str, Any]) -> str:
     )
 
 
-def _prepare(root: Path) -> Path:
+def prepare(root: Path) -> Path:
     for command in (["demo", "--classes", "3", "--per-class", "20"], ["prepare", "--image-size", "24"]):
         subprocess.run(
             [sys.executable, "-m", f"tuning.{command[0]}", "--root", str(root), "--quiet", *command[1:]],
-            env=_environment(),
+            env=environment(),
             stdout=subprocess.DEVNULL,
             check=True,
         )
     return root
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {
         **os.environ,
         "KERAS_BACKEND": "tensorflow",
@@ -137,12 +137,12 @@ def _reference(root: Path, prepared: Path, variant: Variant) -> dict[str, Any]:
     shutil.copytree(prepared, root)
     with (root / "output.log").open("wb") as output:
         subprocess.run(
-            _command(variant), cwd=root, env=_environment(), stdout=output, stderr=output, check=True, timeout=600
+            _command(variant), cwd=root, env=environment(), stdout=output, stderr=output, check=True, timeout=600
         )
-    return _result(Workspace(root))
+    return result(Workspace(root))
 
 
-def _result(workspace: Workspace) -> dict[str, Any]:
+def result(workspace: Workspace) -> dict[str, Any]:
     """What must be the same: the leaderboard's bytes, the weights of every run, the promoted run."""
     runs = [folder / "metrics.json" for folder in run_folders(workspace)]
     return {
@@ -158,5 +158,5 @@ def _killed(root: Path, prepared: Path, variant: Variant, kills: int, seed: int)
     shutil.copytree(prepared, root)
     workspace = Workspace(root)
     path = workspace.search(NAME) / "journal.jsonl"
-    report = killed(_command(variant), _environment(), root, path, kills, seed, LONGEST_SECONDS, STRIDE)
-    return {"options": [*variant.settings, *variant.resources], "result": _result(workspace), **report}
+    report = killed(_command(variant), environment(), root, path, kills, seed, LONGEST_SECONDS, STRIDE)
+    return {"options": [*variant.settings, *variant.resources], "result": result(workspace), **report}

@@ -1,11 +1,13 @@
 """A user's own model builder, small enough that an epoch takes a tenth of a second, with dropout so that random state
 matters.
 
-Each epoch that begins leaves a line; see `stress.evidence`.
+Each epoch that begins leaves a line, see `stress.evidence`, and may be made longer: STRESS_EPOCH_SECONDS.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 
 from stress.evidence import note_epoch
@@ -27,9 +29,10 @@ def build_model(hp, input_shape, num_classes):
 
 
 def _noting(begin_epoch: Callable[..., None]) -> Callable[..., None]:
-    def noted(model, seed: int, epoch: int) -> None:
+    def noted(model, seed: int, epoch: int, *others) -> None:
         note_epoch(seed, epoch)
-        begin_epoch(model, seed, epoch)
+        time.sleep(float(os.environ.get("STRESS_EPOCH_SECONDS", "0")))
+        begin_epoch(model, seed, epoch, *others)
 
     return noted
 

@@ -22,6 +22,8 @@ from tuning.trials.checkpoint import TrainingState, load_state, save_state
 
 #: Seconds that an epoch takes, to have something to interrupt.
 SECONDS = "STRESS_EPOCH_SECONDS"
+#: How many times as long an epoch of a final training takes: a machine that has become busy.
+SLOW_FINALS = "STRESS_SLOW_FINALS"
 #: Ids of trials that fail, and "final" for all finals: a cause that can be mended.
 BROKEN = "STRESS_BROKEN_TRIALS"
 CLASSES = ("angry", "happy", "sad")
@@ -76,15 +78,22 @@ def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None])
     while state.epoch < payload["until"]:
         epoch = state.epoch + 1
         note_epoch(payload["seed"], epoch)
-        time.sleep(float(os.environ.get(SECONDS, "0")))
+        slower = float(os.environ.get(SLOW_FINALS, "1")) if "staging" in payload else 1.0
+        time.sleep(slower * float(os.environ.get(SECONDS, "0")))
+        seconds = slower * 0.1
         rng = np.random.default_rng(keyed_seed(payload["seed"], "epoch", epoch))
         weights = 0.9 * state.weights[0] + payload["values"]["rate"] * rng.random(8)
+        # A training that cools down has another rate, and other weights.
+        after = payload.get("cool_after")
+        weights = weights if after is None or epoch <= after else 0.5 * weights
         score = float(weights.mean() % 1)
         entry = {"epoch": epoch, "learning_rate": 0.1, "accuracy": score, "val_accuracy": score, "val_f1_macro": score}
         entry |= {"loss": 1 - score, "val_loss": 1 - score}
-        state = TrainingState(epoch, (*state.curve, entry), (*state.seconds, 0.1), (weights,), (np.ones(1) * epoch,))
+        state = TrainingState(
+            epoch, (*state.curve, entry), (*state.seconds, seconds), (weights,), (np.ones(1) * epoch,)
+        )
         save_state(own, payload["attempt"], state)
-        report({**entry, "seconds": 0.1})
+        report({**entry, "seconds": seconds})
     return state
 
 

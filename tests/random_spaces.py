@@ -34,6 +34,30 @@ def augmix(hp, input_shape, num_classes):
     return _compiled(input_shape, num_classes, [layers.AugMix(value_range=(0, 1))])
 
 
+def seeds_everything(hp, input_shape, num_classes):
+    keras.utils.set_random_seed(42)
+    return _compiled(input_shape, num_classes)
+
+
+def seeds_python(hp, input_shape, num_classes):
+    random.seed(hp.Fixed("seed", 7))
+    return _compiled(input_shape, num_classes)
+
+
+def seeds_numpy(hp, input_shape, num_classes):
+    np.random.seed(1)
+    return _compiled(input_shape, num_classes)
+
+
+def seeded_layers(hp, input_shape, num_classes):
+    kernel = keras.initializers.GlorotUniform(seed=3)
+    image = keras.Input(input_shape)
+    x = layers.Dense(num_classes, activation="softmax", kernel_initializer=kernel)(layers.Flatten()(image))
+    model = keras.Model(image, x)
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+    return model
+
+
 class Noisy(keras.Model):
     def train_step(self, data):
         images, labels = data

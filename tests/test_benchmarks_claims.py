@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from benchmarks.claims import World, false_claims, found_difference
+from benchmarks.equal_models import Layout, count
 from tuning.results.comparison import chosen_score
-from tuning.trials.bootstrap import resample
+from tuning.trials.bootstrap import Resampled, resample
 
 
 @pytest.mark.parametrize("deviation", [0.0, 0.013])
-@pytest.mark.parametrize("seeds", [[2, 2], [2, 2, 1, 1], [2] * 10])
+@pytest.mark.parametrize("seeds", [[2, 2], [2, 2, 1, 1], [2] * 10, [2, 2, *[1] * 28]], ids=["2", "4", "10", "30"])
 def test_equal_models_are_seldom_called_worse(seeds, deviation):
     known, _ = false_claims(World(images=700, deviation=deviation), seeds, repeats=60, resamples=200)
     # 5 %, and what 60 draws of it may be (binomial, 99 %).
@@ -49,3 +50,16 @@ def test_the_corrected_score_of_the_best_of_equal_models_is_not_optimistic():
 def test_copies_claim_no_more_than_their_originals():
     known, _ = false_claims(World(images=100, copies=6, deviation=0.0), [2, 2, 2], repeats=40, resamples=200)
     assert known <= 6 / 40
+
+
+def test_boards_of_equal_runs_are_drawn_from_seeds_of_one_configuration():
+    """Seeds that differ: a plain bootstrap takes their luck for a difference, the leaderboard does not."""
+    world = World(images=2100, deviation=0.03)
+    predictions, _ = world.runs(np.random.default_rng(0), [6, 6])
+    found = resample(world.labels, predictions, world.classes, None, 200)
+    groups = [list(range(6)), list(range(6, 12))]
+    got = count(found, groups, Layout(2, 1, 2), boards=40)
+    assert got.said <= 6 / 40 < 10 / 40 < got.plain
+    assert count(found, groups, Layout(2, 1, 0), boards=20).said == 0
+    steady = Resampled(found.scores[[0] * 12], found.inside[:, [0] * 12], found.outside[:, [0] * 12])
+    assert count(steady, groups, Layout(2, 2, 2), boards=10).plain == 0

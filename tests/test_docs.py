@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,8 +43,18 @@ def lines() -> list[tuple[str, str]]:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(path):
     for link in _LINK.findall(re.sub(_BLOCK, "", path.read_text(encoding="utf-8"))):
-        if not link.startswith(("http://", "https://", "#", "mailto:", "…")):
-            assert (path.parent / link.partition("#")[0]).exists(), link
+        if link.startswith(("http://", "https://", "mailto:", "…")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def anchors(path: Path) -> set[str]:
+    """What the headings of a page are called in an address."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(_BLOCK, "", path.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_readme_can_be_read_in_one_go():
@@ -56,12 +69,29 @@ def test_every_command_line_is_understood(page, line):
     module.options().parse_args(words[3:])
 
 
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+@pytest.mark.parametrize(("page", "text"), blocks("bash"), ids=lambda value: value if value.endswith(".md") else None)
+def test_every_script_is_shell(page, text):
+    checked = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("yaml"), ids=lambda value: value if value.endswith(".md") else None)
+def test_every_manifest_names_its_kind_and_starts_a_command_that_is_understood(page, text):
+    documents = list(yaml.safe_load_all(text))
+    assert all(document["kind"] and document["metadata"]["name"] for document in documents)
+    for document in documents:
+        if entrypoint := document["spec"].get("entrypoint"):
+            words = shlex.split(entrypoint)
+            importlib.import_module(words[2]).options().parse_args(words[3:])
+
+
 def test_there_are_command_lines_to_look_at():
     assert len(lines()) >= 10
 
 
-#: Those of the Python API follow from what its page does before, and run with that (see test_notebooks.py).
-PYTHON = [(page, text) for page, text in blocks("python") if page != "api.md"]
+#: Those of these two pages follow from what the page does before, and run with that (see test_notebooks.py).
+PYTHON = [(page, text) for page, text in blocks("python") if page not in ("api.md", "keras-tuner.md")]
 
 
 @pytest.mark.parametrize(("page", "text"), PYTHON, ids=[f"{page}-{at}" for at, (page, _) in enumerate(PYTHON)])

@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _API = {
     # where things are, and how they are done
     "Console": "tuning.cli",
+    "ProgressLine": "tuning.core.notebook",
     "Resources": "tuning.pipeline.resources",
     "Tracking": "tuning.tracking",
     "TuningError": "tuning.core.errors",
@@ -27,6 +28,8 @@ _API = {
     "train_one": "tuning.pipeline.train",
     # for model builders of one's own
     "base_model": "tuning.trials.bases",
+    # in place of Keras Tuner's, for our oracles
+    "Tuner": "tuning.oracles.tuner",
     # results as pandas frames
     "dataset_frame": "tuning.results.frames",
     "trials_frame": "tuning.results.frames",
@@ -37,6 +40,7 @@ _API = {
     "faces_figure": "tuning.results.figures",
     "search_figures": "tuning.results.figures",
     "run_figures": "tuning.results.figures",
+    "predictions_figure": "tuning.results.figures",
     "save_figure": "tuning.results.plots:save",
     # the promoted model
     "promoted_classifier": "tuning.results.prediction.classifier",
@@ -48,7 +52,16 @@ __all__ = ["__version__", *_API]
 def __getattr__(name: str) -> Any:
     if name in _API:
         module, _, other = _API[name].partition(":")
-        found = getattr(importlib.import_module(module), other or name)
+        try:
+            found = getattr(importlib.import_module(module), other or name)
+        except ModuleNotFoundError as error:
+            from tuning.core import packages
+
+            missing = (error.name or "").partition(".")[0]
+            if missing in ("", "tuning"):
+                raise
+            remedy = packages.remedy(missing)
+            raise ModuleNotFoundError(f"the package {missing} is missing: {remedy}", name=error.name) from error
         if isinstance(found, types.FunctionType):
             from tuning.core.border import guarded
 

@@ -12,11 +12,24 @@ import sys
 from pathlib import Path
 
 from tuning import __version__, cli
+from tuning.core.console import through_script
 from tuning.core.errors import EXIT_DONE, UsageError
 
 SCRIPT = "face-tuning"
 #: The order in which a person meets them; one that is not named here comes last.
-_ORDER = ("demo", "prepare", "search", "train", "leaderboard", "report", "promote", "export", "predict", "doctor")
+_ORDER = (
+    "demo",
+    "prepare",
+    "space",
+    "search",
+    "train",
+    "leaderboard",
+    "report",
+    "promote",
+    "export",
+    "predict",
+    "doctor",
+)
 _NO_COMMANDS = ("__init__", "__main__", "cli")
 
 
@@ -68,7 +81,7 @@ def main(program: str = "python -m tuning") -> int:
 
 def script() -> int:
     """What the console script runs."""
-    cli.through_script(SCRIPT)
+    through_script(SCRIPT)
     return main(SCRIPT)
 
 

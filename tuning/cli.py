@@ -13,17 +13,17 @@ import errno
 import gc
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from tuning.core import interruption, output
+from tuning.core.console import Console, as_typed, in_terminal
 from tuning.core.errors import (
     EXIT_DONE,
     EXIT_ENVIRONMENT,
@@ -35,7 +35,8 @@ from tuning.core.errors import (
     Interrupted,
     TuningError,
 )
-from tuning.core.progress import Bar
+from tuning.core.options import RARE
+from tuning.core.parsing import Parser
 from tuning.core.workspace import Workspace
 
 #: When the command began, as `time.monotonic` reads; a budget counts from there.
@@ -61,35 +62,27 @@ permission, missing package) · 5 the budget ended before any trial finished · 
 saved · 141 whoever read the output has gone away; what was finished is saved"""
 
 
-#: How commands are written in help and messages; `through_script` changes it.
-_spoken = "python -m tuning."
+EVERY_COMMAND = "every command"
+#: What a command says first whom a signal has asked to end: nothing has gone wrong.
+STOPPED = "stopped"
 
 
-def through_script(name: str) -> None:
-    """From now on help and messages say `NAME COMMAND`, as the person does, in place of `python -m tuning.COMMAND`."""
-    global _spoken
-    _spoken = f"{name} "
-
-
-def as_typed(text: str) -> str:
-    """`text` with its commands written the way this process was started."""
-    return re.sub(r"python -m tuning\.(?=\w)", lambda _: _spoken, text)
-
-
-def parser(command: str, doc: str | None) -> argparse.ArgumentParser:
+def parser(command: str, doc: str | None, arguments: str = "") -> argparse.ArgumentParser:
     """An argument parser with the options that every command has.
 
     `doc` is the command module's docstring; its first line says what the command does, the rest is shown below the
-    options: lines to run, what it reads, what it writes.
+    options: lines to run, what it reads, what it writes. `arguments` stand for those that are no options.
     """
     summary, _, rest = as_typed(doc or "").strip().partition("\n")
-    result = _Parser(
+    result = Parser(
+        _refuse,
+        (RARE, EVERY_COMMAND),
         prog=as_typed(f"python -m tuning.{command}"),
+        usage=f"%(prog)s [OPTION …] {arguments}".rstrip(),
         description=summary,
         epilog="\n\n".join(filter(None, [rest.strip("\n"), EXIT_CODES])),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    shared = result.add_argument_group("every command")
+    shared = result.add_argument_group(EVERY_COMMAND)
     shared.add_argument(
         "--root",
         type=Path,
@@ -102,45 +95,8 @@ def parser(command: str, doc: str | None) -> argparse.ArgumentParser:
     return result
 
 
-_Namespace = TypeVar("_Namespace")
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose refusals look like every other error: one line, a remedy, and JSON where that is asked for."""
-
-    _given: Sequence[str] = ()
-
-    def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: _Namespace | None = None
-    ) -> tuple[argparse.Namespace | _Namespace, list[str]]:
-        self._given = sys.argv[1:] if args is None else args
-        return super().parse_known_args(args, namespace)
-
-    def error(self, message: str) -> NoReturn:
-        asked = argparse.Namespace(json="--json" in self._given, root=Path("."))
-        sys.exit(_failed(asked, message, f"see {self.prog} --help", EXIT_USAGE))
-
-
-def add_training_options(group: argparse._ActionsContainer) -> None:
-    """The options of every command that trains."""
-    group.add_argument(
-        "--early-stopping",
-        type=int,
-        metavar="EPOCHS",
-        help="stop a training after this many epochs without a better val_f1_macro (default: never)",
-    )
-    group.add_argument(
-        "--reduce-lr",
-        type=int,
-        metavar="EPOCHS",
-        help="halve a constant learning rate after this many epochs without a better val_loss (default: never)",
-    )
-    group.add_argument(
-        "--dtype",
-        choices=("auto", "bfloat16", "float32"),
-        default="auto",
-        help="compute type in training (auto: bfloat16 where the processor or GPU has it)",
-    )
+def _refuse(given: Sequence[str], problem: str, remedy: str) -> NoReturn:
+    sys.exit(_failed(argparse.Namespace(json="--json" in given, root=Path(".")), problem, remedy, EXIT_USAGE))
 
 
 def add_tracking_options(group: argparse._ActionsContainer) -> None:
@@ -153,7 +109,8 @@ def add_tracking_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--mlflow",
         metavar="WHERE",
-        help="log to MLflow too: http://HOST:PORT of a server, sqlite:///FILE.db, or a folder (extra: mlflow)",
+        help="log to MLflow too: http://HOST:PORT of a server, sqlite:///FILE.db, or a folder; extra: mlflow "
+        "(default: nowhere)",
     )
 
 
@@ -174,61 +131,6 @@ def searches(workspace: Workspace) -> list[str]:
 def runs(workspace: Workspace) -> list[str]:
     """Ids of the finished runs that are there."""
     return sorted(path.parent.name for path in workspace.trials.glob("*/metrics.json"))
-
-
-class Console:
-    """The `Progress` of a terminal. Messages go to stderr, so that stdout can be piped."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
-
-    def say(self, text: str) -> None:
-        if not self.quiet:
-            self._write(as_typed(text))
-
-    def warn(self, text: str) -> None:
-        if not self.quiet:
-            self._write(as_typed(f"warning: {text}"))
-
-    @contextlib.contextmanager
-    def bar(self, total: int | None, description: str, unit: str = "it") -> Iterator[Bar]:
-        from tqdm import tqdm
-
-        # A bar in a log file is noise: piped output gets the plain lines only.
-        interactive = sys.stderr.isatty()
-        with tqdm(
-            total=total,
-            desc=description,
-            unit=unit,
-            disable=self.quiet or not interactive,
-            file=sys.stderr,
-            mininterval=0.2,
-            smoothing=0.05,
-            dynamic_ncols=True,
-        ) as bar:
-            yield _TerminalBar(bar)
-
-    @staticmethod
-    def _write(text: str) -> None:
-        if "tqdm" not in sys.modules or not sys.stderr.isatty():
-            output.say(text)
-            return
-        # Above the bar, if there is one, instead of through it.
-        sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
-        sys.stderr.flush()
-
-
-class _TerminalBar:
-    """tqdm's bar under the two names that the rooms below know."""
-
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
-
-    def update(self, n: float = 1) -> None:
-        self._bar.update(n)
-
-    def note(self, text: str) -> None:
-        self._bar.set_postfix_str(text, refresh=False)
 
 
 Result = tuple[dict[str, Any] | None, str] | tuple[dict[str, Any] | None, str, int]
@@ -279,14 +181,14 @@ def main(
             result, text, *code = run(args, workspace, console)
         _print_result(args, result, text)
     except Interrupted as error:
-        return _failed(args, error.problem, go_on, error.exit_code)
+        return _failed(args, error.problem, go_on, error.exit_code, STOPPED)
     except Disconnected as error:
         return _failed(args, error.problem, f"{error.remedy}; {go_on}", error.exit_code)
     except TuningError as error:
         return _failed(args, error.problem, error.remedy, error.exit_code)
     except KeyboardInterrupt:
         interrupted = Interrupted(signal.SIGINT)
-        return _failed(args, interrupted.problem, go_on, interrupted.exit_code)
+        return _failed(args, interrupted.problem, go_on, interrupted.exit_code, STOPPED)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nobody to report anything to, but not all was said.
         _discard_stdout()
@@ -314,7 +216,8 @@ def _print_result(args: argparse.Namespace, result: dict[str, Any] | None, text:
     if args.json and result is not None:
         print(_json(result))
     elif text:
-        print(as_typed(text))
+        text = as_typed(text)
+        print(in_terminal(text) if sys.stdout.isatty() and not getattr(args, "wide", False) else text)
     sys.stdout.flush()
 
 
@@ -346,18 +249,23 @@ def refused(error: TuningError, as_json: bool) -> int:
     return _failed(argparse.Namespace(json=as_json, root=Path(".")), error.problem, error.remedy, error.exit_code)
 
 
-def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int) -> int:
+def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int, what: str = "error") -> int:
     problem, remedy = one_line(as_typed(problem)), one_line(as_typed(Workspace(args.root).addressed(remedy)))
     output.use_as_they_are()
-    output.say(f"error: {problem}")
+    _say(f"{what}: {problem}")
     if remedy:
-        output.say(f"  → {remedy}")
+        _say(f"  → {remedy}")
     if args.json:
         try:
             print(_json({"error": problem, "remedy": remedy, "exit_code": exit_code}), flush=True)
         except OSError:
             _discard_stdout()
     return exit_code
+
+
+def _say(text: str) -> None:
+    """A line on stderr; in a terminal it breaks at words."""
+    output.say(in_terminal(text) if sys.stderr.isatty() else text)
 
 
 def _require_packages() -> None:

@@ -28,16 +28,19 @@ def options() -> argparse.ArgumentParser:
         type=int,
         default=200,
         metavar="N",
-        help="images of the largest class; the smallest has 60 %% of it (200)",
+        help="images of the largest class; the smallest has 60 %% of it (default: 200)",
     )
     parser.add_argument(
         "--classes",
         default="7",
         metavar="N|NAMES",
-        help="how many of angry, disgust, fear, happy, neutral, sad, surprise, in that order, or their names (7)",
+        help="how many of angry, disgust, fear, happy, neutral, sad, surprise, in that order, or their names "
+        "(default: 7)",
     )
-    parser.add_argument("--image-size", type=int, default=64, metavar="PIXELS", help="width and height, 48 to 512 (64)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed draws other faces (0)")
+    parser.add_argument(
+        "--image-size", type=int, default=64, metavar="PIXELS", help="width and height, 48 to 512 (default: 64)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed draws other faces (default: 0)")
     return parser
 
 

@@ -2,7 +2,7 @@
 
   python -m tuning.export                             # the promoted model → artifacts/exports/best_model/
   python -m tuning.export --search faces              # the best run of a search, by validation macro-F1
-  python -m tuning.export --run RUN_ID --out my_model # one run of the leaderboard
+  python -m tuning.export --run quiet-otter --out my_model  # one run, by the leaderboard's name or its id
   python -m tuning.export --max-ms 2 --format litert  # the best of the leaderboard that is small or fast enough
   python -m tuning.export --format keras,savedmodel,onnx,litert
 
@@ -27,6 +27,7 @@ from typing import Any
 
 from tuning import cli
 from tuning.core.errors import EXIT_DONE, EXIT_REFUSED, UsageError
+from tuning.core.options import RARE
 from tuning.core.workspace import Workspace
 from tuning.results.exporters import FORMATS, Format
 
@@ -36,24 +37,31 @@ def options() -> argparse.ArgumentParser:
     rows = [f"  {name:<{width}}  {form.product}: {form.title}{_needs(form)}" for name, form in FORMATS.items()]
     parser = cli.parser("export", __doc__.replace("FORMATS", "\n".join(rows)))
     which = parser.add_mutually_exclusive_group()
-    search = which.add_argument("--search", metavar="NAME", help="the best run of this search, by validation macro-F1")
+    search = which.add_argument(
+        "--search",
+        metavar="NAME",
+        help="the best run of this search, by validation macro-F1 (default: the promoted model)",
+    )
     cli.offer(search, cli.searches)
     one = which.add_argument(
-        "--run", metavar="RUN_ID", help="this run of the leaderboard (default: the promoted model)"
+        "--run",
+        metavar="RUN",
+        help="this run of the leaderboard, by its id or short name (default: the promoted model)",
     )
     cli.offer(one, cli.runs)
     parser.add_argument(
         "--max-parameters",
         type=_positive(int),
         metavar="N",
-        help="the best row of the leaderboard with no more parameters than that (may be given with --max-ms)",
+        help="the best row of the leaderboard with no more parameters than that; may be given with --max-ms "
+        "(default: any number)",
     )
     parser.add_argument(
         "--max-ms",
         type=_positive(float),
         metavar="T",
         help="the best row of the leaderboard that took no more milliseconds an image, in large batches, where it was "
-        "evaluated; another machine has other times",
+        "evaluated; another machine has other times (default: any time)",
     )
     form = parser.add_argument(
         "--format",
@@ -63,12 +71,12 @@ def options() -> argparse.ArgumentParser:
         help=f"what to write: {', '.join(FORMATS)}, or several (default: keras)",
     )
     cli.offer(form, lambda workspace: FORMATS)
-    parser.add_argument(
+    parser.add_argument_group(RARE).add_argument(
         "--no-signatures",
         dest="signatures",
         action="store_false",
         help="leave out the signatures of the images that the model saw; a search that starts from it (--base) then "
-        "cannot tell whether it has seen its test images",
+        "cannot tell whether it has seen its test images (default: they are written)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: artifacts/exports/<name>)")
     return parser

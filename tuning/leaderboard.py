@@ -51,6 +51,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
+    from tuning.core import colour
     from tuning.results import leaderboard, tables
     from tuning.results.runs import REBUILD, run_folders
     from tuning.results.standings import standings, test_evaluations
@@ -86,7 +87,8 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     elif args.markdown:
         text = tables.leaderboard_markdown(entries)
     else:
-        text = tables.leaderboard_table(entries, None if args.wide else cli.terminal_width(), evaluations)
+        width = None if args.wide else cli.terminal_width()
+        text = tables.leaderboard_table(entries, width, evaluations, colour.shown(sys.stdout))
     result = {
         "leaderboard": str(workspace.leaderboard),
         "rows": [entry.to_json() for entry in entries],

@@ -2,6 +2,7 @@
 
   python -m tuning.predict face.jpg holiday/
   python -m tuning.predict face.jpg --model artifacts/exports/best_model/model.keras --top-k 1
+  python -m tuning.predict holiday/ --sheet sheet.png   # the images with their labels, to look at
   python -m tuning.predict holiday/ --csv > labels.csv
   find holiday -name '*.jpg' | python -m tuning.predict - --jsonl | head
   find holiday -name '*.jpg' -print0 | python -m tuning.predict - -0 --csv
@@ -15,7 +16,7 @@ Labels are printed in the order of the images, while they come. An image that ca
 labels, the others are labelled all the same, and the exit code is 3.
 
 reads   the images, and artifacts/models/best_model.keras or --model
-writes  nothing but its output
+writes  nothing but its output; with --sheet, that picture
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ from tuning.core.progress import SILENT
 from tuning.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from tuning.results.prediction.labelling import Prediction
+    from tuning.results.prediction.sheet import Sheet
     from tuning.results.prediction.writers import Writer
 
 #: From so many images on, the speed is printed.
@@ -43,7 +46,7 @@ MANY = 1000
 
 
 def options() -> argparse.ArgumentParser:
-    parser = cli.parser("predict", __doc__)
+    parser = cli.parser("predict", __doc__, "IMAGE …")
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="an image file, a folder of them, or - for standard input"
     )
@@ -51,6 +54,13 @@ def options() -> argparse.ArgumentParser:
         "--model", metavar="PATH", help="a .keras file of a run or an export (default: the promoted model)"
     )
     parser.add_argument("--top-k", type=int, default=3, metavar="K", help="labels per image (default: %(default)s)")
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="write the images with their labels and probabilities into one picture too, .png, .jpg or .webp; of many "
+        "images the first 200 (default: none)",
+    )
     parser.add_argument(
         "-0", "--null", action="store_true", help="paths on standard input end with NUL, as find -print0 writes them"
     )
@@ -69,9 +79,12 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     if not args.model:
         workspace.require()
     found = classifier.classifier(Path(args.model)) if args.model else classifier.promoted_classifier(workspace)
+    sheet = _sheet(args.sheet, found.run_id) if args.sheet else None
     piped = images.STANDARD_INPUT in args.images
     bursts = images.bursts(args.images, args.null)
     known = [] if piped else list(itertools.chain.from_iterable(bursts))
+    if sheet is not None and any(_same(image.path, args.sheet) for image in known):
+        raise UsageError(f"--sheet {args.sheet} is one of the images to label", "give another name")
     if piped and sys.stdin.isatty():
         console.say("reading paths from the terminal, one a line; Ctrl-D ends them")
     began = time.monotonic()
@@ -86,7 +99,14 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         Labeller(found, args.top_k) as labeller,
         progress.bar(None if piped else len(known), "labelling", "image") as bar,
     ):
-        batches = (batch for burst in (bursts if piped else [known]) for batch in labeller.label(burst))
+        sources: dict[str, bytes | None] = {}
+
+        def labelled() -> Iterator[list[Prediction]]:
+            for burst in bursts if piped else [known]:
+                sources.update({image.path: image.data for image in burst if image.data is not None})
+                yield from labeller.label(burst)
+
+        batches = labelled()
         # What is wrong with the model is said before anything is printed.
         first = next(batches, None)
         if first is None:
@@ -97,11 +117,16 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
             for batch in itertools.chain([first], batches):
                 writer.write(batch)
                 sys.stdout.flush()
+                if sheet is not None:
+                    for entry in batch:
+                        sheet.add(entry, sources.get(entry.path))
                 count += len(batch)
                 unread += sum(entry.error is not None for entry in batch)
                 bar.update(len(batch))
         finally:
             writer.end({"images": count, "unreadable": unread})
+    if sheet is not None:
+        console.say(f"{args.sheet}: {sheet.write(args.sheet)}")
     if labeller.opened is not None and count >= MANY:
         start, seconds = labeller.opened - began, time.monotonic() - labeller.opened
         console.say(
@@ -110,6 +135,19 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     if unread:
         console.warn(f"{unread:,} of {count:,} images could not be read; the output says why")
     return None, "", EXIT_REFUSED if unread else EXIT_DONE
+
+
+def _sheet(path: Path, run_id: str) -> Sheet:
+    """Raises UsageError where none can be written there."""
+    # Fonts and pictures take time to import.
+    from tuning.results.prediction import sheet
+
+    sheet.check(path)
+    return sheet.Sheet(run_id)
+
+
+def _same(one: str, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning import cli
+from tuning.core.options import RARE
 from tuning.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,18 +41,22 @@ def options() -> argparse.ArgumentParser:
         "(default: ROOT/data/raw_yolo)",
     )
     parser.add_argument(
+        "--group-by",
+        metavar="REGEX|FILE",
+        help="who is on an image: an expression that finds the person in its path, such as '(S[0-9]+)_', or a CSV file "
+        "with the columns file,group; a person is in one split only (default: nobody knows)",
+    )
+    parser.add_argument(
+        "--aliases",
+        metavar="NAME=LABEL,…",
+        help="rename classes, such as anger=angry,happiness=happy; `emotions` stands for the usual names of emotions "
+        "(default: none)",
+    )
+    parser.add_argument(
         "--image-size", type=int, default=48, metavar="N", help="height and width in pixels (default: %(default)s)"
     )
-    parser.add_argument("--color", choices=("gray", "rgb"), default="gray", help="default: %(default)s")
     parser.add_argument(
-        "--split", default="70/15/15", metavar="A/B/C", help="percentages of train/val/test (default: 70/15/15)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (default: %(default)s)")
-    parser.add_argument(
-        "--on-bad",
-        choices=("skip", "stop"),
-        default="skip",
-        help="leave out images that cannot be used and list them, or stop at the first (default: %(default)s)",
+        "--color", choices=("gray", "rgb"), default="gray", help="colours of the images (default: %(default)s)"
     )
     parser.add_argument(
         "--crop",
@@ -60,23 +65,23 @@ def options() -> argparse.ArgumentParser:
         help="YOLO exports: a sample is the labelled face, or its whole image (default: %(default)s)",
     )
     parser.add_argument(
+        "--split", default="70/15/15", metavar="A/B/C", help="percentages of train/val/test (default: 70/15/15)"
+    )
+    rare = parser.add_argument_group(RARE)
+    rare.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (default: %(default)s)")
+    rare.add_argument(
+        "--on-bad",
+        choices=("skip", "stop"),
+        default="skip",
+        help="leave out images that cannot be used and list them, or stop at the first (default: %(default)s)",
+    )
+    rare.add_argument(
         "--on-conflict",
         choices=("drop", "keep", "majority"),
         default="drop",
         help="equal pixels with different labels: leave out all, keep all, or what most say (default: %(default)s)",
     )
-    parser.add_argument(
-        "--aliases",
-        metavar="NAME=LABEL,…",
-        help="rename classes, such as anger=angry,happiness=happy; `emotions` stands for the usual names of emotions",
-    )
-    parser.add_argument(
-        "--group-by",
-        metavar="REGEX|FILE",
-        help="who is on an image: an expression that finds the person in its path, such as '(S[0-9]+)_', or a CSV file "
-        "with the columns file,group; a person is in one split only",
-    )
-    parser.add_argument(
+    rare.add_argument(
         "--accept-removed",
         action="store_true",
         help="go on although images that have a place in the split are gone",

@@ -27,8 +27,10 @@ WATCH_SECONDS = 15
 
 
 def options() -> argparse.ArgumentParser:
-    parser = cli.parser("report", __doc__)
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the search (default: the one that was last at work)")
+    parser = cli.parser("report", __doc__, "[NAME]")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="the search, or a run of it (default: the one that was last at work)"
+    )
     parser.add_argument(
         "--watch", action="store_true", help="write it again while the search runs; the open page follows by itself"
     )
@@ -40,8 +42,9 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     from tuning.history import searches
     from tuning.history.status import RUNNING, TESTING
     from tuning.results import report
+    from tuning.results.sources import search_of
 
-    name = searches.latest(workspace) if args.name is None else args.name
+    name = searches.latest(workspace) if args.name is None else search_of(workspace, args.name)
     path, found = report.write(workspace, name, refresh=WATCH_SECONDS if args.watch else 0)
     while args.watch and found.status in (RUNNING, TESTING):
         console.say(f"{path}: {found.verdict.headline}")

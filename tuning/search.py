@@ -21,11 +21,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning import cli
 from tuning.core.options import add_options, values_of
 from tuning.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tuning.pipeline.search import SearchResult
 
 
 def words() -> dict[str, str]:
@@ -68,11 +71,13 @@ def options() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
     from dataclasses import asdict
 
+    from tuning.core import colour
     from tuning.core.settings import SearchSettings
     from tuning.engine.budget import seconds
     from tuning.pipeline.plan import plan_search
     from tuning.pipeline.resources import Resources
     from tuning.pipeline.search import run_search
+    from tuning.results import closing
     from tuning.results.leaderboard import read
     from tuning.results.standings import standings, test_evaluations
     from tuning.results.tables import leaderboard_table
@@ -101,18 +106,32 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     failures = result.failures
     lines = [
         f"{result.name}: {result.trials} trials ({result.failed} failed), {result.epochs} epochs; best by validation: "
-        f"trial {result.best_trial}, val_f1_macro {result.best_val_f1_macro:.4f}"
+        f"trial {result.best_trial}, val_f1_macro {result.best_val_f1_macro:.4f}, the maximum over epochs and trials"
     ]
     lines += [f"not published: {run_id}: {why}; the same command tries it again" for run_id, why in failures.items()]
+    coloured, kept = colour.shown(sys.stdout), ""
     if result.promoted:
         rows = [entry for entry in standings(workspace, read(workspace)) if entry.row.search == result.name]
         evaluations = test_evaluations(workspace, [entry.row for entry in rows])
-        table = leaderboard_table(rows, cli.terminal_width(), evaluations)
-        kept = "" if result.promoted in result.runs else " (the earlier model is kept: its test macro-F1 is higher)"
-        lines += ["", table, "", f"promoted: {result.promoted} → {workspace.best_model}{kept}"]
+        table = leaderboard_table(rows, cli.terminal_width(), evaluations, coloured)
+        lines += ["", table, "", f"promoted: {result.promoted} → {workspace.best_model}"]
+        kept = closing.kept_words(workspace, result.promoted, result.runs)
     if result.verdict:
-        lines.append(f"verdict: {result.verdict}")
+        verdict = f"verdict: {result.verdict}{kept}"
+        lines += ["", colour.painted(verdict, result.verdict_kind or "") if coloured else verdict]
+    second = closing.second_seed(workspace, result.runs)
+    lines += ["", "next:", *(f"  {workspace.addressed(line)}" for line in _next(result, second))]
     return {**asdict(result), "directory": str(result.directory)}, "\n".join(lines)
+
+
+def _next(result: SearchResult, second_seed: str | None) -> list[str]:
+    """Three commands that a person may want now; as long as seeds are unknown, the first makes them known."""
+    report = second_seed or f"python -m tuning.report {result.name}"
+    if result.promoted is None:
+        trial = f"{result.name}/{result.best_trial}"
+        return [report, f"python -m tuning.train --from-trial {trial}", "python -m tuning.leaderboard"]
+    export = f"python -m tuning.export --search {result.name} --format keras,onnx"
+    return [report, "python -m tuning.predict face.jpg --sheet sheet.png", export]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
   python -m tuning.train                                   # the baseline
   python -m tuning.train --epochs 5 --hp learning_rate=2e-3 --hp class_balance=sampler
   python -m tuning.train --from-trial baseline_cnn-hyperband/0007 --epochs 30
+  python -m tuning.train --from-trial quiet-otter --seed 1  # a run of the leaderboard, by its short name
 
 The same command again goes on after the last finished epoch, tries again what failed, or shows the run it made.
 
@@ -29,9 +30,17 @@ def options() -> argparse.ArgumentParser:
 
     parser = cli.parser("train", __doc__)
     parser.add_argument(
-        "--hp", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter's value; may be repeated"
+        "--hp",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyperparameter's value; may be repeated (default: the space's defaults)",
     )
-    trial = parser.add_argument("--from-trial", metavar="SEARCH/TRIAL", help="take the values of a search's trial")
+    trial = parser.add_argument(
+        "--from-trial",
+        metavar="SEARCH/TRIAL|RUN",
+        help="take the values of a search's trial, or of a run by its id or short name (default: none)",
+    )
     cli.offer(trial, trials)
     add_options(
         parser,

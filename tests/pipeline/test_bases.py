@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from tests.pipeline.conftest import results
 from tuning.core import files
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
-from tuning.dataset import seen
+from tuning.dataset import decode, seen
+from tuning.dataset.rough_hash import is_near, rough_hash
 from tuning.pipeline import bases
 from tuning.results import lineage
 from tuning.results.runs import read_runs
@@ -129,19 +131,38 @@ def test_what_a_base_has_seen_is_counted_and_refused(prepared, copied, base, mak
     images = sum(place.split == "val" for place in seen.read_split_manifest(own.split_manifest).places)
     refused = here(own, "train", "--base", str(folder), *TRAIN)
     assert refused.code == 3
-    assert f"{images} images of the validation and test split ({images} as they are, 0 mirrored)" in refused.stderr
+    words = f"{images} images of the validation and test split ({images} as they are, 0 mirrored, 0 at another"
+    assert words in refused.stderr
     assert "--accept base-overlap" in refused.stderr
     assert not own.bases.exists()
 
 
 def test_mirrored_images_are_found(prepared):
-    from tuning.dataset import decode
-
     place = next(p for p in seen.read_split_manifest(prepared.split_manifest).places if p.split == "test")
     pixels = decode.read_image(prepared.pool / place.file)
     mirror = seen.signature(decode.pixel_sha256(np.ascontiguousarray(pixels[:, ::-1])))
-    found = seen.overlap(prepared, seen.Seen(np.array([mirror], np.uint64)))
-    assert (found.exact, found.mirrored, found.files) == (0, 1, (place.source,))
+    known = seen.Seen(np.array([mirror], np.uint64), np.empty((0, 3), np.uint64))
+    found = seen.overlap(prepared, known)
+    assert (found.exact, found.mirrored, found.near, found.files) == (0, 1, 0, (place.source,))
+
+
+def test_images_of_another_size_or_quality_are_found_and_others_are_not(prepared):
+    places = seen.read_split_manifest(prepared.split_manifest).places
+    tests = [p for p in places if p.split == "test"]
+    pixels = [decode.read_image(prepared.pool / p.file) for p in tests]
+    large = cv2.resize(pixels[0], (96, 96), interpolation=cv2.INTER_CUBIC)
+    poor = cv2.imdecode(cv2.imencode(".jpg", pixels[1][:, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 50])[1], 1)
+    known = seen.Seen(np.empty(0, np.uint64), np.array([rough_hash(large), rough_hash(poor[:, :, ::-1])]))
+    found = seen.overlap(prepared, known)
+    assert (found.exact, found.mirrored, found.near) == (0, 0, 2)
+    assert found.files == (tests[0].source, tests[1].source)
+
+
+def test_flat_images_are_no_copies_of_each_other():
+    flat = [np.full((32, 32, 3), level, np.uint8) for level in (10, 20, 30)]
+    hashes = np.array([rough_hash(image) for image in flat])
+    assert is_near(hashes, hashes).all()
+    assert not is_near(hashes[:1], hashes[1:]).any()
 
 
 def test_signatures_are_bound_to_the_file_that_they_are_of(prepared, copied, base, make_run, tmp_path):

@@ -13,7 +13,7 @@ from tuning.core.plan import Plan, Price
 from tuning.core.settings import SearchSettings, load
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.engine.entries import Closing, Extended, PlannedFinals, from_json, to_json
+from tuning.engine.entries import Closing, Extended, PlannedFinals, Stopped, from_json, to_json
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import budgeted
 from tuning.pipeline.resources import Resources
@@ -55,7 +55,8 @@ def test_a_budget_is_used_and_kept_and_replayed_on_other_workers(budgeted_search
     entries = journal.read(result.directory / "journal.jsonl")
     decided = [entry for entry in entries if isinstance(entry, PlannedFinals)]
     assert decided
-    assert any(isinstance(entry, Closing) for entry in entries)
+    # On a busy machine, too little time may be left to close: the search then ends at once.
+    assert any(isinstance(entry, Closing | Stopped) for entry in entries)
     assert sum(len(entry.runs) for entry in decided) == sum("-ensemble-" not in run for run in result.runs)
 
     other = Workspace(tmp_path / "other")

@@ -9,67 +9,16 @@ from pathlib import Path
 import pytest
 
 from stress import toy
-from tuning.oracles.ranking import RankedTrial
-from tuning.pipeline import finals as stage
-from tuning.pipeline.completed import with_recommended
 from tuning.pipeline.settings import search_settings
 
 from .conftest import results
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-DEFAULTS = {"rate": 0.1}
 
 
 @pytest.fixture(autouse=True)
 def _backend_of_the_workers(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-
-
-def runs_of(search, space, seed, epochs, ranked, baselines, top_k, executions=1):
-    """The finals with all their seeds."""
-    roles = stage.final_roles(search, space, seed, epochs, ranked, baselines, top_k)
-    return stage.final_runs(roles, seed, executions)
-
-
-def ranked(*rates: float) -> list:
-    return [(RankedTrial(f"{n:04d}", 9, 1 - n / 10), {"rate": rate, "tuner/epochs": 9}) for n, rate in enumerate(rates)]
-
-
-def test_every_finalist_and_the_baseline_are_run_with_every_seed():
-    finals = runs_of("s", "space", 5, 9, ranked(0.3, 0.4, 0.5), [DEFAULTS], top_k=2, executions=3)
-    assert [(final.purpose, final.rank, final.seed) for final in finals] == [
-        *(("finalist", 1, seed) for seed in (5, 6, 7)),
-        *(("finalist", 2, seed) for seed in (5, 6, 7)),
-        *(("baseline", None, seed) for seed in (5, 6, 7)),
-    ]
-    assert [final.run_id.rpartition("-s")[2] for final in finals] == ["5", "6", "7"] * 3
-    assert len({final.run_id for final in finals}) == len({final.key for final in finals}) == 9
-    once = runs_of("s", "space", 5, 9, ranked(0.3, 0.4, 0.5), [DEFAULTS], top_k=2)
-    assert once == [final for final in finals if final.seed == 5]
-
-
-def test_a_baseline_among_the_best_is_run_once_with_each_seed():
-    finals = runs_of("s", "space", 0, 9, ranked(0.3, 0.1), [DEFAULTS], top_k=2, executions=2)
-    assert [(final.purpose, final.rank, final.seed) for final in finals] == [
-        ("finalist", 1, 0),
-        ("finalist", 1, 1),
-        ("baseline", 2, 0),
-        ("baseline", 2, 1),
-    ]
-
-
-def test_a_baseline_with_values_that_its_build_never_read_is_the_baseline():
-    best_first = [*ranked(0.3), (RankedTrial("0000", 9, 0.2), {**DEFAULTS, "units": 64, "tuner/epochs": 9})]
-    finals = runs_of("s", "space", 0, 9, best_first, [DEFAULTS, {**DEFAULTS, "units": 64}], top_k=2)
-    assert [(final.purpose, final.trial) for final in finals] == [("finalist", "0000"), ("baseline", "0000")]
-
-
-def test_what_the_strategy_recommends_is_among_the_finalists_where_there_are_several():
-    best_first = ranked(0.1, 0.2, 0.3, 0.4)
-    assert with_recommended(best_first, "0003", 3) == [*best_first[:2], best_first[3]]
-    assert with_recommended(best_first, "0003", 1) == best_first[:1]
-    for among in ("0000", "0002", None, "0099"):
-        assert with_recommended(best_first, among, 3) == best_first[:3]
 
 
 def test_the_budget_and_the_plan_count_every_run(prepared):

@@ -8,7 +8,7 @@ from tuning.core.errors import UsageError
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.completed import ranked
-from tuning.pipeline.finals import final_roles, final_runs
+from tuning.pipeline.final_roles import final_roles, final_runs
 from tuning.pipeline.search import epochs_in
 from tuning.pipeline.settings import first_rung, search_settings
 from tuning.pipeline.trials import planned_epochs

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from tuning.core.progress import SILENT
-from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
-from tuning.pipeline.reporter import ProgressReporter
+from tuning.core.records import COMPLETED, FAILED, TrialOutcome, TrialSpec
+from tuning.pipeline.reporter import FinalsReporter, ProgressReporter
 from tuning.pipeline.timing import Timing
 
 
-class Counter:
+class Progress:
+    """Keeps what is said, and what the last bar shows."""
+
     def __init__(self):
-        self.count, self.text = 0.0, ""
+        self.said, self.count, self.text, self.total, self.unit = [], 0.0, "", None, ""
+
+    def say(self, text):
+        self.said.append(text)
+
+    @contextlib.contextmanager
+    def bar(self, total, description, unit="it", noted=False):
+        self.total, self.unit, self.noted = total, unit, noted
+        yield self
 
     def update(self, n=1):
         self.count += n
+
+    def reach(self, n):
+        self.count = n
 
     def note(self, text):
         self.text = text
 
 
-def reporter(bar, parts=1):
+class Budget:
+    budget = 600.0
+
+    def __init__(self, left):
+        self.seconds = left
+
+    def left(self):
+        return self.seconds
+
+
+def reporter(progress, parts=1, planned=(4, 30), time=None, before=frozenset()):
     timing = Timing(parts)
-    return timing, ProgressReporter(SILENT, bar, timing, (4, 30), lambda: None, lambda: 0, workers=1, final_epochs=0)
+    return timing, ProgressReporter(progress, timing, planned, time, lambda: 2, 1, 0, before)
 
 
 def entry(epoch, seconds):
@@ -40,31 +64,81 @@ def outcome(spec, seconds):
 @pytest.mark.parametrize("seen", [0, 2, 5])
 def test_parts_of_an_epoch_count_as_much_of_it(seen):
     """Whatever was seen to pass before a resume, the sum is the same."""
-    bar = Counter()
-    timing, told = reporter(bar, parts=3)
+    progress = Progress()
+    timing, told = reporter(progress, parts=3)
     spec = TrialSpec("0000", {}, epochs=9)
     seconds = (1.0, 1.0, 1.0, 3.0, 3.0)
-    for row, lasted in zip(CURVE[:seen], seconds, strict=False):
-        told.epoch("trial/0000", {**row, "seconds": lasted})
-    told.completed(spec, outcome(spec, seconds))
-    assert bar.count == pytest.approx(3)
+    with told:
+        for row, lasted in zip(CURVE[:seen], seconds, strict=False):
+            told.epoch("trial/0000", {**row, "seconds": lasted})
+        told.completed(spec, outcome(spec, seconds))
+    assert (progress.total, progress.unit) == (30, "epoch")
+    assert progress.count == pytest.approx(3)
     assert timing.seconds == pytest.approx([3.0] * 5)
-    assert "1 min to go" in told.state()
+    assert progress.text.startswith("about 1 min to go · best 0.5000 (trial 0000) · 1 trial done")
 
 
 def test_a_trial_that_goes_on_counts_its_own_epochs():
-    bar = Counter()
-    timing, told = reporter(bar, parts=3)
+    progress = Progress()
+    timing, told = reporter(progress, parts=3)
     spec = TrialSpec("0001", {}, epochs=9, initial_epoch=3, continues="0000")
-    told.completed(spec, outcome(spec, (1.0, 1.0, 1.0, 3.0, 3.0)))
-    assert bar.count == pytest.approx(2)
+    with told:
+        told.completed(spec, outcome(spec, (1.0, 1.0, 1.0, 3.0, 3.0)))
+    assert progress.count == pytest.approx(2)
     assert timing.seconds == [3.0, 3.0]
 
 
 def test_a_curve_that_ended_early_counts_what_there_is():
-    bar = Counter()
-    _, told = reporter(bar)
+    progress = Progress()
+    _, told = reporter(progress)
     curve = tuple(entry(epoch, 0) for epoch in range(1, 7))
-    for spec in (TrialSpec("0", {}, epochs=9), TrialSpec("1", {}, epochs=27, initial_epoch=9, continues="0")):
-        told.completed(spec, TrialOutcome(spec.trial_id, COMPLETED, 0.5, curve, seconds=(2.0,) * 6))
-    assert bar.count == 6
+    with told:
+        for spec in (TrialSpec("0", {}, epochs=9), TrialSpec("1", {}, epochs=27, initial_epoch=9, continues="0")):
+            told.completed(spec, TrialOutcome(spec.trial_id, COMPLETED, 0.5, curve, seconds=(2.0,) * 6))
+    assert progress.count == 6
+
+
+def test_a_budget_is_counted_in_its_time_and_says_when_it_ends():
+    progress, time = Progress(), Budget(540)
+    _, told = reporter(progress, planned=(None, None), time=time)
+    with told:
+        assert (progress.total, progress.unit, progress.noted, progress.count) == (600, "second", True, 60)
+        told.show()
+        assert progress.text == "9 min to go · 0 trials done · 2 running"
+        time.seconds = 30
+        told.completed(TrialSpec("0", {}, epochs=3), TrialOutcome("0", FAILED, None))
+    assert progress.count == 570
+    assert progress.text == "30 s to go · 1 trial done · 1 failed · 2 running"
+    # What is read an hour later holds no time.
+    assert progress.said == ["[1] trial 0: FAILED: no score"]
+
+
+def test_where_nobody_knows_the_epochs_trials_are_counted():
+    progress = Progress()
+    _, told = reporter(progress, planned=(4, None))
+    with told:
+        told.completed(TrialSpec("0", {}, epochs=9), outcome(TrialSpec("0", {}, epochs=9), (1.0,) * 5))
+    assert (progress.total, progress.unit, progress.count) == (4, "trial", 1)
+
+
+def test_trials_of_an_earlier_start_are_told_in_one_line():
+    progress = Progress()
+    _, told = reporter(progress, before={"0", "1"})
+    with told:
+        for name in ("0", "2", "1"):
+            told.completed(TrialSpec(name, {}, epochs=9), outcome(TrialSpec(name, {}, epochs=9), (1.0,) * 5))
+    assert progress.said == [
+        "[2/4] trial 2: val_f1_macro 0.5000 after 3 epochs",
+        "2 trials were done before, best 0.5000 (trial 0)",
+    ]
+
+
+@pytest.mark.parametrize("budget", [None, Budget(60)])
+def test_final_trainings_have_the_same_bar_and_some_lines(budget):
+    progress = Progress()
+    with FinalsReporter(progress, 20, budget, every=2) as told:
+        for epoch in (1, 2):
+            told.epoch("final/run-1", {"epoch": epoch, "loss": 1, "val_loss": None, "val_f1_macro": 0.5, "seconds": 2})
+    assert progress.said == ["  run-1: epoch 2, loss 1.0000, val_loss missing, val_f1_macro 0.5000 (2.0 s)"]
+    assert (progress.total, progress.count) == ((20, 2) if budget is None else (600, 540))
+    assert progress.text == ("" if budget is None else "1 min to go")

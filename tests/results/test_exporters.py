@@ -85,7 +85,7 @@ def test_an_export_holds_what_its_user_needs(workspace, write_run, write_data, p
 
 def test_signatures_of_what_a_model_saw_go_along_unless_they_are_left_out(workspace, write_run, plain, tmp_path):
     metrics = write_run("one", model=b"0", input=INPUT)
-    own = seen.Seen(np.array([1, 2], np.uint64))
+    own = seen.Seen(np.array([1, 2], np.uint64), np.zeros((2, 3), np.uint64))
     seen.write(workspace.signatures(metrics["data_digest"]), own)
     folder = tmp_path / "out"
     source = sources.run_source(workspace, "one")

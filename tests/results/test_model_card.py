@@ -14,7 +14,7 @@ import yaml
 
 from tuning.results import card_sections
 from tuning.results.model_card import CARD, loading_lines, model_card, write_model_card
-from tuning.results.schema import Metrics, UsedBase
+from tuning.results.schema import Metrics, Origin, UsedBase
 
 SETTINGS = {
     "space": "baseline_cnn",
@@ -100,6 +100,15 @@ def test_the_metadata_are_those_that_model_hubs_read(workspace, described):
     assert (result["task"]["type"], result["dataset"]["split"]) == ("image-classification", "test")
     measured = {figure["type"]: figure["value"] for figure in result["metrics"]}
     assert measured == {"f1": 0.5, "accuracy": 0.55, "precision": 0.54, "recall": 0.53}
+
+
+def test_the_metadata_of_the_best_of_several_say_what_it_is_worth(workspace, described):
+    origin = Origin(
+        origin="artifacts/trials/one", rule="r", compared=3, left_out=0, corrected=0.47, seed_deviation=None
+    )
+    found = front(model_card(workspace, msgspec.structs.replace(described, promoted=origin)))
+    figures = {figure["type"]: figure["value"] for figure in found["model-index"][0]["results"][0]["metrics"]}
+    assert (figures["f1"], figures["f1_corrected"]) == (0.5, 0.47)
 
 
 def test_hugging_face_s_own_reader_finds_every_figure(workspace, described):

@@ -92,6 +92,41 @@ def test_seeds_of_one_configuration_are_those_with_equal_settings(workspace, ans
     assert board.difference("x-s0", "x-s1").high == 0 < board.difference("x-s0", "x-s2").high
 
 
+def test_the_same_run_twice_is_no_second_seed(workspace, answer):
+    """Two searches that trained the same with the same seed have found nothing about seeds."""
+    for search in "ab":
+        answer(f"{search}-x-s0", LABELS, predicted(60), search=search)
+        settings = {"space": "s", "seed": 0, "backend": "b", "threads": 1, "dtype_policy": "float32", "epochs": 9}
+        settings |= {"early_stopping": None, "reduce_lr": None}
+        files.write_json(workspace.run(f"{search}-x-s0") / "params.json", {"settings": settings})
+    answer("far", LABELS, predicted(150, first=100), config_digest="a" * 64)
+    assert found(workspace)["far"]["standing"] == "seeds unknown"
+    # With another seed it is, whatever made it: a search of that name, or `train`.
+    answer("train-x-s1", LABELS, predicted(60), search=None, trial=None, rank=None, seed=1)
+    files.write_json(workspace.run("train-x-s1") / "params.json", {"settings": {**settings, "seed": 1}})
+    rows = found(workspace)
+    assert rows["far"]["seed_deviation"] is not None and rows["far"]["standing"] == "worse"
+
+
+@pytest.mark.parametrize("space", ["baseline_cnn", "mine:build"])
+def test_a_builder_of_one_s_own_is_the_same_only_within_a_search(workspace, answer, space):
+    settings = {"space": space, "seed": 0, "backend": "b", "threads": 1, "dtype_policy": "float32", "epochs": 9}
+    settings |= {"early_stopping": None, "reduce_lr": None}
+    for seed in range(2):
+        answer(f"x-s{seed}", LABELS, predicted(60 + seed), search=f"s{seed}", seed=seed, space=space)
+        files.write_json(workspace.run(f"x-s{seed}") / "params.json", {"settings": {**settings, "seed": seed}})
+    assert all((row["seed_deviation"] is None) == (":" in space) for row in found(workspace).values())
+
+
+def test_models_at_chance_tell_nothing_of_seeds(workspace, answer):
+    """Seeds of a model that always says the same do not differ; those of one that has learned may."""
+    for seed in range(2):
+        answer(f"x-s{seed}", LABELS, np.zeros_like(LABELS), seed=seed)
+    answer("good", LABELS, predicted(60), config_digest="a" * 64)
+    rows = found(workspace)
+    assert [rows[name]["standing"] for name in ("good", "x-s0", "x-s1")] == ["best", "seeds unknown", "seeds unknown"]
+
+
 def test_an_ensemble_s_spread_is_no_luck_of_a_seed(workspace, answer):
     for seed, wrong in enumerate((60, 90)):
         answer(f"x-s{seed}", LABELS, predicted(wrong), seed=seed, kind="ensemble")

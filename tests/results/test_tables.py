@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -53,12 +54,23 @@ def line(
     }
     verdict = "best" if place == 1 else verdict
     difference = Difference(0.0, -0.01, 0.01) if verdict else None
-    return Standing(Row(**{**columns, **changes}), place, verdict, difference, seeds, per_class)
+    row = Row(**{**columns, **changes})
+    return Standing(row, place, verdict, difference, seeds, per_class, name=f"bold-yak{place}")
 
 
 ROWS = [line(1), line(2), line(3, verdict="worse"), line(4, verdict=None, per_class=None)]
 SEEDS = {"seeds": Seeds(2, 0.65, 0.0125), "config_digest": "c" * 12}
 EXECUTIONS = [line(1, "s-01-t0001-85cecf7d-s0", **SEEDS), line(2, "s-01-t0001-85cecf7d-s1", **SEEDS, seed=1), line(3)]
+
+
+@pytest.mark.parametrize("width", range(50, 140))
+def test_what_is_needed_to_go_on_comes_before_the_count_of_evaluations(width):
+    header = leaderboard_table(ROWS, width).splitlines()[0]
+    assert "name" in header
+    if "tests" in header:
+        assert "kind" in header and "val F1" in header
+    if width >= 80:
+        assert "kind" in header and "val F1" in header
 
 
 @pytest.mark.parametrize("rows", [ROWS, EXECUTIONS], ids=["runs", "executions"])
@@ -67,9 +79,9 @@ def test_everything_fits_the_terminal_and_what_matters_is_there(rows, width):
     text = leaderboard_table(rows, width, {"d" * 12: 7})
     assert max(map(display_width, text.splitlines())) <= width
     header = text.splitlines()[0]
-    assert all(name in header for name in ("run", "kind", "val F1", "test F1", "95 % interval", "vs best"))
+    assert all(name in header for name in ("name", "kind", "val F1", "test F1", "95 % interval", "vs best"))
     first = text.splitlines()[1]
-    assert all(cell in first for cell in ("85cecf7d-s0", "finalist", "0.690", "0.670–0.710", "best"))
+    assert all(cell in first for cell in ("bold-yak1", "finalist", "0.690", "0.670–0.710", "best"))
     assert "F1 by class" in text and all(name in text for name in EMOTIONS)
     assert "in all: 7" in text
     assert ("0.650 ± 0.013 (2)" in text) == (rows is EXECUTIONS)
@@ -89,8 +101,8 @@ def test_no_width_and_no_name_breaks_the_lines(width, name, classes):
 
 def test_a_wide_terminal_shows_whole_names_and_more_columns():
     narrow, wide = (leaderboard_table(ROWS, width) for width in (80, 250))
-    assert ROWS[0].row.run_id not in narrow and "…" in narrow and "--wide" in narrow
-    assert ROWS[0].row.run_id in wide and "…" not in wide and "--wide" not in wide
+    assert ROWS[0].row.run_id not in narrow and ROWS[0].name in narrow and "--wide" in narrow
+    assert ROWS[0].row.run_id in wide and ROWS[0].name in wide and "--wide" not in wide
     assert all(name in wide for name in ("kind", "space", "strategy", "epochs", "accuracy", "loss"))
 
 
@@ -149,6 +161,14 @@ def test_csv_has_every_figure_and_no_formula():
     assert table[0]["difference_low"] == "-0.010000"
 
 
+def test_colours_follow_the_verdicts_and_change_no_width():
+    plain, painted = (leaderboard_table(ROWS, 120, coloured=coloured) for coloured in (False, True))
+    lines = painted.splitlines()
+    assert [line.startswith(f"\x1b[{code}m") for line, code in zip(lines[1:4], (32, 33, 31), strict=True)] == [True] * 3
+    assert "\x1b" not in lines[0] + lines[4]
+    assert re.sub("\x1b\\[[0-9]+m", "", painted) == plain
+
+
 def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     noise = SeedNoise(0.0134, 3)
     best = replace(line(1), corrected=0.671, compared=4, noise=noise, units=40, images=90, few=("fear", "contempt"))
@@ -157,9 +177,12 @@ def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     assert "#1 is the highest of 4 on the test split: 0.690, corrected for that 0.671" in text
     assert "40 independent units: the 90 test images hold copies" in text
     assert "Too few test images to tell (fewer than 8): fear, contempt." in text
-    assert "and the luck of a training seed (deviation 0.013)" in text
+    assert "and the luck of a training seed (deviation 0.013, from 3 repeated runs)" in text
     assert "seeds unknown: the choice of test images does not explain the difference" in text
     assert "not compared" in text
-    assert "corrected" in leaderboard_table(rows).splitlines()[0]
+    # A pipe has no room for sentences.
+    piped = leaderboard_table(rows).splitlines()
+    assert "corrected" in piped[0] and "0.671 (of 4)" in piped[1] and "40 of 90" in piped[1]
+    assert "val F1: the maximum over the epochs of that run" in text
     alone = " ".join(leaderboard_table([replace(line(1), corrected=0.69, compared=1)], 120).split())
     assert "corrected" not in alone and "independent" not in alone and "Too few" not in alone

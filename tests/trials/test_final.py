@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tuning.trials.metrics import confusion_matrix, macro_f1, rounded
+from tuning.trials.plan import cooling_factor
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -29,7 +30,14 @@ def finals(tmp_path_factory, job, run_jobs):
         job("final", folder / name, "tiny" if name == "again" else name, until=6, total_epochs=6, **more)
         for name, more in names.items()
     ]
-    return folder, dict(zip(names, run_jobs(jobs), strict=True))
+    # One that ends earlier than planned; and the same from the checkpoint that it had by then.
+    cut = {"until": 4, "total_epochs": 6, "cool_after": 2}
+    jobs += [
+        job("final", folder / "cut", "tiny", **cut),
+        job("final", folder / "went on", "tiny", until=2, total_epochs=6),
+        job("final", folder / "went on", "tiny", **cut, attempt=2),
+    ]
+    return folder, dict(zip([*names, "cut", "begun", "went on"], run_jobs(jobs), strict=True))
 
 
 def staged(folder):
@@ -71,3 +79,15 @@ def test_what_the_graph_has_beside_the_network_is_said_and_the_same_each_time(fi
     assert last == pytest.approx(rounded(found["val"]["f1_macro"]), abs=1e-6)
     assert found["milliseconds"] > 0
     json.dumps(tried)
+
+
+def test_one_that_ends_earlier_cools_down_and_is_the_same_wherever_it_goes_on_from(finals):
+    _, outcomes = finals
+    whole, cut, again = (outcomes[name]["result"]["curve"] for name in ("tiny", "cut", "went on"))
+    assert cut == again
+    assert outcomes["cut"]["result"]["weights_sha256"] == outcomes["went on"]["result"]["weights_sha256"]
+    assert len(cut) == 4
+    assert cut[:2] == whole[:2]
+    rates = [entry["learning_rate"] for entry in cut]
+    assert rates[2] == pytest.approx(whole[2]["learning_rate"] * cooling_factor(3, 2, 4))
+    assert rates[3] == pytest.approx(whole[3]["learning_rate"] * cooling_factor(4, 2, 4))

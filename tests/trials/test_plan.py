@@ -10,6 +10,7 @@ from tuning.trials.plan import (
     FLOOR,
     TrainingPlan,
     best_epoch,
+    cooling_factor,
     learning_rate_factor,
     plateaus,
     should_stop,
@@ -151,3 +152,12 @@ def test_training_stops_when_the_last_epochs_brought_nothing_better(scores, pati
 def test_the_best_epoch_is_the_earliest_among_equals():
     assert best_epoch([0.1, 0.3, 0.2, 0.3]) == 2
     assert best_epoch([0.0]) == 1
+
+
+def test_a_training_that_ends_earlier_cools_down_to_the_floor_whatever_is_left():
+    assert [cooling_factor(epoch, None, 9) for epoch in (1, 9)] == [1, 1]
+    long = [cooling_factor(epoch, 5, 25) for epoch in range(4, 26)]
+    assert long[:2] == [1, 1]
+    assert long == sorted(long, reverse=True)
+    assert FLOOR < long[-1] < 2 * FLOOR
+    assert cooling_factor(6, 5, 6) == pytest.approx((1 + FLOOR) / 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tuning.core.options import option
+from tuning.core.options import RARE, USUAL, option
 from tuning.core.settings import HOW
 
 
@@ -20,12 +20,12 @@ class BaseControl:
     base_weights: str | None = option(
         None,
         "--base NAME of Keras Applications: its weights (default: ImageNet's, from Keras's cache or fetched into it)",
-        group=HOW,
+        group=RARE,
         metavar="FILE",
         fixed=False,
     )
     base_license: str | None = option(
-        None, "the licence of --base, for the model card", group=HOW, metavar="TEXT", fixed=False
+        None, "the licence of --base, for the model card (default: none)", group=RARE, metavar="TEXT", fixed=False
     )
 
 
@@ -44,8 +44,9 @@ class Control(BaseControl):
 
     budget: float | None = option(
         None,
-        "running time over all resumes, final training included: 45m, 8h, 2d, 1h30m",
-        group=HOW,
+        "running time over all resumes, final training included: 45m, 8h, 2d, 1h30m "
+        "(default: none; the plan then comes from the number of training images)",
+        group=USUAL,
         metavar="TIME",
         kind=str,
         fixed=False,
@@ -62,13 +63,16 @@ class Control(BaseControl):
     accept: str | None = option(
         None,
         "go on although something has changed that a result depends on: code (of the space), versions (of packages and "
-        "Python); or start from a --base that has seen validation or test images: base-overlap; several with commas",
-        group=HOW,
+        "Python); or start from a --base that has seen validation or test images: base-overlap; several with commas "
+        "(default: nothing)",
+        group=RARE,
         metavar="WHAT",
         fixed=False,
     )
-    dry_run: bool = option(False, "say what it would take, and start nothing", group=HOW, switch=True, fixed=False)
-    fresh: bool = option(False, "move a search of that name aside and start over", group=HOW, switch=True, fixed=False)
+    dry_run: bool = option(False, "say what it would take, and start nothing", group=USUAL, switch=True, fixed=False)
+    fresh: bool = option(
+        False, "move a search of that name aside and start over", group=USUAL, switch=True, fixed=False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +86,16 @@ class TrainControl(BaseControl):
 
     accept: str | None = option(
         None,
-        "base-overlap: start from a --base that has seen validation or test images; it is shown with every figure",
-        group=HOW,
+        "base-overlap: start from a --base that has seen validation or test images; it is shown with every figure "
+        "(default: nothing)",
+        group=RARE,
         metavar="WHAT",
         fixed=False,
     )
     fresh: bool = option(
         False,
         "move an earlier training with the same settings, and its run, aside and start over",
-        group=HOW,
+        group=USUAL,
         switch=True,
         fixed=False,
     )

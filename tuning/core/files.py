@@ -237,6 +237,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_or_nothing(path: Path) -> str:
+    """As `sha256_file`; "" where the file cannot be read."""
+    try:
+        return sha256_file(path)
+    except OSError:
+        return ""
+
+
 def digest(value: Any) -> str:
     """sha256 (hex) of a JSON value in its canonical form."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -122,11 +122,13 @@ class FinalJob(TrainingJob, frozen=True, kw_only=True):
     Attributes:
         run_id, purpose: what the opening of the test split is recorded under.
         staging: folder for the run's files, as an absolute path.
+        cool_after: epochs after which the learning rate falls to its end at `until`, which is earlier than planned.
     """
 
     run_id: str
     purpose: Literal["finalist", "baseline", "train"]
     staging: str
+    cool_after: int | None = None
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +177,10 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         parameters: the "smallest", "default" and "largest" model seen.
         starting_points: configurations that the space says are good; what one leaves out is at its default.
         dtype_policy: what training computes in, where it is not what the job said: in that, it cannot.
+        dtype_problem: why it cannot; empty where it can.
         warnings: for a person, before anything trains.
+        unproven_layers: layers of the default model that some format of export may not take.
+        unproven_model: that model as Keras writes it in JSON; empty where there is none.
     """
 
     space: list[dict[str, Any]]
@@ -183,7 +188,10 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, CountedModel]
     starting_points: list[Values] = []
     dtype_policy: str | None = None
+    dtype_problem: str = ""
     warnings: list[str] = []
+    unproven_layers: list[str] = []
+    unproven_model: str = ""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

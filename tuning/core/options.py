@@ -16,6 +16,9 @@ from typing import Any
 
 from tuning.core.errors import UsageError
 
+#: Titles of the groups of options that come first and last.
+USUAL, RARE = "most used", "rarely needed"
+
 
 @dataclass(frozen=True)
 class Option:
@@ -111,6 +114,14 @@ def options_of(*kinds: type) -> list[Option]:
     return found
 
 
+def _shown(*kinds: type) -> list[Option]:
+    """All options of these dataclasses in the order in which a person meets them: by group, what is usual first."""
+    found = options_of(*kinds)
+    between = [option.group for option in found if option.group not in (USUAL, RARE)]
+    order = [USUAL, *dict.fromkeys(between), RARE]
+    return sorted(found, key=lambda option: order.index(option.group))
+
+
 def _plain(hint: Any) -> type:
     """`int` of `int` and of `int | None`."""
     if isinstance(hint, types.UnionType):
@@ -195,7 +206,7 @@ def add_options(
         complete: by option name, who is told of its action, to offer values to a shell.
     """
     groups: dict[str, Any] = {"": parser}
-    for option in options_of(*kinds):
+    for option in _shown(*kinds):
         if option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
         action = groups[option.group].add_argument(option.flag, dest=option.name, **_arguments(option, words or {}))
@@ -203,11 +214,19 @@ def add_options(
             complete[option.name](action)
 
 
+class _Pair(argparse.BooleanOptionalAction):
+    """A flag and its opposite. Before 3.13 Python adds the default, as True or False, to what the help says of it."""
+
+    def __init__(self, *args: Any, help: str, **given: Any) -> None:
+        super().__init__(*args, help=help, **given)
+        self.help = help
+
+
 def _arguments(option: Option, words: Mapping[str, str]) -> dict[str, Any]:
     """The keyword arguments of `add_argument`; ranges are checked where the settings are made, with a remedy."""
     found: dict[str, Any] = {"help": option.help.format(**words), "default": option.default}
     if option.kind is bool:
-        return {**found, "action": "store_true" if option.switch else argparse.BooleanOptionalAction}
+        return {**found, "action": "store_true" if option.switch else _Pair}
     if option.repeated:
         return {**found, "action": "append", "metavar": option.metavar}
     if option.choices:
@@ -223,7 +242,7 @@ def values_of(args: argparse.Namespace, kind: type) -> dict[str, Any]:
 def table(*kinds: type, words: Mapping[str, str] | None = None) -> list[str]:
     """The rows of a Markdown table of all options."""
     rows = ["| option | what it does | may change at a resume |", "|---|---|---|"]
-    for option in options_of(*kinds):
+    for option in _shown(*kinds):
         shown = option.flag
         if option.kind is bool and not option.switch:
             shown = f"--[no-]{option.flag.removeprefix('--')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+import textwrap
 from typing import TextIO
 
 #: What stands for characters that an encoding such as cp1252 or ASCII may lack.
@@ -48,6 +49,20 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):
         sys.stderr = _nowhere()
+
+
+def wrapped(text: str, width: int, command: str) -> str:
+    """`text` with its lines broken at words; one that holds a command is left whole, so that it can be copied."""
+    return "\n".join(
+        line if len(line) <= width or command in line else _broken(line, width) for line in text.splitlines()
+    )
+
+
+def _broken(line: str, width: int) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
 
 
 def _nowhere() -> TextIO:

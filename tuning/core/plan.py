@@ -92,3 +92,16 @@ class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     key: str
     seed: int
     epochs: int
+
+
+class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A final training that ends earlier than it was planned to, because the machine has become slower.
+
+    Attributes:
+        after: epochs that were done by then; from there its learning rate falls to its end.
+        until: the last epoch; 0: it is left out.
+    """
+
+    run_id: str
+    after: int
+    until: int

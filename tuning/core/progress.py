@@ -11,6 +11,9 @@ class Bar(Protocol):
     def update(self, n: float = 1) -> object:
         """`n` more steps are done."""
 
+    def reach(self, n: float) -> object:
+        """`n` steps are done in all."""
+
     def note(self, text: str) -> object:
         """A few words beside the bar, replacing those before."""
 
@@ -24,12 +27,21 @@ class Progress(Protocol):
     def warn(self, text: str) -> None:
         """One line the person should not miss."""
 
-    def bar(self, total: int | None, description: str, unit: str = "it") -> contextlib.AbstractContextManager[Bar]:
-        """A progress bar for `total` steps, as a context."""
+    def bar(
+        self, total: float | None, description: str, unit: str = "it", noted: bool = False
+    ) -> contextlib.AbstractContextManager[Bar]:
+        """A progress bar for `total` steps, as a context.
+
+        Args:
+            noted: its note says what matters, how long it still takes included; else the bar estimates that.
+        """
 
 
 class _NoBar:
     def update(self, n: float = 1) -> None:
+        return None
+
+    def reach(self, n: float) -> None:
         return None
 
     def note(self, text: str) -> None:
@@ -46,7 +58,7 @@ class Silent:
         return None
 
     @contextlib.contextmanager
-    def bar(self, total: int | None, description: str, unit: str = "it") -> Iterator[Bar]:
+    def bar(self, total: float | None, description: str, unit: str = "it", noted: bool = False) -> Iterator[Bar]:
         yield _NoBar()
 
 

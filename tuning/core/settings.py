@@ -18,7 +18,7 @@ import msgspec
 
 from tuning.core.errors import RESTORE, OtherSettings, StateError
 from tuning.core.files import digest, read_json, write_json
-from tuning.core.options import derived, labels, option
+from tuning.core.options import RARE, USUAL, derived, labels, option
 from tuning.core.plan import Plan
 
 SCHEMA = 1
@@ -27,7 +27,6 @@ DTYPES = ("auto", "bfloat16", "float32")
 
 WHAT = "what is searched or trained (fixed once it has begun)"
 GOOD = "what is known to be good (fixed once a search has begun)"
-LESS = "less to compute (fixed once a search has begun)"
 HOW = "how it runs (may change from one resume to the next)"
 
 
@@ -54,36 +53,37 @@ class RunSettings:
         None,
         "one of {spaces} (default: baseline_cnn; with --base: fine_tune), or your own builder as "
         "package.module:function",
-        group=WHAT,
+        group=USUAL,
         metavar="SPACE",
     )
     base: str | None = option(
         None,
         "start from a model that has seen faces, or other pictures: a .keras file, a folder that export has written or "
-        "a run's, or a name of Keras Applications such as MobileNetV3Small",
-        group=WHAT,
+        "a run's, or a name of Keras Applications such as MobileNetV3Small (default: none, from scratch)",
+        group=USUAL,
         metavar="MODEL",
         label="the model of --base",
     )
-    seed: int = option(0, "the seed that everything is keyed by (0)", group=WHAT, metavar="N")
+    seed: int = option(0, "the seed that everything is keyed by (default: 0)", group=WHAT, metavar="N")
     early_stopping: int | None = option(
         None,
         "stop a training after this many epochs without a better val_f1_macro (default: never)",
-        group=WHAT,
+        group=RARE,
         metavar="EPOCHS",
         least=1,
     )
     reduce_lr: int | None = option(
         None,
         "halve a constant learning rate after this many epochs without a better val_loss (default: never)",
-        group=WHAT,
+        group=RARE,
         metavar="EPOCHS",
         least=1,
     )
     dtype_policy: str = option(
         "auto",
-        "compute type in training: auto, bfloat16 or float32 (auto: bfloat16 where the processor or GPU has it)",
-        group=WHAT,
+        "compute type in training: auto, bfloat16 or float32 "
+        "(default: auto, bfloat16 where the processor or GPU has it)",
+        group=RARE,
         name="dtype",
         choices=DTYPES,
     )
@@ -128,49 +128,67 @@ class SearchSettings(RunSettings):
         learned: the best of `from_search` when this search began, the best first; None: none.
     """
 
-    strategy: str = option("hyperband", "one of {strategies} (default: hyperband)", group=WHAT, metavar="NAME")
-    name: str = option(None, "name of the search (default: SPACE-STRATEGY)", group=WHAT, metavar="NAME")
+    strategy: str = option("hyperband", "one of {strategies} (default: hyperband)", group=USUAL, metavar="NAME")
+    name: str = option(None, "name of the search (default: SPACE-STRATEGY)", group=USUAL, metavar="NAME")
     max_epochs: int = option(None, "epochs of a full training (default: planned)", group=WHAT, metavar="N", least=1)
     min_epochs: int | None = option(
         None,
         "epochs that the shortest trainings have at the least, or, for large data sets, a part of one: 1/3 (default: "
         "planned)",
-        group=WHAT,
+        group=RARE,
         metavar="N",
         kind=str,
     )
     sampler: str = option(
         "model",
-        "what fills the brackets of Hyperband: model, which has seen all curves, or random, as in the paper (model)",
-        group=WHAT,
+        "what fills the brackets of Hyperband: model, which has seen all curves, or random, as in the paper "
+        "(default: model)",
+        group=RARE,
         choices=("model", "random"),
     )
-    factor: int = option(3, "Hyperband keeps one in N (3)", group=WHAT, metavar="N", least=2)
+    factor: int = option(3, "Hyperband keeps one in N (default: 3)", group=RARE, metavar="N", least=2)
     max_trials: int | None = option(
         None, "trials at most (default: what the strategy needs)", group=WHAT, metavar="N", least=1
     )
     iterations: int | None = option(
-        None, "Hyperband: how often it passes over all its brackets (1)", group=WHAT, metavar="N", least=1
+        None,
+        "Hyperband: how often it passes over all its brackets (default: 1, with a budget until the time is over)",
+        group=RARE,
+        metavar="N",
+        least=1,
     )
     window: int = option(
         None,
-        "trials asked for ahead of their results; four times the workers keeps all of them busy ({windows})",
+        "trials asked for ahead of their results; four times the workers keeps all of them busy (default: {windows})",
+        group=RARE,
+        metavar="N",
+        least=1,
+    )
+    top_k: int = option(3, "finalists to retrain and test (default: 3)", group=WHAT, metavar="K", least=1)
+    retrain_epochs: int = option(
+        None,
+        "epochs for finalists (default: --max-epochs, with a budget what the time allows)",
         group=WHAT,
         metavar="N",
         least=1,
     )
-    top_k: int = option(3, "finalists to retrain and test (3)", group=WHAT, metavar="K", least=1)
-    retrain_epochs: int = option(None, "epochs for finalists (default: --max-epochs)", group=WHAT, metavar="N", least=1)
-    executions: int = option(1, "seeds for finalists and baseline (1)", group=WHAT, metavar="N", least=1)
+    executions: int = option(
+        1,
+        "seeds for finalists and baseline (default: 1, with a budget what the time allows)",
+        group=WHAT,
+        metavar="N",
+        least=1,
+    )
     ensemble: bool = option(
         True,
         "publish the mean of the best final runs as a model of its own, where validation says that it is better than "
-        "each of them; it takes the time of its members at every image (on)",
+        "each of them; it takes the time of its members at every image (default: on)",
         group=WHAT,
     )
     tries: list[dict[str, str]] | None = option(  # noqa: RUF009 (a field)
         None,
-        "a configuration to try right after the baseline's, what is left out at its default; may be repeated",
+        "a configuration to try right after the baseline's, what is left out at its default; may be repeated "
+        "(default: none)",
         group=GOOD,
         flag="--try",
         metavar="NAME=VALUE,…",
@@ -180,33 +198,34 @@ class SearchSettings(RunSettings):
     from_search: str | None = option(
         None,
         "then try the three best configurations of an earlier search in this workspace, of other data too, that fit "
-        "the space: as that search stands when this one begins",
+        "the space: as that search stands when this one begins (default: none)",
         group=GOOD,
         metavar="NAME",
     )
     starting_points: bool = option(
         True,
-        "then try the space's own starting points, configurations known to be good: see the plan of --dry-run (on)",
+        "then try the space's own starting points, configurations known to be good: see the plan of --dry-run "
+        "(default: on)",
         group=GOOD,
     )
     stop_curves: bool = option(
         True,
         "end a trial whose curve has ended: it answers one label for five epochs while no loss gets better, or its "
-        "score, extrapolated, gains less than a seed would (on)",
-        group=LESS,
+        "score, extrapolated, gains less than a seed would (default: on)",
+        group=RARE,
     )
     reuse_trials: bool = option(
         False,
         "finalists are the search's own full trainings, gone on with where they ended early, instead of being trained "
-        "again from scratch with another seed (off)",
-        group=LESS,
+        "again from scratch with another seed (default: off)",
+        group=RARE,
     )
     max_memory: int | None = option(
         None,
         "train no configuration that takes more than this at the very least, counted as weights, gradients and what "
         "these are made of: 8G; 0 for no limit (default: what this machine, or its largest GPU, has when the search "
         "begins)",
-        group=LESS,
+        group=RARE,
         metavar="SIZE",
         kind=str,
     )
@@ -224,7 +243,7 @@ class SearchSettings(RunSettings):
 class TrainSettings(RunSettings):
     """What a single run depends on, beside that: the hyperparameters given (others at their defaults) and epochs."""
 
-    epochs: int = option(30, "epochs to train for (30)", group=WHAT, metavar="N", least=1)
+    epochs: int = option(30, "epochs to train for (default: 30)", group=USUAL, metavar="N", least=1)
     values: dict[str, str] = derived("the hyperparameters")  # noqa: RUF009 (a field)
 
 

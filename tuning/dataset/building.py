@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,8 +38,8 @@ from tuning.dataset.store.request import present_request
 from tuning.dataset.store.rows import RowFile, RowWriter
 from tuning.dataset.summary import NearCopies, PoolSummary, write_summary
 
-#: Mean gray value, of 255, below which an image shows nothing; so many of them are no accident.
-_DARK = 8
+#: Mean gray value, of 255, below which an image shows nothing, and standard deviation; so many of them are no accident.
+_DARK, _FLAT = 8, 1
 _MANY_DARK = 5
 
 
@@ -115,7 +115,7 @@ class _Preparation:
                 materialize.link_images(pool_folder, split_folder, extension.manifest.places, self.progress)
                 files.fsync_directory(split_folder)
                 manifests.write_split_manifest(workspace.split_manifest, extension.manifest)
-        self._write_outputs(extension, info, summary, page)
+        self._write_outputs(extension, info, summary, page, self.collection.digests(found.digests))
         before = len(self.manifest.places) if self.manifest else 0
         added = len(extension.manifest.places) - (before - extension.removed)
         return Built(info, summary, added, extension.removed)
@@ -208,7 +208,14 @@ class _Preparation:
             account=account.take(rejected, found.passed, duplicates.dropped(conflicts)),
         )
 
-    def _write_outputs(self, extension: Extension, info: DatasetInfo, summary: PoolSummary, page: str) -> None:
+    def _write_outputs(
+        self,
+        extension: Extension,
+        info: DatasetInfo,
+        summary: PoolSummary,
+        page: str,
+        digests: Mapping[Path, Mapping[str, str]],
+    ) -> None:
         workspace, parts = self.workspace, self.collection.parts
         files.write_json(workspace.class_names, list(info.classes))
         write_summary(workspace.pool_summary, summary)
@@ -223,14 +230,15 @@ class _Preparation:
         )
         manifests.write_pool_manifest(workspace.pool_manifest, manifest)
         request = present_request(workspace, self.raws, self.settings, self.by)
-        file_state.record(workspace, {part.given: part.states for part in parts}, request)
+        file_state.record(workspace, {part.given: part.states for part in parts}, digests, request)
 
 
 def _dark(found: Pool, images: Sequence[PooledImage]) -> str | None:
     """What to say where many images, or all of a class, are nearly black: their values do not use the range."""
     used = {image.file for image in images}
     rows = [row for row, image in enumerate(found.images) if image.file in used]
-    dark = [row for row in rows if found.signatures["measures"][row, 0] < _DARK]
+    measures = found.signatures["measures"]
+    dark = [row for row in rows if measures[row, 0] < _DARK or measures[row, 1] < _FLAT]
     if not dark:
         return None
     labels = Counter(found.images[row].label for row in rows)
@@ -240,7 +248,8 @@ def _dark(found: Pool, images: Sequence[PooledImage]) -> str | None:
     if not whole and len(dark) < max(_MANY_DARK, len(rows) // 20):
         return None
     return (
-        f"{len(dark):,} images are nearly black (mean below {_DARK} of 255), such as {found.images[dark[0]].source}"
+        f"{len(dark):,} images are nearly black (mean below {_DARK} of 255) or of one brightness, such as "
+        f"{found.images[dark[0]].source}"
         + (f"; all of {', '.join(sorted(whole))}" if whole else "")
         + ": look whether their values use the whole range of their files."
     )

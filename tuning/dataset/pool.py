@@ -67,6 +67,7 @@ class Pool:
         passed: the files that are no samples, with reasons.
         labels: every label that a sample carries, usable or not.
         signatures: of `images`, (n,) of `signature.DTYPE`.
+        digests: source of each image file that was read, usable or not -> sha256 of its content.
     """
 
     images: tuple[PooledImage, ...]
@@ -74,6 +75,7 @@ class Pool:
     passed: tuple[Ignored, ...]
     labels: frozenset[str]
     signatures: np.ndarray
+    digests: dict[str, str]
 
     @property
     def ignored(self) -> dict[str, int]:
@@ -92,10 +94,11 @@ class _Face:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What came of some items, one result each, in order, and the signatures of the faces among them."""
+    """What came of some items: one result each, in order; signatures of the faces among them; digests of the files."""
 
     results: list[_Face | Rejected | Ignored]
     signatures: np.ndarray
+    digests: dict[str, str]
 
 
 def fill(
@@ -116,6 +119,7 @@ def fill(
     passed: list[Ignored] = []
     labels: set[str] = set()
     signatures = [np.empty(0, signature.DTYPE)]
+    digests: dict[str, str] = {}
     for batch in _decoded(items, target):
         for result in batch.results:
             if isinstance(result, Ignored):
@@ -134,8 +138,9 @@ def fill(
                 labels.add(result.image.label)
                 keep(result.pixels, result.thumb)
         signatures.append(batch.signatures)
+        digests |= batch.digests
         bar.update(len(batch.results))
-    return Pool(tuple(images), tuple(rejected), tuple(passed), frozenset(labels), np.concatenate(signatures))
+    return Pool(tuple(images), tuple(rejected), tuple(passed), frozenset(labels), np.concatenate(signatures), digests)
 
 
 def _decoded(items: Iterable[Item], target: Target) -> Iterator[_Batch]:
@@ -162,10 +167,15 @@ def _decoded(items: Iterable[Item], target: Target) -> Iterator[_Batch]:
 
 
 class _Photo:
-    """Reads image files, and remembers the last one: the faces of one photo follow each other."""
+    """Reads image files, and remembers the last one: the faces of one photo follow each other.
+
+    Attributes:
+        digests: source of each file that was read -> sha256 of its content.
+    """
 
     def __init__(self, locate: Callable[[str], Path | str]) -> None:
         self._locate = locate
+        self.digests: dict[str, str] = {}
         self._source: str | None = None
         self._content, self._pixels = b"", np.empty(0, np.uint8)
 
@@ -174,6 +184,7 @@ class _Photo:
         if source != self._source:
             self._source = None
             self._content = decode.read_file(self._locate(source))
+            self.digests[source] = hashlib.sha256(self._content).hexdigest()
             self._pixels = decode.read_image(self._content)
             self._source = source
         return self._content, self._pixels
@@ -183,7 +194,7 @@ def _decode(items: Iterable[Item], target: Target) -> _Batch:
     photo = _Photo(target.locate)
     results = [_face(item, photo, target) if isinstance(item, Sample) else item for item in items]
     thumbs = np.array([result.thumb for result in results if isinstance(result, _Face)], np.uint8)
-    return _Batch(results, signature.signatures(thumbs.reshape(-1, near.THUMB, near.THUMB)))
+    return _Batch(results, signature.signatures(thumbs.reshape(-1, near.THUMB, near.THUMB)), photo.digests)
 
 
 def _face(sample: Sample, photo: _Photo, target: Target) -> _Face | Rejected:

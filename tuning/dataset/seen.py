@@ -1,7 +1,9 @@
 """Signatures of the images that a model has seen, and whether it has seen those that are to judge another one.
 
-A signature is the first half of the hash of an image's decoded pixels, eight bytes: from it no picture can be made, but
-whoever has a picture can tell whether it was used. A mirrored copy is found by asking for the hash of the mirror image.
+An image has two signatures: the first half of the hash of its decoded pixels, which finds copies and, asked for the
+mirror image's, mirrored ones; and a rough hash (`rough_hash`), which finds copies of another size, quality or
+brightness. Whoever has a picture can tell from them whether it was used; from the rough one, a blurred sketch of it
+could be guessed.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.dataset import decode
+from tuning.dataset.rough_hash import WORDS, is_near, rough_hash
 from tuning.dataset.store.manifests import Place, SplitManifest, read_split_manifest
 
 #: What models see in training, and what judges them.
@@ -31,14 +34,17 @@ class Seen:
 
     Attributes:
         signatures: uint64 (n,), sorted, each once.
+        rough: uint64 (m, 3), their rough hashes, sorted, each once.
         complete: whether these are all; not where a base of it is of unknown origin.
     """
 
     signatures: np.ndarray
+    rough: np.ndarray
     complete: bool = True
 
     def __or__(self, other: Seen) -> Seen:
-        return Seen(np.union1d(self.signatures, other.signatures), self.complete and other.complete)
+        rough = np.unique(np.concatenate([self.rough, other.rough]), axis=0)
+        return Seen(np.union1d(self.signatures, other.signatures), rough, self.complete and other.complete)
 
 
 @dataclass(frozen=True)
@@ -46,17 +52,19 @@ class Overlap:
     """Images of the validation and the test split that a model has seen.
 
     Attributes:
-        exact, mirrored: how many are there as they are, or only in a mirror.
+        exact, mirrored, near: how many it has seen as they are; else mirrored; else at another size, quality or
+            brightness, mirrored or not.
         files: of all of them, in the raw data's words.
     """
 
     exact: int
     mirrored: int
+    near: int
     files: tuple[str, ...]
 
     @property
     def images(self) -> int:
-        return self.exact + self.mirrored
+        return self.exact + self.mirrored + self.near
 
 
 def signature(sha256: str) -> int:
@@ -67,34 +75,47 @@ def seen_here(workspace: Workspace) -> Seen:
     """What a model sees that is trained on the prepared split.
 
     Raises:
-        DataError: nothing is prepared.
+        DataError: nothing is prepared, or an image of the pool cannot be read.
     """
-    places = _split(workspace).places
-    found = {signature(place.sha256) for place in places if place.split in SEEN}
-    return Seen(np.array(sorted(found), np.uint64))
+    places = [place for place in _split(workspace).places if place.split in SEEN]
+    found = {signature(place.sha256) for place in places}
+    rough = [rough_hash(_pixels(workspace, place)) for place in places]
+    return Seen(np.array(sorted(found), np.uint64), np.unique(np.array(rough, np.uint64).reshape(-1, WORDS), axis=0))
 
 
 def overlap(workspace: Workspace, seen: Seen) -> Overlap:
-    """Which images of the validation and the test split are among those seen, as they are or mirrored.
+    """Which images of the validation and the test split are among those seen, whole or nearly, as they are or mirrored.
 
     Raises:
         DataError: nothing is prepared, or an image of the split cannot be read.
     """
-    places = [place for place in _split(workspace).places if place.split in JUDGES]
     known = set(seen.signatures.tolist())
-    exact = [place for place in places if signature(place.sha256) in known]
-    others = [place for place in places if signature(place.sha256) not in known]
-    mirrored = [place for place in others if _mirrored(workspace, place) in known]
-    return Overlap(len(exact), len(mirrored), tuple(place.source for place in (*exact, *mirrored)))
+    found: dict[str, list[Place]] = {"exact": [], "mirrored": [], "near": []}
+    others, hashes = [], []
+    for place in (place for place in _split(workspace).places if place.split in JUDGES):
+        if signature(place.sha256) in known:
+            found["exact"].append(place)
+            continue
+        pixels = _pixels(workspace, place)
+        mirror = np.ascontiguousarray(pixels[:, ::-1])
+        if signature(decode.pixel_sha256(mirror)) in known:
+            found["mirrored"].append(place)
+            continue
+        others.append(place)
+        hashes.append((rough_hash(pixels), rough_hash(mirror)))
+    if others:
+        near = is_near(np.array(hashes).reshape(-1, WORDS), seen.rough).reshape(-1, 2).any(axis=1)
+        found["near"] = [place for place, close in zip(others, near, strict=True) if close]
+    files_found = tuple(place.source for places in found.values() for place in places)
+    return Overlap(len(found["exact"]), len(found["mirrored"]), len(found["near"]), files_found)
 
 
-def _mirrored(workspace: Workspace, place: Place) -> int:
+def _pixels(workspace: Workspace, place: Place) -> np.ndarray:
     path = workspace.pool / place.file
     try:
-        pixels = decode.read_image(path)
+        return decode.read_image(path)
     except (OSError, decode.UnreadableImage) as error:
         raise DataError(f"{path} cannot be read: {error}", "run `python -m tuning.prepare` again") from None
-    return signature(decode.pixel_sha256(np.ascontiguousarray(pixels[:, ::-1])))
 
 
 def _split(workspace: Workspace) -> SplitManifest:
@@ -113,7 +134,11 @@ def write(path: Path, seen: Seen, models: Iterable[str] = ()) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     np.savez(
-        content, signatures=seen.signatures, complete=np.array(seen.complete), models=np.array(sorted(models), "U64")
+        content,
+        signatures=seen.signatures,
+        rough=seen.rough,
+        complete=np.array(seen.complete),
+        models=np.array(sorted(models), "U64"),
     )
     files.write_bytes(path, content.getvalue())
 
@@ -129,7 +154,8 @@ def read(path: Path, model: str | None = None) -> Seen | None:
     """
     try:
         with np.load(path, allow_pickle=False) as content:
-            found = Seen(content["signatures"].astype(np.uint64), bool(content["complete"]))
+            rough = content["rough"].astype(np.uint64).reshape(-1, WORDS)
+            found = Seen(content["signatures"].astype(np.uint64), rough, bool(content["complete"]))
             models = [str(one) for one in content["models"]]
     except FileNotFoundError:
         return None

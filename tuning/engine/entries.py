@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tuning.core.plan import FinalTraining
+from tuning.core.plan import FinalTraining, ShortenedFinal
 from tuning.core.records import Failure, TrialSpec
 
 #: Number of an entry that is not in a journal yet.
@@ -138,6 +138,12 @@ class PlannedFinals(_Numbered, frozen=True, tag="planned-finals"):
     runs: list[FinalTraining]
 
 
+class ShortenedFinals(_Numbered, frozen=True, tag="shortened-finals"):
+    """The time that is left is too short for final trainings as they were planned: these end earlier."""
+
+    runs: list[ShortenedFinal]
+
+
 class Published(_Numbered, frozen=True, tag="published"):
     """The files of run `run_id`, by job `key`, are in the workspace."""
 
@@ -159,6 +165,7 @@ Entry = (
     | UnopenedTestSplit
     | RetryFailed
     | PlannedFinals
+    | ShortenedFinals
     | Published
 )
 

@@ -10,6 +10,7 @@ import msgspec
 
 from tuning.core.errors import StateError
 from tuning.core.files import canonical_json
+from tuning.core.plan import ShortenedFinal
 from tuning.core.records import Failure, TrialSpec
 from tuning.engine.entries import (
     Ask,
@@ -24,6 +25,7 @@ from tuning.engine.entries import (
     Published,
     Result,
     RetryFailed,
+    ShortenedFinals,
     Spent,
     Stopped,
     UnopenedTestSplit,
@@ -67,6 +69,7 @@ class SearchState:
         former: jobs of proposals that no longer count, by the content of these; see `withdraw`.
         planned_finals: what was decided on the finals, in order; empty without a budget.
         earlier_finals: the same, before the budget was extended.
+        shortened: final trainings that end earlier than planned, by their run ids.
         published: runs whose files are in the workspace.
         nodes: what has happened to machines that jobs ran on, in order.
     """
@@ -81,6 +84,7 @@ class SearchState:
     former: dict[str, JobState] = field(default_factory=dict)
     planned_finals: list[PlannedFinals] = field(default_factory=list)
     earlier_finals: list[PlannedFinals] = field(default_factory=list)
+    shortened: dict[str, ShortenedFinal] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
 
@@ -140,6 +144,8 @@ def apply(state: SearchState, record: Entry) -> None:
             state.unopened.add(record.key)
         case PlannedFinals():
             state.planned_finals.append(record)
+        case ShortenedFinals():
+            state.shortened.update((run.run_id, run) for run in record.runs)
         case Published():
             state.published.append(record)
         case Node():

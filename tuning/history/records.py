@@ -196,6 +196,7 @@ class History:
     test_evaluations: int = 0
     seconds: float | None = None
     stopped: bool = False
+    decisions: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[Trial, ...]:

@@ -8,7 +8,9 @@ holds everything and is replaced atomically; the trials' own files are for peopl
 from __future__ import annotations
 
 import copy
+import inspect
 import json
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,32 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from tuning.core import files
+from tuning.core.errors import UsageError
 from tuning.oracles import ranking
 
 
 class SavedOracle(keras_tuner.Oracle):
     """Writes nothing until a `keras_tuner.Tuner` sets a project directory."""
 
+    #: Whether it says how long a trial trains and which one it goes on from; a plain `keras_tuner.Tuner` does neither.
+    continues_trials = False
     _directory: str | None = None
     ongoing_trials: dict[str, Trial]
     _retry_queue: list[str]
+
+    def _set_project_dir(self, directory: str, project_name: str) -> None:
+        """As Keras Tuner's, where the tuner that calls it can be used.
+
+        Raises:
+            UsageError: it would train every trial in full, and nobody would notice.
+        """
+        frame = inspect.currentframe()
+        if self.continues_trials and _is_plain(frame and frame.f_back):
+            raise UsageError(
+                "keras_tuner.Tuner would train every trial of this oracle in full: it does not obey tuner/epochs",
+                "use tuning.Tuner, with the same arguments; or obey it in a run_trial of your own",
+            )
+        super()._set_project_dir(directory, project_name)
 
     def get_state(self) -> dict[str, Any]:
         """A snapshot of all of it, as JSON: trials and their metrics too."""
@@ -63,3 +82,14 @@ class SavedOracle(keras_tuner.Oracle):
     def _save_trial(self, trial: Trial) -> None:
         if self._directory is not None:
             files.write_text(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", json.dumps(trial.get_state()))
+
+
+def _is_plain(caller: types.FrameType | None) -> bool:
+    """Whether it is a method of a tuner without a training of its own, with a hypermodel that has none either.
+
+    An oracle is not told which tuner it is in: the frame that sets its folder, that tuner's constructor, shows it.
+    """
+    tuner = None if caller is None else caller.f_locals.get("self")
+    if not isinstance(tuner, keras_tuner.Tuner) or type(tuner).run_trial is not keras_tuner.Tuner.run_trial:
+        return False
+    return type(tuner.hypermodel).fit is keras_tuner.HyperModel.fit

@@ -217,7 +217,7 @@ def check_overlap(
     some = ", ".join(found.files[:3]) + (", …" if len(found.files) > 3 else "")
     raise DataError(
         f"the base has seen {found.images} images of the validation and test split ({found.exact} as they are, "
-        f"{found.mirrored} mirrored): {some}",
+        f"{found.mirrored} mirrored, {found.near} at another size, quality or brightness): {some}",
         "remove them from the raw folder and run python -m tuning.prepare --accept-removed; or give --accept "
         f"{OVERLAP}, which is shown with every figure",
     )

@@ -25,7 +25,8 @@ from tuning.engine.entries import Extended, PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, ranked
-from tuning.pipeline.finals import Final, config_digest, last_failure, run_finals, seeded
+from tuning.pipeline.final_roles import Final, config_digest, seeded
+from tuning.pipeline.finals import last_failure, run_finals
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     MOST_EPOCHS_FROM_BASE,
@@ -40,6 +41,7 @@ from tuning.pipeline.planning import (
 )
 from tuning.pipeline.pricing import measured
 from tuning.pipeline.session import Session
+from tuning.pipeline.shortening import TOLERANCE, Watch
 from tuning.pipeline.warm_start import space_starting_points
 
 #: What finding the prices may take: that share of the budget, but of a small one more, up to so many seconds.
@@ -266,6 +268,15 @@ def run_budgeted_finals(
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
     slowest = max(one.epoch for one in candidates.values())
     kept = ensemble_seconds(counts, slowest) if settings.ensemble else 0.0
+    watch = Watch(
+        candidates,
+        clock.left,
+        session.workers,
+        after=kept + CLOSING_SECONDS,
+        restart=RESTART_SECONDS,
+        tolerated=TOLERANCE * clock.budget,
+        known=dispatcher.state.shortened,
+    )
     done: list[FinalTraining] = []
     runs: list[str] = []
     for number in range(len(roles) * 5 + 1):
@@ -295,7 +306,7 @@ def run_budgeted_finals(
         ]
         # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
         order = sorted(finals, key=lambda final: -candidates[final.run_id.rpartition("-s")[0]].epoch)
-        runs += run_finals(session, order, progress, on_epoch=clock.left)
+        runs += run_finals(session, order, progress, time=clock, shorten=watch)
         done += decided
         for final in finals:
             measured = (dispatcher.result(final.key) or {}).get("seconds")

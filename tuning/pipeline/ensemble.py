@@ -17,7 +17,8 @@ from tuning.core.settings import SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.engine.entries import OpenedTestSplit
 from tuning.pipeline.choosing import chosen_members
-from tuning.pipeline.finals import Final, about, leave_out, note_failure, numbered, publish, staging, trained_with
+from tuning.pipeline.final_roles import Final
+from tuning.pipeline.finals import about, leave_out, note_failure, numbered, publish, staging, trained_with
 from tuning.pipeline.session import Session, decoded
 from tuning.results.runs import HISTORY_COLUMNS, read_run, validation_predictions
 from tuning.results.schema import Columns, Metrics, Params, read_columns

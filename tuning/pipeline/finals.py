@@ -6,7 +6,7 @@ The only stage that opens the test split. Each opening is journaled before the j
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,110 +14,31 @@ from typing import Any
 import msgspec
 
 from tuning.core.errors import DataError
-from tuning.core.files import digest, remove_directory
+from tuning.core.files import remove_directory
 from tuning.core.jobs import Additions, FinalJob, FinalResult, RunResult
+from tuning.core.plan import ShortenedFinal
 from tuning.core.progress import Progress
-from tuning.core.records import configuration, keyed_seed
+from tuning.core.records import keyed_seed
 from tuning.dataset.store.arrays import read_info
-from tuning.dataset.store.sealed import Purpose, Trained
-from tuning.engine.entries import OpenedTestSplit, Published, UnopenedTestSplit
+from tuning.dataset.store.sealed import Trained
+from tuning.engine.entries import OpenedTestSplit, Published, ShortenedFinals, UnopenedTestSplit
 from tuning.engine.state import trial_key
-from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.final_roles import Final, config_digest
+from tuning.pipeline.reporter import FinalsReporter, Time
 from tuning.pipeline.session import Session, decoded
-from tuning.pipeline.settings import BASELINE
 from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
 from tuning.results.schema import About, Columns, Input, Params, TrainedWith, Validation
+from tuning.trials.checkpoint import epochs_done
 from tuning.trials.spaces import space_digest
 
-
-@dataclass(frozen=True)
-class Final:
-    """One run to be made and evaluated.
-
-    Attributes:
-        run_id: deterministic: search, rank or role, configuration digest, seed.
-        purpose: "finalist", "baseline", "ensemble" or "train".
-        values: hyperparameter values; what is missing takes its default.
-        epochs: epochs to train for.
-        seed: what its training is keyed by, together with the configuration.
-        search, trial, rank: where it comes from, where it does.
-        earlier: trainings of it before this one, which failed or whose published files were removed by hand.
-        root: the first trial of the chain that it goes on from, whose seed it then has; None: from scratch.
-        space: its own, where that is not the search's: then it is the yardstick that starts from no base.
-    """
-
-    run_id: str
-    purpose: Purpose
-    values: dict[str, Any]
-    epochs: int
-    seed: int
-    search: str | None = None
-    trial: str | None = None
-    rank: int | None = None
-    earlier: int = 0
-    root: str | None = None
-    space: str | None = None
-
-    @property
-    def key(self) -> str:
-        return f"final/{self.run_id}" + (f"~{self.earlier}" if self.earlier else "")
+#: Which runs end earlier, by the epochs that each has done.
+Shortening = Callable[[Mapping[str, int]], list[ShortenedFinal]]
 
 
-def config_digest(space: str, values: Mapping[str, Any], base: str | None = None) -> str:
-    """sha256 of a configuration: its space, its values, Keras Tuner's bookkeeping apart, and the base's sha256."""
-    start = {} if base is None else {"base": base}
-    return digest({"space": space, "values": configuration(values), **start})
-
-
-def final_roles(
-    search: str,
-    space: str,
-    seed: int,
-    epochs: int,
-    ranked: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
-    baselines: Sequence[Mapping[str, Any]],
-    top_k: int,
-    reuse: bool = False,
-    base: str | None = None,
-) -> list[Final]:
-    """The finalists and the baseline, in order; their run ids are still without a seed (see `seeded`). Pure.
-
-    Args:
-        ranked: trials with their values, best first, compared at equal budgets.
-        baselines: the baseline's values, in as many forms as there are. Where it is itself among the best, it is run
-            once, as the baseline with its rank: the same configuration and seed would give the same row twice.
-        reuse: whether, for the first of these, the search's own training is gone on with.
-        base: sha256 of the model that the search starts from. The baseline then is that of a search from scratch, so
-            that everybody sees what the base gave.
-    """
-    scratch = None if base is None else BASELINE
-    known = [config_digest(scratch or space, values) for values in baselines]
-    roles: list[Final] = []
-    for rank, (trial, values) in enumerate(ranked[:top_k], start=1):
-        found = config_digest(space, values, base)
-        if found in known:
-            run_id = f"{search}-baseline-{found[:8]}"
-            purpose: Purpose = "baseline"
-        else:
-            run_id = f"{search}-{rank:02d}-t{trial.trial_id}-{found[:8]}"
-            purpose = "finalist"
-        role = Final(run_id, purpose, configuration(values), epochs, seed, search, trial.trial_id, rank)
-        roles.append(replace(role, root=trial.root or trial.trial_id) if reuse else role)
-    if all(role.purpose != "baseline" for role in roles):
-        run_id = f"{search}-baseline-{known[0][:8]}"
-        roles.append(Final(run_id, "baseline", dict(baselines[0]), epochs, seed, search, space=scratch))
-    return roles
-
-
-def final_runs(roles: Sequence[Final], seed: int, executions: int) -> list[Final]:
-    """Each of `roles` with the seeds `seed`, `seed` + 1, …, so many of them."""
-    return [seeded(role, own) for role in roles for own in range(seed, seed + executions)]
-
-
-def seeded(role: Final, seed: int) -> Final:
-    """`role` with a seed of its own; only with the search's own seed is a training of the search gone on with."""
-    return replace(role, run_id=f"{role.run_id}-s{seed}", seed=seed, root=role.root if seed == role.seed else None)
+#: Asked with the runs that have no result, the epochs that each has done, and the seconds of those seen, by its run id;
+#: None: they go on as planned.
+Shorten = Callable[[Sequence[Final], Mapping[str, int], Mapping[str, Sequence[float]]], Shortening | None]
 
 
 def run_finals(
@@ -125,39 +46,53 @@ def run_finals(
     finals: Sequence[Final],
     progress: Progress,
     every: int = 5,
-    on_epoch: Callable[[], object] = lambda: None,
+    time: Time | None = None,
+    shorten: Shorten = lambda pending, done, seconds: None,
 ) -> list[str]:
     """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
 
-    Every so many epochs of a run get a line. Going on after an interruption repeats nothing that was journaled, and
-    publishes what was not; only a run that failed is trained anew, under a key of its own.
+    Every so many epochs of a run get a line; with a budget, the bar counts its `time`. Going on after an interruption
+    repeats nothing that was journaled, and publishes what was not; only a run that failed is trained anew, under a key
+    of its own.
+
+    Args:
+        shorten: asked again and again which of the runs that are under way or wait end earlier than planned.
     """
     dispatcher = session.dispatcher
-    finals = [numbered(session, final) for final in finals]
+    finals = _kept(session, [numbered(session, final) for final in finals])
+    if not finals:
+        return []
     opened = {record.key for record in dispatcher.state.test_openings}
     for final in finals:
         if final.key not in opened:
             dispatcher.record(OpenedTestSplit(key=final.key, run_id=final.run_id, purpose=final.purpose))
         session.request(final.key, "final", partial(_job, session, final))
     published = []
+    run_ids = {final.key: final.run_id for final in finals}
+    done = {final.run_id: epochs_done(session.checkpoints(final.key)) for final in finals}
+    seconds: dict[str, list[float]] = {}
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
     epochs = max(final.epochs for final in finals)
     progress.say(f"training {names} for up to {epochs} epoch{'s' * (epochs != 1)}, then the test")
-    with progress.bar(sum(final.epochs for final in finals), "final training", "epoch") as bar:
+    with FinalsReporter(progress, sum(final.epochs for final in finals), time, every) as reporter:
 
         def show_epoch(key: str, entry: Mapping[str, Any]) -> None:
-            on_epoch()
-            bar.update()
-            if entry["epoch"] % every == 0:
-                progress.say(
-                    f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, "
-                    + ", ".join(f"{name} {_shown(entry[name])}" for name in ("loss", "val_loss", "val_f1_macro"))
-                    + f" ({entry['seconds']:.1f} s)"
-                )
+            if key not in run_ids:  # of a trial that was given up when the search ended
+                return
+            reporter.epoch(key, entry)
+            done[run_ids[key]] = int(entry["epoch"])
+            seconds.setdefault(run_ids[key], []).append(entry["seconds"])
 
         dispatcher.on_progress = show_epoch
-        for final in finals:
-            session.wait_for(final.key)
+        while pending := [final for final in finals if dispatcher.result(final.key) is None]:
+            dispatcher.wait()
+            pending = [final for final in pending if dispatcher.result(final.key) is None]
+            if pending and (decision := shorten(pending, done, seconds)):
+                dispatcher.cancel()
+                _shorten(session, pending, decision, done, progress)
+                finals = _kept(session, finals)
+                for final in finals:
+                    session.request(final.key, "final", partial(_job, session, final))
     for final in finals:
         result = session.wait_for(final.key)
         if error := result.get("error"):
@@ -173,6 +108,31 @@ def run_finals(
     return published
 
 
+def _kept(session: Session, finals: Sequence[Final]) -> list[Final]:
+    """Those that were not left out for want of time."""
+    shortened = session.dispatcher.state.shortened
+    return [final for final in finals if final.run_id not in shortened or shortened[final.run_id].until]
+
+
+def _shorten(
+    session: Session, waiting: Sequence[Final], decision: Shortening, done: Mapping[str, int], progress: Progress
+) -> None:
+    """Journals which runs end earlier, once nothing trains any more, and says so."""
+    # A checkpoint may be an epoch behind what was reported, or ahead of it.
+    epochs = {final.run_id: max(epochs_done(session.checkpoints(final.key)), done[final.run_id]) for final in waiting}
+    runs = decision(epochs)
+    session.dispatcher.record(ShortenedFinals(runs=runs))
+    planned = {final.run_id: final for final in waiting}
+    for run in runs:
+        final = planned[run.run_id]
+        if run.until:
+            words = f"ends after {run.until} of {final.epochs} epochs"
+        else:
+            note_failure(session, final)
+            words = "is left out"
+        progress.warn(f"trainings take longer than planned: {run.run_id} {words}")
+
+
 def leave_out(session: Session, final: Final, why: str, progress: Progress) -> None:
     """Goes on without a run that failed or cannot be published; the next start tries it again."""
     session.failures[final.run_id] = why
@@ -183,10 +143,6 @@ def last_failure(session: Session) -> str:
     """The run that failed last, and why, in words."""
     run_id, why = list(session.failures.items())[-1]
     return f"the last one, {run_id}: {why}"
-
-
-def _shown(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.4f}"
 
 
 def numbered(session: Session, final: Final) -> Final:
@@ -239,6 +195,7 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
     start: dict[str, Any] = {}
     if final.space is not None:
         start = {"space": final.space, "space_digest": space_digest(final.space), "base": None}
+    shortened = session.dispatcher.state.shortened.get(final.run_id)
     reused = final.root is not None and final.trial is not None
     return FinalJob(
         **{**session.training(), **start},
@@ -246,7 +203,8 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
         values=final.values,
         seed=keyed_seed(final.seed, *(("trial", final.root) if reused else ("final", found))),
         parent=str(session.checkpoints(trial_key(final.trial))) if reused and final.trial else None,
-        until=final.epochs,
+        until=shortened.until if shortened else final.epochs,
+        cool_after=shortened.after if shortened else None,
         attempt=fence,
         checkpoints=str(session.checkpoints(final.key)),
         staging=str(staging(session, final.key)),

@@ -1,9 +1,14 @@
-"""How a search looks to the person in front of it: a line a trial, and a bar with what matters now."""
+"""How a search looks to the person in front of it: a line a trial, and one bar with what matters now.
+
+With a budget the bar counts its time, search and finals in one; without, the epochs of the plan, or its trials where
+nobody knows how many epochs they take.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any, Protocol
 
 from tuning.core.progress import Bar, Progress
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of
@@ -11,81 +16,174 @@ from tuning.engine.budget import duration
 from tuning.pipeline.timing import Timing
 
 
+class Time(Protocol):
+    """A budget that is being used."""
+
+    @property
+    def budget(self) -> float:
+        """Its seconds in all."""
+
+    def left(self) -> float:
+        """Those that are left."""
+
+
+@contextlib.contextmanager
+def time_bar(progress: Progress, description: str, time: Time) -> Iterator[Bar]:
+    """A bar over all of a budget's time, from where it stands."""
+    with progress.bar(time.budget, description, "second", noted=True) as bar:
+        bar.reach(time.budget - time.left())
+        yield bar
+
+
 class ProgressReporter:
-    """Tells what happens in a search; decides nothing.
+    """Tells what happens in a search; decides nothing. To be used in a `with` block.
 
     Args:
         timing: has the measured epochs.
         planned: (trials, epochs) that the search will take, each None where nobody knows.
-        left: seconds that the budget leaves for trials, or None without a budget.
+        time: of the budget; None: there is none.
         running: how many trials run now.
         workers: trials at a time.
         final_epochs: epochs that follow the search, each at its own worker's pace.
-        budget_left: seconds of the whole budget that are left, or None without one.
+        before: trials that an earlier start has finished: they are told together, in one line.
     """
 
     def __init__(
         self,
         progress: Progress,
-        bar: Bar,
         timing: Timing,
         planned: tuple[int | None, int | None],
-        left: Callable[[], float | None],
+        time: Time | None,
         running: Callable[[], int],
         workers: int,
         final_epochs: int,
-        budget_left: Callable[[], float | None] = lambda: None,
+        before: Set[str] = frozenset(),
     ) -> None:
-        self._progress, self._bar, self._timing = progress, bar, timing
+        self._progress, self._timing, self._time = progress, timing, time
         self._planned_trials, self._planned_epochs = planned
-        self._left, self._running = left, running
-        self._workers, self._final_epochs, self._budget_left = workers, final_epochs, budget_left
+        self._running, self._workers, self._final_epochs = running, workers, final_epochs
+        self._before, self._told_before = before, 0
         self._done = self._failed = 0
         self._best: tuple[float, str] | None = None
-        self._rung = ""
+        self._closing = contextlib.ExitStack()
+
+    def __enter__(self) -> ProgressReporter:
+        bar: contextlib.AbstractContextManager[Bar]
+        if self._time is not None:
+            bar = time_bar(self._progress, "search", self._time)
+        elif self._planned_epochs is not None or self._planned_trials is None:
+            bar = self._progress.bar(self._planned_epochs, "search", "epoch", noted=True)
+        else:
+            bar = self._progress.bar(self._planned_trials, "search", "trial", noted=True)
+        self._bar = self._closing.enter_context(bar)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
 
     def epoch(self, key: str, entry: Mapping[str, Any]) -> None:
         """A new entry of a running trial's curve."""
         if key.startswith("trial/"):
-            self._bar.update(self._timing.epoch(key, entry))
-            self._bar.note(self.state())
+            self._timing.epoch(key, entry)
+            self.show()
 
     def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
         """A trial has ended; what the journal knew of it counts now."""
-        self._bar.update(self._timing.completed(spec, outcome))
+        self._timing.completed(spec, outcome)
         self._done += 1
-        bracket, rung = spec.values.get("tuner/bracket"), spec.values.get("tuner/round")
-        self._rung = "" if bracket is None else f"bracket {bracket}, rung {rung}"
         if outcome.status != COMPLETED or outcome.score is None:
             self._failed += 1
-            message = outcome.failure.message if outcome.failure else "no score"
-            self._progress.say(f"{self._count()} trial {spec.trial_id}: FAILED: {message}")
-            return
-        if self._best is None or outcome.score > self._best[0]:
+        elif self._best is None or outcome.score > self._best[0]:
             self._best = (outcome.score, spec.trial_id)
-        went_on = f", went on from {spec.continues}" if spec.continues else ""
-        epochs = epochs_of(outcome.curve)
+        if spec.trial_id in self._before:
+            self._told_before += 1
+            if self._told_before == len(self._before):
+                text = [f"{self._told_before} trials were done before", self._best_text(), self._failed_text()]
+                self._progress.say(", ".join(filter(None, text)))
+        else:
+            self._progress.say(f"{self._count()} trial {spec.trial_id}: {_ended(spec, outcome)}")
+        self.show()
+
+    def show(self) -> None:
+        """Brings the bar up to now."""
         self._bar.note(self.state())
-        self._progress.say(
-            f"{self._count()} trial {spec.trial_id}: val_f1_macro {outcome.score:.4f} "
-            f"after {epochs:.4g} epoch{'s' * (epochs != 1)}{went_on}{self._forecast(' · ')}"
-        )
+        if self._time is not None:
+            self._bar.reach(self._time.budget - self._time.left())
+        elif self._planned_epochs is not None or self._planned_trials is None:
+            self._bar.reach(self._timing.epochs)
+        else:
+            self._bar.reach(self._done)
 
     def state(self) -> str:
         """The present state in a few words; what matters most comes first, because a narrow terminal cuts the rest."""
-        best = f"best {self._best[0]:.4f} (trial {self._best[1]})" if self._best else "no trial finished yet"
-        counts = f"{self._done} done, {self._running()} running, {self._failed} failed"
-        left = self._left()
-        budget = "" if left is None else f"budget for trials: {duration(left)}"
-        return " · ".join(filter(None, [best, self._forecast(), budget, counts, self._rung]))
+        trials = "trial" if self._done == 1 else "trials"
+        counts = [f"{self._done} {trials} done", self._failed_text(), f"{self._running()} running"]
+        return " · ".join(filter(None, [self._to_go(), self._best_text(), *counts]))
 
-    def _forecast(self, before: str = "") -> str:
+    def _to_go(self) -> str:
         """How much longer it takes, final training included, if epochs go on to take what they took."""
         seconds = self._timing.remaining(self._planned_epochs, self._final_epochs, self._workers)
-        left = self._budget_left()
+        left = None if self._time is None else self._time.left()
         if left is not None and (seconds is None or seconds > left):
-            return f"{before}{duration(left)} to go"
-        return "" if seconds is None else f"{before}about {duration(seconds)} to go"
+            return f"{duration(left)} to go"
+        return "" if seconds is None else f"about {duration(seconds)} to go"
+
+    def _best_text(self) -> str:
+        return f"best {self._best[0]:.4f} (trial {self._best[1]})" if self._best else ""
+
+    def _failed_text(self) -> str:
+        return f"{self._failed} failed" if self._failed else ""
 
     def _count(self) -> str:
         return f"[{self._done}]" if self._planned_trials is None else f"[{self._done}/{self._planned_trials}]"
+
+
+def _ended(spec: TrialSpec, outcome: TrialOutcome) -> str:
+    if outcome.status != COMPLETED or outcome.score is None:
+        return f"FAILED: {outcome.failure.message if outcome.failure else 'no score'}"
+    went_on = f", went on from {spec.continues}" if spec.continues else ""
+    epochs = epochs_of(outcome.curve)
+    return f"val_f1_macro {outcome.score:.4f} after {epochs:.4g} epoch{'s' * (epochs != 1)}{went_on}"
+
+
+class FinalsReporter:
+    """Tells what happens in final trainings; decides nothing. To be used in a `with` block.
+
+    Args:
+        epochs: of all of them, at most.
+        time: of the budget; None: there is none.
+        every: after so many epochs of a run there is a line.
+    """
+
+    def __init__(self, progress: Progress, epochs: int, time: Time | None, every: int) -> None:
+        self._progress, self._time, self._every = progress, time, every
+        self._context = (
+            progress.bar(epochs, "final training", "epoch")
+            if time is None
+            else time_bar(progress, "final training", time)
+        )
+
+    def __enter__(self) -> FinalsReporter:
+        self._bar = self._context.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.__exit__(None, None, None)
+
+    def epoch(self, key: str, entry: Mapping[str, Any]) -> None:
+        """A new entry of a run's curve."""
+        if self._time is None:
+            self._bar.update()
+        else:
+            left = self._time.left()
+            self._bar.note(f"{duration(left)} to go")
+            self._bar.reach(self._time.budget - left)
+        if entry["epoch"] % self._every == 0:
+            figures = ", ".join(f"{name} {_shown(entry[name])}" for name in ("loss", "val_loss", "val_f1_macro"))
+            self._progress.say(
+                f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, {figures} ({entry['seconds']:.1f} s)"
+            )
+
+
+def _shown(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.4f}"

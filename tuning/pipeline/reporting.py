@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tuning.core.errors import Interrupted
 from tuning.core.progress import Progress
 from tuning.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tuning.results.report.verdict import Verdict
 
 
 def preparing_report() -> Iterator[bool]:
@@ -30,8 +34,8 @@ def preparing_report() -> Iterator[bool]:
         yield True
 
 
-def write_report(workspace: Workspace, name: str, progress: Progress) -> str | None:
-    """The page of the search; returns its verdict in a sentence, None where it could not be written.
+def write_report(workspace: Workspace, name: str, progress: Progress) -> Verdict | None:
+    """The page of the search; returns its verdict, None where it could not be written.
 
     All that was found is safe by now: no defect of a picture may make a failure of it.
     """
@@ -46,5 +50,5 @@ def write_report(workspace: Workspace, name: str, progress: Progress) -> str | N
         progress.warn(f"the report could not be written ({error}); try again: python -m tuning.report {name}")
     else:
         progress.say(f"report: {path}")
-        return found.verdict.headline
+        return found.verdict
     return None

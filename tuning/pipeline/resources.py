@@ -7,8 +7,7 @@ from typing import Any
 
 from tuning.core import machine
 from tuning.core.errors import UsageError
-from tuning.core.options import check_all, option
-from tuning.core.settings import HOW
+from tuning.core.options import RARE, USUAL, check_all, option
 from tuning.engine.executors import EXECUTORS, seats
 
 #: Observed deaths of one job before it counts as failed.
@@ -32,11 +31,13 @@ class Resources:
         UsageError: a number out of its range, or an address for another executor.
     """
 
-    executor: str = option("local", "where trials run (local)", group=HOW, choices=tuple(EXECUTORS), fixed=False)
+    executor: str = option(
+        "local", "where trials run (default: local)", group=RARE, choices=tuple(EXECUTORS), fixed=False
+    )
     workers: int | None = option(
         None,
         "trials at a time (default: one per core, or per GPU)",
-        group=HOW,
+        group=USUAL,
         metavar="N",
         least=1,
         fixed=False,
@@ -44,7 +45,7 @@ class Resources:
     ray_address: str | None = option(
         None,
         "with --executor ray: host:port of a running cluster, or auto (default: RAY_ADDRESS, or auto)",
-        group=HOW,
+        group=RARE,
         metavar="ADDRESS",
         fixed=False,
     )
@@ -52,31 +53,31 @@ class Resources:
         None,
         "with --executor ray: what each trial asks for, as CPU=1,GPU=0.5,memory=4g,NAME=1,label:KEY=VALUE, and so "
         "where it may run; label:KEY=!VALUE keeps it off (default: CPU=1, and a share of the GPUs that there are)",
-        group=HOW,
+        group=RARE,
         metavar="NAME=AMOUNT,…",
         fixed=False,
     )
     ray_wait: float | None = option(
         None,
         "with --executor ray: give up when the cluster has had no room for any trial for this long (default: wait)",
-        group=HOW,
+        group=RARE,
         metavar="SECONDS",
         least=1,
         fixed=False,
     )
     trial_timeout: float | None = option(
         None,
-        "give a trial up after this long; final trainings take the time they take",
-        group=HOW,
+        "give a trial up after this long; final trainings take the time they take (default: never)",
+        group=RARE,
         metavar="SECONDS",
         least=1,
         fixed=False,
     )
     max_deaths: int = option(
         MAX_DEATHS,
-        "deaths of its process that fail a configuration (2); the search killed six times that often during one trial, "
-        "and no epoch gained, counts as much",
-        group=HOW,
+        "deaths of its process that fail a configuration; the search killed six times that often during one trial, "
+        "and no epoch gained, counts as much (default: 2)",
+        group=RARE,
         metavar="N",
         least=1,
         fixed=False,

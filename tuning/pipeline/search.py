@@ -14,7 +14,7 @@ from tuning.core.errors import DataError, StateError
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
-from tuning.core.records import COMPLETED, epochs_of
+from tuning.core.records import COMPLETED, configuration, epochs_of
 from tuning.core.settings import FILE_NAME, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
@@ -33,8 +33,9 @@ from tuning.pipeline.budgeted import (
 )
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
-from tuning.pipeline.finals import final_roles, final_runs, last_failure, run_finals
-from tuning.pipeline.plan import base_hint, schedule_text
+from tuning.pipeline.final_roles import final_roles, final_runs
+from tuning.pipeline.finals import last_failure, run_finals
+from tuning.pipeline.plan import base_hint, refused_exports, schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
@@ -64,6 +65,7 @@ class SearchResult:
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.
         verdict: of the report, in a sentence; None where it could not be written.
+        verdict_kind: "good" (better than the baseline), "tie", "bad" or "open"; None without a verdict.
     """
 
     name: str
@@ -78,6 +80,7 @@ class SearchResult:
     promoted: str | None = None
     directory: Path = field(default_factory=Path)
     verdict: str | None = None
+    verdict_kind: str | None = None
 
 
 def run_search(
@@ -132,6 +135,7 @@ def run_search(
             progress.warn(words)
 
     def with_plan(session: Session, budget: float) -> SearchSettings:
+        progress.say("timing a few configurations on this machine, to plan the budget")
         plan, _ = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
         return search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
 
@@ -140,14 +144,16 @@ def run_search(
         # Refused, it leaves the search that is there as it was.
         with (
             scratch(workspace, resources) as folder,
-            opened(workspace, folder, frozen, resources, base=base) as session,
+            opened(workspace, folder, frozen, resources, base=base, dtype=settings.get("dtype")) as session,
         ):
             if budget is not None:
                 frozen, complete_settings = with_plan(session, budget), True
     workspace.create()
     if fresh:
         _start_over(workspace, directory, progress)
-    with opened(workspace, directory, frozen, resources, complete_settings, accepted, base, progress) as session:
+    with opened(
+        workspace, directory, frozen, resources, complete_settings, accepted, base, settings.get("dtype"), progress
+    ) as session:
         _refuse_a_lost_journal(session)
         if budget is not None and not complete_settings:
             frozen = with_plan(session, budget)
@@ -160,13 +166,16 @@ def run_search(
             frozen = replace(frozen, plan=extended(session, frozen.plan, budget, stopwatch.elapsed(), progress))
         clock = _clock(frozen, budget, stopwatch, progress)
         description = session.describe()
-        for warning in description.warnings:
+        begun = bool(session.dispatcher.state.asks)
+        for warning in (*description.warnings, *(() if begun else refused_exports(workspace, description, progress))):
             progress.warn(warning)
         oracle = build_strategy(frozen, description, len(read_info(workspace).classes))
         if frozen.plan is None:
             progress.say(f"{frozen.name}: {schedule_text(frozen, *planned_epochs(oracle, frozen), session.workers)}")
         for line in known_text(frozen, description):
             progress.say(line)
+        progress.say(f"folder: {directory}")
+        progress.say("Ctrl-C is safe: the same line goes on")
         if retry_failed:
             run_failed_again(session, frozen.window, progress)
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)
@@ -191,7 +200,9 @@ def run_search(
                 remove_directory(directory / "checkpoints")
                 result |= {"runs": tuple(runs), "failures": session.failures, "promoted": promoted.run_id}
         verdict = write_report(workspace, frozen.name, progress)
-    return SearchResult(**result, verdict=verdict)
+    if verdict:
+        result |= {"verdict": verdict.headline, "verdict_kind": verdict.kind}
+    return SearchResult(**result)
 
 
 def _run_finals(
@@ -264,7 +275,7 @@ def _summary(
         "epochs": epochs_in(settings, trials),
         "best_trial": best.trial_id,
         "best_val_f1_macro": round(best.score or 0.0, 6),
-        "best_values": dict(best_values),
+        "best_values": configuration(best_values),
         "directory": directory,
     }
 

@@ -58,6 +58,8 @@ class Session:
     failures: dict[str, str] = field(default_factory=dict)
     #: The model that trainings start from.
     base: BaseModel | None = None
+    #: What was asked for with --dtype, by name: nothing else will do. None: bfloat16, or float32 where that fails.
+    dtype: str | None = None
 
     def begin(self, settings: config.RunSettings) -> Session:
         """The same with its complete settings, which are written down."""
@@ -127,12 +129,20 @@ class Session:
 
         Raises:
             JobFailed: the default configuration cannot be built.
+            UsageError: it does not train in what was asked for by name.
         """
         result = self._described("describe", discover=True)
         if "error" in result and result["error"]["kind"] in DEATHS:
             # A configuration that ends its process, say for want of memory, is met again as a failed trial.
             result = self._described("describe-default", discover=False)
-        return decoded(expect(result, f"search space {self.settings.space!r}"), Description)
+        found = decoded(expect(result, f"search space {self.settings.space!r}"), Description)
+        if found.dtype_policy is not None and self.dtype is not None:
+            raise UsageError(
+                f"--dtype {self.dtype} cannot be obeyed: in it, search space {self.settings.space!r} does not train "
+                f"({found.dtype_problem})",
+                "give --dtype float32, or leave --dtype out for what works; or mend the builder",
+            )
+        return found
 
     def _described(self, key: str, discover: bool) -> dict[str, Any]:
         self.request(key, "describe", lambda fence: DescribeJob(**self.common(), discover=discover))
@@ -224,6 +234,7 @@ def opened(
     planned: bool = True,
     accepted: frozenset[str] = frozenset(),
     base: BaseModel | None = None,
+    dtype: str | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
@@ -233,6 +244,7 @@ def opened(
 
     Args:
         base: the model that trainings start from.
+        dtype: what was asked for with --dtype, if anything.
         progress: is told what happens to the machines that jobs run on.
         planned: the settings are complete. If not, whoever opened it completes them (see `Session.begin`).
         accepted: fields of the settings that may have changed.
@@ -255,7 +267,9 @@ def opened(
             dispatcher.on_node = NodeReporter(dispatcher.state, progress).changed
             try:
                 # Whole paths: a worker may run on another machine, in another folder.
-                yield Session(workspace, directory.resolve(), settings, dispatcher, workers=executor.free(), base=base)
+                own = None if dtype == "auto" else dtype
+                root = directory.resolve()
+                yield Session(workspace, root, settings, dispatcher, executor.free(), base=base, dtype=own)
             except (JobFailed, UsageError):
                 if not dispatcher.state.asks and not dispatcher.state.test_openings:
                     _unlink(directory / JOURNAL, directory / config.FILE_NAME)

@@ -24,6 +24,7 @@ from tuning.dataset.store.arrays import read_info
 from tuning.oracles import BEST, Strategy, find_strategy
 from tuning.pipeline import bases
 from tuning.pipeline.planning import MOST_EPOCHS, MOST_EPOCHS_FROM_BASE, full_training, least_rung, steps_per_epoch
+from tuning.pipeline.values import as_text
 from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import space_digest
 
@@ -95,13 +96,13 @@ def train_settings(workspace: Workspace, values: Mapping[str, Any] | None = None
     """Completes and checks the settings of a single run; raises as `search_settings`.
 
     Args:
-        values: hyperparameters by name.
+        values: hyperparameters by name, or a row of `trials_frame`.
         given: the options of `TrainSettings` by their names.
     """
     known = options.given(TrainSettings, given, more=("values",))
     known["space"] = space_of(known)
-    plain = {name: str(value) for name, value in (values or {}).items()}
-    return _complete(TrainSettings, {**known, **_run_values(workspace, known), "values": plain})
+    given_values = {} if values is None else as_text(values)
+    return _complete(TrainSettings, {**known, **_run_values(workspace, known), "values": given_values})
 
 
 def space_of(values: Mapping[str, Any]) -> str:
@@ -216,7 +217,7 @@ def size(text: str | int) -> int:
 def _as_text(given: str | Mapping[str, Any]) -> dict[str, str]:
     if isinstance(given, str):
         return own_configuration(given)
-    return {name: str(value) for name, value in given.items()}
+    return as_text(given)
 
 
 def first_rung(given: float | str | None) -> tuple[int | None, int]:

@@ -19,13 +19,16 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.file_state import verify_data
 from tuning.history import searches
 from tuning.pipeline import bases
-from tuning.pipeline.finals import Final, config_digest, numbered, run_finals
+from tuning.pipeline.final_roles import Final, config_digest
+from tuning.pipeline.finals import numbered, run_finals
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.session import check_start, move_aside, opened
 from tuning.pipeline.settings import train_settings, training_backend
 from tuning.pipeline.values import completed
 from tuning.results import leaderboard, promotion
 from tuning.results.runs import read_run
+from tuning.results.schema import read_params
+from tuning.results.sources import RESTORE, find_run
 from tuning.tracking import Subject, Tracking, following
 
 
@@ -58,7 +61,8 @@ def train_one(
     it tries again.
 
     Args:
-        values: hyperparameter values by name, as Python values or as text; others take their defaults.
+        values: hyperparameter values by name, as Python values or as text, or a row of `trials_frame`; others take
+            their defaults.
         fresh: move an earlier training with the same settings, and its run, aside and start over.
         resources: where it runs.
         tracking: where the run appears beside its own files.
@@ -82,7 +86,9 @@ def train_one(
     workspace.create()
     if fresh:
         _start_over(workspace, directory, frozen, progress)
-    with opened(workspace, directory, frozen, resources, base=base, progress=progress) as session:
+    with opened(
+        workspace, directory, frozen, resources, base=base, dtype=settings.get("dtype"), progress=progress
+    ) as session:
         description = session.describe()
         for warning in description.warnings:
             progress.warn(warning)
@@ -122,13 +128,15 @@ def _start_over(workspace: Workspace, directory: Path, settings: TrainSettings, 
 
 
 def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any], str | None]:
-    """(space, values, sha256 of the base) of a trial named SEARCH/TRIAL.
+    """(space, values, sha256 of the base) of a trial named SEARCH/TRIAL, or of a run by its id or short name.
 
     Raises:
-        UsageError: not of that form, or no such search or trial, with the valid names.
+        UsageError: none of that; no such search, trial or run, with the valid names; or an ensemble.
     """
     search, slash, trial = reference.partition("/")
-    if not slash or not search or not trial:
+    if not slash:
+        return _values_of_run(workspace, reference)
+    if not search or not trial:
         raise UsageError(f"--from-trial is {reference!r}", "give SEARCH/TRIAL, for example hyperband/0007")
     found = searches.read(workspace, search)
     for spec in found.facts.proposals:
@@ -136,3 +144,12 @@ def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str
             return str(found.settings["space"]), configuration(spec.values), found.settings.get("base")
     trials = [spec.trial_id for spec in found.facts.proposals]
     raise UsageError(f"search {search!r} has no trial {trial!r}", f"use one of {searches.listed(trials)}")
+
+
+def _values_of_run(workspace: Workspace, name: str) -> tuple[str, dict[str, Any], str | None]:
+    folder = workspace.run(find_run(workspace, name))
+    metrics, params = read_run(folder), read_params(folder / "params.json", RESTORE)
+    if metrics.kind == "ensemble":
+        members = ", ".join(params.settings.members or ())
+        raise UsageError(f"{name} is an ensemble, which is not trained", f"use one of its members: {members}")
+    return params.settings.space, dict(params.values), metrics.base.sha256 if metrics.base else None

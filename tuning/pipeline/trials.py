@@ -74,19 +74,18 @@ def run_trials(
     prune = checkpoint_pruning(session, settings, strategy)
     job = trial_jobs(session, settings, description)
     classes = len(info.classes)
-    with progress.bar(planned[1], settings.name, "epoch") as bar:
-        final_epochs = settings.final_runs * settings.retrain_epochs
-        reporter = ProgressReporter(
-            progress,
-            bar,
-            timing,
-            planned,
-            end.left,
-            lambda: len(dispatcher.running()),
-            session.workers,
-            final_epochs,
-            clock.left if clock is not None else lambda: None,
-        )
+    asked = [ask.trial.trial_id for ask in dispatcher.state.asks]
+    before = {trial_id for trial_id in asked if dispatcher.result(trial_key(trial_id)) is not None}
+    with ProgressReporter(
+        progress,
+        timing,
+        planned,
+        clock,
+        lambda: len(dispatcher.running()),
+        session.workers,
+        settings.final_runs * settings.retrain_epochs,
+        before,
+    ) as reporter:
 
         def on_completed(spec: TrialSpec, outcome: TrialOutcome) -> None:
             reporter.completed(spec, outcome)
@@ -98,6 +97,10 @@ def run_trials(
                 reserve.completed(spec, outcome, settings.top_k)
             prune(spec, outcome)
 
+        def over() -> bool:
+            reporter.show()
+            return end.over()
+
         dispatcher.on_progress = reporter.epoch
         try:
             completed = run_loop(
@@ -106,7 +109,7 @@ def run_trials(
                 settings.window,
                 lambda spec, fence: msgspec.to_builtins(job(spec, fence)),
                 on_completed,
-                end.over,
+                over,
                 lambda: next(preparing, False),
                 lambda: None if reserve is None else reserve.last_trainings(end.left()),
             )

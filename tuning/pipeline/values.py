@@ -8,6 +8,28 @@ from typing import Any
 
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Description, Values
+from tuning.core.records import configuration
+
+#: What the columns of hyperparameters begin with in `trials_frame`.
+COLUMN = "hp."
+
+
+def as_text(given: Mapping[str, Any]) -> dict[str, str]:
+    """Hyperparameters as a person would type them, from whatever holds them in Python.
+
+    Args:
+        given: values by name, Keras Tuner's `tuner/…` among them or not; or a row of `trials_frame`.
+    """
+    values = dict(given.items())
+    if "status" in values and any(str(name).startswith(COLUMN) for name in values):
+        import pandas
+
+        values = {
+            name.removeprefix(COLUMN): value
+            for name, value in values.items()
+            if name.startswith(COLUMN) and not pandas.isna(value)
+        }
+    return {name: str(value) for name, value in configuration(values).items()}
 
 
 def completed(description: Description, given: Mapping[str, str]) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,17 +11,22 @@ import msgspec
 
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
+from tuning.oracles.chance import LEAVES
 from tuning.results.runs import run_predictions, run_units
 from tuning.results.schema import Metrics, read_params
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tuning.results.comparison import Comparison, Difference, SeedNoise
+    from tuning.results.comparison import Comparison, Difference, Entrant, SeedNoise
     from tuning.trials.bootstrap import Resampled
 
 #: What a difference between two runs is.
 TIED, WORSE, SEEDS_UNKNOWN = "tied", "worse", "seeds unknown"
+#: What makes seeds known.
+SECOND_SEED = (
+    "train the best configuration with another --seed (its model card has the line), or search with --executions 2"
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Board:
 
     def __init__(self, workspace: Workspace, runs: Iterable[Metrics]) -> None:
         """Reads and compares; at the cost of a second where there are dozens of runs."""
-        from tuning.results.comparison import Comparison, Entrant
+        from tuning.results.comparison import Comparison
         from tuning.trials.bootstrap import resample
 
         answers = [found for metrics in runs if (found := read_answers(workspace, metrics)) is not None]
@@ -62,8 +68,7 @@ class Board:
         units = next((one.units for one in answers if one.units is not None), None)
         predictions = [one.predicted for one in answers]
         self._found = resample(answers[0].labels, predictions, len(answers[0].metrics.classes), units)
-        entrants = [Entrant(_configuration(workspace, one.metrics), one.metrics.kind != "ensemble") for one in answers]
-        self._compared = Comparison(entrants, self._found)
+        self._compared = Comparison(_entrants(workspace, answers), self._found)
 
     @property
     def noise(self) -> SeedNoise | None:
@@ -133,16 +138,42 @@ def read_answers(workspace: Workspace, metrics: Metrics) -> Answers | None:
     return Answers(metrics, labels, predicted, run_units(workspace, metrics.run_id))
 
 
-def _configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
-    """What runs that differ in nothing but their seed have in common.
+def _entrants(workspace: Workspace, answers: Sequence[Answers]) -> list[Entrant]:
+    """The runs as they are compared.
 
-    The epochs that they were meant to train for count, not those after which they stopped early.
+    A run that was made twice with one seed is no second seed: it stands for itself. Nor do seeds of models that never
+    left chance tell how much those differ that did.
     """
-    about = [str(metrics.search), metrics.config_digest]
+    from tuning.results.comparison import Entrant
+
+    found, seen = [], Counter[tuple[tuple[str, ...], int]]()
+    for one in answers:
+        metrics, configuration = one.metrics, _configuration(workspace, one.metrics)
+        again = seen[configuration, metrics.seed]
+        seen[configuration, metrics.seed] += 1
+        learned = metrics.test.f1_macro >= LEAVES / len(metrics.classes)
+        found.append(
+            Entrant(
+                (*configuration, "again", str(again)) if again else configuration,
+                metrics.kind != "ensemble" and learned,
+            )
+        )
+    return found
+
+
+def _configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
+    """What runs that differ in nothing but their seed have in common, whichever search or training they are from.
+
+    The epochs that they were meant to train for count, not those after which they stopped early. The code of a builder
+    of one's own may change under its name: only within a search is it known to be the same.
+    """
+    about = [metrics.config_digest, str(metrics.parameters), str(sorted(metrics.versions.items()))]
+    if ":" in metrics.space:
+        about.append(str(metrics.search))
     try:
         settings = read_params(workspace.run(metrics.run_id) / "params.json", "").settings
     except (DataError, OSError):
-        return *about, metrics.dtype_policy, str(metrics.epochs)
+        return *about, str(metrics.search), metrics.dtype_policy, str(metrics.epochs)
     return *about, *map(str, msgspec.structs.astuple(msgspec.structs.replace(settings, seed=0)))
 
 

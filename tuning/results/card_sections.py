@@ -36,7 +36,8 @@ itself: give it face crops, framed like those it was trained on.
 - **It was not measured on groups of people.** Nothing here says how age, sex, skin colour, glasses, masks or head
   pose change its figures. Measure that on pictures of the people it is meant for, before it is used.
 - **It always answers.** A picture without a face, or with an expression outside its classes, gets one of its labels.
-- **Its probabilities are not calibrated**, and its figures hold for pictures like those of its test split: another
+- **Do not take its probabilities at their word**: what makes them honest, if anything (see Training), was fitted on
+  validation pictures. And its figures hold for pictures like those of its test split: another
   camera, light, or spontaneous instead of posed expressions can lower them a lot."""
 
 

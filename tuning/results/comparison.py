@@ -30,7 +30,8 @@ class Entrant:
     Attributes:
         configuration: equal for runs that differ in nothing but their seed.
         seeded: whether other seeds of it tell of the luck of training. Of an ensemble they do not: its members have
-            seeds of their own. It is taken to vary as a single run does, although a mean varies less.
+            seeds of their own. It is taken to vary as a single run does, although a mean varies less. Nor do they of
+            a model that has learned nothing.
     """
 
     configuration: Hashable
@@ -98,7 +99,8 @@ class Comparison:
         first, second = self._places[one], self._places[other]
         value = float(self._means[first] - self._means[second])
         half = 0.0 if first == second else float(self._factor * self._errors[first, second])
-        return Difference(value, value - half, value + half)
+        # No two scores are further apart than 1; with one repeated seed the half width alone can be more.
+        return Difference(value, max(-1.0, value - half), min(1.0, value + half))
 
     def same(self, one: int, other: int) -> bool:
         """Whether two runs have the same configuration."""

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuning.core.errors import UsageError
+from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
-from tuning.dataset.store.arrays import open_dataset
+from tuning.dataset.decode import decode
+from tuning.dataset.store.arrays import open_dataset, read_info
+from tuning.dataset.store.description import PREPARE_REMEDY
+from tuning.dataset.store.manifests import read_split_manifest
 from tuning.history import searches
 from tuning.results import plots
 from tuning.results.report.importance import importances
 from tuning.results.report.pictures import pictures
-from tuning.results.runs import read_run
+from tuning.results.runs import read_run, run_predictions
 from tuning.results.schema import read_columns
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+#: Of a label that is right, and of one that is wrong: told apart with any colour vision.
+RIGHT, WRONG = "#0072B2", "#D55E00"
 
 
 def search_figures(workspace: Workspace, search: str, seed: int = 0) -> dict[str, Figure]:
@@ -44,11 +52,57 @@ def run_figures(workspace: Workspace, run_id: str) -> dict[str, Figure]:
         UsageError: there is no run of that name.
         DataError: its files are broken.
     """
+    folder = _folder(workspace, run_id)
+    history = read_columns(folder / "history.json", "train that run anew")
+    return {name.removesuffix(".png"): figure for name, figure in plots.run_figures(read_run(folder), history).items()}
+
+
+def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> Figure:
+    """Test images with the label that a run gave each: the predictions kept when it was tested, nothing is evaluated.
+
+    The images are evenly spaced over the test split, whatever their labels; below a wrong label stands the true one.
+
+    Raises:
+        UsageError: there is no run of that name, or `images` is below 1.
+        DataError: its predictions were not kept, or the data is no longer what it was tested on.
+    """
+    from matplotlib.figure import Figure
+
+    if images < 1:
+        raise UsageError(f"images is {images}", "give 1 or more")
+    metrics, found = read_run(_folder(workspace, run_id)), run_predictions(workspace, run_id)
+    manifest, info = read_split_manifest(workspace.split_manifest), read_info(workspace)
+    if found is None:
+        raise DataError(f"the predictions of {run_id} were not kept", "train that run anew")
+    if manifest is None or info.digest != metrics.data_digest:
+        raise DataError(f"{run_id} was tested on other data than there is now", PREPARE_REMEDY)
+    places = sorted((p for p in manifest.places if p.split == "test"), key=lambda place: (place.sha256, place.label))
+    rows = np.unique(np.linspace(0, len(places) - 1, min(images, len(places))).astype(int))
+    columns = min(8, len(rows))
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(1.25 * columns, 1.62 * lines + 0.4), dpi=plots.DPI, layout="constrained")
+    for cell in figure.subplots(lines, columns, squeeze=False).flat:
+        cell.set_axis_off()
+    labels, probabilities = found
+    for cell, row in zip(figure.axes, rows, strict=False):
+        _show(cell, decode(workspace.pool / places[row].file, info.image_size, info.color))
+        guess = int(probabilities[row].argmax())
+        name, right = metrics.classes[guess], guess == labels[row]
+        text = f"{name} {probabilities[row, guess]:.2f}" + ("" if right else f"\nis {metrics.classes[labels[row]]}")
+        cell.set_title(text, fontsize=8, color=RIGHT if right else WRONG, parse_math=False)
+    figure.suptitle(run_id, fontsize=9, parse_math=False)
+    return figure
+
+
+def _folder(workspace: Workspace, run_id: str) -> Path:
     folder = workspace.run(run_id)
     if not (folder / "metrics.json").is_file():
         raise UsageError(f"there is no run {run_id!r} in {workspace.trials}", "use a run_id of the leaderboard")
-    history = read_columns(folder / "history.json", "train that run anew")
-    return {name.removesuffix(".png"): figure for name, figure in plots.run_figures(read_run(folder), history).items()}
+    return folder
+
+
+def _show(axes: Axes, image: np.ndarray) -> None:
+    axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
 
 
 def faces_figure(workspace: Workspace, per_class: int = 8) -> Figure:
@@ -69,8 +123,7 @@ def faces_figure(workspace: Workspace, per_class: int = 8) -> Figure:
             cell.set(xticks=[], yticks=[])
             cell.spines[:].set_visible(False)
             if place < len(chosen):
-                image = images[chosen[place]]
-                cell.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+                _show(cell, images[chosen[place]])
         label = axes[row][0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
         label.set_parse_math(False)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning.core import files
@@ -23,7 +24,8 @@ def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
     Columns: `trial` (the index), `status` ("COMPLETED", "FAILED" or "RUNNING"), `val_f1_macro` (best of its curve),
     `epochs` (in total; a fraction before the end of the first), `new_epochs` (by this trial itself), `continues` (the
     trial it went on from), `bracket` (of Hyperband), `seconds`, `failure` (why it failed), then one column a
-    hyperparameter, prefixed with `hp.`; a cell is missing where there is nothing to say.
+    hyperparameter, prefixed with `hp.`; a cell is missing where there is nothing to say. A row can be given to
+    `train_one` as its `values`.
 
     Raises:
         UsageError, DataError, StateError: as `history.searches.read`.
@@ -36,7 +38,17 @@ def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
     rows = [_row(trial, names) for trial in found.trials]
     columns = ["trial", *_COLUMNS, *(f"hp.{name}" for name in names)]
     frame = pandas.DataFrame(rows, columns=columns).set_index("trial")
-    return frame.astype(_COLUMNS)
+    return frame.astype({**_COLUMNS, **_types_of_values(found.trials, names)})
+
+
+def _types_of_values(trials: Sequence[Trial], names: list[str]) -> dict[str, str]:
+    """Column -> pandas type, where a missing cell would turn whole numbers into fractions, or booleans into objects."""
+    types = {}
+    for name in names:
+        kinds = {type(value) for trial in trials if (value := trial.values.get(name)) is not None}
+        if kinds in ({int}, {bool}):
+            types[f"hp.{name}"] = "Int64" if kinds == {int} else "boolean"
+    return types
 
 
 def curves_frame(workspace: Workspace, search: str) -> pandas.DataFrame:

@@ -130,7 +130,7 @@ def seen_of(workspace: Workspace, metrics: Metrics) -> Seen | None:
     if own is None or metrics.base is None:
         return own
     before = seen.read(seen_path(workspace, metrics.base.sha256))
-    return Seen(own.signatures, complete=False) if before is None else own | before
+    return Seen(own.signatures, own.rough, complete=False) if before is None else own | before
 
 
 def keep(workspace: Workspace) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
 from tuning.history import searches
+from tuning.results.aliases import aliases, meant
 from tuning.results.leaderboard import empty
 from tuning.results.leaderboard import row as leaderboard_row
 from tuning.results.promotion import best, comparable, current_digest, promoted
-from tuning.results.runs import read_runs, verify_model
+from tuning.results.runs import read_run, read_runs, run_folders, verify_model
 from tuning.results.schema import Metrics
 
 RESTORE = "restore that run's folder, or export another run"
@@ -44,16 +45,45 @@ def promoted_source(workspace: Workspace) -> Source:
 
 
 def run_source(workspace: Workspace, run_id: str) -> Source:
-    """The model of one run.
+    """The model of one run, by its id or short name.
 
     Raises:
         UsageError: there is no such run; it lists those there are.
         DataError: the model is not the one its metrics describe.
     """
-    runs = {metrics.run_id: metrics for metrics in read_runs(workspace)}
-    if run_id not in runs:
-        raise UsageError(f"there is no run {run_id!r}", _valid("runs", list(runs)))
-    return _checked(workspace, run_id, runs[run_id])
+    run_id = find_run(workspace, run_id)
+    return _checked(workspace, run_id, read_run(workspace.run(run_id)))
+
+
+def find_run(workspace: Workspace, name: str) -> str:
+    """The id of the run that a person names by it, or by its short name.
+
+    Raises:
+        UsageError: there is none, or there are several; it lists those that can be meant.
+    """
+    known = [folder.name for folder in run_folders(workspace)]
+    found = meant(name, known)
+    if len(found) == 1:
+        return found[0]
+    names = aliases(known)
+    if found:
+        raise UsageError(f"{name} stands for {len(found)} runs", f"use one of {', '.join(names[run] for run in found)}")
+    raise UsageError(f"there is no run {name!r}", _valid("runs", [f"{run} ({names[run]})" for run in known]))
+
+
+def search_of(workspace: Workspace, name: str) -> str:
+    """The search that a person names by its own name or by one of its runs; any other name as it is.
+
+    Raises:
+        UsageError: a run that no search has made, or a name that stands for several runs.
+    """
+    if name in searches.names(workspace) or not meant(name, [folder.name for folder in run_folders(workspace)]):
+        return name
+    run_id = find_run(workspace, name)
+    search = read_run(workspace.run(run_id)).search
+    if search is None:
+        raise UsageError(f"run {run_id} was made by no search, and only searches have a report", "name a search")
+    return search
 
 
 def fitting_source(workspace: Workspace, max_parameters: int | None, max_ms: float | None) -> Source:

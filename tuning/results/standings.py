@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.history import searches
+from tuning.results.aliases import aliases
 from tuning.results.answers import boards
 from tuning.results.leaderboard import DIGEST_LENGTH, Row
-from tuning.results.runs import read_run
+from tuning.results.runs import read_run, run_folders
 from tuning.results.schema import Metrics
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ BEST = "best"
 
 #: What `Standing.to_json` adds to a row's columns, `per_class` apart.
 ADDED = (
+    "name",
     "place",
     "standing",
     "difference",
@@ -55,6 +57,7 @@ class Standing:
 
     Attributes:
         row: the row.
+        name: the run's short name in its workspace.
         place: from 1.
         verdict: "best"; "tied", where the 95 % interval of the difference to the best includes 0; "worse", where it
             does not; "seeds unknown", where it does not, and nothing is known of what another training seed changes;
@@ -84,12 +87,14 @@ class Standing:
     units: int | None = None
     images: int | None = None
     few: tuple[str, ...] = ()
+    name: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The row's columns, `ADDED`, and `per_class`."""
         difference, seeds = self.difference, self.seeds
         return {
             **self.row.to_json(),
+            "name": self.name,
             "place": self.place,
             "standing": self.verdict,
             "difference": round(difference.value, 6) if difference else None,
@@ -114,6 +119,7 @@ def standings(workspace: Workspace, rows: Sequence[Row]) -> list[Standing]:
     """
     runs = {metrics.run_id: metrics for entry in rows if (metrics := _metrics(workspace, entry.run_id)) is not None}
     compared = boards(workspace, list(runs.values()))
+    names = aliases([*(folder.name for folder in run_folders(workspace)), *(entry.run_id for entry in rows)])
     best: dict[str, str] = {}
     result = []
     for place, entry in enumerate(rows, start=1):
@@ -137,6 +143,7 @@ def standings(workspace: Workspace, rows: Sequence[Row]) -> list[Standing]:
                 units=test.units if test and test.dependent else None,
                 images=test.images if test else None,
                 few=tuple(name for name, found in test.per_class.items() if found.few) if test else (),
+                name=names[entry.run_id],
             )
         )
     return result

@@ -8,16 +8,19 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from tuning.results.answers import SEEDS_UNKNOWN
+from tuning.core import colour
+from tuning.results.answers import SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.leaderboard import COLUMNS, cell
 from tuning.results.markdown import escaped, table
 from tuning.results.schema import FEW
 from tuning.results.standings import ADDED, BEST, Seeds, Standing, configuration_key
 
+if TYPE_CHECKING:
+    from tuning.results.comparison import SeedNoise
+
 _GAP = 2
-#: A run's name may be cut to this width, its end kept, to make room for figures.
-_SHORTEST_NAME = 20
 _MISSING = "–"
 
 
@@ -43,7 +46,8 @@ class Column:
 #: In the order in which they stand.
 TABLE = (
     Column("#", lambda entry: str(entry.place), need=0),
-    Column("run", lambda entry: cell(entry.row.run_id), right=False, need=0),
+    Column("name", lambda entry: entry.name or cell(entry.row.run_id), right=False, need=0),
+    Column("run", lambda entry: cell(entry.row.run_id), right=False, need=12),
     Column("kind", lambda entry: cell(entry.row.kind), right=False, need=4),
     Column("space", lambda entry: cell(entry.row.space), right=False, need=18),
     Column("strategy", lambda entry: cell(entry.row.strategy) or _MISSING, right=False, need=17),
@@ -58,21 +62,23 @@ TABLE = (
         right=False,
         need=1,
     ),
-    Column("corrected", lambda entry: _MISSING if entry.corrected is None else f"{entry.corrected:.3f}", need=9),
+    Column("corrected", lambda entry: _corrected(entry), need=9),
     Column("vs best", lambda entry: entry.verdict or _MISSING, right=False, need=2),
     Column("over seeds", lambda entry: _deviation(entry.seeds) if entry.seeds else _MISSING, right=False, need=10),
+    Column("units", lambda entry: f"{entry.units:,} of {entry.images:,}" if entry.units else _MISSING, need=12),
     Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
     Column("loss", lambda entry: f"{entry.row.test_loss:.3f}", need=16),
     Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=6, short="tests"),
-    Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=3),
+    Column("base", lambda entry: cell(entry.row.base) or _MISSING, right=False, need=7),
     Column("data", lambda entry: entry.row.data_digest, right=False, need=3),
 )
-#: For columns up to this need the name of a run is shortened.
-_SHORTENED_FOR = 9
 
 
 def leaderboard_table(
-    rows: Sequence[Standing], width: int | None = None, evaluations: Mapping[str, int] | None = None
+    rows: Sequence[Standing],
+    width: int | None = None,
+    evaluations: Mapping[str, int] | None = None,
+    coloured: bool = False,
 ) -> str:
     """The leaderboard as a person reads it: three decimals, the interval beside its figure.
 
@@ -82,20 +88,27 @@ def leaderboard_table(
             class, mean and deviation over seeds, and what the words mean. None: one table, every column, F1 by class
             included.
         evaluations: how often models were evaluated on the test split of each data set.
+        coloured: the best row is green, those tied with it yellow, the worse ones red.
     """
     columns = _columns(rows)
     if width is None:
         return _aligned([*columns, *_class_columns(rows, "F1 ")], rows)
     columns = [replace(column, name=column.short or column.name) for column in columns]
-    chosen, name_width = _fitting(columns, rows, width)
-    named = [
-        Column(column.name, _shortened(name_width), right=False) if column.name == "run" else column
-        for column in chosen
+    chosen = _fitting(columns, rows, width)
+    parts = [
+        _painted(_aligned(chosen, rows), rows) if coloured else _aligned(chosen, rows),
+        *_class_tables(rows, width),
     ]
-    parts = [_aligned(named, rows), *_class_tables(rows, width)]
     if all(column.name != "over seeds" for column in chosen):
         parts += _seed_table(rows, width)
     return "\n\n".join([*parts, "\n".join(_notes(rows, chosen, width, evaluations or {}))])
+
+
+def _painted(text: str, rows: Sequence[Standing]) -> str:
+    kinds = {BEST: "good", TIED: "tie", WORSE: "bad"}
+    header, *lines = text.splitlines()
+    painted = [colour.painted(line, kinds.get(row.verdict or "", "")) for line, row in zip(lines, rows, strict=True)]
+    return "\n".join([header, *painted])
 
 
 def leaderboard_markdown(rows: Sequence[Standing]) -> str:
@@ -150,6 +163,8 @@ def _columns(rows: Sequence[Standing]) -> list[Column]:
         idle.add("base")
     if not any(entry.corrected is not None and (entry.compared or 0) > 1 for entry in rows):
         idle.add("corrected")
+    if not any(entry.units for entry in rows):
+        idle.add("units")
     return [column for column in TABLE if column.name not in idle]
 
 
@@ -158,29 +173,18 @@ def _aligned(columns: Sequence[Column], rows: Sequence[Standing]) -> str:
     return aligned([column.name for column in columns], cells, [column.right for column in columns])
 
 
-def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) -> tuple[list[Column], int]:
-    """The columns to show in so many characters, in their order, and how wide the name of a run may be."""
+def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) -> list[Column]:
+    """The columns to show in so many characters, in their order."""
     sizes = {column.name: max(map(display_width, [column.name, *map(column.text, rows)])) + _GAP for column in columns}
-    name = sizes["run"] - _GAP
-    chosen = {column.name for column in columns if column.need == 0}
     # Two blanks precede each column but the first.
-    left = width + _GAP - sum(sizes[other] for other in chosen)
+    left, chosen = width + _GAP, set()
     for column in sorted(columns, key=lambda column: column.need):
-        spare = max(0, name - _SHORTEST_NAME) if column.need <= _SHORTENED_FOR else 0
-        if column.name not in chosen and sizes[column.name] <= left + spare:
-            chosen.add(column.name)
-            left -= sizes[column.name]
-    return [column for column in columns if column.name in chosen], max(1, min(name, name + left))
-
-
-def _shortened(width: int) -> Callable[[Standing], str]:
-    """A run's name in so many characters: runs of a search differ at the end."""
-
-    def text(entry: Standing) -> str:
-        name = cell(entry.row.run_id)
-        return name if display_width(name) <= width else "…" + name[len(name) - width + 1 :]
-
-    return text
+        if column.need > 0 and sizes[column.name] > left:
+            # Nor one that is needed less, however narrow.
+            break
+        chosen.add(column.name)
+        left -= sizes[column.name]
+    return [column for column in columns if column.name in chosen]
 
 
 def _classes(rows: Sequence[Standing]) -> list[str]:
@@ -212,7 +216,11 @@ def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
 def _claims(rows: Sequence[Standing]) -> Iterator[str]:
     """What `vs best` means for these rows."""
     noise = next((entry.noise for entry in rows if entry.noise), None)
-    seeds = "" if noise is None else f" and the luck of a training seed (deviation {noise.deviation:.3f})"
+    seeds = (
+        ""
+        if noise is None
+        else f" and the luck of a training seed (deviation {noise.deviation:.3f}, {_repeated(noise)})"
+    )
     yield (
         "vs best: tied where the 95 % interval of the difference to the best includes 0. All rows are compared at "
         f"once; the interval covers the choice of test images{seeds}."
@@ -220,13 +228,17 @@ def _claims(rows: Sequence[Standing]) -> Iterator[str]:
     if any(entry.verdict == SEEDS_UNKNOWN for entry in rows):
         yield (
             "seeds unknown: the choice of test images does not explain the difference, the luck of a training seed "
-            "may: --executions 2 retrains with two."
+            f"may: {SECOND_SEED}."
         )
     if any(entry.verdict is None for entry in rows):
         yield (
             f"{_MISSING}: not compared, because its predictions or those of the best were not kept (or it was "
             "tested on other data)."
         )
+
+
+def _repeated(noise: SeedNoise) -> str:
+    return f"from {noise.degrees:,} repeated run{'s' * (noise.degrees != 1)}"
 
 
 def _score(rows: Sequence[Standing]) -> Iterator[str]:
@@ -271,6 +283,11 @@ def _seed_table(rows: Sequence[Standing], width: int) -> Iterator[str]:
     yield "\n".join(["Mean ± standard deviation over seeds", *kept])
 
 
+def _corrected(entry: Standing) -> str:
+    """With how many it was the best of."""
+    return _MISSING if entry.corrected is None else f"{entry.corrected:.3f} (of {entry.compared})"
+
+
 def _deviation(seeds: Seeds) -> str:
     return f"{seeds.mean:.3f} ± {seeds.deviation:.3f} ({seeds.count})"
 
@@ -279,7 +296,7 @@ def _notes(
     rows: Sequence[Standing], columns: Sequence[Column], width: int, evaluations: Mapping[str, int]
 ) -> Iterator[str]:
     shown = {column.name for column in columns}
-    notes: list[str] = []
+    notes = ["val F1: the maximum over the epochs of that run; test F1: of the epoch that validation chose."]
     if "vs best" in shown and len(rows) > 1:
         notes += _claims(rows)
     notes += _score(rows)

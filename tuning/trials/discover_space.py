@@ -16,10 +16,12 @@ from tuning.dataset.store.arrays import Dataset, open_dataset
 from tuning.trials import runtime
 from tuning.trials.build import built
 from tuning.trials.data import open_verified
+from tuning.trials.exportable import unproven
 from tuning.trials.fit import check_outputs
 from tuning.trials.global_state import ChangedKeras
 from tuning.trials.input_range import doubts
 from tuning.trials.plan import TrainingPlan, check_values
+from tuning.trials.reseeding import check_seeds, generators, same_weights
 from tuning.trials.spaces import interface, mistake, starting_points
 from tuning.trials.tryout import try_default
 
@@ -52,7 +54,7 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
         why = f"{type(error).__name__}: {error}".strip().partition("\n")[0][:300]
     found = _described_or_refused(msgspec.structs.replace(job, dtype_policy=PLAIN), dataset)
     note = f"this search trains in {PLAIN}, as with --dtype float32: in {job.dtype_policy} it cannot ({why})"
-    return msgspec.structs.replace(found, dtype_policy=PLAIN, warnings=[note, *found.warnings])
+    return msgspec.structs.replace(found, dtype_policy=PLAIN, dtype_problem=why, warnings=[note, *found.warnings])
 
 
 def _described_or_refused(job: DescribeJob, dataset: Dataset) -> Description:
@@ -71,10 +73,11 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         raise
     except Exception as error:
         raise mistake(job.space, error) from error
+    drawn = generators()
     TrainingPlan.from_values(hp.values)
     form = interface(model, job.space)
     check_outputs(model, form, job.space, dataset.val.images[:8])
-    doubt = doubts(model, form.scaled)
+    warnings = [doubts(model, form.scaled)]
     # The model is kept: no other object gets the identity of one of its weights.
     first, weights = model, _trained_weights(model)
     default = CountedModel(count=int(model.count_params()), values=dict(hp.values))
@@ -82,24 +85,35 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
     known = keras_tuner.HyperParameters.from_config(hp.get_config())
     for build in range(DISCOVERY_BUILDS if job.discover else 0):
         try:
-            model, hp = built(job.space, _sampled(known, build), 0, job.dtype_policy, dataset)
+            model, hp = built(job.space, sampled(known, build), 0, job.dtype_policy, dataset)
         except (UsageError, Interrupted):
             raise
         except Exception:
             # Not every combination must build; the search meets such a one as a failed trial.
             continue
+        shared = "an optimizer" if model.optimizer is first.optimizer else ""
         if first is model or weights & _trained_weights(model):
+            shared = "layers"
+        if shared:
             raise UsageError(
-                f"search space {job.space!r} returns models that share layers: what one trial trains, another would "
+                f"search space {job.space!r} returns models that share {shared}: what one trial trains, another would "
                 "begin with",
-                "make, or load, every layer inside the builder",
+                "make, or load, every layer, and the optimizer, inside the builder",
             )
         models.append(CountedModel(count=int(model.count_params()), values=dict(hp.values)))
         # Else Keras Tuner adds every entry once more, and a model of the space has as many dimensions too many.
         known.merge(hp.space, overwrite=False)
     check_values(job.space, known.space)
+    layers: list[str] = []
+    unproven_model = ""
     if job.discover and job.space not in SPACES:
-        del model, first
+        again, _ = built(job.space, {}, 1, job.dtype_policy, dataset)
+        check_seeds(job.space, drawn, generators())
+        warnings.append(same_weights(first, again))
+        if layers := unproven(first):
+            # As it is published, whatever it trains in.
+            unproven_model = built(job.space, {}, 0, PLAIN, dataset)[0].to_json()
+        del model, first, again
         try_default(job, dataset)
     by_size = sorted(models, key=lambda found: found.count)
     return Description(
@@ -107,11 +121,13 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         defaults=default.values,
         parameters={"smallest": by_size[0], "default": default, "largest": by_size[-1]},
         starting_points=starting_points(job.space),
-        warnings=[doubt] if doubt else [],
+        warnings=[one for one in warnings if one],
+        unproven_layers=layers,
+        unproven_model=unproven_model,
     )
 
 
-def _sampled(known: keras_tuner.HyperParameters, build: int) -> dict[str, Any]:
+def sampled(known: keras_tuner.HyperParameters, build: int) -> dict[str, Any]:
     """The active values of one configuration: in build 0 the largest of everything, then random ones.
 
     With the largest, loops over a count reach their last round, and declare what they declare there.

@@ -45,6 +45,7 @@ def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
         early_stopping=job.early_stopping,
         reduce_lr=job.reduce_lr,
         keep_best=True,
+        cool_after=job.cool_after,
     )
     start = start_state(job)
     if start is not None and not start.best:

@@ -25,6 +25,7 @@ from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, macro_f1
 from tuning.trials.plan import (
     TrainingPlan,
     best_epoch,
+    cooling_factor,
     learning_rate_factor,
     next_part,
     should_stop,
@@ -62,6 +63,7 @@ class FitSettings:
         early_stopping: epochs without a better `val_f1_macro` after which training stops; None: never.
         reduce_lr: epochs without a better `val_loss` after which a constant rate is halved; None: never.
         keep_best: remember the weights of the best epoch (the last state always counts).
+        cool_after: epochs after which the rate falls to its end at `until`; None: as its schedule has it.
         parts: parts that the first epoch has; see `plan.next_part`.
         stop_curves: stop where the curve has clearly ended; see `ending.curve_end`.
     """
@@ -72,6 +74,7 @@ class FitSettings:
     early_stopping: int | None = None
     reduce_lr: int | None = None
     keep_best: bool = False
+    cool_after: int | None = None
     parts: int = 1
     stop_curves: bool = False
 
@@ -116,7 +119,10 @@ def fit(
             entry: Entry = {"epoch": part.epochs}
             if base_rate is not None:
                 losses = [e["val_loss"] for e in whole]
-                factor = learning_rate_factor(plan, part.epochs, settings.total_epochs, losses, settings.reduce_lr)
+                cooling = cooling_factor(part.epochs, settings.cool_after, settings.until)
+                factor = cooling * learning_rate_factor(
+                    plan, part.epochs, settings.total_epochs, losses, settings.reduce_lr
+                )
                 model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
             batches = TrainingBatches(
                 dataset.train, classes, plan, steps.batch_interface, settings.seed, part.epoch, part.subset
@@ -134,7 +140,7 @@ def fit(
             if base_rate is not None:
                 before = epochs_of(state.curve)
                 factors = warmup_factors(plan, before, part.epochs, settings.total_epochs, len(batches))
-                rates = factors and [base_rate * factor for factor in factors]
+                rates = factors and [base_rate * cooling * factor for factor in factors]
             entry |= _training_metrics(steps.train(batches, rates), part.epoch)
             with averaged(model):
                 entry |= validate(steps, dataset.val.images, dataset.val.labels, classes)

@@ -33,6 +33,7 @@ INHERITED = {
         "_record_values",
         "_retry",
         "_save_trial",
+        "_set_project_dir",
     ),
 }
 #: The same of attributes that objects of the class have once they are made.

@@ -117,10 +117,10 @@ def test_a_brush_keeps_the_lines_that_cross_it(visit, finished):
     page.mouse.down()
     page.mouse.move(x, (top + bottom) / 2, steps=5)
     page.mouse.up()
-    # The first axis is the score: the upper half of it is selected.
+    # The first axis is the score after as many epochs as all had, the first: the upper half of it is selected.
     scores = [float(text) for text in page.locator("#trials tbody td:nth-child(2)").all_inner_texts()]
     assert 0 < shown(page) < before
-    assert min(scores) > 0.2
+    assert min(scores) > 0.1
     words = page.locator("#brush-words").inner_text()
     assert words.startswith(f"{shown(page)} of 15 configurations selected; best: trial ")
     # The other charts follow: what is not selected fades.

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tuning.core.records import TrialSpec
+from tuning.results.report.comparable import comparable
 from tuning.results.report.data import brackets, chart_data
 
 
@@ -27,7 +28,7 @@ def test_long_curves_are_thinned_and_keep_their_last_epoch(new_search, epochs, s
         result = {"trial_id": spec.trial_id, "status": "COMPLETED", "score": 1.0, "curve": curve, "seconds": []}
         result |= {"failure": None, "space": []}
         search.add("result", key=f"trial/{spec.trial_id}", fence=fence, result=result)
-    data = chart_data(search.history(), (), ())
+    data = chart_data(search.history(), (), (), comparable(search.history(), ()))
     assert data["stride"] == stride
     shown = data["configurations"][0]
     assert shown["epochs"] == epochs

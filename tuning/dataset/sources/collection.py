@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.progress import Progress
 from tuning.core.workspace import Workspace
@@ -115,6 +116,23 @@ class Collection:
         """The size in bytes of the file that a sample's source names."""
         part, path = self._part(source)
         return part.tree.files[path][0]
+
+    def digests(self, read: Mapping[str, str]) -> dict[Path, dict[str, str]]:
+        """Of each given path, the sha256 of its files, "" where one cannot be read.
+
+        Args:
+            read: what is known already, by the sources of samples.
+        """
+        found = {}
+        for part in self.parts:
+            given, start = part.given, f"{part.name}/" if part.name else ""
+            # What was read of an archive are the files in it.
+            own = read if part.tree.root == given else {}
+            found[given] = {
+                path: own.get(start + path) or files.sha256_or_nothing(given if given.is_file() else given / path)
+                for path in part.states
+            }
+        return found
 
     def _part(self, source: str) -> tuple[Part, str]:
         if not self.parts[0].name:

@@ -29,7 +29,7 @@ MIN_CORRELATION = 0.95
 _BITS = 128
 _BANDS = 6
 #: Images of less contrast (standard deviation of 256 gray levels) show nothing that could be compared.
-_FLAT = 2.0
+FLAT = 2.0
 #: Entries of one bucket that one image is compared with. Only floods of look-alikes have larger ones: without a limit
 #: they would make the cost quadratic.
 _BUCKET = 512
@@ -168,7 +168,7 @@ def _standard(thumbs: np.ndarray) -> np.ndarray:
     flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.sqrt(np.einsum("ij,ij->i", flat, flat))[:, None]
-    return np.divide(flat, length, out=np.zeros_like(flat), where=length >= _FLAT * THUMB)
+    return np.divide(flat, length, out=np.zeros_like(flat), where=length >= FLAT * THUMB)
 
 
 def find(

@@ -6,6 +6,7 @@ time differs, and where its content turns out to be the same (a copied workspace
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from tuning.dataset.store.description import read_description
 from tuning.dataset.store.request import Request, raw_key
 from tuning.dataset.store.stored import read_record
 
-SCHEMA = 3
+SCHEMA = 4
 _SHOWN = 3
 _REMEDY = (
     "run `python -m tuning.prepare` with the same options as before: new images get a place, and none that has one "
@@ -34,10 +35,15 @@ Areas = dict[str, str]
 
 
 class FileState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `data_state.json`: the state of every file that `prepare` read or wrote, and what it was asked."""
+    """The content of `data_state.json`: the state of every file that `prepare` read or wrote, and what it was asked.
+
+    Attributes:
+        contents: of each raw path's area, lines "path, sha256 of the file", without it where it could not be read.
+    """
 
     schema: int = SCHEMA
     files: Areas
+    contents: Areas
     prepared: Request
 
     def __post_init__(self) -> None:
@@ -60,16 +66,25 @@ class Difference:
     what: str
 
 
-def record(workspace: Workspace, raws: Mapping[Path, Mapping[str, tuple[int, int]]], prepared: Request) -> None:
+def record(
+    workspace: Workspace,
+    raws: Mapping[Path, Mapping[str, tuple[int, int]]],
+    digests: Mapping[Path, Mapping[str, str]],
+    prepared: Request,
+) -> None:
     """Records the present state of the pool, the split and the arrays.
 
     Args:
         raws: each raw path's files as they were when they were read: (size, mtime in ns) by relative path.
+        digests: likewise, the sha256 of each file's content; "" where it could not be read.
         prepared: what was asked for.
     """
-    areas = scan(workspace, [])
-    areas |= {f"raw:{raw_key(workspace, raw)}": _lines(found) for raw, found in raws.items()}
-    _write(workspace, FileState(files=areas, prepared=prepared))
+    areas, contents = scan(workspace, []), {}
+    for raw, found in raws.items():
+        area = f"raw:{raw_key(workspace, raw)}"
+        areas[area] = _lines(found)
+        contents[area] = "\n".join(f"{_shown(name)}\t{digest}" for name, digest in digests[raw].items())
+    _write(workspace, FileState(files=areas, contents=contents, prepared=prepared))
 
 
 def read(workspace: Workspace) -> FileState | None:
@@ -107,7 +122,11 @@ def verify_state(workspace: Workspace, state: FileState, present: Areas, look_on
     # Decoding takes half a second to import, and is rarely needed.
     from tuning.dataset.store.content_check import ContentCheck
 
-    check = ContentCheck(workspace, state.raws)
+    contents = {
+        area: {path: line.rpartition("\t")[2] for path, line in _by_path(lines).items()}
+        for area, lines in state.contents.items()
+    }
+    check = ContentCheck(workspace, contents)
     wrong = [one for one in found if one.what != "changed" or not check.same(one.area, one.path, _path(workspace, one))]
     if wrong:
         named = ", ".join(f"{_path(workspace, one)} ({one.what})" for one in wrong[:_SHOWN])
@@ -126,7 +145,13 @@ def _path(workspace: Workspace, difference: Difference) -> Path:
     """The path of the file that a difference is about."""
     areas = {"pool": workspace.pool, "split": workspace.split}
     folder = areas.get(difference.area) or workspace.root / difference.area.removeprefix("raw:")
-    return folder if folder.is_file() else folder / difference.path
+    if folder.is_file():
+        return folder
+    path = folder / difference.path
+    if "\\" in difference.path and not path.exists():  # not printable, and written as `_shown` does
+        with contextlib.suppress(UnicodeDecodeError):
+            return folder / difference.path.encode().decode("unicode_escape")
+    return path
 
 
 def scan(workspace: Workspace, raws: Sequence[str]) -> Areas:

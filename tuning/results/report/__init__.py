@@ -6,6 +6,7 @@ search runs, after it ended, or after it was killed. It loads nothing from anywh
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,8 +24,9 @@ from tuning.history import searches
 from tuning.history.records import History
 from tuning.history.status import WORDS, is_open, status_of
 from tuning.results.report import sections
+from tuning.results.report.comparable import comparable
 from tuning.results.report.data import chart_data
-from tuning.results.report.evidence import Evidence, compare, read_evidence
+from tuning.results.report.evidence import Evidence, compare, in_search, read_evidence
 from tuning.results.report.importance import Importance, importances
 from tuning.results.report.importance_part import importance_part
 from tuning.results.report.time_part import time_part
@@ -75,6 +77,7 @@ def collect(workspace: Workspace, name: str) -> Report:
     search = searches.read(workspace, name)
     history = search.history
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
+    runs = in_search(history, runs)
     status = status_of(history, is_open(search.directory))
     claims = compare(workspace, runs)
     return Report(
@@ -92,15 +95,10 @@ def collect(workspace: Workspace, name: str) -> Report:
     )
 
 
-def _searched(history: History, runs: Sequence[Evidence]) -> dict[str, float]:
-    """By run id, the validation score that the run's configuration had in the search."""
-    found = {}
-    for run in runs:
-        trial = run.metrics.trial
-        configuration = history.baseline if run.is_baseline else history.configuration_of(trial) if trial else None
-        if configuration is not None and configuration.score is not None:
-            found[run.metrics.run_id] = configuration.score
-    return found
+def _error(runs: Sequence[Evidence]) -> float | None:
+    """Half the width of the 95 % interval of a validation score, in the middle of all runs."""
+    widths = [(run.validated[1] - run.validated[0]) / 2 for run in runs if run.validated]
+    return statistics.median(widths) if widths else None
 
 
 def _classes(workspace: Workspace) -> int | None:
@@ -120,6 +118,7 @@ def render(report: Report, refresh: int = 0) -> str:
     from tuning.results.report.finals_part import finals_part
 
     history = report.history
+    compared = comparable(history, report.importances)
     parts = [("verdict", sections.verdict_part(report.verdict, history, report.runs, report.problems))]
     if history.configurations:
         parts += [
@@ -127,13 +126,13 @@ def render(report: Report, refresh: int = 0) -> str:
             ("progress", sections.progress_part(history)),
             ("learning curves", sections.curves_part()),
             ("rungs", sections.rungs_part(history)),
-            ("configurations", sections.parallel_part(history)),
-            ("importance", importance_part(history, report.importances)),
-            ("slices", sections.slices_part()),
+            ("configurations", sections.parallel_part(history, compared, _error(report.runs))),
+            ("importance", importance_part(compared, report.importances)),
+            ("slices", sections.slices_part(compared)),
         ]
     parts += [
         ("failed trials", sections.failures_part(history)),
-        ("finalists", finals_part(report.runs, history.finals, _searched(history, report.runs))),
+        ("finalists", finals_part(report.runs, history.finals)),
         ("to repeat it", sections.repeat_part(report.settings, report.digest, report.runs, history.stopped)),
     ]
     shown = [(title, html) for title, html in parts if html]
@@ -143,7 +142,7 @@ def render(report: Report, refresh: int = 0) -> str:
         body,
         style=_asset("report.css"),
         script="\n".join(map(_asset, _SCRIPTS)),
-        data=chart_data(history, report.importances, report.runs),
+        data=chart_data(history, report.importances, report.runs, compared),
         refresh=refresh,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.history.records import Configuration, History, Parameter
+from tuning.results.report.comparable import Comparable, groups
 from tuning.results.report.evidence import Evidence
 from tuning.results.report.importance import Importance, most_telling
 
@@ -15,10 +16,13 @@ MOST_POINTS = 120_000
 MOST_AXES = 20
 
 
-def chart_data(history: History, importances: Sequence[Importance], runs: Sequence[Evidence]) -> dict[str, Any]:
+def chart_data(
+    history: History, importances: Sequence[Importance], runs: Sequence[Evidence], compared: Comparable
+) -> dict[str, Any]:
     """The JSON that the scripts read.
 
     Args:
+        compared: the scores that coordinates and slices show.
         importances: what the axes are ordered by.
         runs: the published runs, in the order of the page.
     """
@@ -32,8 +36,11 @@ def chart_data(history: History, importances: Sequence[Importance], runs: Sequen
         "epochs": [_rounded(point.epoch) for point in longest],
         "parameters": [_parameter(entry) for entry in parameters],
         "order": _order(parameters, importances),
+        "budget": _rounded(compared.epochs),
+        # Of each parameter: [start, end, mean, low, high] of its groups of values.
+        "groups": [_groups(entry, history, compared) for entry in parameters],
         "configurations": [
-            _configuration(entry, history, parameters, ranks, stride) for entry in history.configurations
+            _configuration(entry, history, parameters, ranks, stride, compared) for entry in history.configurations
         ],
         "steps": [
             [
@@ -108,6 +115,7 @@ def _configuration(
     parameters: Sequence[Parameter],
     ranks: Mapping[str, int | None],
     stride: int,
+    compared: Comparable,
 ) -> dict[str, Any]:
     last = len(entry.curve) - 1
     curve = [point for place, point in enumerate(entry.curve) if place % stride == 0 or place == last]
@@ -119,11 +127,18 @@ def _configuration(
         "loss": [_rounded(point.loss) for point in curve],
         "points": len(entry.curve),
         "score": _rounded(entry.score),
+        "compared": _rounded(compared.scores.get(entry.root)),
         "epochs": entry.epochs,
         "seconds": _rounded(entry.seconds, 1),
         "rank": next((ranks[trial_id] for trial_id in entry.trial_ids if ranks.get(trial_id)), None),
         "baseline": entry.values == history.defaults,
     }
+
+
+def _groups(parameter: Parameter, history: History, compared: Comparable) -> list[list[float | None]]:
+    values = {entry.root: entry.values.get(parameter.name) for entry in history.configurations}
+    found = groups(parameter, values, compared.scores)
+    return [[_rounded(v, 6) for v in (g.start, g.end, g.mean, g.low, g.high)] for g in found]
 
 
 def _value(parameter: Parameter, value: Any) -> Any:

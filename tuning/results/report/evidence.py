@@ -6,16 +6,20 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.manifests import read_split_manifest
+from tuning.dataset.store.units import read_units
+from tuning.history.records import History
 from tuning.results.answers import Board
 from tuning.results.report.calibration import Calibration, calibration
-from tuning.results.runs import read_run, readable_runs, run_predictions, run_units
-from tuning.results.schema import Metrics
+from tuning.results.report.training_loss import explanation
+from tuning.results.runs import read_run, readable_runs, run_predictions, run_units, validation_predictions
+from tuning.results.schema import Metrics, read_columns, read_params
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +47,14 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """How a run's configuration did in the search: its best validation macro-F1, and the epochs it was trained for."""
+
+    score: float
+    epochs: float
+
+
+@dataclass(frozen=True)
 class Evidence:
     """A published run.
 
@@ -53,6 +65,10 @@ class Evidence:
         untempered: the same without the temperature in the model's graph; None where it has none.
         mistakes: the worst ones first.
         repeated: whether other runs train the same configuration with another seed.
+        validated: the 95 % interval of its validation macro-F1, over the choice of images; None where predictions were
+            not kept.
+        searched: its configuration in the search; None where it had no score there.
+        loss: why its training loss is above its validation loss, in words; empty where it is not.
     """
 
     metrics: Metrics
@@ -61,6 +77,9 @@ class Evidence:
     untempered: Calibration | None = None
     mistakes: tuple[Mistake, ...] = ()
     repeated: bool = False
+    validated: tuple[float, float] | None = None
+    searched: Searched | None = None
+    loss: str = ""
 
     @property
     def name(self) -> str:
@@ -128,7 +147,17 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
         calibrated = calibration(*predictions, units=run_units(workspace, run_id)) if predictions else None
         mistakes = _mistakes(workspace, metrics, predictions) if predictions else ()
         untempered = _untempered(workspace, metrics, predictions) if predictions else None
-        found.append(Evidence(metrics, predictions, calibrated, untempered, mistakes))
+        found.append(
+            Evidence(
+                metrics,
+                predictions,
+                calibrated,
+                untempered,
+                mistakes,
+                validated=_validated(workspace, metrics),
+                loss=_loss(folder, metrics),
+            )
+        )
     seeds = Counter(run.metrics.config_digest for run in found)
     found = [replace(run, repeated=seeds[run.metrics.config_digest] > 1) for run in found]
     return sorted(found, key=lambda run: (-run.score, run.metrics.run_id)), problems
@@ -164,6 +193,45 @@ def _untempered(
         return None
     labels, probabilities = predictions
     return calibration(labels, tempered(probabilities, 1 / found.value), units=run_units(workspace, metrics.run_id))
+
+
+def in_search(history: History, runs: Sequence[Evidence]) -> list[Evidence]:
+    """The runs with what their configurations had in the search."""
+    found = []
+    for run in runs:
+        trial = run.metrics.trial
+        configuration = history.baseline if run.is_baseline else history.configuration_of(trial) if trial else None
+        if configuration is not None and configuration.score is not None:
+            run = replace(run, searched=Searched(configuration.score, configuration.epochs))
+        found.append(run)
+    return found
+
+
+def _validated(workspace: Workspace, metrics: Metrics) -> tuple[float, float] | None:
+    from tuning.trials.intervals import intervals
+
+    kept = validation_predictions(workspace, metrics.run_id)
+    if kept is None:
+        return None
+    labels, probabilities = kept
+    try:
+        same = read_info(workspace).digest == metrics.data_digest
+        units = read_units(workspace, "val") if same else None
+    except DataError:
+        units = None
+    if units is not None and len(units) != len(labels):
+        units = None
+    return intervals(labels, probabilities.argmax(axis=1), len(metrics.classes), units).f1_macro
+
+
+def _loss(folder: Path, metrics: Metrics) -> str:
+    """An ensemble, which nothing trained, has no losses."""
+    try:
+        history = read_columns(folder / "history.json", "")
+        values = read_params(folder / "params.json", "").values
+    except (DataError, OSError):
+        return ""
+    return explanation(history, values, metrics.best_epoch, len(metrics.classes))
 
 
 def _mistakes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -14,6 +14,7 @@ from tuning.history.records import FinalRun
 from tuning.results.report.calibration import Calibration
 from tuning.results.report.evidence import Evidence, Mistake
 from tuning.results.report.html import section, switch
+from tuning.results.report.validation_part import validation_table
 from tuning.results.schema import Metrics
 
 #: From this share of a row on, a cell is dark enough for text in the colour of the ground.
@@ -22,12 +23,8 @@ _STRONG = 0.55
 _MOST_CLASSES = 40
 
 
-def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun], searched: Mapping[str, float]) -> str:
-    """Every retrained run, best test score first; the failed and the missing ones by name.
-
-    Args:
-        searched: by run id, the validation score of its configuration in the search, where it has one.
-    """
+def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
+    """Every retrained run, best test score first; the failed and the missing ones by name."""
     if not finals:
         words = "No finalist has been retrained: the test split is sealed."
         return section("finalists", "Finalists", "", f'<p class="note">{words}</p>')
@@ -36,8 +33,8 @@ def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun], searched: 
         "Retrained from scratch; the epoch that was best on validation was evaluated once on the test split. Times are "
         "of one image, in large batches, on one thread of the machine that evaluated it."
     )
-    shown = "".join(_run(place, run, searched.get(run.metrics.run_id)) for place, run in enumerate(runs))
-    return section("finalists", "Finalists", lead, shown + lost)
+    shown = "".join(_run(place, run) for place, run in enumerate(runs))
+    return section("finalists", "Finalists", lead, validation_table(runs) + shown + lost)
 
 
 def _missing(final: FinalRun) -> str:
@@ -46,7 +43,7 @@ def _missing(final: FinalRun) -> str:
     return "" if final.published else f"{final.run_id} is not finished yet."
 
 
-def _run(place: int, run: Evidence, searched: float | None) -> str:
+def _run(place: int, run: Evidence) -> str:
     metrics, test = run.metrics, run.metrics.test
     low, high = run.interval
     role = f"finalist {metrics.rank}, " if metrics.rank and not run.is_baseline else ""
@@ -70,7 +67,7 @@ def _run(place: int, run: Evidence, searched: float | None) -> str:
         )
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
-        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>{_validated(metrics, searched)}'
+        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>{_validated(run)}'
         f"{_base(metrics)}{_additions(metrics)}"
         '<div class="pair"><figure class="card"><figcaption>Confusion matrix</figcaption>'
         f"{_matrix(place, run)}</figure>"
@@ -89,13 +86,13 @@ def _before(run: Evidence) -> str:
     return f" Without the temperature in its graph, fitted on validation, it is {_calibrated(run.untempered)}."
 
 
-def _validated(metrics: Metrics, searched: float | None) -> str:
-    """Its validation score, beside that of the search: the same configuration, another training."""
-    before = "" if searched is None else f" {searched:.3f} in the search,"
-    return (
-        f'<p class="note">Validation macro-F1:{before} {metrics.val.f1_macro:.3f} retrained. Maxima over epochs'
-        f"{', in the search over trials too' * (searched is not None)}; the test score is none.</p>"
+def _validated(run: Evidence) -> str:
+    """Its validation score, called what it is, and what its losses mean."""
+    words = (
+        f"Validation macro-F1 {run.metrics.val.f1_macro:.3f}, the maximum over its epochs; the test score is none. "
+        f"{run.loss}"
     )
+    return f'<p class="note">{escape(words.strip())}</p>'
 
 
 def _time(metrics: Metrics) -> str:

@@ -4,16 +4,25 @@ Sources: Breiman, "Random Forests", Machine Learning 45 (2001), section 10; the 
 `RandomForestRegressor` and `permutation_importance`. The forest learns score from hyperparameters on four fifths of the
 configurations; on the last fifth, one hyperparameter after the other is shuffled. What its squared error grows by, as a
 share of the variance of the scores, is the importance: 0 where the forest does not need it, below 0 by chance.
+
+A forest that predicts unseen scores no better than their mean has found nothing, and what it "needs" says nothing. So
+importances are measured only where the share of variance that it explains of them (cross-validated R²) is above 0 with
+its whole 90 % interval: with 10 to 60 configurations whose scores are pure chance, that is so in 0 to 10 % of cases,
+where R² itself is above 0 in up to 22 %.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning.core.records import keyed_seed
 from tuning.history.records import Configuration, History, Parameter
+from tuning.trials.bootstrap import SEED
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: With fewer configurations there is nothing to tell.
 FEWEST = 10
@@ -21,6 +30,8 @@ FEWEST = 10
 MOST, BUDGETS = 1_000, 3
 FOLDS, SHUFFLES, TREES = 5, 4, 30
 LOW, HIGH = 0.05, 0.95
+#: Resamples of configurations for the interval of the explained share.
+RESAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -40,15 +51,23 @@ class Importance:
     Attributes:
         epochs: the budget; None: all configurations were trained alike, the whole training counts.
         configurations: how many were trained for so long.
-        explained: share of the variance of unseen scores that the forest explains; near or below 0 it has learnt
-            nothing, and its importances say nothing.
-        shares: most important first.
+        explained: share of the variance of unseen scores that the forest explains; below 0 their mean would have been
+            the better guess.
+        low, high: its 90 % interval, by bootstrap over the configurations.
+        shares: most important first; empty where the forest has learnt nothing.
     """
 
     epochs: float | None
     configurations: int
     explained: float
+    low: float
+    high: float
     shares: tuple[Share, ...]
+
+    @property
+    def tells(self) -> bool:
+        """Whether the forest has learnt anything of the scores."""
+        return self.low > 0
 
 
 def importances(history: History, seed: int) -> tuple[Importance, ...]:
@@ -67,8 +86,8 @@ def importances(history: History, seed: int) -> tuple[Importance, ...]:
 
 
 def most_telling(found: Sequence[Importance]) -> Importance:
-    """The budget whose scores the forest explains best."""
-    return max(found, key=lambda entry: entry.explained)
+    """The budget whose scores the forest explains most surely."""
+    return max(found, key=lambda entry: entry.low)
 
 
 def _rows(configurations: Sequence[Configuration], epochs: float | None) -> list[tuple[dict[str, Any], float]]:
@@ -94,12 +113,19 @@ def _importance(
     # What never varied cannot have mattered; NaN, for inactive, is a value like any other.
     varied = [name for name, column in columns.items() if len(set(map(str, column))) > 1]
     data, scores = np.array([columns[name] for name in varied]).T, np.array([score for _, score in rows])
-    variance = scores.var()
-    grown, squares = [], 0.0
-    for fold, (seen, unseen) in enumerate(KFold(FOLDS, shuffle=True, random_state=seed).split(data)):
+    folds = list(KFold(FOLDS, shuffle=True, random_state=seed).split(data))
+    forests, missed, spread = [], np.empty(len(scores)), np.empty(len(scores))
+    for fold, (seen, unseen) in enumerate(folds):
         forest = RandomForestRegressor(TREES, max_features=0.5, random_state=keyed_seed(seed, "forest", fold))
-        forest.fit(data[seen], scores[seen])
-        squares += float(((forest.predict(data[unseen]) - scores[unseen]) ** 2).sum())
+        forests.append(forest.fit(data[seen], scores[seen]))
+        missed[unseen] = (forest.predict(data[unseen]) - scores[unseen]) ** 2
+        # Nobody who predicts them knows the mean of all.
+        spread[unseen] = (scores[seen].mean() - scores[unseen]) ** 2
+    explained, low, high = _explained(missed, spread)
+    if low <= 0:
+        return Importance(epochs, len(rows), explained, low, high, ())
+    grown = []
+    for fold, (forest, (_, unseen)) in enumerate(zip(forests, folds, strict=True)):
         measured = permutation_importance(
             forest,
             data[unseen],
@@ -108,13 +134,25 @@ def _importance(
             n_repeats=SHUFFLES,
             random_state=keyed_seed(seed, "shuffle", fold),
         )
-        grown.append(measured.importances / variance)
+        grown.append(measured.importances / scores.var())
     samples = np.concatenate(grown, axis=1)
-    low, high = np.quantile(samples, [LOW, HIGH], axis=1)
+    ends = np.quantile(samples, [LOW, HIGH], axis=1)
     means = samples.mean(axis=1)
-    shares = [Share(name, float(m), float(a), float(b)) for name, m, a, b in zip(varied, means, low, high, strict=True)]
+    shares = [Share(name, float(m), float(a), float(b)) for name, m, a, b in zip(varied, means, *ends, strict=True)]
     shares.sort(key=lambda share: (-share.mean, share.name))
-    return Importance(epochs, len(rows), float(1 - squares / len(scores) / variance), tuple(shares))
+    return Importance(epochs, len(rows), explained, low, high, tuple(shares))
+
+
+def _explained(missed: np.ndarray, spread: np.ndarray) -> tuple[float, float, float]:
+    """1 − Σ missed / Σ spread, and its 90 % interval by bootstrap over configurations, never below −1."""
+    import numpy as np
+
+    rng = np.random.default_rng(SEED)
+    drawn = rng.integers(len(missed), size=(RESAMPLES, len(missed)))
+    # Configurations with equal scores, drawn alone, have no variance to explain.
+    shares = 1 - missed[drawn].sum(axis=1) / np.maximum(spread[drawn].sum(axis=1), np.finfo(float).tiny)
+    low, high = np.quantile(np.maximum(shares, -1.0), [LOW, HIGH])
+    return max(-1.0, 1 - float(missed.sum()) / float(spread.sum())), float(low), float(high)
 
 
 def _number(parameter: Parameter, value: Any) -> float:

@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from tuning.history.records import History
+from tuning.results.report.comparable import AS_ABOVE, Comparable, epochs_text, explained_text, not_told
 from tuning.results.report.data import MOST_AXES
 from tuning.results.report.html import section, switch
-from tuning.results.report.importance import FEWEST, HIGH, LOW, Importance, most_telling
-
-#: Below this explained share the importances are shown pale: they say nothing.
-_EXPLAINED = 0.1
+from tuning.results.report.importance import HIGH, LOW, Importance, most_telling
 
 
-def importance_part(history: History, found: Sequence[Importance]) -> str:
-    """Importance of each hyperparameter, at each budget."""
+def importance_part(compared: Comparable, found: Sequence[Importance]) -> str:
+    """Importance of each hyperparameter, at each budget; in words where no budget's scores can be explained."""
     lead = (
         "A random forest learns the score from the hyperparameters; then each is shuffled on configurations that the "
         "forest has not seen. A bar is what its squared error grows by, as a share of the variance of the scores; "
         f"whiskers reach from the {100 * LOW:.0f} % to the {100 * HIGH:.0f} % quantile over folds and shuffles "
         "(Breiman 2001; scikit-learn). A bar whose whiskers reach 0 or below may be chance."
     )
-    if not found:
-        scored = sum(entry.score is not None for entry in history.configurations)
-        words = f"{scored} configurations are too few to tell: from {FEWEST} on there is a chart here."
-        return section("importance", "Importance of hyperparameters", "", f'<p class="note">{words}</p>')
+    if compared.why_not:
+        note = f'<p class="note">{AS_ABOVE}</p>'
+        return section("importance", "Importance of hyperparameters", "", note)
     return section("importance", "Importance of hyperparameters", lead, f'<div class="card">{_budgets(found)}</div>')
 
 
@@ -33,28 +29,23 @@ def _budgets(found: Sequence[Importance]) -> str:
     panels = [_bars(entry) for entry in found]
     if len(found) == 1:
         return panels[0]
-    names = [f"after {entry.epochs:.4g} epoch{'s' * (entry.epochs != 1)} ({entry.configurations})" for entry in found]
+    names = [f"after {epochs_text(entry.epochs or 0)} ({entry.configurations})" for entry in found]
     return switch("budget", names, panels, found.index(most_telling(found)))
 
 
 def _bars(found: Importance) -> str:
+    if not found.tells:
+        return f'<p class="note">{not_told(found)}</p>'
     low = min(0.0, *(share.low for share in found.shares))
     high = max(0.01, *(share.high for share in found.shares))
 
     def at(value: float) -> float:
         return 100 * (value - low) / (high - low)
 
-    doubtful = found.explained < _EXPLAINED
-    if doubtful:
-        words = (
-            f"The forest explains {_percent(found.explained)} of the variance of scores it has not seen: from "
-            f"{found.configurations} configurations nobody can tell what mattered."
-        )
-    else:
-        words = (
-            f"From {found.configurations} configurations the forest explains {_percent(found.explained)} of the "
-            "variance of scores it has not seen."
-        )
+    words = (
+        f"From {found.configurations} configurations the forest explains {explained_text(found)} of the variance of "
+        "scores that it has not seen."
+    )
     rows = []
     for share in found.shares[:MOST_AXES]:
         left, right = sorted((at(0), at(share.mean)))
@@ -66,9 +57,4 @@ def _bars(found: Importance) -> str:
             f'<span class="number">{share.mean:z.2f} '
             f'<span class="soft">({share.low:z.2f} to {share.high:z.2f})</span></span></div>'
         )
-    kind = " doubtful" * doubtful
-    return f'<p class="note">{words}</p><div class="bars{kind}">{"".join(rows)}</div>'
-
-
-def _percent(share: float) -> str:
-    return f"{100 * max(0.0, share):.0f} %"
+    return f'<p class="note">{words}</p><div class="bars">{"".join(rows)}</div>'

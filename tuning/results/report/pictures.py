@@ -25,7 +25,7 @@ def pictures(history: History, importances: Sequence[Importance], title: str) ->
     if any(entry.score is not None for entry in history.configurations):
         found["best_so_far.png"] = best_figure(history, title)
         found["learning_curves.png"] = curves_figure(history, title)
-    if importances:
+    if importances and most_telling(importances).tells:
         found["importance.png"] = importance_figure(most_telling(importances), title)
     return found
 

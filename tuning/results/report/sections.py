@@ -12,6 +12,7 @@ from tuning.engine.budget import duration
 from tuning.history.records import History, Trial
 from tuning.results.report import data
 from tuning.results.report.command import repeat_command
+from tuning.results.report.comparable import AS_ABOVE, Comparable
 from tuning.results.report.evidence import Evidence
 from tuning.results.report.html import section, value_text
 from tuning.results.report.verdict import Verdict
@@ -158,12 +159,22 @@ def rungs_part(history: History) -> str:
     return section("rungs", "Rungs", lead, '<div class="small" data-chart="rungs"></div>')
 
 
-def parallel_part(history: History) -> str:
-    """Parallel coordinates with brushes, and the table of the configurations they leave."""
+def parallel_part(history: History, compared: Comparable, error: float | None) -> str:
+    """Parallel coordinates with brushes, and the table of the configurations they leave.
+
+    Args:
+        error: half the width of the 95 % interval of a validation score; None where no predictions were kept.
+    """
     lead = (
-        "One line a configuration. <b>Drag along an axis</b> to keep the lines that cross it there; click it to clear. "
-        "By keyboard: Tab to the first handle, ↑ ↓ move it, ← → go to the next, Esc clears. The other charts follow."
+        f"One line for each of {compared.words}. <b>Drag along an axis</b> to keep the lines that cross it there; "
+        "click it to clear. By keyboard: Tab to the first handle, ↑ ↓ move it, ← → go to the next, Esc clears. The "
+        "other charts follow."
     )
+    if error is not None:
+        lead += (
+            f" A score is that of the validation images, ± {error:.3f} (95 % interval): lines whose scores are closer "
+            "than that differ by chance as well."
+        )
     tools = (
         '<div class="bar-row"><span id="brush-words" role="status" aria-live="polite"></span>'
         '<button type="button" id="brush-clear" disabled>clear all brushes</button></div>'
@@ -175,14 +186,19 @@ def parallel_part(history: History) -> str:
     hidden = len([entry for entry in history.parameters if entry.varies]) - data.MOST_AXES
     note = f'<p class="note">{hidden} less important hyperparameters have no axis.</p>' if hidden > 0 else ""
     chart = f'<div class="card">{tools}<div class="wide" data-chart="parallel"></div>{_marks()}{note}</div>'
+    if compared.why_not:
+        lead, chart = "", f'<p class="note">{compared.why_not}</p>'
     return section("configurations", "Configurations", lead, chart + table)
 
 
-def slices_part() -> str:
+def slices_part(compared: Comparable) -> str:
     """Each hyperparameter against the score."""
+    if compared.why_not:
+        return section("slices", "Slices", "", f'<p class="note">{AS_ABOVE}</p>')
     lead = (
-        "Every configuration's score against one hyperparameter at a time, the most important first. Within a choice, "
-        "dots stand side by side only so that none hides another."
+        f"The score against one hyperparameter at a time, the most important first: {compared.words}. Lines are the "
+        "means of a choice, or of a third of the values, in bands that are their 95 % intervals, each for itself: one "
+        "of twenty is wrong by chance. Within a choice, dots stand side by side only so that none hides another."
     )
     return section("slices", "Slices", lead, f'<div class="small" data-chart="slices"></div>{_marks(dots=True)}')
 

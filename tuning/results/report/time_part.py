@@ -30,9 +30,15 @@ def time_part(history: History, runs: Sequence[Evidence], plan: Plan | None, cla
     planned = ""
     if plan is not None:
         first, *others = plan_text(plan)
-        items = "".join(f"<li>{escape(line.strip())}</li>" for line in others)
-        planned = f'<div class="card"><p><b>The plan</b> of a {escape(first)}</p><ul class="reasons">{items}</ul></div>'
+        planned = f'<div class="card"><p><b>The plan</b> of a {escape(first)}</p>{_items(others)}'
+        if history.decisions:
+            planned += f"<p><b>What was decided on the way</b></p>{_items(history.decisions)}"
+        planned += "</div>"
     return section("time", "Time", lead, planned + _table(shares, history, plan))
+
+
+def _items(lines: Sequence[str]) -> str:
+    return '<ul class="reasons">' + "".join(f"<li>{escape(line.strip())}</li>" for line in lines) + "</ul>"
 
 
 def _table(shares: Sequence[Share], history: History, plan: Plan | None) -> str:

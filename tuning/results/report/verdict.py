@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 from tuning.history.records import History
 from tuning.history.status import RUNNING, TESTING
-from tuning.results.answers import SEEDS_UNKNOWN, TIED, WORSE
+from tuning.results.answers import SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.report.evidence import Claims, Evidence
 
 #: A test score this far below the validation score deserves a word.
 NOTABLE_DROP = 0.05
+
+#: With fewer repeated runs, what is not known of the deviation between seeds makes intervals wide.
+NARROW = 4
 
 
 @dataclass(frozen=True)
@@ -151,14 +154,15 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
     sentences = []
     if claims.noise is None:
         sentences.append(
-            "The intervals cover the choice of test images, not the luck of a training seed: --executions 2 retrains "
-            "with two."
+            "The intervals cover the choice of test images, not the luck of a training seed. To know that, "
+            f"{SECOND_SEED}."
         )
     else:
         noise = claims.noise
         sentences.append(
             f"Seeds: a standard deviation of {noise.deviation:.3f} between training seeds, from "
-            f"{_count(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences."
+            f"{_count(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences"
+            f"{', which more seeds would narrow a lot' * (noise.degrees < NARROW)}."
         )
     if all(len(group) == 1 for group in groups.values()):
         return sentences
@@ -190,6 +194,16 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
         sentences.append(
             f"Its validation score, {best.metrics.val.f1_macro:.3f}, is {drop:.3f} above its test score: what was "
             "chosen on the validation images looks too good on them."
+        )
+    fallen = [
+        f"{run.name} ({run.searched.score:.3f} in the search, {run.metrics.val.f1_macro:.3f} retrained)"
+        for run in runs
+        if run.searched and abs(run.searched.score - run.metrics.val.f1_macro) >= NOTABLE_DROP
+    ]
+    if fallen:
+        sentences.append(
+            f"Trained again, configurations have other validation scores: {'; '.join(fallen)}. So much are scores of a "
+            "single training worth."
         )
     blind = [
         f"{name} ({_count(found.support, 'image')})"

@@ -2,6 +2,8 @@
 
 const { configurations, parameters, steps } = facts;
 const scored = configurations.filter((entry) => entry.score != null);
+// What coordinates and slices show: scores after the same epochs.
+const compared = configurations.filter((entry) => entry.compared != null);
 const finalists = scored.filter((entry) => entry.rank != null).sort((a, b) => a.rank - b.rank);
 let selected = null;
 const chosen = (entry) => !selected || selected.has(entry);
@@ -24,7 +26,7 @@ const valueText = (parameter, value) =>
 function scatter(chart, points) {
   const layers = Array.from({ length: SHADES }, () => []);
   const dim = [];
-  for (const point of points) (chosen(point.entry) ? layers[shade(point.entry.score)] : dim).push([point.x, point.y]);
+  for (const point of points) (chosen(point.entry) ? layers[shade(point.score ?? point.entry.score)] : dim).push([point.x, point.y]);
   if (dim.length) chart.marks.append(svg("path", { class: "dots dim", d: dots(dim) }));
   layers.forEach((layer, n) => layer.length && chart.marks.append(svg("path", { class: `dots s${n}`, d: dots(layer) })));
   for (const point of points) {
@@ -178,7 +180,7 @@ function cost(host) {
 
 function slices(host) {
   host.replaceChildren();
-  const domain = padded(scored.map((entry) => entry.score));
+  const domain = padded(compared.map((entry) => entry.compared));
   for (const n of facts.order) {
     const parameter = parameters[n], own = html("div");
     host.append(html("figure", { class: "slice" }, html("figcaption", {}, parameter.name), own));
@@ -190,12 +192,20 @@ function slices(host) {
       y: { domain }, height: 170, left: 36, right: 8, title: `${parameter.name} against validation macro-F1`,
     });
     const points = [];
-    scored.forEach((entry, order) => {
+    const level = (score) => Math.max(chart.y(domain[1]), Math.min(chart.y(domain[0]), chart.y(score)));
+    for (const [start, end, mean, low, high] of facts.groups[n]) {
+      const [from, to] = choice ? [chart.x(start) - chart.x.width * 0.4, chart.x(end) + chart.x.width * 0.4] : [chart.x(start), chart.x(end)];
+      chart.marks.append(
+        svg("rect", { class: "interval", x: from, width: Math.max(1, to - from), y: level(high), height: level(low) - level(high) }),
+        svg("path", { class: "mean", d: line([[from, level(mean)], [to, level(mean)]]) }),
+      );
+    }
+    compared.forEach((entry, order) => {
       const value = entry.values[n];
       if (value == null) return;
       // Sideways so that none hides another, and in each slice otherwise, so that no slope repeats itself.
       const jitter = choice ? (((order * 0.618 + n * 0.382) % 1) - 0.5) * chart.x.width * 0.6 : 0;
-      points.push({ x: chart.x(value) + jitter, y: chart.y(entry.score), entry, text: `${about(entry)}, ${parameter.name} ${valueText(parameter, value)}` });
+      points.push({ x: chart.x(value) + jitter, y: chart.y(entry.compared), entry, score: entry.compared, text: `${about(entry)}, ${parameter.name} ${valueText(parameter, value)}` });
     });
     scatter(chart, points);
     explore(chart, points, undefined, [...points].sort((a, b) => a.x - b.x));

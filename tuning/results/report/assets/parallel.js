@@ -13,14 +13,14 @@ function share(parameter, value) {
 }
 
 const score = (() => {
-  const [low, high] = padded(scored.map((entry) => entry.score), 0);
+  const [low, high] = padded(compared.map((entry) => entry.compared), 0);
   return { name: "val macro-F1", kind: "number", low, high: high > low ? high : low + 1e-6, log: false };
 })();
-const axes = [{ parameter: score, of: (entry) => entry.score }, ...facts.order.map((n) => ({ parameter: parameters[n], of: (entry) => entry.values[n] }))];
-for (const axis of axes) axis.shares = new Map(scored.map((entry) => [entry, share(axis.parameter, axis.of(entry))]));
+const axes = [{ parameter: score, of: (entry) => entry.compared }, ...facts.order.map((n) => ({ parameter: parameters[n], of: (entry) => entry.values[n] }))];
+for (const axis of axes) axis.shares = new Map(compared.map((entry) => [entry, share(axis.parameter, axis.of(entry))]));
 
 function select() {
-  const kept = scored.filter((entry) => [...brushes].every(([n, [low, high]]) => {
+  const kept = compared.filter((entry) => [...brushes].every(([n, [low, high]]) => {
     const at = axes[n].shares.get(entry);
     return at >= low - 1e-9 && at <= high + 1e-9;
   }));
@@ -44,15 +44,15 @@ function parallel(host) {
   const layers = Array.from({ length: SHADES }, (_, n) => svg("path", { class: `line s${n}` }));
   const special = svg("g");
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "parallel coordinates" }, behind, ...layers, special);
-  for (const entry of scored) entry.line = line(axes.map((axis, n) => [x(n), y(axis.shares.get(entry))]));
+  for (const entry of compared) entry.line = line(axes.map((axis, n) => [x(n), y(axis.shares.get(entry))]));
 
   const paint = () => {
     const parts = Array.from({ length: SHADES }, () => "");
     let dim = "";
     special.replaceChildren();
-    for (const entry of scored) {
+    for (const entry of compared) {
       if (!chosen(entry)) { dim += entry.line; continue; }
-      parts[shade(entry.score)] += entry.line;
+      parts[shade(entry.compared)] += entry.line;
       if (entry.baseline) special.append(svg("path", { class: "line reference", d: entry.line }));
       else if (entry.rank) special.append(svg("path", { class: "line finalist", d: entry.line }));
     }
@@ -144,7 +144,7 @@ function parallel(host) {
       : (parameter.log ? logarithmic : linear)([parameter.low, parameter.high], [0, 1]).ticks(5).map((tick) => [share(parameter, tick), short(tick)]);
     for (const [at, text] of ticks)
       labels.append(svg("text", { class: "tick", x: x(n) + 5, y: y(at), dy: "0.32em" }, text.length > 9 ? `${text.slice(0, 8)}…` : text));
-    if (scored.some((entry) => axis.shares.get(entry) === INACTIVE))
+    if (compared.some((entry) => axis.shares.get(entry) === INACTIVE))
       labels.append(svg("text", { class: "tick none", x: x(n) + 5, y: y(INACTIVE), dy: "0.32em" }, "unused"));
     root.append(svg("line", { class: "axis", x1: x(n), x2: x(n), y1: y(0), y2: y(1) }), labels, band, grip, ...ends);
     place();
@@ -155,11 +155,13 @@ function parallel(host) {
 
 function announce() {
   const words = document.getElementById("brush-words");
-  const kept = scored.filter(chosen);
-  const top = kept.reduce((found, entry) => (found && found.score >= entry.score ? found : entry), null);
+  // Where nothing can be told of the configurations, there is nothing to brush.
+  if (!words) return;
+  const kept = compared.filter(chosen);
+  const top = kept.reduce((found, entry) => (found && found.compared >= entry.compared ? found : entry), null);
   words.textContent = selected
-    ? `${kept.length} of ${scored.length} configurations selected` + (top ? `; best: trial ${top.id} with ${top.score.toFixed(3)}.` : ".")
-    : `All ${scored.length} configurations are shown.`;
+    ? `${kept.length} of ${compared.length} configurations selected` + (top ? `; best: trial ${top.id} with ${top.compared.toFixed(3)}.` : ".")
+    : `All ${compared.length} configurations are shown.`;
   document.getElementById("brush-clear").disabled = !selected;
 }
 

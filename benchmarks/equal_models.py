@@ -1,0 +1,150 @@
+"""How often real models that differ in nothing but their seed are called worse than each other.
+
+python -m benchmarks.equal_models --root WORKSPACE                  # of a prepared data set
+python -m benchmarks.equal_models --root WORKSPACE --seeds 10 --epochs 12
+
+The baseline and the first of the other configurations of `baseline_cnn` are trained with many seeds each, by a search
+named `equal-models` (once: a second call only counts). Then boards are drawn from these runs: seeds of one
+configuration stand on a board as if they were several configurations, which are equal by construction. Whatever is
+called worse among them is so falsely. All boards are of the same runs and the same test images: they show how the
+procedure does on real seeds, not with what precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tuning.core.workspace import Workspace
+from tuning.results.answers import Answers, read_answers
+from tuning.results.comparison import Comparison, Entrant
+from tuning.results.runs import read_run, runs_of
+from tuning.trials.bootstrap import TAILS, Resampled, resample
+
+NAME = "equal-models"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A board: so many rows of one configuration, each the mean of so many seeds, beside seeds of the other one."""
+
+    rows: int
+    seeds: int
+    beside: int
+
+    @property
+    def words(self) -> str:
+        other = f", {self.beside} seeds of the other one beside them" * (self.beside > 0)
+        return f"{self.rows} rows of one configuration, {self.seeds} seed{'s' * (self.seeds > 1)} each{other}"
+
+
+LAYOUTS = (Layout(2, 1, 0), Layout(2, 1, 2), Layout(4, 1, 2), Layout(2, 2, 0), Layout(2, 2, 2), Layout(4, 2, 2))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of the boards of a layout, the shares on which a row is called worse than an equal one.
+
+    Attributes:
+        said: by the leaderboard.
+        seeds_left_out: by the same comparison, were seeds taken to make no difference.
+        plain: by a paired bootstrap of the best row and each of the others, as if no other were compared.
+    """
+
+    boards: int
+    said: float
+    seeds_left_out: float
+    plain: float
+
+
+def trained(workspace: Workspace, seeds: int, epochs: int) -> None:
+    """Trains both configurations, unless they are there."""
+    if len(runs_of(workspace, NAME)) >= 2 * seeds:
+        return
+    options = f"--strategy random --max-trials 2 --max-epochs {epochs} --top-k 1 --executions {seeds} --no-ensemble"
+    command = [sys.executable, "-m", "tuning.search", "--root", str(workspace.root), "--name", NAME, *options.split()]
+    subprocess.run(command, check=True)
+
+
+def configurations(workspace: Workspace) -> list[list[Answers]]:
+    """The seeds of each configuration, the larger group of runs first."""
+    found: dict[str, list[Answers]] = {}
+    for folder in runs_of(workspace, NAME):
+        if (answers := read_answers(workspace, read_run(folder))) is not None:
+            found.setdefault(answers.metrics.config_digest, []).append(answers)
+    return sorted(found.values(), key=lambda group: (-len(group), group[0].metrics.run_id))
+
+
+def count(found: Resampled, groups: Sequence[Sequence[int]], layout: Layout, boards: int, seed: int = 0) -> Counts:
+    """Draws boards from the columns of `found`, those of each configuration in `groups`."""
+    rng, wrong = np.random.default_rng(seed), np.zeros(3)
+    for board in range(boards):
+        own, other = groups[board % 2], groups[1 - board % 2]
+        drawn = rng.permutation(own)[: layout.rows * layout.seeds].reshape(layout.rows, layout.seeds)
+        beside = rng.permutation(other)[: layout.beside]
+        columns = np.concatenate([drawn.ravel(), beside])
+        names = [*np.repeat(np.arange(layout.rows), layout.seeds).tolist(), *[-1] * layout.beside]
+        part = Resampled(found.scores[columns], found.inside[:, columns], found.outside[:, columns])
+        means = found.scores[drawn].mean(axis=1)
+        best = int(means.argmax())
+        for column, seeded in enumerate((True, False)):
+            compared = Comparison([Entrant(name, seeded) for name in names], part)
+            claimed = any(
+                compared.difference(row * layout.seeds, best * layout.seeds).high < 0 for row in range(layout.rows)
+            )
+            # Without a second seed nothing is called worse.
+            wrong[column] += claimed and (compared.noise is not None or not seeded)
+        resampled = found.inside[:, drawn].mean(axis=2)
+        apart = np.quantile(resampled - resampled[:, [best]], TAILS[1], axis=0)
+        wrong[2] += bool((apart < 0).any())
+    return Counts(boards, *(wrong / boards).tolist())
+
+
+def report(workspace: Workspace, boards: int) -> None:
+    groups = configurations(workspace)[:2]
+    answers = [one for group in groups for one in group]
+    first = answers[0]
+    found = resample(first.labels, [one.predicted for one in answers], len(first.metrics.classes), first.units)
+    columns = [list(range(len(groups[0]))), list(range(len(groups[0]), len(answers)))]
+    print(f"{len(first.labels):,} test images; test macro-F1 over seeds:")
+    for group, places in zip(groups, columns, strict=True):
+        scores = found.scores[places]
+        print(
+            f"  {group[0].metrics.kind}: {scores.mean():.3f} ± {scores.std(ddof=1):.3f} ({len(places)} seeds of "
+            f"{group[0].metrics.epochs} epochs), lowest {scores.min():.3f}, highest {scores.max():.3f}"
+        )
+    noise = Comparison([Entrant(place) for place, part in enumerate(columns) for _ in part], found).noise
+    if noise is not None:
+        print(f"  between seeds, beyond the choice of test images: {noise.deviation:.3f}, degrees {noise.degrees}")
+    print("board | boards | said worse | seeds left out | plain paired bootstrap")
+    for layout in LAYOUTS:
+        if layout.rows * layout.seeds <= min(map(len, columns)):
+            got = count(found, columns, layout, boards)
+            figures = " | ".join(f"{share:.3f}" for share in (got.said, got.seeds_left_out, got.plain))
+            print(f"{layout.words} | {got.boards} | {figures}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.equal_models",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="a workspace with prepared data")
+    parser.add_argument("--seeds", type=int, default=10, metavar="N", help="of each configuration (default: 10)")
+    parser.add_argument("--epochs", type=int, default=12, metavar="N", help="of each training (default: 12)")
+    parser.add_argument("--boards", type=int, default=200, metavar="N", help="drawn for a row (default: 200)")
+    args = parser.parse_args()
+    workspace = Workspace(args.root)
+    trained(workspace, args.seeds, args.epochs)
+    report(workspace, args.boards)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What a search says last."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tuning import cli
+from tuning.core import files
+from tuning.results.closing import kept_words, second_seed
+from tuning.train import options
+
+LABELS = np.arange(300) % 3
+
+
+@pytest.fixture
+def ran(workspace, answer):
+    """ran(run_id, wrong, seed) is a finished run with its params.json."""
+
+    def write(run_id: str, wrong: int, seed: int = 0, **changes) -> None:
+        predicted = LABELS.copy()
+        predicted[:wrong] = (predicted[:wrong] + 1) % 3
+        answer(run_id, LABELS, predicted, seed=seed, **changes)
+        settings = {"space": "baseline_cnn", "seed": seed, "backend": "b", "threads": 1, "dtype_policy": "float32"}
+        settings |= {"epochs": 9, "early_stopping": None, "reduce_lr": None}
+        files.write_json(workspace.run(run_id) / "params.json", {"settings": settings})
+
+    return write
+
+
+def test_the_second_seed_is_trained_by_a_line_that_train_understands(workspace, ran):
+    ran("one", 60)
+    assert second_seed(workspace, ("one",)) is None
+    ran("two", 90, config_digest="a" * 64, trial="0004")
+    line = second_seed(workspace, ("one", "two"))
+    assert line == "python -m tuning.train --from-trial faces/0003 --epochs 9 --seed 1 --dtype float32"
+    args = options().parse_args(line.split()[3:])
+    assert (args.from_trial, args.epochs, args.seed) == ("faces/0003", 9, 1)
+    assert cli.as_typed(line) == line
+    # What that line leaves makes seeds known.
+    ran("again", 65, seed=1, search=None, trial=None, rank=None, kind="train")
+    assert second_seed(workspace, ("one", "two")) is None
+
+
+def test_an_earlier_model_that_is_kept_is_named_with_its_score(workspace, ran):
+    ran("new", 90)
+    ran("old", 30, config_digest="a" * 64)
+    assert kept_words(workspace, "new", ("new",)) == ""
+    words = kept_words(workspace, "old", ("new",))
+    assert words == " Kept the earlier model, old: its test macro-F1, 0.900, is higher."

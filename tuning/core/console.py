@@ -1,0 +1,137 @@
+"""What a person sees while a command works: messages and one progress bar, on stderr.
+
+In a terminal the bar is one line that fits, and messages stand above it, broken at words. In a file or pipe there is no
+bar: once in a while a plain line says how far the work is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tuning.core import output
+from tuning.core.progress import Bar
+
+#: Seconds between the lines about progress where there is no terminal.
+PACE = 60.0
+#: What stands before and after a bar that estimates its end itself, and of one whose note says what matters.
+_COUNTED = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit}s, {remaining} to go"
+_NOTED = "{desc}: {percentage:3.0f}%|{bar:10}|"
+_OPEN = "{desc}: {n:.4g} {unit}s"
+
+#: How commands are written in help and messages; `through_script` changes it.
+_spoken = "python -m tuning."
+
+
+def through_script(name: str) -> None:
+    """From now on help and messages say `NAME COMMAND`, as the person does, in place of `python -m tuning.COMMAND`."""
+    global _spoken
+    _spoken = f"{name} "
+
+
+def as_typed(text: str) -> str:
+    """`text` with its commands written the way this process was started."""
+    return re.sub(r"python -m tuning\.(?=\w)", lambda _: _spoken, text)
+
+
+def in_terminal(text: str) -> str:
+    """`text` for this terminal: its lines break at words; one with a command stays whole, so that it can be copied."""
+    return output.wrapped(text, shutil.get_terminal_size().columns, _spoken)
+
+
+class Console:
+    """The `Progress` of a terminal. Messages go to stderr, so that stdout can be piped."""
+
+    def __init__(self, quiet: bool = False, now: Callable[[], float] = time.monotonic) -> None:
+        self.quiet, self._now = quiet, now
+        self._told = now()
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            self._write(as_typed(text))
+
+    def warn(self, text: str) -> None:
+        if not self.quiet:
+            self._write(as_typed(f"warning: {text}"))
+
+    @contextlib.contextmanager
+    def bar(self, total: float | None, description: str, unit: str = "it", noted: bool = False) -> Iterator[Bar]:
+        if self.quiet or not sys.stderr.isatty():
+            yield _Lines(self, total, description, unit)
+            return
+        from tqdm import tqdm
+
+        form = _OPEN if total is None else _NOTED if noted else _COUNTED
+        # What is over has nothing left to go: the line goes away, the results follow.
+        with tqdm(
+            total=total,
+            desc=description,
+            unit=unit,
+            file=sys.stderr,
+            mininterval=0.2,
+            smoothing=0.05,
+            dynamic_ncols=True,
+            leave=False,
+            bar_format=form,
+        ) as bar:
+            yield _TerminalBar(bar, form)
+
+    def progressed(self, text: str) -> None:
+        """A line about progress, where the last such line was a while ago."""
+        if self._now() - self._told >= PACE:
+            self._told = self._now()
+            self.say(text)
+
+    def _write(self, text: str) -> None:
+        if not sys.stderr.isatty():
+            output.say(text)
+            return
+        text = in_terminal(text)
+        if "tqdm" not in sys.modules:
+            output.say(text)
+            return
+        # Above the bar, if there is one, instead of through it.
+        sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+        sys.stderr.flush()
+
+
+class _TerminalBar:
+    """tqdm's bar under the names that the rooms below know; `form` says how it is set."""
+
+    def __init__(self, bar: Any, form: str) -> None:
+        self._bar, self._form = bar, form
+
+    def update(self, n: float = 1) -> None:
+        self.reach(self._bar.n + n)
+
+    def reach(self, n: float) -> None:
+        # A bar that has more than all loses its figures.
+        most = n if self._bar.total is None else min(n, self._bar.total)
+        self._bar.update(most - self._bar.n)
+
+    def note(self, text: str) -> None:
+        self._bar.bar_format = f"{self._form} {text.replace('{', '{{').replace('}', '}}')}"
+
+
+class _Lines:
+    """A bar where there is no terminal."""
+
+    def __init__(self, console: Console, total: float | None, description: str, unit: str) -> None:
+        self._console, self._total, self._description, self._unit = console, total, description, unit
+        self._done, self._text = 0.0, ""
+
+    def update(self, n: float = 1) -> None:
+        self.reach(self._done + n)
+
+    def reach(self, n: float) -> None:
+        self._done = n
+        share = f"{n:.4g} {self._unit}s" if not self._total else f"{min(1.0, n / self._total):.0%}"
+        self._console.progressed(", ".join(filter(None, [f"{self._description}: {share}", self._text])))
+
+    def note(self, text: str) -> None:
+        self._text = text

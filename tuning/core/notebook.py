@@ -1,0 +1,79 @@
+"""Progress in a notebook: one line that is replaced, not a page of them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from tuning.core.errors import EnvironmentProblem
+from tuning.core.progress import Bar
+
+#: Seconds between two pictures of a moving bar.
+PAUSE = 0.3
+
+
+class ProgressLine:
+    """A `Progress` for notebooks: what is said, and how far a bar is, replace each other; warnings stay, below.
+
+    Each call that takes a `progress` gets one of its own, in the cell that makes it.
+    """
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def say(self, text: str) -> None:
+        self._show(text)
+
+    def warn(self, text: str) -> None:
+        print(f"warning: {text}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def bar(self, total: float | None, description: str, unit: str = "it", noted: bool = False) -> Iterator[Bar]:
+        bar = _Bar(self, total, description, unit)
+        yield bar
+        bar.show()
+
+    def _show(self, text: str) -> None:
+        content = {"text/plain": text}
+        if self._handle is None:
+            self._handle = _display()(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
+
+
+def _display() -> Any:
+    try:
+        from IPython.display import display
+    except ModuleNotFoundError:
+        raise EnvironmentProblem(
+            "ProgressLine needs a notebook: IPython is not installed", "use tuning.Console() in its place"
+        ) from None
+    return display
+
+
+class _Bar:
+    def __init__(self, line: ProgressLine, total: float | None, description: str, unit: str) -> None:
+        self._line, self._total, self._description, self._unit = line, total, description, unit
+        self._done: float = 0
+        self._note = ""
+        self._shown = 0.0
+
+    def update(self, n: float = 1) -> None:
+        self.reach(self._done + n)
+
+    def reach(self, n: float) -> None:
+        """`n` steps are done in all."""
+        self._done = n
+        if time.monotonic() - self._shown >= PAUSE:
+            self.show()
+
+    def note(self, text: str) -> None:
+        self._note = text
+
+    def show(self) -> None:
+        self._shown = time.monotonic()
+        done = f"{self._done:.4g} {self._unit}" if not self._total else f"{min(self._done / self._total, 1):.0%}"
+        self._line.say(" · ".join(filter(None, [f"{self._description}: {done}", self._note])))

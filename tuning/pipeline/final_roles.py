@@ -1,0 +1,102 @@
+"""Which configurations are retrained, as what, and under which names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tuning.core.files import digest
+from tuning.core.records import configuration
+from tuning.dataset.store.sealed import Purpose
+from tuning.oracles.ranking import RankedTrial
+from tuning.pipeline.settings import BASELINE
+
+
+@dataclass(frozen=True)
+class Final:
+    """One run to be made and evaluated.
+
+    Attributes:
+        run_id: deterministic: search, rank or role, configuration digest, seed.
+        purpose: "finalist", "baseline", "ensemble" or "train".
+        values: hyperparameter values; what is missing takes its default.
+        epochs: epochs to train for.
+        seed: what its training is keyed by, together with the configuration.
+        search, trial, rank: where it comes from, where it does.
+        earlier: trainings of it before this one, which failed or whose published files were removed by hand.
+        root: the first trial of the chain that it goes on from, whose seed it then has; None: from scratch.
+        space: its own, where that is not the search's: then it is the yardstick that starts from no base.
+    """
+
+    run_id: str
+    purpose: Purpose
+    values: dict[str, Any]
+    epochs: int
+    seed: int
+    search: str | None = None
+    trial: str | None = None
+    rank: int | None = None
+    earlier: int = 0
+    root: str | None = None
+    space: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"final/{self.run_id}" + (f"~{self.earlier}" if self.earlier else "")
+
+
+def config_digest(space: str, values: Mapping[str, Any], base: str | None = None) -> str:
+    """sha256 of a configuration: its space, its values, Keras Tuner's bookkeeping apart, and the base's sha256."""
+    start = {} if base is None else {"base": base}
+    return digest({"space": space, "values": configuration(values), **start})
+
+
+def final_roles(
+    search: str,
+    space: str,
+    seed: int,
+    epochs: int,
+    ranked: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
+    baselines: Sequence[Mapping[str, Any]],
+    top_k: int,
+    reuse: bool = False,
+    base: str | None = None,
+) -> list[Final]:
+    """The finalists and the baseline, in order; their run ids are still without a seed (see `seeded`). Pure.
+
+    Args:
+        ranked: trials with their values, best first, compared at equal budgets.
+        baselines: the baseline's values, in as many forms as there are. Where it is itself among the best, it is run
+            once, as the baseline with its rank: the same configuration and seed would give the same row twice.
+        reuse: whether, for the first of these, the search's own training is gone on with.
+        base: sha256 of the model that the search starts from. The baseline then is that of a search from scratch, so
+            that everybody sees what the base gave.
+    """
+    scratch = None if base is None else BASELINE
+    known = [config_digest(scratch or space, values) for values in baselines]
+    roles: list[Final] = []
+    for rank, (trial, values) in enumerate(ranked[:top_k], start=1):
+        found = config_digest(space, values, base)
+        if found in known:
+            run_id = f"{search}-baseline-{found[:8]}"
+            purpose: Purpose = "baseline"
+        else:
+            run_id = f"{search}-{rank:02d}-t{trial.trial_id}-{found[:8]}"
+            purpose = "finalist"
+        role = Final(run_id, purpose, configuration(values), epochs, seed, search, trial.trial_id, rank)
+        roles.append(replace(role, root=trial.root or trial.trial_id) if reuse else role)
+    if all(role.purpose != "baseline" for role in roles):
+        run_id = f"{search}-baseline-{known[0][:8]}"
+        roles.append(Final(run_id, "baseline", dict(baselines[0]), epochs, seed, search, space=scratch))
+    return roles
+
+
+def final_runs(roles: Sequence[Final], seed: int, executions: int) -> list[Final]:
+    """Each of `roles` with the seeds `seed`, `seed` + 1, …, so many of them."""
+    return [seeded(role, own) for role in roles for own in range(seed, seed + executions)]
+
+
+def seeded(role: Final, seed: int) -> Final:
+    """`role` with a seed of its own; only with the search's own seed is a training of the search gone on with."""
+    return replace(role, run_id=f"{role.run_id}-s{seed}", seed=seed, root=role.root if seed == role.seed else None)

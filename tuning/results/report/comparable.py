@@ -1,0 +1,125 @@
+"""Configurations that may be compared: trained for the same epochs, and differing by more than chance. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tuning.history.records import History, Parameter
+from tuning.results.report.importance import FEWEST, Importance, most_telling
+from tuning.trials.bootstrap import TAILS
+
+#: With fewer scores a mean has no interval that says anything.
+FEWEST_IN_A_GROUP = 3
+#: Said wherever else something is not drawn.
+AS_ABOVE = "Not drawn, for the reason that stands at the configurations above."
+#: A number's values are put into so many groups of equal size.
+GROUPS = 3
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """The scores of configurations after one budget.
+
+    Attributes:
+        epochs: the budget; None: all were trained alike, or there are none.
+        scores: by the root of the configuration.
+        why_not: why nothing is drawn of them, a sentence; empty where something can be told.
+    """
+
+    epochs: float | None
+    scores: Mapping[str, float]
+    why_not: str = ""
+
+    @property
+    def words(self) -> str:
+        """Which configurations they are."""
+        count = f"{len(self.scores):,} configurations"
+        if self.epochs is None:
+            return f"{count}, all trained for as many epochs"
+        return f"{count}, each after {epochs_text(self.epochs)}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The mean score of the configurations whose value of a hyperparameter lies in [start, end], with its 95 % interval
+    (Student's t); of a choice, start and end are its place."""
+
+    start: float
+    end: float
+    count: int
+    mean: float
+    low: float
+    high: float
+
+
+def comparable(history: History, found: Sequence[Importance]) -> Comparable:
+    """The configurations of the budget whose scores a forest explains most surely; see `importance`."""
+    if not found:
+        scored = sum(entry.score is not None for entry in history.configurations)
+        return Comparable(
+            None,
+            {},
+            f"Of {scored} configurations with a score, fewer than {FEWEST} were trained for as many epochs, or all "
+            "scored alike: nobody can tell what mattered.",
+        )
+    chosen = most_telling(found)
+    scores = {
+        entry.root: score
+        for entry in history.configurations
+        if (score := entry.score if chosen.epochs is None else entry.score_after(chosen.epochs)) is not None
+    }
+    return Comparable(chosen.epochs, scores, "" if chosen.tells else not_told(chosen))
+
+
+def not_told(found: Importance) -> str:
+    """Why nothing is drawn of a budget."""
+    after = "" if found.epochs is None else f" after {epochs_text(found.epochs)}"
+    return (
+        f"From the hyperparameters of {found.configurations} configurations a random forest explains "
+        f"{explained_text(found)} of the variance of scores{after} that it has not seen. That is not surely above 0: "
+        "nobody can tell what mattered, and any pattern in a chart could be chance."
+    )
+
+
+def explained_text(found: Importance) -> str:
+    return f"{100 * found.explained:.0f} % (90 % interval {100 * found.low:.0f} % to {100 * found.high:.0f} %)"
+
+
+def epochs_text(epochs: float) -> str:
+    return f"{epochs:.4g} epoch{'s' * (epochs != 1)}"
+
+
+def groups(parameter: Parameter, values: Mapping[str, Any], scores: Mapping[str, float]) -> list[Group]:
+    """The mean scores over the values of one hyperparameter; groups that are too small are left out.
+
+    Args:
+        values: root of a configuration -> its value; None where the hyperparameter is inactive.
+        scores: root -> score.
+    """
+    numbers = {
+        root: float(number)
+        for root, value in values.items()
+        if root in scores and (number := parameter.place(value) if parameter.kind == "choice" else value) is not None
+    }
+    ordered = sorted(numbers, key=lambda root: (numbers[root], root))
+    if parameter.kind == "choice":
+        parts = [[root for root in ordered if numbers[root] == place] for place in range(len(parameter.choices))]
+    else:
+        parts = [list(part) for part in np.array_split(np.array(ordered, dtype=object), GROUPS)]
+    return [
+        _group([numbers[root] for root in part], np.array([scores[root] for root in part]))
+        for part in parts
+        if len(part) >= FEWEST_IN_A_GROUP
+    ]
+
+
+def _group(numbers: Sequence[float], scores: np.ndarray) -> Group:
+    from scipy.special import stdtrit
+
+    mean, count = float(scores.mean()), len(scores)
+    half = float(stdtrit(count - 1, TAILS[1]) * scores.std(ddof=1) / np.sqrt(count))
+    return Group(min(numbers), max(numbers), count, mean, mean - half, mean + half)

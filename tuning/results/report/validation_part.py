@@ -1,0 +1,48 @@
+"""The table that puts a finalist's validation score beside that of its configuration in the search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from tuning.results.report.comparable import epochs_text
+from tuning.results.report.evidence import Evidence
+
+
+def validation_table(runs: Sequence[Evidence]) -> str:
+    """Search, retrained, test: one row a run."""
+    if not any(run.searched for run in runs):
+        return ""
+    rows = "".join(
+        f"<tr><th>{escape(run.name)}</th><td>{_searched(run)}</td><td>{_retrained(run)}</td>"
+        f"<td>{run.score:.3f} {_soft(f'{run.interval[0]:.3f}–{run.interval[1]:.3f}')}</td></tr>"
+        for run in runs
+    )
+    head = "<tr><th></th><th>validation, in the search</th><th>validation, retrained</th><th>test</th></tr>"
+    note = (
+        "Macro-F1, with 95 % intervals over the choice of images. Both validation scores are maxima over epochs, that "
+        "of the search over its trials as well: it flatters those that were chosen by it. What the two of one row "
+        "differ by is what another seed and other epochs do to the same configuration."
+    )
+    return (
+        '<figure class="card"><figcaption>The same configurations, trained twice</figcaption>'
+        f'<p class="note">{note}</p><div class="scroll"><table class="numbers"><thead>{head}</thead>'
+        f"<tbody>{rows}</tbody></table></div></figure>"
+    )
+
+
+def _searched(run: Evidence) -> str:
+    if run.searched is None:
+        return "–"
+    return f"{run.searched.score:.3f} {_soft(f'within {epochs_text(run.searched.epochs)}')}"
+
+
+def _retrained(run: Evidence) -> str:
+    metrics = run.metrics
+    bounds = "" if run.validated is None else f" {_soft(f'{run.validated[0]:.3f}–{run.validated[1]:.3f}')}"
+    within = "" if metrics.kind == "ensemble" else f" {_soft(f'within {epochs_text(metrics.epochs)}')}"
+    return f"{metrics.val.f1_macro:.3f}{bounds}{within}"
+
+
+def _soft(text: str) -> str:
+    return f'<span class="soft">{text}</span>'

@@ -1,0 +1,136 @@
+"""What a search space contains, for a person: its hyperparameters and starting points; nothing is trained."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import msgspec
+
+from tuning.core.errors import Interrupted, TuningError
+from tuning.core.jobs import BaseModel
+from tuning.trials import bases, runtime
+from tuning.trials.discover_space import DISCOVERY_BUILDS, sampled
+from tuning.trials.spaces import build_model, load_builder, mistake, starting_points
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A hyperparameter counts only where another one, `name`, has one of these values."""
+
+    name: str
+    values: list[Any]
+
+
+class Hyperparameter(msgspec.Struct, frozen=True, kw_only=True):
+    """One hyperparameter.
+
+    Attributes:
+        kind: "choice", "boolean", "int", "float" or "fixed".
+        values: those it may have; None where it has a range.
+        low, high, step: of its range, both ends included; no step: anything between.
+        sampling: how a range is sampled: "linear", "log" or "reverse_log".
+        default: the baseline's value.
+        conditions: all of them must hold.
+    """
+
+    name: str
+    kind: str
+    values: list[Any] | None = None
+    low: float | int | None = None
+    high: float | int | None = None
+    step: float | int | None = None
+    sampling: str | None = None
+    default: Any
+    conditions: list[Condition] = []
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A search space.
+
+    Attributes:
+        space: its name.
+        input_shape, classes: what its models were built for.
+        starting_points: configurations that it says are good; what one leaves out is at its default.
+    """
+
+    space: str
+    input_shape: tuple[int, int, int]
+    classes: int
+    hyperparameters: list[Hyperparameter]
+    starting_points: list[dict[str, Any]]
+
+
+def list_space(space: str, input_shape: tuple[int, int, int], classes: int) -> Listing:
+    """Builds a few configurations of a space and lists what they declare.
+
+    A space that starts from a model is given a small one, which has no weights of anybody's.
+
+    Raises:
+        UsageError: there is no such space, or it does not build its default configuration.
+    """
+    runtime.begin_import()
+    load_builder(space)
+    with tempfile.TemporaryDirectory() as folder:
+        bases.use(_stand_in(Path(folder)))
+        try:
+            known = _declared(space, input_shape, classes)
+        finally:
+            bases.use(None)
+    return Listing(
+        space=space,
+        input_shape=input_shape,
+        classes=classes,
+        hyperparameters=[_hyperparameter(entry) for entry in known.get_config()["space"]],
+        starting_points=starting_points(space),
+    )
+
+
+def _declared(space: str, input_shape: tuple[int, int, int], classes: int) -> keras_tuner.HyperParameters:
+    """What the default configuration declares, and what some others do that it does not reach."""
+    try:
+        _, hp = build_model(space, {}, input_shape, classes)
+    except (TuningError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise mistake(space, error) from error
+    known = keras_tuner.HyperParameters.from_config(hp.get_config())
+    for build in range(DISCOVERY_BUILDS):
+        try:
+            _, hp = build_model(space, sampled(known, build), input_shape, classes)
+        except Interrupted:
+            raise
+        except Exception:
+            # Not every combination must build; a search meets such a one as a failed trial.
+            continue
+        known.merge(hp.space, overwrite=False)
+    return known
+
+
+def _stand_in(folder: Path) -> BaseModel:
+    image = keras.Input((32, 32, 3))
+    maps = keras.layers.Conv2D(4, 3, activation="relu")(image)
+    outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(maps))
+    path = folder / "model.keras"
+    keras.Model(image, outputs).save(path)
+    return BaseModel(model=str(path), scaling="0-1")
+
+
+def _hyperparameter(entry: dict[str, Any]) -> Hyperparameter:
+    kind, config = entry["class_name"].lower(), entry["config"]
+    common = {"name": config["name"], "kind": kind, "default": config.get("default", config.get("value"))}
+    common["conditions"] = [
+        Condition(found["config"]["name"], list(found["config"]["values"])) for found in config.get("conditions") or []
+    ]
+    if kind in ("int", "float"):
+        return Hyperparameter(
+            **common,
+            low=config["min_value"],
+            high=config["max_value"],
+            step=config.get("step"),
+            sampling=config.get("sampling") or "linear",
+        )
+    values = {"fixed": [config.get("value")], "boolean": [False, True]}.get(kind, config.get("values"))
+    return Hyperparameter(**common, values=None if values is None else list(values))

@@ -1,0 +1,76 @@
+"""Whether a builder seeds random numbers itself, so that a trial's own seed decides nothing."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tuning.core.errors import UsageError
+from tuning.trials.runtime import is_seed_state
+from tuning.trials.spaces import space_code
+
+if TYPE_CHECKING:
+    import keras
+
+#: In the body of a function: what seeds generators that others draw from, too.
+_SEEDING = re.compile(r"^\s+(.*\b(set_random_seed|random\.seed|set_seed|manual_seed)\(.*)", re.MULTILINE)
+
+
+def generators() -> dict[str, Any]:
+    """How the shared generators stand, by the call that seeds them."""
+    import keras
+
+    state = np.random.get_state()
+    found: dict[str, Any] = {"random.seed": random.getstate(), "np.random.seed": (bytes(state[1]), state[2])}
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        found["tf.random.set_seed"] = tf.compat.v1.get_seed(1)[0]
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        found["torch.manual_seed"] = torch.initial_seed()
+    return found
+
+
+def check_seeds(space: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Refuses a builder after which generators stand alike whatever the seed that it was called under.
+
+    Args:
+        one, other: `generators()` after the same configuration was built under two seeds.
+
+    Raises:
+        UsageError: they do; names the calls, and the line where it can be found.
+    """
+    seeded = [name for name, state in one.items() if other[name] == state]
+    if not seeded:
+        return
+    calls = "keras.utils.set_random_seed" if len(seeded) == len(one) else " and ".join(seeded)
+    lines = (match[1].strip() for code in space_code(space)[0].values() for match in _SEEDING.finditer("\n".join(code)))
+    line = next(lines, None)
+    raise UsageError(
+        f"search space {space!r} seeds random numbers in its builder ({line or calls}): every trial would begin with "
+        "the same weights whatever its seed, and several seeds of a configuration would say nothing about it",
+        "take that line out of the builder: each trial has a seed of its own, which follows from --seed; for numbers "
+        "that must stay the same use np.random.default_rng(…)",
+    )
+
+
+def same_weights(one: keras.Model, other: keras.Model) -> str | None:
+    """What to say where two models of one configuration begin alike although their seeds differ; None where not."""
+    drawn = [
+        (np.asarray(a).astype(np.float32), np.asarray(b).astype(np.float32))
+        for a, b in zip(one.weights, other.weights, strict=False)
+        if not is_seed_state(a)
+    ]
+    varied = [pair for pair in drawn if pair[0].size > 1 and pair[0].std() > 0]
+    if not varied or not all(np.array_equal(a, b) for a, b in varied):
+        return None
+    return (
+        "the default configuration begins with the same weights whatever its seed (loaded, or initializers with a seed "
+        "of their own): several seeds of a configuration will differ less than they should"
+    )
