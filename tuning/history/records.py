@@ -197,6 +197,7 @@ class History:
     seconds: float | None = None
     stopped: bool = False
     decisions: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[Trial, ...]:

@@ -18,6 +18,7 @@ from tuning.engine.entries import Entry, OpenedTestSplit, Result, Spent, Unopene
 from tuning.engine.loop import outcome_of, trial_key
 from tuning.engine.state import SearchState, replay
 from tuning.history.decisions import decisions
+from tuning.history.nodes import node_lines
 from tuning.history.records import FinalRun
 
 JOURNAL = "journal.jsonl"
@@ -39,6 +40,7 @@ class Facts:
         seconds: running time in all; None where the journal holds no times.
         stopped: the budget ended the search before its strategy did.
         decisions: what the clock decided, in words.
+        nodes: machines of a cluster that it ran on, in words.
     """
 
     proposals: tuple[TrialSpec, ...] = ()
@@ -51,6 +53,7 @@ class Facts:
     seconds: float | None = None
     stopped: bool = False
     decisions: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     @property
     def completed(self) -> list[tuple[TrialSpec, TrialOutcome]]:
@@ -110,6 +113,7 @@ def facts_of(records: Sequence[Entry]) -> Facts:
         seconds=sum(record.seconds for record in state.spent) if state.spent else None,
         stopped=state.stopped,
         decisions=decisions(records),
+        nodes=node_lines(records),
     )
 
 

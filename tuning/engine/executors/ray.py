@@ -197,7 +197,7 @@ class RayExecutor:
             lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         except OSError:
             lines = []
-        return lines[-1][-300:] if lines else f"exit code {self._process.poll()}"
+        return lines[-1].partition(". ")[0][-300:] if lines else f"exit code {self._process.poll()}"
 
 
 def _open(pipe: IO[str] | None) -> Any:

@@ -34,7 +34,8 @@ def time_part(history: History, runs: Sequence[Evidence], plan: Plan | None, cla
         if history.decisions:
             planned += f"<p><b>What was decided on the way</b></p>{_items(history.decisions)}"
         planned += "</div>"
-    return section("time", "Time", lead, planned + _table(shares, history, plan))
+    nodes = f"<p><b>Where it ran</b></p>{_items(history.nodes)}" if history.nodes else ""
+    return section("time", "Time", lead, planned + _table(shares, history, plan) + nodes)
 
 
 def _items(lines: Sequence[str]) -> str:
