@@ -35,6 +35,7 @@ def history_of(facts: Facts, slices: int = 1) -> History:
         test_evaluations=len(facts.test_evaluations),
         seconds=facts.seconds,
         stopped=facts.stopped,
+        decisions=facts.decisions,
     )
 
 

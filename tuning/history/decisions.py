@@ -1,0 +1,84 @@
+"""What a search decided while it ran, in words and in order: each decision was journaled before it took effect."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tuning.core.plan import FinalTraining
+from tuning.engine.budget import duration
+from tuning.engine.entries import Closing, Entry, Extended, PlannedFinals, RetryFailed, Spent, Stopped
+
+_FINALIST = re.compile(r"-t(?P<trial>[^-]+)-[0-9a-f]+$")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Attributes:
+    seconds: running time when it was taken, to within half a minute.
+    words: what was decided, and why.
+    """
+
+    seconds: float
+    words: str
+
+
+def decisions(records: Iterable[Entry]) -> tuple[Decision, ...]:
+    """The decisions in a journal."""
+    seconds = 0.0
+    found: list[Decision] = []
+    trained = False
+    for record in records:
+        match record:
+            case Spent():
+                seconds += record.seconds
+            case PlannedFinals():
+                found.append(Decision(seconds, _finals(record.runs, trained)))
+                trained = True
+            case Closing() | Extended() | RetryFailed() | Stopped():
+                found.append(Decision(seconds, _words(record)))
+                trained = trained and not isinstance(record, Extended)
+    return tuple(found)
+
+
+def _words(record: Closing | Extended | RetryFailed | Stopped) -> str:
+    match record:
+        case Closing(asks=asks, promotions=promotions):
+            return (
+                f"No new configuration after the first {_count(asks, 'proposal')}: what was left of the search's time "
+                f"is needed to train {_count(promotions, 'promising one')} to the end."
+            )
+        case Extended(asks=asks, budget=budget, finals=finals):
+            return (
+                f"A larger budget was given, {duration(budget)} in all with {duration(finals)} kept for the finals: "
+                f"the search goes on after {_count(asks, 'proposal')}."
+            )
+        case RetryFailed(trials=trials):
+            return f"{_count(len(trials), 'failed trial')} tried again, as asked for by --retry-failed."
+        case Stopped():
+            return "The search ends here, because its part of the time is over."
+
+
+def _finals(runs: Sequence[FinalTraining], trained: bool) -> str:
+    if not runs:
+        return "No further final training: none fits into the time left, or every finalist has all its seeds."
+    groups: dict[tuple[str, int], int] = {}
+    for run in runs:
+        groups[(_name(run.key), run.epochs)] = groups.get((_name(run.key), run.epochs), 0) + 1
+    items = [
+        f"{name} for {_count(epochs, 'epoch')}{f', {seeds} seeds' if seeds > 1 else ''}"
+        for (name, epochs), seeds in groups.items()
+    ]
+    kind = "further final training" if trained else "final training"
+    why = "with the time still left" if trained else "as many as fit into the time kept for them"
+    return f"{_count(len(runs), kind)}, {why}: {'; '.join(items)}."
+
+
+def _name(key: str) -> str:
+    found = _FINALIST.search(key)
+    return f"trial {found['trial']}" if found else "the baseline"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
