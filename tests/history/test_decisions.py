@@ -1,0 +1,53 @@
+"""What a search decided while it ran."""
+
+from __future__ import annotations
+
+from tuning.engine.entries import from_json
+from tuning.history.decisions import decisions
+
+
+def told(*records):
+    return decisions(from_json({"n": n, **record}) for n, record in enumerate(records))
+
+
+def test_decisions_are_told_in_order_and_with_their_time():
+    found = told(
+        {"type": "spent", "seconds": 600.0},
+        {"type": "closing", "asks": 17, "promotions": 1},
+        {"type": "spent", "seconds": 300.0},
+        {"type": "stopped"},
+        {
+            "type": "planned-finals",
+            "runs": [
+                {"key": "s-01-t0011-c1a4c93c", "seed": 0, "epochs": 6},
+                {"key": "s-baseline-8b340a37", "seed": 0, "epochs": 6},
+                {"key": "s-baseline-8b340a37", "seed": 1, "epochs": 6},
+            ],
+        },
+        {"type": "planned-finals", "runs": [{"key": "s-01-t0011-c1a4c93c", "seed": 1, "epochs": 6}]},
+        {"type": "planned-finals", "runs": []},
+    )
+    assert [decision.seconds for decision in found] == [600, 900, 900, 900, 900]
+    words = [decision.words for decision in found]
+    assert words[0].startswith("No new configuration after the first 17 proposals")
+    assert "train 1 promising one to the end" in words[0]
+    assert words[2].startswith("3 final trainings, as many as fit")
+    assert words[2].endswith(": trial 0011 for 6 epochs; the baseline for 6 epochs, 2 seeds.")
+    assert words[3] == "1 further final training, with the time still left: trial 0011 for 6 epochs."
+    assert words[4].startswith("No further final training")
+
+
+def test_a_larger_budget_and_trials_tried_again_are_told():
+    words = [
+        decision.words
+        for decision in told(
+            {"type": "extended", "asks": 5, "budget": 7200.0, "finals": 1800.0},
+            {"type": "retry-failed", "trials": ["0001", "0002"], "asks": 5},
+        )
+    ]
+    assert "2 h 00 min in all with 30 min kept for the finals" in words[0]
+    assert words[1] == "2 failed trials tried again, as asked for by --retry-failed."
+
+
+def test_a_search_that_decided_nothing_has_none():
+    assert told({"type": "spent", "seconds": 30.0}) == ()
