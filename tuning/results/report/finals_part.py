@@ -190,8 +190,8 @@ def _classes(run: Evidence) -> str:
     head = "".join(f"<th>{name}</th>" for name in ("class", "precision", "recall", "F1", "images"))
     return (
         '<figure class="card"><figcaption>Classes <span class="soft">with 95 % intervals</span></figcaption>'
-        f'<div class="scroll"><table class="numbers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
-        f"<tfoot>{total}</tfoot></table></div></figure>"
+        f'<div class="scroll"><table class="numbers classes"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody><tfoot>{total}</tfoot></table></div></figure>"
     )
 
 

@@ -57,8 +57,8 @@ def _plan(plan: Plan) -> str:
         (
             "the shortest",
             _epochs(plan.first_rung, most),
-            "after so many, configurations are compared for the first time, and the better ones go on. The baseline "
-            "goes first: the range is narrowed by when it leaves chance",
+            "after so many, configurations are compared for the first time, and the better ones go on"
+            + "; how soon the baseline leaves chance decides" * (most > plan.first_rung),
         ),
         (
             "finals",
@@ -113,7 +113,8 @@ def _table(shares: Sequence[Share], history: History, plan: Plan | None) -> str:
         f"<td>{duration(share.seconds)}</td><td>{share.seconds / total if total else 0:.0%}</td></tr>"
         for share in shares
     )
-    return f'<div class="scroll"><table class="plain numbers"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    body = f"<thead>{head}</thead><tbody>{rows}</tbody>"
+    return f'<div class="scroll"><table class="plain numbers shares">{body}</table></div>'
 
 
 def _number(value: float) -> str:
