@@ -77,7 +77,8 @@ def _all(args: argparse.Namespace, workspace: Workspace) -> tuple[dict[str, Any]
         raise UsageError(f"--all and the search {args.name!r} are both given", "leave one of them out")
     path, rows, problems = overview.write_overview(workspace)
     result = {"report": str(path), "searches": overview.summary(rows), "problems": problems}
-    text = "\n".join([f"{len(rows)} searches", *(f"  {line}" for line in problems), "", f"→ {path}"])
+    lines = [f"{len(rows)} search{'es' * (len(rows) != 1)}, newest first:", *(f"  {row.words}" for row in rows)]
+    text = "\n".join([*lines, *(f"  cannot be read: {line}" for line in problems), "", f"→ {path}"])
     return result, text, EXIT_REFUSED if problems else EXIT_DONE
 
 

@@ -50,6 +50,14 @@ class Row:
     run: Metrics | None
     score: float | None
 
+    @property
+    def words(self) -> str:
+        """For the terminal, in a line."""
+        found = "no score yet" if self.score is None else f"validation {self.score:.3f}, not tested yet"
+        if self.run is not None:
+            found = f"test {self.run.test.f1_macro:.3f} ({self.run.run_id})"
+        return f"{self.name}: {WORDS[self.status]}, data {self.data_digest[:12]}, {found}"
+
 
 def write_overview(workspace: Workspace) -> tuple[Path, list[Row], list[str]]:
     """Writes the page, and those of the searches that have none or went on since; returns also what cannot be read."""
