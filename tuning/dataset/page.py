@@ -13,5 +13,5 @@ figure { margin: 0; width: 4.4rem; } figure img { display: block; width: 4.4rem;
 table.list th { text-align: left; }
 figcaption { font-size: .68rem; line-height: 1.25; color: var(--soft); overflow-wrap: anywhere; max-height: 3.75em;
   overflow: hidden; }
-@media print { figure, .set, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } }
+@media print { .set { break-inside: avoid; } }
 """
