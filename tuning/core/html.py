@@ -34,7 +34,8 @@ th:first-child, .list td { text-align: left; white-space: normal; } tfoot th, tf
 #theme { float: right; margin: 0 0 .5rem 1rem; }
 button, select { font: inherit; font-size: .85rem; color: var(--ink); background: var(--card);
   border: 1px solid var(--line); border-radius: .4rem; padding: .25rem .7rem; cursor: pointer; }
-@media print { #theme { display: none; } }
+@media print { :root { color-scheme: light !important; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  #theme { display: none; } p, figure, tr { break-inside: avoid; } h2, h3, .lead { break-after: avoid; } }
 """
 
 #: The system's theme, until a person chooses one. A file may have no storage: then the choice is for this view only.
