@@ -164,7 +164,7 @@ function filter(rest = true) {
   const kept = [...rows.values()].filter((row) => !selected || selected.has(row.dataset.c));
   const top = kept.reduce((best, row) => (best && +best.cells[1].dataset.v >= +row.cells[1].dataset.v ? best : row), null);
   document.getElementById("brush-words").textContent = !selected ? `All ${rows.size} configurations are shown.`
-    : `${kept.length} of ${rows.size} configurations selected${top ? `; best: trial ${top.dataset.trial} with ${(+top.cells[1].dataset.v).toFixed(3)}` : ""}.`;
+    : `${kept.length} of ${shares.size} configurations selected${top ? `; best: trial ${top.dataset.trial} with ${(+top.cells[1].dataset.v).toFixed(3)}` : ""}.`;
   document.getElementById("brush-clear").disabled = !selected;
   if (!rest) return;
   for (const { plot } of charts) {
@@ -233,7 +233,7 @@ if (table) {
     row.cells[0].replaceChildren(make("button", { type: "button", textContent: row.cells[0].textContent }));
   }
   order();
-  addBrushes();
+  if (parallel) addBrushes();
 }
 const command = document.getElementById("command");
 document.getElementById("copying")?.append(make("button", { type: "button", id: "copy", textContent: "copy", onclick: async ({ target }) => {
