@@ -115,7 +115,7 @@ function describe() {
     make("label", { className: "bar-row" }, compare, "compare it with the next one I click"),
     curve(),
     make("div", { className: "scroll" }, make("table", { className: "numbers" }, make("thead", {}, head), make("tbody", {}, ...lines))),
-    make("p", { className: "note", textContent: "Bold: other than the last column. A link opens the folder of a run." }),
+    make("p", { className: "note", textContent: "Bold: differs from the last column. A link opens the folder of a run." }),
     ...bare.map((row) => make("p", { className: "note" }, `Trial ${row.dataset.trial} was not retrained: it has no folder of a run. To train it in full: `,
       make("code", { textContent: `python -m tuning.train --from-trial ${search}/${row.dataset.trial}` }))),
   );
