@@ -128,3 +128,30 @@ def test_watching_writes_it_again_until_the_search_ends(workspace, begin, capsys
     assert all('http-equiv="refresh"' in page for page in pages)
     assert 'http-equiv="refresh"' not in (directory / "report.html").read_text(encoding="utf-8")
     assert "trial 0000 leads" in capsys.readouterr().out
+
+
+def test_all_searches_are_on_one_page(workspace, begin, capsys):
+    begin("s")
+    begin("t")
+    assert report.main(["--root", str(workspace.root), "--all", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["report"] == str(workspace.searches / "report.html")
+    assert sorted(row["search"] for row in answer["searches"]) == ["s", "t"]
+    assert {row["val_f1_macro"] for row in answer["searches"]} == {0.5}
+    # The pages that it links to are there.
+    assert (workspace.search("t") / "report.html").is_file()
+
+
+def test_all_and_one_search_are_not_asked_for_at_once(workspace, begin, capsys):
+    begin()
+    assert report.main(["--root", str(workspace.root), "--all", "s"]) == 2
+    assert "leave one of them out" in capsys.readouterr().err
+
+
+def test_a_search_that_cannot_be_read_is_said(workspace, begin, capsys):
+    begin("s")
+    (begin("t") / "search.json").write_text("[]")
+    assert report.main(["--root", str(workspace.root), "--all"]) == 3
+    said = capsys.readouterr().out
+    assert "1 search, newest first" in said
+    assert "t: " in said
