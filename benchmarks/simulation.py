@@ -25,7 +25,7 @@ class SimulatedWorkers:
 
     Args:
         workers: how many.
-        epoch_seconds: that a trial takes for an epoch, by the name of the first trial of its chain.
+        epoch_seconds: that a trial takes for an epoch, by the name of the first trial of its configuration.
     """
 
     def __init__(self, workers: int, epoch_seconds: Callable[[str], float]) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from stress import kills
-from stress.cluster_hosts import hosts, inside, refused
+from stress.cluster_hosts import Host, hosts, inside, refused
 from stress.cluster_ray import LOWEST, NAMES, SEARCH, Cluster, install_lowest_ray
 from tuning.core.workspace import Workspace
 
@@ -82,10 +82,21 @@ def _workspace_hidden(cluster: Cluster) -> None:
 
 
 def _package_missing(cluster: Cluster) -> None:
-    cluster.left.own(SITE_PACKAGES)
-    folders = [folder for folder in SITE_PACKAGES.glob("keras*") if re.fullmatch(r"keras(-\d.*)?", folder.name)]
-    cluster.left.run("rm", "-r", *map(str, folders))
+    _remove_keras(cluster.left)
     _none(cluster)
+
+
+def _no_usable_node(cluster: Cluster) -> None:
+    for host in (cluster.left, cluster.right):
+        _remove_keras(host)
+    cluster.up(head_processors=0)
+    cluster.ends(cluster.search())
+
+
+def _remove_keras(host: Host) -> None:
+    host.own(SITE_PACKAGES)
+    folders = [folder for folder in SITE_PACKAGES.glob("keras*") if re.fullmatch(r"keras(-\d.*)?", folder.name)]
+    host.run("rm", "-r", *map(str, folders))
 
 
 def _other_revision(cluster: Cluster) -> None:
@@ -104,7 +115,7 @@ def _other_ray(cluster: Cluster) -> None:
 
 
 def _lowest_ray(cluster: Cluster) -> None:
-    """Everywhere."""
+    """Everywhere; all other cases have the one that is installed, the highest."""
     cluster.environment.update(_with_lowest_ray(cluster))
     _none(cluster)
 
@@ -144,10 +155,11 @@ CASES = {
     "link cut for 45 s": Case(_link_cut),
     "workspace hidden": Case(_workspace_hidden, says=r"left\b.*does not see"),
     "package missing": Case(_package_missing, says=r"left\b.*keras"),
+    "no usable node": Case(_no_usable_node, (4,), r"left\b.*keras", publishes=False),
     "other revision": Case(_other_revision, says=r"left\b.*(code|revision)"),
     "other Ray": Case(_other_ray, (4,), r"\d\.\d+\.\d.*\d\.\d+\.\d", publishes=False, lowest_ray=True),
     "lowest Ray": Case(_lowest_ray, lowest_ray=True),
-    "no free processor": Case(_no_free_processor, says="wait"),
+    "no free processor": Case(_no_free_processor, says="waiting for room"),
     "token missing": Case(_token_missing, (4,), r"error: .*token", publishes=False),
     "search killed twice": Case(_search_killed_twice, (KILLED, KILLED, 0)),
 }
@@ -173,7 +185,8 @@ def main(folder: Path, names: list[str] | None = None) -> dict[str, Any]:
             check=True,
         )
     inside([sys.executable, "-m", "stress.cluster", str(folder), *wanted], env=kills.environment())
-    each = json.loads((folder / "cases.json").read_text())
+    path = folder / "cases.json"
+    each = json.loads(path.read_text()) if path.exists() else []
     return {
         "passed": len(each) == len(wanted) and all(case["passed"] for case in each),
         "ray": importlib.metadata.version("ray"),
@@ -227,12 +240,12 @@ def _digest(workspace: Workspace) -> str:
 
 
 def _line(case: dict[str, Any]) -> str:
+    wrong = "".join(f", wrong: {name}" for name in case["wrong"])
     return (
         f"{case['case']:<20} {'passed' if case['passed'] else 'FAILED'}  exit {case['exits']}, expected "
-        f"{case['expected']}, {case['seconds']} s, leaderboard {case['leaderboard']}, local {case['local']}"
-        + "".join(f", wrong: {', '.join(case['wrong'])}" for _ in range(bool(case["wrong"])))
-        + (f", {case['problem']}" if case["problem"] else "")
-    )
+        f"{case['expected']}, {case['seconds']} s, leaderboard {case['leaderboard']}, local {case['local']}{wrong} "
+        f"{case['problem']}"
+    ).rstrip()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
-"""A Ray cluster on the hosts of the lab, and searches on it."""
+"""A Ray cluster on the hosts of the lab, and searches on it.
+
+python -m stress.cluster_ray FOLDER PREPARED OPTION …     # inside the lab: one search on a cluster of two hosts
+"""
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stress import kills
-from stress.cluster_hosts import Host
+from stress.cluster_hosts import Host, hosts
 from stress.evidence import EPOCHS
 from tuning.core import packages
 from tuning.core.workspace import Workspace
@@ -41,18 +45,19 @@ class Cluster:
     """A node of one processor on each host; searches are started on the first.
 
     Attributes:
+        options: of a search.
         environment: of all that is started.
         exits: exit codes of the searches so far.
         began, ended: when the first one did, and the last.
     """
 
-    def __init__(self, hosts: list[Host], folder: Path, prepared: Path) -> None:
-        self.hosts, self.head, self.left, self.right = hosts, hosts[0], hosts[1], hosts[-1]
-        self.folder, self.workspace = folder, Workspace(folder / "shared")
+    def __init__(self, made: list[Host], folder: Path, prepared: Path, options: Sequence[str] = SEARCH) -> None:
+        self.hosts, self.head, self.left, self.right = made, made[0], made[1], made[-1]
+        self.folder, self.workspace, self.options = folder, Workspace(folder / "shared"), options
         shutil.copytree(prepared, self.workspace.root)
         self._address = f"{self.head.address}:{_PORT}"
         self.environment = {
-            **kills.environment(),
+            **os.environ,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -64,9 +69,9 @@ class Cluster:
         self.exits: list[int] = []
         self.began = self.ended = 0.0
 
-    def up(self) -> None:
+    def up(self, head_processors: int = 1) -> None:
         """Starts Ray on all hosts, and waits until all nodes have joined."""
-        self._node(self.head, "--head", f"--port={_PORT}", "--include-dashboard=false")
+        self._node(self.head, f"--num-cpus={head_processors}", "--head", f"--port={_PORT}", "--include-dashboard=false")
         self._done(
             self._start(
                 self.head,
@@ -75,7 +80,7 @@ class Cluster:
             )
         )
         for host in self.hosts[1:]:
-            self._node(host, f"--address={self._address}")
+            self._node(host, "--num-cpus=1", f"--address={self._address}")
         self._done(self._python(f"while sum(n['Alive'] for n in ray.nodes()) < {len(self.hosts)}: time.sleep(0.5)"))
 
     def occupy(self) -> subprocess.Popen[bytes]:
@@ -90,9 +95,9 @@ class Cluster:
         return holding
 
     def search(self, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        arguments = ("--root", str(self.workspace.root), "--executor", "ray", "--ray-address", self._address, *SEARCH)
+        arguments = ("--root", str(self.workspace.root), "--executor", "ray", "--ray-address", self._address)
         self.began = self.began or time.monotonic()
-        return self._start(self.head, "-m", "tuning.search", *arguments, log="search", more=more or {})
+        return self._start(self.head, "-m", "tuning.search", *arguments, *self.options, log="search", more=more or {})
 
     def trains(self, host: Host, search: subprocess.Popen[bytes]) -> None:
         """Waits until three epochs have begun there since now."""
@@ -115,8 +120,9 @@ class Cluster:
 
     def _node(self, host: Host, *options: str) -> None:
         start = ("-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={host.address}", *options)
-        own = ("--num-cpus=1", "--object-store-memory=80000000")
-        self._start(host, *start, *own, log=host.name, more={EPOCHS: str(self._epochs(host))})
+        self._start(
+            host, *start, "--object-store-memory=80000000", log=host.name, more={EPOCHS: str(self._epochs(host))}
+        )
 
     def _done(self, process: subprocess.Popen[bytes]) -> None:
         if process.wait(_JOIN):
@@ -148,3 +154,15 @@ def install_lowest_ray(folder: Path) -> bool:
 
 def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def _main(folder: Path, prepared: Path, *options: str) -> int:
+    with hosts(NAMES[:2]) as made:
+        cluster = Cluster(made, folder, prepared, options)
+        cluster.up()
+        cluster.ends(cluster.search())
+        return cluster.exits[0]
+
+
+if __name__ == "__main__":
+    sys.exit(_main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))

@@ -200,6 +200,21 @@ def clears_the_session(hp, input_shape, num_classes):
     return _compiled(input_shape, num_classes, "categorical_crossentropy")
 
 
+_SHARED_OPTIMIZER = keras.optimizers.Adam()
+
+
+def shared_optimizer(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes, "categorical_crossentropy", optimizer=_SHARED_OPTIMIZER)
+
+
+def exits(hp, input_shape, num_classes):
+    raise SystemExit("no GPU")
+
+
+def own_arguments(hp, shape, labels, hidden=0):
+    return _compiled(shape, labels, "categorical_crossentropy")
+
+
 def sets_half_precision(hp, input_shape, num_classes):
     keras.config.set_dtype_policy("mixed_float16")
     return _compiled(input_shape, num_classes, "categorical_crossentropy")

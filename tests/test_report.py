@@ -13,6 +13,7 @@ from tuning.core.settings import SearchSettings, freeze
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import from_json
+from tuning.results.aliases import alias
 
 TRIAL = {"trial_id": "0000", "values": {}, "epochs": None, "initial_epoch": 0, "continues": None, "root": "0000"}
 RESULT = {
@@ -80,6 +81,18 @@ def test_without_a_name_it_takes_the_search_that_was_last_at_work(workspace, beg
     assert json.loads(capsys.readouterr().out)["search"] == "new"
 
 
+def test_a_run_stands_for_its_search(workspace, begin, make_run, capsys):
+    begin("new")
+    begin("old")
+    make_run(workspace, "old-01-t0000-aaaaaaaa-s0", search="old")
+    make_run(workspace, "alone", search=None, trial=None, rank=None, kind="train")
+    for name in ("old-01-t0000-aaaaaaaa-s0", alias("old-01-t0000-aaaaaaaa-s0")):
+        report.main(["--root", str(workspace.root), name, "--json"])
+        assert json.loads(capsys.readouterr().out)["search"] == "old"
+    assert report.main(["--root", str(workspace.root), alias("alone")]) == 2
+    assert "run alone was made by no search" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("argv", "remedy"), [(["t"], "use one of s"), (["../searches/s"], "use one of s"), ([""], "use one of s")]
 )
@@ -115,3 +128,30 @@ def test_watching_writes_it_again_until_the_search_ends(workspace, begin, capsys
     assert all('http-equiv="refresh"' in page for page in pages)
     assert 'http-equiv="refresh"' not in (directory / "report.html").read_text(encoding="utf-8")
     assert "trial 0000 leads" in capsys.readouterr().out
+
+
+def test_all_searches_are_on_one_page(workspace, begin, capsys):
+    begin("s")
+    begin("t")
+    assert report.main(["--root", str(workspace.root), "--all", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["report"] == str(workspace.searches / "report.html")
+    assert sorted(row["search"] for row in answer["searches"]) == ["s", "t"]
+    assert {row["val_f1_macro"] for row in answer["searches"]} == {0.5}
+    # The pages that it links to are there.
+    assert (workspace.search("t") / "report.html").is_file()
+
+
+def test_all_and_one_search_are_not_asked_for_at_once(workspace, begin, capsys):
+    begin()
+    assert report.main(["--root", str(workspace.root), "--all", "s"]) == 2
+    assert "leave one of them out" in capsys.readouterr().err
+
+
+def test_a_search_that_cannot_be_read_is_said(workspace, begin, capsys):
+    begin("s")
+    (begin("t") / "search.json").write_text("[]")
+    assert report.main(["--root", str(workspace.root), "--all"]) == 3
+    said = capsys.readouterr().out
+    assert "1 search, newest first" in said
+    assert "t: " in said

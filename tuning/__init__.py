@@ -52,7 +52,16 @@ __all__ = ["__version__", *_API]
 def __getattr__(name: str) -> Any:
     if name in _API:
         module, _, other = _API[name].partition(":")
-        found = getattr(importlib.import_module(module), other or name)
+        try:
+            found = getattr(importlib.import_module(module), other or name)
+        except ModuleNotFoundError as error:
+            from tuning.core import packages
+
+            missing = (error.name or "").partition(".")[0]
+            if missing in ("", "tuning"):
+                raise
+            remedy = packages.remedy(missing)
+            raise ModuleNotFoundError(f"the package {missing} is missing: {remedy}", name=error.name) from error
         if isinstance(found, types.FunctionType):
             from tuning.core.border import guarded
 

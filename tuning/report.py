@@ -2,14 +2,16 @@
 
   python -m tuning.report baseline_cnn-hyperband
   python -m tuning.report baseline_cnn-hyperband --watch      # anew every 15 seconds, while the search runs
+  python -m tuning.report --all                               # one page over all searches, with a link to each
 
 The page is artifacts/searches/NAME/report.html: the verdict in words, progress, learning curves, rungs, the
 configurations to brush through, importance of hyperparameters, failed trials with their causes, the finalists on the
 test split, and the command that repeats it all. A search writes it by itself when it ends. This command writes it at
 any time, while the search runs too, and disturbs nothing. Without NAME it takes the search that was last at work.
+The page of --all is artifacts/searches/report.html; the pages it links to are written where they are missing or old.
 
 reads   artifacts/searches/NAME/, artifacts/trials/, data/cls_data
-writes  artifacts/searches/NAME/report.html and its pictures
+writes  artifacts/searches/NAME/report.html and its pictures; with --all, artifacts/searches/report.html
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import time
 from typing import Any
 
 from tuning import cli
-from tuning.core.errors import EXIT_DONE, EXIT_REFUSED
+from tuning.core.errors import EXIT_DONE, EXIT_REFUSED, UsageError
 from tuning.core.workspace import Workspace
 
 WATCH_SECONDS = 15
@@ -31,13 +33,17 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="the search, or a run of it (default: the one that was last at work)"
     )
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="one page over all searches of the workspace")
+    which.add_argument(
         "--watch", action="store_true", help="write it again while the search runs; the open page follows by itself"
     )
     return parser
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str, int]:
+    if args.all:
+        return _all(args, workspace)
     from tuning.core import interruption
     from tuning.history import searches
     from tuning.history.status import RUNNING, TESTING
@@ -65,6 +71,18 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     }
     lines = [found.verdict.headline, *(f"  {line}" for line in (*found.verdict.reasons, *found.problems))]
     return result, "\n".join([*lines, "", f"→ {path}"]), EXIT_REFUSED if found.problems else EXIT_DONE
+
+
+def _all(args: argparse.Namespace, workspace: Workspace) -> tuple[dict[str, Any], str, int]:
+    from tuning.results.report import overview
+
+    if args.name is not None:
+        raise UsageError(f"--all and the search {args.name!r} are both given", "leave one of them out")
+    path, rows, problems = overview.write_overview(workspace)
+    result = {"report": str(path), "searches": overview.summary(rows), "problems": problems}
+    lines = [f"{len(rows)} search{'es' * (len(rows) != 1)}, newest first:", *(f"  {row.words}" for row in rows)]
+    text = "\n".join([*lines, *(f"  cannot be read: {line}" for line in problems), "", f"→ {path}"])
+    return result, text, EXIT_REFUSED if problems else EXIT_DONE
 
 
 def main(argv: list[str] | None = None) -> int:

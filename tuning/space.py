@@ -49,6 +49,7 @@ def options() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
     from tuning.core.errors import DataError
+    from tuning.core.quiet import without_greeting
     from tuning.dataset.store.arrays import read_info
     from tuning.pipeline.session import import_keras
     from tuning.trials.spaces import space_digest
@@ -61,8 +62,9 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         console.say(
             f"no prepared data in {workspace.root}: models are built for images and classes as FER2013 has them"
         )
-    # A name that is none is refused before Keras is imported, which takes seconds.
-    space_digest(args.space)
+    # A name that is none is refused before Keras is imported, which takes seconds; but a builder's package may do that.
+    with without_greeting():
+        space_digest(args.space)
     import_keras()
     import msgspec
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tuning.core import packages
@@ -25,3 +29,11 @@ def test_requirements_read_the_same_from_installed_metadata():
     ]
     assert packages._from_metadata(lines) == packages.requirements()
     assert any(line.startswith("tensorflow") for line in packages.requirements()[None])
+
+
+def test_python_s_own_error_says_what_to_do():
+    """Who imports this with another Python than that of `.venv`, in a notebook for example."""
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); import tuning; tuning.run_search"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: the package ") and "activate .venv, or pip install -e ." in last

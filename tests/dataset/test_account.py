@@ -132,7 +132,18 @@ def test_nearly_black_images_are_told(faces, save, workspace):
         dark = np.random.default_rng(number).integers(0, 4, (20, 16), np.uint8)
         cv2.imwrite(str(raw / "b" / f"{number:03}.png"), dark)
     [note] = prepare_dataset(workspace, raw).summary.notes
-    assert note.startswith("8 images are nearly black (mean below 8 of 255), such as b/000.png; all of b:")
+    assert note.startswith("8 images are nearly black (mean below 8 of 255) or of one brightness, such as b/000.png; ")
+    assert "; all of b:" in note
+
+
+def test_images_of_one_brightness_are_told(faces, workspace):
+    import cv2
+
+    raw = faces({"a": 8, "b": 8})
+    for number in range(8):
+        cv2.imwrite(str(raw / "b" / f"{number:03}.png"), np.full((20 + number, 16), 255, np.uint8))
+    [note] = prepare_dataset(workspace, raw).summary.notes
+    assert note.startswith("8 images are nearly black") and "; all of b:" in note
 
 
 def test_a_dark_image_among_many_is_not(faces, workspace):

@@ -1,28 +1,59 @@
-"""What the clock decided, in words."""
+"""What a search decided while it ran."""
 
 from __future__ import annotations
 
-from tuning.core.plan import FinalTraining, ShortenedFinal
-from tuning.engine.entries import Closing, PlannedFinals, ShortenedFinals, Spent, Stopped
+from tuning.engine.entries import from_json
 from tuning.history.decisions import decisions
 
 
-def test_each_decision_is_told_with_the_time_at_which_it_was_made():
-    planned = [FinalTraining(key=key, seed=seed, epochs=60) for key, seed in [("a", 0), ("a", 1), ("b", 0)]]
-    cut = [ShortenedFinal(run_id="a-s0", after=20, until=35), ShortenedFinal(run_id="a-s1", after=0, until=0)]
-    records = [
-        Spent(seconds=60.0),
-        Closing(asks=9, promotions=2),
-        Spent(seconds=60.0),
-        Stopped(),
-        PlannedFinals(runs=planned),
-        Spent(seconds=60.0),
-        ShortenedFinals(runs=cut),
-        PlannedFinals(runs=[]),
-    ]
-    assert decisions(records) == (
-        "after 1 min: no new configuration was begun; up to 2 of those begun could still be trained to the end",
-        "after 2 min: the search ended, because the rest of the time was kept for the finals",
-        "after 2 min: final trainings were planned: a for 60 epochs with 2 seeds, b for 60 epochs",
-        "after 3 min: trainings took longer than planned; shortened: a-s0 to 35 epochs; left out: a-s1",
+def told(*records):
+    return decisions(from_json({"n": n, **record}) for n, record in enumerate(records))
+
+
+def test_decisions_are_told_in_order_and_with_their_time():
+    found = told(
+        {"type": "spent", "seconds": 600.0},
+        {"type": "closing", "asks": 17, "promotions": 1},
+        {"type": "spent", "seconds": 300.0},
+        {"type": "stopped"},
+        {
+            "type": "planned-finals",
+            "runs": [
+                {"key": "s-01-t0011-c1a4c93c", "seed": 0, "epochs": 6},
+                {"key": "s-baseline-8b340a37", "seed": 0, "epochs": 6},
+                {"key": "s-baseline-8b340a37", "seed": 1, "epochs": 6},
+            ],
+        },
+        {"type": "planned-finals", "runs": [{"key": "s-01-t0011-c1a4c93c", "seed": 1, "epochs": 6}]},
+        {"type": "planned-finals", "runs": []},
     )
+    assert [decision.seconds for decision in found] == [600, 900, 900, 900, 900]
+    words = [decision.words for decision in found]
+    assert words[0].startswith("No new configuration after the first 17 proposals")
+    assert "train 1 promising one to the end" in words[0]
+    assert words[2].startswith("3 final trainings, as many as fit")
+    assert words[2].endswith(": trial 0011 for 6 epochs; the baseline for 6 epochs, 2 seeds.")
+    assert words[3] == "1 further final training, with the time still left: trial 0011 for 6 epochs."
+    assert words[4].startswith("No further final training")
+
+
+def test_a_larger_budget_and_trials_tried_again_are_told():
+    words = [
+        decision.words
+        for decision in told(
+            {"type": "extended", "asks": 5, "budget": 7200.0, "finals": 1800.0},
+            {"type": "retry-failed", "trials": ["0001", "0002"], "asks": 5},
+        )
+    ]
+    assert "2 h 00 min in all with 30 min kept for the finals" in words[0]
+    assert words[1] == "2 failed trials tried again, as asked for by --retry-failed."
+
+
+def test_a_search_that_decided_nothing_has_none():
+    assert told({"type": "spent", "seconds": 30.0}) == ()
+
+
+def test_what_is_shortened_is_told():
+    cut = [{"run_id": "a-s0", "after": 20, "until": 35}, {"run_id": "a-s1", "after": 0, "until": 0}]
+    (found,) = told({"type": "shortened-finals", "runs": cut})
+    assert found.words == "Trainings take longer than planned: a-s0 ends after epoch 35, a-s1 is left out."

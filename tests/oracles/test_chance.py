@@ -16,3 +16,11 @@ def test_the_probability_of_leaving_chance_is_the_share_of_those_trained_on_that
     assert level.record(1, 2, {3: 0.1, 9: 0.1, 20: 0.6}) == 20
     assert level.probability_of_leaving(0) == 1.0
     assert ChanceLevel(None, (3, 9)).record(0, 0, {3: -5.0}) == 1
+
+
+def test_what_varies_by_more_than_chance_has_not_left_it():
+    """Of 355 classes chance is 0.003: 1.1 times that says nothing."""
+    level = ChanceLevel(1 / 355, (3, 9))
+    assert level.record(0, 0, {1: 0.004, 2: 0.015, 3: 0.001}) is None
+    assert level.record(1, 0, {1: 0.004, 2: 0.015, 3: 0.05}) == 3
+    assert ChanceLevel(0.5, (3, 9)).record(0, 0, {1: 0.54}) is None

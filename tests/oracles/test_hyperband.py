@@ -9,6 +9,7 @@ import time
 from collections import Counter
 
 import keras_tuner
+import msgspec
 import numpy as np
 import pytest
 
@@ -41,7 +42,7 @@ def late(simulated, delay):
 
 
 def test_the_defaults_are_trained_whole_and_brackets_follow(simulated):
-    asked = simulated.drive(search_of(simulated, iterations=4), window=1)
+    asked = simulated.drive(search_of(simulated, iterations=4, min_epochs=3), window=1)
     defaults = space.defaults(simulated.mixed_space().space)
     assert configuration(asked[0].values) == defaults
     assert asked[0].epochs == 27
@@ -87,15 +88,13 @@ def test_a_failure_of_the_defaults_does_not_keep_brackets_waiting(simulated):
     assert search.ask().values["tuner/bracket"] == 1
 
 
-def test_where_most_of_the_space_is_dead_brackets_begin_lower(simulated):
-    def first_rung(dead):
-        search = search_of(simulated, iterations=None)
-        for _ in range(12):
-            search.tell(late(simulated, lambda values: 27 if dead and values["width"] != 32 else 0)(search.ask()))
-        return search.oracle.levels[search.oracle.first_rung()]
-
-    assert first_rung(dead=False) == 3
-    assert first_rung(dead=True) == 1
+def test_where_all_that_learn_do_so_at_once_brackets_begin_lower(simulated):
+    search, asked = search_of(simulated, iterations=None), []
+    for _ in range(12):
+        asked.append(search.ask())
+        search.tell(late(simulated, lambda values: 27 if values["width"] == 64 else 0)(asked[-1]))
+    assert [spec.epochs for spec in asked[:6]] == [27, 3, 3, 3, 3, 1]
+    assert ["tuner/bracket" in spec.values for spec in asked[:6]] == [False] * 5 + [True]
 
 
 def test_the_first_rung_rises_where_a_third_of_the_curves_speaks_later(simulated):
@@ -238,21 +237,27 @@ class TestThePapersOwn:
 
 
 @pytest.mark.slow
-def test_ask_and_tell_take_milliseconds_with_ten_thousand_trials_known(simulated):
-    """5 ms at the median on an idle core; the bound leaves room for a busy machine."""
-    search = search_of(simulated, iterations=None)
-    pending, taken = [search.ask() for _ in range(256)], []
-    generator = np.random.default_rng(0)
-    told = 0
-    while told < 10_300:
-        spec = pending.pop(int(generator.integers(len(pending))))
+def test_ask_and_tell_take_milliseconds_with_ten_thousand_trials_known(simulated, monkeypatch):
+    """4 ms of processor time at the median on an idle core; the bound leaves room for a busy machine."""
+
+    def outcome_of(spec: TrialSpec) -> TrialOutcome:
+        return msgspec.structs.replace(simulated.completed(spec), cost=1e6 * spec.values["width"])
+
+    search, generator = search_of(simulated, iterations=None), np.random.default_rng(0)
+    with monkeypatch.context() as patch:  # how they were found does not matter
+        patch.setattr(HyperbandOracle, "_has_model", False)
+        pending = [search.ask() for _ in range(256)]
+        for _ in range(10_000):
+            search.tell(outcome_of(pending.pop(int(generator.integers(len(pending))))))
+            pending.append(search.ask())
+    taken = []
+    for _ in range(220):
+        outcome = outcome_of(pending.pop(int(generator.integers(len(pending)))))
         began = time.process_time()
-        search.tell(simulated.completed(spec))
-        # What is known already is replayed, which takes no time; the last hundreds are asked for.
+        search.tell(outcome)
         pending.append(search.ask())
         taken.append(time.process_time() - began)
-        told += 1
-    assert statistics.median(taken[-300:]) < 0.02
+    assert statistics.median(taken[20:]) < 0.015
 
 
 def test_what_failed_is_avoided_like_what_never_learns(simulated):

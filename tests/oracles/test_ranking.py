@@ -19,7 +19,7 @@ def test_longer_trained_trials_come_first_whatever_the_score():
     assert ids(rank(trials, "min")) == ["0001", "0002", "0000"]
 
 
-def test_a_chain_of_promotions_counts_once_by_its_longest_trial():
+def test_a_promoted_configuration_counts_once_by_its_longest_trial():
     trials = [
         RankedTrial("0003", 9, 0.6, root="0000"),
         RankedTrial("0000", 3, 0.7, root="0000"),
@@ -54,8 +54,8 @@ def test_an_unknown_direction_is_refused():
 
 
 @given(st.permutations([RankedTrial(f"{i:04d}", i % 3, i % 5 / 10, root=f"{i % 7:04d}") for i in range(20)]))
-def test_the_order_of_the_input_does_not_matter_within_chains_of_growing_budget(trials):
-    # Two trials of one chain never have the same number of epochs in a search; here the later one is dropped.
+def test_the_order_of_the_input_does_not_matter_within_configurations_of_growing_budget(trials):
+    # Two trials of one configuration never have the same number of epochs in a search; here the later one is dropped.
     unique = {(trial.root, trial.epochs): trial for trial in sorted(trials, key=lambda t: t.trial_id)}
     kept = [trial for trial in trials if trial in unique.values()]
     assert rank(kept, "max") == rank(list(unique.values()), "max")

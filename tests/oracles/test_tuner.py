@@ -82,13 +82,15 @@ class Watch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self.before is None:
             self.first = epoch
-            self.before = int(self.model.optimizer.iterations), self.model.get_weights()[0].copy()
+            weights = self.model.get_weights()[0].copy() if self.model.built else None
+            self.before = int(self.model.optimizer.iterations), weights
     def on_train_end(self, logs=None):
         after = int(self.model.optimizer.iterations), self.model.get_weights()[0].copy()
         seen.append((self.first, self.params["epochs"], self.before, after))
 
 def build(hp):
-    layers = [keras.Input((4,)), keras.layers.Dense(hp.Int("units", 2, 6)), keras.layers.Dense(2, activation="softmax")]
+    # Without an input it is built by the first batch.
+    layers = [keras.layers.Dense(hp.Int("units", 2, 6)), keras.layers.Dense(2, activation="softmax")]
     model = keras.Sequential(layers)
     model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, sampling="log")),
                   "sparse_categorical_crossentropy", metrics=["accuracy"])

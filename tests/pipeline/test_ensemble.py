@@ -7,14 +7,17 @@ import shutil
 import pytest
 
 from stress import toy
+from tuning.core.errors import UsageError
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.audit import audit
 from tuning.engine.entries import OpenedTestSplit, from_json, to_json
 from tuning.pipeline.ensemble import mean_history
 from tuning.pipeline.resources import Resources
+from tuning.pipeline.train import values_of_trial
+from tuning.results.aliases import alias
 from tuning.results.leaderboard import read
-from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, read_run
+from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, read_run, run_folders
 from tuning.results.schema import read_columns, read_params
 
 GIVEN = {"max_trials": 4, "top_k": 2, "executions": 2, "seed": 4, "search_only": False}
@@ -77,6 +80,19 @@ def test_an_ensemble_that_fails_ends_nothing_and_is_tried_again(toy_search, work
     (run_id,) = the_ensemble(workspace)
     # The first attempt failed before it opened the test split.
     assert read_run(workspace.run(run_id)).test_evaluations == 1
+
+
+def test_a_run_gives_its_values_and_an_ensemble_names_its_members(toy_search, workspace):
+    toy_search("s", **GIVEN)
+    (ensemble,) = the_ensemble(workspace)
+    with pytest.raises(UsageError, match="is an ensemble") as refused:
+        values_of_trial(workspace, alias(ensemble))
+    others = [folder.name for folder in run_folders(workspace) if folder.name != ensemble]
+    assert any(run_id in refused.value.remedy for run_id in others)
+    for run_id in others:
+        params = read_params(workspace.run(run_id) / "params.json", "")
+        expected = ("stress.tiny_cnn:build_model", dict(params.values), None)
+        assert values_of_trial(workspace, alias(run_id)) == values_of_trial(workspace, run_id) == expected
 
 
 def test_without_one_there_is_none(toy_search, workspace):

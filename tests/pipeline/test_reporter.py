@@ -135,10 +135,34 @@ def test_trials_of_an_earlier_start_are_told_in_one_line():
 
 @pytest.mark.parametrize("budget", [None, Budget(60)])
 def test_final_trainings_have_the_same_bar_and_some_lines(budget):
-    progress = Progress()
-    with FinalsReporter(progress, 20, budget, every=2) as told:
-        for epoch in (1, 2):
+    progress, now = Progress(), [0.0]
+    with FinalsReporter(progress, 20, budget, every=2, now=lambda: now[0]) as told:
+        for epoch in range(1, 11):
             told.epoch("final/run-1", {"epoch": epoch, "loss": 1, "val_loss": None, "val_f1_macro": 0.5, "seconds": 2})
-    assert progress.said == ["  run-1: epoch 2, loss 1.0000, val_loss missing, val_f1_macro 0.5000 (2.0 s)"]
-    assert (progress.total, progress.count) == ((20, 2) if budget is None else (600, 540))
+            now[0] += 2
+    # Every second epoch would be every four seconds.
+    assert progress.said == [
+        f"  run-1: epoch {epoch}, loss 1.0000, val_loss missing, val_f1_macro 0.5000 (2.0 s)" for epoch in (2, 8)
+    ]
+    assert (progress.total, progress.count) == ((20, 10) if budget is None else (600, 540))
     assert progress.text == ("" if budget is None else "1 min to go")
+
+
+class Said(Progress):
+    def warn(self, text):
+        """Warnings of such small data are not what is looked at."""
+
+
+def test_a_search_begins_with_its_plan_its_folder_and_that_it_may_be_stopped(toy_search, workspace):
+    for trained in (5, 0):
+        progress = Said()
+        toy_search("s", progress=progress)
+        plan, folder, safe, *rest = [line for line in progress.said if "training images are few" not in line]
+        assert plan.startswith("s: 5 trials")
+        assert folder == f"folder: {workspace.search('s')}"
+        assert safe == "Ctrl-C is safe: the same line goes on"
+        trials = [line for line in rest if " trial 0" in line and line.startswith("[")]
+        assert len(trials) == trained
+    # Shown again, it says once what was there, and no time to go.
+    assert sum(line.startswith("5 trials were done before, best") for line in rest) == 1
+    assert not any("to go" in line for line in rest)

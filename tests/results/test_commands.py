@@ -11,6 +11,7 @@ import pytest
 
 from tuning import cli, export, leaderboard, promote
 from tuning.results import sources
+from tuning.results.aliases import alias
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_leaderboard_prints_an_aligned_table(call, write_run):
     code, out, err = call(leaderboard)
     lines = out.splitlines()
     assert (code, err, len(lines)) == (0, "", 3)
-    assert lines[1].split()[:2] == ["1", "a-much-longer-name"]
+    assert lines[1].split()[:3] == ["1", alias("a-much-longer-name"), "a-much-longer-name"]
     assert "0.600  0.580–0.620" in lines[1]
     column = lines[0].index("kind")
     assert lines[1][column:].startswith("baseline") and lines[2][column:].startswith("finalist")
@@ -95,7 +96,7 @@ def test_leaderboard_prints_csv_and_markdown(call, write_run):
     assert (code, err, len(rows)) == (0, "", 1)
     assert (rows[0]["run_id"], rows[0]["standing"], rows[0]["f1_happy"]) == ("a|b", "best", "0.500000")
     out = call(leaderboard, "--markdown")[1]
-    assert out.startswith("| # | run |") and "a\\|b" in out and len(out.splitlines()) == 3
+    assert out.startswith("| # | name | run |") and "a\\|b" in out and len(out.splitlines()) == 3
 
 
 @pytest.mark.parametrize("form", ["--csv", "--markdown"])
@@ -109,7 +110,8 @@ def test_leaderboard_fits_a_terminal_unless_told_otherwise(call, write_run, monk
     call(leaderboard, "--rebuild")
     monkeypatch.setattr(cli, "terminal_width", lambda: 80)
     out = call(leaderboard)[1]
-    assert max(map(len, out.splitlines())) <= 80 and "F1 by class" in out and "…" in out
+    assert max(map(len, out.splitlines())) <= 80 and "F1 by class" in out
+    assert alias("a-rather-long-search-name-hyperband-01-t0003-cccccccc-s0") in out and "a-rather" not in out
     assert len(call(leaderboard, "--wide")[1].splitlines()) == 2
 
 
@@ -170,7 +172,7 @@ def test_export_names_the_valid_runs_searches_and_formats(call, write_run, works
     write_run("run-a", search="faces")
     write_run("run-b", search="other")
     code, _, err = call(export, "--run", "run-c")
-    assert code == 2 and "there is no run 'run-c'" in err and "run-a, run-b" in err
+    assert code == 2 and "there is no run 'run-c'" in err and f"run-a ({alias('run-a')}), run-b" in err
     code, _, err = call(export, "--search", "night")
     assert code == 2 and "there is no search 'night'" in err and "faces, other" in err
     workspace.search("night").mkdir()

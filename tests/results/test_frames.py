@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from tuning.core.errors import UsageError
+from tuning.core.errors import DataError, UsageError
 from tuning.core.files import digest
 from tuning.core.records import TrialSpec
+from tuning.dataset.store.manifests import Place
 from tuning.engine.entries import Ask, Attempt, Result
 from tuning.engine.journal import Journal
+from tuning.pipeline.values import as_text
 from tuning.results import figures, frames, plots
 from tuning.results.frames import curves_frame, dataset_frame, trials_frame
 
@@ -74,6 +78,26 @@ def test_trials(workspace, search):
     assert list(frame["hp.rate"]) == [0.1, 0.1, 0.9, 0.5]
     assert frame.loc["0002", "hp.late"] == "x" and pd.isna(frame.loc["0000", "hp.late"])
     assert str(frame["epochs"].dtype) == "float64" and str(frame["status"].dtype) == "string"
+
+
+def test_whole_numbers_and_booleans_stay_what_they_are_beside_missing_cells(workspace):
+    folder = workspace.search("whole")
+    folder.mkdir()
+    freeze(folder)
+    values = [{"block": "plain", "flip": True}, {"block": "double", "blocks": 4, "rate": 0.5}]
+    with Journal(folder / "journal.jsonl") as journal:
+        for number, each in enumerate(values):
+            journal.append(Ask(trial=TrialSpec(f"000{number}", {**each, "tuner/epochs": 3}, 3), completed=0))
+    frame = trials_frame(workspace, "whole")
+    assert {name: str(kind) for name, kind in frame.dtypes.items() if name.startswith("hp.")} == {
+        "hp.block": str(frame["hp.block"].dtype),
+        "hp.blocks": "Int64",
+        "hp.flip": "boolean",
+        "hp.rate": "float64",
+    }
+    assert as_text(frame.loc["0000"]) == {"block": "plain", "flip": "True"}
+    assert as_text(frame.loc["0001"]) == as_text(values[1] | {"tuner/epochs": 3})
+    assert as_text(frame.reset_index().to_dict("records")[1]) == as_text(values[1])
 
 
 def test_curves(workspace, search):
@@ -150,6 +174,41 @@ def test_figures_of_a_run(workspace, stage_run, write_run):
     assert set(found) == {"accuracy", "loss", "confusion_matrix_raw", "confusion_matrix_norm"}
     with pytest.raises(UsageError, match="no run 'other'"):
         figures.run_figures(workspace, "other")
+
+
+def test_labelled_test_images_are_those_that_the_kept_predictions_are_of(workspace, monkeypatch):
+    """Rows of the predictions are in the order of the split: by pixels, then label."""
+    (workspace.run("one")).mkdir(parents=True)
+    (workspace.run("one") / "metrics.json").touch()
+    monkeypatch.setattr(
+        figures, "read_run", lambda folder: SimpleNamespace(data_digest="d", classes=["angry", "happy", "sad"])
+    )
+    places = [Place(f"{name}.png", "", name, "happy", "", "test") for name in "cab"]
+    places.append(Place("0.png", "", "0", "sad", "", "val"))
+    monkeypatch.setattr(figures, "read_split_manifest", lambda path: SimpleNamespace(places=places))
+    info = SimpleNamespace(digest="d", image_size=2, color="gray")
+    monkeypatch.setattr(figures, "read_info", lambda workspace: info)
+    opened = []
+    monkeypatch.setattr(
+        figures, "decode", lambda path, size, color: opened.append(path.name) or np.zeros((2, 2, 1), np.uint8)
+    )
+    kept = np.array([1, 1, 1]), np.array([[0, 0.9, 0.1], [0.6, 0.4, 0], [0.2, 0.5, 0.3]], np.float32)
+    monkeypatch.setattr(figures, "run_predictions", lambda workspace, run_id: kept)
+    figure = figures.predictions_figure(workspace, "one")
+    assert opened == ["a.png", "b.png", "c.png"]
+    assert [axes.get_title() for axes in figure.axes] == ["happy 0.90", "angry 0.60\nis happy", "happy 0.50"]
+    assert [axes.title.get_color() for axes in figure.axes] == [figures.RIGHT, figures.WRONG, figures.RIGHT]
+    assert len(figures.predictions_figure(workspace, "one", images=2).axes) == 2
+    with pytest.raises(UsageError, match="images is 0"):
+        figures.predictions_figure(workspace, "one", images=0)
+    with pytest.raises(UsageError, match="no run 'other'"):
+        figures.predictions_figure(workspace, "other")
+    info.digest = "e"
+    with pytest.raises(DataError, match="other data"):
+        figures.predictions_figure(workspace, "one")
+    monkeypatch.setattr(figures, "run_predictions", lambda workspace, run_id: None)
+    with pytest.raises(DataError, match="were not kept"):
+        figures.predictions_figure(workspace, "one")
 
 
 def test_faces(workspace, write_data, tmp_path):

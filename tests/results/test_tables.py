@@ -177,7 +177,7 @@ def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     assert "#1 is the highest of 4 on the test split: 0.690, corrected for that 0.671" in text
     assert "40 independent units: the 90 test images hold copies" in text
     assert "Too few test images to tell (fewer than 8): fear, contempt." in text
-    assert "and the luck of a training seed (deviation 0.013, from 3 repeated runs)" in text
+    assert "and the luck of a training seed (deviation beyond that choice 0.013, from 3 repeated runs)" in text
     assert "seeds unknown: the choice of test images does not explain the difference" in text
     assert "not compared" in text
     # A pipe has no room for sentences.

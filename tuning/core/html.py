@@ -5,9 +5,7 @@ A page loads nothing: no font, no script, no picture from elsewhere, and its own
 
 from __future__ import annotations
 
-import json
 from html import escape
-from typing import Any
 
 STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#1d2330, #e6e9ef); --soft: light-dark(#5c6577, #9aa3b5);
@@ -34,7 +32,8 @@ th:first-child, .list td { text-align: left; white-space: normal; } tfoot th, tf
 #theme { float: right; margin: 0 0 .5rem 1rem; }
 button, select { font: inherit; font-size: .85rem; color: var(--ink); background: var(--card);
   border: 1px solid var(--line); border-radius: .4rem; padding: .25rem .7rem; cursor: pointer; }
-@media print { #theme { display: none; } }
+@media print { :root { color-scheme: light !important; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  #theme { display: none; } p, figure, tr { break-inside: avoid; } h2, h3, .lead { break-after: avoid; } }
 """
 
 #: The system's theme, until a person chooses one. A file may have no storage: then the choice is for this view only.
@@ -56,7 +55,7 @@ _BUTTON = '<button type="button" id="theme" aria-label="switch between light and
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-def document(title: str, body: str, style: str = "", script: str = "", data: Any = None, refresh: int = 0) -> str:
+def document(title: str, body: str, style: str = "", script: str = "", refresh: int = 0) -> str:
     """A whole page.
 
     Args:
@@ -65,11 +64,9 @@ def document(title: str, body: str, style: str = "", script: str = "", data: Any
         style: CSS after the shared `STYLE`.
         script: JavaScript, run as a module once the page is read; without one, the page has no script at all and
             follows the system's theme.
-        data: JSON that the script finds in the element `#data`; None: no such element.
         refresh: seconds after which the page loads itself again; 0: never.
     """
     again = f'<meta http-equiv="refresh" content="{refresh}">\n' if refresh else ""
-    facts = f'<script type="application/json" id="data">{_inert(data)}</script>\n' if data is not None else ""
     theme, code = (f"<script>{_THEME}</script>\n", f'<script type="module">{script}</script>\n') if script else ("", "")
     button = _BUTTON if script else ""
     return (
@@ -78,11 +75,5 @@ def document(title: str, body: str, style: str = "", script: str = "", data: Any
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n{again}'
         f"<title>{escape(title)}</title>\n<style>{STYLE}{style}</style>\n{theme}</head>\n"
         f"<body>\n<main>\n{button}"
-        f"{body}\n</main>\n{facts}{code}</body>\n</html>\n"
+        f"{body}\n</main>\n{code}</body>\n</html>\n"
     )
-
-
-def _inert(data: Any) -> str:
-    """JSON that cannot end the element it stands in, whatever strings it holds."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -179,6 +179,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         dtype_policy: what training computes in, where it is not what the job said: in that, it cannot.
         dtype_problem: why it cannot; empty where it can.
         warnings: for a person, before anything trains.
+        unproven_layers: layers of the default model that some format of export may not take.
+        unproven_model: that model as Keras writes it in JSON; empty where there is none.
     """
 
     space: list[dict[str, Any]]
@@ -188,6 +190,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     dtype_policy: str | None = None
     dtype_problem: str = ""
     warnings: list[str] = []
+    unproven_layers: list[str] = []
+    unproven_model: str = ""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -65,6 +65,7 @@ class _Bar:
         self.reach(self._done + n)
 
     def reach(self, n: float) -> None:
+        """`n` steps are done in all."""
         self._done = n
         if time.monotonic() - self._shown >= PAUSE:
             self.show()

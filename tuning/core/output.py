@@ -52,17 +52,19 @@ def say(text: str) -> None:
 
 
 def wrapped(text: str, width: int, command: str) -> str:
-    """`text` with its lines broken at words; one that holds a command is left whole, so that it can be copied."""
-    return "\n".join(
-        line if len(line) <= width or command in line else _broken(line, width) for line in text.splitlines()
-    )
+    """`text` with its lines broken at words; what follows a `command` in a line stays whole, to be copied."""
+    return "\n".join(line if len(line) <= width else _broken(line, width, command) for line in text.splitlines())
 
 
-def _broken(line: str, width: int) -> str:
+def _broken(line: str, width: int, command: str) -> str:
     indent = " " * (len(line) - len(line.lstrip()) + 2)
-    return textwrap.fill(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    words, found, rest = line.partition(command)
+    lines = textwrap.wrap(
+        words, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
     )
+    if not found:
+        return "\n".join(lines)
+    return "\n".join([*lines, f"{indent}{found}{rest}"]) if words.strip() else line
 
 
 def _nowhere() -> TextIO:

@@ -26,6 +26,8 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ("other pixels", "remove the images of the wrong label; --on-conflict keep or majority decides otherwise"),
     ("equal pixels carry", "remove the images of the wrong label; --on-conflict keep or majority decides otherwise"),
     ("pillow-heif", "run `python -m pip install pillow-heif`, or convert the files to JPEG"),
+    ("Git LFS", "run `git lfs pull` in that folder, or download the images themselves"),
+    ("web page", "download them again: what came is a page about an error or a login"),
     ("not decoded", "convert the files to JPEG or PNG"),
     ("raw file", "convert the files to JPEG or PNG"),
     ("no label file", "put its .txt beside the image, or in labels/ where the image is in images/"),

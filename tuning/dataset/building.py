@@ -38,8 +38,8 @@ from tuning.dataset.store.request import present_request
 from tuning.dataset.store.rows import RowFile, RowWriter
 from tuning.dataset.summary import NearCopies, PoolSummary, write_summary
 
-#: Mean gray value, of 255, below which an image shows nothing; so many of them are no accident.
-_DARK = 8
+#: Mean gray value, of 255, below which an image shows nothing, and standard deviation; so many of them are no accident.
+_DARK, _FLAT = 8, 1
 _MANY_DARK = 5
 
 
@@ -237,7 +237,8 @@ def _dark(found: Pool, images: Sequence[PooledImage]) -> str | None:
     """What to say where many images, or all of a class, are nearly black: their values do not use the range."""
     used = {image.file for image in images}
     rows = [row for row, image in enumerate(found.images) if image.file in used]
-    dark = [row for row in rows if found.signatures["measures"][row, 0] < _DARK]
+    measures = found.signatures["measures"]
+    dark = [row for row in rows if measures[row, 0] < _DARK or measures[row, 1] < _FLAT]
     if not dark:
         return None
     labels = Counter(found.images[row].label for row in rows)
@@ -247,7 +248,8 @@ def _dark(found: Pool, images: Sequence[PooledImage]) -> str | None:
     if not whole and len(dark) < max(_MANY_DARK, len(rows) // 20):
         return None
     return (
-        f"{len(dark):,} images are nearly black (mean below {_DARK} of 255), such as {found.images[dark[0]].source}"
+        f"{len(dark):,} images are nearly black (mean below {_DARK} of 255) or of one brightness, such as "
+        f"{found.images[dark[0]].source}"
         + (f"; all of {', '.join(sorted(whole))}" if whole else "")
         + ": look whether their values use the whole range of their files."
     )

@@ -159,7 +159,7 @@ def _pixels_in_header(data: bytes) -> int:
         found = formats.advice(data)
         if formats.kind(data[:32]) in _BY_PILLOW:
             raise UnreadableImage(f"a truncated or damaged {formats.kind(data[:32])} file") from None
-        which = f" ({found}, which is not decoded)" if found else ""
+        which = f" ({found}{', which is not decoded' if found[0] != 'a' else ''})" if found else ""
         raise UnreadableImage(f"the content is not an image in a known format{which}") from None
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"{width} × {height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are decoded")

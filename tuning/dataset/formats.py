@@ -46,6 +46,11 @@ _MAGIC: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
     )
 )
 
+#: What lies in the place of an image that was not fetched.
+_WRITTEN = re.compile(
+    rb"(?P<pointer>version https://git-lfs\.)|\s*<(!doctype html|html|head|\?xml[^>]*>\s*<html)", re.I
+)
+
 
 def kind(head: bytes) -> str | None:
     """The image format whose files begin with such bytes; None where none is known."""
@@ -72,4 +77,6 @@ def advice(data: bytes) -> str | None:
     found = kind(data[:_HEAD_BYTES])
     if found is None and b"<svg" in data[:1000].lower():
         found = "SVG"
-    return found if found in {"HEIC", *NOT_READ.values()} else None
+    if found is None and (page := _WRITTEN.match(data[:1000])):
+        found = "a Git LFS pointer" if page["pointer"] else "a web page"
+    return found if found in {"HEIC", "a Git LFS pointer", "a web page", *NOT_READ.values()} else None

@@ -10,6 +10,8 @@ td.bar { width: 40%; min-width: 8rem; } .bar div { display: flex; height: .8rem;
 figure { margin: 0; width: 4.4rem; } figure img { display: block; width: 4.4rem; height: 4.4rem; object-fit: contain;
   background: var(--card); border-radius: .2rem; image-rendering: auto; }
 @media (max-width: 40rem) { td.bar, thead th:last-child { display: none; } th, td { padding: .3rem .35rem; } }
-figcaption { font-size: .68rem; line-height: 1.25; color: var(--soft); overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; }
+table.list th { text-align: left; }
+figcaption { font-size: .68rem; line-height: 1.25; color: var(--soft); overflow-wrap: anywhere; max-height: 3.75em;
+  overflow: hidden; }
+@media print { .set { break-inside: avoid; } }
 """

@@ -53,7 +53,7 @@ class _Pictures:
         title = escape(f"{image.source} · {image.label} · {image.width}×{image.height} · {where}", quote=True)
         lines = [caption] if caption else [image.label, where]
         return (
-            f'<figure title="{title}"><img src="{self._data(image)}" alt="{title}" loading="lazy">'
+            f'<figure title="{title}"><img src="{self._data(image)}" alt="{title}">'
             f"<figcaption>{'<br>'.join(map(escape, lines))}</figcaption></figure>"
         )
 

@@ -1,55 +1,87 @@
-"""What the clock decided during a search with a budget, in words: each decision stands in the journal. Pure."""
+"""What a search decided while it ran, in words and in order: each decision was journaled before it took effect."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from tuning.core.plan import FinalTraining
 from tuning.engine.budget import duration
-from tuning.engine.entries import Closing, Entry, Extended, PlannedFinals, ShortenedFinals, Spent, Stopped
+from tuning.engine.entries import Closing, Entry, Extended, PlannedFinals, RetryFailed, ShortenedFinals, Spent, Stopped
+
+_FINALIST = re.compile(r"-t(?P<trial>[^-]+)-[0-9a-f]+$")
 
 
-def decisions(records: Iterable[Entry]) -> tuple[str, ...]:
-    """One sentence a decision, in order, each with the running time at which it was made."""
-    found, spent = [], 0.0
+@dataclass(frozen=True)
+class Decision:
+    """Attributes:
+    seconds: running time when it was taken, to within half a minute.
+    words: what was decided, and why.
+    """
+
+    seconds: float
+    words: str
+
+
+def decisions(records: Iterable[Entry]) -> tuple[Decision, ...]:
+    """The decisions in a journal."""
+    seconds = 0.0
+    found: list[Decision] = []
+    trained = False
     for record in records:
-        if isinstance(record, Spent):
-            spent += record.seconds
-        elif words := _words(record):
-            found.append(f"after {duration(spent)}: {words}")
+        match record:
+            case Spent():
+                seconds += record.seconds
+            case PlannedFinals():
+                found.append(Decision(seconds, _finals(record.runs, trained)))
+                trained = True
+            case Closing() | Extended() | RetryFailed() | ShortenedFinals() | Stopped():
+                found.append(Decision(seconds, _words(record)))
+                trained = trained and not isinstance(record, Extended)
     return tuple(found)
 
 
-def _words(record: Entry) -> str | None:
+def _words(record: Closing | Extended | RetryFailed | ShortenedFinals | Stopped) -> str:
     match record:
-        case Closing():
+        case Closing(asks=asks, promotions=promotions):
             return (
-                f"no new configuration was begun; up to {record.promotions} of those begun could still be trained to "
-                "the end"
+                f"No new configuration after the first {_count(asks, 'proposal')}: what was left of the search's time "
+                f"is needed to train {_count(promotions, 'promising one')} to the end."
             )
+        case Extended(asks=asks, budget=budget, finals=finals):
+            return (
+                f"A larger budget was given, {duration(budget)} in all with {duration(finals)} kept for the finals: "
+                f"the search goes on after {_count(asks, 'proposal')}."
+            )
+        case RetryFailed(trials=trials):
+            return f"{_count(len(trials), 'failed trial')} tried again, as asked for by --retry-failed."
+        case ShortenedFinals(runs=runs):
+            words = [f"{run.run_id} {f'ends after epoch {run.until}' if run.until else 'is left out'}" for run in runs]
+            return f"Trainings take longer than planned: {', '.join(words)}."
         case Stopped():
-            return "the search ended, because the rest of the time was kept for the finals"
-        case Extended():
-            return f"the budget became {duration(record.budget)}, {duration(record.finals)} of it kept for the finals"
-        case PlannedFinals() if record.runs:
-            return f"final trainings were planned: {_planned(record.runs)}"
-        case ShortenedFinals():
-            cut = [f"{run.run_id} to {run.until} epochs" for run in record.runs if run.until]
-            left_out = [run.run_id for run in record.runs if not run.until]
-            parts = [
-                *([f"shortened: {', '.join(cut)}"] if cut else ()),
-                *(f"left out: {run_id}" for run_id in left_out),
-            ]
-            return f"trainings took longer than planned; {'; '.join(parts)}"
-    return None
+            return "The search ends here, because its part of the time is over."
 
 
-def _planned(runs: Iterable[FinalTraining]) -> str:
-    seeds: dict[tuple[str, int], int] = defaultdict(int)
+def _finals(runs: Sequence[FinalTraining], trained: bool) -> str:
+    if not runs:
+        return "No further final training: none fits into the time left, or every finalist has all its seeds."
+    groups: dict[tuple[str, int], int] = {}
     for run in runs:
-        seeds[run.key, run.epochs] += 1
-    return ", ".join(
-        f"{key} for {epochs} epochs" + (f" with {count} seeds" if count > 1 else "")
-        for (key, epochs), count in seeds.items()
-    )
+        groups[(_name(run.key), run.epochs)] = groups.get((_name(run.key), run.epochs), 0) + 1
+    items = [
+        f"{name} for {_count(epochs, 'epoch')}{f', {seeds} seeds' if seeds > 1 else ''}"
+        for (name, epochs), seeds in groups.items()
+    ]
+    kind = "further final training" if trained else "final training"
+    why = "with the time still left" if trained else "as many as fit into the time kept for them"
+    return f"{_count(len(runs), kind)}, {why}: {'; '.join(items)}."
+
+
+def _name(key: str) -> str:
+    found = _FINALIST.search(key)
+    return f"trial {found['trial']}" if found else "the baseline"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

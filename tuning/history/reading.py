@@ -36,6 +36,7 @@ def history_of(facts: Facts, slices: int = 1) -> History:
         seconds=facts.seconds,
         stopped=facts.stopped,
         decisions=facts.decisions,
+        nodes=facts.nodes,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tuning.core.records import Failure
+from tuning.history.decisions import Decision
 from tuning.oracles.ranking import RankedTrial, rank
 
 
@@ -196,7 +197,8 @@ class History:
     test_evaluations: int = 0
     seconds: float | None = None
     stopped: bool = False
-    decisions: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[Trial, ...]:

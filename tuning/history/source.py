@@ -17,7 +17,8 @@ from tuning.engine.audit import audit
 from tuning.engine.entries import Entry, OpenedTestSplit, Result, Spent, UnopenedTestSplit
 from tuning.engine.loop import outcome_of, trial_key
 from tuning.engine.state import SearchState, replay
-from tuning.history.decisions import decisions
+from tuning.history.decisions import Decision, decisions
+from tuning.history.nodes import node_lines
 from tuning.history.records import FinalRun
 
 JOURNAL = "journal.jsonl"
@@ -38,7 +39,8 @@ class Facts:
         test_evaluations: the run id of each evaluation on the test split, in order.
         seconds: running time in all; None where the journal holds no times.
         stopped: the budget ended the search before its strategy did.
-        decisions: what the clock decided, in words.
+        decisions: what was decided while it ran.
+        nodes: machines of a cluster that it ran on, in words.
     """
 
     proposals: tuple[TrialSpec, ...] = ()
@@ -50,7 +52,8 @@ class Facts:
     test_evaluations: tuple[str, ...] = ()
     seconds: float | None = None
     stopped: bool = False
-    decisions: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     @property
     def completed(self) -> list[tuple[TrialSpec, TrialOutcome]]:
@@ -110,6 +113,7 @@ def facts_of(records: Sequence[Entry]) -> Facts:
         seconds=sum(record.seconds for record in state.spent) if state.spent else None,
         stopped=state.stopped,
         decisions=decisions(records),
+        nodes=node_lines(records),
     )
 
 

@@ -85,7 +85,7 @@ class OracleSearch:
         self.oracle.closing = promotions
 
     def recommended(self) -> str | None:
-        """The first trial of the chain whose configuration the oracle expects most of; None where there is none."""
+        """The first trial of the configuration that the oracle expects most of; None where there is none."""
         trial_id = self.oracle.recommended()
         return None if trial_id is None else self.oracle.root_of(trial_id)
 

@@ -65,13 +65,16 @@ class Brackets:
         factor: eta.
         first: the rung from which a bracket that is opened now would start, were it the widest of its pass.
         waiting: how many configurations wait at a rung; before the first bracket began, these are its first ones.
+
+    Attributes:
+        begun: how many brackets have.
     """
 
     def __init__(
         self, last: int, factor: int, first: Callable[[], int], waiting: Callable[[int], int] = lambda rung: 0
     ) -> None:
         self._last, self._factor, self._first, self._waiting_at = last, factor, first, waiting
-        self._begun = 0
+        self.begun = 0
         self._promotions = -1  # s of the next bracket; -1: that of the widest
         self._open: list[Bracket] = []
         self._waiting: set[int] = set()  # numbers of those that can start nothing before a trial of theirs has ended
@@ -103,8 +106,8 @@ class Brackets:
     def start(self, trial_id: str, slot: Slot) -> None:
         """Records that a trial takes a slot."""
         bracket = slot.bracket
-        if bracket.number > self._begun:
-            self._begun = bracket.number
+        if bracket.number > self.begun:
+            self.begun = bracket.number
             self._promotions = len(bracket.sizes) - 2
             self._open.append(bracket)
         if slot.stage != bracket.stage:
@@ -127,14 +130,14 @@ class Brackets:
     def state(self) -> dict[str, Any]:
         """Of JSON."""
         return {
-            "begun": self._begun,
+            "begun": self.begun,
             "promotions": self._promotions,
             "open": [asdict(bracket) for bracket in self._open],
             "running": {trial_id: bracket.number for trial_id, bracket in self._bracket_of.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._begun, self._promotions = state["begun"], state["promotions"]
+        self.begun, self._promotions = state["begun"], state["promotions"]
         self._open = [Bracket(**bracket) for bracket in state["open"]]
         self._waiting = set()
         by_number = {bracket.number: bracket for bracket in self._open}
@@ -145,8 +148,8 @@ class Brackets:
         promotions = min(self._promotions, widest) if self._promotions >= 0 else widest
         size = -(-(widest + 1) * self._factor**promotions // (promotions + 1))  # ceil((s_max + 1) / (s + 1) * eta^s)
         sizes = [size // self._factor**stage for stage in range(promotions + 1)]
-        bracket = Bracket(self._begun + 1, self._last - promotions, sizes)
-        if not self._begun and promotions:
+        bracket = Bracket(self.begun + 1, self._last - promotions, sizes)
+        if not self.begun and promotions:
             bracket.started = min(sizes[0], self._waiting_at(bracket.first))
         return bracket
 

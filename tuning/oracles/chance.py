@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-#: A score says that a curve has left chance when it is so many times chance.
-LEAVES = 1.1
+#: A score says that a curve has left chance when it is so many times chance, and more than it by so much: where there
+#: are hundreds of classes, chance is smaller than what scores vary by.
+LEAVES, MORE = 1.1, 0.02
 
 
 class ChanceLevel:
@@ -26,7 +27,8 @@ class ChanceLevel:
         self._rungs = tuple(rungs)
         self._left: dict[int, int] = {}  # curve -> the first epoch beyond chance
         self._reached: dict[int, int] = {}  # curve -> the highest rung completed
-        # By rung: curves known there; those of them at chance; those of these that were trained on; that then left it.
+        # By rung: curves whose first trial went there, so that none was selected; those of them at chance; curves at
+        # chance that were trained on; that then left it.
         self._known, self._at_chance, self._went_on, self._left_later = ([0] * len(rungs) for _ in range(4))
 
     def record(self, curve: int, rung: int, scores: Mapping[int, float]) -> int | None:
@@ -35,13 +37,13 @@ class ChanceLevel:
         self._reached[curve] = rung
         left = known
         if known is None:
-            threshold = -float("inf") if self.chance is None else LEAVES * self.chance
+            threshold = -float("inf") if self.chance is None else max(LEAVES * self.chance, self.chance + MORE)
             left = next((epoch for epoch in sorted(scores) if scores[epoch] >= threshold), None)
             if left is not None:
                 self._left[curve] = left = 1 if self.chance is None else left
         for passed in range(rung + 1):
             was_at_chance = left is None or left > self._rungs[passed]
-            if passed > before:
+            if before < 0:
                 self._known[passed] += 1
                 self._at_chance[passed] += was_at_chance
             newly_beyond = max(before, 0) <= passed < rung
@@ -59,12 +61,20 @@ class ChanceLevel:
         return curve in self._reached
 
     def known(self, rung: int) -> int:
-        """How many curves are known at a rung."""
+        """How many curves were trained to a rung, or beyond, by their first trial."""
         return self._known[rung]
 
     def share_at_chance(self, rung: int) -> float:
-        """The share of the curves that were at chance at a rung."""
+        """The share of those that were at chance there."""
         return self._at_chance[rung] / max(self._known[rung], 1)
+
+    def is_tested(self, rung: int) -> bool:
+        """Whether a curve that was at chance at a rung has been trained on."""
+        return self._went_on[rung] > 0
+
+    def share_late(self, rung: int) -> float:
+        """The curves that left chance after a rung, in proportion to those known at the next."""
+        return self._left_later[rung] / max(self._known[rung + 1], 1)
 
     def probability_of_leaving(self, rung: int) -> float:
         """How likely a curve that is at chance at a rung is to leave it, from those that were trained on from there.

@@ -19,6 +19,9 @@ from tuning.oracles import space
 #: The largest latent value: below 1, so that it never leaves the last bucket.
 LAST = 1.0 - 1e-9
 
+#: Name and values of each condition: all of them hold where an entry is active.
+Conditions = tuple[tuple[str, tuple[Any, ...]], ...]
+
 
 class Embedding:
     """For one list of hyperparameter entries.
@@ -32,9 +35,27 @@ class Embedding:
         self._space = list(entries)
         self.entries = [entry for entry in entries if not isinstance(entry, Fixed)]
         self._column = {id(entry): index for index, entry in enumerate(self.entries)}
-        self._levels = [space.levels(entry) for entry in self.entries]
-        self._parents = {condition.name for entry in entries for condition in entry.conditions}
+        levels = [space.levels(entry) for entry in self.entries]
+        self._levels = levels
         self.unordered = np.array([isinstance(entry, Choice) and not entry.ordered for entry in self.entries], bool)
+        self._conditions = {id(entry): _conditions(entry) for entry in entries}
+        sets = dict.fromkeys(self._conditions[id(entry)] for entry in entries if entry.conditions)
+        self._sets: list[Conditions] = list(sets)
+        #: What an entry of a name says of each condition on that name: whether it holds, by level.
+        single = dict.fromkeys(condition for conditions in sets for condition in conditions)
+        self._single = {name: [condition for condition in single if condition[0] == name] for name, _ in single}
+        self._holds_at = {
+            (id(entry), condition): self._by_level(entry, condition[1])
+            for entry in entries
+            for condition in self._single.get(entry.name, ())
+        }
+        stepped = np.array([float(count or 0) for count in levels])
+        self._stepped, self._count = stepped > 0, np.maximum(stepped, 1.0)
+        hot = [index for index, count in enumerate(levels) if self.unordered[index] and count is not None and count > 2]
+        self._ordered = np.array([index for index in range(len(levels)) if index not in hot], int)
+        self._hot = np.array([index for index in hot for _ in range(levels[index] or 0)], int)
+        self._hot_level = np.array([level for index in hot for level in range(levels[index] or 0)], float)
+        self._default = np.array([self._probability(entry, {}) for entry in self.entries])
 
     def latent(self, values: Mapping[str, Any]) -> np.ndarray:
         """(d,) of a configuration; entries that are inactive or unknown to it stand at their defaults."""
@@ -57,51 +78,52 @@ class Embedding:
 
     def features(self, latent: np.ndarray) -> np.ndarray:
         """(m, d) latent rows to (m, f) features."""
-        columns: list[np.ndarray] = []
-        conditions: dict[tuple, np.ndarray] = {}
-        named: dict[str, np.ndarray] = {}
-        always = np.ones(len(latent), bool)
+        active, sets = self._activity(latent)
+        standing = np.where(active, latent, self._default)
+        buckets = np.minimum(np.floor(standing * self._count), self._count - 1.0)
+        centred = np.where(self._stepped, (buckets + 0.5) / self._count, standing)
+        return np.hstack([centred[:, self._ordered], buckets[:, self._hot] == self._hot_level, *sets])
+
+    def _activity(self, latent: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """(m, d) which entries are active, and (m, 1) whether each set of conditions holds."""
+        active = np.ones(latent.shape, bool)
+        if not self._sets:
+            return active, []
+        single: dict[tuple, np.ndarray] = {}
+        sets: dict[Conditions, np.ndarray] = {}
+        nothing = np.zeros(len(latent), bool)
         for entry in self._space:
-            active = always
-            if entry.conditions:
-                key = tuple((condition.name, tuple(condition.values)) for condition in entry.conditions)
-                if key not in conditions:
-                    conditions[key] = self._holds(entry.conditions, named, always)
-                active = conditions[key]
-            if entry.name in self._parents:
-                values = self._values(entry, latent)
-                named[entry.name] = np.where(active, values, named.get(entry.name, np.full(len(latent), None)))
-            if id(entry) in self._column:
-                columns.extend(self._columns(entry, latent, active))
-        columns.extend(holds.astype(float) for holds in conditions.values())
-        return np.column_stack(columns)
+            conditions, column = self._conditions[id(entry)], self._column.get(id(entry))
+            here = np.ones(len(latent), bool)
+            if conditions:
+                if conditions not in sets:
+                    sets[conditions] = np.all([single.get(each, nothing) for each in conditions], axis=0)
+                here = sets[conditions]
+                if column is not None:
+                    active[:, column] = here
+            for condition in self._single.get(entry.name, ()):
+                says = self._says(entry, column, condition, latent)
+                single[condition] = np.where(here, says, single.get(condition, nothing))
+        return active, [sets[conditions][:, None] for conditions in self._sets]
+
+    def _says(self, entry: HyperParameter, column: int | None, condition: tuple, latent: np.ndarray) -> np.ndarray:
+        """(m,) whether the entry's value meets a condition."""
+        table = self._holds_at[id(entry), condition]
+        if table is None:
+            return np.array([self._value(entry, row) in condition[1] for row in latent], bool)
+        level = np.zeros(len(latent), int) if column is None else (latent[:, column] * len(table)).astype(int)
+        return table[np.minimum(level, len(table) - 1)]
 
     @staticmethod
-    def _holds(conditions: Sequence[Any], named: Mapping[str, np.ndarray], always: np.ndarray) -> np.ndarray:
-        holds = always
-        for condition in conditions:
-            values = named.get(condition.name, np.full(len(always), None))
-            holds = holds & np.fromiter((value in condition.values for value in values), bool, len(always))
-        return holds
+    def _by_level(entry: HyperParameter, values: tuple[Any, ...]) -> np.ndarray | None:
+        """(levels,) bool; None for an interval."""
+        if isinstance(entry, Fixed):
+            return np.array([entry.default in values])
+        count = space.levels(entry)
+        if count is None:
+            return None
+        return np.array([space.value_at(entry, (level + 0.5) / count) in values for level in range(count)])
 
-    def _values(self, entry: HyperParameter, latent: np.ndarray) -> np.ndarray:
-        values = np.empty(len(latent), object)
-        column = self._column.get(id(entry))
-        levels = None if column is None else self._levels[column]
-        if column is None or levels is None:
-            values[:] = [self._value(entry, row) for row in latent]
-            return values
-        table = np.empty(levels, object)
-        table[:] = [space.value_at(entry, (level + 0.5) / levels) for level in range(levels)]
-        return table[np.minimum((latent[:, column] * levels).astype(int), levels - 1)]
 
-    def _columns(self, entry: HyperParameter, latent: np.ndarray, active: np.ndarray) -> list[np.ndarray]:
-        column = self._column[id(entry)]
-        probability = np.where(active, latent[:, column], self._probability(entry, {}))
-        levels = self._levels[column]
-        if levels is None:
-            return [probability]
-        bucket = np.minimum(np.floor(probability * levels), levels - 1)
-        if self.unordered[column] and levels > 2:
-            return [(bucket == level).astype(float) for level in range(levels)]
-        return [(bucket + 0.5) / levels]
+def _conditions(entry: HyperParameter) -> Conditions:
+    return tuple((condition.name, tuple(condition.values)) for condition in entry.conditions)

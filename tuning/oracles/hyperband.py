@@ -20,31 +20,23 @@ from tuning.core import records
 from tuning.core.errors import UsageError
 from tuning.oracles import candidates
 from tuning.oracles.acquisition import log_expected_improvement
-from tuning.oracles.base import BRACKET, EPOCHS, PARENT, ReplayableOracle
+from tuning.oracles.base import BRACKET, EPOCHS, ReplayableOracle
 from tuning.oracles.brackets import Brackets, Slot
-from tuning.oracles.chance import ChanceLevel
-from tuning.oracles.cost_model import with_fixed
+from tuning.oracles.curves import Curves
+from tuning.oracles.first_rung import PROBES, first_rung, is_doubtful, may_be_lower, usual_rung
 from tuning.oracles.paper_hyperband import PaperHyperbandOracle
 from tuning.oracles.rung_oracle import Configuration, Decision, RungOracle
-from tuning.oracles.search_model import PENDING, Proposal, Score, SearchModel, milestone, one_thread
+from tuning.oracles.search_model import PENDING, Proposal, SearchModel, milestone, one_thread
 from tuning.oracles.surrogate import Points, Surrogate
 
 #: Configurations before the model has a say, the defaults among them: rows of a Latin hypercube.
 DESIGN = 5
 #: One new configuration in so many is a uniform draw, so that a model that is wrong is found out.
 UNIFORM_SHARE = 5
-#: A third of the curves at chance at the first rung are too many, where most leave it later.
-LATE = 1 / 3
-#: Share of dead curves at the lowest rung, of so many known there at least, from which brackets begin one rung lower.
-DEAD, KNOWN_DEAD = 1 / 2, 4
-#: A score is the mean of the last epochs, one in so many of those trained: single epochs are noisy.
-SMOOTHED = 10
-#: Configurations before the model recommends.
-FEW = 12
+#: Configurations, and whole trainings, before the model recommends.
+FEW, FEW_WHOLE = 12, 2
 #: Configurations of each rung, the best by their scores there, among which the best at the last rung is looked for.
 LEADING = 20
-#: Deviations of a score that a configuration counts less which never leaves chance.
-AT_CHANCE = 5.0
 
 
 class HyperbandOracle(RungOracle):
@@ -74,41 +66,15 @@ class HyperbandOracle(RungOracle):
         )
         self._slot: Slot | None = None  # of the trial that is being decided about
         # A loss has no such bound.
-        self._chance_level = ChanceLevel(self.chance if self.objective.direction == "max" else None, self.levels)
+        self._curves = Curves(self.chance if self.objective.direction == "max" else None, self.levels)
         self._model = SearchModel(self.seed, self.levels, lambda number: self.values_of(self.configurations[number]))
         self._completed = 0  # trials
 
     # What is trained next ------------------------------------------------------------------------------------------
 
     def first_rung(self) -> int:
-        """The rung from which the widest bracket starts: from R / factor^2 to R / factor.
-
-        The first of them at which the defaults had left chance; one more while a third of the curves is at chance
-        there that leave it later; R / factor^3 where half of the curves are dead, so that many are looked at briefly.
-        """
-        last = len(self.levels) - 1
-        lowest, highest = max(last - 2, 0), max(last - 1, 0)
-        if not self._chance_level.is_known(0):
-            return lowest
-        left = self._chance_level.left(0)
-        if self._is_dead(lowest):
-            return lowest - 1
-        rungs = range(lowest, highest)
-        first = highest if left is None else next((rung for rung in rungs if self.levels[rung] >= left), highest)
-        while first < highest and self._is_late(first):
-            first += 1
-        return first
-
-    def _is_dead(self, rung: int) -> bool:
-        """Whether most curves are at chance at a rung for good, and those that learn have left it one rung earlier."""
-        level, left = self._chance_level, self._chance_level.left(0)
-        if rung < 1 or left is None or left > self.levels[rung - 1] or level.known(rung) < KNOWN_DEAD:
-            return False
-        return level.share_at_chance(rung) >= DEAD and level.probability_of_leaving(rung) < 0.5
-
-    def _is_late(self, rung: int) -> bool:
-        level = self._chance_level
-        return level.probability_of_leaving(rung) >= 0.5 and level.share_at_chance(rung) > LATE
+        """The rung from which a bracket that is opened now would start, were it the widest of its pass."""
+        return first_rung(self.levels, self._curves.chance_level)
 
     def _next(self, number: int) -> Decision | None:
         """The defaults go to the end at once: one whole curve, of a configuration that is known to learn."""
@@ -119,8 +85,8 @@ class HyperbandOracle(RungOracle):
             return self._last_promotion(last)
         if number == 0:
             return Decision(last, values=self.starting_point())
-        if self.configurations[0].running and (values := self.new_configuration()) is not None:
-            return Decision(max(last - 2, 0), values=values)
+        if self._is_probing() and (values := self.new_configuration()) is not None:
+            return Decision(usual_rung(self.levels), values=values)
         self._slot = slot = self._brackets.find(True, self._any_paused_below)
         if slot is None:
             return None
@@ -128,6 +94,13 @@ class HyperbandOracle(RungOracle):
             return self._promote(slot)
         given = self.starting_point()
         return self.decide(number) if given is None else Decision(slot.rung, values=given)
+
+    def _is_probing(self) -> bool:
+        """Whether what is asked for now should say from which rung brackets start."""
+        if self.configurations[0].running:
+            return True
+        few = len(self.configurations) < PROBES and not self._brackets.begun
+        return few and may_be_lower(self.levels, self._curves.chance_level)
 
     def _last_promotion(self, last: int) -> Decision | None:
         """The best of those that wait, once all that may wait do, to the end; so many of them as may be."""
@@ -160,7 +133,10 @@ class HyperbandOracle(RungOracle):
         return [paused for below in range(rung) for paused in self.paused(below)]
 
     def _promote(self, slot: Slot) -> Decision:
-        paused = self._paused_below(slot.rung)
+        paused, level = self._paused_below(slot.rung), self._curves.chance_level
+        if is_doubtful(slot.rung - 1, level):  # one of them shows whether they leave chance later
+            doubtful = [each for each in self.paused(slot.rung - 1) if level.left(each.number) is None]
+            paused = doubtful or paused
         return Decision(slot.rung, paused[best_of(self.expected_finals(paused))])
 
     def _begin_or_take(self, slot: Slot, number: int) -> Decision | None:
@@ -172,7 +148,7 @@ class HyperbandOracle(RungOracle):
                 posterior = self._posterior()
                 best = float(posterior.mean(self._ends(self._leading())).max())
                 gains = log_expected_improvement(*posterior.predict(self._ends(paused)), best)
-            gains = gains - self._penalties(paused)
+            gains = gains - self._curves.penalties(paused)
             index = best_of(gains)
             if gains[index] > proposal.gain:
                 return Decision(slot.rung, paused[index])
@@ -216,14 +192,7 @@ class HyperbandOracle(RungOracle):
             return super().expected_finals(configurations)
         with one_thread():
             expected = self._posterior().mean(self._ends(configurations))
-        return (expected - self._penalties(configurations)).tolist()
-
-    def _penalties(self, configurations: list[Configuration]) -> np.ndarray:
-        """What those that are at chance count less, in deviations of a score."""
-        level = self._chance_level
-        at_chance = [level.left(each.number) is None for each in configurations]
-        leaving = [0.0 if each.over else level.probability_of_leaving(each.rung) for each in configurations]
-        return AT_CHANCE * np.array(at_chance) * (1.0 - np.array(leaving))
+        return (expected - self._curves.penalties(configurations)).tolist()
 
     def recommended(self) -> str | None:
         """The trial whose configuration is expected to be best at the last rung, whatever it has been trained for.
@@ -233,7 +202,7 @@ class HyperbandOracle(RungOracle):
         leading = self._leading()
         if not leading:
             return None
-        if len(self.configurations) < FEW:
+        if len(self.configurations) < FEW or len(self._reached[-1]) < FEW_WHOLE:
             unknown = self.chance or 0.0
             defaults = {score.rung: score.score for score in self._model.scores if score.configuration == 0}
             headroom: Sequence[float] = [each.score - defaults.get(each.rung, unknown) for each in leading]
@@ -242,25 +211,13 @@ class HyperbandOracle(RungOracle):
         return leading[best_of(headroom)].last
 
     def expected_cost(self, trial_id: str) -> float | None:
-        """Counted where an earlier trial of the configuration has reported its cost, else predicted from others'.
+        """In units of the first cost that was reported.
 
-        In units of the first cost that was reported. To three digits: no result depends on how a library rounds.
+        To three digits: no result depends on how a library rounds.
         """
-        if not self.costs:
-            return None
-        known = self.costs.get(self.trials[trial_id].hyperparameters.values.get(PARENT, ""))
-        if known is not None:
-            cost: float | None = with_fixed(known / next(iter(self.costs.values())))
-        else:
-            self._model.follow(self.hyperparameters.space)
-            number = self._configuration_of[trial_id].number
-            cost = self._model.relative_cost(
-                number, self.costs, lambda trial: self.trials[trial].hyperparameters.values
-            )
+        self._model.follow(self.hyperparameters.space)
+        cost = self._model.relative_cost(self._configuration_of[trial_id].number)
         return None if cost is None else float(f"{cost:.3g}")
-
-    def _values_of_trial(self, trial_id: str) -> dict[str, Any]:
-        return self.trials[trial_id].hyperparameters.values
 
     # What is completed ---------------------------------------------------------------------------------------------
 
@@ -271,38 +228,13 @@ class HyperbandOracle(RungOracle):
         super()._ended(trial)
         self._brackets.end(trial.trial_id, trial.status != TrialStatus.COMPLETED)
         if trial.status == TrialStatus.COMPLETED:
-            self._learn(configuration, before, self._scores_by_epoch(trial))
+            scores = self._scores_by_epoch(trial)
+            self._model.scores += self._curves.record(configuration.number, before, configuration.rung, scores)
+        if trial.trial_id in self.costs:
+            self._model.costs.setdefault(configuration.number, self.costs[trial.trial_id])
         self._completed += 1
         if milestone(1, self._completed) == self._completed:
-            self._model.set_works(self._works())
-
-    def _learn(self, configuration: Configuration, before: int, scores: Mapping[int, float]) -> None:
-        """Scores at chance say nothing of how good a configuration is once it learns, so that the model sees none."""
-        known = self._chance_level.left(configuration.number)
-        left = self._chance_level.record(configuration.number, configuration.rung, scores)
-        if left is None:
-            return
-        for rung in range(0 if known is None else before + 1, configuration.rung + 1):
-            epoch = self.levels[rung]
-            if epoch < left or (rung < configuration.rung and epoch not in scores):
-                continue
-            last = epoch if epoch in scores else max(scores)
-            window = [scores[e] for e in range(last - last // SMOOTHED, last + 1) if e in scores]
-            self._model.scores.append(Score(configuration.number, rung, epoch, left, sum(window) / len(window)))
-
-    def _works(self) -> list[tuple[int, bool]]:
-        """Which configurations work, and which failed or will never leave chance; what may yet leave it is neither."""
-        level = self._chance_level
-        dead = [level.probability_of_leaving(rung) < 0.5 for rung in range(len(self.levels) - 1)] + [True]
-        works = []
-        for each in self.configurations:
-            if each.failed:
-                works.append((each.number, False))
-            elif level.left(each.number) is not None:
-                works.append((each.number, True))
-            elif each.rung >= 0 and dead[each.rung]:
-                works.append((each.number, False))
-        return works
+            self._model.set_works(self._curves.works(self.configurations))
 
     # keras_tuner.Oracle --------------------------------------------------------------------------------------------
 

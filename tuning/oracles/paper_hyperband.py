@@ -9,50 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.core import records
 from tuning.oracles import rungs
-from tuning.oracles.base import BRACKET, EPOCHS, INITIAL_EPOCH, PARENT, ROUND, ReplayableOracle
+from tuning.oracles.base import BRACKET, EPOCHS, INITIAL_EPOCH, PARENT, ROUND
+from tuning.oracles.halving import HalvingOracle
 
 
-class PaperHyperbandOracle(ReplayableOracle):
+class PaperHyperbandOracle(HalvingOracle):
     """Promotes from whole rungs, so that the choice never depends on which trial happened to end first.
 
     While a rung waits for its last trials, the first rungs of the following brackets start. A failed trial frees its
     slot: see `rungs.Halving`. A promoted trial carries `tuner/trial_id`, the trial whose last state it goes on from.
 
-    Args:
-        objective: as for `keras_tuner.Oracle`.
-        max_epochs: epochs of the last rung of every bracket.
-        factor: a rung promotes one in `factor` of its trials.
-        min_epochs: epochs of the shortest first rung: long enough to mean something.
-        iterations: passes over all brackets; None goes on until `max_trials` or until nobody asks.
-        max_trials: cap on the proposals, promotions included. The plan is fitted to it, so that a small cap still
-            ends in trials of `max_epochs`.
-        **settings: see `ReplayableOracle`.
+    A cap on the trials fits the plan to it, so that a small one still ends in trials of `max_epochs`.
 
-    Raises:
-        UsageError: a number out of its range.
+    Args:
+        **settings: see `HalvingOracle`.
     """
 
-    continues_trials = True
-
-    def __init__(
-        self,
-        objective: keras_tuner.Objective | str | None = None,
-        *,
-        max_epochs: int = 100,
-        factor: int = 3,
-        min_epochs: int = 1,
-        iterations: int | None = 1,
-        max_trials: int | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(objective, max_epochs=max_epochs, max_trials=max_trials, **settings)
-        self._endless = iterations is None and max_trials is None
-        self._plan = tuple(rungs.plan(max_epochs, factor, min_epochs, 1 if self._endless else iterations, max_trials))
+    def _begin_anew(self) -> None:
+        self._endless = self.iterations is None and self.max_trials is None
+        passes = 1 if self._endless else self.iterations
+        self._plan = tuple(rungs.plan(self.max_epochs, self.factor, self.min_epochs, passes, self.max_trials))
         self._planned_trials = rungs.total_trials(self._plan)
         self._begun = 0  # brackets started so far
         self._open: list[rungs.Halving] = []  # those that more can come of
@@ -149,19 +129,11 @@ class PaperHyperbandOracle(ReplayableOracle):
     def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
         ended = {trial_id: self._result(self.trials[trial_id]) for trial_id in self.end_order}
+        self._begin_anew()
         self._begun = state["begun"]
-        self._open = []
-        self._waiting = set()
-        self._continuable = {}
-        self._bracket_of = {}
         for saved in state["brackets"]:
             bracket = rungs.Halving(self._plan[saved["plan"]], self.objective.direction)
             bracket.replay(saved["asked"], ended)
             self._open.append(bracket)
             for trial_ids in saved["asked"]:
                 self._bracket_of.update({trial_id: bracket for trial_id in trial_ids if trial_id not in ended})
-
-
-def build(objective: keras_tuner.Objective | str | None, **settings: Any) -> PaperHyperbandOracle:
-    """The row of `STRATEGIES`."""
-    return PaperHyperbandOracle(objective, **settings)

@@ -15,7 +15,7 @@ class RankedTrial:
         trial_id: as in its `TrialSpec`.
         epochs: epochs it was trained for in total, those of the trials it continued included.
         score: the objective; None or not finite where there is none.
-        root: the first trial of its chain of promotions; empty where the trial continues none.
+        root: the first trial of its configuration; empty where the trial continues none.
     """
 
     trial_id: str
@@ -44,9 +44,8 @@ def best_first(scores: Mapping[str, float], direction: str) -> list[str]:
 def rank(trials: Sequence[RankedTrial], direction: str) -> list[RankedTrial]:
     """Trials from best to worst: those trained longest come first, the score decides among equals.
 
-    A score after 27 epochs and one after 1 epoch say nothing about each other, so they are never compared. A chain of
-    promotions is one configuration and counts once, by its longest trial that has a score. Trials without a finite
-    score are left out.
+    A score after 27 epochs and one after 1 epoch say nothing about each other, so they are never compared. A
+    configuration counts once, by its longest trial that has a score. Trials without a finite score are left out.
 
     Args:
         trials: in any order.
@@ -57,8 +56,8 @@ def rank(trials: Sequence[RankedTrial], direction: str) -> list[RankedTrial]:
     for trial in trials:
         if trial.score is None or not math.isfinite(trial.score):
             continue
-        chain = trial.root or trial.trial_id
-        if chain not in longest or trial.epochs > longest[chain][0].epochs:
-            longest[chain] = trial, sign * trial.score
+        configuration = trial.root or trial.trial_id
+        if configuration not in longest or trial.epochs > longest[configuration][0].epochs:
+            longest[configuration] = trial, sign * trial.score
     ordered = sorted(longest.values(), key=lambda entry: (-entry[0].epochs, entry[1], by_number(entry[0].trial_id)))
     return [trial for trial, _ in ordered]

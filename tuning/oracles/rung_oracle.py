@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.core import records
 from tuning.oracles import rungs
-from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT, ROUND, ReplayableOracle
+from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT, ROUND
+from tuning.oracles.halving import HalvingOracle
 
 #: Paused configurations at a rung that may still go on; the states of the others need not be kept.
 KEPT = 32
@@ -56,46 +56,24 @@ class Decision:
     values: Mapping[str, Any] | None = None
 
 
-class RungOracle(ReplayableOracle):
+class RungOracle(HalvingOracle):
     """Base class; a subclass defines `decide`, and may define `expected_finals`.
 
-    Args:
-        objective: as for `keras_tuner.Oracle`.
-        max_epochs: epochs of the last rung.
-        factor: each rung has `factor` times the epochs of the one below.
-        min_epochs: epochs of the first rung, at least.
-        iterations: how many times the epochs of one pass of Hyperband with the same numbers the search may take; None:
-            no limit, if there is no `max_trials` either.
-        max_trials: cap on the proposals, promotions included, in place of the limit on epochs.
-        **settings: see `ReplayableOracle`.
+    `iterations` limits the epochs to those of so many passes, `max_trials` the trials in their place.
 
-    Raises:
-        UsageError: a number out of its range.
+    Args:
+        **settings: see `HalvingOracle`.
+
+    Attributes:
+        levels: epochs of the rungs, growing.
+        configurations: those begun, by number.
     """
 
-    continues_trials = True
-
-    def __init__(
-        self,
-        objective: keras_tuner.Objective | str | None = None,
-        *,
-        max_epochs: int = 100,
-        factor: int = 3,
-        min_epochs: int = 1,
-        iterations: int | None = 1,
-        max_trials: int | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(objective, max_epochs=max_epochs, max_trials=max_trials, **settings)
-        one_pass = rungs.brackets(max_epochs, factor, min_epochs)
-        self.factor = factor
-        self.levels = tuple(rung.epochs for rung in one_pass[0].rungs)
-        self._epochs_allowed: int | None = None
-        if max_trials is None and iterations is not None:
-            self._epochs_allowed = rungs.total_epochs(one_pass) * iterations
-        self._begin_anew()
-
     def _begin_anew(self) -> None:
+        self.levels = tuple(rung.epochs for rung in self.one_pass[0].rungs)
+        self._epochs_allowed: int | None = None
+        if self.max_trials is None and self.iterations is not None:
+            self._epochs_allowed = rungs.total_epochs(self.one_pass) * self.iterations
         self.configurations: list[Configuration] = []
         self._configuration_of: dict[str, Configuration] = {}  # by its latest trial
         self._paused: list[list[tuple[float, int]]] = [[] for _ in self.levels]  # (-score, number), best first

@@ -21,7 +21,7 @@ from tuning.core import records
 from tuning.oracles import candidates
 from tuning.oracles.acquisition import log_expected_improvement, standardised
 from tuning.oracles.affordable import Affordable
-from tuning.oracles.cost_model import CostModel
+from tuning.oracles.cost_model import CostModel, with_fixed
 from tuning.oracles.embedding import Embedding
 from tuning.oracles.feasibility import Feasibility
 from tuning.oracles.surrogate import Points, Prior, Surrogate, Timeline, fit
@@ -32,8 +32,8 @@ CENTRES = 5
 PROPOSALS = 50
 #: Power of the probability that a configuration works, beside its expected improvement.
 CAUTION = 4.0
-#: Scores that the model knows at most, and scores that its parameters are fitted to: cubic cost.
-KNOWN, FITTED = 150, 120
+#: Scores that the model knows at most: cubic cost.
+KNOWN = 120
 #: Scores without which there is no model.
 FEWEST = 4
 #: Pending trials that it believes at most, the latest.
@@ -82,12 +82,14 @@ class SearchModel:
     Attributes:
         embedding: of the entries that are known.
         scores: all that is known, in the order of completion.
+        costs: of an epoch of a configuration, by number, in the order of completion.
     """
 
     def __init__(self, seed: int, rungs: Sequence[int], values_of: Callable[[int], Mapping[str, Any]]) -> None:
         self._seed, self._values_of = seed, values_of
         self._timeline = Timeline(rungs)
         self.scores: list[Score] = []
+        self.costs: dict[int, float] = {}
         self._works: list[tuple[int, bool]] = []  # (configuration, whether it works)
         self._entries = -1
         self.follow([])
@@ -97,15 +99,18 @@ class SearchModel:
         if len(entries) != self._entries:
             self._entries = len(entries)
             self.embedding = Embedding(entries)
-            self._rows: dict[int, np.ndarray] = {}
+            self._rows: dict[int, np.ndarray] = {}  # latent
+            self._x: dict[int, np.ndarray] = {}  # features
             self._fitted: tuple[int, np.ndarray, list[int]] | None = None  # scores then, parameters, which are known
             self._model: tuple[int, Surrogate] | None = None  # scores then
-            self._costs: tuple[int, CostModel] | None = None
+            self._believing: tuple[Surrogate, Sequence[tuple[int, int]], Surrogate] | None = None  # of what, pending
+            self._cost_model: tuple[int, CostModel] | None = None  # costs then
             self._feasibility: Feasibility | None = None  # from `_works`
 
     def forget(self, number: int) -> None:
         """A configuration's values may have changed."""
         self._rows.pop(number, None)
+        self._x.pop(number, None)
 
     @property
     def is_ready(self) -> bool:
@@ -122,9 +127,12 @@ class SearchModel:
         model = self._completed()
         if not pending:
             return model
-        numbers = np.array([number for number, _ in pending[:PENDING]])
-        weights = np.array([self._timeline.weights(epochs) for _, epochs in pending[:PENDING]])
-        return model.believing(Points(self._features(numbers), numbers, weights))
+        if self._believing is None or self._believing[0] is not model or self._believing[1] != pending:
+            numbers = np.array([number for number, _ in pending[:PENDING]])
+            weights = np.array([self._timeline.weights(epochs) for _, epochs in pending[:PENDING]])
+            after = model.believing(Points(self._features(numbers), numbers, weights))
+            self._believing = model, list(pending), after
+        return self._believing[2]
 
     def _completed(self) -> Surrogate:
         """Where hundreds of scores are known, one more changes nothing."""
@@ -141,20 +149,20 @@ class SearchModel:
         """Parameters, and which of the first `count` scores are known."""
         at = milestone(FEWEST, count)
         if self._fitted is None or self._fitted[0] != at:
-            vector = fit(*self._seen(self._kept(at, FITTED)), prior)
-            self._fitted = at, vector, self._kept(at, KNOWN)
+            kept = self._kept(at)
+            self._fitted = at, fit(*self._seen(kept), prior), kept
         _, vector, kept = self._fitted
         recent = range(max(at, count - KNOWN // 4), count)
         return vector, [*kept[: KNOWN - len(recent)], *recent]
 
-    def _kept(self, count: int, most: int) -> list[int]:
+    def _kept(self, count: int) -> list[int]:
         """Of the first `count` scores: the best of the highest rungs, and an even spread of the others."""
-        if count <= most:
+        if count <= KNOWN:
             return list(range(count))
         order = sorted(range(count), key=lambda i: (-self.scores[i].rung, -self.scores[i].score))
-        others = sorted(order[most // 2 :])
-        spread = np.linspace(0, len(others) - 1, most - most // 2).astype(int)
-        return order[: most // 2] + [others[index] for index in spread]
+        others = sorted(order[KNOWN // 2 :])
+        spread = np.linspace(0, len(others) - 1, KNOWN - KNOWN // 2).astype(int)
+        return order[: KNOWN // 2] + [others[index] for index in spread]
 
     def _seen(self, kept: Iterable[int]) -> tuple[Points, np.ndarray]:
         """The scores of these indices, and their targets."""
@@ -172,7 +180,11 @@ class SearchModel:
         return Points(self._features(numbers), np.array(numbers), self._timeline.end[None])
 
     def _features(self, numbers: Iterable[int]) -> np.ndarray:
-        return self.embedding.features(np.array([self._row(int(number)) for number in numbers]))
+        asked = [int(number) for number in numbers]
+        if missing := [number for number in asked if number not in self._x]:
+            rows = np.array([self._row(number) for number in missing])
+            self._x.update(zip(missing, self.embedding.features(rows), strict=True))
+        return np.array([self._x[number] for number in asked])
 
     def _row(self, number: int) -> np.ndarray:
         """(d,) latent row of a configuration."""
@@ -234,23 +246,24 @@ class SearchModel:
 
     # Costs ---------------------------------------------------------------------------------------------------------
 
-    def relative_cost(
-        self, number: int, costs: Mapping[str, float], values_of: Callable[[str], Mapping[str, Any]]
-    ) -> float | None:
+    def relative_cost(self, number: int) -> float | None:
         """What an epoch of a configuration costs, in units of the first of `costs`; None while nothing can be said.
 
-        Args:
-            costs: by trial, in the order of completion; at least one.
-            values_of: values of a trial.
+        As counted, where that is known, else predicted from others'.
         """
+        if not self.costs:
+            return None
+        first = next(iter(self.costs.values()))
+        if number in self.costs:
+            return with_fixed(self.costs[number] / first)
         if not self.embedding.entries:
             return None
-        at = milestone(1, len(costs))
-        if self._costs is None or self._costs[0] != at:
-            known = _spread(list(costs)[:at])
-            x = self.embedding.features(np.array([self.embedding.latent(values_of(trial)) for trial in known]))
-            self._costs = at, CostModel(x, np.array([costs[trial] for trial in known]), next(iter(costs.values())))
-        return float(self._costs[1].relative(self._features([number]))[0])
+        at = milestone(1, len(self.costs))
+        if self._cost_model is None or self._cost_model[0] != at:
+            known = _spread(list(self.costs)[:at])
+            costs = np.array([self.costs[each] for each in known])
+            self._cost_model = at, CostModel(self._features(known), costs, first)
+        return float(self._cost_model[1].relative(self._features([number]))[0])
 
 
 def milestone(first: int, count: int) -> int:

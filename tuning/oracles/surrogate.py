@@ -24,8 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.linalg.lapack import dpotri
+from scipy.linalg import cholesky
+from scipy.linalg.lapack import dpotri, dtrtri
 from scipy.optimize import minimize
 
 JITTER = 1e-8
@@ -145,8 +145,8 @@ class Surrogate:
     def __init__(self, seen: Points, targets: np.ndarray, vector: np.ndarray, prior: Prior) -> None:
         self.seen, self.targets, self._vector, self._prior = seen, targets, vector, prior
         self._parameters = Parameters.of(vector, prior)
-        self._factor = cholesky(self._noisy(seen), lower=True, check_finite=False, overwrite_a=True)
-        self._weights = cho_solve((self._factor, True), targets, check_finite=False)
+        self._root = _inverse_root(self._noisy(seen))
+        self._weights = self._root.T @ (self._root @ targets)
 
     def _noisy(self, points: Points) -> np.ndarray:
         covariance = _covariance(self._parameters, points, points)
@@ -161,7 +161,7 @@ class Surrogate:
     def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, both (m,), of the noise-free scores at `points`."""
         cross = _covariance(self._parameters, self.seen, points)
-        half = solve_triangular(self._factor, cross, lower=True, check_finite=False)
+        half = self._root @ cross
         variance = self._parameters.variances.sum() - np.einsum("ij,ij->j", half, half)
         return cross.T @ self._weights, np.sqrt(np.maximum(variance, 1e-10))
 
@@ -172,13 +172,13 @@ class Surrogate:
     def believing(self, pending: Points) -> Surrogate:
         """The process once `pending` will have come out as it expects (kriging believer: Ginsbourger et al. 2010)."""
         cross = _covariance(self._parameters, self.seen, pending)
-        half = solve_triangular(self._factor, cross, lower=True, check_finite=False)
-        corner = cholesky(self._noisy(pending) - half.T @ half, lower=True, check_finite=False)
+        half = self._root @ cross
+        corner = _inverse_root(self._noisy(pending) - half.T @ half)
         after = copy.copy(self)
         after.seen = self.seen.followed_by(pending)
         after.targets = targets = np.concatenate([self.targets, cross.T @ self._weights])
-        after._factor = np.block([[self._factor, np.zeros_like(half)], [half.T, corner]])
-        after._weights = cho_solve((after._factor, True), targets, check_finite=False)
+        after._root = np.block([[self._root, np.zeros_like(half)], [-(corner @ half.T) @ self._root, corner]])
+        after._weights = after._root.T @ (after._root @ targets)
         return after
 
 
@@ -200,27 +200,43 @@ def fit(seen: Points, targets: np.ndarray, prior: Prior) -> np.ndarray:
     return result.x
 
 
+def _inverse_root(covariance: np.ndarray) -> np.ndarray:
+    """The inverse of the lower Cholesky factor: products with it take a third of the time of solving."""
+    return dtrtri(cholesky(covariance, lower=True, check_finite=False, overwrite_a=True), lower=1)[0]
+
+
 def _apart(parameters: Parameters, a: Points, b: Points) -> np.ndarray:
     return np.subtract.outer(a.weights @ parameters.gaps, b.weights @ parameters.gaps)
 
 
 def _covariance(parameters: Parameters, a: Points, b: Points) -> np.ndarray:
     apart = np.abs(_apart(parameters, a, b))
-    shared, alike, own = (np.exp(apart * (-1.0 / time)) for time in parameters.times)
-    s0, s1, s2 = parameters.variances
-    near = matern(a.x / parameters.scales, b.x / parameters.scales)
-    return s0 * shared + s1 * near * alike + s2 * (a.curve[:, None] == b.curve[None, :]) * own
+    shared, alike, own = (
+        variance * np.exp(apart * (-1.0 / time))
+        for variance, time in zip(parameters.variances, parameters.times, strict=True)
+    )
+    covariance = matern(a.x / parameters.scales, b.x / parameters.scales)
+    covariance *= alike
+    covariance += shared
+    same = a.curve[:, None] == b.curve[None, :]
+    if same.any():  # candidates have no curve yet
+        covariance += same * own
+    return covariance
 
 
 def matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(n, m) Matérn 5/2 correlations of points (n, f) and (m, f), in length scales."""
     root = np.sqrt(5.0 * _squared_distances(a, b))
-    return (1.0 + root + root * root / 3.0) * np.exp(-root)
+    correlations = np.exp(-root)
+    correlations *= 1.0 + root * (1.0 + root * (1.0 / 3.0))
+    return correlations
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    distances = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2.0 * a @ b.T
-    return np.maximum(distances, 0.0)
+    distances = (-2.0 * a) @ b.T
+    distances += (a * a).sum(axis=1)[:, None]
+    distances += (b * b).sum(axis=1)
+    return np.maximum(distances, 0.0, out=distances)
 
 
 def _negative_log_posterior(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ from keras_tuner.engine.trial import Trial
 from tuning.core.errors import StateError, UsageError
 from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT
 
-#: In a trial's folder: weights and optimizer after the last epoch.
-LAST = "last.weights.h5"
+#: In a trial's folder: weights and optimizer after the last epoch; and what a model without an input is built from.
+LAST, SHAPES = "last.weights.h5", "last.build.json"
 
 
 class Tuner(keras_tuner.Tuner):
     """In place of `keras_tuner.Tuner(oracle=…)`, which trains every trial in full whatever the oracle says.
 
     A trial trains to `tuner/epochs`, from `tuner/initial_epoch`; one that goes on from another (`tuner/trial_id`)
-    begins with weights and optimizer as after that one's last epoch. The oracle is told the objective after every
-    epoch. The `epochs` given to `search` count only where the oracle names none.
+    begins as that one ended, weights and optimizer. The oracle is told the objective after every epoch. The
+    `epochs` given to `search` count only where the oracle names none.
 
     Args:
         *args, **kwargs: as for `keras_tuner.Tuner`.
@@ -67,10 +68,15 @@ class _Resumed(keras.callbacks.Callback):
         self.begin, self.end = begin, end
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        # Keras has built model and optimizer by now, from the first batch if need be: their variables can be loaded.
-        if self.begin is not None:
-            self.model.load_weights(self.begin)
+        if self.begin is None:
+            return
+        # On TensorFlow, Keras builds both with the first batch only, and loads nothing into what has no variables yet.
+        if not self.model.built:
+            self.model.build_from_config(json.loads(self.begin.with_name(SHAPES).read_bytes()))
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.model.load_weights(self.begin)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.end.parent.mkdir(parents=True, exist_ok=True)
+        self.end.with_name(SHAPES).write_text(json.dumps(self.model.get_build_config()), encoding="utf-8")
         self.model.save_weights(self.end)

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from tuning.core.progress import SILENT
+from tuning.core.jobs import Description
+from tuning.core.progress import SILENT, Progress
 from tuning.core.settings import FILE_NAME, RunSettings, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
@@ -42,6 +43,7 @@ class SearchPlan:
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
         schedule: what is trained without a budget, in words.
         hint: what is worth more than this search, in words; empty where nothing is.
+        warnings: about the space, one sentence each: its preprocessing, its compute type, formats of export it refuses.
         known: what is tried right after the default configuration, in words; empty where nothing is.
     """
 
@@ -57,11 +59,12 @@ class SearchPlan:
     known: tuple[str, ...] = ()
     schedule: str = ""
     hint: str = ""
+    warnings: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The plan for a person."""
         lines = [f"{self.name}: {self.budget[0]}", *self.budget[1:]] if self.budget else self._without_budget()
-        lines[:0] = [self.hint] if self.hint else []
+        lines[:0] = [*([self.hint] if self.hint else []), *(f"warning: {one}" for one in self.warnings)]
         for name, model in self.models.items():
             lines.append(
                 f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s an epoch"
@@ -118,6 +121,7 @@ def plan_search(
         models = {name: {**msgspec.to_builtins(one), "values": values[name]} for name, one in measured.items()}
         trials, epochs = planned_epochs(build_strategy(frozen, description, len(read_info(workspace).classes)), frozen)
         known = known_text(frozen, description)
+        warnings = (*description.warnings, *refused_exports(workspace, description, SILENT))
     finals = frozen.final_runs
     workers = session.workers
     usual = models["default"]
@@ -140,7 +144,18 @@ def plan_search(
         known=tuple(known),
         schedule=schedule_text(frozen, trials, epochs, workers),
         hint=base_hint(frozen, read_info(workspace).counts["train"]),
+        warnings=warnings,
     )
+
+
+def refused_exports(workspace: Workspace, description: Description, progress: Progress) -> list[str]:
+    """For each format that the default configuration of a space cannot be exported in: a sentence that says why."""
+    if not description.unproven_model:
+        return []
+    from tuning.results.exporters.foresight import cannot_leave
+
+    shape, suspects = read_info(workspace).input_shape, description.unproven_layers
+    return cannot_leave(description.unproven_model, shape, progress, suspects)
 
 
 def base_hint(settings: RunSettings, images: int) -> str:

@@ -7,13 +7,18 @@ nobody knows how many epochs they take.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Set
+from time import monotonic
 from typing import Any, Protocol
 
 from tuning.core.progress import Bar, Progress
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of
 from tuning.engine.budget import duration
 from tuning.pipeline.timing import Timing
+
+#: Seconds between lines about the epochs of final trainings, at the least.
+PACE = 10.0
 
 
 class Time(Protocol):
@@ -152,11 +157,20 @@ class FinalsReporter:
     Args:
         epochs: of all of them, at most.
         time: of the budget; None: there is none.
-        every: after so many epochs of a run there is a line.
+        every: after so many epochs of a run there is a line, unless one has just been written.
+        now: seconds of a clock.
     """
 
-    def __init__(self, progress: Progress, epochs: int, time: Time | None, every: int) -> None:
-        self._progress, self._time, self._every = progress, time, every
+    def __init__(
+        self,
+        progress: Progress,
+        epochs: int,
+        time: Time | None,
+        every: int,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        self._progress, self._time, self._every, self._now = progress, time, every, now
+        self._told = -math.inf
         self._context = (
             progress.bar(epochs, "final training", "epoch")
             if time is None
@@ -178,7 +192,8 @@ class FinalsReporter:
             left = self._time.left()
             self._bar.note(f"{duration(left)} to go")
             self._bar.reach(self._time.budget - left)
-        if entry["epoch"] % self._every == 0:
+        if entry["epoch"] % self._every == 0 and self._now() - self._told >= PACE:
+            self._told = self._now()
             figures = ", ".join(f"{name} {_shown(entry[name])}" for name in ("loss", "val_loss", "val_f1_macro"))
             self._progress.say(
                 f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, {figures} ({entry['seconds']:.1f} s)"

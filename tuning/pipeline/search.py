@@ -35,7 +35,7 @@ from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
 from tuning.pipeline.final_roles import final_roles, final_runs
 from tuning.pipeline.finals import last_failure, run_finals
-from tuning.pipeline.plan import base_hint, schedule_text
+from tuning.pipeline.plan import base_hint, refused_exports, schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
@@ -166,7 +166,8 @@ def run_search(
             frozen = replace(frozen, plan=extended(session, frozen.plan, budget, stopwatch.elapsed(), progress))
         clock = _clock(frozen, budget, stopwatch, progress)
         description = session.describe()
-        for warning in description.warnings:
+        begun = bool(session.dispatcher.state.asks)
+        for warning in (*description.warnings, *(() if begun else refused_exports(workspace, description, progress))):
             progress.warn(warning)
         oracle = build_strategy(frozen, description, len(read_info(workspace).classes))
         if frozen.plan is None:

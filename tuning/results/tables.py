@@ -219,7 +219,8 @@ def _claims(rows: Sequence[Standing]) -> Iterator[str]:
     seeds = (
         ""
         if noise is None
-        else f" and the luck of a training seed (deviation {noise.deviation:.3f}, {_repeated(noise)})"
+        else " and the luck of a training seed "
+        f"(deviation beyond that choice {noise.deviation:.3f}, {_repeated(noise)})"
     )
     yield (
         "vs best: tied where the 95 % interval of the difference to the best includes 0. All rows are compared at "

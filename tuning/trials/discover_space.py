@@ -16,6 +16,7 @@ from tuning.dataset.store.arrays import Dataset, open_dataset
 from tuning.trials import runtime
 from tuning.trials.build import built
 from tuning.trials.data import open_verified
+from tuning.trials.exportable import unproven
 from tuning.trials.fit import check_outputs
 from tuning.trials.global_state import ChangedKeras
 from tuning.trials.input_range import doubts
@@ -90,20 +91,28 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         except Exception:
             # Not every combination must build; the search meets such a one as a failed trial.
             continue
+        shared = "an optimizer" if model.optimizer is first.optimizer else ""
         if first is model or weights & _trained_weights(model):
+            shared = "layers"
+        if shared:
             raise UsageError(
-                f"search space {job.space!r} returns models that share layers: what one trial trains, another would "
+                f"search space {job.space!r} returns models that share {shared}: what one trial trains, another would "
                 "begin with",
-                "make, or load, every layer inside the builder",
+                "make, or load, every layer, and the optimizer, inside the builder",
             )
         models.append(CountedModel(count=int(model.count_params()), values=dict(hp.values)))
         # Else Keras Tuner adds every entry once more, and a model of the space has as many dimensions too many.
         known.merge(hp.space, overwrite=False)
     check_values(job.space, known.space)
+    layers: list[str] = []
+    unproven_model = ""
     if job.discover and job.space not in SPACES:
         again, _ = built(job.space, {}, 1, job.dtype_policy, dataset)
         check_seeds(job.space, drawn, generators())
         warnings.append(same_weights(first, again))
+        if layers := unproven(first):
+            # As it is published, whatever it trains in.
+            unproven_model = first.to_json().replace(f'"{job.dtype_policy}"', f'"{PLAIN}"')
         del model, first, again
         try_default(job, dataset)
     by_size = sorted(models, key=lambda found: found.count)
@@ -113,6 +122,8 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         parameters={"smallest": by_size[0], "default": default, "largest": by_size[-1]},
         starting_points=starting_points(job.space),
         warnings=[one for one in warnings if one],
+        unproven_layers=layers,
+        unproven_model=unproven_model,
     )
 
 

@@ -122,7 +122,11 @@ def load_builder(space: str) -> Callable[..., Any]:
         if "base" in inspect.signature(builder).parameters:
             # With Keras, which not everyone who asks for a builder needs.
             given["base"] = importlib.import_module("tuning.trials.bases").base_model()
-        return builder(hp, **given)
+        _check_arguments(space, builder, given)
+        try:
+            return builder(hp, **given)
+        except SystemExit as error:
+            raise RuntimeError(f"sys.exit({error.code!r}) in the builder") from error
 
     return build
 
@@ -132,6 +136,25 @@ def _wanted(function: Callable[..., Any], offered: Mapping[str, Any], but: str =
     given = function.keywords if isinstance(function, functools.partial) else {}
     parameters = inspect.signature(function).parameters
     return {name: value for name, value in offered.items() if name in parameters and name not in {*given, but}}
+
+
+def _check_arguments(space: str, builder: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuses a builder with arguments that nobody would give it.
+
+    Raises:
+        UsageError: names them.
+    """
+    others = list(inspect.signature(builder).parameters.values())[1:]  # the first one is hp, whatever it is called
+    missing = [
+        one.name
+        for one in others
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and one.name not in given
+    ]
+    if missing:
+        raise UsageError(
+            f"search space {space!r} takes {', '.join(missing)}, which nobody gives it",
+            "call what it takes input_shape, num_classes or base, or give the others a default",
+        )
 
 
 def _check_hypermodel(space: str, found: Any) -> None:
@@ -160,7 +183,7 @@ def _found(space: str) -> Any:
         module = importlib.import_module(module_name)
     except Interrupted:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise mistake(space, error) from error
     if _imported.get(space, (None, ""))[0] is not module.__spec__:
         _imported[space] = (module.__spec__, digest)
@@ -182,7 +205,7 @@ def starting_points(space: str) -> list[dict[str, Any]]:
     return [dict(point) for point in points]
 
 
-def mistake(space: str, error: Exception) -> UsageError:
+def mistake(space: str, error: BaseException) -> UsageError:
     """What a search space's own code raised, as one line that says where."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -42,6 +42,8 @@ def test_what_cannot_be_meant_is_refused(text):
         (["anger", "happiness"], None),
         (["anger", "angry", "happy"], "anger=angry"),
         (["joy", "happiness", "sad", "sadness"], "happiness=happy,joy=happy,sadness=sad"),
+        (["0_angry", "1_happy"], None),
+        (["0_angry", "angry", "1-joy", "happy"], "0_angry=angry,1-joy=happy"),
     ],
 )
 def test_two_names_for_one_emotion_are_pointed_out(labels, advice):

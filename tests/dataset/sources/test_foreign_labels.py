@@ -6,9 +6,10 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("folder", "suffix"), [("annotations", ".xml"), ("Annotations", ".xml"), ("labels_json", ".json")]
+    ("folder", "suffix"),
+    [("annotations", ".xml"), ("Annotations", ".xml"), ("labels_json", ".json"), ("annotations", ".npy")],
 )
-def test_xml_and_json_beside_images_are_named(folder, suffix, save, tmp_path, outcome_of):
+def test_labels_of_other_kinds_beside_images_are_named(folder, suffix, save, tmp_path, outcome_of):
     raw = tmp_path / "raw"
     for number in range(6):
         save(raw / "images" / f"{number}.png", number)

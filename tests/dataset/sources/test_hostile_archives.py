@@ -187,7 +187,7 @@ ARCHIVES = {
     "an empty zip": ("a.zip", zipped({}), "refused: no images"),
     "an empty tar": ("a.tar", tarred({}), "refused: no images|damaged"),
     "0 bytes": ("a.zip", b"", "refused: damaged"),
-    "a zip called tar": ("a.tar", zipped(SOUND), "refused: damaged"),
+    "a zip called tar": ("a.tar", zipped(SOUND), "8: "),
     "a 7z": ("a.7z", b"7z\xbc\xaf'\x1c", "refused: none of the 1 files|no images"),
 }
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from tuning.core.errors import EnvironmentProblem
-from tuning.engine.executors import Died, Finished, Job, Progressed, ray, ray_cluster
+from tuning.core.errors import Disconnected, EnvironmentProblem
+from tuning.engine.executors import Died, Finished, Job, NodeChanged, Progressed, ray_cluster
 from tuning.engine.executors.ray import RayExecutor
+from tuning.engine.executors.seats import Request
 
 if not importlib.util.find_spec("ray"):
     # Not `pytest.importorskip`: Ray must be imported after its token authentication was switched on.
@@ -44,18 +45,17 @@ def cluster(tmp_path_factory):
         handler = signal.getsignal(signal.SIGTERM)
         joined = None
         try:
-            wait_for(lambda: answers(port))
-            joined = ray_cluster.Cluster(None)
-            # Ray replaces it.
-            assert signal.getsignal(signal.SIGTERM) is handler
+            wait_for(lambda: answers(port), 60)
+            joined = ray_cluster.join(ray_cluster.checked_address(None))
             yield joined
         finally:
             if joined:
-                joined.close()
+                joined.shutdown()
             end("EXTRA_NODE", mark)
             head.wait()
             shutil.rmtree(folder, ignore_errors=True)
-        assert signal.getsignal(signal.SIGTERM) is handler
+            # Ray replaces it in a process that it is in.
+            signal.signal(signal.SIGTERM, handler)
 
 
 def free_port():
@@ -78,7 +78,8 @@ def start(*options, cpus, mark):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, "EXTRA_NODE": mark},
+        # Ray gives what it starts a niceness of 15, and a busy machine then takes minutes for what is tested here.
+        env={**os.environ, "EXTRA_NODE": mark, "PYTHONPATH": str(HERE), "RAY_worker_niceness": "0"},
     )
 
 
@@ -92,8 +93,7 @@ def end(name, value):
 
 
 @pytest.fixture
-def make(cluster, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(HERE))
+def make(cluster, tmp_path):
     made = []
 
     def build(workers=1, **options):
@@ -105,7 +105,7 @@ def make(cluster, tmp_path, monkeypatch):
     for executor in made:
         executor.close()
     # The next test wants the slots.
-    wait_for(lambda: cluster.ray.available_resources().get("CPU", 0) == 2)
+    wait_for(lambda: cluster.available_resources().get("CPU", 0) == 2)
 
 
 def job(kind, fence=0, **payload):
@@ -118,7 +118,7 @@ def ended(executor, count=1, seconds=30):
     while len(found) < count:
         assert time.monotonic() < deadline, "no answer"
         for event in executor.collect(1.0):
-            if not isinstance(event, Progressed):
+            if isinstance(event, Finished | Died):
                 found[event.key] = event
     return found
 
@@ -156,8 +156,12 @@ def test_jobs_are_answered_by_processes_that_stay_and_start_with_their_environme
     events = []
     while not any(isinstance(event, Finished) for event in events):
         events += executor.collect(5.0)
+    (node,) = (event for event in events if isinstance(event, NodeChanged))
+    assert node.what == "used"
+    events.remove(node)
     assert events[0] == Progressed("echo/1", 1, {"epoch": 1})
     assert events[1].result["payload"] == {"value": [1, "ü"]}
+    assert events[1].node == node.node
     executor.submit(job("echo", 2))
     assert ended(executor)["echo/2"].result["pid"] == events[1].result["pid"]
     executor.submit(job("environment", names=["SAMPLE", "PATH"]))
@@ -198,7 +202,7 @@ def test_an_actor_that_is_killed_is_a_lost_job_and_the_next_job_gets_a_new_one(m
     executor.submit(job("echo"))
     worker = ended(executor)["echo/0"].result["pid"]
     executor.submit(job("sleep", seconds=60))
-    assert executor.collect(0.5) == []
+    wait_for(lambda: not executor.collect(0.5))
     actor = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
     began = time.monotonic()
     os.kill(actor, signal.SIGKILL)
@@ -209,25 +213,6 @@ def test_an_actor_that_is_killed_is_a_lost_job_and_the_next_job_gets_a_new_one(m
     executor.submit(job("echo", 1))
     assert ended(executor)["echo/1"].result["pid"] != worker
     assert not alive(worker)
-
-
-@linux
-def test_an_actor_that_is_stopped_is_given_up_after_its_lease(make, monkeypatch):
-    monkeypatch.setattr(ray, "CHECK_SECONDS", 0.2)
-    monkeypatch.setattr(ray, "LEASE_SECONDS", 1.0)
-    executor = make()
-    executor.submit(job("echo"))
-    worker = ended(executor)["echo/0"].result["pid"]
-    actor = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
-    executor.submit(job("sleep", seconds=60))
-    executor.collect(0.1)
-    os.kill(actor, signal.SIGSTOP)
-    try:
-        event = ended(executor)["sleep/0"]
-    finally:
-        os.kill(actor, signal.SIGCONT)
-    assert event.failure.kind == "lost"
-    assert "silent" in event.failure.message
 
 
 def test_jobs_run_side_by_side_and_a_cancelled_one_makes_room(make):
@@ -252,22 +237,52 @@ def test_a_job_waits_for_whichever_actor_comes_first(make):
     assert len(ended(executor, 3)) == 3
 
 
-def working(executor):
-    """Slots whose actor is at work; only looked at where there is no other sign of it."""
-    return [slot for slot in executor._slots if slot.working]
+@pytest.fixture
+def full(cluster):
+    """A cluster that others have taken."""
+    filler = cluster.remote(num_cpus=2)(type("Filler", (), {})).remote()
+    wait_for(lambda: cluster.available_resources().get("CPU", 0) == 0)
+    yield
+    cluster.kill(filler)
 
 
-def test_a_cluster_without_room_is_given_up_after_a_while(make, monkeypatch):
-    full = make(2)
-    for n in range(2):
-        full.submit(job("sleep", n, seconds=60))
-    wait_for(lambda: full.collect(0.2) == [] and len(working(full)) == 2)
-    monkeypatch.setattr(ray, "START_SECONDS", 0.5)
-    monkeypatch.setattr(ray, "CHECK_SECONDS", 0.1)
-    waiting = make(1)
+def test_of_a_cluster_without_room_it_is_said_at_once_and_given_up_only_where_that_is_wanted(full, make):
+    said = []
+    waiting = make(1, wait=6.0, say=said.append)
     waiting.submit(job("echo"))
-    with pytest.raises(EnvironmentProblem, match="no room for a trial"):
+    with pytest.raises(EnvironmentProblem, match=r"no room for a trial, CPU=1 each, within 6 s \(--ray-wait\)"):
         ended(waiting)
+    assert said[0].startswith("Ray cluster: 1 trial at a time on 1 node")
+    assert said[1].startswith("waiting for room in the Ray cluster, CPU=1 for each trial, for up to 6 s (--ray-wait)")
+
+
+def test_what_no_node_has_is_waited_for(cluster, make):
+    said = []
+    executor = make(1, request=Request(others={"telescope": 1.0}), say=said.append)
+    executor.submit(job("echo"))
+    wait_for(lambda: executor.collect(0.5) or said)
+    assert "CPU=1,telescope=1 for each trial, without end (--ray-wait SECONDS gives up): no node" in said[0]
+    executor.cancel()
+
+
+def test_a_cluster_that_ends_us_is_an_error_that_says_how_to_go_on(make):
+    executor = make()
+    executor.submit(job("sleep", seconds=60))
+    executor.collect(0.5)
+    os.kill(executor._process.pid, signal.SIGKILL)
+    with pytest.raises(Disconnected, match="Ray has ended the connection") as caught:
+        ended(executor)
+    assert caught.value.exit_code == 4
+
+
+def test_what_listens_but_is_no_cluster_is_named_in_time(make, tmp_path):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port, began = silent.getsockname()[1], time.monotonic()
+        with pytest.raises(EnvironmentProblem, match=f"what listens at 127.0.0.1:{port} does not answer"):
+            make(address=f"127.0.0.1:{port}")
+    assert time.monotonic() - began < 15
 
 
 def test_waiting_costs_next_to_nothing(make):
@@ -320,7 +335,7 @@ def test_close_ends_running_workers_at_once(make):
 @pytest.mark.slow
 def test_a_node_that_is_lost_in_the_middle_ends_its_job_which_finishes_on_another(cluster, make, capfd):
     """The search's own node has no room, so that the jobs run on two others; one of them is killed, whole."""
-    ray_module = cluster.ray
+    ray_module = cluster
     address = ray_module.get_runtime_context().gcs_address
     filler = ray_module.remote(num_cpus=2)(type("Filler", (), {})).remote()
     wait_for(lambda: ray_module.available_resources().get("CPU", 0) == 0)
@@ -332,8 +347,8 @@ def test_a_node_that_is_lost_in_the_middle_ends_its_job_which_finishes_on_anothe
             wait_for(lambda name=name: name in ray_module.cluster_resources())
         executor = make(2)
         for n in range(2):
-            executor.submit(job("sleep", n, seconds=5))
-        wait_for(lambda: executor.collect(0.2) == [] and len(working(executor)) == 2)
+            executor.submit(job("sleep", n, seconds=8))
+        wait_for(lambda: executor.collect(0.2) == [] and ray_module.available_resources().get("CPU", 0) == 0)
         for pid in marked("EXTRA_NODE", "second"):
             os.kill(pid, signal.SIGKILL)
         found = ended(executor, 2)
@@ -351,7 +366,7 @@ def test_a_node_that_is_lost_in_the_middle_ends_its_job_which_finishes_on_anothe
 
 
 def test_only_who_has_the_token_gets_in(cluster):
-    address = cluster.ray.get_runtime_context().gcs_address
+    address = cluster.get_runtime_context().gcs_address
     code = f"import ray; ray.init({address!r}, _node_ip_address={ray_cluster.LOOPBACK!r}); print('joined', flush=True)"
     tokens = {
         "right": {},

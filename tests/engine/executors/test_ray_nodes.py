@@ -1,4 +1,4 @@
-"""What is asked of a node, and of this machine, before any trial runs there: no Ray needed."""
+"""What is said of a cluster before anything is asked of it: no Ray needed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ import pytest
 
 from tuning.core import packages
 from tuning.core.errors import EnvironmentProblem, UsageError
-from tuning.engine.executors import ray
+from tuning.engine.executors import ray_cluster
 from tuning.engine.executors.ray import RayExecutor
+from tuning.engine.executors.seats import Request
 from tuning.pipeline.resources import Resources
+
+
+@pytest.fixture(autouse=True)
+def outside(monkeypatch):
+    """A process of its own, with a Ray that is new enough."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(packages, "version", lambda name: "99")
 
 
 @pytest.mark.parametrize(("installed", "words"), [(None, "none is installed"), ("2.51.0", "2.51.0 is installed")])
@@ -23,87 +31,93 @@ def test_a_missing_or_old_ray_is_named_with_the_line_to_install_it(tmp_path, mon
 
 
 @pytest.mark.parametrize("address", ["ray://somewhere:10001", "local", "somewhere", ":6379", "host:port"])
-def test_an_address_is_auto_or_host_and_port(tmp_path, monkeypatch, address):
-    monkeypatch.setattr(packages, "version", lambda name: "99")
+def test_an_address_is_auto_or_host_and_port(address):
     with pytest.raises(UsageError, match=f"--ray-address is '{address}'"):
-        RayExecutor(1, "sample_work:run", {}, tmp_path, address=address)
+        ray_cluster.checked_address(address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "nowhere.invalid:6379"])
-def test_an_address_where_nothing_answers_is_named_at_once(tmp_path, monkeypatch, address):
-    monkeypatch.setattr(packages, "version", lambda name: "99")
+def test_an_address_where_nothing_answers_is_named_at_once(tmp_path, address):
     with pytest.raises(EnvironmentProblem, match=f"nothing answers at the Ray address {address}"):
-        RayExecutor(1, "sample_work:run", {}, tmp_path, address=address)
+        RayExecutor(1, "sample_work:run", {}, tmp_path / "logs", address=address)
+    assert not (tmp_path / "logs").exists()
 
 
-def test_without_an_address_it_is_the_environments(tmp_path, monkeypatch):
-    monkeypatch.setattr(packages, "version", lambda name: "99")
+def test_without_an_address_it_is_the_environments(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(EnvironmentProblem, match=r"nothing answers at the Ray address 127.0.0.1:1 \(RAY_ADDRESS\)"):
-        RayExecutor(1, "sample_work:run", {}, tmp_path)
+        ray_cluster.checked_address(None)
     monkeypatch.setenv("RAY_ADDRESS", "somewhere")
     with pytest.raises(UsageError, match="RAY_ADDRESS is 'somewhere'"):
-        RayExecutor(1, "sample_work:run", {}, tmp_path)
+        ray_cluster.checked_address(None)
 
 
-def test_without_a_cluster_it_says_how_to_start_one_and_that_local_needs_none(tmp_path, monkeypatch):
-    def no_cluster(*arguments, **options):
-        raise ConnectionError("no running Ray instance")
+def test_where_jobs_are_submitted_is_no_address_but_in_a_job_it_means_this_cluster(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
+    with pytest.raises(UsageError, match="where `ray job submit` sends jobs to") as caught:
+        ray_cluster.checked_address(None)
+    assert "--ray-address auto" in caught.value.remedy
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert ray_cluster.checked_address(None) == "auto"
 
-    exceptions = SimpleNamespace(RayError=RuntimeError)
-    monkeypatch.setitem(
-        sys.modules, "ray", SimpleNamespace(init=no_cluster, exceptions=exceptions, is_initialized=lambda: False)
-    )
-    monkeypatch.setattr(packages, "version", lambda name: "99")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(EnvironmentProblem, match="no Ray cluster on this machine") as caught:
-        RayExecutor(1, "sample_work:run", {}, tmp_path)
-    for words in ("RAY_AUTH_MODE=token", "ray start --head", "tuning.search --executor ray", "--executor local"):
-        assert words in caught.value.remedy
+
+def test_a_notebook_that_is_connected_means_its_own_cluster(monkeypatch):
+    context = SimpleNamespace(gcs_address="10.0.0.1:6379")
+    connected = SimpleNamespace(is_initialized=lambda: True, get_runtime_context=lambda: context)
+    monkeypatch.setitem(sys.modules, "ray", connected)
+    assert ray_cluster.checked_address(None) == "10.0.0.1:6379"
+
+
+class AuthenticationError(RuntimeError):
+    """As Ray's."""
+
+
+MISMATCH = (
+    "Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.12.1\nThis process on "
+    "10.0.0.1 was started with:\n    Ray: 2.59.0\n    Python: 3.13.0\n"
+)
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("address", "error", "words"),
     [
-        ({"shared": False}, "node far does not see"),
-        ({"versions": {**ray.versions(), "numpy": "1.0"}}, "node far has numpy 1.0"),
-        ({"versions": {**ray.versions(), "keras": None}}, "node far has keras not at all"),
+        ("auto", ConnectionError("no running Ray instance"), ["no Ray cluster on this machine", "RAY_AUTH_MODE=token"]),
+        ("auto", ConnectionError("none"), ["ray start --head", "tuning.search --executor ray", "--executor local"]),
+        ("a:1", RuntimeError(MISMATCH), ["Ray: 2.60.0 Python: 3.12.1", "Ray: 2.59.0 Python: 3.13.0"]),
+        ("a:1", AuthenticationError("InvalidAuthToken"), ["wants a token, and this command has none"]),
+        ("a:1", RuntimeError("Timed out while waiting for GCS"), ["does not answer as a Ray cluster does", "6379"]),
     ],
 )
-def test_a_node_that_would_not_give_the_same_answer_is_refused(tmp_path, facts, words):
-    whole = {"node": "far", "shared": True, "versions": ray.versions()}
-    ray.check(whole, tmp_path)
-    with pytest.raises(EnvironmentProblem, match=words):
-        ray.check({**whole, **facts}, tmp_path)
+def test_why_a_cluster_lets_nobody_in_is_said(monkeypatch, address, error, words):
+    def fails(address):
+        raise error
+
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(exceptions=SimpleNamespace(RayError=RuntimeError)))
+    monkeypatch.setattr(ray_cluster, "_host_and_port", fails)
+    with pytest.raises(EnvironmentProblem) as caught:
+        ray_cluster.join(address)
+    assert all(word in f"{caught.value.problem} {caught.value.remedy}" for word in words)
 
 
-def test_a_folder_that_is_not_shared_is_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr(ray, "_VISIBLE_SECONDS", 0.0)
-    seat = ray.Seat("sample_work:run", {}, tmp_path, None)
-    assert not seat.inspect(tmp_path / "mark", "one")["shared"]
-    (tmp_path / "mark").write_text("another")
-    assert not seat.inspect(tmp_path / "mark", "one")["shared"]
-    (tmp_path / "mark").write_text("one")
-    assert seat.inspect(tmp_path / "mark", "one")["shared"]
+def test_a_machine_that_is_no_node_is_told_how_to_become_one(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(exceptions=SimpleNamespace(RayError=RuntimeError)))
+    monkeypatch.setattr(ray_cluster, "_own_addresses", lambda address: [])
+    with pytest.raises(EnvironmentProblem, match="this machine is no node of the Ray cluster at a:1") as caught:
+        ray_cluster.join("a:1")
+    assert "ray start --address=a:1" in caught.value.remedy
 
 
-@pytest.mark.parametrize(
-    ("gpus", "workers", "share"), [(0, 4, 0), (4, 4, 1), (4, 2, 1), (2, 4, 1 / 2), (2, 3, 1 / 2), (1, 3, 1 / 3)]
-)
-def test_every_worker_gets_its_share_of_the_gpus(gpus, workers, share):
-    assert ray.gpu_share(gpus, workers) == share
+@pytest.mark.parametrize("flag", ["ray_address", "ray_resources"])
+def test_options_of_ray_mean_something_to_ray_alone(flag):
+    words = f"--{flag.replace('_', '-')} is 'CPU=2', but --executor is 'local'"
+    with pytest.raises(UsageError, match=words):
+        Resources(**{flag: "CPU=2"})
 
 
-def test_a_node_is_told_the_paths_of_this_project_and_the_users_only(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    paths = ray.own_paths()
-    assert str(tmp_path) in paths
-    assert not [path for path in paths if "site-packages" in path or path.endswith("lib-dynload")]
-
-
-def test_an_address_means_something_to_ray_alone():
-    with pytest.raises(UsageError, match="--ray-address is 'auto', but --executor is 'local'"):
-        Resources(ray_address="auto")
-    assert Resources("ray", ray_address="auto").options() == {"workers": None, "address": "auto"}
-    assert Resources("ray", 3, ray_address="auto").options() == {"workers": 3, "address": "auto"}
-    assert Resources("ray", 3).options() == {"workers": 3, "address": None}
+def test_what_the_executor_is_told():
+    options = Resources("ray", 3, ray_address="auto", ray_resources="CPU=2", ray_wait=60).options()
+    assert options == {"workers": 3, "address": "auto", "request": Request(cpus=2), "wait": 60}
+    assert Resources("ray").options() == {"workers": None, "address": None, "request": Request(), "wait": None}

@@ -41,13 +41,13 @@ def test_where_nothing_is_explained_nothing_is_drawn_and_the_page_says_why(works
         page = render(report.collect(workspace, "s"))
         assert page.count(why) == 1 and page.count("Not drawn, for the reason") == 2
         for chart in ("parallel", "slices"):
-            assert f' data-chart="{chart}"></div>' not in page
+            assert f'data-chart="{chart}" role="img"' not in page
         assert 'class="bars' not in page
         # The table of configurations stays.
         assert 'id="trials"' in page
     monkeypatch.setattr("tuning.results.report.importances", lambda history, seed: (found(1, 0.2),))
     page = render(report.collect(workspace, "s"))
-    assert all(f' data-chart="{chart}"></div>' in page for chart in ("parallel", "slices"))
+    assert all(f'data-chart="{chart}" role="img"' in page for chart in ("parallel", "slices"))
     assert 'class="bars' in page
 
 

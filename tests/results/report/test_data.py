@@ -1,36 +1,46 @@
-"""What the charts of the report draw."""
+"""What the charts and the table of the report show."""
 
 from __future__ import annotations
 
-import msgspec
-import pytest
-
-from tuning.core.records import TrialSpec
-from tuning.results.report.comparable import comparable
-from tuning.results.report.data import brackets, chart_data
+from tuning.results.report.data import SHADES, compared_entries, ordered, rungs, scored, words
+from tuning.results.report.importance import Importance, Share
 
 
-def test_rungs_hold_their_trials_in_each_bracket(hyperband, random_search):
+def test_rungs_hold_the_trials_of_all_brackets(hyperband, random_search):
+    found = rungs(hyperband().history())
+    assert {epochs: len(trials) for epochs, trials in found.items()} == {1: 9, 3: 8, 9: 5}
+    assert rungs(random_search().history()) == {}
+
+
+def test_configurations_without_a_score_have_no_place(hyperband):
     history = hyperband().history()
-    shapes = [[(rung["epochs"], len(rung["trials"])) for rung in entry["rungs"]] for entry in brackets(history)]
-    assert shapes == [[(1, 9), (3, 3), (9, 1)], [(3, 5), (9, 1)], [(9, 3)]]
-    assert brackets(random_search().history()) == []
+    entries = scored(history, ())
+    assert len(entries) == len([entry for entry in history.configurations if entry.score is not None])
+    assert [entry.number for entry in entries] == list(range(len(entries)))
+    assert {entry.shade for entry in entries} <= set(range(SHADES))
+    best = max(entries, key=lambda entry: entry.score)
+    assert best.shade == SHADES - 1
+    # A configuration is called by the trial that trained it longest.
+    assert best.trial == history.best.trial_ids[-1]
+    assert [entry.baseline for entry in entries].count(True) == 1
 
 
-@pytest.mark.parametrize(("epochs", "stride"), [(9, 1), (40_000, 2)])
-def test_long_curves_are_thinned_and_keep_their_last_epoch(new_search, epochs, stride):
-    search = new_search(max_epochs=epochs)
-    for number in range(6):
-        spec = TrialSpec(f"{number:04d}", search.values(number), None, root=f"{number:04d}")
-        search.add("ask", trial=msgspec.to_builtins(spec), completed=0)
-        fence = search.add("attempt", key=f"trial/{spec.trial_id}", epoch=0)
-        curve = [{"val_f1_macro": n / epochs, "val_loss": 1.0} for n in range(epochs)]
-        result = {"trial_id": spec.trial_id, "status": "COMPLETED", "score": 1.0, "curve": curve, "seconds": []}
-        result |= {"failure": None, "space": []}
-        search.add("result", key=f"trial/{spec.trial_id}", fence=fence, result=result)
-    data = chart_data(search.history(), (), (), comparable(search.history(), ()))
-    assert data["stride"] == stride
-    shown = data["configurations"][0]
-    assert shown["epochs"] == epochs
-    assert shown["curve"][-1] == round((epochs - 1) / epochs, 4)
-    assert sum(len(entry["curve"]) for entry in data["configurations"]) <= 120_006
+def test_what_matters_comes_first_and_what_never_varies_not_at_all(random_search):
+    history = random_search().history()
+    found = Importance(None, 12, 0.5, 0.4, 0.6, (Share("head", 0.3, 0.1, 0.4), Share("gone", 0.2, 0.1, 0.3)))
+    names = [parameter.name for parameter in ordered(history, (found,))]
+    assert names == ["head", "rate", "width", "units", "blocks", "norm"]
+
+
+def test_choices_are_shown_as_people_write_them():
+    assert words([True, False, 0.30000000000000004, 3, "dense"]) == ["yes", "no", "0.3", "3", "dense"]
+
+
+def test_those_that_may_be_compared_have_the_scores_of_equal_budgets(hyperband):
+    history = hyperband().history()
+    entries = scored(history, ())
+    after = {entry.root: score for entry in history.configurations if (score := entry.score_after(1)) is not None}
+    equal = compared_entries(entries, after)
+    assert len(equal) == len(after)
+    assert [entry.score for entry in equal] == [after[entry.configuration.root] for entry in equal]
+    assert max(equal, key=lambda entry: entry.score).shade == SHADES - 1

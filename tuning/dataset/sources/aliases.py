@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from tuning.core.errors import DataError, UsageError
@@ -20,6 +21,8 @@ EMOTIONS: dict[str, str] = {
 }
 BUILT_IN = "emotions"
 _REMEDY = f"give pairs such as anger=angry,happiness=happy, or `{BUILT_IN}` for the usual names of emotions"
+#: A number before a name, as in "0_angry".
+_NUMBERED = re.compile(r"^\d+[_.-]+(?=\D)")
 
 
 def parse(text: str | None) -> dict[str, str]:
@@ -64,11 +67,12 @@ def suggestion(labels: Iterable[str], aliases: Mapping[str, str]) -> str | None:
     """What to tell a person whose classes look like the same emotion under two names; None where none do."""
     names: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
-        names.setdefault(EMOTIONS.get(label, label), []).append(label)
-    same = [found for found in names.values() if len(found) > 1]
+        bare = _NUMBERED.sub("", label)
+        names.setdefault(EMOTIONS.get(bare, bare), []).append(label)
+    same = {wanted: found for wanted, found in names.items() if len(found) > 1}
     if not same:
         return None
-    pairs = ",".join(f"{name}={EMOTIONS[name]}" for found in same for name in found if name in EMOTIONS)
-    seen = "; ".join(" and ".join(found) for found in same)
+    pairs = ",".join(f"{name}={wanted}" for wanted, found in same.items() for name in found if name != wanted)
+    seen = "; ".join(" and ".join(found) for found in same.values())
     given = ",".join([*(f"{name}={label}" for name, label in aliases.items()), pairs])
     return f"These look like the same class under two names: {seen}. To make them one, run with --aliases {given}"

@@ -32,7 +32,7 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.sources import code_pages
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_FOREIGN = (".rar", ".7z", ".tar.zst", ".zst", ".lz4", ".iso", ".z01")
+_FOREIGN = (".rar", ".7z", ".tar.zst", ".zst", ".lz4", ".iso", ".z01", ".001", ".gz", ".bz2", ".xz")
 MAX_ENTRIES = 2_000_000
 MAX_BYTES = 200 * 1024**3
 #: Unpacked bytes per packed byte. Images hardly compress; text (a FER2013 CSV) shrinks to a third.
@@ -131,7 +131,9 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
 @contextlib.contextmanager
 def _opened(archive: Path) -> Iterator[tuple[list[_Member], list[str]]]:
     """The files of the archive, which stays open meanwhile, and what to say about their names."""
-    if archive.name.lower().endswith(".zip"):
+    named_zip = archive.name.lower().endswith(".zip")
+    # Downloads are called what someone expected them to be.
+    if zipfile.is_zipfile(archive) or not tarfile.is_tarfile(archive) if named_zip else _is_zip_by_content(archive):
         with zipfile.ZipFile(archive) as package:
             unflagged = [e.orig_filename.encode("cp437") for e in package.infolist() if _is_unflagged(e)]
             names = _Names(archive, unflagged)
@@ -143,6 +145,11 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Member], list[str]]]:
             members = list(_tar_members(archive, package, entries, names))
             _check_end(package, packed=not archive.name.lower().endswith(".tar"))
             yield members, names.notes
+
+
+def _is_zip_by_content(archive: Path) -> bool:
+    with archive.open("rb") as file:
+        return file.read(4) == b"PK\3\4" and zipfile.is_zipfile(archive)
 
 
 class _Names:

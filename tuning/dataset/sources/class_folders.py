@@ -64,17 +64,23 @@ def _refuse_unread_classes(tree: RawTree, prefix: str, found: Layout) -> None:
         )
 
 
+#: Suffixes of labels that are not read.
+_FOREIGN_LABELS = (".xml", ".json", ".npy", ".mat", ".pts")
+
+
 def _refuse_foreign_labels(tree: RawTree, found: Layout) -> None:
-    """Images in one folder and their labels, as XML or JSON, in another: neither folder is a class.
+    """Images in one folder and their labels, as XML, JSON or arrays, in another: neither folder is a class.
 
     Raises:
         DataError: naming the labels' folder.
     """
     for folder in found.labels:
-        texts = [path for path in tree.texts.get(folder, ()) if suffix(path) in (".xml", ".json")]
-        if folder not in tree.holding and texts and len(found.labels) <= _FEW:
+        if folder in tree.holding or len(found.labels) > _FEW:
+            continue
+        written = [path for path in tree.below(folder) if suffix(path) in _FOREIGN_LABELS]
+        if written:
             raise DataError(
-                f"{tree.root / folder} holds labels such as {layout.name(texts[0])} (Pascal VOC, COCO or the like), "
+                f"{tree.root / folder} holds labels such as {layout.name(written[0])} (Pascal VOC, COCO or the like), "
                 "which are not read",
                 "export them as YOLO (a .txt for each image, and data.yaml), or sort the images into class folders",
             )

@@ -64,6 +64,10 @@ def find(tree: RawTree) -> tuple[str, str]:
                 "are the classes, put the images directly into them",
             )
         if found:
+            kind, prefix = found[0]
+            table = fer_csv.lists_files(tree) if kind == "class_folders" else None
+            if table and len(SOURCES[kind].list_samples(tree, prefix, "box").classes) < 2:
+                raise _only_listed(tree, table)
             return found[0]
         level = [child for prefix in level for child in tree.children(prefix)]
     raise _nothing(tree)
@@ -78,6 +82,8 @@ def _nothing(tree: RawTree) -> DataError:
     images = len(tree.images)
     entries = account.take(tree.refused, tree.skipped)
     seen = f" ({account.words(entries)})" if entries else ""
+    if images and (table := fer_csv.lists_files(tree)):
+        return _only_listed(tree, table)
     if tables := fer_csv.describe(tree):
         return DataError(f"no images: {tables}", fer_csv.REMEDY)
     if not tree.files:
@@ -88,3 +94,10 @@ def _nothing(tree: RawTree) -> DataError:
     if not images:
         return DataError(f"no images: none of the {len(tree.files)} files in {tree.root} is an image{seen}", _SHAPES)
     return DataError(f"{tree.root} holds {images} images, but none of them in a class folder{seen}", _SHAPES)
+
+
+def _only_listed(tree: RawTree, table: str) -> DataError:
+    return DataError(
+        f"{tree.root / table} says which class each image is of; such lists are not read",
+        "put each image in a folder named after its class",
+    )

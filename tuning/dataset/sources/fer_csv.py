@@ -27,6 +27,11 @@ EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _MAX_FIELD = 24_000_000
 _NUMBER = re.compile(r"\+?(\d{1,6})(\.0*)?$", re.ASCII)
 _NO_DIGITS = str.maketrans("[](){};,|", "         ")
+#: Tables and arrays that are not read.
+_FOREIGN = (
+    *(".xlsx", ".xls", ".ods", ".parquet", ".feather", ".npz", ".npy", ".h5", ".hdf5", ".mat", ".pkl", ".pickle"),
+    *(".tfrecord", ".tfrecords", ".arrow", ".sqlite", ".db"),
+)
 REMEDY = (
     "name the columns emotion (0 to 6, or words) and pixels (numbers from 0 to 255), or put each class's images in a "
     "folder named after the class"
@@ -42,12 +47,18 @@ def describe(tree: RawTree) -> str:
     """Which columns tables have that are none of faces; "" where there is no table."""
     found = [path for path in tree.files if suffix(path) in table_columns.SUFFIXES]
     if not found:
-        other = next((p for p in tree.files if suffix(p) in (".xlsx", ".xls", ".ods", ".parquet", ".npz", ".h5")), None)
+        other = next((path for path in tree.files if suffix(path) in _FOREIGN), None)
         return f"{tree.root / other} is a table or archive of a kind that is not read" if other else ""
     columns = ", ".join(filter(None, table_columns.names(tree.root / found[0])))
     if not columns:
         return ""
     return f"{tree.root / found[0]} has the columns {columns}; a table of faces has one of labels and one of pixels"
+
+
+def lists_files(tree: RawTree) -> str | None:
+    """A table that names image files and says of what class each is; None where there is none."""
+    tables = (path for path in tree.files if suffix(path) in table_columns.SUFFIXES)
+    return next((path for path in tables if table_columns.names_files(tree.root / path)), None)
 
 
 def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:

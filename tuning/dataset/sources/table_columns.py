@@ -18,6 +18,8 @@ _PIXELS = ("pixels", "pixel", "image", "images", "image_pixels", "img", "data")
 #: A column for each pixel: pixel0, px_12, 0, ….
 _ONE_PIXEL = re.compile(r"(pixel|pix|px|p|x)?[ _.-]?(\d+)$|(\d+)x(\d+)$", re.ASCII)
 _MIN_PIXELS = 64
+#: The name of an image file, or its address.
+_FILE = re.compile(r"\.(jpe?g|png|bmp|gif|webp|tiff?|ppm|pgm)$|^https?://", re.IGNORECASE)
 _HEAD_BYTES = 1 << 16
 _SHOWN = 8
 
@@ -55,24 +57,36 @@ def read(path: Path) -> Columns | None:
     Raises:
         DataError: it cannot be read.
     """
-    line, encoding = _first_line(path)
+    (line, row), encoding = _first_lines(path)
     for delimiter in sorted(DELIMITERS, key=lambda one: -line.count(one)):
         names = [_bare(name) for name in line.split(delimiter)]
         found = _by_name(names)
         if found is not None:
-            return Columns(delimiter, encoding, tuple(names), *found)
+            files = any(_FILE.search(_bare(field)) for field in row.split(delimiter))
+            return None if files else Columns(delimiter, encoding, tuple(names), *found)
     return _without_header(line, encoding)
+
+
+def names_files(path: Path) -> bool:
+    """Whether the first rows of a table name an image file, and something beside it."""
+    (line, row), _ = _first_lines(path)
+    return any(
+        len(fields) > 1 and any(_FILE.search(_bare(field)) for field in fields)
+        for delimiter in DELIMITERS
+        for fields in (line.split(delimiter), row.split(delimiter))
+    )
 
 
 def names(path: Path) -> list[str]:
     """The names of a table's columns, for a person."""
-    line, _ = _first_line(path)
+    (line, _), _ = _first_lines(path)
     delimiter = max(DELIMITERS, key=line.count)
     found = [_bare(name)[:40] for name in line.split(delimiter)]
     return [*found[:_SHOWN], *(["…"] if len(found) > _SHOWN else [])]
 
 
-def _first_line(path: Path) -> tuple[str, str]:
+def _first_lines(path: Path) -> tuple[tuple[str, str], str]:
+    """(the first two lines that hold something, the encoding)."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -84,7 +98,8 @@ def _first_line(path: Path) -> tuple[str, str]:
     # Spreadsheets may say what their delimiter is before anything else.
     if lines and lines[0].lower().startswith("sep="):
         lines = lines[1:]
-    return lines[0] if lines else "", encoding
+    first, second = [*lines[:2], "", ""][:2]
+    return (first, second), encoding
 
 
 def _bare(name: str) -> str:

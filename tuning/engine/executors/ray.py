@@ -134,12 +134,11 @@ class RayExecutor:
         self._send(Cancel())
 
     def close(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is self._process.stdin:
-                with contextlib.suppress(OSError):
-                    _open(pipe).close()
+        # The end of its commands is the sign to leave; a driver that still waits for a cluster does not see it.
+        with contextlib.suppress(OSError):
+            _open(self._process.stdin).close()
         try:
-            self._process.wait(ENDING_SECONDS)
+            self._process.wait(ENDING_SECONDS if self._seats else 0)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -198,7 +197,7 @@ class RayExecutor:
             lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         except OSError:
             lines = []
-        return lines[-1][-300:] if lines else f"exit code {self._process.poll()}"
+        return lines[-1].partition(". ")[0][-300:] if lines else f"exit code {self._process.poll()}"
 
 
 def _open(pipe: IO[str] | None) -> Any:

@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from typing import Any
 
 from tuning.core import packages
@@ -119,7 +120,7 @@ def join(address: str) -> Any:
     errors = (ray.exceptions.RayError, OSError, RuntimeError, ValueError, AssertionError)
     try:
         address = _host_and_port(address)
-        own = [there for there in _node_addresses(address) if _is_ours(there)]
+        own = _own_addresses(address)
     except errors as error:
         raise _refused(address, error) from None
     if not own:
@@ -133,6 +134,16 @@ def join(address: str) -> Any:
     except errors as error:
         raise _refused(address, error) from None
     return ray
+
+
+def _own_addresses(address: str) -> list[str]:
+    """Of this machine's nodes in the cluster; waits a moment for one that has just been started."""
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while not (own := [there for there in _node_addresses(address) if _is_ours(there)]):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.3)
+    return own
 
 
 def _refused(address: str, error: Exception) -> TuningError:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 CHECK_SECONDS = 300
+#: Characters of a process's last words that are told.
+_SHOWN = 400
 
 #: The annotations of the functions that follow name modules that are not imported there.
 _HEAD = "from __future__ import annotations\nimport sys\n"
@@ -70,7 +72,7 @@ class Isolated:
             raise Failed(f"nothing within {CHECK_SECONDS} s") from None
         if code != 0:
             lines = self._log.read_text("utf-8", "replace").strip().splitlines()
-            raise Failed(f"exit code {code}: {lines[-1] if lines else 'no message'}")
+            raise Failed(f"exit code {code}: {lines[-1][:_SHOWN] if lines else 'no message'}")
 
 
 def loader(load: Callable) -> str:
@@ -90,16 +92,18 @@ def converter(load: Callable, formats: Mapping[str, tuple[str, Path]], begun: Pa
         f"open({str(begun)!r}, 'w').write({name!r})\nconvert(product, {str(path)!r}, {keras_format!r})\n"
         for name, (keras_format, path) in formats.items()
     )
-    return f"{loader(load)}\n{_source(convertible)}\n{_source(convert)}\n{steps}"
+    return f"{loader(load)}\n{_source(convertible)}\n{_source(suspect)}\n{_source(convert)}\n{steps}"
 
 
 def convertible(model: Any, keras_format: str) -> Any:
     """Runs in the other process: the model, in place, with layers written in what a format's converter knows.
 
     GELU by the error function (x/2 · (1 + erf(x/√2))), grouped convolutions as one for each group, recurrent layers
-    unrolled over their steps: the same numbers by other operations. What the converter takes as it is stays.
+    unrolled over their steps: the same numbers by other operations. Mean and variance of a Normalization are tensors of
+    its own, which would become inputs of an ONNX graph: they are made constants. What a converter takes as it is stays.
     """
     import keras
+    import numpy as np
     from keras import layers, ops
 
     def gelu(x: Any) -> Any:
@@ -117,6 +121,8 @@ def convertible(model: Any, keras_format: str) -> Any:
             layer.activation = gelu
         if type(layer) is layers.Conv2D and layer.groups > 1 and layer.data_format == "channels_last":
             layer.__class__ = Grouped
+        if isinstance(layer, layers.Normalization) and keras_format == "onnx":
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
         if isinstance(layer, layers.RNN) and keras_format == "litert":
             layer.unroll = True
         parts = [*getattr(layer, "layers", ())]
@@ -139,7 +145,43 @@ def convert(source: str, path: str, keras_format: str) -> None:
     inference = keras.Model(image, model(image, training=False))
     # The input has the same name in all formats, whatever the builder called it.
     signature = [keras.InputSpec(shape=image.shape, dtype="float32", name="image")]
-    inference.export(path, format=keras_format, verbose=False, input_signature=signature)
+    try:
+        inference.export(path, format=keras_format, verbose=False, input_signature=signature)
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise SystemExit(f"{suspect(model, keras_format)}{words}") from None
+
+
+def suspect(model: Any, keras_format: str) -> str:
+    """Runs in the other process: names the first layer that cannot be converted by itself; "" if each one can."""
+    import tempfile
+
+    import keras
+
+    tried = set()
+    with tempfile.TemporaryDirectory() as folder:
+        for number, layer in enumerate(getattr(model, "operations", None) or model.layers):
+            if isinstance(layer, keras.Model):
+                if inner := suspect(layer, keras_format):
+                    return inner
+                continue
+            kind = (type(layer), str(getattr(layer, "activation", None)), getattr(layer, "interpolation", None))
+            if isinstance(layer, keras.layers.InputLayer) or kind in tried:
+                continue
+            tried.add(kind)
+            try:
+                given = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
+                part = keras.Model(given, layer.output)
+                fresh = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in given]
+                alone = keras.Model(fresh, part(fresh, training=False))
+            except Exception:
+                continue  # it cannot be taken out
+            try:
+                suffix = {"onnx": ".onnx", "litert": ".tflite"}.get(keras_format, "")
+                alone.export(f"{folder}/{number}{suffix}", format=keras_format, verbose=False)
+            except Exception:
+                return f"layer {layer.name!r} ({type(layer).__name__}): "
+    return ""
 
 
 def _source(function: Callable) -> str:

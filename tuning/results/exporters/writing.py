@@ -89,7 +89,7 @@ def export(
         np.save(Path(scratch) / "images.npy", images)
         progress.say(f"writing {', '.join(wanted)}, and opening each without this project: {len(images)} {origin}")
         # The processes that open it stand elsewhere.
-        differences, failed = _write_what_can_be(source.model.resolve(), wanted, folder, Path(scratch), progress)
+        differences, failed = write_what_can_be(source.model.resolve(), wanted, folder, Path(scratch), progress)
         files.write_json(folder / CLASS_NAMES, source.metrics.classes)
         files.write_json(folder / PREPROCESSING, description.preprocessing(source.metrics))
         files.write_json(folder / METRICS, msgspec.to_builtins(source.metrics))
@@ -122,10 +122,14 @@ class _Unsuitable(DataError):
         self.format = format
 
 
-def _write_what_can_be(
-    model: Path, wanted: dict[str, Format], folder: Path, scratch: Path, progress: Progress
+def write_what_can_be(
+    model: Path, wanted: dict[str, Format], folder: Path, scratch: Path, progress: Progress = SILENT
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """`_write_models`, and why the formats failed that did; takes these out of `wanted`.
+    """Puts the products into `folder`; returns how far their outputs are from the original's, and why others failed.
+
+    Args:
+        wanted: formats by name; those that fail are taken out.
+        scratch: a folder with the images to compare as `images.npy`.
 
     Raises:
         DataError: none is left.
@@ -308,9 +312,10 @@ def _difference(expected: np.ndarray, found: np.ndarray, name: str) -> float:
         raise DataError(f"the {name} export predicts shape {found.shape}, the original {expected.shape}", RESTORE)
     difference = float(abs(found - expected).max())
     if not difference <= TOLERANCE:
-        raise DataError(
+        raise _Unsuitable(
             f"the {name} export predicts other values than the original: they differ by up to {difference:.2g}, "
             f"allowed is {TOLERANCE:g}",
             _UNSUPPORTED,
+            name,
         )
     return difference

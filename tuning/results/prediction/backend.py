@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
 import sys
-from collections.abc import Iterator
 
 from tuning.core.errors import EnvironmentProblem
+from tuning.core.quiet import without_greeting
 
 
 def import_keras() -> None:
@@ -20,7 +18,7 @@ def import_keras() -> None:
     if "keras" in sys.modules:
         return
     try:
-        with _native_messages_dropped():
+        with without_greeting():
             importlib.import_module("keras")
     except ImportError as error:
         raise EnvironmentProblem(f"Keras cannot be imported: {error}", "run: python -m tuning.doctor") from None
@@ -39,17 +37,3 @@ def unable(error: Exception) -> EnvironmentProblem | None:
         f"the model does not run on Keras's {backend} backend: {first}",
         "start Python anew with KERAS_BACKEND=tensorflow (or jax, torch)",
     )
-
-
-@contextlib.contextmanager
-def _native_messages_dropped() -> Iterator[None]:
-    """TensorFlow writes about itself to file descriptor 2 while it is imported, whatever log level it is told."""
-    sys.stderr.flush()
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)

@@ -6,6 +6,7 @@ search runs, after it ended, or after it was killed. It loads nothing from anywh
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,18 +23,21 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.history import searches
 from tuning.history.records import History
+from tuning.history.source import JOURNAL
 from tuning.history.status import WORDS, is_open, status_of
 from tuning.results.report import sections
 from tuning.results.report.comparable import comparable
-from tuning.results.report.data import chart_data
+from tuning.results.report.data import compared_entries, ordered, scored
 from tuning.results.report.evidence import Evidence, compare, in_search, read_evidence
 from tuning.results.report.importance import Importance, importances
 from tuning.results.report.importance_part import importance_part
 from tuning.results.report.time_part import time_part
+from tuning.results.report.trials_part import trials_part
 from tuning.results.report.verdict import Verdict, verdict
 
 PAGE = "report.html"
-_SCRIPTS = ("draw.js", "charts.js", "parallel.js", "report.js")
+#: Where the folders of runs are, from the folder of a search.
+_FOLDERS = "../../trials"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Report:
         verdict: in words.
         plan: of its budget; None: it had none.
         classes: of the data; None where that has gone.
+        links: to what lies beside it, as words and an address relative to the page.
         problems: what could not be read, a sentence each.
     """
 
@@ -63,6 +68,7 @@ class Report:
     verdict: Verdict
     plan: Plan | None = None
     classes: int | None = None
+    links: tuple[tuple[str, str], ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -91,6 +97,7 @@ def collect(workspace: Workspace, name: str) -> Report:
         verdict=verdict(history, status, runs, claims),
         plan=search.plan,
         classes=_classes(workspace),
+        links=_links(workspace),
         problems=tuple(problems),
     )
 
@@ -119,20 +126,27 @@ def render(report: Report, refresh: int = 0) -> str:
 
     history = report.history
     compared = comparable(history, report.importances)
+    entries, parameters = scored(history, report.runs), ordered(history, report.importances)
+    equal = compared_entries(entries, compared.scores)
     parts = [("verdict", sections.verdict_part(report.verdict, history, report.runs, report.problems))]
     if history.configurations:
         parts += [
             ("time", time_part(history, report.runs, report.plan, report.classes)),
-            ("progress", sections.progress_part(history)),
-            ("learning curves", sections.curves_part()),
-            ("rungs", sections.rungs_part(history)),
-            ("configurations", sections.parallel_part(history, compared, _error(report.runs))),
+            ("progress", sections.progress_part(history, entries)),
+            ("learning curves", sections.curves_part(entries)),
+            ("rungs", sections.rungs_part(history, entries)),
+            (
+                "configurations",
+                trials_part(
+                    report.name, entries, equal, parameters, report.runs, _FOLDERS, compared, _error(report.runs)
+                ),
+            ),
             ("importance", importance_part(compared, report.importances)),
-            ("slices", sections.slices_part(compared)),
+            ("slices", sections.slices_part(equal, parameters, compared)),
         ]
     parts += [
         ("failed trials", sections.failures_part(history)),
-        ("finalists", finals_part(report.runs, history.finals)),
+        ("finalists", finals_part(report.runs, history.finals, _FOLDERS)),
         ("to repeat it", sections.repeat_part(report.settings, report.digest, report.runs, history.stopped)),
     ]
     shown = [(title, html) for title, html in parts if html]
@@ -140,11 +154,16 @@ def render(report: Report, refresh: int = 0) -> str:
     return document(
         f"{report.name} · search report",
         body,
-        style=_asset("report.css"),
-        script="\n".join(map(_asset, _SCRIPTS)),
-        data=chart_data(history, report.importances, report.runs, compared),
+        style=asset("report.css"),
+        script=asset("report.js"),
         refresh=refresh,
     )
+
+
+def outdated(workspace: Workspace, name: str) -> bool:
+    """Whether a search has no page, or went on since its page was written."""
+    page, journal = workspace.search(name) / PAGE, workspace.search(name) / JOURNAL
+    return not page.is_file() or (journal.is_file() and page.stat().st_mtime_ns < journal.stat().st_mtime_ns)
 
 
 def write(workspace: Workspace, name: str, refresh: int = 0) -> tuple[Path, Report]:
@@ -171,8 +190,27 @@ def _head(report: Report) -> str:
     words = " · ".join(escape(str(fact)) for fact in facts if fact)
     return (
         f'<header><h1>{escape(report.name)}</h1><p class="sub">{words} '
-        f'<span class="chip">{escape(WORDS[report.status])}</span></p></header>'
+        f'<span class="chip">{escape(WORDS[report.status])}</span></p>{_beside(report.links)}</header>'
     )
+
+
+def _links(workspace: Workspace) -> tuple[tuple[str, str], ...]:
+    """What there is to look at beside the page."""
+    places = {
+        "the data: pool report": workspace.pool_report,
+        "leaderboard": workspace.leaderboard,
+        "card of the promoted model": workspace.models / "README.md",
+        "all searches": workspace.searches / PAGE,
+    }
+    here = workspace.search("any")
+    return tuple(
+        (words, os.path.relpath(path, here).replace(os.sep, "/")) for words, path in places.items() if path.is_file()
+    )
+
+
+def _beside(links: Sequence[tuple[str, str]]) -> str:
+    shown = "".join(f'<a href="{address}">{words}</a>' for words, address in links)
+    return f'<p class="beside">{shown}</p>' if shown else ""
 
 
 def _jump(parts: Sequence[tuple[str, str]]) -> str:
@@ -183,5 +221,6 @@ def _jump(parts: Sequence[tuple[str, str]]) -> str:
     return f'<nav class="jump" aria-label="Sections">{"".join(links)}</nav>'
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file in `assets/`."""
     return (resources("tuning.results.report") / "assets" / name).read_text(encoding="utf-8")

@@ -6,11 +6,13 @@ import base64
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import numpy as np
 
 from tuning.history.records import FinalRun
+from tuning.results.report import charts
 from tuning.results.report.calibration import Calibration
 from tuning.results.report.evidence import Evidence, Mistake
 from tuning.results.report.html import section, switch
@@ -23,8 +25,12 @@ _STRONG = 0.55
 _MOST_CLASSES = 40
 
 
-def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
-    """Every retrained run, best test score first; the failed and the missing ones by name."""
+def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun], folders: str) -> str:
+    """Every retrained run, best test score first; the failed and the missing ones by name.
+
+    Args:
+        folders: where the folders of runs are, relative to the page.
+    """
     if not finals:
         words = "No finalist has been retrained: the test split is sealed."
         return section("finalists", "Finalists", "", f'<p class="note">{words}</p>')
@@ -33,7 +39,7 @@ def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
         "Retrained from scratch; the epoch that was best on validation was evaluated once on the test split. Times are "
         "of one image, in large batches, on one thread of the machine that evaluated it."
     )
-    shown = "".join(_run(place, run) for place, run in enumerate(runs))
+    shown = "".join(_run(place, run, folders) for place, run in enumerate(runs))
     return section("finalists", "Finalists", lead, validation_table(runs) + shown + lost)
 
 
@@ -43,7 +49,7 @@ def _missing(final: FinalRun) -> str:
     return "" if final.published else f"{final.run_id} is not finished yet."
 
 
-def _run(place: int, run: Evidence) -> str:
+def _run(place: int, run: Evidence, folders: str) -> str:
     metrics, test = run.metrics, run.metrics.test
     low, high = run.interval
     role = f"finalist {metrics.rank}, " if metrics.rank and not run.is_baseline else ""
@@ -63,11 +69,12 @@ def _run(place: int, run: Evidence) -> str:
             f'<p class="note">Expected calibration error {_calibrated(run.calibration)} (15 bins, Guo et al. 2017): '
             f"{words}.{_before(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer "
             "images.</p>"
-            f'<div data-chart="calibration" data-run="{place}"></div></figure>'
+            f"{charts.reliability(run.calibration)}</figure>"
         )
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
-        f'<p class="note"><code>artifacts/trials/{escape(metrics.run_id)}</code></p>{_validated(run)}'
+        f'<p class="note"><a href="{folders}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
+        f"</p>{_validated(run)}"
         f"{_base(metrics)}{_additions(metrics)}"
         '<div class="pair"><figure class="card"><figcaption>Confusion matrix</figcaption>'
         f"{_matrix(place, run)}</figure>"
@@ -180,8 +187,8 @@ def _classes(run: Evidence) -> str:
     head = "".join(f"<th>{name}</th>" for name in ("class", "precision", "recall", "F1", "images"))
     return (
         '<figure class="card"><figcaption>Classes <span class="soft">with 95 % intervals</span></figcaption>'
-        f'<div class="scroll"><table class="numbers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
-        f"<tfoot>{total}</tfoot></table></div></figure>"
+        f'<div class="scroll"><table class="numbers classes"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody><tfoot>{total}</tfoot></table></div></figure>"
     )
 
 

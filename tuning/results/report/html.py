@@ -23,6 +23,16 @@ def switch(name: str, labels: Sequence[str], panels: Sequence[str], first: int =
     return f'<div class="switch">{buttons}<div class="panels">{"".join(f"<div>{p}</div>" for p in panels)}</div></div>'
 
 
+def key_row(more: str = "", dots: bool = False) -> str:
+    """The key of a chart of lines, or of dots."""
+    kind = " shape" * dots
+    more = f"<span>{more}</span>" if more else ""
+    return (
+        f'<p class="key-row{kind}"><span><i class="ramp"></i>worst to best score</span>'
+        f'<span><i class="hot"></i>finalist</span><span><i class="base"></i>baseline</span>{more}</p>'
+    )
+
+
 def value_text(value: Any) -> str:
     """A hyperparameter's value as HTML; a dash where it is inactive."""
     if value is None:

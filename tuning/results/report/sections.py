@@ -1,4 +1,4 @@
-"""The parts of the page about the search itself, as HTML. Charts are empty elements that the scripts fill."""
+"""The parts of the page about the search itself, as HTML."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 from tuning.core.records import Failure
 from tuning.engine.budget import duration
-from tuning.history.records import History, Trial
-from tuning.results.report import data
+from tuning.history.records import History, Parameter, Trial
+from tuning.results.report import charts
 from tuning.results.report.command import repeat_command
 from tuning.results.report.comparable import AS_ABOVE, Comparable
+from tuning.results.report.data import MOST_AXES, Entry, rungs
 from tuning.results.report.evidence import Evidence
-from tuning.results.report.html import section, value_text
+from tuning.results.report.html import key_row, section, switch, value_text
 from tuning.results.report.verdict import Verdict
 
 #: Causes of failure in the page, and trials that are named for each.
@@ -100,99 +101,67 @@ def _apart(history: History, runs: Sequence[Evidence]) -> str:
     return f'<figure class="card"><figcaption>{title} {note}</figcaption><div class="apart">{cells}</div></figure>\n'
 
 
-def progress_part(history: History) -> str:
+def progress_part(history: History, entries: Sequence[Entry]) -> str:
     """Best so far, and cost against score."""
-    times = '<option value="seconds">running time</option>' if history.seconds else ""
-    choice = (
-        f'<select id="best-axis" aria-label="over">{times}<option value="epochs">epochs</option>'
-        '<option value="trials">trials</option></select>'
-    )
+    over = {"running time": "time", "epochs": "epochs", "trials": "trials"}
+    if not history.seconds:
+        del over["running time"]
+    if not entries:
+        return section("progress", "Progress", "", '<p class="note">No trial has ended well yet.</p>')
     key = (
         '<p class="key-row"><span><i style="border-color:var(--blue)"></i>best so far</span>'
-        '<span><i style="border-color:var(--base);border-top-style:dashed"></i>baseline in the search</span>'
-        "<span>each dot: a trial's best epoch</span></p>"
+        '<span><i class="base"></i>baseline in the search</span><span>each dot: a trial\'s best epoch</span></p>'
     )
-    best = (
-        f'<figure class="card"><figcaption>Best so far {choice}</figcaption><div data-chart="best"></div>{key}</figure>'
-    )
+    panels = [charts.best(history, entries, kind) for kind in over.values()]
+    chosen = switch("best", list(over), panels)
+    best = f'<figure class="card"><figcaption>Best so far, over</figcaption>{chosen}{key}</figure>'
     cost = (
-        '<figure class="card"><figcaption>Cost against score</figcaption><div data-chart="cost"></div>'
-        f"{_marks('dotted: the best score at each cost', dots=True)}</figure>"
+        f'<figure class="card"><figcaption>Cost against score</figcaption>{charts.cost(entries)}'
+        f"{key_row('dotted: the best score at each cost', dots=True)}</figure>"
     )
     lead = "Validation macro-F1; a configuration's score is that of its best epoch."
     return section("progress", "Progress", lead, f'<div class="pair">{best}{cost}</div>')
 
 
-def _marks(more: str = "", dots: bool = False) -> str:
-    """The key of a chart of lines, or of dots."""
-    kind = " shape" * dots
-    more = f"<span>{more}</span>" if more else ""
-    return (
-        f'<p class="key-row{kind}"><span><i class="ramp"></i>worst to best score</span>'
-        f'<span><i class="hot"></i>finalist</span><span><i class="base"></i>baseline</span>{more}</p>'
-    )
-
-
-def curves_part() -> str:
+def curves_part(entries: Sequence[Entry]) -> str:
     """Learning curves of all configurations."""
-    choice = (
-        '<select id="curve-metric" aria-label="metric"><option value="curve">validation macro-F1</option>'
-        '<option value="loss">validation loss</option></select>'
-    )
+    names = {"validation macro-F1": charts.curves(entries), "validation loss": charts.curves(entries, loss=True)}
+    shown = {name: chart for name, chart in names.items() if chart}
+    if not shown:
+        return ""
     return section(
         "curves",
         "Learning curves",
         "One line a configuration, over all its promotions. Finalists carry their rank.",
-        '<figure class="card"><figcaption><span></span>'
-        f'{choice}</figcaption><div data-chart="curves"></div>{_marks()}</figure>',
+        f'<figure class="card">{switch("curve", list(shown), list(shown.values()))}{key_row()}</figure>',
     )
 
 
-def rungs_part(history: History) -> str:
+def rungs_part(history: History, entries: Sequence[Entry]) -> str:
     """Who was promoted; nothing for strategies that train every configuration in full."""
-    if not history.rung_epochs():
+    found = rungs(history)
+    if not found:
         return ""
     lead = (
         "Each dot is a trial at the end of its rung, at its best epoch so far. Lines are promotions: the best of a "
         'rung go on, from where they were, to the next. <b style="color:var(--bad)">×</b> failed.'
     )
-    return section("rungs", "Rungs", lead, '<div class="small" data-chart="rungs"></div>')
+    sizes = " → ".join(f"{len(trials):,}" for trials in found.values())
+    return section(
+        "rungs",
+        "Rungs",
+        lead,
+        f'<figure class="card"><figcaption>{sizes} trials</figcaption>{charts.rungs(found, entries)}'
+        f"{key_row(dots=True)}</figure>",
+    )
 
 
-def parallel_part(history: History, compared: Comparable, error: float | None) -> str:
-    """Parallel coordinates with brushes, and the table of the configurations they leave.
+def slices_part(entries: Sequence[Entry], parameters: Sequence[Parameter], compared: Comparable) -> str:
+    """Each hyperparameter against the score.
 
     Args:
-        error: half the width of the 95 % interval of a validation score; None where no predictions were kept.
+        entries: those that may be compared, with their scores after equal budgets.
     """
-    lead = (
-        f"One line for each of {compared.words}. <b>Drag along an axis</b> to keep the lines that cross it there; "
-        "click it to clear. By keyboard: Tab to the first handle, ↑ ↓ move it, ← → go to the next, Esc clears. The "
-        "other charts follow."
-    )
-    if error is not None:
-        lead += (
-            f" A score is that of the validation images, ± {error:.3f} (95 % interval): lines whose scores are closer "
-            "than that differ by chance as well."
-        )
-    tools = (
-        '<div class="bar-row"><span id="brush-words" role="status" aria-live="polite"></span>'
-        '<button type="button" id="brush-clear" disabled>clear all brushes</button></div>'
-    )
-    table = (
-        '<div class="scroll"><table id="trials" class="numbers"></table></div>'
-        '<div class="bar-row"><button type="button" id="trials-more" hidden></button></div>'
-    )
-    hidden = len([entry for entry in history.parameters if entry.varies]) - data.MOST_AXES
-    note = f'<p class="note">{hidden} less important hyperparameters have no axis.</p>' if hidden > 0 else ""
-    chart = f'<div class="card">{tools}<div class="wide" data-chart="parallel"></div>{_marks()}{note}</div>'
-    if compared.why_not:
-        lead, chart = "", f'<p class="note">{compared.why_not}</p>'
-    return section("configurations", "Configurations", lead, chart + table)
-
-
-def slices_part(compared: Comparable) -> str:
-    """Each hyperparameter against the score."""
     if compared.why_not:
         return section("slices", "Slices", "", f'<p class="note">{AS_ABOVE}</p>')
     lead = (
@@ -200,7 +169,16 @@ def slices_part(compared: Comparable) -> str:
         "means of a choice, or of a third of the values, in bands that are their 95 % intervals, each for itself: one "
         "of twenty is wrong by chance. Within a choice, dots stand side by side only so that none hides another."
     )
-    return section("slices", "Slices", lead, f'<div class="small" data-chart="slices"></div>{_marks(dots=True)}')
+    drawn = {
+        parameter.name: charts.parameter_slice(parameter, place, entries, compared.scores)
+        for place, parameter in enumerate(parameters[:MOST_AXES])
+    }
+    shown = "".join(
+        f'<figure class="slice"><figcaption>{escape(name)}</figcaption>{chart}</figure>'
+        for name, chart in drawn.items()
+        if chart
+    )
+    return section("slices", "Slices", lead, f'<div class="small">{shown}</div>{key_row(dots=True)}')
 
 
 def failures_part(history: History) -> str:
@@ -263,6 +241,6 @@ def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidenc
         "repeat",
         "To repeat it",
         lead,
-        f'<pre id="command">{command}</pre><div class="bar-row"><button type="button" id="copy">copy</button></div>'
+        f'<pre id="command">{command}</pre><div class="bar-row" id="copying"></div>'
         f'<div class="scroll"><table class="plain">{table}</table></div>',
     )

@@ -1,4 +1,4 @@
-"""The part of the page about time: the plan of a budget, and what was done with it."""
+"""The part of the page about time: the plan of a budget, what was decided on the way, and what was done with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from tuning.core.plan import Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History
-from tuning.history.use_of_time import Share, by_rung, plan_text, share_at_chance
+from tuning.history.use_of_time import Share, by_rung, share_at_chance
 from tuning.results.report.evidence import Evidence
 from tuning.results.report.html import section
 
@@ -27,18 +27,82 @@ def time_part(history: History, runs: Sequence[Evidence], plan: Plan | None, cla
             f" <b>{silent:.0%}</b> of the search's epochs ended at chance: with a score that a model has which has "
             "learned nothing."
         )
-    planned = ""
-    if plan is not None:
-        first, *others = plan_text(plan)
-        planned = f'<div class="card"><p><b>The plan</b> of a {escape(first)}</p>{_items(others)}'
-        if history.decisions:
-            planned += f"<p><b>What was decided on the way</b></p>{_items(history.decisions)}"
-        planned += "</div>"
-    return section("time", "Time", lead, planned + _table(shares, history, plan))
+    planned = "" if plan is None else _plan(plan)
+    nodes = f"<p><b>Where it ran</b></p>{_items(history.nodes)}" if history.nodes else ""
+    return section("time", "Time", lead, planned + _decisions(history) + _table(shares, history, plan) + nodes)
 
 
 def _items(lines: Sequence[str]) -> str:
-    return '<ul class="reasons">' + "".join(f"<li>{escape(line.strip())}</li>" for line in lines) + "</ul>"
+    return '<ul class="reasons">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _plan(plan: Plan) -> str:
+    """Every figure of a budget's plan, and what it follows from."""
+    price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
+    low, high = (plan.trainings * price.epoch / other for other in (price.high, price.low))
+    rows = [
+        ("budget", duration(plan.budget), f"from start to end, for {plan.seats} trainings at a time; tests included"),
+        (
+            "an epoch",
+            f"{price.epoch:.1f} s",
+            f"the mean of {price.timed} configurations that were timed first; half of the space takes {price.low:.1f} "
+            f"to {price.high:.1f} s, the baseline {price.default:.1f} s. All that follows is made from it",
+        ),
+        (
+            "search",
+            f"up to {duration(plan.search)}",
+            f"time for as many epochs as about {plan.trainings:.0f} full trainings have ({low:.0f} to {high:.0f}, as "
+            "configurations cost less or more)",
+        ),
+        (
+            "a full training",
+            _epochs(plan.max_epochs, plan.max_epochs),
+            "in the search; only configurations that prove themselves get that far",
+        ),
+        (
+            "the shortest",
+            _epochs(plan.first_rung, most),
+            "after so many, configurations are compared for the first time, and the better ones go on"
+            + "; how soon the baseline leaves chance decides" * (most > plan.first_rung),
+        ),
+        (
+            "finals",
+            f"{duration(plan.finals)} or more",
+            f"the best configurations and the baseline again from scratch, for {plan.max_epochs} to "
+            f"{plan.final_epochs} epochs as time allows, with further seeds where time is left; then the test",
+        ),
+    ]
+    if plan.limit is not None:
+        rows.append(
+            (
+                "too expensive",
+                f"about {plan.limit.excluded:.0%} of the space",
+                f"left out: configurations with more than {plan.limit.relative:g} times the baseline's multiply-adds",
+            )
+        )
+    if plan.untried:
+        rows.append(
+            ("starting points", f"{len(plan.untried)} left out", "known to be good, but too expensive for this time")
+        )
+    body = "".join(f"<tr><th>{name}</th><td><b>{value}</b></td><td>{why}</td></tr>" for name, value, why in rows)
+    return f'<figure class="card"><figcaption>The plan</figcaption><table class="plain facts">{body}</table></figure>'
+
+
+def _decisions(history: History) -> str:
+    if not history.decisions:
+        return ""
+    rows = "".join(
+        f"<tr><th>after {duration(decision.seconds)}</th><td>{escape(decision.words)}</td></tr>"
+        for decision in history.decisions
+    )
+    return (
+        '<figure class="card"><figcaption>Decided on the way <span class="soft">and journaled, so that a resume '
+        f'decides the same</span></figcaption><table class="plain facts">{rows}</table></figure>'
+    )
+
+
+def _epochs(low: int, high: int) -> str:
+    return f"{low} epoch{'s' * (low != 1)}" if low == high else f"{low} to {high} epochs"
 
 
 def _table(shares: Sequence[Share], history: History, plan: Plan | None) -> str:
@@ -54,7 +118,8 @@ def _table(shares: Sequence[Share], history: History, plan: Plan | None) -> str:
         f"<td>{duration(share.seconds)}</td><td>{share.seconds / total if total else 0:.0%}</td></tr>"
         for share in shares
     )
-    return f'<div class="scroll"><table class="plain numbers"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    body = f"<thead>{head}</thead><tbody>{rows}</tbody>"
+    return f'<div class="scroll"><table class="plain numbers shares">{body}</table></div>'
 
 
 def _number(value: float) -> str:

@@ -160,7 +160,7 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
     else:
         noise = claims.noise
         sentences.append(
-            f"Seeds: a standard deviation of {noise.deviation:.3f} between training seeds, from "
+            f"Seeds: beyond the choice of images, they differ by a standard deviation of {noise.deviation:.3f}, from "
             f"{_count(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences"
             f"{', which more seeds would narrow a lot' * (noise.degrees < NARROW)}."
         )

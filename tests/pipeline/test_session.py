@@ -1,0 +1,72 @@
+"""What a search asks a worker about its space, and what is made of the answer; no worker is started."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tuning.core.errors import UsageError
+from tuning.core.jobs import CountedModel, Description
+from tuning.core.progress import SILENT
+from tuning.core.settings import TrainSettings
+from tuning.pipeline import plan, session
+from tuning.pipeline.session import Session
+from tuning.results.exporters import foresight
+
+DEFAULT = CountedModel(count=1, values={})
+FOUND = Description(space=[], defaults={}, parameters=dict.fromkeys(("smallest", "default", "largest"), DEFAULT))
+IN_LESS = msgspec.structs.replace(FOUND, dtype_policy="float32", dtype_problem="TypeError: no bfloat16")
+
+
+class Answering:
+    """A dispatcher whose worker found `answer`."""
+
+    def __init__(self, answer: Description) -> None:
+        self._answer = msgspec.to_builtins(answer)
+
+    def request(self, key, kind, job):
+        job(1)
+
+    def start(self):
+        pass
+
+    def result(self, key):
+        return self._answer if key == "describe" else None
+
+
+@pytest.fixture
+def described(tmp_path, workspace, monkeypatch):
+    monkeypatch.setattr(session, "import_keras", lambda: None)
+    settings = TrainSettings(
+        space="tests:builder", seed=0, epochs=1, dtype_policy="mixed_bfloat16", space_digest="", data_digest="",
+        backend="tensorflow", values={},
+    )  # fmt: skip
+
+    def describe(answer, dtype):
+        return Session(workspace, tmp_path, settings, Answering(answer), workers=1, dtype=dtype)
+
+    return describe
+
+
+def test_only_auto_may_compute_in_something_else(described):
+    assert described(IN_LESS, None).describe().dtype_policy == "float32"
+    assert described(IN_LESS, None).dtype_policy == "float32"
+    assert described(FOUND, "bfloat16").describe().dtype_policy is None
+    with pytest.raises(UsageError, match=r"--dtype bfloat16 cannot be obeyed: .*TypeError: no bfloat16") as refused:
+        described(IN_LESS, "bfloat16").describe()
+    assert "--dtype float32" in refused.value.remedy
+
+
+def test_exports_are_tried_only_where_they_may_fail(workspace, monkeypatch):
+    asked = []
+
+    def cannot_leave(model, shape, progress, suspects):
+        asked.append((model, shape, suspects))
+        return ["litert: no"]
+
+    monkeypatch.setattr(foresight, "cannot_leave", cannot_leave)
+    assert plan.refused_exports(workspace, FOUND, SILENT) == []
+    odd = msgspec.structs.replace(FOUND, unproven_model="{}", unproven_layers=["shrink"])
+    assert plan.refused_exports(workspace, odd, SILENT) == ["litert: no"]
+    [(model, shape, suspects)] = asked
+    assert (model, len(shape), suspects) == ("{}", 3, ["shrink"])

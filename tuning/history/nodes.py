@@ -1,0 +1,36 @@
+"""The machines of a cluster that a search ran on, from its journal. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tuning.engine.entries import Entry, Node, Result
+
+
+def node_lines(records: Sequence[Entry]) -> tuple[str, ...]:
+    """A line for each machine: jobs that it finished, what it computes with, and what happened to it."""
+    events: dict[str, list[Node]] = {}
+    for record in records:
+        if isinstance(record, Node):
+            events.setdefault(record.node, []).append(record)
+    jobs = Counter(record.node for record in records if isinstance(record, Result) and record.node)
+    return tuple(f"{name}: {_line(happened, jobs[name])}" for name, happened in sorted(events.items()))
+
+
+def _line(happened: Sequence[Node], jobs: int) -> str:
+    used = [one for one in happened if one.what in ("used", "returned")]
+    if not used:
+        return f"left out: {happened[-1].reason}"
+    parts = [f"{jobs} job{'s' * (jobs != 1)}"]
+    for computes in dict.fromkeys(", ".join(one.computes.values()) for one in used):
+        parts.append(computes)
+    lost = sum(one.what == "lost" for one in happened)
+    if lost:
+        back = sum(one.what == "returned" for one in happened)
+        parts.append(f"lost {_times(lost)}" + (f", back {_times(back)}" if back else ""))
+    return "; ".join(filter(None, parts))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -1,0 +1,75 @@
+"""What the curves of a search say of its configurations: which scores the model sees, and which configurations work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tuning.oracles.chance import ChanceLevel
+from tuning.oracles.rung_oracle import Configuration
+from tuning.oracles.search_model import Score
+
+#: A score is the mean of the last epochs, one in so many of those trained: single epochs are noisy.
+SMOOTHED = 10
+#: Deviations of a score that a configuration counts less which never leaves chance.
+AT_CHANCE = 5.0
+
+
+class Curves:
+    """Of one search.
+
+    Args:
+        chance: what guessing scores; None: unknown.
+        levels: epochs of the rungs, growing.
+
+    Attributes:
+        chance_level: when curves leave chance.
+    """
+
+    def __init__(self, chance: float | None, levels: Sequence[int]) -> None:
+        self.chance_level = ChanceLevel(chance, levels)
+        self._levels = tuple(levels)
+
+    def record(self, number: int, before: int, rung: int, scores: Mapping[int, float]) -> list[Score]:
+        """Records that a configuration went from a rung (-1: from nothing) to another; returns what the model may know.
+
+        Scores at chance say nothing of how good a configuration is once it learns, so that the model sees none.
+
+        Args:
+            scores: by epoch, larger is better.
+        """
+        known = self.chance_level.left(number)
+        left = self.chance_level.record(number, rung, scores)
+        found: list[Score] = []
+        if left is None:
+            return found
+        for passed in range(0 if known is None else before + 1, rung + 1):
+            epoch = self._levels[passed]
+            if epoch < left or (passed < rung and epoch not in scores):
+                continue
+            last = epoch if epoch in scores else max(scores)
+            window = [scores[e] for e in range(last - last // SMOOTHED, last + 1) if e in scores]
+            found.append(Score(number, passed, epoch, left, sum(window) / len(window)))
+        return found
+
+    def works(self, configurations: Sequence[Configuration]) -> list[tuple[int, bool]]:
+        """Which configurations work, and which failed or will never leave chance; what may yet leave it is neither."""
+        level = self.chance_level
+        dead = [level.probability_of_leaving(rung) < 0.5 for rung in range(len(self._levels) - 1)] + [True]
+        works = []
+        for each in configurations:
+            if each.failed:
+                works.append((each.number, False))
+            elif level.left(each.number) is not None:
+                works.append((each.number, True))
+            elif each.rung >= 0 and dead[each.rung]:
+                works.append((each.number, False))
+        return works
+
+    def penalties(self, configurations: Sequence[Configuration]) -> np.ndarray:
+        """What those that are at chance count less, in deviations of a score."""
+        level = self.chance_level
+        at_chance = [level.left(each.number) is None for each in configurations]
+        leaving = [0.0 if each.over else level.probability_of_leaving(each.rung) for each in configurations]
+        return AT_CHANCE * np.array(at_chance) * (1.0 - np.array(leaving))

@@ -1,0 +1,53 @@
+"""What strategies that train to rungs are given: the paper's numbers, and a limit on trials or epochs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import keras_tuner
+
+from tuning.oracles import rungs
+from tuning.oracles.base import ReplayableOracle
+
+
+class HalvingOracle(ReplayableOracle):
+    """Base class; a subclass says what a limit means to it.
+
+    Args:
+        objective: as for `keras_tuner.Oracle`.
+        max_epochs: epochs of the last rung.
+        factor: each rung has `factor` times the epochs of the one below.
+        min_epochs: epochs of the shortest first rung, at least: long enough to mean something.
+        iterations: passes of Hyperband; None: no limit, if there is no `max_trials` either.
+        max_trials: cap on the proposals, promotions included.
+        **settings: see `ReplayableOracle`.
+
+    Attributes:
+        one_pass: the paper's brackets.
+
+    Raises:
+        UsageError: a number out of its range.
+    """
+
+    continues_trials = True
+
+    def __init__(
+        self,
+        objective: keras_tuner.Objective | str | None = None,
+        *,
+        max_epochs: int = 100,
+        factor: int = 3,
+        min_epochs: int = 1,
+        iterations: int | None = 1,
+        max_trials: int | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(objective, max_epochs=max_epochs, max_trials=max_trials, **settings)
+        self.factor, self.min_epochs, self.iterations = factor, min_epochs, iterations
+        self.one_pass = rungs.brackets(max_epochs, factor, min_epochs)
+        self._begin_anew()
+
+    @abstractmethod
+    def _begin_anew(self) -> None:
+        """Sets what is known to what it is before the first trial."""

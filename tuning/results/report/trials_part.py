@@ -1,0 +1,119 @@
+"""The part of the page with every configuration: parallel coordinates, and a table that needs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from tuning.engine.budget import duration
+from tuning.history.records import Parameter
+from tuning.results.report import charts
+from tuning.results.report.comparable import Comparable
+from tuning.results.report.data import MOST_AXES, Entry
+from tuning.results.report.evidence import Evidence
+from tuning.results.report.html import key_row, section, value_text
+
+#: Rows that are shown before the table is unfolded.
+FEW = 12
+
+
+def trials_part(
+    name: str,
+    entries: Sequence[Entry],
+    equal: Sequence[Entry],
+    parameters: Sequence[Parameter],
+    runs: Sequence[Evidence],
+    folders: str,
+    compared: Comparable,
+    error: float | None,
+) -> str:
+    """Parallel coordinates, and the table of all configurations, best first.
+
+    Args:
+        name: of the search.
+        equal: those of `entries` that may be compared, with their scores after equal budgets: the coordinates' lines.
+        folders: where the folders of runs are, relative to the page.
+        compared: which budget that is; or why nothing is drawn.
+        error: half the width of the 95 % interval of a validation score; None where no predictions were kept.
+    """
+    if not entries:
+        return ""
+    table = _table(name, entries, parameters, runs, folders)
+    if compared.why_not:
+        lead = "With scripts on, <b>click a dot or a row</b> for its details, to compare two configurations too."
+        return section("configurations", "Configurations", lead, f'<p class="note">{compared.why_not}</p>{table}')
+    lead = (
+        f"One line for each of {compared.words}. With scripts on, <b>drag along an axis</b> to keep the lines that "
+        "cross it there, click the axis to clear it, and <b>click a line, a dot or a row</b> for its details, to "
+        "compare two configurations too."
+    )
+    if error is not None:
+        lead += (
+            f" A score is that of the validation images, ± {error:.3f} (95 % interval): lines whose scores are closer "
+            "than that differ by chance as well."
+        )
+    hidden = len(parameters) - MOST_AXES
+    note = f'<p class="note">{hidden} less important hyperparameters have no axis.</p>' if hidden > 0 else ""
+    chart = charts.parallel(parameters[:MOST_AXES], equal)
+    return section(
+        "configurations",
+        "Configurations",
+        lead,
+        f'<div class="card"><div id="brushes" class="bar-row"></div><div class="wide" '
+        f'style="--axes:{min(len(parameters), MOST_AXES) + 1}">{chart}</div>{key_row()}{note}</div>'
+        f"{table}",
+    )
+
+
+def _table(
+    name: str, entries: Sequence[Entry], parameters: Sequence[Parameter], runs: Sequence[Evidence], folders: str
+) -> str:
+    heads = ["trial", "val macro-F1", "epochs", "time", *(entry.name for entry in parameters), "retrained"]
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    rows = "".join(
+        _row(entry, parameters, _links(entry, runs, folders)) for entry in sorted(entries, key=lambda one: -one.score)
+    )
+    more = ""
+    if len(entries) > FEW:
+        more = f'<label class="bar-row"><input type="checkbox" id="whole"> show all {len(entries):,}</label>'
+    return (
+        f'<div class="trials">{more}<div class="scroll"><table id="trials" class="numbers" '
+        f'data-search="{escape(name, quote=True)}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        "</div>"
+    )
+
+
+def _row(entry: Entry, parameters: Sequence[Parameter], links: str) -> str:
+    own = entry.configuration
+    roles = f" ★{entry.rank}" * bool(entry.rank) + " baseline" * entry.baseline
+    cells: list[tuple[Any, str]] = [(entry.score, f"{entry.score:.4f}"), (own.epochs, f"{own.epochs:g}")]
+    cells.append((round(own.seconds, 1), duration(own.seconds)))
+    cells += [_cell(own.values, parameter) for parameter in parameters]
+    shown = "".join(f'<td data-v="{escape(str(value), quote=True)}">{text}</td>' for value, text in cells)
+    kind = ' class="baseline"' if entry.baseline else ""
+    return (
+        f'<tr{kind} data-c="{entry.number}" data-trial="{escape(entry.trial, quote=True)}" '
+        f'title="{escape(entry.about, quote=True)}">'
+        f'<th scope="row" data-v="{escape(entry.trial, quote=True)}">{escape(entry.trial + roles)}</th>{shown}'
+        f'<td data-v="{len(links)}">{links}</td></tr>'
+    )
+
+
+def _cell(values: Mapping[str, Any], parameter: Parameter) -> tuple[Any, str]:
+    value = values.get(parameter.name)
+    return "" if value is None else value, value_text(value)
+
+
+def _links(entry: Entry, runs: Sequence[Evidence], folders: str) -> str:
+    """The folders of the runs that trained it again."""
+    own = [
+        run
+        for run in runs
+        if run.metrics.trial in entry.configuration.trial_ids or (run.is_baseline and entry.baseline)
+    ]
+    return ", ".join(
+        f'<a href="{folders}/{quote(run.metrics.run_id)}/">seed {run.metrics.seed}: test {run.score:.3f}</a>'
+        for run in own
+    )
