@@ -81,3 +81,20 @@ def test_an_error_without_a_signal_stays_what_it_is_and_nothing_outlasts_the_blo
     with interruption.signals_raise():
         interrupt()
     interruption.check()
+
+
+def test_within_an_import_of_native_code_a_signal_waits():
+    passed = []
+    with pytest.raises(Interrupted) as caught, interruption.signals_raise():
+        with interruption.deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            passed.append("the rest of the import")
+        passed.append("what follows it")
+    assert passed == ["the rest of the import"]
+    assert caught.value.signal_number == signal.SIGTERM
+    with interruption.signals_raise(), interruption.deferred():
+        pass
+    with pytest.raises(Interrupted), interruption.signals_raise():
+        # Afterwards they raise at once again.
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("went on")

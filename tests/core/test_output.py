@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tuning.core import output
+
 _MAIN = """
 import sys
 from tuning import cli
@@ -64,3 +66,17 @@ def test_output_that_is_closed_or_goes_away_stops_nothing_and_is_no_success(ende
     assert done.returncode == code
     assert (tmp_path / "went-on.txt").exists() == (code != 2)
     assert b"Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("short", "short"),
+        ("  one two three four five", "  one two three\n    four five"),
+        ("a run-id-with-dashes-in-it b", "a\n  run-id-with-dashes-in-it\n  b"),
+        ("  → go on: /venv/bin/python -m x.search --name y", "  → go on:\n    /venv/bin/python -m x.search --name y"),
+        ("    python -m x.search --name y", "    python -m x.search --name y"),
+    ],
+)
+def test_lines_break_at_words_and_commands_stay_whole(line, expected):
+    assert output.wrapped(line, 16, "python -m x.") == expected

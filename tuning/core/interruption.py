@@ -16,12 +16,28 @@ from collections.abc import Iterator
 from tuning.core.errors import Interrupted
 
 _noted: int | None = None
+_deferred = False
 
 
 def check() -> None:
     """Raises `Interrupted` if a signal has asked this process to stop."""
     if _noted is not None:
         raise Interrupted(_noted)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """While the block runs, a signal is noted; it raises when the block has ended.
+
+    For imports of native code, such as TensorFlow's: an exception in the midst of them aborts the process.
+    """
+    global _deferred
+    before, _deferred = _deferred, True
+    try:
+        yield
+    finally:
+        _deferred = before
+    check()
 
 
 @contextlib.contextmanager
@@ -32,7 +48,8 @@ def signals_raise() -> Iterator[None]:
     def note_and_raise(number: int, frame: object) -> None:
         global _noted
         _noted = number
-        raise Interrupted(number)
+        if not _deferred:
+            raise Interrupted(number)
 
     dropped = sys.unraisablehook
 

@@ -58,13 +58,16 @@ def wrapped(text: str, width: int, command: str) -> str:
 
 def _broken(line: str, width: int, command: str) -> str:
     indent = " " * (len(line) - len(line.lstrip()) + 2)
-    words, found, rest = line.partition(command)
+    place = line.find(command)
+    # The path of a Python belongs to its command.
+    start = len(line) if place < 0 else line.rfind(" ", 0, place) + 1
+    words, rest = line[:start], line[start:]
     lines = textwrap.wrap(
         words, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
     )
-    if not found:
+    if not rest:
         return "\n".join(lines)
-    return "\n".join([*lines, f"{indent}{found}{rest}"]) if words.strip() else line
+    return "\n".join([*lines, f"{indent}{rest}"]) if words.strip() else line
 
 
 def _nowhere() -> TextIO:

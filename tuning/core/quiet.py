@@ -9,6 +9,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from tuning.core import interruption
+
 #: Lines that its libraries write before they have a log to write to: information and warnings, no errors.
 _GREETING = re.compile(rb"(?:WARNING: All log messages before absl::InitializeLog|[IW]0000 )")
 _STDERR = 2
@@ -17,12 +19,12 @@ _STDERR = 2
 @contextlib.contextmanager
 def without_greeting() -> Iterator[None]:
     """Within the block, where Keras may be imported, what goes to the process's stderr is held back; at its end all but
-    the greeting is written."""
+    the greeting is written. A signal is heard when the block has ended."""
     if "tensorflow" in sys.modules:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with tempfile.TemporaryFile() as held:
+    with interruption.deferred(), tempfile.TemporaryFile() as held:
         try:
             before = os.dup(_STDERR)
         except OSError:
