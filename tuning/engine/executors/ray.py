@@ -160,6 +160,7 @@ class RayExecutor:
         """
         match answer:
             case None:
+                self._answers.put(None)  # for whoever asks again
                 raise Disconnected(
                     f"Ray has ended the connection to the cluster at {self._address}: {self._last_words()}",
                     "see `ray status` on its head; what was finished is saved",

@@ -1,6 +1,6 @@
 """The connection to a Ray cluster that runs already, and of which this machine is a node.
 
-Whatever of Ray is used that Ray does not promise to keep stands in this module, below `_PRIVATE`.
+Whatever of Ray is used that Ray does not promise to keep stands at the end of this module, and nowhere else.
 """
 
 from __future__ import annotations
@@ -184,11 +184,7 @@ def _is_ours(address: str) -> bool:
     return False
 
 
-_PRIVATE = (
-    "ray._private.services.canonicalize_bootstrap_address",
-    "ray._raylet.GcsClient.get_all_node_info",
-    "ray.init(_node_ip_address)",
-)
+# What Ray does not promise to keep: three names.
 
 
 def _host_and_port(address: str) -> str:

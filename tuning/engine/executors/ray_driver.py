@@ -11,6 +11,7 @@ import queue
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,8 @@ def main(argv: list[str]) -> int:
         _Driver(ray, setup, commands, channel).run()
     except TuningError as error:
         channel.send(Refused(error.problem, error.remedy))
+    except Exception:
+        traceback.print_exc()
     # Ray's own way to leave may wait for a control service that has gone.
     os._exit(0)
 

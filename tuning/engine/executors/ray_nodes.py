@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +30,7 @@ class Node:
         pending: the answer to its check, while there is none.
         state: "asked", "silent" (asked in vain so far), "used", "left out" or "lost".
         problem, remedy: why it is left out.
+        since: when it was asked.
     """
 
     node_id: str
@@ -38,7 +40,7 @@ class Node:
     state: str = "asked"
     problem: str = ""
     remedy: str = ""
-    since: float = field(default_factory=time.monotonic)
+    since: float = 0.0
 
 
 class Nodes:
@@ -66,7 +68,8 @@ class Nodes:
     def _watch(self) -> None:
         while True:
             time.sleep(LIST_SECONDS)
-            self._list()
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._list()
 
     def _list(self) -> None:
         self._listed, self._free = self._ray.nodes(), self._ray.available_resources()
@@ -131,7 +134,8 @@ class Nodes:
                 if was == "used":
                     reason = " ".join(gone[node.node_id].get("DeathReasonMessage", "").split())[:200]
                     found.append(NodeChanged(node.name, "lost", reason=reason))
-        ready = self._ray.wait(pending, num_returns=len(pending), timeout=0)[0] if (pending := self.pending()) else []
+        pending = self.pending()
+        ready = self._ray.wait(pending, num_returns=len(pending), timeout=0)[0] if pending else []
         for node in self._all.values():
             if node.pending is not None and node.pending in ready:
                 found += self._judged(node)
@@ -143,7 +147,7 @@ class Nodes:
         return found
 
     def _came(self, info: dict[str, Any], seats: int) -> list[NodeChanged]:
-        node = Node(info["NodeID"], self._free_name(info), seats)
+        node = Node(info["NodeID"], self._free_name(info), seats, since=time.monotonic())
         self._all[node.node_id] = node
         if self._check is None:
             return [self._accepted(node, {})]

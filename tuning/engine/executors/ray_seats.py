@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ LEASE_SECONDS = 60.0
 IDLE_SECONDS = 60.0
 #: Actors in a row that may end before they could work.
 _FALSE_STARTS = 3
+#: Those that end so soon after one another count once: their node has gone.
+_TOGETHER_SECONDS = 10.0
 
 
 class Seat:
@@ -78,7 +80,7 @@ class _Slot:
     ready: bool = False
     job: Job | None = None
     working: bool = False
-    seen: float = field(default_factory=time.monotonic)
+    seen: float = 0.0
 
 
 class Pool:
@@ -102,7 +104,7 @@ class Pool:
         )(Seat)
         self._slots: list[_Slot] = []
         self.waiting: deque[Job] = deque()
-        self._false_starts = 0
+        self._false_starts, self._false_start = 0, -_TOGETHER_SECONDS
         self._checked = time.monotonic()
 
     @property
@@ -129,7 +131,8 @@ class Pool:
     def advance(self, ready: list[Any]) -> list[Event]:
         """The events that answers of Ray bring; looks after actors, and gives them work."""
         events: list[Event] = []
-        for slot in [slot for slot in self._slots if slot.pending is not None and slot.pending in ready]:
+        answered = set(ready)
+        for slot in [slot for slot in self._slots if slot.pending is not None and slot.pending in answered]:
             events += self._received(slot)
         events += self._overdue()
         self._admit()
@@ -168,7 +171,7 @@ class Pool:
         logs = Path(setup.log_directory) / f"ray-{number}"
         options = {"label_selector": selector} if (selector := self._nodes.selector()) else {}
         actor = self._actor.options(**options).remote(setup.work, setup.environment, logs, setup.trial_timeout)
-        return _Slot(number, actor, actor.node.remote())
+        return _Slot(number, actor, actor.node.remote(), seen=time.monotonic())
 
     def _received(self, slot: _Slot) -> list[Event]:
         try:
@@ -195,7 +198,9 @@ class Pool:
         # Its node went before it could begin: that says nothing about the job.
         if slot.job is not None:
             self.waiting.appendleft(slot.job)
-        self._false_starts += 1
+        now = time.monotonic()
+        if now - self._false_start > _TOGETHER_SECONDS:
+            self._false_starts, self._false_start = self._false_starts + 1, now
         if self._false_starts >= _FALSE_STARTS:
             raise EnvironmentProblem(
                 f"no Ray actor can start: {_last_line(error)}",
