@@ -37,8 +37,17 @@ while True:
     except OSError:
         time.sleep(0.2)
 """
+#: The control service answers before the node that it runs on has joined.
+_UNTIL_CONNECTED = """
+import ray, time
+while not ray.is_initialized():
+    try:
+        ray.init({!r}, log_to_driver=False)
+    except ConnectionError:
+        time.sleep(1)
+"""
 #: Seconds for all nodes to join, and for a search to train on a certain one, or to end.
-_JOIN, _TRAIN, _END = 120, 240, 400
+_JOIN, _TRAIN, _END = 300, 600, 1200
 
 
 class Cluster:
@@ -129,7 +138,7 @@ class Cluster:
             raise RuntimeError((self.folder / "python.log").read_text())
 
     def _python(self, code: str) -> subprocess.Popen[bytes]:
-        connect = f"import ray, time; ray.init({self._address!r}, log_to_driver=False)\n"
+        connect = _UNTIL_CONNECTED.format(self._address)
         return self._start(self.head, "-c", connect + code, log="python")
 
     def _start(self, host: Host, *arguments: str, log: str, more: Mapping[str, str] = {}) -> subprocess.Popen[bytes]:
