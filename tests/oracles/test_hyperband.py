@@ -82,6 +82,19 @@ def test_no_bracket_begins_before_the_defaults_have_ended_and_nobody_waits(windo
     assert spec.values["tuner/bracket"] == 1 and spec.epochs == 9
 
 
+def test_while_the_defaults_are_trained_the_model_has_a_say(simulated):
+    """Where many are asked for ahead, the first looks say where to look next."""
+    search = search_of(simulated, iterations=None)
+    search.ask()  # and never told
+    looks = []
+    for _ in range(40):
+        looks.append(search.ask())
+        search.tell(simulated.completed(looks[-1]))
+    assert {spec.epochs for spec in looks} == {3}
+    values = [simulated.value_of(spec.values, 27) for spec in looks]
+    assert statistics.median(values[20:]) > statistics.median(values[:10]) + 0.1
+
+
 def test_a_failure_of_the_defaults_does_not_keep_brackets_waiting(simulated):
     search = search_of(simulated, iterations=None)
     search.tell(simulated.failed(search.ask()))
@@ -238,7 +251,7 @@ class TestThePapersOwn:
 
 @pytest.mark.slow
 def test_ask_and_tell_take_milliseconds_with_ten_thousand_trials_known(simulated, monkeypatch):
-    """4 ms of processor time at the median on an idle core; the bound leaves room for a busy machine."""
+    """5 ms of processor time at the median on a busy core; the bound leaves room for a busy machine."""
 
     def outcome_of(spec: TrialSpec) -> TrialOutcome:
         return msgspec.structs.replace(simulated.completed(spec), cost=1e6 * spec.values["width"])
@@ -267,10 +280,10 @@ def test_what_failed_is_avoided_like_what_never_learns(simulated):
         return (simulated.failed if spec.values["width"] == 64 else simulated.completed)(spec)
 
     last = []
-    for seed in range(3):
+    for seed in range(5):
         asked = simulated.drive(search_of(simulated, max_trials=100, seed=seed), window=1, outcome_of=outcome_of)
         last += [spec.values["width"] for spec in asked if spec.continues is None][-20:]
-    assert last.count(64) <= len(last) / 8  # a quarter of the space
+    assert last.count(64) <= len(last) / 6  # a quarter of the space
 
 
 class TestTheEndOfABudget:

@@ -85,8 +85,11 @@ class HyperbandOracle(RungOracle):
             return self._last_promotion(last)
         if number == 0:
             return Decision(last, values=self.starting_point())
-        if self._is_probing() and (values := self.new_configuration()) is not None:
-            return Decision(usual_rung(self.levels), values=values)
+        if self._is_probing():
+            # Many may be asked for while the defaults are trained: enough for the model to have a say.
+            proposal = self._proposal(number) if self.starting_point() is None else None
+            if (values := self.new_configuration() if proposal is None else proposal.values) is not None:
+                return Decision(usual_rung(self.levels), values=values)
         self._slot = slot = self._brackets.find(True, self._any_paused_below)
         if slot is None:
             return None
