@@ -229,7 +229,7 @@ def test_an_actor_that_is_killed_is_a_lost_job_and_the_next_job_gets_a_new_one(m
 def test_jobs_run_side_by_side_and_a_cancelled_one_makes_room(make):
     executor = make(2)
     for n in range(2):
-        executor.submit(job("sleep", n, seconds=0.5))
+        executor.submit(job("sleep", n, seconds=8))
     assert executor.free() == 0
     found = ended(executor, 2)
     assert len({event.result["pid"] for event in found.values()}) == 2
@@ -249,7 +249,7 @@ def test_a_job_waits_for_whichever_actor_comes_first(make):
 
 
 @pytest.fixture
-def full(cluster):
+def full(cluster, make):
     """A cluster that others have taken."""
     filler = cluster.remote(num_cpus=2)(type("Filler", (), {})).remote()
     wait_for(lambda: cluster.available_resources().get("CPU", 0) == 0)
