@@ -291,8 +291,8 @@ def plan_finals(
 
     First the baseline and each finalist once, with `max_epochs` epochs; then a second seed of the baseline and of the
     best finalist, without which nobody can tell a difference from luck; then all of them longer, up to `longest`; then
-    further seeds, up to five. Where twice `max_epochs` is not reached so, the second seeds wait: longer trainings are
-    worth more.
+    further seeds, up to five. Where twice `max_epochs` and half of `longest` are not reached so, the second seeds wait:
+    longer trainings are worth more.
 
     Where not even the first fits, finalists are left out, the last one first. The baseline and one finalist remain
     whatever they cost, with fewer epochs where they must.
@@ -315,8 +315,9 @@ def plan_finals(
     while epochs > 1 and not fits(seeds, epochs):
         epochs -= 1
     again = list(dict.fromkeys(c.key for c in (*kept[:1], baseline)))
+    long_enough = min(longest, max(2 * max_epochs, longest // 2))
     for key in reversed(again):
-        if fits(seeds | {key: 2}, max(epochs, min(2 * max_epochs, longest))):
+        if fits(seeds | {key: 2}, max(epochs, long_enough)):
             seeds[key] = 2
     while epochs < longest and fits(seeds, epochs + 1):
         epochs += 1
