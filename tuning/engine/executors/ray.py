@@ -21,6 +21,7 @@ from tuning.engine.executors import Died, Event, Finished, Job, NodeChanged, Pro
 from tuning.engine.executors.ray_driver import COMMAND
 from tuning.engine.executors.ray_messages import (
     Answer,
+    Asking,
     Cancel,
     Check,
     Command,
@@ -144,12 +145,14 @@ class RayExecutor:
             self._process.wait()
 
     def _await_seats(self) -> None:
-        connected, deadline = False, time.monotonic() + ray_cluster.ANSWER_SECONDS
+        connected, deadline = False, time.monotonic() + ray_cluster.IMPORT_SECONDS
         while not self._seats:
             try:
                 answer = self._answers.get(timeout=None if connected else max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 raise ray_cluster.no_answer(self._address) from None
+            if isinstance(answer, Asking):
+                deadline = time.monotonic() + ray_cluster.ANSWER_SECONDS
             connected = connected or isinstance(answer, Connected)
             self._received(answer)
 

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tuning.core import packages
@@ -32,8 +33,9 @@ _START = (
 )
 _EXTRA = "ray"
 CONNECT_SECONDS = 3.0
-#: So long a cluster's control service may take to answer, a fresh import of Ray included.
-ANSWER_SECONDS = 11.0
+#: So long a cluster's control service may take to answer; and so long the import of Ray on a busy machine before that.
+ANSWER_SECONDS = 9.0
+IMPORT_SECONDS = 120.0
 
 
 def check_installed() -> None:
@@ -105,8 +107,11 @@ def no_answer(address: str) -> EnvironmentProblem:
     )
 
 
-def join(address: str) -> Any:
+def join(address: str, asking: Callable[[], None] = lambda: None, answered: Callable[[], None] = lambda: None) -> Any:
     """Joins a cluster, in a process that does nothing else, and returns the module `ray`.
+
+    Args:
+        asking, answered: called before the control service is asked, and once it has answered.
 
     Raises:
         EnvironmentProblem: there is none, or it does not let this process in.
@@ -118,9 +123,11 @@ def join(address: str) -> Any:
     import ray
 
     errors = (ray.exceptions.RayError, OSError, RuntimeError, ValueError, AssertionError)
+    asking()
     try:
         address = _host_and_port(address)
         own = _own_addresses(address)
+        answered()
     except errors as error:
         raise _refused(address, error) from None
     if not own:

@@ -20,7 +20,7 @@ import msgspec
 from tuning.core.errors import EnvironmentProblem, TuningError
 from tuning.engine.executors import ray_cluster
 from tuning.engine.executors.pipes import Channel, die_with, received, take_over
-from tuning.engine.executors.ray_messages import Cancel, Command, Connected, Refused, Said, Seats, Setup, Submit
+from tuning.engine.executors.ray_messages import Asking, Cancel, Command, Connected, Refused, Said, Seats, Setup, Submit
 from tuning.engine.executors.ray_nodes import LIST_SECONDS, Nodes
 from tuning.engine.executors.ray_seats import Pool
 
@@ -42,8 +42,7 @@ def main(argv: list[str]) -> int:
     if not isinstance(setup, Setup):
         return 0
     try:
-        ray = ray_cluster.join(setup.address)
-        channel.send(Connected())
+        ray = ray_cluster.join(setup.address, lambda: channel.send(Asking()), lambda: channel.send(Connected()))
         _Driver(ray, setup, commands, channel).run()
     except TuningError as error:
         channel.send(Refused(error.problem, error.remedy))

@@ -48,8 +48,12 @@ class Cancel(msgspec.Struct, frozen=True, tag_field="type", tag="cancel"):
 Command = Setup | Submit | Cancel
 
 
+class Asking(msgspec.Struct, frozen=True, tag_field="type", tag="asking"):
+    """Ray is imported, which takes what it takes on a busy machine; now the cluster is asked."""
+
+
 class Connected(msgspec.Struct, frozen=True, tag_field="type", tag="connected"):
-    """The cluster has let us in."""
+    """The cluster's control service has answered."""
 
 
 class Seats(msgspec.Struct, frozen=True, tag_field="type", tag="seats"):
@@ -71,4 +75,4 @@ class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
     remedy: str
 
 
-Answer = Connected | Seats | Said | Refused | Progressed | Finished | Died | NodeChanged
+Answer = Asking | Connected | Seats | Said | Refused | Progressed | Finished | Died | NodeChanged
