@@ -80,7 +80,7 @@ def test_bar_and_lines_fit_the_terminal(columns, total, noted):
     lines = shown(in_terminal(WORK.replace("TOTAL", str(total)).replace("NOTED", str(noted)), columns))
     command = next(line for line in lines if "tuning.prepare" in line)
     # What can be copied is one line; the terminal breaks it as it shows it.
-    assert command.strip().startswith("python -m tuning.prepare") and command.endswith("--seed 5")
+    assert re.fullmatch(r" *(run )?python -m tuning.prepare .* --seed 5", command)
     assert max(len(line) for line in lines if line != command) <= columns
     bars = [line for line in lines if line.startswith("search:")]
     assert bars and (not noted or all("12 min to go · best" in bar for bar in bars[2:]))

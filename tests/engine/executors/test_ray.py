@@ -306,13 +306,9 @@ def test_waiting_costs_next_to_nothing(make):
     assert time.process_time() - before < 0.04
 
 
-class Interrupted(Exception):
-    """What a command's own handler raises."""
-
-
 def test_a_signal_ends_a_wait_with_what_its_handler_raises(make):
     def handler(number, frame):
-        raise Interrupted
+        raise InterruptedError
 
     before = signal.signal(signal.SIGTERM, handler)
     try:
@@ -320,7 +316,7 @@ def test_a_signal_ends_a_wait_with_what_its_handler_raises(make):
         executor.submit(job("sleep", seconds=60))
         threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
         began = time.monotonic()
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptedError):
             executor.collect(30)
         assert time.monotonic() - began < 4
     finally:
