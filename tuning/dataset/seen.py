@@ -8,6 +8,7 @@ could be guessed.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from collections.abc import Iterable
@@ -75,11 +76,15 @@ def seen_here(workspace: Workspace) -> Seen:
     """What a model sees that is trained on the prepared split.
 
     Raises:
-        DataError: nothing is prepared, or an image of the pool cannot be read.
+        DataError: nothing is prepared.
     """
     places = [place for place in _split(workspace).places if place.split in SEEN]
     found = {signature(place.sha256) for place in places}
-    rough = [rough_hash(_pixels(workspace, place)) for place in places]
+    rough = []
+    for place in places:
+        # Trained on packed arrays, a run is published although an image of the pool is gone, which then has no hash.
+        with contextlib.suppress(DataError):
+            rough.append(rough_hash(_pixels(workspace, place)))
     return Seen(np.array(sorted(found), np.uint64), np.unique(np.array(rough, np.uint64).reshape(-1, WORDS), axis=0))
 
 

@@ -135,7 +135,11 @@ def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str
     """
     search, slash, trial = reference.partition("/")
     if not slash:
-        return _values_of_run(workspace, reference)
+        try:
+            return _values_of_run(workspace, reference)
+        except UsageError as error:
+            words = f"{error.remedy}; or give a trial as SEARCH/TRIAL, for example hyperband/0007"
+            raise UsageError(error.problem, words) from None
     if not search or not trial:
         raise UsageError(f"--from-trial is {reference!r}", "give SEARCH/TRIAL, for example hyperband/0007")
     found = searches.read(workspace, search)
