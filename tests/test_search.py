@@ -55,6 +55,6 @@ def test_the_commands_are_understood():
     commands = {"export": export, "leaderboard": leaderboard, "predict": predict, "report": report, "train": train}
     for promoted in (None, "run"):
         result = SearchResult("s", 9, 0, 27, "0007", 0.5, {}, promoted=promoted)
-        for line in search._next(result):
+        for line in search._next(result, None):
             words = line.split()
             commands[words[2].removeprefix("tuning.")].options().parse_args(words[3:])

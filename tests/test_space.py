@@ -38,11 +38,11 @@ build_model.starting_points = [{"units": 32, "head": "dense"}]
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """Name of a space in a package that imports Keras when anyone looks for what is in it."""
-    (tmp_path / "own_package").mkdir()
-    (tmp_path / "own_package" / "__init__.py").write_text("import keras\n")
-    (tmp_path / "own_package" / "cnn.py").write_text(PACKAGE)
+    (tmp_path / "listed_package").mkdir()
+    (tmp_path / "listed_package" / "__init__.py").write_text("import keras\n")
+    (tmp_path / "listed_package" / "cnn.py").write_text(PACKAGE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return "own_package.cnn:build_model"
+    return "listed_package.cnn:build_model"
 
 
 def call(capsys, *argv: object) -> tuple[int, str, str]:

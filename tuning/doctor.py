@@ -34,6 +34,7 @@ EXTRAS = {
     "mlflow": "logging searches to MLflow (--mlflow)",
     "onnx": "exporting to ONNX",
     "litert": "opening LiteRT exports as a device does, without TensorFlow",
+    "notebook": "running the notebooks in JupyterLab",
     "heic": "reading the photos of iPhones (HEIC)",
     "docs": "rendering docs/ (make docs)",
     "test": "running this project's tests",
