@@ -55,13 +55,13 @@ def watch(left: float, **known: ShortenedFinal) -> Watch:
 def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
     pending, done, seconds = [final("a-s0")], {"a-s0": 20}, {"a-s0": [10.0] * 3}
     # 30 epochs of 10 s and 5 s: 305 s.
-    assert watch(296.0)(pending, done, seconds) is None
-    decision = watch(294.0)(pending, done, seconds)
-    assert decision is not None
-    assert decision({"a-s0": 21}) == [ShortenedFinal(run_id="a-s0", after=21, until=48)]
+    assert not watch(296.0).is_late(pending, done, seconds)
+    assert watch(294.0).is_late(pending, done, seconds)
+    cut = watch(294.0).shortened(pending, {"a-s0": 21}, seconds)
+    assert cut == [ShortenedFinal(run_id="a-s0", after=21, until=48)]
     # Too early to tell, or shortened already.
-    assert watch(100.0)(pending, done, {"a-s0": [10.0] * 2}) is None
-    assert watch(100.0, **{"a-s0": ShortenedFinal(run_id="a-s0", after=1, until=9)})(pending, done, seconds) is None
+    assert not watch(100.0).is_late(pending, done, {"a-s0": [10.0] * 2})
+    assert not watch(100.0, **{"a-s0": ShortenedFinal(run_id="a-s0", after=1, until=9)}).is_late(pending, done, seconds)
 
 
 @pytest.mark.slow

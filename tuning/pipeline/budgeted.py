@@ -306,7 +306,7 @@ def run_budgeted_finals(
         ]
         # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
         order = sorted(finals, key=lambda final: -candidates[final.run_id.rpartition("-s")[0]].epoch)
-        runs += run_finals(session, order, progress, time=clock, shorten=watch)
+        runs += run_finals(session, order, progress, time=clock, watch=watch)
         done += decided
         for final in finals:
             measured = (dispatcher.result(final.key) or {}).get("seconds")

@@ -25,7 +25,7 @@ class Final:
         seed: what its training is keyed by, together with the configuration.
         search, trial, rank: where it comes from, where it does.
         earlier: trainings of it before this one, which failed or whose published files were removed by hand.
-        root: the first trial of the chain that it goes on from, whose seed it then has; None: from scratch.
+        root: the first trial of the configuration that it goes on from, whose seed it then has; None: from scratch.
         space: its own, where that is not the search's: then it is the yardstick that starts from no base.
     """
 

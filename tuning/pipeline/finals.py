@@ -5,7 +5,7 @@ The only stage that opens the test split. Each opening is journaled before the j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,19 +26,12 @@ from tuning.engine.state import trial_key
 from tuning.pipeline.final_roles import Final, config_digest
 from tuning.pipeline.reporter import FinalsReporter, Time
 from tuning.pipeline.session import Session, decoded
+from tuning.pipeline.shortening import Watch
 from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
 from tuning.results.schema import About, Columns, Input, Params, TrainedWith, Validation
 from tuning.trials.checkpoint import epochs_done
 from tuning.trials.spaces import space_digest
-
-#: Which runs end earlier, by the epochs that each has done.
-Shortening = Callable[[Mapping[str, int]], list[ShortenedFinal]]
-
-
-#: Asked with the runs that have no result, the epochs that each has done, and the seconds of those seen, by its run id;
-#: None: they go on as planned.
-Shorten = Callable[[Sequence[Final], Mapping[str, int], Mapping[str, Sequence[float]]], Shortening | None]
 
 
 def run_finals(
@@ -47,7 +40,7 @@ def run_finals(
     progress: Progress,
     every: int = 5,
     time: Time | None = None,
-    shorten: Shorten = lambda pending, done, seconds: None,
+    watch: Watch | None = None,
 ) -> list[str]:
     """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
 
@@ -56,7 +49,7 @@ def run_finals(
     of its own.
 
     Args:
-        shorten: asked again and again which of the runs that are under way or wait end earlier than planned.
+        watch: is asked again and again whether runs must end earlier than planned; None: never.
     """
     dispatcher = session.dispatcher
     finals = _kept(session, [numbered(session, final) for final in finals])
@@ -69,7 +62,7 @@ def run_finals(
         session.request(final.key, "final", partial(_job, session, final))
     published = []
     run_ids = {final.key: final.run_id for final in finals}
-    done = {final.run_id: epochs_done(session.checkpoints(final.key)) for final in finals}
+    done = {final.run_id: _trained(session, final) for final in finals}
     seconds: dict[str, list[float]] = {}
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
     epochs = max(final.epochs for final in finals)
@@ -87,9 +80,11 @@ def run_finals(
         while pending := [final for final in finals if dispatcher.result(final.key) is None]:
             dispatcher.wait()
             pending = [final for final in pending if dispatcher.result(final.key) is None]
-            if pending and (decision := shorten(pending, done, seconds)):
+            if watch is not None and watch.is_late(pending, done, seconds):
                 dispatcher.cancel()
-                _shorten(session, pending, decision, done, progress)
+                # A checkpoint may be an epoch behind what was reported, or ahead of it.
+                done |= {final.run_id: max(_trained(session, final), done[final.run_id]) for final in pending}
+                _shorten(session, pending, watch.shortened(pending, done, seconds), progress)
                 finals = _kept(session, finals)
                 for final in finals:
                     session.request(final.key, "final", partial(_job, session, final))
@@ -108,19 +103,19 @@ def run_finals(
     return published
 
 
+def _trained(session: Session, final: Final) -> int:
+    """Epochs of a run that need not be done again."""
+    return epochs_done(session.checkpoints(final.key))
+
+
 def _kept(session: Session, finals: Sequence[Final]) -> list[Final]:
     """Those that were not left out for want of time."""
     shortened = session.dispatcher.state.shortened
     return [final for final in finals if final.run_id not in shortened or shortened[final.run_id].until]
 
 
-def _shorten(
-    session: Session, waiting: Sequence[Final], decision: Shortening, done: Mapping[str, int], progress: Progress
-) -> None:
+def _shorten(session: Session, waiting: Sequence[Final], runs: list[ShortenedFinal], progress: Progress) -> None:
     """Journals which runs end earlier, once nothing trains any more, and says so."""
-    # A checkpoint may be an epoch behind what was reported, or ahead of it.
-    epochs = {final.run_id: max(epochs_done(session.checkpoints(final.key)), done[final.run_id]) for final in waiting}
-    runs = decision(epochs)
     session.dispatcher.record(ShortenedFinals(runs=runs))
     planned = {final.run_id: final for final in waiting}
     for run in runs:

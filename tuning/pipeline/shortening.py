@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from tuning.core.plan import ShortenedFinal
 from tuning.pipeline.final_roles import Final
-from tuning.pipeline.finals import Shortening
 from tuning.pipeline.planning import Candidate, makespan
 
 #: Share of the budget by which it may be exceeded before anything is shortened.
@@ -123,22 +122,21 @@ class Watch:
         self._prices, self._left, self._seats, self._known = prices, left, seats, known
         self._after, self._restart, self._tolerated = after, restart, tolerated
 
-    def __call__(
+    def is_late(
         self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
-    ) -> Shortening | None:
-        left = self._left() - self._after
-        measured = [final for final in pending if len(seconds.get(final.run_id, ())) >= LATEST]
-        if not measured or any(final.run_id in self._known for final in pending):
-            return None
+    ) -> bool:
+        """Whether those that have no result would end too late; each is asked about once, and not at its beginning."""
+        if not any(len(seconds.get(final.run_id, ())) >= LATEST for final in pending):
+            return False
+        if any(final.run_id in self._known for final in pending):
+            return False
         whole = remaining(pending, done, seconds, self._prices)
-        if (
-            not any(one.left for one in whole)
-            or makespan([one.seconds() for one in whole], self._seats) <= max(0.0, left) + self._tolerated
-        ):
-            return None
+        needed = makespan([one.seconds() for one in whole], self._seats)
+        return any(one.left for one in whole) and needed > max(0.0, self._left() - self._after) + self._tolerated
 
-        def decide(done: Mapping[str, int]) -> list[ShortenedFinal]:
-            trainings = remaining(pending, done, seconds, self._prices)
-            return shortened(trainings, left - self._restart, self._seats)
-
-        return decide
+    def shortened(
+        self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
+    ) -> list[ShortenedFinal]:
+        """Which of them end earlier, once their workers are gone."""
+        trainings = remaining(pending, done, seconds, self._prices)
+        return shortened(trainings, self._left() - self._after - self._restart, self._seats)

@@ -131,9 +131,7 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
 @contextlib.contextmanager
 def _opened(archive: Path) -> Iterator[tuple[list[_Member], list[str]]]:
     """The files of the archive, which stays open meanwhile, and what to say about their names."""
-    named_zip = archive.name.lower().endswith(".zip")
-    # Downloads are called what someone expected them to be.
-    if zipfile.is_zipfile(archive) or not tarfile.is_tarfile(archive) if named_zip else _is_zip_by_content(archive):
+    if _is_zip(archive):
         with zipfile.ZipFile(archive) as package:
             unflagged = [e.orig_filename.encode("cp437") for e in package.infolist() if _is_unflagged(e)]
             names = _Names(archive, unflagged)
@@ -147,7 +145,10 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Member], list[str]]]:
             yield members, names.notes
 
 
-def _is_zip_by_content(archive: Path) -> bool:
+def _is_zip(archive: Path) -> bool:
+    """By content: downloads are called what someone expected them to be. What is neither counts as its name says."""
+    if archive.name.lower().endswith(".zip"):
+        return zipfile.is_zipfile(archive) or not tarfile.is_tarfile(archive)
     with archive.open("rb") as file:
         return file.read(4) == b"PK\3\4" and zipfile.is_zipfile(archive)
 
