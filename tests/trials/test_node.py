@@ -56,7 +56,10 @@ def test_other_code_and_other_versions_are_named_with_both(asked):
     for name, there in (("package code", "0123456789ab"), ("numpy", "1.0"), ("keras", None)):
         others = {key: text for key, text in {**versions, name: there}.items() if text}
         problem, remedy = node.refusal({**node.inspect(asked()), "versions": others}, asked())
-        assert problem == f"it has {name} {there or 'not at all'}, this machine has {versions[name]}"
+        assert (
+            problem
+            == f"it has {f'{name} {there}' if there else f'no {name}'}, this machine has {name} {versions[name]}"
+        )
         assert "same versions" in remedy
 
 

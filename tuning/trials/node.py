@@ -144,7 +144,7 @@ def _refusal(node: Facts, asked: Request) -> tuple[str, str] | None:
     for name in sorted({*asked.versions, *node.versions}):
         here, there = asked.versions.get(name), node.versions.get(name)
         if here != there:
-            return f"it has {name} {there or 'not at all'}, this machine has {here or 'none'}", _SAME
+            return f"it has {_version(name, there)}, this machine has {_version(name, here)}", _SAME
     if not node.shared:
         return f"it does not see {asked.folder}", _SHARE
     if node.unwritable:
@@ -168,6 +168,10 @@ def _refusal(node: Facts, asked: Request) -> tuple[str, str] | None:
             "end what else runs there, then restart Ray on it",
         )
     return None
+
+
+def _version(name: str, version: str | None) -> str:
+    return f"no {name}" if version is None else f"{name} {version}"
 
 
 def _sees(path: Path, text: str) -> bool:

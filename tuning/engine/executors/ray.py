@@ -18,7 +18,7 @@ import msgspec
 
 from tuning.core.errors import Disconnected, EnvironmentProblem
 from tuning.engine.executors import Died, Event, Finished, Job, NodeChanged, Progressed, ray_cluster
-from tuning.engine.executors.ray_driver import COMMAND
+from tuning.engine.executors.ray_driver import command
 from tuning.engine.executors.ray_messages import (
     Answer,
     Asking,
@@ -79,7 +79,7 @@ class RayExecutor:
         self._events: list[Event] = []
         with self._log.open("wb") as file:
             self._process = subprocess.Popen(
-                COMMAND(),
+                command(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -176,10 +175,8 @@ class _Driver:
             self._send(Said(ends))
 
 
-#: How `RayExecutor` starts it. Not as a module: Ray would put this folder, which holds a `ray.py`, on workers' paths.
-COMMAND: Callable[[], list[str]] = lambda: [  # noqa: E731
-    sys.executable,
-    "-c",
-    "import sys; from tuning.engine.executors.ray_driver import main; sys.exit(main(sys.argv[1:]))",
-    str(os.getpid()),
-]
+def command() -> list[str]:
+    """How `RayExecutor` starts it. Not as a module: Ray would put this folder, which holds a `ray.py`, on workers'
+    paths."""
+    code = "import sys; from tuning.engine.executors.ray_driver import main; sys.exit(main(sys.argv[1:]))"
+    return [sys.executable, "-c", code, str(os.getpid())]
