@@ -112,7 +112,7 @@ class TestBudgets:
 
     def test_where_good_configurations_are_known_the_finals_get_more(self):
         known = market(4, 7, 10, 14, 20, 30, 51, 64, good=(20,))
-        assert planning.plan_budget(3600, 20, known, 333, 2).finals == pytest.approx(0.6 * 3600)
+        assert planning.plan_budget(3600, 20, known, 333, 2).finals == pytest.approx(0.65 * 3600)
         dear = market(4, 7, 10, 14, 20, 30, 51, 64, good=(20, 300))
         plan = planning.plan_budget(3600, 20, dear, 333, 2)
         assert plan.untried == [{"width": 300}]

@@ -31,6 +31,8 @@ from tuning.oracles.surrogate import Points, Surrogate
 
 #: Configurations before the model has a say, the defaults among them: rows of a Latin hypercube.
 DESIGN = 5
+#: Configurations that are trained whole at once: the defaults, and the first of those given.
+WHOLE = 3
 #: One new configuration in so many is a uniform draw, so that a model that is wrong is found out.
 UNIFORM_SHARE = 5
 #: Configurations, and whole trainings, before the model recommends.
@@ -40,9 +42,9 @@ LEADING = 20
 
 
 class HyperbandOracle(RungOracle):
-    """The defaults are trained whole; then brackets, from a first rung that the curves so far choose.
+    """The defaults are trained whole, and the first two given; then brackets, from a rung that the curves so far choose.
 
-    While the defaults are trained nothing is known about that rung: no bracket begins, and what is asked for ahead are
+    Whoever gives a configuration knows something of it that no first rung shows. While the defaults are trained nothing is known about that rung: no bracket begins, and what is asked for ahead are
     new configurations up to the lowest one. A bracket's new configuration has the largest expected improvement at the
     last rung; a paused one that has a larger one takes its place. What is promoted, and recommended, has the best
     expected score there.
@@ -77,17 +79,18 @@ class HyperbandOracle(RungOracle):
         return first_rung(self.levels, self._curves.chance_level)
 
     def _next(self, number: int) -> Decision | None:
-        """The defaults go to the end at once: one whole curve, of a configuration that is known to learn."""
+        """What is known to learn goes to the end at once."""
         self._model.follow(self.hyperparameters.space)
         self._slot = None
         last = len(self.levels) - 1
         if self.closing is not None:
             return self._last_promotion(last)
-        if number == 0:
-            return Decision(last, values=self.starting_point())
+        given = self.starting_point()
+        if number == 0 or (number < WHOLE and given is not None):
+            return Decision(last, values=given)
         if self._is_probing():
             # Many may be asked for while the defaults are trained: enough for the model to have a say.
-            proposal = self._proposal(number) if self.starting_point() is None else None
+            proposal = self._proposal(number) if given is None else None
             if (values := self.new_configuration() if proposal is None else proposal.values) is not None:
                 return Decision(usual_rung(self.levels), values=values)
         self._slot = slot = self._brackets.find(True, self._any_paused_below)
@@ -95,7 +98,6 @@ class HyperbandOracle(RungOracle):
             return None
         if slot.stage:
             return self._promote(slot)
-        given = self.starting_point()
         return self.decide(number) if given is None else Decision(slot.rung, values=given)
 
     def _is_probing(self) -> bool:

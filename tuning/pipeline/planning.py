@@ -36,7 +36,7 @@ FINAL_STEPS = 20_000
 KEPT, HALF_KEPT, LEAST_KEPT = 0.75, 0.5, 0.25
 #: Share of the budget that is kept for the finals; and where the space names configurations that are known to be good,
 #: so that training them longer is worth more than looking for others.
-FINALS_SHARE, FINALS_SHARE_KNOWN = 0.35, 0.6
+FINALS_SHARE, FINALS_SHARE_KNOWN = 0.35, 0.65
 #: A final training is at most this many times as long as a training of the search, or has `FINAL_STEPS` steps.
 LONGER = 3
 #: Seeds of one configuration beyond which another one tells little.
@@ -291,8 +291,8 @@ def plan_finals(
 
     First the baseline and each finalist once, with `max_epochs` epochs; then a second seed of the baseline and of the
     best finalist, without which nobody can tell a difference from luck; then all of them longer, up to `longest`; then
-    further seeds, up to five. Where twice `max_epochs` and half of `longest` are not reached so, the second seeds wait:
-    longer trainings are worth more.
+    further seeds, up to five. Where twice `max_epochs` and half of `longest` are not reached so, the second seeds wait,
+    and finalists beyond the second are left out: longer trainings are worth more.
 
     Where not even the first fits, finalists are left out, the last one first. The baseline and one finalist remain
     whatever they cost, with fewer epochs where they must.
@@ -308,14 +308,18 @@ def plan_finals(
         durations = [c.seconds(epochs) for c in (baseline, *kept) for _ in range(seeds.get(c.key, 0))]
         return makespan(durations, seats) <= seconds
 
-    while len(kept) > 1 and not fits(dict.fromkeys((baseline.key, *(c.key for c in kept)), 1), max_epochs):
-        kept.pop()
-    seeds = dict.fromkeys((baseline.key, *(candidate.key for candidate in kept)), 1)
+    def once() -> dict[str, int]:
+        return dict.fromkeys((baseline.key, *(candidate.key for candidate in kept)), 1)
+
+    long_enough = min(longest, max(2 * max_epochs, longest // 2))
+    for few, epochs in ((2, long_enough), (1, max_epochs)):
+        while len(kept) > few and not fits(once(), epochs):
+            kept.pop()
+    seeds = once()
     epochs = max_epochs
     while epochs > 1 and not fits(seeds, epochs):
         epochs -= 1
     again = list(dict.fromkeys(c.key for c in (*kept[:1], baseline)))
-    long_enough = min(longest, max(2 * max_epochs, longest // 2))
     for key in reversed(again):
         if fits(seeds | {key: 2}, max(epochs, long_enough)):
             seeds[key] = 2
