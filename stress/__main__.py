@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PARTS = ("figures", "replay", "faults", "toy-kills", "kills", "cluster")
+PARTS = ("replay", "faults", "toy-kills", "kills", "cluster")
 
 
 def options() -> argparse.ArgumentParser:
@@ -56,10 +56,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parts(args: argparse.Namespace) -> dict[str, Callable[[Path], dict[str, Any]]]:
-    from stress import cluster, faults, figures, kills, replay, toy_kills
+    from stress import cluster, faults, kills, replay, toy_kills
 
     return {
-        "figures": figures.main,
         "replay": lambda folder: replay.main(folder, args.cases),
         "faults": lambda folder: faults.main(folder, error_every=args.errors_every),
         "toy-kills": lambda folder: toy_kills.main(folder, seed=args.seed),

@@ -18,6 +18,8 @@ MARK = "STRESS_RUN"
 TARGETS = ("parent", "worker", "both")
 #: A process may take this long to follow its parent.
 ORPHAN_SECONDS = 5.0
+#: After the last kill, a search has to end within so many.
+PATIENCE_SECONDS = 300.0
 _POLL = 0.005
 
 
@@ -54,7 +56,6 @@ def run_killed(
     stride: int,
     events: Callable[[], int],
     moment: Callable[[], str],
-    patience: float = 300.0,
 ) -> Outcome:
     """Runs `command` until it ends by itself, and on the way kills its parent, a worker, or both, `kills` times.
 
@@ -65,7 +66,6 @@ def run_killed(
         directory: where it runs; its output is appended to `output.log` there.
         events: how many things have happened so far; only to be compared with itself.
         moment: what is going on, in a word.
-        patience: seconds after the last kill within which it has to end.
     """
     choice, outcome, began = random.Random(seed), Outcome(), time.monotonic()
     mark = f"{os.getpid()}-{seed}-{time.monotonic_ns()}"
@@ -89,7 +89,7 @@ def run_killed(
                 killed = _kill(process, target, mark, choice)
                 outcome.kills[target] += 1
                 outcome.moments[now] += 1
-            outcome.code = process.wait(patience)
+            outcome.code = process.wait(PATIENCE_SECONDS)
         finally:
             process.kill()
             process.wait()

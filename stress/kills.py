@@ -116,17 +116,7 @@ def environment() -> dict[str, str]:
 
 def _command(variant: Variant) -> list[str]:
     return [
-        *(
-            sys.executable,
-            "-m",
-            "tuning.search",
-            "--root",
-            ".",
-            "--name",
-            NAME,
-            "--space",
-            "stress.tiny_cnn:build_model",
-        ),
+        *(sys.executable, "-m", "tuning.search", "--root", ".", "--name", NAME, "--space", SPACE),
         *("--max-epochs", "4", "--retrain-epochs", "8", "--top-k", "2", "--dtype", "float32", *_ENDLESS_DEATHS),
         *variant.settings,
         *variant.resources,
