@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from benchmarks.strategies import __main__ as command
-from benchmarks.strategies import faces
 from benchmarks.strategies.peers import PEERS, Recording
 from benchmarks.strategies.report import Measured, plot, ranks, table
 from benchmarks.strategies.simulator import Job, simulate
@@ -97,22 +96,3 @@ def test_methods_measured_before_join_the_table_if_all_else_is_equal(tmp_path):
     (tmp_path / command.RESULTS).write_text(json.dumps({**about, "methods": {"random": 1}}))
     assert command._measured_before(tmp_path, about) == {"random": 1}
     assert command._measured_before(tmp_path, {**about, "workers": 8}) == {}
-
-
-class TestFaces:
-    def test_steps_of_the_best_so_far(self):
-        steps = faces.best_so_far([(1.0, 0.2), (2.0, 0.1), (3.0, 0.4), (4.0, 0.4)])
-        assert steps == {"seconds": [1.0, 3.0], "epochs": [1, 3], "best": [0.2, 0.4]}
-        assert [faces.at(steps, moment) for moment in (0.5, 1.0, 2.9, 3.0, 99.0)] == [0.0, 0.2, 0.2, 0.4, 0.4]
-
-    def test_the_table_and_the_plot(self, tmp_path):
-        found = {
-            name: [{"trials": 4, **faces.best_so_far([(10.0, score), (70.0, 2 * score)])} for score in scores]
-            for name, scores in {"auto": (0.2, 0.3), "random": (0.1, 0.1)}.items()
-        }
-        head, auto, random = faces.table(found, 80.0).splitlines()
-        assert head.split() == ["method", "20", "s", "40", "s", "60", "s", "80", "s", "trials"]
-        assert auto.split() == ["auto", *["0.250", "(0.200-0.300)"] * 3, "0.500", "(0.400-0.600)", "4"]
-        assert random.split()[-3:-1] == ["0.200", "(0.200-0.200)"]
-        faces.plot(found, 80.0, "a title", tmp_path / "faces.png")
-        assert (tmp_path / "faces.png").read_bytes().startswith(b"\x89PNG")
