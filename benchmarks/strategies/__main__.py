@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.form not in problem.FORMS:
         print(f"there is no form {args.form!r}: choose from {', '.join(problem.FORMS)}", file=sys.stderr)
         return 2
-    known = [*running.OURS, running.AFTER_ANOTHER, *PEERS]
+    known = [*running.OURS, *PEERS]
     unknown = [name for name in names if name not in known]
     if unknown:
         print(f"there is no method {unknown[0]!r}: choose from {', '.join(known)}", file=sys.stderr)

@@ -81,11 +81,6 @@ class Ours:
             self._history.append(outcome)
             self.search.tell(outcome)
 
-    def best(self, count: int) -> list[dict[str, Any]]:
-        """The best configurations of what was told, as `--from-search` takes them over."""
-        trials = self.search.oracle.get_best_trials(count)
-        return [configuration(trial.hyperparameters.values) for trial in trials]
-
     def recommend(self) -> dict[str, Any] | None:
         """What a search that is ended now would choose: results that waited for their turn are told first."""
         search = self.search
