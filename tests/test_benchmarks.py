@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -190,6 +191,16 @@ class TestProcesses:
                 child.round()
             with pytest.raises(RuntimeError, match="tired"):
                 child.answer()
+
+    @pytest.mark.tensorflow
+    def test_a_trial_of_ours_trains_an_epoch_a_round(self, prepared, tmp_path):
+        root = tmp_path / "root"
+        shutil.copytree(prepared.root, root)
+        command = ["-m", "benchmarks.children.our_trial", root, "stress.tiny_cnn:build_model", "one", "float32"]
+        with Child(command, tmp_path / "log") as child:
+            rounds = [child.round(), child.round()]
+        assert all(one["images"] and one["batches"] and one["dtype"] == "float32" for one in rounds)
+        assert all(0 < one["feeding_seconds"] < one["seconds"] for one in rounds)
 
     def test_our_own_memory(self):
         own = memory_of(os.getpid())

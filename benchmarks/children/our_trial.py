@@ -31,14 +31,15 @@ def main(root: str, space: str, name: str, dtype: str) -> None:
     )
     with opened(workspace, workspace.search(name), settings, Resources(executor="inline", workers=1)) as session:
         description = session.describe()
-        # The first proposal of every strategy is the space's defaults.
-        first = build_strategy(settings, description).ask()
-        payload = msgspec.to_builtins(trial_jobs(session, settings, description)(first, 1))
 
         from tuning.dataset.store.arrays import open_dataset
         from tuning.trials.jobs import run_job
 
-        images = len(open_dataset(workspace).train)
+        dataset = open_dataset(workspace)
+        images = len(dataset.train)
+        # The first proposal of every strategy is the space's defaults.
+        first = build_strategy(settings, description, len(dataset.info.classes)).ask()
+        payload = msgspec.to_builtins(trial_jobs(session, settings, description)(first, 1))
         fed = time_feeding()
         turns = rounds()
 
