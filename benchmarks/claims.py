@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuning.results.comparison import Comparison, Entrant, chosen_score
-from tuning.trials.bootstrap import TAILS, resample
+from tuning.trials.bootstrap import TAILS, Resampled, resample
 from tuning.trials.intervals import intervals
 
 #: The standard deviation of test macro-F1 between training seeds, as on FER2013.
@@ -73,12 +73,26 @@ class World:
                 skills.append(skill)
         return predictions, np.array(skills)
 
-    def compared(self, rng: np.random.Generator, seeds: Sequence[int], resamples: int) -> tuple[Comparison, np.ndarray]:
-        """Runs compared, and their scores."""
+    def compared(self, rng: np.random.Generator, seeds: Sequence[int], resamples: int) -> Comparison:
         predictions, _ = self.runs(rng, seeds)
         entrants = [Entrant(name) for name, count in enumerate(seeds) for _ in range(count)]
-        found = resample(self.labels, predictions, self.classes, self.units, resamples)
-        return Comparison(entrants, found), found.scores
+        return Comparison(entrants, resample(self.labels, predictions, self.classes, self.units, resamples))
+
+
+def said_worse(configurations: Sequence[int], found: Resampled, rows: Sequence[int], best: int) -> np.ndarray:
+    """(2,) whether any of the rows is called worse than the best: with what is known of seeds, and without.
+
+    Args:
+        configurations: which one each run of `found` has.
+        rows: runs that are compared with the run `best`.
+    """
+    said = []
+    for seeded in (True, False):
+        compared = Comparison([Entrant(name, seeded) for name in configurations], found)
+        claimed = any(compared.difference(row, best).high < 0 for row in rows)
+        # Without a second seed nothing is called worse.
+        said.append(claimed and (compared.noise is not None or not seeded))
+    return np.array(said)
 
 
 def false_claims(world: World, seeds: Sequence[int], repeats: int, resamples: int) -> tuple[float, float]:
@@ -86,16 +100,11 @@ def false_claims(world: World, seeds: Sequence[int], repeats: int, resamples: in
     run's: with what is known of seeds, and where the seeds' variance is left out."""
     rng = np.random.default_rng(0)
     wrong = np.zeros(2)
+    configurations = [name for name, count in enumerate(seeds) for _ in range(count)]
     for _ in range(repeats):
         predictions, _ = world.runs(rng, seeds)
         found = resample(world.labels, predictions, world.classes, world.units, resamples)
-        entrants = [Entrant(name) for name, count in enumerate(seeds) for _ in range(count)]
-        best = int(found.scores.argmax())
-        for column, seeded in enumerate((True, False)):
-            compared = Comparison([Entrant(one.configuration, seeded) for one in entrants], found)
-            claimed = any(compared.difference(one, best).high < 0 for one in range(len(entrants)))
-            # Without a second seed nothing is called worse.
-            wrong[column] += claimed and (compared.noise is not None or not seeded)
+        wrong += said_worse(configurations, found, range(len(configurations)), int(found.scores.argmax()))
     known, left_out = (wrong / repeats).tolist()
     return known, left_out
 
@@ -109,8 +118,7 @@ def found_difference(world: World, seeds: int, others: int, repeats: int, resamp
     rng = np.random.default_rng(1)
     needed = []
     for _ in range(repeats):
-        compared, _ = world.compared(rng, [seeds, seeds, *[2] * others], resamples)
-        found = compared.difference(0, seeds)
+        found = world.compared(rng, [seeds, seeds, *[2] * others], resamples).difference(0, seeds)
         # One that is better by so much would just have been found.
         needed.append(found.high - 2 * found.value)
     return float(np.quantile(needed, 0.8))

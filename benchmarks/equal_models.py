@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.claims import said_worse
 from tuning.core.workspace import Workspace
 from tuning.results.answers import Answers, read_answers
 from tuning.results.comparison import Comparison, Entrant
@@ -93,13 +94,8 @@ def count(found: Resampled, groups: Sequence[Sequence[int]], layout: Layout, boa
         part = Resampled(found.scores[columns], found.inside[:, columns], found.outside[:, columns])
         means = found.scores[drawn].mean(axis=1)
         best = int(means.argmax())
-        for column, seeded in enumerate((True, False)):
-            compared = Comparison([Entrant(name, seeded) for name in names], part)
-            claimed = any(
-                compared.difference(row * layout.seeds, best * layout.seeds).high < 0 for row in range(layout.rows)
-            )
-            # Without a second seed nothing is called worse.
-            wrong[column] += claimed and (compared.noise is not None or not seeded)
+        firsts = range(0, layout.rows * layout.seeds, layout.seeds)
+        wrong[:2] += said_worse(names, part, firsts, firsts[best])
         resampled = found.inside[:, drawn].mean(axis=2)
         apart = np.quantile(resampled - resampled[:, [best]], TAILS[1], axis=0)
         wrong[2] += bool((apart < 0).any())

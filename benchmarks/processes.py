@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,16 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def closing_all(children: Iterable[Child]) -> Iterator[None]:
+    """Closes all of them, however the block is left."""
+    try:
+        yield
+    finally:
+        for child in children:
+            child.close()
 
 
 def together(children: Sequence[Child]) -> list[dict[str, Any]]:

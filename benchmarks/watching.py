@@ -97,12 +97,12 @@ class JournalWatch:
         return found
 
 
-def reached(trials: list[TrialRun], target: float, metric: str = "val_f1_macro") -> float | None:
-    """The first moment when any trial's `metric` was at least `target`; None if never."""
+def reached(trials: list[TrialRun], target: float) -> float | None:
+    """The first moment when any trial's `val_f1_macro` was at least `target`; None if never."""
     moments = [
         moment
         for trial in trials
         for moment, entry in zip(trial.epoch_ends(), trial.curve, strict=True)
-        if entry[metric] >= target
+        if entry["val_f1_macro"] >= target
     ]
     return min(moments, default=None)

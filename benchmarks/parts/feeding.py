@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from benchmarks.context import Context
-from benchmarks.processes import Child, together
+from benchmarks.processes import Child, closing_all, together
 from benchmarks.report import Report, Target
 from tuning.core import machine
 from tuning.trials.runtime import environment
@@ -30,12 +30,9 @@ def measure(context: Context) -> Report:
             Child([*trial, f"feeding-{number}-{slot}", "auto"], folder / f"{number}-{slot}.log", one_thread)
             for slot in range(cores)
         ]
-        try:
+        with closing_all(children):
             together(children)  # traces, compiles
             answers = [answer for _ in range(epochs) for answer in together(children)]
-        finally:
-            for child in children:
-                child.close()
         fed, whole = (
             [1e3 * answer[key] / answer["batches"] for answer in answers] for key in ("feeding_seconds", "seconds")
         )

@@ -9,7 +9,7 @@ import time
 from statistics import mean
 
 from benchmarks.context import Context
-from benchmarks.processes import MIB, Child
+from benchmarks.processes import MIB, Child, closing_all
 from benchmarks.report import Report
 from tuning.core import machine
 from tuning.trials.runtime import environment
@@ -39,7 +39,7 @@ def measure(context: Context) -> Report:
     more = {**environment(backend, 1), **one_gpu}
     children: list[Child] = []
     alone = None
-    try:
+    with closing_all(children):
         for count in counts:
             context.say(f"{count} worker(s)")
             new = [
@@ -51,9 +51,6 @@ def measure(context: Context) -> Report:
             rate, *others = _row(children, epochs, new)
             alone = alone or rate
             rows.append([f"{count} worker(s), {backend}", rate, *others])
-    finally:
-        for child in children:
-            child.close()
     return Report(
         COLUMNS,
         [[what, rate, rate / alone, *others] for what, rate, *others in rows],

@@ -8,7 +8,7 @@ from statistics import median
 
 from benchmarks import data
 from benchmarks.context import Context
-from benchmarks.processes import MIB, Child, Measured, run
+from benchmarks.processes import MIB, Child, Measured, closing_all, run
 from benchmarks.report import Report, Target
 
 SIZE = 48
@@ -114,7 +114,7 @@ def _in_turn(context: Context, raw: Path, pairs: int) -> _Turns:
             "files": ["processes", "gray", raw.with_name(f"{raw.name}-laid")],
         }.items()
     }
-    try:
+    with closing_all(loops.values()):
         for loop in loops.values():
             loop.round()
         for pair in range(pairs):
@@ -125,9 +125,6 @@ def _in_turn(context: Context, raw: Path, pairs: int) -> _Turns:
             firsts.append(_prepare(root, raw))
             rates["prepare"].append(len(files) / firsts[-1].seconds)
             again.append(_prepare(root, raw))
-    finally:
-        for loop in loops.values():
-            loop.close()
     return _Turns(len(files), sum(path.stat().st_size for path in files) / len(files), rates, firsts, again)
 
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.context import Context
-from benchmarks.processes import Child, together
+from benchmarks.processes import Child, closing_all, together
 from benchmarks.report import Report, Target
 from tuning.core import machine
 from tuning.trials.runtime import environment
@@ -77,7 +77,7 @@ def in_turn(
     plain = Child(
         ["-m", "benchmarks.children.plain_fit", root], folder / f"{backend}-plain.log", {"KERAS_BACKEND": backend}
     )
-    try:
+    with closing_all((*ours, plain)):
         context.say(f"{backend}: warming up")
         together(ours)
         about = plain.round()
@@ -89,9 +89,6 @@ def in_turn(
             rates["ours"].append(images / max(answer["seconds"] for answer in answers))
             answer = plain.round()
             rates["plain"].append(answer["images"] / answer["seconds"])
-    finally:
-        for child in (*ours, plain):
-            child.close()
     return rates, about, answers[0]["dtype"]
 
 
@@ -106,9 +103,6 @@ def _peak(folder, name: str, cores: int, one_thread) -> dict[str, float]:
         Child(["-m", "benchmarks.children.gemm"], folder / f"gemm-{name}-{core}.log", one_thread)
         for core in range(cores)
     ]
-    try:
+    with closing_all(children):
         answers = together(children)
-    finally:
-        for child in children:
-            child.close()
     return {name: sum(answer[name] for answer in answers) for name in answers[0]}

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.context import Context
-from benchmarks.processes import Child, together
+from benchmarks.processes import Child, closing_all, together
 from benchmarks.report import Report, Target
 from benchmarks.searches import our_search
 from tuning.core import machine
@@ -61,12 +61,9 @@ def _alone(folder: Path, kernel: str, cores: int) -> dict[str, float]:
     """How many times as fast as one process all cores are, at a kernel that shares no data, by type."""
     command, more = ["-m", f"benchmarks.children.{kernel}"], environment("tensorflow", 1)
     children = [Child(command, folder / f"{kernel}-{core}.log", more) for core in range(cores)]
-    try:
+    with closing_all(children):
         together(children)
         one, all_of_them = children[0].round(), together(children)
-    finally:
-        for child in children:
-            child.close()
     return {name: sum(answer[name] for answer in all_of_them) / rate for name, rate in one.items()}
 
 
