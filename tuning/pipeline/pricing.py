@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from tuning.core.jobs import CountJob, Counts, Description, Rehearsal, RehearseJob, Values
+from tuning.core.jobs import CountJob, Counts, Description, Job, Rehearsal, RehearseJob, Values
 from tuning.core.records import keyed_seed
 from tuning.engine.dispatch import JobFailed, expect
 from tuning.oracles.cost_model import with_fixed
@@ -90,7 +90,7 @@ def _counted(session: Session, configurations: Sequence[Values], seconds: float)
     keys = [f"count/{group}-of-{groups}" for group in range(groups)]
     for group, key in enumerate(keys):
         job = CountJob(**session.common(), values=list(configurations[group::groups]), seconds=seconds)
-        session.request(key, "count", partial(_always_count, job))
+        session.request(key, "count", partial(_always, job))
     costs: list[float | None] = [None] * len(configurations)
     for group, key in enumerate(keys):
         found = decoded(expect(session.wait_for(key), "counting what configurations cost"), Counts).costs
@@ -148,9 +148,5 @@ def rehearsed(session: Session, configurations: Mapping[str, Values]) -> dict[st
     }
 
 
-def _always(job: RehearseJob, fence: int) -> RehearseJob:
-    return job
-
-
-def _always_count(job: CountJob, fence: int) -> CountJob:
+def _always(job: Job, fence: int) -> Job:
     return job

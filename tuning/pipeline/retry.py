@@ -12,7 +12,6 @@ The decision is one record of the journal, `retry-failed`, with the trials and t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tuning.core.errors import StateError
 from tuning.core.files import remove_directory
@@ -43,10 +42,8 @@ def retry_failed(session: Session, window: int, progress: Progress) -> None:
             )
     asks = unaffected_asks(state, failed, window)
     # First: whoever finds no checkpoint trains anew, but none may find another configuration's.
-    for ask in state.asks[asks:]:
-        _forget(session, ask.trial.trial_id)
-    for trial_id in failed:
-        _forget(session, trial_id)
+    for trial_id in [*(ask.trial.trial_id for ask in state.asks[asks:]), *failed]:
+        remove_directory(session.checkpoints(trial_key(trial_id)))
     session.dispatcher.record(RetryFailed(trials=failed, asks=asks))
     progress.say(f"running {len(failed)} failed trial{'s' * (len(failed) != 1)} of {name} again")
 
@@ -76,8 +73,3 @@ def unaffected_asks(state: SearchState, failed: Sequence[str], window: int) -> i
             completed += 1
         order.ask(ask.trial)
     return len(state.asks)
-
-
-def _forget(session: Session, trial_id: str) -> None:
-    folder: Path = session.checkpoints(trial_key(trial_id))
-    remove_directory(folder)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tuning.core.records import TrialOutcome, TrialSpec
-from tuning.engine.budget import Stopwatch, reserve
+from tuning.engine.budget import Stopwatch
 from tuning.engine.state import trial_key
 from tuning.trials.plan import epochs_trained
 
@@ -32,16 +32,15 @@ class Timing:
         self.epochs: float = 0
         self.seconds: list[float] = []
 
-    def epoch(self, key: str, entry: Mapping[str, Any]) -> float:
-        """A new entry of a running trial's curve; returns how much of an epoch it is."""
+    def epoch(self, key: str, entry: Mapping[str, Any]) -> None:
+        """A new entry of a running trial's curve."""
         share = self._share(entry)
         self._seen[key] += 1
         self.epochs += share
         self.seconds.append(entry["seconds"] / share)
-        return share
 
-    def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> float:
-        """A trial has ended; returns the epochs of its own that were not seen to pass, because the journal has them."""
+    def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
+        """A trial has ended: its own epochs that were not seen to pass, because the journal has them, count now."""
         before = epochs_trained(spec.initial_epoch, self._parts)
         own = [entry for entry in outcome.curve if entry["epoch"] > before]
         unseen = own[self._seen[trial_key(spec.trial_id)] :]
@@ -49,7 +48,6 @@ class Timing:
         lasted = outcome.seconds[len(outcome.seconds) - len(unseen) :] if unseen else ()
         self.epochs += sum(shares)
         self.seconds += [seconds / share for seconds, share in zip(lasted, shares, strict=False)]
-        return sum(shares)
 
     def remaining(self, planned: int | None, final: int, workers: int) -> float | None:
         """Seconds that the planned epochs, and `final` ones after them, will take if all goes on so; None: unknown."""
@@ -82,10 +80,3 @@ class Deadline:
     def over(self) -> bool:
         left = self.left()
         return left is not None and left <= 0
-
-
-def deadline(
-    budget: float | None, stopwatch: Stopwatch, timing: Timing, retrain_epochs: int, runs: int, workers: int
-) -> Deadline:
-    """The deadline of trials after which `runs` configurations are retrained for `retrain_epochs` each."""
-    return Deadline(budget, stopwatch, lambda: reserve(timing.seconds, retrain_epochs, runs, workers, budget or 0.0))

@@ -16,7 +16,7 @@ from tuning.core.progress import Progress
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
-from tuning.engine.budget import Stopwatch
+from tuning.engine.budget import Stopwatch, reserve
 from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop
 from tuning.engine.state import trial_key
@@ -27,7 +27,7 @@ from tuning.pipeline.completed import OBJECTIVE, Completed, ranked
 from tuning.pipeline.reporter import ProgressReporter
 from tuning.pipeline.reporting import preparing_report
 from tuning.pipeline.session import Session
-from tuning.pipeline.timing import Deadline, Timing, deadline
+from tuning.pipeline.timing import Deadline, Timing
 from tuning.pipeline.warm_start import warm_start
 from tuning.tracking import Trackers
 
@@ -58,14 +58,19 @@ def run_trials(
     """
     dispatcher, timing, preparing = session.dispatcher, Timing(settings.parts), preparing_report()
     info = read_info(session.workspace)
-    reserve = Reserve(settings.plan, session.workers, info.counts) if settings.plan is not None else None
+    planned_reserve = Reserve(settings.plan, session.workers, info.counts) if settings.plan is not None else None
     budget = None if clock is None else clock.budget
-    if search_only:
-        end = Deadline(budget, stopwatch, lambda: 0.0)
-    elif reserve is not None:
-        end = Deadline(budget, stopwatch, reserve.seconds)
-    else:
-        end = deadline(budget, stopwatch, timing, settings.retrain_epochs, settings.final_runs, session.workers)
+
+    def for_finals() -> float:
+        """Seconds to keep back for what follows the trials."""
+        if search_only:
+            return 0.0
+        if planned_reserve is not None:
+            return planned_reserve.seconds()
+        runs, epochs = settings.final_runs, settings.retrain_epochs
+        return reserve(timing.seconds, epochs, runs, session.workers, budget or 0.0)
+
+    end = Deadline(budget, stopwatch, for_finals)
     planned = planned_epochs(strategy, settings)
     for warning in (idle_workers(session.workers, settings.window, planned[0]), unrepeatable(settings.backend)):
         if warning:
@@ -93,8 +98,8 @@ def run_trials(
             failures.tell(outcome)
             if spec.trial_id == DEFAULTS and (warning := never_learned(outcome, classes)):
                 progress.warn(warning)
-            if reserve is not None:
-                reserve.completed(spec, outcome, settings.top_k)
+            if planned_reserve is not None:
+                planned_reserve.completed(spec, outcome, settings.top_k)
             prune(spec, outcome)
 
         def over() -> bool:
@@ -111,7 +116,7 @@ def run_trials(
                 on_completed,
                 over,
                 lambda: next(preparing, False),
-                lambda: None if reserve is None else reserve.last_trainings(end.left()),
+                lambda: None if planned_reserve is None else planned_reserve.last_trainings(end.left()),
             )
         finally:
             stopwatch.note()
