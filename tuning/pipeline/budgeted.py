@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from tuning.core.errors import StateError, UsageError
+from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining, Plan, Price
 from tuning.core.progress import Progress
 from tuning.core.records import TrialOutcome, TrialSpec
@@ -25,8 +25,8 @@ from tuning.engine.entries import Extended, PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, ranked
-from tuning.pipeline.final_roles import Final, config_digest, seeded
-from tuning.pipeline.finals import last_failure, run_finals
+from tuning.pipeline.final_roles import Final, config_digest, role_of, seeded
+from tuning.pipeline.finals import none_retrained, run_finals
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     MOST_EPOCHS_FROM_BASE,
@@ -305,19 +305,16 @@ def run_budgeted_finals(
             for training in decided
         ]
         # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
-        order = sorted(finals, key=lambda final: -candidates[final.run_id.rpartition("-s")[0]].epoch)
+        order = sorted(finals, key=lambda final: -candidates[role_of(final.run_id)].epoch)
         runs += run_finals(session, order, progress, time=clock, watch=watch)
         done += decided
         for final in finals:
             measured = (dispatcher.result(final.key) or {}).get("seconds")
             if measured:
-                key = final.run_id.rpartition("-s")[0]
+                key = role_of(final.run_id)
                 candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
     if not runs:
-        raise StateError(
-            f"none of the {len(done)} finalists of {settings.name} could be retrained; {last_failure(session)}",
-            f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
-        )
+        raise none_retrained(session, len(done))
     before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]
     published = {record.run_id for record in dispatcher.state.published}
     return [*(run_id for run_id in before if run_id in published), *runs]

@@ -97,6 +97,11 @@ def final_runs(roles: Sequence[Final], seed: int, executions: int) -> list[Final
     return [seeded(role, own) for role in roles for own in range(seed, seed + executions)]
 
 
+def role_of(run_id: str) -> str:
+    """The run id without its seed, the same for all seeds of a configuration: that before `seeded`."""
+    return run_id.rpartition("-s")[0]
+
+
 def seeded(role: Final, seed: int) -> Final:
     """`role` with a seed of its own; only with the search's own seed is a training of the search gone on with."""
     return replace(role, run_id=f"{role.run_id}-s{seed}", seed=seed, root=role.root if seed == role.seed else None)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tuning.core.errors import DataError
+from tuning.core.errors import DataError, StateError
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Additions, FinalJob, FinalResult, RunResult
 from tuning.core.plan import ShortenedFinal
@@ -134,10 +134,13 @@ def leave_out(session: Session, final: Final, why: str, progress: Progress) -> N
     progress.warn(f"{final.run_id} failed: {why}; the same command tries it again")
 
 
-def last_failure(session: Session) -> str:
-    """The run that failed last, and why, in words."""
+def none_retrained(session: Session, count: int) -> StateError:
+    """The error of a search whose finalists, so many, all failed."""
     run_id, why = list(session.failures.items())[-1]
-    return f"the last one, {run_id}: {why}"
+    return StateError(
+        f"none of the {count} finalists of {session.directory.name} could be retrained; the last one, {run_id}: {why}",
+        f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
+    )
 
 
 def numbered(session: Session, final: Final) -> Final:
@@ -186,7 +189,7 @@ def staging(session: Session, key: str) -> Path:
 
 
 def _job(session: Session, final: Final, fence: int) -> FinalJob:
-    found = config_digest(*_start(session, final))
+    found = _config_digest(session, final, final.values)
     start: dict[str, Any] = {}
     if final.space is not None:
         start = {"space": final.space, "space_digest": space_digest(final.space), "base": None}
@@ -208,10 +211,9 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
     )
 
 
-def _start(session: Session, final: Final) -> tuple[str, Mapping[str, Any], str | None]:
-    """(space, values, sha256 of the base) that a run is made from."""
+def _config_digest(session: Session, final: Final, values: Mapping[str, Any]) -> str:
     settings = session.settings
-    return final.space or settings.space, final.values, None if final.space else settings.base
+    return config_digest(final.space or settings.space, values, None if final.space else settings.base)
 
 
 def _publish(session: Session, final: Final, result: FinalResult) -> None:
@@ -219,7 +221,7 @@ def _publish(session: Session, final: Final, result: FinalResult) -> None:
         session,
         final,
         result,
-        config_digest=config_digest(*_start(session, replace(final, values=dict(result.values)))),
+        config_digest=_config_digest(session, final, result.values),
         train_seconds=sum(result.seconds),
         best_epoch=result.best_epoch,
         additions=result.additions,

@@ -21,25 +21,20 @@ from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
 from tuning.dataset.summary import read_summary
 from tuning.engine.budget import Stopwatch
+from tuning.history.source import JOURNAL
 from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import bases
-from tuning.pipeline.budgeted import (
-    Clock,
-    extended,
-    finalists,
-    planned,
-    run_budgeted_finals,
-)
+from tuning.pipeline.budgeted import Clock, extended, finalists, planned, run_budgeted_finals
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
 from tuning.pipeline.final_roles import final_roles, final_runs
-from tuning.pipeline.finals import last_failure, run_finals
+from tuning.pipeline.finals import none_retrained, run_finals
 from tuning.pipeline.plan import base_hint, refused_exports, schedule_text
 from tuning.pipeline.reporting import write_report
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
-from tuning.pipeline.session import JOURNAL, Session, check_start, move_aside, opened, scratch
+from tuning.pipeline.session import Session, check_start, move_aside, opened, scratch
 from tuning.pipeline.settings import search_settings, training_backend
 from tuning.pipeline.trials import build_strategy, planned_epochs, run_trials
 from tuning.pipeline.values import completed as complete
@@ -235,10 +230,7 @@ def _run_finals(
     finals = final_runs(roles, settings.seed, settings.executions)
     runs = run_finals(session, finals, progress)
     if not runs:
-        raise StateError(
-            f"none of the {len(finals)} finalists of {settings.name} could be retrained; {last_failure(session)}",
-            f"see {session.directory / 'logs'}, mend the cause, and run the same command again",
-        )
+        raise none_retrained(session, len(finals))
     return runs
 
 

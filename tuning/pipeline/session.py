@@ -28,6 +28,7 @@ from tuning.engine.entries import Ask
 from tuning.engine.executors import Executor, load_executor
 from tuning.engine.journal import Journal, held
 from tuning.engine.state import trial_key
+from tuning.history.source import JOURNAL
 from tuning.pipeline import kept_code
 from tuning.pipeline.nodes import NodeReporter, node_check
 from tuning.pipeline.resources import Resources
@@ -36,7 +37,6 @@ from tuning.trials import runtime
 from tuning.trials.checkpoint import epochs_done
 
 WORK = "tuning.trials.jobs:run_job"
-JOURNAL = "journal.jsonl"
 #: Kinds of failure that are the end of a worker process rather than an exception in it.
 DEATHS = ("crash", "memory", "timeout", "lost")
 

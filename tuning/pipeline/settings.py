@@ -15,7 +15,6 @@ import msgspec
 
 from tuning.core import machine, options, packages
 from tuning.core.errors import UsageError
-from tuning.core.jobs import Values
 from tuning.core.plan import Plan
 from tuning.core.quiet import without_greeting
 from tuning.core.settings import FILE_NAME, SearchSettings, TrainSettings, load, read_settings
@@ -61,7 +60,8 @@ def search_settings(
     if plan is not None:
         values["max_epochs"] = values["max_epochs"] or plan.max_epochs
         values["window"] = values["window"] or plan.window
-    steps = steps_per_epoch(read_info(workspace).counts["train"])
+    images = read_info(workspace).counts["train"]
+    steps = steps_per_epoch(images)
     most = MOST_EPOCHS if values["base"] is None else MOST_EPOCHS_FROM_BASE
     values["max_epochs"] = values["max_epochs"] or min(most, full_training(steps))
     if values["min_epochs"] is None and parts == 1 and "min_epochs" in row.options:
@@ -69,7 +69,10 @@ def search_settings(
     values["retrain_epochs"] = values["retrain_epochs"] or values["max_epochs"]
     _check_together(values, parts, row)
     run = _run_values(workspace, values)
-    _check_parts(workspace, parts)
+    if parts > images:
+        raise UsageError(f"--min-epochs is 1/{parts}, but there are {images} training images", "give a larger part")
+    tries = [own_configuration(one) if isinstance(one, str) else as_text(one) for one in values["tries"] or ()]
+    earlier = values["from_search"]
     return _complete(
         SearchSettings,
         {
@@ -79,8 +82,8 @@ def search_settings(
             "window": values["window"] or row.window,
             "parts": parts,
             "plan": plan,
-            "tries": [_as_text(one) for one in values["tries"] or ()] or None,
-            "learned": _learned(workspace, values["from_search"], name, fresh),
+            "tries": tries or None,
+            "learned": None if earlier is None else learned(workspace, earlier, name, fresh),
             "max_memory": _memory_limit(workspace, name, values["max_memory"], fresh),
         },
     )
@@ -182,16 +185,6 @@ def _check_together(values: Mapping[str, Any], parts: int, row: Strategy) -> Non
         )
 
 
-def _check_parts(workspace: Workspace, parts: int) -> None:
-    images = read_info(workspace).counts["train"]
-    if parts > images:
-        raise UsageError(f"--min-epochs is 1/{parts}, but there are {images} training images", "give a larger part")
-
-
-def _learned(workspace: Workspace, earlier: str | None, name: str, fresh: bool) -> list[Values] | None:
-    return None if earlier is None else learned(workspace, earlier, name, fresh)
-
-
 def _memory_limit(workspace: Workspace, name: str, given: str | int | None, fresh: bool) -> int | None:
     if given is not None:
         return size(given) or None
@@ -212,12 +205,6 @@ def size(text: str | int) -> int:
     if match is None:
         raise UsageError(f"--max-memory is {text!r}", "give a size such as 8G or 512M, or 0 for no limit")
     return math.ceil(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
-
-
-def _as_text(given: str | Mapping[str, Any]) -> dict[str, str]:
-    if isinstance(given, str):
-        return own_configuration(given)
-    return as_text(given)
 
 
 def first_rung(given: float | str | None) -> tuple[int | None, int]:

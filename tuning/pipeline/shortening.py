@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuning.core.plan import ShortenedFinal
-from tuning.pipeline.final_roles import Final
+from tuning.pipeline.final_roles import Final, role_of
 from tuning.pipeline.planning import Candidate, makespan
 
 #: Share of the budget by which it may be exceeded before anything is shortened.
@@ -60,9 +60,9 @@ def remaining(
         seconds: of the epochs seen, by run id.
         prices: what was planned with, by run id without its seed.
     """
-    found, stands = [], {final.run_id.rpartition("-s")[0] for final in finals if done.get(final.run_id)}
+    found, stands = [], {role_of(final.run_id) for final in finals if done.get(final.run_id)}
     for final in finals:
-        role = final.run_id.rpartition("-s")[0]
+        role = role_of(final.run_id)
         latest = list(seconds.get(final.run_id, ()))[-LATEST:]
         epochs = done.get(final.run_id, 0)
         found.append(

@@ -70,9 +70,7 @@ def parsed(parameter: Any, text: str) -> Any:
     """
     kind = type(parameter).__name__
     if kind in ("Choice", "Boolean", "Fixed"):
-        valid = {"Choice": lambda: parameter.values, "Boolean": lambda: [True, False]}.get(
-            kind, lambda: [parameter.value]
-        )()
+        valid = [parameter.value] if kind == "Fixed" else parameter.values if kind == "Choice" else [True, False]
         for value in valid:
             if text.lower() == str(value).lower() or (_number(text) == value and not isinstance(value, str | bool)):
                 return value
