@@ -78,11 +78,29 @@ def drive(search: OracleSearch, window: int = 4, outcome_of=completed, limit: in
         search.tell(outcome_of(outstanding.popleft()))
 
 
+def ask_in_vain(build_search) -> None:
+    """A journal holds no WAIT: a search that asked in vain again and again must go on as one that never did."""
+    search, waited = build_search(), []
+    ask = search.ask
+
+    def ask_again(recorded=None):
+        answer = ask(recorded)
+        if not isinstance(answer, TrialSpec):
+            waited.append(answer)
+            assert [ask(), ask()] == [answer, answer]
+        return answer
+
+    search.ask = ask_again
+    assert drive(search, window=64) == drive(build_search(), window=64)
+    assert len(waited) > 1
+
+
 @pytest.fixture
 def simulated() -> SimpleNamespace:
     return SimpleNamespace(
         build=build,
         drive=drive,
+        ask_in_vain=ask_in_vain,
         completed=completed,
         failed=failed,
         value_of=value_of,

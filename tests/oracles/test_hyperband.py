@@ -17,7 +17,7 @@ from tuning.core.errors import UsageError
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration
 from tuning.oracles import space
 from tuning.oracles.adapter import OracleSearch
-from tuning.oracles.hyperband import HyperbandOracle, build
+from tuning.oracles.hyperband import SAMPLERS, HyperbandOracle, build
 from tuning.oracles.search_model import SearchModel
 
 CHANCE = 0.1
@@ -167,27 +167,6 @@ def test_a_replay_computes_no_proposal_and_goes_on_alike(simulated, monkeypatch)
         assert simulated.drive(search, 1, outcome_of) == whole[cut:]
 
 
-def test_asking_in_vain_changes_nothing(simulated):
-    def run(extra):
-        search, pending, asked = search_of(simulated, simulated.five_points(), iterations=None), [], []
-        while True:
-            for _ in range(3 + extra):
-                answer = search.ask()
-                if not isinstance(answer, TrialSpec):
-                    continue
-                asked.append(answer)
-                pending.append(answer)
-            if not pending:
-                return asked
-            while len(pending) > 2 or (pending and not isinstance(search.ask if extra < 0 else None, TrialSpec)):
-                search.tell(simulated.completed(pending.pop(0)))
-
-    once = run(2)
-    assert once
-    points = sorted(json.dumps(configuration(spec.values)) for spec in once if spec.continues is None)
-    assert len(points) == len(set(points)) == 5
-
-
 @pytest.mark.parametrize("window", [1, 8])
 def test_a_finite_space_ends_with_every_configuration_trained_whole(window, simulated):
     search = search_of(simulated, simulated.five_points(), iterations=None)
@@ -215,38 +194,15 @@ def test_the_state_is_complete_in_the_middle_of_brackets(simulated):
     assert finish(copy) == rest
 
 
-class TestThePapersOwn:
-    def test_its_trials_are_table_1(self, simulated):
-        """Li et al. 2018, Table 1: R = 81, eta = 3."""
-        search = search_of(simulated, sampler="random", max_epochs=81)
-        counts = Counter((s.values["tuner/bracket"], s.epochs) for s in simulated.drive(search, window=8))
-        table = {
-            4: {1: 81, 3: 27, 9: 9, 27: 3, 81: 1},
-            3: {3: 34, 9: 11, 27: 3, 81: 1},
-            2: {9: 15, 27: 5, 81: 1},
-            1: {27: 8, 81: 2},
-            0: {81: 5},
-        }
-        assert counts == {(s, epochs): n for s, rungs in table.items() for epochs, n in rungs.items()}
+def test_another_sampler_is_refused():
+    with pytest.raises(UsageError, match="no sampler 'sobol'"):
+        build(None, sampler="sobol")
 
-    def test_it_promotes_the_best_scores_of_a_rung(self, simulated):
-        asked = simulated.drive(search_of(simulated, sampler="random"), window=1)
-        for number in (3, 2, 1):
-            for rung in range(1, number + 1):
-                scores = {
-                    s.trial_id: simulated.completed(s).score
-                    for s in asked
-                    if (s.values["tuner/bracket"], s.values["tuner/round"]) == (number, rung - 1)
-                }
-                promoted = [
-                    s.continues for s in asked if (s.values["tuner/bracket"], s.values["tuner/round"]) == (number, rung)
-                ]
-                best = sorted(scores, key=lambda trial: (-scores[trial], trial))[: len(promoted)]
-                assert sorted(promoted) == sorted(best)
 
-    def test_another_sampler_is_refused(self):
-        with pytest.raises(UsageError, match="no sampler 'sobol'"):
-            build(None, sampler="sobol")
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_less_than_one_pass_is_refused(sampler):
+    with pytest.raises(UsageError, match="at least 1 iteration, not 0"):
+        build(None, sampler=sampler, iterations=0)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.core.records import DONE, WAIT, configuration
+from tuning.core.records import WAIT, configuration
 from tuning.oracles.rungs import brackets
 
 
@@ -98,17 +98,4 @@ def test_a_longer_first_rung(simulated):
 
 
 def test_waiting_changes_nothing(simulated):
-    """A journal holds no WAIT: a search that asked in vain a hundred times must go on as one that never did."""
-    patient, hasty = simulated.build("hyperband", sampler="random"), simulated.build("hyperband", sampler="random")
-    expected = simulated.drive(patient, window=64)
-    outstanding, asked = [], []
-    while True:
-        answers = [hasty.ask() for _ in range(3)]
-        fresh = [answer for answer in answers if answer not in (WAIT, DONE)]
-        asked += fresh
-        outstanding += fresh
-        if not fresh and not outstanding:
-            break
-        if not fresh:
-            hasty.tell(simulated.completed(outstanding.pop(0)))
-    assert asked == expected
+    simulated.ask_in_vain(lambda: simulated.build("hyperband", sampler="random"))

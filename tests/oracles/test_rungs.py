@@ -98,12 +98,6 @@ def test_numbers_out_of_range_are_refused(numbers):
         brackets(*numbers)
 
 
-@pytest.mark.parametrize("settings", [{"iterations": 0}, {"max_trials": 0}])
-def test_plans_out_of_range_are_refused(settings):
-    with pytest.raises(UsageError):
-        plan(27, 3, **settings)
-
-
 def test_totals_count_only_epochs_that_are_trained():
     one = Bracket(1, (Rung(6, 9), Rung(2, 27)))
     assert (one.trials, one.epochs) == (8, 6 * 9 + 2 * 18)

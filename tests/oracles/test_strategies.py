@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import subprocess
@@ -72,6 +71,10 @@ class TestContract:
         outcome_of = failing(simulated, {2, 3, 11})
         first = simulated.drive(simulated.build(name), outcome_of=outcome_of)
         assert simulated.drive(simulated.build(name), outcome_of=outcome_of) == first
+
+    def test_asking_in_vain_changes_nothing(self, name, simulated):
+        simulated.ask_in_vain(lambda: simulated.build(name))
+        simulated.ask_in_vain(lambda: simulated.build(name, simulated.five_points()))
 
     def test_proposals_do_not_touch_the_global_generators(self, name, simulated):
         import random
@@ -305,14 +308,3 @@ def test_auto_is_one_of_them():
 
 def test_windows_are_positive():
     assert all(row.window >= 1 for row in STRATEGIES.values())
-
-
-def test_promotions_follow_whole_rungs(simulated):
-    asked = simulated.drive(simulated.build("hyperband", sampler="random"), window=64)
-    rounds = [(spec.values["tuner/bracket"], spec.values["tuner/round"]) for spec in asked]
-    sizes = {key: rounds.count(key) for key in rounds}
-    assert sizes == {(2, 0): 9, (2, 1): 3, (2, 2): 1, (1, 0): 5, (1, 1): 1, (0, 0): 3}
-    for before, after in itertools.pairwise(range(3)):
-        scores = {s.trial_id: simulated.completed(s).score for s in asked if s.values["tuner/round"] == before}
-        for spec in (s for s in asked if s.values["tuner/round"] == after and s.continues):
-            assert spec.continues in scores

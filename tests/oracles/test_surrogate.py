@@ -36,7 +36,8 @@ def test_the_gradient_is_that_of_the_value():
 def test_believing_is_knowing_what_was_expected():
     seen, targets, prior = known()
     vector = fit(seen, targets, prior)
-    model, pending = Surrogate(seen.take(np.arange(30)), targets[:30], vector, prior), seen.take(np.arange(30, 40))
+    told, pending = (Points(seen.x[rows], seen.curve[rows], seen.weights[rows]) for rows in (slice(30), slice(30, 40)))
+    model = Surrogate(told, targets[:30], vector, prior)
     expected = np.concatenate([targets[:30], model.mean(pending)])
     whole = Surrogate(seen, expected, vector, prior)
     points = Points(np.random.default_rng(2).random((7, 3)), np.arange(7) + 99, Timeline(RUNGS).end[None])

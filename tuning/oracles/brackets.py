@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tuning.oracles import rungs
+
 
 @dataclass
 class Bracket:
@@ -70,9 +72,7 @@ class Brackets:
         begun: how many brackets have.
     """
 
-    def __init__(
-        self, last: int, factor: int, first: Callable[[], int], waiting: Callable[[int], int] = lambda rung: 0
-    ) -> None:
+    def __init__(self, last: int, factor: int, first: Callable[[], int], waiting: Callable[[int], int]) -> None:
         self._last, self._factor, self._first, self._waiting_at = last, factor, first, waiting
         self.begun = 0
         self._promotions = -1  # s of the next bracket; -1: that of the widest
@@ -146,8 +146,7 @@ class Brackets:
     def _upcoming(self) -> Bracket:
         widest = self._last - min(self._first(), self._last)
         promotions = min(self._promotions, widest) if self._promotions >= 0 else widest
-        size = -(-(widest + 1) * self._factor**promotions // (promotions + 1))  # ceil((s_max + 1) / (s + 1) * eta^s)
-        sizes = [size // self._factor**stage for stage in range(promotions + 1)]
+        sizes = rungs.sizes(promotions, widest, self._factor)
         bracket = Bracket(self.begun + 1, self._last - promotions, sizes)
         if not self.begun and promotions:
             bracket.started = min(sizes[0], self._waiting_at(bracket.first))

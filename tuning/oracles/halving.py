@@ -7,6 +7,7 @@ from typing import Any
 
 import keras_tuner
 
+from tuning.core.errors import UsageError
 from tuning.oracles import rungs
 from tuning.oracles.base import ReplayableOracle
 
@@ -43,6 +44,8 @@ class HalvingOracle(ReplayableOracle):
         max_trials: int | None = None,
         **settings: Any,
     ) -> None:
+        if iterations is not None and iterations < 1:
+            raise UsageError(f"Hyperband needs at least 1 iteration, not {iterations}", "leave the iterations out")
         super().__init__(objective, max_epochs=max_epochs, max_trials=max_trials, **settings)
         self.factor, self.min_epochs, self.iterations = factor, min_epochs, iterations
         self.one_pass = rungs.brackets(max_epochs, factor, min_epochs)

@@ -55,8 +55,6 @@ def brackets(max_epochs: int, factor: int, min_epochs: int = 1) -> tuple[Bracket
     """
     if factor < 2:
         raise UsageError(f"the reduction factor must be at least 2, not {factor}", "use --factor 3")
-    if max_epochs < 1:
-        raise UsageError(f"the largest number of epochs must be at least 1, not {max_epochs}", "use --max-epochs 27")
     if not 1 <= min_epochs <= max_epochs:
         raise UsageError(
             f"the first rung must have between 1 and {max_epochs} epochs, not {min_epochs}",
@@ -68,13 +66,18 @@ def brackets(max_epochs: int, factor: int, min_epochs: int = 1) -> tuple[Bracket
     return tuple(_bracket(number, deepest, max_epochs, factor) for number in range(deepest, -1, -1))
 
 
-def _bracket(number: int, deepest: int, max_epochs: int, factor: int) -> Bracket:
+def sizes(number: int, deepest: int, factor: int) -> list[int]:
+    """Trials of each rung of the bracket with `number` promotions, where the bracket that halves most has `deepest`."""
     size = -(-(deepest + 1) * factor**number // (number + 1))  # ceil((s_max + 1) / (s + 1) * eta^s)
+    return [size // factor**promotions for promotions in range(number + 1)]
+
+
+def _bracket(number: int, deepest: int, max_epochs: int, factor: int) -> Bracket:
     rungs = []
-    for promotions in range(number + 1):
+    for promotions, size in enumerate(sizes(number, deepest, factor)):
         share = factor ** (number - promotions)
         epochs = (2 * max_epochs + share) // (2 * share)  # max_epochs / share, rounded half up
-        rungs.append(Rung(size // factor**promotions, epochs))
+        rungs.append(Rung(size, epochs))
     return Bracket(number, tuple(rungs))
 
 
@@ -89,10 +92,6 @@ def plan(
     Raises:
         UsageError: a number out of its range.
     """
-    if iterations is not None and iterations < 1:
-        raise UsageError(f"Hyperband needs at least 1 iteration, not {iterations}", "leave the iterations out")
-    if max_trials is not None and max_trials < 1:
-        raise UsageError(f"a search needs at least 1 trial, not {max_trials}", "use --max-trials 1 or more")
     one_pass = brackets(max_epochs, factor, min_epochs)
     passes = itertools.repeat(one_pass) if iterations is None else itertools.repeat(one_pass, iterations)
     stream = itertools.chain.from_iterable(passes)

@@ -77,12 +77,6 @@ class Points:
     curve: np.ndarray
     weights: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.curve)
-
-    def take(self, rows: np.ndarray) -> Points:
-        return Points(self.x[rows], self.curve[rows], self.weights[rows])
-
     def followed_by(self, other: Points) -> Points:
         return Points(
             np.vstack([self.x, other.x]),
