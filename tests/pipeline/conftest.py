@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import pytest
 from stress import toy
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.engine.entries import to_json
+from tuning.engine.entries import Entry, PlannedFinals, to_json
 from tuning.pipeline import session
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import SearchResult, run_search
@@ -87,6 +88,27 @@ def records(workspace: Workspace, kind: str, search: str = "s") -> list[dict]:
     """The records of a kind in a search's journal."""
     found = journal.read(workspace.search(search) / "journal.jsonl")
     return [record for record in map(to_json, found) if record["type"] == kind]
+
+
+def rewrite_journal(workspace: Workspace, entries: Iterable[Entry]) -> None:
+    """Leaves a search's journal that holds these entries and no others."""
+    path = workspace.search("s") / "journal.jsonl"
+    path.unlink()
+    with journal.Journal(path) as rewritten:
+        for entry in entries:
+            rewritten.append(entry)
+
+
+def before_its_finals(workspace: Workspace, target: Path, decided: Iterable[Entry]) -> Workspace:
+    """A copy of a workspace as it was before the search's first final training, with these decisions journaled."""
+    other = Workspace(target)
+    shutil.copytree(workspace.root, other.root)
+    shutil.rmtree(other.trials)
+    other.leaderboard.unlink()
+    entries = journal.read(other.search("s") / "journal.jsonl")
+    trials = itertools.takewhile(lambda entry: not isinstance(entry, PlannedFinals), entries)
+    rewrite_journal(other, [*trials, *decided])
+    return other
 
 
 def results(workspace: Workspace) -> dict[str, object]:

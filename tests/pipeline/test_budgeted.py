@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 import pytest
@@ -11,13 +10,14 @@ from stress import toy
 from tuning.core.errors import UsageError
 from tuning.core.plan import Plan, Price
 from tuning.core.settings import SearchSettings, load
-from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.engine.entries import Closing, Extended, PlannedFinals, Stopped, from_json, to_json
+from tuning.engine.entries import Closing, Extended, PlannedFinals, Stopped
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import budgeted
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
+
+from .conftest import before_its_finals
 
 BUDGET = 40.0
 PLAN = Plan(
@@ -59,16 +59,7 @@ def test_a_budget_is_used_and_kept_and_replayed_on_other_workers(budgeted_search
     assert any(isinstance(entry, Closing | Stopped) for entry in entries)
     assert sum(len(entry.runs) for entry in decided) == sum("-ensemble-" not in run for run in result.runs)
 
-    other = Workspace(tmp_path / "other")
-    shutil.copytree(workspace.root, other.root)
-    shutil.rmtree(other.trials)
-    other.leaderboard.unlink()
-    path = other.search("s") / "journal.jsonl"
-    first = next(entry.n for entry in entries if isinstance(entry, PlannedFinals))
-    path.unlink()
-    with journal.Journal(path) as copied:
-        for entry in [*entries[:first], *decided]:
-            copied.append(from_json({**to_json(entry), "n": -1}))
+    other = before_its_finals(workspace, tmp_path / "other", decided)
     again = run_search(other, resources=Resources(workers=2), **GIVEN)
     assert set(again.runs) == set(result.runs)
     assert other.leaderboard.read_bytes() == workspace.leaderboard.read_bytes()

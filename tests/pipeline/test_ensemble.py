@@ -11,7 +11,7 @@ from tuning.core.errors import UsageError
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.audit import audit
-from tuning.engine.entries import OpenedTestSplit, from_json, to_json
+from tuning.engine.entries import OpenedTestSplit
 from tuning.pipeline.ensemble import mean_history
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.train import values_of_trial
@@ -19,6 +19,8 @@ from tuning.results.aliases import alias
 from tuning.results.leaderboard import read
 from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, read_run, run_folders
 from tuning.results.schema import read_columns, read_params
+
+from .conftest import rewrite_journal
 
 GIVEN = {"max_trials": 4, "top_k": 2, "executions": 2, "seed": 4, "search_only": False}
 
@@ -29,13 +31,9 @@ def the_ensemble(workspace: Workspace) -> list[str]:
 
 def cut_before_the_ensemble(workspace: Workspace, attempted: bool) -> None:
     """The workspace as a kill leaves it after the finals, or while the ensemble was built."""
-    path = workspace.search("s") / "journal.jsonl"
-    entries = journal.read(path)
+    entries = journal.read(workspace.search("s") / "journal.jsonl")
     place = next(e.n for e in entries if isinstance(e, OpenedTestSplit) and e.purpose == "ensemble")
-    path.unlink()
-    with journal.Journal(path) as cut:
-        for entry in entries[: place + 2 * attempted]:
-            cut.append(from_json({**to_json(entry), "n": -1}))
+    rewrite_journal(workspace, entries[: place + 2 * attempted])
     for run_id in the_ensemble(workspace):
         shutil.rmtree(workspace.run(run_id))
         workspace.predictions(run_id).unlink()

@@ -7,8 +7,7 @@ import shutil
 import pytest
 from matplotlib.figure import Figure
 
-from stress import toy
-from tuning.core.errors import DataError, StateError
+from tuning.core.errors import DataError
 from tuning.pipeline import finals
 from tuning.results import plots
 
@@ -52,11 +51,3 @@ def test_a_final_whose_files_are_gone_before_it_was_published_is_trained_again(t
     refusing(None)
     result = toy_search("s", search_only=False, top_k=1, ensemble=False)
     assert left_out in result.runs and result.failures == {}
-
-
-def test_where_all_finals_fail_the_last_reason_is_said_and_the_same_command_goes_on(toy_search, monkeypatch):
-    monkeypatch.setenv(toy.BROKEN, "final")
-    with pytest.raises(StateError, match=r"could be retrained; the last one, s-baseline.*the device is busy"):
-        toy_search("s", search_only=False, top_k=1)
-    monkeypatch.setenv(toy.BROKEN, "")
-    assert toy_search("s", search_only=False, top_k=1).failures == {}

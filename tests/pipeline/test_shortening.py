@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from stress import toy
 from tuning.core.plan import ShortenedFinal
-from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.engine.entries import PlannedFinals, ShortenedFinals, from_json, to_json
+from tuning.engine.entries import PlannedFinals, ShortenedFinals
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 from tuning.pipeline.shortening import Remaining, Watch, remaining, shortened
 from tuning.results.runs import read_runs
+
+from .conftest import before_its_finals
 
 PRICES = {role: Candidate(key=role, epoch=10.0, start=5.0) for role in ("a", "b")}
 
@@ -79,16 +78,7 @@ def test_a_machine_that_slows_down_ends_in_time_and_the_decision_is_replayed(
     for run in cut.runs:
         assert epochs.get(run.run_id, 0) == run.until
 
-    other = Workspace(tmp_path / "other")
-    shutil.copytree(workspace.root, other.root)
-    shutil.rmtree(other.trials)
-    other.leaderboard.unlink()
-    path = other.search("s") / "journal.jsonl"
-    first = next(entry.n for entry in entries if isinstance(entry, PlannedFinals))
-    path.unlink()
-    with journal.Journal(path) as copied:
-        for entry in [*entries[:first], *decided]:
-            copied.append(from_json({**to_json(entry), "n": -1}))
+    other = before_its_finals(workspace, tmp_path / "other", decided)
     monkeypatch.setenv(toy.SLOW_FINALS, "1")
     run_search(other, resources=Resources(workers=2), **given)
     assert other.leaderboard.read_bytes() == workspace.leaderboard.read_bytes()
