@@ -8,7 +8,7 @@ from benchmarks.searches import SearchRun, our_search
 from tuning.core import machine
 
 SPACE = "benchmarks.spaces:equal_cnns"
-#: What a trial of the default search has on average: 357 epochs in 69 trials.
+#: What a trial of Hyperband up to 27 epochs has on average: in a pass of its brackets, 357 epochs in 69 trials.
 EPOCHS = 5
 
 

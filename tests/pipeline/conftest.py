@@ -177,12 +177,17 @@ def here(monkeypatch, capsys, sample_spaces) -> Callable[..., Done]:
 
 
 @pytest.fixture
-def toy_search(workspace, monkeypatch, sample_environment) -> Callable[..., SearchResult]:
-    """`toy_search("name", strategy="random", …)` runs a search in the workspace whose trials are toys."""
+def toy_work(monkeypatch, sample_environment) -> None:
+    """Trials and final trainings are toys, which take no time."""
     monkeypatch.setattr(session, "WORK", "stress.toy:run")
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setenv("PYTHONPATH", sample_environment["PYTHONPATH"])
     monkeypatch.setenv(toy.SECONDS, "0")
+
+
+@pytest.fixture
+def toy_search(workspace, toy_work) -> Callable[..., SearchResult]:
+    """`toy_search("name", strategy="random", …)` runs a search in the workspace whose trials are toys."""
     usual = {"space": "stress.tiny_cnn:build_model", "strategy": "random", "max_epochs": 3, "max_trials": 5}
 
     def run(name: str, **given: Any) -> SearchResult:

@@ -19,7 +19,7 @@ from tuning.core.control import Control, TrainControl
 from tuning.core.errors import DataError, StateError, UsageError
 from tuning.core.files import digest
 from tuning.core.options import options_of, table
-from tuning.pipeline import session
+from tuning.pipeline import finals, session
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 from tuning.pipeline.settings import search_settings, train_settings, training_backend
@@ -167,15 +167,8 @@ def test_after_a_search_in_a_notebook_its_model_predicts(workspace, sample_envir
 
 
 @pytest.fixture
-def toy_train(workspace, monkeypatch, sample_environment):
-    monkeypatch.setattr(session, "WORK", "stress.toy:run")
+def toy_train(workspace, toy_work, monkeypatch):
     monkeypatch.setattr("tuning.results.plots.run_figures", lambda metrics, history: {})
-    for name, value in {
-        "KERAS_BACKEND": "tensorflow",
-        "PYTHONPATH": sample_environment["PYTHONPATH"],
-        toy.SECONDS: "0",
-    }.items():
-        monkeypatch.setenv(name, value)
 
     def run(broken="", **given):
         monkeypatch.setenv(toy.BROKEN, broken)
@@ -193,6 +186,17 @@ def test_a_training_that_failed_is_tried_again_by_the_same_command(workspace, to
     # Nothing was evaluated by those that failed.
     assert done.metrics["test_openings"] == 1
     assert toy_train() == done
+
+
+def test_a_training_that_cannot_be_published_says_why_and_is_published_later(toy_train, monkeypatch):
+    def refuse(workspace, staged):
+        raise DataError("these are no probabilities", "end the model in a softmax")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finals, "publish_run", refuse)
+        with pytest.raises(StateError, match="failed: these are no probabilities"):
+            toy_train()
+    assert toy_train().metrics["test_openings"] == 1
 
 
 def test_a_training_may_start_over(workspace, toy_train):

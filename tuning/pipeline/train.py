@@ -98,9 +98,8 @@ def train_one(
         run_id = f"{prefix}-{frozen.space.replace(':', '-')}-{found[:8]}{_suffix(frozen)}"
         final = numbered(session, Final(run_id, "train", complete, frozen.epochs, frozen.seed))
         if not run_finals(session, [final], progress, every=1):
-            error = session.wait_for(final.key)["error"]
             raise StateError(
-                f"{run_id} failed: {error['message']}",
+                f"{run_id} failed: {session.failures[run_id]}",
                 "mend the cause and run the same command again; or change the configuration",
             )
         subject = Subject(
