@@ -27,7 +27,6 @@ from tuning.engine.dispatch import Dispatcher, JobFailed, expect
 from tuning.engine.entries import Ask
 from tuning.engine.executors import Executor, load_executor
 from tuning.engine.journal import Journal, held
-from tuning.engine.state import trial_key
 from tuning.history.source import JOURNAL
 from tuning.pipeline import kept_code
 from tuning.pipeline.nodes import NodeReporter, node_check
@@ -52,8 +51,6 @@ class Session:
     settings: config.RunSettings
     dispatcher: Dispatcher
     workers: int
-    #: Completed trials whose checkpoints may still be there.
-    completed: set[str] = field(default_factory=set)
     #: Runs that could not be published in this session -> why.
     failures: dict[str, str] = field(default_factory=dict)
     #: The model that trainings start from.
@@ -106,18 +103,6 @@ class Session:
         while (result := self.dispatcher.result(key)) is None:
             self.dispatcher.wait()
         return result
-
-    def prune_trials(self, completed: str, needed: set[str]) -> None:
-        """Deletes the checkpoints of completed trials that no later trial may go on from.
-
-        Args:
-            completed: the trial completed last.
-            needed: trials that a later one may go on from.
-        """
-        self.completed.add(completed)
-        for trial_id in sorted(self.completed - needed):
-            remove_directory(self.checkpoints(trial_key(trial_id)))
-            self.completed.discard(trial_id)
 
     def warm_up(self) -> None:
         """Has all workers start while one still reads the space, where it has not been read before."""

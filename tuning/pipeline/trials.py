@@ -11,6 +11,7 @@ import msgspec
 
 from tuning.core import machine
 from tuning.core.errors import BudgetEnded
+from tuning.core.files import remove_directory
 from tuning.core.jobs import Description, TrialJob
 from tuning.core.progress import Progress
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
@@ -193,6 +194,7 @@ def checkpoint_pruning(
 ) -> Callable[[TrialSpec, TrialOutcome], None]:
     """Deletes, after each completed trial, the checkpoints that neither a later trial nor a finalist can go on from."""
     leading: list[Completed] = []
+    kept: set[str] = set()  # completed trials whose checkpoints may still be there
 
     def prune(spec: TrialSpec, outcome: TrialOutcome) -> None:
         needed = strategy.continuable()
@@ -201,7 +203,10 @@ def checkpoint_pruning(
             best = {trial.trial_id for trial, _ in ranked(leading)[: settings.top_k]}
             leading[:] = [entry for entry in leading if entry[0].trial_id in best]
             needed = needed | best
-        session.prune_trials(spec.trial_id, needed)
+        kept.add(spec.trial_id)
+        for trial_id in sorted(kept - needed):
+            remove_directory(session.checkpoints(trial_key(trial_id)))
+        kept.intersection_update(needed)
 
     return prune
 
