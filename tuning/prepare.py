@@ -26,11 +26,11 @@ from tuning.core.options import RARE
 from tuning.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from tuning.dataset.preparation import PreparedDataset
+    from tuning.dataset.summary import PreparedDataset
 
 
 def options() -> argparse.ArgumentParser:
-    parser = cli.parser("prepare", __doc__ or "")
+    parser = cli.parser("prepare", __doc__)
     parser.add_argument(
         "--raw",
         type=Path,

@@ -34,19 +34,15 @@ HOW = "how it runs (may change from one resume to the next)"
 class RunSettings:
     """What training any configuration depends on.
 
-    Attributes:
-        space: a name of `SPACES` or `package.module:function`.
+    Attributes: beyond what the help of an option says,
         base: sha256 of the model that trainings start from; None: from scratch.
         base_overlap: images of the validation and test split that it has seen; None: nobody knows, or no base.
-        space_digest: sha256 of the file that defines it.
+        space_digest: sha256 of the file that defines the space.
         data_digest: of the prepared arrays (see `tuning.dataset.store.arrays`).
-        seed: the seed that every other is keyed by.
         backend: Keras backend of the workers.
         versions: of this package, Keras and the backend, and of Python without its last number.
         threads: threads a trial computes with; the order of float additions depends on it.
         dtype_policy: Keras dtype policy during training, e.g. "mixed_bfloat16".
-        early_stopping: epochs without a better val_f1_macro before training stops; None: never.
-        reduce_lr: epochs without a better val_loss before a constant learning rate is halved; None: never.
     """
 
     space: str = option(
@@ -90,7 +86,7 @@ class RunSettings:
     space_digest: str = derived("the code of the search space")
     data_digest: str = derived("the prepared data or its split")
     backend: str = derived("the Keras backend (KERAS_BACKEND)")
-    versions: dict[str, str] = derived("versions:", default_factory=dict)  # noqa: RUF009 (a field)
+    versions: dict[str, str] = derived("versions:", default_factory=dict)
     base_overlap: int | None = derived("the number of images that the base has seen", default=None)
     threads: int = derived(default=1)
 
@@ -103,26 +99,11 @@ class RunSettings:
 class SearchSettings(RunSettings):
     """What a search depends on, beside that.
 
-    Attributes:
-        strategy: a name of `STRATEGIES`.
-        name: of the search, and of its folder.
-        max_epochs: epochs of a full training.
-        min_epochs: epochs of the shortest trainings that are compared; None: the strategy's own measure.
-        sampler: what fills Hyperband's brackets, promotes and recommends: "model" or "random".
-        factor: Hyperband's reduction factor.
-        max_trials: trials at most; None: the strategy's own measure.
-        iterations: passes over all brackets of Hyperband; None: the strategy's own measure.
+    Attributes: beyond what the help of an option says,
+        min_epochs, max_trials, iterations: None: the strategy's own measure.
         window: trials asked for and not yet completed, at most (logical order).
-        top_k: finalists.
-        retrain_epochs: epochs that each finalist, and the baseline, is retrained for.
-        executions: seeds that each of them is retrained with.
-        tries: a person's own configurations, tried right after the defaults: values, as text, by name; None: none.
-        from_search: an earlier search, whose best configurations are tried after those; None: none.
-        starting_points: whether what the space itself says is good is tried after those.
-        stop_curves: whether a trial ends where its curve has clearly ended.
-        ensemble: whether the mean of the best runs is published too, where it is better than each on validation.
-        reuse_trials: whether finalists go on from the search's own training of them.
-        max_memory: bytes; a configuration that takes more to train, at the least, is not trained; None: no limit.
+        tries: values, as text, by name.
+        max_memory: in bytes; None: no limit.
         plan: how its first budget is spent; None: it began without one.
         parts: parts that the first epoch is trained in: the shortest trainings are one of them; 1: whole epochs only.
         learned: the best of `from_search` when this search began, the best first; None: none.
@@ -185,7 +166,7 @@ class SearchSettings(RunSettings):
         "each of them; it takes the time of its members at every image (default: on)",
         group=WHAT,
     )
-    tries: list[dict[str, str]] | None = option(  # noqa: RUF009 (a field)
+    tries: list[dict[str, str]] | None = option(
         None,
         "a configuration to try right after the baseline's, what is left out at its default; may be repeated "
         "(default: none)",
@@ -229,9 +210,9 @@ class SearchSettings(RunSettings):
         metavar="SIZE",
         kind=str,
     )
-    plan: Plan | None = derived("the plan of the budget", default=None)  # noqa: RUF009 (a field)
+    plan: Plan | None = derived("the plan of the budget", default=None)
     parts: int = derived("the first rung, in parts of an epoch,", default=1)
-    learned: list[dict[str, Any]] | None = derived("what was learned from --from-search", default=None)  # noqa: RUF009 (a field)
+    learned: list[dict[str, Any]] | None = derived("what was learned from --from-search", default=None)
 
     @property
     def final_runs(self) -> int:
@@ -244,7 +225,7 @@ class TrainSettings(RunSettings):
     """What a single run depends on, beside that: the hyperparameters given (others at their defaults) and epochs."""
 
     epochs: int = option(30, "epochs to train for (default: 30)", group=USUAL, metavar="N", least=1)
-    values: dict[str, str] = derived("the hyperparameters")  # noqa: RUF009 (a field)
+    values: dict[str, str] = derived("the hyperparameters")
 
 
 Settings = TypeVar("Settings", bound=RunSettings)
@@ -261,23 +242,20 @@ def freeze(directory: Path, settings: RunSettings, accepted: frozenset[str] = fr
     path = directory / FILE_NAME
     now = asdict(settings)
     written = {"schema": SCHEMA, "digest": settings.digest(), "settings": now}
-    if path.exists():
-        check(directory, settings, accepted)
-        began, before = asdict(load(directory, type(settings))), read_json(path, RESTORE).get("accepted", [])
-        changes = [
-            {"what": name, "was": began[name], "now": now[name]}
-            for name in sorted(accepted)
-            if began[name] != now[name]
-        ]
-        if changes:
-            write_json(path, {**written, "accepted": [*before, *changes]})
+    if not path.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(path, written)
         return
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(path, written)
+    began = asdict(check(directory, settings, accepted))
+    changed = [name for name in sorted(accepted) if began[name] != now[name]]
+    if changed:
+        before = read_json(path, RESTORE).get("accepted", [])
+        changes = [{"what": name, "was": began[name], "now": now[name]} for name in changed]
+        write_json(path, {**written, "accepted": [*before, *changes]})
 
 
-def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> None:
-    """Checks settings against what the search in `directory` began with, `accepted` fields apart.
+def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> RunSettings:
+    """The settings that the search in `directory` began with, where these are the same but for `accepted` fields.
 
     Raises:
         StateError: they differ; the message names each difference.
@@ -290,6 +268,7 @@ def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = fro
             "use the settings it began with, give another --name, or start over with --fresh",
             [name for name, value in asdict(began).items() if asdict(kept)[name] != value],
         )
+    return began
 
 
 def read_settings(directory: Path) -> dict[str, Any]:

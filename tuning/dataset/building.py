@@ -33,24 +33,14 @@ from tuning.dataset.splitting.near_duplicates import NearPair
 from tuning.dataset.splitting.previous_split import Extension
 from tuning.dataset.store import file_state, lock, manifests, materialize
 from tuning.dataset.store.description import DatasetInfo, read_description
-from tuning.dataset.store.manifests import PoolManifest, SplitManifest
+from tuning.dataset.store.manifests import SplitManifest
 from tuning.dataset.store.request import present_request
 from tuning.dataset.store.rows import RowFile, RowWriter
-from tuning.dataset.summary import NearCopies, PoolSummary, write_summary
+from tuning.dataset.summary import NearCopies, PoolSummary, PreparedDataset, write_summary
 
 #: Mean gray value, of 255, below which an image shows nothing, and standard deviation; so many of them are no accident.
 _DARK, _FLAT = 8, 1
 _MANY_DARK = 5
-
-
-@dataclass(frozen=True)
-class Built:
-    """What `build` did: see `tuning.dataset.preparation.PreparedDataset`."""
-
-    info: DatasetInfo
-    summary: PoolSummary
-    added: int
-    removed: int
 
 
 def build(
@@ -60,7 +50,7 @@ def build(
     by: GroupBy | None,
     accept_removed: bool,
     progress: Progress,
-) -> Built:
+) -> PreparedDataset:
     """Prepares `raws`; the caller holds the workspace's lock.
 
     Args:
@@ -85,7 +75,7 @@ class _Preparation:
     raws: Sequence[Path]
     progress: Progress
 
-    def run(self, accept_removed: bool) -> Built:
+    def run(self, accept_removed: bool) -> PreparedDataset:
         workspace, settings = self.workspace, self.settings
         for note in self.collection.notes:
             self.progress.warn(note)
@@ -118,7 +108,7 @@ class _Preparation:
         self._write_outputs(extension, info, summary, page, self.collection.digests(found.digests))
         before = len(self.manifest.places) if self.manifest else 0
         added = len(extension.manifest.places) - (before - extension.removed)
-        return Built(info, summary, added, extension.removed)
+        return PreparedDataset(info, summary, True, added, extension.removed)
 
     def _changes(self) -> list[str]:
         """In which ways the arrays will differ from those that are there, in words."""
@@ -158,7 +148,7 @@ class _Preparation:
         is_copy = np.ones(len(found.images), np.bool_)
         is_copy[list(first.values())] = False
         with RowFile(scratch / "thumbs", (near.THUMB, near.THUMB)) as thumbs:
-            return near.find(thumbs, is_copy, (found.signatures["plain"], found.signatures["mirrored"]))
+            return near.find(thumbs, found.signatures["plain"], found.signatures["mirrored"], is_copy)
 
     def _summarise(
         self,
@@ -220,15 +210,15 @@ class _Preparation:
         files.write_json(workspace.class_names, list(info.classes))
         write_summary(workspace.pool_summary, summary)
         files.write_text(workspace.pool_report, page)
-        manifest = PoolManifest(
-            source=[manifests.Part(part.kind, str(part.given), part.prefix) for part in parts],
+        manifests.write_pool_manifest(
+            workspace.pool_manifest,
+            source=[{"kind": part.kind, "raw": str(part.given), "folder": part.prefix} for part in parts],
             settings=PoolSettings.of(self.settings, self.by),
             split_digest=extension.manifest.digest,
             dataset_digest=info.digest,
             raw_files=self.collection.states,
             images=extension.images,
         )
-        manifests.write_pool_manifest(workspace.pool_manifest, manifest)
         request = present_request(workspace, self.raws, self.settings, self.by)
         file_state.record(workspace, {part.given: part.states for part in parts}, digests, request)
 

@@ -20,7 +20,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn
@@ -40,6 +40,7 @@ MAX_RATIO = 200
 #: Ratios of small archives say nothing.
 _RATIO_FROM = 10 * 1024**2
 _MAX_NAME = 1000
+_KEY_DIGITS = 12
 _CHUNK = 1 << 20
 #: What follows the end of an archive is read so far, to reach the checksum.
 _PADDING_CHUNKS = 64
@@ -68,14 +69,6 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
-@dataclass(frozen=True)
-class Unpacked:
-    """The folder that holds what is in an archive, and what the person should know about its names."""
-
-    folder: Path
-    notes: tuple[str, ...] = ()
-
-
 def refuse_foreign(place: Path, files: Iterable[str]) -> None:
     """Raises DataError where there is an archive of a kind that is not unpacked here."""
     found = next((path for path in files if path.lower().endswith(_FOREIGN)), None)
@@ -87,20 +80,23 @@ def refuse_foreign(place: Path, files: Iterable[str]) -> None:
         )
 
 
-def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
-    """What is in `archive`; unpacked anew only where the archive has changed.
+def unpack(workspace: Workspace, archive: Path, progress: Progress) -> tuple[Path, tuple[str, ...]]:
+    """Unpacks `archive`, anew only where it has changed.
+
+    Returns:
+        (the folder that holds what is in it, what the person should know about the names there).
 
     Raises:
         DataError: it is damaged, encrypted, too large, or holds members that a folder of images does not; names them.
         EnvironmentProblem: the disk is too full.
     """
     state = archive.stat()
-    key = hashlib.sha256(f"{archive.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{archive.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:_KEY_DIGITS]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", archive.name)[:60]
     folder = workspace.unpacked / f"{stem}-{key}"
     note_path = folder.with_name(f"{folder.name}.txt")
     if folder.is_dir():
-        return Unpacked(folder, tuple(note_path.read_text("utf-8").splitlines()) if note_path.is_file() else ())
+        return folder, tuple(note_path.read_text("utf-8").splitlines()) if note_path.is_file() else ()
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _opened(archive) as (members, notes):
@@ -121,11 +117,19 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
             raise
         # gzip, bz2 and lzma report broken data this way, without an error number.
         raise DataError(f"{archive} is damaged: {_one_line(error)}", "download it again") from None
-    for old in folder.parent.glob(f"{stem}-{'?' * len(key)}"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
-            old.with_name(f"{old.name}.txt").unlink(missing_ok=True)
-    return Unpacked(folder, tuple(notes))
+    return folder, tuple(notes)
+
+
+def remove_earlier(current: Collection[Path]) -> None:
+    """Removes what archives of the same names as those unpacked to `current` were unpacked to before.
+
+    Two archives that are given together may have the same name, in different folders.
+    """
+    for folder in current:
+        for other in folder.parent.glob(f"{folder.name[:-_KEY_DIGITS]}{'?' * _KEY_DIGITS}"):
+            if other not in current:
+                shutil.rmtree(other, ignore_errors=True)
+                other.with_name(f"{other.name}.txt").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -133,12 +137,14 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Member], list[str]]]:
     """The files of the archive, which stays open meanwhile, and what to say about their names."""
     if _is_zip(archive):
         with zipfile.ZipFile(archive) as package:
+            _check_count(archive, package.infolist())
             unflagged = [e.orig_filename.encode("cp437") for e in package.infolist() if _is_unflagged(e)]
             names = _Names(archive, unflagged)
             yield list(_zip_members(archive, package, names)), names.notes
     else:
         with tarfile.open(archive, "r:*", errorlevel=2) as package:
             entries = list(itertools.islice(package, MAX_ENTRIES + 1))
+            _check_count(archive, entries)
             names = _Names(archive, [raw for entry in entries if (raw := _raw(entry.name)) is not None])
             members = list(_tar_members(archive, package, entries, names))
             _check_end(package, packed=not archive.name.lower().endswith(".tar"))
@@ -203,8 +209,6 @@ def _raw(name: str) -> bytes | None:
 
 def _zip_members(archive: Path, package: zipfile.ZipFile, names: _Names) -> Iterator[_Member]:
     for entry in package.infolist():
-        if len(package.filelist) > MAX_ENTRIES:
-            _too_many(archive)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             _refuse(archive, entry.filename, "a link" if kind == stat.S_IFLNK else "a special file")
@@ -222,9 +226,7 @@ def _zip_members(archive: Path, package: zipfile.ZipFile, names: _Names) -> Iter
 def _tar_members(
     archive: Path, package: tarfile.TarFile, entries: Sequence[tarfile.TarInfo], names: _Names
 ) -> Iterator[_Member]:
-    for number, entry in enumerate(entries):
-        if number >= MAX_ENTRIES:
-            _too_many(archive)
+    for entry in entries:
         if entry.issym() or entry.islnk():
             _refuse(archive, entry.name, "a link")
         if not (entry.isfile() or entry.isdir()):
@@ -255,7 +257,7 @@ def _check_end(package: tarfile.TarFile, packed: bool) -> None:
 
 def _safe_path(archive: Path, name: str) -> str:
     """The member's path below the folder. Raises DataError for one that could land anywhere else."""
-    if "\0" in name or any(ord(character) < 32 for character in name):
+    if any(ord(character) < 32 for character in name):
         _refuse(archive, name, "a name with control characters")
     try:
         name.encode()
@@ -316,17 +318,12 @@ def _write(archive: Path, member: _Member, target: Path, left: int) -> int:
     if source is None:
         _refuse(archive, member.path, "no file")
     size = 0
-    try:
-        with source, path.open("xb") as file:
-            while chunk := source.read(_CHUNK):
-                size += len(chunk)
-                if size > member.size or size > left:
-                    _refuse(archive, member.path, "larger than the archive declares")
-                file.write(chunk)
-    except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with files.naming(path), source, path.open("xb") as file:
+        while chunk := source.read(_CHUNK):
+            size += len(chunk)
+            if size > member.size or size > left:
+                _refuse(archive, member.path, "larger than the archive declares")
+            file.write(chunk)
     if size != member.size:
         _refuse(archive, member.path, "shorter than the archive declares")
     if member.modified is not None and 0 <= member.modified < 2**33:
@@ -339,8 +336,9 @@ def _refuse(archive: Path, name: str, reason: str) -> NoReturn:
     raise DataError(f"{archive}: member '{shown}' is {reason}", _REMEDY)
 
 
-def _too_many(archive: Path) -> NoReturn:
-    raise DataError(f"{archive} has more than {MAX_ENTRIES:,} members", _REMEDY)
+def _check_count(archive: Path, entries: Sequence[object]) -> None:
+    if len(entries) > MAX_ENTRIES:
+        raise DataError(f"{archive} has more than {MAX_ENTRIES:,} members", _REMEDY)
 
 
 def _one_line(error: BaseException) -> str:

@@ -159,6 +159,7 @@ def gather(
         part = Part(name, given, states, tree, kind, prefix, listing)
         progress.say(f"{given}: {part.title} found{f' in {prefix}/' if prefix else ''}")
         parts.append(part)
+    archives.remove_earlier({part.tree.root for part in parts if part.tree.root.parent == workspace.unpacked})
     return Collection(tuple(parts), renamed)
 
 
@@ -188,8 +189,8 @@ def _tree(
 
 
 def _unpacked(workspace: Workspace, archive: Path, progress: Progress) -> tuple[RawTree, tuple[str, ...]]:
-    unpacked = archives.unpack(workspace, archive, progress)
-    tree = inventory.take(unpacked.folder)
+    folder, notes = archives.unpack(workspace, archive, progress)
+    tree = inventory.take(folder)
     inner = next((path for path in tree.files if archives.is_archive(tree.root / path)), None)
     if inner and not tree.images and not any(suffix(path) in (".csv", ".tsv") for path in tree.files):
         raise DataError(
@@ -198,7 +199,7 @@ def _unpacked(workspace: Workspace, archive: Path, progress: Progress) -> tuple[
         )
     if not tree.images:
         archives.refuse_foreign(archive, tree.files)
-    return tree, unpacked.notes
+    return tree, notes
 
 
 def part_names(raws: Sequence[Path]) -> list[str]:

@@ -7,7 +7,8 @@ import math
 import re
 from typing import Literal
 
-Box = tuple[float, float, float, float]
+from tuning.dataset.sources.samples import Box
+
 Form = Literal["box", "polygon", "keypoints"]
 
 #: How far outside the image a box may reach before it is a mistake and not rounding.
@@ -38,11 +39,6 @@ def parse(line: str, keypoints: tuple[int, int] | None = None) -> tuple[int, Box
     if keypoints is not None:
         return index, *_pose(values, keypoints[0] * keypoints[1], len(fields))
     return index, *_by_shape(values, len(fields))
-
-
-def parse_line(line: str) -> tuple[int, Box]:
-    """(class index, box) of one label line. Raises ValueError with the reason, without file and line."""
-    return parse(line)[:2]
 
 
 def index_of(line: str) -> int | None:
