@@ -13,7 +13,7 @@ from tuning.core.errors import Outdated
 from tuning.core.jobs import TrialJob
 from tuning.dataset.store.arrays import open_dataset
 from tuning.trials import ending
-from tuning.trials.fit import FitSettings, NotFinite, fit, never_finite
+from tuning.trials.fit import NotFinite, fit, never_finite
 from tuning.trials.jobs import decoded, run_job
 from tuning.trials.plan import TrainingPlan, best_epoch, learning_rate_factor, plateaus, should_stop
 from tuning.trials.randomness import Randomness
@@ -47,12 +47,12 @@ class Scripted:
 
 
 @pytest.fixture
-def run(prepared, tmp_path):
+def run(prepared, tmp_path, job):
     dataset, reported = open_dataset(prepared), []
 
-    def fitted(steps, epochs, **settings):
-        settings = FitSettings(until=epochs, total_epochs=epochs, seed=0, keep_best=True, **settings)
-        return fit(steps, TrainingPlan(), dataset, settings, tmp_path, 1, None, reported.append), reported
+    def fitted(steps, epochs):
+        payload = job("trial", tmp_path, "tiny", until=epochs, total_epochs=epochs, keep_best=True)["payload"]
+        return fit(steps, TrainingPlan(), dataset, decoded(TrialJob, payload, "trial"), None, reported.append), reported
 
     return fitted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning.core.jobs import FinalJob, RehearseJob, TrialJob, Values
+from tuning.core.jobs import RehearseJob, TrainingJob, Values
 from tuning.core.records import configuration
 from tuning.dataset.store.arrays import Dataset
 from tuning.trials import runtime
@@ -36,9 +36,7 @@ def built(
     return build_model(space, configuration(values), shape, classes)
 
 
-def training_steps(
-    job: TrialJob | FinalJob | RehearseJob, seed: int, dataset: Dataset
-) -> tuple[Steps, HyperParameters]:
+def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) -> tuple[Steps, HyperParameters]:
     """(steps, hyperparameters) of a job's values, initialised from the seed and as fast as can be."""
     model, hp = built(job.space, job.values, seed, job.dtype_policy, dataset)
     use_float32_outputs(model)
@@ -48,7 +46,7 @@ def training_steps(
     return steps_of(model, form), hp
 
 
-def start_state(job: TrialJob | FinalJob) -> TrainingState | None:
+def start_state(job: TrainingJob) -> TrainingState | None:
     """The checkpoint that a job goes on from: its own, else its parent's; None: it starts from scratch.
 
     A parent's state that was lost costs its epochs again, nothing else: parent and child are one configuration, trained
