@@ -280,8 +280,6 @@ def own_file(module: str) -> Path | None:
             for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
                 if file.is_file():
                     return file
-            if path.is_dir():
-                return None  # a package without code of its own
     return None
 
 
