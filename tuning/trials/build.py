@@ -10,7 +10,6 @@ from tuning.core.records import configuration
 from tuning.dataset.store.arrays import Dataset
 from tuning.trials import runtime
 from tuning.trials.checkpoint import TrainingState, load_state
-from tuning.trials.data import shapes
 from tuning.trials.fit import check_outputs
 from tuning.trials.precision import use_float32_outputs
 from tuning.trials.spaces import build_model, interface, load_builder
@@ -21,19 +20,16 @@ if TYPE_CHECKING:
     from keras_tuner import HyperParameters
 
 
-#: Validation images whose outputs are looked at before anything trains.
-CHECKED = 8
-
-
 def built(
     space: str, values: Values, seed: int, dtype_policy: str, dataset: Dataset
 ) -> tuple[keras.Model, HyperParameters]:
     """(model, hyperparameters) as the builder made them."""
-    shape, classes = shapes(dataset)
+    info = dataset.info
+    shape = (info.image_size, info.image_size, info.channels)
     runtime.begin_import()
     load_builder(space)
     runtime.begin_trial(seed, dtype_policy)
-    return build_model(space, configuration(values), shape, classes)
+    return build_model(space, configuration(values), shape, len(info.classes))
 
 
 def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) -> tuple[Steps, HyperParameters]:
@@ -41,7 +37,7 @@ def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) 
     model, hp = built(job.space, job.values, seed, job.dtype_policy, dataset)
     use_float32_outputs(model)
     form = interface(model, job.space)
-    check_outputs(model, form, job.space, dataset.val.images[:CHECKED])
+    check_outputs(model, form, job.space, dataset.val.images)
     swap_layers(model)
     return steps_of(model, form), hp
 

@@ -20,7 +20,7 @@ from tuning.trials.batches import TrainingBatches, as_input
 from tuning.trials.checkpoint import Saver, TrainingState
 from tuning.trials.ending import curve_end
 from tuning.trials.keras_private import learning_rate_or_schedule
-from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, macro_f1
+from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, cross_entropy, macro_f1
 from tuning.trials.plan import (
     TrainingPlan,
     best_epoch,
@@ -36,6 +36,10 @@ from tuning.trials.steps import Steps, build_optimizer
 
 if TYPE_CHECKING:
     import keras
+
+
+#: Images whose outputs are looked at before anything trains.
+CHECKED = 8
 
 
 class NotFinite(TuningError):
@@ -112,7 +116,7 @@ def fit(
                 rates = factors and [base_rate * cooling * factor for factor in factors]
             entry |= _training_metrics(steps.train(batches, rates), part.epoch)
             with averaged(model):
-                entry |= validate(steps, dataset.val.images, dataset.val.labels, classes)
+                entry |= figures(predict(steps, dataset.val.images), dataset.val.labels, classes)
                 best = _copies(model.weights) if job.keep_best and _is_best(state, entry) else state.best
             weights = _copies(model.weights)
             if entry["val_loss"] is None and not _all_finite(weights):
@@ -193,11 +197,6 @@ def _finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def validate(steps: Steps, images: np.ndarray, labels: np.ndarray, classes: int) -> Entry:
-    """The `figures` of a model."""
-    return figures(predict(steps, images), labels, classes)
-
-
 def figures(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> Entry:
     """`val_loss` (mean cross-entropy, without smoothing or penalties), `val_accuracy` and `val_f1_macro`.
 
@@ -205,12 +204,11 @@ def figures(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> Entr
     """
     if not np.isfinite(probabilities).all():
         return dict.fromkeys(("val_loss", "val_accuracy", "val_f1_macro"))
-    truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     matrix = confusion_matrix(labels, probabilities.argmax(axis=1), classes)
     return {
-        "val_loss": float(-np.log(np.clip(truth, 1e-7, 1.0)).mean()),
+        "val_loss": cross_entropy(labels, probabilities),
         "val_accuracy": float(np.trace(matrix) / len(labels)),
-        "val_f1_macro": float(macro_f1(matrix)),
+        "val_f1_macro": macro_f1(matrix),
     }
 
 
@@ -222,7 +220,8 @@ def check_outputs(model: keras.Model, interface: Interface, space: str, images: 
     """
     import keras
 
-    outputs = keras.ops.convert_to_numpy(model(as_input(images, interface), training=False)).astype(np.float32)
+    few = as_input(images[:CHECKED], interface)
+    outputs = keras.ops.convert_to_numpy(model(few, training=False)).astype(np.float32)
     if not interface.logits and (outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > PROBABILITY_SLACK):
         raise UsageError(
             f"search space {space!r}: the outputs of the model are not probabilities, but its loss expects them",
