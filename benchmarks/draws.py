@@ -76,10 +76,9 @@ def drawn(workspace: Any, space: str, count: int, seed: int) -> list[dict[str, A
     from tuning.dataset.store.arrays import open_dataset
     from tuning.oracles import find_strategy
     from tuning.oracles.adapter import OracleSearch
-    from tuning.trials.data import shapes
-    from tuning.trials.spaces import build_model
+    from tuning.trials.build import built
 
-    _, known = build_model(space, {}, *shapes(open_dataset(workspace)))
+    _, known = built(space, {}, seed, "float32", open_dataset(workspace))
     objective = keras_tuner.Objective("val_f1_macro", "max")
     oracle: Any = find_strategy("random")(
         objective, hyperparameters=known, max_epochs=1, factor=3, max_trials=count + 1, seed=seed, first=()
@@ -96,7 +95,7 @@ def trained(workspace: Any, space: str, values: dict[str, Any], limit: int, seed
     from tuning.trials import runtime
     from tuning.trials.batches import TrainingBatches
     from tuning.trials.build import built
-    from tuning.trials.fit import validate
+    from tuning.trials.fit import figures, predict
     from tuning.trials.plan import TrainingPlan, learning_rate_factor, warmup_epochs
     from tuning.trials.spaces import interface
     from tuning.trials.steps import steps_of, swap_layers
@@ -125,7 +124,7 @@ def trained(workspace: Any, space: str, values: dict[str, Any], limit: int, seed
         ]
         loss = float(steps.train(batches, rates)["loss"])
         done += len(batches)
-        score = validate(steps, images, labels, classes)["val_f1_macro"] if math.isfinite(loss) else None
+        score = figures(predict(steps, images), labels, classes)["val_f1_macro"] if math.isfinite(loss) else None
         if score is None or score >= LEARNED / classes:
             break
     return done, score, classes

@@ -3,6 +3,6 @@
 `write_demo_faces` draws a data set into a workspace; `tuning.write_demo_faces` is the same function.
 """
 
-from demo_faces.writing import DemoFaces, choose_classes, draw_face, write_demo_faces
+from demo_faces.writing import DemoFaces, choose_classes, write_demo_faces
 
-__all__ = ["DemoFaces", "choose_classes", "draw_face", "write_demo_faces"]
+__all__ = ["DemoFaces", "choose_classes", "write_demo_faces"]

@@ -70,7 +70,7 @@ class DemoFaces:
         return asdict(self) | {"folder": str(self.folder), "images": sum(self.counts.values())}
 
 
-def encode_face(label: str, seed: int, index: int, size: int = DEFAULT_SIZE) -> bytes:
+def encode_face(label: str, seed: int, index: int, size: int) -> bytes:
     """Face number `index` of class `label` as a JPEG file's bytes; each face has a compression quality of its own.
 
     Raises:
@@ -82,17 +82,6 @@ def encode_face(label: str, seed: int, index: int, size: int = DEFAULT_SIZE) -> 
     face = sample_face(label, np.random.default_rng(keyed_seed(seed, label, index)))
     _, encoded = cv2.imencode(".jpg", render(face, size), [cv2.IMWRITE_JPEG_QUALITY, face.scene.jpeg_quality])
     return encoded.tobytes()
-
-
-def draw_face(label: str, seed: int, index: int, size: int = DEFAULT_SIZE) -> np.ndarray:
-    """Face number `index` of class `label`, uint8, shape (size, size, 3), BGR: the pixels of `encode_face`'s file.
-
-    Raises:
-        UsageError: an unknown label, or a size out of range.
-    """
-    pixels = cv2.imdecode(np.frombuffer(encode_face(label, seed, index, size), np.uint8), cv2.IMREAD_COLOR)
-    assert pixels is not None
-    return pixels
 
 
 def choose_classes(text: str) -> tuple[str, ...]:

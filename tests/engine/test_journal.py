@@ -291,15 +291,6 @@ def test_whatever_happens_to_its_lines_nothing_is_read_that_was_not_written_ther
     assert set(ends) == {"whole", "shortened", "refused"}
 
 
-def test_each_append_announces_itself_to_the_fault_hook(path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(files, "fault_hook", lambda operation, where: seen.append((operation, where.name)))
-    with Journal(path) as journal:
-        journal.append(note("a"))
-    assert ("append", "journal.jsonl") in seen
-    assert ("appended", "journal.jsonl") in seen
-
-
 def test_a_line_that_is_json_but_no_record_is_damage():
     assert decode(b"not a line") is None
     body = json.dumps([1, 2]).encode()

@@ -8,7 +8,7 @@ from tuning.core.errors import StateError, TuningError
 from tuning.core.records import COMPLETED, DONE, FAILED, WAIT, TrialSpec
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
 from tuning.engine.executors import Died, Finished, JobError
-from tuning.engine.journal import Journal
+from tuning.engine.journal import Journal, read
 from tuning.engine.loop import outcome_of, run_loop
 from tuning.engine.order import LogicalOrder
 from tuning.engine.state import replay
@@ -101,7 +101,7 @@ def test_killed_at_every_moment_it_ends_the_same(tmp_path, reference):
             with pytest.raises(KeyboardInterrupt):
                 search(path, SimulatedWorkers(2, seed=again, kill_after=0))
         assert search(path, SimulatedWorkers(3, seed=first + 100)) == reference
-        state = replay(__import__("tuning.engine.journal", fromlist=["read"]).read(path))
+        state = replay(read(path))
         assert len(state.asks) == len(reference[1])
         assert all(job.result is not None for job in state.jobs.values())
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from tuning.core.jobs import DescribeJob, Description
 from tuning.dataset.store.arrays import read_info
 from tuning.trials.runtime import environment
 from tuning.trials.spaces import space_digest
@@ -29,15 +31,19 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="session")
 def job(prepared, sample_spaces) -> Callable[..., dict[str, Any]]:
-    """`job("trial", folder, "tiny", until=2, …)` describes a job on the prepared data; the rest has usual values."""
+    """`job("trial", folder, "tiny", until=2, …)` describes a job on the prepared data; the rest has usual values.
+
+    A space without a module is one of `sample_spaces`.
+    """
 
     def make(kind: str, folder: Path, space: str, **more: Any) -> dict[str, Any]:
+        space = space if ":" in space else f"sample_spaces:{space}"
         with pytest.MonkeyPatch.context() as patch:
             patch.syspath_prepend(str(sample_spaces))
-            digest = space_digest(f"sample_spaces:{space}")
+            digest = space_digest(space)
         common = {
             "root": str(prepared.root),
-            "space": f"sample_spaces:{space}",
+            "space": space,
             "space_digest": digest,
             "data_digest": read_info(prepared).digest,
             "threads": 1,
@@ -61,6 +67,24 @@ def job(prepared, sample_spaces) -> Callable[..., dict[str, Any]]:
         return {"kind": kind, "payload": {**common, **own[kind], **more}}
 
     return make
+
+
+@pytest.fixture
+def described(job, tmp_path, sample_spaces, monkeypatch) -> Callable[..., Description]:
+    """`described("tiny", …)` is what is found in a space, on Keras's NumPy backend, in this process.
+
+    That one cannot train: `test_tryout` has real trainings.
+    """
+    from tuning.trials.discover_space import discover_space
+
+    monkeypatch.syspath_prepend(str(sample_spaces))
+    monkeypatch.setattr("tuning.trials.discover_space.try_default", lambda job, dataset: None)
+
+    def run(space: str, **more: Any) -> Description:
+        payload = job("describe", tmp_path, space, **more)["payload"]
+        return discover_space(msgspec.convert(payload, DescribeJob), lambda entry: None)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,14 @@ def test_older_epochs_go_other_files_stay(tmp_path):
     assert names(tmp_path) == ["epoch-00010-attempt-0000003.npz", "notes.txt"]
 
 
+def test_numbers_that_need_more_digits_are_found_and_told_apart(tmp_path):
+    """Where an epoch has thousands of parts, they are many; no more is kept of the others than usual."""
+    for epoch, attempt in ((99_999, 9_999_999), (100_000, 9_999_999), (100_000, 10_000_000)):
+        save_state(tmp_path, attempt, dataclasses.replace(state(1, seed=attempt), epoch=epoch))
+    assert len(names(tmp_path)) == 2
+    assert_same(load_state(tmp_path), dataclasses.replace(state(1, seed=10_000_000), epoch=100_000))
+
+
 def test_attempts_do_not_overwrite_each_other(tmp_path):
     """A process that was given up, and its successor, side by side."""
     save_state(tmp_path, 3, state(2, seed=3))

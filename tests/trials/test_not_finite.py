@@ -6,6 +6,7 @@ import json
 import math
 
 import keras
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,8 +14,8 @@ from tuning.core.errors import Outdated
 from tuning.core.jobs import TrialJob
 from tuning.dataset.store.arrays import open_dataset
 from tuning.trials import ending
-from tuning.trials.fit import FitSettings, NotFinite, fit, never_finite
-from tuning.trials.jobs import decoded, run_job
+from tuning.trials.fit import NotFinite, fit, never_finite
+from tuning.trials.jobs import run_job
 from tuning.trials.plan import TrainingPlan, best_epoch, learning_rate_factor, plateaus, should_stop
 from tuning.trials.randomness import Randomness
 from tuning.trials.spaces import Interface
@@ -47,12 +48,12 @@ class Scripted:
 
 
 @pytest.fixture
-def run(prepared, tmp_path):
+def run(prepared, tmp_path, job):
     dataset, reported = open_dataset(prepared), []
 
-    def fitted(steps, epochs, **settings):
-        settings = FitSettings(until=epochs, total_epochs=epochs, seed=0, keep_best=True, **settings)
-        return fit(steps, TrainingPlan(), dataset, settings, tmp_path, 1, None, reported.append), reported
+    def fitted(steps, epochs):
+        payload = job("trial", tmp_path, "tiny", until=epochs, total_epochs=epochs, keep_best=True)["payload"]
+        return fit(steps, TrainingPlan(), dataset, msgspec.convert(payload, TrialJob), None, reported.append), reported
 
     return fitted
 
@@ -141,8 +142,3 @@ def test_a_job_that_does_not_fit_is_refused_before_anything_is_read(job, tmp_pat
     with pytest.raises(Outdated, match=said) as refused:
         run_job("trial", payload, lambda entry: None)
     assert "same version" in refused.value.remedy
-
-
-def test_a_job_is_decoded_to_its_record(job, tmp_path):
-    found = decoded(TrialJob, job("trial", tmp_path, "tiny", parts=3)["payload"], "trial")
-    assert (found.trial_id, found.parts, found.early_stopping, found.values) == (tmp_path.name, 3, None, {})

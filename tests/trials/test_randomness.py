@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.trials.spaces import space_digest
-
 pytestmark = pytest.mark.tensorflow
 
 REPEATABLE = (
@@ -22,27 +20,16 @@ REPEATABLE = (
 )
 
 
-@pytest.fixture
-def random_job(job, sample_spaces, monkeypatch):
-    """As `job`, of a builder of `random_spaces`."""
-    monkeypatch.syspath_prepend(str(sample_spaces))
-
-    def make(kind, folder, space, **more):
-        name = f"random_spaces:{space}"
-        made = job(kind, folder, "tiny", **more)
-        made["payload"] |= {"space": name, "space_digest": space_digest(name)}
-        return made
-
-    return make
-
-
 @pytest.mark.slow
-def test_a_training_that_goes_on_is_the_one_that_never_stopped(random_job, run_jobs, tmp_path):
+def test_a_training_that_goes_on_is_the_one_that_never_stopped(job, run_jobs, tmp_path):
+    def training(space, folder, **more):
+        return job("trial", tmp_path / folder, f"random_spaces:{space}", **more)
+
     def trainings(space):
         return [
-            random_job("trial", tmp_path / f"{space}-straight", space, until=3),
-            random_job("trial", tmp_path / f"{space}-stopped", space, until=1),
-            random_job("trial", tmp_path / f"{space}-stopped", space, until=3, attempt=2),
+            training(space, f"{space}-straight", until=3),
+            training(space, f"{space}-stopped", until=1),
+            training(space, f"{space}-stopped", until=3, attempt=2),
         ]
 
     answers = run_jobs([one for space in REPEATABLE for one in trainings(space)], timeout=900)
@@ -52,5 +39,5 @@ def test_a_training_that_goes_on_is_the_one_that_never_stopped(random_job, run_j
     differ = [space for n, space in enumerate(REPEATABLE) if curves[3 * n] != curves[3 * n + 2]]
     assert differ == []
     # In another process, after nothing: the same.
-    (alone,) = run_jobs([random_job("trial", tmp_path / "alone", "at_import", until=3)])
+    (alone,) = run_jobs([training("at_import", "alone", until=3)])
     assert alone["result"]["curve"] == curves[-1]

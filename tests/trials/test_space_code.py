@@ -139,6 +139,13 @@ def test_an_installed_library_on_the_path_is_not_a_persons_code(digest, tmp_path
     assert space_code.own_file("lib") is None and space_code.own_file("space") is not None
 
 
+def test_a_folder_that_is_no_package_hides_no_module_of_its_name(digest, tmp_path, monkeypatch):
+    first = digest()
+    (tmp_path / "elsewhere" / "helpers").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    assert digest() == first
+
+
 def test_a_space_that_imports_keras_is_read_in_a_moment(digest, monkeypatch):
     import keras
 

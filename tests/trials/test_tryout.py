@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.trials.spaces import space_digest
-
 pytestmark = pytest.mark.tensorflow
 
 LESS = "mixed_bfloat16"
 
 
 @pytest.mark.slow
-def test_whether_it_trains_in_what_and_twice_the_same_way(job, run_jobs, sample_spaces, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(sample_spaces))
-
+def test_whether_it_trains_in_what_and_twice_the_same_way(job, run_jobs, tmp_path):
     def describe(space, policy="float32"):
-        made = job("describe", tmp_path, "tiny", dtype_policy=policy)
-        module = "random_spaces" if space in ("system_random", "variable_in_loss") else "sample_spaces"
-        made["payload"] |= {"space": f"{module}:{space}", "space_digest": space_digest(f"{module}:{space}")}
-        return made
+        return job("describe", tmp_path, space, dtype_policy=policy)
 
     outputs = job("trial", tmp_path / "outputs", "last_activation", values={"last": "sigmoid"}, until=1)
     jobs = {
         "same": describe("own_step"),
-        "random": describe("system_random"),
-        "foreign": describe("variable_in_loss"),
+        "random": describe("random_spaces:system_random"),
+        "foreign": describe("random_spaces:variable_in_loss"),
         "regular": describe("regularizes_activity", LESS),
         "cleared": describe("clears_the_session", LESS),
         "half": describe("sets_half_precision", LESS),

@@ -76,8 +76,12 @@ class TrainingJob(Job, frozen=True, kw_only=True):
     Attributes:
         values: hyperparameters; what is missing takes its default.
         seed: what initialisation, shuffling, augmentation and dropout are keyed by.
-        until: train until so many epochs are done in total; parts of an epoch, where `TrialJob.parts` is more than 1.
+        until: train until so many epochs are done in total; parts of an epoch, where `parts` is more than 1.
         total_epochs: epochs that learning-rate schedules are laid out for.
+        cool_after: epochs after which the learning rate falls to its end at `until`; None: as its schedule has it.
+        parts: parts that the first epoch is trained in, so that trainings shorter than an epoch can be compared.
+        stop_curves: whether it ends where its curve has clearly ended.
+        keep_best: whether the best epoch's weights are kept, to be published or for a final that goes on from here.
         early_stopping: epochs without a better val_f1_macro before training stops; None: never.
         reduce_lr: epochs without a better val_loss before a constant learning rate is halved; None: never.
         attempt: fencing number that checkpoints are written under.
@@ -89,6 +93,10 @@ class TrainingJob(Job, frozen=True, kw_only=True):
     seed: int
     until: int
     total_epochs: int
+    cool_after: int | None = None
+    parts: int = 1
+    stop_curves: bool = False
+    keep_best: bool = False
     early_stopping: int | None = None
     reduce_lr: int | None = None
     attempt: int
@@ -103,17 +111,11 @@ class TrialJob(TrainingJob, frozen=True, kw_only=True):
         trial_id: the oracle's name for it.
         known: names of hyperparameters that the search knows already.
         max_memory: bytes that a training may take; None: no limit.
-        parts: parts that the first epoch is trained in, so that trainings shorter than an epoch can be compared.
-        stop_curves: whether it ends where its curve has clearly ended.
-        keep_best: whether the best epoch's weights are kept, for a final that goes on from here.
     """
 
     trial_id: str
     known: list[str]
     max_memory: int | None = None
-    parts: int = 1
-    stop_curves: bool = False
-    keep_best: bool = False
 
 
 class FinalJob(TrainingJob, frozen=True, kw_only=True):
@@ -122,13 +124,13 @@ class FinalJob(TrainingJob, frozen=True, kw_only=True):
     Attributes:
         run_id, purpose: what the opening of the test split is recorded under.
         staging: folder for the run's files, as an absolute path.
-        cool_after: epochs after which the learning rate falls to its end at `until`, which is earlier than planned.
     """
+
+    keep_best: bool = True
 
     run_id: str
     purpose: Literal["finalist", "baseline", "train"]
     staging: str
-    cool_after: int | None = None
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

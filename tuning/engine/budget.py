@@ -67,30 +67,23 @@ class Stopwatch:
     Args:
         before: what the journal says was spent.
         record: journals an entry.
-        clock: monotonic seconds.
-        began: reading of the clock from which time counts; None: now.
+        began: reading of `time.monotonic` from which time counts; None: now.
     """
 
-    def __init__(
-        self,
-        before: Iterable[Spent],
-        record: Callable[[Spent], object],
-        clock: Callable[[], float] = time.monotonic,
-        began: float | None = None,
-    ) -> None:
+    def __init__(self, before: Iterable[Spent], record: Callable[[Spent], object], began: float | None = None) -> None:
         self._before = sum(entry.seconds for entry in before)
-        self._record, self._clock = record, clock
-        self._began = self._noted = clock() if began is None else began
+        self._record = record
+        self._began = self._noted = time.monotonic() if began is None else began
 
     def elapsed(self) -> float:
         """Seconds of running time, earlier ones included; journaled as it goes."""
-        now = self._clock()
+        now = time.monotonic()
         if now - self._noted >= JOURNAL_SECONDS:
             self.note()
         return self._before + now - self._began
 
     def note(self) -> None:
         """Journals the time since the last note."""
-        now = self._clock()
+        now = time.monotonic()
         self._record(Spent(seconds=round(now - self._noted, 3)))
         self._noted = now

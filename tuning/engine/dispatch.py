@@ -156,8 +156,7 @@ class Dispatcher:
             self.record(Result(key=event.key, fence=event.fence, result=event.result or {}, node=event.node))
         elif error.kind == "memory":
             # As where the system kills the process: it says as much of what else ran beside it.
-            failure = Failure(error.kind, error.message, error.epoch, error.traceback)
-            self.record(AttemptDied(key=event.key, fence=event.fence, failure=failure, node=event.node))
+            self.record(AttemptDied(key=event.key, fence=event.fence, failure=error.failure(), node=event.node))
             self._enqueue(-math.inf, event.key, kind, payload)
         elif error.kind == "environment":
             # The disk, not the configuration: nothing to record, the same command goes on when there is room.

@@ -20,8 +20,8 @@ class RunOfFailures:
         directory: of the search, for the message.
     """
 
-    def __init__(self, name: str, directory: Path, limit: int = LIMIT) -> None:
-        self._name, self._directory, self._limit = name, directory, limit
+    def __init__(self, name: str, directory: Path) -> None:
+        self._name, self._directory = name, directory
         self._cause: tuple[str, str] | None = None
         self._count = 0
 
@@ -37,7 +37,7 @@ class RunOfFailures:
         found = (outcome.failure.kind, _without_numbers(outcome.failure.message))
         self._count = self._count + 1 if found == self._cause else 1
         self._cause = found
-        if self._count >= self._limit and outcome.failure.kind not in OWN:
+        if self._count >= LIMIT and outcome.failure.kind not in OWN:
             raise StateError(
                 f"{self._count} trials of {self._name} in a row failed alike: {outcome.failure.message}",
                 f"see {self._directory / 'logs'}; mend the cause, then run the same command with --retry-failed",

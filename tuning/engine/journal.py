@@ -68,26 +68,26 @@ def parse(data: bytes) -> Parsed:
     """
     records: list[Entry] = []
     position = 0
+    damage: str | None = None
     while position < len(data):
         end = data.find(b"\n", position)
         line = data[position:] if end < 0 else data[position:end]
         found = decode(line) if end >= 0 else None
         if found is None:
             # One line is written at a time, so that one alone can be torn.
-            torn = end < 0 or not data[end + 1 :].strip(b"\0")
-            damage = None if torn else f"line {len(records) + 1} is damaged, and it is not the last one"
-            return Parsed(tuple(records), position, damage)
+            if end >= 0 and data[end + 1 :].strip(b"\0"):
+                damage = "is damaged, and it is not the last one"
+            break
         if found["n"] != len(records):
-            return Parsed(
-                tuple(records), position, f"line {len(records) + 1} carries number {found['n']}, not {len(records)}"
-            )
+            damage = f"carries number {found['n']}, not {len(records)}"
+            break
         try:
             records.append(from_json(found))
         except msgspec.ValidationError as error:
-            problem = f"line {len(records) + 1} is no record that this version knows: {error}"
-            return Parsed(tuple(records), position, f"{problem} (type {found.get('type')!r})")
+            damage = f"is no record that this version knows: {error} (type {found.get('type')!r})"
+            break
         position = end + 1
-    return Parsed(tuple(records), position, None)
+    return Parsed(tuple(records), position, damage and f"line {len(records) + 1} {damage}")
 
 
 class Journal:

@@ -15,7 +15,7 @@ import msgspec
 
 from tuning.core.errors import StateError, TuningError
 from tuning.core.files import canonical_json
-from tuning.core.records import DONE, FAILED, WAIT, Failure, Signal, TrialOutcome, TrialSpec
+from tuning.core.records import DONE, FAILED, WAIT, Signal, TrialOutcome, TrialSpec
 from tuning.engine.dispatch import UNKNOWN_RESULT, Dispatcher, error_of
 from tuning.engine.entries import Ask, Closing, Stopped
 from tuning.engine.order import LogicalOrder
@@ -76,8 +76,7 @@ def outcome_of(spec: TrialSpec, result: Mapping[str, Any]) -> TrialOutcome:
         StateError: the journal's result is none that this version knows.
     """
     if (error := error_of(result)) is not None:
-        failure = Failure(error.kind, error.message, error.epoch, error.traceback)
-        return TrialOutcome(spec.trial_id, FAILED, failure=failure)
+        return TrialOutcome(spec.trial_id, FAILED, failure=error.failure())
     try:
         return msgspec.convert(result, TrialOutcome)
     except msgspec.ValidationError as problem:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tuning.core.jobs import Addition, Additions
 from tuning.trials.bootstrap import macro_f1_difference
-from tuning.trials.metrics import CLIP, confusion_matrix, macro_f1, rounded
+from tuning.trials.metrics import confusion_matrix, cross_entropy, macro_f1, rounded
 
 #: Exponents of the classes' shares that are tried. Those below 0 favour rare classes.
 EXPONENTS = (-1.0, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1.0)
@@ -57,8 +57,8 @@ def decide(
     if prior.used:
         now = candidates[exponent]
     cooled = {value: tempered(now, value) for value in TEMPERATURES}
-    value = min(TEMPERATURES, key=lambda one: (_loss(labels, cooled[one]), abs(np.log(one))))
-    before, after = _loss(labels, now), _loss(labels, cooled[value])
+    value = min(TEMPERATURES, key=lambda one: (cross_entropy(labels, cooled[one]), abs(np.log(one))))
+    before, after = cross_entropy(labels, now), cross_entropy(labels, cooled[value])
     f1 = rounded(_f1(labels, now))
     pays = before - after >= LEAST_GAIN
     temperature = Addition(
@@ -109,17 +109,13 @@ def _compared(
         value=value,
         f1_macro_before=rounded(one),
         f1_macro_after=rounded(other),
-        loss_before=rounded(_loss(labels, before)),
-        loss_after=rounded(_loss(labels, after)),
+        loss_before=rounded(cross_entropy(labels, before)),
+        loss_after=rounded(cross_entropy(labels, after)),
     )
 
 
 def _f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return macro_f1(confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1]))
-
-
-def _loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    return float(-np.log(np.clip(probabilities[np.arange(len(labels)), labels], CLIP, 1.0)).mean())
 
 
 def _normalised(values: np.ndarray) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import EnvironmentProblem, UsageError
+from tuning.trials.spaces import keras_home
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +53,7 @@ def _from_keras(name: str, build: Any, shape: tuple[int, int, int]) -> keras.Mod
     try:
         return build(include_top=False, weights="imagenet", input_shape=shape)
     except Exception as error:
-        cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser() / "models"
+        cache = keras_home() / "models"
         raise EnvironmentProblem(
             f"the ImageNet weights of {name} are not in {cache} and cannot be fetched: "
             f"{' '.join(str(error).split())[:300]}",

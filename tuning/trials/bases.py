@@ -13,7 +13,7 @@ from keras import layers
 
 from tuning.core.errors import UsageError
 from tuning.core.jobs import BaseModel
-from tuning.trials.keras_private import all_layers, functional_graph, graph_nodes, producer, sources
+from tuning.trials.keras_private import all_layers, functional_graph, nodes_in_order, producer, sources
 
 #: Of batch norm's averages, at the most: 0.99, or the 0.999 of some published networks, would still be those of other
 #: pictures when the training on a small folder is over.
@@ -75,15 +75,14 @@ def _inner(model: keras.Model, member: int | None) -> tuple[keras.Model, float] 
         if not chosen:
             return None
         networks = chosen
-    for node in graph_nodes(model) or []:
+    for node in nodes_in_order(model):
         if node.operation is networks[0]:
-            given = node.input_tensors[0]
-            if isinstance(producer(given), layers.InputLayer):
+            before = producer(node.input_tensors[0])
+            if isinstance(before, layers.InputLayer):
                 return networks[0], 1.0
             # Members of an ensemble may want pixels scaled in another way than the first does.
-            scaling = producer(given)
-            if len(networks) and networks[0].name.startswith("member_") and type(scaling) is layers.Rescaling:
-                return networks[0], float(scaling.scale)
+            if networks[0].name.startswith("member_") and type(before) is layers.Rescaling:
+                return networks[0], float(before.scale)
     return None
 
 
@@ -151,7 +150,7 @@ def check(model: keras.Model) -> None:
     Raises:
         UsageError: it takes something else than one image, or puts out something else than features.
     """
-    if not isinstance(model, keras.Model) or functional_graph(model) is None or graph_nodes(model) is None:
+    if not isinstance(model, keras.Model) or not nodes_in_order(model):
         raise UsageError(f"the base is a {type(model).__name__}, whose layers cannot be told apart", _CHOOSE)
     inputs, outputs = model.inputs, model.outputs
     if len(inputs) != 1 or len(outputs) != 1:

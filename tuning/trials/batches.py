@@ -32,14 +32,6 @@ def epoch_order(labels: np.ndarray, class_balance: str, seed: int, epoch: int) -
     return rng.choice(len(labels), len(labels), p=weights / weights.sum())
 
 
-def subset_of(order: np.ndarray, subset: tuple[int, int] | None) -> np.ndarray:
-    """A subset (index, count) of an epoch's images; all of them, in order, are the epoch."""
-    if subset is None:
-        return order
-    index, count = subset
-    return order[index * len(order) // count : (index + 1) * len(order) // count]
-
-
 def class_weights(labels: np.ndarray) -> np.ndarray:
     """Weights (classes,) float32 proportional to 1/√count, with mean 1 over the images."""
     counts = np.bincount(labels)
@@ -53,7 +45,11 @@ def as_input(images: np.ndarray, interface: Interface) -> np.ndarray:
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """One epoch of training batches: (images, labels[, weights])."""
+    """One epoch of training batches: (images, labels[, weights]).
+
+    Args:
+        subset: (index, count) of a subset of the epoch's images; all of them, in order, are the epoch.
+    """
 
     def __init__(
         self,
@@ -68,8 +64,12 @@ class TrainingBatches(keras.utils.PyDataset):
         super().__init__()
         self.split, self.plan, self.interface = split, plan, interface
         self.seed, self.epoch = seed, epoch
-        self.order = subset_of(epoch_order(split.labels, plan.class_balance, seed, epoch), subset)
-        self.key = (epoch,) if subset is None else (epoch, subset[0])
+        self.order = epoch_order(split.labels, plan.class_balance, seed, epoch)
+        self.key: tuple[int, ...] = (epoch,)
+        if subset is not None:
+            index, count = subset
+            self.order = self.order[index * len(self.order) // count : (index + 1) * len(self.order) // count]
+            self.key = (epoch, index)
         self.weights = class_weights(split.labels) if plan.class_balance == "weights" else None
         self.one_hot = None if interface.sparse else np.eye(classes, dtype=np.float32)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning.core.jobs import FinalJob, RehearseJob, TrialJob, Values
+from tuning.core.jobs import RehearseJob, TrainingJob, Values
 from tuning.core.records import configuration
 from tuning.dataset.store.arrays import Dataset
 from tuning.trials import runtime
 from tuning.trials.checkpoint import TrainingState, load_state
-from tuning.trials.data import shapes
 from tuning.trials.fit import check_outputs
 from tuning.trials.precision import use_float32_outputs
 from tuning.trials.spaces import build_model, interface, load_builder
@@ -21,34 +20,29 @@ if TYPE_CHECKING:
     from keras_tuner import HyperParameters
 
 
-#: Validation images whose outputs are looked at before anything trains.
-CHECKED = 8
-
-
 def built(
     space: str, values: Values, seed: int, dtype_policy: str, dataset: Dataset
 ) -> tuple[keras.Model, HyperParameters]:
     """(model, hyperparameters) as the builder made them."""
-    shape, classes = shapes(dataset)
+    info = dataset.info
+    shape = (info.image_size, info.image_size, info.channels)
     runtime.begin_import()
     load_builder(space)
     runtime.begin_trial(seed, dtype_policy)
-    return build_model(space, configuration(values), shape, classes)
+    return build_model(space, configuration(values), shape, len(info.classes))
 
 
-def training_steps(
-    job: TrialJob | FinalJob | RehearseJob, seed: int, dataset: Dataset
-) -> tuple[Steps, HyperParameters]:
+def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) -> tuple[Steps, HyperParameters]:
     """(steps, hyperparameters) of a job's values, initialised from the seed and as fast as can be."""
     model, hp = built(job.space, job.values, seed, job.dtype_policy, dataset)
     use_float32_outputs(model)
     form = interface(model, job.space)
-    check_outputs(model, form, job.space, dataset.val.images[:CHECKED])
+    check_outputs(model, form, job.space, dataset.val.images)
     swap_layers(model)
     return steps_of(model, form), hp
 
 
-def start_state(job: TrialJob | FinalJob) -> TrainingState | None:
+def start_state(job: TrainingJob) -> TrainingState | None:
     """The checkpoint that a job goes on from: its own, else its parent's; None: it starts from scratch.
 
     A parent's state that was lost costs its epochs again, nothing else: parent and child are one configuration, trained

@@ -23,7 +23,7 @@ from tuning.core.jobs import Entry
 
 #: What reading a damaged file raises: the last two come from a damaged zip directory.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
-_NAME = re.compile(r"epoch-(\d{5})-attempt-(\d{7})\.npz")
+_NAME = re.compile(r"epoch-(\d{5,})-attempt-(\d{7,})\.npz")
 
 
 @dataclass(frozen=True)

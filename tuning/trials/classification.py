@@ -9,7 +9,15 @@ import numpy as np
 
 from tuning.core.errors import DataError
 from tuning.trials.intervals import Interval, intervals
-from tuning.trials.metrics import CLIP, PROBABILITY_SLACK, class_indices, confusion_matrix, f1_by_class, ratio, rounded
+from tuning.trials.metrics import (
+    PROBABILITY_SLACK,
+    class_indices,
+    confusion_matrix,
+    cross_entropy,
+    f1_by_class,
+    ratio,
+    rounded,
+)
 
 
 def classification_metrics(
@@ -40,13 +48,12 @@ def classification_metrics(
     recall = ratio(true_positives, support)
     f1 = f1_by_class(confusion)
     found = intervals(labels, predicted, classes, units)
-    chosen = np.clip(probabilities[np.arange(len(labels)), labels], CLIP, 1.0)
     return {
         "accuracy": rounded(int(true_positives.sum()) / len(labels)),
         "precision_macro": rounded(precision.mean()),
         "recall_macro": rounded(recall.mean()),
         "f1_macro": rounded(f1.mean()),
-        "loss": rounded(max(0.0, -float(np.log(chosen).mean()))),
+        "loss": rounded(max(0.0, cross_entropy(labels, probabilities))),
         "per_class": {
             name: {
                 "precision": rounded(precision[index]),

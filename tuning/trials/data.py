@@ -9,7 +9,7 @@ from typing import TypeVar
 from tuning.core.errors import DataError, Outdated
 from tuning.core.jobs import Job
 from tuning.core.workspace import Workspace
-from tuning.dataset.store.arrays import Dataset, read_info
+from tuning.dataset.store.arrays import read_info
 
 T = TypeVar("T")
 
@@ -32,9 +32,3 @@ def open_verified(job: Job, opener: Callable[[Workspace], T]) -> T:
             "--fresh",
         )
     return found
-
-
-def shapes(dataset: Dataset) -> tuple[tuple[int, int, int], int]:
-    """(shape of an image, number of classes), as builders are given them."""
-    info = dataset.info
-    return (info.image_size, info.image_size, info.channels), len(info.classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner  # every job needs it; here, so that a worker imports it before its first job
@@ -52,18 +52,9 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
         if job.dtype_policy == PLAIN:
             raise mistake(job.space, error) from error
         why = f"{type(error).__name__}: {error}".strip().partition("\n")[0][:300]
-    found = _described_or_refused(msgspec.structs.replace(job, dtype_policy=PLAIN), dataset)
+    found = discover_space(msgspec.structs.replace(job, dtype_policy=PLAIN), report)
     note = f"this search trains in {PLAIN}, as with --dtype float32: in {job.dtype_policy} it cannot ({why})"
     return msgspec.structs.replace(found, dtype_policy=PLAIN, dtype_problem=why, warnings=[note, *found.warnings])
-
-
-def _described_or_refused(job: DescribeJob, dataset: Dataset) -> Description:
-    try:
-        return _described(job, dataset)
-    except (TuningError, MemoryError, OSError):
-        raise
-    except Exception as error:
-        raise mistake(job.space, error) from error
 
 
 def _described(job: DescribeJob, dataset: Dataset) -> Description:
@@ -76,7 +67,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
     drawn = generators()
     TrainingPlan.from_values(hp.values)
     form = interface(model, job.space)
-    check_outputs(model, form, job.space, dataset.val.images[:8])
+    check_outputs(model, form, job.space, dataset.val.images)
     warnings = [doubts(model, form.scaled)]
     # The model is kept: no other object gets the identity of one of its weights.
     first, weights = model, _trained_weights(model)
@@ -132,21 +123,13 @@ def sampled(known: keras_tuner.HyperParameters, build: int) -> dict[str, Any]:
 
     With the largest, loops over a count reach their last round, and declare what they declare there.
     """
-    values = {}
+    found = known.copy()
+    found.values = {}
     for parameter in known.space:
-        share = 1 - 1e-9 if build == 0 else (keyed_seed(0, build, parameter.name) + 0.5) / 2**31
-        values[parameter.name] = parameter.prob_to_value(share)
-    return _active(known, values)
-
-
-def _active(known: keras_tuner.HyperParameters, values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` without the hyperparameters that these values make inactive."""
-    probe = known.copy()
-    probe.values = {}
-    for parameter in known.space:
-        if probe.is_active(parameter):
-            probe.values[parameter.name] = values[parameter.name]
-    return probe.values
+        if found.is_active(parameter):
+            share = 1 - 1e-9 if build == 0 else (keyed_seed(0, build, parameter.name) + 0.5) / 2**31
+            found.values[parameter.name] = parameter.prob_to_value(share)
+    return found.values
 
 
 def _trained_weights(model: keras.Model) -> set[int]:

@@ -16,7 +16,7 @@ from tuning.trials.additions import decide, none_for_logits
 from tuning.trials.build import built, start_state, training_steps
 from tuning.trials.data import open_verified
 from tuning.trials.evaluation import evaluate, now
-from tuning.trials.fit import FitSettings, NotFinite, fit, never_finite, predict
+from tuning.trials.fit import NotFinite, fit, never_finite, predict
 from tuning.trials.plan import TrainingPlan, best_epoch
 from tuning.trials.published import check_as_trained, plain_model, save_and_open, with_additions
 from tuning.trials.spaces import Interface
@@ -38,20 +38,11 @@ def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
     started = now()
     dataset = open_verified(job, open_dataset)
     steps, hp = training_steps(job, job.seed, dataset)
-    settings = FitSettings(
-        until=job.until,
-        total_epochs=job.total_epochs,
-        seed=job.seed,
-        early_stopping=job.early_stopping,
-        reduce_lr=job.reduce_lr,
-        keep_best=True,
-        cool_after=job.cool_after,
-    )
     start = start_state(job)
     if start is not None and not start.best:
         start = None
     plan = TrainingPlan.from_values(hp.values)
-    state = fit(steps, plan, dataset, settings, Path(job.checkpoints), job.attempt, start, report)
+    state = fit(steps, plan, dataset, job, start, report)
     best = best_epoch([entry["val_f1_macro"] for entry in state.curve])
     if best is None:
         raise never_finite(state.curve)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuning.core.errors import TuningError, UsageError
-from tuning.core.jobs import Entry
+from tuning.core.jobs import Entry, TrainingJob
 from tuning.core.records import epochs_of
 from tuning.dataset.store.arrays import Dataset
 from tuning.trials import runtime
@@ -21,7 +20,7 @@ from tuning.trials.batches import TrainingBatches, as_input
 from tuning.trials.checkpoint import Saver, TrainingState
 from tuning.trials.ending import curve_end
 from tuning.trials.keras_private import learning_rate_or_schedule
-from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, macro_f1
+from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, cross_entropy, macro_f1
 from tuning.trials.plan import (
     TrainingPlan,
     best_epoch,
@@ -39,6 +38,10 @@ if TYPE_CHECKING:
     import keras
 
 
+#: Images whose outputs are looked at before anything trains.
+CHECKED = 8
+
+
 class NotFinite(TuningError):
     """Training has diverged: the loss or the weights are no numbers any more, or no epoch could be validated.
 
@@ -52,46 +55,18 @@ class NotFinite(TuningError):
         self.epoch = epoch
 
 
-@dataclass(frozen=True)
-class FitSettings:
-    """What a fit needs to know beside the model and the data.
-
-    Attributes:
-        until: train until this many epochs, or parts of an epoch, are done in total.
-        total_epochs: the length that learning-rate schedules are laid out for.
-        seed: the trial's seed.
-        early_stopping: epochs without a better `val_f1_macro` after which training stops; None: never.
-        reduce_lr: epochs without a better `val_loss` after which a constant rate is halved; None: never.
-        keep_best: remember the weights of the best epoch (the last state always counts).
-        cool_after: epochs after which the rate falls to its end at `until`; None: as its schedule has it.
-        parts: parts that the first epoch has; see `plan.next_part`.
-        stop_curves: stop where the curve has clearly ended; see `ending.curve_end`.
-    """
-
-    until: int
-    total_epochs: int
-    seed: int
-    early_stopping: int | None = None
-    reduce_lr: int | None = None
-    keep_best: bool = False
-    cool_after: int | None = None
-    parts: int = 1
-    stop_curves: bool = False
-
-
 def fit(
     steps: Steps,
     plan: TrainingPlan,
     dataset: Dataset,
-    settings: FitSettings,
-    checkpoints: Path,
-    attempt: int,
+    job: TrainingJob,
     start: TrainingState | None,
     report: Callable[[Entry], None],
 ) -> TrainingState:
     """Trains the model of `steps` and returns its state after the last epoch.
 
     Args:
+        job: how long it is trained, where its checkpoints are, and what else its record says.
         start: the state to go on from; the model's weights and optimizer are set to it.
         report: called with the new entry of the curve after each epoch, whose checkpoint may still be being written.
 
@@ -108,43 +83,41 @@ def fit(
         restore(model, start)
     state = first = start or TrainingState(0, (), (), (), ())
     classes = len(dataset.info.classes)
-    with Saver(checkpoints, attempt) as saver:
-        while state.epoch < settings.until:
+    with Saver(Path(job.checkpoints), job.attempt) as saver:
+        while state.epoch < job.until:
             whole = whole_epochs(state.curve)
-            if should_stop([entry["val_f1_macro"] for entry in whole], settings.early_stopping):
+            if should_stop([entry["val_f1_macro"] for entry in whole], job.early_stopping):
                 break
-            if settings.stop_curves and curve_end(whole, plan, settings.total_epochs, classes, settings.reduce_lr):
+            if job.stop_curves and curve_end(whole, plan, job.total_epochs, classes, job.reduce_lr):
                 break
-            part, began = next_part(state.epoch, settings.parts), time.monotonic()
+            part, began = next_part(state.epoch, job.parts), time.monotonic()
             entry: Entry = {"epoch": part.epochs}
             if base_rate is not None:
                 losses = [e["val_loss"] for e in whole]
-                cooling = cooling_factor(part.epochs, settings.cool_after, settings.until)
-                factor = cooling * learning_rate_factor(
-                    plan, part.epochs, settings.total_epochs, losses, settings.reduce_lr
-                )
+                cooling = cooling_factor(part.epochs, job.cool_after, job.until)
+                factor = cooling * learning_rate_factor(plan, part.epochs, job.total_epochs, losses, job.reduce_lr)
                 model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
             batches = TrainingBatches(
-                dataset.train, classes, plan, steps.batch_interface, settings.seed, part.epoch, part.subset
+                dataset.train, classes, plan, steps.batch_interface, job.seed, part.epoch, part.subset
             )
             if state is first:
-                runtime.begin_tracing(settings.seed)
+                runtime.begin_tracing(job.seed)
             steps.prepare(batches)
             if steps.randomness.unkeyed:
-                runtime.begin_tracing(settings.seed, part.done)
+                runtime.begin_tracing(job.seed, part.done)
                 steps.retrace(batches)
-            runtime.begin_epoch(model, settings.seed, part.done, steps.randomness.states)
+            runtime.begin_epoch(model, job.seed, part.done, steps.randomness.states)
             if state is first and steps.traces_late:
-                runtime.begin_tracing(settings.seed)
+                runtime.begin_tracing(job.seed)
             rates = None
             if base_rate is not None:
                 before = epochs_of(state.curve)
-                factors = warmup_factors(plan, before, part.epochs, settings.total_epochs, len(batches))
+                factors = warmup_factors(plan, before, part.epochs, job.total_epochs, len(batches))
                 rates = factors and [base_rate * cooling * factor for factor in factors]
             entry |= _training_metrics(steps.train(batches, rates), part.epoch)
             with averaged(model):
-                entry |= validate(steps, dataset.val.images, dataset.val.labels, classes)
-                best = _copies(model.weights) if settings.keep_best and _is_best(state, entry) else state.best
+                entry |= figures(predict(steps, dataset.val.images), dataset.val.labels, classes)
+                best = _copies(model.weights) if job.keep_best and _is_best(state, entry) else state.best
             weights = _copies(model.weights)
             if entry["val_loss"] is None and not _all_finite(weights):
                 raise NotFinite("weights became NaN or infinite", part.epoch)
@@ -224,11 +197,6 @@ def _finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def validate(steps: Steps, images: np.ndarray, labels: np.ndarray, classes: int) -> Entry:
-    """The `figures` of a model."""
-    return figures(predict(steps, images), labels, classes)
-
-
 def figures(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> Entry:
     """`val_loss` (mean cross-entropy, without smoothing or penalties), `val_accuracy` and `val_f1_macro`.
 
@@ -236,12 +204,11 @@ def figures(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> Entr
     """
     if not np.isfinite(probabilities).all():
         return dict.fromkeys(("val_loss", "val_accuracy", "val_f1_macro"))
-    truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     matrix = confusion_matrix(labels, probabilities.argmax(axis=1), classes)
     return {
-        "val_loss": float(-np.log(np.clip(truth, 1e-7, 1.0)).mean()),
+        "val_loss": cross_entropy(labels, probabilities),
         "val_accuracy": float(np.trace(matrix) / len(labels)),
-        "val_f1_macro": float(macro_f1(matrix)),
+        "val_f1_macro": macro_f1(matrix),
     }
 
 
@@ -253,7 +220,8 @@ def check_outputs(model: keras.Model, interface: Interface, space: str, images: 
     """
     import keras
 
-    outputs = keras.ops.convert_to_numpy(model(as_input(images, interface), training=False)).astype(np.float32)
+    few = as_input(images[:CHECKED], interface)
+    outputs = keras.ops.convert_to_numpy(model(few, training=False)).astype(np.float32)
     if not interface.logits and (outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > PROBABILITY_SLACK):
         raise UsageError(
             f"search space {space!r}: the outputs of the model are not probabilities, but its loss expects them",

@@ -22,7 +22,8 @@ def unchanged(space: str) -> Iterator[None]:
     """
     before = _state()
     yield
-    changed = {name: (old, _state()[name]) for name, old in before.items() if _state()[name] != old}
+    after = _state()
+    changed = {name: (old, after[name]) for name, old in before.items() if after[name] != old}
     if changed:
         _put_back(before)
         words = ", ".join(f"the {name} from {old!r} to {new!r}" for name, (old, new) in changed.items())

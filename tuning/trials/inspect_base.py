@@ -85,6 +85,7 @@ def inspect(request: Request) -> Inspected:
     import keras
 
     from tuning.trials import bases
+    from tuning.trials.keras_private import all_layers
 
     try:
         model = keras.saving.load_model(request.model, safe_mode=True, compile=False)
@@ -96,7 +97,7 @@ def inspect(request: Request) -> Inspected:
     bases.use(BaseModel(model=request.model, scaling=scaling, member=request.member))
     base = bases.base_model()
     bases.check(base)
-    weighted = [layer for layer in bases.all_layers(base) if layer.weights and not isinstance(layer, keras.Model)]
+    weighted = [layer for layer in all_layers(base) if layer.weights and not isinstance(layer, keras.Model)]
     if not weighted:
         raise UsageError("the base has no weights before its classifier", "take a model that has learned something")
     return Inspected(

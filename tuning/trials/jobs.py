@@ -48,7 +48,13 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Callable[[Entry], Non
             data, are no longer what it was meant for.
     """
     record, function = JOBS[kind]
-    job = decoded(record, payload, kind)
+    try:
+        job = msgspec.convert(payload, record)
+    except msgspec.ValidationError as error:
+        raise Outdated(
+            f"this worker does not understand a {kind!r} job: {error}",
+            "let the search and all its workers use the same version of this package",
+        ) from error
     if job.space_digest != loaded_space_digest(job.space):
         raise Outdated(
             f"the code of search space {job.space!r} was changed while it was in use",
@@ -59,21 +65,6 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Callable[[Entry], Non
     runtime.configure(job.threads)
     runtime.keep_compiled(Workspace(Path(job.root)).compiled)
     return msgspec.to_builtins(function(job, report), enc_hook=_plain)
-
-
-def decoded(record: type[Job], payload: Mapping[str, Any], kind: str) -> Job:
-    """The record of a payload.
-
-    Raises:
-        Outdated: it does not fit.
-    """
-    try:
-        return msgspec.convert(payload, record)
-    except msgspec.ValidationError as error:
-        raise Outdated(
-            f"this worker does not understand a {kind!r} job: {error}",
-            "let the search and all its workers use the same version of this package",
-        ) from error
 
 
 def _plain(value: Any) -> Any:

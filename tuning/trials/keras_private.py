@@ -60,14 +60,6 @@ def symbolic_build(model: keras.Model, batch: Any) -> None:
     model._symbolic_build(data_batch=batch)
 
 
-def graph_nodes(model: keras.Model) -> list[Any] | None:
-    """The calls of layers that a functional or sequential model consists of; None for any other layer."""
-    graph = functional_graph(model)
-    if not hasattr(graph, "_nodes_by_depth"):
-        return None
-    return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
-
-
 def nodes_in_order(model: keras.Model) -> list[Any]:
     """The calls of layers of a functional or sequential model, from its input on; none of any other layer."""
     by_depth = getattr(functional_graph(model), "_nodes_by_depth", {})

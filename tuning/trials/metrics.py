@@ -51,6 +51,12 @@ def macro_f1(confusion: np.ndarray) -> float:
     return float(f1_by_class(confusion).mean())
 
 
+def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The mean cross entropy, in nats, of probabilities (n, k) for labels (n,)."""
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.clip(chosen, CLIP, 1.0)).mean())
+
+
 def rounded(value: float) -> float:
     """`value` as a Python float with the decimals that files carry."""
     return round(float(value), DECIMALS)

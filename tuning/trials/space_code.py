@@ -19,38 +19,25 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from tuning.core.files import digest
-
 #: Its `__init__` is the table of spaces: a row that is added there changes no space.
 _TABLE = "search_spaces"
 #: Calls that reach names which do not stand in the code.
 _DYNAMIC = frozenset({"globals", "locals", "vars", "eval", "exec", "__import__", "importlib"})
 
 
-def code_digest(module: str, attribute: str, file: Path) -> str:
-    """sha256 over the code that an attribute of a module reaches.
+def reached_code(module: str, attribute: str, file: Path) -> tuple[dict[str, list[str]], dict[str, Path]]:
+    """By module: the statements that an attribute of one reaches, each as plain text, in their order; and its file.
 
     Args:
         module: dotted name.
         file: where it is.
     """
-    return digest(reached_code(module, attribute, file))
-
-
-def reached_code(module: str, attribute: str, file: Path) -> dict[str, list[str]]:
-    """Module -> the statements of it that an attribute of `module` reaches, each as plain text, in their order."""
     walk = _Walk()
     walk.modules[module] = _read(module, file)
     walk.reach(module, attribute.partition(".")[0])
-    return {name: found.texts() for name, found in sorted(walk.modules.items()) if found is not None and found.texts()}
-
-
-def own_files(module: str, attribute: str, file: Path) -> dict[str, Path]:
-    """Module -> file, of those that the code is in."""
-    walk = _Walk()
-    walk.modules[module] = _read(module, file)
-    walk.reach(module, attribute.partition(".")[0])
-    return {name: found.file for name, found in sorted(walk.modules.items()) if found is not None and found.texts()}
+    modules = {name: found for name, found in sorted(walk.modules.items()) if found is not None}
+    code = {name: texts for name, found in modules.items() if (texts := found.texts())}
+    return code, {name: modules[name].file for name in code}
 
 
 @dataclass
@@ -280,8 +267,6 @@ def own_file(module: str) -> Path | None:
             for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
                 if file.is_file():
                     return file
-            if path.is_dir():
-                return None  # a package without code of its own
     return None
 
 

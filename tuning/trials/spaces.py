@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces import SPACES
 from tuning.core.errors import Interrupted, UsageError
+from tuning.core.files import digest
 from tuning.trials.global_state import unchanged
 from tuning.trials.input_range import wants_0_to_1
 from tuning.trials.keras_private import loss_arguments, make_shared_seed_generator
 from tuning.trials.portable import custom_objects
-from tuning.trials.space_code import code_digest, own_files, reached_code
+from tuning.trials.space_code import reached_code
 
 if TYPE_CHECKING:
     import keras
@@ -45,18 +46,17 @@ def target(space: str) -> tuple[str, str]:
 
 
 def space_digest(space: str) -> str:
-    """sha256 of the code that defines the space, see `code_digest`; found without importing it.
+    """sha256 of the code that defines the space, see `space_code`; found without importing it.
 
     Raises:
         UsageError: there is no such module.
     """
-    return code_digest(*_located(space))
+    return digest(space_code(space)[0])
 
 
 def space_code(space: str) -> tuple[dict[str, list[str]], dict[str, Path]]:
     """By module: the statements that the space's digest is of, and the file that they stand in."""
-    located = _located(space)
-    return reached_code(*located), own_files(*located)
+    return reached_code(*_located(space))
 
 
 def _located(space: str) -> tuple[str, str, Path]:
@@ -118,7 +118,7 @@ def load_builder(space: str) -> Callable[..., Any]:
         if hasattr(builder, "declare_hyperparameters"):
             builder.declare_hyperparameters(hp)
         builder = getattr(builder, "build", builder)
-        given = _wanted(builder, {**offered, "hp": None}, but="hp")
+        given = _wanted(builder, offered)
         if "base" in inspect.signature(builder).parameters:
             # With Keras, which not everyone who asks for a builder needs.
             given["base"] = importlib.import_module("tuning.trials.bases").base_model()
@@ -131,11 +131,11 @@ def load_builder(space: str) -> Callable[..., Any]:
     return build
 
 
-def _wanted(function: Callable[..., Any], offered: Mapping[str, Any], but: str = "") -> dict[str, Any]:
+def _wanted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the offered arguments that a function has by name, and that a partial of it does not hold already."""
     given = function.keywords if isinstance(function, functools.partial) else {}
     parameters = inspect.signature(function).parameters
-    return {name: value for name, value in offered.items() if name in parameters and name not in {*given, but}}
+    return {name: value for name, value in offered.items() if name in parameters and name not in given}
 
 
 def _check_arguments(space: str, builder: Callable[..., Any], given: Mapping[str, Any]) -> None:
@@ -178,7 +178,7 @@ def _found(space: str) -> Any:
         UsageError: no such module, or it cannot be imported.
     """
     module_name, attribute = target(space)
-    digest = space_digest(space)
+    code = space_digest(space)
     try:
         module = importlib.import_module(module_name)
     except Interrupted:
@@ -186,7 +186,7 @@ def _found(space: str) -> Any:
     except (Exception, SystemExit) as error:
         raise mistake(space, error) from error
     if _imported.get(space, (None, ""))[0] is not module.__spec__:
-        _imported[space] = (module.__spec__, digest)
+        _imported[space] = (module.__spec__, code)
     return getattr(module, attribute, None)
 
 
@@ -214,7 +214,7 @@ def mistake(space: str, error: BaseException) -> UsageError:
         name = fetched[1].rpartition("/")[2]
         return UsageError(
             f"search space {space!r} needs {fetched[1]}, which this machine cannot fetch{where}",
-            f"fetch it elsewhere and put it at {_keras_home() / 'models' / name}",
+            f"fetch it elsewhere and put it at {keras_home() / 'models' / name}",
         )
     return UsageError(
         f"search space {space!r} raises {type(error).__name__}: {text}{where}",
@@ -222,8 +222,9 @@ def mistake(space: str, error: BaseException) -> UsageError:
     )
 
 
-def _keras_home() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+def keras_home() -> Path:
+    """Where Keras keeps what it has fetched."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
 
 
 def _is_user_code(file: str) -> bool:
@@ -256,18 +257,14 @@ def interface(model: keras.Model, space: str) -> Interface:
     loss = model.loss
     while isinstance(loss, (list, tuple, Mapping)) and len(loss) == 1:
         (loss,) = loss.values() if isinstance(loss, Mapping) else loss
+    given = loss_arguments(loss)
     if isinstance(loss, functools.partial):
-        loss_of, given = loss.func, loss.keywords
-        name = getattr(loss_of, "__name__", type(loss_of).__name__)
-        return _interface(model, space, name, bool(given.get("from_logits", False)))
+        given = loss.keywords
+        loss = loss.func
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     logits = getattr(loss, "from_logits", None)
     if logits is None:
-        logits = loss_arguments(loss).get("from_logits", False)
-    return _interface(model, space, name, bool(logits))
-
-
-def _interface(model: keras.Model, space: str, name: str, logits: bool) -> Interface:
+        logits = given.get("from_logits", False)
     plain = str(name).replace("_", "").lower()
     if "categorical" not in plain and "kldivergence" not in plain:
         raise UsageError(

@@ -14,7 +14,7 @@ from tuning.trials.build import start_state, training_steps
 from tuning.trials.checkpoint import load_state, save_state
 from tuning.trials.cost import least_memory, multiply_adds
 from tuning.trials.data import open_verified
-from tuning.trials.fit import FitSettings, NotFinite, fit, never_finite
+from tuning.trials.fit import NotFinite, fit, never_finite
 from tuning.trials.plan import TrainingPlan, best_score
 
 
@@ -35,18 +35,8 @@ def run_trial(job: TrialJob, report: Callable[[Entry], None]) -> TrialOutcome:
     if job.max_memory is not None and memory > job.max_memory:
         return msgspec.structs.replace(outcome, failure=_too_large(memory, job.max_memory))
     own = Path(job.checkpoints)
-    settings = FitSettings(
-        until=job.until,
-        total_epochs=job.total_epochs,
-        seed=job.seed,
-        early_stopping=job.early_stopping,
-        reduce_lr=job.reduce_lr,
-        keep_best=job.keep_best,
-        parts=job.parts,
-        stop_curves=job.stop_curves,
-    )
     try:
-        state = fit(steps, plan, dataset, settings, own, job.attempt, start, report)
+        state = fit(steps, plan, dataset, job, start, report)
     except NotFinite as error:
         before = load_state(own) or start
         return msgspec.structs.replace(outcome, failure=_not_finite(error), curve=before.curve if before else ())

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from tuning.core import machine
 from tuning.core.errors import UsageError
-from tuning.core.jobs import DescribeJob, RehearseJob
+from tuning.core.jobs import DescribeJob, TrainingJob
 from tuning.dataset.store.arrays import Dataset
 from tuning.dataset.store.packing import ImageSplit
 from tuning.trials.build import training_steps
 from tuning.trials.checkpoint import TrainingState
-from tuning.trials.fit import FitSettings, NotFinite, fit
+from tuning.trials.fit import NotFinite, fit
 from tuning.trials.plan import TrainingPlan
 from tuning.trials.steps import Steps
 
@@ -30,13 +30,12 @@ def try_default(job: DescribeJob, dataset: Dataset) -> None:
         UsageError: both do not end alike.
         Exception: whatever training raises.
     """
-    first, second = _Training(job, dataset), None
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         try:
-            begun = first.until(1, Path(folder) / "first", None)
-            straight = first.until(2, Path(folder) / "first", begun)
-            second = _Training(job, dataset)
-            again = second.until(2, Path(folder) / "again", begun)
+            first = _Training(job, dataset, one)
+            begun = first.until(1, None)
+            straight = first.until(2, begun)
+            again = _Training(job, dataset, other).until(2, begun)
         except NotFinite:
             return  # its own affair, and told as that of a trial
     if _same(straight, again) or _never_the_same():
@@ -52,16 +51,17 @@ def try_default(job: DescribeJob, dataset: Dataset) -> None:
 class _Training:
     """The default configuration, built anew."""
 
-    def __init__(self, job: DescribeJob, dataset: Dataset) -> None:
+    def __init__(self, job: DescribeJob, dataset: Dataset, checkpoints: str) -> None:
         own = {name: getattr(job, name) for name in job.__struct_fields__ if name != "discover"}
-        self.steps, hp = training_steps(RehearseJob(**own, values={}), 0, dataset)
+        self.job = TrainingJob(**own, values={}, seed=0, until=0, total_epochs=2, attempt=1, checkpoints=checkpoints)
+        self.steps, hp = training_steps(self.job, 0, dataset)
         self.plan = TrainingPlan.from_values(hp.values)
         few = _first(dataset.train, BATCHES * self.plan.batch_size)
         self.dataset = dataclasses.replace(dataset, train=few, val=_first(dataset.val, VALIDATED))
 
-    def until(self, epochs: int, folder: Path, start: TrainingState | None) -> TrainingState:
-        settings = FitSettings(until=epochs, total_epochs=2, seed=0)
-        return fit(self.steps, self.plan, self.dataset, settings, folder, 1, start, lambda entry: None)
+    def until(self, epochs: int, start: TrainingState | None) -> TrainingState:
+        job = msgspec.structs.replace(self.job, until=epochs)
+        return fit(self.steps, self.plan, self.dataset, job, start, lambda entry: None)
 
 
 def _first(split: ImageSplit, count: int) -> ImageSplit:

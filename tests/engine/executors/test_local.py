@@ -49,12 +49,20 @@ def ended(executor, count=1, seconds=30):
     return found
 
 
-def alive(pid):
+def state(pid):
+    """The letter of a process's state, as of `ps`; "Z" where it is gone, or waits for its parent to say so."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def ends(pid, seconds=10):
+    """Whether a process is gone, at the latest after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while state(pid) != "Z" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return state(pid) == "Z"
 
 
 def test_a_worker_answers_and_stays_for_the_next_job(make):
@@ -184,20 +192,7 @@ def test_what_a_builder_started_ends_with_its_worker(make, end, monkeypatch):
     elif len(events) == 1:
         assert isinstance(ended(executor, seconds=20)["parent/0"], Died)
     for pid in children:
-        assert _is_gone(pid)
-
-
-def _is_gone(pid, seconds=10):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.05)
-    return False
+        assert ends(pid)
 
 
 def test_time_in_which_we_stood_still_is_no_trials(make, monkeypatch):
@@ -331,7 +326,7 @@ def test_close_ends_running_workers_at_once(make):
     began = time.monotonic()
     executor.close()
     assert time.monotonic() - began < 2
-    assert not alive(pid)
+    assert state(pid) == "Z"
     executor.close()
 
 
@@ -358,15 +353,10 @@ while True: executor.collect(60)
     )
     worker = int(parent.stdout.readline())
     deadline = time.monotonic() + 10
-    while kind == "stop" and time.monotonic() < deadline:
-        if Path(f"/proc/{worker}/stat").read_text().split(")")[1].split()[0] == "T":
-            break
+    while kind == "stop" and state(worker) != "T" and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
-    assert alive(worker)
+    assert state(worker) != "Z"
     parent.kill()
     parent.communicate()
-    deadline = time.monotonic() + 5
-    while alive(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(worker)
+    assert ends(worker, 5)

@@ -4,7 +4,7 @@ business. Each is one file and one row in `EXECUTORS`.
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -54,6 +54,10 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     exit_code: int = EXIT_INTERNAL
     errno: int | None = None
     filename: str | None = None
+
+    def failure(self) -> Failure:
+        """What it says of the configuration."""
+        return Failure(self.kind, self.message, self.epoch, self.traceback)
 
 
 class Progressed(msgspec.Struct, frozen=True, tag_field="type", tag="progressed"):
@@ -139,5 +143,4 @@ EXECUTORS = {
 
 def load_executor(name: str) -> Any:
     """The class of an executor, imported on demand."""
-    module, _, attribute = EXECUTORS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return pkgutil.resolve_name(EXECUTORS[name])

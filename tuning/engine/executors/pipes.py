@@ -64,5 +64,5 @@ def die_with(parent: int) -> None:
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if hasattr(os, "getppid") and os.name == "posix" and os.getppid() != parent:
+    if os.name == "posix" and os.getppid() != parent:
         os._exit(1)

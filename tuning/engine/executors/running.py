@@ -4,7 +4,7 @@ becomes an outcome.
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,8 +19,7 @@ Work = Callable[[str, Mapping[str, Any], Report], dict[str, Any]]
 
 def load_work(target: str) -> Work:
     """The function named `module:function`."""
-    module, _, attribute = target.partition(":")
-    work: Work = getattr(importlib.import_module(module), attribute)
+    work: Work = pkgutil.resolve_name(target)
     return work
 
 

@@ -78,7 +78,7 @@ def parse(text: str | None) -> Request:
         UsageError: it is none.
     """
     found: dict[str, Any] = {"others": {}, "labels": {}}
-    for part in (text or "").split(",") if text is not None else ():
+    for part in [] if text is None else text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if name.startswith("label:"):
             key = name.removeprefix("label:")

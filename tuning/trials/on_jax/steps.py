@@ -131,8 +131,7 @@ def stacks(batches: TrainingBatches, most: int) -> Iterator[tuple[int, Arrays]]:
 
 def _place_of_learning_rate(optimizer: keras.optimizers.Optimizer) -> int:
     """Where the learning rate stands among the variables of an optimizer, or of the one within `LossScaleOptimizer`."""
-    places = [place for place, variable in enumerate(optimizer.variables) if variable.name == "learning_rate"]
-    return places[0]
+    return next(place for place, variable in enumerate(optimizer.variables) if variable.name == "learning_rate")
 
 
 def _values(variables: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import activations, layers
 
-from tuning.trials.keras_private import all_layers, functional_graph, graph_nodes, producer
+from tuning.trials.keras_private import all_layers, functional_graph, nodes_in_order, producer
 from tuning.trials.on_tensorflow.optimizers import optimize_faster
 
 #: The least epsilon that cuDNN's batch normalisation takes.
@@ -167,8 +167,8 @@ def _rectified_then_pooled(model: keras.Model) -> Iterator[tuple[layers.Layer, l
 
     The dropout is the only layer that reads what was pooled; None where there is no such layer.
     """
-    graphs = [layer for layer in all_layers(model) if graph_nodes(layer) is not None]
-    nodes = [node for graph in graphs for node in graph_nodes(graph) or ()]
+    graphs = [layer for layer in all_layers(model) if nodes_in_order(layer)]
+    nodes = [node for graph in graphs for node in nodes_in_order(graph)]
     calls = Counter(id(node.operation) for node in nodes)
     consumers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
     consumer = {id(tensor): node.operation for node in nodes for tensor in node.input_tensors}

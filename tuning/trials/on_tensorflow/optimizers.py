@@ -14,7 +14,7 @@ def optimize_faster(optimizer: keras.optimizers.Optimizer) -> None:
         optimizer.__class__ = faster
 
 
-class _FusedUpdate(optimizers.Adam):
+class FusedAdam(optimizers.Adam):
     """Kingma & Ba 2015, algorithm 1, in the form before section 2.1; everything else is Keras's own."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
@@ -39,17 +39,13 @@ class _FusedUpdate(optimizers.Adam):
         )
 
 
+class FusedAdamW(FusedAdam, optimizers.AdamW):
+    """Adam with decoupled weight decay, which stays Keras's own."""
+
+
 def _handle(variable: Any) -> Any:
     """Of a variable of Keras's, or of TensorFlow's, which is what Keras hands over within a step."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
-
-
-class FusedAdam(_FusedUpdate):
-    """Adam."""
-
-
-class FusedAdamW(_FusedUpdate, optimizers.AdamW):
-    """Adam with decoupled weight decay, which stays Keras's own."""
 
 
 _FASTER = {optimizers.Adam: FusedAdam, optimizers.AdamW: FusedAdamW}
