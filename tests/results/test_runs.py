@@ -10,7 +10,16 @@ import pytest
 
 from tuning.core import files
 from tuning.core.errors import DataError
-from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, publish_run, read_run, read_runs, run_folders, verify_model
+from tuning.results.runs import (
+    HISTORY_COLUMNS,
+    RUN_FILES,
+    best_run,
+    publish_run,
+    read_run,
+    read_runs,
+    run_folders,
+    verify_model,
+)
 from tuning.results.schema import Metrics, read_params
 
 
@@ -194,6 +203,14 @@ def test_folders_that_are_no_runs_are_passed_over(workspace, write_run):
     write_run("c")
     workspace.run("c").rename(workspace.trials / ".partial-1-c")
     assert [folder.name for folder in run_folders(workspace)] == ["a", "b"]
+
+
+def test_the_best_run_has_the_highest_test_macro_f1_and_is_the_first_of_equals(workspace, write_run):
+    for name, f1 in (("c", 0.7), ("b", 0.7), ("a", 0.6)):
+        write_run(name, f1)
+    runs = read_runs(workspace)
+    assert best_run(runs).run_id == best_run(reversed(runs)).run_id == "b"
+    assert best_run([]) is None
 
 
 def test_a_workspace_without_runs_has_none(tmp_path):

@@ -22,8 +22,8 @@ from tuning.dataset.summary import PoolSummary
 from tuning.results import card_sections as sections
 from tuning.results.leaderboard import DIGEST_LENGTH, ranked, row
 from tuning.results.markdown import escaped, table
-from tuning.results.runs import readable_runs
-from tuning.results.schema import SCALINGS, Metrics, Params, read_params
+from tuning.results.runs import readable_runs, run_params
+from tuning.results.schema import SCALINGS, Metrics
 from tuning.results.standings import Seeds, over_seeds
 
 CARD = "README.md"
@@ -81,7 +81,7 @@ def model_card(
         "How to load it": _how_to_load(metrics, model, loading, saved_by),
         "Intended use and limits": sections.INTENDED_USE,
         "Data": "\n\n".join(sections.data(metrics, _summary(workspace, metrics))),
-        "Training": "\n\n".join(sections.training(metrics, _params(workspace, metrics))),
+        "Training": "\n\n".join(sections.training(metrics, run_params(workspace, metrics.run_id))),
         "Evaluation": "\n\n".join(sections.evaluation(metrics, _seeds(workspace, metrics))),
         **({"Files": table(["file", "holds"], held)} if held else {}),
         "License": _LICENSE,
@@ -180,14 +180,6 @@ def _how_to_load(metrics: Metrics, model: str, loading: str | None, saved_by: st
         notes += " Its outputs are logits: a softmax makes them probabilities."
     lines = loading_lines(metrics, model)
     return f"In this folder, with a face crop in `face.jpg`:\n\n```python\n{lines}\n```\n\n{notes}"
-
-
-def _params(workspace: Workspace, metrics: Metrics) -> Params | None:
-    """The run's params.json; None where it is gone or broken."""
-    try:
-        return read_params(workspace.run(metrics.run_id) / "params.json", "")
-    except (DataError, OSError):
-        return None
 
 
 def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:

@@ -9,14 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.history import searches
 from tuning.results.aliases import aliases
 from tuning.results.answers import boards
 from tuning.results.leaderboard import DIGEST_LENGTH, Row
-from tuning.results.runs import read_run, run_folders
-from tuning.results.schema import Metrics
+from tuning.results.runs import readable_run, run_folders
 
 if TYPE_CHECKING:
     from tuning.results.comparison import Difference, SeedNoise
@@ -67,8 +65,6 @@ class Standing:
         compared: how many runs it was chosen from; None in other rows.
         seeds: None where no other run has the same configuration.
         per_class: class name -> F1 on the test split; None where the run's folder is gone.
-        corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows.
-        compared: how many runs it was chosen from; None in other rows.
         noise: of the training seed, from all runs on the same data; None where it is not known.
         units: independent ones in the test split, where there are fewer than images; None otherwise.
         images: in the test split; None where the run's folder is gone.
@@ -117,7 +113,8 @@ def standings(workspace: Workspace, rows: Sequence[Row]) -> list[Standing]:
     The best of the rows tested on the same data is compared with each of the others, all at once (`comparison`): what
     is called worse is so beyond the choice of test images and beyond the luck of a training seed.
     """
-    runs = {metrics.run_id: metrics for entry in rows if (metrics := _metrics(workspace, entry.run_id)) is not None}
+    found = [readable_run(workspace.run(entry.run_id)) for entry in rows]
+    runs = {metrics.run_id: metrics for metrics in found if metrics is not None}
     compared = boards(workspace, list(runs.values()))
     names = aliases([*(folder.name for folder in run_folders(workspace)), *(entry.run_id for entry in rows)])
     best: dict[str, str] = {}
@@ -179,10 +176,3 @@ def test_evaluations(workspace: Workspace, rows: Iterable[Row]) -> dict[str, int
         if data in shown:
             totals[data] += count
     return dict(totals)
-
-
-def _metrics(workspace: Workspace, run_id: str) -> Metrics | None:
-    try:
-        return read_run(workspace.run(run_id))
-    except DataError:
-        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from tuning.history.records import History
 from tuning.results.answers import Board
 from tuning.results.report.calibration import Calibration, calibration
 from tuning.results.report.training_loss import explanation
-from tuning.results.runs import read_run, readable_runs, run_predictions, run_units, validation_predictions
+from tuning.results.runs import kept_arrays, read_run, readable_runs, run_predictions, run_units
 from tuning.results.schema import Metrics, read_columns, read_params
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ def in_search(history: History, runs: Sequence[Evidence]) -> list[Evidence]:
 def _validated(workspace: Workspace, metrics: Metrics) -> tuple[float, float] | None:
     from tuning.trials.intervals import intervals
 
-    kept = validation_predictions(workspace, metrics.run_id)
+    kept = run_predictions(workspace, metrics.run_id, "val")
     if kept is None:
         return None
     labels, probabilities = kept
@@ -237,14 +236,11 @@ def _loss(folder: Path, metrics: Metrics) -> str:
 def _mistakes(
     workspace: Workspace, metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray]
 ) -> tuple[Mistake, ...]:
-    import numpy as np
-
     labels, probabilities = predictions
-    try:
-        with np.load(workspace.predictions(metrics.run_id), allow_pickle=False) as arrays:
-            rows, images = arrays["worst"], arrays["worst_images"]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    worst = kept_arrays(workspace, metrics.run_id, "worst", "worst_images")
+    if worst is None:
         return ()
+    rows, images = worst
     classes, sources = metrics.classes, _sources(workspace, metrics.data_digest)
     found = []
     for row, pixels in zip(rows.tolist(), images, strict=True):

@@ -20,7 +20,7 @@ from tuning.history import searches
 from tuning.history.source import JOURNAL
 from tuning.history.status import WORDS, is_open, status_of
 from tuning.results.report import PAGE, asset, outdated, write
-from tuning.results.runs import read_run
+from tuning.results.runs import best_run, readable_run
 from tuning.results.schema import Metrics
 
 
@@ -80,13 +80,8 @@ def write_overview(workspace: Workspace) -> tuple[Path, list[Row], list[str]]:
 def _row(workspace: Workspace, name: str) -> Row:
     search = searches.read(workspace, name)
     history, settings = search.history, search.settings
-    runs = []
-    for final in history.finals:
-        try:
-            runs += [read_run(workspace.run(final.run_id))] if final.published else []
-        except DataError:
-            # Its own page says so; the others are still worth a line.
-            continue
+    # A run that cannot be read is named on the search's own page; the others are still worth a line.
+    runs = [readable_run(workspace.run(final.run_id)) for final in history.finals if final.published]
     return Row(
         name=name,
         status=status_of(history, is_open(search.directory)),
@@ -95,7 +90,7 @@ def _row(workspace: Workspace, name: str) -> Row:
         trials=len(history.steps),
         seconds=history.seconds,
         worked=os.path.getmtime(search.directory / JOURNAL) if (search.directory / JOURNAL).is_file() else 0.0,
-        run=max(runs, key=lambda run: (run.test.f1_macro, run.run_id), default=None),
+        run=best_run(filter(None, runs)),
         score=None if history.best is None else history.best.score,
     )
 
