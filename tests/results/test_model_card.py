@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tuning.results import card_sections
-from tuning.results.model_card import CARD, loading_lines, model_card, write_model_card
+from tuning.results.model_card import CARD, loading_lines, model_card
 from tuning.results.schema import Metrics, Origin, UsedBase
 
 SETTINGS = {
@@ -231,13 +231,10 @@ def test_hostile_names_stay_words(workspace, described):
     assert len({line.count("|") for line in lines if line.startswith("|") and "&lt;img" in line}) == 1
 
 
-def test_it_is_written_beside_the_model_with_the_files_named(workspace, described, tmp_path):
-    write_model_card(tmp_path, workspace, described, also={"class_names.json": "the labels"})
-    card = (tmp_path / CARD).read_text(encoding="utf-8")
+def test_further_files_are_named_and_other_models_have_lines_of_their_own(workspace, described):
+    card = model_card(workspace, described, also={"class_names.json": "the labels"})
     assert "| `class_names.json` | the labels |" in card
-    assert card == model_card(workspace, described, also={"class_names.json": "the labels"})
-    write_model_card(tmp_path, workspace, described, model="model.onnx", loading="import onnxruntime\n")
-    card = (tmp_path / CARD).read_text(encoding="utf-8")
+    card = model_card(workspace, described, model="model.onnx", loading="import onnxruntime\n")
     assert "```python\nimport onnxruntime\n```" in card and "load_model" not in card and "## Files" not in card
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from msgspec import UNSET
 
 from tuning import __version__
-from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.dataset.summary import PoolSummary
@@ -41,29 +40,6 @@ None is stated: what you may grant depends on the rights in the training images.
 `license:` to the metadata at the top of this file, and say here where the images come from."""
 
 
-def write_model_card(
-    folder: Path,
-    workspace: Workspace,
-    metrics: Metrics,
-    model: str = "model.keras",
-    loading: str | None = None,
-    also: Mapping[str, str] = {},
-) -> None:
-    """Writes README.md into a folder that holds a model, all or nothing.
-
-    Args:
-        folder: where the model file is already.
-        workspace: of the run; what it no longer holds of the run's parameters and data, the card leaves out.
-        metrics: the run's metrics.json.
-        model: the name of the file that the loading lines open.
-        loading: Python lines that load the model and label a face.jpg; None: those for a `.keras` file, which read the
-            labels from the metrics beside it.
-        also: further files of the folder, name -> what it is.
-    """
-    text = model_card(workspace, metrics, model, loading, also, keras_version(folder / model))
-    files.write_text(folder / CARD, text)
-
-
 def model_card(
     workspace: Workspace,
     metrics: Metrics,
@@ -74,7 +50,14 @@ def model_card(
 ) -> str:
     """The text of the card, without any path of this machine or date in it.
 
-    Arguments as for `write_model_card`; `saved_by` is the version of Keras that saved the model, where it is known.
+    Args:
+        workspace: of the run; what it no longer holds of the run's parameters and data, the card leaves out.
+        metrics: the run's metrics.json.
+        model: the name of the file that the loading lines open.
+        loading: Python lines that load the model and label a face.jpg; None: those for a `.keras` file, which read the
+            labels from the metrics beside it.
+        also: further files of the folder, name -> what it is.
+        saved_by: the version of Keras that saved the model; None: not known.
     """
     held = [[f"`{name}`", escaped(what)] for name, what in also.items()]
     parts = {
@@ -90,7 +73,7 @@ def model_card(
     return f"---\n{_metadata(metrics)}---\n\n# {_title(metrics)}\n\n{_facts(metrics, model)}\n\n{body}\n"
 
 
-def loading_lines(metrics: Metrics, model: str = "model.keras") -> str:
+def loading_lines(metrics: Metrics, model: str) -> str:
     """Five lines of Python that label face.jpg with the `.keras` file `model`, run in its folder."""
     given, stem = metrics.input, model.removesuffix(".keras")
     color = {"gray": "COLOR_BGR2GRAY", "rgb": "COLOR_BGR2RGB"}[given.color]
@@ -184,7 +167,7 @@ def _how_to_load(metrics: Metrics, model: str, loading: str | None, saved_by: st
 
 def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
     """What `prepare` found; None where the workspace holds other data than the run's, or none."""
-    from tuning.dataset.store.arrays import read_description
+    from tuning.dataset.store.description import read_description
     from tuning.dataset.summary import read_summary
 
     try:
