@@ -35,8 +35,11 @@ def key_row(more: str = "", dots: bool = False) -> str:
 
 def value_text(value: Any) -> str:
     """A hyperparameter's value as HTML; a dash where it is inactive."""
-    if value is None:
-        return "–"
+    return "–" if value is None else escape(value_words(value))
+
+
+def value_words(value: Any) -> str:
+    """A hyperparameter's value as people write it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
