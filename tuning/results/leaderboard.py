@@ -19,7 +19,7 @@ from tuning.core import files
 from tuning.core.errors import DataError, EnvironmentProblem
 from tuning.core.workspace import Workspace
 from tuning.results.runs import read_runs
-from tuning.results.schema import Metrics
+from tuning.results.schema import Metrics, overlap_words
 
 if TYPE_CHECKING:
     import pandas
@@ -97,7 +97,7 @@ def row(metrics: Metrics) -> Row:
         test_evaluations=metrics.test_evaluations,
         data_digest=metrics.data_digest[:DIGEST_LENGTH],
         config_digest=metrics.config_digest[:DIGEST_LENGTH],
-        base=None if base is None else f"{base.sha256[:DIGEST_LENGTH]}, overlap {base.overlap_words}",
+        base=None if base is None else f"{base.sha256[:DIGEST_LENGTH]}, overlap {overlap_words(base.overlap)}",
     )
 
 

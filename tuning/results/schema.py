@@ -37,7 +37,7 @@ Kind = Literal["finalist", "baseline", "train", "ensemble"]
 #: Columns of a run's history by name, one value an epoch; None where it was not finite.
 Columns = dict[str, list[float | None]]
 
-Record = TypeVar("Record", bound=msgspec.Struct)
+Decoded = TypeVar("Decoded")
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,10 +165,6 @@ class UsedBase(Strict, frozen=True, kw_only=True):
     licence: Text | None = None
     overlap: Count | None = None
 
-    @property
-    def overlap_words(self) -> str:
-        return overlap_words(self.overlap)
-
 
 def overlap_words(overlap: int | None) -> str:
     """How many of the images that judge a run its base has seen, for a person; None: nobody knows."""
@@ -263,6 +259,11 @@ class Metrics(Strict, frozen=True, kw_only=True):
         if list(self.test.per_class) != self.classes or len(self.test.confusion_matrix) != len(self.classes):
             raise ValueError("test.per_class or test.confusion_matrix does not agree with classes")
 
+    @property
+    def role(self) -> str:
+        """What a run of a search is called in a sentence."""
+        return {"baseline": "the baseline", "ensemble": "the ensemble"}.get(self.kind, f"trial {self.trial}")
+
 
 class About(Strict, frozen=True, kw_only=True):
     """What only whoever trained a run knows of it; fields as in `Metrics`."""
@@ -333,7 +334,7 @@ def read_metrics(path: Path, remedy: str) -> Metrics:
     found = content.get("schema") if isinstance(content, dict) else METRICS_SCHEMA
     if found != METRICS_SCHEMA:
         raise DataError(f"{path}: schema is {_brief(found)}, this version reads {METRICS_SCHEMA}", remedy)
-    return _record(content, Metrics, path, remedy)
+    return decoded(content, Metrics, path, remedy)
 
 
 def read_params(path: Path, remedy: str) -> Params:
@@ -346,7 +347,7 @@ def read_params(path: Path, remedy: str) -> Params:
     if not isinstance(content, dict) or "settings" not in content:
         raise DataError(f"{path} holds no settings", remedy)
     values = {name: value for name, value in content.items() if name != "settings"}
-    return _record({"values": values, "settings": content["settings"]}, Params, path, remedy)
+    return decoded({"values": values, "settings": content["settings"]}, Params, path, remedy)
 
 
 def read_columns(path: Path, remedy: str) -> Columns:
@@ -356,21 +357,19 @@ def read_columns(path: Path, remedy: str) -> Columns:
         DataError: it is missing, no JSON, or holds no columns of numbers.
     """
     content = files.read_json(path, remedy)
-    try:
-        # Whole numbers stay whole: epochs are counted with them.
-        return msgspec.convert(content, dict[str, list[int | float | None]])
-    except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {with_value(error, content)}", remedy) from None
+    # Whole numbers stay whole: epochs are counted with them.
+    return decoded(content, dict[str, list[int | float | None]], path, remedy)
 
 
-def _record(content: Any, kind: type[Record], path: Path, remedy: str) -> Record:
+def decoded(content: Any, kind: type[Decoded], path: Path, remedy: str) -> Decoded:
+    """JSON content of a file as what it should be; raises DataError where it is not."""
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {with_value(error, content)}", remedy) from None
+        raise DataError(f"{path}: {_with_value(error, content)}", remedy) from None
 
 
-def with_value(error: msgspec.ValidationError, content: Any) -> str:
+def _with_value(error: msgspec.ValidationError, content: Any) -> str:
     """The error's message with the value that it is about, where it says which that is."""
     message = str(error)
     place = re.search(r" - at `\$([^`]*)`$", message)

@@ -59,8 +59,7 @@ class Evidence:
 
     Attributes:
         metrics: its own.
-        predictions: (labels int64 (n,), probabilities float32 (n, k)) of the test split; None where they were not kept.
-        calibration: of those.
+        calibration: of its predictions of the test split; None where they were not kept.
         untempered: the same without the temperature in the model's graph; None where it has none.
         mistakes: the worst ones first.
         repeated: whether other runs train the same configuration with another seed.
@@ -71,7 +70,6 @@ class Evidence:
     """
 
     metrics: Metrics
-    predictions: tuple[np.ndarray, np.ndarray] | None = None
     calibration: Calibration | None = None
     untempered: Calibration | None = None
     mistakes: tuple[Mistake, ...] = ()
@@ -83,9 +81,7 @@ class Evidence:
     @property
     def name(self) -> str:
         """What it is called in a sentence."""
-        named = {"baseline": "the baseline", "ensemble": "the ensemble"}
-        role = named.get(self.metrics.kind, f"trial {self.metrics.trial}")
-        return f"{role}, seed {self.metrics.seed}" if self.repeated else role
+        return f"{self.metrics.role}, seed {self.metrics.seed}" if self.repeated else self.metrics.role
 
     @property
     def score(self) -> float:
@@ -143,16 +139,13 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
             problems.append(error.problem)
             continue
         predictions = run_predictions(workspace, run_id)
-        calibrated = calibration(*predictions, units=run_units(workspace, run_id)) if predictions else None
-        mistakes = _mistakes(workspace, metrics, predictions) if predictions else ()
-        untempered = _untempered(workspace, metrics, predictions) if predictions else None
+        units = run_units(workspace, run_id)
         found.append(
             Evidence(
                 metrics,
-                predictions,
-                calibrated,
-                untempered,
-                mistakes,
+                calibration=calibration(*predictions, units=units) if predictions else None,
+                untempered=_untempered(metrics, predictions, units) if predictions else None,
+                mistakes=_mistakes(workspace, metrics, predictions) if predictions else (),
                 validated=_validated(workspace, metrics),
                 loss=_loss(folder, metrics),
             )
@@ -182,7 +175,7 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
 
 
 def _untempered(
-    workspace: Workspace, metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray]
+    metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray], units: np.ndarray | None
 ) -> Calibration | None:
     """A temperature is a power of the probabilities, so that the inverse power takes it out again."""
     from tuning.trials.additions import tempered
@@ -191,7 +184,7 @@ def _untempered(
     if found is None or not found.used or found.value is None:
         return None
     labels, probabilities = predictions
-    return calibration(labels, tempered(probabilities, 1 / found.value), units=run_units(workspace, metrics.run_id))
+    return calibration(labels, tempered(probabilities, 1 / found.value), units=units)
 
 
 def in_search(history: History, runs: Sequence[Evidence]) -> list[Evidence]:

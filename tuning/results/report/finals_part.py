@@ -17,7 +17,7 @@ from tuning.results.report.calibration import Calibration
 from tuning.results.report.evidence import Evidence, Mistake
 from tuning.results.report.html import section, switch
 from tuning.results.report.validation_part import validation_table
-from tuning.results.schema import Metrics
+from tuning.results.schema import Metrics, overlap_words
 
 #: From this share of a row on, a cell is dark enough for text in the colour of the ground.
 _STRONG = 0.55
@@ -120,7 +120,7 @@ def _base(metrics: Metrics) -> str:
     words = (
         f"started from {base.name} (sha256 {base.sha256[:12]}…), trained on {base.trained_on or 'something unknown'}"
     )
-    overlap = f"validation and test images that it had seen: {base.overlap_words}"
+    overlap = f"validation and test images that it had seen: {overlap_words(base.overlap)}"
     return f'<p class="note">{escape(words)}; {escape(overlap)}</p>'
 
 

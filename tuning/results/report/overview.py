@@ -161,8 +161,7 @@ def _best(row: Row, top: float | None) -> str:
         return "–" if row.score is None else f"validation {row.score:.3f}, not tested yet"
     run, mark = row.run, " ★" * (row.run.test.f1_macro == top)
     low, high = run.test.f1_macro_interval
-    who = {"baseline": "the baseline", "ensemble": "the ensemble"}.get(run.kind, f"trial {run.trial}")
-    link = f'<a href="../trials/{quote(run.run_id)}/">{escape(who)}</a>'
+    link = f'<a href="../trials/{quote(run.run_id)}/">{escape(run.role)}</a>'
     return f"<b>test {run.test.f1_macro:.3f}{mark}</b> ({low:.3f}–{high:.3f}), {link}"
 
 
