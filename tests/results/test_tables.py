@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tuning.results.comparison import Difference, SeedNoise
 from tuning.results.leaderboard import COLUMNS, Row
 from tuning.results.markdown import escaped
-from tuning.results.standings import ADDED, Seeds, Standing
+from tuning.results.standings import Seeds, Standing
 from tuning.results.tables import (
     aligned,
     display_width,
@@ -155,7 +155,11 @@ def test_csv_has_every_figure_and_no_formula():
         line(2, verdict=None, per_class=None),
     ]
     table = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
-    assert list(table[0]) == [*COLUMNS, *ADDED, "f1_'=happy"]
+    added = (
+        "name place standing difference difference_low difference_high corrected compared units seed_deviation seeds "
+        "seeds_mean seeds_deviation"
+    )
+    assert list(table[0]) == [*COLUMNS, *added.split(), "f1_'=happy"]
     assert (table[0]["space"], table[0]["standing"], table[0]["f1_'=happy"]) == ("'=1+1", "best", "0.500000")
     assert (table[1]["standing"], table[1]["difference"], table[1]["f1_'=happy"]) == ("", "", "")
     assert table[0]["difference_low"] == "-0.010000"

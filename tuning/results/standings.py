@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 
 BEST = "best"
 
-#: What `Standing.to_json` adds to a row's columns, `per_class` apart.
-ADDED = (
-    "name",
-    "place",
-    "standing",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "corrected",
-    "compared",
-    "units",
-    "seed_deviation",
-    "seeds",
-    "seeds_mean",
-    "seeds_deviation",
-)
-
 
 @dataclass(frozen=True)
 class Seeds:
@@ -86,7 +69,7 @@ class Standing:
     name: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The row's columns, `ADDED`, and `per_class`."""
+        """The row's columns, what puts them into proportion, and at last `per_class`."""
         difference, seeds = self.difference, self.seeds
         return {
             **self.row.to_json(),

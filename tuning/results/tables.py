@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import textwrap
 import unicodedata
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from tuning.core import colour
 from tuning.results.answers import SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
-from tuning.results.leaderboard import COLUMNS, cell
+from tuning.results.leaderboard import cell
 from tuning.results.markdown import escaped, table
 from tuning.results.schema import FEW
-from tuning.results.standings import ADDED, BEST, Seeds, Standing, configuration_key
+from tuning.results.standings import BEST, Seeds, Standing, configuration_key
 
 if TYPE_CHECKING:
     from tuning.results.comparison import SeedNoise
@@ -119,16 +120,15 @@ def leaderboard_markdown(rows: Sequence[Standing]) -> str:
 
 
 def leaderboard_csv(rows: Sequence[Standing]) -> str:
-    """The columns of leaderboard.csv, what `standings` adds, and F1 by class; no cell is a formula."""
-    names = _classes(rows)
+    """The columns of leaderboard.csv, what `standings` adds, and F1 by class; at least one row, no cell a formula."""
+    classes, entries = _classes(rows), [row.to_json() for row in rows]
+    columns = [name for name in entries[0] if name != "per_class"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *ADDED, *(f"f1_{cell(name)}" for name in names)])
-    for row in rows:
-        cells, per_class = row.to_json(), row.per_class or {}
-        writer.writerow(
-            cell(value) for value in [*(cells[name] for name in (*COLUMNS, *ADDED)), *map(per_class.get, names)]
-        )
+    writer.writerow([*columns, *(f"f1_{cell(name)}" for name in classes)])
+    for entry in entries:
+        values = [*map(entry.get, columns), *map((entry["per_class"] or {}).get, classes)]
+        writer.writerow(map(cell, values))
     return text.getvalue()
 
 
@@ -192,14 +192,12 @@ def _classes(rows: Sequence[Standing]) -> list[str]:
 
 
 def _class_columns(rows: Sequence[Standing], before: str = "") -> list[Column]:
-    def text(name: str) -> Callable[[Standing], str]:
-        def cell_of(entry: Standing) -> str:
-            figure = (entry.per_class or {}).get(name)
-            return _MISSING if figure is None else f"{figure:.3f}"
+    return [Column(before + cell(name), functools.partial(_f1_of, name)) for name in _classes(rows)]
 
-        return cell_of
 
-    return [Column(before + cell(name), text(name)) for name in _classes(rows)]
+def _f1_of(name: str, entry: Standing) -> str:
+    figure = (entry.per_class or {}).get(name)
+    return _MISSING if figure is None else f"{figure:.3f}"
 
 
 def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
