@@ -19,7 +19,7 @@ from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.dataset.summary import PoolSummary
 from tuning.results import card_sections as sections
-from tuning.results.leaderboard import DIGEST_LENGTH, ranked, row
+from tuning.results.leaderboard import DIGEST_LENGTH
 from tuning.results.markdown import escaped, table
 from tuning.results.runs import readable_runs, run_params
 from tuning.results.schema import SCALINGS, Metrics
@@ -180,8 +180,8 @@ def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
 
 def _seeds(workspace: Workspace, metrics: Metrics) -> Seeds | None:
     """Mean and deviation over the runs that differ from this one in their seed alone."""
-    rows = {metrics.run_id: row(metrics), **{found.run_id: row(found) for found in readable_runs(workspace)}}
-    return over_seeds(rows[metrics.run_id], ranked(rows.values()))
+    others = [found for found in readable_runs(workspace) if found.run_id != metrics.run_id]
+    return over_seeds(metrics, [metrics, *others])
 
 
 def keras_version(model: Path) -> str | None:

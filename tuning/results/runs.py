@@ -165,9 +165,14 @@ def readable_runs(workspace: Workspace) -> list[Metrics]:
     return [metrics for folder in run_folders(workspace) if (metrics := readable_run(folder)) is not None]
 
 
+def ranked(runs: Iterable[Metrics]) -> list[Metrics]:
+    """Highest test macro-F1 first; equal ones by run_id."""
+    return sorted(runs, key=lambda metrics: (-metrics.test.f1_macro, metrics.run_id))
+
+
 def best_run(runs: Iterable[Metrics]) -> Metrics | None:
-    """The run with the highest test macro-F1, the first run_id among equals; None without runs."""
-    return min(runs, key=lambda metrics: (-metrics.test.f1_macro, metrics.run_id), default=None)
+    """The first of `ranked`; None without runs."""
+    return next(iter(ranked(runs)), None)
 
 
 def run_params(workspace: Workspace, run_id: str) -> Params | None:
