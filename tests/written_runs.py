@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,24 @@ def write_run(workspace: Workspace) -> Callable[..., dict[str, Any]]:
         (folder / "model.keras").write_bytes(model)
         (folder / "metrics.json").write_text(json.dumps(metrics))
         return metrics
+
+    return write
+
+
+@pytest.fixture
+def write_params(workspace: Workspace) -> Callable[..., None]:
+    """write_params(run_id, values, **settings) puts a params.json into the folder of a run."""
+
+    def write(run_id: str, values: Mapping[str, Any] = {}, **changes: Any) -> None:
+        settings = {
+            "space": "baseline_cnn",
+            "seed": 0,
+            "backend": "tensorflow",
+            "threads": 1,
+            "dtype_policy": "float32",
+        }
+        settings |= {"early_stopping": None, "reduce_lr": None, "epochs": 9, **changes}
+        (workspace.run(run_id) / "params.json").write_text(json.dumps({**values, "settings": settings}))
 
     return write
 

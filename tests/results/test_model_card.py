@@ -16,18 +16,7 @@ from tuning.results import card_sections
 from tuning.results.model_card import CARD, loading_lines, model_card
 from tuning.results.schema import Metrics, Origin, UsedBase
 
-SETTINGS = {
-    "space": "baseline_cnn",
-    "seed": 0,
-    "backend": "tensorflow",
-    "threads": 1,
-    "dtype_policy": "float32",
-    "early_stopping": None,
-    "reduce_lr": None,
-    "epochs": 9,
-}
 ORIGIN = {"from": "artifacts/trials/one", "rule": "the highest", "compared": 2, "left_out": 0}
-PARAMS = {"learning_rate": 0.000812064, "class_balance": "sampler", "settings": SETTINGS}
 SUMMARY = {
     "schema": 1,
     "source": "class folders",
@@ -66,12 +55,12 @@ SUMMARY = {
 
 
 @pytest.fixture
-def described(workspace, write_run, write_data):
+def described(workspace, write_run, write_params, write_data):
     """A run with its parameters, in a workspace that still holds its data; returns its metrics."""
     write_data("d" * 64)
     workspace.pool_summary.write_text(json.dumps(SUMMARY))
     metrics = write_run("one")
-    (workspace.run("one") / "params.json").write_text(json.dumps(PARAMS))
+    write_params("one", {"learning_rate": 0.000812064, "class_balance": "sampler"})
     return msgspec.convert(metrics, Metrics)
 
 
