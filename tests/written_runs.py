@@ -153,8 +153,7 @@ def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
     """stage_run(run_id, **about) is a StagedRun on disk, as a worker would leave it, with a stand-in model.keras."""
 
     def stage(run_id: str = "faces-1-cccccccc-s0", epochs: int = 5, images: int = 90, **changes: Any) -> StagedRun:
-        given = {**_about(), "best_epoch": epochs, "output": "probabilities", **changes}
-        given["test_evaluations"] = given.pop("test_openings")
+        given = {**_about(), "run_id": run_id, "best_epoch": epochs, "output": "probabilities", **changes}
         about = msgspec.convert({"val": {"f1_macro": 0.6, "accuracy": 0.62, "loss": 1.1}, **given}, About)
         classes = len(about.classes)
         directory = tmp_path / "staging" / run_id
@@ -189,7 +188,7 @@ def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
             epochs=epochs,
         )
         params = Params(values={"learning_rate": 0.001, "blocks": 3}, settings=settings)
-        return StagedRun(run_id, directory, about, history, params)
+        return StagedRun(directory, about, history, params)
 
     return stage
 

@@ -52,19 +52,22 @@ class StagedRun:
     """A finished run as a worker leaves it.
 
     Attributes:
-        run_id: the name of its folder in `artifacts/trials/`; the same run always has the same.
         directory: holds `model.keras`, `model_summary.txt` and `predictions.npz` (of the test split: `labels` int64
             (n,), `probabilities` float32 (n, k); the same of the validation split, their names after `val_`).
-        about: what only the worker and its search know.
+        about: what only the worker and its search know; `run_id` is the name of its folder in `artifacts/trials/`, and
+            the same run always has the same.
         history: Keras-style columns, one value per epoch: `HISTORY_COLUMNS`, and further metrics where there are any.
         params: the configuration, and what else decided the run.
     """
 
-    run_id: str
     directory: Path
     about: About
     history: Columns
     params: Params
+
+    @property
+    def run_id(self) -> str:
+        return self.about.run_id
 
 
 def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
@@ -266,9 +269,8 @@ def _arrays(path: Path, *names: str) -> list[np.ndarray]:
 
 def _metrics(staged: StagedRun, epochs: int, test: Evaluation, model_sha256: str) -> Metrics:
     """Raises ValueError where a figure cannot be meant."""
-    about = {name: getattr(staged.about, name) for name in About.__struct_fields__}
-    own = {"run_id": staged.run_id, "epochs": epochs, "test": test, "model_sha256": model_sha256}
-    metrics = Metrics(**{**about, **own, "val": _rounded(staged.about.val)})
+    about = msgspec.structs.replace(staged.about, val=_rounded(staged.about.val))
+    metrics = Metrics(**msgspec.structs.asdict(about), epochs=epochs, test=test, model_sha256=model_sha256)
     try:
         # Records that are made here are not validated, only those that are decoded.
         return msgspec.convert(msgspec.to_builtins(metrics), Metrics)

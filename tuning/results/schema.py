@@ -199,15 +199,15 @@ class BaseRecord(Strict, frozen=True, kw_only=True):
     licence: Text | None = None
 
 
-class Metrics(Strict, frozen=True, kw_only=True):
-    """metrics.json: what a run is, and how well it did.
+class About(Strict, frozen=True, kw_only=True):
+    """metrics.json, as far as whoever trained a run knows it.
 
     Attributes:
         run_id: the name of its folder.
         kind: why it was trained.
         search, trial, rank, strategy: where it comes from; None where it comes from no search.
         best_epoch: from 1; the epoch whose weights the model has.
-        val, test: figures of that very model.
+        val: figures of that very model.
         test_evaluations: how often a model of this run was evaluated on the test split; `test_openings` in the file.
         classes: in the order of the model's outputs.
         versions: of this package, Keras, its backend and Python, which it was trained with.
@@ -217,7 +217,6 @@ class Metrics(Strict, frozen=True, kw_only=True):
         additions: what its graph has beside the network, and what each gave on validation; None: nothing was tried.
         base: the model that it started from; None: from scratch.
         best_member: of an ensemble, the member that is best on validation, from 1, in the order of `members`.
-        promoted: only in best_model_metrics.json and in exports of it.
     """
 
     schema: Literal[1] = 1
@@ -229,17 +228,14 @@ class Metrics(Strict, frozen=True, kw_only=True):
     space: Text
     strategy: Text | None
     seed: int
-    epochs: Count
     best_epoch: Positive
     parameters: Count
     val: Validation
-    test: Evaluation
     test_evaluations: Count = msgspec.field(name="test_openings")
     classes: Annotated[list[Text], msgspec.Meta(min_length=2)]
     data_digest: Text
     config_digest: Text
     weights_sha256: Text
-    model_sha256: Sha256
     dtype_policy: Text
     versions: dict[str, str] = {}
     input: Input
@@ -251,13 +247,6 @@ class Metrics(Strict, frozen=True, kw_only=True):
     additions: Additions | None = None
     base: UsedBase | None = None
     best_member: Positive | None = None
-    promoted: Origin | msgspec.UnsetType = msgspec.UNSET
-
-    def __post_init__(self) -> None:
-        if len(set(self.classes)) != len(self.classes):
-            raise ValueError(f"classes are {self.classes}: one of them is there twice")
-        if list(self.test.per_class) != self.classes or len(self.test.confusion_matrix) != len(self.classes):
-            raise ValueError("test.per_class or test.confusion_matrix does not agree with classes")
 
     @property
     def role(self) -> str:
@@ -265,35 +254,24 @@ class Metrics(Strict, frozen=True, kw_only=True):
         return {"baseline": "the baseline", "ensemble": "the ensemble"}.get(self.kind, f"trial {self.trial}")
 
 
-class About(Strict, frozen=True, kw_only=True):
-    """What only whoever trained a run knows of it; fields as in `Metrics`."""
+class Metrics(About, frozen=True, kw_only=True):
+    """metrics.json: what a run is, and how well it did.
 
-    kind: Kind
-    search: Text | None = None
-    trial: Text | None = None
-    rank: Count | None = None
-    space: Text
-    strategy: Text | None = None
-    seed: int
-    parameters: Count
-    test_evaluations: Count
-    classes: list[Text]
-    data_digest: Text
-    config_digest: Text
-    weights_sha256: Text
-    dtype_policy: Text
-    versions: dict[str, str] = {}
-    input: Input
-    output: Literal["probabilities", "logits"]
-    best_epoch: Positive
-    val: Validation
-    started: Text
-    finished: Text
-    train_seconds: float
-    milliseconds: float | None = None
-    additions: Additions | None = None
-    base: UsedBase | None = None
-    best_member: Positive | None = None
+    Attributes:
+        test: figures of the model of the best epoch.
+        promoted: only in best_model_metrics.json and in exports of it.
+    """
+
+    epochs: Count
+    test: Evaluation
+    model_sha256: Sha256
+    promoted: Origin | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes are {self.classes}: one of them is there twice")
+        if list(self.test.per_class) != self.classes or len(self.test.confusion_matrix) != len(self.classes):
+            raise ValueError("test.per_class or test.confusion_matrix does not agree with classes")
 
 
 class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
