@@ -74,6 +74,11 @@ def from_standard_input(descriptor: int, null: bool) -> Iterator[list[Image]]:
     """
     # Not through `sys.stdin`, which waits until its buffer is full.
     data = os.read(descriptor, _READ_BYTES)
+    # What arrives first may be less than an image is known by.
+    while data and any(len(data) < len(start) and start.startswith(data) for start in _SIGNATURES):
+        if not (more := os.read(descriptor, _READ_BYTES)):
+            break
+        data += more
     if data.startswith(_SIGNATURES):
         yield [_piped_image(descriptor, data)]
         return
