@@ -26,7 +26,7 @@ from tuning.results.tables import (
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 
 
-def tested(per_class: dict[str, float], units: int = 90, few: tuple[str, ...] = ()) -> Evaluation:
+def measured(per_class: dict[str, float], units: int = 90, few: tuple[str, ...] = ()) -> Evaluation:
     """Figures of 90 test images in so many units, few of them in some classes."""
     classes = {
         name: ClassFigures(precision=f1, recall=f1, f1=f1, support=FEW - (name in few))
@@ -42,7 +42,7 @@ def line(
 ) -> Standing:
     """A row as `standings` returns it."""
     f1 = round(0.7 - place / 100, 6)
-    test = tested(changes.pop("per_class", dict.fromkeys(EMOTIONS, 0.5)))
+    test = measured(changes.pop("per_class", dict.fromkeys(EMOTIONS, 0.5)))
     columns = {
         **dict.fromkeys(("test_accuracy", "test_precision_macro", "test_recall_macro", "val_f1_macro"), f1),
         "run_id": run_id or f"baseline_cnn-hyperband-{place:02d}-t{place:04d}-85cecf7d-s0",
@@ -187,7 +187,7 @@ def test_colours_follow_the_verdicts_and_change_no_width():
 
 def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     noise = SeedNoise(0.0134, 3)
-    test = tested(dict.fromkeys(EMOTIONS, 0.5), units=40, few=("fear", "contempt"))
+    test = measured(dict.fromkeys(EMOTIONS, 0.5), units=40, few=("fear", "contempt"))
     best = replace(line(1), corrected=0.671, compared=4, noise=noise, test=test)
     rows = [best, replace(line(2, verdict="seeds unknown"), noise=noise), line(3, verdict=None)]
     text = " ".join(leaderboard_table(rows, 120, {"d" * 12: 7}).split())
