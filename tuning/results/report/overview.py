@@ -20,6 +20,7 @@ from tuning.history import searches
 from tuning.history.source import JOURNAL
 from tuning.history.status import WORDS, is_open, status_of
 from tuning.results.report import PAGE, asset, outdated, write
+from tuning.results.report.html import remark, table
 from tuning.results.runs import best_run, readable_run
 from tuning.results.schema import Metrics
 
@@ -123,7 +124,7 @@ def render(rows: Sequence[Row], problems: Iterable[str], now: tuple[str, int] | 
         "table only: each has its own test images. ★ marks the best of a table."
     )
     head = f'<header><h1>All searches</h1><p class="sub">{lead}</p></header>'
-    nothing = "" if rows else '<p class="note">There is no search that can be read.</p>'
+    nothing = "" if rows else remark("There is no search that can be read.")
     return document("All searches", f"{head}{warnings}{nothing}{''.join(parts)}", style=asset("report.css"))
 
 
@@ -138,8 +139,7 @@ def _data(digest: str, rows: Sequence[Row], now: tuple[str, int] | None, pool: b
     body = "".join(_line(row, top) for row in rows)
     return (
         f'<section><h2>Data <code>{escape(digest[:12])}</code></h2><p class="lead">{words}{link}</p>'
-        f'<div class="scroll"><table class="plain numbers searches"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div></section>"
+        f"{table('plain numbers searches', f'<tr>{head}</tr>', body)}</section>"
     )
 
 
