@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
@@ -19,10 +19,6 @@ from tuning.results.report.pictures import pictures
 from tuning.results.runs import read_run, run_predictions
 from tuning.results.schema import read_columns
 from tuning.results.sources import find_run
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: Of a label that is right, and of one that is wrong: told apart with any colour vision.
 RIGHT, WRONG = "#0072B2", "#D55E00"
@@ -72,8 +68,6 @@ def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> F
         UsageError: there is no run of that name, or `images` is below 1.
         DataError: its predictions were not kept, or the data is no longer what it was tested on.
     """
-    from matplotlib.figure import Figure
-
     if images < 1:
         raise UsageError(f"images is {images}", "give 1 or more")
     run_id = find_run(workspace, run_id)
@@ -111,8 +105,6 @@ def faces_figure(workspace: Workspace, per_class: int = 8) -> Figure:
     Raises:
         DataError: nothing is prepared.
     """
-    from matplotlib.figure import Figure
-
     dataset = open_dataset(workspace)
     classes, images, labels = dataset.info.classes, dataset.train.images, dataset.train.labels
     figure = Figure(figsize=(1.1 + 0.75 * per_class, 0.75 * len(classes)), dpi=plots.DPI)
