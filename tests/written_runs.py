@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,24 @@ def write_run(workspace: Workspace) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def write_params(workspace: Workspace) -> Callable[..., None]:
+    """write_params(run_id, values, **settings) puts a params.json into the folder of a run."""
+
+    def write(run_id: str, values: Mapping[str, Any] = {}, **changes: Any) -> None:
+        settings = {
+            "space": "baseline_cnn",
+            "seed": 0,
+            "backend": "tensorflow",
+            "threads": 1,
+            "dtype_policy": "float32",
+        }
+        settings |= {"early_stopping": None, "reduce_lr": None, "epochs": 9, **changes}
+        (workspace.run(run_id) / "params.json").write_text(json.dumps({**values, "settings": settings}))
+
+    return write
+
+
+@pytest.fixture
 def answer(workspace: Workspace, write_run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """answer(run_id, labels, predicted, **changes) writes a run that predicted so, with figures and predictions."""
     from tuning.trials.classification import classification_metrics
@@ -135,8 +153,7 @@ def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
     """stage_run(run_id, **about) is a StagedRun on disk, as a worker would leave it, with a stand-in model.keras."""
 
     def stage(run_id: str = "faces-1-cccccccc-s0", epochs: int = 5, images: int = 90, **changes: Any) -> StagedRun:
-        given = {**_about(), "best_epoch": epochs, "output": "probabilities", **changes}
-        given["test_evaluations"] = given.pop("test_openings")
+        given = {**_about(), "run_id": run_id, "best_epoch": epochs, "output": "probabilities", **changes}
         about = msgspec.convert({"val": {"f1_macro": 0.6, "accuracy": 0.62, "loss": 1.1}, **given}, About)
         classes = len(about.classes)
         directory = tmp_path / "staging" / run_id
@@ -171,7 +188,7 @@ def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
             epochs=epochs,
         )
         params = Params(values={"learning_rate": 0.001, "blocks": 3}, settings=settings)
-        return StagedRun(run_id, directory, about, history, params)
+        return StagedRun(directory, about, history, params)
 
     return stage
 

@@ -62,13 +62,13 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         # Not even a rebuild leaves something in a folder that holds no run.
         raise leaderboard.empty(workspace)
     if args.rebuild:
-        rows = leaderboard.rebuild(workspace)
-        if not rows:
+        runs = leaderboard.rebuild(workspace)
+        if not runs:
             raise leaderboard.empty(workspace)
-        console.say(f"wrote {workspace.leaderboard} from {len(rows)} runs")
+        console.say(f"wrote {workspace.leaderboard} from {len(runs)} runs")
     else:
-        rows = leaderboard.read(workspace)
-    found = [] if args.rebuild else leaderboard.verify(workspace, rows)
+        runs = leaderboard.read(workspace)
+    found = [] if args.rebuild else leaderboard.verify(workspace, runs)
     if args.verify:
         if found:
             further = len(found) - _SHOWN_DIFFERENCES
@@ -77,11 +77,12 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
                 f"{workspace.leaderboard} is not what the runs' own files say: {'; '.join(shown)}",
                 f"run: {REBUILD}",
             )
-        return {"verified": True, "rows": len(rows)}, f"{workspace.leaderboard}: verified, {len(rows)} runs"
+        return {"verified": True, "rows": len(runs)}, f"{workspace.leaderboard}: verified, {len(runs)} runs"
     if found:
         remedy = workspace.addressed(f"to write it anew: {REBUILD}")
         console.warn(f"{workspace.leaderboard} is not what the runs' own files say; {remedy}")
-    entries, evaluations = standings(workspace, rows), test_evaluations(workspace, rows)
+    entries = standings(workspace, runs)
+    evaluations = test_evaluations(workspace, [entry.row for entry in entries])
     if args.csv:
         text = tables.leaderboard_csv(entries).rstrip("\n")
     elif args.markdown:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tuning import cli
-from tuning.core import files
 from tuning.results.closing import kept_words, second_seed
 from tuning.train import options
 
@@ -14,16 +13,14 @@ LABELS = np.arange(300) % 3
 
 
 @pytest.fixture
-def ran(workspace, answer):
+def ran(answer, write_params):
     """ran(run_id, wrong, seed) is a finished run with its params.json."""
 
     def write(run_id: str, wrong: int, seed: int = 0, **changes) -> None:
         predicted = LABELS.copy()
         predicted[:wrong] = (predicted[:wrong] + 1) % 3
         answer(run_id, LABELS, predicted, seed=seed, **changes)
-        settings = {"space": "baseline_cnn", "seed": seed, "backend": "b", "threads": 1, "dtype_policy": "float32"}
-        settings |= {"epochs": 9, "early_stopping": None, "reduce_lr": None}
-        files.write_json(workspace.run(run_id) / "params.json", {"settings": settings})
+        write_params(run_id, seed=seed)
 
     return write
 

@@ -57,12 +57,6 @@ def test_leaderboard_prints_an_aligned_table(call, write_run):
     assert "data" not in lines[0]
 
 
-def test_leaderboard_shows_the_data_where_runs_differ_in_it(call, write_run):
-    write_run("one", data_digest="a" * 64)
-    write_run("two", data_digest="b" * 64)
-    assert "aaaaaaaaaaaa" in call(leaderboard, "--rebuild")[1]
-
-
 def test_leaderboard_cannot_paint_the_terminal(call, write_run):
     write_run("one", space="\x1b[31mred")
     assert "\x1b" not in call(leaderboard, "--rebuild")[1]

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -94,25 +95,38 @@ for example in examples:
 """
 
 
-@pytest.mark.tensorflow
-def test_a_real_model_in_all_formats(workspace, write_run, write_data, run_command):
-    """Each runtime opens its file in a process without this project; the examples agree on a label."""
-    installed = [name for name in FORMATS if all(map(importlib.util.find_spec, FORMATS[name].modules))]
-    made = workspace.root / "made.keras"
-    environment = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": "/usr/bin:/bin"}
-    built = [sys.executable, "-c", BUILD, str(made)]
-    subprocess.run(built, check=True, env=environment, capture_output=True, timeout=120)
-    write_data("d" * 64)
-    write_run("one", model=made.read_bytes(), input=INPUT, output="logits")
+@pytest.fixture
+def exported(workspace, write_run, write_data, run_command):
+    """exported(program, environment, **changes) builds a run's model and exports it in all formats that are installed.
 
-    formats = ",".join(installed)
-    done = run_command("export", "--root", workspace.root, "--run", "one", "--format", formats, "--json", timeout=280)
-    assert done.code == 0, done.stderr
-    checked = json.loads(done.stdout)["checked"]
-    assert list(checked) == installed
-    assert all(check["images"] == 16 and check["difference"] <= writing.TOLERANCE for check in checked.values())
-    folder = workspace.art / "exports" / "one"
-    assert (folder / "model.keras").read_bytes() == made.read_bytes()
+    Returns their names and the folder, once every format was found to predict what the model does.
+    """
+
+    def export(program: str, environment: dict[str, str], **changes) -> tuple[list[str], Path]:
+        installed = [name for name in FORMATS if all(map(importlib.util.find_spec, FORMATS[name].modules))]
+        made = workspace.root / "made.keras"
+        built = [sys.executable, "-c", program, str(made)]
+        subprocess.run(built, check=True, env=environment, capture_output=True, timeout=120)
+        write_data("d" * 64)
+        write_run("one", model=made.read_bytes(), **changes)
+        options = ("--root", workspace.root, "--run", "one", "--format", ",".join(installed), "--json")
+        done = run_command("export", *options, timeout=280)
+        assert done.code == 0, done.stderr
+        checked = json.loads(done.stdout)["checked"]
+        assert list(checked) == installed
+        assert all(check["images"] == 16 and check["difference"] <= writing.TOLERANCE for check in checked.values())
+        folder = workspace.art / "exports" / "one"
+        assert (folder / "model.keras").read_bytes() == made.read_bytes()
+        return installed, folder
+
+    return export
+
+
+@pytest.mark.tensorflow
+def test_a_real_model_in_all_formats(workspace, exported):
+    """Each runtime opens its file in a process without this project; the examples agree on a label."""
+    environment = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": "/usr/bin:/bin"}
+    installed, folder = exported(BUILD, environment, input=INPUT, output="logits")
 
     image = workspace.root / "face.png"
     cv2.imwrite(str(image), np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8))
@@ -136,27 +150,9 @@ def test_a_real_model_in_all_formats(workspace, write_run, write_data, run_comma
 
 
 @pytest.mark.tensorflow
-def test_an_ensemble_with_everything_in_its_graph_in_all_formats(
-    workspace, write_run, write_data, run_command, sample_environment
-):
-    installed = [name for name in FORMATS if all(map(importlib.util.find_spec, FORMATS[name].modules))]
-    made = workspace.root / "made.keras"
+def test_an_ensemble_with_everything_in_its_graph_in_all_formats(exported, sample_environment):
     environment = {**sample_environment, "KERAS_BACKEND": "tensorflow"}
-    subprocess.run(
-        [sys.executable, "-c", BUILD_PUBLISHED, str(made)],
-        check=True,
-        env=environment,
-        capture_output=True,
-        timeout=120,
-    )
-    write_data("d" * 64)
-    write_run("one", model=made.read_bytes(), input={**INPUT, "scaling": "0-1"}, kind="ensemble")
-    formats = ",".join(installed)
-    done = run_command("export", "--root", workspace.root, "--run", "one", "--format", formats, "--json", timeout=280)
-    assert done.code == 0, done.stderr
-    checked = json.loads(done.stdout)["checked"]
-    assert list(checked) == installed
-    assert all(check["images"] == 16 and check["difference"] <= writing.TOLERANCE for check in checked.values())
+    exported(BUILD_PUBLISHED, environment, input={**INPUT, "scaling": "0-1"}, kind="ensemble")
 
 
 @pytest.mark.parametrize("color", ["gray", "rgb"])

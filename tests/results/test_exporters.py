@@ -120,14 +120,10 @@ def test_a_workspace_may_be_named_from_where_one_stands(workspace, write_run, pl
     assert "largest difference 0" in capsys.readouterr().out
 
 
-def test_where_the_data_is_gone_noise_is_compared_and_said(workspace, write_run, plain):
-    write_run("one", model=b"0", input=INPUT)
-    result = writing.export(workspace, sources.run_source(workspace, "one"))
-    assert result["checked"]["keras"]["origin"].startswith("noise images")
-
-
-def test_images_of_another_size_than_the_models_are_not_used(workspace, write_run, write_data, plain):
-    write_data("data", image_size=4)
+@pytest.mark.parametrize("size", [None, 4], ids=["gone", "another size"])
+def test_where_no_images_fit_noise_is_compared_and_said(workspace, write_run, write_data, plain, size):
+    if size:
+        write_data("data", image_size=size)
     write_run("one", model=b"0", input=INPUT)
     result = writing.export(workspace, sources.run_source(workspace, "one"))
     assert result["checked"]["keras"]["origin"].startswith("noise images")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import multiprocessing
 import random
 import time
@@ -16,7 +15,7 @@ from tuning.core import files
 from tuning.core.errors import DataError, EnvironmentProblem
 from tuning.core.workspace import Workspace
 from tuning.results import leaderboard
-from tuning.results.runs import read_runs
+from tuning.results.runs import ranked, read_runs
 
 
 def _add_run(root, run_id, gate):
@@ -66,9 +65,9 @@ def test_the_file_is_a_function_of_the_set_of_runs(workspace, write_run, tmp_pat
     expected = workspace.leaderboard.read_text()
     runs = read_runs(workspace)
     random.Random(0).shuffle(runs)
-    assert leaderboard.to_csv(leaderboard.ranked(map(leaderboard.row, runs))) == expected
+    assert leaderboard.to_csv(ranked(runs)) == expected
     later = [msgspec.structs.replace(run, started="2031", finished="2032", train_seconds=1.0) for run in runs]
-    assert leaderboard.to_csv(leaderboard.ranked(map(leaderboard.row, later))) == expected
+    assert leaderboard.to_csv(ranked(later)) == expected
 
 
 def test_an_unchanged_leaderboard_is_not_written_again(workspace, write_run, monkeypatch):
@@ -125,14 +124,6 @@ def test_rows_are_those_of_the_runs_whatever_the_file_says(workspace, write_run)
     assert rows[1].rank is None and rows[0].seed == 0 and rows[0].trial == "0003"
     workspace.leaderboard.write_text(workspace.leaderboard.read_text().replace("0.500000", "0.990000"))
     assert leaderboard.read(workspace) == rows
-
-
-def test_a_frame_holds_the_columns_of_the_file(workspace, write_run):
-    write_run("one", 0.5, rank=None)
-    frame = leaderboard.leaderboard_frame(workspace)
-    assert ",".join(frame.columns) == leaderboard.to_csv([]).strip()
-    assert frame["test_f1_macro"][0] == 0.5 and frame["seed"][0] == 0
-    assert frame["rank"].isna()[0] and str(frame["rank"].dtype) == "Int64" and str(frame["run_id"].dtype) == "string"
 
 
 def test_whole_numbers_in_metrics_still_have_six_decimals(workspace, write_run):
@@ -277,16 +268,15 @@ def test_a_timeout_inside_the_block_is_not_taken_for_the_lock(workspace):
         raise filelock.Timeout("something else")
 
 
-def test_the_frame_has_typed_columns(workspace, write_run):
+def test_the_frame_has_the_columns_of_the_file_with_types(workspace, write_run):
     write_run("one", 0.5, rank=None, search=None)
     write_run("two", 0.6)
-    leaderboard.rebuild(workspace)
     frame = leaderboard.leaderboard_frame(workspace)
-    assert list(frame.columns) == list(leaderboard.COLUMNS)
+    assert ",".join(frame.columns) == leaderboard.to_csv([]).strip()
     assert frame["run_id"].tolist() == ["two", "one"]
     assert frame["test_f1_macro"].tolist() == [0.6, 0.5]
     assert frame["rank"].isna().tolist() == [False, True]
-    assert str(frame["rank"].dtype) == "Int64"
+    assert str(frame["rank"].dtype) == "Int64" and str(frame["run_id"].dtype) == "string"
 
 
 def test_runs_published_for_real_enter_the_leaderboard(workspace, stage_run, monkeypatch):
@@ -294,6 +284,4 @@ def test_runs_published_for_real_enter_the_leaderboard(workspace, stage_run, mon
 
     monkeypatch.setattr("tuning.results.plots.run_figures", lambda metrics, history: {})
     metrics = publish_run(workspace, stage_run("faces-1"))
-    row = leaderboard.rebuild(workspace)[0]
-    assert row.test_f1_macro == metrics.test.f1_macro
-    assert json.loads((workspace.run("faces-1") / "metrics.json").read_text())["run_id"] == row.run_id
+    assert leaderboard.rebuild(workspace) == [metrics]

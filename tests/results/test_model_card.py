@@ -13,21 +13,10 @@ import pytest
 import yaml
 
 from tuning.results import card_sections
-from tuning.results.model_card import CARD, loading_lines, model_card, write_model_card
+from tuning.results.model_card import CARD, loading_lines, model_card
 from tuning.results.schema import Metrics, Origin, UsedBase
 
-SETTINGS = {
-    "space": "baseline_cnn",
-    "seed": 0,
-    "backend": "tensorflow",
-    "threads": 1,
-    "dtype_policy": "float32",
-    "early_stopping": None,
-    "reduce_lr": None,
-    "epochs": 9,
-}
 ORIGIN = {"from": "artifacts/trials/one", "rule": "the highest", "compared": 2, "left_out": 0}
-PARAMS = {"learning_rate": 0.000812064, "class_balance": "sampler", "settings": SETTINGS}
 SUMMARY = {
     "schema": 1,
     "source": "class folders",
@@ -66,12 +55,12 @@ SUMMARY = {
 
 
 @pytest.fixture
-def described(workspace, write_run, write_data):
+def described(workspace, write_run, write_params, write_data):
     """A run with its parameters, in a workspace that still holds its data; returns its metrics."""
     write_data("d" * 64)
     workspace.pool_summary.write_text(json.dumps(SUMMARY))
     metrics = write_run("one")
-    (workspace.run("one") / "params.json").write_text(json.dumps(PARAMS))
+    write_params("one", {"learning_rate": 0.000812064, "class_balance": "sampler"})
     return msgspec.convert(metrics, Metrics)
 
 
@@ -231,13 +220,10 @@ def test_hostile_names_stay_words(workspace, described):
     assert len({line.count("|") for line in lines if line.startswith("|") and "&lt;img" in line}) == 1
 
 
-def test_it_is_written_beside_the_model_with_the_files_named(workspace, described, tmp_path):
-    write_model_card(tmp_path, workspace, described, also={"class_names.json": "the labels"})
-    card = (tmp_path / CARD).read_text(encoding="utf-8")
+def test_further_files_are_named_and_other_models_have_lines_of_their_own(workspace, described):
+    card = model_card(workspace, described, also={"class_names.json": "the labels"})
     assert "| `class_names.json` | the labels |" in card
-    assert card == model_card(workspace, described, also={"class_names.json": "the labels"})
-    write_model_card(tmp_path, workspace, described, model="model.onnx", loading="import onnxruntime\n")
-    card = (tmp_path / CARD).read_text(encoding="utf-8")
+    card = model_card(workspace, described, model="model.onnx", loading="import onnxruntime\n")
     assert "```python\nimport onnxruntime\n```" in card and "load_model" not in card and "## Files" not in card
 
 

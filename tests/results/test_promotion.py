@@ -8,7 +8,7 @@ import pytest
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.results import leaderboard
-from tuning.results.promotion import best, current_digest, promote, promoted
+from tuning.results.promotion import current_digest, promote, promoted
 from tuning.results.schema import Metrics
 
 
@@ -28,15 +28,6 @@ def pair(workspace):
 
 def everything(workspace):
     return {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()}
-
-
-def test_best_is_the_highest_test_macro_f1_and_the_first_of_equals(workspace, write_run):
-    for name, f1 in (("c", 0.7), ("b", 0.7), ("a", 0.6)):
-        write_run(name, f1)
-    rows = leaderboard.read(workspace)
-    assert best(rows).run_id == "b"
-    assert best(reversed(rows)).run_id == "b"
-    assert best([]) is None
 
 
 def test_the_best_run_is_promoted_with_its_metrics(workspace, write_run):

@@ -10,12 +10,26 @@ import pytest
 
 from tuning.core import files
 from tuning.core.errors import DataError
-from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, publish_run, read_run, read_runs, run_folders, verify_model
+from tuning.results.runs import (
+    HISTORY_COLUMNS,
+    RUN_FILES,
+    best_run,
+    publish_run,
+    read_run,
+    read_runs,
+    run_folders,
+    verify_model,
+)
 from tuning.results.schema import Metrics, read_params
 
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def about(staged, **changes):
+    """The run, if this were known of it."""
+    return replace(staged, about=msgspec.structs.replace(staged.about, **changes))
 
 
 @pytest.fixture
@@ -54,8 +68,8 @@ def test_metrics_hold_what_was_said_and_what_was_computed(workspace, stage_run, 
     metrics = publish_run(workspace, staged)
     assert (metrics.epochs, metrics.best_epoch, metrics.output) == (6, 2, "logits")
     assert msgspec.to_builtins(metrics.val) == {"f1_macro": 0.4, "accuracy": 0.5, "loss": 1.234568}
-    about = {name: getattr(staged.about, name) for name in staged.about.__struct_fields__ if name != "val"}
-    assert {name: getattr(metrics, name) for name in about} == about
+    said = {name: getattr(staged.about, name) for name in staged.about.__struct_fields__ if name != "val"}
+    assert {name: getattr(metrics, name) for name in said} == said
     assert metrics.test.images == 90
     assert list(metrics.test.per_class) == metrics.classes
 
@@ -63,7 +77,7 @@ def test_metrics_hold_what_was_said_and_what_was_computed(workspace, stage_run, 
 def test_a_validation_figure_that_is_not_finite_is_missing(workspace, stage_run, no_plots):
     staged = stage_run("faces-1")
     val = msgspec.structs.replace(staged.about.val, loss=float("nan"))
-    metrics = publish_run(workspace, replace(staged, about=msgspec.structs.replace(staged.about, val=val)))
+    metrics = publish_run(workspace, about(staged, val=val))
     assert metrics.val.loss is None
 
 
@@ -125,10 +139,10 @@ def test_predictions_without_probabilities_are_named(workspace, stage_run):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda staged: replace(staged, run_id="../elsewhere"), "cannot be the name"),
-        (lambda staged: replace(staged, run_id=".hidden"), "cannot be the name"),
-        (lambda staged: replace(staged, about=msgspec.structs.replace(staged.about, kind="winner")), "'winner'"),
-        (lambda staged: replace(staged, about=msgspec.structs.replace(staged.about, best_epoch=6)), "best_epoch is 6"),
+        (lambda staged: about(staged, run_id="../elsewhere"), "cannot be the name"),
+        (lambda staged: about(staged, run_id=".hidden"), "cannot be the name"),
+        (lambda staged: about(staged, kind="winner"), "'winner'"),
+        (lambda staged: about(staged, best_epoch=6), "best_epoch is 6"),
         (lambda staged: replace(staged, history=staged.history | {"loss": [1.0]}), "differ in length"),
         (lambda staged: replace(staged, history={"epoch": []}), "history lacks loss"),
     ],
@@ -194,6 +208,14 @@ def test_folders_that_are_no_runs_are_passed_over(workspace, write_run):
     write_run("c")
     workspace.run("c").rename(workspace.trials / ".partial-1-c")
     assert [folder.name for folder in run_folders(workspace)] == ["a", "b"]
+
+
+def test_the_best_run_has_the_highest_test_macro_f1_and_is_the_first_of_equals(workspace, write_run):
+    for name, f1 in (("c", 0.7), ("b", 0.7), ("a", 0.6)):
+        write_run(name, f1)
+    runs = read_runs(workspace)
+    assert best_run(runs).run_id == best_run(reversed(runs)).run_id == "b"
+    assert best_run([]) is None
 
 
 def test_a_workspace_without_runs_has_none(tmp_path):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tuning.results.comparison import Difference, SeedNoise
 from tuning.results.leaderboard import COLUMNS, Row
 from tuning.results.markdown import escaped
-from tuning.results.standings import ADDED, Seeds, Standing
+from tuning.results.schema import FEW, ClassFigures, Evaluation
+from tuning.results.standings import Seeds, Standing
 from tuning.results.tables import (
     aligned,
     display_width,
@@ -25,12 +26,23 @@ from tuning.results.tables import (
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 
 
+def measured(per_class: dict[str, float], units: int = 90, few: tuple[str, ...] = ()) -> Evaluation:
+    """Figures of 90 test images in so many units, few of them in some classes."""
+    classes = {
+        name: ClassFigures(precision=f1, recall=f1, f1=f1, support=FEW - (name in few))
+        for name, f1 in per_class.items()
+    }
+    figures = dict.fromkeys(("accuracy", "precision_macro", "recall_macro", "f1_macro"), 0.7)
+    more = {"per_class": classes, "confusion_matrix": [[90]], "f1_macro_interval": (0.6, 0.8), "units": units}
+    return Evaluation(**figures, loss=1.25, **more)
+
+
 def line(
     place: int, run_id: str = "", verdict: str | None = "tied", seeds: Seeds | None = None, **changes: Any
 ) -> Standing:
     """A row as `standings` returns it."""
     f1 = round(0.7 - place / 100, 6)
-    per_class = changes.pop("per_class", dict.fromkeys(EMOTIONS, 0.5))
+    test = measured(changes.pop("per_class", dict.fromkeys(EMOTIONS, 0.5)))
     columns = {
         **dict.fromkeys(("test_accuracy", "test_precision_macro", "test_recall_macro", "val_f1_macro"), f1),
         "run_id": run_id or f"baseline_cnn-hyperband-{place:02d}-t{place:04d}-85cecf7d-s0",
@@ -55,10 +67,10 @@ def line(
     verdict = "best" if place == 1 else verdict
     difference = Difference(0.0, -0.01, 0.01) if verdict else None
     row = Row(**{**columns, **changes})
-    return Standing(row, place, verdict, difference, seeds, per_class, name=f"bold-yak{place}")
+    return Standing(row, test, f"bold-yak{place}", place, verdict, difference, seeds=seeds)
 
 
-ROWS = [line(1), line(2), line(3, verdict="worse"), line(4, verdict=None, per_class=None)]
+ROWS = [line(1), line(2), line(3, verdict="worse"), line(4, verdict=None, per_class={})]
 SEEDS = {"seeds": Seeds(2, 0.65, 0.0125), "config_digest": "c" * 12}
 EXECUTIONS = [line(1, "s-01-t0001-85cecf7d-s0", **SEEDS), line(2, "s-01-t0001-85cecf7d-s1", **SEEDS, seed=1), line(3)]
 
@@ -152,10 +164,14 @@ def test_escaped_text_is_one_line_without_markup(text):
 def test_csv_has_every_figure_and_no_formula():
     rows = [
         line(1, "=run", space="=1+1", per_class={"=happy": 0.5}),
-        line(2, verdict=None, per_class=None),
+        line(2, verdict=None, per_class={}),
     ]
     table = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
-    assert list(table[0]) == [*COLUMNS, *ADDED, "f1_'=happy"]
+    added = (
+        "name place standing difference difference_low difference_high corrected compared units seed_deviation seeds "
+        "seeds_mean seeds_deviation"
+    )
+    assert list(table[0]) == [*COLUMNS, *added.split(), "f1_'=happy"]
     assert (table[0]["space"], table[0]["standing"], table[0]["f1_'=happy"]) == ("'=1+1", "best", "0.500000")
     assert (table[1]["standing"], table[1]["difference"], table[1]["f1_'=happy"]) == ("", "", "")
     assert table[0]["difference_low"] == "-0.010000"
@@ -171,12 +187,13 @@ def test_colours_follow_the_verdicts_and_change_no_width():
 
 def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     noise = SeedNoise(0.0134, 3)
-    best = replace(line(1), corrected=0.671, compared=4, noise=noise, units=40, images=90, few=("fear", "contempt"))
+    test = measured(dict.fromkeys(EMOTIONS, 0.5), units=40, few=("fear", "contempt"))
+    best = replace(line(1), corrected=0.671, compared=4, noise=noise, test=test)
     rows = [best, replace(line(2, verdict="seeds unknown"), noise=noise), line(3, verdict=None)]
     text = " ".join(leaderboard_table(rows, 120, {"d" * 12: 7}).split())
     assert "#1 is the highest of 4 on the test split: 0.690, corrected for that 0.671" in text
     assert "40 independent units: the 90 test images hold copies" in text
-    assert "Too few test images to tell (fewer than 8): fear, contempt." in text
+    assert "Too few test images to tell (fewer than 8): contempt, fear." in text
     assert "and the luck of a training seed (deviation beyond that choice 0.013, from 3 repeated runs)" in text
     assert "seeds unknown: the choice of test images does not explain the difference" in text
     assert "not compared" in text

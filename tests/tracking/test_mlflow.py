@@ -87,9 +87,9 @@ def test_a_search_is_a_run_with_runs_below_it(subject, store, trials, published,
 
     finalist = found[final]
     metrics = Published.read(published).metrics
-    assert finalist.data.metrics["test_f1_macro"] == metrics["test"]["f1_macro"]
-    assert parent.data.metrics["test_f1_macro"] == metrics["test"]["f1_macro"]
-    assert finalist.data.tags["model_sha256"] == metrics["model_sha256"]
+    assert finalist.data.metrics["test_f1_macro"] == metrics.test.f1_macro
+    assert parent.data.metrics["test_f1_macro"] == metrics.test.f1_macro
+    assert finalist.data.tags["model_sha256"] == metrics.model_sha256
     held = [entry.path for entry in client.list_artifacts(finalist.info.run_id)]
     assert {"model.keras", "metrics.json", "history.json"} <= set(held)
     assert list((store / "artifacts").rglob("model.keras"))

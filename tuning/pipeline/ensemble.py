@@ -20,7 +20,7 @@ from tuning.pipeline.choosing import chosen_members
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.finals import about, leave_out, note_failure, numbered, publish, staging, trained_with
 from tuning.pipeline.session import Session, decoded
-from tuning.results.runs import HISTORY_COLUMNS, read_run, validation_predictions
+from tuning.results.runs import HISTORY_COLUMNS, read_run, run_predictions
 from tuning.results.schema import Columns, Metrics, Params, read_columns
 
 _REMEDY = "restore that run's folder from a copy, or start the search over with --fresh"
@@ -74,7 +74,7 @@ def _members(workspace: Workspace, runs: Sequence[str], progress: Progress) -> d
     labels: np.ndarray | None = None
     probabilities: dict[str, np.ndarray] = {}
     for run_id in sorted(runs):
-        kept = validation_predictions(workspace, run_id)
+        kept = run_predictions(workspace, run_id, "val")
         if kept is None:
             path = workspace.predictions(run_id)
             progress.warn(f"{path} holds no predictions of the validation split: {run_id} is in no ensemble")

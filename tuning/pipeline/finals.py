@@ -244,6 +244,7 @@ def about(
     """What only this search knows of a run."""
     settings, info = session.settings, read_info(session.workspace)
     return About(
+        run_id=final.run_id,
         kind=final.purpose,
         search=final.search,
         trial=final.trial,
@@ -280,7 +281,7 @@ def publish(session: Session, final: Final, own: About, history: Columns, params
         return
     folder = staging(session, final.key)
     lineage.keep(session.workspace)
-    publish_run(session.workspace, StagedRun(final.run_id, folder, own, history, params))
+    publish_run(session.workspace, StagedRun(folder, own, history, params))
     session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
     remove_directory(folder)
     folder.with_name(f"{folder.name}.opened").unlink(missing_ok=True)

@@ -12,8 +12,8 @@ import msgspec
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.oracles.chance import LEAVES
-from tuning.results.runs import run_predictions, run_units
-from tuning.results.schema import Metrics, read_params
+from tuning.results.runs import run_params, run_predictions, run_units
+from tuning.results.schema import Metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,11 +170,10 @@ def _configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     about = [metrics.config_digest, str(metrics.parameters), str(sorted(metrics.versions.items()))]
     if ":" in metrics.space:
         about.append(str(metrics.search))
-    try:
-        settings = read_params(workspace.run(metrics.run_id) / "params.json", "").settings
-    except (DataError, OSError):
+    params = run_params(workspace, metrics.run_id)
+    if params is None:
         return *about, str(metrics.search), metrics.dtype_policy, str(metrics.epochs)
-    return *about, *map(str, msgspec.structs.astuple(msgspec.structs.replace(settings, seed=0)))
+    return *about, *map(str, msgspec.structs.astuple(msgspec.structs.replace(params.settings, seed=0)))
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.results.answers import Board
 from tuning.results.card_sections import again
-from tuning.results.runs import read_run, readable_runs
-from tuning.results.schema import Metrics, read_params
+from tuning.results.runs import best_run, read_run, readable_runs, run_params
 
 
 def kept_words(workspace: Workspace, promoted: str, runs: tuple[str, ...]) -> str:
@@ -25,20 +23,13 @@ def second_seed(workspace: Workspace, runs: tuple[str, ...]) -> str | None:
 
     None where seeds are known, and where there is nothing to compare.
     """
-    found = [metrics for metrics in readable_runs(workspace) if metrics.run_id in runs and metrics.kind != "ensemble"]
-    if not found:
+    readable = readable_runs(workspace)
+    best = best_run(metrics for metrics in readable if metrics.run_id in runs and metrics.kind != "ensemble")
+    if best is None or len(runs) < 2:
         return None
-    best = max(found, key=lambda metrics: (metrics.test.f1_macro, metrics.run_id))
-    same = [metrics for metrics in readable_runs(workspace) if metrics.data_digest == best.data_digest]
-    if len(runs) < 2 or Board(workspace, same).noise is not None:
+    same = [metrics for metrics in readable if metrics.data_digest == best.data_digest]
+    params = run_params(workspace, best.run_id)
+    if params is None or Board(workspace, same).noise is not None:
         return None
-    return _again(workspace, best)
-
-
-def _again(workspace: Workspace, metrics: Metrics) -> str | None:
-    try:
-        params = read_params(workspace.run(metrics.run_id) / "params.json", "")
-    except (DataError, OSError):
-        return None
-    settings = msgspec.structs.replace(params.settings, seed=metrics.seed + 1)
-    return again(metrics, msgspec.structs.replace(params, settings=settings))
+    settings = msgspec.structs.replace(params.settings, seed=best.seed + 1)
+    return again(best, msgspec.structs.replace(params, settings=settings))

@@ -102,10 +102,6 @@ class Comparison:
         # No two scores are further apart than 1; with one repeated seed the half width alone can be more.
         return Difference(value, max(-1.0, value - half), min(1.0, value + half))
 
-    def same(self, one: int, other: int) -> bool:
-        """Whether two runs have the same configuration."""
-        return bool(self._places[one] == self._places[other])
-
 
 def chosen_score(found: Resampled) -> float:
     """What the highest of several scores is worth, corrected for its having been chosen on the same images.

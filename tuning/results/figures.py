@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
@@ -19,10 +18,7 @@ from tuning.results.report.importance import importances
 from tuning.results.report.pictures import pictures
 from tuning.results.runs import read_run, run_predictions
 from tuning.results.schema import read_columns
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from tuning.results.sources import find_run
 
 #: Of a label that is right, and of one that is wrong: told apart with any colour vision.
 RIGHT, WRONG = "#0072B2", "#D55E00"
@@ -48,11 +44,14 @@ def search_figures(workspace: Workspace, search: str, seed: int = 0) -> dict[str
 def run_figures(workspace: Workspace, run_id: str) -> dict[str, Figure]:
     """The pictures of a finished run: `accuracy`, `loss`, `confusion_matrix_raw`, `confusion_matrix_norm`.
 
+    Args:
+        run_id: or the run's short name.
+
     Raises:
         UsageError: there is no run of that name.
         DataError: its files are broken.
     """
-    folder = _folder(workspace, run_id)
+    folder = workspace.run(find_run(workspace, run_id))
     history = read_columns(folder / "history.json", "train that run anew")
     return {name.removesuffix(".png"): figure for name, figure in plots.run_figures(read_run(folder), history).items()}
 
@@ -62,15 +61,17 @@ def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> F
 
     The images are evenly spaced over the test split, whatever their labels; below a wrong label stands the true one.
 
+    Args:
+        run_id: or the run's short name.
+
     Raises:
         UsageError: there is no run of that name, or `images` is below 1.
         DataError: its predictions were not kept, or the data is no longer what it was tested on.
     """
-    from matplotlib.figure import Figure
-
     if images < 1:
         raise UsageError(f"images is {images}", "give 1 or more")
-    metrics, found = read_run(_folder(workspace, run_id)), run_predictions(workspace, run_id)
+    run_id = find_run(workspace, run_id)
+    metrics, found = read_run(workspace.run(run_id)), run_predictions(workspace, run_id)
     manifest, info = read_split_manifest(workspace.split_manifest), read_info(workspace)
     if found is None:
         raise DataError(f"the predictions of {run_id} were not kept", "train that run anew")
@@ -94,13 +95,6 @@ def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> F
     return figure
 
 
-def _folder(workspace: Workspace, run_id: str) -> Path:
-    folder = workspace.run(run_id)
-    if not (folder / "metrics.json").is_file():
-        raise UsageError(f"there is no run {run_id!r} in {workspace.trials}", "use a run_id of the leaderboard")
-    return folder
-
-
 def _show(axes: Axes, image: np.ndarray) -> None:
     axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
 
@@ -111,8 +105,6 @@ def faces_figure(workspace: Workspace, per_class: int = 8) -> Figure:
     Raises:
         DataError: nothing is prepared.
     """
-    from matplotlib.figure import Figure
-
     dataset = open_dataset(workspace)
     classes, images, labels = dataset.info.classes, dataset.train.images, dataset.train.labels
     figure = Figure(figsize=(1.1 + 0.75 * per_class, 0.75 * len(classes)), dpi=plots.DPI)

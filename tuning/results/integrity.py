@@ -87,8 +87,8 @@ def repair(workspace: Workspace) -> list[str]:
         return done
     with contextlib.suppress(DataError):
         if leaderboard.verify(workspace):
-            rows = leaderboard.rebuild(workspace)
-            done.append(f"wrote {workspace.leaderboard} from {len(rows)} runs")
+            runs = leaderboard.rebuild(workspace)
+            done.append(f"wrote {workspace.leaderboard} from {len(runs)} runs")
         outcome = promotion.promote(workspace)
         if outcome.changed:
             done.append(f"promoted {outcome.run_id}")

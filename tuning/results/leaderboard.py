@@ -18,8 +18,8 @@ import msgspec
 from tuning.core import files
 from tuning.core.errors import DataError, EnvironmentProblem
 from tuning.core.workspace import Workspace
-from tuning.results.runs import read_runs
-from tuning.results.schema import Metrics
+from tuning.results.runs import ranked, read_runs
+from tuning.results.schema import Metrics, overlap_words
 
 if TYPE_CHECKING:
     import pandas
@@ -58,7 +58,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> dict[str, Any]:
         """The cells by column."""
-        return dict(zip(COLUMNS, msgspec.structs.astuple(self), strict=True))
+        return msgspec.to_builtins(self)
 
 
 #: As the CSV names them.
@@ -97,21 +97,16 @@ def row(metrics: Metrics) -> Row:
         test_evaluations=metrics.test_evaluations,
         data_digest=metrics.data_digest[:DIGEST_LENGTH],
         config_digest=metrics.config_digest[:DIGEST_LENGTH],
-        base=None if base is None else f"{base.sha256[:DIGEST_LENGTH]}, overlap {base.overlap_words}",
+        base=None if base is None else f"{base.sha256[:DIGEST_LENGTH]}, overlap {overlap_words(base.overlap)}",
     )
 
 
-def ranked(rows: Iterable[Row]) -> list[Row]:
-    """Highest test macro-F1 first; equal ones by run_id."""
-    return sorted(rows, key=lambda entry: (-entry.test_f1_macro, entry.run_id))
-
-
-def to_csv(rows: Iterable[Row]) -> str:
-    """The CSV text of `rows` in their order, header first, LF newlines."""
+def to_csv(runs: Iterable[Metrics]) -> str:
+    """The CSV text of the rows of `runs` in their order, header first, LF newlines."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(map(cell, msgspec.structs.astuple(entry)) for entry in rows)
+    writer.writerows(map(cell, msgspec.structs.astuple(row(metrics))) for metrics in runs)
     return text.getvalue()
 
 
@@ -195,8 +190,8 @@ def locked(workspace: Workspace) -> Iterator[None]:
         lock.release()
 
 
-def rebuild(workspace: Workspace) -> list[Row]:
-    """Writes leaderboard.csv from all runs' own metrics.json and returns its rows, best first.
+def rebuild(workspace: Workspace) -> list[Metrics]:
+    """Writes leaderboard.csv from all runs' own metrics.json and returns these, best first.
 
     Raises:
         DataError: a run's metrics.json cannot be trusted; the leaderboard stays as it was.
@@ -205,26 +200,26 @@ def rebuild(workspace: Workspace) -> list[Row]:
         return write_under_lock(workspace, read_runs(workspace))
 
 
-def write_under_lock(workspace: Workspace, runs: Iterable[Metrics]) -> list[Row]:
+def write_under_lock(workspace: Workspace, runs: Iterable[Metrics]) -> list[Metrics]:
     """`rebuild` for a caller that already holds the lock and has read the runs."""
-    rows = ranked(map(row, runs))
-    text = to_csv(rows)
+    in_order = ranked(runs)
+    text = to_csv(in_order)
     # An unchanged file keeps its time stamp.
     if not workspace.leaderboard.is_file() or workspace.leaderboard.read_bytes() != text.encode():
         files.write_text(workspace.leaderboard, text)
-    return rows
+    return in_order
 
 
-def read(workspace: Workspace) -> list[Row]:
-    """The rows of all runs, best first, whatever leaderboard.csv says.
+def read(workspace: Workspace) -> list[Metrics]:
+    """The metrics of all runs, best first, whatever leaderboard.csv says.
 
     Raises:
         DataError: there is no run, or a run's metrics.json cannot be trusted.
     """
-    rows = ranked(map(row, read_runs(workspace)))
-    if not rows:
+    runs = ranked(read_runs(workspace))
+    if not runs:
         raise empty(workspace)
-    return rows
+    return runs
 
 
 def empty(workspace: Workspace) -> DataError:
@@ -232,17 +227,17 @@ def empty(workspace: Workspace) -> DataError:
     return DataError(f"the leaderboard is empty: no finished run in {workspace.trials}", _EMPTY_REMEDY)
 
 
-def verify(workspace: Workspace, rows: Sequence[Row] | None = None) -> list[str]:
+def verify(workspace: Workspace, runs: Sequence[Metrics] | None = None) -> list[str]:
     """How leaderboard.csv differs from the runs' own files; empty when it is exactly what `rebuild` would write.
 
     Args:
-        rows: what `read` has returned; None: the runs are read.
+        runs: what `read` has returned; None: they are read.
 
     Raises:
         DataError: a run's metrics.json cannot be trusted.
     """
-    if rows is None:
-        rows = ranked(map(row, read_runs(workspace)))
+    if runs is None:
+        runs = ranked(read_runs(workspace))
     path = workspace.leaderboard
     if not path.is_file():
         return [f"{path} does not exist"]
@@ -250,7 +245,7 @@ def verify(workspace: Workspace, rows: Sequence[Row] | None = None) -> list[str]
         found = path.read_bytes().decode()
     except UnicodeDecodeError as error:
         return [f"{path} is not UTF-8: {error}"]
-    return differences(found, to_csv(rows))
+    return differences(found, to_csv(runs))
 
 
 def leaderboard_frame(workspace: Workspace) -> pandas.DataFrame:
@@ -262,6 +257,6 @@ def leaderboard_frame(workspace: Workspace) -> pandas.DataFrame:
     import pandas
 
     dtypes = {"int": "Int64", "float": "float64", "str": "string"}
-    frame = pandas.DataFrame([entry.to_json() for entry in read(workspace)], columns=list(COLUMNS))
+    frame = pandas.DataFrame([row(metrics).to_json() for metrics in read(workspace)], columns=list(COLUMNS))
     kinds = [str(kind).partition(" ")[0] for kind in Row.__annotations__.values()]
     return frame.astype({name: dtypes[kind] for name, kind in zip(COLUMNS, kinds, strict=True)})

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from tuning.core.errors import DataError
 from tuning.core.files import read_json
 from tuning.core.workspace import Workspace
 from tuning.dataset import seen
 from tuning.dataset.seen import Seen
-from tuning.results.schema import BaseRecord, Metrics, UsedBase, overlap_words, read_metrics
+from tuning.results.schema import BaseRecord, Metrics, UsedBase, decoded, overlap_words, read_metrics
 
 SIGNATURES = "signatures.npz"
 _REMEDY = "restore that folder from a copy, or give the .keras file alone, in another folder"
@@ -59,12 +57,7 @@ def record_of(workspace: Workspace, sha256: str) -> BaseRecord | None:
         DataError: its record is damaged.
     """
     path = record_path(workspace, sha256)
-    if not path.is_file():
-        return None
-    try:
-        return msgspec.convert(read_json(path, _RECORD_REMEDY), BaseRecord)
-    except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {error}", _RECORD_REMEDY) from None
+    return decoded(read_json(path, _RECORD_REMEDY), BaseRecord, path, _RECORD_REMEDY) if path.is_file() else None
 
 
 def records(workspace: Workspace) -> list[BaseRecord]:

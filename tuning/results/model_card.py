@@ -15,15 +15,14 @@ from pathlib import Path
 from msgspec import UNSET
 
 from tuning import __version__
-from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.dataset.summary import PoolSummary
 from tuning.results import card_sections as sections
-from tuning.results.leaderboard import DIGEST_LENGTH, ranked, row
+from tuning.results.leaderboard import DIGEST_LENGTH
 from tuning.results.markdown import escaped, table
-from tuning.results.runs import readable_runs
-from tuning.results.schema import SCALINGS, Metrics, Params, read_params
+from tuning.results.runs import readable_runs, run_params
+from tuning.results.schema import SCALINGS, Metrics
 from tuning.results.standings import Seeds, over_seeds
 
 CARD = "README.md"
@@ -41,29 +40,6 @@ None is stated: what you may grant depends on the rights in the training images.
 `license:` to the metadata at the top of this file, and say here where the images come from."""
 
 
-def write_model_card(
-    folder: Path,
-    workspace: Workspace,
-    metrics: Metrics,
-    model: str = "model.keras",
-    loading: str | None = None,
-    also: Mapping[str, str] = {},
-) -> None:
-    """Writes README.md into a folder that holds a model, all or nothing.
-
-    Args:
-        folder: where the model file is already.
-        workspace: of the run; what it no longer holds of the run's parameters and data, the card leaves out.
-        metrics: the run's metrics.json.
-        model: the name of the file that the loading lines open.
-        loading: Python lines that load the model and label a face.jpg; None: those for a `.keras` file, which read the
-            labels from the metrics beside it.
-        also: further files of the folder, name -> what it is.
-    """
-    text = model_card(workspace, metrics, model, loading, also, keras_version(folder / model))
-    files.write_text(folder / CARD, text)
-
-
 def model_card(
     workspace: Workspace,
     metrics: Metrics,
@@ -74,14 +50,21 @@ def model_card(
 ) -> str:
     """The text of the card, without any path of this machine or date in it.
 
-    Arguments as for `write_model_card`; `saved_by` is the version of Keras that saved the model, where it is known.
+    Args:
+        workspace: of the run; what it no longer holds of the run's parameters and data, the card leaves out.
+        metrics: the run's metrics.json.
+        model: the name of the file that the loading lines open.
+        loading: Python lines that load the model and label a face.jpg; None: those for a `.keras` file, which read the
+            labels from the metrics beside it.
+        also: further files of the folder, name -> what it is.
+        saved_by: the version of Keras that saved the model; None: not known.
     """
     held = [[f"`{name}`", escaped(what)] for name, what in also.items()]
     parts = {
         "How to load it": _how_to_load(metrics, model, loading, saved_by),
         "Intended use and limits": sections.INTENDED_USE,
         "Data": "\n\n".join(sections.data(metrics, _summary(workspace, metrics))),
-        "Training": "\n\n".join(sections.training(metrics, _params(workspace, metrics))),
+        "Training": "\n\n".join(sections.training(metrics, run_params(workspace, metrics.run_id))),
         "Evaluation": "\n\n".join(sections.evaluation(metrics, _seeds(workspace, metrics))),
         **({"Files": table(["file", "holds"], held)} if held else {}),
         "License": _LICENSE,
@@ -90,7 +73,7 @@ def model_card(
     return f"---\n{_metadata(metrics)}---\n\n# {_title(metrics)}\n\n{_facts(metrics, model)}\n\n{body}\n"
 
 
-def loading_lines(metrics: Metrics, model: str = "model.keras") -> str:
+def loading_lines(metrics: Metrics, model: str) -> str:
     """Five lines of Python that label face.jpg with the `.keras` file `model`, run in its folder."""
     given, stem = metrics.input, model.removesuffix(".keras")
     color = {"gray": "COLOR_BGR2GRAY", "rgb": "COLOR_BGR2RGB"}[given.color]
@@ -182,14 +165,6 @@ def _how_to_load(metrics: Metrics, model: str, loading: str | None, saved_by: st
     return f"In this folder, with a face crop in `face.jpg`:\n\n```python\n{lines}\n```\n\n{notes}"
 
 
-def _params(workspace: Workspace, metrics: Metrics) -> Params | None:
-    """The run's params.json; None where it is gone or broken."""
-    try:
-        return read_params(workspace.run(metrics.run_id) / "params.json", "")
-    except (DataError, OSError):
-        return None
-
-
 def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
     """What `prepare` found; None where the workspace holds other data than the run's, or none."""
     from tuning.dataset.store.description import read_description
@@ -205,8 +180,8 @@ def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
 
 def _seeds(workspace: Workspace, metrics: Metrics) -> Seeds | None:
     """Mean and deviation over the runs that differ from this one in their seed alone."""
-    rows = {metrics.run_id: row(metrics), **{found.run_id: row(found) for found in readable_runs(workspace)}}
-    return over_seeds(rows[metrics.run_id], ranked(rows.values()))
+    others = [found for found in readable_runs(workspace) if found.run_id != metrics.run_id]
+    return over_seeds(metrics, [metrics, *others])
 
 
 def keras_version(model: Path) -> str | None:

@@ -139,6 +139,16 @@ def confusion_figure(
     return figure
 
 
+def ruled(height: float) -> tuple[Figure, Axes]:
+    """An empty chart over a grid; `height` in inches."""
+    figure = Figure(figsize=(7.6, height), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
 def save(figure: Figure, path: Path) -> None:
     """Writes a PNG, all or nothing, that is the same file for the same figure (no version, no time inside)."""
     with files.replacing(path) as temporary:
@@ -152,8 +162,7 @@ def _curves(
     history: Mapping[str, Sequence[float | None]], lines: Sequence[tuple[str, str, dict]], title: str
 ) -> tuple[Figure, Axes]:
     epochs = list(history["epoch"])
-    figure = Figure(figsize=(7.6, 4.6), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = ruled(4.6)
     marker = "o" if len(epochs) <= _MARKED_EPOCHS else ""
     for column, label, style in lines:
         values = [np.nan if value is None else value for value in history[column]]
@@ -162,9 +171,6 @@ def _curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(epochs) == 1:
         axes.set_xticks(epochs)
-    axes.grid(color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(lines), frameon=False)
     _title(figure, title, "", 80)
     return figure, axes

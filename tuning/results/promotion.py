@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from tuning.core.progress import SILENT, Progress
 from tuning.core.workspace import Workspace
 from tuning.results import leaderboard, model_card
 from tuning.results.answers import Board
-from tuning.results.leaderboard import Row
-from tuning.results.runs import read_runs, verify_model
+from tuning.results.runs import best_run, read_runs, verify_model
 from tuning.results.schema import Metrics, Origin, read_metrics
 
 PROMOTE = "python -m tuning.promote"
 RULE = "highest test_f1_macro among the runs tested on the same data; ties by run_id"
+#: Runs that are left out, and named.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,6 @@ class Promotion:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def best(rows: Iterable[Row]) -> Row | None:
-    """The row with the highest test_f1_macro, the first run_id among equals; None without rows."""
-    return min(rows, key=lambda row: (-row.test_f1_macro, row.run_id), default=None)
 
 
 def comparable(runs: Sequence[Metrics], digest: str) -> tuple[list[Metrics], list[Metrics]]:
@@ -132,8 +128,8 @@ def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress:
         raise leaderboard.empty(workspace)
     digest = current_digest(workspace, runs)
     candidates, others = comparable(runs, digest)
-    row = best(map(leaderboard.row, candidates))
-    if row is None:
+    metrics = best_run(candidates)
+    if metrics is None:
         raise DataError(
             f"none of the {len(runs)} runs was tested on the current data (digest {digest[:12]}): their figures say "
             "nothing about it",
@@ -142,20 +138,20 @@ def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress:
     if others:
         progress.warn(
             f"{len(others)} of {len(runs)} runs were tested on other data than the current (digest {digest[:12]}): "
-            f"not comparable, left out: {_some([metrics.run_id for metrics in others])}"
+            f"not comparable, left out: {_some([other.run_id for other in others])}"
         )
-    metrics = next(metrics for metrics in candidates if metrics.run_id == row.run_id)
-    source = workspace.run(row.run_id) / "model.keras"
+    run_id = metrics.run_id
+    source = workspace.run(run_id) / "model.keras"
     verify_model(source, metrics, f"restore that run's folder or move it out of artifacts/trials, then run: {PROMOTE}")
     from tuning.trials.metrics import rounded
 
     board = Board(workspace, candidates)
     origin = Origin(
-        origin=f"artifacts/trials/{row.run_id}",
+        origin=f"artifacts/trials/{run_id}",
         rule=RULE,
         compared=len(candidates),
         left_out=len(others),
-        corrected=board.chosen_score() if row.run_id in board.names else None,
+        corrected=board.chosen_score() if run_id in board.names else None,
         seed_deviation=rounded(board.noise.deviation) if board.noise else None,
     )
     content = msgspec.structs.replace(metrics, promoted=origin)
@@ -164,8 +160,8 @@ def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress:
     if not dry_run:
         _write(workspace, source, content, changed)
     return Promotion(
-        run_id=row.run_id,
-        test_f1_macro=row.test_f1_macro,
+        run_id=run_id,
+        test_f1_macro=metrics.test.f1_macro,
         corrected=origin.corrected,
         previous=previous.run_id if previous else None,
         changed=changed,
@@ -209,5 +205,5 @@ def _previous(workspace: Workspace) -> Metrics | None:
         return None
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import msgspec
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
-from tuning.results.schema import About, Columns, Evaluation, Metrics, Params, Validation, read_metrics
+from tuning.results.schema import About, Columns, Evaluation, Metrics, Params, Validation, read_metrics, read_params
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,19 +52,22 @@ class StagedRun:
     """A finished run as a worker leaves it.
 
     Attributes:
-        run_id: the name of its folder in `artifacts/trials/`; the same run always has the same.
         directory: holds `model.keras`, `model_summary.txt` and `predictions.npz` (of the test split: `labels` int64
             (n,), `probabilities` float32 (n, k); the same of the validation split, their names after `val_`).
-        about: what only the worker and its search know.
+        about: what only the worker and its search know; `run_id` is the name of its folder in `artifacts/trials/`, and
+            the same run always has the same.
         history: Keras-style columns, one value per epoch: `HISTORY_COLUMNS`, and further metrics where there are any.
         params: the configuration, and what else decided the run.
     """
 
-    run_id: str
     directory: Path
     about: About
     history: Columns
     params: Params
+
+    @property
+    def run_id(self) -> str:
+        return self.about.run_id
 
 
 def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
@@ -82,14 +85,15 @@ def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
 
     _check_staged(staged)
     history = {name: [_finite(value) for value in column] for name, column in _ordered(staged.history).items()}
-    labels, probabilities = _predictions(staged.directory / "predictions.npz")
-    units = _units(staged.directory / "predictions.npz")
+    predictions = staged.directory / "predictions.npz"
+    labels, probabilities = _arrays(predictions, "labels", "probabilities")
+    units = _units(predictions)
     found = classification_metrics(labels, probabilities, staged.about.classes, units)
     test = msgspec.convert(found, Evaluation)
     target, kept = workspace.run(staged.run_id), workspace.predictions(staged.run_id)
     # Before the run is there: its figures are never without them. Of the same run they are always the same.
     kept.parent.mkdir(parents=True, exist_ok=True)
-    _copy(staged.directory / "predictions.npz", kept)
+    _copy(predictions, kept)
     with files.replacing_directory(target) as folder:
         _copy(staged.directory / "model.keras", folder / "model.keras")
         _copy(staged.directory / "model_summary.txt", folder / "model_summary.txt")
@@ -151,25 +155,46 @@ def read_runs(workspace: Workspace) -> list[Metrics]:
     return [read_run(folder) for folder in run_folders(workspace)]
 
 
+def readable_run(path: Path) -> Metrics | None:
+    """`read_run`, and None where it refuses."""
+    try:
+        return read_run(path)
+    except DataError:
+        return None
+
+
 def readable_runs(workspace: Workspace) -> list[Metrics]:
     """The metrics of all published runs that can be read, by run_id."""
-    found = []
-    for folder in run_folders(workspace):
-        with contextlib.suppress(DataError):
-            found.append(read_run(folder))
-    return found
+    return [metrics for folder in run_folders(workspace) if (metrics := readable_run(folder)) is not None]
 
 
-def run_predictions(workspace: Workspace, run_id: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """What a run's model predicts of the test split: labels int64 (n,), probabilities float32 (n, k).
+def ranked(runs: Iterable[Metrics]) -> list[Metrics]:
+    """Highest test macro-F1 first; equal ones by run_id."""
+    return sorted(runs, key=lambda metrics: (-metrics.test.f1_macro, metrics.run_id))
 
-    Images are in the order of the test split, the same for all runs on the same data. None where they were not kept,
-    or cannot be read.
-    """
+
+def best_run(runs: Iterable[Metrics]) -> Metrics | None:
+    """The first of `ranked`; None without runs."""
+    return next(iter(ranked(runs)), None)
+
+
+def run_params(workspace: Workspace, run_id: str) -> Params | None:
+    """The run's params.json; None where it is gone or broken."""
     try:
-        return _predictions(workspace.predictions(run_id))
-    except (OSError, DataError):
+        return read_params(workspace.run(run_id) / "params.json", "")
+    except (DataError, OSError):
         return None
+
+
+def run_predictions(workspace: Workspace, run_id: str, split: str = "test") -> tuple[np.ndarray, np.ndarray] | None:
+    """What a run's model predicts of the split "test" or "val": labels int64 (n,), probabilities float32 (n, k).
+
+    Images are in the order of the split, the same for all runs on the same data. None where they were not kept, or
+    cannot be read.
+    """
+    prefix = {"test": "", "val": "val_"}[split]
+    found = kept_arrays(workspace, run_id, f"{prefix}labels", f"{prefix}probabilities")
+    return None if found is None else (found[0], found[1])
 
 
 def run_units(workspace: Workspace, run_id: str) -> np.ndarray | None:
@@ -177,16 +202,13 @@ def run_units(workspace: Workspace, run_id: str) -> np.ndarray | None:
 
     None where they were not kept: then each image is taken for one.
     """
-    try:
-        return _units(workspace.predictions(run_id))
-    except (OSError, DataError):
-        return None
+    return _units(workspace.predictions(run_id))
 
 
-def validation_predictions(workspace: Workspace, run_id: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """What a run's model predicts of the validation split, as `run_predictions` of the test split."""
+def kept_arrays(workspace: Workspace, run_id: str, *names: str) -> list[np.ndarray] | None:
+    """Arrays that were kept of a run's evaluation, by name; None where one was not kept, or cannot be read."""
     try:
-        return _predictions(workspace.predictions(run_id), "val_")
+        return _arrays(workspace.predictions(run_id), *names)
     except (OSError, DataError):
         return None
 
@@ -224,20 +246,13 @@ def _check_staged(staged: StagedRun) -> None:
             raise DataError(f"{staged.directory / name} does not exist", _STAGE_REMEDY)
 
 
-def _predictions(path: Path, split: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """labels (n,) and probabilities (n, k) of the test split; with the prefix `val_`, of the validation split."""
-    labels, probabilities = _arrays(path, f"{split}labels", f"{split}probabilities")
-    return labels, probabilities
-
-
 def _units(path: Path) -> np.ndarray | None:
-    """None where the file holds none."""
-    import numpy as np
-
-    (labels,) = _arrays(path, "labels")
-    with np.load(path, allow_pickle=False) as arrays:
-        units: np.ndarray | None = arrays.get("units")
-    return units if units is not None and units.shape == labels.shape else None
+    """None where the file holds none that fit its labels."""
+    try:
+        labels, units = _arrays(path, "labels", "units")
+    except (OSError, DataError):
+        return None
+    return units if units.shape == labels.shape else None
 
 
 def _arrays(path: Path, *names: str) -> list[np.ndarray]:
@@ -254,9 +269,8 @@ def _arrays(path: Path, *names: str) -> list[np.ndarray]:
 
 def _metrics(staged: StagedRun, epochs: int, test: Evaluation, model_sha256: str) -> Metrics:
     """Raises ValueError where a figure cannot be meant."""
-    about = {name: getattr(staged.about, name) for name in About.__struct_fields__}
-    own = {"run_id": staged.run_id, "epochs": epochs, "test": test, "model_sha256": model_sha256}
-    metrics = Metrics(**{**about, **own, "val": _rounded(staged.about.val)})
+    about = msgspec.structs.replace(staged.about, val=_rounded(staged.about.val))
+    metrics = Metrics(**msgspec.structs.asdict(about), epochs=epochs, test=test, model_sha256=model_sha256)
     try:
         # Records that are made here are not validated, only those that are decoded.
         return msgspec.convert(msgspec.to_builtins(metrics), Metrics)

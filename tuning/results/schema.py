@@ -20,8 +20,6 @@ SCALINGS = {
     "0-1": "float32 pixels divided by 255",
     "0-255": "float32 pixels as decoded; the model rescales them itself",
 }
-#: Channels of an image, by the word that `input.color` holds.
-CHANNELS = {"gray": 1, "rgb": 3}
 
 #: A class with fewer units in the test split: the interval of a good F1, .9, excludes a poor one, .5, in less than four
 #: of five cases (`python -m benchmarks.claims coverage`).
@@ -39,7 +37,7 @@ Kind = Literal["finalist", "baseline", "train", "ensemble"]
 #: Columns of a run's history by name, one value an epoch; None where it was not finite.
 Columns = dict[str, list[float | None]]
 
-Record = TypeVar("Record", bound=msgspec.Struct)
+Decoded = TypeVar("Decoded")
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +53,7 @@ class Input(Strict, frozen=True, kw_only=True):
 
     @property
     def channels(self) -> int:
-        return CHANNELS[self.color]
+        return {"gray": 1, "rgb": 3}[self.color]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -167,10 +165,6 @@ class UsedBase(Strict, frozen=True, kw_only=True):
     licence: Text | None = None
     overlap: Count | None = None
 
-    @property
-    def overlap_words(self) -> str:
-        return overlap_words(self.overlap)
-
 
 def overlap_words(overlap: int | None) -> str:
     """How many of the images that judge a run its base has seen, for a person; None: nobody knows."""
@@ -205,15 +199,15 @@ class BaseRecord(Strict, frozen=True, kw_only=True):
     licence: Text | None = None
 
 
-class Metrics(Strict, frozen=True, kw_only=True):
-    """metrics.json: what a run is, and how well it did.
+class About(Strict, frozen=True, kw_only=True):
+    """metrics.json, as far as whoever trained a run knows it.
 
     Attributes:
         run_id: the name of its folder.
         kind: why it was trained.
         search, trial, rank, strategy: where it comes from; None where it comes from no search.
         best_epoch: from 1; the epoch whose weights the model has.
-        val, test: figures of that very model.
+        val: figures of that very model.
         test_evaluations: how often a model of this run was evaluated on the test split; `test_openings` in the file.
         classes: in the order of the model's outputs.
         versions: of this package, Keras, its backend and Python, which it was trained with.
@@ -223,7 +217,6 @@ class Metrics(Strict, frozen=True, kw_only=True):
         additions: what its graph has beside the network, and what each gave on validation; None: nothing was tried.
         base: the model that it started from; None: from scratch.
         best_member: of an ensemble, the member that is best on validation, from 1, in the order of `members`.
-        promoted: only in best_model_metrics.json and in exports of it.
     """
 
     schema: Literal[1] = 1
@@ -235,17 +228,14 @@ class Metrics(Strict, frozen=True, kw_only=True):
     space: Text
     strategy: Text | None
     seed: int
-    epochs: Count
     best_epoch: Positive
     parameters: Count
     val: Validation
-    test: Evaluation
     test_evaluations: Count = msgspec.field(name="test_openings")
     classes: Annotated[list[Text], msgspec.Meta(min_length=2)]
     data_digest: Text
     config_digest: Text
     weights_sha256: Text
-    model_sha256: Sha256
     dtype_policy: Text
     versions: dict[str, str] = {}
     input: Input
@@ -257,6 +247,24 @@ class Metrics(Strict, frozen=True, kw_only=True):
     additions: Additions | None = None
     base: UsedBase | None = None
     best_member: Positive | None = None
+
+    @property
+    def role(self) -> str:
+        """What a run of a search is called in a sentence."""
+        return {"baseline": "the baseline", "ensemble": "the ensemble"}.get(self.kind, f"trial {self.trial}")
+
+
+class Metrics(About, frozen=True, kw_only=True):
+    """metrics.json: what a run is, and how well it did.
+
+    Attributes:
+        test: figures of the model of the best epoch.
+        promoted: only in best_model_metrics.json and in exports of it.
+    """
+
+    epochs: Count
+    test: Evaluation
+    model_sha256: Sha256
     promoted: Origin | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
@@ -264,37 +272,6 @@ class Metrics(Strict, frozen=True, kw_only=True):
             raise ValueError(f"classes are {self.classes}: one of them is there twice")
         if list(self.test.per_class) != self.classes or len(self.test.confusion_matrix) != len(self.classes):
             raise ValueError("test.per_class or test.confusion_matrix does not agree with classes")
-
-
-class About(Strict, frozen=True, kw_only=True):
-    """What only whoever trained a run knows of it; fields as in `Metrics`."""
-
-    kind: Kind
-    search: Text | None = None
-    trial: Text | None = None
-    rank: Count | None = None
-    space: Text
-    strategy: Text | None = None
-    seed: int
-    parameters: Count
-    test_evaluations: Count
-    classes: list[Text]
-    data_digest: Text
-    config_digest: Text
-    weights_sha256: Text
-    dtype_policy: Text
-    versions: dict[str, str] = {}
-    input: Input
-    output: Literal["probabilities", "logits"]
-    best_epoch: Positive
-    val: Validation
-    started: Text
-    finished: Text
-    train_seconds: float
-    milliseconds: float | None = None
-    additions: Additions | None = None
-    base: UsedBase | None = None
-    best_member: Positive | None = None
 
 
 class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
@@ -335,7 +312,7 @@ def read_metrics(path: Path, remedy: str) -> Metrics:
     found = content.get("schema") if isinstance(content, dict) else METRICS_SCHEMA
     if found != METRICS_SCHEMA:
         raise DataError(f"{path}: schema is {_brief(found)}, this version reads {METRICS_SCHEMA}", remedy)
-    return _record(content, Metrics, path, remedy)
+    return decoded(content, Metrics, path, remedy)
 
 
 def read_params(path: Path, remedy: str) -> Params:
@@ -348,7 +325,7 @@ def read_params(path: Path, remedy: str) -> Params:
     if not isinstance(content, dict) or "settings" not in content:
         raise DataError(f"{path} holds no settings", remedy)
     values = {name: value for name, value in content.items() if name != "settings"}
-    return _record({"values": values, "settings": content["settings"]}, Params, path, remedy)
+    return decoded({"values": values, "settings": content["settings"]}, Params, path, remedy)
 
 
 def read_columns(path: Path, remedy: str) -> Columns:
@@ -358,21 +335,19 @@ def read_columns(path: Path, remedy: str) -> Columns:
         DataError: it is missing, no JSON, or holds no columns of numbers.
     """
     content = files.read_json(path, remedy)
-    try:
-        # Whole numbers stay whole: epochs are counted with them.
-        return msgspec.convert(content, dict[str, list[int | float | None]])
-    except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {with_value(error, content)}", remedy) from None
+    # Whole numbers stay whole: epochs are counted with them.
+    return decoded(content, dict[str, list[int | float | None]], path, remedy)
 
 
-def _record(content: Any, kind: type[Record], path: Path, remedy: str) -> Record:
+def decoded(content: Any, kind: type[Decoded], path: Path, remedy: str) -> Decoded:
+    """JSON content of a file as what it should be; raises DataError where it is not."""
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {with_value(error, content)}", remedy) from None
+        raise DataError(f"{path}: {_with_value(error, content)}", remedy) from None
 
 
-def with_value(error: msgspec.ValidationError, content: Any) -> str:
+def _with_value(error: msgspec.ValidationError, content: Any) -> str:
     """The error's message with the value that it is about, where it says which that is."""
     message = str(error)
     place = re.search(r" - at `\$([^`]*)`$", message)

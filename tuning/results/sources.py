@@ -11,9 +11,8 @@ from tuning.core.workspace import Workspace
 from tuning.history import searches
 from tuning.results.aliases import aliases, meant
 from tuning.results.leaderboard import empty
-from tuning.results.leaderboard import row as leaderboard_row
-from tuning.results.promotion import best, comparable, current_digest, promoted
-from tuning.results.runs import read_run, read_runs, run_folders, verify_model
+from tuning.results.promotion import comparable, current_digest, promoted
+from tuning.results.runs import best_run, read_run, read_runs, run_folders, verify_model
 from tuning.results.schema import Metrics
 
 RESTORE = "restore that run's folder, or export another run"
@@ -100,16 +99,15 @@ def fitting_source(workspace: Workspace, max_parameters: int | None, max_ms: flo
     if not runs:
         raise empty(workspace)
     found, _ = comparable(runs, current_digest(workspace, runs))
-    by_id = {metrics.run_id: metrics for metrics in found}
     small = [one for one in found if max_parameters is None or one.parameters <= max_parameters]
     fitting = [one for one in small if max_ms is None or (one.milliseconds is not None and one.milliseconds <= max_ms)]
-    row = best(map(leaderboard_row, fitting))
-    if row is None:
+    best = best_run(fitting)
+    if best is None:
         raise DataError(
             f"none of the {len(found)} runs fits {_limits(max_parameters, max_ms)}",
             _nearest(found, max_parameters, small),
         )
-    return _checked(workspace, row.run_id, by_id[row.run_id])
+    return _checked(workspace, best.run_id, best)
 
 
 def _limits(max_parameters: int | None, max_ms: float | None) -> str:

@@ -5,40 +5,22 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.history import searches
 from tuning.results.aliases import aliases
 from tuning.results.answers import boards
-from tuning.results.leaderboard import DIGEST_LENGTH, Row
-from tuning.results.runs import read_run, run_folders
-from tuning.results.schema import Metrics
+from tuning.results.leaderboard import DIGEST_LENGTH, Row, row
+from tuning.results.runs import run_folders
+from tuning.results.schema import Evaluation, Metrics
 
 if TYPE_CHECKING:
     from tuning.results.comparison import Difference, SeedNoise
 
 BEST = "best"
-
-#: What `Standing.to_json` adds to a row's columns, `per_class` apart.
-ADDED = (
-    "name",
-    "place",
-    "standing",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "corrected",
-    "compared",
-    "units",
-    "seed_deviation",
-    "seeds",
-    "seeds_mean",
-    "seeds_deviation",
-)
 
 
 @dataclass(frozen=True)
@@ -57,6 +39,7 @@ class Standing:
 
     Attributes:
         row: the row.
+        test: the run's figures on the test split.
         name: the run's short name in its workspace.
         place: from 1.
         verdict: "best"; "tied", where the 95 % interval of the difference to the best includes 0; "worse", where it
@@ -66,31 +49,27 @@ class Standing:
         corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows.
         compared: how many runs it was chosen from; None in other rows.
         seeds: None where no other run has the same configuration.
-        per_class: class name -> F1 on the test split; None where the run's folder is gone.
-        corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows.
-        compared: how many runs it was chosen from; None in other rows.
         noise: of the training seed, from all runs on the same data; None where it is not known.
-        units: independent ones in the test split, where there are fewer than images; None otherwise.
-        images: in the test split; None where the run's folder is gone.
-        few: classes with too few independent test images to be judged.
     """
 
     row: Row
+    test: Evaluation
+    name: str
     place: int
     verdict: str | None
-    difference: Difference | None
-    seeds: Seeds | None
-    per_class: dict[str, float] | None
+    difference: Difference | None = None
     corrected: float | None = None
     compared: int | None = None
+    seeds: Seeds | None = None
     noise: SeedNoise | None = None
-    units: int | None = None
-    images: int | None = None
-    few: tuple[str, ...] = ()
-    name: str = ""
+
+    @property
+    def per_class(self) -> dict[str, float]:
+        """Class name -> F1."""
+        return {name: found.f1 for name, found in self.test.per_class.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """The row's columns, `ADDED`, and `per_class`."""
+        """The row's columns, what puts them into proportion, and at last `per_class`."""
         difference, seeds = self.difference, self.seeds
         return {
             **self.row.to_json(),
@@ -102,7 +81,7 @@ class Standing:
             "difference_high": round(difference.high, 6) if difference else None,
             "corrected": self.corrected,
             "compared": self.compared,
-            "units": self.units or self.images,
+            "units": self.test.units if self.test.dependent else self.test.images,
             "seed_deviation": round(self.noise.deviation, 6) if self.noise else None,
             "seeds": seeds.count if seeds else None,
             "seeds_mean": seeds.mean if seeds else None,
@@ -111,58 +90,54 @@ class Standing:
         }
 
 
-def standings(workspace: Workspace, rows: Sequence[Row]) -> list[Standing]:
+def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
     """The leaderboard's rows, best first, each put into proportion.
 
-    The best of the rows tested on the same data is compared with each of the others, all at once (`comparison`): what
+    The best of the runs tested on the same data is compared with each of the others, all at once (`comparison`): what
     is called worse is so beyond the choice of test images and beyond the luck of a training seed.
+
+    Args:
+        runs: as `leaderboard.read` returns them.
     """
-    runs = {metrics.run_id: metrics for entry in rows if (metrics := _metrics(workspace, entry.run_id)) is not None}
-    compared = boards(workspace, list(runs.values()))
-    names = aliases([*(folder.name for folder in run_folders(workspace)), *(entry.run_id for entry in rows)])
+    compared = boards(workspace, runs)
+    names = aliases([*(folder.name for folder in run_folders(workspace)), *(metrics.run_id for metrics in runs)])
     best: dict[str, str] = {}
     result = []
-    for place, entry in enumerate(rows, start=1):
-        first = best.setdefault(entry.data_digest, entry.run_id)
-        metrics = runs.get(entry.run_id)
-        board = compared[metrics.data_digest] if metrics else None
-        test = metrics.test if metrics else None
-        leads = first == entry.run_id
-        difference = board.difference(entry.run_id, first) if board else None
+    for place, metrics in enumerate(runs, start=1):
+        run_id, board = metrics.run_id, compared[metrics.data_digest]
+        first = best.setdefault(metrics.data_digest, run_id)
+        leads = first == run_id
         result.append(
             Standing(
-                row=entry,
+                row=row(metrics),
+                test=metrics.test,
+                name=names[run_id],
                 place=place,
-                verdict=BEST if leads else board.standing(entry.run_id, first) if board else None,
-                difference=difference,
-                seeds=over_seeds(entry, rows),
-                per_class={name: found.f1 for name, found in test.per_class.items()} if test else None,
-                corrected=board.chosen_score() if board and leads and first in board.names else None,
-                compared=len(board.names) if board and leads else None,
-                noise=board.noise if board else None,
-                units=test.units if test and test.dependent else None,
-                images=test.images if test else None,
-                few=tuple(name for name, found in test.per_class.items() if found.few) if test else (),
-                name=names[entry.run_id],
+                verdict=BEST if leads else board.standing(run_id, first),
+                difference=board.difference(run_id, first),
+                corrected=board.chosen_score() if leads and first in board.names else None,
+                compared=len(board.names) if leads else None,
+                seeds=over_seeds(metrics, runs),
+                noise=board.noise,
             )
         )
     return result
 
 
-def over_seeds(entry: Row, rows: Iterable[Row]) -> Seeds | None:
-    """What came of the runs among `rows` that differ from this one in their seed alone. Pure."""
-    scores = [other.test_f1_macro for other in rows if configuration_key(other) == configuration_key(entry)]
-    if entry.search is None or len(scores) < 2:
+def over_seeds(one: Metrics, runs: Sequence[Metrics]) -> Seeds | None:
+    """What came of the runs among `runs` that differ from this one in their seed alone. Pure."""
+    scores = [other.test.f1_macro for other in runs if configuration_key(other) == configuration_key(one)]
+    if one.search is None or len(scores) < 2:
         return None
     return Seeds(len(scores), round(statistics.fmean(scores), 6), round(statistics.stdev(scores), 6))
 
 
-def configuration_key(entry: Row) -> tuple[str | None, str, str]:
-    """What the rows that differ in nothing but their seed have in common."""
-    return entry.search, entry.config_digest, entry.data_digest
+def configuration_key(one: Metrics | Row) -> tuple[str | None, str, str]:
+    """What the runs that differ in nothing but their seed have in common."""
+    return one.search, one.config_digest, one.data_digest
 
 
-def test_evaluations(workspace: Workspace, rows: Iterable[Row]) -> dict[str, int]:
+def test_evaluations(workspace: Workspace, rows: Sequence[Row]) -> dict[str, int]:
     """How often models were evaluated on the test split of each data set in `rows`, by the digest in its rows.
 
     The journals count, those of searches that were moved aside included; where they are gone, the rows do.
@@ -179,10 +154,3 @@ def test_evaluations(workspace: Workspace, rows: Iterable[Row]) -> dict[str, int
         if data in shown:
             totals[data] += count
     return dict(totals)
-
-
-def _metrics(workspace: Workspace, run_id: str) -> Metrics | None:
-    try:
-        return read_run(workspace.run(run_id))
-    except DataError:
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import textwrap
 import unicodedata
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from tuning.core import colour
 from tuning.results.answers import SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
-from tuning.results.leaderboard import COLUMNS, cell
+from tuning.results.leaderboard import cell
 from tuning.results.markdown import escaped, table
 from tuning.results.schema import FEW
-from tuning.results.standings import ADDED, BEST, Seeds, Standing, configuration_key
+from tuning.results.standings import BEST, Seeds, Standing, configuration_key
 
 if TYPE_CHECKING:
     from tuning.results.comparison import SeedNoise
@@ -46,7 +47,7 @@ class Column:
 #: In the order in which they stand.
 TABLE = (
     Column("#", lambda entry: str(entry.place), need=0),
-    Column("name", lambda entry: entry.name or cell(entry.row.run_id), right=False, need=0),
+    Column("name", lambda entry: entry.name, right=False, need=0),
     Column("run", lambda entry: cell(entry.row.run_id), right=False, need=12),
     Column("kind", lambda entry: cell(entry.row.kind), right=False, need=4),
     Column("space", lambda entry: cell(entry.row.space), right=False, need=18),
@@ -65,7 +66,7 @@ TABLE = (
     Column("corrected", lambda entry: _corrected(entry), need=9),
     Column("vs best", lambda entry: entry.verdict or _MISSING, right=False, need=2),
     Column("over seeds", lambda entry: _deviation(entry.seeds) if entry.seeds else _MISSING, right=False, need=10),
-    Column("units", lambda entry: f"{entry.units:,} of {entry.images:,}" if entry.units else _MISSING, need=12),
+    Column("units", lambda entry: _units(entry), need=12),
     Column("accuracy", lambda entry: f"{entry.row.test_accuracy:.3f}", need=15),
     Column("loss", lambda entry: f"{entry.row.test_loss:.3f}", need=16),
     Column("test evaluations", lambda entry: str(entry.row.test_evaluations), need=6, short="tests"),
@@ -119,16 +120,15 @@ def leaderboard_markdown(rows: Sequence[Standing]) -> str:
 
 
 def leaderboard_csv(rows: Sequence[Standing]) -> str:
-    """The columns of leaderboard.csv, what `standings` adds, and F1 by class; no cell is a formula."""
-    names = _classes(rows)
+    """The columns of leaderboard.csv, what `standings` adds, and F1 by class; at least one row, no cell a formula."""
+    classes, entries = _classes(rows), [row.to_json() for row in rows]
+    columns = [name for name in entries[0] if name != "per_class"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *ADDED, *(f"f1_{cell(name)}" for name in names)])
-    for row in rows:
-        cells, per_class = row.to_json(), row.per_class or {}
-        writer.writerow(
-            cell(value) for value in [*(cells[name] for name in (*COLUMNS, *ADDED)), *map(per_class.get, names)]
-        )
+    writer.writerow([*columns, *(f"f1_{cell(name)}" for name in classes)])
+    for entry in entries:
+        values = [*map(entry.get, columns), *map(entry["per_class"].get, classes)]
+        writer.writerow(map(cell, values))
     return text.getvalue()
 
 
@@ -163,7 +163,7 @@ def _columns(rows: Sequence[Standing]) -> list[Column]:
         idle.add("base")
     if not any(entry.corrected is not None and (entry.compared or 0) > 1 for entry in rows):
         idle.add("corrected")
-    if not any(entry.units for entry in rows):
+    if not any(entry.test.dependent for entry in rows):
         idle.add("units")
     return [column for column in TABLE if column.name not in idle]
 
@@ -188,18 +188,16 @@ def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) ->
 
 
 def _classes(rows: Sequence[Standing]) -> list[str]:
-    return list(dict.fromkeys(name for entry in rows for name in entry.per_class or ()))
+    return list(dict.fromkeys(name for entry in rows for name in entry.per_class))
 
 
 def _class_columns(rows: Sequence[Standing], before: str = "") -> list[Column]:
-    def text(name: str) -> Callable[[Standing], str]:
-        def cell_of(entry: Standing) -> str:
-            figure = (entry.per_class or {}).get(name)
-            return _MISSING if figure is None else f"{figure:.3f}"
+    return [Column(before + cell(name), functools.partial(_f1_of, name)) for name in _classes(rows)]
 
-        return cell_of
 
-    return [Column(before + cell(name), text(name)) for name in _classes(rows)]
+def _f1_of(name: str, entry: Standing) -> str:
+    figure = entry.per_class.get(name)
+    return _MISSING if figure is None else f"{figure:.3f}"
 
 
 def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
@@ -250,13 +248,14 @@ def _score(rows: Sequence[Standing]) -> Iterator[str]:
                 f"#{entry.place} is the highest of {entry.compared} on the test split: {entry.row.test_f1_macro:.3f}, "
                 f"corrected for that {entry.corrected:.3f} (chosen on resampled images, scored on the others)."
             )
-        if entry.verdict == BEST and entry.units:
+        if entry.verdict == BEST and entry.test.dependent:
             yield (
-                f"Intervals are over {entry.units:,} independent units: the {entry.images:,} test images hold copies, "
-                "faces of one photo or images of one person."
+                f"Intervals are over {entry.test.units:,} independent units: the {entry.test.images:,} test images "
+                "hold copies, faces of one photo or images of one person."
             )
-        if entry.verdict == BEST and entry.few:
-            yield f"Too few test images to tell (fewer than {FEW}): {', '.join(map(cell, entry.few))}."
+        few = [cell(name) for name, found in entry.test.per_class.items() if found.few]
+        if entry.verdict == BEST and few:
+            yield f"Too few test images to tell (fewer than {FEW}): {', '.join(few)}."
 
 
 def _table_width(columns: Sequence[Column], rows: Sequence[Standing]) -> int:
@@ -287,6 +286,10 @@ def _seed_table(rows: Sequence[Standing], width: int) -> Iterator[str]:
 def _corrected(entry: Standing) -> str:
     """With how many it was the best of."""
     return _MISSING if entry.corrected is None else f"{entry.corrected:.3f} (of {entry.compared})"
+
+
+def _units(entry: Standing) -> str:
+    return f"{entry.test.units:,} of {entry.test.images:,}" if entry.test.dependent else _MISSING
 
 
 def _deviation(seeds: Seeds) -> str:

@@ -10,10 +10,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
-from tensorboard.plugins.text import metadata as text_metadata
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 #: The version of the format, as the first record of a file states it.
@@ -50,14 +51,7 @@ def scalars(values: Mapping[str, Any], step: int, time: float) -> Event:
 
 def text(tag: str, content: str, time: float) -> Event:
     """A text, shown as Markdown."""
-    tensor = tensor_pb2.TensorProto(
-        dtype=types_pb2.DT_STRING,
-        tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=1)]),
-        string_val=[content.encode()],
-    )
-    metadata = text_metadata.create_summary_metadata(display_name="", description="")
-    value = summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
-    return Event(wall_time=time, summary=summary_pb2.Summary(value=[value]))
+    return Event(wall_time=time, summary=text_pb(tag, content))
 
 
 def experiment(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, str], time: float) -> Event:
@@ -78,16 +72,8 @@ def experiment(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, str], t
 
 def session_start(group: str, values: Mapping[str, Any], time: float) -> Event:
     """A row of the HParams page: the configuration of one trial or run."""
-    start = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=time)
-    for name, value in sorted(values.items()):
-        if isinstance(value, bool):
-            start.hparams[name].bool_value = value
-        elif isinstance(value, int | float):
-            start.hparams[name].number_value = value
-        else:
-            start.hparams[name].string_value = str(value)
-    data = plugin_data_pb2.HParamsPluginData(session_start_info=start)
-    return _hparams_event(hparams_metadata.SESSION_START_INFO_TAG, data, time)
+    known = {name: value if isinstance(value, int | float) else str(value) for name, value in values.items()}
+    return Event(wall_time=time, summary=hparams_pb(known, trial_id=group, start_time_secs=time))
 
 
 def session_end(completed: bool, time: float) -> Event:

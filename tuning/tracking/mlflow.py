@@ -6,7 +6,6 @@ a run that is over is left alone, one that an interruption cut short is made ane
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import logging
 import math
@@ -84,38 +83,38 @@ class MLflow:
         self._counts["failed"] += not completed
         if outcome.score is not None:
             self._best = outcome.score if self._best is None else max(self._best, outcome.score)
-        with self._fresh(f"trial/{spec.trial_id}", f"trial {spec.trial_id}", outcome.seconds) as run_id:
-            if run_id is None:
-                return
-            results: dict[str, float] = {}
-            if outcome.score is not None:
-                results = {"best_val_f1_macro": outcome.score, "epochs": epochs_of(outcome.curve)}
-            self._log(run_id, configuration(spec.values), outcome.curve, outcome.seconds, results)
-            tags = {"trial": spec.trial_id, "stage": "search"}
-            if spec.continues:
-                tags["continues"] = spec.continues
-            if failure := outcome.failure:
-                tags |= {
-                    "failure.kind": failure.kind,
-                    "failure.message": failure.message[:LONGEST_VALUE],
-                    "mlflow.note.content": f"Failed ({failure.kind}): {failure.message[:LONGEST_VALUE]}",
-                }
-            self._log_tags(run_id, tags)
-            self._close(run_id, completed)
+        run_id = self._fresh(f"trial/{spec.trial_id}", f"trial {spec.trial_id}", outcome.seconds)
+        if run_id is None:
+            return
+        results: dict[str, float] = {}
+        if outcome.score is not None:
+            results = {"best_val_f1_macro": outcome.score, "epochs": epochs_of(outcome.curve)}
+        self._log(run_id, configuration(spec.values), outcome.curve, outcome.seconds, results)
+        tags = {"trial": spec.trial_id, "stage": "search"}
+        if spec.continues:
+            tags["continues"] = spec.continues
+        if failure := outcome.failure:
+            tags |= {
+                "failure.kind": failure.kind,
+                "failure.message": failure.message[:LONGEST_VALUE],
+                "mlflow.note.content": f"Failed ({failure.kind}): {failure.message[:LONGEST_VALUE]}",
+            }
+        self._log_tags(run_id, tags)
+        self._client.set_terminated(run_id, "FINISHED" if completed else "FAILED")
 
     def run(self, run: Published) -> None:
         self._results.append(run.results)
-        with self._fresh(f"final/{run.run_id}", run.run_id, run.seconds) as run_id:
-            if run_id is None:
-                return
-            results = {**run.results, "best_val_f1_macro": run.results["val_f1_macro"]}
-            del results["val_f1_macro"]
-            self._log(run_id, run.values, run.curve, run.seconds, results)
-            names = ("kind", "trial", "rank", "seed", "best_epoch", "parameters", "model_sha256", "data_digest")
-            tags = {name: str(value) for name in names if (value := getattr(run.metrics, name)) is not None}
-            self._log_tags(run_id, {**tags, "stage": "final", "folder": str(run.folder.resolve())})
-            self._client.log_artifacts(run_id, str(run.folder))
-            self._close(run_id, True)
+        run_id = self._fresh(f"final/{run.run_id}", run.run_id, run.seconds)
+        if run_id is None:
+            return
+        results = {**run.results, "best_val_f1_macro": run.results["val_f1_macro"]}
+        del results["val_f1_macro"]
+        self._log(run_id, run.values, run.curve, run.seconds, results)
+        names = ("kind", "trial", "rank", "seed", "best_epoch", "parameters", "model_sha256", "data_digest")
+        tags = {name: str(value) for name in names if (value := getattr(run.metrics, name)) is not None}
+        self._log_tags(run_id, {**tags, "stage": "final", "folder": str(run.folder.resolve())})
+        self._client.log_artifacts(run_id, str(run.folder))
+        self._client.set_terminated(run_id, "FINISHED")
 
     def end(self, finished: bool) -> None:
         if self._parent is None:
@@ -160,17 +159,15 @@ class MLflow:
         self._log_params(run_id, self._subject.settings)
         return run_id
 
-    @contextlib.contextmanager
-    def _fresh(self, key: str, name: str, seconds: Sequence[float]) -> Iterator[str | None]:
+    def _fresh(self, key: str, name: str, seconds: Sequence[float]) -> str | None:
         """The id of a new run for `key`, or None where one is there that is over."""
         found = self._there.get(key)
         if found is not None and found.status in _OVER:
-            yield None
-            return
+            return None
         if found is not None:
             self._client.delete_run(found.run_id)
         tags = {} if self._parent is None else {"mlflow.parentRunId": self._parent}
-        yield self._create(key, name, _now() - int(1000 * sum(seconds)), tags)
+        return self._create(key, name, _now() - int(1000 * sum(seconds)), tags)
 
     def _create(self, key: str, name: str, start: int, tags: Mapping[str, str]) -> str:
         tags = {SEARCH_TAG: self._number, KEY_TAG: key, "mlflow.source.name": "tuning", **tags}
@@ -217,9 +214,6 @@ class MLflow:
         from mlflow.entities import RunTag
 
         self._client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-
-    def _close(self, run_id: str, completed: bool) -> None:
-        self._client.set_terminated(run_id, "FINISHED" if completed else "FAILED")
 
 
 def address(where: str) -> tuple[str, Path | None]:

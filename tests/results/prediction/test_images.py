@@ -126,8 +126,10 @@ def test_what_has_arrived_can_be_labelled_at_once(folder):
 
 
 @pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*"])
-def test_an_image_is_known_by_how_it_begins(piped, start):
-    data = start + bytes(100_000)
+@pytest.mark.parametrize("size", [1, 3, 65_536])
+def test_an_image_is_known_by_how_it_begins_in_whatever_pieces(piped, monkeypatch, start, size):
+    monkeypatch.setattr(images, "_READ_BYTES", size)
+    data = start + bytes(10_000)
     assert list(from_standard_input(piped(data), False)) == [[Image("-", data)]]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tuning.results.report.data import SHADES, compared_entries, ordered, rungs, scored, words
+from tuning.results.report.data import SHADES, compared_entries, ordered, rungs, scored
+from tuning.results.report.html import value_words
 from tuning.results.report.importance import Importance, Share
 
 
@@ -32,8 +33,9 @@ def test_what_matters_comes_first_and_what_never_varies_not_at_all(random_search
     assert names == ["head", "rate", "width", "units", "blocks", "norm"]
 
 
-def test_choices_are_shown_as_people_write_them():
-    assert words([True, False, 0.30000000000000004, 3, "dense"]) == ["yes", "no", "0.3", "3", "dense"]
+def test_values_are_shown_as_people_write_them():
+    shown = [value_words(value) for value in (True, False, 0.30000000000000004, 3, "dense")]
+    assert shown == ["yes", "no", "0.3", "3", "dense"]
 
 
 def test_those_that_may_be_compared_have_the_scores_of_equal_budgets(hyperband):

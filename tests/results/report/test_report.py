@@ -113,6 +113,13 @@ def test_the_same_search_is_the_same_page(page, hyperband):
     assert page(new_search) == page(new_search)
 
 
+def test_chance_is_that_of_the_data_that_the_search_was_run_on(workspace, save, random_search, write_data):
+    save(random_search(2))
+    for digest, classes in (("d" * 64, 3), ("e" * 64, None)):
+        write_data(digest)
+        assert report.collect(workspace, "s").classes == classes
+
+
 def test_a_search_without_rungs_has_no_rungs(page, random_search):
     outline = Outline(page(random_search()))
     assert "rungs" not in outline.ids
@@ -153,7 +160,7 @@ def test_a_torn_tail_is_left_out_and_a_damaged_journal_refused(page, workspace, 
     whole = path.read_bytes()
     path.write_bytes(whole + b'0badc0de {"n":99,"type":"res')
     found = report.collect(workspace, "s")
-    assert (len(found.history.trials), found.problems) == (4, ())
+    assert (len(found.search.history.trials), found.problems) == (4, ())
     lines = whole.splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:8], b"x" + lines[8], *lines[9:]]))
     with pytest.raises(StateError, match="line 9 is damaged"):

@@ -24,7 +24,10 @@ from tuning.core.progress import SILENT, Progress
 from tuning.core.workspace import Workspace
 from tuning.dataset import seen
 from tuning.results import lineage
-from tuning.results.exporters import FORMATS, Format, description, isolation
+from tuning.results.exporters import FORMATS, description, isolation
+from tuning.results.exporters.description import CLASS_NAMES
+from tuning.results.exporters.form import Format
+from tuning.results.model_card import CARD, keras_version, model_card
 from tuning.results.runs import verify_model
 from tuning.results.schema import Metrics
 from tuning.results.sources import RESTORE, Source
@@ -38,7 +41,6 @@ CHECK_IMAGES = 16
 #: The largest difference between two runtimes' float32 outputs that rounding explains.
 TOLERANCE = 1e-4
 
-CLASS_NAMES = description.CLASS_NAMES
 PREPROCESSING = "preprocessing.json"
 METRICS = "metrics.json"
 
@@ -99,7 +101,7 @@ def export(
         known = lineage.seen_of(workspace, source.metrics) if signatures else None
         if known is not None:
             seen.write(folder / lineage.SIGNATURES, known, [source.metrics.model_sha256])
-        _write_card(folder, workspace, source.metrics, wanted, known)
+        files.write_text(folder / CARD, _card(folder, workspace, source.metrics, wanted, known))
         written = sorted(path.name for path in folder.iterdir())
     checked = {
         name: {"runtime": form.runtime, "images": len(images), "origin": origin, "difference": differences[name]}
@@ -200,11 +202,9 @@ def _place(made: Path, product: Path) -> None:
         _place(path, product / path.name)
 
 
-def _write_card(
+def _card(
     folder: Path, workspace: Workspace, metrics: Metrics, wanted: Mapping[str, Format], known: Seen | None
-) -> None:
-    from tuning.results.model_card import write_model_card
-
+) -> str:
     first = "keras" if "keras" in wanted else next(iter(wanted))
     also = {form.product: form.title for name, form in wanted.items() if name != first}
     also |= {description.example_name(name): f"labels images with {form.product}" for name, form in wanted.items()}
@@ -218,14 +218,9 @@ def _write_card(
             f"signatures of the {len(known.signatures):,} images that it saw: whoever has an image can tell from them "
             "whether it was used, and they hold about as much as a blurred sketch of each"
         )
-    write_model_card(
-        folder,
-        workspace,
-        metrics,
-        model=wanted[first].product,
-        loading=None if first == "keras" else description.opening_lines(wanted[first], metrics),
-        also=also,
-    )
+    product = wanted[first].product
+    loading = None if first == "keras" else description.opening_lines(wanted[first], metrics)
+    return model_card(workspace, metrics, product, loading, also, keras_version(folder / product))
 
 
 def _refuse_missing(wanted: Mapping[str, Format]) -> None:
@@ -243,8 +238,6 @@ def _refuse_missing(wanted: Mapping[str, Format]) -> None:
 
 def _refuse_foreign(out: Path) -> None:
     """An export replaces its folder, so a folder that holds anything else must never be given to it."""
-    from tuning.results.model_card import CARD
-
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is not a folder", "give a folder that is empty or does not exist")
     found = set(os.listdir(out)) - set(_FILE_MANAGER_FILES) if out.is_dir() else set()

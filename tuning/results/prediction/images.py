@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,17 +53,11 @@ def bursts(given: Sequence[str], null: bool, descriptor: int = 0) -> Iterator[li
     """
     if list(given).count(STANDARD_INPUT) > 1:
         raise UsageError("standard input (-) was given more than once", "give it once")
-    parts = [(piped, list(paths)) for piped, paths in itertools.groupby(given, lambda path: path == STANDARD_INPUT)]
-    named = {index: _named(paths) for index, (piped, paths) in enumerate(parts) if not piped}
-
-    def all_bursts() -> Iterator[list[Image]]:
-        for index in range(len(parts)):
-            if index in named:
-                yield named.pop(index)
-            else:
-                yield from from_standard_input(descriptor, null)
-
-    return all_bursts()
+    parts = [
+        None if piped else [_named(paths)]
+        for piped, paths in itertools.groupby(given, lambda path: path == STANDARD_INPUT)
+    ]
+    return itertools.chain.from_iterable(part or from_standard_input(descriptor, null) for part in parts)
 
 
 def from_standard_input(descriptor: int, null: bool) -> Iterator[list[Image]]:
@@ -74,6 +68,11 @@ def from_standard_input(descriptor: int, null: bool) -> Iterator[list[Image]]:
     """
     # Not through `sys.stdin`, which waits until its buffer is full.
     data = os.read(descriptor, _READ_BYTES)
+    # What arrives first may be less than an image is known by.
+    while data and any(len(data) < len(start) and start.startswith(data) for start in _SIGNATURES):
+        if not (more := os.read(descriptor, _READ_BYTES)):
+            break
+        data += more
     if data.startswith(_SIGNATURES):
         yield [_piped_image(descriptor, data)]
         return
@@ -91,7 +90,7 @@ def from_standard_input(descriptor: int, null: bool) -> Iterator[list[Image]]:
         yield list(_listed(rest, null))
 
 
-def _named(given: Sequence[str]) -> list[Image]:
+def _named(given: Iterable[str]) -> list[Image]:
     found: dict[str, Image] = {}
     for path in given:
         images = found_at(path)

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files as resources
 from pathlib import Path
-from typing import Any
 
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.html import document
-from tuning.core.plan import Plan
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.history import searches
-from tuning.history.records import History
+from tuning.history.searches import Search
 from tuning.history.source import JOURNAL
 from tuning.history.status import WORDS, is_open, status_of
 from tuning.results.report import sections
@@ -45,31 +43,24 @@ class Report:
     """What a report is made of.
 
     Attributes:
-        name: of the search.
-        settings, digest: as frozen in search.json.
-        history: what the journal says.
+        search: as it was read.
         status: what the search is doing, a word of `history.status.WORDS`.
         runs: its published runs, best test score first.
         importances: of its hyperparameters.
         verdict: in words.
-        plan: of its budget; None: it had none.
-        classes: of the data; None where that has gone.
+        classes: of the data that the search was run on; None where that has gone.
         links: to what lies beside it, as words and an address relative to the page.
         problems: what could not be read, a sentence each.
     """
 
-    name: str
-    settings: Mapping[str, Any]
-    digest: str
-    history: History
+    search: Search
     status: str
     runs: tuple[Evidence, ...]
     importances: tuple[Importance, ...]
     verdict: Verdict
-    plan: Plan | None = None
-    classes: int | None = None
-    links: tuple[tuple[str, str], ...] = ()
-    problems: tuple[str, ...] = ()
+    classes: int | None
+    links: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...]
 
 
 def collect(workspace: Workspace, name: str) -> Report:
@@ -87,16 +78,12 @@ def collect(workspace: Workspace, name: str) -> Report:
     status = status_of(history, is_open(search.directory))
     claims = compare(workspace, runs)
     return Report(
-        name=name,
-        settings=search.settings,
-        digest=search.settings_digest,
-        history=history,
+        search=search,
         status=status,
         runs=tuple(runs),
         importances=importances(history, search.settings.get("seed", 0)),
         verdict=verdict(history, status, runs, claims),
-        plan=search.plan,
-        classes=_classes(workspace),
+        classes=_classes(workspace, search.settings.get("data_digest")),
         links=_links(workspace),
         problems=tuple(problems),
     )
@@ -108,11 +95,12 @@ def _error(runs: Sequence[Evidence]) -> float | None:
     return statistics.median(widths) if widths else None
 
 
-def _classes(workspace: Workspace) -> int | None:
+def _classes(workspace: Workspace, data_digest: str | None) -> int | None:
     try:
-        return len(read_info(workspace).classes)
+        info = read_info(workspace)
     except DataError:
         return None
+    return len(info.classes) if info.digest == data_digest else None
 
 
 def render(report: Report, refresh: int = 0) -> str:
@@ -124,21 +112,21 @@ def render(report: Report, refresh: int = 0) -> str:
     # Pictures of mistakes need OpenCV; a search that has just begun has none.
     from tuning.results.report.finals_part import finals_part
 
-    history = report.history
+    search, history = report.search, report.search.history
     compared = comparable(history, report.importances)
     entries, parameters = scored(history, report.runs), ordered(history, report.importances)
     equal = compared_entries(entries, compared.scores)
     parts = [("verdict", sections.verdict_part(report.verdict, history, report.runs, report.problems))]
     if history.configurations:
         parts += [
-            ("time", time_part(history, report.runs, report.plan, report.classes)),
+            ("time", time_part(history, report.runs, search.plan, report.classes)),
             ("progress", sections.progress_part(history, entries)),
             ("learning curves", sections.curves_part(entries)),
             ("rungs", sections.rungs_part(history, entries)),
             (
                 "configurations",
                 trials_part(
-                    report.name, entries, equal, parameters, report.runs, _FOLDERS, compared, _error(report.runs)
+                    search.name, entries, equal, parameters, report.runs, _FOLDERS, compared, _error(report.runs)
                 ),
             ),
             ("importance", importance_part(compared, report.importances)),
@@ -147,12 +135,15 @@ def render(report: Report, refresh: int = 0) -> str:
     parts += [
         ("failed trials", sections.failures_part(history)),
         ("finalists", finals_part(report.runs, history.finals, _FOLDERS)),
-        ("to repeat it", sections.repeat_part(report.settings, report.digest, report.runs, history.stopped)),
+        (
+            "to repeat it",
+            sections.repeat_part(search.settings, search.settings_digest, report.runs, history.stopped),
+        ),
     ]
     shown = [(title, html) for title, html in parts if html]
     body = "\n".join([_head(report), _jump(shown), *(html for _, html in shown)])
     return document(
-        f"{report.name} · search report",
+        f"{search.name} · search report",
         body,
         style=asset("report.css"),
         script=asset("report.js"),
@@ -179,17 +170,17 @@ def write(workspace: Workspace, name: str, refresh: int = 0) -> tuple[Path, Repo
     report = collect(workspace, name)
     directory = workspace.search(name)
     files.write_text(directory / PAGE, render(report, refresh))
-    for picture, figure in pictures(report.history, report.importances, name).items():
+    for picture, figure in pictures(report.search.history, report.importances, name).items():
         save(figure, directory / picture)
     return directory / PAGE, report
 
 
 def _head(report: Report) -> str:
-    settings = report.settings
+    settings = report.search.settings
     facts = [settings.get("strategy"), settings.get("space"), f"data {str(settings.get('data_digest'))[:12]}"]
     words = " · ".join(escape(str(fact)) for fact in facts if fact)
     return (
-        f'<header><h1>{escape(report.name)}</h1><p class="sub">{words} '
+        f'<header><h1>{escape(report.search.name)}</h1><p class="sub">{words} '
         f'<span class="chip">{escape(WORDS[report.status])}</span></p>{_beside(report.links)}</header>'
     )
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from tuning.history.records import History, Parameter, Trial
 from tuning.results.report.calibration import Calibration
 from tuning.results.report.comparable import groups
-from tuning.results.report.data import SHADES, Entry, words
+from tuning.results.report.data import SHADES, Entry
+from tuning.results.report.html import value_words
 from tuning.results.report.plot import Axis, Drawing, Place, dots, line, note, padded, plot, rectangle, short
 
 #: Points of all learning curves together; beyond, every so many epochs are shown.
@@ -99,14 +100,13 @@ def curves(entries: Sequence[Entry], loss: bool = False) -> str:
     marks, above, tags = [], [], []
     for entry, points in sorted(found, key=lambda one: one[0].score):
         places = [draw(epoch, min(value, top)) for epoch, value in points]
-        role = "reference" if entry.baseline else "finalist" if entry.rank else f"s{entry.shade}"
-        drawn = line(places, f"curve {role}", entry.number)
+        drawn = line(places, f"curve {entry.role}", entry.number)
         if len(places) == 1:
-            drawn = dots(places, [entry.number], role)
+            drawn = dots(places, [entry.number], entry.role)
         if entry.rank or entry.baseline:
             above.append(drawn)
             text = " ".join([str(entry.rank)] * bool(entry.rank) + ["baseline"] * entry.baseline)
-            tags.append((places[-1], text, f"tag {role}"))
+            tags.append((places[-1], text, f"tag {entry.role}"))
         else:
             marks.append(drawn)
     title = f"learning curves of {len(found)} configurations, validation {'loss' if loss else 'macro-F1'}"
@@ -222,8 +222,8 @@ def parallel(parameters: Sequence[Parameter], entries: Sequence[Entry]) -> str:
             (across(number), UNUSED if value is None else along(axis, value))
             for number, ((_, axis), value) in enumerate(zip(sides, values, strict=True))
         ]
-        role = "reference" if entry.baseline else "finalist" if entry.rank else f"s{entry.shade}"
-        (above if entry.rank or entry.baseline else marks).append(line(places, f"curve {role}", entry.number))
+        kept = above if entry.rank or entry.baseline else marks
+        kept.append(line(places, f"curve {entry.role}", entry.number))
     notes = []
     for number, (name, axis) in enumerate(sides):
         marks.append(line([(across(number), 0), (across(number), AXIS_END)], "axis"))
@@ -275,7 +275,7 @@ def position(parameter: Parameter, entry: Entry) -> float | None:
 
 def _axis(parameter: Parameter, air: float = 0.0) -> Axis:
     if parameter.kind == "choice":
-        return Axis(names=words(parameter.choices))
+        return Axis(names=[value_words(choice) for choice in parameter.choices])
     low, high = parameter.low, parameter.high
     if parameter.log:
         factor = (high / low) ** air

@@ -50,7 +50,6 @@ class Group:
 
     start: float
     end: float
-    count: int
     mean: float
     low: float
     high: float
@@ -122,4 +121,4 @@ def _group(numbers: Sequence[float], scores: np.ndarray) -> Group:
 
     mean, count = float(scores.mean()), len(scores)
     half = float(stdtrit(count - 1, TAILS[1]) * scores.std(ddof=1) / np.sqrt(count))
-    return Group(min(numbers), max(numbers), count, mean, mean - half, mean + half)
+    return Group(min(numbers), max(numbers), mean, mean - half, mean + half)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tuning.history.records import Configuration, History, Parameter, Trial
 from tuning.results.report.evidence import Evidence
@@ -37,6 +36,11 @@ class Entry:
     rank: int | None
     baseline: bool
     shade: int
+
+    @property
+    def role(self) -> str:
+        """The class of its curve: which one it is, or else its shade."""
+        return "reference" if self.baseline else "finalist" if self.rank else f"s{self.shade}"
 
     @property
     def about(self) -> str:
@@ -99,15 +103,3 @@ def rungs(history: History) -> dict[float, list[Trial]]:
         epochs: [trial for trial in history.trials if trial.epochs == epochs and trial.done is not None]
         for epochs in history.rung_epochs()
     }
-
-
-def words(choices: Iterable[Any]) -> list[str]:
-    """The values of a choice as they are shown."""
-    return [
-        ("yes" if choice else "no")
-        if isinstance(choice, bool)
-        else f"{choice:.4g}"
-        if isinstance(choice, float)
-        else str(choice)
-        for choice in choices
-    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from tuning.history.records import History
 from tuning.results.answers import Board
 from tuning.results.report.calibration import Calibration, calibration
 from tuning.results.report.training_loss import explanation
-from tuning.results.runs import read_run, readable_runs, run_predictions, run_units, validation_predictions
+from tuning.results.runs import kept_arrays, read_run, readable_runs, run_predictions, run_units
 from tuning.results.schema import Metrics, read_columns, read_params
 
 if TYPE_CHECKING:
@@ -60,8 +59,7 @@ class Evidence:
 
     Attributes:
         metrics: its own.
-        predictions: (labels int64 (n,), probabilities float32 (n, k)) of the test split; None where they were not kept.
-        calibration: of those.
+        calibration: of its predictions of the test split; None where they were not kept.
         untempered: the same without the temperature in the model's graph; None where it has none.
         mistakes: the worst ones first.
         repeated: whether other runs train the same configuration with another seed.
@@ -72,7 +70,6 @@ class Evidence:
     """
 
     metrics: Metrics
-    predictions: tuple[np.ndarray, np.ndarray] | None = None
     calibration: Calibration | None = None
     untempered: Calibration | None = None
     mistakes: tuple[Mistake, ...] = ()
@@ -84,9 +81,7 @@ class Evidence:
     @property
     def name(self) -> str:
         """What it is called in a sentence."""
-        named = {"baseline": "the baseline", "ensemble": "the ensemble"}
-        role = named.get(self.metrics.kind, f"trial {self.metrics.trial}")
-        return f"{role}, seed {self.metrics.seed}" if self.repeated else role
+        return f"{self.metrics.role}, seed {self.metrics.seed}" if self.repeated else self.metrics.role
 
     @property
     def score(self) -> float:
@@ -144,16 +139,13 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
             problems.append(error.problem)
             continue
         predictions = run_predictions(workspace, run_id)
-        calibrated = calibration(*predictions, units=run_units(workspace, run_id)) if predictions else None
-        mistakes = _mistakes(workspace, metrics, predictions) if predictions else ()
-        untempered = _untempered(workspace, metrics, predictions) if predictions else None
+        units = run_units(workspace, run_id)
         found.append(
             Evidence(
                 metrics,
-                predictions,
-                calibrated,
-                untempered,
-                mistakes,
+                calibration=calibration(*predictions, units=units) if predictions else None,
+                untempered=_untempered(metrics, predictions, units) if predictions else None,
+                mistakes=_mistakes(workspace, metrics, predictions) if predictions else (),
                 validated=_validated(workspace, metrics),
                 loss=_loss(folder, metrics),
             )
@@ -183,7 +175,7 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
 
 
 def _untempered(
-    workspace: Workspace, metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray]
+    metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray], units: np.ndarray | None
 ) -> Calibration | None:
     """A temperature is a power of the probabilities, so that the inverse power takes it out again."""
     from tuning.trials.additions import tempered
@@ -192,7 +184,7 @@ def _untempered(
     if found is None or not found.used or found.value is None:
         return None
     labels, probabilities = predictions
-    return calibration(labels, tempered(probabilities, 1 / found.value), units=run_units(workspace, metrics.run_id))
+    return calibration(labels, tempered(probabilities, 1 / found.value), units=units)
 
 
 def in_search(history: History, runs: Sequence[Evidence]) -> list[Evidence]:
@@ -210,7 +202,7 @@ def in_search(history: History, runs: Sequence[Evidence]) -> list[Evidence]:
 def _validated(workspace: Workspace, metrics: Metrics) -> tuple[float, float] | None:
     from tuning.trials.intervals import intervals
 
-    kept = validation_predictions(workspace, metrics.run_id)
+    kept = run_predictions(workspace, metrics.run_id, "val")
     if kept is None:
         return None
     labels, probabilities = kept
@@ -237,14 +229,11 @@ def _loss(folder: Path, metrics: Metrics) -> str:
 def _mistakes(
     workspace: Workspace, metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray]
 ) -> tuple[Mistake, ...]:
-    import numpy as np
-
     labels, probabilities = predictions
-    try:
-        with np.load(workspace.predictions(metrics.run_id), allow_pickle=False) as arrays:
-            rows, images = arrays["worst"], arrays["worst_images"]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    worst = kept_arrays(workspace, metrics.run_id, "worst", "worst_images")
+    if worst is None:
         return ()
+    rows, images = worst
     classes, sources = metrics.classes, _sources(workspace, metrics.data_digest)
     found = []
     for row, pixels in zip(rows.tolist(), images, strict=True):

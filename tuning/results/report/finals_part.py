@@ -15,9 +15,9 @@ from tuning.history.records import FinalRun
 from tuning.results.report import charts
 from tuning.results.report.calibration import Calibration
 from tuning.results.report.evidence import Evidence, Mistake
-from tuning.results.report.html import section, switch
+from tuning.results.report.html import card, remark, section, switch, table
 from tuning.results.report.validation_part import validation_table
-from tuning.results.schema import Metrics
+from tuning.results.schema import Metrics, overlap_words
 
 #: From this share of a row on, a cell is dark enough for text in the colour of the ground.
 _STRONG = 0.55
@@ -33,7 +33,7 @@ def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun], folders: s
     """
     if not finals:
         words = "No finalist has been retrained: the test split is sealed."
-        return section("finalists", "Finalists", "", f'<p class="note">{words}</p>')
+        return section("finalists", "Finalists", "", remark(words))
     lost = "".join(f"<p>{escape(words)}</p>" for words in map(_missing, finals) if words)
     lead = (
         "Retrained from scratch; the epoch that was best on validation was evaluated once on the test split. Times are "
@@ -64,21 +64,17 @@ def _run(place: int, run: Evidence, folders: str) -> str:
             words = "its confidence is about right on average"
         else:
             words = f"on average its confidence is {100 * abs(excess):.1f} % too {'high' if excess > 0 else 'low'}"
-        calibrated = (
-            '<figure class="card"><figcaption>Calibration</figcaption>'
-            f'<p class="note">Expected calibration error {_calibrated(run.calibration)} (15 bins, Guo et al. 2017): '
-            f"{words}.{_before(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer "
-            "images.</p>"
-            f"{charts.reliability(run.calibration)}</figure>"
+        note = (
+            f"Expected calibration error {_calibrated(run.calibration)} (15 bins, Guo et al. 2017): {words}."
+            f"{_before(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer images."
         )
+        calibrated = card("Calibration", remark(note) + charts.reliability(run.calibration))
+    link = f'<a href="{folders}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
-        f'<p class="note"><a href="{folders}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
-        f"</p>{_validated(run)}"
-        f"{_base(metrics)}{_additions(metrics)}"
-        '<div class="pair"><figure class="card"><figcaption>Confusion matrix</figcaption>'
-        f"{_matrix(place, run)}</figure>"
-        f"{calibrated}</div>{_classes(run)}{_mistakes(run.mistakes)}</details>"
+        f"{remark(link)}{_validated(run)}{_base(metrics)}{_additions(metrics)}"
+        f'<div class="pair">{card("Confusion matrix", _matrix(place, run))}{calibrated}</div>'
+        f"{_classes(run)}{_mistakes(run.mistakes)}</details>"
     )
 
 
@@ -99,7 +95,7 @@ def _validated(run: Evidence) -> str:
         f"Validation macro-F1 {run.metrics.val.f1_macro:.3f}, the maximum over its epochs; the test score is none. "
         f"{run.loss}"
     )
-    return f'<p class="note">{escape(words.strip())}</p>'
+    return remark(escape(words.strip()))
 
 
 def _time(metrics: Metrics) -> str:
@@ -120,8 +116,8 @@ def _base(metrics: Metrics) -> str:
     words = (
         f"started from {base.name} (sha256 {base.sha256[:12]}…), trained on {base.trained_on or 'something unknown'}"
     )
-    overlap = f"validation and test images that it had seen: {base.overlap_words}"
-    return f'<p class="note">{escape(words)}; {escape(overlap)}</p>'
+    overlap = f"validation and test images that it had seen: {overlap_words(base.overlap)}"
+    return remark(escape(f"{words}; {overlap}"))
 
 
 def _additions(metrics: Metrics) -> str:
@@ -134,13 +130,13 @@ def _additions(metrics: Metrics) -> str:
         for name, found in msgspec.structs.asdict(metrics.additions).items()
         if found.used
     ]
-    return f'<p class="note">In its graph beside the network: {"; ".join(words)}.</p>' if words else ""
+    return remark(f"In its graph beside the network: {'; '.join(words)}.") if words else ""
 
 
 def _matrix(place: int, run: Evidence) -> str:
     classes, counts = run.metrics.classes, np.array(run.metrics.test.confusion_matrix)
     if len(classes) > _MOST_CLASSES:
-        return '<p class="note">Too many classes for a table: see the pictures in the run\'s folder.</p>'
+        return remark("Too many classes for a table: see the pictures in the run's folder.")
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     panels = [_cells(classes, shares, [[f"{v:.2f}" for v in row] for row in shares])]
     panels.append(_cells(classes, shares, [[str(v) for v in row] for row in counts]))
@@ -159,10 +155,7 @@ def _cells(classes: Sequence[str], shares: np.ndarray, texts: Sequence[Sequence[
             cells.append(f'<td class="{kind}" style="--share:{share:.3f}" title="{title}">{texts[row][column]}</td>')
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>')
     corner = '<th class="corner">true ↓<br>predicted →</th>'
-    return (
-        f'<div class="scroll"><table class="matrix"><thead><tr>{corner}{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return table("matrix", f"<tr>{corner}{head}</tr>", "".join(rows))
 
 
 def _classes(run: Evidence) -> str:
@@ -185,11 +178,8 @@ def _classes(run: Evidence) -> str:
         test.images,
     )
     head = "".join(f"<th>{name}</th>" for name in ("class", "precision", "recall", "F1", "images"))
-    return (
-        '<figure class="card"><figcaption>Classes <span class="soft">with 95 % intervals</span></figcaption>'
-        f'<div class="scroll"><table class="numbers classes"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody><tfoot>{total}</tfoot></table></div></figure>"
-    )
+    shown = table("numbers classes", f"<tr>{head}</tr>", "".join(rows), total)
+    return card('Classes <span class="soft">with 95 % intervals</span>', shown)
 
 
 def _class_row(name: str, *cells: Any) -> str:
@@ -220,10 +210,7 @@ def _mistakes(mistakes: Sequence[Mistake]) -> str:
     lead = (
         "The misclassified test images whose true class got the lowest probability; some of their labels may be wrong."
     )
-    return (
-        f'<figure class="card"><figcaption>Worst mistakes</figcaption><p class="note">{lead}</p>'
-        f'<div class="strip">{figures}</div>{files}</figure>'
-    )
+    return card("Worst mistakes", f'{remark(lead)}<div class="strip">{figures}</div>{files}')
 
 
 def _answer(name: str, share: float) -> str:

@@ -13,6 +13,23 @@ def section(name: str, title: str, lead: str, content: str) -> str:
     return f'<section id="{name}">\n<h2>{title}</h2>\n{lead}{content}\n</section>'
 
 
+def card(title: str, content: str) -> str:
+    """A framed part of a section, with its title; both are HTML."""
+    return f'<figure class="card"><figcaption>{title}</figcaption>{content}</figure>'
+
+
+def remark(words: str) -> str:
+    """A paragraph beside what is shown, as HTML."""
+    return f'<p class="note">{words}</p>'
+
+
+def table(kind: str, head: str, rows: str, foot: str = "") -> str:
+    """A table that scrolls where it is wider than the page; `head`, `rows` and `foot` are rows in HTML."""
+    foot = f"<tfoot>{foot}</tfoot>" if foot else ""
+    body = f"<thead>{head}</thead><tbody>{rows}</tbody>{foot}"
+    return f'<div class="scroll"><table class="{kind}">{body}</table></div>'
+
+
 def switch(name: str, labels: Sequence[str], panels: Sequence[str], first: int = 0) -> str:
     """Panels of which one is shown, `first` at first, chosen by radio buttons: no script."""
     buttons = "".join(
@@ -35,8 +52,11 @@ def key_row(more: str = "", dots: bool = False) -> str:
 
 def value_text(value: Any) -> str:
     """A hyperparameter's value as HTML; a dash where it is inactive."""
-    if value is None:
-        return "–"
+    return "–" if value is None else escape(value_words(value))
+
+
+def value_words(value: Any) -> str:
+    """A hyperparameter's value as people write it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

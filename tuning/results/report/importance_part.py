@@ -7,7 +7,7 @@ from html import escape
 
 from tuning.results.report.comparable import AS_ABOVE, Comparable, epochs_text, explained_text, not_told
 from tuning.results.report.data import MOST_AXES
-from tuning.results.report.html import section, switch
+from tuning.results.report.html import remark, section, switch
 from tuning.results.report.importance import HIGH, LOW, Importance, most_telling
 
 
@@ -20,8 +20,7 @@ def importance_part(compared: Comparable, found: Sequence[Importance]) -> str:
         "(Breiman 2001; scikit-learn). A bar whose whiskers reach 0 or below may be chance."
     )
     if compared.why_not:
-        note = f'<p class="note">{AS_ABOVE}</p>'
-        return section("importance", "Importance of hyperparameters", "", note)
+        return section("importance", "Importance of hyperparameters", "", remark(AS_ABOVE))
     return section("importance", "Importance of hyperparameters", lead, f'<div class="card">{_budgets(found)}</div>')
 
 
@@ -35,7 +34,7 @@ def _budgets(found: Sequence[Importance]) -> str:
 
 def _bars(found: Importance) -> str:
     if not found.tells:
-        return f'<p class="note">{not_told(found)}</p>'
+        return remark(not_told(found))
     low = min(0.0, *(share.low for share in found.shares))
     high = max(0.01, *(share.high for share in found.shares))
 
@@ -57,4 +56,4 @@ def _bars(found: Importance) -> str:
             f'<span class="number">{share.mean:z.2f} '
             f'<span class="soft">({share.low:z.2f} to {share.high:z.2f})</span></span></div>'
         )
-    return f'<p class="note">{words}</p><div class="bars">{"".join(rows)}</div>'
+    return f'{remark(words)}<div class="bars">{"".join(rows)}</div>'

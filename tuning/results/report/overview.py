@@ -20,7 +20,8 @@ from tuning.history import searches
 from tuning.history.source import JOURNAL
 from tuning.history.status import WORDS, is_open, status_of
 from tuning.results.report import PAGE, asset, outdated, write
-from tuning.results.runs import read_run
+from tuning.results.report.html import remark, table
+from tuning.results.runs import best_run, readable_run
 from tuning.results.schema import Metrics
 
 
@@ -80,13 +81,8 @@ def write_overview(workspace: Workspace) -> tuple[Path, list[Row], list[str]]:
 def _row(workspace: Workspace, name: str) -> Row:
     search = searches.read(workspace, name)
     history, settings = search.history, search.settings
-    runs = []
-    for final in history.finals:
-        try:
-            runs += [read_run(workspace.run(final.run_id))] if final.published else []
-        except DataError:
-            # Its own page says so; the others are still worth a line.
-            continue
+    # A run that cannot be read is named on the search's own page; the others are still worth a line.
+    runs = [readable_run(workspace.run(final.run_id)) for final in history.finals if final.published]
     return Row(
         name=name,
         status=status_of(history, is_open(search.directory)),
@@ -95,7 +91,7 @@ def _row(workspace: Workspace, name: str) -> Row:
         trials=len(history.steps),
         seconds=history.seconds,
         worked=os.path.getmtime(search.directory / JOURNAL) if (search.directory / JOURNAL).is_file() else 0.0,
-        run=max(runs, key=lambda run: (run.test.f1_macro, run.run_id), default=None),
+        run=best_run(filter(None, runs)),
         score=None if history.best is None else history.best.score,
     )
 
@@ -128,7 +124,7 @@ def render(rows: Sequence[Row], problems: Iterable[str], now: tuple[str, int] | 
         "table only: each has its own test images. ★ marks the best of a table."
     )
     head = f'<header><h1>All searches</h1><p class="sub">{lead}</p></header>'
-    nothing = "" if rows else '<p class="note">There is no search that can be read.</p>'
+    nothing = "" if rows else remark("There is no search that can be read.")
     return document("All searches", f"{head}{warnings}{nothing}{''.join(parts)}", style=asset("report.css"))
 
 
@@ -143,8 +139,7 @@ def _data(digest: str, rows: Sequence[Row], now: tuple[str, int] | None, pool: b
     body = "".join(_line(row, top) for row in rows)
     return (
         f'<section><h2>Data <code>{escape(digest[:12])}</code></h2><p class="lead">{words}{link}</p>'
-        f'<div class="scroll"><table class="plain numbers searches"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div></section>"
+        f"{table('plain numbers searches', f'<tr>{head}</tr>', body)}</section>"
     )
 
 
@@ -166,8 +161,7 @@ def _best(row: Row, top: float | None) -> str:
         return "–" if row.score is None else f"validation {row.score:.3f}, not tested yet"
     run, mark = row.run, " ★" * (row.run.test.f1_macro == top)
     low, high = run.test.f1_macro_interval
-    who = {"baseline": "the baseline", "ensemble": "the ensemble"}.get(run.kind, f"trial {run.trial}")
-    link = f'<a href="../trials/{quote(run.run_id)}/">{escape(who)}</a>'
+    link = f'<a href="../trials/{quote(run.run_id)}/">{escape(run.role)}</a>'
     return f"<b>test {run.test.f1_macro:.3f}{mark}</b> ({low:.3f}–{high:.3f}), {link}"
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tuning.history.records import History
-from tuning.results.plots import DPI, MUTED
+from tuning.results.plots import MUTED, ruled
 from tuning.results.report.importance import Importance, most_telling
 
 _BEST, _BASELINE, _DOTS = "#D55E00", "#009E73", "#0072B2"
@@ -69,12 +69,11 @@ def importance_figure(found: Importance, title: str) -> Figure:
     budget = "" if found.epochs is None else f" after {found.epochs:.4g} epochs"
     figure, axes = _figure(title, f"growth of squared error / variance of scores{budget}", "", 1.4 + 0.3 * len(shares))
     means = [share.mean for share in shares]
-    reach = [
-        [share.mean - share.low for share in shares],
-        [share.high - share.mean for share in shares],
-    ]
     # A skewed sample can have its mean beyond a quantile; the whisker then starts at the mean.
-    reach = [[max(0.0, value) for value in side] for side in reach]
+    reach = [
+        [max(0.0, share.mean - share.low) for share in shares],
+        [max(0.0, share.high - share.mean) for share in shares],
+    ]
     names = [share.name for share in shares]
     axes.barh(range(len(shares)), means, xerr=reach, color=_DOTS, ecolor=MUTED, capsize=3)
     axes.set_yticks(range(len(shares)), names, fontsize=9)
@@ -84,12 +83,8 @@ def importance_figure(found: Importance, title: str) -> Figure:
 
 
 def _figure(title: str, x: str, y: str, height: float = 4.2) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.6, height), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = ruled(height)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.grid(color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=11, parse_math=False)
     return figure, axes

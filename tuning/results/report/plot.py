@@ -8,7 +8,7 @@ script, fits any width and any paper, and follows light and dark. What belongs t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -41,7 +41,6 @@ class Axis:
         log: whether it is logarithmic.
         whole: labels at whole numbers only.
         names: of a choice, one band each; values are then places among them.
-        text: of a label.
         time: whether the values are seconds.
     """
 
@@ -51,7 +50,6 @@ class Axis:
     log: bool = False
     whole: bool = False
     names: Sequence[str] = ()
-    text: Callable[[float], str] = short
     time: bool = False
 
     def at(self, value: float) -> float:
@@ -67,7 +65,7 @@ class Axis:
         if self.names:
             return [(self.at(place), name) for place, name in enumerate(self.names)]
         values = _log_ticks(self.low, self.high, count) if self.log else self._linear_ticks(count)
-        words = duration if self.time else self.text
+        words = duration if self.time else short
         found: dict[str, float] = {}
         for value in values:
             if not self.whole or value == int(value):
@@ -78,7 +76,8 @@ class Axis:
         rough = (self.high - self.low) / count or 1
         power = 10.0 ** math.floor(math.log10(rough))
         steps: Sequence[float] = _MINUTES if self.time else [power * part for part in (1, 2, 5, 10)]
-        step = next((size for size in steps if size >= rough * 0.75), _whole(rough, steps[-1]))
+        # Of long times, whole days.
+        step = next((size for size in steps if size >= rough * 0.75), steps[-1] * math.ceil(rough / steps[-1]))
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [float(f"{place * step:.12g}") for place in range(first, last + 1)]
 
@@ -93,11 +92,6 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
             break
     # Over many powers of ten, every so many of them.
     return ticks[:: -(-len(ticks) // (count + 1))] if ticks else []
-
-
-def _whole(rough: float, largest: float) -> float:
-    """A step of whole largest ones: days."""
-    return largest * math.ceil(rough / largest)
 
 
 def padded(values: Iterable[float], share: float = 0.04) -> tuple[float, float]:

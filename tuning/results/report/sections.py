@@ -15,7 +15,7 @@ from tuning.results.report.command import repeat_command
 from tuning.results.report.comparable import AS_ABOVE, Comparable
 from tuning.results.report.data import MOST_AXES, Entry, rungs
 from tuning.results.report.evidence import Evidence
-from tuning.results.report.html import key_row, section, switch, value_text
+from tuning.results.report.html import card, key_row, remark, section, switch, table, value_text
 from tuning.results.report.verdict import Verdict
 
 #: Causes of failure in the page, and trials that are named for each.
@@ -75,11 +75,11 @@ def _forest(runs: Sequence[Evidence]) -> str:
             f'<span class="number"><b>{run.score:.3f}</b> ({start:.3f}–{end:.3f})</span></div>'
         )
     scale = f'<div class="row"><span></span><span class="track scale">{low:.2f}<span>{high:.2f}</span></span></div>'
-    return (
-        f'<figure class="card"><figcaption>Test macro-F1 with 95 % intervals over {runs[0].metrics.test.sample} '
-        '<span class="soft">in front: the rank in the search, by validation</span></figcaption>'
-        f'<div class="forest">{"".join(rows)}{scale}</div></figure>\n'
+    title = (
+        f"Test macro-F1 with 95 % intervals over {runs[0].metrics.test.sample} "
+        '<span class="soft">in front: the rank in the search, by validation</span>'
     )
+    return card(title, f'<div class="forest">{"".join(rows)}{scale}</div>') + "\n"
 
 
 def _apart(history: History, runs: Sequence[Evidence]) -> str:
@@ -98,7 +98,7 @@ def _apart(history: History, runs: Sequence[Evidence]) -> str:
         return ""
     title = f"How trial {escape(best.trial_ids[-1])} differs from the baseline"
     note = '<span class="soft">its value, and in grey the baseline\'s</span>'
-    return f'<figure class="card"><figcaption>{title} {note}</figcaption><div class="apart">{cells}</div></figure>\n'
+    return card(f"{title} {note}", f'<div class="apart">{cells}</div>') + "\n"
 
 
 def progress_part(history: History, entries: Sequence[Entry]) -> str:
@@ -107,18 +107,15 @@ def progress_part(history: History, entries: Sequence[Entry]) -> str:
     if not history.seconds:
         del over["running time"]
     if not entries:
-        return section("progress", "Progress", "", '<p class="note">No trial has ended well yet.</p>')
+        return section("progress", "Progress", "", remark("No trial has ended well yet."))
     key = (
         '<p class="key-row"><span><i style="border-color:var(--blue)"></i>best so far</span>'
         '<span><i class="base"></i>baseline in the search</span><span>each dot: a trial\'s best epoch</span></p>'
     )
     panels = [charts.best(history, entries, kind) for kind in over.values()]
-    chosen = switch("best", list(over), panels)
-    best = f'<figure class="card"><figcaption>Best so far, over</figcaption>{chosen}{key}</figure>'
-    cost = (
-        f'<figure class="card"><figcaption>Cost against score</figcaption>{charts.cost(entries)}'
-        f"{key_row('dotted: the best score at each cost', dots=True)}</figure>"
-    )
+    best = card("Best so far, over", switch("best", list(over), panels) + key)
+    cost_key = key_row("dotted: the best score at each cost", dots=True)
+    cost = card("Cost against score", charts.cost(entries) + cost_key)
     lead = "Validation macro-F1; a configuration's score is that of its best epoch."
     return section("progress", "Progress", lead, f'<div class="pair">{best}{cost}</div>')
 
@@ -151,8 +148,7 @@ def rungs_part(history: History, entries: Sequence[Entry]) -> str:
         "rungs",
         "Rungs",
         lead,
-        f'<figure class="card"><figcaption>{sizes} trials</figcaption>{charts.rungs(found, entries)}'
-        f"{key_row(dots=True)}</figure>",
+        card(f"{sizes} trials", charts.rungs(found, entries) + key_row(dots=True)),
     )
 
 
@@ -163,7 +159,7 @@ def slices_part(entries: Sequence[Entry], parameters: Sequence[Parameter], compa
         entries: those that may be compared, with their scores after equal budgets.
     """
     if compared.why_not:
-        return section("slices", "Slices", "", f'<p class="note">{AS_ABOVE}</p>')
+        return section("slices", "Slices", "", remark(AS_ABOVE))
     lead = (
         f"The score against one hyperparameter at a time, the most important first: {compared.words}. Lines are the "
         "means of a choice, or of a third of the values, in bands that are their 95 % intervals, each for itself: one "
@@ -192,11 +188,10 @@ def failures_part(history: History) -> str:
     alike = sorted(causes.values(), key=len, reverse=True)
     rows = "".join(map(_failures, alike[:MOST_CAUSES]))
     more = len(alike) - MOST_CAUSES
-    note = f'<p class="note">… and {more:,} more causes in the journal.</p>' if more > 0 else ""
+    note = remark(f"… and {more:,} more causes in the journal.") if more > 0 else ""
     head = "<tr><th>cause</th><th>kind</th><th>trials</th></tr>"
-    table = f'<div class="scroll"><table class="plain"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
     lead = f"{len(history.failed):,} of {len(history.steps):,} trials ended without a score."
-    return section("failed", "Failed trials", lead, table + note)
+    return section("failed", "Failed trials", lead, table("plain", head, rows) + note)
 
 
 def _failures(trials: Sequence[tuple[Trial, Failure]]) -> str:
@@ -225,7 +220,7 @@ def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidenc
         ("backend, compute type", f"{settings.get('backend')}, {settings.get('dtype_policy')}"),
         *((f"weights of {run.name}, seed {run.metrics.seed}", run.metrics.weights_sha256) for run in runs),
     ]
-    table = "".join(
+    facts = "".join(
         f"<tr><th>{escape(name)}</th><td><code>{escape(str(value))}</code></td></tr>" for name, value in rows
     )
     lead = (
@@ -242,5 +237,5 @@ def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidenc
         "To repeat it",
         lead,
         f'<pre id="command">{command}</pre><div class="bar-row" id="copying"></div>'
-        f'<div class="scroll"><table class="plain">{table}</table></div>',
+        f'<div class="scroll"><table class="plain">{facts}</table></div>',
     )

@@ -10,7 +10,7 @@ from tuning.engine.budget import duration
 from tuning.history.records import History
 from tuning.history.use_of_time import Share, by_rung, share_at_chance
 from tuning.results.report.evidence import Evidence
-from tuning.results.report.html import section
+from tuning.results.report.html import card, section, table
 
 
 def time_part(history: History, runs: Sequence[Evidence], plan: Plan | None, classes: int | None) -> str:
@@ -85,7 +85,7 @@ def _plan(plan: Plan) -> str:
             ("starting points", f"{len(plan.untried)} left out", "known to be good, but too expensive for this time")
         )
     body = "".join(f"<tr><th>{name}</th><td><b>{value}</b></td><td>{why}</td></tr>" for name, value, why in rows)
-    return f'<figure class="card"><figcaption>The plan</figcaption><table class="plain facts">{body}</table></figure>'
+    return card("The plan", f'<table class="plain facts">{body}</table>')
 
 
 def _decisions(history: History) -> str:
@@ -95,10 +95,8 @@ def _decisions(history: History) -> str:
         f"<tr><th>after {duration(decision.seconds)}</th><td>{escape(decision.words)}</td></tr>"
         for decision in history.decisions
     )
-    return (
-        '<figure class="card"><figcaption>Decided on the way <span class="soft">and journaled, so that a resume '
-        f'decides the same</span></figcaption><table class="plain facts">{rows}</table></figure>'
-    )
+    title = 'Decided on the way <span class="soft">and journaled, so that a resume decides the same</span>'
+    return card(title, f'<table class="plain facts">{rows}</table>')
 
 
 def _epochs(low: int, high: int) -> str:
@@ -118,8 +116,7 @@ def _table(shares: Sequence[Share], history: History, plan: Plan | None) -> str:
         f"<td>{duration(share.seconds)}</td><td>{share.seconds / total if total else 0:.0%}</td></tr>"
         for share in shares
     )
-    body = f"<thead>{head}</thead><tbody>{rows}</tbody>"
-    return f'<div class="scroll"><table class="plain numbers shares">{body}</table></div>'
+    return table("plain numbers shares", head, rows)
 
 
 def _number(value: float) -> str:

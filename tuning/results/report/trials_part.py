@@ -13,7 +13,7 @@ from tuning.results.report import charts
 from tuning.results.report.comparable import Comparable
 from tuning.results.report.data import MOST_AXES, Entry
 from tuning.results.report.evidence import Evidence
-from tuning.results.report.html import key_row, section, value_text
+from tuning.results.report.html import key_row, remark, section, value_text
 
 #: Rows that are shown before the table is unfolded.
 FEW = 12
@@ -40,10 +40,10 @@ def trials_part(
     """
     if not entries:
         return ""
-    table = _table(name, entries, parameters, runs, folders)
+    listed = _table(name, entries, parameters, runs, folders)
     if compared.why_not:
         lead = "With scripts on, <b>click a dot or a row</b> for its details, to compare two configurations too."
-        return section("configurations", "Configurations", lead, f'<p class="note">{compared.why_not}</p>{table}')
+        return section("configurations", "Configurations", lead, remark(compared.why_not) + listed)
     lead = (
         f"One line for each of {compared.words}. With scripts on, <b>drag along an axis</b> to keep the lines that "
         "cross it there, click the axis to clear it, and <b>click a line, a dot or a row</b> for its details, to "
@@ -55,7 +55,7 @@ def trials_part(
             "than that differ by chance as well."
         )
     hidden = len(parameters) - MOST_AXES
-    note = f'<p class="note">{hidden} less important hyperparameters have no axis.</p>' if hidden > 0 else ""
+    note = remark(f"{hidden} less important hyperparameters have no axis.") if hidden > 0 else ""
     chart = charts.parallel(parameters[:MOST_AXES], equal)
     return section(
         "configurations",
@@ -63,7 +63,7 @@ def trials_part(
         lead,
         f'<div class="card"><div id="brushes" class="bar-row"></div><div class="wide" '
         f'style="--axes:{min(len(parameters), MOST_AXES) + 1}">{chart}</div>{key_row()}{note}</div>'
-        f"{table}",
+        f"{listed}",
     )
 
 

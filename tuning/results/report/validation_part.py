@@ -7,6 +7,7 @@ from html import escape
 
 from tuning.results.report.comparable import epochs_text
 from tuning.results.report.evidence import Evidence
+from tuning.results.report.html import card, remark, table
 
 
 def validation_table(runs: Sequence[Evidence]) -> str:
@@ -24,11 +25,7 @@ def validation_table(runs: Sequence[Evidence]) -> str:
         "of the search over its trials as well: it flatters those that were chosen by it. What the two of one row "
         "differ by is what another seed and other epochs do to the same configuration."
     )
-    return (
-        '<figure class="card"><figcaption>The same configurations, trained twice</figcaption>'
-        f'<p class="note">{note}</p><div class="scroll"><table class="numbers"><thead>{head}</thead>'
-        f"<tbody>{rows}</tbody></table></div></figure>"
-    )
+    return card("The same configurations, trained twice", remark(note) + table("numbers", head, rows))
 
 
 def _searched(run: Evidence) -> str:

@@ -173,8 +173,7 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
             continue
         scores = [run.score for run in group]
         spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
-        name = "the baseline" if group[0].is_baseline else f"trial {group[0].metrics.trial}"
-        parts.append(f"{name} {statistics.mean(scores):.3f}{spread}")
+        parts.append(f"{group[0].metrics.role} {statistics.mean(scores):.3f}{spread}")
     count = max(map(len, groups.values()))
     return [*sentences, f"Mean ± standard deviation over {count} training seeds: {'; '.join(parts)}."]
 
