@@ -26,7 +26,7 @@ from tuning.pipeline.settings import search_settings, train_settings, training_b
 from tuning.pipeline.train import train_one
 from tuning.tracking import Tracking
 
-from .conftest import records
+from .conftest import records, toys_instead
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -168,14 +168,8 @@ def test_after_a_search_in_a_notebook_its_model_predicts(workspace, sample_envir
 
 @pytest.fixture
 def toy_train(workspace, monkeypatch, sample_environment):
-    monkeypatch.setattr(session, "WORK", "stress.toy:run")
+    toys_instead(monkeypatch, sample_environment)
     monkeypatch.setattr("tuning.results.plots.run_figures", lambda metrics, history: {})
-    for name, value in {
-        "KERAS_BACKEND": "tensorflow",
-        "PYTHONPATH": sample_environment["PYTHONPATH"],
-        toy.SECONDS: "0",
-    }.items():
-        monkeypatch.setenv(name, value)
 
     def run(broken="", **given):
         monkeypatch.setenv(toy.BROKEN, broken)
