@@ -32,6 +32,13 @@ def _is_one_of_several(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Importing all tests takes ten seconds; those that are alone are in a few files."""
+    if config.getoption("--alone") and collection_path.name.startswith("test_") and collection_path.is_file():
+        return "pytest.mark.alone" not in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     alone, several = config.getoption("--alone"), _is_one_of_several(config)
     if not alone and not several:

@@ -184,6 +184,13 @@ def _small_figures(*_: Any) -> dict[str, Figure]:
 
 
 @pytest.fixture
+def toys(monkeypatch, sample_environment) -> tuple[str, ...]:
+    """Has toys in the place of trials; these are the options with which `here` runs them in this process."""
+    toys_instead(monkeypatch, sample_environment)
+    return ("--executor", "inline")
+
+
+@pytest.fixture
 def toy_search(workspace, monkeypatch, sample_environment) -> Callable[..., SearchResult]:
     """`toy_search("name", strategy="random", …)` runs a search in the workspace whose trials are toys.
 

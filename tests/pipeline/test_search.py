@@ -137,15 +137,14 @@ def test_a_run_s_folder_that_was_removed_is_trained_again(finished, copied, star
     assert again == before
 
 
-def test_fresh_moves_the_search_and_its_runs_aside_and_a_budget_too_short_says_so(finished, copied, start):
+def test_fresh_moves_the_search_and_its_runs_aside_and_a_budget_too_short_says_so(finished, copied, here, toys):
     workspace = copied(finished)
     runs = sorted(path.name for path in workspace.trials.iterdir())
-    short = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.0001s").wait()
+    short = here(workspace, "search", *SEARCH, *toys, "--fresh", "--budget", "0.0001s")
     assert short.code == 2, short.stderr
     assert "--budget" in short.stderr
     assert sorted(path.name for path in workspace.trials.iterdir()) == runs
-    arguments = ("--workers", "1", "--fresh", "--max-trials", "1", "--search-only")
-    done = start(workspace, "search", *SEARCH, *arguments).wait()
+    done = here(workspace, "search", *SEARCH, *toys, "--fresh", "--max-trials", "1", "--search-only")
     assert done.code == 0, done.stderr
     aside = workspace.search("s~1")
     assert (aside / "journal.jsonl").read_bytes() == (finished.search("s") / "journal.jsonl").read_bytes()
