@@ -198,7 +198,7 @@ def test_data_prepared_anew_end_a_running_search_which_goes_on_once_they_are_bac
     assert done.code == 3
     assert "were prepared anew" in done.stderr and "--fresh" in done.stderr
     prepare_dataset(workspace, workspace.raw, image_size=24)
-    done = start(workspace, "search", *SEARCH, "--workers", "1").wait()
+    done = start(workspace, "search", *SEARCH, "--executor", "inline").wait()
     assert done.code == 0, done.stderr
     assert results(workspace) == results(finished)
 
@@ -217,7 +217,7 @@ def test_a_worker_that_would_import_other_code_ends_the_search(workspace, start)
     assert done.code == 3
     assert "'own:build' was changed while it was in use" in done.stderr
     (workspace.root / "own.py").write_text(OWN)
-    again = start(workspace, "search", *SEARCH, "--space", "own:build", "--workers", "1", "--max-epochs", "9")
+    again = start(workspace, "search", *SEARCH, "--space", "own:build", "--executor", "inline", "--max-epochs", "9")
     again.until("result", len(records(workspace, "result")) + 1)
 
 

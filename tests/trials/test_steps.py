@@ -7,7 +7,7 @@ import importlib.util
 
 import pytest
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 _COMPARE = """
 import json
