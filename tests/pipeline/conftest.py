@@ -192,7 +192,7 @@ def toys(monkeypatch, sample_environment) -> tuple[str, ...]:
 
 @pytest.fixture
 def toy_search(workspace, monkeypatch, sample_environment) -> Callable[..., SearchResult]:
-    """`toy_search("name", strategy="random", …)` runs a search in the workspace whose trials are toys.
+    """`toy_search("name", strategy="random", …)` runs a search whose trials are toys, in the workspace or another one.
 
     Its pictures are tiny: drawing them takes ten times as long as all the rest.
     """
@@ -200,8 +200,8 @@ def toy_search(workspace, monkeypatch, sample_environment) -> Callable[..., Sear
     monkeypatch.setattr(plots, "run_figures", _small_figures)
     monkeypatch.setattr(pictures, "pictures", lambda history, importances, title: {})
 
-    def run(name: str, **given: Any) -> SearchResult:
-        return run_search(workspace, name=name, **{**TOY, **given})
+    def run(name: str, root: Workspace = workspace, **given: Any) -> SearchResult:
+        return run_search(root, name=name, **{**TOY, **given})
 
     return run
 
