@@ -35,7 +35,7 @@ demo: $(installed)
 	$(python) -m tuning.search --root $(demo_root) --strategy hyperband --max-epochs 18 --min-epochs 2 --top-k 2 --no-starting-points
 
 test: $(installed_test)
-	$(python) -m pytest -q $(ARGS)
+	bash scripts/test.sh $(ARGS)
 
 stress: $(installed_test)
 	$(python) -m stress $(ARGS)

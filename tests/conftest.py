@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tuning.core.workspace import Workspace
 
 #: Fixtures that several folders of tests share.
-pytest_plugins = ("tests.written_runs", "tests.written_searches")
+pytest_plugins = ("tests.side_by_side", "tests.written_runs", "tests.written_searches")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -174,16 +174,17 @@ def sample_environment(sample_spaces: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def prepared(made_once: Callable[..., Path]) -> Workspace:
     """A workspace of about 45 synthetic faces in 3 classes, 24 pixels a side; tests that write take a copy."""
     from demo_faces.writing import choose_classes, write_demo_faces
     from tuning.core.workspace import Workspace
     from tuning.dataset.preparation import prepare_dataset
 
-    workspace = Workspace(tmp_path_factory.mktemp("prepared"))
-    write_demo_faces(workspace, 20, choose_classes("3"))
-    prepare_dataset(workspace, workspace.raw, image_size=24)
-    return workspace
+    def make(folder: Path) -> None:
+        write_demo_faces(Workspace(folder), 20, choose_classes("3"))
+        prepare_dataset(Workspace(folder), Workspace(folder).raw, image_size=24)
+
+    return Workspace(made_once("prepared", make))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras  # noqa: F401  (on NumPy, before a test names the backend of its workers)
 import pytest
+from matplotlib.figure import Figure
 
 from stress import toy
 from tuning.core.workspace import Workspace
@@ -22,6 +24,9 @@ from tuning.engine.entries import Entry, PlannedFinals, to_json
 from tuning.pipeline import session
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import SearchResult, run_search
+from tuning.results import plots
+from tuning.results.report import pictures
+from tuning.results.runs import RUN_FILES
 
 SPACE = ("--space", "sample_spaces:tiny")
 #: Eight trials, some in two brackets, with a promotion; two finalists, one of which may be the baseline: seconds.
@@ -176,41 +181,70 @@ def here(monkeypatch, capsys, sample_spaces) -> Callable[..., Done]:
     return run
 
 
-@pytest.fixture
-def toy_work(monkeypatch, sample_environment) -> None:
-    """Trials and final trainings are toys, which take no time."""
-    monkeypatch.setattr(session, "WORK", "stress.toy:run")
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    monkeypatch.setenv("PYTHONPATH", sample_environment["PYTHONPATH"])
-    monkeypatch.setenv(toy.SECONDS, "0")
+#: What a search with toys for trials is told, unless a test says otherwise. In this process, where no worker is needed.
+TOY = {
+    "space": "stress.tiny_cnn:build_model",
+    "strategy": "random",
+    "max_epochs": 3,
+    "max_trials": 5,
+    "dtype": "float32",
+    "search_only": True,
+    "resources": Resources(executor="inline"),
+}
+
+
+def toys_instead(patch: pytest.MonkeyPatch, sample_environment: Mapping[str, str], seconds: float = 0) -> None:
+    """Has toys in the place of trials and final trainings, each epoch of which takes so many seconds."""
+    patch.setattr(session, "WORK", "stress.toy:run")
+    patch.setenv("KERAS_BACKEND", "tensorflow")
+    patch.setenv("PYTHONPATH", sample_environment["PYTHONPATH"])
+    patch.setenv(toy.SECONDS, str(seconds))
+
+
+def _small_figures(*_: Any) -> dict[str, Figure]:
+    return {name: Figure(figsize=(0.1, 0.1)) for name in RUN_FILES if name.endswith(".png")}
 
 
 @pytest.fixture
-def toy_search(workspace, toy_work) -> Callable[..., SearchResult]:
-    """`toy_search("name", strategy="random", …)` runs a search in the workspace whose trials are toys."""
-    usual = {"space": "stress.tiny_cnn:build_model", "strategy": "random", "max_epochs": 3, "max_trials": 5}
+def toys(monkeypatch, sample_environment) -> tuple[str, ...]:
+    """Has toys in the place of trials; these are the options with which `here` runs them in this process."""
+    toys_instead(monkeypatch, sample_environment)
+    return ("--executor", "inline")
 
-    def run(name: str, **given: Any) -> SearchResult:
-        settings = {**usual, "dtype": "float32", "search_only": True, "resources": Resources(workers=1)}
-        return run_search(workspace, name=name, **{**settings, **given})
+
+@pytest.fixture
+def toy_search(workspace, monkeypatch, sample_environment) -> Callable[..., SearchResult]:
+    """`toy_search("name", strategy="random", …)` runs a search whose trials are toys, in the workspace or another one.
+
+    Its pictures are tiny: drawing them takes ten times as long as all the rest.
+    """
+    toys_instead(monkeypatch, sample_environment)
+    monkeypatch.setattr(plots, "run_figures", _small_figures)
+    monkeypatch.setattr(pictures, "pictures", lambda history, importances, title: {})
+
+    def run(name: str, root: Workspace = workspace, **given: Any) -> SearchResult:
+        return run_search(root, name=name, **{**TOY, **given})
 
     return run
 
 
 @pytest.fixture(scope="session")
-def finished(prepared, sample_environment, tmp_path_factory) -> Workspace:
+def finished(prepared, sample_environment, made_once) -> Workspace:
     """A finished search with one worker, in two steps: the trials, then, by another command, all the rest."""
-    workspace = Workspace(tmp_path_factory.mktemp("finished") / "workspace")
-    shutil.copytree(prepared.root, workspace.root)
-    first = Running(workspace, sample_environment, "search", *SEARCH, "--workers", "1", "--search-only").wait()
-    assert first.code == 0, first.stderr
-    assert len(records(workspace, "ask")) == 8
-    assert records(workspace, "test-opened") == []
-    assert list(workspace.trials.iterdir()) == []
-    assert not workspace.best_model.exists()
-    trained = [record["key"] for record in records(workspace, "attempt")]
-    second = Running(workspace, sample_environment, "search", *SEARCH, "--workers", "1").wait()
-    assert second.code == 0, second.stderr
-    later = [record["key"] for record in records(workspace, "attempt")][len(trained) :]
-    assert all(key.startswith("final/") for key in later)
-    return workspace
+
+    def make(folder: Path) -> None:
+        workspace = Workspace(folder)
+        shutil.copytree(prepared.root, workspace.root, dirs_exist_ok=True)
+        first = Running(workspace, sample_environment, "search", *SEARCH, "--workers", "1", "--search-only").wait()
+        assert first.code == 0, first.stderr
+        assert len(records(workspace, "ask")) == 8
+        assert records(workspace, "test-opened") == []
+        assert list(workspace.trials.iterdir()) == []
+        assert not workspace.best_model.exists()
+        trained = [record["key"] for record in records(workspace, "attempt")]
+        second = Running(workspace, sample_environment, "search", *SEARCH, "--workers", "1").wait()
+        assert second.code == 0, second.stderr
+        later = [record["key"] for record in records(workspace, "attempt")][len(trained) :]
+        assert all(key.startswith("final/") for key in later)
+
+    return Workspace(made_once("finished", make))

@@ -82,13 +82,11 @@ def test_code_in_a_base_is_refused_by_the_name_of_its_layer(workspace, here, bas
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_a_search_from_a_base_goes_on_without_the_original_with_any_number_of_workers(
-    prepared, copied, start, base, here
-):
+def test_a_search_from_a_base_goes_on_without_the_original_however_it_is_run(prepared, copied, start, base, here):
     arguments = ("--base", str(base), "--name", "s", "--strategy", "random", "--max-epochs", "1", "--max-trials", "2")
     arguments += ("--top-k", "1", "--no-ensemble", "--base-license", "CC0")
     one, two = copied(prepared), copied(prepared)
-    first = start(one, "search", *arguments, "--workers", "1", "--search-only").wait(600)
+    first = start(one, "search", *arguments, "--executor", "inline", "--search-only").wait(600)
     assert first.code == 0, first.stderr
     assert "not checked" in first.stderr
     settings = json.loads((one.search("s") / "search.json").read_text())["settings"]
@@ -98,7 +96,7 @@ def test_a_search_from_a_base_goes_on_without_the_original_with_any_number_of_wo
     assert done.code == 0, done.stderr
     kept = base.read_bytes()
     base.unlink()
-    again = start(one, "search", *arguments, "--workers", "1").wait(600)
+    again = start(one, "search", *arguments, "--executor", "inline").wait(600)
     assert again.code == 0, again.stderr
     assert results(one) == results(two)
     runs = {metrics.kind: metrics for metrics in read_runs(one)}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
-from stress import toy
 from tuning.core.errors import UsageError
 from tuning.core.plan import Plan, Price
 from tuning.core.settings import SearchSettings, load
@@ -17,9 +17,10 @@ from tuning.pipeline import budgeted
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 
-from .conftest import before_its_finals
+from .conftest import before_its_finals, toys_instead
 
-BUDGET = 40.0
+#: Of the search, and of an epoch, in seconds.
+BUDGET, EPOCH = 40.0, 0.1
 PLAN = Plan(
     budget=3600,
     seats=2,
@@ -35,18 +36,29 @@ PLAN = Plan(
 GIVEN = {"space": "stress.tiny_cnn:build_model", "dtype": "float32", "name": "s"}
 
 
-@pytest.fixture
-def budgeted_search(toy_search, workspace, monkeypatch):
+@pytest.fixture(scope="module")
+def ended(prepared, sample_environment, tmp_path_factory):
     """A search that ended with its budget, and what it took in seconds."""
-    monkeypatch.setenv(toy.SECONDS, "0.1")
-    began = time.monotonic()
-    result = run_search(workspace, budget=BUDGET, resources=Resources(workers=1), **GIVEN)
-    return result, time.monotonic() - began
+    workspace = Workspace(tmp_path_factory.mktemp("ended") / "workspace")
+    shutil.copytree(prepared.root, workspace.root)
+    with pytest.MonkeyPatch.context() as patch:
+        toys_instead(patch, sample_environment, EPOCH)
+        began = time.monotonic()
+        result = run_search(workspace, budget=BUDGET, resources=Resources(workers=1), **GIVEN)
+    return workspace, result, time.monotonic() - began
+
+
+@pytest.fixture
+def budgeted_search(ended, copied, sample_environment, monkeypatch):
+    """(workspace, result, seconds) of that search, to go on from."""
+    toys_instead(monkeypatch, sample_environment, EPOCH)
+    workspace = copied(ended[0])
+    return workspace, replace(ended[1], directory=workspace.search("s")), ended[2]
 
 
 @pytest.mark.slow
-def test_a_budget_is_used_and_kept_and_replayed_on_other_workers(budgeted_search, workspace, tmp_path):
-    result, seconds = budgeted_search
+def test_a_budget_is_used_and_kept_and_replayed_on_other_workers(budgeted_search, tmp_path):
+    workspace, result, seconds = budgeted_search
     settings = load(result.directory, SearchSettings)
     assert settings.plan is not None
     assert (settings.max_epochs, settings.min_epochs) == (settings.plan.max_epochs, settings.plan.first_rung)
@@ -68,8 +80,8 @@ def test_a_budget_is_used_and_kept_and_replayed_on_other_workers(budgeted_search
         run_search(other, budget=1.0, resources=Resources(workers=1), **GIVEN)
 
 
-def test_too_small_a_budget_leaves_nothing_and_names_the_least(toy_search, workspace, monkeypatch):
-    monkeypatch.setenv(toy.SECONDS, "5")
+def test_too_small_a_budget_leaves_nothing_and_names_the_least(workspace, sample_environment, monkeypatch):
+    toys_instead(monkeypatch, sample_environment, seconds=5)
     with pytest.raises(UsageError, match="cannot search this space") as refused:
         run_search(workspace, budget=60.0, resources=Resources(workers=1), **GIVEN)
     assert "m or more" in refused.value.remedy
@@ -93,8 +105,8 @@ def test_what_ranks_behind_the_defaults_is_no_finalist_but_for_the_best_where_no
 
 
 @pytest.mark.slow
-def test_a_larger_budget_goes_on_where_the_search_ended_and_keeps_its_runs(budgeted_search, workspace):
-    result, _ = budgeted_search
+def test_a_larger_budget_goes_on_where_the_search_ended_and_keeps_its_runs(budgeted_search):
+    workspace, result, _ = budgeted_search
     again = run_search(workspace, budget=2 * BUDGET, resources=Resources(workers=2), **GIVEN)
     assert again.trials > result.trials
     trained = [run for run in result.runs if "-ensemble-" not in run]

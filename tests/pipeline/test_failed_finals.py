@@ -5,16 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from matplotlib.figure import Figure
 
 from tuning.core.errors import DataError
 from tuning.pipeline import finals
-from tuning.results import plots
-
-
-@pytest.fixture(autouse=True)
-def _small_figures(monkeypatch):
-    monkeypatch.setattr(plots, "run_figures", lambda metrics, history: {"loss.png": Figure(figsize=(0.1, 0.1))})
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Less to compute, and the same answer: however many workers there are, and however often the search was killed."""
+"""Less to compute, and the same answer: with or without workers, and however often the search was killed."""
 
 from __future__ import annotations
 
@@ -127,9 +127,9 @@ def answers(workspace):
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_one_answer_with_one_worker_and_with_two_that_are_killed(prepared, workspace, copied, start):
+def test_one_answer_without_workers_and_with_two_that_are_killed(prepared, workspace, copied, start):
     alone = copied(prepared)
-    reference = start(alone, "search", *SEARCH, "--workers", "1")
+    reference = start(alone, "search", *SEARCH, "--executor", "inline")
     running = start(workspace, "search", *SEARCH, "--workers", "2")
     running.until("result", 3)
     running.process.kill()

@@ -198,7 +198,7 @@ def test_data_prepared_anew_end_a_running_search_which_goes_on_once_they_are_bac
     assert done.code == 3
     assert "were prepared anew" in done.stderr and "--fresh" in done.stderr
     prepare_dataset(workspace, workspace.raw, image_size=24)
-    done = start(workspace, "search", *SEARCH, "--workers", "1").wait()
+    done = start(workspace, "search", *SEARCH, "--executor", "inline").wait()
     assert done.code == 0, done.stderr
     assert results(workspace) == results(finished)
 
@@ -217,7 +217,7 @@ def test_a_worker_that_would_import_other_code_ends_the_search(workspace, start)
     assert done.code == 3
     assert "'own:build' was changed while it was in use" in done.stderr
     (workspace.root / "own.py").write_text(OWN)
-    again = start(workspace, "search", *SEARCH, "--space", "own:build", "--workers", "1", "--max-epochs", "9")
+    again = start(workspace, "search", *SEARCH, "--space", "own:build", "--executor", "inline", "--max-epochs", "9")
     again.until("result", len(records(workspace, "result")) + 1)
 
 
@@ -245,11 +245,11 @@ class TestAFinishedSearch:
         assert journal.read_bytes() == changed
         assert (workspace.search("s") / "report.html").read_bytes() == page
 
-    def test_a_damaged_journal_does_not_stop_fresh(self, workspace, journal, here, start):
+    def test_a_damaged_journal_does_not_stop_fresh(self, workspace, journal, here, toys):
         journal.write_bytes(changed := b"x" + journal.read_bytes())
         runs = sorted(path.name for path in workspace.trials.iterdir())
         (workspace.trials / runs[0] / "metrics.json").write_text("{")
-        done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", *SHORT).wait()
+        done = here(workspace, "search", *SEARCH, *toys, "--fresh", *SHORT)
         assert (done.code, "moved the search of that name aside" in done.stderr) == (0, True), done
         aside = workspace.search("s~1")
         assert (aside / "journal.jsonl").read_bytes() == changed
@@ -260,11 +260,11 @@ class TestAFinishedSearch:
         done = here(workspace, "search", *SEARCH)
         assert (done.code, "s has no trial in" in done.stderr, "--fresh" in done.stderr) == (3, True, True)
 
-    def test_fresh_takes_the_runs_along_where_the_folder_is_gone(self, workspace, start):
+    def test_fresh_takes_the_runs_along_where_the_folder_is_gone(self, workspace, here, toys):
         shutil.rmtree(workspace.search("s"))
         runs = sorted(path.name for path in workspace.trials.iterdir())
         (workspace.trials / "s-notes.txt").write_text("no run")
-        done = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", *SHORT).wait()
+        done = here(workspace, "search", *SEARCH, *toys, "--fresh", *SHORT)
         assert (done.code, "moved the search of that name aside" in done.stderr) == (0, True), done
         assert sorted(path.name for path in (workspace.search("s~1") / "runs").iterdir()) == runs
         assert [path.name for path in workspace.trials.iterdir()] == ["s-notes.txt"]

@@ -164,8 +164,7 @@ def test_records_alone_say_what_counts():
     assert "trial/0002" not in state_of(*before, retry, other).jobs
 
 
-def test_finals_that_failed_are_trained_again_by_the_same_command(workspace, search, monkeypatch):
-    monkeypatch.setattr("tuning.results.plots.run_figures", lambda metrics, history: {})
+def test_finals_that_failed_are_trained_again_by_the_same_command(workspace, search):
     with pytest.raises(StateError, match=r"none of the 3 finalists .*the last one, s-.*the device is busy") as refused:
         search("s", "final", max_trials=4, top_k=2, search_only=False)
     assert "same command" in refused.value.remedy

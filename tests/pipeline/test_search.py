@@ -124,7 +124,7 @@ def test_a_run_s_folder_that_was_removed_is_trained_again(finished, copied, star
     workspace = copied(finished)
     removed = next(workspace.trials.glob("s-*"))
     shutil.rmtree(removed)
-    done = start(workspace, "search", *SEARCH, "--workers", "1").wait()
+    done = start(workspace, "search", *SEARCH, "--executor", "inline").wait()
     assert done.code == 0, done.stderr
     # The same run, for which the test split has now been opened twice; the leaderboard says so.
     openings = {
@@ -137,15 +137,14 @@ def test_a_run_s_folder_that_was_removed_is_trained_again(finished, copied, star
     assert again == before
 
 
-def test_fresh_moves_the_search_and_its_runs_aside_and_a_budget_too_short_says_so(finished, copied, start):
+def test_fresh_moves_the_search_and_its_runs_aside_and_a_budget_too_short_says_so(finished, copied, here, toys):
     workspace = copied(finished)
     runs = sorted(path.name for path in workspace.trials.iterdir())
-    short = start(workspace, "search", *SEARCH, "--workers", "1", "--fresh", "--budget", "0.0001s").wait()
+    short = here(workspace, "search", *SEARCH, *toys, "--fresh", "--budget", "0.0001s")
     assert short.code == 2, short.stderr
     assert "--budget" in short.stderr
     assert sorted(path.name for path in workspace.trials.iterdir()) == runs
-    arguments = ("--workers", "1", "--fresh", "--max-trials", "1", "--search-only")
-    done = start(workspace, "search", *SEARCH, *arguments).wait()
+    done = here(workspace, "search", *SEARCH, *toys, "--fresh", "--max-trials", "1", "--search-only")
     assert done.code == 0, done.stderr
     aside = workspace.search("s~1")
     assert (aside / "journal.jsonl").read_bytes() == (finished.search("s") / "journal.jsonl").read_bytes()
@@ -155,7 +154,7 @@ def test_fresh_moves_the_search_and_its_runs_aside_and_a_budget_too_short_says_s
 
 
 def test_a_dry_run_plans_and_starts_nothing(workspace, start):
-    done = start(workspace, "search", *SEARCH, "--workers", "1", "--dry-run").wait()
+    done = start(workspace, "search", *SEARCH, "--executor", "inline", "--dry-run").wait()
     assert done.code == 0, done.stderr
     assert "11 epochs in the search" in done.stdout
     assert "expected time" in done.stdout
@@ -167,7 +166,7 @@ def test_a_dry_run_plans_and_starts_nothing(workspace, start):
 
 def test_trials_that_all_fail_alike_end_the_search_with_the_cause(workspace, start):
     arguments = ("--space", "sample_spaces:only_default_builds", "--strategy", "random", "--max-trials", "40")
-    done = start(workspace, "search", *arguments, "--workers", "1").wait()
+    done = start(workspace, "search", *arguments, "--executor", "inline").wait()
     assert done.code == 3, done.stderr
     assert "in a row failed alike: RuntimeError: the data pipeline is broken" in done.stderr
 

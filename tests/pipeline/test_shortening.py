@@ -15,7 +15,7 @@ from tuning.pipeline.search import run_search
 from tuning.pipeline.shortening import Remaining, Watch, remaining, shortened
 from tuning.results.runs import read_runs
 
-from .conftest import before_its_finals
+from .conftest import before_its_finals, toys_instead
 
 PRICES = {role: Candidate(key=role, epoch=10.0, start=5.0) for role in ("a", "b")}
 
@@ -65,10 +65,10 @@ def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
 
 @pytest.mark.slow
 def test_a_machine_that_slows_down_ends_in_time_and_the_decision_is_replayed(
-    toy_search, workspace, tmp_path, monkeypatch
+    workspace, sample_environment, tmp_path, monkeypatch
 ):
     given = {"space": "stress.tiny_cnn:build_model", "dtype": "float32", "name": "s"}
-    monkeypatch.setenv(toy.SECONDS, "0.1")
+    toys_instead(monkeypatch, sample_environment, seconds=0.1)
     monkeypatch.setenv(toy.SLOW_FINALS, "4")
     result = run_search(workspace, budget=40.0, resources=Resources(workers=1), **given)
     entries = journal.read(result.directory / "journal.jsonl")

@@ -26,7 +26,7 @@ from tuning.pipeline.settings import search_settings, train_settings, training_b
 from tuning.pipeline.train import train_one
 from tuning.tracking import Tracking
 
-from .conftest import records
+from .conftest import records, toys_instead
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -167,7 +167,8 @@ def test_after_a_search_in_a_notebook_its_model_predicts(workspace, sample_envir
 
 
 @pytest.fixture
-def toy_train(workspace, toy_work, monkeypatch):
+def toy_train(workspace, monkeypatch, sample_environment):
+    toys_instead(monkeypatch, sample_environment)
     monkeypatch.setattr("tuning.results.plots.run_figures", lambda metrics, history: {})
 
     def run(broken="", **given):

@@ -96,7 +96,7 @@ def test_a_value_that_cannot_be_meant_is_refused_with_the_valid_ones(given, said
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_the_same_configuration_is_the_same_run_wherever_its_values_come_from(finished, copied, workspace, start):
+def test_the_same_configuration_is_the_same_run_wherever_its_values_come_from(finished, copied, workspace, start, here):
     """A trial's values by reference, and the same ones by hand in a workspace that has never seen the search."""
     other = copied(finished)
     [ask] = [record["trial"] for record in records(finished, "ask") if record["trial"]["trial_id"] == "0002"]
@@ -125,8 +125,9 @@ def test_the_same_configuration_is_the_same_run_wherever_its_values_come_from(fi
     assert len(other.leaderboard.read_text().splitlines()) == len(finished.leaderboard.read_text().splitlines()) + 1
 
     # Finished, the same command shows it again and touches nothing.
+    folder = other.run(first["run_id"])
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    again = start(other, "train", "--from-trial", "s/0002", *more).wait()
+    again = here(other, "train", "--from-trial", "s/0002", *more)
     assert json.loads(again.stdout) == first
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

@@ -43,9 +43,12 @@ def test_every_conversion_is_one_that_keras_knows():
     assert len({form.product for form in FORMATS.values()}) == len(FORMATS)
 
 
-#: A model that puts out logits, whose input has a name of its own, and that brings augmentation along.
+#: Two models. The first puts out logits, its input has a name of its own, and it brings augmentation along. The second
+#: is an ensemble of two members with all that a published graph may have, built by the code that publishes.
 BUILD = """
-import sys, keras
+import sys, keras, numpy as np
+from tuning.core.jobs import Addition, Additions, Member
+from tuning.trials.published import ensemble, with_additions
 keras.utils.set_random_seed(0)
 model = keras.Sequential([
     keras.Input((8, 8, 1), name="some-other-name"), keras.layers.RandomFlip(), keras.layers.RandomContrast(0.5),
@@ -54,13 +57,6 @@ model = keras.Sequential([
     keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=3)),
 ])
 model.save(sys.argv[1])
-"""
-
-#: An ensemble of two members with all that a published graph may have, built by the code that publishes.
-BUILD_PUBLISHED = """
-import sys, keras, numpy as np
-from tuning.core.jobs import Addition, Additions, Member
-from tuning.trials.published import ensemble, with_additions
 keras.utils.set_random_seed(0)
 
 def network():
@@ -81,7 +77,7 @@ models = [
     with_additions(network(), additions(None, 0.7), counts),
 ]
 members = [Member(model="", weight=weight, scaled=True, logits=False) for weight in (2, 1)]
-ensemble(models, members).save(sys.argv[1])
+ensemble(models, members).save(sys.argv[2])
 """
 
 #: Runs examples one after the other in a process that cannot import what its first argument names.
@@ -95,18 +91,26 @@ for example in examples:
 """
 
 
+@pytest.fixture(scope="module")
+def built(sample_environment, tmp_path_factory):
+    """The files of both models."""
+    folder = tmp_path_factory.mktemp("built")
+    paths = folder / "logits.keras", folder / "ensemble.keras"
+    command = [sys.executable, "-c", BUILD, *map(str, paths)]
+    done = subprocess.run(command, env=sample_environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return paths
+
+
 @pytest.fixture
 def exported(workspace, write_run, write_data, run_command):
-    """exported(program, environment, **changes) builds a run's model and exports it in all formats that are installed.
+    """exported(file, **changes) exports a run with that model in all formats that are installed.
 
     Returns their names and the folder, once every format was found to predict what the model does.
     """
 
-    def export(program: str, environment: dict[str, str], **changes) -> tuple[list[str], Path]:
+    def export(made: Path, **changes) -> tuple[list[str], Path]:
         installed = [name for name in FORMATS if all(map(importlib.util.find_spec, FORMATS[name].modules))]
-        made = workspace.root / "made.keras"
-        built = [sys.executable, "-c", program, str(made)]
-        subprocess.run(built, check=True, env=environment, capture_output=True, timeout=120)
         write_data("d" * 64)
         write_run("one", model=made.read_bytes(), **changes)
         options = ("--root", workspace.root, "--run", "one", "--format", ",".join(installed), "--json")
@@ -122,11 +126,12 @@ def exported(workspace, write_run, write_data, run_command):
     return export
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
-def test_a_real_model_in_all_formats(workspace, exported):
+def test_a_real_model_in_all_formats(built, workspace, exported):
     """Each runtime opens its file in a process without this project; the examples agree on a label."""
     environment = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": "/usr/bin:/bin"}
-    installed, folder = exported(BUILD, environment, input=INPUT, output="logits")
+    installed, folder = exported(built[0], input=INPUT, output="logits")
 
     image = workspace.root / "face.png"
     cv2.imwrite(str(image), np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8))
@@ -149,10 +154,10 @@ def test_a_real_model_in_all_formats(workspace, exported):
     assert path == str(image) and label in ("angry", "happy", "sad") and 1 / 3 < float(probability) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
-def test_an_ensemble_with_everything_in_its_graph_in_all_formats(exported, sample_environment):
-    environment = {**sample_environment, "KERAS_BACKEND": "tensorflow"}
-    exported(BUILD_PUBLISHED, environment, input={**INPUT, "scaling": "0-1"}, kind="ensemble")
+def test_an_ensemble_with_everything_in_its_graph_in_all_formats(built, exported):
+    exported(built[1], input={**INPUT, "scaling": "0-1"}, kind="ensemble")
 
 
 @pytest.mark.parametrize("color", ["gray", "rgb"])

@@ -100,7 +100,7 @@ def printed_by(sample_environment) -> Callable[..., Any]:
             env={**sample_environment, **(environment(backend, 1) if backend else {}), **more},
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=280,
             check=False,
         )
         assert done.returncode == 0, done.stderr

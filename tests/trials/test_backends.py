@@ -21,6 +21,7 @@ BACKENDS = [
     for name in ("jax", "torch")
 ]
 VALUES = {"optimizer": "adamw", "class_balance": "weights", "augmentation": 0.5, "units": 16}
+POLICIES = ("float32", "mixed_bfloat16")
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -51,16 +52,27 @@ def test_a_small_search(backend, tmp_path, prepared, run_command, sample_environ
     assert model.stat().st_size > 0
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_a_resumed_trial_has_the_bits_of_an_uninterrupted_one(backend, policy, tmp_path, job, run_jobs):
-    def trial(name, **more):
-        return job("trial", tmp_path / name, "tiny", dtype_policy=policy, values=VALUES, **more)
+@pytest.fixture(scope="module")
+def resumed(backend, tmp_path_factory, job, run_jobs):
+    """(folder, outcomes of the first process, of the second one): of each policy, two trials in each process."""
+    folder = tmp_path_factory.mktemp("resumed")
+
+    def trial(policy, name, **more):
+        return job("trial", folder / policy / name, "tiny", dtype_policy=policy, values=VALUES, **more)
 
     # The second of a process finds its architecture kept, the first of the other process does not.
-    first = run_jobs([trial("cut", until=2), trial("whole")], backend=backend)
-    second = run_jobs([trial("cut", attempt=2), trial("again")], backend=backend)
+    first = [one for policy in POLICIES for one in (trial(policy, "cut", until=2), trial(policy, "whole"))]
+    second = [one for policy in POLICIES for one in (trial(policy, "cut", attempt=2), trial(policy, "again"))]
+    return folder, run_jobs(first, backend=backend), run_jobs(second, backend=backend)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_resumed_trial_has_the_bits_of_an_uninterrupted_one(resumed, policy):
+    folder, *outcomes = resumed
+    place = 2 * POLICIES.index(policy)
+    first, second = (found[place : place + 2] for found in outcomes)
     assert [outcome["error"] for outcome in (*first, *second)] == [None] * 4
-    whole, again, cut = (states(tmp_path / name) for name in ("whole", "again", "cut"))
+    whole, again, cut = (states(folder / policy / name) for name in ("whole", "again", "cut"))
     assert first[1]["result"]["curve"] == second[0]["result"]["curve"] == second[1]["result"]["curve"]
     assert len(whole) > 5
     assert whole == again == cut

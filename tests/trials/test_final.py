@@ -12,13 +12,21 @@ from tuning.trials.plan import cooling_factor
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
+#: Final trainings whose files are opened.
+OPENED = ("adapted", "tiny")
+
 _OPEN = """
 import json, sys
 import keras, numpy as np
-path, images = sys.argv[1:]
-model = keras.saving.load_model(path, safe_mode=True, compile=False)
-found = model.predict(np.load(images) / np.float32(255), verbose=0)
-print(json.dumps({"probabilities": found.tolist(), "layers": [type(layer).__name__ for layer in model.layers]}))
+images, *paths = sys.argv[1:]
+models = {path: keras.saving.load_model(path, safe_mode=True, compile=False) for path in paths}
+print(json.dumps([
+    {
+        split: model.predict(np.load(f"{images}/{split}.images.npy") / np.float32(255), verbose=0).tolist()
+        for split in ("test", "val")
+    }
+    for model in models.values()
+]))
 """
 
 
@@ -45,15 +53,20 @@ def staged(folder):
         return dict(arrays)
 
 
-@pytest.mark.parametrize("name", ["adapted", "tiny"])
-def test_the_file_predicts_what_was_tested_and_validated(finals, name, prepared, printed_by):
+@pytest.fixture(scope="module")
+def predicted(finals, prepared, printed_by):
+    """What the files predict in another process: name -> split -> probabilities."""
+    models = [finals[0] / name / "staging" / "model.keras" for name in OPENED]
+    return dict(zip(OPENED, printed_by(_OPEN, "tensorflow", str(prepared.split), *map(str, models)), strict=True))
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_the_file_predicts_what_was_tested_and_validated(finals, predicted, name):
     folder, outcomes = finals
     assert outcomes[name]["error"] is None
     kept = staged(folder / name)
-    model = str(folder / name / "staging" / "model.keras")
     for split, prefix in (("test", ""), ("val", "val_")):
-        found = printed_by(_OPEN, "tensorflow", model, str(prepared.split / f"{split}.images.npy"))
-        assert np.array(found["probabilities"]) == pytest.approx(kept[f"{prefix}probabilities"], abs=1e-6)
+        assert np.array(predicted[name][split]) == pytest.approx(kept[f"{prefix}probabilities"], abs=1e-6)
     guesses = kept["val_probabilities"].argmax(axis=1)
     f1 = macro_f1(confusion_matrix(kept["val_labels"], guesses, kept["val_probabilities"].shape[1]))
     assert outcomes[name]["result"]["val"]["f1_macro"] == pytest.approx(f1)

@@ -152,7 +152,7 @@ def test_a_space_that_imports_keras_is_read_in_a_moment(digest, monkeypatch):
     # As where site-packages itself was put on PYTHONPATH, by another Python's path.
     monkeypatch.setattr(sys, "path", [*sys.path])
     text = "import keras, numpy, os\nfrom keras import layers\n" + SPACE.replace("math.pi", "keras.layers")
-    began = time.perf_counter()
+    began = time.process_time()
     digest({"space.py": text})
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert keras.__name__ not in code_of("space:build")[0]

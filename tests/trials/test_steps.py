@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 
 import pytest
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 _COMPARE = """
 import json
-import importlib, sys
+import functools, importlib, sys
 import keras, numpy as np
 from keras import layers
 from tuning.dataset.store.packing import ImageSplit
@@ -23,9 +24,6 @@ from tuning.trials.steps import KerasSteps, build_optimizer, steps_of
 
 runtime.configure(1)
 on = importlib.import_module(f"tuning.trials.on_{keras.backend.backend()}.steps")
-if len(sys.argv) > 1:
-    # As a GPU is handed its batches: the four whole ones in two calls.
-    on.BATCHES_A_CALL, on.jax.default_backend = int(sys.argv[1]), lambda: "gpu"
 rng = np.random.default_rng(0)
 labels = rng.integers(0, 3, 70)
 split = ImageSplit(rng.integers(0, 256, (70, 8, 8, 1)).astype(np.uint8), labels)
@@ -64,10 +62,14 @@ def trained(model, kind, balance):
     return logs, [keras.ops.convert_to_numpy(w) for w in model.weights], steps.outputs(split.images)
 
 
+@functools.cache
+def by_keras(balance, **options):
+    return trained(build(**options), KerasSteps, balance)
+
+
 def compare(balance, **options):
-    (ours, weights, outputs), (theirs, their_weights, their_outputs) = (
-        trained(build(**options), kind, balance) for kind in (on.steps_of, KerasSteps)
-    )
+    ours, weights, outputs = trained(build(**options), on.steps_of, balance)
+    theirs, their_weights, their_outputs = by_keras(balance, **options)
     return {
         "names": [sorted(ours[0]), sorted(theirs[0])],
         "logs": [max(abs(a[name] - b[name]) for name in b) for a, b in zip(ours, theirs)],
@@ -101,6 +103,20 @@ class Chained(keras.utils.PyDataset):
         return self.batches[index]
 
 
+@functools.cache
+def fitted(optimizer):
+    model = build(dropout=0, optimizer=lambda rate: optimizer(rate, True))
+    plan = TrainingPlan(batch_size=16)
+    model.fit(Chained([TrainingBatches(split, 3, plan, interface(model, "a space"), 1, e) for e in (1, 2)]),
+              shuffle=False, verbose=0)
+    return [np.array(w) for w in model.weights]
+
+
+@functools.cache
+def keras_averaging():
+    return averaging(KerasSteps, plain)
+
+
 def averaging(kind, optimizer):
     # Largest differences of weights after two epochs: averages from Keras's, weights from those without averaging, and
     # the two from each other.
@@ -114,10 +130,7 @@ def averaging(kind, optimizer):
             with averaged(model):
                 averages = [np.array(w) for w in model.weights]
         found[name] = averages, [np.array(w) for w in model.weights]
-    model = build(dropout=0, optimizer=lambda rate: optimizer(rate, True))
-    model.fit(Chained([TrainingBatches(split, 3, plan, interface(model, "a space"), 1, e) for e in (1, 2)]),
-              shuffle=False, verbose=0)
-    theirs = [np.array(w) for w in model.weights]
+    theirs = fitted(optimizer)
     apart = lambda one, other: max(float(np.abs(a.astype(float) - b).max()) for a, b in zip(one, other))
     return apart(found["ours"][0], theirs), apart(found["ours"][1], found["never"][1]), apart(*found["ours"])
 
@@ -156,16 +169,23 @@ class OwnFunction(keras.Model):
 
 replaced = build()
 replaced.fit = lambda *arguments, **options: None
-print(json.dumps({
-    "rescaling": compare("weights"),
-    "moved": [moved_by([0.0] * 5), moved_by([0.0] * 4 + [0.5]), moved_by([0.5] + [0.0] * 4)],
-    "scaled": compare("none", rescaling=False, sparse=True),
-    "averaging": [averaging(*case) for case in ((on.steps_of, plain), (KerasSteps, plain), (on.steps_of, scaled))],
-    "plain": kind(build()),
-    "kept to Keras": [kind(build(kind=OwnLoop)), kind(build(kind=OwnStep)), kind(build(kind=OwnFunction)),
-                      kind(build(kind=OwnMetrics)),
-                      kind(replaced), kind(build(run_eagerly=True)), kind(build(steps_per_execution=4))],
-}))
+found = {}
+for case in sys.argv[1:]:
+    _, *most = case.split()
+    if most:
+        # As a GPU is handed its batches: the four whole ones in two calls.
+        on.BATCHES_A_CALL, on.jax.default_backend = int(most[0]), lambda: "gpu"
+    found[case] = {
+        "rescaling": compare("weights"),
+        "moved": [moved_by([0.0] * 5), moved_by([0.0] * 4 + [0.5]), moved_by([0.5] + [0.0] * 4)],
+        "scaled": compare("none", rescaling=False, sparse=True),
+        "averaging": [averaging(on.steps_of, plain), keras_averaging(), averaging(on.steps_of, scaled)],
+        "plain": kind(build()),
+        "kept to Keras": [kind(build(kind=OwnLoop)), kind(build(kind=OwnStep)), kind(build(kind=OwnFunction)),
+                          kind(build(kind=OwnMetrics)),
+                          kind(replaced), kind(build(run_eagerly=True)), kind(build(steps_per_execution=4))],
+    }
+print(json.dumps(found))
 """
 
 
@@ -179,14 +199,26 @@ def _case(case: str):
 
 
 #: Class of the steps, and how many batches a call gets of those that may get several.
-CASES = [_case(case) for case in ("TensorFlowSteps", "JaxSteps", "JaxSteps 3", "TorchSteps")]
+CASES = ("TensorFlowSteps", "JaxSteps", "JaxSteps 3", "TorchSteps")
 
 
-@pytest.fixture(scope="module", params=CASES)
-def compared(request, printed_by):
+@pytest.fixture(scope="module")
+def comparisons(printed_by):
+    """`comparisons("jax")` is what was found on a backend, by case; what Keras does is the same for all of them."""
+
+    @functools.cache
+    def found(backend):
+        cases = [case for case in CASES if BACKENDS[case.split()[0]] == backend]
+        return printed_by(_COMPARE, backend, *cases)
+
+    return found
+
+
+@pytest.fixture(params=map(_case, CASES))
+def compared(request, comparisons):
     """(name of the class, whether calls get several batches, what the comparison found)."""
     name, *most = request.param.split()
-    return name, bool(most), printed_by(_COMPARE, BACKENDS[name], *most)
+    return name, bool(most), comparisons(BACKENDS[name])[request.param]
 
 
 def test_the_same_bits_as_keras_where_the_model_scales_its_images(compared):

@@ -109,6 +109,7 @@ def test_a_full_disk_is_no_fault_of_the_configuration(make):
     assert (error.kind, error.errno, error.filename) == ("environment", 28, "/some/checkpoint")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("kind", "payload", "failure", "words"),
     [
@@ -318,6 +319,7 @@ def test_waiting_costs_next_to_nothing(make):
     assert time.process_time() - before < 0.04
 
 
+@pytest.mark.alone
 def test_close_ends_running_workers_at_once(make):
     executor = make()
     executor.submit(job("echo"))

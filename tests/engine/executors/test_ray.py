@@ -26,6 +26,8 @@ from tuning.engine.executors.seats import Request
 if not importlib.util.find_spec("ray"):
     # Not `pytest.importorskip`: Ray must be imported after its token authentication was switched on.
     pytest.skip("ray is not installed", allow_module_level=True)
+# A cluster is a dozen processes, and what is looked at is what happens within seconds.
+pytestmark = pytest.mark.alone
 HERE = Path(__file__).parent
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 

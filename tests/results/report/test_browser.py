@@ -336,6 +336,7 @@ def test_a_search_without_a_result_has_no_error_either(visit, workspace, new_sea
     assert "All 1 trial failed." in page.locator("#verdict").inner_text()
 
 
+@pytest.mark.alone
 def test_a_thousand_trials_are_painted_within_a_second(visit, workspace, hyperband, save, monkeypatch):
     # Found beforehand, so that the coordinates are drawn: to find what mattered is not the page's doing.
     known = (Importance(1, 600, 0.5, 0.4, 0.6, (Share("rate", 0.3, 0.2, 0.4),)),)
