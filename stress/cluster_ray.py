@@ -80,7 +80,9 @@ class Cluster:
 
     def up(self, head_processors: int = 1) -> None:
         """Starts Ray on all hosts, and waits until all nodes have joined."""
-        self._node(self.head, f"--num-cpus={head_processors}", "--head", f"--port={_PORT}", "--include-dashboard=false")
+        # Without Ray Client's server: nobody calls it, and the head ends when it has not started on a busy machine.
+        head = ("--head", f"--port={_PORT}", "--ray-client-server-port=0", "--include-dashboard=false")
+        self._node(self.head, f"--num-cpus={head_processors}", *head)
         self._done(
             self._start(
                 self.head,

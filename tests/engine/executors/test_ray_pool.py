@@ -190,6 +190,16 @@ def test_a_lost_node_is_told_and_told_again_when_it_is_back(nodes, ray):
     assert seen(nodes, ray, info("a", "one", alive=False), info("b", "one")) == [("one", "returned")]
 
 
+def test_a_node_that_was_never_used_is_neither_lost_nor_back(nodes, ray):
+    seen(nodes, ray, info("a", "one"))
+    ray.probes["a"].give({"refusal": ("it cannot write", "let it")})
+    assert seen(nodes, ray, info("a", "one")) == [("one", "left out")]
+    assert seen(nodes, ray, info("a", "one", alive=False)) == []
+    seen(nodes, ray, info("b", "one"))
+    ray.probes["b"].give({"computes": {}})
+    assert seen(nodes, ray, info("b", "one")) == [("one", "used")]
+
+
 def test_nodes_of_one_name_are_told_apart_and_one_without_room_is_none(nodes, ray):
     ray.listed = [info("a" * 8, "10.0.0.1"), info("b" * 8, "10.0.0.1"), info("c" * 8, "login", cpus=0.0)]
     nodes._list()

@@ -68,7 +68,8 @@ class Nodes:
     def _watch(self) -> None:
         while True:
             time.sleep(LIST_SECONDS)
-            with contextlib.suppress(self._ray.exceptions.RayError):
+            # Whatever it is: without this thread it would look as if the control service had gone.
+            with contextlib.suppress(Exception):
                 self._list()
 
     def _list(self) -> None:
@@ -130,8 +131,8 @@ class Nodes:
         for node in self._all.values():
             if node.state != "lost" and node.node_id in gone:
                 was, node.state, node.pending = node.state, "lost", None
-                self._lost.add(node.name)
                 if was == "used":
+                    self._lost.add(node.name)
                     reason = " ".join(gone[node.node_id].get("DeathReasonMessage", "").split())[:200]
                     found.append(NodeChanged(node.name, "lost", reason=reason))
         pending = self.pending()
