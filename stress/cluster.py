@@ -23,7 +23,7 @@ from typing import Any
 
 from stress import kills
 from stress.cluster_hosts import Host, hosts, inside, refused
-from stress.cluster_ray import LOWEST, NAMES, SEARCH, Cluster, install_lowest_ray
+from stress.cluster_ray import LOWEST, NAMES, ONE, SEARCH, Cluster, install_lowest_ray
 from tuning.core.workspace import Workspace
 
 SITE_PACKAGES = Path(importlib.util.find_spec("keras").origin).parents[1]  # type: ignore[union-attr, arg-type]
@@ -89,7 +89,7 @@ def _package_missing(cluster: Cluster) -> None:
 def _no_usable_node(cluster: Cluster) -> None:
     for host in (cluster.left, cluster.right):
         _remove_keras(host)
-    cluster.up(head_processors=0)
+    cluster.up(("--num-cpus=0",))
     cluster.ends(cluster.search())
 
 
@@ -134,6 +134,13 @@ def _no_free_processor(cluster: Cluster) -> None:
     cluster.ends(search)
 
 
+def _login_node(cluster: Cluster) -> None:
+    cluster.up((*ONE, "--labels=kind=login"), (*ONE, '--resources={"fast": 1}'))
+    cluster.options = (*cluster.options, "--ray-resources", "CPU=1,fast=1,label:kind=!login")
+    cluster.ends(cluster.search())
+    assert not cluster.epochs(cluster.head)
+
+
 def _token_missing(cluster: Cluster) -> None:
     cluster.up()
     cluster.ends(cluster.search({"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}))
@@ -160,6 +167,7 @@ CASES = {
     "other Ray": Case(_other_ray, (4,), r"has Ray \d.*has Ray \d", publishes=False, lowest_ray=True),
     "lowest Ray": Case(_lowest_ray, lowest_ray=True),
     "no free processor": Case(_no_free_processor, says="waiting for room"),
+    "login node": Case(_login_node, says=r"on 1 node: left \(1\)", hosts=NAMES[:2]),
     "token missing": Case(_token_missing, (4,), r"error: .*token", publishes=False),
     "search killed twice": Case(_search_killed_twice, (KILLED, KILLED, 0)),
 }
