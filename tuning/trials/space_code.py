@@ -306,7 +306,7 @@ def _own_folders(paths: tuple[str, ...]) -> list[Path]:
 @functools.cache
 def _libraries(folder: Path) -> frozenset[str]:
     """First names of what was installed into a folder that a person put on PYTHONPATH."""
-    found = set()
+    found: set[str] = set()
     # Read as text: importlib.metadata looks whether each file is there, which takes minutes on a shared disk.
     for record in folder.glob("*.dist-info/RECORD"):
         with contextlib.suppress(OSError):
