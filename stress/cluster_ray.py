@@ -82,9 +82,7 @@ class Cluster:
 
     def up(self, head: Sequence[str] = ONE, others: Sequence[str] = ONE) -> None:
         """Starts Ray on all hosts, and waits until all nodes have joined."""
-        # Without Ray Client's server: nobody calls it, and the head ends when it has not started on a busy machine.
-        own = ("--head", f"--port={_PORT}", "--ray-client-server-port=0", "--include-dashboard=false")
-        self._node(self.head, *own, *head)
+        self._node(self.head, "--head", f"--port={_PORT}", "--include-dashboard=false", *head)
         self._done(
             self._start(
                 self.head,
