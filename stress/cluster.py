@@ -66,6 +66,14 @@ def _node_killed(cluster: Cluster) -> None:
     cluster.ends(search)
 
 
+def _node_restarted(cluster: Cluster) -> None:
+    cluster.up()
+    search = cluster.search()
+    cluster.trains(cluster.left, search)
+    cluster.restart(cluster.left)
+    cluster.ends(search)
+
+
 def _link_cut(cluster: Cluster) -> None:
     cluster.up()
     search = cluster.search()
@@ -159,6 +167,7 @@ def _search_killed_twice(cluster: Cluster) -> None:
 CASES = {
     "no fault": Case(_none, hosts=NAMES[:2]),
     "node killed": Case(_node_killed),
+    "node restarted": Case(_node_restarted, says=r"node left is lost[\s\S]*node left is back"),
     "link cut for 45 s": Case(_link_cut),
     "workspace hidden": Case(_workspace_hidden, says=r"left\b.*does not see"),
     "package missing": Case(_package_missing, says=r"left\b.*keras"),

@@ -19,6 +19,8 @@ _INSIDE = (
     *("setpriv", "--pdeathsig", "KILL", "unshare"),
     *(() if os.geteuid() == 0 else ("--user", "--map-root-user")),
     *("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+    # The first process there must reap what has lost its parent: a host does not end before.
+    *("sh", "-c", '"$@"; exit $?', "sh"),
 )
 _BRIDGE = "lab"
 #: The first shell of a host tells its process id as the lab sees it, before it can see its own processes only.

@@ -91,8 +91,13 @@ class Cluster:
             )
         )
         for host in self.hosts[1:]:
-            self._node(host, f"--address={self._address}", *others)
+            self._join(host, *others)
         self._done(self._python(f"while sum(n['Alive'] for n in ray.nodes()) < {len(self.hosts)}: time.sleep(0.5)"))
+
+    def restart(self, host: Host) -> None:
+        """Ends Ray there, and starts it again."""
+        self._done(self._start(host, "-m", "ray.scripts.scripts", "stop", log="python"))
+        self._join(host, *ONE)
 
     def occupy(self) -> subprocess.Popen[bytes]:
         """Somebody else's program, that takes all processors until it is killed."""
@@ -127,6 +132,9 @@ class Cluster:
     def said(self) -> str:
         """What the searches have written on the screen."""
         return (self.folder / "search.log").read_text(errors="replace") if self.exits else ""
+
+    def _join(self, host: Host, *options: str) -> None:
+        self._node(host, f"--address={self._address}", *options)
 
     def _node(self, host: Host, *options: str) -> None:
         start = ("-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={host.address}", *options)
