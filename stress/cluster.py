@@ -23,7 +23,7 @@ from typing import Any
 
 from stress import kills
 from stress.cluster_hosts import Host, hosts, inside, refused
-from stress.cluster_ray import LOWEST, NAMES, SEARCH, Cluster, install_lowest_ray
+from stress.cluster_ray import LOWEST, NAMES, ONE, SEARCH, Cluster, install_lowest_ray
 from tuning.core.workspace import Workspace
 
 SITE_PACKAGES = Path(importlib.util.find_spec("keras").origin).parents[1]  # type: ignore[union-attr, arg-type]
@@ -66,6 +66,14 @@ def _node_killed(cluster: Cluster) -> None:
     cluster.ends(search)
 
 
+def _node_restarted(cluster: Cluster) -> None:
+    cluster.up()
+    search = cluster.search()
+    cluster.trains(cluster.left, search)
+    cluster.restart(cluster.left)
+    cluster.ends(search)
+
+
 def _link_cut(cluster: Cluster) -> None:
     cluster.up()
     search = cluster.search()
@@ -89,7 +97,7 @@ def _package_missing(cluster: Cluster) -> None:
 def _no_usable_node(cluster: Cluster) -> None:
     for host in (cluster.left, cluster.right):
         _remove_keras(host)
-    cluster.up(head_processors=0)
+    cluster.up(("--num-cpus=0",))
     cluster.ends(cluster.search())
 
 
@@ -134,6 +142,13 @@ def _no_free_processor(cluster: Cluster) -> None:
     cluster.ends(search)
 
 
+def _login_node(cluster: Cluster) -> None:
+    cluster.up((*ONE, "--labels=kind=login"), (*ONE, '--resources={"fast": 1}'))
+    cluster.options = (*cluster.options, "--ray-resources", "CPU=1,fast=1,label:kind=!login")
+    cluster.ends(cluster.search())
+    assert not cluster.epochs(cluster.head)
+
+
 def _token_missing(cluster: Cluster) -> None:
     cluster.up()
     cluster.ends(cluster.search({"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}))
@@ -152,14 +167,16 @@ def _search_killed_twice(cluster: Cluster) -> None:
 CASES = {
     "no fault": Case(_none, hosts=NAMES[:2]),
     "node killed": Case(_node_killed),
+    "node restarted": Case(_node_restarted, says=r"node left is lost[\s\S]*node left is back"),
     "link cut for 45 s": Case(_link_cut),
     "workspace hidden": Case(_workspace_hidden, says=r"left\b.*does not see"),
     "package missing": Case(_package_missing, says=r"left\b.*keras"),
     "no usable node": Case(_no_usable_node, (4,), r"left\b.*keras", publishes=False),
     "other revision": Case(_other_revision, says=r"left\b.*(code|revision)"),
-    "other Ray": Case(_other_ray, (4,), r"\d\.\d+\.\d.*\d\.\d+\.\d", publishes=False, lowest_ray=True),
+    "other Ray": Case(_other_ray, (4,), r"has Ray \d.*has Ray \d", publishes=False, lowest_ray=True),
     "lowest Ray": Case(_lowest_ray, lowest_ray=True),
     "no free processor": Case(_no_free_processor, says="waiting for room"),
+    "login node": Case(_login_node, says=r"on 1 node: left \(1\)", hosts=NAMES[:2]),
     "token missing": Case(_token_missing, (4,), r"error: .*token", publishes=False),
     "search killed twice": Case(_search_killed_twice, (KILLED, KILLED, 0)),
 }

@@ -29,6 +29,8 @@ SEARCH = (
     *("--top-k", "1", "--dtype", "float32", "--max-memory", "1G", "--max-deaths", "100"),
 )
 _PORT = 6379
+#: What `ray start` is told of a node.
+ONE = ("--num-cpus=1",)
 _UNTIL_ANSWERED = """
 while True:
     try:
@@ -78,9 +80,9 @@ class Cluster:
         self.exits: list[int] = []
         self.began = self.ended = 0.0
 
-    def up(self, head_processors: int = 1) -> None:
+    def up(self, head: Sequence[str] = ONE, others: Sequence[str] = ONE) -> None:
         """Starts Ray on all hosts, and waits until all nodes have joined."""
-        self._node(self.head, f"--num-cpus={head_processors}", "--head", f"--port={_PORT}", "--include-dashboard=false")
+        self._node(self.head, "--head", f"--port={_PORT}", "--include-dashboard=false", *head)
         self._done(
             self._start(
                 self.head,
@@ -89,8 +91,13 @@ class Cluster:
             )
         )
         for host in self.hosts[1:]:
-            self._node(host, "--num-cpus=1", f"--address={self._address}")
+            self._join(host, *others)
         self._done(self._python(f"while sum(n['Alive'] for n in ray.nodes()) < {len(self.hosts)}: time.sleep(0.5)"))
+
+    def restart(self, host: Host) -> None:
+        """Ends Ray there, and starts it again."""
+        self._done(self._start(host, "-m", "ray.scripts.scripts", "stop", log="python"))
+        self._join(host, *ONE)
 
     def occupy(self) -> subprocess.Popen[bytes]:
         """Somebody else's program, that takes all processors until it is killed."""
@@ -110,9 +117,8 @@ class Cluster:
 
     def trains(self, host: Host, search: subprocess.Popen[bytes]) -> None:
         """Waits until three epochs have begun there since now."""
-        path = self._epochs(host)
-        until, goal = time.monotonic() + _TRAIN, _lines(path) + 3
-        while _lines(path) < goal:
+        until, goal = time.monotonic() + _TRAIN, self.epochs(host) + 3
+        while self.epochs(host) < goal:
             if search.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"nothing was trained on {host.name}")
             time.sleep(0.05)
@@ -126,6 +132,9 @@ class Cluster:
     def said(self) -> str:
         """What the searches have written on the screen."""
         return (self.folder / "search.log").read_text(errors="replace") if self.exits else ""
+
+    def _join(self, host: Host, *options: str) -> None:
+        self._node(host, f"--address={self._address}", *options)
 
     def _node(self, host: Host, *options: str) -> None:
         start = ("-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={host.address}", *options)
@@ -149,6 +158,11 @@ class Cluster:
             environment={**self.environment, **more},
         )
 
+    def epochs(self, host: Host) -> int:
+        """How many have begun there."""
+        path = self._epochs(host)
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
     def _epochs(self, host: Host) -> Path:
         return self.folder / f"{host.name}.epochs"
 
@@ -159,10 +173,6 @@ def install_lowest_ray(folder: Path) -> bool:
     lowest = wanted.removeprefix(">=").partition(",")[0]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder / LOWEST)]
     return subprocess.run([*pip, f"ray=={lowest}"], check=False).returncode == 0
-
-
-def _lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _main(folder: Path, prepared: Path, *options: str) -> int:

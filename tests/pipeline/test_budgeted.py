@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from tuning.core.errors import UsageError
 from tuning.core.plan import Plan, Price
 from tuning.core.settings import SearchSettings, load
+from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import Closing, Extended, PlannedFinals, Stopped
 from tuning.oracles.ranking import RankedTrial

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import importlib.util
 import time
+from pathlib import Path
 
 import pytest
 
@@ -146,13 +147,20 @@ def test_a_folder_that_is_no_package_hides_no_module_of_its_name(digest, tmp_pat
     assert digest() == first
 
 
-def test_a_space_that_imports_keras_is_read_in_a_moment(digest, monkeypatch):
-    import keras
-
-    # As where site-packages itself was put on PYTHONPATH, by another Python's path.
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    text = "import keras, numpy, os\nfrom keras import layers\n" + SPACE.replace("math.pi", "keras.layers")
+@pytest.mark.parametrize("folder", ["modules/lib/python3/site-packages", "installed"])
+def test_libraries_that_a_cluster_puts_on_the_path_are_not_read(digest, tmp_path, monkeypatch, folder):
+    """As environment modules do it, and `pip install --target`: on PYTHONPATH, in a folder of no Python that runs."""
+    libraries, names = tmp_path / folder, ("keras", "tensorflow")
+    info = libraries / "all-1.0.dist-info"
+    info.mkdir(parents=True)
+    for name in names:
+        (libraries / name).symlink_to(Path(importlib.util.find_spec(name).origin).parent)
+    if folder == "installed":
+        # As many files as the two have.
+        (info / "RECORD").write_text("".join(f"{name}/{n}.py,,\n" for name in names for n in range(10_000)))
+    monkeypatch.syspath_prepend(str(libraries))
+    text = "import keras, tensorflow, os\nfrom keras import layers\n" + SPACE.replace("math.pi", "keras, tensorflow")
     began = time.process_time()
     digest({"space.py": text})
     assert time.process_time() - began < 1
-    assert keras.__name__ not in code_of("space:build")[0]
+    assert set(code_of("space:build")[0]) == {"space", "helpers", "package.parts", "package.sizes"}

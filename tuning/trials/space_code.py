@@ -16,11 +16,12 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 #: Its `__init__` is the table of spaces: a row that is added there changes no space.
 _TABLE = "search_spaces"
+#: Folders of installed libraries, this Python's or, as a cluster's environment modules have it, another one's.
+_LIBRARIES = frozenset({"site-packages", "dist-packages"})
 #: Calls that reach names which do not stand in the code.
 _DYNAMIC = frozenset({"globals", "locals", "vars", "eval", "exec", "__import__", "importlib"})
 
@@ -280,16 +281,20 @@ def _own_folders(paths: tuple[str, ...]) -> list[Path]:
     return [
         folder
         for folder in dict.fromkeys(folders)
-        if folder.is_dir() and folder not in installed and not installed.intersection(folder.parents)
+        if folder.is_dir()
+        and folder not in installed
+        and not installed.intersection(folder.parents)
+        and _LIBRARIES.isdisjoint(folder.parts)
     ]
 
 
 @functools.cache
 def _libraries(folder: Path) -> frozenset[str]:
     """First names of what was installed into a folder that a person put on PYTHONPATH."""
-    found = set()
-    for info in folder.glob("*.dist-info"):
-        with contextlib.suppress(OSError, ValueError):
-            for path in metadata.PathDistribution(info).files or ():
-                found.add(path.parts[0].partition(".")[0])
+    found: set[str] = set()
+    # Read as text: importlib.metadata looks whether each file is there, which takes minutes on a shared disk.
+    for record in folder.glob("*.dist-info/RECORD"):
+        with contextlib.suppress(OSError):
+            lines = record.read_text(errors="replace").splitlines()
+            found.update(line.partition(",")[0].partition("/")[0].partition(".")[0] for line in lines)
     return frozenset(found)

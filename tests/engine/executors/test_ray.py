@@ -308,6 +308,22 @@ def test_waiting_costs_next_to_nothing(make):
     assert time.process_time() - before < 0.04
 
 
+@pytest.mark.slow
+def test_ray_adds_less_than_a_tenth_to_jobs_of_three_seconds(make):
+    executor = make(2)
+    for n in range(10):  # until both actors work
+        executor.submit(job("sleep", n, seconds=1))
+        executor.submit(job("sleep", -n - 1, seconds=1))
+        if len({event.result["pid"] for event in ended(executor, 2).values()}) == 2:
+            break
+    began = time.monotonic()
+    for n in range(10, 13):
+        executor.submit(job("sleep", n, seconds=3))
+        executor.submit(job("sleep", -n, seconds=3))
+        ended(executor, 2)
+    assert time.monotonic() - began < 3 * 3 * 1.1
+
+
 def test_a_signal_ends_a_wait_with_what_its_handler_raises(make):
     def handler(number, frame):
         raise InterruptedError

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -190,6 +192,16 @@ def test_a_lost_node_is_told_and_told_again_when_it_is_back(nodes, ray):
     assert seen(nodes, ray, info("a", "one", alive=False), info("b", "one")) == [("one", "returned")]
 
 
+def test_a_node_that_was_never_used_is_neither_lost_nor_back(nodes, ray):
+    seen(nodes, ray, info("a", "one"))
+    ray.probes["a"].give({"refusal": ("it cannot write", "let it")})
+    assert seen(nodes, ray, info("a", "one")) == [("one", "left out")]
+    assert seen(nodes, ray, info("a", "one", alive=False)) == []
+    seen(nodes, ray, info("b", "one"))
+    ray.probes["b"].give({"computes": {}})
+    assert seen(nodes, ray, info("b", "one")) == [("one", "used")]
+
+
 def test_nodes_of_one_name_are_told_apart_and_one_without_room_is_none(nodes, ray):
     ray.listed = [info("a" * 8, "10.0.0.1"), info("b" * 8, "10.0.0.1"), info("c" * 8, "login", cpus=0.0)]
     nodes._list()
@@ -239,6 +251,21 @@ def test_a_job_runs_on_a_node_that_was_checked_and_its_end_names_it(pool, ray):
     actor.stream.give([Finished(JOB.key, JOB.fence, {"score": 1})])
     assert advance(pool, ray) == []
     assert advance(pool, ray) == [Finished(JOB.key, JOB.fence, {"score": 1}, node="one")]
+
+
+@pytest.mark.parametrize(("given", "seen_by_trials"), [([], ""), ([3], "3")])
+def test_a_trial_sees_the_gpus_that_it_asked_for_and_no_others(monkeypatch, tmp_path, given, seen_by_trials):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_gpu_ids=lambda: given))
+    ray_seats.Seat("w:f", {}, tmp_path, None)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen_by_trials
+
+
+@pytest.mark.parametrize(("gpus", "before", "after"), [(False, "0,1", ""), (True, "", None), (True, "0,1", "0,1")])
+def test_a_node_is_checked_with_the_gpus_that_trials_would_see(monkeypatch, gpus, before, after):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    assert ray_nodes._probe()("no_such_module", {}, gpus) == {"missing": "no_such_module"}
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == after
 
 
 def test_an_actor_on_a_node_that_is_new_waits_for_its_check(pool, nodes, ray):

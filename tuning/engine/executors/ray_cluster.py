@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import logging
 import os
+import platform
 import socket
 import sys
 import time
@@ -114,7 +116,7 @@ def join(address: str, asking: Callable[[], None] = lambda: None, answered: Call
         asking, answered: called before the control service is asked, and once it has answered.
 
     Raises:
-        EnvironmentProblem: there is none, or it does not let this process in.
+        EnvironmentProblem: there is none, it has other versions, or it does not let this process in.
     """
     if os.environ.get("RAY_AUTH_TOKEN"):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -126,7 +128,9 @@ def join(address: str, asking: Callable[[], None] = lambda: None, answered: Call
     asking()
     try:
         address = _host_and_port(address)
-        own = _own_addresses(address)
+        service = _control_service(address)
+        _check_versions(address, service, ray.__version__)
+        own = _own_addresses(service)
         answered()
     except errors as error:
         raise _refused(address, error) from None
@@ -143,10 +147,25 @@ def join(address: str, asking: Callable[[], None] = lambda: None, answered: Call
     return ray
 
 
-def _own_addresses(address: str) -> list[str]:
+def _check_versions(address: str, service: Any, version: str) -> None:
+    """Asks for the cluster's versions before anything else, which another version of Ray may answer otherwise.
+
+    Raises:
+        EnvironmentProblem: they are not those of this process.
+    """
+    theirs, ours = _versions(service), (version, platform.python_version())
+    if theirs and theirs != ours:
+        there, here = (f"Ray {ray} and Python {python}" for ray, python in (theirs, ours))
+        raise EnvironmentProblem(
+            f"the Ray cluster at {address} has {there}, this command has {here}",
+            "run this command with the versions of the cluster, or start the cluster with those of this environment",
+        )
+
+
+def _own_addresses(service: Any) -> list[str]:
     """Of this machine's nodes in the cluster; waits a moment for one that has just been started."""
     deadline = time.monotonic() + CONNECT_SECONDS
-    while not (own := [there for there in _node_addresses(address) if _is_ours(there)]):
+    while not (own := [there for there in _node_addresses(service) if _is_ours(there)]):
         if time.monotonic() > deadline:
             break
         time.sleep(0.3)
@@ -157,11 +176,6 @@ def _refused(address: str, error: Exception) -> TuningError:
     text = " ".join(str(error).split())
     if address == _AUTO and isinstance(error, ConnectionError):
         return EnvironmentProblem(f"there is no Ray cluster on this machine that can be joined: {text[:300]}", _START)
-    if "Version mismatch" in text:
-        return EnvironmentProblem(
-            f"the Ray cluster at {address} has other versions: {text.partition('Version mismatch: ')[2]}",
-            "run this command with the versions of the cluster, or start the cluster with those of this environment",
-        )
     if type(error).__name__ == "AuthenticationError":
         ours = "this command has none" if not _has_token() else "this command's is another one"
         return EnvironmentProblem(
@@ -191,7 +205,7 @@ def _is_ours(address: str) -> bool:
     return False
 
 
-# What Ray does not promise to keep: three names.
+# What Ray does not promise to keep.
 
 
 def _host_and_port(address: str) -> str:
@@ -203,10 +217,23 @@ def _host_and_port(address: str) -> str:
     return str(services.canonicalize_bootstrap_address(address))
 
 
-def _node_addresses(address: str) -> list[str]:
-    """Of the nodes that are alive; asked of the control service, because `ray.init` takes minutes to say no."""
-    raylet = importlib.import_module("ray._raylet")
-    nodes = raylet.GcsClient(address=address).get_all_node_info(timeout=CONNECT_SECONDS)
+def _control_service(address: str) -> Any:
+    """Of a cluster: asked itself, because `ray.init` takes minutes to say no, and does not always say why."""
+    return importlib.import_module("ray._raylet").GcsClient(address=address)
+
+
+def _versions(service: Any) -> tuple[str, str] | None:
+    """Of Ray and Python that the cluster was started with; None: it has only just been, and does not say yet."""
+    kept = service.internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster", timeout=CONNECT_SECONDS)
+    if kept is None:
+        return None
+    found = json.loads(kept)
+    return found["ray_version"], found["python_version"]
+
+
+def _node_addresses(service: Any) -> list[str]:
+    """Of the nodes that are alive."""
+    nodes = service.get_all_node_info(timeout=CONNECT_SECONDS)
     return [info.node_manager_address for info in nodes.values() if info.state == 0]
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import msgspec
+
 from tuning.engine.executors import NodeChanged
 from tuning.engine.executors.ray_messages import Check
 from tuning.engine.executors.seats import NODE_LABEL, Request
@@ -68,7 +70,8 @@ class Nodes:
     def _watch(self) -> None:
         while True:
             time.sleep(LIST_SECONDS)
-            with contextlib.suppress(self._ray.exceptions.RayError):
+            # Whatever it is: without this thread it would look as if the control service had gone.
+            with contextlib.suppress(Exception):
                 self._list()
 
     def _list(self) -> None:
@@ -88,7 +91,7 @@ class Nodes:
 
     def crowded(self) -> bool:
         """Whether the cluster as a whole has not even what one trial asks for."""
-        return not self._request.seats(self._free, self._request.plain_labels())
+        return not msgspec.structs.replace(self._request, labels={}).seats(self._free, {})
 
     def refused(self) -> list[Node]:
         """Those that are there and cannot be used."""
@@ -130,8 +133,8 @@ class Nodes:
         for node in self._all.values():
             if node.state != "lost" and node.node_id in gone:
                 was, node.state, node.pending = node.state, "lost", None
-                self._lost.add(node.name)
                 if was == "used":
+                    self._lost.add(node.name)
                     reason = " ".join(gone[node.node_id].get("DeathReasonMessage", "").split())[:200]
                     found.append(NodeChanged(node.name, "lost", reason=reason))
         pending = self.pending()
@@ -153,7 +156,7 @@ class Nodes:
             return [self._accepted(node, {})]
         strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node.node_id, soft=False)
         probe = self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=strategy)(_probe())
-        node.pending = probe.remote(self._check.module, self._check.request)
+        node.pending = probe.remote(self._check.module, self._check.request, bool(self._request.gpus))
         return []
 
     def _free_name(self, info: dict[str, Any]) -> str:
@@ -195,12 +198,18 @@ class Nodes:
         return NodeChanged(node.name, "left out", reason=f"{problem} → {remedy}")
 
 
-def _probe() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+def _probe() -> Callable[[str, dict[str, Any], bool], dict[str, Any]]:
     """The check as Ray sends it: a function in a function goes by its code, and runs where this package is missing."""
 
-    def probe(module: str, request: dict[str, Any]) -> dict[str, Any]:
+    def probe(module: str, request: dict[str, Any], gpus: bool) -> dict[str, Any]:
         import importlib
+        import os
 
+        # A task without a GPU sees none or all, as Ray's version has it; trials see what they ask for.
+        if not gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        elif not os.environ.get("CUDA_VISIBLE_DEVICES"):
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         try:
             inspect = importlib.import_module(module).inspect
         except ImportError as error:

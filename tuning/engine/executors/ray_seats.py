@@ -9,6 +9,7 @@ job's next attempt goes on from its last checkpoint, on another one.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,11 @@ class Seat:
     def __init__(
         self, work: str, environment: Mapping[str, str], log_directory: Path, trial_timeout: float | None
     ) -> None:
+        import ray
+
+        if not ray.get_gpu_ids():
+            # Newer versions of Ray leave all GPUs to be seen, also those that others have asked for.
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._executor = LocalExecutor(1, work, environment, log_directory, trial_timeout)
 
     def node(self) -> str:

@@ -61,10 +61,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         ]
         return min(rooms, default=1)
 
-    def plain_labels(self) -> dict[str, str]:
-        """Labels that are what they must be."""
-        return {key: value for key, value in self.labels.items() if not value.startswith("!")}
-
     def options(self) -> dict[str, Any]:
         """The same as options of a Ray actor."""
         found: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus or 0, "resources": dict(self.others)}
