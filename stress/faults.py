@@ -28,7 +28,7 @@ import numpy as np
 from stress import toy
 from tuning.core import files
 from tuning.core.workspace import Workspace
-from tuning.dataset.store import arrays, packing
+from tuning.dataset.store import description, packing
 from tuning.dataset.store.manifests import Place, SplitManifest, write_split_manifest
 from tuning.engine import journal
 from tuning.engine.audit import audit
@@ -250,20 +250,20 @@ def _load(warm: Path) -> None:
 def _prepare(root: Path) -> None:
     """The prepared data of a workspace: noise."""
     workspace = Workspace(root).create()
-    info = arrays.DatasetInfo("d" * 64, toy.CLASSES, 8, 1, {"train": 6, "val": 6, "test": 6})
+    info = description.DatasetInfo("d" * 64, toy.CLASSES, 8, 1, {"train": 6, "val": 6, "test": 6})
     workspace.split.mkdir()
     pixels, labels = np.zeros((6, 8, 8, 1), np.uint8), np.arange(6) % 3
     hashes: dict[str, str] = {}
     for split in info.counts:
         hashes |= packing.write_split(workspace.split, split, pixels, np.arange(6), labels)
     places = []
-    for split in packing.SPLITS:
+    for split in description.SPLITS:
         for number in range(6):
             label, name = toy.CLASSES[number % 3], f"{split}{number}"
             places.append(Place(f"{label}/{name}.png", f"{label}/{name}.png", files.digest(name), label, name, split))
     manifest = SplitManifest((70.0, 15.0, 15.0), 0, "box", tuple(sorted(places, key=lambda place: place.file)), {})
     write_split_manifest(workspace.split_manifest, manifest)
-    arrays.write_description(workspace.split, info, manifest.digest, hashes)
+    description.write_description(workspace.split, info, manifest.digest, hashes)
 
 
 def _child(action: Callable[[], None], hook: Hook | None = None) -> dict[str, Any]:

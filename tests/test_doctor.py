@@ -74,7 +74,7 @@ def prepare(workspace: Workspace) -> str:
 
     places = [
         Place(f"{label}/{split}.png", f"{label}/{split}.png", f"{split}-{label}", label, f"{split}-{label}", split)
-        for split in packing.SPLITS
+        for split in description.SPLITS
         for label in CLASSES
     ]
     manifest = SplitManifest((70.0, 15.0, 15.0), 0, "box", tuple(sorted(places, key=lambda place: place.file)), {})
@@ -82,14 +82,14 @@ def prepare(workspace: Workspace) -> str:
     files.write_json(workspace.pool_manifest, {"schema": 1})
     files.write_json(workspace.pool_summary, {"schema": 1})
     files.write_json(workspace.class_names, list(CLASSES))
-    content = {s: [(place.sha256, place.label) for place in places if place.split == s] for s in packing.SPLITS}
+    content = {s: [(place.sha256, place.label) for place in places if place.split == s] for s in description.SPLITS}
     digest = description.dataset_digest(CLASSES, 8, "gray", 1, content)
     workspace.split.mkdir(parents=True)
     pixels = np.arange(2 * 64, dtype=np.uint8).reshape(2, 8, 8, 1)
     hashes = {}
-    for split in packing.SPLITS:
+    for split in description.SPLITS:
         hashes |= packing.write_split(workspace.split, split, pixels, np.arange(2), np.arange(2))
-    info = description.DatasetInfo(digest, CLASSES, 8, 1, dict.fromkeys(packing.SPLITS, 2))
+    info = description.DatasetInfo(digest, CLASSES, 8, 1, dict.fromkeys(description.SPLITS, 2))
     description.write_description(workspace.split, info, manifest.digest, hashes)
     return digest
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tuning.core.workspace import Workspace
-from tuning.dataset.store import arrays, packing
+from tuning.dataset.store import description, packing
 from tuning.results.runs import StagedRun
 from tuning.results.schema import About, Metrics, Params, TrainedWith
 
@@ -182,7 +182,7 @@ def write_data(workspace: Workspace) -> Callable[..., None]:
 
     def write(digest: str, image_size: int = 8) -> None:
         counts = {"train": 6, "val": 40, "test": 6}
-        info = arrays.DatasetInfo(digest, tuple(CLASSES), image_size, 1, counts)
+        info = description.DatasetInfo(digest, tuple(CLASSES), image_size, 1, counts)
         rng = np.random.default_rng(3)
         hashes: dict[str, str] = {}
         workspace.split.mkdir(exist_ok=True)
@@ -190,7 +190,7 @@ def write_data(workspace: Workspace) -> Callable[..., None]:
             pixels = rng.integers(0, 256, (count, image_size, image_size, 1), dtype=np.uint8)
             labels = np.arange(count) % len(CLASSES)
             hashes |= packing.write_split(workspace.split, split, pixels, np.arange(count), labels)
-        arrays.write_description(workspace.split, info, "split digest", hashes)
+        description.write_description(workspace.split, info, "split digest", hashes)
         workspace.split_manifest.write_text(json.dumps({"digest": "split digest"}))
 
     return write

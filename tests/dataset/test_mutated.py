@@ -9,7 +9,7 @@ import pytest
 
 from tuning.core.errors import TuningError
 from tuning.dataset.preparation import prepare_dataset
-from tuning.dataset.sources import aliases, fer_csv, inventory, samples, yolo
+from tuning.dataset.sources import aliases, fer_csv, inventory, samples, yolo, yolo_names
 from tuning.dataset.sources.yolo_names import Names
 from tuning.dataset.splitting import groups as grouping
 from tuning.dataset.splitting.split import parse_ratios
@@ -110,7 +110,7 @@ def readers(prepared, tmp_path):
         "data.yaml": (
             folder / "data.yaml",
             b"train: ../train\nnc: 2\nnames:\n  0: happy\n  1: 'sad'\n",
-            lambda: yolo.read_names(folder / "data.yaml"),
+            lambda: yolo_names.read(inventory.take(folder), "data.yaml"),
         ),
         "FER2013 CSV": (table, f"emotion,pixels,Usage\n0,{pixels},T\n3,{pixels},T\n".encode(), rows),
         "groups": (

@@ -113,7 +113,7 @@ def test_on_request_the_first_of_them_stops(fill, save, tmp_path):
 def test_work_in_flight_is_bounded(fill, save, tmp_path, monkeypatch):
     """A source is read only as far ahead as there is work in flight, whatever its length."""
     save(tmp_path / "raw" / "a.png", 1)
-    monkeypatch.setattr(pool, "_cores", lambda: 1)
+    monkeypatch.setattr(pool.machine, "usable_cores", lambda: 1)
     monkeypatch.setattr(pool, "_BATCH", 4)
     handed = written = furthest = 0
 
@@ -142,7 +142,7 @@ def test_threads_take_turns_at_small_files_only(fill, save, tmp_path, monkeypatc
     names = [f"happy/{n:03}.png" for n in range(256)]
     for key, name in enumerate(names):
         save(tmp_path / "raw" / name, key)
-    monkeypatch.setattr(pool, "_cores", lambda: 2)
+    monkeypatch.setattr(pool.machine, "usable_cores", lambda: 2)
     original, inside, seen, lock = decode.read_file, 0, [], threading.Lock()
 
     def read_file(path):

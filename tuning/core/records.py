@@ -20,9 +20,7 @@ RESERVED_PREFIX = "tuner/"
 
 COMPLETED: Final = "COMPLETED"
 FAILED: Final = "FAILED"
-#: Kinds of failure that say that a configuration is too large for the machine, or for the time that a trial may take.
-INFEASIBLE = ("memory", "timeout", "too-large")
-#: Kinds that a configuration has of itself, however many in a row have it.
+#: Kinds of failure that a configuration has of itself, however many in a row have it.
 OWN = ("not-finite", "too-large")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import os
 import re
 import threading
 from collections import Counter, deque
@@ -21,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tuning.core import files
+from tuning.core import files, machine
 from tuning.core.errors import DataError
 from tuning.core.progress import Bar
 from tuning.dataset import account, decode
@@ -151,7 +150,7 @@ def _decoded(items: Iterable[Item], target: Target) -> Iterator[_Batch]:
         with one_at_a_time if _has_small_files(batch, target) else contextlib.nullcontext():
             return _decode(batch, target)
 
-    threads = _cores()
+    threads = machine.usable_cores()
     waiting: deque[Future[_Batch]] = deque()
     with _single_threaded_opencv(), ThreadPoolExecutor(threads, "decode") as executor:
         try:
@@ -274,8 +273,3 @@ def _single_threaded_opencv() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

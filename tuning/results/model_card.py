@@ -192,7 +192,7 @@ def _params(workspace: Workspace, metrics: Metrics) -> Params | None:
 
 def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
     """What `prepare` found; None where the workspace holds other data than the run's, or none."""
-    from tuning.dataset.store.arrays import read_description
+    from tuning.dataset.store.description import read_description
     from tuning.dataset.summary import read_summary
 
     try:

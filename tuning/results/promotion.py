@@ -78,8 +78,7 @@ def current_digest(workspace: Workspace, runs: Sequence[Metrics]) -> str:
     Raises:
         DataError: the prepared data's description is broken.
     """
-    from tuning.dataset.store.arrays import read_description
-    from tuning.dataset.store.packing import DESCRIPTION
+    from tuning.dataset.store.description import DESCRIPTION, read_description
 
     if (workspace.split / DESCRIPTION).is_file():
         return read_description(workspace.split).digest

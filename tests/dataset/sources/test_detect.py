@@ -8,8 +8,8 @@ import pytest
 
 from tuning.core.errors import DataError
 from tuning.dataset.decode import UnreadableImage
-from tuning.dataset.sources import class_folders, fer_csv, inventory, yolo
 from tuning.dataset.sources import detect as sources
+from tuning.dataset.sources import fer_csv, inventory, yolo, yolo_lines, yolo_names
 from tuning.dataset.sources.samples import Ignored, Rejected, Sample
 
 
@@ -131,10 +131,10 @@ class TestClassFolders:
         assert listing(tmp_path)[2].notes == ()
 
     def test_every_file_ends_somewhere(self, tmp_path):
-        for name in ("happy/deep/er/1.PNG", "happy/notes.txt", "stray.png", "train/stray.png", "train/sad/2.png"):
+        for name in ("happy/deep/er/1.JPeG", "happy/notes.txt", "stray.png", "train/stray.png", "train/sad/2.png"):
             write(tmp_path / name)
         _, _, _, items = listing(tmp_path)
-        assert labels(items) == {"happy/deep/er/1.PNG": "happy", "train/sad/2.png": "sad"}
+        assert labels(items) == {"happy/deep/er/1.JPeG": "happy", "train/sad/2.png": "sad"}
         assert reasons(items) == dict.fromkeys(("stray.png", "train/stray.png"), "lies outside every class folder")
         assert {item.source for item in items} == set(inventory.take(tmp_path).files)
 
@@ -142,10 +142,6 @@ class TestClassFolders:
         write(tmp_path / "happy" / "1.png")
         (tmp_path / "sad").mkdir()
         assert listing(tmp_path)[2].classes == {"happy": "happy", "sad": "sad"}
-
-    def test_suffixes_count_whatever_their_case(self):
-        assert class_folders.is_image("a/B.JPeG")
-        assert not class_folders.is_image("a/B.txt")
 
 
 class TestYolo:
@@ -209,7 +205,7 @@ class TestYolo:
         assert Sample("train/images/1.jpg", "happy", 3, (0.5, 0.5, 0.4, 0.4)) in items
 
     def test_rounding_at_the_edge_is_no_mistake(self):
-        assert yolo.parse_line("0 0.5 0.5 1.000001 1.000001")[0] == 0
+        assert yolo_lines.parse("0 0.5 0.5 1.000001 1.000001")[0] == 0
 
     @pytest.mark.parametrize(
         ("text", "names"),
@@ -221,7 +217,8 @@ class TestYolo:
         ],
     )
     def test_names_as_list_or_mapping(self, tmp_path, text, names):
-        assert yolo.read_names(write(tmp_path / "data.yaml", text)) == names
+        write(tmp_path / "data.yaml", text)
+        assert yolo_names.read(inventory.take(tmp_path), "data.yaml").labels == names
 
     @pytest.mark.parametrize(
         ("text", "problem"),
@@ -243,8 +240,9 @@ class TestYolo:
         ],
     )
     def test_a_bad_data_yaml_is_named(self, tmp_path, text, problem):
+        write(tmp_path / "data.yaml", text)
         with pytest.raises(DataError, match=problem) as caught:
-            yolo.read_names(write(tmp_path / "data.yaml", text))
+            yolo_names.read(inventory.take(tmp_path), "data.yaml")
         assert "data.yaml" in caught.value.problem
         assert caught.value.remedy
 

@@ -13,7 +13,7 @@ import tuning
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.dataset.preparation import prepare_dataset
-from tuning.dataset.store import arrays, packing
+from tuning.dataset.store import arrays, description, packing
 from tuning.dataset.store.arrays import open_dataset, read_info
 from tuning.dataset.store.sealed import TestOpening, open_test
 
@@ -117,7 +117,7 @@ def test_a_missing_array_is_named(prepared):
 
 
 def test_the_recorded_hashes_are_those_of_the_files(prepared):
-    hashes = arrays.read_description(prepared.split).sha256
+    hashes = description.read_description(prepared.split).sha256
     assert set(hashes) == {path.name for path in prepared.split.glob("*.npy")}
     assert all(files.sha256_file(prepared.split / name) == sha for name, sha in hashes.items())
 
@@ -127,7 +127,7 @@ CONTENT = {"train": [("b", "sad"), ("a", "happy")], "val": [("c", "sad")], "test
 
 class TestDigest:
     def digest(self, classes=("happy", "sad"), size=48, color="gray", decoder=1, content=CONTENT):
-        return arrays.dataset_digest(classes, size, color, decoder, content)
+        return description.dataset_digest(classes, size, color, decoder, content)
 
     def test_the_order_of_images_does_not_matter(self):
         assert self.digest(content={**CONTENT, "train": CONTENT["train"][::-1]}) == self.digest()

@@ -316,17 +316,12 @@ def _write(archive: Path, member: _Member, target: Path, left: int) -> int:
     if source is None:
         _refuse(archive, member.path, "no file")
     size = 0
-    try:
-        with source, path.open("xb") as file:
-            while chunk := source.read(_CHUNK):
-                size += len(chunk)
-                if size > member.size or size > left:
-                    _refuse(archive, member.path, "larger than the archive declares")
-                file.write(chunk)
-    except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with files.naming(path), source, path.open("xb") as file:
+        while chunk := source.read(_CHUNK):
+            size += len(chunk)
+            if size > member.size or size > left:
+                _refuse(archive, member.path, "larger than the archive declares")
+            file.write(chunk)
     if size != member.size:
         _refuse(archive, member.path, "shorter than the archive declares")
     if member.modified is not None and 0 <= member.modified < 2**33:

@@ -6,19 +6,13 @@ from collections.abc import Iterator
 
 from tuning.core.errors import DataError
 from tuning.dataset import account, formats
-from tuning.dataset.formats import IMAGE_SUFFIXES
 from tuning.dataset.sources import layout
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
 from tuning.dataset.sources.layout import Layout
-from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, clean_label
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample
 
 #: Folders beside each other, as an export with images and labels has them.
 _FEW = 4
-
-
-def is_image(path: str) -> bool:
-    """Whether a file's name says that it is an image; `RawTree.images` asks the content, too."""
-    return suffix(path) in IMAGE_SUFFIXES
 
 
 def detect(tree: RawTree, prefix: str) -> bool:
@@ -55,7 +49,7 @@ def _refuse_unread_classes(tree: RawTree, prefix: str, found: Layout) -> None:
         if parent(path) not in tops:
             continue
         above = unread.target is not None and (unread.target == "" or f"{path}/".startswith(f"{unread.target}/"))
-        same = unread.target in found.labels and found.labels[unread.target] == _label(path)
+        same = unread.target in found.labels and found.labels[unread.target] == layout.label_of(path)
         if above or same or unread.target in found.parts:
             continue
         raise DataError(
@@ -84,13 +78,6 @@ def _refuse_foreign_labels(tree: RawTree, found: Layout) -> None:
                 "which are not read",
                 "export them as YOLO (a .txt for each image, and data.yaml), or sort the images into class folders",
             )
-
-
-def _label(path: str) -> str | None:
-    try:
-        return clean_label(layout.name(path), "")
-    except DataError:
-        return None
 
 
 def _merged(labels: dict[str, str]) -> tuple[str, ...]:

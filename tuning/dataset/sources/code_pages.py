@@ -11,8 +11,6 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Ranges = tuple[tuple[int, int], ...]
-
 
 @dataclass(frozen=True)
 class CodePage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,14 +187,10 @@ def _walk(root: Path) -> RawTree:
         root,
         dict(sorted(files.items())),
         tuple(sorted(folders)),
-        tuple(sorted(refused, key=_by_source)),
-        tuple(sorted(skipped, key=_by_source)),
+        tuple(sorted(refused, key=operator.attrgetter("source"))),
+        tuple(sorted(skipped, key=operator.attrgetter("source"))),
         unread,
     )
-
-
-def _by_source(item: Rejected | Ignored) -> str:
-    return item.source
 
 
 def _shown(path: str) -> str:

@@ -106,7 +106,7 @@ class _Reader:
             return "parts" if above and all(self._inside(folder) for folder in folders) else "classes"
         if len(folders) == 1:
             # It may as well be called after the data set.
-            one = _label(folders[0]) in _EMOTION_WORDS and _share(names, _is_numbered) > _MOST
+            one = label_of(folders[0]) in _EMOTION_WORDS and _share(names, _is_numbered) > _MOST
             return "classes" if one else "parts" if above else "unclear"
         if emotional > _MOST:
             return "classes"
@@ -123,14 +123,14 @@ class _Reader:
             # Classes, and beside them a split with images of no class.
             return replace(self._classes(rest, depth), parts=tuple(splits)) if self.holding & {*rest} else None
         known = set(found.labels.values())
-        beside = {_label(kid) for kid in rest if kid in self.own}
+        beside = {label_of(kid) for kid in rest if kid in self.own}
         # A split of one class is none yet, and says nothing about the others.
         are_classes = 2 * len(beside & known) > len(beside) or len(known) < 2
         unusual = [split for split in splits if name(split).strip().lower() not in SPLIT_FOLDERS]
         if unusual:
             found = _noting(found, unusual, "are read as splits")
         for kid in rest:
-            is_class = _label(kid) in known | _EMOTION_WORDS or (kid in self.own and are_classes)
+            is_class = label_of(kid) in known | _EMOTION_WORDS or (kid in self.own and are_classes)
             if is_class or kid not in self.holding:
                 found = replace(found, labels=found.labels | self._label([kid]))
             elif (more := self._part(kid, known, depth)) is not None:
@@ -142,7 +142,7 @@ class _Reader:
     def _classes(self, kids: Sequence[str], depth: int) -> Layout:
         """Class folders; one without images of its own that holds folders called like the others is a part."""
         whole = [kid for kid in kids if kid in self.own]
-        known = {_label(kid) for kid in whole}
+        known = {label_of(kid) for kid in whole}
         found = Layout({})
         for kid in kids:
             more = self._part(kid, known, depth) if known and kid not in self.own and kid in self.holding else None
@@ -172,7 +172,7 @@ class _Reader:
         return found if labels & known and 2 * len(labels & known) >= len(labels) else None
 
     def _plain(self, folder: str) -> Layout:
-        return Layout({child: label for child in self._inside(folder) if (label := _label(child))})
+        return Layout({child: label for child in self._inside(folder) if (label := label_of(child))})
 
     def _through(self, parts: Sequence[str], depth: int) -> Layout | None:
         """The classes in folders that stand above them, at whatever depth they begin."""
@@ -239,7 +239,7 @@ def _share(folders: Collection[str], test: Callable[[str], bool]) -> float:
     return sum(map(test, folders)) / len(folders) if folders else 0.0
 
 
-def _label(folder: str) -> str:
+def label_of(folder: str) -> str:
     """As `clean_label`, and "" for what cannot be one."""
     try:
         return clean_label(name(folder), "")

@@ -3,6 +3,7 @@ becomes, a pooled image."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _UNSAFE = set('<>:"/\\|?*')
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
 _MAX_LABEL = 64
+#: What `Sample.name` appends where a file holds several samples; an image's own name ends in its suffix.
+_LINE = re.compile(r"#\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,11 @@ class PooledImage:
     group: str = ""
     photo: str | None = None
     subject: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The file that it comes from, without the line where that file holds several."""
+        return _LINE.sub("", self.source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,7 @@ from tuning.core.errors import DataError
 from tuning.dataset.sources import layout, texts, yolo_lines, yolo_names
 from tuning.dataset.sources.inventory import RawTree, parent, split_name, suffix
 from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, are_many
-from tuning.dataset.sources.yolo_lines import parse_line as parse_line
 from tuning.dataset.sources.yolo_names import Names
-from tuning.dataset.sources.yolo_names import read_names as read_names
 
 _MAX_LABEL_BYTES = 1_000_000
 _TRIED = 20

@@ -40,11 +40,6 @@ def parse(line: str, keypoints: tuple[int, int] | None = None) -> tuple[int, Box
     return index, *_by_shape(values, len(fields))
 
 
-def parse_line(line: str) -> tuple[int, Box]:
-    """(class index, box) of one label line. Raises ValueError with the reason, without file and line."""
-    return parse(line)[:2]
-
-
 def index_of(line: str) -> int | None:
     """The class index of a line that may be wrong otherwise; None where it has none."""
     try:

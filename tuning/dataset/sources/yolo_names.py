@@ -101,6 +101,11 @@ def _key(value: Any, key: str) -> Any:
 
 
 def read(tree: RawTree, path: str) -> Names:
+    """The class names in a YAML file (a list or a mapping), or in a list of one name a line.
+
+    Raises:
+        DataError: it names none, or not clearly; with the file (and line, where YAML knows it).
+    """
     file = tree.root / path
     if suffix(path) in (".yaml", ".yml"):
         value = _load(file)
@@ -108,15 +113,6 @@ def read(tree: RawTree, path: str) -> Names:
         pose = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int and 0 < n < 1000 for n in shape)
         return Names(path, _labels(value, file), (shape[0], shape[1]) if pose else None)
     return Names(path, _listed(file))
-
-
-def read_names(path: Path) -> dict[int, str]:
-    """The class names in a `data.yaml`, a list or a mapping, as class index -> label.
-
-    Raises:
-        DataError: with the file (and line, where YAML knows it).
-    """
-    return _labels(_load(path), path)
 
 
 def _load(path: Path) -> Any:

@@ -23,9 +23,6 @@ _REMEDY = (
 _MAX_PATH = 512
 _MAX_BYTES = 100_000_000
 
-#: What `Sample.name` appends where a file holds several samples; an image's own name ends in its suffix.
-_LINE = re.compile(r"#\d+$")
-
 
 @dataclass(frozen=True)
 class GroupBy:
@@ -47,7 +44,7 @@ class GroupBy:
         Raises:
             DataError: not one image has a subject.
         """
-        found = tuple(replace(image, subject=self.subject(_LINE.sub("", image.source))) for image in images)
+        found = tuple(replace(image, subject=self.subject(image.path)) for image in images)
         if images and not any(image.subject for image in found):
             raise DataError(
                 f"--group-by {self.text} fits none of {len(images):,} images, such as {images[0].source}", _REMEDY

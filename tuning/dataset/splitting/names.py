@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from tuning.dataset.sources.samples import PooledImage
 
@@ -61,7 +60,7 @@ def look(images: Sequence[PooledImage], splits: Mapping[str, str]) -> Named | No
     labels = {image.label.casefold() for image in images}
     for form in _FORMS:
         pattern = re.compile(rf"(?:^|/){form}")
-        found = {image.file: match[1] for image in images if (match := pattern.search(_path(image)))}
+        found = {image.file: match[1] for image in images if (match := pattern.search(image.path))}
         counts = Counter(found.values())
         # `happy_0001` and `train-17` name a class or a part.
         said = {name for name in counts if name.casefold() not in labels}
@@ -77,8 +76,3 @@ def look(images: Sequence[PooledImage], splits: Mapping[str, str]) -> Named | No
         test = [name for file, name in found.items() if splits[file] == "test"]
         return Named(f"(?:^|/){form}", len(counts), len(test), sum(name in seen for name in test), min(said))
     return None
-
-
-def _path(image: PooledImage) -> str:
-    """The file's path, without the line that a sample of several has."""
-    return str(PurePosixPath(re.sub(r"#\d+$", "", image.source)))

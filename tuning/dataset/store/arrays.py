@@ -9,27 +9,8 @@ from dataclasses import dataclass
 
 from tuning.core.workspace import Workspace
 from tuning.dataset.store import packing
-from tuning.dataset.store.description import (
-    COLORS,
-    DatasetInfo,
-    dataset_digest,
-    read_description,
-    read_info,
-    write_description,
-)
+from tuning.dataset.store.description import DatasetInfo, read_info
 from tuning.dataset.store.packing import ImageSplit
-
-__all__ = [
-    "COLORS",
-    "Dataset",
-    "DatasetInfo",
-    "dataset_digest",
-    "open_dataset",
-    "open_split",
-    "read_description",
-    "read_info",
-    "write_description",
-]
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,15 @@ import numpy as np
 
 from tuning.core.progress import Progress
 from tuning.dataset.settings import Settings
-from tuning.dataset.store import arrays, packing
-from tuning.dataset.store.arrays import DatasetInfo
-from tuning.dataset.store.description import DECODER_VERSION, SPLITS
+from tuning.dataset.store import packing
+from tuning.dataset.store.description import (
+    COLORS,
+    DECODER_VERSION,
+    SPLITS,
+    DatasetInfo,
+    dataset_digest,
+    write_description,
+)
 from tuning.dataset.store.manifests import Place, SplitManifest
 from tuning.dataset.store.rows import RowFile
 
@@ -34,7 +40,7 @@ def pack(
         rows: file in the pool -> its row there.
     """
     classes = sorted({place.label for place in manifest.places})
-    channels = arrays.COLORS[settings.color]
+    channels = COLORS[settings.color]
     indices = {label: index for index, label in enumerate(classes)}
     members = {name: [place for place in manifest.places if place.split == name] for name in SPLITS}
     hashes: dict[str, str] = {}
@@ -48,13 +54,13 @@ def pack(
             bar.update(len(places))
     content = {name: [(place.sha256, place.label) for place in places] for name, places in members.items()}
     info = DatasetInfo(
-        digest=arrays.dataset_digest(classes, settings.image_size, settings.color, DECODER_VERSION, content),
+        digest=dataset_digest(classes, settings.image_size, settings.color, DECODER_VERSION, content),
         classes=tuple(classes),
         image_size=settings.image_size,
         channels=channels,
         counts={name: len(places) for name, places in members.items()},
     )
-    arrays.write_description(folder, info, manifest.digest, hashes)
+    write_description(folder, info, manifest.digest, hashes)
     return info
 
 

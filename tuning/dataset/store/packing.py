@@ -16,7 +16,6 @@ import numpy as np
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.dataset.store.description import DESCRIPTION, PREPARE_REMEDY
-from tuning.dataset.store.description import SPLITS as SPLITS
 from tuning.dataset.store.rows import RowFile
 
 #: Rows copied at a time while packing.

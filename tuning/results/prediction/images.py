@@ -117,8 +117,8 @@ def _listed(name: bytes, null: bool) -> list[Image]:
 
 def found_at(path: str) -> list[Image]:
     """A file itself, or the images below a folder; with `error` where there is none."""
-    from tuning.dataset.sources.class_folders import is_image
-    from tuning.dataset.sources.inventory import take
+    from tuning.dataset.formats import IMAGE_SUFFIXES
+    from tuning.dataset.sources.inventory import suffix, take
 
     if os.path.isfile(path):
         return [Image(path)]
@@ -130,8 +130,9 @@ def found_at(path: str) -> list[Image]:
         return [Image(path, error="may not be read by you: no permission")]
     found = {name: Image(os.path.join(path, name)) for name in tree.files if name in tree.images}
     # Links that lead out of the folder, and the like: not read, but not passed over in silence either.
-    for refused in filter(lambda refused: is_image(refused.source), tree.refused):
-        found[refused.source] = Image(os.path.join(path, refused.source), error=refused.reason)
+    for refused in tree.refused:
+        if suffix(refused.source) in IMAGE_SUFFIXES:
+            found[refused.source] = Image(os.path.join(path, refused.source), error=refused.reason)
     return [found[name] for name in sorted(found)] or [Image(path, error="holds no image")]
 
 
