@@ -18,6 +18,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tuning import __version__, cli
@@ -93,8 +94,8 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
             {"name": entry.name, "wanted": entry.wanted, "installed": entry.installed, "extra": entry.extra}
             for entry in installed
         ],
-        "backends": [finding.to_json() for finding in backends],
-        "workspace": [finding.to_json() for finding in found],
+        "backends": [asdict(finding) for finding in backends],
+        "workspace": [asdict(finding) for finding in found],
         "repaired": repaired,
     }
     return result, checklist(sections, repaired), code

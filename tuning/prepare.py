@@ -26,7 +26,7 @@ from tuning.core.options import RARE
 from tuning.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from tuning.dataset.preparation import PreparedDataset
+    from tuning.dataset.summary import PreparedDataset
 
 
 def options() -> argparse.ArgumentParser:

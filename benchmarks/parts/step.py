@@ -34,7 +34,7 @@ def measure(context: Context) -> Report:
         ["plain Keras fit, default threads, float32", *_row(rates["plain"], flops, peak)],
         *([f"GEMM peak, {name}", rate / flops, rate / 1e9, None, None] for name, rate in peak.items()),
     ]
-    if "amx_bf16" in (machine.processor().features or ()):
+    if "amx_bf16" in (machine.processor().flags or ()):
         vectors = _peak(folder, "vectors", cores, {**one_thread, "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"})["bfloat16"]
         rows.append(["GEMM peak, bfloat16 by AVX-512 instead of AMX", vectors / flops, vectors / 1e9, None, None])
         peak["bfloat16 by AVX-512"] = vectors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.core import computing
+from tuning.core import computing, machine
 from tuning.core.computing import computes, level
 
 
@@ -24,9 +24,9 @@ def test_the_level_is_that_of_onednn(flags, name):
     assert level(frozenset(flags.split())) == name
 
 
-def test_what_is_pinned_is_told_with_what_there_is(monkeypatch, tmp_path):
-    (tmp_path / "cpuinfo").write_text("model name\t: Some Processor\nflags\t\t: fpu sse4_1 avx avx2\n")
-    monkeypatch.setattr(computing, "_CPUINFO", tmp_path / "cpuinfo")
+def test_what_is_pinned_is_told_with_what_there_is(monkeypatch):
+    processor = machine.Processor("Some Processor", frozenset(["fpu", "sse4_1", "avx", "avx2"]))
+    monkeypatch.setattr(machine, "processor", lambda: processor)
     for name in computing.LEVEL_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     assert computes("mixed_bfloat16")["oneDNN level"] == "avx2"

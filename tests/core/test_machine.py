@@ -20,7 +20,7 @@ flags\t\t: fpu
 def test_bfloat16_is_native_where_the_processor_multiplies_it(more, native):
     processor = machine.parse_cpuinfo(CPUINFO.format(more=more))
     assert processor.model == "AMD EPYC 9654 96-Core Processor"
-    assert {"avx2", "avx512f"} <= processor.features
+    assert {"avx2", "avx512f"} <= processor.flags
     assert machine.bfloat16_is_native(processor, ()) is native
 
 

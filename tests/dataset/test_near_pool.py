@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from tuning.core.errors import DataError
-from tuning.dataset import report
 from tuning.dataset.preparation import prepare_dataset
 from tuning.dataset.sources.samples import PooledImage
 from tuning.dataset.splitting import leakage, signature
@@ -189,8 +188,8 @@ class TestReport:
         thumbs = np.stack(
             [face(1), face(1) // 4, cv2.GaussianBlur(face(1), (9, 9), 4), np.full((48, 48), 200, np.uint8)]
         )
-        found = report._Measures(*signature.signatures(thumbs)["measures"].T)
-        assert found.brightness.argmin() == 1
-        assert found.brightness.argmax() == 3
-        assert found.contrast[3] == 0
-        assert found.sharpness[2] < found.sharpness[0] / 4
+        brightness, contrast, sharpness = signature.signatures(thumbs)["measures"].T
+        assert brightness.argmin() == 1
+        assert brightness.argmax() == 3
+        assert contrast[3] == 0
+        assert sharpness[2] < sharpness[0] / 4

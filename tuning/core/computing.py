@@ -22,7 +22,7 @@ _LEVELS = (
 )
 #: What pins oneDNN to a level: its own variable, and the one of its earlier name.
 LEVEL_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
-_CPUINFO, _CACHES = Path("/proc/cpuinfo"), Path("/sys/devices/system/cpu/cpu0/cache")
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 def computes(dtype_policy: str, environment: dict[str, str] | None = None) -> dict[str, str]:
@@ -32,10 +32,12 @@ def computes(dtype_policy: str, environment: dict[str, str] | None = None) -> di
         environment: of the processes that train, beside this one's.
     """
     known = {**os.environ, **(environment or {})}
+    processor = machine.processor()
+    best = level(processor.flags or frozenset())
     pinned = next((known[name] for name in LEVEL_VARIABLES if known.get(name)), None)
     found = {
-        "processor": machine.processor().model,
-        "oneDNN level": (f"{pinned.lower()} at most; the processor has " if pinned else "") + level(_flags()),
+        "processor": processor.model,
+        "oneDNN level": (f"{pinned.lower()} at most; the processor has " if pinned else "") + best,
         "caches": _caches(),
         "GPU": ", ".join(gpu.name for gpu in machine.gpus()),
         "type": dtype_policy,
@@ -46,14 +48,6 @@ def computes(dtype_policy: str, environment: dict[str, str] | None = None) -> di
 def level(flags: frozenset[str]) -> str:
     """oneDNN's name of the best instruction set that a processor of these flags has; empty where nobody knows."""
     return next((name for name, needed in _LEVELS if needed <= flags), "")
-
-
-def _flags() -> frozenset[str]:
-    try:
-        lines = _CPUINFO.read_text(errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())
 
 
 def _caches() -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 OK = "ok"
 #: Worth knowing, nothing wrong.
@@ -26,6 +25,3 @@ class Finding:
     state: str
     detail: str
     remedy: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 #: Processor features that decide about speed here: wide vectors, and two ways to multiply bfloat16 natively.
-FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+FEATURES = {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
 #: NVIDIA GPUs multiply bfloat16 natively from this compute capability on (Ampere).
 BFLOAT16_CAPABILITY = 8.0
 
@@ -25,10 +25,10 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Processor:
-    """model: as it calls itself; features: those of `FEATURES` it has, or None where they cannot be found out."""
+    """model: as it calls itself; flags: what it can do, in Linux's words, or None where that cannot be found out."""
 
     model: str
-    features: frozenset[str] | None
+    flags: frozenset[str] | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def parse_cpuinfo(text: str) -> Processor:
     flags = fields.get("flags")
     return Processor(
         model=fields.get("model name") or platform.machine() or "unknown",
-        features=None if flags is None else frozenset(flags.split()) & frozenset(FEATURES),
+        flags=None if flags is None else frozenset(flags.split()),
     )
 
 
@@ -148,9 +148,9 @@ def has_bfloat16() -> bool:
 def bfloat16_is_native(cpu: Processor, visible: tuple[Gpu, ...]) -> bool:
     if visible:
         return all(gpu.capability >= BFLOAT16_CAPABILITY for gpu in visible)
-    features = cpu.features or frozenset()
+    flags = cpu.flags or frozenset()
     # Intel's, without its matrix unit (a virtual machine may hide it), takes 1.5 to 1.8 times as long in bfloat16.
-    return "amx_bf16" in features or ("avx512_bf16" in features and "intel" not in cpu.model.lower())
+    return "amx_bf16" in flags or ("avx512_bf16" in flags and "intel" not in cpu.model.lower())
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def facts(path: Path) -> dict[str, Any]:
     return {
         "platform": platform.platform(),
         "processor": cpu.model,
-        "features": None if cpu.features is None else sorted(cpu.features),
+        "features": None if cpu.flags is None else sorted(cpu.flags & FEATURES),
         "cores": usable_cores(),
         "memory_total": store.total,
         "memory_available": store.available,

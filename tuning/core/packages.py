@@ -69,12 +69,8 @@ def versions(backend: str) -> dict[str, str]:
         "keras": ("keras", "keras-nightly"),
         backend: (backend, f"{backend}-cpu", f"{backend}-macos", "tf-nightly"),
     }.items():
-        for distribution in distributions:
-            try:
-                found[name] = metadata.version(distribution)
-                break
-            except metadata.PackageNotFoundError:
-                continue
+        if there := next(filter(None, map(version, distributions)), None):
+            found[name] = there
     return found
 
 

@@ -36,21 +36,11 @@ from tuning.dataset.store.description import DatasetInfo, read_description
 from tuning.dataset.store.manifests import PoolManifest, SplitManifest
 from tuning.dataset.store.request import present_request
 from tuning.dataset.store.rows import RowFile, RowWriter
-from tuning.dataset.summary import NearCopies, PoolSummary, write_summary
+from tuning.dataset.summary import NearCopies, PoolSummary, PreparedDataset, write_summary
 
 #: Mean gray value, of 255, below which an image shows nothing, and standard deviation; so many of them are no accident.
 _DARK, _FLAT = 8, 1
 _MANY_DARK = 5
-
-
-@dataclass(frozen=True)
-class Built:
-    """What `build` did: see `tuning.dataset.preparation.PreparedDataset`."""
-
-    info: DatasetInfo
-    summary: PoolSummary
-    added: int
-    removed: int
 
 
 def build(
@@ -60,7 +50,7 @@ def build(
     by: GroupBy | None,
     accept_removed: bool,
     progress: Progress,
-) -> Built:
+) -> PreparedDataset:
     """Prepares `raws`; the caller holds the workspace's lock.
 
     Args:
@@ -85,7 +75,7 @@ class _Preparation:
     raws: Sequence[Path]
     progress: Progress
 
-    def run(self, accept_removed: bool) -> Built:
+    def run(self, accept_removed: bool) -> PreparedDataset:
         workspace, settings = self.workspace, self.settings
         for note in self.collection.notes:
             self.progress.warn(note)
@@ -118,7 +108,7 @@ class _Preparation:
         self._write_outputs(extension, info, summary, page, self.collection.digests(found.digests))
         before = len(self.manifest.places) if self.manifest else 0
         added = len(extension.manifest.places) - (before - extension.removed)
-        return Built(info, summary, added, extension.removed)
+        return PreparedDataset(info, summary, True, added, extension.removed)
 
     def _changes(self) -> list[str]:
         """In which ways the arrays will differ from those that are there, in words."""
@@ -158,7 +148,7 @@ class _Preparation:
         is_copy = np.ones(len(found.images), np.bool_)
         is_copy[list(first.values())] = False
         with RowFile(scratch / "thumbs", (near.THUMB, near.THUMB)) as thumbs:
-            return near.find(thumbs, is_copy, (found.signatures["plain"], found.signatures["mirrored"]))
+            return near.find(thumbs, found.signatures["plain"], found.signatures["mirrored"], is_copy)
 
     def _summarise(
         self,

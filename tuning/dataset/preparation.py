@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tuning.core.errors import DataError, UsageError
@@ -20,27 +19,9 @@ from tuning.dataset.splitting import groups as grouping
 from tuning.dataset.splitting import split
 from tuning.dataset.splitting.groups import GroupBy
 from tuning.dataset.store import file_state, lock
-from tuning.dataset.store.description import Color, DatasetInfo, read_description
+from tuning.dataset.store.description import Color, read_description
 from tuning.dataset.store.request import present_request
-from tuning.dataset.summary import PoolSummary, read_summary
-
-
-@dataclass(frozen=True)
-class PreparedDataset:
-    """What `prepare_dataset` returns.
-
-    Attributes:
-        info: digest, classes, size and counts of the data set, as training sees it.
-        summary: what is in the pool, what is not, and why.
-        changed: False where everything was prepared already and nothing was done.
-        added, removed: images that got a place, or lost theirs, in this call.
-    """
-
-    info: DatasetInfo
-    summary: PoolSummary
-    changed: bool
-    added: int = 0
-    removed: int = 0
+from tuning.dataset.summary import PreparedDataset, read_summary
 
 
 def prepare_dataset(
@@ -107,8 +88,7 @@ def prepare_dataset(
             return done
         from tuning.dataset.building import build
 
-        built = build(workspace, raws, settings, by, accept_removed, progress)
-        return PreparedDataset(built.info, built.summary, True, built.added, built.removed)
+        return build(workspace, raws, settings, by, accept_removed, progress)
 
 
 def _done_already(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import numpy as np
 from tuning.core.errors import DataError
 from tuning.core.html import document
 from tuning.dataset import decode
-from tuning.dataset.page import STYLE
 from tuning.dataset.sources.samples import PooledImage
 from tuning.dataset.splitting.near_duplicates import NearPair
 from tuning.dataset.store.description import SPLITS
@@ -30,15 +28,22 @@ _REJECTED = 200
 _SIDE = 64
 #: Images are constant below this standard deviation of 256 gray levels.
 _CONSTANT = 1.0
-
-
-@dataclass(frozen=True)
-class _Measures:
-    """One float32 (n,) each, of the 48 × 48 gray thumbnails: mean, standard deviation, variance of the Laplacian."""
-
-    brightness: np.ndarray
-    contrast: np.ndarray
-    sharpness: np.ndarray
+#: Beyond what all pages share.
+_STYLE = """
+td.bar { width: 40%; min-width: 8rem; } .bar div { display: flex; height: .8rem; }
+.bar i, .key { display: inline-block; } .key { width: .7rem; height: .7rem; margin-right: .3rem; border-radius: .1rem; }
+.train { background: var(--train); } .val { background: var(--val); } .test { background: var(--test); }
+.strip, .sets { display: flex; flex-wrap: wrap; gap: .6rem; }
+.set { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; background: var(--card); border-radius: .4rem;
+  padding: .5rem; } .set p { flex-basis: 100%; margin: 0; color: var(--soft); font-size: .75rem; text-align: center; }
+figure { margin: 0; width: 4.4rem; } figure img { display: block; width: 4.4rem; height: 4.4rem; object-fit: contain;
+  background: var(--card); border-radius: .2rem; image-rendering: auto; }
+@media (max-width: 40rem) { td.bar, thead th:last-child { display: none; } th, td { padding: .3rem .35rem; } }
+table.list th { text-align: left; }
+figcaption { font-size: .68rem; line-height: 1.25; color: var(--soft); overflow-wrap: anywhere; max-height: 3.75em;
+  overflow: hidden; }
+@media print { .set { break-inside: avoid; } }
+"""
 
 
 class _Pictures:
@@ -95,11 +100,11 @@ def render(
         _conflicts(pictures, summary),
         _copies(pictures, summary),
         _near(pictures, pairs),
-        _extremes(pictures, _Measures(*measures.T)),
+        _extremes(pictures, measures),
         _rejected(summary),
         _notes(summary),
     ]
-    return document("Pool report", "\n".join(filter(None, sections)), STYLE)
+    return document("Pool report", "\n".join(filter(None, sections)), _STYLE)
 
 
 def _overview(summary: PoolSummary) -> str:
@@ -206,20 +211,14 @@ def _near(pictures: _Pictures, pairs: Sequence[NearPair]) -> str:
     return _section("Near copies", lead, sets, len(pairs)) if sets else ""
 
 
-def _extremes(pictures: _Pictures, measures: _Measures) -> str:
-    kept = np.arange(len(pictures.images))
-    constant = kept[measures.contrast < _CONSTANT]
-    seen = kept[measures.contrast >= _CONSTANT]
+def _extremes(pictures: _Pictures, measures: np.ndarray) -> str:
+    brightness, contrast, sharpness = measures.T
+    constant, seen = np.flatnonzero(contrast < _CONSTANT), np.flatnonzero(contrast >= _CONSTANT)
     kinds = (
-        ("Darkest", seen[np.argsort(measures.brightness[seen], kind="stable")], measures.brightness, "mean {:.0f}"),
-        ("Brightest", seen[np.argsort(-measures.brightness[seen], kind="stable")], measures.brightness, "mean {:.0f}"),
-        (
-            "Blurriest",
-            seen[np.argsort(measures.sharpness[seen], kind="stable")],
-            measures.sharpness,
-            "sharpness {:.0f}",
-        ),
-        (f"Constant ({len(constant):,})", constant, measures.brightness, "gray {:.0f}"),
+        ("Darkest", seen[np.argsort(brightness[seen], kind="stable")], brightness, "mean {:.0f}"),
+        ("Brightest", seen[np.argsort(-brightness[seen], kind="stable")], brightness, "mean {:.0f}"),
+        ("Blurriest", seen[np.argsort(sharpness[seen], kind="stable")], sharpness, "sharpness {:.0f}"),
+        (f"Constant ({len(constant):,})", constant, brightness, "gray {:.0f}"),
     )
     parts = []
     for title, rows, values, words in kinds:

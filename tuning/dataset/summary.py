@@ -16,7 +16,7 @@ from tuning.dataset.settings import OnConflict
 from tuning.dataset.sources.samples import PooledImage, Rejected
 from tuning.dataset.splitting.duplicates import Conflict, Imbalance
 from tuning.dataset.splitting.leakage import Leakage
-from tuning.dataset.store.description import PREPARE_REMEDY, SPLITS, SplitName
+from tuning.dataset.store.description import PREPARE_REMEDY, SPLITS, DatasetInfo, SplitName
 from tuning.dataset.store.stored import read_record
 
 if TYPE_CHECKING:
@@ -206,6 +206,24 @@ class PoolSummary:
             lines += self._accounted("ignored")
         lines += self.notes
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """What `prepare_dataset` returns.
+
+    Attributes:
+        info: digest, classes, size and counts of the data set, as training sees it.
+        summary: what is in the pool, what is not, and why.
+        changed: False where everything was prepared already and nothing was done.
+        added, removed: images that got a place, or lost theirs, in this call.
+    """
+
+    info: DatasetInfo
+    summary: PoolSummary
+    changed: bool
+    added: int = 0
+    removed: int = 0
 
 
 class _Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

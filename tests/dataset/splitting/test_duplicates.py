@@ -70,7 +70,7 @@ def pool(**counts):
 
 
 def test_a_sound_pool_passes():
-    integrity.check_classes(pool(happy=3, sad=3), {"happy": "happy", "sad": "sad"}, True)
+    integrity.check_classes(pool(happy=3, sad=3), {"happy": "happy", "sad": "sad"}, {"happy", "sad"})
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_a_sound_pool_passes():
 )
 def test_a_pool_nothing_can_be_trained_on_is_refused(images, declared, problem):
     with pytest.raises(DataError, match=problem) as caught:
-        integrity.check_classes(images, dict.fromkeys(declared, "there"), True, [Rejected("x.png", "truncated")])
+        integrity.check_classes(images, dict.fromkeys(declared, "there"), declared, [Rejected("x.png", "truncated")])
     assert caught.value.remedy
 
 
 def test_a_class_that_only_data_yaml_names_may_be_empty():
-    integrity.check_classes(pool(happy=3, sad=3), {"happy": "y", "sad": "y", "fear": "y"}, False)
+    integrity.check_classes(pool(happy=3, sad=3), {"happy": "y", "sad": "y", "fear": "y"}, ())

@@ -165,17 +165,17 @@ def dropped(found: Iterable[Conflict]) -> tuple[Rejected, ...]:
 def check_classes(
     images: Sequence[PooledImage],
     declared: Mapping[str, str],
-    required: bool | Iterable[str],
+    required: Collection[str],
     rejected: Sequence[Rejected] = (),
     ignored: Sequence[Ignored] = (),
     conflicting: Sequence[Conflict] = (),
-    seen: Iterable[str] = (),
+    seen: Collection[str] = (),
 ) -> None:
     """Refuses a pool that no classifier can be trained on.
 
     Args:
         declared: label -> where it is declared.
-        required: declared classes that must not be empty; True for all, False for none.
+        required: declared classes that must not be empty.
         rejected, ignored: what is no image of the pool; explains an empty class.
         conflicting: equal images with different labels, likewise.
         seen: labels that samples carry, usable or not: none of these classes may be empty either.
@@ -187,8 +187,7 @@ def check_classes(
     groups: dict[str, set[str]] = {}
     for image in images:
         groups.setdefault(image.label, set()).add(names[image.sha256])
-    needed = set(declared if required is True else required or ()) | set(seen)
-    empty = sorted(needed - groups.keys())
+    empty = sorted({*required, *seen} - groups.keys())
     gone = dropped(conflicting)
     repeating = _repeating(conflicting, groups.keys())
     if repeating is not None:
@@ -211,7 +210,7 @@ def check_classes(
         )
         why = f": {account.words(entries)}" if entries else ""
         remedy = f"{account.best_remedy(entries)}; or " if entries else ""
-        what = "its folder" if empty[0] in set(declared if required is True else required or ()) else "its labels"
+        what = "its folder" if empty[0] in required else "its labels"
         raise DataError(
             f"class {empty[0]!r} has no usable image ({where}){why}", f"{remedy}add images to it, or remove {what}"
         )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from tuning.core.errors import DataError
 from tuning.dataset.sources.samples import PooledImage
@@ -29,9 +28,6 @@ class Leakage:
     near: int
     subject: int | None = None
     named: Named | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def verdict(self) -> tuple[str, str]:

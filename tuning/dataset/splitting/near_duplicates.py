@@ -171,21 +171,16 @@ def _standard(thumbs: np.ndarray) -> np.ndarray:
     return np.divide(flat, length, out=np.zeros_like(flat), where=length >= FLAT * THUMB)
 
 
-def find(
-    thumbs: np.ndarray | RowFile,
-    ignore: np.ndarray | None = None,
-    hashed: tuple[np.ndarray, np.ndarray] | None = None,
-) -> list[NearPair]:
+def find(thumbs: np.ndarray | RowFile, plain: np.ndarray, mirrored: np.ndarray, ignore: np.ndarray) -> list[NearPair]:
     """The near copies among thumbnails uint8 (n, 48, 48), closest hashes first.
 
     Args:
+        plain, mirrored: as `hashes` returns them.
         ignore: bool (n,), images that are left out, such as exact copies of others.
-        hashed: `hashes(thumbs)`, where they are known.
     """
-    rows = np.arange(len(thumbs)) if ignore is None else np.flatnonzero(~ignore)
+    rows = np.flatnonzero(~ignore)
     if len(rows) < 2:
         return []
-    plain, mirrored = hashes(thumbs[np.arange(len(thumbs))]) if hashed is None else hashed
     pairs, _, turned = candidates(plain[rows], mirrored[rows])
     pairs = rows[pairs]
     values = correlations(thumbs, pairs, turned)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 from typing import Self
 
@@ -33,7 +32,7 @@ class RowWriter:
 
 
 class RowFile:
-    """uint8 rows of one shape; `rows[indices]` reads those rows, and nothing else. Safe to use from several threads.
+    """uint8 rows of one shape; `rows[indices]` reads those rows, and nothing else.
 
     Not a memory map: its pages would count as this process's own memory as they are touched.
 
@@ -48,7 +47,6 @@ class RowFile:
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self._file = path.open("rb", buffering=0)
         self._size = int(np.prod(shape))
-        self._lock = threading.Lock()
         self.shape = (os.fstat(self._file.fileno()).st_size // self._size, *shape)
 
     def __len__(self) -> int:
@@ -58,26 +56,13 @@ class RowFile:
         """uint8 (len(rows), *shape of one). Raises OSError where one of them is not there."""
         result = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for at, row in enumerate(rows):
-            result[at] = self.read(int(row))
+            self._file.seek(int(row) * self._size)
+            if self._file.readinto(result[at]) != self._size:
+                raise OSError(f"{self._file.name}: row {row} is not there")
         return result
-
-    def read(self, row: int) -> np.ndarray:
-        """One row, read-only. Raises OSError where it is not there."""
-        if hasattr(os, "pread"):
-            data = os.pread(self._file.fileno(), self._size, row * self._size)
-        else:
-            with self._lock:
-                self._file.seek(row * self._size)
-                data = self._file.read(self._size)
-        if len(data) != self._size:
-            raise OSError(f"{self._file.name}: row {row} is not there")
-        return np.frombuffer(data, np.uint8).reshape(self.shape[1:])
-
-    def close(self) -> None:
-        self._file.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._file.close()

@@ -6,8 +6,8 @@ them. Whoever opens the split writes the opening into the run's record.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from tuning.core.workspace import Workspace
 from tuning.dataset.store import packing
@@ -42,9 +42,6 @@ class TestOpening:
             raise ValueError(f"run_id must be a run's name, got {self.run_id!r}")
         if self.purpose not in get_args(Purpose):
             raise ValueError(f"purpose must be one of {', '.join(get_args(Purpose))}, got {self.purpose!r}")
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def open_test(workspace: Workspace, opening: TestOpening) -> ImageSplit:
