@@ -20,9 +20,9 @@ from tuning.core.errors import UsageError
 USUAL, RARE = "most used", "rarely needed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option.
+    """One option: what `option` says of it, completed by `options_of` with what follows from its field.
 
     Attributes:
         field: the field that holds its value.
@@ -40,57 +40,31 @@ class Option:
         fixed: it is part of what a result depends on, and cannot change once a search has begun.
     """
 
-    field: str
-    name: str
-    flag: str
+    field: str = ""
+    name: str = ""
+    flag: str = ""
     help: str
-    kind: type
+    kind: type | None = None
     default: Any
-    group: str
-    metavar: str | None
-    choices: tuple[str, ...] | None
-    least: float | None
-    repeated: bool
-    switch: bool
-    fixed: bool
+    group: str = ""
+    metavar: str | None = None
+    choices: tuple[str, ...] | None = None
+    least: float | None = None
+    repeated: bool = False
+    switch: bool = False
+    fixed: bool = True
 
 
-def option(
-    default: Any,
-    help: str,
-    *,
-    group: str = "",
-    name: str | None = None,
-    flag: str | None = None,
-    kind: type | None = None,
-    metavar: str | None = None,
-    choices: tuple[str, ...] | None = None,
-    least: float | None = None,
-    repeated: bool = False,
-    switch: bool = False,
-    fixed: bool = True,
-    label: str = "",
-) -> Any:
-    """A field of a dataclass that is an option; see `Option`.
+def option(default: Any, help: str, *, label: str = "", **about: Any) -> Any:
+    """A field of a dataclass that is an option.
 
     Args:
-        kind: the field's own type unless given.
         label: what messages call it; its name unless given.
+        about: further attributes of `Option`; name, flag and kind are the field's own unless given.
     """
-    told = {
-        "help": help,
-        "group": group,
-        "name": name,
-        "flag": flag,
-        "kind": kind,
-        "metavar": metavar,
-        "choices": choices,
-        "least": least,
-        "repeated": repeated,
-        "switch": switch,
-        "fixed": fixed,
-    }
-    return dataclasses.field(default=default, metadata={"option": told, "label": label})
+    return dataclasses.field(
+        default=default, metadata={"option": Option(help=help, default=default, **about), "label": label}
+    )
 
 
 def derived(label: str = "", **default: Any) -> Any:
@@ -104,13 +78,13 @@ def options_of(*kinds: type) -> list[Option]:
     for kind in kinds:
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
-            told = field.metadata.get("option")
+            told: Option | None = field.metadata.get("option")
             if told is None:
                 continue
-            name = told["name"] or field.name
-            flag = told["flag"] or f"--{name.replace('_', '-')}"
-            own = told["kind"] or _plain(hints[field.name])
-            found.append(Option(field.name, default=field.default, **{**told, "name": name, "flag": flag, "kind": own}))
+            name = told.name or field.name
+            flag = told.flag or f"--{name.replace('_', '-')}"
+            own = told.kind or _plain(hints[field.name])
+            found.append(dataclasses.replace(told, field=field.name, name=name, flag=flag, kind=own))
     return found
 
 
