@@ -33,7 +33,7 @@ from tuning.dataset.splitting.near_duplicates import NearPair
 from tuning.dataset.splitting.previous_split import Extension
 from tuning.dataset.store import file_state, lock, manifests, materialize
 from tuning.dataset.store.description import DatasetInfo, read_description
-from tuning.dataset.store.manifests import PoolManifest, SplitManifest
+from tuning.dataset.store.manifests import SplitManifest
 from tuning.dataset.store.request import present_request
 from tuning.dataset.store.rows import RowFile, RowWriter
 from tuning.dataset.summary import NearCopies, PoolSummary, PreparedDataset, write_summary
@@ -210,15 +210,15 @@ class _Preparation:
         files.write_json(workspace.class_names, list(info.classes))
         write_summary(workspace.pool_summary, summary)
         files.write_text(workspace.pool_report, page)
-        manifest = PoolManifest(
-            source=[manifests.Part(part.kind, str(part.given), part.prefix) for part in parts],
+        manifests.write_pool_manifest(
+            workspace.pool_manifest,
+            source=[{"kind": part.kind, "raw": str(part.given), "folder": part.prefix} for part in parts],
             settings=PoolSettings.of(self.settings, self.by),
             split_digest=extension.manifest.digest,
             dataset_digest=info.digest,
             raw_files=self.collection.states,
             images=extension.images,
         )
-        manifests.write_pool_manifest(workspace.pool_manifest, manifest)
         request = present_request(workspace, self.raws, self.settings, self.by)
         file_state.record(workspace, {part.given: part.states for part in parts}, digests, request)
 

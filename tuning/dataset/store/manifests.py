@@ -93,34 +93,6 @@ class _SplitFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     images: tuple[Place, ...]
 
 
-class Part(msgspec.Struct, frozen=True):
-    """One of the raw folders, tables or archives: the name of its source, the path given, the folder inside it."""
-
-    kind: str
-    raw: str
-    folder: str
-
-
-@dataclass(frozen=True)
-class PoolManifest:
-    """What the pool was made from and how, and what is in it.
-
-    Attributes:
-        source: what was given.
-        settings: what decides which images are in it, and in which groups.
-        split_digest, dataset_digest: of the split manifest and of the arrays made from it.
-        raw_files: (given path, relative path, size in bytes, mtime in ns) of every raw file.
-        images: in the order of the pool.
-    """
-
-    source: Sequence[Part]
-    settings: PoolSettings
-    split_digest: str
-    dataset_digest: str
-    raw_files: Sequence[tuple[str, str, int, int]]
-    images: Sequence[PooledImage]
-
-
 def write_split_manifest(path: Path, manifest: SplitManifest) -> None:
     content = _SplitFile(
         digest=manifest.digest,
@@ -156,20 +128,37 @@ def read_split_manifest(path: Path) -> SplitManifest | None:
     return manifest
 
 
-def write_pool_manifest(path: Path, manifest: PoolManifest) -> None:
-    """Writes `pool_manifest.json`, for people who want to know where an image comes from."""
-    labels = Counter(image.label for image in manifest.images)
+def write_pool_manifest(
+    path: Path,
+    *,
+    source: Sequence[Mapping[str, str]],
+    settings: PoolSettings,
+    split_digest: str,
+    dataset_digest: str,
+    raw_files: Sequence[tuple[str, str, int, int]],
+    images: Sequence[PooledImage],
+) -> None:
+    """Writes `pool_manifest.json`, for people who want to know where an image comes from.
+
+    Args:
+        source: kind, path given and folder inside it of each raw folder, table or archive.
+        settings: what decides which images are in the pool, and in which groups.
+        split_digest, dataset_digest: of the split manifest and of the arrays made from it.
+        raw_files: (given path, relative path, size in bytes, mtime in ns) of every raw file.
+        images: in the order of the pool.
+    """
+    labels = Counter(image.label for image in images)
     head = {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "decoder": DECODER_VERSION,
-        "counts": {"images": len(manifest.images), "classes": dict(sorted(labels.items()))},
-        "source": msgspec.to_builtins(manifest.source),
-        **msgspec.to_builtins(manifest.settings),
-        "split_digest": manifest.split_digest,
-        "dataset_digest": manifest.dataset_digest,
+        "counts": {"images": len(images), "classes": dict(sorted(labels.items()))},
+        "source": source,
+        **msgspec.to_builtins(settings),
+        "split_digest": split_digest,
+        "dataset_digest": dataset_digest,
     }
-    _write_rows(path, head, {"raw_files": manifest.raw_files, "images": [*map(_row, manifest.images)]})
+    _write_rows(path, head, {"raw_files": raw_files, "images": [*map(_row, images)]})
 
 
 def _row(image: PooledImage) -> dict[str, Any]:
