@@ -60,15 +60,6 @@ def test_a_file_where_a_folder_belongs_is_named(name, tmp_path):
     assert str(path) in caught.value.problem
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_named(tmp_path):
-    root = tmp_path / "w"
-    Workspace(root).create()
-    (root / "artifacts" / "models").chmod(0o500)
-    with pytest.raises(EnvironmentProblem, match="cannot write"):
-        Workspace(root).create()
-
-
 def test_a_folder_that_may_not_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "trials")
     with pytest.raises(EnvironmentProblem, match=r"cannot write in .*trials"):

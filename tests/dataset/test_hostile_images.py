@@ -151,7 +151,6 @@ FILES = {
     "a HEIC file of text": ("new.heic", b"x", UNKNOWN),
     "a JPEG without a suffix": ("new", encoded(".jpg"), "9: "),
     "a JPEG with a suffix of its own": ("new.jpg_large", encoded(".jpg"), "9: "),
-    "a capital suffix": ("new.JPEG", encoded(".jpg"), "9: "),
     "an AVIF": ("new.avif", pillow("AVIF"), "9: "),
     "an AVIF called HEIC": ("new.HEIC", pillow("AVIF"), "9: "),
     "a truncated AVIF": ("new.avif", pillow("AVIF")[:-20], "8: truncated or damaged"),
@@ -278,20 +277,6 @@ FOLDERS = {
     "a class ending in a full stop": (lambda raw, save: folder(raw, "sad.", 4, save), "refused: a full stop"),
     "a class in Arabic": (lambda raw, save: folder(raw, "سعيد", 4, save), "12: "),
     "an unreadable suffix with images": (lambda raw, save: (raw / "happy" / "x.exe").write_bytes(b"MZ"), "8: not an"),
-    "two data sets": (
-        lambda raw, save: (
-            [
-                (
-                    raw.joinpath(part).mkdir(),
-                    shutil.copytree(raw / "happy", raw / part / "c"),
-                    shutil.copytree(raw / "sad", raw / part / "d"),
-                )
-                for part in ("one", "two")
-            ]
-            and [shutil.rmtree(raw / name) for name in ("happy", "sad")]
-        ),
-        "refused: 2 folders that could each be the data set",
-    ),
 }
 
 

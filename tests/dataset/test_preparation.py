@@ -312,24 +312,6 @@ def test_unusable_files_are_in_the_summary(workspace, faces, tmp_path):
         prepare_dataset(workspace, raw, on_bad="stop")
 
 
-@pytest.mark.parametrize(
-    ("counts", "problem"),
-    [
-        ({}, "no images"),
-        ({"a": 10}, "all images are of one class"),
-        ({"a": 10, "b": 0}, "class 'b' has no usable image"),
-        ({"a": 10, "b": 2}, "class 'b' has 2 different images"),
-        ({"a": 0, "b": 0}, "no images"),
-    ],
-)
-def test_what_cannot_be_split_is_refused(workspace, faces, tmp_path, counts, problem):
-    (tmp_path / "raw").mkdir()
-    with pytest.raises(DataError, match=problem) as caught:
-        prepare_dataset(workspace, faces(counts))
-    assert caught.value.remedy
-    assert not workspace.split_manifest.exists()
-
-
 def test_a_raw_folder_that_prepare_itself_writes_is_refused(workspace, faces):
     raw = faces({"a": 5, "b": 5})
     prepare_dataset(workspace, raw)

@@ -109,6 +109,8 @@ NAMES = {
     "no names": ("nc: 2", "refused: no class names"),
     "names of nothing": ("names: []", "refused: no class names"),
     "names in one text": ("names: happy sad", "refused: no class names"),
+    "a list alone": ("[happy, sad]", "refused: no class names"),
+    "a name that stands for nothing": ("a: &a [x]\nnames: *b", "refused: not valid YAML"),
     "names as numbers": ("names: [1, 2]", "8: "),
     "names as truth values": ("names: [no, yes]", "refused: class name 'False' is not text"),
     "a null name": ("names: [happy, null]", "refused: class name 'None' is not text"),

@@ -126,6 +126,8 @@ def test_a_tab_separated_file_is_a_table(tmp_path, outcome_of):
         ("256.0 " * 64, "numbers from 0 to 255"),
         ("-0.5 " * 64, "numbers from 0 to 255"),
         ("inf " * 64, "numbers from 0 to 255"),
+        ("nan " * 64, "numbers from 0 to 255"),
+        ("1 " * 65, "65 pixels are not a square"),
         ("1_0 " * 64, "numbers from 0 to 255"),
         ("1 " * (3 * 48 * 48), "48 × 48 in colour is not read"),
     ],

@@ -158,9 +158,6 @@ class TestSealed:
         with pytest.raises(ValueError, match="must be"):
             TestOpening(run_id, purpose)
 
-    def test_an_opening_is_plain_data(self):
-        assert OPENING.to_json() == {"run_id": "run-1", "purpose": "train"}
-
     def test_arrays_do_not_offer_it(self, prepared):
         with pytest.raises(ValueError, match="cannot be opened here"):
             arrays.open_split(prepared, read_info(prepared), "test")

@@ -140,18 +140,6 @@ def test_prepare_puts_right_what_was_named(prepared, raw, save):
     verify_data(prepared)
 
 
-def test_several_sources_are_each_looked_at(workspace, raw, faces, tmp_path, save):
-    other = tmp_path / "other"
-    for key in range(8):
-        save(other / "ab"[key % 2] / f"{key}.png", 500 + key)
-    prepare_dataset(workspace, [raw, other])
-    later(other / "a" / "0.png")
-    verify_data(workspace)
-    save(other / "a" / "0.png", 77)
-    with pytest.raises(DataError, match=r"other/a/0\.png \(changed\)"):
-        verify_data(workspace)
-
-
 def test_it_is_quick(workspace, tmp_path, save):
     """Ten thousand files: sizes and times only. Generous, because the machine may be busy."""
     raw = tmp_path / "raw"

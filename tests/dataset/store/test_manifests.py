@@ -3,11 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tuning.core import files
-from tuning.core.errors import DataError, TuningError
+from tuning.core.errors import DataError
 from tuning.dataset.settings import Settings
 from tuning.dataset.sources.samples import PooledImage
 from tuning.dataset.splitting import previous_split as history
@@ -86,21 +83,6 @@ def test_an_edited_manifest_is_refused_with_the_reason(path, change, problem):
     assert "restore" in caught.value.remedy
 
 
-@given(data=st.data())
-def test_a_mutated_manifest_is_read_or_refused(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("m") / "split_manifest.json"
-    write_split_manifest(path, MANIFEST)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(content) - 1))
-        content[at : at + data.draw(st.integers(0, 6))] = data.draw(st.binary(max_size=4))
-    path.write_bytes(content)
-    try:
-        read_split_manifest(path)
-    except TuningError as error:
-        assert error.remedy
-
-
 def pooled(place, **changes):
     fields = {"file": place.file, "source": place.source, "sha256": place.sha256, "label": place.label, **changes}
     return PooledImage(width=8, height=8, group=place.group, **fields)
@@ -146,16 +128,3 @@ def test_other_ratios_or_another_seed_are_refused_with_the_difference():
     with pytest.raises(DataError, match="--split 70/15/15, now 80/10/10 and --seed 0, now 3") as caught:
         history.check_settings(MANIFEST, Settings(ratios=(80.0, 10.0, 10.0), seed=3), "m.json")
     assert "--split 70/15/15 --seed 0" in caught.value.remedy
-
-
-def test_a_failing_disk_leaves_the_old_manifest(path, monkeypatch):
-    before = path.read_bytes()
-
-    def fail(operation, where):
-        if operation == "rename":
-            raise OSError(28, "No space left on device", str(where))
-
-    monkeypatch.setattr(files, "fault_hook", fail)
-    with pytest.raises(OSError, match="No space"):
-        write_split_manifest(path, SplitManifest((70.0, 15.0, 15.0), 0, "box", PLACES[:1], {}))
-    assert path.read_bytes() == before
