@@ -10,12 +10,7 @@ from tuning.core.settings import HOW
 
 @dataclass(frozen=True, kw_only=True)
 class BaseControl:
-    """What is said about the model of `--base` when it is given.
-
-    Attributes:
-        base_weights: file of weights for a Keras Application.
-        base_license: line for the model card.
-    """
+    """What is said about the model of `--base` when it is given."""
 
     base_weights: str | None = option(
         None,
@@ -31,16 +26,7 @@ class BaseControl:
 
 @dataclass(frozen=True, kw_only=True)
 class Control(BaseControl):
-    """What a search is told at each start, and what no result depends on.
-
-    Attributes:
-        budget: seconds of running time, over all resumes, retraining included; None: until the strategy is done.
-        search_only: stop before finalists are retrained; the test split stays sealed.
-        retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
-        accept: changes that would be refused otherwise, see `tuning.core.acceptance`; written down in search.json.
-        dry_run: say what the search would take, and start nothing.
-        fresh: move a search of that name, and its runs, aside and start over.
-    """
+    """What a search is told at each start; see also `tuning.pipeline.retry` and `tuning.core.acceptance`."""
 
     budget: float | None = option(
         None,
@@ -77,12 +63,7 @@ class Control(BaseControl):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainControl(BaseControl):
-    """What a single run is told at each start, and what no result depends on.
-
-    Attributes:
-        accept: "base-overlap": start from a base that has seen validation or test images.
-        fresh: move an earlier training with the same settings, and its run, aside and start over.
-    """
+    """What a single run is told at each start."""
 
     accept: str | None = option(
         None,

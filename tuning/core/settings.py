@@ -34,19 +34,15 @@ HOW = "how it runs (may change from one resume to the next)"
 class RunSettings:
     """What training any configuration depends on.
 
-    Attributes:
-        space: a name of `SPACES` or `package.module:function`.
+    Attributes: beyond what the help of an option says,
         base: sha256 of the model that trainings start from; None: from scratch.
         base_overlap: images of the validation and test split that it has seen; None: nobody knows, or no base.
-        space_digest: sha256 of the file that defines it.
+        space_digest: sha256 of the file that defines the space.
         data_digest: of the prepared arrays (see `tuning.dataset.store.arrays`).
-        seed: the seed that every other is keyed by.
         backend: Keras backend of the workers.
         versions: of this package, Keras and the backend, and of Python without its last number.
         threads: threads a trial computes with; the order of float additions depends on it.
         dtype_policy: Keras dtype policy during training, e.g. "mixed_bfloat16".
-        early_stopping: epochs without a better val_f1_macro before training stops; None: never.
-        reduce_lr: epochs without a better val_loss before a constant learning rate is halved; None: never.
     """
 
     space: str = option(
@@ -103,26 +99,11 @@ class RunSettings:
 class SearchSettings(RunSettings):
     """What a search depends on, beside that.
 
-    Attributes:
-        strategy: a name of `STRATEGIES`.
-        name: of the search, and of its folder.
-        max_epochs: epochs of a full training.
-        min_epochs: epochs of the shortest trainings that are compared; None: the strategy's own measure.
-        sampler: what fills Hyperband's brackets, promotes and recommends: "model" or "random".
-        factor: Hyperband's reduction factor.
-        max_trials: trials at most; None: the strategy's own measure.
-        iterations: passes over all brackets of Hyperband; None: the strategy's own measure.
+    Attributes: beyond what the help of an option says,
+        min_epochs, max_trials, iterations: None: the strategy's own measure.
         window: trials asked for and not yet completed, at most (logical order).
-        top_k: finalists.
-        retrain_epochs: epochs that each finalist, and the baseline, is retrained for.
-        executions: seeds that each of them is retrained with.
-        tries: a person's own configurations, tried right after the defaults: values, as text, by name; None: none.
-        from_search: an earlier search, whose best configurations are tried after those; None: none.
-        starting_points: whether what the space itself says is good is tried after those.
-        stop_curves: whether a trial ends where its curve has clearly ended.
-        ensemble: whether the mean of the best runs is published too, where it is better than each on validation.
-        reuse_trials: whether finalists go on from the search's own training of them.
-        max_memory: bytes; a configuration that takes more to train, at the least, is not trained; None: no limit.
+        tries: values, as text, by name.
+        max_memory: in bytes; None: no limit.
         plan: how its first budget is spent; None: it began without one.
         parts: parts that the first epoch is trained in: the shortest trainings are one of them; 1: whole epochs only.
         learned: the best of `from_search` when this search began, the best first; None: none.
