@@ -216,6 +216,17 @@ def test_the_same_archive_is_unpacked_once_and_a_new_one_in_its_place(tmp_path, 
     assert [path != folder for path in workspace.unpacked.iterdir()] == [True]
 
 
+def test_two_archives_of_the_same_name_are_both_kept(tmp_path, workspace):
+    given = [tmp_path / folder / "faces.zip" for folder in ("one", "other")]
+    for number, archive in enumerate(given):
+        archive.parent.mkdir()
+        archive.write_bytes(zipped({name: image(100 * number + at) for at, name in enumerate(SOUND)}))
+    for changed in (True, False):
+        prepared = prepare_dataset(workspace, given)
+        assert (prepared.changed, prepared.summary.images, prepared.summary.rejected) == (changed, 16, ())
+    assert len(list(workspace.unpacked.iterdir())) == 2
+
+
 def test_another_archive_with_the_same_names_sizes_and_times_is_decoded_anew(tmp_path, workspace):
     def bitmaps(first):
         pixels = [np.random.default_rng(first + n).integers(0, 256, (20, 16, 3), dtype=np.uint8) for n in range(8)]

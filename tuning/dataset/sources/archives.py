@@ -20,7 +20,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn
@@ -40,6 +40,7 @@ MAX_RATIO = 200
 #: Ratios of small archives say nothing.
 _RATIO_FROM = 10 * 1024**2
 _MAX_NAME = 1000
+_KEY_DIGITS = 12
 _CHUNK = 1 << 20
 #: What follows the end of an archive is read so far, to reach the checksum.
 _PADDING_CHUNKS = 64
@@ -95,7 +96,7 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
         EnvironmentProblem: the disk is too full.
     """
     state = archive.stat()
-    key = hashlib.sha256(f"{archive.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{archive.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:_KEY_DIGITS]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", archive.name)[:60]
     folder = workspace.unpacked / f"{stem}-{key}"
     note_path = folder.with_name(f"{folder.name}.txt")
@@ -121,11 +122,19 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
             raise
         # gzip, bz2 and lzma report broken data this way, without an error number.
         raise DataError(f"{archive} is damaged: {_one_line(error)}", "download it again") from None
-    for old in folder.parent.glob(f"{stem}-{'?' * len(key)}"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
-            old.with_name(f"{old.name}.txt").unlink(missing_ok=True)
     return Unpacked(folder, tuple(notes))
+
+
+def remove_earlier(current: Collection[Path]) -> None:
+    """Removes what archives of the same names as those unpacked to `current` were unpacked to before.
+
+    Two archives that are given together may have the same name, in different folders.
+    """
+    for folder in current:
+        for other in folder.parent.glob(f"{folder.name[:-_KEY_DIGITS]}{'?' * _KEY_DIGITS}"):
+            if other not in current:
+                shutil.rmtree(other, ignore_errors=True)
+                other.with_name(f"{other.name}.txt").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

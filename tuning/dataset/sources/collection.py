@@ -159,6 +159,7 @@ def gather(
         part = Part(name, given, states, tree, kind, prefix, listing)
         progress.say(f"{given}: {part.title} found{f' in {prefix}/' if prefix else ''}")
         parts.append(part)
+    archives.remove_earlier({part.tree.root for part in parts if part.tree.root.parent == workspace.unpacked})
     return Collection(tuple(parts), renamed)
 
 
