@@ -242,23 +242,20 @@ def freeze(directory: Path, settings: RunSettings, accepted: frozenset[str] = fr
     path = directory / FILE_NAME
     now = asdict(settings)
     written = {"schema": SCHEMA, "digest": settings.digest(), "settings": now}
-    if path.exists():
-        check(directory, settings, accepted)
-        began, before = asdict(load(directory, type(settings))), read_json(path, RESTORE).get("accepted", [])
-        changes = [
-            {"what": name, "was": began[name], "now": now[name]}
-            for name in sorted(accepted)
-            if began[name] != now[name]
-        ]
-        if changes:
-            write_json(path, {**written, "accepted": [*before, *changes]})
+    if not path.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(path, written)
         return
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(path, written)
+    began = asdict(check(directory, settings, accepted))
+    changed = [name for name in sorted(accepted) if began[name] != now[name]]
+    if changed:
+        before = read_json(path, RESTORE).get("accepted", [])
+        changes = [{"what": name, "was": began[name], "now": now[name]} for name in changed]
+        write_json(path, {**written, "accepted": [*before, *changes]})
 
 
-def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> None:
-    """Checks settings against what the search in `directory` began with, `accepted` fields apart.
+def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> RunSettings:
+    """Checks settings against what the search in `directory` began with, `accepted` fields apart. Returns these.
 
     Raises:
         StateError: they differ; the message names each difference.
@@ -271,6 +268,7 @@ def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = fro
             "use the settings it began with, give another --name, or start over with --fresh",
             [name for name, value in asdict(began).items() if asdict(kept)[name] != value],
         )
+    return began
 
 
 def read_settings(directory: Path) -> dict[str, Any]:

@@ -12,11 +12,11 @@ _READ = (
 )
 #: Suffixes of images that are not decoded -> what they are. A file of another content is read all the same.
 NOT_READ = {
-    **dict.fromkeys((".jxl",), "JPEG XL"),
+    ".jxl": "JPEG XL",
     **dict.fromkeys((".tga", ".icb", ".vda"), "Targa"),
     **dict.fromkeys((".psd", ".psb"), "Photoshop"),
-    **dict.fromkeys((".exr",), "OpenEXR"),
-    **dict.fromkeys((".svg",), "SVG"),
+    ".exr": "OpenEXR",
+    ".svg": "SVG",
 }
 #: What cameras write before anything is developed. Such a file is a TIFF to a decoder, which then shows its thumbnail.
 CAMERA_RAW = frozenset(

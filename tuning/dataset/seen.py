@@ -9,7 +9,6 @@ could be guessed.
 from __future__ import annotations
 
 import contextlib
-import io
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -137,15 +136,9 @@ def write(path: Path, seen: Seen, models: Iterable[str] = ()) -> None:
         models: sha256 of the `.keras` files that saw them, where the file goes along with these.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    np.savez(
-        content,
-        signatures=seen.signatures,
-        rough=seen.rough,
-        complete=np.array(seen.complete),
-        models=np.array(sorted(models), "U64"),
-    )
-    files.write_bytes(path, content.getvalue())
+    complete, names = np.array(seen.complete), np.array(sorted(models), "U64")
+    with files.replacing(path) as temporary:
+        np.savez(temporary, signatures=seen.signatures, rough=seen.rough, complete=complete, models=names)
 
 
 def read(path: Path, model: str | None = None) -> Seen | None:
