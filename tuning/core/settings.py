@@ -255,7 +255,7 @@ def freeze(directory: Path, settings: RunSettings, accepted: frozenset[str] = fr
 
 
 def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> RunSettings:
-    """Checks settings against what the search in `directory` began with, `accepted` fields apart. Returns these.
+    """The settings that the search in `directory` began with, where these are the same but for `accepted` fields.
 
     Raises:
         StateError: they differ; the message names each difference.

@@ -40,6 +40,7 @@ from PIL import Image, ImageOps
 
 from tuning.core.errors import DataError
 from tuning.dataset import formats
+from tuning.dataset.sources.samples import Box
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -57,9 +58,6 @@ _DEPTHS = (8, 10, 12, 14, 16)
 #: Images above this many pixels are decoded one at a time, so that memory does not grow with the number of cores.
 _LARGE = 4_000_000
 _one_large_image = threading.Lock()
-
-#: (centre x, centre y, width, height), each as a fraction of the upright image's width or height.
-Box = tuple[float, float, float, float]
 
 
 class UnreadableImage(DataError):

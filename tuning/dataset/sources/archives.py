@@ -69,14 +69,6 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
-@dataclass(frozen=True)
-class Unpacked:
-    """The folder that holds what is in an archive, and what the person should know about its names."""
-
-    folder: Path
-    notes: tuple[str, ...] = ()
-
-
 def refuse_foreign(place: Path, files: Iterable[str]) -> None:
     """Raises DataError where there is an archive of a kind that is not unpacked here."""
     found = next((path for path in files if path.lower().endswith(_FOREIGN)), None)
@@ -88,8 +80,11 @@ def refuse_foreign(place: Path, files: Iterable[str]) -> None:
         )
 
 
-def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
-    """What is in `archive`; unpacked anew only where the archive has changed.
+def unpack(workspace: Workspace, archive: Path, progress: Progress) -> tuple[Path, tuple[str, ...]]:
+    """Unpacks `archive`, anew only where it has changed.
+
+    Returns:
+        (the folder that holds what is in it, what the person should know about the names there).
 
     Raises:
         DataError: it is damaged, encrypted, too large, or holds members that a folder of images does not; names them.
@@ -101,7 +96,7 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
     folder = workspace.unpacked / f"{stem}-{key}"
     note_path = folder.with_name(f"{folder.name}.txt")
     if folder.is_dir():
-        return Unpacked(folder, tuple(note_path.read_text("utf-8").splitlines()) if note_path.is_file() else ())
+        return folder, tuple(note_path.read_text("utf-8").splitlines()) if note_path.is_file() else ()
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _opened(archive) as (members, notes):
@@ -122,7 +117,7 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> Unpacked:
             raise
         # gzip, bz2 and lzma report broken data this way, without an error number.
         raise DataError(f"{archive} is damaged: {_one_line(error)}", "download it again") from None
-    return Unpacked(folder, tuple(notes))
+    return folder, tuple(notes)
 
 
 def remove_earlier(current: Collection[Path]) -> None:
@@ -142,12 +137,14 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Member], list[str]]]:
     """The files of the archive, which stays open meanwhile, and what to say about their names."""
     if _is_zip(archive):
         with zipfile.ZipFile(archive) as package:
+            _check_count(archive, package.infolist())
             unflagged = [e.orig_filename.encode("cp437") for e in package.infolist() if _is_unflagged(e)]
             names = _Names(archive, unflagged)
             yield list(_zip_members(archive, package, names)), names.notes
     else:
         with tarfile.open(archive, "r:*", errorlevel=2) as package:
             entries = list(itertools.islice(package, MAX_ENTRIES + 1))
+            _check_count(archive, entries)
             names = _Names(archive, [raw for entry in entries if (raw := _raw(entry.name)) is not None])
             members = list(_tar_members(archive, package, entries, names))
             _check_end(package, packed=not archive.name.lower().endswith(".tar"))
@@ -212,8 +209,6 @@ def _raw(name: str) -> bytes | None:
 
 def _zip_members(archive: Path, package: zipfile.ZipFile, names: _Names) -> Iterator[_Member]:
     for entry in package.infolist():
-        if len(package.filelist) > MAX_ENTRIES:
-            _too_many(archive)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             _refuse(archive, entry.filename, "a link" if kind == stat.S_IFLNK else "a special file")
@@ -231,9 +226,7 @@ def _zip_members(archive: Path, package: zipfile.ZipFile, names: _Names) -> Iter
 def _tar_members(
     archive: Path, package: tarfile.TarFile, entries: Sequence[tarfile.TarInfo], names: _Names
 ) -> Iterator[_Member]:
-    for number, entry in enumerate(entries):
-        if number >= MAX_ENTRIES:
-            _too_many(archive)
+    for entry in entries:
         if entry.issym() or entry.islnk():
             _refuse(archive, entry.name, "a link")
         if not (entry.isfile() or entry.isdir()):
@@ -264,7 +257,7 @@ def _check_end(package: tarfile.TarFile, packed: bool) -> None:
 
 def _safe_path(archive: Path, name: str) -> str:
     """The member's path below the folder. Raises DataError for one that could land anywhere else."""
-    if "\0" in name or any(ord(character) < 32 for character in name):
+    if any(ord(character) < 32 for character in name):
         _refuse(archive, name, "a name with control characters")
     try:
         name.encode()
@@ -343,8 +336,9 @@ def _refuse(archive: Path, name: str, reason: str) -> NoReturn:
     raise DataError(f"{archive}: member '{shown}' is {reason}", _REMEDY)
 
 
-def _too_many(archive: Path) -> NoReturn:
-    raise DataError(f"{archive} has more than {MAX_ENTRIES:,} members", _REMEDY)
+def _check_count(archive: Path, entries: Sequence[object]) -> None:
+    if len(entries) > MAX_ENTRIES:
+        raise DataError(f"{archive} has more than {MAX_ENTRIES:,} members", _REMEDY)
 
 
 def _one_line(error: BaseException) -> str:

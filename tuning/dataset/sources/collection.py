@@ -189,8 +189,8 @@ def _tree(
 
 
 def _unpacked(workspace: Workspace, archive: Path, progress: Progress) -> tuple[RawTree, tuple[str, ...]]:
-    unpacked = archives.unpack(workspace, archive, progress)
-    tree = inventory.take(unpacked.folder)
+    folder, notes = archives.unpack(workspace, archive, progress)
+    tree = inventory.take(folder)
     inner = next((path for path in tree.files if archives.is_archive(tree.root / path)), None)
     if inner and not tree.images and not any(suffix(path) in (".csv", ".tsv") for path in tree.files):
         raise DataError(
@@ -199,7 +199,7 @@ def _unpacked(workspace: Workspace, archive: Path, progress: Progress) -> tuple[
         )
     if not tree.images:
         archives.refuse_foreign(archive, tree.files)
-    return tree, unpacked.notes
+    return tree, notes
 
 
 def part_names(raws: Sequence[Path]) -> list[str]:

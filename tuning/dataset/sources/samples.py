@@ -7,13 +7,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tuning.core.errors import DataError
 
-if TYPE_CHECKING:
-    from tuning.dataset.decode import Box
-
+#: (centre x, centre y, width, height), each as a fraction of the upright image's width or height.
+Box = tuple[float, float, float, float]
 _UNSAFE = set('<>:"/\\|?*')
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
 _MAX_LABEL = 64

@@ -7,7 +7,8 @@ import math
 import re
 from typing import Literal
 
-Box = tuple[float, float, float, float]
+from tuning.dataset.sources.samples import Box
+
 Form = Literal["box", "polygon", "keypoints"]
 
 #: How far outside the image a box may reach before it is a mistake and not rounding.

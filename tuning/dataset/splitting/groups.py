@@ -69,7 +69,7 @@ def parse(text: str) -> GroupBy:
         is_file = False
     if is_file:
         rows = read_table(path)
-        return GroupBy(path.name, _Table(rows).subject, files.digest(rows))
+        return GroupBy(path.name, lambda source: _look_up(rows, source), files.digest(rows))
     if path.suffix.lower() == ".csv" and "(" not in text:
         raise UsageError(f"--group-by {text} does not exist", _REMEDY)
     try:
@@ -91,16 +91,11 @@ def _search(pattern: re.Pattern[str], source: str) -> str | None:
     return (match[1] if pattern.groups else match[0]) or None
 
 
-class _Table:
-    """Looks a sample up by its path, then by the end of its path down to the bare file name."""
-
-    def __init__(self, rows: Mapping[str, str]) -> None:
-        self._rows = rows
-
-    def subject(self, source: str) -> str | None:
-        parts = PurePosixPath(source).parts
-        tails = ("/".join(parts[start:]) for start in range(len(parts)))
-        return next((self._rows[tail] for tail in tails if tail in self._rows), None)
+def _look_up(rows: Mapping[str, str], source: str) -> str | None:
+    """A sample's row by its path, then by the end of its path down to the bare file name."""
+    parts = PurePosixPath(source).parts
+    tails = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((rows[tail] for tail in tails if tail in rows), None)
 
 
 def read_table(path: Path) -> dict[str, str]:
