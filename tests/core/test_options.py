@@ -17,7 +17,7 @@ class Brewing:
 
     cups: int = option(2, "cups of {drink} (2)", group="what", metavar="N", least=1)
     kind: str | None = option(None, "one that is known", group="what", name="sort", choices=("green", "black"))
-    wishes: list[str] | None = option(  # noqa: RUF009 (a field)
+    wishes: list[str] | None = option(
         None, "may be repeated", group="what", flag="--wish", metavar="TEXT", repeated=True
     )
     sugar: bool = option(True, "with sugar (on)", group="what")

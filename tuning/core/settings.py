@@ -86,7 +86,7 @@ class RunSettings:
     space_digest: str = derived("the code of the search space")
     data_digest: str = derived("the prepared data or its split")
     backend: str = derived("the Keras backend (KERAS_BACKEND)")
-    versions: dict[str, str] = derived("versions:", default_factory=dict)  # noqa: RUF009 (a field)
+    versions: dict[str, str] = derived("versions:", default_factory=dict)
     base_overlap: int | None = derived("the number of images that the base has seen", default=None)
     threads: int = derived(default=1)
 
@@ -166,7 +166,7 @@ class SearchSettings(RunSettings):
         "each of them; it takes the time of its members at every image (default: on)",
         group=WHAT,
     )
-    tries: list[dict[str, str]] | None = option(  # noqa: RUF009 (a field)
+    tries: list[dict[str, str]] | None = option(
         None,
         "a configuration to try right after the baseline's, what is left out at its default; may be repeated "
         "(default: none)",
@@ -210,9 +210,9 @@ class SearchSettings(RunSettings):
         metavar="SIZE",
         kind=str,
     )
-    plan: Plan | None = derived("the plan of the budget", default=None)  # noqa: RUF009 (a field)
+    plan: Plan | None = derived("the plan of the budget", default=None)
     parts: int = derived("the first rung, in parts of an epoch,", default=1)
-    learned: list[dict[str, Any]] | None = derived("what was learned from --from-search", default=None)  # noqa: RUF009 (a field)
+    learned: list[dict[str, Any]] | None = derived("what was learned from --from-search", default=None)
 
     @property
     def final_runs(self) -> int:
@@ -225,7 +225,7 @@ class TrainSettings(RunSettings):
     """What a single run depends on, beside that: the hyperparameters given (others at their defaults) and epochs."""
 
     epochs: int = option(30, "epochs to train for (default: 30)", group=USUAL, metavar="N", least=1)
-    values: dict[str, str] = derived("the hyperparameters")  # noqa: RUF009 (a field)
+    values: dict[str, str] = derived("the hyperparameters")
 
 
 Settings = TypeVar("Settings", bound=RunSettings)
