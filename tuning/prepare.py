@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def options() -> argparse.ArgumentParser:
-    parser = cli.parser("prepare", __doc__ or "")
+    parser = cli.parser("prepare", __doc__)
     parser.add_argument(
         "--raw",
         type=Path,

@@ -270,11 +270,8 @@ def _rows_by_pixels(images: Iterable[PooledImage]) -> dict[str, list[int]]:
 def _set(pictures: _Pictures, rows: Sequence[int], words: str = "") -> str:
     shown = "".join(map(pictures.figure, rows[:_IN_A_SET]))
     more = f"<span>+{len(rows) - _IN_A_SET}</span>" if len(rows) > _IN_A_SET else ""
-    return (
-        f'<div class="set">{shown}{more}<p>{escape(words)}</p></div>'
-        if words
-        else f'<div class="set">{shown}{more}</div>'
-    )
+    caption = f"<p>{escape(words)}</p>" if words else ""
+    return f'<div class="set">{shown}{more}{caption}</div>'
 
 
 def _section(title: str, lead: str, sets: Sequence[str], total: int) -> str:

@@ -136,8 +136,7 @@ def _cheapest(
     wanted: Mapping[SplitName, Mapping[str, float]],
 ) -> SplitName:
     """The split whose distance grows least when `added` joins it; the first of several."""
-    costs = [_cost(added, have[split], wanted[split]) for split in SPLITS]
-    return SPLITS[costs.index(min(costs))]
+    return min(SPLITS, key=lambda split: _cost(added, have[split], wanted[split]))
 
 
 def _cost(added: Mapping[str, int], have: Mapping[str, int], wanted: Mapping[str, float]) -> float:
