@@ -31,6 +31,25 @@ def test_reasons_that_differ_in_values_are_one_entry():
     assert "2 × class 7 is not one of the 2 in data.yaml (such as x.txt:7)" in account.words(entries)
 
 
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("51000 × 1000 pixels; at most 50 megapixels are decoded", "make these images smaller"),
+        ("too many pixels: Image size (4294836225 pixels) exceeds limit", "make these images smaller"),
+        ("3 pixels are not a square of at least 8 × 8", "write the pixels of a square gray image"),
+        ("the file is empty (0 bytes)", "fetch these files again"),
+        ("the file has 300,000,000 bytes; at most 268,435,456 are read", "make these files smaller"),
+        ("1 columns; the header has 3", "write every column in every row"),
+        ("4 columns; a face box has 5: class, centre x, centre y, width, height", "write a box as class"),
+        ("damaged: invalid stream", "fetch or convert"),
+        ("cannot be read: Permission denied", "give yourself permission"),
+        ("a camera's raw file (NEF), which is not decoded", "convert the files to JPEG or PNG"),
+    ],
+)
+def test_a_remedy_fits_its_reason(reason, remedy):
+    assert account.remedy(reason).startswith(remedy)
+
+
 def test_nothing_to_account_for():
     assert account.take() == ()
     assert account.words(()) == ""
