@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     if not args.model:
         workspace.require()
     found = classifier.classifier(Path(args.model)) if args.model else classifier.promoted_classifier(workspace)
-    sheet = _sheet(args.sheet, found.metrics.run_id) if args.sheet else None
+    sheet = _sheet(args.sheet, found.run_id) if args.sheet else None
     piped = images.STANDARD_INPUT in args.images
     bursts = images.bursts(args.images, args.null)
     known = [] if piped else list(itertools.chain.from_iterable(bursts))

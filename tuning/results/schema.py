@@ -20,6 +20,8 @@ SCALINGS = {
     "0-1": "float32 pixels divided by 255",
     "0-255": "float32 pixels as decoded; the model rescales them itself",
 }
+#: Channels of an image, by the word that `input.color` holds.
+CHANNELS = {"gray": 1, "rgb": 3}
 
 #: A class with fewer units in the test split: the interval of a good F1, .9, excludes a poor one, .5, in less than four
 #: of five cases (`python -m benchmarks.claims coverage`).
@@ -53,7 +55,7 @@ class Input(Strict, frozen=True, kw_only=True):
 
     @property
     def channels(self) -> int:
-        return {"gray": 1, "rgb": 3}[self.color]
+        return CHANNELS[self.color]
 
     @property
     def shape(self) -> tuple[int, int, int]:

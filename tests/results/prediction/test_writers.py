@@ -7,7 +7,6 @@ import io
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +14,7 @@ from tuning.results.prediction.classifier import Classifier
 from tuning.results.prediction.labelling import Prediction
 from tuning.results.prediction.writers import CsvWriter, JsonLinesWriter, JsonWriter, TableWriter
 
-FOUND = Classifier(Path("model.keras"), SimpleNamespace(run_id="run-1"))
+FOUND = Classifier(Path("model.keras"), "run-1", ("happy", "=sad"), 8, "gray", "0-1", "probabilities")
 FIRST = [Prediction("a.png", (("happy", 0.75), ("=sad", 0.25)))]
 SECOND = [Prediction("longer.png", (("=sad", 1.0),)), Prediction("b.png", (), "the file is empty")]
 #: Paints the terminal; ends the line; is no text; is a formula.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
+from tuning.results import schema
 from tuning.results.promotion import promoted
 from tuning.results.runs import verify_model
-from tuning.results.schema import Metrics, read_metrics
 
 if TYPE_CHECKING:
     import keras
@@ -24,11 +24,25 @@ class Classifier:
 
     Attributes:
         path: the `.keras` file; its sha256 has been checked.
-        metrics: of the run that trained it.
+        run_id: the run that trained it.
+        classes: labels in the order of its outputs.
+        image_size: height and width of its input in pixels.
+        color: "gray" or "rgb".
+        scaling: a name of `schema.SCALINGS`.
+        output: "probabilities" or "logits".
     """
 
     path: Path
-    metrics: Metrics
+    run_id: str
+    classes: tuple[str, ...]
+    image_size: int
+    color: str
+    scaling: str
+    output: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        return (self.image_size, self.image_size, schema.CHANNELS[self.color])
 
 
 def promoted_classifier(workspace: Workspace) -> Classifier:
@@ -37,7 +51,7 @@ def promoted_classifier(workspace: Workspace) -> Classifier:
     Raises:
         DataError: nothing is promoted, or model and metrics do not belong together.
     """
-    return Classifier(workspace.best_model, promoted(workspace))
+    return _classifier(workspace.best_model, promoted(workspace))
 
 
 def classifier(model: Path) -> Classifier:
@@ -56,9 +70,21 @@ def classifier(model: Path) -> Classifier:
         raise DataError(f"--model {model} does not exist, or is no file", _METRICS_REMEDY)
     own = model.with_name(f"{model.stem}_metrics.json")
     path = own if own.is_file() else model.with_name("metrics.json")
-    metrics = read_metrics(path, _METRICS_REMEDY)
+    metrics = schema.read_metrics(path, _METRICS_REMEDY)
     verify_model(model, metrics, "export or promote that model anew, or give another")
-    return Classifier(model, metrics)
+    return _classifier(model, metrics)
+
+
+def _classifier(path: Path, metrics: schema.Metrics) -> Classifier:
+    return Classifier(
+        path=path,
+        run_id=metrics.run_id,
+        classes=tuple(metrics.classes),
+        image_size=metrics.input.image_size,
+        color=metrics.input.color,
+        scaling=metrics.input.scaling,
+        output=metrics.output,
+    )
 
 
 def load(found: Classifier) -> keras.Model:
@@ -77,7 +103,7 @@ def load(found: Classifier) -> keras.Model:
             f"{found.path} cannot be opened: {first}",
             "a model must consist of Keras's own layers to be opened anywhere; train or export it anew",
         ) from None
-    taken, given = (None, *found.metrics.input.shape), (None, len(found.metrics.classes))
+    taken, given = (None, *found.input_shape), (None, len(found.classes))
     if (model.input_shape, model.output_shape) != (taken, given):
         raise DataError(
             f"{found.path} maps {model.input_shape} to {model.output_shape}; its metrics say {taken} to {given}",

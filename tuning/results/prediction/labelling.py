@@ -82,7 +82,7 @@ class Labeller:
         if self._model is None:
             model = load(self._found)
             try:
-                probabilities(model, self._found, np.zeros((1, *self._found.metrics.input.shape), np.uint8))
+                probabilities(model, self._found, np.zeros((1, *self._found.input_shape), np.uint8))
             except TuningError:
                 raise
             except Exception as error:  # whatever a backend raises for what it lacks
@@ -119,7 +119,7 @@ class Labeller:
                 result.append(Prediction(image.path, (), value))
                 continue
             row, best = next(ranked)
-            labels = tuple((self._found.metrics.classes[index], rounded(row[index])) for index in best)
+            labels = tuple((self._found.classes[index], rounded(row[index])) for index in best)
             result.append(Prediction(image.path, labels))
         return result
 
@@ -130,13 +130,12 @@ def probabilities(model: keras.Model, found: Classifier, pixels: np.ndarray) -> 
     Raises:
         DataError: they are not finite.
     """
-    wanted = found.metrics.input
-    images = np.zeros((BATCH, *wanted.shape), np.float32)
+    images = np.zeros((BATCH, *found.input_shape), np.float32)
     images[: len(pixels)] = pixels
-    if wanted.scaling == "0-1":
+    if found.scaling == "0-1":
         images /= np.float32(255)
     outputs = np.asarray(model.predict_on_batch(images), np.float32)[: len(pixels)]
-    if found.metrics.output == "logits":
+    if found.output == "logits":
         outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         outputs /= outputs.sum(axis=1, keepdims=True)
     if not np.isfinite(outputs).all():
@@ -150,9 +149,8 @@ def _decoded(images: Sequence[Image], found: Classifier) -> list[np.ndarray | st
 
 
 def _pixels(image: Image, found: Classifier) -> np.ndarray | str:
-    wanted = found.metrics.input
     try:
-        return decode(image.data or Path(image.path), wanted.image_size, wanted.color)
+        return decode(image.data or Path(image.path), found.image_size, found.color)
     except DataError as error:
         return error.problem
     except OSError as error:

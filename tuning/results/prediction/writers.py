@@ -6,36 +6,35 @@ import csv
 import json
 import os
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from tuning.results.leaderboard import cell
 from tuning.results.prediction.classifier import Classifier
 from tuning.results.prediction.labelling import Prediction
 
 
-class Writer:
+class Writer(Protocol):
     """Writes predictions to a text stream."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
 
     def begin(self, found: Classifier) -> None:
         """Once, before the first predictions."""
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         """Any number of times."""
-        raise NotImplementedError
 
     def end(self, summary: dict[str, Any]) -> None:
         """Once, after the last, also if it was not to be the last: then the text is still whole."""
 
 
-class TableWriter(Writer):
+class TableWriter:
     """One line an image: its path, then its labels with probabilities; aligned as far as paths are known."""
 
     def __init__(self, stream: TextIO, paths: Sequence[str] = ()) -> None:
-        super().__init__(stream)
+        self._stream = stream
         self._width = max((len(shown(path)) for path in paths), default=0)
+
+    def begin(self, found: Classifier) -> None:
+        return None
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         paths = [shown(entry.path) for entry in predictions]
@@ -44,12 +43,14 @@ class TableWriter(Writer):
             labels = "  ".join(f"{label} {probability:.3f}" for label, probability in entry.labels)
             self._stream.write(f"{path:<{self._width}}  {labels or f'unreadable: {shown(entry.error or str())}'}\n")
 
+    def end(self, summary: dict[str, Any]) -> None:
+        return None
 
-class CsvWriter(Writer):
+
+class CsvWriter:
     """`path,rank,label,probability,error`: a row for each label, or one with the error."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
         self._rows = csv.writer(stream, lineterminator="\n")
 
     def begin(self, found: Classifier) -> None:
@@ -63,21 +64,34 @@ class CsvWriter(Writer):
             if entry.error:
                 self._rows.writerow([path, "", "", "", cell(entry.error)])
 
+    def end(self, summary: dict[str, Any]) -> None:
+        return None
 
-class JsonLinesWriter(Writer):
+
+class JsonLinesWriter:
     """One JSON object a line and image."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def begin(self, found: Classifier) -> None:
+        return None
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         self._stream.writelines(f"{_json(_record(entry))}\n" for entry in predictions)
 
+    def end(self, summary: dict[str, Any]) -> None:
+        return None
 
-class JsonWriter(Writer):
+
+class JsonWriter:
     """One JSON object on one line: `model`, `run_id`, `predictions`, and then the summary."""
 
-    _separator = ""
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._separator = stream, ""
 
     def begin(self, found: Classifier) -> None:
-        head = _json({"model": str(found.path), "run_id": found.metrics.run_id})
+        head = _json({"model": str(found.path), "run_id": found.run_id})
         self._stream.write(f'{head[:-1]}, "predictions": [')
 
     def write(self, predictions: Sequence[Prediction]) -> None:
