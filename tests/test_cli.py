@@ -65,12 +65,12 @@ OUTCOMES = {
     "ctrl-c": (
         raising(KeyboardInterrupt()),
         130,
-        f"stopped: by Ctrl-C (SIGINT); everything that was finished is saved\n  → {GO_ON}\n",
+        f"stopped: Ctrl-C (SIGINT) arrived; everything that was finished is saved\n  → {GO_ON}\n",
     ),
     "interrupted": (
         raising(errors.Interrupted(signal.SIGTERM)),
         143,
-        f"stopped: by SIGTERM; everything that was finished is saved\n  → {GO_ON}\n",
+        f"stopped: SIGTERM arrived; everything that was finished is saved\n  → {GO_ON}\n",
     ),
     "full disk": (
         raising(OSError(errno.ENOSPC, "No space left on device", "out/leaderboard.csv")),

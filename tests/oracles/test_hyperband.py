@@ -56,6 +56,16 @@ def test_the_defaults_are_trained_whole_and_brackets_follow(simulated):
     assert rungs[4] == rungs[1]
 
 
+@pytest.mark.parametrize("window", [1, 8])
+def test_the_first_two_given_are_trained_whole_and_the_others_from_the_first_rung(window, simulated):
+    given = [{"width": 48}, {"width": 64}, {"width": 16}]
+    asked = simulated.drive(search_of(simulated, iterations=4, min_epochs=3, first=given), window)
+    begun = [spec for spec in asked if spec.continues is None]
+    assert [(spec.values["width"], spec.epochs) for spec in begun[:3]] == [(32, 27), (48, 27), (64, 27)]
+    assert begun[3].values["width"] == 16
+    assert all(spec.epochs < 27 for spec in begun[3:10])
+
+
 def test_nothing_waits_for_a_whole_rung(simulated):
     """While results are out, the next bracket begins: as many trials can be pending as are asked for."""
     search = search_of(simulated, iterations=None)

@@ -167,6 +167,15 @@ class TestFinals:
         assert [(final.key, final.seed) for final in chosen] == [("a", 0), ("a", 1), ("b", 0), ("base", 0), ("base", 1)]
         assert chosen[0].epochs == 20
 
+    def test_finalists_beyond_the_second_wait_until_trainings_are_long(self):
+        base, others = candidate("base", 1), [candidate(key, 4) for key in "abc"]
+        short = planning.plan_finals(base, others, 170, 2, 6, 60)
+        assert {final.key for final in short} == {"a", "b", "base"}
+        assert short[0].epochs > 20
+        long = planning.plan_finals(base, others, 300, 2, 6, 60)
+        assert {final.key for final in long} == {"a", "b", "c", "base"}
+        assert long[0].epochs >= 30
+
     def test_with_much_time_all_have_five_seeds_of_the_longest_training(self):
         chosen = planning.plan_finals(candidate("base", 1), [candidate("a", 1)], 1e6, 2, 20, 60)
         assert len(chosen) == 2 * planning.MOST_SEEDS

@@ -27,7 +27,7 @@ def final(run_id: str, epochs: int = 50) -> Final:
 
 def test_what_is_left_is_counted_in_epochs_as_they_take_now():
     finals = [final("a-s0"), final("a-s1"), final("b-s0")]
-    found = remaining(finals, {"a-s0": 20}, {"a-s0": [10.0, 30.0, 31.0, 29.0]}, PRICES)
+    found = remaining(finals, {"a-s0": 20}, {"a-s0": [90.0, *[10.0] * 9, *[30.0] * 10]}, PRICES)
     assert [(one.done, one.left, one.epoch) for one in found] == [(20, 30, 30.0), (0, 50, 10.0), (0, 50, 10.0)]
     # A further seed that has not begun may be left out; what alone stands for its configuration may not.
     assert [one.needed for one in found] == [True, False, True]
@@ -53,14 +53,14 @@ def watch(left: float, **known: ShortenedFinal) -> Watch:
 
 
 def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
-    pending, done, seconds = [final("a-s0")], {"a-s0": 20}, {"a-s0": [10.0] * 3}
+    pending, done, seconds = [final("a-s0")], {"a-s0": 20}, {"a-s0": [40.0, *[10.0] * 10]}
     # 30 epochs of 10 s and 5 s: 305 s.
     assert not watch(296.0).is_late(pending, done, seconds)
     assert watch(294.0).is_late(pending, done, seconds)
     cut = watch(294.0).shortened(pending, {"a-s0": 21}, seconds)
     assert cut == [ShortenedFinal(run_id="a-s0", after=21, until=48)]
-    # Too early to tell, or shortened already.
-    assert not watch(100.0).is_late(pending, done, {"a-s0": [10.0] * 2})
+    # Too early to tell: ten of fifty epochs are, beside the first; or shortened already.
+    assert not watch(100.0).is_late(pending, done, {"a-s0": [10.0] * 10})
     assert not watch(100.0, **{"a-s0": ShortenedFinal(run_id="a-s0", after=1, until=9)}).is_late(pending, done, seconds)
 
 

@@ -96,7 +96,7 @@ class Interrupted(TuningError):
     def __init__(self, signal_number: int) -> None:
         name = signal.Signals(signal_number).name
         by = f"Ctrl-C ({name})" if signal_number == signal.SIGINT else name
-        super().__init__(f"by {by}; everything that was finished is saved")
+        super().__init__(f"{by} arrived; everything that was finished is saved")
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 

@@ -7,6 +7,7 @@ still to do; further seeds that have not begun are left out. The decision is jou
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from tuning.pipeline.planning import Candidate, makespan
 
 #: Share of the budget by which it may be exceeded before anything is shortened.
 TOLERANCE = 0.02
-#: Epochs of a training that tell how long its epochs take now.
-LATEST = 3
+#: The latest epochs of a training tell how long its epochs take now: so many, or that share of all it shall have.
+LATEST, LATEST_SHARE = 3, 0.2
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,16 @@ class Remaining:
         return max(1, round(share * self.left)) if self.left else 0
 
 
+def latest(final: Final, seconds: Mapping[str, Sequence[float]]) -> Sequence[float]:
+    """Seconds of the latest epochs of a training; none while they are too few to tell.
+
+    The first epoch of a process has the tracing of the graph in it, and the next ones, where all begin at once, have
+    that of others beside them.
+    """
+    seen, needed = seconds.get(final.run_id, ())[1:], max(LATEST, math.ceil(LATEST_SHARE * final.epochs))
+    return seen[-needed:] if len(seen) >= needed else ()
+
+
 def remaining(
     finals: Sequence[Final],
     done: Mapping[str, int],
@@ -63,14 +74,14 @@ def remaining(
     found, stands = [], {final.run_id.rpartition("-s")[0] for final in finals if done.get(final.run_id)}
     for final in finals:
         role = final.run_id.rpartition("-s")[0]
-        latest = list(seconds.get(final.run_id, ()))[-LATEST:]
+        told = latest(final, seconds)
         epochs = done.get(final.run_id, 0)
         found.append(
             Remaining(
                 run_id=final.run_id,
                 done=epochs,
                 left=max(0, final.epochs - epochs),
-                epoch=statistics.median(latest) if latest else prices[role].epoch,
+                epoch=statistics.median(told) if told else prices[role].epoch,
                 others=prices[role].start,
                 needed=bool(epochs) or role not in stands,
             )
@@ -126,7 +137,7 @@ class Watch:
         self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
     ) -> bool:
         """Whether those that have no result would end too late; each is asked about once, and not at its beginning."""
-        if not any(len(seconds.get(final.run_id, ())) >= LATEST for final in pending):
+        if not any(latest(final, seconds) for final in pending):
             return False
         if any(final.run_id in self._known for final in pending):
             return False
