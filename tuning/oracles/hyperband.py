@@ -42,12 +42,12 @@ LEADING = 20
 
 
 class HyperbandOracle(RungOracle):
-    """The defaults are trained whole, and the first two given; then brackets, from a rung that the curves so far choose.
+    """The defaults, and the first two given, are trained whole; then brackets, from a rung that the curves choose.
 
-    Whoever gives a configuration knows something of it that no first rung shows. While the defaults are trained nothing is known about that rung: no bracket begins, and what is asked for ahead are
-    new configurations up to the lowest one. A bracket's new configuration has the largest expected improvement at the
-    last rung; a paused one that has a larger one takes its place. What is promoted, and recommended, has the best
-    expected score there.
+    Whoever gives a configuration knows something of it that no first rung shows. While the defaults are trained nothing
+    is known about that rung: no bracket begins, and what is asked for ahead are new configurations up to the lowest
+    one. A bracket's new configuration has the largest expected improvement at the last rung; a paused one that has a
+    larger one takes its place. What is promoted, and recommended, has the best expected score there.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
