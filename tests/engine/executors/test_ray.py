@@ -47,7 +47,6 @@ def cluster(tmp_path_factory):
         handler = signal.getsignal(signal.SIGTERM)
         joined = None
         try:
-            wait_for(lambda: answers(port), 60)
             joined = joined_when_up()
             yield joined
         finally:
@@ -66,14 +65,8 @@ def free_port():
         return one.getsockname()[1]
 
 
-def answers(port):
-    with contextlib.suppress(OSError), socket.create_connection((ray_cluster.LOOPBACK, port), 1.0):
-        return True
-    return False
-
-
 def joined_when_up():
-    """The cluster, once this machine is a node of it: its control service answers earlier."""
+    """The cluster, once this machine is a node of it."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -81,6 +74,7 @@ def joined_when_up():
         except EnvironmentProblem:
             if time.monotonic() > deadline:
                 raise
+            time.sleep(0.2)
 
 
 def start(*options, cpus, mark):
@@ -228,13 +222,18 @@ def test_an_actor_that_is_killed_is_a_lost_job_and_the_next_job_gets_a_new_one(m
     assert not alive(worker)
 
 
-def test_jobs_run_side_by_side_and_a_cancelled_one_makes_room(make):
+def test_jobs_run_side_by_side_with_little_delay_and_a_cancelled_one_makes_room(make):
     executor = make(2)
     for n in range(2):
         executor.submit(job("sleep", n, seconds=8))
     assert executor.free() == 0
     found = ended(executor, 2)
     assert len({event.result["pid"] for event in found.values()}) == 2
+    began = time.monotonic()
+    for n in range(2):
+        executor.submit(job("sleep", n, seconds=3))
+    ended(executor, 2)
+    assert time.monotonic() - began < 3.3
     executor.submit(job("sleep", 5, seconds=60))
     executor.cancel()
     assert executor.free() == 2
@@ -306,22 +305,6 @@ def test_waiting_costs_next_to_nothing(make):
     before = time.process_time()
     ended(executor)
     assert time.process_time() - before < 0.04
-
-
-@pytest.mark.slow
-def test_ray_adds_less_than_a_tenth_to_jobs_of_three_seconds(make):
-    executor = make(2)
-    for n in range(10):  # until both actors work
-        executor.submit(job("sleep", n, seconds=1))
-        executor.submit(job("sleep", -n - 1, seconds=1))
-        if len({event.result["pid"] for event in ended(executor, 2).values()}) == 2:
-            break
-    began = time.monotonic()
-    for n in range(10, 13):
-        executor.submit(job("sleep", n, seconds=3))
-        executor.submit(job("sleep", -n, seconds=3))
-        ended(executor, 2)
-    assert time.monotonic() - began < 3 * 3 * 1.1
 
 
 def test_a_signal_ends_a_wait_with_what_its_handler_raises(make):

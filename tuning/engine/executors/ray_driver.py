@@ -17,15 +17,16 @@ from typing import Any
 import msgspec
 
 from tuning.core.errors import EnvironmentProblem, TuningError
-from tuning.engine.executors import ray_cluster
+from tuning.engine.executors import Died, Finished, ray_cluster
 from tuning.engine.executors.pipes import Channel, die_with, received, take_over
 from tuning.engine.executors.ray_messages import Asking, Cancel, Command, Connected, Refused, Said, Seats, Setup, Submit
 from tuning.engine.executors.ray_nodes import LIST_SECONDS, Nodes
 from tuning.engine.executors.ray_seats import Pool
 
-#: How long Ray is listened to before a new command is looked at: a job that follows another one comes at once.
+#: How long Ray is listened to before a new command is looked at; and how long for a while after a job has ended,
+#: because the next one comes soon.
 LOOK_SECONDS = 0.2
-NEXT_SECONDS = 0.05
+NEXT_SECONDS, SOON_SECONDS = 0.02, 1.0
 #: After so long without room for any trial, or without an answer of the control service, the person is told.
 PATIENCE_SECONDS = 3.0
 #: A cluster that seems to have room may need so long to start the first actor.
@@ -70,13 +71,15 @@ class _Driver:
     def run(self) -> None:
         """Until the commands end."""
         self._begin()
-        busy = False
-        while self._obey(NEXT_SECONDS if busy else 0.0):
+        soon = 0.0
+        while self._obey():
+            look = NEXT_SECONDS if time.monotonic() < soon else LOOK_SECONDS
             pending = [*self._pool.pending(), *self._nodes.pending()]
-            events = [*self._pool.advance(self._ready(pending)), *self._look_around()]
+            events = [*self._pool.advance(self._ready(pending, look)), *self._look_around()]
             for event in events:
                 self._send(event)
-            busy = bool(events)
+            if any(isinstance(event, Finished | Died) for event in events):
+                soon = time.monotonic() + SOON_SECONDS
             self._wait_for_room()
         self._pool.close()
 
@@ -109,19 +112,19 @@ class _Driver:
         self._pool.limit = self._setup.workers or max(1, room)
         self._send(Seats(self._pool.limit))
 
-    def _ready(self, pending: list[Any]) -> list[Any]:
+    def _ready(self, pending: list[Any], look: float = LOOK_SECONDS) -> list[Any]:
         if not pending:
             return []
-        ready, others = self._ray.wait(pending, timeout=LOOK_SECONDS)
+        ready, others = self._ray.wait(pending, timeout=look)
         if others:
             ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
         return list(ready)
 
-    def _obey(self, wait: float) -> bool:
+    def _obey(self) -> bool:
         """Does what it is told; False once nothing more will be."""
         idle = not self._pool.pending() and not self._nodes.pending()
         try:
-            command = self._commands.get(timeout=LOOK_SECONDS if idle else wait)
+            command = self._commands.get(timeout=LOOK_SECONDS if idle else 0.0)
             while command is not None:
                 if isinstance(command, Submit):
                     self._pool.waiting.append(command.job)
