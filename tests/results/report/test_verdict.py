@@ -12,6 +12,8 @@ from tuning.results.report import collect
 from tuning.results.report.calibration import calibration
 from tuning.results.report.evidence import compare, read_evidence
 from tuning.results.report.verdict import verdict
+from tuning.results.runs import readable_runs
+from tuning.results.standings import standings
 
 pytestmark = pytest.mark.usefixtures("no_importances")
 
@@ -66,6 +68,20 @@ def test_a_baseline_that_wins_is_said_to(judged):
     found = judged([("0013", 1, 0.4), (None, None, 0.9)])
     assert found.headline.startswith("Nothing beat the baseline")
     assert found.kind == "bad"
+
+
+def test_a_baseline_alone_has_won_nothing(judged):
+    found = judged([(None, None, 0.6)], seeds=1)
+    assert found.headline.startswith("The baseline is the only run: test macro-F1 0.")
+    assert found.kind == "open"
+
+
+def test_runs_have_the_short_names_of_the_leaderboard(workspace, hyperband, publish):
+    publish("one", 0.6, trial="0013", rank=1)
+    publish("two", 0.5, trial="0012", rank=2)
+    runs, _ = read_evidence(workspace, ["one", "two"])
+    names = {standing.row.run_id: standing.name for standing in standings(workspace, readable_runs(workspace))}
+    assert {run.metrics.run_id: run.short for run in runs} == names
 
 
 def test_where_predictions_were_not_kept_nothing_is_claimed(workspace, hyperband, save, finish):

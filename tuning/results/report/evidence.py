@@ -14,10 +14,11 @@ from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.manifests import read_split_manifest
 from tuning.dataset.store.units import read_units
 from tuning.history.records import History
+from tuning.results.aliases import aliases
 from tuning.results.answers import Board
 from tuning.results.report.calibration import Calibration, calibration
 from tuning.results.report.training_loss import explanation
-from tuning.results.runs import kept_arrays, read_run, readable_runs, run_predictions, run_units
+from tuning.results.runs import kept_arrays, read_run, readable_runs, run_folders, run_predictions, run_units
 from tuning.results.schema import Metrics, read_columns, read_params
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Evidence:
             not kept.
         searched: its configuration in the search; None where it had no score there.
         loss: why its training loss is above its validation loss, in words; empty where it is not.
+        short: its short name, as in the leaderboard.
     """
 
     metrics: Metrics
@@ -77,6 +79,7 @@ class Evidence:
     validated: tuple[float, float] | None = None
     searched: Searched | None = None
     loss: str = ""
+    short: str = ""
 
     @property
     def name(self) -> str:
@@ -131,6 +134,7 @@ class Claims:
 def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Evidence], list[str]]:
     """The published runs among `run_ids`, best test score first, and a sentence for each that cannot be read."""
     found, problems = [], []
+    short = aliases([*(folder.name for folder in run_folders(workspace)), *run_ids])
     for run_id in run_ids:
         folder = workspace.run(run_id)
         try:
@@ -148,6 +152,7 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
                 mistakes=_mistakes(workspace, metrics, predictions) if predictions else (),
                 validated=_validated(workspace, metrics),
                 loss=_loss(folder, metrics),
+                short=short[run_id],
             )
         )
     seeds = Counter(run.metrics.config_digest for run in found)

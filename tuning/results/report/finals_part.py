@@ -70,6 +70,8 @@ def _run(place: int, run: Evidence, folders: str) -> str:
         )
         calibrated = card("Calibration", remark(note) + charts.reliability(run.calibration))
     link = f'<a href="{folders}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
+    if run.short:
+        link = f"<b>{run.short}</b> in the leaderboard, as commands take it; {link}"
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
         f"{remark(link)}{_validated(run)}{_base(metrics)}{_additions(metrics)}"

@@ -88,6 +88,8 @@ def _headline(
 ) -> tuple[str, str]:
     name = best.name
     score = f"test macro-F1 {best.score:.3f}"
+    if best.is_baseline and not others:
+        return f"The baseline is the only run: {score}.", "open"
     if best.is_baseline:
         beaten = all(claims.rivals[run.metrics.run_id].standing == WORSE for run in others)
         return f"Nothing beat the baseline: {score}.", "bad" if beaten else "tie"
