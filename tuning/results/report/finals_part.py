@@ -94,8 +94,8 @@ def _before(run: Evidence) -> str:
 def _validated(run: Evidence) -> str:
     """Its validation score, called what it is, and what its losses mean."""
     words = (
-        f"Validation macro-F1 {run.metrics.val.f1_macro:.3f}, the maximum over its epochs; the test score is none. "
-        f"{run.loss}"
+        f"Validation macro-F1 {run.metrics.val.f1_macro:.3f}, the maximum over its epochs; the test score is of that "
+        f"one epoch. {run.loss}"
     )
     return remark(escape(words.strip()))
 
