@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.pipeline import finals
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.settings import search_settings
 
@@ -35,3 +36,18 @@ def test_seeds_give_rows_of_their_own_and_the_same_ones_with_any_number_of_worke
     assert [name.rpartition("-s")[2] for name in runs] == ["4", "5"] * (len(runs) // 2)
     # Each seed is a training of its own.
     assert len({ended[0]["weights"][name] for name in runs}) == len(runs)
+
+
+def test_the_bar_counts_what_is_still_to_be_trained(toy_search, monkeypatch):
+    totals = []
+
+    class Noting(finals.FinalsReporter):
+        def __init__(self, progress, epochs, *rest):
+            totals.append(epochs)
+            super().__init__(progress, epochs, *rest)
+
+    monkeypatch.setattr(finals, "FinalsReporter", Noting)
+    given = {"max_trials": 2, "top_k": 1, "retrain_epochs": 4, "search_only": False}
+    runs = len([run for run in toy_search("s", **given).runs if "-ensemble-" not in run])
+    toy_search("s", **given)
+    assert totals == [4 * runs, 0]

@@ -67,7 +67,9 @@ def run_finals(
     names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
     epochs = max(final.epochs for final in finals)
     progress.say(f"training {names} for up to {epochs} epoch{'s' * (epochs != 1)}, then the test")
-    with FinalsReporter(progress, sum(final.epochs for final in finals), time, every) as reporter:
+    left = [final for final in finals if dispatcher.result(final.key) is None]
+    to_do = sum(max(0, final.epochs - done[final.run_id]) for final in left)
+    with FinalsReporter(progress, to_do, time, every) as reporter:
 
         def show_epoch(key: str, entry: Mapping[str, Any]) -> None:
             if key not in run_ids:  # of a trial that was given up when the search ended

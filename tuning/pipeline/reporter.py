@@ -155,7 +155,7 @@ class FinalsReporter:
     """Tells what happens in final trainings; decides nothing. To be used in a `with` block.
 
     Args:
-        epochs: of all of them, at most.
+        epochs: that are still to be trained, at most.
         time: of the budget; None: there is none.
         every: after so many epochs of a run there is a line, unless one has just been written.
         now: seconds of a clock.
