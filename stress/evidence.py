@@ -73,19 +73,16 @@ def _report(outcome: Outcome, journal_path: Path, epochs: Path) -> dict[str, Any
 
 
 def sound(report: Mapping[str, Any]) -> bool:
-    """Whether nothing was lost, repeated beyond what a kill may cost, or left behind."""
+    """Whether nothing was lost, repeated beyond an epoch a kill, or left behind."""
     return not (report["code"] or report["audit"] or report["orphans"] or report["went_back"])
 
 
 def went_back(began: Sequence[tuple[int, int]]) -> int:
-    """How often training went on with anything but the next epoch, the one that was cut short, or the one before.
-
-    The one before is trained again where its checkpoint, which is written meanwhile, was not whole yet.
-    """
+    """How often training went on with anything but the next epoch, or the one that was cut short."""
     last: dict[int, int] = {}
     wrong = 0
     for seed, epoch in began:
-        wrong += epoch < 1 or epoch - last.get(seed, 0) not in (-1, 0, 1)
+        wrong += epoch < 1 or epoch - last.get(seed, 0) not in (0, 1)
         last[seed] = epoch
     return wrong
 
