@@ -216,11 +216,8 @@ def test_less_than_one_pass_is_refused(sampler):
 
 
 @pytest.mark.slow
-def test_ask_and_tell_take_milliseconds_with_thousands_of_trials_known(simulated, monkeypatch):
-    """5 ms of processor time at the median on a busy core, and no more with ten thousand: `make bench ARGS=loop`.
-
-    The bound leaves room for a busy machine.
-    """
+def test_ask_and_tell_take_milliseconds_with_ten_thousand_trials_known(simulated, monkeypatch):
+    """5 ms of processor time at the median on a busy core; the bound leaves room for a busy machine."""
 
     def outcome_of(spec: TrialSpec) -> TrialOutcome:
         return msgspec.structs.replace(simulated.completed(spec), cost=1e6 * spec.values["width"])
@@ -229,7 +226,7 @@ def test_ask_and_tell_take_milliseconds_with_thousands_of_trials_known(simulated
     with monkeypatch.context() as patch:  # how they were found does not matter
         patch.setattr(HyperbandOracle, "_has_model", False)
         pending = [search.ask() for _ in range(256)]
-        for _ in range(3_000):
+        for _ in range(10_000):
             search.tell(outcome_of(pending.pop(int(generator.integers(len(pending))))))
             pending.append(search.ask())
     taken = []
