@@ -1,29 +1,42 @@
-"""What a search that was killed leaves to be judged by: its journal, and a line for each epoch that began."""
+"""What a search that was killed leaves to be judged by: its journal, and a line for what happened to each epoch."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stress.killing import Outcome, run_killed
 from tuning.engine import journal
 from tuning.engine.audit import audit
 from tuning.engine.state import accepts, replay
 
-#: Names the file that `note_epoch` adds to.
+#: Names the file that `note` adds to.
 EPOCHS = "STRESS_EPOCHS"
 
+BEGAN, SAVING, SAVED = "began", "saving", "saved"
 
-def note_epoch(seed: int, epoch: int) -> None:
-    """Leaves a line: an epoch begins, of the chain of trials with this seed."""
+
+class Note(NamedTuple):
+    """What happened to an epoch of the chain of trials with this seed.
+
+    SAVING and SAVED are noted only where a checkpoint is written while training goes on.
+    """
+
+    seed: int
+    epoch: int
+    what: str = BEGAN
+
+
+def note(noted: Note) -> None:
+    """Leaves a line."""
     path = os.environ.get(EPOCHS)
     if not path:
         return
     # One write of one short line: it is in the file whole, or not at all, whatever kills us.
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.write(descriptor, f"{seed} {epoch}\n".encode())
+    os.write(descriptor, f"{noted.seed} {noted.epoch} {noted.what}\n".encode())
     os.close(descriptor)
 
 
@@ -47,7 +60,7 @@ def killed(
         seed,
         longest,
         stride,
-        lambda: _lines(journal_path) + _lines(epochs),
+        lambda: _lines(journal_path, b"\n") + _lines(epochs, f"{BEGAN}\n".encode()),
         lambda: _moment(journal_path),
     )
     return _report(outcome, journal_path, epochs)
@@ -55,7 +68,8 @@ def killed(
 
 def _report(outcome: Outcome, journal_path: Path, epochs: Path) -> dict[str, Any]:
     parsed = journal.parse(journal_path.read_bytes() if journal_path.exists() else b"")
-    began = list(_began(epochs))
+    notes = list(_notes(epochs))
+    began = [(each.seed, each.epoch) for each in notes if each.what == BEGAN]
     return {
         "code": outcome.code,
         "kills": outcome.kills.total(),
@@ -68,7 +82,7 @@ def _report(outcome: Outcome, journal_path: Path, epochs: Path) -> dict[str, Any
         "audit": [*([parsed.damage] if parsed.damage else []), *audit(parsed.records, ended=True)],
         "epochs": len(set(began)),
         "repeated_epochs": len(began) - len(set(began)),
-        "went_back": went_back(began),
+        "went_back": went_back(notes),
     }
 
 
@@ -77,26 +91,36 @@ def sound(report: Mapping[str, Any]) -> bool:
     return not (report["code"] or report["audit"] or report["orphans"] or report["went_back"])
 
 
-def went_back(began: Sequence[tuple[int, int]]) -> int:
-    """How often training went on with anything but the next epoch, or the one that was cut short."""
+def went_back(notes: Sequence[Note]) -> int:
+    """How often training went on with anything but the next epoch, or the first whose checkpoint was not whole.
+
+    That is the one that was cut short, or the one before it while its checkpoint was still being written.
+    """
     last: dict[int, int] = {}
+    saving: dict[int, int] = {}
     wrong = 0
-    for seed, epoch in began:
-        wrong += epoch < 1 or epoch - last.get(seed, 0) not in (0, 1)
-        last[seed] = epoch
+    for seed, epoch, what in notes:
+        if what == BEGAN:
+            before = last.get(seed, 0)
+            allowed = {before, before + 1} | ({before - 1} & {saving.get(seed)})
+            wrong += epoch < 1 or epoch not in allowed
+            last[seed] = epoch
+        elif what == SAVING:
+            saving[seed] = epoch
+        else:
+            saving.pop(seed, None)
     return wrong
 
 
-def _began(path: Path) -> Iterator[tuple[int, int]]:
-    """(seed of the chain of trials, epoch) of each epoch that began, in order."""
+def _notes(path: Path) -> Iterator[Note]:
     for line in path.read_text().splitlines() if path.exists() else ():
-        seed, epoch = line.split()
-        yield int(seed), int(epoch)
+        seed, epoch, what = line.split()
+        yield Note(int(seed), int(epoch), what)
 
 
-def _lines(path: Path) -> int:
+def _lines(path: Path, end: bytes) -> int:
     try:
-        return path.read_bytes().count(b"\n")
+        return path.read_bytes().count(end)
     except FileNotFoundError:
         return 0
 

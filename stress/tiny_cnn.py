@@ -1,7 +1,8 @@
 """A user's own model builder, small enough that an epoch takes a tenth of a second, with dropout so that random state
 matters.
 
-Each epoch that begins leaves a line, see `stress.evidence`, and may be made longer: STRESS_EPOCH_SECONDS.
+Each epoch leaves a line when it begins, when its checkpoint is begun and when that is whole, see `stress.evidence`; it
+may be made longer: STRESS_EPOCH_SECONDS.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from stress.evidence import note_epoch
-from tuning.trials import runtime
+from stress.evidence import SAVED, SAVING, Note, note
+from tuning.trials import checkpoint, runtime
+from tuning.trials.checkpoint import Saver, TrainingState
 
 
 def build_model(hp, input_shape, num_classes):
@@ -30,11 +33,30 @@ def build_model(hp, input_shape, num_classes):
 
 def _noting(begin_epoch: Callable[..., None]) -> Callable[..., None]:
     def noted(model, seed: int, epoch: int, *others) -> None:
-        note_epoch(seed, epoch)
+        _running["seed"] = seed
+        note(Note(seed, epoch))
         time.sleep(float(os.environ.get("STRESS_EPOCH_SECONDS", "0")))
         begin_epoch(model, seed, epoch, *others)
 
     return noted
 
 
+def _noting_saves(
+    save: Callable[[Saver, TrainingState], None], save_state: Callable[[Path, int, TrainingState], None]
+) -> None:
+    def begun(saver: Saver, state: TrainingState) -> None:
+        note(Note(_running["seed"], state.epoch, SAVING))
+        save(saver, state)
+
+    def whole(directory: Path, attempt: int, state: TrainingState) -> None:
+        save_state(directory, attempt, state)
+        note(Note(_running["seed"], state.epoch, SAVED))
+
+    Saver.save = begun
+    checkpoint.save_state = whole
+
+
+#: A process trains one configuration at a time, and waits for its last checkpoint.
+_running: dict[str, int] = {}
 runtime.begin_epoch = _noting(runtime.begin_epoch)
+_noting_saves(Saver.save, checkpoint.save_state)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stress.evidence import note_epoch
+from stress.evidence import Note, note
 from tuning.core.files import replacing, sha256_file, write_bytes, write_text
 from tuning.core.records import COMPLETED, configuration, keyed_seed
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
@@ -77,7 +77,7 @@ def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None])
     state = state or TrainingState(0, (), (), (np.zeros(8),), (np.zeros(1),))
     while state.epoch < payload["until"]:
         epoch = state.epoch + 1
-        note_epoch(payload["seed"], epoch)
+        note(Note(payload["seed"], epoch))
         slower = float(os.environ.get(SLOW_FINALS, "1")) if "staging" in payload else 1.0
         time.sleep(slower * float(os.environ.get(SECONDS, "0")))
         seconds = slower * 0.1

@@ -25,14 +25,18 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("began", "wrong"),
+    ("notes", "wrong"),
     [
         ([(7, 1), (7, 2), (7, 2), (8, 1), (7, 3)], 0),
         ([(7, 1), (7, 3)], 1),
         ([(7, 2)], 1),
         ([(7, 1), (7, 2), (7, 1)], 1),
         ([(7, 0)], 1),
+        ([(7, 1), (7, 1, "saving"), (7, 2), (7, 1)], 0),
+        ([(7, 1), (7, 1, "saving"), (7, 2), (7, 1, "saved"), (7, 1)], 1),
+        ([(7, 1), (7, 1, "saving"), (7, 1, "saved"), (7, 2), (7, 2, "saving"), (7, 3), (7, 1)], 1),
+        ([(7, 1), (8, 1), (8, 1, "saving"), (7, 2), (7, 1)], 1),
     ],
 )
-def test_training_that_goes_back_or_leaps_is_seen(began, wrong):
-    assert evidence.went_back(began) == wrong
+def test_training_that_goes_back_or_leaps_is_seen(notes, wrong):
+    assert evidence.went_back([evidence.Note(*each) for each in notes]) == wrong
