@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tuning.core.records import Failure
 from tuning.engine.dispatch import Dispatcher
+from tuning.engine.entries import Attempt, AttemptDied
 from tuning.engine.executors import Finished, JobError
 from tuning.engine.journal import Journal
 
@@ -44,3 +46,17 @@ def test_a_job_that_ran_out_of_memory_has_a_second_attempt(ends, result, tmp_pat
         for _ in range(4):
             dispatcher.wait(0)
         assert dispatcher.result("trial/0001") == result
+
+
+def test_attempts_whose_end_nobody_saw_are_not_counted_as_the_one_death(tmp_path):
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        dispatcher = Dispatcher(journal, Answering())
+        key = "trial/0001"
+        died = dispatcher.record(Attempt(key=key)).n
+        dispatcher.record(AttemptDied(key=key, fence=died, failure=Failure("crash", "signal 9"), node=None))
+        for _ in range(12):
+            dispatcher.record(Attempt(key=key))
+        dispatcher.request(key, "trial", lambda fence: {})
+        dispatcher.wait(0)
+        error = dispatcher.result(key)["error"]
+        assert error["message"] == "the whole search, or a node, ended 12 times while this ran"

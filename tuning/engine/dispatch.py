@@ -168,13 +168,15 @@ class Dispatcher:
             self._fail(event.key, event.fence, error, event.node)
 
     def _give_up(self, key: str) -> None:
-        """Too many attempts ended badly: the last failure becomes the result, under an attempt of its own."""
+        """Too many attempts ended badly: the last death, or that none was seen, becomes the result of a new attempt."""
         job = self.state.job(key)
-        unseen = Failure("crash", f"the whole search ended {job.unresolved} times while this ran")
-        last = job.deaths[-1] if job.deaths else unseen
-        count = len(job.deaths) or job.unresolved
+        last = Failure("crash", f"the whole search, or a node, ended {job.unresolved} times while this ran")
+        message = last.message
+        if len(job.deaths) >= self._max_deaths:
+            last = job.deaths[-1]
+            message = f"{last.message} ({len(job.deaths)} attempts)"
         fence = self.record(Attempt(key=key)).n
-        self._fail(key, fence, JobError(last.kind, f"{last.message} ({count} attempts)", last.epoch, last.traceback))
+        self._fail(key, fence, JobError(last.kind, message, last.epoch, last.traceback))
 
     def _fail(self, key: str, fence: int, error: JobError, node: str | None = None) -> None:
         self.record(Result(key=key, fence=fence, result={"error": msgspec.to_builtins(error)}, node=node))
