@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 import textwrap
 from typing import TextIO
@@ -11,6 +12,8 @@ from typing import TextIO
 #: What stands for characters that an encoding such as cp1252 or ASCII may lack.
 _PLAIN = {"→": "->", "…": "...", "×": "x", "·": "-", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "±": "+-"}
 _HANDLER = "tuning.plain"
+#: A line and the colour it is painted in, if any.
+_COLOURED = re.compile(r"^(\x1b\[\d+m|)(.*?)(\x1b\[0m|)$")
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
@@ -52,8 +55,16 @@ def say(text: str) -> None:
 
 
 def wrapped(text: str, width: int, command: str) -> str:
-    """`text` with its lines broken at words; what follows a `command` in a line stays whole, to be copied."""
-    return "\n".join(line if len(line) <= width else _broken(line, width, command) for line in text.splitlines())
+    """`text` with its lines broken at words; what follows a `command` in a line stays whole, to be copied.
+
+    The colour of a line (see `tuning.core.colour`) takes no room.
+    """
+
+    def fitting(line: re.Match[str]) -> str:
+        colour, words, end = line.groups()
+        return f"{colour}{words if len(words) <= width else _broken(words, width, command)}{end}"
+
+    return "\n".join(_COLOURED.sub(fitting, line, count=1) for line in text.splitlines())
 
 
 def _broken(line: str, width: int, command: str) -> str:
