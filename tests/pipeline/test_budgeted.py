@@ -129,7 +129,8 @@ def test_a_larger_budget_goes_on_where_the_search_ended_and_keeps_its_runs(budge
 
 def test_time_for_an_ensemble_grows_with_what_its_members_look_at_and_is_kept():
     counts = {"train": 28_000, "val": 3_500, "test": 3_500}
-    one, double = (budgeted.ensemble_seconds(counts, epoch) for epoch in (50.0, 100.0))
+    one, double = (budgeted.ensemble_seconds(counts, epoch, 9) for epoch in (50.0, 100.0))
     # Five members, two views, 7,000 images: a sixth of what an epoch takes, each.
     assert 30 < one < double < 2 * one
-    assert budgeted.ensemble_seconds({**counts, "val": 35_000}, 50.0) > 2 * one
+    assert budgeted.ensemble_seconds({**counts, "val": 35_000}, 50.0, 9) > 2 * one
+    assert budgeted.ensemble_seconds(counts, 50.0, 2) < 0.5 * one

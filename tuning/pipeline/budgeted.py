@@ -64,6 +64,8 @@ RESTART_SECONDS = 6.0
 LEAST_FOR_FINALS = 0.2
 #: Share of the budget that the finals may have at the most.
 MOST_FOR_FINALS = 0.5
+#: Share of the budget in which the finals should be over: nearer to all than `TARGET`, as late ones are shortened.
+FINALS_TARGET = 0.99
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Clock:
 
     def usable(self) -> float:
         """Seconds that trainings may still take."""
-        return max(0.0, TARGET * self.budget - CLOSING_SECONDS - self.stopwatch.elapsed())
+        return max(0.0, FINALS_TARGET * self.budget - CLOSING_SECONDS - self.stopwatch.elapsed())
 
 
 def planned(
@@ -224,15 +226,16 @@ def _epochs_of(predictions: int, counts: Mapping[str, int]) -> float:
     return predictions / (STEP_IN_PREDICTIONS * counts["train"] + counts["val"])
 
 
-def ensemble_seconds(counts: Mapping[str, int], epoch: float) -> float:
+def ensemble_seconds(counts: Mapping[str, int], epoch: float, runs: int) -> float:
     """Seconds that an ensemble takes, at the most about: all its members look at validation and test images.
 
     Args:
         counts: images of each split.
         epoch: seconds that an epoch of a member takes, its validation included.
+        runs: that may be members.
     """
     share = _epochs_of(VIEWS * (counts["val"] + counts["test"]), counts)
-    return FINAL_SECONDS + PICKS * (MEMBER_SECONDS + share * epoch)
+    return FINAL_SECONDS + min(PICKS, runs) * (MEMBER_SECONDS + share * epoch)
 
 
 def run_budgeted_finals(
@@ -267,12 +270,15 @@ def run_budgeted_finals(
     }
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
     slowest = max(one.epoch for one in candidates.values())
-    kept = ensemble_seconds(counts, slowest) if settings.ensemble else 0.0
+
+    def kept(runs: int) -> float:
+        return ensemble_seconds(counts, slowest, runs) if settings.ensemble else 0.0
+
     watch = Watch(
         candidates,
         clock.left,
         session.workers,
-        after=kept + CLOSING_SECONDS,
+        after=kept(len(candidates)) + CLOSING_SECONDS,
         restart=RESTART_SECONDS,
         tolerated=TOLERANCE * clock.budget,
         known=dispatcher.state.shortened,
@@ -283,10 +289,11 @@ def run_budgeted_finals(
         if number == len(dispatcher.state.planned_finals):
             others = [candidate for key, candidate in candidates.items() if key != baseline]
             if done:
-                chosen = more_finals(candidates[baseline], others, done, clock.usable() - kept, session.workers)
+                seconds = clock.usable() - kept(len(done) + 1)
+                chosen = more_finals(candidates[baseline], others, done, seconds, session.workers)
             else:
                 restart = RESTART_SECONDS if dispatcher.state.stopped else 0.0
-                seconds = clock.usable() - restart - kept
+                seconds = clock.usable() - restart - kept(len(candidates))
                 if seconds < LEAST_FOR_FINALS * plan.finals:
                     # Spent by a search without finals, which are now asked for after all.
                     seconds = plan.finals
