@@ -126,9 +126,10 @@ def _other_budgets(plan: Plan, spent: float, market: Market, steps: int, max_epo
 
 
 def extended(session: Session, plan: Plan, budget: float | None, spent: float, progress: Progress) -> Plan:
-    """The plan with the budget that holds: its own, that of an earlier extension, or a larger one that is given now.
+    """The plan with the budget that holds: its own, that of an earlier extension, or one that is given now.
 
     A larger one is journaled: a search that had ended goes on, and its finals are planned anew, beside those there are.
+    A smaller one holds for this command; what it ends is journaled.
 
     Args:
         budget: that a person gave; None: none.
@@ -145,15 +146,28 @@ def extended(session: Session, plan: Plan, budget: float | None, spent: float, p
             "leave --budget out to keep to its plan, or give more",
         )
     if budget is not None and budget > held:
-        finals = round(plan.finals * budget / plan.budget, 1)
+        finals = _scaled(plan, budget).finals
         was_over = state.stopped or state.is_closing
         session.dispatcher.record(Extended(asks=len(state.asks), budget=budget, finals=finals))
         words = "the search goes on from where it ended" if was_over else "the search goes on"
         progress.say(f"budget: {duration(budget)} in the place of {duration(held)}; {words}")
-    if state.extension is None:
-        return plan
-    share = state.extension.budget / plan.budget
-    return replace(plan, budget=state.extension.budget, finals=state.extension.finals, search=plan.search * share)
+    if state.extension is not None:
+        plan = replace(_scaled(plan, state.extension.budget), finals=state.extension.finals)
+    if budget is not None and budget < plan.budget:
+        progress.say(f"budget: {duration(budget)} in the place of {duration(held)}")
+        plan = _scaled(plan, budget)
+    return plan
+
+
+def _scaled(plan: Plan, budget: float) -> Plan:
+    share = budget / plan.budget
+    return replace(
+        plan,
+        budget=budget,
+        search=round(plan.search * share, 1),
+        finals=round(plan.finals * share, 1),
+        trainings=round(plan.trainings * share, 1),
+    )
 
 
 class Reserve:

@@ -241,7 +241,7 @@ def _clock(settings: SearchSettings, budget: float | None, stopwatch: Stopwatch,
         return None if budget is None else Clock(budget, stopwatch)
     for line in plan_text(plan):
         progress.say(line)
-    return Clock(budget or plan.budget, stopwatch)
+    return Clock(plan.budget, stopwatch)
 
 
 def _summary(
