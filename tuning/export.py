@@ -130,7 +130,8 @@ def _formats(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     unknown = [name for name in names if name not in FORMATS]
     if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(FORMATS)}")
+        known = ", ".join(f"{name} ({form.product})" for name, form in FORMATS.items())
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {known}")
     return names
 
 

@@ -175,7 +175,8 @@ def test_export_names_the_valid_runs_searches_and_formats(call, write_run, works
     assert code == 3 and "no finished finalist yet" in err and "give the command again that began it" in err
     with pytest.raises(SystemExit) as caught:
         call(export, "--format", "keras,onyx")
-    assert caught.value.code == 2 and "'onyx' is not one of keras" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert caught.value.code == 2 and "'onyx' is not one of keras" in told and "litert (model.tflite)" in told
 
 
 def test_export_takes_the_best_run_that_fits(write_run, workspace):
