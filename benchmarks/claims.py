@@ -7,6 +7,7 @@ errors    how often a configuration is called worse than the best among equal on
 power     the smallest difference that is found in four of five cases
 chosen    how far the highest of several scores, raw and corrected, is from what that model is worth
 coverage  how often intervals of F1 hold, and with how many images a class can be judged
+calibration  how often the interval of the expected calibration error holds
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuning.results.comparison import Comparison, Entrant, chosen_score
+from tuning.trials.additions import tempered
 from tuning.trials.bootstrap import TAILS, Resampled, resample
+from tuning.trials.calibration import calibration
 from tuning.trials.intervals import intervals
 
 #: The standard deviation of test macro-F1 between training seeds, as on FER2013.
@@ -206,7 +209,28 @@ def coverage(repeats: int) -> Iterator[list[str]]:
                 yield [str(classes), str(images), f"{skill:g}", *(f"{value:.3f}" for value in np.mean(rows, axis=0))]
 
 
-PARTS = {"errors": errors, "power": power, "chosen": chosen, "coverage": coverage}
+def confident(rng: np.random.Generator, images: int, power: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of 7 classes drawn from probabilities, and these to a power: 1 leaves a calibrated model's."""
+    scores = np.exp(1.5 * rng.standard_normal((images, 7)))
+    honest = scores / scores.sum(axis=1, keepdims=True)
+    labels = (honest.cumsum(axis=1) > rng.random((images, 1))).argmax(axis=1)
+    return labels, tempered(honest, 1 / power)
+
+
+def calibrated(repeats: int) -> Iterator[list[str]]:
+    yield ["probabilities to the power of", "true error", "test images", "error found", "interval holds", "its ends"]
+    for power in (1.0, 1.15, 1.4, 2.0):
+        rng = np.random.default_rng(4)
+        true = calibration(*confident(rng, 200_000, power), resamples=1).error if power > 1 else 0.0
+        for images in (100, 700, 3500):
+            found = [calibration(*confident(rng, images, power), resamples=300) for _ in range(repeats)]
+            holds = np.mean([one.low <= true <= one.high for one in found])
+            error, low, high = np.mean([(one.error, one.low, one.high) for one in found], axis=0)
+            ends = f"{low:.3f}–{high:.3f}"
+            yield [f"{power:g}", f"{true:.3f}", f"{images:,}", f"{error:.3f}", f"{holds:.3f}", ends]
+
+
+PARTS = {"errors": errors, "power": power, "chosen": chosen, "coverage": coverage, "calibration": calibrated}
 
 
 def main() -> None:
