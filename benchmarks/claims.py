@@ -112,16 +112,20 @@ def false_claims(world: World, seeds: Sequence[int], repeats: int, resamples: in
     return known, left_out
 
 
-def found_difference(world: World, seeds: int, others: int, repeats: int, resamples: int) -> float:
+def found_difference(
+    world: World, seeds: int, others: int, repeats: int, resamples: int, second: int | None = None
+) -> float:
     """The difference of two configurations with so many seeds that is found in four of five cases.
 
     Args:
         others: further configurations with two seeds each, all of which are compared.
+        second: seeds of the second one; None: as many.
     """
     rng = np.random.default_rng(1)
     needed = []
     for _ in range(repeats):
-        found = world.compared(rng, [seeds, seeds, *[2] * others], resamples).difference(0, seeds)
+        compared = world.compared(rng, [seeds, second or seeds, *[2] * others], resamples)
+        found = compared.difference(0, seeds)
         # One that is better by so much would just have been found.
         needed.append(found.high - 2 * found.value)
     return float(np.quantile(needed, 0.8))
@@ -131,6 +135,7 @@ def errors(repeats: int) -> Iterator[list[str]]:
     yield ["equal configurations", "seeds of each", "seed deviation", "test images", "said worse", "seeds left out"]
     layouts: list[tuple[str, Callable[[int], list[int]]]] = [
         ("1", lambda count: [1] * count),
+        ("2 of one, 1 of the others", lambda count: [2, *[1] * (count - 1)]),
         ("2 of two, 1 of the others", lambda count: [2, 2, *[1] * (count - 2)]),
         ("2", lambda count: [2] * count),
         ("3", lambda count: [3] * count),
@@ -145,16 +150,16 @@ def errors(repeats: int) -> Iterator[list[str]]:
 
 
 def power(repeats: int) -> Iterator[list[str]]:
-    seeds = (1, 2, 3, 5)
-    yield ["test images", "other configurations", *(f"{count} seed{'s' * (count > 1)}" for count in seeds)]
+    layouts = {"1 seed": (1, 1), "2 and 1": (2, 1), "2 seeds": (2, 2), "3 seeds": (3, 3), "5 seeds": (5, 5)}
+    yield ["test images", "other configurations", *layouts]
     for images in (176, 700, 1400, 4558):
         for others in (0, 4):
             world = World(images=images)
             cells = [
                 "unknown"
-                if count == 1 and not others
-                else f"{found_difference(world, count, others, repeats, 500):.3f}"
-                for count in seeds
+                if first == 1 and not others
+                else f"{found_difference(world, first, others, repeats, 500, second):.3f}"
+                for first, second in layouts.values()
             ]
             yield [f"{images:,}", f"{others}" + " with 2 seeds" * (others > 0), *cells]
 
