@@ -7,6 +7,7 @@ errors    how often a configuration is called worse than the best among equal on
 power     the smallest difference that is found in four of five cases
 chosen    how far the highest of several scores, raw and corrected, is from what that model is worth
 coverage  how often intervals of F1 hold, and with how many images a class can be judged
+calibration  how often the interval of the expected calibration error holds
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuning.results.comparison import Comparison, Entrant, chosen_score
+from tuning.trials.additions import tempered
 from tuning.trials.bootstrap import TAILS, Resampled, resample
+from tuning.trials.calibration import calibration
 from tuning.trials.intervals import intervals
 
 #: The standard deviation of test macro-F1 between training seeds, as on FER2013.
@@ -109,16 +112,20 @@ def false_claims(world: World, seeds: Sequence[int], repeats: int, resamples: in
     return known, left_out
 
 
-def found_difference(world: World, seeds: int, others: int, repeats: int, resamples: int) -> float:
+def found_difference(
+    world: World, seeds: int, others: int, repeats: int, resamples: int, second: int | None = None
+) -> float:
     """The difference of two configurations with so many seeds that is found in four of five cases.
 
     Args:
         others: further configurations with two seeds each, all of which are compared.
+        second: seeds of the second one; None: as many.
     """
     rng = np.random.default_rng(1)
     needed = []
     for _ in range(repeats):
-        found = world.compared(rng, [seeds, seeds, *[2] * others], resamples).difference(0, seeds)
+        compared = world.compared(rng, [seeds, second or seeds, *[2] * others], resamples)
+        found = compared.difference(0, seeds)
         # One that is better by so much would just have been found.
         needed.append(found.high - 2 * found.value)
     return float(np.quantile(needed, 0.8))
@@ -128,6 +135,7 @@ def errors(repeats: int) -> Iterator[list[str]]:
     yield ["equal configurations", "seeds of each", "seed deviation", "test images", "said worse", "seeds left out"]
     layouts: list[tuple[str, Callable[[int], list[int]]]] = [
         ("1", lambda count: [1] * count),
+        ("2 of one, 1 of the others", lambda count: [2, *[1] * (count - 1)]),
         ("2 of two, 1 of the others", lambda count: [2, 2, *[1] * (count - 2)]),
         ("2", lambda count: [2] * count),
         ("3", lambda count: [3] * count),
@@ -142,16 +150,16 @@ def errors(repeats: int) -> Iterator[list[str]]:
 
 
 def power(repeats: int) -> Iterator[list[str]]:
-    seeds = (1, 2, 3, 5)
-    yield ["test images", "other configurations", *(f"{count} seed{'s' * (count > 1)}" for count in seeds)]
+    layouts = {"1 seed": (1, 1), "2 and 1": (2, 1), "2 seeds": (2, 2), "3 seeds": (3, 3), "5 seeds": (5, 5)}
+    yield ["test images", "other configurations", *layouts]
     for images in (176, 700, 1400, 4558):
         for others in (0, 4):
             world = World(images=images)
             cells = [
                 "unknown"
-                if count == 1 and not others
-                else f"{found_difference(world, count, others, repeats, 500):.3f}"
-                for count in seeds
+                if first == 1 and not others
+                else f"{found_difference(world, first, others, repeats, 500, second):.3f}"
+                for first, second in layouts.values()
             ]
             yield [f"{images:,}", f"{others}" + " with 2 seeds" * (others > 0), *cells]
 
@@ -206,7 +214,28 @@ def coverage(repeats: int) -> Iterator[list[str]]:
                 yield [str(classes), str(images), f"{skill:g}", *(f"{value:.3f}" for value in np.mean(rows, axis=0))]
 
 
-PARTS = {"errors": errors, "power": power, "chosen": chosen, "coverage": coverage}
+def confident(rng: np.random.Generator, images: int, power: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of 7 classes drawn from probabilities, and these to a power: 1 leaves a calibrated model's."""
+    scores = np.exp(1.5 * rng.standard_normal((images, 7)))
+    honest = scores / scores.sum(axis=1, keepdims=True)
+    labels = (honest.cumsum(axis=1) > rng.random((images, 1))).argmax(axis=1)
+    return labels, tempered(honest, 1 / power)
+
+
+def calibrated(repeats: int) -> Iterator[list[str]]:
+    yield ["probabilities to the power of", "true error", "test images", "error found", "interval holds", "its ends"]
+    for power in (1.0, 1.15, 1.4, 2.0):
+        rng = np.random.default_rng(4)
+        true = calibration(*confident(rng, 200_000, power), resamples=1).error if power > 1 else 0.0
+        for images in (100, 700, 3500):
+            found = [calibration(*confident(rng, images, power), resamples=300) for _ in range(repeats)]
+            holds = np.mean([one.low <= true <= one.high for one in found])
+            error, low, high = np.mean([(one.error, one.low, one.high) for one in found], axis=0)
+            ends = f"{low:.3f}–{high:.3f}"
+            yield [f"{power:g}", f"{true:.3f}", f"{images:,}", f"{error:.3f}", f"{holds:.3f}", ends]
+
+
+PARTS = {"errors": errors, "power": power, "chosen": chosen, "coverage": coverage, "calibration": calibrated}
 
 
 def main() -> None:

@@ -39,6 +39,24 @@ def test_the_second_seed_is_trained_by_a_line_that_train_understands(workspace, 
     assert second_seed(workspace, ("one", "two")) is None
 
 
+def test_where_only_another_configuration_was_repeated_the_best_gets_a_second_seed(workspace, ran):
+    """As long as something is tied with it."""
+    ran("best", 60)
+    for seed, wrong in enumerate((80, 110)):
+        ran(f"other-s{seed}", wrong, seed, config_digest="a" * 64, trial="0004")
+    runs = ("best", "other-s0", "other-s1")
+    assert second_seed(workspace, runs).startswith("python -m tuning.train --from-trial faces/0003 ")
+    ran("third", 85, seed=2, config_digest="a" * 64, trial="0004")
+    assert second_seed(workspace, runs) is None
+
+
+def test_what_is_told_apart_needs_no_further_seed(workspace, ran):
+    ran("best", 30)
+    for seed in range(2):
+        ran(f"other-s{seed}", 150, seed, config_digest="a" * 64, trial="0004")
+    assert second_seed(workspace, ("best", "other-s0", "other-s1")) is None
+
+
 def test_an_earlier_model_that_is_kept_is_named_with_its_score(workspace, ran):
     ran("new", 90)
     ran("old", 30, config_digest="a" * 64)

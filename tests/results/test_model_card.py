@@ -175,6 +175,19 @@ def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write
     assert "The highest of several figures is an optimistic one" in card
 
 
+def test_it_says_whether_probabilities_can_be_believed(workspace, described):
+    test = msgspec.to_builtins(described.test)
+    unknown = changed(described, test={**test, "calibration": None})
+    assert "Calibration" not in sections(model_card(workspace, unknown))["Evaluation"]
+    test["calibration"] = {"error": 0.0415, "interval": [0.0, 0.08], "overconfident": -0.02}
+    words = sections(model_card(workspace, changed(described, test=test)))["Evaluation"]
+    assert "**Calibration:** expected calibration error on test 0.042 (0.000–0.080), in 15 bins" in words
+    assert "Its mean confidence is 0.020 below its accuracy" in words and "without the temperature" not in words
+    test["untempered"] = {"error": 0.12, "interval": [0.09, 0.15], "overconfident": 0.12}
+    words = sections(model_card(workspace, changed(described, test=test)))["Evaluation"]
+    assert "without the temperature in its graph, which was fitted on validation, 0.120 (0.090–0.150)" in words
+
+
 def test_it_names_limits_and_leaves_the_license_to_its_owner(workspace, described):
     found = sections(model_card(workspace, described))
     assert "must not decide about people" in found["Intended use and limits"]

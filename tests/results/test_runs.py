@@ -74,6 +74,22 @@ def test_metrics_hold_what_was_said_and_what_was_computed(workspace, stage_run, 
     assert list(metrics.test.per_class) == metrics.classes
 
 
+def test_metrics_hold_how_far_confidence_is_from_accuracy(workspace, stage_run, no_plots):
+    """Where a temperature is in the graph, without it too."""
+    left_out = {"used": False, "reason": "it does not pay"}
+    additions = {name: left_out for name in ("mirrored_view", "prior_correction")}
+    tempered = {**additions, "temperature": {"used": True, "value": 2.0}}
+    plain = publish_run(workspace, stage_run("plain", additions={**additions, "temperature": left_out})).test
+    assert plain.untempered is None
+    low, high = plain.calibration.interval
+    assert low <= plain.calibration.error < high
+    publish_run(workspace, stage_run("tempered", additions=tempered))
+    found = read_run(workspace.run("tempered")).test
+    assert found.calibration == plain.calibration
+    # The temperature has made the model less sure of itself.
+    assert found.untempered.overconfident > found.calibration.overconfident
+
+
 def test_a_validation_figure_that_is_not_finite_is_missing(workspace, stage_run, no_plots):
     staged = stage_run("faces-1")
     val = msgspec.structs.replace(staged.about.val, loss=float("nan"))

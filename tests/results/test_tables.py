@@ -196,7 +196,12 @@ def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     assert "Too few test images to tell (fewer than 8): contempt, fear." in text
     assert "and the luck of a training seed (deviation beyond that choice 0.013, from 3 repeated runs)" in text
     assert "seeds unknown: the choice of test images does not explain the difference" in text
-    assert "not compared" in text
+    assert "not compared" in text and "So few repeated runs" not in text
+    for degrees, words in ((1, 1), (3, 1), (4, 0)):
+        noise = SeedNoise(0.0134, degrees)
+        tied = [replace(best, noise=noise), replace(line(2, verdict="tied"), noise=noise)]
+        text_of_tied = " ".join(leaderboard_table(tied, 120).split())
+        assert text_of_tied.count("So few repeated runs make that interval wide: more seeds") == words
     # A pipe has no room for sentences.
     piped = leaderboard_table(rows).splitlines()
     assert "corrected" in piped[0] and "0.671 (of 4)" in piped[1] and "40 of 90" in piped[1]

@@ -14,7 +14,7 @@ from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
 from tuning.results.markdown import escaped, table
-from tuning.results.schema import FEW, ClassFigures, Metrics, Origin, Params, UsedBase
+from tuning.results.schema import FEW, ClassFigures, Metrics, Origin, Params, Reliability, UsedBase
 from tuning.results.standings import Seeds
 
 if TYPE_CHECKING:
@@ -211,6 +211,8 @@ def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
         ["cross entropy", f"{test.loss:.3f}", _figure(val.loss)],
     ]
     yield table(["figure", "test", "validation"], rows, _numbers(2))
+    if test.calibration is not None:
+        yield _calibration(test.calibration, test.untempered)
     if seeds:
         yield (
             f"The same configuration was trained with {seeds.count} seeds: test macro-F1 {seeds.mean:.3f} "
@@ -238,6 +240,21 @@ def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
     confusion = np.array(test.confusion_matrix)
     if errors := _confusions(confusion, metrics.classes):
         yield f"Most frequent confusions: {'; '.join(errors)}."
+
+
+def _calibration(found: Reliability, before: Reliability | None) -> str:
+    words = f"**Calibration:** expected calibration error on test {_error(found)}, in 15 bins (Guo et al., ICML 2017)"
+    if before is not None:
+        words += f"; without the temperature in its graph, which was fitted on validation, {_error(before)}"
+    return (
+        f"{words}. Its mean confidence is {abs(found.overconfident):.3f} "
+        f"{'above' if found.overconfident > 0 else 'below'} its accuracy. With few images chance alone makes such an "
+        "error: an interval that begins at 0 is also that of a model whose probabilities can be believed."
+    )
+
+
+def _error(found: Reliability) -> str:
+    return f"{found.error:.3f} ({interval(found.interval)})"
 
 
 def _promoted(score: float, origin: Origin) -> str:

@@ -88,7 +88,7 @@ def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
     predictions = staged.directory / "predictions.npz"
     labels, probabilities = _arrays(predictions, "labels", "probabilities")
     units = _units(predictions)
-    found = classification_metrics(labels, probabilities, staged.about.classes, units)
+    found = classification_metrics(labels, probabilities, staged.about.classes, units, staged.about.additions)
     test = msgspec.convert(found, Evaluation)
     target, kept = workspace.run(staged.run_id), workspace.predictions(staged.run_id)
     # Before the run is there: its figures are never without them. Of the same run they are always the same.

@@ -88,10 +88,25 @@ class ClassFigures(Strict, frozen=True, kw_only=True):
         return (self.support if self.units is None else self.units) < FEW
 
 
+class Reliability(Strict, frozen=True, kw_only=True):
+    """How far a model's confidence is from its accuracy.
+
+    Attributes:
+        error: the expected calibration error, in 15 bins; interval: its 95 % interval.
+        overconfident: mean confidence less accuracy.
+    """
+
+    error: Share
+    interval: Bounds
+    overconfident: float
+
+
 class Evaluation(Strict, frozen=True, kw_only=True):
     """Figures of the published model on the test split; rows of the confusion matrix are true classes.
 
     Attributes:
+        calibration: of its predicted classes; untempered: the same without the temperature in its graph, None where
+            there is none. Both are None of a run of which they were not written down.
         units: of the split: images, where none depends on another; copies, a photo's faces or, with `--group-by`, a
             person's images are one. Intervals hold for the choice of units.
     """
@@ -106,6 +121,8 @@ class Evaluation(Strict, frozen=True, kw_only=True):
     f1_macro_interval: Bounds
     accuracy_interval: Bounds | None = None
     units: Count | None = None
+    calibration: Reliability | None = None
+    untempered: Reliability | None = None
 
     def __post_init__(self) -> None:
         low, high = self.f1_macro_interval

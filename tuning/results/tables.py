@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tuning.core import colour
-from tuning.results.answers import SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
+from tuning.results.answers import NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.leaderboard import cell
 from tuning.results.markdown import escaped, table
 from tuning.results.schema import FEW
@@ -224,6 +224,8 @@ def _claims(rows: Sequence[Standing]) -> Iterator[str]:
         "vs best: tied where the 95 % interval of the difference to the best includes 0. All rows are compared at "
         f"once; the interval covers the choice of test images{seeds}."
     )
+    if noise is not None and noise.degrees < NARROW and any(entry.verdict == TIED for entry in rows):
+        yield "So few repeated runs make that interval wide: more seeds of any row would narrow it a lot."
     if any(entry.verdict == SEEDS_UNKNOWN for entry in rows):
         yield (
             "seeds unknown: the choice of test images does not explain the difference, the luck of a training seed "

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from tuning.core.errors import DataError
+from tuning.core.jobs import Additions
+from tuning.trials.calibration import Calibration, calibration, untempered
 from tuning.trials.intervals import Interval, intervals
 from tuning.trials.metrics import (
     PROBABILITY_SLACK,
@@ -21,7 +23,11 @@ from tuning.trials.metrics import (
 
 
 def classification_metrics(
-    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], units: np.ndarray | None = None
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    units: np.ndarray | None = None,
+    additions: Additions | None = None,
 ) -> dict[str, Any]:
     """All figures of one evaluation, ready for JSON: floats rounded to 6 decimals, no NumPy types.
 
@@ -30,6 +36,7 @@ def classification_metrics(
         probabilities: (n, k) floats; each row sums to 1 (not logits).
         class_names: the k names, by index.
         units: (n,) the unit of each image, see `intervals`; None: each image is one.
+        additions: what the model's graph has beside the network; None: nothing.
 
     Returns:
         The fields of `results.schema.Evaluation`; loss is the mean cross entropy, in nats.
@@ -71,6 +78,18 @@ def classification_metrics(
         "f1_macro_interval": _written(found.f1_macro),
         "accuracy_interval": _written(found.accuracy),
         "units": found.units,
+        "calibration": _reliability(calibration(labels, probabilities, units=units)),
+        "untempered": _reliability(untempered(labels, probabilities, additions, units)),
+    }
+
+
+def _reliability(found: Calibration | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "error": rounded(found.error),
+        "interval": _written((found.low, found.high)),
+        "overconfident": rounded(found.overconfident),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import socket
 from dataclasses import asdict
 from html import unescape
@@ -99,6 +100,30 @@ def test_a_finished_search_has_every_part(page, workspace, hyperband, finish):
     assert heads_of(text) == ["trial", "val macro-F1", "epochs", "time", *varied, "retrained"]
     assert sorted(re.findall(r'<th scope="row" data-v="\d+">\d+ ★(\d)', text)) == ["1", "2"]
     assert text.count("seed 1: test 0.") == 3
+
+
+def test_reliability_is_shown_with_and_without_a_temperature(page, workspace, hyperband, finish, publish):
+    new_search = hyperband()
+    finish(new_search, [("0013", 1, 0.9), (None, None, 0.5)])
+    text = page(new_search)
+    assert text.count('aria-label="reliability diagram') == 2 and "without its temperature" not in text
+    none = {"used": False, "reason": "it does not pay"}
+    additions = {"mirrored_view": none, "prior_correction": none}
+    one = {
+        "used": True,
+        "value": 2.0,
+        "f1_macro_before": 0.9,
+        "f1_macro_after": 0.9,
+        "loss_before": 1,
+        "loss_after": 0.9,
+    }
+    about = {"trial": "0013", "rank": 1, "additions": {**additions, "temperature": one}}
+    shutil.rmtree(workspace.run("s-01-t0013-cccccccc-s0"))
+    publish("s-01-t0013-cccccccc-s0", 0.9, **about)
+    text = page(new_search)
+    assert text.count('aria-label="reliability diagram') == 3
+    assert "as published" in text and "without its temperature" in text
+    assert "Without the temperature in its graph, fitted on validation, it is 0." in text
 
 
 def test_pictures_lie_beside_it(save, workspace, hyperband):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from tuning.results.report import collect
-from tuning.results.report.calibration import calibration
 from tuning.results.report.evidence import compare, read_evidence
 from tuning.results.report.verdict import verdict
 from tuning.results.runs import readable_runs
@@ -159,32 +157,6 @@ def test_without_a_test_nothing_is_claimed(workspace, new_search, save, trials, 
     report = collect(workspace, "s")
     assert report.verdict.headline.startswith(headline)
     assert report.status == status
-
-
-def test_calibration_is_the_mean_gap_by_hand():
-    probabilities = np.array([[0.95, 0.05]] * 4 + [[0.4, 0.6]] * 2)
-    labels = np.array([0, 0, 0, 1, 1, 1])
-    found = calibration(labels, probabilities, bins=10)
-    assert [(entry.count, round(entry.confidence, 6), entry.accuracy) for entry in found.bins] == [
-        (2, 0.6, 1.0),
-        (4, 0.95, 0.75),
-    ]
-    assert found.error == pytest.approx((2 * 0.4 + 4 * 0.2) / 6)
-    assert found.overconfident == pytest.approx((2 * -0.4 + 4 * 0.2) / 6)
-
-
-def test_the_calibration_error_has_an_interval_that_is_wider_with_fewer_units():
-    rng = np.random.default_rng(0)
-    confidence = rng.uniform(0.5, 1, 600)
-    right = rng.random(600) < confidence - 0.1
-    probabilities, labels = np.stack([confidence, 1 - confidence], axis=1), np.where(right, 0, 1)
-    alone = calibration(labels, probabilities)
-    assert alone.low < alone.error < alone.high
-    assert alone.low < 0.1 < alone.high < 0.2
-    copied = calibration(np.tile(labels, 4), np.tile(probabilities, (4, 1)), units=np.tile(np.arange(600), 4))
-    assert (copied.low, copied.high) == pytest.approx((alone.low, alone.high), abs=1e-6)
-    sure = calibration(np.array([0]), np.array([[1.0, 0.0]]))
-    assert (sure.low, sure.error, sure.high, sure.bins[0].high) == (0, 0, 0, 1)
 
 
 def test_a_temperature_is_taken_out_again(workspace, hyperband, publish):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tuning.history.records import History, Parameter, Trial
-from tuning.results.report.calibration import Calibration
 from tuning.results.report.comparable import groups
 from tuning.results.report.data import SHADES, Entry
 from tuning.results.report.html import value_words
 from tuning.results.report.plot import Axis, Drawing, Place, dots, line, note, padded, plot, rectangle, short
+from tuning.trials.calibration import Calibration
 
 #: Points of all learning curves together; beyond, every so many epochs are shown.
 MOST_POINTS = 60_000

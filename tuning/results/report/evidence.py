@@ -16,10 +16,10 @@ from tuning.dataset.store.units import read_units
 from tuning.history.records import History
 from tuning.results.aliases import aliases
 from tuning.results.answers import Board
-from tuning.results.report.calibration import Calibration, calibration
 from tuning.results.report.training_loss import explanation
 from tuning.results.runs import kept_arrays, read_run, readable_runs, run_folders, run_predictions, run_units
 from tuning.results.schema import Metrics, read_columns, read_params
+from tuning.trials.calibration import Calibration, calibration, untempered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,7 +148,7 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
             Evidence(
                 metrics,
                 calibration=calibration(*predictions, units=units) if predictions else None,
-                untempered=_untempered(metrics, predictions, units) if predictions else None,
+                untempered=untempered(*predictions, metrics.additions, units) if predictions else None,
                 mistakes=_mistakes(workspace, metrics, predictions) if predictions else (),
                 validated=_validated(workspace, metrics),
                 loss=_loss(folder, metrics),
@@ -177,19 +177,6 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
             else Rival(-found.value, -found.high, -found.low, board.standing(name, first))
         )
     return Claims(rivals, board.noise, board.chosen_score([run.metrics.run_id for run in runs]))
-
-
-def _untempered(
-    metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray], units: np.ndarray | None
-) -> Calibration | None:
-    """A temperature is a power of the probabilities, so that the inverse power takes it out again."""
-    from tuning.trials.additions import tempered
-
-    found = metrics.additions.temperature if metrics.additions else None
-    if found is None or not found.used or found.value is None:
-        return None
-    labels, probabilities = predictions
-    return calibration(labels, tempered(probabilities, 1 / found.value), units=units)
 
 
 def in_search(history: History, runs: Sequence[Evidence]) -> list[Evidence]:

@@ -13,11 +13,11 @@ import numpy as np
 
 from tuning.history.records import FinalRun
 from tuning.results.report import charts
-from tuning.results.report.calibration import Calibration
 from tuning.results.report.evidence import Evidence, Mistake
 from tuning.results.report.html import card, remark, section, switch, table
 from tuning.results.report.validation_part import validation_table
 from tuning.results.schema import Metrics, overlap_words
+from tuning.trials.calibration import Calibration
 
 #: From this share of a row on, a cell is dark enough for text in the colour of the ground.
 _STRONG = 0.55
@@ -68,7 +68,7 @@ def _run(place: int, run: Evidence, folders: str) -> str:
             f"Expected calibration error {_calibrated(run.calibration)} (15 bins, Guo et al. 2017): {words}."
             f"{_before(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer images."
         )
-        calibrated = card("Calibration", remark(note) + charts.reliability(run.calibration))
+        calibrated = card("Calibration", remark(note) + _reliability(place, run.calibration, run.untempered))
     link = f'<a href="{folders}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
     if run.short:
         link = f"<b>{run.short}</b> in the leaderboard, as commands take it; {link}"
@@ -78,6 +78,14 @@ def _run(place: int, run: Evidence, folders: str) -> str:
         f'<div class="pair">{card("Confusion matrix", _matrix(place, run))}{calibrated}</div>'
         f"{_classes(run)}{_mistakes(run.mistakes)}</details>"
     )
+
+
+def _reliability(place: int, found: Calibration, before: Calibration | None) -> str:
+    """The diagram; where a temperature is in the graph, that without it too."""
+    if before is None:
+        return charts.reliability(found)
+    names = ["as published", "without its temperature"]
+    return switch(f"reliability-{place}", names, [charts.reliability(one) for one in (found, before)])
 
 
 def _calibrated(found: Calibration) -> str:

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 
 from tuning.history.records import History
 from tuning.history.status import RUNNING, TESTING
-from tuning.results.answers import SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
+from tuning.results.answers import NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.report.evidence import Claims, Evidence
 
 #: A test score this far below the validation score deserves a word.
 NOTABLE_DROP = 0.05
-
-#: With fewer repeated runs, what is not known of the deviation between seeds makes intervals wide.
-NARROW = 4
 
 
 @dataclass(frozen=True)
