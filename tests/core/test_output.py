@@ -76,6 +76,8 @@ def test_output_that_is_closed_or_goes_away_stops_nothing_and_is_no_success(ende
         ("a run-id-with-dashes-in-it b", "a\n  run-id-with-dashes-in-it\n  b"),
         ("  → go on: /venv/bin/python -m x.search --name y", "  → go on:\n    /venv/bin/python -m x.search --name y"),
         ("    python -m x.search --name y", "    python -m x.search --name y"),
+        ("\x1b[32mjust 16 letters.\x1b[0m", "\x1b[32mjust 16 letters.\x1b[0m"),
+        ("\x1b[32mthree words fit here\x1b[0m", "\x1b[32mthree words fit\n  here\x1b[0m"),
     ],
 )
 def test_lines_break_at_words_and_commands_stay_whole(line, expected):

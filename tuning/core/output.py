@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 import textwrap
 from typing import TextIO
@@ -11,6 +12,8 @@ from typing import TextIO
 #: What stands for characters that an encoding such as cp1252 or ASCII may lack.
 _PLAIN = {"→": "->", "…": "...", "×": "x", "·": "-", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "±": "+-"}
 _HANDLER = "tuning.plain"
+#: A line with the codes that paint it, which take no place on the screen.
+_PAINTED = re.compile(r"((?:\x1b\[\d*m)*)(.*?)((?:\x1b\[\d*m)*)")
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
@@ -53,7 +56,12 @@ def say(text: str) -> None:
 
 def wrapped(text: str, width: int, command: str) -> str:
     """`text` with its lines broken at words; what follows a `command` in a line stays whole, to be copied."""
-    return "\n".join(line if len(line) <= width else _broken(line, width, command) for line in text.splitlines())
+    lines = []
+    for line in text.splitlines():
+        found = _PAINTED.fullmatch(line)
+        before, words, after = found.groups() if found else ("", line, "")
+        lines.append(line if len(words) <= width else before + _broken(words, width, command) + after)
+    return "\n".join(lines)
 
 
 def _broken(line: str, width: int, command: str) -> str:
