@@ -130,7 +130,7 @@ def _next(result: SearchResult, second_seed: str | None) -> list[str]:
     if result.promoted is None:
         trial = f"{result.name}/{result.best_trial}"
         return [report, f"python -m tuning.train --from-trial {trial}", "python -m tuning.leaderboard"]
-    export = f"python -m tuning.export --search {result.name} --format keras,onnx"
+    export = f"python -m tuning.export --search {result.name}"
     return [report, "python -m tuning.predict face.jpg --sheet sheet.png", export]
 
 
