@@ -88,7 +88,9 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     settings = values_of(args, SearchSettings)
     about_base = {"base_weights": args.base_weights, "base_license": args.base_license, "accept": args.accept}
     if args.dry_run:
-        plan = plan_search(workspace, resources=resources, fresh=args.fresh, budget=budget, **about_base, **settings)
+        plan = plan_search(
+            workspace, resources=resources, fresh=args.fresh, budget=budget, progress=console, **about_base, **settings
+        )
         return asdict(plan), plan.text()
     result = run_search(
         workspace,

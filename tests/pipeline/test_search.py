@@ -158,6 +158,8 @@ def test_a_dry_run_plans_and_starts_nothing(workspace, start):
     assert done.code == 0, done.stderr
     assert "11 epochs in the search" in done.stdout
     assert "expected time" in done.stdout
+    # Nothing else is said before it is over.
+    assert "timing a few configurations" in done.stderr
     assert all(f"  {size}" in done.stdout for size in ("smallest", "default", "largest"))
     assert list(workspace.searches.iterdir()) == []
     assert list(workspace.trials.iterdir()) == []
