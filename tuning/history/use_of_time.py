@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tuning.core.plan import Plan
+from tuning.core.plan import CostLimit, Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History, Trial, last_epoch
 
@@ -86,12 +86,18 @@ def plan_text(plan: Plan) -> list[str]:
     ]
     if plan.limit is not None:
         lines.append(
-            f"  left out as too expensive for this time: configurations with more than {plan.limit.relative:g} times "
-            f"the baseline's multiply-adds, about {plan.limit.excluded:.0%} of the space"
+            f"  left out as too expensive for this time: {limit_text(plan.limit)}, about {plan.limit.excluded:.0%} "
+            "of the space"
         )
     if plan.untried:
         lines.append(f"  starting points of the space that are too expensive for this time: {len(plan.untried)}")
     return lines
+
+
+def limit_text(limit: CostLimit) -> str:
+    """Which configurations are too expensive."""
+    times = "" if limit.relative == 1 else f"{limit.relative:g} times "
+    return f"configurations with more than {times}the baseline's multiply-adds"
 
 
 def span(low: float, high: float, form: str) -> str:

@@ -8,7 +8,7 @@ from html import escape
 from tuning.core.plan import Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History
-from tuning.history.use_of_time import Share, by_rung, share_at_chance, span
+from tuning.history.use_of_time import Share, by_rung, limit_text, share_at_chance, span
 from tuning.results.report.evidence import Evidence
 from tuning.results.report.html import card, section, table
 
@@ -79,7 +79,7 @@ def _plan(plan: Plan) -> str:
             (
                 "too expensive",
                 f"about {plan.limit.excluded:.0%} of the space",
-                f"left out: configurations with more than {plan.limit.relative:g} times the baseline's multiply-adds",
+                f"left out: {limit_text(plan.limit)}",
             )
         )
     if plan.untried:
