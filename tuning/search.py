@@ -116,7 +116,8 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         rows = [entry for entry in standings(workspace, read(workspace)) if entry.row.search == result.name]
         evaluations = test_evaluations(workspace, [entry.row for entry in rows])
         table = leaderboard_table(rows, cli.terminal_width(), evaluations, coloured)
-        lines += ["", table, "", f"promoted: {result.promoted} → {workspace.best_model}"]
+        name = "".join(f"{entry.name}, " for entry in rows if entry.row.run_id == result.promoted)
+        lines += ["", table, "", f"promoted: {name}{result.promoted} → {workspace.best_model}"]
         kept = closing.kept_words(workspace, result.promoted, result.runs)
     if result.verdict:
         verdict = f"verdict: {result.verdict}{kept}"
