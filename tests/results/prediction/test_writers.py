@@ -54,6 +54,9 @@ def test_a_table_fits_its_terminal():
         "c.png  unreadable: the file is empty, or",
         "       as good as empty",
     ]
+    assert (
+        written(lambda stream: TableWriter(stream, room=40), [Prediction("-", (("happy", 1.0),))]) == "-  happy 1.000\n"
+    )
     narrow = written(lambda stream: TableWriter(stream, room=18), [long])
     assert narrow.splitlines() == [long.path, "    surprise 0.500", "    neutral 0.250"]
 

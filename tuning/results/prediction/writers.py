@@ -64,7 +64,7 @@ class TableWriter:
     def _column(self, least: int) -> int:
         """Where labels begin: right of all paths, or of those that leave `least` characters."""
         ends = [width + len(_GAP) for width in self._known]
-        return max([_INDENT, *(end for end in ends if self._room is None or end <= self._room - least)])
+        return max((end for end in ends if self._room is None or end <= self._room - least), default=_INDENT)
 
 
 def _least(entry: Prediction) -> int:
