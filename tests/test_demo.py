@@ -44,7 +44,7 @@ def test_says_what_was_drawn_and_what_comes_next(tmp_path: Path, capsys) -> None
     assert demo.main(["--root", str(root), "--quiet", *SMALL]) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
-    assert "20 synthetic faces of 48 × 48 pixels" in shown.out
+    assert f"20 synthetic faces of 48 × 48 pixels in {root / 'data' / 'raw_yolo'}\n" in shown.out
     assert shown.out.endswith(f"next: python -m tuning.prepare --root '{root}'\n")
     assert demo.main(["--root", str(root), "--quiet", *SMALL]) == 0
     assert "nothing drawn" in capsys.readouterr().out

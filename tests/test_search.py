@@ -35,7 +35,7 @@ def test_it_ends_with_the_verdict_and_the_next_three_commands(workspace, monkeyp
         "next:",
         f"  python -m tuning.report {root} s",
         f"  python -m tuning.predict {root} face.jpg --sheet sheet.png",
-        f"  python -m tuning.export {root} --search s --format keras,onnx",
+        f"  python -m tuning.export {root} --search s",
     ]
 
 

@@ -51,9 +51,10 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     faces = write_demo_faces(workspace, args.per_class, classes, args.seed, args.image_size, console)
     total = sum(faces.counts.values())
     per_class = ", ".join(f"{label} {count}" for label, count in faces.counts.items())
-    state = f"{faces.written} of them drawn now" if faces.written else "all there already, nothing drawn"
+    drawn = f"{faces.written:,} of them drawn now" if faces.written else "all there already, nothing drawn"
+    state = "" if faces.written == total else f" ({drawn})"
     text = (
-        f"{total} synthetic faces of {faces.image_size} × {faces.image_size} pixels in {faces.folder} ({state})\n"
+        f"{total:,} synthetic faces of {faces.image_size} × {faces.image_size} pixels in {faces.folder}{state}\n"
         f"{per_class}\n"
         f"next: python -m tuning.prepare --root {shlex.quote(str(workspace.root))}"
     )

@@ -166,7 +166,9 @@ def _writer(args: argparse.Namespace, paths: Sequence[str]) -> Writer:
         return writers.CsvWriter(sys.stdout)
     if args.jsonl:
         return writers.JsonLinesWriter(sys.stdout)
-    return writers.JsonWriter(sys.stdout) if args.json else writers.TableWriter(sys.stdout, paths)
+    if args.json:
+        return writers.JsonWriter(sys.stdout)
+    return writers.TableWriter(sys.stdout, paths, cli.terminal_width())
 
 
 def main(argv: list[str] | None = None) -> int:

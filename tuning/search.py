@@ -88,7 +88,9 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     settings = values_of(args, SearchSettings)
     about_base = {"base_weights": args.base_weights, "base_license": args.base_license, "accept": args.accept}
     if args.dry_run:
-        plan = plan_search(workspace, resources=resources, fresh=args.fresh, budget=budget, **about_base, **settings)
+        plan = plan_search(
+            workspace, resources=resources, fresh=args.fresh, budget=budget, progress=console, **about_base, **settings
+        )
         return asdict(plan), plan.text()
     result = run_search(
         workspace,
@@ -114,7 +116,8 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         rows = [entry for entry in standings(workspace, read(workspace)) if entry.row.search == result.name]
         evaluations = test_evaluations(workspace, [entry.row for entry in rows])
         table = leaderboard_table(rows, cli.terminal_width(), evaluations, coloured)
-        lines += ["", table, "", f"promoted: {result.promoted} → {workspace.best_model}"]
+        name = "".join(f"{entry.name}, " for entry in rows if entry.row.run_id == result.promoted)
+        lines += ["", table, "", f"promoted: {name}{result.promoted} → {workspace.best_model}"]
         kept = closing.kept_words(workspace, result.promoted, result.runs)
     if result.verdict:
         verdict = f"verdict: {result.verdict}{kept}"
@@ -130,7 +133,7 @@ def _next(result: SearchResult, second_seed: str | None) -> list[str]:
     if result.promoted is None:
         trial = f"{result.name}/{result.best_trial}"
         return [report, f"python -m tuning.train --from-trial {trial}", "python -m tuning.leaderboard"]
-    export = f"python -m tuning.export --search {result.name} --format keras,onnx"
+    export = f"python -m tuning.export --search {result.name}"
     return [report, "python -m tuning.predict face.jpg --sheet sheet.png", export]
 
 

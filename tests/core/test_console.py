@@ -84,6 +84,9 @@ def test_bar_and_lines_fit_the_terminal(columns, total, noted):
     assert max(len(line) for line in lines if line != command) <= columns
     bars = [line for line in lines if line.startswith("search:")]
     assert bars and (not noted or all("12 min to go · best" in bar for bar in bars[2:]))
+    # No part of a note is cut where leaving it out suffices.
+    ends = {60: r"\(trial.*", 80: r"\(trial \{0007\}\)", 120: r"and more"}
+    assert not noted or total is None or all(re.search(ends[columns] + "$", bar.rstrip()) for bar in bars[2:])
     assert ("100%" in bars[-1]) is (total is not None)
     assert "said above the bar" in lines and lines[-1] == "done"
 

@@ -44,6 +44,10 @@ def test_there_is_one_line(shown, capsys):
         ("replaced", "search: 75% · best 0.9"),
     ]
     assert capsys.readouterr().err == "warning: look here\n"
+    line.warn("many words " * 20)
+    warned = capsys.readouterr().err
+    assert warned.split() == ["warning:", *["many", "words"] * 20]
+    assert len(warned.splitlines()) > 1 and max(map(len, warned.splitlines())) <= 95
 
 
 def test_a_bar_without_an_end_counts(shown):

@@ -61,6 +61,10 @@ def test_near_copies_share_a_split(workspace, raw):
     assert (summary.leakage.near, summary.leakage.exact, summary.naive.exact) == (0, 0, 0)
     assert summary.naive.near > 0
     assert "near copies" in summary.text()
+    narrow = summary.text(width=60)
+    assert narrow.split() == summary.text().split()
+    # A word that is longer, such as a path, stays whole.
+    assert all(len(line) <= 60 or " " not in line.strip() for line in narrow.splitlines())
 
 
 def test_a_near_copy_that_comes_later_joins_the_first(workspace, raw):

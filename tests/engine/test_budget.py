@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tuning.core.errors import UsageError
-from tuning.engine.budget import JOURNAL_SECONDS, Stopwatch, duration, reserve, seconds
+from tuning.engine.budget import JOURNAL_SECONDS, Stopwatch, as_given, duration, reserve, seconds
 from tuning.engine.entries import Spent
 
 
@@ -38,6 +38,11 @@ def test_what_is_no_time_is_refused_by_its_text(text):
 )
 def test_a_time_is_told(value, words):
     assert duration(value) == words
+
+
+@pytest.mark.parametrize("text", ["45s", "90s", "4m", "90m", "2h", "48h"])
+def test_a_budget_is_told_as_it_was_given(text):
+    assert as_given(seconds(text)) == text
 
 
 def test_the_slower_half_of_the_epochs_decides_what_is_kept_back():

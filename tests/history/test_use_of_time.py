@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tuning.core.plan import CostLimit, Plan, Price
@@ -65,10 +67,17 @@ def test_a_plan_is_told_in_three_lines():
     assert "20 to 60 epochs" in finals
 
 
-def test_what_is_left_out_is_told():
-    from dataclasses import replace
+def test_a_range_without_width_is_not_told():
+    price = replace(PLAN.price, low=20.01, high=20.02)
+    first, search, _ = plan_text(replace(PLAN, price=price, seats=1))
+    assert "1 training at a time; an epoch takes 20.0 s in the mean (" in first and "half of the space" not in first
+    assert search.endswith("9 full trainings")
 
+
+def test_what_is_left_out_is_told():
     limit = CostLimit(most=1e6, relative=2.5, excluded=0.4, known=[])
     *_, limited, untried = plan_text(replace(PLAN, limit=limit, untried=[{"width": 64}]))
     assert "more than 2.5 times the baseline's multiply-adds, about 40% of the space" in limited
+    [*_, limited] = plan_text(replace(PLAN, limit=replace(limit, relative=1.0)))
+    assert "configurations with more than the baseline's multiply-adds" in limited
     assert untried.endswith("too expensive for this time: 1")

@@ -127,7 +127,7 @@ class TestBudgets:
             planning.plan_budget(1200, 20, FACES, 333, 2, max_epochs=100)
 
     def test_too_small_a_budget_is_refused_with_the_least_that_works(self):
-        with pytest.raises(UsageError, match="--budget is 60s: in that time") as refused:
+        with pytest.raises(UsageError, match="--budget is 1m: in that time") as refused:
             planning.plan_budget(60, 5, FACES, 333, 2)
         minutes = int(refused.value.remedy.split("m or more")[0].removeprefix("give "))
         assert planning.plan_budget(60 * minutes, 5, FACES, 333, 2).max_epochs >= 5

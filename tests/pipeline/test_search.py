@@ -58,7 +58,7 @@ def test_two_workers_give_the_same_answer(finished, workspace, start):
     done = start(workspace, "search", *SEARCH, "--workers", "2").wait()
     assert done.code == 0, done.stderr
     assert results(workspace) == results(finished)
-    assert "promoted: " in done.stdout
+    assert re.search(r"\npromoted: [a-z]+-[a-z]+, s-\S+ → ", done.stdout)
 
 
 def test_in_this_very_process_the_answer_is_the_same_and_an_interruption_is_no_result(finished, workspace, start):
@@ -158,6 +158,8 @@ def test_a_dry_run_plans_and_starts_nothing(workspace, start):
     assert done.code == 0, done.stderr
     assert "11 epochs in the search" in done.stdout
     assert "expected time" in done.stdout
+    # Nothing else is said before it is over.
+    assert "timing a few configurations" in done.stderr
     assert all(f"  {size}" in done.stdout for size in ("smallest", "default", "largest"))
     assert list(workspace.searches.iterdir()) == []
     assert list(workspace.trials.iterdir()) == []

@@ -119,7 +119,7 @@ def test_a_starting_point_that_the_space_does_not_have_is_refused(settings, poin
 
 def test_what_is_tried_is_told_by_what_differs_from_the_defaults_each_once(settings):
     heading, *lines = known_text(settings(tries=["rate=0.5"]), description(POINTS))
-    assert lines == ["  rate=0.5", "  optimizer=sgd,momentum=0.5"]
+    assert lines == ["  rate=0.5", "  optimizer=sgd, momentum=0.5"]
     assert "--no-starting-points" in heading
     assert own_configuration(lines[1]) == {"optimizer": "sgd", "momentum": "0.5"}
     [heading, line] = known_text(settings(tries=["rate=0.5"], starting_points=False), description(POINTS))

@@ -115,7 +115,17 @@ class _TerminalBar:
         self._bar.update(most - self._bar.n)
 
     def note(self, text: str) -> None:
+        if self._form == _NOTED and (columns := self._bar.format_dict["ncols"]):
+            text = _shortened(text, columns - len(f"{self._bar.desc}: 100%|          | "))
         self._bar.bar_format = f"{self._form} {text.replace('{', '{{').replace('}', '}}')}"
+
+
+def _shortened(text: str, room: int) -> str:
+    """As many of a note's parts as fit whole, but the first two in any case."""
+    parts = text.split(" · ")
+    while len(" · ".join(parts)) > room and len(parts) > 2:
+        parts.pop()
+    return " · ".join(parts)
 
 
 class _Lines:

@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from tuning.core import output
 from tuning.core.errors import EnvironmentProblem
 from tuning.core.progress import Bar
 
 #: Seconds between two pictures of a moving bar.
 PAUSE = 0.3
+#: Characters that fit beside each other in a notebook, about.
+WIDTH = 95
 
 
 class ProgressLine:
@@ -28,7 +31,8 @@ class ProgressLine:
         self._show(text)
 
     def warn(self, text: str) -> None:
-        print(f"warning: {text}", file=sys.stderr)
+        # JupyterLab breaks longer lines in the middle of words.
+        print(output.wrapped(f"warning: {text}", WIDTH, "python -m tuning."), file=sys.stderr)
 
     @contextlib.contextmanager
     def bar(self, total: float | None, description: str, unit: str = "it", noted: bool = False) -> Iterator[Bar]:

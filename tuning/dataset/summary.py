@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tuning.core import files
+from tuning.core import files, output
 from tuning.dataset.account import Entry, Outcome
 from tuning.dataset.settings import OnConflict
 from tuning.dataset.sources.samples import PooledImage, Rejected
@@ -178,8 +178,12 @@ class PoolSummary:
         found["imbalance"] |= {"ratio": round(self.imbalance.ratio, 4), "words": self.imbalance.words}
         return found
 
-    def text(self) -> str:
-        """A page for a person: table of counts, what was left out, and what the imbalance means."""
+    def text(self, width: int | None = None) -> str:
+        """A page for a person: table of counts, what was left out, and what the imbalance means.
+
+        Args:
+            width: characters after which lines break, at words; None: as they come.
+        """
         lines = [f"{self.images:,} images in {len(self.counts)} classes, from {self.source} in {self.raw}", ""]
         lines += _table(self.counts)
         lines += ["", self.imbalance.words]
@@ -205,7 +209,8 @@ class PoolSummary:
             lines.append(f"{sum(self.ignored.values()):,} files were ignored:")
             lines += self._accounted("ignored")
         lines += self.notes
-        return "\n".join(lines)
+        text = "\n".join(lines)
+        return text if width is None else output.wrapped(text, width, "python -m tuning.")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,12 @@ def seconds(text: str) -> float:
     return total
 
 
+def as_given(value: float) -> str:
+    """Seconds as a person gives a budget, in the largest unit that tells them exactly: "90s", "4m", "2h"."""
+    unit = next((unit for unit in "hm" if value % _UNITS[unit] == 0), "s")
+    return f"{value / _UNITS[unit]:.0f}{unit}"
+
+
 def duration(value: float) -> str:
     """Seconds in words of at most two units: "45 s", "12 min", "3 h 05 min", "2 d 4 h"."""
     value = max(0, round(value))

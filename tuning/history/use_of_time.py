@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tuning.core.plan import Plan
+from tuning.core.plan import CostLimit, Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History, Trial, last_epoch
 
@@ -72,25 +72,38 @@ def _at_chance(trial: Trial, classes: int) -> float:
 def plan_text(plan: Plan) -> list[str]:
     """A plan for the person who has to trust it: a heading, and lines below it."""
     price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
-    low, high = (plan.trainings * price.epoch / other for other in (price.high, price.low))
+    spread = span(price.low, price.high, ".1f")
+    trainings = span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
     lines = [
-        f"budget of {duration(plan.budget)}, {plan.seats} trainings at a time; an epoch takes {price.epoch:.1f} s in "
-        f"the mean (half of the space: {price.low:.1f} to {price.high:.1f} s; {price.timed} configurations timed), the "
-        f"baseline's {price.default:.1f} s",
+        f"budget of {duration(plan.budget)}, {plan.seats} training{'s' * (plan.seats != 1)} at a time; an epoch takes "
+        f"{price.epoch:.1f} s in the mean ({f'half of the space: {spread} s; ' if spread else ''}{price.timed} "
+        f"configurations timed), the baseline's {price.default:.1f} s",
         f"  search: up to {duration(plan.search)}, start-up included; a full training has {plan.max_epochs} epochs, "
-        f"the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full trainings "
-        f"({low:.0f} to {high:.0f})",
+        f"the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full trainings"
+        f"{f' ({trainings})' if trainings else ''}",
         f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
         f"{_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further seeds where time is left; then the test",
     ]
     if plan.limit is not None:
         lines.append(
-            f"  left out as too expensive for this time: configurations with more than {plan.limit.relative:g} times "
-            f"the baseline's multiply-adds, about {plan.limit.excluded:.0%} of the space"
+            f"  left out as too expensive for this time: {limit_text(plan.limit)}, about {plan.limit.excluded:.0%} "
+            "of the space"
         )
     if plan.untried:
         lines.append(f"  starting points of the space that are too expensive for this time: {len(plan.untried)}")
     return lines
+
+
+def limit_text(limit: CostLimit) -> str:
+    """Which configurations are too expensive."""
+    times = "" if limit.relative == 1 else f"{limit.relative:g} times "
+    return f"configurations with more than {times}the baseline's multiply-adds"
+
+
+def span(low: float, high: float, form: str) -> str:
+    """From the one to the other; nothing where both are written alike."""
+    ends = format(low, form), format(high, form)
+    return "" if ends[0] == ends[1] else " to ".join(ends)
 
 
 def _from_to(low: int, high: int) -> str:

@@ -20,7 +20,7 @@ from tuning.core.progress import Progress
 from tuning.core.records import TrialOutcome, TrialSpec
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
-from tuning.engine.budget import Stopwatch, duration
+from tuning.engine.budget import Stopwatch, as_given, duration
 from tuning.engine.entries import Extended, PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
@@ -142,7 +142,7 @@ def extended(session: Session, plan: Plan, budget: float | None, spent: float, p
     held = state.extension.budget if state.extension else plan.budget
     if budget is not None and budget < min(spent, held):
         raise UsageError(
-            f"--budget is {budget:.0f}s, but this search has used {spent:.0f} s of its {held:.0f} s",
+            f"--budget is {as_given(budget)}, but this search has used {duration(spent)} of its {as_given(held)}",
             "leave --budget out to keep to its plan, or give more",
         )
     if budget is not None and budget > held:

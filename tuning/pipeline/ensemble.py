@@ -54,7 +54,7 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
     dispatcher = session.dispatcher
     if final.key not in {record.key for record in dispatcher.state.test_openings}:
         dispatcher.record(OpenedTestSplit(key=final.key, run_id=final.run_id, purpose=final.purpose))
-    progress.say(f"ensemble of {', '.join(_named(members))}: better on validation than each of them; its test")
+    progress.say(f"ensemble of {', '.join(_named(members))}: better on validation than each of them; testing it")
     session.request(final.key, "ensemble", partial(_job, session, final, metrics, members))
     result = session.wait_for(final.key)
     if error := result.get("error"):

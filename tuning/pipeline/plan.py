@@ -90,6 +90,7 @@ def plan_search(
     base_weights: str | None = None,
     base_license: str | None = None,
     accept: str | None = None,
+    progress: Progress = SILENT,
     **settings: Any,
 ) -> SearchPlan:
     """Plans the search that `run_search` with the same arguments would begin, or go on with; leaves nothing behind but
@@ -107,6 +108,7 @@ def plan_search(
     bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace, look_only=True)
     base = bases.adopt(workspace, frozen, settings.get("base"), base_license, frozen.max_memory, SILENT)
+    progress.say("timing a few configurations on this machine; takes a minute or two")
     others: list[str] = []
     with (
         scratch(workspace, resources) as folder,

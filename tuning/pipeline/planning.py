@@ -15,6 +15,7 @@ from typing import Any
 
 from tuning.core.errors import UsageError
 from tuning.core.plan import CostLimit, FinalTraining, KnownCost, Plan, Price
+from tuning.engine.budget import as_given
 
 #: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
 #: and the fewest, of the shortest length, with which it is begun at all.
@@ -169,7 +170,7 @@ def plan_budget(
         middle = (refused + works) // 2
         refused, works = (refused, middle) if attempt(60 * middle) is not None else (middle, works)
     raise UsageError(
-        f"--budget is {budget:.0f}s: in that time, this machine cannot search this space",
+        f"--budget is {as_given(budget)}: in that time, this machine cannot search this space",
         f"give {works}m or more, search a smaller space, or train one configuration with python -m tuning.train",
     )
 

@@ -237,9 +237,9 @@ def never_learned(outcome: TrialOutcome, classes: int) -> str | None:
     if not scores or max(scores) >= LEFT_CHANCE / classes:
         return None
     return (
-        f"the default configuration has learned nothing in {len(scores)} epochs (val_f1_macro {max(scores):.4f}): no "
-        "training says much before a third of its length, and the shortest ones are that long; see whether the default "
-        "learning rate suits the model"
+        f"the default configuration has learned nothing in {len(scores)} epochs (val_f1_macro {max(scores):.4f}), no "
+        "more than guessing: even the shortest trainings get a third of that. More time makes trainings longer; in a "
+        "space of yours, see whether the default learning rate suits the model"
     )
 
 

@@ -103,7 +103,8 @@ def known_text(settings: SearchSettings, description: Description) -> list[str]:
     lines = []
     for values in warm_start(settings, description):
         different = {name: value for name, value in values.items() if description.defaults.get(name) != value}
-        if different and (line := f"  {_as_text(different)}") not in lines:
+        # A terminal breaks it after a comma.
+        if different and (line := f"  {', '.join(_pairs(different))}") not in lines:
             lines.append(line)
     if not lines:
         return []
@@ -121,7 +122,11 @@ def _checked(description: Description, given: Mapping[str, str], what: str) -> V
 
 def _as_text(values: Mapping[str, Any]) -> str:
     """Values as `--try` takes them."""
-    return ",".join(f"{name}={value}" for name, value in values.items())
+    return ",".join(_pairs(values))
+
+
+def _pairs(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in values.items()]
 
 
 def _fitting(description: Description, values: Mapping[str, Any]) -> Values | None:

@@ -43,6 +43,32 @@ def test_a_table_is_aligned_as_far_as_paths_are_known():
     assert written(TableWriter, FIRST, SECOND).splitlines() == [lines[0].replace("       ", "  "), *lines[1:]]
 
 
+def test_a_table_fits_its_terminal():
+    long = Prediction("faces/" + "x" * 20 + ".png", (("surprise", 0.5), ("neutral", 0.25)))
+    unread = Prediction("c.png", (), "the file is empty, or as good as empty")
+    table = written(lambda stream: TableWriter(stream, room=40), [*FIRST, long, unread])
+    assert table.splitlines() == [
+        "a.png  happy 0.750  =sad 0.250",
+        "faces/xxxxxxxxxxxxxxxxxxxx.png",
+        "       surprise 0.500  neutral 0.250",
+        "c.png  unreadable: the file is empty, or",
+        "       as good as empty",
+    ]
+    assert (
+        written(lambda stream: TableWriter(stream, room=40), [Prediction("-", (("happy", 1.0),))]) == "-  happy 1.000\n"
+    )
+    narrow = written(lambda stream: TableWriter(stream, room=18), [long])
+    assert narrow.splitlines() == [long.path, "    surprise 0.500", "    neutral 0.250"]
+
+
+def test_wide_letters_take_two_places():
+    batch = [Prediction("面.png", FIRST[0].labels), *FIRST]
+    assert written(TableWriter, batch).splitlines()[:2] == [
+        "面.png  happy 0.750  =sad 0.250",
+        "a.png   happy 0.750  =sad 0.250",
+    ]
+
+
 def test_csv_has_a_row_for_each_label():
     assert written(CsvWriter, FIRST, SECOND).splitlines() == [
         "path,rank,label,probability,error",

@@ -9,7 +9,7 @@ import pytest
 
 from tuning.results.report import collect
 from tuning.results.report.evidence import compare, read_evidence
-from tuning.results.report.verdict import verdict
+from tuning.results.report.verdict import interval_text, verdict
 from tuning.results.runs import readable_runs
 from tuning.results.standings import standings
 
@@ -37,6 +37,11 @@ def test_a_clear_winner_beats_the_baseline(judged):
     assert "beyond the choice of images, they differ by a standard deviation of 0.000, from 3 repeated runs" in text
 
 
+def test_an_interval_of_everything_is_none():
+    assert interval_text(-1.0, 1.0) == "unknown, too few seeds"
+    assert interval_text(-1.0, 0.5) == "-1.000 to +0.500"
+
+
 def test_without_a_second_seed_nothing_beats_anything(judged):
     found = judged([("0013", 1, 0.9), ("0012", 2, 0.4), (None, None, 0.5)], seeds=1)
     assert found.kind == "open"
@@ -44,6 +49,7 @@ def test_without_a_second_seed_nothing_beats_anything(judged):
     text = " ".join(found.reasons)
     assert "more than the choice of test images explains, but no configuration was trained with a second seed" in text
     assert "seeds unknown: trial 0012 with" in text
+    assert text.startswith("The difference is +0.")
     assert "beats" not in found.headline + text and "beyond chance" not in text
 
 
@@ -105,7 +111,10 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     assert runs[0].name == "trial 0013, seed 2"
     text = " ".join(verdict(None, "finished", runs, compare(workspace, runs)).reasons)
     assert "over 3 training seeds: trial 0013 0.8" in text
-    assert " ± 0.0" in text
+    # What is compared is not the two scores of the headline, whatever runs are shown.
+    runs, _ = read_evidence(workspace, ["one-s0", "one-s2", "base-s2"])
+    said = verdict(None, "finished", runs, compare(workspace, runs)).reasons[0]
+    assert said.startswith("The difference between the means over their seeds is +0.3")
 
 
 def test_a_score_that_validation_did_not_foresee_is_doubted(workspace, hyperband, publish):

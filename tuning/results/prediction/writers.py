@@ -5,12 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Protocol, TextIO
 
 from tuning.results.leaderboard import cell
 from tuning.results.prediction.classifier import Classifier
 from tuning.results.prediction.labelling import Prediction
+from tuning.results.tables import display_width
+
+#: Between a path and its labels, and between labels.
+_GAP = "  "
+#: How far labels are set in below paths that leave them no place; characters for the reason why there are none.
+_INDENT, _REASON = 4, 30
 
 
 class Writer(Protocol):
@@ -27,24 +34,62 @@ class Writer(Protocol):
 
 
 class TableWriter:
-    """One line an image: its path, then its labels with probabilities; aligned as far as paths are known."""
+    """One line an image: its path, then its labels with probabilities; aligned as far as paths are known.
 
-    def __init__(self, stream: TextIO, paths: Sequence[str] = ()) -> None:
-        self._stream = stream
-        self._width = max((len(shown(path)) for path in paths), default=0)
+    In a terminal, `room` characters wide, labels stand below a path that leaves them no place: nothing is cut, and no
+    line breaks just where the terminal ends.
+    """
+
+    def __init__(self, stream: TextIO, paths: Sequence[str] = (), room: int | None = None) -> None:
+        self._stream, self._room = stream, room
+        self._known = {display_width(shown(path)) for path in paths}
 
     def begin(self, found: Classifier) -> None:
         return None
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         paths = [shown(entry.path) for entry in predictions]
-        self._width = max([self._width, *map(len, paths)])
+        self._known.update(map(display_width, paths))
+        column = self._column(max(map(_least, predictions)))
         for path, entry in zip(paths, predictions, strict=True):
-            labels = "  ".join(f"{label} {probability:.3f}" for label, probability in entry.labels)
-            self._stream.write(f"{path:<{self._width}}  {labels or f'unreadable: {shown(entry.error or str())}'}\n")
+            lines = _lines(entry, None if self._room is None else self._room - column)
+            blanks = column - display_width(path)
+            if blanks >= len(_GAP):
+                path += " " * blanks + lines.pop(0)
+            self._stream.writelines(f"{line}\n" for line in [path, *(" " * column + line for line in lines)])
 
     def end(self, summary: dict[str, Any]) -> None:
         return None
+
+    def _column(self, least: int) -> int:
+        """Where labels begin: right of all paths, or of those that leave `least` characters."""
+        ends = [width + len(_GAP) for width in self._known]
+        return max((end for end in ends if self._room is None or end <= self._room - least), default=_INDENT)
+
+
+def _least(entry: Prediction) -> int:
+    """Characters that what is said of an image needs on its line."""
+    return display_width(_GAP.join(_labels(entry))) if entry.labels else _REASON
+
+
+def _labels(entry: Prediction) -> list[str]:
+    return [f"{label} {probability:.3f}" for label, probability in entry.labels]
+
+
+def _lines(entry: Prediction, room: int | None) -> list[str]:
+    """What is said of an image, in lines of `room` characters."""
+    if not entry.labels:
+        reason = f"unreadable: {shown(entry.error or '')}"
+        return [reason] if room is None else textwrap.wrap(reason, max(room, _REASON), break_on_hyphens=False)
+    first, *others = _labels(entry)
+    lines = [first]
+    for label in others:
+        longer = f"{lines[-1]}{_GAP}{label}"
+        if room is None or display_width(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(label)
+    return lines
 
 
 class CsvWriter:

@@ -8,7 +8,7 @@ from html import escape
 from tuning.core.plan import Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History
-from tuning.history.use_of_time import Share, by_rung, share_at_chance
+from tuning.history.use_of_time import Share, by_rung, limit_text, share_at_chance, span
 from tuning.results.report.evidence import Evidence
 from tuning.results.report.html import card, section, table
 
@@ -39,20 +39,22 @@ def _items(lines: Sequence[str]) -> str:
 def _plan(plan: Plan) -> str:
     """Every figure of a budget's plan, and what it follows from."""
     price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
-    low, high = (plan.trainings * price.epoch / other for other in (price.high, price.low))
+    spread = span(price.low, price.high, ".1f")
+    trainings = span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
     rows = [
         ("budget", duration(plan.budget), f"from start to end, for {plan.seats} trainings at a time; tests included"),
         (
             "an epoch",
             f"{price.epoch:.1f} s",
-            f"the mean of {price.timed} configurations that were timed first; half of the space takes {price.low:.1f} "
-            f"to {price.high:.1f} s, the baseline {price.default:.1f} s. All that follows is made from it",
+            f"the mean of {price.timed} configurations that were timed first; "
+            f"{f'half of the space takes {spread} s, ' if spread else ''}the baseline {price.default:.1f} s. "
+            "All that follows is made from it",
         ),
         (
             "search",
             f"up to {duration(plan.search)}",
-            f"time for as many epochs as about {plan.trainings:.0f} full trainings have ({low:.0f} to {high:.0f}, as "
-            "configurations cost less or more)",
+            f"time for as many epochs as about {plan.trainings:.0f} full trainings have"
+            f"{f' ({trainings}, as configurations cost less or more)' if trainings else ''}",
         ),
         (
             "a full training",
@@ -77,7 +79,7 @@ def _plan(plan: Plan) -> str:
             (
                 "too expensive",
                 f"about {plan.limit.excluded:.0%} of the space",
-                f"left out: configurations with more than {plan.limit.relative:g} times the baseline's multiply-adds",
+                f"left out: {limit_text(plan.limit)}",
             )
         )
     if plan.untried:

@@ -106,10 +106,12 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Cla
     if best.is_baseline or not baselines:
         return []
     found = claims.rivals[baselines[0].metrics.run_id]
-    if found.low is None:
+    if found.low is None or found.high is None:
         return ["The predictions of one of the two were not kept: nothing tells their difference from chance."]
     chance = "the choice of test images" + (" and the luck of a training seed" if claims.noise else "")
-    said = f"The difference is {found.difference:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f}"
+    apart = best.score - baselines[0].score
+    means = " between the means over their seeds" if abs(found.difference - apart) > 0.0005 else ""
+    said = f"The difference{means} is {found.difference:+.3f} (95 % interval {interval_text(found.low, found.high)}"
     how = f"all runs at once, bootstrap over {best.metrics.test.sample})"
     if found.standing == TIED:
         return [f"{said}, {how}: {chance} alone can explain it."]
@@ -141,9 +143,14 @@ def _ties(others: Sequence[Evidence], claims: Claims) -> list[str]:
 
 def _rival(run: Evidence, claims: Claims) -> str:
     found = claims.rivals[run.metrics.run_id]
-    if found.low is None:
+    if found.low is None or found.high is None:
         return f"{run.name} with {run.score:.3f}"
-    return f"{run.name} with {run.score:.3f} (difference {found.low:+.3f} to {found.high:+.3f})"
+    return f"{run.name} with {run.score:.3f} (difference {interval_text(found.low, found.high)})"
+
+
+def interval_text(low: float, high: float) -> str:
+    """From where to where; in words where it holds every difference that two scores can have."""
+    return "unknown, too few seeds" if low <= -1 and high >= 1 else f"{low:+.3f} to {high:+.3f}"
 
 
 def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
