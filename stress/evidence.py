@@ -97,18 +97,18 @@ def went_back(notes: Sequence[Note]) -> int:
     That is the one that was cut short, or the one before it while its checkpoint was still being written.
     """
     last: dict[int, int] = {}
-    saving: dict[int, int] = {}
+    saving: set[tuple[int, int]] = set()
     wrong = 0
     for seed, epoch, what in notes:
-        if what == BEGAN:
-            before = last.get(seed, 0)
-            allowed = {before, before + 1} | ({before - 1} & {saving.get(seed)})
-            wrong += epoch < 1 or epoch not in allowed
-            last[seed] = epoch
-        elif what == SAVING:
-            saving[seed] = epoch
+        if what == SAVING:
+            saving.add((seed, epoch))
+        elif what == SAVED:
+            saving.discard((seed, epoch))
         else:
-            saving.pop(seed, None)
+            before = last.get(seed, 0)
+            is_next = epoch in (before, before + 1) or (epoch == before - 1 and (seed, epoch) in saving)
+            wrong += epoch < 1 or not is_next
+            last[seed] = epoch
     return wrong
 
 

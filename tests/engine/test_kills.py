@@ -36,6 +36,10 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path):
         ([(7, 1), (7, 1, "saving"), (7, 2), (7, 1, "saved"), (7, 1)], 1),
         ([(7, 1), (7, 1, "saving"), (7, 1, "saved"), (7, 2), (7, 2, "saving"), (7, 3), (7, 1)], 1),
         ([(7, 1), (8, 1), (8, 1, "saving"), (7, 2), (7, 1)], 1),
+        # The next save waits for the one before it.
+        ([(7, 1), (7, 1, "saving"), (7, 2), (7, 2, "saving"), (7, 1)], 0),
+        ([(7, 1), (7, 1, "saving"), (7, 2), (7, 2, "saving"), (7, 1, "saved"), (7, 3), (7, 2)], 0),
+        ([(7, 1), (7, 1, "saving"), (7, 2), (7, 2, "saving"), (7, 1, "saved"), (7, 1)], 1),
     ],
 )
 def test_training_that_goes_back_or_leaps_is_seen(notes, wrong):
