@@ -166,7 +166,8 @@ def base_hint(settings: RunSettings, images: int) -> str:
         return ""
     return (
         f"{images:,} training images are few: --base MODEL, which starts from a model that has seen other faces, is "
-        "likely to be worth more than any search from scratch"
+        "likely to be worth more than any search from scratch (MODEL: a folder that export wrote from a search of many "
+        "faces, or a network of Keras Applications such as MobileNetV3Small)"
     )
 
 
