@@ -90,6 +90,11 @@ def test_a_module_without_a_file_is_refused(space):
     assert "PYTHONPATH" in refusal(space_digest, space)
 
 
+@pytest.mark.parametrize("space", ["models.py:build", "code/models.py:build", "/faces/models.py:build"])
+def test_a_file_in_the_place_of_a_module_is_told_how_to_write_it(space):
+    assert "write models:build, without .py" in refusal(space_digest, space)
+
+
 def test_the_digest_changes_with_the_file_and_with_each_own_module_it_imports(module):
     def now():
         return space_digest("own_package.space:build")
@@ -263,6 +268,7 @@ def test_a_rescaling_inside_a_nested_model_counts():
         ("no_model", "str, not a Keras model"),
         ("uncompiled", "not compiled"),
         ("two_outputs_too_many", "5 model outputs for 3 classes"),
+        ("no_flatten", "outputs have the shape (24, 24, 3), not one number for each class"),
         ("two_outputs", "the model has 2 outputs"),
         ("two_inputs", "the model has 2 inputs"),
         ("other_images", "(48, 48, 3), the data has (24, 24, 1)"),

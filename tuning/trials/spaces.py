@@ -74,10 +74,11 @@ def _located(space: str) -> tuple[str, str, Path]:
         # Finding a module imports the package around it.
         raise mistake(space, error) from error
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
-        raise UsageError(
-            f"search space {space!r}: there is no module {module!r}",
-            "run from the folder that holds it, or put that folder on PYTHONPATH",
-        )
+        remedy = "run from the folder that holds it, or put that folder on PYTHONPATH"
+        if module.endswith(".py"):
+            name = re.split(r"[/\\]", module)[-1].removesuffix(".py")
+            remedy = f"write {name}:{attribute}, without .py, and run from the folder of that file"
+        raise UsageError(f"search space {space!r}: there is no module {module!r}", remedy)
     return module, attribute, Path(spec.origin)
 
 
@@ -349,8 +350,14 @@ def _check_shapes(model: keras.Model, space: str, input_shape: Sequence[int], nu
             f"search space {space!r}: the model takes images of shape {expected}, the data has {tuple(input_shape)}",
             "take input_shape as an argument of the builder, or prepare with a fitting --image-size and --color",
         )
+    if len(model.output_shape) != 2:
+        raise UsageError(
+            f"search space {space!r}: the model's outputs have the shape {tuple(model.output_shape[1:])}, not one "
+            "number for each class",
+            "put layers.Flatten() or layers.GlobalAveragePooling2D() before the last Dense layer",
+        )
     if model.output_shape[-1] != num_classes:
         raise UsageError(
             f"search space {space!r}: {model.output_shape[-1]} model outputs for {num_classes} classes",
-            "take num_classes as an argument of the builder",
+            f"give the last layer {num_classes} units, or take num_classes as an argument of the builder",
         )
