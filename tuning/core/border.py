@@ -6,6 +6,7 @@ they are annotated as.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -39,8 +40,12 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
-    except NameError:  # a name that only type checkers import
-        return {}
+    except NameError:  # a name that only type checkers import; the other arguments are still checked
+        found = {}
+        for name, hint in function.__annotations__.items():
+            with contextlib.suppress(NameError):
+                found[name] = eval(hint, function.__globals__) if isinstance(hint, str) else hint
+        return found
 
 
 def _met(name: str, value: Any, hint: Any) -> Any:
