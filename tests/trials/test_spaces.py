@@ -4,8 +4,10 @@ import importlib
 import math
 import os
 import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import search_spaces
@@ -372,3 +374,12 @@ def test_a_builder_that_changes_keras_for_all_that_follows_is_refused(name):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def test_warnings_and_overflows_are_a_builder_s_own_affair(module):
+    text = "import warnings\nimport numpy as np\nimport sample_spaces\ndef build(hp, input_shape, num_classes):\n"
+    text += "    warnings.simplefilter('error')\n    np.seterr(all='raise')\n"
+    module("strict_space", text + "    return sample_spaces.one_hot_rescaling(hp, input_shape, num_classes)\n")
+    before = list(warnings.filters), np.geterr()
+    build_model("strict_space:build", {}, SHAPE, 3)
+    assert (list(warnings.filters), np.geterr()) == before
