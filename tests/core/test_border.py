@@ -93,6 +93,16 @@ def test_what_only_type_checkers_import_keeps_nothing_from_being_checked():
             function("ws", 3)
 
 
+def test_a_search_within_a_worker_is_refused(monkeypatch):
+    import importlib.util
+
+    spec = importlib.util.find_spec("tuning.engine.executors.worker")
+    monkeypatch.setattr(importlib.import_module("__main__"), "__spec__", spec)
+    with pytest.raises(UsageError, match="run_search is called while a worker imports") as refused:
+        tuning.run_search("ws", "random")
+    assert "__main__" in refused.value.remedy
+
+
 def test_a_home_folder_is_found(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Workspace("~/faces").root == tmp_path / "faces"

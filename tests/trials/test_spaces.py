@@ -383,3 +383,17 @@ def test_warnings_and_overflows_are_a_builder_s_own_affair(module):
     before = list(warnings.filters), np.geterr()
     build_model("strict_space:build", {}, SHAPE, 3)
     assert (list(warnings.filters), np.geterr()) == before
+
+
+def test_an_error_is_told_with_the_line_of_the_builder_and_a_refusal_with_its_remedy(module):
+    text = "import json\nfrom tuning.core.errors import UsageError\n"
+    text += (
+        "def build(hp):\n    json.loads('no JSON')\ndef refusing(hp):\n    raise UsageError('not here', 'but there')\n"
+    )
+    module("failing_space", text)
+    for name, line, remedy in (("build", 4, "make the builder work"), ("refusing", 6, "but there")):
+        with pytest.raises(Exception, match=r"Expecting value|not here") as raised:
+            build_model(f"failing_space:{name}", {}, SHAPE, 3)
+        found = mistake(f"failing_space:{name}", raised.value)
+        assert found.problem.endswith(f"failing_space.py:{line})")
+        assert found.remedy.startswith(remedy)

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces import SPACES
-from tuning.core.errors import Interrupted, UsageError
+from tuning.core.errors import Interrupted, TuningError, UsageError
 from tuning.core.files import digest
 from tuning.trials.global_state import unchanged
 from tuning.trials.input_range import wants_0_to_1
@@ -219,7 +220,8 @@ def mistake(space: str, error: BaseException) -> UsageError:
         )
     return UsageError(
         f"search space {space!r} raises {type(error).__name__}: {text}{where}",
-        "make the builder work for the default values of its hyperparameters",
+        (error.remedy if isinstance(error, TuningError) else "")
+        or "make the builder work for the default values of its hyperparameters",
     )
 
 
@@ -229,9 +231,10 @@ def keras_home() -> Path:
 
 
 def _is_user_code(file: str) -> bool:
-    """Whether a file of a traceback is neither a library nor this package."""
+    """Whether a file of a traceback is neither a library, Python's own included, nor this package."""
     path = Path(file)
-    return path.is_file() and "site-packages" not in path.parts and Path(__file__).parents[1] not in path.parents
+    others = (Path(__file__).parents[1], Path(sysconfig.get_path("stdlib")))
+    return path.is_file() and "site-packages" not in path.parts and not any(one in path.parents for one in others)
 
 
 @dataclass(frozen=True)
