@@ -12,6 +12,8 @@ if ! "$python" -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2]
     base=$(bash scripts/find_python.sh)
     echo "creating .venv with $("$base" --version) ($base)"
     "$base" -m venv --clear .venv
+elif [ -n "${PYTHON:-}" ] && [ "$("$python" --version)" != "$("$PYTHON" --version 2>&1)" ]; then
+    echo "note: .venv has $("$python" --version) already; \`make clean\` first has it made anew with $PYTHON"
 fi
 
 echo "installing packages into .venv (a few minutes the first time)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 
@@ -47,6 +48,32 @@ def seeds_python(hp, input_shape, num_classes):
 def seeds_numpy(hp, input_shape, num_classes):
     np.random.seed(1)
     return _compiled(input_shape, num_classes)
+
+
+_calls = itertools.count()
+
+
+def _from(kernel, input_shape, num_classes):
+    image = keras.Input(input_shape)
+    x = layers.Dense(num_classes, activation="softmax", kernel_initializer=kernel)(layers.Flatten()(image))
+    model = keras.Model(image, x)
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+    return model
+
+
+def counts_its_calls(hp, input_shape, num_classes):
+    """As people do who want other weights in every trial."""
+    return _from(keras.initializers.GlorotUniform(seed=next(_calls)), input_shape, num_classes)
+
+
+def grows(hp, input_shape, num_classes):
+    return _compiled(input_shape, num_classes, [layers.Conv2D(1 + next(_calls), 1)])
+
+
+def unseeded(hp, input_shape, num_classes):
+    model = _compiled(input_shape, num_classes)
+    model.set_weights([np.random.default_rng().normal(size=weight.shape) for weight in model.get_weights()])
+    return model
 
 
 def seeded_layers(hp, input_shape, num_classes):

@@ -260,6 +260,12 @@ def two_outputs_too_many(hp, input_shape, num_classes):
     return _compiled(input_shape, num_classes + 2, "categorical_crossentropy")
 
 
+def no_flatten(hp, input_shape, num_classes):
+    model = keras.Sequential([keras.Input(input_shape), layers.Dense(num_classes, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
 def two_outputs(hp, input_shape, num_classes):
     inputs = keras.Input(input_shape)
     x = layers.Flatten()(inputs)

@@ -59,9 +59,20 @@ def test_a_builder_of_ones_own_is_listed_whole(own, tmp_path, capsys):
     assert by_name["units"] | {"low": 8, "high": 32, "step": 8, "default": 16, "kind": "int"} == by_name["units"]
     rate = by_name["learning_rate"]
     assert (rate["low"], rate["high"], rate["sampling"], rate["default"]) == (1e-4, 1e-2, "log", 1e-3)
-    assert by_name["head"]["values"] == ["average", "dense"]
+    assert (by_name["head"]["values"], by_name["head"]["default"]) == (["average", "dense"], "average")
     assert by_name["more"]["conditions"] == [{"name": "head", "values": ["dense"]}]
+    assert by_name["more"]["default"] == 1  # Keras Tuner's, where the builder names none
     assert found["starting_points"] == [{"units": 32, "head": "dense"}]
+
+
+def test_what_a_builder_prints_is_no_part_of_the_result(tmp_path, monkeypatch, capsys):
+    said = PACKAGE.replace("    x = image", "    print('a builder that prints')\n    x = image")
+    (tmp_path / "printing_space.py").write_text(said)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = "printing_space:build_model"
+    code, stdout, stderr = call(capsys, "--space", name, "--root", tmp_path, "--json")
+    assert (code, json.loads(stdout)["space"]) == (0, name)
+    assert "a builder that prints" in stderr
 
 
 def test_it_is_built_for_the_data_that_is_prepared(own, prepared, capsys):

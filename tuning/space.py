@@ -16,6 +16,7 @@ writes  nothing
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -63,14 +64,16 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
             f"no prepared data in {workspace.root}: models are built for images and classes as FER2013 has them"
         )
     # A name that is none is refused before Keras is imported, which takes seconds; but a builder's package may do that.
-    with without_greeting():
-        space_digest(args.space)
-    import_keras()
-    import msgspec
+    # What a builder prints is no result.
+    with contextlib.redirect_stdout(sys.stderr):
+        with without_greeting():
+            space_digest(args.space)
+        import_keras()
+        import msgspec
 
-    from tuning.trials.list_space import list_space
+        from tuning.trials.list_space import list_space
 
-    found = list_space(args.space, shape, classes)
+        found = list_space(args.space, shape, classes)
     return msgspec.to_builtins(found), text(found, cli.terminal_width() or _WIDE)
 
 

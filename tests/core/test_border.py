@@ -87,6 +87,29 @@ def test_what_cannot_be_meant_is_refused_in_the_callers_words(given, said):
     assert refused.value.remedy.startswith("give ")
 
 
+def test_what_only_type_checkers_import_keeps_nothing_from_being_checked():
+    for function in (tuning.trials_frame, tuning.curves_frame, tuning.search_figures):
+        with pytest.raises(UsageError, match="search is 3"):
+            function("ws", 3)
+
+
+def test_a_search_within_a_worker_is_refused(monkeypatch):
+    import importlib.util
+
+    spec = importlib.util.find_spec("tuning.engine.executors.worker")
+    monkeypatch.setattr(importlib.import_module("__main__"), "__spec__", spec)
+    with pytest.raises(UsageError, match="run_search is called while a worker imports") as refused:
+        tuning.run_search("ws", "random")
+    assert "__main__" in refused.value.remedy
+
+
+def test_a_home_folder_is_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Workspace("~/faces").root == tmp_path / "faces"
+    with pytest.raises(tuning.TuningError, match=f"{tmp_path}/raw does not exist"):
+        tuning.prepare_dataset(tmp_path / "ws", "~/raw")
+
+
 def test_the_api_keeps_signature_and_name():
     assert tuning.run_search.__name__ == "run_search" and tuning.run_search.__doc__
     with pytest.raises(tuning.TuningError):

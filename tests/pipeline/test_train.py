@@ -8,7 +8,7 @@ from keras_tuner import HyperParameters
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Description
 from tuning.pipeline.session import Session
-from tuning.pipeline.values import completed
+from tuning.pipeline.values import as_text, completed
 from tuning.results.runs import RUN_FILES
 
 from .conftest import SPACE, records
@@ -96,6 +96,15 @@ def test_a_value_that_cannot_be_meant_is_refused_with_the_valid_ones(given, said
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
+def test_what_holds_no_values_by_name_is_refused():
+    import pandas
+
+    for given in (pandas.DataFrame({"status": ["COMPLETED"], "hp.units": [8]}), HyperParameters(), "a=1"):
+        with pytest.raises(UsageError, match=f"values is a {type(given).__name__}") as refused:
+            as_text(given)
+        assert "one row of trials_frame" in refused.value.remedy
+
+
 def test_the_same_configuration_is_the_same_run_wherever_its_values_come_from(finished, copied, workspace, start, here):
     """A trial's values by reference, and the same ones by hand in a workspace that has never seen the search."""
     other = copied(finished)

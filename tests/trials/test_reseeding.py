@@ -1,4 +1,4 @@
-"""A builder that seeds random numbers is found and named; on Keras's NumPy backend, in this process."""
+"""A builder whose numbers something else than the trial's seed decides is found; on Keras's NumPy backend."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def test_a_builder_that_seeds_is_refused_with_the_line(described, space, line):
 def test_weights_that_no_seed_changes_are_told(described):
     (warning,) = described("random_spaces:seeded_layers").warnings
     assert "the same weights whatever its seed" in warning
+
+
+@pytest.mark.parametrize("space", ["counts_its_calls", "grows", "unseeded"])
+def test_a_builder_that_remembers_its_calls_or_draws_without_a_seed_is_refused(described, space):
+    with pytest.raises(UsageError, match="does not build the same model twice") as refused:
+        described(f"random_spaces:{space}")
+    assert "counts or remembers its calls" in refused.value.remedy
 
 
 def test_nothing_is_said_of_others(described):

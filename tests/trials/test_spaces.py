@@ -4,8 +4,10 @@ import importlib
 import math
 import os
 import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import search_spaces
@@ -88,6 +90,11 @@ def test_every_row_of_the_table_builds(space, monkeypatch):
 @pytest.mark.parametrize("space", ["no_such_module:build", "no.such.module:build", "sys:exit"])
 def test_a_module_without_a_file_is_refused(space):
     assert "PYTHONPATH" in refusal(space_digest, space)
+
+
+@pytest.mark.parametrize("space", ["models.py:build", "code/models.py:build", "/faces/models.py:build"])
+def test_a_file_in_the_place_of_a_module_is_told_how_to_write_it(space):
+    assert "write models:build, without .py" in refusal(space_digest, space)
 
 
 def test_the_digest_changes_with_the_file_and_with_each_own_module_it_imports(module):
@@ -263,6 +270,7 @@ def test_a_rescaling_inside_a_nested_model_counts():
         ("no_model", "str, not a Keras model"),
         ("uncompiled", "not compiled"),
         ("two_outputs_too_many", "5 model outputs for 3 classes"),
+        ("no_flatten", "outputs have the shape (24, 24, 3), not one number for each class"),
         ("two_outputs", "the model has 2 outputs"),
         ("two_inputs", "the model has 2 inputs"),
         ("other_images", "(48, 48, 3), the data has (24, 24, 1)"),
@@ -366,3 +374,26 @@ def test_a_builder_that_changes_keras_for_all_that_follows_is_refused(name):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def test_warnings_and_overflows_are_a_builder_s_own_affair(module):
+    text = "import warnings\nimport numpy as np\nimport sample_spaces\ndef build(hp, input_shape, num_classes):\n"
+    text += "    warnings.simplefilter('error')\n    np.seterr(all='raise')\n"
+    module("strict_space", text + "    return sample_spaces.one_hot_rescaling(hp, input_shape, num_classes)\n")
+    before = list(warnings.filters), np.geterr()
+    build_model("strict_space:build", {}, SHAPE, 3)
+    assert (list(warnings.filters), np.geterr()) == before
+
+
+def test_an_error_is_told_with_the_line_of_the_builder_and_a_refusal_with_its_remedy(module):
+    text = "import json\nfrom tuning.core.errors import UsageError\n"
+    text += (
+        "def build(hp):\n    json.loads('no JSON')\ndef refusing(hp):\n    raise UsageError('not here', 'but there')\n"
+    )
+    module("failing_space", text)
+    for name, line, remedy in (("build", 4, "make the builder work"), ("refusing", 6, "but there")):
+        with pytest.raises(Exception, match=r"Expecting value|not here") as raised:
+            build_model(f"failing_space:{name}", {}, SHAPE, 3)
+        found = mistake(f"failing_space:{name}", raised.value)
+        assert found.problem.endswith(f"failing_space.py:{line})")
+        assert found.remedy.startswith(remedy)

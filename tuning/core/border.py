@@ -6,6 +6,7 @@ they are annotated as.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -18,6 +19,8 @@ from typing import Any
 from tuning.core.errors import UsageError
 from tuning.core.workspace import Workspace
 
+#: What a worker runs as.
+_WORKER = "tuning.engine.executors.worker"
 _PLAIN = (int, float, str, bool, type(None))
 
 
@@ -27,6 +30,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*arguments: Any, **given: Any) -> Any:
+        _refuse_in_worker(function)
         hints = _hints(function)
         names = list(signature.parameters)[: len(arguments)]
         positional = [_met(name, value, hints.get(name)) for name, value in zip(names, arguments, strict=False)]
@@ -36,11 +40,29 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _refuse_in_worker(function: Callable[..., Any]) -> None:
+    """Refuses a search within a search: a worker imports the module of a builder, and runs what stands in it.
+
+    Raises:
+        UsageError: says where the call belongs.
+    """
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if function.__module__.startswith("tuning.pipeline.") and main is not None and main.name == _WORKER:
+        raise UsageError(
+            f"{function.__name__} is called while a worker imports the module of the builder",
+            'put that call under `if __name__ == "__main__":`, or the builder into a file of its own',
+        )
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
-    except NameError:  # a name that only type checkers import
-        return {}
+    except NameError:  # a name that only type checkers import; the other arguments are still checked
+        found = {}
+        for name, hint in function.__annotations__.items():
+            with contextlib.suppress(NameError):
+                found[name] = eval(hint, function.__globals__) if isinstance(hint, str) else hint
+        return found
 
 
 def _met(name: str, value: Any, hint: Any) -> Any:

@@ -18,7 +18,8 @@ class Workspace:
     root: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "root", Path(self.root))  # text is taken too
+        # Text is taken too; a shell leaves the ~ of `--root=~/faces` as it is, and Python every one.
+        object.__setattr__(self, "root", Path(os.path.expanduser(self.root)))
 
     @property
     def data(self) -> Path:

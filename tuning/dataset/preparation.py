@@ -77,7 +77,7 @@ def prepare_dataset(
         group_by=by.text if by else None,
     )
     given = [workspace.raw] if raw is None else [raw] if isinstance(raw, (str, os.PathLike)) else raw
-    raws = list(dict.fromkeys(map(Path, given)))
+    raws = list(dict.fromkeys(Path(os.path.expanduser(path)) for path in given))
     for path in raws:
         _refuse_own_folders(workspace, path)
         inventory.check(path)

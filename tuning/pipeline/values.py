@@ -19,7 +19,16 @@ def as_text(given: Mapping[str, Any]) -> dict[str, str]:
 
     Args:
         given: values by name, Keras Tuner's `tuner/…` among them or not; or a row of `trials_frame`.
+
+    Raises:
+        UsageError: it is something else.
     """
+    if not hasattr(given, "items") or getattr(given, "ndim", 1) != 1:
+        raise UsageError(
+            f"values is a {type(given).__name__}",
+            "give values by name, such as result.best_values, the .values of Keras Tuner's HyperParameters, or one row "
+            'of trials_frame, such as trials.loc["0001"]',
+        )
     values = dict(given.items())
     if "status" in values and any(str(name).startswith(COLUMN) for name in values):
         import pandas

@@ -21,7 +21,7 @@ from tuning.trials.fit import check_outputs
 from tuning.trials.global_state import ChangedKeras
 from tuning.trials.input_range import doubts
 from tuning.trials.plan import TrainingPlan, check_values
-from tuning.trials.reseeding import check_seeds, generators, same_weights
+from tuning.trials.reseeding import check_repeats, check_seeds, generators, same_weights
 from tuning.trials.spaces import interface, mistake, starting_points
 from tuning.trials.tryout import try_default
 
@@ -101,6 +101,8 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         again, _ = built(job.space, {}, 1, job.dtype_policy, dataset)
         check_seeds(job.space, drawn, generators())
         warnings.append(same_weights(first, again))
+        again, _ = built(job.space, {}, 0, job.dtype_policy, dataset)
+        check_repeats(job.space, first, again)
         if layers := unproven(first):
             # As it is published, whatever it trains in.
             unproven_model = first.to_json().replace(f'"{job.dtype_policy}"', f'"{PLAIN}"')

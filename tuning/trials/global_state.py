@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from tuning.core.errors import UsageError
 
@@ -17,11 +20,14 @@ class ChangedKeras(UsageError):
 def unchanged(space: str) -> Iterator[None]:
     """Refuses a builder that leaves Keras with another dtype policy, float type or image format than it found.
 
+    Which warnings it shows or turns into errors, and NumPy's reaction to overflows, hold for the builder alone.
+
     Raises:
         ChangedKeras: it does; says what was changed, and puts it back.
     """
     before = _state()
-    yield
+    with warnings.catch_warnings(), np.errstate():
+        yield
     after = _state()
     changed = {name: (old, after[name]) for name, old in before.items() if after[name] != old}
     if changed:

@@ -83,7 +83,7 @@ def list_space(space: str, input_shape: tuple[int, int, int], classes: int) -> L
         space=space,
         input_shape=input_shape,
         classes=classes,
-        hyperparameters=[_hyperparameter(entry) for entry in known.get_config()["space"]],
+        hyperparameters=[_hyperparameter(entry) for entry in known.space],
         starting_points=starting_points(space),
     )
 
@@ -118,9 +118,10 @@ def _stand_in(folder: Path) -> BaseModel:
     return BaseModel(model=str(path), scaling="0-1")
 
 
-def _hyperparameter(entry: dict[str, Any]) -> Hyperparameter:
-    kind, config = entry["class_name"].lower(), entry["config"]
-    common = {"name": config["name"], "kind": kind, "default": config.get("default", config.get("value"))}
+def _hyperparameter(entry: Any) -> Hyperparameter:
+    kind, config = type(entry).__name__.lower(), entry.get_config()
+    # Not the configuration's own default: that is None where Keras Tuner takes the first value, or the lowest.
+    common = {"name": entry.name, "kind": kind, "default": entry.default}
     common["conditions"] = [
         Condition(found["config"]["name"], list(found["config"]["values"])) for found in config.get("conditions") or []
     ]

@@ -1,4 +1,4 @@
-"""Whether a builder seeds random numbers itself, so that a trial's own seed decides nothing."""
+"""Whether the seed of a trial, and nothing else, decides what its builder draws."""
 
 from __future__ import annotations
 
@@ -60,13 +60,38 @@ def check_seeds(space: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
     )
 
 
-def same_weights(one: keras.Model, other: keras.Model) -> str | None:
-    """What to say where two models of one configuration begin alike although their seeds differ; None where not."""
-    drawn = [
+def check_repeats(space: str, one: keras.Model, other: keras.Model) -> None:
+    """Refuses a builder that remembers earlier calls, or draws what no seed decides: which worker builds a trial, and
+    after which others, would decide about its result.
+
+    Args:
+        one, other: built from the same values under the same seed.
+
+    Raises:
+        UsageError: their weights differ.
+    """
+    shapes = [[tuple(weight.shape) for weight in model.weights] for model in (one, other)]
+    if shapes[0] == shapes[1] and all(np.array_equal(a, b, equal_nan=True) for a, b in _weights(one, other)):
+        return
+    raise UsageError(
+        f"search space {space!r} does not build the same model twice: called again with the same values and the same "
+        "seed, it begins with other weights",
+        "take out of the builder what counts or remembers its calls, such as a variable of the module, and random "
+        "numbers that no seed decides, such as np.random.default_rng() without one",
+    )
+
+
+def _weights(one: keras.Model, other: keras.Model) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [
         (np.asarray(a).astype(np.float32), np.asarray(b).astype(np.float32))
         for a, b in zip(one.weights, other.weights, strict=False)
         if not is_seed_state(a)
     ]
+
+
+def same_weights(one: keras.Model, other: keras.Model) -> str | None:
+    """What to say where two models of one configuration begin alike although their seeds differ; None where not."""
+    drawn = _weights(one, other)
     varied = [pair for pair in drawn if pair[0].size > 1 and pair[0].std() > 0]
     if not varied or not all(np.array_equal(a, b) for a, b in varied):
         return None

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces import SPACES
-from tuning.core.errors import Interrupted, UsageError
+from tuning.core.errors import Interrupted, TuningError, UsageError
 from tuning.core.files import digest
 from tuning.trials.global_state import unchanged
 from tuning.trials.input_range import wants_0_to_1
@@ -74,10 +75,11 @@ def _located(space: str) -> tuple[str, str, Path]:
         # Finding a module imports the package around it.
         raise mistake(space, error) from error
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
-        raise UsageError(
-            f"search space {space!r}: there is no module {module!r}",
-            "run from the folder that holds it, or put that folder on PYTHONPATH",
-        )
+        remedy = "run from the folder that holds it, or put that folder on PYTHONPATH"
+        if module.endswith(".py"):
+            name = re.split(r"[/\\]", module)[-1].removesuffix(".py")
+            remedy = f"write {name}:{attribute}, without .py, and run from the folder of that file"
+        raise UsageError(f"search space {space!r}: there is no module {module!r}", remedy)
     return module, attribute, Path(spec.origin)
 
 
@@ -218,7 +220,8 @@ def mistake(space: str, error: BaseException) -> UsageError:
         )
     return UsageError(
         f"search space {space!r} raises {type(error).__name__}: {text}{where}",
-        "make the builder work for the default values of its hyperparameters",
+        (error.remedy if isinstance(error, TuningError) else "")
+        or "make the builder work for the default values of its hyperparameters",
     )
 
 
@@ -228,9 +231,10 @@ def keras_home() -> Path:
 
 
 def _is_user_code(file: str) -> bool:
-    """Whether a file of a traceback is neither a library nor this package."""
+    """Whether a file of a traceback is neither a library, Python's own included, nor this package."""
     path = Path(file)
-    return path.is_file() and "site-packages" not in path.parts and Path(__file__).parents[1] not in path.parents
+    others = (Path(__file__).parents[1], Path(sysconfig.get_path("stdlib")))
+    return path.is_file() and "site-packages" not in path.parts and not any(one in path.parents for one in others)
 
 
 @dataclass(frozen=True)
@@ -349,8 +353,14 @@ def _check_shapes(model: keras.Model, space: str, input_shape: Sequence[int], nu
             f"search space {space!r}: the model takes images of shape {expected}, the data has {tuple(input_shape)}",
             "take input_shape as an argument of the builder, or prepare with a fitting --image-size and --color",
         )
+    if len(model.output_shape) != 2:
+        raise UsageError(
+            f"search space {space!r}: the model's outputs have the shape {tuple(model.output_shape[1:])}, not one "
+            "number for each class",
+            "put layers.Flatten() or layers.GlobalAveragePooling2D() before the last Dense layer",
+        )
     if model.output_shape[-1] != num_classes:
         raise UsageError(
             f"search space {space!r}: {model.output_shape[-1]} model outputs for {num_classes} classes",
-            "take num_classes as an argument of the builder",
+            f"give the last layer {num_classes} units, or take num_classes as an argument of the builder",
         )

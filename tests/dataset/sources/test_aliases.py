@@ -60,6 +60,10 @@ def test_classes_become_one(workspace, faces):
     renamed = prepare_dataset(workspace, raw, aliases="anger=angry")
     assert list(renamed.summary.counts) == ["angry", "happy"]
     assert "Renamed: anger → angry." in renamed.summary.notes
+    assert not any("changes nothing" in note for note in renamed.summary.notes)
+    mistyped = prepare_dataset(workspace, raw, aliases="anger=angry,hapy=glad,emotions")
+    (note,) = [note for note in mistyped.summary.notes if "changes nothing" in note]
+    assert note == "No class is called hapy: --aliases hapy=glad changes nothing."
     assert not any("look like the same class" in note for note in renamed.summary.notes)
     assert renamed.removed == 0
 

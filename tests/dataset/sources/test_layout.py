@@ -92,6 +92,26 @@ def test_a_layout_is_read_or_refused(name, tmp_path):
     assert len(samples) == sum(any(label in path.split("/") for label in expected) for path in paths)
 
 
+@pytest.mark.parametrize(
+    ("names", "persons"),
+    [
+        (("AF01", "AF02", "BM07"), True),
+        (("S005", "S010", "S011", "happy"), True),
+        (("happy", "sad", "S010"), False),
+        (("0", "1", "2"), False),
+        (("class_0", "class_1", "class_2"), False),
+        (("happy1", "sad1", "angry1"), False),
+    ],
+)
+def test_classes_that_are_called_like_persons_are_told(names, persons, tmp_path):
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"")
+    notes = layout.recognise(inventory.take(tmp_path), "").notes
+    assert [note for note in notes if "are called like persons" in note] == list(notes)
+    assert bool(notes) == persons
+
+
 def test_what_was_recognised_is_said(tmp_path):
     for path in (*files("train", "vaild"), *persons("S", labels=())):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

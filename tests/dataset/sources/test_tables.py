@@ -137,10 +137,31 @@ def test_pixels_that_are_none_have_a_reason(text, reason):
         fer_csv.parse_pixels(text)
 
 
-def test_a_table_of_another_kind_is_named(tmp_path, outcome_of):
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("faces.xlsx", "PK", "faces.xlsx is a table"),
+        ("faces.jsonl", '{"emotion": 3, "pixels": "1 2 3"}\n', "faces.jsonl is a table"),
+        ("faces.txt", written(rows()), "faces.txt is a table of faces, but only those called .csv or .tsv are read"),
+        ("faces.csv", "emotion,pixels,Usage\n", "1 × a table without a row (such as faces.csv)"),
+    ],
+)
+def test_a_table_of_another_kind_is_named(name, content, said, tmp_path, outcome_of):
     (tmp_path / "given").mkdir()
-    (tmp_path / "given" / "faces.xlsx").write_bytes(b"PK")
-    assert "faces.xlsx is a table" in outcome_of(tmp_path / "given").error
+    (tmp_path / "given" / name).write_text(content)
+    assert said in outcome_of(tmp_path / "given").error
+
+
+def test_images_beside_a_table_are_told(tmp_path, save, outcome_of):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "faces.csv").write_text(written(rows()))
+    (tmp_path / "given" / "test.csv").write_text("pixels\n1 2 3\n")
+    save(tmp_path / "given" / "happy" / "1.png", 1)
+    entries = outcome_of(tmp_path / "given").result["summary"]["account"]
+    told = {entry["example"]: (entry["reason"], entry["remedy"]) for entry in entries}
+    assert told["happy/1.png"][0] == "an image beside a table of faces, which is read instead"
+    assert "move the table out" in told["happy/1.png"][1]
+    assert "columns" in told["test.csv"][1]
 
 
 def test_the_limit_of_a_field_is_put_back(tmp_path):

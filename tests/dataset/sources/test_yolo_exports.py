@@ -48,6 +48,21 @@ PLACES = {
         {"data.yaml": YAML, "old.yaml": "names: [sad, happy]\n"},
         "8: ",
     ),
+    "names in the folder of a split": (
+        [("train/images", "train/labels")],
+        {"train/data.yaml": YAML},
+        "8: ",
+    ),
+    "names in the folder of each split": (
+        [("train/images", "train/labels"), ("valid/images", "valid/labels")],
+        {"train/data.yaml": YAML, "valid/data.yaml": YAML},
+        "16: ",
+    ),
+    "other names in each split": (
+        [("train/images", "train/labels"), ("valid/images", "valid/labels")],
+        {"train/data.yaml": YAML, "valid/data.yaml": "names: [sad, happy]\n"},
+        "refused: .*name different classes",
+    ),
     "keys in capitals": ([("images", "labels")], {"data.yaml": "NC: 2\nNames: [happy, sad]\n"}, "8: "),
     "nc as text": ([("images", "labels")], {"data.yaml": "nc: '2'\nnames: [happy, sad]\n"}, "8: "),
     "classes.txt": ([("images", "labels")], {"classes.txt": "happy\nsad\n"}, "8: "),

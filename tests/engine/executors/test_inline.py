@@ -27,6 +27,12 @@ def test_a_job_runs_here_one_at_a_time(executor):
     assert executor.collect(0) == []
 
 
+def test_what_the_work_prints_is_no_result_of_the_command(executor, capsys):
+    executor.submit(Job("a", 3, "echo", {"x": 1}))
+    executor.collect(0)
+    assert capsys.readouterr().out == ""
+
+
 def test_an_exception_is_an_error(executor):
     executor.submit(Job("a", 0, "raise", {}))
     (finished,) = executor.collect(0)

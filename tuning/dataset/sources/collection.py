@@ -91,6 +91,9 @@ class Collection:
         for label in {label for part in self.parts for label in part.listing.classes} & self.aliases.keys():
             renamed.setdefault(self.aliases[label], []).append(label)
         notes += [f"Renamed: {', '.join(sorted(names))} → {label}." for label, names in sorted(renamed.items())]
+        known = {label for part in self.parts for label in part.listing.classes}
+        for name in sorted(self.aliases.keys() - known - aliases.EMOTIONS.keys()):
+            notes.append(f"No class is called {name}: --aliases {name}={self.aliases[name]} changes nothing.")
         advice = aliases.suggestion(self.classes, self.aliases)
         return (*notes, *([advice] if advice else []))
 

@@ -30,7 +30,7 @@ _NO_DIGITS = str.maketrans("[](){};,|", "         ")
 #: Tables and arrays that are not read.
 _FOREIGN = (
     *(".xlsx", ".xls", ".ods", ".parquet", ".feather", ".npz", ".npy", ".h5", ".hdf5", ".mat", ".pkl", ".pickle"),
-    *(".tfrecord", ".tfrecords", ".arrow", ".sqlite", ".db"),
+    *(".tfrecord", ".tfrecords", ".arrow", ".sqlite", ".db", ".json", ".jsonl", ".ndjson"),
 )
 REMEDY = (
     "name the columns emotion (0 to 6, or words) and pixels (numbers from 0 to 255), or put each class's images in a "
@@ -47,8 +47,12 @@ def describe(tree: RawTree) -> str:
     """Which columns tables have that are none of faces; "" where there is no table."""
     found = [path for path in tree.files if suffix(path) in table_columns.SUFFIXES]
     if not found:
-        other = next((path for path in tree.files if suffix(path) in _FOREIGN), None)
-        return f"{tree.root / other} is a table or archive of a kind that is not read" if other else ""
+        for path in tree.files:
+            if suffix(path) in _FOREIGN:
+                return f"{tree.root / path} is a table or archive of a kind that is not read"
+            if suffix(path) == ".txt" and table_columns.read(tree.root / path) is not None:
+                return f"{tree.root / path} is a table of faces, but only those called .csv or .tsv are read"
+        return ""
     columns = ", ".join(filter(None, table_columns.names(tree.root / found[0])))
     if not columns:
         return ""
@@ -216,12 +220,15 @@ def _items(tree: RawTree, prefix: str, tables: dict[str, _Table]) -> Iterator[It
     for path in tree.below(prefix):
         if path in tables:
             yield from _samples(tables[path], path)
+        elif path in tree.images:
+            yield Ignored(path, "an image beside a table of faces, which is read instead")
         else:
             yield Ignored(path, "not a table with the columns emotion and pixels")
 
 
 def _samples(table: _Table, path: str) -> Iterator[Sample | Rejected]:
     columns = table.columns
+    line = 0
     for line, row in _rows(table.file, columns):
         if len(row) <= max(columns.label, columns.last):
             expected = f"the header has {len(columns.names)}" if columns.names else "the first row has more"
@@ -232,6 +239,8 @@ def _samples(table: _Table, path: str) -> Iterator[Sample | Rejected]:
             yield Rejected(f"{path}:{line}", table.problem(text))
             continue
         yield Sample(path, table.labels[text], line, pixels=columns.pixels(row))
+    if not line:
+        yield Rejected(path, "a table without a row")
 
 
 @contextlib.contextmanager

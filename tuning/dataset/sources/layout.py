@@ -26,6 +26,8 @@ _SPLIT_WORDS = SPLIT_FOLDERS | {
 }
 _NUMBERED_PARTS = frozenset(("fold", "part", "split", "batch", "set", "subset", "chunk", "shard"))
 _EMOTION_WORDS = frozenset((*EMOTIONS, *EMOTIONS.values(), "pain", "sleepy", "confused", "bored", "boredom"))
+#: Words that make a number one of a class.
+_CLASS_WORDS = frozenset((*_EMOTION_WORDS, "class", "label", "emotion", "expression", "category", "type", "level"))
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 #: Who or which is shown, and not what: S001, subject_12, person3, 0042.
 _NUMBERED = re.compile(r"(?i)(.*[a-z_ -]\d+[a-z]?|\d{2,}.*)$")
@@ -153,7 +155,14 @@ class _Reader:
         return self._naming_persons(found)
 
     def _naming_persons(self, found: Layout) -> Layout:
-        """Folders in classes that are called alike may be persons, whom a split must not part."""
+        """Folders in classes that are called alike may be persons, whom a split must not part; so may the classes."""
+        if len(found.labels) > 2 and _share(found.labels, _is_person) > _MOST:
+            note = (
+                f"The classes ({_some(sorted(set(found.labels.values())))}) are called like persons. If they are, and "
+                "the labels are elsewhere, such as in the names of the images, sort the images into a folder for each "
+                "label."
+            )
+            return replace(found, notes=(*found.notes, note))
         inside = {name(child) for folder in found.labels for child in self._inside(folder)}
         if _share(inside, _is_numbered) <= _MOST:
             return found
@@ -233,6 +242,10 @@ def _is_emotion(folder: str) -> bool:
 
 def _is_numbered(folder: str) -> bool:
     return _NUMBERED.match(name(folder)) is not None
+
+
+def _is_person(folder: str) -> bool:
+    return _is_numbered(folder) and not name(folder).isdigit() and _CLASS_WORDS.isdisjoint(_words(folder))
 
 
 def _share(folders: Collection[str], test: Callable[[str], bool]) -> float:

@@ -26,7 +26,9 @@ def detect(tree: RawTree, prefix: str) -> bool:
     kids = tree.children(prefix)
     if _has_both(tree, prefix) or (yolo_names.is_yaml_named(tree, prefix) and _is_alone(tree, prefix)):
         return True
-    if any(yolo_names.is_named(tree, kid) and _has_both(tree, kid) for kid in kids):
+    # Exports side by side; splits that each bring the names are one.
+    whole = [kid for kid in kids if layout.name(kid).lower() not in layout.SPLIT_FOLDERS]
+    if any(yolo_names.is_named(tree, kid) and _has_both(tree, kid) for kid in whole):
         return False
     if any(_has_both(tree, kid) for kid in kids):
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,9 @@ class InlineExecutor:
             interruption.check()
             events.append(Progressed(job.key, job.fence, entry))
 
-        result, error = attempt(self._work, job.kind, job.payload, report)
+        # As in a worker: what the work prints is no result of the command.
+        with contextlib.redirect_stdout(sys.stderr):
+            result, error = attempt(self._work, job.kind, job.payload, report)
         return [*events, Finished(job.key, job.fence, result, error)]
 
     def cancel(self) -> None:
