@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stress.evidence import SAVED, SAVING, Note, note
-from tuning.trials import checkpoint, runtime
+from stress.evidence import BEGAN, SAVED, SAVING, Note, note
+from tuning.trials import checkpoint, runtime, tryout
 from tuning.trials.checkpoint import Saver, TrainingState
 
 
@@ -31,10 +31,16 @@ def build_model(hp, input_shape, num_classes):
     return model
 
 
+def _note(epoch: int, what: str) -> None:
+    # The try-out of the defaults repeats an epoch by itself, and begins anew after a kill.
+    if (seed := _running["seed"]) != tryout.SEED:
+        note(Note(seed, epoch, what))
+
+
 def _noting(begin_epoch: Callable[..., None]) -> Callable[..., None]:
     def noted(model, seed: int, epoch: int, *others) -> None:
         _running["seed"] = seed
-        note(Note(seed, epoch))
+        _note(epoch, BEGAN)
         time.sleep(float(os.environ.get("STRESS_EPOCH_SECONDS", "0")))
         begin_epoch(model, seed, epoch, *others)
 
@@ -45,12 +51,12 @@ def _noting_saves(
     save: Callable[[Saver, TrainingState], None], save_state: Callable[[Path, int, TrainingState], None]
 ) -> None:
     def begun(saver: Saver, state: TrainingState) -> None:
-        note(Note(_running["seed"], state.epoch, SAVING))
+        _note(state.epoch, SAVING)
         save(saver, state)
 
     def whole(directory: Path, attempt: int, state: TrainingState) -> None:
         save_state(directory, attempt, state)
-        note(Note(_running["seed"], state.epoch, SAVED))
+        _note(state.epoch, SAVED)
 
     Saver.save = begun
     checkpoint.save_state = whole

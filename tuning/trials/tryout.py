@@ -21,6 +21,8 @@ from tuning.trials.steps import Steps
 
 #: Batches of an epoch of it, and images that it is validated on.
 BATCHES, VALIDATED = 2, 16
+#: Of its randomness; those of trials come from `keyed_seed`.
+SEED = 0
 
 
 def try_default(job: DescribeJob, dataset: Dataset) -> None:
@@ -53,8 +55,8 @@ class _Training:
 
     def __init__(self, job: DescribeJob, dataset: Dataset, checkpoints: str) -> None:
         own = {name: getattr(job, name) for name in job.__struct_fields__ if name != "discover"}
-        self.job = TrainingJob(**own, values={}, seed=0, until=0, total_epochs=2, attempt=1, checkpoints=checkpoints)
-        self.steps, hp = training_steps(self.job, 0, dataset)
+        self.job = TrainingJob(**own, values={}, seed=SEED, until=0, total_epochs=2, attempt=1, checkpoints=checkpoints)
+        self.steps, hp = training_steps(self.job, SEED, dataset)
         self.plan = TrainingPlan.from_values(hp.values)
         few = _first(dataset.train, BATCHES * self.plan.batch_size)
         self.dataset = dataclasses.replace(dataset, train=few, val=_first(dataset.val, VALIDATED))
