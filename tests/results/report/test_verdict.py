@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from tuning.results.report import collect
-from tuning.results.report.evidence import compare, read_evidence
+from tuning.results.report.evidence import compare, in_search, read_evidence
 from tuning.results.report.verdict import interval_text, verdict
 from tuning.results.runs import readable_runs
 from tuning.results.standings import standings
@@ -177,3 +177,14 @@ def test_a_temperature_is_taken_out_again(workspace, hyperband, publish):
     (first, second), _ = read_evidence(workspace, ["one", "two"])
     assert second.untempered is None and first.calibration == second.calibration
     assert first.untempered.overconfident > first.calibration.overconfident
+
+
+def test_from_a_base_the_baseline_was_in_no_trial(workspace, hyperband, save, finish):
+    search = hyperband()
+    finish(search, [("0013", 1, 0.9), (None, None, 0.5)], 1)
+    save(search)
+    found = collect(workspace, "s")
+    runs, _ = read_evidence(workspace, [run.metrics.run_id for run in found.runs])
+    for from_base in (False, True):
+        seen = {run.is_baseline: run.searched for run in in_search(found.search.history, runs, from_base)}
+        assert seen[False] is not None and (seen[True] is None) == from_base
