@@ -17,11 +17,12 @@ _SHORT = 12
 _BRACKET = "tuner/bracket"
 
 
-def history_of(facts: Facts, slices: int = 1) -> History:
+def history_of(facts: Facts, slices: int = 1, from_base: bool = False) -> History:
     """The history of a search.
 
     Args:
         slices: how many the first epoch is trained in; the budgets of trials are counted in slices.
+        from_base: whether it started from a model.
     """
     places = {trial_id: place for place, trial_id in enumerate(facts.outcomes)}
     trials = tuple(_trial(spec, facts, places, slices) for spec in facts.proposals)
@@ -30,7 +31,7 @@ def history_of(facts: Facts, slices: int = 1) -> History:
         configurations=_configurations(trials),
         steps=_steps(trials, facts),
         parameters=_parameters(facts.space),
-        defaults=dict(facts.defaults),
+        defaults={} if from_base else dict(facts.defaults),
         finals=facts.finals,
         test_evaluations=len(facts.test_evaluations),
         seconds=facts.seconds,

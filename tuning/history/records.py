@@ -186,7 +186,12 @@ class FinalRun:
 
 @dataclass(frozen=True)
 class History:
-    """Everything that a journal says of its search."""
+    """Everything that a journal says of its search.
+
+    Attributes:
+        defaults: the baseline's values; empty where the search started from a model: its defaults are then those of
+            fine-tuning, and the baseline, from scratch, is in no trial.
+    """
 
     trials: tuple[Trial, ...] = ()
     configurations: tuple[Configuration, ...] = ()
@@ -227,7 +232,7 @@ class History:
 
     @property
     def baseline(self) -> Configuration | None:
-        """The configuration with every hyperparameter at its default."""
+        """The configuration that is retrained as the baseline; None where it is in no trial."""
         return next((entry for entry in self.configurations if entry.values == self.defaults), None)
 
     def rung_epochs(self) -> tuple[float, ...]:

@@ -55,7 +55,7 @@ class Search:
     @cached_property
     def history(self) -> History:
         """The facts as trials, configurations and curves."""
-        return history_of(self.facts, self.settings.get("parts", 1))
+        return history_of(self.facts, self.settings.get("parts", 1), self.settings.get("base") is not None)
 
 
 def names(workspace: Workspace) -> list[str]:

@@ -7,7 +7,9 @@ import shutil
 
 import pytest
 
+from tuning.history.reading import history_of
 from tuning.results.report import collect
+from tuning.results.report.data import scored
 from tuning.results.report.evidence import compare, in_search, read_evidence
 from tuning.results.report.verdict import interval_text, verdict
 from tuning.results.runs import readable_runs
@@ -111,6 +113,7 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     assert runs[0].name == "trial 0013, seed 2"
     text = " ".join(verdict(None, "finished", runs, compare(workspace, runs)).reasons)
     assert "over 3 training seeds: trial 0013 0.8" in text
+    assert " ± 0.0" in text
     # What is compared is not the two scores of the headline, whatever runs are shown.
     runs, _ = read_evidence(workspace, ["one-s0", "one-s2", "base-s2"])
     said = verdict(None, "finished", runs, compare(workspace, runs)).reasons[0]
@@ -183,8 +186,12 @@ def test_from_a_base_the_baseline_was_in_no_trial(workspace, hyperband, save, fi
     search = hyperband()
     finish(search, [("0013", 1, 0.9), (None, None, 0.5)], 1)
     save(search)
-    found = collect(workspace, "s")
-    runs, _ = read_evidence(workspace, [run.metrics.run_id for run in found.runs])
+    facts, seen = collect(workspace, "s").search.facts, []
+    runs, _ = read_evidence(workspace, [final.run_id for final in facts.finals])
     for from_base in (False, True):
-        seen = {run.is_baseline: run.searched for run in in_search(found.search.history, runs, from_base)}
-        assert seen[False] is not None and (seen[True] is None) == from_base
+        history = history_of(facts, from_base=from_base)
+        searched = {run.is_baseline: run.searched for run in in_search(history, runs)}
+        assert searched[False] is not None
+        marked = any(entry.baseline for entry in scored(history, runs))
+        seen.append((history.baseline is not None, searched[True] is not None, marked))
+    assert seen == [(True, True, True), (False, False, False)]

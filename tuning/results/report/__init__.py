@@ -74,7 +74,7 @@ def collect(workspace: Workspace, name: str) -> Report:
     search = searches.read(workspace, name)
     history = search.history
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
-    runs = in_search(history, runs, from_base=search.settings.get("base") is not None)
+    runs = in_search(history, runs)
     status = status_of(history, is_open(search.directory))
     claims = compare(workspace, runs)
     return Report(

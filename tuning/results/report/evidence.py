@@ -179,18 +179,12 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
     return Claims(rivals, board.noise, board.chosen_score([run.metrics.run_id for run in runs]))
 
 
-def in_search(history: History, runs: Sequence[Evidence], from_base: bool) -> list[Evidence]:
-    """The runs with what their configurations had in the search.
-
-    Args:
-        from_base: whether the search started from a model: its defaults are then those of fine-tuning, and the
-            baseline, from scratch, was in no trial.
-    """
+def in_search(history: History, runs: Sequence[Evidence]) -> list[Evidence]:
+    """The runs with what their configurations had in the search."""
     found = []
     for run in runs:
         trial = run.metrics.trial
-        baseline = None if from_base else history.baseline
-        configuration = baseline if run.is_baseline else history.configuration_of(trial) if trial else None
+        configuration = history.baseline if run.is_baseline else history.configuration_of(trial) if trial else None
         if configuration is not None and configuration.score is not None:
             run = replace(run, searched=Searched(configuration.score, configuration.epochs))
         found.append(run)
