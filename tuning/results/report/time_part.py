@@ -70,8 +70,8 @@ def _plan(plan: Plan) -> str:
         (
             "finals",
             f"{duration(plan.finals)} or more",
-            f"the best configurations and the baseline again from scratch, for {plan.max_epochs} to "
-            f"{plan.final_epochs} epochs as time allows, with further seeds where time is left; then the test",
+            "the best configurations and the baseline again from scratch, as time allows: for "
+            f"{_epochs(plan.max_epochs, plan.final_epochs)}, with further seeds; then the test",
         ),
     ]
     if plan.limit is not None:
