@@ -23,7 +23,7 @@ RESTORE = "restore the file from a copy, or start the search over with --fresh"
 
 
 class TuningError(Exception):
-    """A problem with a known remedy.
+    """A problem with a known remedy, which a traceback ends with.
 
     Args:
         problem: one sentence: what is wrong, with the value received and the file (and line) it came from.
@@ -36,6 +36,8 @@ class TuningError(Exception):
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
+        if remedy:
+            self.add_note(f"→ {remedy}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problem, self.remedy)
@@ -102,3 +104,7 @@ class Interrupted(TuningError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.signal_number,)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in the place of a traceback: to stop a cell is no fault."""
+        return [f"stopped: {self.problem}; the same cell goes on"]
