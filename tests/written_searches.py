@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tuning.core.plan import Plan, Price
 from tuning.core.records import TrialSpec
 from tuning.core.settings import SearchSettings, freeze
 from tuning.engine import journal
@@ -34,6 +35,19 @@ SPACE = [
     ("Boolean", {"name": "norm"}),
     ("Fixed", {"name": "flip", "value": True}),
 ]
+#: Of a budget of an hour.
+PLAN = Plan(
+    budget=3600,
+    seats=2,
+    price=Price(epoch=20, low=10, high=30, start=2, default=8),
+    max_epochs=20,
+    first_rung=3,
+    trainings=9.0,
+    search=2250,
+    finals=1260,
+    final_epochs=60,
+    window=4,
+)
 
 
 class WrittenSearch:

@@ -6,22 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tuning.core.plan import CostLimit, Plan, Price
+from tests.written_searches import PLAN
+from tuning.core.plan import CostLimit
 from tuning.history.records import History, Point, Trial
 from tuning.history.use_of_time import by_rung, plan_text, share_at_chance
-
-PLAN = Plan(
-    budget=3600,
-    seats=2,
-    price=Price(epoch=20, low=10, high=30, start=2, default=8),
-    max_epochs=20,
-    first_rung=3,
-    trainings=9.0,
-    search=2250,
-    finals=1260,
-    final_epochs=60,
-    window=4,
-)
 
 
 def trial(name: str, epochs: int, scores: list[float], inherited: int = 0, seconds: float = 10.0) -> Trial:

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.written_searches import PLAN
 from tuning.core.console import Console
 from tuning.core.errors import UsageError
-from tuning.core.plan import Plan, Price
 from tuning.core.settings import SearchSettings, load
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
@@ -25,18 +25,6 @@ from .conftest import before_its_finals, toys_instead
 
 #: Of the search, and of an epoch, in seconds.
 BUDGET, EPOCH = 40.0, 0.1
-PLAN = Plan(
-    budget=3600,
-    seats=2,
-    price=Price(epoch=20, low=10, high=30, start=2, default=8),
-    max_epochs=20,
-    first_rung=3,
-    trainings=9.0,
-    search=2250,
-    finals=1260,
-    final_epochs=60,
-    window=4,
-)
 GIVEN = {"space": "stress.tiny_cnn:build_model", "dtype": "float32", "name": "s"}
 
 

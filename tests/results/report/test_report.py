@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tests.written_searches import PLAN
 from tuning import cli, search
 from tuning.core.errors import StateError, UsageError
 from tuning.core.options import options_of
@@ -251,6 +252,18 @@ def test_a_search_that_its_budget_ended_says_so_where_it_is_repeated(page, hyper
     assert "--budget" not in page(new_search)
     new_search.add("stopped")
     assert "when its <code>--budget</code> was over" in page(new_search)
+
+
+def test_a_search_with_a_plan_shows_it_from_its_start_and_does_not_promise_the_same_trials_anew(page, new_search):
+    text = page(new_search(plan=PLAN))
+    assert "No trial has ended yet" in text and ">The plan<" in text and 'class="plain numbers shares"' not in text
+    assert "may find other trials" in text and "finds the same trials" not in text
+
+
+def test_a_budget_is_in_the_command(settings):
+    frozen = asdict(settings(plan=PLAN))
+    given = search.options().parse_args(shlex.split(repeat_command(frozen, PLAN))[3:])
+    assert (given.budget, given.max_epochs) == ("1h", frozen["max_epochs"])
 
 
 def test_configurations_to_try_are_in_the_command_and_those_learned_are_where_they_come_from(settings):

@@ -117,9 +117,10 @@ def render(report: Report, refresh: int = 0) -> str:
     entries, parameters = scored(history, report.runs), ordered(history, report.importances)
     equal = compared_entries(entries, compared.scores)
     parts = [("verdict", sections.verdict_part(report.verdict, history, report.runs, report.problems))]
+    if history.configurations or search.plan is not None:
+        parts.append(("time", time_part(history, report.runs, search.plan, report.classes)))
     if history.configurations:
         parts += [
-            ("time", time_part(history, report.runs, search.plan, report.classes)),
             ("progress", sections.progress_part(history, entries)),
             ("learning curves", sections.curves_part(entries)),
             ("rungs", sections.rungs_part(history, entries)),
@@ -137,7 +138,7 @@ def render(report: Report, refresh: int = 0) -> str:
         ("finalists", finals_part(report.runs, history.finals, _FOLDERS)),
         (
             "to repeat it",
-            sections.repeat_part(search.settings, search.settings_digest, report.runs, history.stopped),
+            sections.repeat_part(search.settings, search.settings_digest, report.runs, search.plan, history.stopped),
         ),
     ]
     shown = [(title, html) for title, html in parts if html]

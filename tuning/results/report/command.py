@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuning.core.options import options_of
+from tuning.core.plan import Plan
 from tuning.core.settings import SearchSettings
+from tuning.engine.budget import as_given
 
 
-def repeat_command(settings: Mapping[str, Any]) -> str:
+def repeat_command(settings: Mapping[str, Any], plan: Plan | None = None) -> str:
     """The command that begins a search with these settings, in full: what a default is today may change.
 
     Args:
         settings: as frozen in search.json; each is the option of its name.
+        plan: of its budget.
     """
     words = ["python", "-m", "tuning.search"]
     for option in options_of(SearchSettings):
@@ -25,6 +28,8 @@ def repeat_command(settings: Mapping[str, Any]) -> str:
             words += [word for one in value for word in (option.flag, one)]
         elif value is not None:
             words += [option.flag, str(value)]
+    if plan is not None:
+        words += ["--budget", as_given(plan.budget)]
     backend = settings.get("backend", "tensorflow")
     prefix = "" if backend == "tensorflow" else f"KERAS_BACKEND={backend} "
     return prefix + shlex.join(words)

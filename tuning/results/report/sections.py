@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tuning.core.plan import Plan
 from tuning.core.records import Failure
 from tuning.engine.budget import duration
 from tuning.history.records import History, Parameter, Trial
@@ -209,9 +210,11 @@ def _failures(trials: Sequence[tuple[Trial, Failure]]) -> str:
     )
 
 
-def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidence], stopped: bool) -> str:
-    """The command, the seeds, the digests; `stopped`: the search's budget was over before its trials were."""
-    command = _NAMED.sub(r"<span>\g<0></span>", escape(repeat_command(settings)))
+def repeat_part(
+    settings: Mapping[str, Any], digest: str, runs: Sequence[Evidence], plan: Plan | None, stopped: bool
+) -> str:
+    """The command, the seeds, the digests; `stopped`: a budget that came later was over before its trials were."""
+    command = _NAMED.sub(r"<span>\g<0></span>", escape(repeat_command(settings, plan)))
     rows = [
         ("seed of the search", settings.get("seed")),
         ("settings digest", digest),
@@ -227,7 +230,13 @@ def repeat_part(settings: Mapping[str, Any], digest: str, runs: Sequence[Evidenc
         "The same command on the same data finds the same trials, scores and weights on the same kind of processor, "
         "however many workers it has and however often it is interrupted."
     )
-    if stopped:
+    if plan is not None:
+        lead = (
+            "With a budget, the clock decides what is tried and for how long: begun anew, even on the same machine, "
+            "this command may find other trials. This search's plan and decisions are kept in its folder: going on "
+            "from there ends the same, however many workers it has and however often it is interrupted."
+        )
+    elif stopped:
         lead += (
             " This one stopped when its <code>--budget</code> was over: without a budget, the command goes on beyond "
             "its last trial."

@@ -12,15 +12,18 @@ from tuning.history.use_of_time import Share, by_rung, limit_text, share_at_chan
 from tuning.results.report.evidence import Evidence
 from tuning.results.report.html import card, section, table
 
+FINALS = "finals"
+
 
 def time_part(history: History, runs: Sequence[Evidence], plan: Plan | None, classes: int | None) -> str:
-    """A table of rungs and finals with their share of the workers' time, below the plan where there is one."""
+    """A table of rungs and finals with their share of the workers' time, below the plan where there is one. Before the
+    first trial has ended, the plan alone."""
     rungs = by_rung(history, classes)
     finals = [run.metrics for run in runs if run.metrics.kind != "ensemble"]
     shares = [*rungs]
     if finals:
         epochs = sum(metrics.epochs for metrics in finals)
-        shares.append(Share("finals", len(finals), epochs, sum(m.train_seconds for m in finals), None))
+        shares.append(Share(FINALS, len(finals), epochs, sum(m.train_seconds for m in finals), None))
     lead = "Seconds are those of workers: two at work for a minute are two minutes."
     if (silent := share_at_chance(rungs)) is not None:
         lead += (
@@ -106,11 +109,15 @@ def _epochs(low: int, high: int) -> str:
 
 
 def _table(shares: Sequence[Share], history: History, plan: Plan | None) -> str:
+    if not shares:
+        return ""
     total = sum(share.seconds for share in shares)
     if plan is not None and history.seconds is not None:
         total = max(total, history.seconds * plan.seats)
         others = total - sum(share.seconds for share in shares)
-        shares = [*shares, Share("start-up, validation of finals, test, waiting", 0, 0.0, others, None)]
+        ended = any(share.name == FINALS for share in shares)
+        rest = "start-up, validation of finals, test, waiting" if ended else "start-up, waiting, what runs now"
+        shares = [*shares, Share(rest, 0, 0.0, others, None)]
     head = "<tr><th></th><th>trainings</th><th>epochs</th><th>at chance</th><th>time</th><th>share</th></tr>"
     rows = "".join(
         f"<tr><td>{escape(share.name)}</td><td>{_number(share.trainings)}</td><td>{_number(share.epochs)}</td>"
