@@ -45,9 +45,9 @@ class Budget:
         return self.seconds
 
 
-def reporter(progress, parts=1, planned=(4, 30), time=None, before=frozenset()):
+def reporter(progress, parts=1, planned=(4, 30), time=None, before=frozenset(), counts=(0, 2)):
     timing = Timing(parts)
-    return timing, ProgressReporter(progress, timing, planned, time, lambda: 2, 1, 0, before)
+    return timing, ProgressReporter(progress, timing, planned, time, lambda: counts, 1, 0, before)
 
 
 def entry(epoch, seconds):
@@ -59,6 +59,13 @@ CURVE = tuple(entry(epoch, 0) for epoch in (1 / 3, 2 / 3, 1, 2, 3))
 
 def outcome(spec, seconds):
     return TrialOutcome(spec.trial_id, COMPLETED, 0.5, CURVE, seconds=seconds)
+
+
+def test_a_trial_that_has_ended_counts_before_it_is_told():
+    progress = Progress()
+    with reporter(progress, counts=(1, 1))[1] as shown:
+        shown.show()
+    assert progress.text.endswith("1 trial done · 1 running")
 
 
 @pytest.mark.parametrize("seen", [0, 2, 5])

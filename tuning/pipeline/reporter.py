@@ -47,7 +47,7 @@ class ProgressReporter:
         timing: has the measured epochs.
         planned: (trials, epochs) that the search will take, each None where nobody knows.
         time: of the budget; None: there is none.
-        running: how many trials run now.
+        counts: how many trials have ended, and how many run now; one that has ended is told when it is its turn.
         workers: trials at a time.
         final_epochs: epochs that follow the search, each at its own worker's pace.
         before: trials that an earlier start has finished: they are told together, in one line.
@@ -59,14 +59,14 @@ class ProgressReporter:
         timing: Timing,
         planned: tuple[int | None, int | None],
         time: Time | None,
-        running: Callable[[], int],
+        counts: Callable[[], tuple[int, int]],
         workers: int,
         final_epochs: int,
         before: Set[str] = frozenset(),
     ) -> None:
         self._progress, self._timing, self._time = progress, timing, time
         self._planned_trials, self._planned_epochs = planned
-        self._running, self._workers, self._final_epochs = running, workers, final_epochs
+        self._counts, self._workers, self._final_epochs = counts, workers, final_epochs
         self._before, self._told_before = before, 0
         self._done = self._failed = 0
         self._best: tuple[float, str] | None = None
@@ -121,8 +121,9 @@ class ProgressReporter:
 
     def state(self) -> str:
         """The present state in a few words; what matters most comes first, because a narrow terminal cuts the rest."""
-        trials = "trial" if self._done == 1 else "trials"
-        counts = [f"{self._done} {trials} done", self._failed_text(), f"{self._running()} running"]
+        ended, running = self._counts()
+        done = max(self._done, ended)
+        counts = [f"{done} trial{'s' * (done != 1)} done", self._failed_text(), f"{running} running"]
         return " · ".join(filter(None, [self._to_go(), self._best_text(), *counts]))
 
     def _to_go(self) -> str:

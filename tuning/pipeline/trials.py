@@ -82,12 +82,17 @@ def run_trials(
     classes = len(info.classes)
     asked = [ask.trial.trial_id for ask in dispatcher.state.asks]
     before = {trial_id for trial_id in asked if dispatcher.result(trial_key(trial_id)) is not None}
+
+    def counts() -> tuple[int, int]:
+        results = (dispatcher.result(trial_key(ask.trial.trial_id)) for ask in dispatcher.state.asks)
+        return sum(result is not None for result in results), len(dispatcher.running())
+
     with ProgressReporter(
         progress,
         timing,
         planned,
         clock,
-        lambda: len(dispatcher.running()),
+        counts,
         session.workers,
         settings.final_runs * settings.retrain_epochs,
         before,
