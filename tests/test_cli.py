@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tuning import cli
-from tuning.core import errors
+from tuning.core import errors, interruption
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -170,6 +170,26 @@ def test_arguments_reach_the_command(tmp_path, capsys):
 def test_the_line_to_go_on_is_the_line_that_was_typed(capsys):
     cli.main(options, raising(errors.Interrupted(signal.SIGINT)), ["--twice", "--root", "a folder"], anywhere=True)
     assert "to go on: python -m tuning.thing --twice --root 'a folder'\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fresh", ["--fresh", "--fre"])
+def test_what_was_moved_aside_is_not_moved_aside_by_the_line_to_go_on(fresh, capsys):
+    def parser():
+        made = options()
+        made.add_argument("--fresh", action="store_true")
+        return made
+
+    def run(args, workspace, console):
+        if args.twice:
+            interruption.note_started_over()
+        raise errors.Interrupted(signal.SIGINT)
+
+    cli.main(parser, run, [fresh], anywhere=True)
+    assert f"{GO_ON} {fresh}\n" in capsys.readouterr().err
+    cli.main(parser, run, ["--twice", fresh], anywhere=True)
+    assert f"{GO_ON} --twice\n" in capsys.readouterr().err
+    cli.main(parser, run, [fresh], anywhere=True)
+    assert f"{GO_ON} {fresh}\n" in capsys.readouterr().err
 
 
 def test_a_defect_shows_its_traceback_on_request(monkeypatch, capsys):

@@ -170,7 +170,12 @@ def main(
     console = Console(quiet=args.quiet or args.json)
     # As it was typed, the path of the Python included; a caller in Python gets what a person would type.
     line = sys.orig_argv if argv is None else [*arguments.prog.split(), *argv]
-    go_on = f"to go on: {shlex.join(line)}"
+
+    def go_on() -> str:
+        """What --fresh has moved aside is not to be moved aside again."""
+        done = interruption.started_over()
+        return f"to go on: {shlex.join(word for word in line if not (done and _is_fresh(word)))}"
+
     try:
         with interruption.signals_raise():
             workspace = Workspace(args.root)
@@ -181,14 +186,14 @@ def main(
             result, text, *code = run(args, workspace, console)
         _print_result(args, result, text)
     except Interrupted as error:
-        return _failed(args, error.problem, go_on, error.exit_code, STOPPED)
+        return _failed(args, error.problem, go_on(), error.exit_code, STOPPED)
     except Disconnected as error:
-        return _failed(args, error.problem, f"{error.remedy}; {go_on}", error.exit_code)
+        return _failed(args, error.problem, f"{error.remedy}; {go_on()}", error.exit_code)
     except TuningError as error:
         return _failed(args, error.problem, error.remedy, error.exit_code)
     except KeyboardInterrupt:
         interrupted = Interrupted(signal.SIGINT)
-        return _failed(args, interrupted.problem, go_on, interrupted.exit_code, STOPPED)
+        return _failed(args, interrupted.problem, go_on(), interrupted.exit_code, STOPPED)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nobody to report anything to, but not all was said.
         _discard_stdout()
@@ -205,6 +210,11 @@ def main(
     except Exception as error:
         return _internal(args, error)
     return code[0] if code else EXIT_DONE
+
+
+def _is_fresh(word: str) -> bool:
+    """Options may be shortened."""
+    return word.startswith("--f") and "--fresh".startswith(word)
 
 
 def terminal_width() -> int | None:

@@ -32,4 +32,5 @@ def test_a_stopped_cell_of_a_notebook_shows_no_traceback(capsys):
 
     assert result.error_in_exec is shell.user_ns["stopped"]
     shown = capsys.readouterr().out
-    assert shown == "stopped: Ctrl-C (SIGINT) arrived; everything that was finished is saved; the same cell goes on\n"
+    assert shown.startswith("stopped: Ctrl-C (SIGINT) arrived; everything that was finished is saved; the same cell")
+    assert shown.count("\n") == 1

@@ -14,6 +14,7 @@ import pytest
 
 from stress import toy
 from tuning import search
+from tuning.core import interruption
 from tuning.core import settings as config
 from tuning.core.control import Control, TrainControl
 from tuning.core.errors import DataError, StateError, UsageError
@@ -200,9 +201,12 @@ def test_a_training_that_cannot_be_published_says_why_and_is_published_later(toy
     assert toy_train().metrics["test_openings"] == 1
 
 
-def test_a_training_may_start_over(workspace, toy_train):
+def test_a_training_may_start_over(workspace, toy_train, monkeypatch):
+    monkeypatch.setattr(interruption, "_started_over", False)
     first = toy_train()
+    assert not interruption.started_over()
     again = toy_train(fresh=True)
+    assert interruption.started_over()
     assert again.run_id == first.run_id
     (aside,) = (workspace.art / "work").glob("*~1")
     assert (aside / "runs" / first.run_id / "metrics.json").exists()

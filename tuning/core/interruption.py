@@ -17,12 +17,24 @@ from tuning.core.errors import Interrupted
 
 _noted: int | None = None
 _deferred = False
+_started_over = False
 
 
 def check() -> None:
     """Raises `Interrupted` if a signal has asked this process to stop."""
     if _noted is not None:
         raise Interrupted(_noted)
+
+
+def note_started_over() -> None:
+    """What --fresh asked for is done: the line that goes on from here is the one without it."""
+    global _started_over
+    _started_over = True
+
+
+def started_over() -> bool:
+    """Whether that was noted since the command began."""
+    return _started_over
 
 
 @contextlib.contextmanager
@@ -43,7 +55,7 @@ def deferred() -> Iterator[None]:
 @contextlib.contextmanager
 def signals_raise() -> Iterator[None]:
     """While the block runs, SIGINT and SIGTERM raise `Interrupted`, so that every `finally` runs; and are noted."""
-    global _noted
+    global _noted, _started_over
 
     def note_and_raise(number: int, frame: object) -> None:
         global _noted
@@ -57,7 +69,7 @@ def signals_raise() -> Iterator[None]:
         if unraisable.exc_type is not Interrupted:
             dropped(unraisable)
 
-    _noted = None
+    _noted, _started_over = None, False
     sys.unraisablehook = unless_noted
     before = {number: signal.signal(number, note_and_raise) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

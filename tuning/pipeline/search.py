@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tuning.core import interruption
 from tuning.core.acceptance import acceptable
 from tuning.core.errors import DataError, StateError
 from tuning.core.files import remove_directory
@@ -170,7 +171,7 @@ def run_search(
         for line in known_text(frozen, description):
             progress.say(line)
         progress.say(f"folder: {directory}")
-        progress.say("Ctrl-C is safe: the same line goes on")
+        progress.say(f"Ctrl-C is safe: the same line{', without --fresh,' if fresh else ''} goes on")
         if retry_failed:
             run_failed_again(session, frozen.window, progress)
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)
@@ -299,3 +300,4 @@ def _start_over(workspace: Workspace, directory: Path, progress: Progress) -> No
         progress.say(f"moved the search of that name aside, to {aside}")
     if workspace.leaderboard.exists():
         leaderboard.rebuild(workspace)
+    interruption.note_started_over()

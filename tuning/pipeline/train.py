@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tuning.core import machine
+from tuning.core import interruption, machine
 from tuning.core.acceptance import OVERLAP
 from tuning.core.errors import StateError, UsageError
 from tuning.core.progress import SILENT, Progress
@@ -124,6 +124,7 @@ def _start_over(workspace: Workspace, directory: Path, settings: TrainSettings, 
         progress.say(f"moved the earlier training aside, to {aside}")
     if workspace.leaderboard.exists():
         leaderboard.rebuild(workspace)
+    interruption.note_started_over()
 
 
 def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any], str | None]:
