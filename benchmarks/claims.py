@@ -28,6 +28,8 @@ from tuning.trials.intervals import intervals
 SEED_DEVIATION = 0.013
 #: Of what makes an image hard, the share that all models have in common, all seeds of a configuration, and one alone.
 SHARES = (0.5, 0.1, 0.4)
+#: And, where images are of few persons, the share that those of one have in common, for each configuration anew.
+PERSONS_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class World:
         skill: the share of images that a model is right about: its macro-F1 too, as errors fall on all classes alike.
         deviation: of the skill between training seeds.
         copies: images in a unit, which are all the same.
+        persons: of whom the images are, one unit each; 0: each image is a unit.
     """
 
     images: int = 700
@@ -46,6 +49,7 @@ class World:
     skill: float = 0.6
     deviation: float = SEED_DEVIATION
     copies: int = 1
+    persons: int = 0
 
     @property
     def labels(self) -> np.ndarray:
@@ -53,7 +57,8 @@ class World:
 
     @property
     def units(self) -> np.ndarray:
-        return np.repeat(np.arange(self.images), self.copies)
+        images = np.arange(self.images)
+        return np.repeat(images * self.persons // self.images if self.persons else images, self.copies)
 
     def runs(self, rng: np.random.Generator, seeds: Sequence[int]) -> tuple[list[np.ndarray], np.ndarray]:
         """Predictions and skill of so many seeds of each configuration."""
@@ -66,9 +71,12 @@ class World:
         predictions, skills = [], []
         for count in seeds:
             configuration = shared + own * rng.standard_normal(self.images)
+            luck = rng.standard_normal(self.persons)[self.units[:: self.copies]] if self.persons else 0.0
+            apart = PERSONS_SHARE if self.persons else 0.0
             for _ in range(count):
                 skill = self.skill + self.deviation * rng.standard_normal()
                 hardness = configuration + alone * rng.standard_normal(self.images)
+                hardness = (1 - apart) ** 0.5 * hardness + apart**0.5 * luck
                 other = (labels + rng.integers(1, self.classes, self.images)) % self.classes
                 wrong = np.where(rng.random(self.images) < 0.7, likely, other)
                 guesses = np.where(hardness < ndtri(skill), labels, wrong)
@@ -147,6 +155,13 @@ def errors(repeats: int) -> Iterator[list[str]]:
                     world = World(images=images, deviation=deviation)
                     known, left_out = false_claims(world, layout(count), repeats, 500)
                     yield [str(count), name, f"{deviation:g}", f"{images:,}", f"{known:.3f}", f"{left_out:.3f}"]
+    for persons in (2, 3, 4, 6, 10, 18):
+        for name, layout in (layouts[0], layouts[-1]):
+            for count in (2, 4):
+                world = World(images=20 * persons, classes=4, persons=persons)
+                known, left_out = false_claims(world, layout(count), repeats, 500)
+                images = f"{world.images:,} of {persons} persons"
+                yield [str(count), name, f"{world.deviation:g}", images, f"{known:.3f}", f"{left_out:.3f}"]
 
 
 def power(repeats: int) -> Iterator[list[str]]:

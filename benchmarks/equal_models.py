@@ -93,7 +93,7 @@ def count(found: Resampled, groups: Sequence[Sequence[int]], layout: Layout, boa
         beside = rng.permutation(other)[: layout.beside]
         columns = np.concatenate([drawn.ravel(), beside])
         names = [*np.repeat(np.arange(layout.rows), layout.seeds).tolist(), *[-1] * layout.beside]
-        part = Resampled(found.scores[columns], found.inside[:, columns], found.outside[:, columns])
+        part = found.of(columns)
         means = found.scores[drawn].mean(axis=1)
         best = int(means.argmax())
         firsts = range(0, layout.rows * layout.seeds, layout.seeds)

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.claims import World, false_claims, found_difference
 from benchmarks.equal_models import Layout, count
 from tuning.results.comparison import chosen_score
-from tuning.trials.bootstrap import Resampled, resample
+from tuning.trials.bootstrap import resample
 
 
 @pytest.mark.parametrize("deviation", [0.0, 0.013])
@@ -52,6 +52,21 @@ def test_copies_claim_no_more_than_their_originals():
     assert known <= 6 / 40
 
 
+@pytest.mark.parametrize("persons", [3, 10])
+def test_few_persons_claim_no_more_than_many(persons):
+    """Of three, equal models were called worse on four of ten boards."""
+    world = World(images=20 * persons, classes=4, persons=persons)
+    known, left_out = false_claims(world, [3] * 4, repeats=60, resamples=200)
+    assert known <= 8 / 60 and left_out <= 15 / 60
+
+
+def test_a_single_person_says_nothing_of_a_difference():
+    world = World(images=40, classes=4, persons=1)
+    for seeds in ([1, 1], [3, 3]):
+        found = world.compared(np.random.default_rng(0), seeds, 200).difference(0, seeds[0])
+        assert (found.low, found.high) == (-1, 1)
+
+
 def test_boards_of_equal_runs_are_drawn_from_seeds_of_one_configuration():
     """Seeds that differ: a plain bootstrap takes their luck for a difference, the leaderboard does not."""
     world = World(images=2100, deviation=0.03)
@@ -61,5 +76,5 @@ def test_boards_of_equal_runs_are_drawn_from_seeds_of_one_configuration():
     got = count(found, groups, Layout(2, 1, 2), boards=40)
     assert got.said <= 6 / 40 < 10 / 40 < got.plain
     assert count(found, groups, Layout(2, 1, 0), boards=20).said == 0
-    steady = Resampled(found.scores[[0] * 12], found.inside[:, [0] * 12], found.outside[:, [0] * 12])
+    steady = found.of([0] * 12)
     assert count(steady, groups, Layout(2, 2, 2), boards=10).plain == 0

@@ -103,15 +103,12 @@ class Board:
             names: the runs that it is the highest of; None: all.
         """
         from tuning.results.comparison import chosen_score
-        from tuning.trials.bootstrap import Resampled
         from tuning.trials.metrics import rounded
 
         names = self.names if names is None else names
         if self._found is None or not set(names) <= set(self.names):
             return None
-        columns, found = [self.names.index(name) for name in names], self._found
-        chosen = Resampled(found.scores[columns], found.inside[:, columns], found.outside[:, columns])
-        return rounded(chosen_score(chosen))
+        return rounded(chosen_score(self._found.of([self.names.index(name) for name in names])))
 
 
 def boards(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Board]:

@@ -6,11 +6,13 @@ hold whichever pair is looked at, also that with the best, which was chosen by t
 alone (Hsu, Annals of Statistics 9, 1981, and 12, 1984) is narrower, but says nothing of which of several equal ones is
 worse than another.
 
-A difference has two sources of chance. One is the choice of test units, which the bootstrap repeats. The other is the
-training seed: its variance is pooled over all configurations of which runs with different seeds exist, less what the
-choice of units explains of it, and enters with the uncertainty that its degrees of freedom leave (generalised
-inference: Weerahandi, Journal of the American Statistical Association 88, 1993). Without such runs nothing is known of
-it. `python -m benchmarks.claims` measures how often all of this errs.
+A difference has two sources of chance. One is the choice of test units, which the bootstrap repeats; what it misses
+where they are few is added: its standard deviation is too small by sqrt((G - 1) / G), and known with G - 1 degrees of
+freedom only (Cameron, Gelbach & Miller, Review of Economics and Statistics 90, 2008). The other is the training seed:
+its variance is pooled over all configurations of which runs with different seeds exist, less what the choice of units
+explains of it, and enters with the uncertainty that its degrees of freedom leave (generalised inference: Weerahandi,
+Journal of the American Statistical Association 88, 1993). Without such runs nothing is known of it.
+`python -m benchmarks.claims` measures how often all of this errs.
 """
 
 from __future__ import annotations
@@ -74,11 +76,12 @@ class Comparison:
         self._places = np.array([names.index(entrant.configuration) for entrant in entrants])
         counts = np.bincount(self._places)
         mean = (self._places[:, None] == np.arange(len(names))) / counts
-        self._found, self._means = found, found.scores @ mean
+        self._units, self._means = found.units, found.scores @ mean
         repeated = np.array([entrant.seeded for entrant in entrants]) & (counts[self._places] > 1)
         degrees = int(repeated.sum() - len(set(self._places[repeated])))
         shifts = (found.inside - found.scores) @ mean
         covariance = np.atleast_2d(np.cov(shifts, rowvar=False))
+        shifts = shifts * _few_units(found.units, len(shifts))[:, None]
         own = np.diagonal(covariance)
         # Never below 0 by a rounding error.
         variances = np.maximum(0, own[:, None] + own[None, :] - 2 * covariance)
@@ -99,6 +102,9 @@ class Comparison:
         first, second = self._places[one], self._places[other]
         value = float(self._means[first] - self._means[second])
         half = 0.0 if first == second else float(self._factor * self._errors[first, second])
+        if self._units == 1 and first != second:
+            # A single unit says nothing of what others would.
+            half = 2.0
         # No two scores are further apart than 1; with one repeated seed the half width alone can be more.
         return Difference(value, max(-1.0, value - half), min(1.0, value + half))
 
@@ -114,6 +120,14 @@ def chosen_score(found: Resampled) -> float:
     beside = found.outside - found.outside.mean(axis=0) + found.scores
     corrected = float(beside[np.arange(len(chosen)), chosen].mean())
     return min(max(corrected, 0.0), float(found.scores.max()))
+
+
+def _few_units(units: int, resamples: int) -> np.ndarray:
+    """(resamples,) by how much each resample's shift is larger than the bootstrap has it."""
+    if units < 2:
+        return np.ones(resamples)
+    spread = (units - 1) / np.random.default_rng((SEED, units)).chisquare(units - 1, resamples)
+    return np.sqrt(spread * units / (units - 1))
 
 
 def _within(scores: np.ndarray, mean: np.ndarray, places: np.ndarray, repeated: np.ndarray, degrees: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuning.trials.bootstrap import TAILS, numbered, resample
+from tuning.trials.bootstrap import TAILS, interval, numbered, resample
 from tuning.trials.metrics import confusion_matrix, f1_by_class
 
 Interval = tuple[float, float]
@@ -60,11 +60,12 @@ def intervals(labels: np.ndarray, predicted: np.ndarray, classes: int, units: np
     given = [predicted == index for index in range(classes)]
     f1 = [_f1_of(share(one | other)) for one, other in zip(carried, given, strict=True)]
     found = resample(labels, [predicted], classes, units)
-    low, high = np.quantile(found.inside[:, 0], TAILS)
     return Intervals(
         units=count,
         units_of=[len(np.unique(numbers[one])) for one in carried],
-        f1_macro=macro(f1_by_class(confusion_matrix(labels, predicted, classes)), (float(low), float(high)), f1),
+        f1_macro=macro(
+            f1_by_class(confusion_matrix(labels, predicted, classes)), interval(found.inside[:, 0], count), f1
+        ),
         accuracy=share(np.ones(len(labels), np.bool_)),
         precision=list(map(share, given)),
         recall=list(map(share, carried)),
@@ -107,7 +108,7 @@ def macro(f1: np.ndarray, resampled: Interval, of_classes: list[Interval]) -> In
     low, high = np.transpose(of_classes)
     below, above = (float(np.sqrt(np.square(end - f1).sum())) / len(f1) for end in (low, high))
     mean = float(f1.mean())
-    return min(resampled[0], max(0.0, mean - below)), max(resampled[1], min(1.0, mean + above))
+    return max(0.0, min(resampled[0], mean - below)), min(1.0, max(resampled[1], mean + above))
 
 
 def _f1_of(bounds: Interval) -> Interval:
