@@ -70,6 +70,18 @@ def test_a_difference_that_chance_explains_is_a_tie(judged):
     assert "Tied with the best: trial 0012" in " ".join(found.reasons)
 
 
+def test_as_long_as_runs_may_follow_the_verdict_is_not_the_last_word(workspace, hyperband, save, finish):
+    search = hyperband()
+    finish(search, [("0013", 1, 0.9), (None, None, 0.5)])
+    save(search)
+    assert "further runs" not in " ".join(collect(workspace, "s").verdict.reasons)
+    search.ask("0022", search.values(1), 9)
+    save(search)
+    found = collect(workspace, "s")
+    assert found.status == "interrupted"
+    assert found.verdict.reasons[0].startswith("The search was interrupted: the same command goes on")
+
+
 def test_a_baseline_that_wins_is_said_to(judged):
     found = judged([("0013", 1, 0.4), (None, None, 0.9)])
     assert found.headline.startswith("Nothing beat the baseline")

@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuning.history.records import History
-from tuning.history.status import RUNNING, TESTING
+from tuning.history.status import INTERRUPTED, RUNNING, TESTING
 from tuning.results.answers import NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.report.evidence import Claims, Evidence
 
 #: A test score this far below the validation score deserves a word.
 NOTABLE_DROP = 0.05
+#: What is said first where there are runs, and more may follow.
+_NOT_YET = {
+    RUNNING: "The search goes on: further runs may follow.",
+    TESTING: "Finalists are still being retrained: further runs will follow.",
+    INTERRUPTED: "The search was interrupted: the same command goes on, and further runs may follow.",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Cla
     others = [run for run in rest if not run.is_baseline]
     headline, kind = _headline(best, others, baselines, claims)
     reasons = [
+        *([_NOT_YET[status]] if status in _NOT_YET else []),
         *_against_baseline(best, baselines, claims),
         # Another seed of the same is no rival.
         *_ties([run for run in others if run.metrics.config_digest != best.metrics.config_digest], claims),
