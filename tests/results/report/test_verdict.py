@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -124,8 +125,13 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     assert problems == []
     assert runs[0].name == "trial 0013, seed 2"
     text = " ".join(verdict(None, "finished", runs, compare(workspace, runs)).reasons)
-    assert "over 3 training seeds: trial 0013 0.8" in text
-    assert " ± 0.0" in text
+    said = "Mean ± standard deviation over training seeds (how many): "
+    one, two = r"trial 0013 0\.8\d\d ± 0\.0\d\d \(3\)", r"the baseline 0\.5\d\d ± 0\.0\d\d \(3\)"
+    assert re.search(rf"{re.escape(said)}{one}; {two}\.", text)
+    # Each with as many as it has.
+    some = [run for run in runs if run.metrics.run_id not in ("one-s0", "base-s1", "base-s2")]
+    text = " ".join(verdict(None, "finished", some, compare(workspace, some)).reasons)
+    assert re.search(rf"{re.escape(said)}trial 0013 \S+ ± \S+ \(2\); the baseline 0\.\d\d\d \(1\)\.", text)
     # What is compared is not the two scores of the headline, whatever runs are shown.
     runs, _ = read_evidence(workspace, ["one-s0", "one-s2", "base-s2"])
     said = verdict(None, "finished", runs, compare(workspace, runs)).reasons[0]

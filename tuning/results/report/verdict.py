@@ -186,9 +186,8 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
             continue
         scores = [run.score for run in group]
         spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
-        parts.append(f"{group[0].metrics.role} {statistics.mean(scores):.3f}{spread}")
-    count = max(map(len, groups.values()))
-    return [*sentences, f"Mean ± standard deviation over {count} training seeds: {'; '.join(parts)}."]
+        parts.append(f"{group[0].metrics.role} {statistics.mean(scores):.3f}{spread} ({len(scores)})")
+    return [*sentences, f"Mean ± standard deviation over training seeds (how many): {'; '.join(parts)}."]
 
 
 def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[str]:
