@@ -205,6 +205,7 @@ def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     # A pipe has no room for sentences.
     piped = leaderboard_table(rows).splitlines()
     assert "corrected" in piped[0] and "0.671 (of 4)" in piped[1] and "40 of 90" in piped[1]
-    assert "val F1: the maximum over the epochs of that run" in text
+    words = "of the published model, whose epoch or members validation chose"
+    assert f"val F1: {words}; test F1: of the same model." in text and "maximum over" not in text
     alone = " ".join(leaderboard_table([replace(line(1), corrected=0.69, compared=1)], 120).split())
     assert "corrected" not in alone and "independent" not in alone and "Too few" not in alone

@@ -302,7 +302,7 @@ def _notes(
     rows: Sequence[Standing], columns: Sequence[Column], width: int, evaluations: Mapping[str, int]
 ) -> Iterator[str]:
     shown = {column.name for column in columns}
-    notes = ["val F1: the maximum over the epochs of that run; test F1: of the epoch that validation chose."]
+    notes = ["val F1: of the published model, whose epoch or members validation chose; test F1: of the same model."]
     if "vs best" in shown and len(rows) > 1:
         notes += _claims(rows)
     notes += _score(rows)

@@ -207,14 +207,15 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
             "chosen on the validation images looks too good on them."
         )
     fallen = [
-        f"{run.name} ({run.searched.score:.3f} in the search, {run.metrics.val.f1_macro:.3f} retrained)"
+        f"{run.name} ({run.searched.score:.3f} in the search, {run.network_score:.3f} retrained)"
         for run in runs
-        if run.searched and abs(run.searched.score - run.metrics.val.f1_macro) >= NOTABLE_DROP
+        if run.searched and run.network_score is not None
+        if abs(run.searched.score - run.network_score) >= NOTABLE_DROP
     ]
     if fallen:
         sentences.append(
-            f"Trained again, configurations have other validation scores: {'; '.join(fallen)}. So much are scores of a "
-            "single training worth."
+            "Trained again, the networks of configurations have other validation scores: "
+            f"{'; '.join(fallen)}. So much are scores of a single training worth."
         )
     blind = [
         f"{name} ({_count(found.support, 'image')})"
