@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tuning.history.status import status_of
+
 
 def test_a_trial_and_its_promotions_are_one_configuration(hyperband):
     history = hyperband().history()
@@ -154,3 +156,18 @@ def test_the_final_runs_are_known_by_what_became_of_them(random_search):
         ("failed", True, False, "gone"),
         ("open", False, False, None),
     ]
+
+
+def test_a_final_run_that_was_left_out_is_not_waited_for(random_search):
+    search = random_search(2)
+    for run_id in ("cut", "left-out"):
+        search.add("test-opened", key=f"final/{run_id}", run_id=run_id, purpose="finalist")
+        search.add("attempt", key=f"final/{run_id}", epoch=0)
+    cut = [{"run_id": "cut", "after": 3, "until": 5}, {"run_id": "left-out", "after": 0, "until": 0}]
+    search.add("shortened-finals", runs=cut)
+    search.add("test-unopened", key="final/left-out", run_id="left-out")
+    history = search.history()
+    assert [run.run_id for run in history.finals] == ["cut"]
+    assert history.test_evaluations == 1
+    search.add("published", key="final/cut", run_id="cut")
+    assert status_of(search.history(), alive=False) == "finished"

@@ -63,3 +63,6 @@ def test_an_earlier_model_that_is_kept_is_named_with_its_score(workspace, ran):
     assert kept_words(workspace, "new", ("new",)) == ""
     words = kept_words(workspace, "old", ("new",))
     assert words == " Kept the earlier model, old: its test macro-F1, 0.900, is higher."
+    ran("zero", 30, config_digest="b" * 64)
+    words = kept_words(workspace, "old", ("new", "zero"))
+    assert words == " Kept the earlier model, old: its test macro-F1, 0.900, is as high."

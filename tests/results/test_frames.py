@@ -13,7 +13,7 @@ from tuning.core.errors import DataError, UsageError
 from tuning.core.files import digest
 from tuning.core.records import TrialSpec
 from tuning.dataset.store.manifests import Place
-from tuning.engine.entries import Ask, Attempt, Result
+from tuning.engine.entries import Ask, Attempt, Result, Stopped
 from tuning.engine.journal import Journal
 from tuning.pipeline.values import as_text
 from tuning.results import figures, frames, plots
@@ -78,6 +78,13 @@ def test_trials(workspace, search):
     assert list(frame["hp.rate"]) == [0.1, 0.1, 0.9, 0.5]
     assert frame.loc["0002", "hp.late"] == "x" and pd.isna(frame.loc["0000", "hp.late"])
     assert str(frame["epochs"].dtype) == "float64" and str(frame["status"].dtype) == "string"
+
+
+def test_a_trial_that_was_given_up_runs_no_more(workspace, search):
+    with Journal(workspace.search(search) / "journal.jsonl") as journal:
+        journal.append(Stopped())
+    frame = trials_frame(workspace, search)
+    assert list(frame["status"]) == ["COMPLETED", "COMPLETED", "FAILED", "GIVEN UP"]
 
 
 def test_whole_numbers_and_booleans_stay_what_they_are_beside_missing_cells(workspace):

@@ -167,6 +167,7 @@ def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write
     assert "**Too few to tell:** angry, happy, sad." in evaluation
     assert "Most frequent confusions: angry taken for happy, 1 of 2" in evaluation
     assert "used once for this run" in evaluation
+    assert "The figures on validation are of this very model" in evaluation and "maxima" not in evaluation
     assert "seeds" not in evaluation and "promoted" not in evaluation
     write_run("two", 0.6, seed=1)
     card = model_card(workspace, changed(described, promoted=ORIGIN, test_openings=2))

@@ -125,3 +125,13 @@ def test_a_run_has_four_pictures(run_metrics):
     assert all(isinstance(figure, Figure) for figure in figures.values())
     caption = figures["confusion_matrix_raw.png"].get_suptitle().replace("\N{NO-BREAK SPACE}", " ")
     assert "a run" in caption and "accuracy 0.750" in caption and "0.700" in caption and "8 images" in caption
+    assert texts(figures["accuracy.png"].axes[0]) == ["best epoch 2: macro-F1 0.400"]
+
+
+def test_an_ensemble_has_curves_of_its_members_and_no_best_epoch(run_metrics):
+    figures = plots.run_figures(run_metrics("all", kind="ensemble", trial=None, rank=None, best_epoch=2), curves(3))
+    for name in ("accuracy.png", "loss.png"):
+        axes = figures[name].axes[0]
+        assert texts(axes) == [] and all(line.get_marker() != "*" for line in axes.get_lines())
+        assert figures[name].get_suptitle() == "all: mean of its members' curves"
+    assert figures["confusion_matrix_raw.png"].get_suptitle().startswith("all\n")

@@ -205,6 +205,36 @@ def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     # A pipe has no room for sentences.
     piped = leaderboard_table(rows).splitlines()
     assert "corrected" in piped[0] and "0.671 (of 4)" in piped[1] and "40 of 90" in piped[1]
-    assert "val F1: the maximum over the epochs of that run" in text
+    words = "of the published model, whose epoch or members validation chose"
+    assert f"val F1: {words}; test F1: of the same model." in text and "maximum over" not in text
     alone = " ".join(leaderboard_table([replace(line(1), corrected=0.69, compared=1)], 120).split())
     assert "corrected" not in alone and "independent" not in alone and "Too few" not in alone
+
+
+def test_what_is_known_of_seeds_is_said_of_the_data_it_is_known_of():
+    rows = [replace(line(1), noise=SeedNoise(0.0134, 3)), replace(line(2, verdict="worse"), noise=SeedNoise(0.0134, 3))]
+    other = [line(3, data_digest="e" * 12), line(4, data_digest="e" * 12)]
+    text = " ".join(leaderboard_table([*rows, *other], 120).split())
+    words = "the luck of a training seed (deviation beyond that choice 0.013, from 3 repeated runs)"
+    assert (
+        "All rows on the same data are compared at once; the interval covers the choice of test images; on data "
+        f"{'d' * 12} also {words}."
+    ) in text
+    # Tied are rows on data of which nothing is known.
+    assert "So few repeated runs" not in text
+    other = [replace(entry, noise=SeedNoise(0.02, 1)) for entry in other]
+    text = " ".join(leaderboard_table([*rows, *other], 120).split())
+    assert f"{words}; on data {'e' * 12} also the luck of a training seed (deviation beyond that choice 0.020" in text
+    assert text.count("So few repeated runs") == 1
+    assert f"covers the choice of test images and {words}." in " ".join(leaderboard_table(rows, 120).split())
+
+
+def test_what_holds_for_all_rows_is_said_without_the_best_one():
+    test = measured(dict.fromkeys(EMOTIONS, 0.5), units=40, few=("fear",))
+    rows = [
+        replace(line(2), test=measured(dict.fromkeys(EMOTIONS, 0.5))),
+        *(replace(line(n), test=test) for n in (3, 4)),
+    ]
+    text = " ".join(leaderboard_table(rows, 120).split())
+    assert text.count("40 independent units: the 90 test images hold copies") == 1
+    assert text.count("Too few test images to tell (fewer than 8): fear.") == 1

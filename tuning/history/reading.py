@@ -36,6 +36,7 @@ def history_of(facts: Facts, slices: int = 1, from_base: bool = False) -> Histor
         test_evaluations=len(facts.test_evaluations),
         seconds=facts.seconds,
         stopped=facts.stopped,
+        reopened=facts.reopened,
         decisions=facts.decisions,
         nodes=facts.nodes,
     )

@@ -191,6 +191,7 @@ class History:
     Attributes:
         defaults: the baseline's values; empty where the search started from a model: its defaults are then those of
             fine-tuning, and the baseline, from scratch, is in no trial.
+        reopened: whether it goes on after its finals; what these say is not the last word.
     """
 
     trials: tuple[Trial, ...] = ()
@@ -202,6 +203,7 @@ class History:
     test_evaluations: int = 0
     seconds: float | None = None
     stopped: bool = False
+    reopened: bool = False
     decisions: tuple[Decision, ...] = ()
     nodes: tuple[str, ...] = ()
 

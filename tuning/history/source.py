@@ -39,6 +39,7 @@ class Facts:
         test_evaluations: the run id of each evaluation on the test split, in order.
         seconds: running time in all; None where the journal holds no times.
         stopped: the budget ended the search before its strategy did.
+        reopened: it goes on after its finals, because of a larger budget or of `--retry-failed`.
         decisions: what was decided while it ran.
         nodes: machines of a cluster that it ran on, in words.
     """
@@ -52,6 +53,7 @@ class Facts:
     test_evaluations: tuple[str, ...] = ()
     seconds: float | None = None
     stopped: bool = False
+    reopened: bool = False
     decisions: tuple[Decision, ...] = ()
     nodes: tuple[str, ...] = ()
 
@@ -112,6 +114,7 @@ def facts_of(records: Sequence[Entry]) -> Facts:
         test_evaluations=tuple(_test_evaluations(records)),
         seconds=sum(record.seconds for record in state.spent) if state.spent else None,
         stopped=state.stopped,
+        reopened=_reopened(state),
         decisions=decisions(records),
         nodes=node_lines(records),
     )
@@ -184,10 +187,22 @@ def _times(records: Iterable[Entry], ended: set[int]) -> list[float | None]:
     return times + [total or None] * waiting
 
 
+def _reopened(state: SearchState) -> bool:
+    """Whether finals of a larger budget are not planned yet, or trials are under way beside earlier finals."""
+    if state.earlier_finals and not state.planned_finals:
+        return True
+    trials = (state.jobs.get(trial_key(asked.trial.trial_id)) for asked in state.asks)
+    return bool(state.test_openings) and not state.stopped and any(job is None or job.result is None for job in trials)
+
+
 def _finals(state: SearchState) -> tuple[FinalRun, ...]:
     published = {record.run_id for record in state.published}
     latest: dict[str, FinalRun] = {}
     for record in state.test_openings:
+        cut = state.shortened.get(record.run_id)
+        if cut is not None and not cut.until:
+            # Left out for want of time: nothing is to come of it.
+            continue
         job = state.jobs.get(record.key)
         result = job.result if job else None
         error = (result or {}).get("error")

@@ -26,12 +26,14 @@ def status_of(history: History, alive: bool) -> str:
     Args:
         alive: whether a process has the search open.
     """
-    if history.finals:
+    if history.finals and not history.reopened:
         if all(final.published or final.error for final in history.finals):
             return FINISHED
         return TESTING if alive else INTERRUPTED
     if alive:
         return RUNNING
+    if history.reopened:
+        return INTERRUPTED
     done = history.steps and (history.stopped or not history.running)
     return TRIALS_ONLY if done else INTERRUPTED
 

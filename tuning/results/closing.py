@@ -15,7 +15,9 @@ def kept_words(workspace: Workspace, promoted: str, runs: tuple[str, ...]) -> st
     if promoted in runs:
         return ""
     score = read_run(workspace.run(promoted)).test.f1_macro
-    return f" Kept the earlier model, {promoted}: its test macro-F1, {score:.3f}, is higher."
+    own = best_run(metrics for metrics in readable_runs(workspace) if metrics.run_id in runs)
+    compared = "as high" if own is not None and own.test.f1_macro == score else "higher"
+    return f" Kept the earlier model, {promoted}: its test macro-F1, {score:.3f}, is {compared}."
 
 
 def second_seed(workspace: Workspace, runs: tuple[str, ...]) -> str | None:

@@ -15,17 +15,17 @@ from tuning.history.records import Trial, last_epoch
 if TYPE_CHECKING:
     import pandas
 
-RUNNING = "RUNNING"
+RUNNING, GIVEN_UP = "RUNNING", "GIVEN UP"
 
 
 def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
     """The trials of a search, one row each, in the order they were proposed.
 
-    Columns: `trial` (the index), `status` ("COMPLETED", "FAILED" or "RUNNING"), `val_f1_macro` (best of its curve),
-    `epochs` (in total; a fraction before the end of the first), `new_epochs` (by this trial itself), `continues` (the
-    trial it went on from), `bracket` (of Hyperband), `seconds`, `failure` (why it failed), then one column a
-    hyperparameter, prefixed with `hp.`; a cell is missing where there is nothing to say. A row can be given to
-    `train_one` as its `values`.
+    Columns: `trial` (the index), `status` ("COMPLETED", "FAILED", "RUNNING", or "GIVEN UP" when a budget ended the
+    search), `val_f1_macro` (best of its curve), `epochs` (in total; a fraction before the end of the first),
+    `new_epochs` (by this trial itself), `continues` (the trial it went on from), `bracket` (of Hyperband), `seconds`,
+    `failure` (why it failed), then one column a hyperparameter, prefixed with `hp.`; a cell is missing where there is
+    nothing to say. A row can be given to `train_one` as its `values`.
 
     Raises:
         UsageError, DataError, StateError: as `history.searches.read`.
@@ -35,7 +35,7 @@ def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
     found = searches.read(workspace, search).history
     names = [parameter.name for parameter in found.parameters]
     names += sorted({name for trial in found.trials for name in trial.values} - set(names))
-    rows = [_row(trial, names) for trial in found.trials]
+    rows = [_row(trial, names, GIVEN_UP if found.stopped else RUNNING) for trial in found.trials]
     columns = ["trial", *_COLUMNS, *(f"hp.{name}" for name in names)]
     frame = pandas.DataFrame(rows, columns=columns).set_index("trial")
     return frame.astype({**_COLUMNS, **_types_of_values(found.trials, names)})
@@ -97,8 +97,9 @@ _COLUMNS = {
 }
 
 
-def _row(trial: Trial, names: list[str]) -> dict[str, Any]:
-    status = FAILED if trial.failure else COMPLETED if trial.done is not None else RUNNING
+def _row(trial: Trial, names: list[str], pending: str) -> dict[str, Any]:
+    """A row of the frame; `pending` is the status of a trial that has no result."""
+    status = FAILED if trial.failure else COMPLETED if trial.done is not None else pending
     return {
         "trial": trial.trial_id,
         "status": status,

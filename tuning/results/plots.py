@@ -54,18 +54,22 @@ def run_figures(metrics: Metrics, history: Columns) -> dict[str, Figure]:
     ]
     # In a narrow picture the caption breaks between its parts, not within one.
     caption = " ".join(part.replace(" ", NO_BREAK_SPACE) for part in parts)
-    run_id, best = metrics.run_id, metrics.best_epoch
+    run_id, curves = metrics.run_id, metrics.run_id
+    best: int | None = metrics.best_epoch
+    if metrics.kind == "ensemble":
+        # No epoch of it was chosen, nor do its scores come from these curves.
+        best, curves = None, f"{run_id}: mean of its members' curves"
     confusion = np.asarray(test.confusion_matrix)
     return {
-        "accuracy.png": accuracy_figure(history, best, run_id),
-        "loss.png": loss_figure(history, best, run_id),
+        "accuracy.png": accuracy_figure(history, best, curves),
+        "loss.png": loss_figure(history, best, curves),
         "confusion_matrix_raw.png": confusion_figure(confusion, metrics.classes, run_id, caption),
         "confusion_matrix_norm.png": confusion_figure(confusion, metrics.classes, run_id, caption, normalised=True),
     }
 
 
-def accuracy_figure(history: Mapping[str, Sequence[float | None]], best_epoch: int, title: str) -> Figure:
-    """Training and validation accuracy and validation macro-F1 over epochs, the best epoch marked."""
+def accuracy_figure(history: Mapping[str, Sequence[float | None]], best_epoch: int | None, title: str) -> Figure:
+    """Training and validation accuracy and validation macro-F1 over epochs, the best epoch marked, if there is one."""
     lines = [
         ("accuracy", "training accuracy", TRAIN),
         ("val_accuracy", "validation accuracy", VALIDATION),
@@ -79,8 +83,8 @@ def accuracy_figure(history: Mapping[str, Sequence[float | None]], best_epoch: i
     return figure
 
 
-def loss_figure(history: Mapping[str, Sequence[float | None]], best_epoch: int, title: str) -> Figure:
-    """Training and validation loss over epochs, the epoch with the best validation macro-F1 marked."""
+def loss_figure(history: Mapping[str, Sequence[float | None]], best_epoch: int | None, title: str) -> Figure:
+    """Training and validation loss over epochs, the epoch with the best validation macro-F1 marked, if there is one."""
     figure, axes = _curves(
         history, [("loss", "training loss", TRAIN), ("val_loss", "validation loss", VALIDATION)], title
     )
@@ -176,7 +180,9 @@ def _curves(
     return figure, axes
 
 
-def _mark_best(axes: Axes, history: Mapping, epoch: int, column: str, name: str, color: str) -> None:
+def _mark_best(axes: Axes, history: Mapping, epoch: int | None, column: str, name: str, color: str) -> None:
+    if epoch is None:
+        return
     value = history[column][epoch - 1]
     text = f"best epoch {epoch}" if value is None else f"best epoch {epoch}: {name} {value:.3f}"
     axes.axvline(epoch, color=MUTED, linestyle=":", linewidth=1.2, zorder=1)

@@ -213,18 +213,20 @@ def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
 
 def _claims(rows: Sequence[Standing]) -> Iterator[str]:
     """What `vs best` means for these rows."""
-    noise = next((entry.noise for entry in rows if entry.noise), None)
-    seeds = (
-        ""
-        if noise is None
-        else " and the luck of a training seed "
+    by_data = _by_data(rows)
+    several = len(by_data) > 1
+    noises = {data: entry.noise for data, own in by_data.items() for entry in own if entry.noise}
+    seeds = "".join(
+        f"{f'; on data {data} also' if several else ' and'} the luck of a training seed "
         f"(deviation beyond that choice {noise.deviation:.3f}, {_repeated(noise)})"
+        for data, noise in noises.items()
     )
     yield (
-        "vs best: tied where the 95 % interval of the difference to the best includes 0. All rows are compared at "
-        f"once; the interval covers the choice of test images{seeds}."
+        "vs best: tied where the 95 % interval of the difference to the best includes 0. All rows "
+        f"{'on the same data ' * several}are compared at once; the interval covers the choice of test images{seeds}."
     )
-    if noise is not None and noise.degrees < NARROW and any(entry.verdict == TIED for entry in rows):
+    few = [data for data, noise in noises.items() if noise.degrees < NARROW]
+    if any(entry.verdict == TIED for data in few for entry in by_data[data]):
         yield "So few repeated runs make that interval wide: more seeds of any row would narrow it a lot."
     if any(entry.verdict == SEEDS_UNKNOWN for entry in rows):
         yield (
@@ -236,6 +238,14 @@ def _claims(rows: Sequence[Standing]) -> Iterator[str]:
             f"{_MISSING}: not compared, because its predictions or those of the best were not kept (or it was "
             "tested on other data)."
         )
+
+
+def _by_data(rows: Sequence[Standing]) -> dict[str, list[Standing]]:
+    """The rows by the digest of the data that they were tested on."""
+    found: dict[str, list[Standing]] = {}
+    for entry in rows:
+        found.setdefault(entry.row.data_digest, []).append(entry)
+    return found
 
 
 def _repeated(noise: SeedNoise) -> str:
@@ -250,13 +260,15 @@ def _score(rows: Sequence[Standing]) -> Iterator[str]:
                 f"#{entry.place} is the highest of {entry.compared} on the test split: {entry.row.test_f1_macro:.3f}, "
                 f"corrected for that {entry.corrected:.3f} (chosen on resampled images, scored on the others)."
             )
-        if entry.verdict == BEST and entry.test.dependent:
+    for own in _by_data(rows).values():
+        # The images are the same for all of them; the best may be in no row, and of old runs units are not known.
+        test = next((entry.test for entry in own if entry.test.dependent), own[0].test)
+        if test.dependent:
             yield (
-                f"Intervals are over {entry.test.units:,} independent units: the {entry.test.images:,} test images "
-                "hold copies, faces of one photo or images of one person."
+                f"Intervals are over {test.units:,} independent units: the {test.images:,} test images hold copies, "
+                "faces of one photo or images of one person."
             )
-        few = [cell(name) for name, found in entry.test.per_class.items() if found.few]
-        if entry.verdict == BEST and few:
+        if few := [cell(name) for name, found in test.per_class.items() if found.few]:
             yield f"Too few test images to tell (fewer than {FEW}): {', '.join(few)}."
 
 
@@ -302,7 +314,7 @@ def _notes(
     rows: Sequence[Standing], columns: Sequence[Column], width: int, evaluations: Mapping[str, int]
 ) -> Iterator[str]:
     shown = {column.name for column in columns}
-    notes = ["val F1: the maximum over the epochs of that run; test F1: of the epoch that validation chose."]
+    notes = ["val F1: of the published model, whose epoch or members validation chose; test F1: of the same model."]
     if "vs best" in shown and len(rows) > 1:
         notes += _claims(rows)
     notes += _score(rows)

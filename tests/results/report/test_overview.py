@@ -51,6 +51,14 @@ def test_pages_that_are_missing_or_old_are_written_anew(two_searches):
     overview.write_overview(two_searches)
     assert pages["second"].read_text() == "as it was"
     assert pages["first"].read_text(encoding="utf-8").startswith("<!doctype html>")
+    # What other runs tell of the luck of a seed is in its verdict.
+    os.utime(journal, (1e9, 1e9))
+    two_searches.leaderboard.write_text("as it was")
+    for age, written in ((60, False), (-60, True)):
+        os.utime(pages["second"], (2e9, 2e9))
+        os.utime(two_searches.leaderboard, (2e9 - age, 2e9 - age))
+        overview.write_overview(two_searches)
+        assert (pages["second"].read_text(encoding="utf-8") != "as it was") == written
 
 
 def test_a_damaged_search_is_named_and_hides_no_other(two_searches):

@@ -103,6 +103,21 @@ def test_a_finished_search_has_every_part(page, workspace, hyperband, finish):
     assert text.count("seed 1: test 0.") == 3
 
 
+def test_validation_scores_are_called_what_they_are(page, workspace, hyperband, finish, publish):
+    new_search = hyperband()
+    finish(new_search, [("0013", 1, 0.9), (None, None, 0.5)])
+    run_id = "s-ensemble-cccccccc"
+    new_search.add("test-opened", key=f"final/{run_id}", run_id=run_id, purpose="ensemble")
+    new_search.add("published", key=f"final/{run_id}", run_id=run_id)
+    publish(run_id, 0.95, kind="ensemble")
+    text = page(new_search)
+    assert (
+        text.count(", of the published model, whose epoch validation chose; the test score is of the same model.") == 2
+    )
+    assert text.count(", of the mean of its members, which validation chose; no epoch is chosen.") == 1
+    assert "the maximum over its epochs" not in text
+
+
 def test_reliability_is_shown_with_and_without_a_temperature(page, workspace, hyperband, finish, publish):
     new_search = hyperband()
     finish(new_search, [("0013", 1, 0.9), (None, None, 0.5)])

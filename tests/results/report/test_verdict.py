@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from tuning.history.reading import history_of
 from tuning.results.report import collect
 from tuning.results.report.data import scored
 from tuning.results.report.evidence import compare, in_search, read_evidence
+from tuning.results.report.validation_part import validation_table
 from tuning.results.report.verdict import interval_text, verdict
 from tuning.results.runs import readable_runs
 from tuning.results.standings import standings
@@ -70,6 +72,18 @@ def test_a_difference_that_chance_explains_is_a_tie(judged):
     assert "Tied with the best: trial 0012" in " ".join(found.reasons)
 
 
+def test_as_long_as_runs_may_follow_the_verdict_is_not_the_last_word(workspace, hyperband, save, finish):
+    search = hyperband()
+    finish(search, [("0013", 1, 0.9), (None, None, 0.5)])
+    save(search)
+    assert "further runs" not in " ".join(collect(workspace, "s").verdict.reasons)
+    search.ask("0022", search.values(1), 9)
+    save(search)
+    found = collect(workspace, "s")
+    assert found.status == "interrupted"
+    assert found.verdict.reasons[0].startswith("The search was interrupted: the same command goes on")
+
+
 def test_a_baseline_that_wins_is_said_to(judged):
     found = judged([("0013", 1, 0.4), (None, None, 0.9)])
     assert found.headline.startswith("Nothing beat the baseline")
@@ -112,8 +126,13 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     assert problems == []
     assert runs[0].name == "trial 0013, seed 2"
     text = " ".join(verdict(None, "finished", runs, compare(workspace, runs)).reasons)
-    assert "over 3 training seeds: trial 0013 0.8" in text
-    assert " ± 0.0" in text
+    said = "Mean ± standard deviation over training seeds (how many): "
+    one, two = r"trial 0013 0\.8\d\d ± 0\.0\d\d \(3\)", r"the baseline 0\.5\d\d ± 0\.0\d\d \(3\)"
+    assert re.search(rf"{re.escape(said)}{one}; {two}\.", text)
+    # Each with as many as it has.
+    some = [run for run in runs if run.metrics.run_id not in ("one-s0", "base-s1", "base-s2")]
+    text = " ".join(verdict(None, "finished", some, compare(workspace, some)).reasons)
+    assert re.search(rf"{re.escape(said)}trial 0013 \S+ ± \S+ \(2\); the baseline 0\.\d\d\d \(1\)\.", text)
     # What is compared is not the two scores of the headline, whatever runs are shown.
     runs, _ = read_evidence(workspace, ["one-s0", "one-s2", "base-s2"])
     said = verdict(None, "finished", runs, compare(workspace, runs)).reasons[0]
@@ -128,6 +147,37 @@ def test_a_score_that_validation_did_not_foresee_is_doubted(workspace, hyperband
     assert any("Validation would have chosen trial 0012" in reason for reason in reasons)
     assert any("above its test score" in reason for reason in reasons)
     assert any("on the test split 2 times" in reason for reason in reasons)
+
+
+def test_what_a_view_adds_is_not_taken_for_the_luck_of_a_training(workspace, hyperband, publish):
+    """The search's scores are of networks, the published model has more in its graph."""
+    search = hyperband()
+    searched = search.history().configuration_of("0013").score
+    view = {"used": True, "f1_macro_before": searched, "f1_macro_after": 0.9, "loss_before": 1.0, "loss_after": 0.9}
+    none = {"used": False, "reason": "it does not pay"}
+    about = {"trial": "0013", "rank": 1, "val": {"f1_macro": 0.9, "accuracy": 0.9, "loss": 1.0}}
+    publish("seen", 0.9, additions={"mirrored_view": view, "prior_correction": none, "temperature": none}, **about)
+    publish("plain", 0.8, **about)
+    publish("mean", 0.7, kind="ensemble", val=about["val"])
+    runs, _ = read_evidence(workspace, ["seen", "plain", "mean"])
+    runs = in_search(search.history(), runs)
+    assert [run.network_score for run in runs] == [searched, 0.9, None]
+    said = [
+        reason for reason in verdict(None, "finished", runs, compare(workspace, runs)).reasons if "Trained" in reason
+    ]
+    worth = (
+        f"trial 0013 ({searched:.3f} in the search, 0.900 retrained). So much are scores of a single training worth."
+    )
+    assert said == [f"Trained again, the networks of configurations have other validation scores: {worth}"]
+    rows = re.findall("<tr>.*?</tr>", validation_table(runs))[1:]
+    shown = [re.findall(r"<td>([^ <]+)", row) for row in rows]
+    test = [f"{run.score:.3f}" for run in runs]
+    found = f"{searched:.3f}"
+    assert shown == [
+        [found, found, "0.900", test[0]],
+        [found, "0.900", "0.900", test[1]],
+        ["–", "–", "0.900", test[2]],
+    ]
 
 
 def test_a_class_that_is_never_recognised_and_a_test_without_error_are_said(workspace, hyperband, publish):

@@ -153,9 +153,12 @@ def render(report: Report, refresh: int = 0) -> str:
 
 
 def outdated(workspace: Workspace, name: str) -> bool:
-    """Whether a search has no page, or went on since its page was written."""
-    page, journal = workspace.search(name) / PAGE, workspace.search(name) / JOURNAL
-    return not page.is_file() or (journal.is_file() and page.stat().st_mtime_ns < journal.stat().st_mtime_ns)
+    """Whether a search has no page, or went on since its page was written, or other runs came or went, whose seeds and
+    scores its verdict is also made from."""
+    page, sources = workspace.search(name) / PAGE, (workspace.search(name) / JOURNAL, workspace.leaderboard)
+    return not page.is_file() or any(
+        path.is_file() and page.stat().st_mtime_ns < path.stat().st_mtime_ns for path in sources
+    )
 
 
 def write(workspace: Workspace, name: str, refresh: int = 0) -> tuple[Path, Report]:

@@ -98,6 +98,17 @@ class Evidence:
     def is_baseline(self) -> bool:
         return self.metrics.kind == "baseline"
 
+    @property
+    def network_score(self) -> float | None:
+        """The validation macro-F1 of its network's best epoch, without what its graph has beside it, as scores in the
+        search are; None of an ensemble, which has several."""
+        if self.metrics.kind == "ensemble":
+            return None
+        found = self.metrics.additions
+        tried = (found.mirrored_view, found.prior_correction, found.temperature) if found else ()
+        before = (one.f1_macro_before for one in tried if one.f1_macro_before is not None)
+        return next(before, self.metrics.val.f1_macro)
+
 
 @dataclass(frozen=True)
 class Rival:
@@ -209,7 +220,9 @@ def _validated(workspace: Workspace, metrics: Metrics) -> tuple[float, float] | 
 
 
 def _loss(folder: Path, metrics: Metrics) -> str:
-    """An ensemble, which nothing trained, has no losses."""
+    """An ensemble, which nothing trained, has no losses; its history is the mean of its members'."""
+    if metrics.kind == "ensemble":
+        return ""
     try:
         history = read_columns(folder / "history.json", "")
         values = read_params(folder / "params.json", "").values

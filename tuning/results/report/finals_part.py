@@ -101,11 +101,11 @@ def _before(run: Evidence) -> str:
 
 def _validated(run: Evidence) -> str:
     """Its validation score, called what it is, and what its losses mean."""
-    words = (
-        f"Validation macro-F1 {run.metrics.val.f1_macro:.3f}, the maximum over its epochs; the test score is of that "
-        f"one epoch. {run.loss}"
-    )
-    return remark(escape(words.strip()))
+    if run.metrics.kind == "ensemble":
+        what = "of the mean of its members, which validation chose; no epoch is chosen"
+    else:
+        what = "of the published model, whose epoch validation chose; the test score is of the same model"
+    return remark(escape(f"Validation macro-F1 {run.metrics.val.f1_macro:.3f}, {what}. {run.loss}".strip()))
 
 
 def _time(metrics: Metrics) -> str:

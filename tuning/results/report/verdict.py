@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuning.history.records import History
-from tuning.history.status import RUNNING, TESTING
+from tuning.history.status import INTERRUPTED, RUNNING, TESTING
 from tuning.results.answers import NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.report.evidence import Claims, Evidence
 
 #: A test score this far below the validation score deserves a word.
 NOTABLE_DROP = 0.05
+#: What is said first where there are runs, and more may follow.
+_NOT_YET = {
+    RUNNING: "The search goes on: further runs may follow.",
+    TESTING: "Finalists are still being retrained: further runs will follow.",
+    INTERRUPTED: "The search was interrupted: the same command goes on, and further runs may follow.",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Cla
     others = [run for run in rest if not run.is_baseline]
     headline, kind = _headline(best, others, baselines, claims)
     reasons = [
+        *([_NOT_YET[status]] if status in _NOT_YET else []),
         *_against_baseline(best, baselines, claims),
         # Another seed of the same is no rival.
         *_ties([run for run in others if run.metrics.config_digest != best.metrics.config_digest], claims),
@@ -179,9 +186,8 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
             continue
         scores = [run.score for run in group]
         spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
-        parts.append(f"{group[0].metrics.role} {statistics.mean(scores):.3f}{spread}")
-    count = max(map(len, groups.values()))
-    return [*sentences, f"Mean ± standard deviation over {count} training seeds: {'; '.join(parts)}."]
+        parts.append(f"{group[0].metrics.role} {statistics.mean(scores):.3f}{spread} ({len(scores)})")
+    return [*sentences, f"Mean ± standard deviation over training seeds (how many): {'; '.join(parts)}."]
 
 
 def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[str]:
@@ -201,14 +207,15 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
             "chosen on the validation images looks too good on them."
         )
     fallen = [
-        f"{run.name} ({run.searched.score:.3f} in the search, {run.metrics.val.f1_macro:.3f} retrained)"
+        f"{run.name} ({run.searched.score:.3f} in the search, {run.network_score:.3f} retrained)"
         for run in runs
-        if run.searched and abs(run.searched.score - run.metrics.val.f1_macro) >= NOTABLE_DROP
+        if run.searched and run.network_score is not None
+        if abs(run.searched.score - run.network_score) >= NOTABLE_DROP
     ]
     if fallen:
         sentences.append(
-            f"Trained again, configurations have other validation scores: {'; '.join(fallen)}. So much are scores of a "
-            "single training worth."
+            "Trained again, the networks of configurations have other validation scores: "
+            f"{'; '.join(fallen)}. So much are scores of a single training worth."
         )
     blind = [
         f"{name} ({_count(found.support, 'image')})"
