@@ -67,7 +67,7 @@ def _describe() -> dict[str, Any]:
 
 def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]) -> TrainingState:
     own, parent = Path(payload["checkpoints"]), payload.get("parent")
-    state = load_state(own)
+    state = load_state(own, payload.get("cool_after"), payload.get("cool_since", 0))
     if state is None and parent:
         state = load_state(Path(parent))
         if state is None and BROKEN not in os.environ:

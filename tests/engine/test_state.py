@@ -6,8 +6,19 @@ import msgspec
 import pytest
 
 from tuning.core.errors import StateError
+from tuning.core.plan import ShortenedFinal
 from tuning.core.records import Failure, TrialSpec
-from tuning.engine.entries import Ask, Attempt, AttemptDied, OpenedTestSplit, Published, Result, Spent, Stopped
+from tuning.engine.entries import (
+    Ask,
+    Attempt,
+    AttemptDied,
+    OpenedTestSplit,
+    Published,
+    Result,
+    ShortenedFinals,
+    Spent,
+    Stopped,
+)
 from tuning.engine.state import accepts, replay
 
 
@@ -77,3 +88,10 @@ def test_entries_of_a_kind_are_kept_in_order():
     state = replay(records)
     assert (state.asks, state.spent) == (records[:2], [records[2]])
     assert (state.test_openings, state.published, state.stopped) == ([records[3]], [records[4]], True)
+
+
+def test_a_training_that_was_shortened_knows_from_which_attempts_on():
+    cut = ShortenedFinals(runs=[ShortenedFinal(run_id="a", after=2, until=4)])
+    state = replay(numbered(Attempt(key="final/a"), cut, Attempt(key="final/a")))
+    assert state.jobs["final/a"].fence == 2
+    assert (state.shortened["a"].until, state.shortened_at) == (4, {"a": 1})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tuning.core.records import TrialSpec
+from tuning.core.records import TrialSpec, keyed_seed
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.entries import Ask
 from tuning.engine.executors import Finished
 from tuning.engine.journal import Journal, encode, read
 from tuning.engine.loop import run_loop
 from tuning.oracles import STRATEGIES
+from tuning.oracles.brackets import Brackets
 
 #: (space, number of moments that it is resumed from, settings)
 CASES = {
@@ -66,3 +67,57 @@ def test_resumed_after_any_proposal_it_ends_the_same(name, case, window, simulat
         path = tmp_path / f"{cut}.jsonl"
         path.write_bytes(b"".join(lines[:cut]))
         assert run(path) == whole
+
+
+def test_where_most_curves_end_early_a_resumed_hyperband_ends_the_same(simulated, tmp_path, monkeypatch):
+    """Stages are larger than what waits for them, and what is paused later may be promoted into any of them."""
+
+    def outcome_of(spec):
+        outcome = msgspec.structs.replace(simulated.completed(spec), cost=1e6 * spec.values["width"] ** 2)
+        if keyed_seed(0, "dead", spec.root) % 10 == 9:
+            return outcome
+        curve = outcome.curve[: 2 * spec.epochs // 3]
+        return msgspec.structs.replace(outcome, curve=curve, score=max(row["objective"] for row in curve))
+
+    def run(name):
+        given = {"max_epochs": 27, "min_epochs": 3, "iterations": 8}
+        search = simulated.build("hyperband", simulated.mixed_space(), seed=3, **given)
+        path = tmp_path / f"{name}.jsonl"
+        with Journal(path) as journal:
+            dispatcher = Dispatcher(journal, TwoWorkers(outcome_of))
+            told = run_loop(search, dispatcher, 16, lambda spec, fence: msgspec.to_builtins(spec))
+        return [record.trial for record in read(path) if isinstance(record, Ask)], [spec.trial_id for spec, _ in told]
+
+    def resumed(name, asks):
+        """The same, from its first so many proposals on."""
+        lines = [encode(record) for record in read(tmp_path / f"{name}.jsonl")]
+        last = [number for number, line in enumerate(lines, start=1) if b'"type":"ask"' in line][asks - 1]
+        (tmp_path / f"{name} {asks}.jsonl").write_bytes(b"".join(lines[:last]))
+        return run(f"{name} {asks}")
+
+    whole = run("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(Brackets, "find", find_of_an_earlier_version)
+        earlier = run("earlier")
+    pairs = zip(whole[0], earlier[0], strict=False)
+    differs = next(number for number, (now, then) in enumerate(pairs) if now != then)
+    assert resumed("whole", differs) == whole
+    # A journal says which bracket a trial is in: one of that version is replayed, and goes on by today's rule.
+    asked, told = resumed("earlier", differs + 1)
+    assert asked[: differs + 1] == earlier[0][: differs + 1]
+    assert sorted(told) == [spec.trial_id for spec in asked]
+    assert len(asked) > differs + 16
+
+
+def find_of_an_earlier_version(self, fresh, paused_below):
+    """It passed a bracket over, once it had found no place in it, until a trial of that had ended; a resume forgot."""
+    passed = self.__dict__.setdefault("passed", set())
+    for bracket in self._open:
+        now = bracket.number, bracket.stage, bracket.started - bracket.running
+        if now in passed:
+            continue
+        if (slot := self._slot(bracket, fresh, paused_below)) is not None:
+            return slot
+        if bracket.running:
+            passed.add(now)
+    return self._slot(self._upcoming(), fresh, paused_below)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import time
 from dataclasses import replace
@@ -12,12 +13,15 @@ import pytest
 from tests.written_searches import PLAN
 from tuning.core.console import Console
 from tuning.core.errors import UsageError
+from tuning.core.records import COMPLETED, FAILED, TrialOutcome, TrialSpec
 from tuning.core.settings import SearchSettings, load
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import Closing, Extended, PlannedFinals, ShortenedFinals, Stopped
-from tuning.oracles.ranking import RankedTrial
-from tuning.pipeline import budgeted
+from tuning.oracles.ranking import RankedTrial, rank
+from tuning.pipeline import budgeted, completed
+from tuning.pipeline.completed import ranked
+from tuning.pipeline.planning import CLOSING_SECONDS, TARGET, makespan
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 
@@ -98,6 +102,55 @@ def test_what_ranks_behind_the_defaults_is_no_finalist_but_for_the_best_where_no
     assert budgeted.finalists([first, defaults, third, fourth], PLAN, 3) == [first, defaults]
     assert budgeted.finalists([defaults, third, fourth], PLAN, 3) == [defaults, third]
     assert budgeted.finalists([first, third, fourth], PLAN, 2) == [first, third]
+
+
+def trials(count: int) -> list[tuple[TrialSpec, TrialOutcome]]:
+    """Of a search: some configurations are trained on, now and then to the end, some trials fail."""
+    draw, made, waiting = random.Random(3), [], []
+    for number in range(count):
+        before = waiting.pop(draw.randrange(len(waiting))) if len(waiting) > 5 and draw.random() < 0.4 else None
+        name, done = f"{number:04d}", 0 if before is None else before.epochs
+        epochs = draw.choice([each for each in (3, 9, 20) if each > done])
+        root, continues = (name, None) if before is None else (before.root, before.trial_id)
+        spec = TrialSpec(name, {"rate": number}, epochs, initial_epoch=done, continues=continues, root=root)
+        score = None if draw.random() < 0.1 else round(number / 600 + draw.random() / 2, 2)
+        if epochs < 20 and score is not None:
+            waiting.append(spec)
+        status = FAILED if score is None else COMPLETED
+        made.append((spec, TrialOutcome(name, status, score, seconds=(draw.uniform(1, 60),) * epochs)))
+    return made
+
+
+@pytest.mark.parametrize("top_k", [1, 3])
+def test_what_is_kept_back_is_for_those_that_all_trials_would_be_ranked_for(top_k):
+    counts = {"train": 700, "val": 90, "test": 90}
+    reserve, ended, seen = budgeted.Reserve(PLAN, 2, counts), [], set()
+    for spec, outcome in trials(300):
+        ended.append((spec, outcome))
+        reserve.completed(spec, outcome, top_k)
+        prices, start = budgeted.epoch_prices(ended), PLAN.price.start
+        best = budgeted.finalists(ranked(ended), PLAN, top_k)
+        epochs = [prices.get(trial.root, PLAN.price.epoch) for trial, _ in best]
+        candidates = [budgeted._candidate("", epoch, PLAN.price, counts) for epoch in [*epochs, PLAN.price.default]]
+        needed = makespan([each.seconds(PLAN.max_epochs) for each in candidates], 2)
+        kept = max(PLAN.finals, min(needed, budgeted.MOST_FOR_FINALS * PLAN.budget))
+        assert reserve.seconds() == kept + budgeted.RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * PLAN.budget
+        longest = PLAN.max_epochs * max(epochs, default=PLAN.price.epoch) + start
+        assert reserve.last_trainings(budgeted.CLOSING_TRAININGS * longest) == 2
+        assert reserve.last_trainings(1.01 * budgeted.CLOSING_TRAININGS * longest) is None
+        seen.add((kept, longest))
+    assert len(seen) > 5
+
+
+def test_after_each_trial_only_the_leading_ones_are_ranked(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        completed, "rank", lambda trials, direction: sizes.append(len(trials)) or rank(trials, direction)
+    )
+    reserve = budgeted.Reserve(PLAN, 2, {"train": 700, "val": 90, "test": 90})
+    for spec, outcome in trials(300):
+        reserve.completed(spec, outcome, 3)
+    assert max(sizes) <= 4
 
 
 @pytest.mark.parametrize("extension", [None, Extended(n=9, asks=4, budget=7200.0, finals=2520.0)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 
@@ -9,9 +11,18 @@ from tuning.core.errors import UsageError
 from tuning.core.jobs import CountedModel, Description
 from tuning.core.progress import SILENT
 from tuning.core.settings import TrainSettings
+from tuning.engine import journal
+from tuning.engine.entries import OpenedTestSplit, Result
 from tuning.pipeline import plan, session
-from tuning.pipeline.session import Session
+from tuning.pipeline.resources import Resources
+from tuning.pipeline.session import Session, opened
+from tuning.pipeline.settings import search_settings
 from tuning.results.exporters import foresight
+
+from .conftest import toys_instead
+
+OPENING = OpenedTestSplit(key="final/r", run_id="r", purpose="train")
+TOY_SPACE = {"space": "stress.tiny_cnn:build_model", "dtype": "float32"}
 
 DEFAULT = CountedModel(count=1, values={})
 FOUND = Description(space=[], defaults={}, parameters=dict.fromkeys(("smallest", "default", "largest"), DEFAULT))
@@ -55,6 +66,31 @@ def test_only_auto_may_compute_in_something_else(described):
     with pytest.raises(UsageError, match=r"--dtype bfloat16 cannot be obeyed: .*TypeError: no bfloat16") as refused:
         described(IN_LESS, "bfloat16").describe()
     assert "--dtype float32" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("entry", "begun", "known"), [(None, False, False), (OPENING, False, True), (None, True, True)]
+)
+def test_what_an_interrupted_planning_found_says_nothing_of_the_next_start(
+    entry, begun, known, prepared, tmp_path, monkeypatch, sample_environment
+):
+    """Until there are settings nobody knows which space it was; what has begun, or opened the test split, is kept."""
+    toys_instead(monkeypatch, sample_environment)
+    settings = search_settings(prepared, **{**TOY_SPACE, "name": "s"})
+    for start in range(2):
+        with (
+            contextlib.suppress(KeyboardInterrupt),
+            opened(prepared, tmp_path / "s", settings, Resources(executor="inline"), planned=False) as found,
+        ):
+            assert (found.dispatcher.result("describe") is not None) is (known and start == 1)
+            assert found.describe().defaults == {"rate": 0.1}
+            if entry is not None and not start:
+                found.dispatcher.record(entry)
+            if begun and not start:
+                found.begin(settings)
+            raise KeyboardInterrupt
+    results = [record for record in journal.read(tmp_path / "s" / "journal.jsonl") if isinstance(record, Result)]
+    assert [record.key for record in results] == ["describe"]
 
 
 def test_exports_are_tried_only_where_they_may_fail(workspace, monkeypatch):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from stress import toy
 from tuning.core.plan import ShortenedFinal
 from tuning.engine import journal
-from tuning.engine.entries import PlannedFinals, ShortenedFinals
+from tuning.engine.entries import Attempt, PlannedFinals, ShortenedFinals
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 from tuning.pipeline.shortening import Remaining, Watch, remaining, shortened
 from tuning.results.runs import read_runs
+from tuning.trials.checkpoint import TrainingState, save_state
 
-from .conftest import before_its_finals, toys_instead
+from .conftest import before_its_finals, results, toys_instead
 
 PRICES = {role: Candidate(key=role, epoch=10.0, start=5.0) for role in ("a", "b")}
 
@@ -61,6 +65,34 @@ def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
     # Too early to tell: ten of fifty epochs are, beside the first; or shortened already.
     assert not watch(100.0).is_late(pending, done, {"a-s0": [10.0] * 10})
     assert not watch(100.0, **{"a-s0": ShortenedFinal(run_id="a-s0", after=1, until=9)}).is_late(pending, done, seconds)
+
+
+def test_an_epoch_that_a_worker_ended_after_it_was_given_up_is_no_part_of_the_run(toy_search, workspace, copied):
+    """A node of a cluster may end one more, at the rate that was planned, while the decision is made."""
+    given = {"max_trials": 2, "top_k": 1, "retrain_epochs": 4, "ensemble": False}
+    toy_search("s", **given)
+    (run_id, *_) = toy_search("s", copied(workspace), **given, search_only=False).runs
+    cut, folder = ShortenedFinal(run_id=run_id, after=2, until=4), Path("checkpoints") / "final" / run_id
+    ended = []
+    for late in (False, True):
+        other = copied(workspace)
+        with journal.Journal(other.search("s") / "journal.jsonl") as decided:
+            fence = decided.append(Attempt(key=f"final/{run_id}")).n
+            decided.append(ShortenedFinals(runs=[cut]))
+        if late:
+            entry = {
+                "epoch": 3,
+                "loss": 0.5,
+                "accuracy": 0.5,
+                "val_loss": 0.5,
+                "val_accuracy": 0.5,
+                "val_f1_macro": 0.5,
+            }
+            other_rate = TrainingState(3, (entry,) * 3, (0.1,) * 3, (np.ones(8),), (np.zeros(1),))
+            save_state(other.search("s") / folder, fence, other_rate)
+        toy_search("s", other, **given, search_only=False)
+        ended.append(results(other))
+    assert ended[0] == ended[1]
 
 
 @pytest.mark.slow

@@ -1,9 +1,13 @@
-"""What a person is told about the trials of a search."""
+"""What a person is told about the trials of a search, and that telling it takes no longer the more there are."""
 
 from __future__ import annotations
 
-from tuning.core.records import COMPLETED, FAILED, TrialOutcome
-from tuning.pipeline.trials import never_learned
+from types import SimpleNamespace
+
+from tuning.core.records import COMPLETED, FAILED, TrialOutcome, TrialSpec
+from tuning.engine.entries import Ask
+from tuning.engine.state import trial_key
+from tuning.pipeline.trials import counts, never_learned
 
 
 def outcome(*scores: float | None) -> TrialOutcome:
@@ -20,3 +24,23 @@ def test_defaults_that_never_leave_chance_are_named():
 def test_defaults_that_leave_it_once_are_not_nor_those_that_failed():
     assert never_learned(outcome(0.10, 0.16, 0.12), 7) is None
     assert never_learned(TrialOutcome("0000", FAILED), 7) is None
+
+
+def test_what_has_ended_is_counted_before_it_is_told_and_looked_at_once():
+    results, looked_at = {}, []
+
+    def result(key):
+        looked_at.append(key)
+        return results.get(key)
+
+    asks = [Ask(trial=TrialSpec(f"{number:04d}", {}, epochs=1), completed=0) for number in range(2000)]
+    results |= {trial_key(ask.trial.trial_id): {} for ask in asks[:1990]}
+    dispatcher = SimpleNamespace(state=SimpleNamespace(asks=asks), result=result, running=lambda: ("a", "b"))
+    count = counts(dispatcher)
+    assert count() == (1990, 2)
+    results["trial/1995"] = {}
+    asks.append(Ask(trial=TrialSpec("2000", {}, epochs=1), completed=1990))
+    results["trial/2000"] = {}
+    assert [count(), count()] == [(1992, 2)] * 2
+    assert looked_at[2000:] == [key for key in looked_at[2000:] if int(key[-4:]) >= 1990]
+    assert len(looked_at) == 2000 + 11 + 9

@@ -92,6 +92,18 @@ def test_attempts_do_not_overwrite_each_other(tmp_path):
     assert_same(load_state(tmp_path), state(2, seed=9))
 
 
+def test_what_was_trained_past_a_change_counts_only_from_attempts_that_knew_of_it(tmp_path):
+    """A process that was given up may end an epoch more, after others have read how far it got."""
+    save_state(tmp_path, 3, state(3, seed=3))
+    assert load_state(tmp_path, after=2, since=7) is None
+    save_state(tmp_path, 3, state(2, seed=3))
+    assert_same(load_state(tmp_path), state(3, seed=3))
+    assert_same(load_state(tmp_path, after=2, since=7), state(2, seed=3))
+    assert_same(load_state(tmp_path, after=3, since=7), state(3, seed=3))
+    save_state(tmp_path, 8, state(3, seed=8))
+    assert_same(load_state(tmp_path, after=2, since=7), state(3, seed=8))
+
+
 @pytest.mark.parametrize("damage", ["empty", "torn", "half", "text", "flipped"])
 def test_a_damaged_newest_file_gives_way_to_an_older_one(tmp_path, damage):
     save_state(tmp_path, 2, state(2))

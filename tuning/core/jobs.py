@@ -79,6 +79,7 @@ class TrainingJob(Job, frozen=True, kw_only=True):
         until: train until so many epochs are done in total; parts of an epoch, where `parts` is more than 1.
         total_epochs: epochs that learning-rate schedules are laid out for.
         cool_after: epochs after which the learning rate falls to its end at `until`; None: as its schedule has it.
+        cool_since: fencing number from which attempts know of that.
         parts: parts that the first epoch is trained in, so that trainings shorter than an epoch can be compared.
         stop_curves: whether it ends where its curve has clearly ended.
         keep_best: whether the best epoch's weights are kept, to be published or for a final that goes on from here.
@@ -94,6 +95,7 @@ class TrainingJob(Job, frozen=True, kw_only=True):
     until: int
     total_epochs: int
     cool_after: int | None = None
+    cool_since: int = 0
     parts: int = 1
     stop_curves: bool = False
     keep_best: bool = False

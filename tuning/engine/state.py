@@ -70,6 +70,7 @@ class SearchState:
         planned_finals: what was decided on the finals, in order; empty without a budget.
         earlier_finals: the same, before the budget was extended.
         shortened: final trainings that end earlier than planned, by their run ids.
+        shortened_at: numbers of the entries that say so: attempts before them did not know.
         published: runs whose files are in the workspace.
         nodes: what has happened to machines that jobs ran on, in order.
     """
@@ -85,6 +86,7 @@ class SearchState:
     planned_finals: list[PlannedFinals] = field(default_factory=list)
     earlier_finals: list[PlannedFinals] = field(default_factory=list)
     shortened: dict[str, ShortenedFinal] = field(default_factory=dict)
+    shortened_at: dict[str, int] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
 
@@ -146,6 +148,7 @@ def apply(state: SearchState, record: Entry) -> None:
             state.planned_finals.append(record)
         case ShortenedFinals():
             state.shortened.update((run.run_id, run) for run in record.runs)
+            state.shortened_at.update((run.run_id, record.n) for run in record.runs)
         case Published():
             state.published.append(record)
         case Node():

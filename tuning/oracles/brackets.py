@@ -77,7 +77,6 @@ class Brackets:
         self.begun = 0
         self._promotions = -1  # s of the next bracket; -1: that of the widest
         self._open: list[Bracket] = []
-        self._waiting: set[int] = set()  # numbers of those that can start nothing before a trial of theirs has ended
         self._bracket_of: dict[str, Bracket] = {}  # of running trials
 
     def find(self, fresh: bool, paused_below: Callable[[int], bool]) -> Slot | None:
@@ -88,12 +87,8 @@ class Brackets:
             paused_below: whether a configuration waits below a rung.
         """
         for bracket in self._open:
-            if bracket.number in self._waiting:
-                continue
             if (slot := self._slot(bracket, fresh, paused_below)) is not None:
                 return slot
-            if bracket.running:
-                self._waiting.add(bracket.number)
         return self._slot(self._upcoming(), fresh, paused_below)
 
     def slot_of(self, number: int, rung: int) -> Slot | None:
@@ -123,7 +118,6 @@ class Brackets:
             return
         bracket.running -= 1
         bracket.failed += failed
-        self._waiting.discard(bracket.number)
         if bracket.over:
             self._open.remove(bracket)
 
@@ -139,7 +133,6 @@ class Brackets:
     def restore(self, state: Mapping[str, Any]) -> None:
         self.begun, self._promotions = state["begun"], state["promotions"]
         self._open = [Bracket(**bracket) for bracket in state["open"]]
-        self._waiting = set()
         by_number = {bracket.number: bracket for bracket in self._open}
         self._bracket_of = {trial_id: by_number[number] for trial_id, number in state["running"].items()}
 

@@ -24,7 +24,7 @@ from tuning.engine.budget import Stopwatch, as_given, duration
 from tuning.engine.entries import Extended, PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
-from tuning.pipeline.completed import Completed, ranked
+from tuning.pipeline.completed import Completed, leading, ranked
 from tuning.pipeline.final_roles import Final, config_digest, role_of, seeded
 from tuning.pipeline.finals import none_retrained, run_finals
 from tuning.pipeline.planning import (
@@ -175,18 +175,19 @@ class Reserve:
 
     def __init__(self, plan: Plan, seats: int, counts: Mapping[str, int]) -> None:
         self._plan, self._seats, self._counts = plan, seats, counts
-        self._completed: list[Completed] = []
+        self._leading: list[Completed] = []
+        self._trials_of: dict[str, list[Completed]] = {}  # by the first trial of their configuration
         self._needed = 0.0
         self._training = plan.max_epochs * plan.price.epoch + plan.price.start
 
     def completed(self, spec: TrialSpec, outcome: TrialOutcome, top_k: int) -> None:
-        self._completed.append((spec, outcome))
-        best = finalists(ranked(self._completed), self._plan, top_k)
-        prices = epoch_prices(self._completed)
-        seconds = [
-            _candidate("", prices.get(trial.root or trial.trial_id), self._plan.price, self._counts)
-            for trial, _ in best
-        ]
+        # Not all trials are looked at after each: a resume tells thousands of them at once.
+        self._leading = leading([*self._leading, (spec, outcome)], top_k)
+        self._trials_of.setdefault(spec.root or spec.trial_id, []).append((spec, outcome))
+        best = finalists(ranked(self._leading), self._plan, top_k)
+        roots = [trial.root or trial.trial_id for trial, _ in best]
+        prices = epoch_prices([entry for root in roots for entry in self._trials_of[root]])
+        seconds = [_candidate("", prices.get(root), self._plan.price, self._counts) for root in roots]
         slowest = max((one.epoch for one in seconds), default=self._plan.price.epoch)
         self._training = self._plan.max_epochs * slowest + self._plan.price.start
         seconds.append(_candidate("", self._plan.price.default, self._plan.price, self._counts))

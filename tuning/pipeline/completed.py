@@ -24,6 +24,17 @@ def ranked(completed: Iterable[Completed]) -> list[tuple[RankedTrial, Mapping[st
     return [(trial, values[trial.trial_id]) for trial in rank(trials, OBJECTIVE[1])]
 
 
+def leading(completed: Iterable[Completed], count: int) -> list[Completed]:
+    """Those trials that the best `count` configurations are ranked by; with them, later ones are ranked like with all.
+
+    A configuration only ever rises, by a longer training: one that so many others are ahead of does not come back
+    without a trial of its own.
+    """
+    completed = list(completed)
+    best = {trial.trial_id for trial, _ in ranked(completed)[:count]}
+    return [entry for entry in completed if entry[0].trial_id in best]
+
+
 def with_recommended(
     best_first: list[tuple[RankedTrial, Mapping[str, Any]]], root: str | None, top_k: int
 ) -> list[tuple[RankedTrial, Mapping[str, Any]]]:

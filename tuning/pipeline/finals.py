@@ -205,6 +205,7 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
         parent=str(session.checkpoints(trial_key(final.trial))) if reused and final.trial else None,
         until=shortened.until if shortened else final.epochs,
         cool_after=shortened.after if shortened else None,
+        cool_since=session.dispatcher.state.shortened_at.get(final.run_id, 0),
         attempt=fence,
         checkpoints=str(session.checkpoints(final.key)),
         staging=str(staging(session, final.key)),

@@ -86,8 +86,7 @@ def _ratio(cost: float, default: float) -> float:
 def _counted(session: Session, configurations: Sequence[Values], seconds: float) -> list[float | None]:
     """Multiply-adds of each; None of those that cannot be built, or that time was short for."""
     groups = min(session.workers, COUNTING)
-    # The journal may hold those of a planning that was interrupted, on other workers.
-    keys = [f"count/{group}-of-{groups}" for group in range(groups)]
+    keys = [f"count/{group}" for group in range(groups)]
     for group, key in enumerate(keys):
         job = CountJob(**session.common(), values=list(configurations[group::groups]), seconds=seconds)
         session.request(key, "count", partial(_always, job))

@@ -24,7 +24,7 @@ from tuning.core.progress import SILENT, Progress
 from tuning.core.quiet import without_greeting
 from tuning.core.workspace import Workspace
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
-from tuning.engine.entries import Ask
+from tuning.engine.entries import Ask, OpenedTestSplit
 from tuning.engine.executors import Executor, load_executor
 from tuning.engine.journal import Journal, held
 from tuning.history.source import JOURNAL
@@ -305,9 +305,12 @@ def _executor(
 def _journal(directory: Path) -> Iterator[Journal]:
     directory.mkdir(parents=True, exist_ok=True)
     with Journal(directory / JOURNAL) as journal:
-        begun = any(isinstance(record, Ask) for record in journal.records)
-        if begun and not (directory / config.FILE_NAME).exists():
-            raise StateError(f"{directory / config.FILE_NAME} is gone, but the search has begun", RESTORE)
+        if not (directory / config.FILE_NAME).exists():
+            if any(isinstance(record, Ask) for record in journal.records):
+                raise StateError(f"{directory / config.FILE_NAME} is gone, but the search has begun", RESTORE)
+            if not any(isinstance(record, OpenedTestSplit) for record in journal.records):
+                # Of a planning that was interrupted: no settings say of which space, base or precision it was.
+                journal.forget()
         yield journal
 
 

@@ -6,7 +6,7 @@ With a budget, the time decides when the search ends; that moment is journaled (
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tuning.core.records import TrialOutcome, TrialSpec
@@ -31,13 +31,13 @@ class Timing:
         self._seen: Counter[str] = Counter()
         self.epochs: float = 0
         self.seconds: list[float] = []
+        self._total = 0.0  # of them
 
     def epoch(self, key: str, entry: Mapping[str, Any]) -> None:
         """A new entry of a running trial's curve."""
         share = self._share(entry)
         self._seen[key] += 1
-        self.epochs += share
-        self.seconds.append(entry["seconds"] / share)
+        self._lasted([entry["seconds"]], [share])
 
     def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
         """A trial has ended: its own epochs that were not seen to pass, because the journal has them, count now."""
@@ -46,15 +46,20 @@ class Timing:
         unseen = own[self._seen[trial_key(spec.trial_id)] :]
         shares = [self._share(entry) for entry in unseen]
         lasted = outcome.seconds[len(outcome.seconds) - len(unseen) :] if unseen else ()
-        self.epochs += sum(shares)
-        self.seconds += [seconds / share for seconds, share in zip(lasted, shares, strict=False)]
+        self._lasted(lasted, shares)
 
     def remaining(self, planned: int | None, final: int, workers: int) -> float | None:
         """Seconds that the planned epochs, and `final` ones after them, will take if all goes on so; None: unknown."""
         if planned is None or not self.seconds:
             return None
         epochs = max(0, planned - self.epochs) + final
-        return epochs * sum(self.seconds) / len(self.seconds) / workers
+        return epochs * self._total / len(self.seconds) / workers
+
+    def _lasted(self, lasted: Sequence[float], shares: Sequence[float]) -> None:
+        scaled = [seconds / share for seconds, share in zip(lasted, shares, strict=False)]
+        self.epochs += sum(shares)
+        self.seconds += scaled
+        self._total += sum(scaled)
 
     def _share(self, entry: Mapping[str, Any]) -> float:
         return 1 if entry["epoch"] > 1 else 1 / self._parts

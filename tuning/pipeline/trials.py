@@ -18,13 +18,14 @@ from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch, reserve
+from tuning.engine.dispatch import Dispatcher
 from tuning.engine.failures import RunOfFailures
 from tuning.engine.loop import run_loop
 from tuning.engine.state import trial_key
 from tuning.history.use_of_time import LEFT_CHANCE
 from tuning.oracles import find_strategy
 from tuning.pipeline.budgeted import DEFAULTS, Clock, Reserve
-from tuning.pipeline.completed import OBJECTIVE, Completed, ranked
+from tuning.pipeline.completed import OBJECTIVE, Completed, leading
 from tuning.pipeline.reporter import ProgressReporter
 from tuning.pipeline.reporting import preparing_report
 from tuning.pipeline.session import Session
@@ -83,16 +84,12 @@ def run_trials(
     asked = [ask.trial.trial_id for ask in dispatcher.state.asks]
     before = {trial_id for trial_id in asked if dispatcher.result(trial_key(trial_id)) is not None}
 
-    def counts() -> tuple[int, int]:
-        results = (dispatcher.result(trial_key(ask.trial.trial_id)) for ask in dispatcher.state.asks)
-        return sum(result is not None for result in results), len(dispatcher.running())
-
     with ProgressReporter(
         progress,
         timing,
         planned,
         clock,
-        counts,
+        counts(dispatcher),
         session.workers,
         settings.final_runs * settings.retrain_epochs,
         before,
@@ -132,6 +129,24 @@ def run_trials(
             "give a longer --budget together with --fresh, or lower --max-epochs",
         )
     return completed
+
+
+def counts(dispatcher: Dispatcher) -> Callable[[], tuple[int, int]]:
+    """Says, when called, how many of the trials asked for have ended, told or not, and how many run.
+
+    A trial that has ended is not looked at again.
+    """
+    asks, seen = dispatcher.state.asks, 0
+    outstanding: set[str] = set()
+
+    def count() -> tuple[int, int]:
+        nonlocal seen
+        outstanding.update(trial_key(ask.trial.trial_id) for ask in asks[seen:])
+        seen = len(asks)
+        outstanding.difference_update([key for key in outstanding if dispatcher.result(key) is not None])
+        return seen - len(outstanding), len(dispatcher.running())
+
+    return count
 
 
 def build_strategy(settings: SearchSettings, description: Description, classes: int) -> OracleSearch:
@@ -198,16 +213,14 @@ def checkpoint_pruning(
     session: Session, settings: SearchSettings, strategy: OracleSearch
 ) -> Callable[[TrialSpec, TrialOutcome], None]:
     """Deletes, after each completed trial, the checkpoints that neither a later trial nor a finalist can go on from."""
-    leading: list[Completed] = []
+    best: list[Completed] = []
     kept: set[str] = set()  # completed trials whose checkpoints may still be there
 
     def prune(spec: TrialSpec, outcome: TrialOutcome) -> None:
         needed = strategy.continuable()
         if settings.reuse_trials:
-            leading.append((spec, outcome))
-            best = {trial.trial_id for trial, _ in ranked(leading)[: settings.top_k]}
-            leading[:] = [entry for entry in leading if entry[0].trial_id in best]
-            needed = needed | best
+            best[:] = leading([*best, (spec, outcome)], settings.top_k)
+            needed = needed | {trial.trial_id for trial, _ in best}
         kept.add(spec.trial_id)
         for trial_id in sorted(kept - needed):
             remove_directory(session.checkpoints(trial_key(trial_id)))

@@ -48,4 +48,5 @@ def start_state(job: TrainingJob) -> TrainingState | None:
     A parent's state that was lost costs its epochs again, nothing else: parent and child are one configuration, trained
     from one seed.
     """
-    return load_state(Path(job.checkpoints)) or (load_state(Path(job.parent)) if job.parent else None)
+    own = load_state(Path(job.checkpoints), job.cool_after, job.cool_since)
+    return own or (load_state(Path(job.parent)) if job.parent else None)

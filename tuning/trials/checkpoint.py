@@ -100,12 +100,18 @@ class Saver:
             self._finish()
 
 
-def load_state(directory: Path) -> TrainingState | None:
+def load_state(directory: Path, after: int | None = None, since: int = 0) -> TrainingState | None:
     """The newest whole state of a trial; None where there is none.
 
     A file that does not read back (its checksum fails) is passed over: an older one costs epochs, not truth.
+
+    Args:
+        after, since: of a training that was changed after so many epochs: later ones count only from attempts since
+            then. One that was given up may still end an epoch, in the way that no longer holds.
     """
-    for _, _, path in reversed(_states(directory)):
+    for epoch, attempt, path in reversed(_states(directory)):
+        if after is not None and epoch > after and attempt < since:
+            continue
         try:
             return _read(path)
         except _DAMAGE:
