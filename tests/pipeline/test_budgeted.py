@@ -12,12 +12,15 @@ import pytest
 from tests.written_searches import PLAN
 from tuning.core.console import Console
 from tuning.core.errors import UsageError
+from tuning.core.records import TrialOutcome, TrialSpec
 from tuning.core.settings import SearchSettings, load
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import Closing, Extended, PlannedFinals, ShortenedFinals, Stopped
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import budgeted
+from tuning.pipeline.budgeted import RESTART_SECONDS
+from tuning.pipeline.planning import CLOSING_SECONDS, TARGET
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 
@@ -129,6 +132,47 @@ def test_a_larger_budget_goes_on_where_the_search_ended_and_keeps_its_runs(budge
     assert workspace.leaderboard.read_bytes() == before
     with pytest.raises(UsageError, match="has used"):
         run_search(workspace, budget=5.0, resources=Resources(workers=1), **GIVEN)
+
+
+COUNTS = {"train": 2_000, "val": 200, "test": 200}
+
+
+def kept(settings):
+    """Seconds kept for the finals and what follows, after the defaults and one configuration that is ahead of them."""
+    reserve = budgeted.Reserve(PLAN, 2, COUNTS, settings)
+    before = reserve.seconds()
+    for name, score, epoch in (("0000", 0.5, 8.0), ("0001", 0.6, 10.0)):
+        outcome = TrialOutcome(name, "COMPLETED", score, seconds=(epoch,) * 20)
+        reserve.completed(TrialSpec(name, {}, 20, root=name), outcome)
+    return before, reserve.seconds()
+
+
+def test_finals_that_a_person_asked_for_are_kept_time_for_and_do_not_keep_the_first_trial_from_running(settings):
+    usual = settings(max_epochs=20, retrain_epochs=20)
+    beside = RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * PLAN.budget
+    assert kept(usual) == (PLAN.finals + beside, PLAN.finals + beside)
+    # The finalist, the defaults where they are ranked second, and the baseline, three times each: more than half of the
+    # budget, which the plan's own finals never have.
+    before, after = kept(replace(usual, retrain_epochs=100, executions=3))
+    assert before == beside
+    assert 3 * 100 * (10 + 8 + 8) / 2 < after - beside < 1.1 * 3 * 100 * (10 + 8 + 8) / 2
+    assert kept(replace(usual, retrain_epochs=5))[1] < 0.2 * PLAN.finals
+
+
+def test_a_plan_has_the_finals_that_a_person_asked_for(settings):
+    usual = settings(max_epochs=20, retrain_epochs=20)
+    assert budgeted.as_asked(PLAN, usual, COUNTS) is PLAN
+    asked = budgeted.as_asked(PLAN, replace(usual, retrain_epochs=30, executions=2), COUNTS)
+    assert (asked.final_epochs, asked.final_runs) == (30, 6)
+    # Two finalists and the baseline, twice each, on two workers.
+    assert 30 * (20 + 20 + 8) < asked.finals < 1.1 * 30 * (20 + 20 + 8)
+    assert asked.search + asked.finals == pytest.approx(PLAN.search + PLAN.finals)
+    assert asked.trainings == pytest.approx(asked.search * 2 / (20 * 20 + 3 * 2), abs=0.1)
+    wider = budgeted.holding(asked, None, 2 * PLAN.budget, 0.0)
+    assert (wider.finals, wider.search) == (asked.finals, pytest.approx(asked.search + PLAN.search + PLAN.finals))
+    longer = budgeted.as_asked(PLAN, replace(usual, retrain_epochs=100, executions=3), COUNTS)
+    assert (longer.search, longer.trainings) == (0.0, 0.0)
+    assert budgeted.holding(longer, None, 4 * PLAN.budget, 0.0).trainings > 0
 
 
 def test_time_for_an_ensemble_grows_with_what_its_members_look_at_and_is_kept():
