@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 
 import pytest
 
@@ -21,6 +22,16 @@ def test_it_shows_what_to_run_and_what_becomes_of_it(help_text):
     assert re.search(r"^reads   \S", help_text, re.MULTILINE)
     assert re.search(r"^writes  \S", help_text, re.MULTILINE)
     assert "exit codes: 0 done" in help_text
+
+
+def test_every_line_to_run_is_understood_and_what_is_said_of_it_is_a_comment(help_text):
+    whole = re.sub(r" \\\n +", " ", help_text)
+    found = [line.strip() for line in re.findall(r"^ +python -m tuning\..*", whole, re.MULTILINE)]
+    assert found
+    for line in found:
+        assert "  " not in line.partition("  # ")[0].rstrip(), line
+        words = shlex.split(re.split(r" [|>] ", line)[0], comments=True)
+        importlib.import_module(words[2]).options().parse_args(words[3:])
 
 
 def test_every_option_is_explained(help_text):

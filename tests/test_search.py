@@ -35,8 +35,14 @@ def test_it_ends_with_the_verdict_and_the_next_three_commands(workspace, monkeyp
         "next:",
         f"  python -m tuning.report {root} s",
         f"  python -m tuning.predict {root} face.jpg --sheet sheet.png",
-        f"  python -m tuning.export {root} --search s",
+        f"  python -m tuning.export {root}",
     ]
+
+
+def test_the_export_it_names_is_of_this_search_where_an_earlier_model_stays_promoted(workspace, make_run):
+    make_run(workspace, "earlier", search="t", kind="finalist", trial="0001", rank=1)
+    result = SearchResult("s", 9, 0, 27, "0007", 0.5, {}, runs=("s-01-t0007-aaaaaaaa-s0",), promoted="earlier")
+    assert search._next(result, None)[-1] == "python -m tuning.export --search s"
 
 
 def test_without_finals_the_next_commands_need_none(workspace, monkeypatch, capsys):

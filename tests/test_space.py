@@ -129,6 +129,12 @@ def test_the_table_for_a_person():
     ]
 
 
+def test_a_fixed_value_is_listed_and_no_hyperparameter():
+    fixed = Hyperparameter(name="flip", kind="fixed", values=[True], default=True)
+    lines = space.text(listing([*ENTRIES, fixed]), 100).splitlines()
+    assert lines[0].startswith("s: 3 hyperparameters,") and any(line.startswith("flip ") for line in lines)
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_it_fits_and_keeps_every_value(width):
     many = Hyperparameter(name="many", kind="choice", values=list(range(100)), default=0)

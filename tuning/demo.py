@@ -28,7 +28,7 @@ def options() -> argparse.ArgumentParser:
         type=int,
         default=200,
         metavar="N",
-        help="images of the largest class; the smallest has 60 %% of it (default: 200)",
+        help="images of the largest of all seven classes; the smallest of them has 60 %% of it (default: 200)",
     )
     parser.add_argument(
         "--classes",

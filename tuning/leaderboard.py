@@ -7,7 +7,8 @@
   python -m tuning.leaderboard --verify     # exit 3 where they say otherwise
 
 Rows come from the runs' own files. artifacts/outputs/leaderboard.csv holds
-them for other programs, and is never read. F1 is macro-F1: the mean over
+them for other programs; it is compared with those files, and no row is taken
+from it. F1 is macro-F1: the mean over
 classes, each counting alike, with its 95 % interval (bootstrap over the test
 images; copies, a photo's faces or a person's images count as one). `vs best`
 compares all rows at once, image by image: tied, where the 95 % interval of
@@ -19,7 +20,7 @@ run was evaluated on the test split. Tied or not, the run with the highest
 test macro-F1 is promoted; a score corrected for its having been chosen stands
 below the table.
 
-reads   artifacts/trials/, artifacts/searches/; with --verify, leaderboard.csv
+reads   artifacts/trials/, artifacts/searches/; without --rebuild, leaderboard.csv, to compare it
 writes  nothing; with --rebuild, leaderboard.csv
 """
 

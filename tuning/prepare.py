@@ -1,9 +1,9 @@
 """Turns a folder of face images into a pool, a split and packed arrays, ready for a search.
 
-    python -m tuning.prepare --raw ~/Downloads/fer2013        class folders, a YOLO export, or a FER2013 CSV
-    python -m tuning.prepare                                   what lies in data/raw_yolo
-    python -m tuning.prepare --raw faces --image-size 96 --color rgb
-    python -m tuning.prepare --raw ck48 more.zip --aliases emotions --group-by '(S[0-9]+)_'
+  python -m tuning.prepare --raw ~/Downloads/fer2013    # class folders, a YOLO export, or a FER2013 CSV
+  python -m tuning.prepare                               # what lies in data/raw_yolo
+  python -m tuning.prepare --raw faces --image-size 96 --color rgb
+  python -m tuning.prepare --raw ck48 more.zip --aliases emotions --group-by '(S[0-9]+)_'
 
 What kind of data set it is, is found by looking. The split is made once and reused ever after: images that are added
 later extend it, and no image ever changes sides. Running it again on an unchanged folder does nothing.

@@ -9,8 +9,9 @@
   python -m tuning.search --tensorboard
   tensorboard --logdir artifacts/searches/baseline_cnn-hyperband/tensorboard
 
-The same command again goes on where it was interrupted. The result does not depend on --workers, on --executor, or on
-how often it was interrupted. Finalists that failed are tried again; trials that failed, with --retry-failed.
+The same command again goes on where it was interrupted. Once it has begun, the result does not depend on --workers, on
+--executor, or on how often it was interrupted; a plan for --budget is made of what the machine and its workers can do.
+Finalists that failed are tried again; trials that failed, before the finals, with --retry-failed.
 
 reads   the prepared data in data/cls_data
 writes  artifacts/searches/NAME/ (settings, journal, checkpoints, report.html), then a folder a run in
@@ -133,7 +134,11 @@ def _next(result: SearchResult, second_seed: str | None) -> list[str]:
     if result.promoted is None:
         trial = f"{result.name}/{result.best_trial}"
         return [report, f"python -m tuning.train --from-trial {trial}", "python -m tuning.leaderboard"]
-    export = f"python -m tuning.export --search {result.name}"
+    export = (
+        "python -m tuning.export"
+        if result.promoted in result.runs
+        else f"python -m tuning.export --search {result.name}"
+    )
     return [report, "python -m tuning.predict face.jpg --sheet sheet.png", export]
 
 

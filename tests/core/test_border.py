@@ -59,6 +59,11 @@ def test_what_no_module_holds_is_refused(spaces):
             space_name(made)
 
 
+@pytest.mark.parametrize("name", ["base", "base_weights"])
+def test_a_model_to_start_from_may_be_a_path(name):
+    assert guarded(called)("ws", **{name: Path("an/export")})[-1] == {name: "an/export"}
+
+
 def test_numbers_are_what_they_are_worth():
     assert guarded(called)("ws", size=np.int64(24), share=1, on=np.bool_(True), extra="x") == (
         *(Workspace("ws"), "baseline_cnn", 24, 1, True, None),

@@ -55,6 +55,14 @@ def test_a_plan_is_told_in_three_lines():
     assert "20 to 60 epochs" in finals
 
 
+def test_finals_that_a_person_asked_for_are_told_as_asked_and_what_they_leave():
+    asked = replace(PLAN, final_runs=6, final_epochs=40, finals=3000.0)
+    *_, finals = plan_text(asked)
+    assert "about 50 min, as asked for: up to 6 trainings of 40 epochs" in finals
+    assert "take longer than the budget" in plan_text(replace(asked, search=0.0))[-1]
+    assert not any("take longer" in line for line in plan_text(asked))
+
+
 def test_a_range_without_width_is_not_told():
     price = replace(PLAN.price, low=20.01, high=20.02)
     first, search, _ = plan_text(replace(PLAN, price=price, seats=1))

@@ -9,6 +9,9 @@ import pytest
 from tuning.core import packages
 from tuning.core.acceptance import acceptable
 from tuning.core.errors import StateError, UsageError
+from tuning.pipeline.plan import plan_search
+
+from .conftest import TOY
 
 CODE = """
 def width(hp):
@@ -65,6 +68,8 @@ def test_changed_code_is_refused_with_the_line_and_accepted_knowingly(toy_search
     assert "--accept code" in refused.value.remedy
     with pytest.raises(StateError, match="code"):
         toy_search("s", **SEARCH, accept="versions")
+    given = {name: value for name, value in {**TOY, **SEARCH}.items() if name != "search_only"}
+    assert plan_search(workspace, name="s", **given, accept="code").trials == 2
     toy_search("s", **SEARCH, accept="code")
     (change,) = written(workspace)["accepted"]
     assert change == {"what": "space_digest", "was": before, "now": written(workspace)["settings"]["space_digest"]}

@@ -20,6 +20,7 @@ from tuning.engine import journal
 from tuning.engine.entries import Closing, Extended, PlannedFinals, ShortenedFinals, Stopped
 from tuning.oracles.ranking import RankedTrial, rank
 from tuning.pipeline import budgeted, completed
+from tuning.pipeline.budgeted import RESTART_SECONDS
 from tuning.pipeline.completed import ranked
 from tuning.pipeline.planning import CLOSING_SECONDS, TARGET, makespan
 from tuning.pipeline.resources import Resources
@@ -122,12 +123,13 @@ def trials(count: int) -> list[tuple[TrialSpec, TrialOutcome]]:
 
 
 @pytest.mark.parametrize("top_k", [1, 3])
-def test_what_is_kept_back_is_for_those_that_all_trials_would_be_ranked_for(top_k):
+def test_what_is_kept_back_is_for_those_that_all_trials_would_be_ranked_for(top_k, settings):
     counts = {"train": 700, "val": 90, "test": 90}
-    reserve, ended, seen = budgeted.Reserve(PLAN, 2, counts), [], set()
+    usual = settings(max_epochs=20, retrain_epochs=20, top_k=top_k)
+    reserve, ended, seen = budgeted.Reserve(PLAN, 2, counts, usual), [], set()
     for spec, outcome in trials(300):
         ended.append((spec, outcome))
-        reserve.completed(spec, outcome, top_k)
+        reserve.completed(spec, outcome)
         prices, start = budgeted.epoch_prices(ended), PLAN.price.start
         best = budgeted.finalists(ranked(ended), PLAN, top_k)
         epochs = [prices.get(trial.root, PLAN.price.epoch) for trial, _ in best]
@@ -142,14 +144,14 @@ def test_what_is_kept_back_is_for_those_that_all_trials_would_be_ranked_for(top_
     assert len(seen) > 5
 
 
-def test_after_each_trial_only_the_leading_ones_are_ranked(monkeypatch):
+def test_after_each_trial_only_the_leading_ones_are_ranked(monkeypatch, settings):
     sizes = []
     monkeypatch.setattr(
         completed, "rank", lambda trials, direction: sizes.append(len(trials)) or rank(trials, direction)
     )
-    reserve = budgeted.Reserve(PLAN, 2, {"train": 700, "val": 90, "test": 90})
+    reserve = budgeted.Reserve(PLAN, 2, {"train": 700, "val": 90, "test": 90}, settings(top_k=3))
     for spec, outcome in trials(300):
-        reserve.completed(spec, outcome, 3)
+        reserve.completed(spec, outcome)
     assert max(sizes) <= 4
 
 
@@ -182,6 +184,47 @@ def test_a_larger_budget_goes_on_where_the_search_ended_and_keeps_its_runs(budge
     assert workspace.leaderboard.read_bytes() == before
     with pytest.raises(UsageError, match="has used"):
         run_search(workspace, budget=5.0, resources=Resources(workers=1), **GIVEN)
+
+
+COUNTS = {"train": 2_000, "val": 200, "test": 200}
+
+
+def kept(settings):
+    """Seconds kept for the finals and what follows, after the defaults and one configuration that is ahead of them."""
+    reserve = budgeted.Reserve(PLAN, 2, COUNTS, settings)
+    before = reserve.seconds()
+    for name, score, epoch in (("0000", 0.5, 8.0), ("0001", 0.6, 10.0)):
+        outcome = TrialOutcome(name, "COMPLETED", score, seconds=(epoch,) * 20)
+        reserve.completed(TrialSpec(name, {}, 20, root=name), outcome)
+    return before, reserve.seconds()
+
+
+def test_finals_that_a_person_asked_for_are_kept_time_for_and_do_not_keep_the_first_trial_from_running(settings):
+    usual = settings(max_epochs=20, retrain_epochs=20)
+    beside = RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * PLAN.budget
+    assert kept(usual) == (PLAN.finals + beside, PLAN.finals + beside)
+    # The finalist, the defaults where they are ranked second, and the baseline, three times each: more than half of the
+    # budget, which the plan's own finals never have.
+    before, after = kept(replace(usual, retrain_epochs=100, executions=3))
+    assert before == beside
+    assert 3 * 100 * (10 + 8 + 8) / 2 < after - beside < 1.1 * 3 * 100 * (10 + 8 + 8) / 2
+    assert kept(replace(usual, retrain_epochs=5))[1] < 0.2 * PLAN.finals
+
+
+def test_a_plan_has_the_finals_that_a_person_asked_for(settings):
+    usual = settings(max_epochs=20, retrain_epochs=20)
+    assert budgeted.as_asked(PLAN, usual, COUNTS) is PLAN
+    asked = budgeted.as_asked(PLAN, replace(usual, retrain_epochs=30, executions=2), COUNTS)
+    assert (asked.final_epochs, asked.final_runs) == (30, 6)
+    # Two finalists and the baseline, twice each, on two workers.
+    assert 30 * (20 + 20 + 8) < asked.finals < 1.1 * 30 * (20 + 20 + 8)
+    assert asked.search + asked.finals == pytest.approx(PLAN.search + PLAN.finals)
+    assert asked.trainings == pytest.approx(asked.search * 2 / (20 * 20 + 3 * 2), abs=0.1)
+    wider = budgeted.holding(asked, None, 2 * PLAN.budget, 0.0)
+    assert (wider.finals, wider.search) == (asked.finals, pytest.approx(asked.search + PLAN.search + PLAN.finals))
+    longer = budgeted.as_asked(PLAN, replace(usual, retrain_epochs=100, executions=3), COUNTS)
+    assert (longer.search, longer.trainings) == (0.0, 0.0)
+    assert budgeted.holding(longer, None, 4 * PLAN.budget, 0.0).trainings > 0
 
 
 def test_time_for_an_ensemble_grows_with_what_its_members_look_at_and_is_kept():

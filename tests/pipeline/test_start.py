@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import keras
@@ -68,6 +69,8 @@ def test_a_mistyped_root_makes_no_folders(tmp_path, run):
 def test_an_argument_that_is_no_setting_is_named_with_those_that_are(prepared):
     with pytest.raises(TypeError, match=r"no setting 'epochs'; use one of .*max_epochs"):
         run_search(prepared, epochs=3)
+    with pytest.raises(TypeError, match=r"no setting 'workers'; use one of .*budget, .*resources, "):
+        run_search(prepared, workers=2)
     with pytest.raises(TypeError, match=r"no setting 'max_epochs'; use one of .*epochs"):
         train_one(prepared, max_epochs=3)
     with pytest.raises(UsageError, match="wrong type"):
@@ -97,7 +100,15 @@ def test_what_is_frozen_is_what_may_not_change():
 
 def test_the_documentation_has_all_options():
     rows = table(config.SearchSettings, Resources, Control, words=search.words())
-    assert "\n".join(rows) in (REPOSITORY / "docs" / "options.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "options.md").read_text(encoding="utf-8")
+    assert "\n".join(rows) in page
+    # What is no argument of that name in Python, and what no table of settings has, is told above it.
+    above, taken = page.partition("| option |")[0], set(inspect.signature(run_search).parameters)
+    options = options_of(config.SearchSettings, Resources, Control)
+    others = [one.flag for one in options if not one.fixed and one.name not in taken]
+    tracking = [f"--{field.name}" for field in fields(Tracking)]
+    assert len(others) == 8
+    assert all(f"`{flag}" in above for flag in (*others, "--budget", "--try", *tracking))
 
 
 # The backend -----------------------------------------------------------------------------------------------------

@@ -122,6 +122,7 @@ def test_what_is_tried_is_told_by_what_differs_from_the_defaults_each_once(setti
     assert lines == ["  rate=0.5", "  optimizer=sgd, momentum=0.5"]
     assert "--no-starting-points" in heading
     assert own_configuration(lines[1]) == {"optimizer": "sgd", "momentum": "0.5"}
+    assert heading.startswith("tried right after the space's defaults")
     [heading, line] = known_text(settings(tries=["rate=0.5"], starting_points=False), description(POINTS))
     assert "--no-starting-points" not in heading and line == "  rate=0.5"
     assert known_text(settings(), description([{}])) == []

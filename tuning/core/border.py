@@ -70,6 +70,8 @@ def _met(name: str, value: Any, hint: Any) -> Any:
         return _workspace(value)
     if name == "space":
         return space_name(value)
+    if name in ("base", "base_weights") and isinstance(value, os.PathLike):
+        return os.fspath(value)
     if hint is None or value is None:
         return value
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)

@@ -40,8 +40,9 @@ class Control(BaseControl):
     search_only: bool = option(False, "no finalists: the test split stays sealed", group=HOW, switch=True, fixed=False)
     retry_failed: bool = option(
         False,
-        "run the trials again that have failed, once their cause is mended; the search goes on as if they had ended "
-        "so the first time",
+        "run the trials again that have failed, once their cause is mended, losses that diverged and models too large "
+        "apart; the search goes on as if they had ended so the first time. Refused once its finals have begun (see "
+        "--search-only), or its budget has ended it",
         group=HOW,
         switch=True,
         fixed=False,

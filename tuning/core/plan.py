@@ -70,6 +70,7 @@ class Plan:
         window: trials that may be asked for before their results are told.
         limit: what is too expensive to be proposed; None: nothing is.
         untried: starting points of the space of which one training would take too large a part of the time.
+        final_runs: final trainings that a person asked for, at the most; None: what the time allows.
     """
 
     budget: float
@@ -84,6 +85,7 @@ class Plan:
     window: int
     limit: CostLimit | None = None
     untried: list[dict[str, Any]] = field(default_factory=list)
+    final_runs: int | None = None
 
 
 class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -140,22 +140,26 @@ class SearchSettings(RunSettings):
     )
     window: int = option(
         None,
-        "trials asked for ahead of their results; four times the workers keeps all of them busy (default: {windows})",
+        "trials asked for ahead of their results; four times the workers keeps all of them busy (default: {windows}; "
+        "with a budget twice the workers and at least 4, four times where they are more than 8)",
         group=RARE,
         metavar="N",
         least=1,
     )
-    top_k: int = option(3, "finalists to retrain and test (default: 3)", group=WHAT, metavar="K", least=1)
+    top_k: int = option(
+        3, "finalists to retrain and test, with a budget at most (default: 3)", group=WHAT, metavar="K", least=1
+    )
     retrain_epochs: int = option(
         None,
-        "epochs for finalists (default: --max-epochs, with a budget what the time allows)",
+        "epochs for finalists (default: --max-epochs; with a budget what the time allows, also where just that number "
+        "is given)",
         group=WHAT,
         metavar="N",
         least=1,
     )
     executions: int = option(
         1,
-        "seeds for finalists and baseline (default: 1, with a budget what the time allows)",
+        "seeds for finalists and baseline (default: 1; with a budget what the time allows, also where 1 is given)",
         group=WHAT,
         metavar="N",
         least=1,
@@ -168,8 +172,8 @@ class SearchSettings(RunSettings):
     )
     tries: list[dict[str, str]] | None = option(
         None,
-        "a configuration to try right after the baseline's, what is left out at its default; may be repeated "
-        "(default: none)",
+        "a configuration to try right after the space's defaults; what it leaves out is at its default; may be "
+        "repeated (default: none)",
         group=GOOD,
         flag="--try",
         metavar="NAME=VALUE,…",
@@ -203,9 +207,8 @@ class SearchSettings(RunSettings):
     )
     max_memory: int | None = option(
         None,
-        "train no configuration that takes more than this at the very least, counted as weights, gradients and what "
-        "these are made of: 8G; 0 for no limit (default: what this machine, or its largest GPU, has when the search "
-        "begins)",
+        "train no configuration whose weights, gradients and layers' inputs alone take more than this: 8G; 0 for no "
+        "limit (default: what this machine, or its largest GPU, has when the search begins)",
         group=RARE,
         metavar="SIZE",
         kind=str,
@@ -218,6 +221,11 @@ class SearchSettings(RunSettings):
     def final_runs(self) -> int:
         """Runs after the search, at most: finalists and baseline, each with all its seeds."""
         return (self.top_k + 1) * self.executions
+
+    @property
+    def finals_by_person(self) -> bool:
+        """Whether a person said how the finals are trained; with a budget, the time that is left does otherwise."""
+        return self.executions > 1 or self.reuse_trials or self.retrain_epochs != self.max_epochs
 
 
 @dataclass(frozen=True, kw_only=True)

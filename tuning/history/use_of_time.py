@@ -9,7 +9,8 @@ from tuning.core.plan import CostLimit, Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History, Trial, last_epoch
 
-#: A score that is not so many times that of one label for all images, 1 / classes, is at chance.
+#: A score that is not so many times that of one label for all images, 1 / classes, is at chance, in counts
+#: and warnings. Where a strategy decides on it, `tuning.oracles.chance` asks for a little more.
 LEFT_CHANCE = 1.1
 
 
@@ -81,9 +82,12 @@ def plan_text(plan: Plan) -> list[str]:
         f"  search: up to {duration(plan.search)}, start-up included; a full training has {plan.max_epochs} epochs, "
         f"the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full trainings"
         f"{f' ({trainings})' if trainings else ''}",
-        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
-        f"{_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further seeds where time is left; then the test",
+        _finals_text(plan),
     ]
+    if not plan.search:
+        lines.append(
+            "  the finals alone take longer than the budget, which is overrun; the search ends at its first trial"
+        )
     if plan.limit is not None:
         lines.append(
             f"  left out as too expensive for this time: {limit_text(plan.limit)}, about {plan.limit.excluded:.0%} "
@@ -92,6 +96,19 @@ def plan_text(plan: Plan) -> list[str]:
     if plan.untried:
         lines.append(f"  starting points of the space that are too expensive for this time: {len(plan.untried)}")
     return lines
+
+
+def _finals_text(plan: Plan) -> str:
+    if plan.final_runs is not None:
+        return (
+            f"  finals: about {duration(plan.finals)}, as asked for: up to {plan.final_runs} trainings of "
+            f"{plan.final_epochs} epochs, of the best configurations and the baseline; then the test"
+        )
+    epochs = _from_to(plan.max_epochs, plan.final_epochs)
+    return (
+        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
+        f"{epochs} epochs, with further seeds where time is left; then the test"
+    )
 
 
 def limit_text(limit: CostLimit) -> str:

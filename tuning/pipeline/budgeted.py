@@ -32,12 +32,12 @@ from tuning.pipeline.planning import (
     MOST_EPOCHS_FROM_BASE,
     TARGET,
     Candidate,
-    Market,
     makespan,
     more_finals,
     plan_budget,
     plan_finals,
     steps_per_epoch,
+    trainings_in,
 )
 from tuning.pipeline.pricing import measured
 from tuning.pipeline.session import Session
@@ -85,14 +85,14 @@ class Clock:
 
 
 def planned(
-    session: Session, budget: float, spent: Callable[[], float], max_epochs: int | None
+    session: Session, budget: float, spent: Callable[[], float], given: Mapping[str, Any]
 ) -> tuple[Plan, list[str]]:
     """The plan of a search that begins, from a few measured batches; and what other budgets would buy, in words.
 
     Args:
         budget: seconds in all.
         spent: seconds that have passed.
-        max_epochs: epochs of a full training, where a person said so.
+        given: the settings that a person gave, by their names.
 
     Raises:
         UsageError: the budget is too small; says which is the least.
@@ -104,16 +104,44 @@ def planned(
     market = measured(session, description, good, max(PRICING_SHARE * budget, min(SMALL_SHARE * budget, LEAST_PRICING)))
     if session.settings.base is not None:
         market = replace(market, most_epochs=MOST_EPOCHS_FROM_BASE)
-    steps = steps_per_epoch(read_info(session.workspace).counts["train"])
-    plan = plan_budget(budget, spent(), market, steps, session.workers, max_epochs)
-    return plan, _other_budgets(plan, spent(), market, steps, max_epochs)
+    counts, settings = read_info(session.workspace).counts, session.settings
+    max_epochs, retrain_epochs = given.get("max_epochs"), given.get("retrain_epochs")
+
+    def plan_of(budget: float) -> Plan:
+        steps = steps_per_epoch(counts["train"])
+        plan = plan_budget(budget, spent(), market, steps, session.workers, max_epochs)
+        final = retrain_epochs or plan.max_epochs
+        return as_asked(plan, replace(settings, max_epochs=plan.max_epochs, retrain_epochs=final), counts)
+
+    return plan_of(budget), _other_budgets(budget, plan_of)
 
 
-def _other_budgets(plan: Plan, spent: float, market: Market, steps: int, max_epochs: int | None) -> list[str]:
+def as_asked(plan: Plan, settings: SearchSettings, counts: Mapping[str, int]) -> Plan:
+    """The plan with the finals that a person asked for, which take what they take, in the place of its own. Pure.
+
+    Args:
+        settings: with the epochs of this plan.
+        counts: images of each split.
+    """
+    if not settings.finals_by_person:
+        return plan
+    finals = round(finals_seconds(plan, plan.seats, counts, settings, [plan.price.epoch] * settings.top_k), 1)
+    search = round(max(0.0, TARGET * plan.budget - finals), 1)
+    return replace(
+        plan,
+        search=search,
+        finals=finals,
+        trainings=round(trainings_in(search, plan.max_epochs, plan.price, plan.seats), 1),
+        final_epochs=settings.retrain_epochs,
+        final_runs=settings.final_runs,
+    )
+
+
+def _other_budgets(budget: float, plan_of: Callable[[float], Plan]) -> list[str]:
     lines = []
     for share, words in ((0.5, "half the time"), (4, "four times the time")):
         try:
-            other = plan_budget(share * plan.budget, spent, market, steps, plan.seats, max_epochs)
+            other = plan_of(share * budget)
         except UsageError:
             lines.append(f"  {words}: too little for a search")
         else:
@@ -126,72 +154,84 @@ def _other_budgets(plan: Plan, spent: float, market: Market, steps: int, max_epo
 
 
 def extended(session: Session, plan: Plan, budget: float | None, spent: float, progress: Progress) -> Plan:
-    """The plan with the budget that holds: its own, that of an earlier extension, or one that is given now.
+    """The plan with the budget that holds (see `holding`).
 
     A larger one is journaled: a search that had ended goes on, and its finals are planned anew, beside those there are.
     A smaller one holds for this command; what it ends is journaled.
-
-    Args:
-        budget: that a person gave; None: none.
-        spent: seconds that have passed.
 
     Raises:
         UsageError: the budget given is smaller, and has been used already.
     """
     state = session.dispatcher.state
     held = state.extension.budget if state.extension else plan.budget
-    if budget is not None and budget < min(spent, held):
-        raise UsageError(
-            f"--budget is {as_given(budget)}, but this search has used {duration(spent)} of its {as_given(held)}",
-            "leave --budget out to keep to its plan, or give more",
-        )
+    holds = holding(plan, state.extension, budget, spent)
     if budget is not None and budget > held:
-        finals = _scaled(plan, budget).finals
         was_over = state.stopped or state.is_closing
-        session.dispatcher.record(Extended(asks=len(state.asks), budget=budget, finals=finals))
+        session.dispatcher.record(Extended(asks=len(state.asks), budget=budget, finals=holds.finals))
         words = "the search goes on from where it ended" if was_over else "the search goes on"
         progress.say(f"budget: {duration(budget)} in the place of {duration(held)}; {words}")
-    if state.extension is not None:
-        plan = replace(_scaled(plan, state.extension.budget), finals=state.extension.finals)
-    if budget is not None and budget < plan.budget:
+    elif budget is not None and budget < held:
         progress.say(f"budget: {duration(budget)} in the place of {duration(held)}")
-        plan = _scaled(plan, budget)
-    return plan
+    return holds
+
+
+def holding(plan: Plan, extension: Extended | None, budget: float | None, spent: float) -> Plan:
+    """The plan with its own budget, that of an earlier extension, or one that is given now. Pure.
+
+    Args:
+        extension: the latest one in the journal.
+        budget: that a person gave; None: none.
+        spent: seconds that have passed.
+
+    Raises:
+        UsageError: the budget given is smaller, and has been used already.
+    """
+    if extension is not None:
+        held = replace(_scaled(plan, extension.budget), finals=extension.finals)
+    else:
+        held = plan
+    if budget is None or budget == held.budget:
+        return held
+    if budget < min(spent, held.budget):
+        raise UsageError(
+            f"--budget is {as_given(budget)}, but this search has used {duration(spent)} of its "
+            f"{as_given(held.budget)}",
+            "leave --budget out to keep to its plan, or give more",
+        )
+    return _scaled(plan if budget > held.budget else held, budget)
 
 
 def _scaled(plan: Plan, budget: float) -> Plan:
     share = budget / plan.budget
-    return replace(
-        plan,
-        budget=budget,
-        search=round(plan.search * share, 1),
-        finals=round(plan.finals * share, 1),
-        trainings=round(plan.trainings * share, 1),
-    )
+    search, finals, trainings = plan.search * share, plan.finals * share, plan.trainings * share
+    if plan.final_runs is not None:
+        search, finals = max(0.0, TARGET * budget - plan.finals), plan.finals
+        trainings = trainings_in(search, plan.max_epochs, plan.price, plan.seats)
+    return replace(plan, budget=budget, search=round(search, 1), finals=round(finals, 1), trainings=round(trainings, 1))
 
 
 class Reserve:
-    """Seconds to keep back for the finals: enough to retrain, once, what would be retrained if the search ended now."""
+    """Seconds to keep back for the finals: enough to retrain, once, what would be retrained if the search ended now;
+    or, where a person said for how many epochs and with how many seeds, as that takes.
+    """
 
-    def __init__(self, plan: Plan, seats: int, counts: Mapping[str, int]) -> None:
-        self._plan, self._seats, self._counts = plan, seats, counts
+    def __init__(self, plan: Plan, seats: int, counts: Mapping[str, int], settings: SearchSettings) -> None:
+        self._plan, self._seats, self._counts, self._settings = plan, seats, counts, settings
         self._leading: list[Completed] = []
         self._trials_of: dict[str, list[Completed]] = {}  # by the first trial of their configuration
         self._needed = 0.0
         self._training = plan.max_epochs * plan.price.epoch + plan.price.start
 
-    def completed(self, spec: TrialSpec, outcome: TrialOutcome, top_k: int) -> None:
+    def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
+        plan, top_k = self._plan, self._settings.top_k
         # Not all trials are looked at after each: a resume tells thousands of them at once.
         self._leading = leading([*self._leading, (spec, outcome)], top_k)
         self._trials_of.setdefault(spec.root or spec.trial_id, []).append((spec, outcome))
-        best = finalists(ranked(self._leading), self._plan, top_k)
-        roots = [trial.root or trial.trial_id for trial, _ in best]
+        roots = [trial.root or trial.trial_id for trial, _ in finalists(ranked(self._leading), plan, top_k)]
         prices = epoch_prices([entry for root in roots for entry in self._trials_of[root]])
-        seconds = [_candidate("", prices.get(root), self._plan.price, self._counts) for root in roots]
-        slowest = max((one.epoch for one in seconds), default=self._plan.price.epoch)
-        self._training = self._plan.max_epochs * slowest + self._plan.price.start
-        seconds.append(_candidate("", self._plan.price.default, self._plan.price, self._counts))
-        self._needed = makespan([one.seconds(self._plan.max_epochs) for one in seconds], self._seats)
+        epochs = [prices.get(root) or plan.price.epoch for root in roots]
+        self._training = plan.max_epochs * max(epochs, default=plan.price.epoch) + plan.price.start
+        self._needed = finals_seconds(plan, self._seats, self._counts, self._settings, epochs)
 
     def last_trainings(self, left: float | None) -> int | None:
         """How many configurations may still be trained to the end, once there is time for one such training each.
@@ -205,9 +245,18 @@ class Reserve:
 
     def seconds(self) -> float:
         """For the finals and what follows them."""
-        budget = self._plan.budget
-        kept = max(self._plan.finals, min(self._needed, MOST_FOR_FINALS * budget))
+        budget, kept = self._plan.budget, self._needed
+        if not self._settings.finals_by_person:
+            kept = max(self._plan.finals, min(kept, MOST_FOR_FINALS * budget))
         return kept + RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * budget
+
+
+def finals_seconds(
+    plan: Plan, seats: int, counts: Mapping[str, int], settings: SearchSettings, epochs: Sequence[float]
+) -> float:
+    """Seconds that finalists, an epoch of which takes so long each, and the baseline take with all their seeds."""
+    runs = [_candidate("", epoch, plan.price, counts) for epoch in (*epochs, plan.price.default)]
+    return makespan([one.seconds(settings.retrain_epochs) for one in runs * settings.executions], seats)
 
 
 def finalists(best_first: Sequence[tuple[RankedTrial, Any]], plan: Plan, top_k: int) -> list[tuple[RankedTrial, Any]]:

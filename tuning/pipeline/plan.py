@@ -9,16 +9,20 @@ from typing import Any
 
 import msgspec
 
+from tuning.core.acceptance import acceptable
 from tuning.core.jobs import Description
 from tuning.core.progress import SILENT, Progress
 from tuning.core.settings import FILE_NAME, RunSettings, SearchSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.file_state import verify_data
+from tuning.engine import journal
 from tuning.engine.budget import duration
+from tuning.engine.state import replay
+from tuning.history.source import JOURNAL
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline import bases
-from tuning.pipeline.budgeted import planned
+from tuning.pipeline.budgeted import holding, planned
 from tuning.pipeline.planning import FEW_IMAGES
 from tuning.pipeline.pricing import rehearsed
 from tuning.pipeline.resources import Resources
@@ -83,8 +87,9 @@ class SearchPlan:
 
 def plan_search(
     workspace: Workspace,
-    strategy: str,
-    resources: Resources,
+    strategy: str = "hyperband",
+    *,
+    resources: Resources = Resources(),  # noqa: B008 (frozen)
     fresh: bool = False,
     budget: float | None = None,
     base_weights: str | None = None,
@@ -93,8 +98,9 @@ def plan_search(
     progress: Progress = SILENT,
     **settings: Any,
 ) -> SearchPlan:
-    """Plans the search that `run_search` with the same arguments would begin, or go on with; leaves nothing behind but
-    a copy of its base.
+    """Plans the search that `run_search` would begin, or go on with; leaves nothing behind but a copy of its base.
+
+    The arguments are the same but for `search_only`, `retry_failed` and `tracking`.
 
     Raises:
         TuningError: settings or data that this search would refuse.
@@ -103,10 +109,14 @@ def plan_search(
     settings = bases.named(workspace, settings, base_weights, training_backend(), SILENT)
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     directory = workspace.search(frozen.name)
-    check_start(directory, frozen, resources, Tracking(), fresh)
+    check_start(directory, frozen, resources, Tracking(), fresh, acceptable(accept))
     new = fresh or not (directory / FILE_NAME).exists()
     bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace, look_only=True)
+    held = frozen.plan
+    if held is not None:
+        state = replay(journal.read(directory / JOURNAL))
+        held = holding(held, state.extension, budget, sum(entry.seconds for entry in state.spent))
     base = bases.adopt(workspace, frozen, settings.get("base"), base_license, frozen.max_memory, SILENT)
     progress.say("timing a few configurations on this machine; takes a minute or two")
     others: list[str] = []
@@ -114,9 +124,9 @@ def plan_search(
         scratch(workspace, resources) as folder,
         opened(workspace, folder, frozen, resources, base=base, dtype=settings.get("dtype")) as session,
     ):
-        if budget is not None and (fresh or frozen.plan is None):
-            plan, others = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
-            frozen = search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
+        if budget is not None and new:
+            held, others = planned(session, budget, lambda: time.monotonic() - began, settings)
+            frozen = search_settings(workspace, strategy, fresh=fresh, plan=held, **settings)
         description = session.describe()
         values = {name: model.values for name, model in description.parameters.items()}
         measured = rehearsed(session, values)
@@ -142,9 +152,9 @@ def plan_search(
         seconds=seconds,
         disk_bytes=alive * max(model["checkpoint_bytes"] for model in models.values()),
         models=models,
-        budget=() if frozen.plan is None else (*plan_text(frozen.plan), *others),
+        budget=() if held is None else (*plan_text(held), *others),
         known=tuple(known),
-        schedule=schedule_text(frozen, trials, epochs, workers),
+        schedule=schedule_text(frozen, trials, epochs, workers, budget),
         hint=base_hint(frozen, read_info(workspace).counts["train"]),
         warnings=warnings,
     )
@@ -171,14 +181,21 @@ def base_hint(settings: RunSettings, images: int) -> str:
     )
 
 
-def schedule_text(settings: SearchSettings, trials: int | None, epochs: int | None, workers: int) -> str:
-    """What a search without a budget trains, for a person; None where a number is open."""
+def schedule_text(
+    settings: SearchSettings, trials: int | None, epochs: int | None, workers: int, budget: float | None = None
+) -> str:
+    """What a search without a plan trains, for a person; None where a number is open.
+
+    Args:
+        budget: seconds after which it ends, finals included, although it began without a budget.
+    """
     final = settings.final_runs * settings.retrain_epochs
     full, short = settings.max_epochs, settings.min_epochs
+    ends = "" if budget is None else f"; begun without a budget, it keeps this plan and ends after {duration(budget)}"
     shortest = f", the shortest training {short}" if short is not None and short < full else ""
     return (
         f"{_or_open(trials)} trials, {_or_open(epochs)} epochs in the search, where a full training has "
-        f"{full}{shortest}; then up to {final} epoch{'s' * (final != 1)} of final training; {workers} at a time"
+        f"{full}{shortest}; then up to {final} epoch{'s' * (final != 1)} of final training; {workers} at a time{ends}"
     )
 
 

@@ -200,7 +200,7 @@ def _planned(
                 price=price,
                 max_epochs=epochs,
                 first_rung=least_rung(epochs, steps_per_epoch),
-                trainings=round(_trainings(left, epochs, price, seats), 1),
+                trainings=round(trainings_in(left, epochs, price, seats), 1),
                 search=round(TARGET * budget - finals, 1),
                 finals=round(finals, 1),
                 final_epochs=longest_final(epochs, steps_per_epoch, market.most_epochs),
@@ -232,7 +232,7 @@ def _affordable(
     for count in range(len(samples), math.ceil(share * len(samples)) - 1, -1):
         kept = samples[:count]
         longest = epochs * max(sample.epoch for sample in kept)
-        if longest <= min(left / 2, finals) and _trainings(left, epochs, market.price(kept), seats) >= fewest:
+        if longest <= min(left / 2, finals) and trainings_in(left, epochs, market.price(kept), seats) >= fewest:
             return kept
     return []
 
@@ -250,7 +250,8 @@ def _cost(epochs: int, price: Price) -> float:
     return epochs * price.epoch + 3 * price.start
 
 
-def _trainings(seconds: float, epochs: int, price: Price, seats: int) -> float:
+def trainings_in(seconds: float, epochs: int, price: Price, seats: int) -> float:
+    """Full trainings' worth of epochs that fit into so much time."""
     return max(0.0, seconds) * seats / _cost(epochs, price)
 
 

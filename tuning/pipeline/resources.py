@@ -75,8 +75,8 @@ class Resources:
     )
     max_deaths: int = option(
         MAX_DEATHS,
-        "deaths of its process that fail a configuration; the search killed six times that often during one trial, "
-        "and no epoch gained, counts as much (default: 2)",
+        "so many deaths of its process fail a configuration; so do six times as many kills of the whole search during "
+        "one trial that gained no epoch meanwhile (default: 2)",
         group=RARE,
         metavar="N",
         least=1,

@@ -132,7 +132,7 @@ def run_search(
 
     def with_plan(session: Session, budget: float) -> SearchSettings:
         progress.say("timing a few configurations on this machine, to plan the budget")
-        plan, _ = planned(session, budget, lambda: time.monotonic() - began, settings.get("max_epochs"))
+        plan, _ = planned(session, budget, lambda: time.monotonic() - began, settings)
         return search_settings(workspace, strategy, fresh=fresh, plan=plan, **settings)
 
     complete_settings = budget is None or (not fresh and (directory / FILE_NAME).exists())
@@ -167,7 +167,8 @@ def run_search(
             progress.warn(warning)
         oracle = build_strategy(frozen, description, len(read_info(workspace).classes))
         if frozen.plan is None:
-            progress.say(f"{frozen.name}: {schedule_text(frozen, *planned_epochs(oracle, frozen), session.workers)}")
+            schedule = schedule_text(frozen, *planned_epochs(oracle, frozen), session.workers, budget)
+            progress.say(f"{frozen.name}: {schedule}")
         for line in known_text(frozen, description):
             progress.say(line)
         progress.say(f"folder: {directory}")
@@ -225,8 +226,7 @@ def _run_finals(
         settings.reuse_trials,
         settings.base,
     )
-    by_person = settings.executions > 1 or settings.reuse_trials or settings.retrain_epochs != settings.max_epochs
-    if settings.plan is not None and clock is not None and not by_person:
+    if settings.plan is not None and clock is not None and not settings.finals_by_person:
         return run_budgeted_finals(session, settings, settings.plan, roles, trials, clock, progress)
     finals = final_runs(roles, settings.seed, settings.executions)
     runs = run_finals(session, finals, progress)

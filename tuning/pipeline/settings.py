@@ -30,6 +30,8 @@ from tuning.trials.spaces import space_digest
 BACKENDS = ("tensorflow", "jax", "torch")
 #: The space of a search from scratch, and of one that starts from a base.
 BASELINE, FINE_TUNE = "baseline_cnn", "fine_tune"
+#: What `run_search` and `plan_search` take beside the settings, for messages; where trials run stands in `resources`.
+_MORE = ("accept", "base_license", "base_weights", "budget", "fresh", "progress", "resources")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -52,7 +54,7 @@ def search_settings(
         DataError: the workspace holds no prepared data.
     """
     row = find_strategy(strategy)
-    values = options.given(SearchSettings, {**given, "strategy": strategy}, more=("fresh", "plan"))
+    values = options.given(SearchSettings, {**given, "strategy": strategy}, more=_MORE)
     values["space"] = space_of(values)
     values["min_epochs"], parts = first_rung(values["min_epochs"])
     name = values["name"] = _name_of(values)

@@ -60,7 +60,9 @@ def run_trials(
     """
     dispatcher, timing, preparing = session.dispatcher, Timing(settings.parts), preparing_report()
     info = read_info(session.workspace)
-    planned_reserve = Reserve(settings.plan, session.workers, info.counts) if settings.plan is not None else None
+    planned_reserve = None
+    if settings.plan is not None:
+        planned_reserve = Reserve(settings.plan, session.workers, info.counts, settings)
     budget = None if clock is None else clock.budget
 
     def for_finals() -> float:
@@ -102,7 +104,7 @@ def run_trials(
             if spec.trial_id == DEFAULTS and (warning := never_learned(outcome, classes)):
                 progress.warn(warning)
             if planned_reserve is not None:
-                planned_reserve.completed(spec, outcome, settings.top_k)
+                planned_reserve.completed(spec, outcome)
             prune(spec, outcome)
 
         def over() -> bool:

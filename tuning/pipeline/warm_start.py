@@ -110,7 +110,7 @@ def known_text(settings: SearchSettings, description: Description) -> list[str]:
         return []
     own = settings.starting_points and description.starting_points
     hint = " (without those of the space: --no-starting-points)" if own else ""
-    return [f"tried right after the baseline{hint}:", *lines]
+    return [f"tried right after the space's defaults{hint}:", *lines]
 
 
 def _checked(description: Description, given: Mapping[str, str], what: str) -> Values:

@@ -70,12 +70,7 @@ def _plan(plan: Plan) -> str:
             "after so many, configurations are compared for the first time, and the better ones go on"
             + "; how soon the baseline leaves chance decides" * (most > plan.first_rung),
         ),
-        (
-            "finals",
-            f"{duration(plan.finals)} or more",
-            "the best configurations and the baseline again from scratch, as time allows: for "
-            f"{_epochs(plan.max_epochs, plan.final_epochs)}, with further seeds; then the test",
-        ),
+        ("finals", *_planned_finals(plan)),
     ]
     if plan.limit is not None:
         rows.append(
@@ -91,6 +86,20 @@ def _plan(plan: Plan) -> str:
         )
     body = "".join(f"<tr><th>{name}</th><td><b>{value}</b></td><td>{why}</td></tr>" for name, value, why in rows)
     return card("The plan", f'<table class="plain facts">{body}</table>')
+
+
+def _planned_finals(plan: Plan) -> tuple[str, str]:
+    """Their time, and what it is for."""
+    words = "the best configurations and the baseline again"
+    if plan.final_runs is not None:
+        epochs = _epochs(plan.final_epochs, plan.final_epochs)
+        return (
+            f"about {duration(plan.finals)}",
+            f"as asked for: {words}, up to {plan.final_runs} times {epochs}; then the test",
+        )
+    epochs = _epochs(plan.max_epochs, plan.final_epochs)
+    time = f"{duration(plan.finals)} or more"
+    return time, f"{words} from scratch, as time allows: for {epochs}, with further seeds; then the test"
 
 
 def _decisions(history: History) -> str:
