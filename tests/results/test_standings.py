@@ -112,6 +112,15 @@ def test_a_builder_of_one_s_own_is_the_same_only_within_a_search(workspace, answ
     assert all((row["seed_deviation"] is None) == (":" in space) for row in found(workspace).values())
 
 
+@pytest.mark.parametrize(("codes", "known"), [("aa", True), ("ab", False)])
+def test_a_builder_of_one_s_own_is_the_same_where_its_code_is(workspace, answer, write_params, codes, known):
+    """A search's run, and what `train` made of the same configuration."""
+    for seed, (search, code) in enumerate(zip(("s", None), codes, strict=True)):
+        answer(f"x-s{seed}", LABELS, predicted(60 + seed), search=search, seed=seed, space="mine:build")
+        write_params(f"x-s{seed}", space="mine:build", seed=seed, space_digest=code * 64)
+    assert all((row["seed_deviation"] is not None) == known for row in found(workspace).values())
+
+
 def test_models_at_chance_tell_nothing_of_seeds(workspace, answer):
     """Seeds of a model that always says the same do not differ; those of one that has learned may."""
     for seed in range(2):

@@ -302,6 +302,8 @@ def trained_with(session: Session, final: Final) -> TrainedWith:
         early_stopping=settings.early_stopping,
         reduce_lr=settings.reduce_lr,
         epochs=final.epochs,
+        # Code of this package has its version.
+        space_digest=settings.space_digest if ":" in settings.space and final.space is None else msgspec.UNSET,
     )
 
 

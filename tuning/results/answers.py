@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 TIED, WORSE, SEEDS_UNKNOWN = "tied", "worse", "seeds unknown"
 #: What makes seeds known.
 SECOND_SEED = (
-    "train the best configuration with another --seed (its model card has the line), or search with --executions 2"
+    "train the best configuration with another --seed (the search command, given again, names the line under next:), "
+    "or search with --executions 2 and a new --name"
 )
 #: With fewer repeated runs, what is not known of the deviation between seeds makes intervals wide.
 NARROW = 4
@@ -167,14 +168,15 @@ def _configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     """What runs that differ in nothing but their seed have in common, whichever search or training they are from.
 
     The epochs that they were meant to train for count, not those after which they stopped early. The code of a builder
-    of one's own may change under its name: only within a search is it known to be the same.
+    of one's own may change under its name: where its digest was not written down, it is known to be the same only
+    within a search.
     """
     about = [metrics.config_digest, str(metrics.parameters), str(sorted(metrics.versions.items()))]
-    if ":" in metrics.space:
-        about.append(str(metrics.search))
     params = run_params(workspace, metrics.run_id)
     if params is None:
         return *about, str(metrics.search), metrics.dtype_policy, str(metrics.epochs)
+    if ":" in metrics.space and params.settings.space_digest is msgspec.UNSET:
+        about.append(str(metrics.search))
     return *about, *map(str, msgspec.structs.astuple(msgspec.structs.replace(params.settings, seed=0)))
 
 
