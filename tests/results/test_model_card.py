@@ -158,6 +158,17 @@ def test_the_command_fits_the_kind_of_run(workspace, described, changes, command
     assert f"python -m tuning.train {command}\n" in model_card(workspace, changed(described, **changes))
 
 
+@pytest.mark.parametrize("told", [{"shortened": [3, 6]}, {}])
+def test_of_a_training_that_the_clock_ended_there_is_no_such_command(workspace, described, write_params, told):
+    write_params("one", {"learning_rate": 0.001}, **told)
+    training = sections(model_card(workspace, changed(described, epochs=6, best_epoch=5)))["Training"]
+    assert "| `learning_rate` | 0.001 |" in training
+    assert (
+        "ended early by its budget's clock, after 6 of 9 epochs: no command trains the same weights again." in training
+    )
+    assert "tuning.train" not in training
+
+
 def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write_run):
     evaluation = sections(model_card(workspace, described))["Evaluation"]
     assert "| macro-F1 | 0.500 (0.480–0.520) | 0.600 |" in evaluation

@@ -90,6 +90,18 @@ def test_seeds_of_one_configuration_are_those_with_equal_settings(workspace, ans
     assert board.difference("x-s0", "x-s1").high == 0 < board.difference("x-s0", "x-s2").high
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_trainings_that_the_clock_ended_are_no_seeds_of_whole_ones(workspace, answer, write_params, told):
+    """Also where an earlier version did not write that down: nothing else ends a training before its epochs."""
+    for seed, epochs in enumerate((9, 9, 6, 6)):
+        answer(f"x-s{seed}", LABELS, predicted(60 + 10 * seed), seed=seed, epochs=epochs, best_epoch=5)
+        write_params(f"x-s{seed}", seed=seed, **({"shortened": [seed, 6]} if told and epochs < 9 else {}))
+    board = Board(workspace, runs.read_runs(workspace))
+    assert board.difference("x-s0", "x-s1").high == 0 < board.difference("x-s0", "x-s2").high
+    # Of two that were ended after as many epochs, one had begun to cool down earlier.
+    assert board.noise.degrees == (1 if told else 2)
+
+
 def test_the_same_run_twice_is_no_second_seed(workspace, answer, write_params):
     """Two searches that trained the same with the same seed have found nothing about seeds."""
     for search in "ab":

@@ -12,7 +12,7 @@ import msgspec
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.oracles.chance import LEAVES
-from tuning.results.runs import run_params, run_predictions, run_units
+from tuning.results.runs import run_params, run_predictions, run_units, was_shortened
 from tuning.results.schema import Metrics
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ def _entrants(workspace: Workspace, answers: Sequence[Answers]) -> list[Entrant]
 def _configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     """What runs that differ in nothing but their seed have in common, whichever search or training they are from.
 
-    The epochs that they were meant to train for count, not those after which they stopped early. The code of a builder
-    of one's own may change under its name: where its digest was not written down, it is known to be the same only
-    within a search.
+    The epochs that they were meant to train for count, not those after which they stopped early; but where the clock of
+    a budget ended one, how it did. The code of a builder of one's own may change under its name: where its digest was
+    not written down, it is known to be the same only within a search.
     """
     about = [metrics.config_digest, str(metrics.parameters), str(sorted(metrics.versions.items()))]
     params = run_params(workspace, metrics.run_id)
@@ -177,6 +177,8 @@ def _configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
         return *about, str(metrics.search), metrics.dtype_policy, str(metrics.epochs)
     if ":" in metrics.space and params.settings.space_digest is msgspec.UNSET:
         about.append(str(metrics.search))
+    if was_shortened(metrics, params):
+        about.append(str(metrics.epochs))
     return *about, *map(str, msgspec.structs.astuple(msgspec.structs.replace(params.settings, seed=0)))
 
 

@@ -14,6 +14,7 @@ from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
 from tuning.results.markdown import escaped, table
+from tuning.results.runs import was_shortened
 from tuning.results.schema import FEW, ClassFigures, Metrics, Origin, Params, Reliability, UsedBase
 from tuning.results.standings import Seeds
 
@@ -151,6 +152,12 @@ def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
     elif params:
         values = [[f"`{name}`", escaped(_value(value))] for name, value in params.values.items()]
         yield table(["hyperparameter", "value"], values)
+        if was_shortened(metrics, params):
+            yield (
+                f"It was ended early by its budget's clock, after {metrics.epochs} of {params.settings.epochs} epochs: "
+                "no command trains the same weights again."
+            )
+            return
         yield f"The same weights again, where that search and its data are:\n\n```sh\n{again(metrics, params)}\n```"
 
 
