@@ -169,7 +169,7 @@ def test_of_a_training_that_the_clock_ended_there_is_no_such_command(workspace, 
     assert "tuning.train" not in training
 
 
-def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write_run):
+def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write_run, write_params):
     evaluation = sections(model_card(workspace, described))["Evaluation"]
     assert "| macro-F1 | 0.500 (0.480–0.520) | 0.600 |" in evaluation
     figure = "0.500 (0.010–0.990)"
@@ -180,6 +180,7 @@ def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write
     assert "used once for this run" in evaluation
     assert "seeds" not in evaluation and "promoted" not in evaluation
     write_run("two", 0.6, seed=1)
+    write_params("two", seed=1)
     card = model_card(workspace, changed(described, promoted=ORIGIN, test_openings=2))
     assert "trained with 2 seeds: test macro-F1 0.550 ± 0.071" in card
     assert "used 2 times for this run" in card

@@ -235,7 +235,26 @@ def test_mean_and_deviation_are_over_runs_that_differ_in_their_seed_alone(worksp
     assert len(alone) == 5
     assert all(row["seeds"] is row["seeds_mean"] is row["seeds_deviation"] is None for row in alone)
     only = leaderboard.rebuild(workspace)[0]
-    assert over_seeds(only, [only]) is None
+    assert over_seeds(workspace, [only]) == {}
+
+
+def test_seeds_of_other_epochs_and_a_seed_twice_are_not_pooled(workspace, write_run, write_params):
+    """As a larger budget may leave them: the same training under another rank, and a longer one."""
+    for run_id, f1, seed, epochs in (
+        ("a-s0", 0.5, 0, 9),
+        ("b-s0", 0.5, 0, 9),
+        ("a-s1", 0.6, 1, 9),
+        ("a-s2", 0.9, 2, 40),
+    ):
+        write_run(run_id, f1, seed=seed, epochs=epochs)
+        write_params(run_id, seed=seed, epochs=epochs)
+    rows = found(workspace)
+    for name in ("a-s0", "b-s0", "a-s1"):
+        assert (rows[name]["seeds"], rows[name]["seeds_mean"], rows[name]["seeds_deviation"]) == (2, 0.55, 0.070711)
+    assert rows["a-s2"]["seeds"] is None
+    # A seed that is there twice is none that is known.
+    metrics = [metrics for metrics in runs.read_runs(workspace) if metrics.run_id in ("a-s0", "b-s0")]
+    assert over_seeds(workspace, metrics) == {}
 
 
 def journaled(workspace, folder, digest, run_ids):

@@ -151,20 +151,20 @@ def _entrants(workspace: Workspace, answers: Sequence[Answers]) -> list[Entrant]
 
     found, seen = [], Counter[tuple[tuple[str, ...], int]]()
     for one in answers:
-        metrics, configuration = one.metrics, _configuration(workspace, one.metrics)
-        again = seen[configuration, metrics.seed]
-        seen[configuration, metrics.seed] += 1
+        metrics, key = one.metrics, configuration(workspace, one.metrics)
+        again = seen[key, metrics.seed]
+        seen[key, metrics.seed] += 1
         learned = metrics.test.f1_macro >= LEAVES / len(metrics.classes)
         found.append(
             Entrant(
-                (*configuration, "again", str(again)) if again else configuration,
+                (*key, "again", str(again)) if again else key,
                 metrics.kind != "ensemble" and learned,
             )
         )
     return found
 
 
-def _configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
+def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     """What runs that differ in nothing but their seed have in common, whichever search or training they are from.
 
     The epochs that they were meant to train for count, not those after which they stopped early; but where the clock of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tuning.core.workspace import Workspace
-from tuning.results.answers import TIED, Board
+from tuning.results.answers import TIED, Board, configuration
 from tuning.results.card_sections import again
 from tuning.results.runs import best_run, read_run, readable_runs, run_params, was_shortened
 
@@ -36,7 +36,8 @@ def second_seed(workspace: Workspace, runs: tuple[str, ...]) -> str | None:
     same = [metrics for metrics in readable if metrics.data_digest == best.data_digest]
     board = Board(workspace, same)
     if board.noise is not None:
-        repeated = any(one.config_digest == best.config_digest and one.seed != best.seed for one in same)
+        key = configuration(workspace, best)
+        repeated = any(one.seed != best.seed and configuration(workspace, one) == key for one in same)
         others = [run for run in runs if run != best.run_id]
         tied = any(board.standing(run, best.run_id) == TIED for run in others)
         if board.noise.degrees > 1 or repeated or not tied:

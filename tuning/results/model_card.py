@@ -181,7 +181,7 @@ def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
 def _seeds(workspace: Workspace, metrics: Metrics) -> Seeds | None:
     """Mean and deviation over the runs that differ from this one in their seed alone."""
     others = [found for found in readable_runs(workspace) if found.run_id != metrics.run_id]
-    return over_seeds(metrics, [metrics, *others])
+    return over_seeds(workspace, [metrics, *others]).get(metrics.run_id)
 
 
 def keras_version(model: Path) -> str | None:
