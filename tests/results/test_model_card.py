@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tuning.core.settings import freeze
 from tuning.results import card_sections
 from tuning.results.model_card import CARD, loading_lines, model_card
 from tuning.results.schema import Metrics, Origin, UsedBase
@@ -156,6 +157,37 @@ def test_it_says_how_it_was_trained_and_the_command_that_does_it_again(workspace
 )
 def test_the_command_fits_the_kind_of_run(workspace, described, changes, command):
     assert f"python -m tuning.train {command}\n" in model_card(workspace, changed(described, **changes))
+
+
+def test_the_command_accepts_what_was_accepted_and_names_the_backend(workspace, described, write_params):
+    write_params("one", backend="jax")
+    base = {"name": "faces", "sha256": "a" * 64, "overlap": 7}
+    card = model_card(workspace, changed(described, base=base))
+    trained = "python -m tuning.train --from-trial faces/0003 --epochs 9 --seed 0 --dtype float32"
+    assert f"\nKERAS_BACKEND=jax {trained} --accept base-overlap\n" in card
+    assert "--accept" not in model_card(workspace, changed(described, base={**base, "overlap": 0}))
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "same"),
+    [
+        ({}, {}, True),
+        ({"reuse_trials": True}, {}, False),
+        ({"reuse_trials": True}, {"seed": 1}, True),
+        ({"reuse_trials": True}, {"kind": "baseline", "trial": None}, True),
+        ({"base": "a" * 64}, {}, True),
+        ({"base": "a" * 64}, {"kind": "baseline", "trial": None}, False),
+    ],
+)
+def test_only_a_run_that_is_keyed_by_its_configuration_is_promised_again(
+    workspace, described, settings, given, changes, same
+):
+    """Not one that went on with the search's own training, nor the baseline of a search from a base."""
+    freeze(workspace.search("faces"), settings(name="faces", **given))
+    card = model_card(workspace, changed(described, **changes))
+    assert ("The same weights again, where" in card) == same
+    assert ("The same configuration again, with other random numbers, where" in card) == (not same)
+    assert card.count("python -m tuning.train") == 1
 
 
 @pytest.mark.parametrize("told", [{"shortened": [3, 6]}, {}])

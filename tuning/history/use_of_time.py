@@ -81,7 +81,7 @@ def plan_text(plan: Plan) -> list[str]:
         f"  search: up to {duration(plan.search)}, start-up included; a full training has {plan.max_epochs} epochs, "
         f"the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full trainings"
         f"{f' ({trainings})' if trainings else ''}",
-        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
+        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, trained again, for "
         f"{_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further seeds where time is left; then the test",
     ]
     if plan.limit is not None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from msgspec import UNSET
 
 from tuning import __version__
-from tuning.core.errors import DataError
+from tuning.core.errors import DataError, TuningError
+from tuning.core.settings import read_settings
 from tuning.core.workspace import Workspace
 from tuning.dataset.summary import PoolSummary
 from tuning.results import card_sections as sections
@@ -64,7 +65,9 @@ def model_card(
         "How to load it": _how_to_load(metrics, model, loading, saved_by),
         "Intended use and limits": sections.INTENDED_USE,
         "Data": "\n\n".join(sections.data(metrics, _summary(workspace, metrics))),
-        "Training": "\n\n".join(sections.training(metrics, run_params(workspace, metrics.run_id))),
+        "Training": "\n\n".join(
+            sections.training(metrics, run_params(workspace, metrics.run_id), _repeatable(workspace, metrics))
+        ),
         "Evaluation": "\n\n".join(sections.evaluation(metrics, _seeds(workspace, metrics))),
         **({"Files": table(["file", "holds"], held)} if held else {}),
         "License": _LICENSE,
@@ -176,6 +179,23 @@ def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
         return read_summary(workspace.pool_summary)
     except (DataError, OSError, KeyError, TypeError):
         return None
+
+
+def _repeatable(workspace: Workspace, metrics: Metrics) -> bool:
+    """Whether `train` keys the run's random numbers as its search did, by its configuration.
+
+    Those of a training of the search that was gone on with are keyed by its trial. And the baseline of a search from a
+    base is named by no values there, by all of them where it is trained alone.
+    """
+    if metrics.search is None:
+        return True
+    try:
+        settings = read_settings(workspace.search(metrics.search))
+    except TuningError:
+        return True
+    if settings.get("reuse_trials") and metrics.trial is not None and metrics.seed == settings.get("seed"):
+        return False
+    return metrics.kind != "baseline" or settings.get("base") is None
 
 
 def _seeds(workspace: Workspace, metrics: Metrics) -> Seeds | None:

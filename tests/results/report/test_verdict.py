@@ -138,6 +138,16 @@ def test_means_are_over_seeds_of_one_training(workspace, publish, write_params):
     assert any(reason.startswith("Tied with the best: trial 0013, seed 1") for reason in reasons)
 
 
+def test_a_training_that_was_gone_on_with_is_no_second_one(workspace, hyperband, save, finish):
+    """Another seed of it is, and so is the baseline where the search has not trained it to its end."""
+    search = hyperband(reuse_trials=True)
+    finish(search, [("0013", 1, 0.9), (None, None, 0.5)], 2)
+    save(search)
+    report = collect(workspace, "s")
+    twice = {(run.metrics.kind, run.metrics.seed) for run in report.runs if run.searched}
+    assert twice == {("finalist", 1), ("baseline", 0), ("baseline", 1)}
+
+
 def test_a_score_that_validation_did_not_foresee_is_doubted(workspace, hyperband, publish):
     publish("one", 0.6, trial="0013", rank=1, val={"f1_macro": 0.8, "accuracy": 0.8, "loss": 1.0}, test_openings=2)
     publish("two", 0.5, trial="0012", rank=2, val={"f1_macro": 0.9, "accuracy": 0.9, "loss": 1.0})

@@ -67,7 +67,7 @@ class Evidence:
         repeated: whether other runs have its hyperparameters, so that its name tells its seed.
         validated: the 95 % interval of its validation macro-F1, over the choice of images; None where predictions were
             not kept.
-        searched: its configuration in the search; None where it had no score there.
+        searched: its configuration in the search; None where it had no score there, or goes on with its training.
         loss: why its training loss is above its validation loss, in words; empty where it is not.
         short: its short name, as in the leaderboard.
     """
@@ -182,11 +182,18 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
     return Claims(rivals, board.noise, board.chosen_score([run.metrics.run_id for run in runs]))
 
 
-def in_search(history: History, runs: Sequence[Evidence]) -> list[Evidence]:
-    """The runs with what their configurations had in the search."""
+def in_search(history: History, runs: Sequence[Evidence], reused: int | None = None) -> list[Evidence]:
+    """The runs with what their configurations had in the search.
+
+    Args:
+        reused: the seed of those that went on with the search's own training and are no second one; None: none did.
+    """
     found = []
     for run in runs:
         trial = run.metrics.trial
+        if trial is not None and run.metrics.seed == reused:
+            found.append(run)
+            continue
         known = history.baseline if run.is_baseline else history.configuration_of(trial) if trial else None
         if known is not None and known.score is not None:
             run = replace(run, searched=Searched(known.score, known.epochs))

@@ -73,7 +73,7 @@ def _plan(plan: Plan) -> str:
         (
             "finals",
             f"{duration(plan.finals)} or more",
-            "the best configurations and the baseline again from scratch, as time allows: for "
+            "the best configurations and the baseline trained again, as time allows: for "
             f"{_epochs(plan.max_epochs, plan.final_epochs)}, with further seeds; then the test",
         ),
     ]
