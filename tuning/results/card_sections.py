@@ -277,7 +277,7 @@ def _error(found: Reliability) -> str:
 def _promoted(score: float, origin: Origin) -> str:
     others = origin.compared - 1
     if not others:
-        return "It was promoted as the only run on its data."
+        return "It was promoted as the only run on its data, when this was written."
     words = (
         f"It was promoted for the highest test macro-F1 of {origin.compared:,} runs, when this was written. The "
         f"highest of several figures is an optimistic one: raw **{score:.3f}**"

@@ -7,6 +7,7 @@ metadata are Hugging Face's.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from tuning.results.schema import SCALINGS, Metrics
 from tuning.results.standings import Seeds, over_seeds
 
 CARD = "README.md"
+_SIGNATURE = "\n<!-- sha256 of the text above: "
 TAGS = ("keras", "image-classification", "emotion-recognition", "facial-expression-recognition")
 
 _LOADING = """\
@@ -74,6 +76,21 @@ def model_card(
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
     return f"---\n{_metadata(metrics)}---\n\n# {_title(metrics)}\n\n{_facts(metrics, model)}\n\n{body}\n"
+
+
+def signed(text: str) -> str:
+    """A card with the digest of its text as its last line: whoever rewrites it sees whether a person has edited it."""
+    return f"{text}{_SIGNATURE}{hashlib.sha256(text.encode()).hexdigest()} -->\n"
+
+
+def is_untouched(card: str) -> bool:
+    """Whether a card is as `signed` has left it."""
+    return card == signed(card.rpartition(_SIGNATURE)[0])
+
+
+def has_data(workspace: Workspace, metrics: Metrics) -> bool:
+    """Whether the workspace still holds what a card says of the run's data."""
+    return _summary(workspace, metrics) is not None
 
 
 def loading_lines(metrics: Metrics, model: str) -> str:
