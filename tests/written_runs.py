@@ -18,6 +18,42 @@ from tuning.results.runs import StagedRun
 from tuning.results.schema import About, Metrics, Params, TrainedWith
 
 CLASSES = ["angry", "happy", "sad"]
+#: What `prepare` has found in the data of `write_data`, as its file says.
+SUMMARY = {
+    "schema": 1,
+    "source": "class folders",
+    "raw": "/secret/place/faces",
+    "images": 52,
+    "classes": {
+        "angry": {"train": 2, "val": 14, "test": 2, "all": 18},
+        "happy": {"train": 2, "val": 13, "test": 2, "all": 17},
+        "sad": {"train": 2, "val": 13, "test": 2, "all": 17},
+    },
+    "imbalance": {
+        "largest": "angry",
+        "largest_count": 18,
+        "smallest": "sad",
+        "smallest_count": 17,
+        "total": 52,
+        "classes": 3,
+        "ratio": 1.0588,
+        "words": "",
+    },
+    "duplicates": {
+        "sets": 1,
+        "redundant_images": 2,
+        "near": {"sets": 1, "images": 4, "pairs": 3, "mirrored": 0, "other_label": 0},
+    },
+    "conflicts": {"policy": "drop", "sets": 0, "dropped_images": 0, "list": []},
+    "grouping": {"words": "", "group_by": "/secret/place/persons.csv", "subjects": 20},
+    "leakage": {
+        "naive": {"test": 6, "exact": 1, "near": 2, "subject": 3},
+        "split": {"test": 6, "exact": 0, "near": 0, "subject": 0},
+    },
+    "ignored": {},
+    "rejected": {"images": 1, "list": [{"source": "/secret/place/broken.png", "reason": "it is empty"}]},
+    "notes": [],
+}
 
 
 def _about(**changes: Any) -> dict[str, Any]:

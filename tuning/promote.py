@@ -5,7 +5,8 @@
 
 The rule has no fallback: only test_f1_macro counts, among the runs tested on the current data. Every search applies it
 at its end; run it by hand after adding, restoring or removing a folder in artifacts/trials. Beside the model lie its
-metrics and README.md, a model card. What you write into the card stays until another model is promoted.
+metrics and README.md, a model card. What you write into the card stays until another model is promoted; as long as you
+write nothing, it is kept up to date.
 
 reads   artifacts/trials/
 writes  artifacts/models/best_model.keras, best_model_metrics.json, README.md,

@@ -6,6 +6,7 @@ import random
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -13,18 +14,22 @@ import pytest
 from tests.written_searches import PLAN
 from tuning.core.console import Console
 from tuning.core.errors import UsageError
+from tuning.core.plan import FinalTraining
 from tuning.core.records import COMPLETED, FAILED, TrialOutcome, TrialSpec
 from tuning.core.settings import SearchSettings, load
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import Closing, Extended, PlannedFinals, ShortenedFinals, Stopped
+from tuning.engine.state import apply, replay
 from tuning.oracles.ranking import RankedTrial, rank
 from tuning.pipeline import budgeted, completed
 from tuning.pipeline.budgeted import RESTART_SECONDS
 from tuning.pipeline.completed import ranked
+from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import CLOSING_SECONDS, TARGET, makespan
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
+from tuning.results.runs import read_runs
 
 from .conftest import before_its_finals, toys_instead
 
@@ -165,6 +170,32 @@ def test_a_smaller_budget_keeps_its_own_share_for_the_finals_and_writes_nothing(
     assert (plan.budget, plan.search, plan.finals, plan.trainings) == (1800.0, 1125.0, 630.0, 4.5)
 
 
+def test_a_configuration_keeps_its_seeds_under_another_rank_after_a_larger_budget(settings, monkeypatch):
+    before = [("s-02-t0001-aaaaaaaa", 0), ("s-02-t0001-aaaaaaaa", 1), ("s-baseline-bbbbbbbb", 0)]
+    state = replay(
+        [
+            PlannedFinals(runs=[FinalTraining(key=key, seed=seed, epochs=20) for key, seed in before]),
+            Extended(asks=4, budget=PLAN.budget, finals=PLAN.finals),
+        ]
+    )
+    dispatcher = SimpleNamespace(state=state, record=partial(apply, state), result=lambda key: None)
+    session = SimpleNamespace(dispatcher=dispatcher, workspace=None, workers=2)
+    monkeypatch.setattr(budgeted, "read_info", lambda _: SimpleNamespace(counts={"train": 900, "val": 90, "test": 90}))
+    monkeypatch.setattr(budgeted, "run_finals", lambda _, finals, *__, **___: [final.run_id for final in finals])
+    roles = [
+        Final(key, purpose, {}, 20, 0)
+        for key, purpose in [
+            ("s-01-t0004-aaaaaaaa", "finalist"),
+            ("s-02-t0002-cccccccc", "finalist"),
+            ("s-baseline-bbbbbbbb", "baseline"),
+        ]
+    ]
+    clock = budgeted.Clock(PLAN.budget, SimpleNamespace(elapsed=lambda: 900.0))
+    runs = budgeted.run_budgeted_finals(session, settings(), PLAN, roles, [], clock, Console(quiet=True))
+    assert {"s-01-t0004-aaaaaaaa-s2", "s-02-t0002-cccccccc-s0", "s-baseline-bbbbbbbb-s1"} <= set(runs)
+    assert not {"s-01-t0004-aaaaaaaa-s0", "s-01-t0004-aaaaaaaa-s1", "s-baseline-bbbbbbbb-s0"} & set(runs)
+
+
 @pytest.mark.slow
 def test_a_larger_budget_goes_on_where_the_search_ended_and_keeps_its_runs(budgeted_search):
     workspace, result, _ = budgeted_search
@@ -175,6 +206,8 @@ def test_a_larger_budget_goes_on_where_the_search_ended_and_keeps_its_runs(budge
     rows = workspace.leaderboard.read_text()
     assert all(run in rows for run in again.runs)
     entries = journal.read(again.directory / "journal.jsonl")
+    made = [(metrics.config_digest, metrics.seed) for metrics in read_runs(workspace) if metrics.kind != "ensemble"]
+    assert len(set(made)) == len(made)
     (extended,) = [entry for entry in entries if isinstance(entry, Extended)]
     assert extended.budget == 2 * BUDGET
     # Nothing is left to do, and a smaller budget was used already.

@@ -7,6 +7,7 @@ import pytest
 from tuning.pipeline import finals
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.settings import search_settings
+from tuning.results.closing import second_seed
 
 from .conftest import results
 
@@ -51,3 +52,12 @@ def test_the_bar_counts_what_is_still_to_be_trained(toy_search, monkeypatch):
     runs = len([run for run in toy_search("s", **given).runs if "-ensemble-" not in run])
     toy_search("s", **given)
     assert totals == [4 * runs, 0]
+
+
+def test_the_line_that_a_search_names_last_makes_seeds_known_for_a_builder_of_one_s_own(toy_search, workspace, here):
+    result = toy_search("s", search_only=False)
+    line = second_seed(workspace, result.runs)
+    assert line.startswith("python -m tuning.train ") and " --seed 1 " in line
+    done = here(workspace, "train", *line.split()[3:])
+    assert done.code == 0, done.stderr
+    assert second_seed(workspace, result.runs) is None

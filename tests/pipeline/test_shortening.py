@@ -16,7 +16,7 @@ from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 from tuning.pipeline.shortening import Remaining, Watch, remaining, shortened
-from tuning.results.runs import read_runs
+from tuning.results.runs import read_runs, run_params
 from tuning.trials.checkpoint import TrainingState, save_state
 
 from .conftest import before_its_finals, results, toys_instead
@@ -109,6 +109,10 @@ def test_a_machine_that_slows_down_ends_in_time_and_the_decision_is_replayed(
     epochs = {run.run_id: run.epochs for run in read_runs(workspace)}
     for run in cut.runs:
         assert epochs.get(run.run_id, 0) == run.until
+    params = {run_id: run_params(workspace, run_id) for run_id in epochs}
+    assert {name: found.settings.shortened for name, found in params.items() if found.settings.shortened} == {
+        run.run_id: (run.after, run.until) for run in cut.runs if run.until
+    }
 
     other = before_its_finals(workspace, tmp_path / "other", decided)
     monkeypatch.setenv(toy.SLOW_FINALS, "1")

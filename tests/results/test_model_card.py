@@ -12,46 +12,13 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.written_runs import SUMMARY
+from tuning.core.settings import freeze
 from tuning.results import card_sections
 from tuning.results.model_card import CARD, loading_lines, model_card
 from tuning.results.schema import Metrics, Origin, UsedBase
 
 ORIGIN = {"from": "artifacts/trials/one", "rule": "the highest", "compared": 2, "left_out": 0}
-SUMMARY = {
-    "schema": 1,
-    "source": "class folders",
-    "raw": "/secret/place/faces",
-    "images": 52,
-    "classes": {
-        "angry": {"train": 2, "val": 14, "test": 2, "all": 18},
-        "happy": {"train": 2, "val": 13, "test": 2, "all": 17},
-        "sad": {"train": 2, "val": 13, "test": 2, "all": 17},
-    },
-    "imbalance": {
-        "largest": "angry",
-        "largest_count": 18,
-        "smallest": "sad",
-        "smallest_count": 17,
-        "total": 52,
-        "classes": 3,
-        "ratio": 1.0588,
-        "words": "",
-    },
-    "duplicates": {
-        "sets": 1,
-        "redundant_images": 2,
-        "near": {"sets": 1, "images": 4, "pairs": 3, "mirrored": 0, "other_label": 0},
-    },
-    "conflicts": {"policy": "drop", "sets": 0, "dropped_images": 0, "list": []},
-    "grouping": {"words": "", "group_by": "/secret/place/persons.csv", "subjects": 20},
-    "leakage": {
-        "naive": {"test": 6, "exact": 1, "near": 2, "subject": 3},
-        "split": {"test": 6, "exact": 0, "near": 0, "subject": 0},
-    },
-    "ignored": {},
-    "rejected": {"images": 1, "list": [{"source": "/secret/place/broken.png", "reason": "it is empty"}]},
-    "notes": [],
-}
 
 
 @pytest.fixture
@@ -158,7 +125,49 @@ def test_the_command_fits_the_kind_of_run(workspace, described, changes, command
     assert f"python -m tuning.train {command}\n" in model_card(workspace, changed(described, **changes))
 
 
-def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write_run):
+def test_the_command_accepts_what_was_accepted_and_names_the_backend(workspace, described, write_params):
+    write_params("one", backend="jax")
+    base = {"name": "faces", "sha256": "a" * 64, "overlap": 7}
+    card = model_card(workspace, changed(described, base=base))
+    trained = "python -m tuning.train --from-trial faces/0003 --epochs 9 --seed 0 --dtype float32"
+    assert f"\nKERAS_BACKEND=jax {trained} --accept base-overlap\n" in card
+    assert "--accept" not in model_card(workspace, changed(described, base={**base, "overlap": 0}))
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "same"),
+    [
+        ({}, {}, True),
+        ({"reuse_trials": True}, {}, False),
+        ({"reuse_trials": True}, {"seed": 1}, True),
+        ({"reuse_trials": True}, {"kind": "baseline", "trial": None}, True),
+        ({"base": "a" * 64}, {}, True),
+        ({"base": "a" * 64}, {"kind": "baseline", "trial": None}, False),
+    ],
+)
+def test_only_a_run_that_is_keyed_by_its_configuration_is_promised_again(
+    workspace, described, settings, given, changes, same
+):
+    """Not one that went on with the search's own training, nor the baseline of a search from a base."""
+    freeze(workspace.search("faces"), settings(name="faces", **given))
+    card = model_card(workspace, changed(described, **changes))
+    assert ("The same weights again, where" in card) == same
+    assert ("The same configuration again, with other random numbers, where" in card) == (not same)
+    assert card.count("python -m tuning.train") == 1
+
+
+@pytest.mark.parametrize("told", [{"shortened": [3, 6]}, {}])
+def test_of_a_training_that_the_clock_ended_there_is_no_such_command(workspace, described, write_params, told):
+    write_params("one", {"learning_rate": 0.001}, **told)
+    training = sections(model_card(workspace, changed(described, epochs=6, best_epoch=5)))["Training"]
+    assert "| `learning_rate` | 0.001 |" in training
+    assert (
+        "ended early by its budget's clock, after 6 of 9 epochs: no command trains the same weights again." in training
+    )
+    assert "tuning.train" not in training
+
+
+def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write_run, write_params):
     evaluation = sections(model_card(workspace, described))["Evaluation"]
     assert "| macro-F1 | 0.500 (0.480–0.520) | 0.600 |" in evaluation
     figure = "0.500 (0.010–0.990)"
@@ -170,6 +179,7 @@ def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write
     assert "The figures on validation are of this very model" in evaluation and "maxima" not in evaluation
     assert "seeds" not in evaluation and "promoted" not in evaluation
     write_run("two", 0.6, seed=1)
+    write_params("two", seed=1)
     card = model_card(workspace, changed(described, promoted=ORIGIN, test_openings=2))
     assert "trained with 2 seeds: test macro-F1 0.550 ± 0.071" in card
     assert "used 2 times for this run" in card

@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 
+from tests.written_runs import SUMMARY
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.results import leaderboard
@@ -179,6 +180,29 @@ def test_what_a_person_writes_into_the_card_stays_as_long_as_the_model(workspace
     promote(workspace)
     assert "cc-by-4.0" not in content_of_card(workspace)
     assert "better" in content_of_card(workspace)
+
+
+def test_a_card_that_nobody_edited_says_what_leaderboard_and_metrics_say(workspace, write_run, write_data):
+    write_data("d" * 64)
+    workspace.pool_summary.write_text(json.dumps(SUMMARY))
+    write_run("one", 0.5)
+    promote(workspace)
+    assert "promoted as the only run on its data, when this was written" in content_of_card(workspace)
+    for number in range(2):
+        write_run(f"worse-{number}", 0.4)
+        assert promote(workspace).run_id == "one"
+        assert f"of {number + 2} runs, when this was written" in content_of_card(workspace)
+        assert pair(workspace)[1]["promoted"]["compared"] == number + 2
+    # Neither what a person wrote goes, nor what is known of data that are no longer there.
+    known = content_of_card(workspace)
+    edited = known.replace("library_name", "license: cc-by-4.0\nlibrary_name")
+    for text, lost in ((edited, None), (known[:-1], None), (known, workspace.pool_summary)):
+        (workspace.models / "README.md").write_text(text, encoding="utf-8")
+        if lost is not None:
+            lost.unlink()
+        write_run(f"worse-{len(list(workspace.trials.iterdir()))}", 0.4)
+        assert promote(workspace).changed
+        assert content_of_card(workspace) == text
 
 
 def test_a_torn_pair_is_repaired_even_without_a_new_run(workspace, write_run):

@@ -90,6 +90,18 @@ def test_seeds_of_one_configuration_are_those_with_equal_settings(workspace, ans
     assert board.difference("x-s0", "x-s1").high == 0 < board.difference("x-s0", "x-s2").high
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_trainings_that_the_clock_ended_are_no_seeds_of_whole_ones(workspace, answer, write_params, told):
+    """Also where an earlier version did not write that down: nothing else ends a training before its epochs."""
+    for seed, epochs in enumerate((9, 9, 6, 6)):
+        answer(f"x-s{seed}", LABELS, predicted(60 + 10 * seed), seed=seed, epochs=epochs, best_epoch=5)
+        write_params(f"x-s{seed}", seed=seed, **({"shortened": [seed, 6]} if told and epochs < 9 else {}))
+    board = Board(workspace, runs.read_runs(workspace))
+    assert board.difference("x-s0", "x-s1").high == 0 < board.difference("x-s0", "x-s2").high
+    # Of two that were ended after as many epochs, one had begun to cool down earlier.
+    assert board.noise.degrees == (1 if told else 2)
+
+
 def test_the_same_run_twice_is_no_second_seed(workspace, answer, write_params):
     """Two searches that trained the same with the same seed have found nothing about seeds."""
     for search in "ab":
@@ -110,6 +122,15 @@ def test_a_builder_of_one_s_own_is_the_same_only_within_a_search(workspace, answ
         answer(f"x-s{seed}", LABELS, predicted(60 + seed), search=f"s{seed}", seed=seed, space=space)
         write_params(f"x-s{seed}", space=space, seed=seed)
     assert all((row["seed_deviation"] is None) == (":" in space) for row in found(workspace).values())
+
+
+@pytest.mark.parametrize(("codes", "known"), [("aa", True), ("ab", False)])
+def test_a_builder_of_one_s_own_is_the_same_where_its_code_is(workspace, answer, write_params, codes, known):
+    """A search's run, and what `train` made of the same configuration."""
+    for seed, (search, code) in enumerate(zip(("s", None), codes, strict=True)):
+        answer(f"x-s{seed}", LABELS, predicted(60 + seed), search=search, seed=seed, space="mine:build")
+        write_params(f"x-s{seed}", space="mine:build", seed=seed, space_digest=code * 64)
+    assert all((row["seed_deviation"] is not None) == known for row in found(workspace).values())
 
 
 def test_models_at_chance_tell_nothing_of_seeds(workspace, answer):
@@ -214,7 +235,26 @@ def test_mean_and_deviation_are_over_runs_that_differ_in_their_seed_alone(worksp
     assert len(alone) == 5
     assert all(row["seeds"] is row["seeds_mean"] is row["seeds_deviation"] is None for row in alone)
     only = leaderboard.rebuild(workspace)[0]
-    assert over_seeds(only, [only]) is None
+    assert over_seeds(workspace, [only]) == {}
+
+
+def test_seeds_of_other_epochs_and_a_seed_twice_are_not_pooled(workspace, write_run, write_params):
+    """As a larger budget may leave them: the same training under another rank, and a longer one."""
+    for run_id, f1, seed, epochs in (
+        ("a-s0", 0.5, 0, 9),
+        ("b-s0", 0.5, 0, 9),
+        ("a-s1", 0.6, 1, 9),
+        ("a-s2", 0.9, 2, 40),
+    ):
+        write_run(run_id, f1, seed=seed, epochs=epochs)
+        write_params(run_id, seed=seed, epochs=epochs)
+    rows = found(workspace)
+    for name in ("a-s0", "b-s0", "a-s1"):
+        assert (rows[name]["seeds"], rows[name]["seeds_mean"], rows[name]["seeds_deviation"]) == (2, 0.55, 0.070711)
+    assert rows["a-s2"]["seeds"] is None
+    # A seed that is there twice is none that is known.
+    metrics = [metrics for metrics in runs.read_runs(workspace) if metrics.run_id in ("a-s0", "b-s0")]
+    assert over_seeds(workspace, metrics) == {}
 
 
 def journaled(workspace, folder, digest, run_ids):

@@ -106,7 +106,7 @@ def _finals_text(plan: Plan) -> str:
         )
     epochs = _from_to(plan.max_epochs, plan.final_epochs)
     return (
-        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
+        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, trained again, for "
         f"{epochs} epochs, with further seeds where time is left; then the test"
     )
 

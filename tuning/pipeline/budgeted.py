@@ -25,7 +25,7 @@ from tuning.engine.entries import Extended, PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, leading, ranked
-from tuning.pipeline.final_roles import Final, config_digest, role_of, seeded
+from tuning.pipeline.final_roles import Final, config_digest, digest_in, role_of, seeded
 from tuning.pipeline.finals import none_retrained, run_finals
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
@@ -318,7 +318,8 @@ def run_budgeted_finals(
     """
     dispatcher, by_key = session.dispatcher, {role.run_id: role for role in roles}
     earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
-    seeds_before = Counter(training.key for training in earlier)
+    # By configuration: a search that has gone on may know it by another rank, or another trial.
+    seeds_before = Counter(digest_in(training.key) for training in earlier)
     prices, counts = epoch_prices(completed), read_info(session.workspace).counts
     roots = {
         config_digest(settings.space, spec.values, settings.base): spec.root or spec.trial_id for spec, _ in completed
@@ -366,7 +367,7 @@ def run_budgeted_finals(
                     candidates[baseline], others, seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )
             # Seeds that were there before the budget was extended keep their runs.
-            chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[one.key]) for one in chosen]
+            chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[digest_in(one.key)]) for one in chosen]
             dispatcher.record(PlannedFinals(runs=chosen))
         decided = dispatcher.state.planned_finals[number].runs
         if not decided:

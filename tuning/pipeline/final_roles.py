@@ -102,6 +102,11 @@ def role_of(run_id: str) -> str:
     return run_id.rpartition("-s")[0]
 
 
+def digest_in(role: str) -> str:
+    """The beginning of its configuration's digest, with which a run id without its seed ends."""
+    return role.rpartition("-")[2]
+
+
 def seeded(role: Final, seed: int) -> Final:
     """`role` with a seed of its own; only with the search's own seed is a training of the search gone on with."""
     return replace(role, run_id=f"{role.run_id}-s{seed}", seed=seed, root=role.root if seed == role.seed else None)

@@ -293,7 +293,7 @@ def publish(session: Session, final: Final, own: About, history: Columns, params
 
 def trained_with(session: Session, final: Final) -> TrainedWith:
     """The settings that decided a run."""
-    settings = session.settings
+    settings, cut = session.settings, session.dispatcher.state.shortened.get(final.run_id)
     return TrainedWith(
         space=final.space or settings.space,
         seed=final.seed,
@@ -303,6 +303,9 @@ def trained_with(session: Session, final: Final) -> TrainedWith:
         early_stopping=settings.early_stopping,
         reduce_lr=settings.reduce_lr,
         epochs=final.epochs,
+        # Code of this package has its version.
+        space_digest=settings.space_digest if ":" in settings.space and final.space is None else msgspec.UNSET,
+        shortened=(cut.after, cut.until) if cut else msgspec.UNSET,
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
 from tuning.oracles.chance import LEAVES
-from tuning.results.runs import run_params, run_predictions, run_units
+from tuning.results.runs import run_params, run_predictions, run_units, was_shortened
 from tuning.results.schema import Metrics
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 TIED, WORSE, SEEDS_UNKNOWN = "tied", "worse", "seeds unknown"
 #: What makes seeds known.
 SECOND_SEED = (
-    "train the best configuration with another --seed (its model card has the line), or search with --executions 2"
+    "train the best configuration with another --seed (the search command, given again, names the line under next:), "
+    "or search with --executions 2 and a new --name"
 )
 #: With fewer repeated runs, what is not known of the deviation between seeds makes intervals wide.
 NARROW = 4
@@ -147,31 +148,34 @@ def _entrants(workspace: Workspace, answers: Sequence[Answers]) -> list[Entrant]
 
     found, seen = [], Counter[tuple[tuple[str, ...], int]]()
     for one in answers:
-        metrics, configuration = one.metrics, _configuration(workspace, one.metrics)
-        again = seen[configuration, metrics.seed]
-        seen[configuration, metrics.seed] += 1
+        metrics, key = one.metrics, configuration(workspace, one.metrics)
+        again = seen[key, metrics.seed]
+        seen[key, metrics.seed] += 1
         learned = metrics.test.f1_macro >= LEAVES / len(metrics.classes)
         found.append(
             Entrant(
-                (*configuration, "again", str(again)) if again else configuration,
+                (*key, "again", str(again)) if again else key,
                 metrics.kind != "ensemble" and learned,
             )
         )
     return found
 
 
-def _configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
+def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     """What runs that differ in nothing but their seed have in common, whichever search or training they are from.
 
-    The epochs that they were meant to train for count, not those after which they stopped early. The code of a builder
-    of one's own may change under its name: only within a search is it known to be the same.
+    The epochs that they were meant to train for count, not those after which they stopped early; but where the clock of
+    a budget ended one, how it did. The code of a builder of one's own may change under its name: where its digest was
+    not written down, it is known to be the same only within a search.
     """
     about = [metrics.config_digest, str(metrics.parameters), str(sorted(metrics.versions.items()))]
-    if ":" in metrics.space:
-        about.append(str(metrics.search))
     params = run_params(workspace, metrics.run_id)
     if params is None:
         return *about, str(metrics.search), metrics.dtype_policy, str(metrics.epochs)
+    if ":" in metrics.space and params.settings.space_digest is msgspec.UNSET:
+        about.append(str(metrics.search))
+    if was_shortened(metrics, params):
+        about.append(str(metrics.epochs))
     return *about, *map(str, msgspec.structs.astuple(msgspec.structs.replace(params.settings, seed=0)))
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
+from tuning.core.acceptance import OVERLAP
 from tuning.core.jobs import Additions
 from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
 from tuning.results.markdown import escaped, table
+from tuning.results.runs import was_shortened
 from tuning.results.schema import FEW, ClassFigures, Metrics, Origin, Params, Reliability, UsedBase
 from tuning.results.standings import Seeds
 
@@ -118,7 +120,10 @@ def base(used: UsedBase) -> Iterator[str]:
         yield "The base has seen no image of the validation or the test split, as it is or mirrored (exact copies)."
 
 
-def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
+def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -> Iterator[str]:
+    """Args:
+    repeatable: whether `train` draws the random numbers that the run had.
+    """
     about: dict[str, str | int | None] = {
         "search space": metrics.space,
         "strategy": metrics.strategy,
@@ -151,7 +156,14 @@ def training(metrics: Metrics, params: Params | None) -> Iterator[str]:
     elif params:
         values = [[f"`{name}`", escaped(_value(value))] for name, value in params.values.items()]
         yield table(["hyperparameter", "value"], values)
-        yield f"The same weights again, where that search and its data are:\n\n```sh\n{again(metrics, params)}\n```"
+        if was_shortened(metrics, params):
+            yield (
+                f"It was ended early by its budget's clock, after {metrics.epochs} of {params.settings.epochs} epochs: "
+                "no command trains the same weights again."
+            )
+            return
+        same = "The same weights again" if repeatable else "The same configuration again, with other random numbers"
+        yield f"{same}, where that search and its data are:\n\n```sh\n{again(metrics, params)}\n```"
 
 
 def _additions(found: Additions) -> str:
@@ -176,7 +188,8 @@ def _additions(found: Additions) -> str:
 
 
 def again(metrics: Metrics, params: Params) -> str:
-    """The command that trains the run's configuration with its seed again."""
+    """The command that trains the run's configuration with its seed again; where a person accepted something, so does
+    it."""
     words = ["python", "-m", "tuning.train"]
     if metrics.trial is not None:
         words += ["--from-trial", f"{metrics.search}/{metrics.trial}"]
@@ -190,7 +203,11 @@ def again(metrics: Metrics, params: Params) -> str:
         setting = getattr(params.settings, name)
         if setting is not None:
             words += [f"--{name.replace('_', '-')}", str(setting)]
-    return shlex.join([*words, "--dtype", metrics.dtype_policy.removeprefix("mixed_")])
+    words += ["--dtype", metrics.dtype_policy.removeprefix("mixed_")]
+    if metrics.base is not None and metrics.base.overlap:
+        words += ["--accept", OVERLAP]
+    backend = params.settings.backend
+    return ("" if backend == "tensorflow" else f"KERAS_BACKEND={backend} ") + shlex.join(words)
 
 
 def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
@@ -260,7 +277,7 @@ def _error(found: Reliability) -> str:
 def _promoted(score: float, origin: Origin) -> str:
     others = origin.compared - 1
     if not others:
-        return "It was promoted as the only run on its data."
+        return "It was promoted as the only run on its data, when this was written."
     words = (
         f"It was promoted for the highest test macro-F1 of {origin.compared:,} runs, when this was written. The "
         f"highest of several figures is an optimistic one: raw **{score:.3f}**"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from tuning.core.workspace import Workspace
-from tuning.results.answers import TIED, Board
+from tuning.results.answers import TIED, Board, configuration
 from tuning.results.card_sections import again
-from tuning.results.runs import best_run, read_run, readable_runs, run_params
+from tuning.results.runs import best_run, read_run, readable_runs, run_params, was_shortened
 
 
 def kept_words(workspace: Workspace, promoted: str, runs: tuple[str, ...]) -> str:
@@ -24,23 +24,26 @@ def second_seed(workspace: Workspace, runs: tuple[str, ...]) -> str | None:
     """The command that trains the best of these runs with another seed: until then nothing is better or worse.
 
     Nor is much where a single run of another configuration was repeated: one more takes three quarters off the width of
-    intervals (`python -m benchmarks.claims power`). None where seeds are known, nothing is tied with the best, or there
-    is nothing to compare.
+    intervals (`python -m benchmarks.claims power`). A run that its budget's clock ended early has no other seeds. None
+    where seeds are known, nothing is tied with the best, or there is nothing to compare.
     """
-    readable = readable_runs(workspace)
-    best = best_run(metrics for metrics in readable if metrics.run_id in runs and metrics.kind != "ensemble")
+    readable, own = readable_runs(workspace), {}
+    for metrics in readable:
+        params = run_params(workspace, metrics.run_id) if metrics.run_id in runs else None
+        if params is not None and metrics.kind != "ensemble" and not was_shortened(metrics, params):
+            own[metrics.run_id] = params
+    best = best_run(metrics for metrics in readable if metrics.run_id in own)
     if best is None or len(runs) < 2:
         return None
     same = [metrics for metrics in readable if metrics.data_digest == best.data_digest]
-    params = run_params(workspace, best.run_id)
-    if params is None:
-        return None
     board = Board(workspace, same)
     if board.noise is not None:
-        repeated = any(one.config_digest == best.config_digest and one.seed != best.seed for one in same)
+        key = configuration(workspace, best)
+        repeated = any(one.seed != best.seed and configuration(workspace, one) == key for one in same)
         others = [run for run in runs if run != best.run_id]
         tied = any(board.standing(run, best.run_id) == TIED for run in others)
         if board.noise.degrees > 1 or repeated or not tied:
             return None
+    params = own[best.run_id]
     settings = msgspec.structs.replace(params.settings, seed=best.seed + 1)
     return again(best, msgspec.structs.replace(params, settings=settings))

@@ -7,6 +7,7 @@ metadata are Hugging Face's.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ from pathlib import Path
 from msgspec import UNSET
 
 from tuning import __version__
-from tuning.core.errors import DataError
+from tuning.core.errors import DataError, TuningError
+from tuning.core.settings import read_settings
 from tuning.core.workspace import Workspace
 from tuning.dataset.summary import PoolSummary
 from tuning.results import card_sections as sections
@@ -26,6 +28,7 @@ from tuning.results.schema import SCALINGS, Metrics
 from tuning.results.standings import Seeds, over_seeds
 
 CARD = "README.md"
+_SIGNATURE = "\n<!-- sha256 of the text above: "
 TAGS = ("keras", "image-classification", "emotion-recognition", "facial-expression-recognition")
 
 _LOADING = """\
@@ -64,13 +67,30 @@ def model_card(
         "How to load it": _how_to_load(metrics, model, loading, saved_by),
         "Intended use and limits": sections.INTENDED_USE,
         "Data": "\n\n".join(sections.data(metrics, _summary(workspace, metrics))),
-        "Training": "\n\n".join(sections.training(metrics, run_params(workspace, metrics.run_id))),
+        "Training": "\n\n".join(
+            sections.training(metrics, run_params(workspace, metrics.run_id), _repeatable(workspace, metrics))
+        ),
         "Evaluation": "\n\n".join(sections.evaluation(metrics, _seeds(workspace, metrics))),
         **({"Files": table(["file", "holds"], held)} if held else {}),
         "License": _LICENSE,
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
     return f"---\n{_metadata(metrics)}---\n\n# {_title(metrics)}\n\n{_facts(metrics, model)}\n\n{body}\n"
+
+
+def signed(text: str) -> str:
+    """A card with the digest of its text as its last line: whoever rewrites it sees whether a person has edited it."""
+    return f"{text}{_SIGNATURE}{hashlib.sha256(text.encode()).hexdigest()} -->\n"
+
+
+def is_untouched(card: str) -> bool:
+    """Whether a card is as `signed` has left it."""
+    return card == signed(card.rpartition(_SIGNATURE)[0])
+
+
+def has_data(workspace: Workspace, metrics: Metrics) -> bool:
+    """Whether the workspace still holds what a card says of the run's data."""
+    return _summary(workspace, metrics) is not None
 
 
 def loading_lines(metrics: Metrics, model: str) -> str:
@@ -178,10 +198,27 @@ def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
         return None
 
 
+def _repeatable(workspace: Workspace, metrics: Metrics) -> bool:
+    """Whether `train` keys the run's random numbers as its search did, by its configuration.
+
+    Those of a training of the search that was gone on with are keyed by its trial. And the baseline of a search from a
+    base is named by no values there, by all of them where it is trained alone.
+    """
+    if metrics.search is None:
+        return True
+    try:
+        settings = read_settings(workspace.search(metrics.search))
+    except TuningError:
+        return True
+    if settings.get("reuse_trials") and metrics.trial is not None and metrics.seed == settings.get("seed"):
+        return False
+    return metrics.kind != "baseline" or settings.get("base") is None
+
+
 def _seeds(workspace: Workspace, metrics: Metrics) -> Seeds | None:
     """Mean and deviation over the runs that differ from this one in their seed alone."""
     others = [found for found in readable_runs(workspace) if found.run_id != metrics.run_id]
-    return over_seeds(metrics, [metrics, *others])
+    return over_seeds(workspace, [metrics, *others]).get(metrics.run_id)
 
 
 def keras_version(model: Path) -> str | None:

@@ -88,8 +88,8 @@ def promote(workspace: Workspace, dry_run: bool = False, progress: Progress = SI
     old ones. They take their places in that order: a crash in between leaves a model and metrics whose digests
     disagree, which `promoted` refuses and the next `promote` repairs.
 
-    The card is written for another model than before, or where it is missing; what a person has written into it stays
-    as long as the model does.
+    The card is written for another model than before, where it is missing, and where it would say something else by
+    now; but what a person has written into it stays as long as the model does.
 
     Args:
         dry_run: decide, and write nothing.
@@ -180,21 +180,28 @@ def _write(workspace: Workspace, source: Path, content: Metrics, changed: bool) 
         if changed:
             metrics = stack.enter_context(files.replacing(workspace.best_model_metrics))
             metrics.write_bytes(files.readable_json(msgspec.to_builtins(content)).encode())
-        if not _is_card_of(card, content):
-            text = model_card.model_card(
-                workspace, content, workspace.best_model.name, saved_by=model_card.keras_version(source)
-            )
+        if (text := _card(workspace, source, content)) is not None:
             stack.enter_context(files.replacing(card)).write_bytes(text.encode())
         if changed:
             shutil.copyfile(source, stack.enter_context(files.replacing(workspace.best_model)))
 
 
-def _is_card_of(card: Path, metrics: Metrics) -> bool:
-    """Whether `card` is there and speaks of the model that `metrics` describe."""
-    try:
-        return metrics.model_sha256.encode() in card.read_bytes()
-    except FileNotFoundError:
-        return False
+def _card(workspace: Workspace, source: Path, metrics: Metrics) -> str | None:
+    """The text of the promoted model's card; None where the one that is there stays.
+
+    That is one of the same model which a person has edited, or which says the same; or, where the data have gone that
+    it describes, any of the same model.
+    """
+    card = workspace.models / model_card.CARD
+    found = card.read_bytes().decode(errors="replace") if card.is_file() else ""
+    of_another = metrics.model_sha256 not in found
+    if not of_another and not (model_card.is_untouched(found) and model_card.has_data(workspace, metrics)):
+        return None
+    made = model_card.model_card(
+        workspace, metrics, workspace.best_model.name, saved_by=model_card.keras_version(source)
+    )
+    text = model_card.signed(made)
+    return None if text == found else text
 
 
 def _previous(workspace: Workspace) -> Metrics | None:

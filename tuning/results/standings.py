@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuning.core.workspace import Workspace
 from tuning.history import searches
 from tuning.results.aliases import aliases
-from tuning.results.answers import boards
+from tuning.results.answers import boards, configuration
 from tuning.results.leaderboard import DIGEST_LENGTH, Row, row
 from tuning.results.runs import run_folders
 from tuning.results.schema import Evaluation, Metrics
@@ -26,11 +26,12 @@ BEST = "best"
 @dataclass(frozen=True)
 class Seeds:
     """How many runs of a search trained the same configuration, each with its own seed: mean and sample standard
-    deviation of their test macro-F1."""
+    deviation of their test macro-F1. Among `runs`, their ids, one that repeats a seed is no further one."""
 
     count: int
     mean: float
     deviation: float
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Standing:
         difference: of the configuration's mean over seeds to that of the best; None where predictions were not kept.
         corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows.
         compared: how many runs it was chosen from; None in other rows.
-        seeds: None where no other run has the same configuration.
+        seeds: None where no other run of its search has the same configuration and another seed.
         noise: of the training seed, from all runs on the same data; None where it is not known.
     """
 
@@ -100,6 +101,7 @@ def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
         runs: as `leaderboard.read` returns them.
     """
     compared = boards(workspace, runs)
+    seeds = over_seeds(workspace, runs)
     names = aliases([*(folder.name for folder in run_folders(workspace)), *(metrics.run_id for metrics in runs)])
     best: dict[str, str] = {}
     result = []
@@ -117,24 +119,30 @@ def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
                 difference=board.difference(run_id, first),
                 corrected=board.chosen_score() if leads and first in board.names else None,
                 compared=len(board.names) if leads else None,
-                seeds=over_seeds(metrics, runs),
+                seeds=seeds.get(run_id),
                 noise=board.noise,
             )
         )
     return result
 
 
-def over_seeds(one: Metrics, runs: Sequence[Metrics]) -> Seeds | None:
-    """What came of the runs among `runs` that differ from this one in their seed alone. Pure."""
-    scores = [other.test.f1_macro for other in runs if configuration_key(other) == configuration_key(one)]
-    if one.search is None or len(scores) < 2:
-        return None
-    return Seeds(len(scores), round(statistics.fmean(scores), 6), round(statistics.stdev(scores), 6))
+def over_seeds(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Seeds]:
+    """By run id, what came of those of its search among `runs` that differ in their seed alone; only where several do.
 
-
-def configuration_key(one: Metrics | Row) -> tuple[str | None, str, str]:
-    """What the runs that differ in nothing but their seed have in common."""
-    return one.search, one.config_digest, one.data_digest
+    Of a run that was made twice with one seed, say under another rank, both are the same training.
+    """
+    groups: dict[tuple[str, ...], list[Metrics]] = {}
+    for one in runs:
+        if one.search is not None:
+            groups.setdefault((one.search, one.data_digest, *configuration(workspace, one)), []).append(one)
+    found: dict[str, Seeds] = {}
+    for members in groups.values():
+        scores = {one.seed: one.test.f1_macro for one in members}.values()
+        if len(scores) > 1:
+            names = tuple(one.run_id for one in members)
+            mean, deviation = round(statistics.fmean(scores), 6), round(statistics.stdev(scores), 6)
+            found |= dict.fromkeys(names, Seeds(len(scores), mean, deviation, names))
+    return found
 
 
 def test_evaluations(workspace: Workspace, rows: Sequence[Row]) -> dict[str, int]:

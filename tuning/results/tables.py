@@ -16,7 +16,7 @@ from tuning.results.answers import NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WOR
 from tuning.results.leaderboard import cell
 from tuning.results.markdown import escaped, table
 from tuning.results.schema import FEW
-from tuning.results.standings import BEST, Seeds, Standing, configuration_key
+from tuning.results.standings import BEST, Seeds, Standing
 
 if TYPE_CHECKING:
     from tuning.results.comparison import SeedNoise
@@ -277,20 +277,19 @@ def _table_width(columns: Sequence[Column], rows: Sequence[Standing]) -> int:
 
 
 def _seed_table(rows: Sequence[Standing], width: int) -> Iterator[str]:
-    groups: dict[tuple[str | None, str, str], list[Standing]] = {}
+    groups: dict[Seeds, list[Standing]] = {}
     for entry in rows:
         if entry.seeds:
-            groups.setdefault(configuration_key(entry.row), []).append(entry)
+            groups.setdefault(entry.seeds, []).append(entry)
     if not groups:
         return
-    found = [(members[0].seeds, members) for members in groups.values() if members[0].seeds]
     lines = [
         [
             _deviation(seeds),
             ", ".join(f"#{entry.place}" for entry in members),
             cell(members[0].row.run_id).rpartition("-s")[0],
         ]
-        for seeds, members in sorted(found, key=lambda group: -group[0].mean)
+        for seeds, members in sorted(groups.items(), key=lambda group: -group[0].mean)
     ]
     text = aligned(["test F1", "runs", "configuration"], lines, [False, False, False])
     kept = [line if display_width(line) <= width else line[: width - 1] + "…" for line in text.splitlines()]

@@ -139,6 +139,34 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     assert said.startswith("The difference between the means over their seeds is +0.3")
 
 
+def test_means_are_over_seeds_of_one_training(workspace, publish, write_params):
+    """A longer one is another, and the same run under another rank is no second seed."""
+    for run_id, skill, seed, epochs in (
+        ("a-s0", 0.8, 0, 9),
+        ("b-s0", 0.8, 0, 9),
+        ("a-s1", 0.85, 1, 9),
+        ("a-s2", 0.9, 2, 40),
+    ):
+        trial = "0020" if run_id.startswith("b") else "0013"
+        publish(run_id, skill, trial=trial, rank=1, seed=seed, epochs=epochs, config_digest="a" * 64)
+        write_params(run_id, seed=seed, epochs=epochs)
+    runs, _ = read_evidence(workspace, ["a-s0", "b-s0", "a-s1", "a-s2"])
+    reasons = verdict(None, "finished", runs, compare(workspace, runs)).reasons
+    (said,) = [reason for reason in reasons if reason.startswith("Mean ± standard deviation")]
+    assert "over 2 training seeds: trial 0013 0.9" in said and said.count("±") == 2 and "0020" not in said
+    assert any(reason.startswith("Tied with the best: trial 0013, seed 1") for reason in reasons)
+
+
+def test_a_training_that_was_gone_on_with_is_no_second_one(workspace, hyperband, save, finish):
+    """Another seed of it is, and so is the baseline where the search has not trained it to its end."""
+    search = hyperband(reuse_trials=True)
+    finish(search, [("0013", 1, 0.9), (None, None, 0.5)], 2)
+    save(search)
+    report = collect(workspace, "s")
+    twice = {(run.metrics.kind, run.metrics.seed) for run in report.runs if run.searched}
+    assert twice == {("finalist", 1), ("baseline", 0), ("baseline", 1)}
+
+
 def test_a_score_that_validation_did_not_foresee_is_doubted(workspace, hyperband, publish):
     publish("one", 0.6, trial="0013", rank=1, val={"f1_macro": 0.8, "accuracy": 0.8, "loss": 1.0}, test_openings=2)
     publish("two", 0.5, trial="0012", rank=2, val={"f1_macro": 0.9, "accuracy": 0.9, "loss": 1.0})

@@ -74,7 +74,7 @@ def collect(workspace: Workspace, name: str) -> Report:
     search = searches.read(workspace, name)
     history = search.history
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
-    runs = in_search(history, runs)
+    runs = in_search(history, runs, search.settings.get("seed") if search.settings.get("reuse_trials") else None)
     status = status_of(history, is_open(search.directory))
     claims = compare(workspace, runs)
     return Report(

@@ -15,7 +15,7 @@ from tuning.dataset.store.manifests import read_split_manifest
 from tuning.dataset.store.units import read_units
 from tuning.history.records import History
 from tuning.results.aliases import aliases
-from tuning.results.answers import Board
+from tuning.results.answers import Board, configuration
 from tuning.results.report.training_loss import explanation
 from tuning.results.runs import kept_arrays, read_run, readable_runs, run_folders, run_predictions, run_units
 from tuning.results.schema import Metrics, read_columns, read_params
@@ -63,15 +63,17 @@ class Evidence:
         calibration: of its predictions of the test split; None where they were not kept.
         untempered: the same without the temperature in the model's graph; None where it has none.
         mistakes: the worst ones first.
-        repeated: whether other runs train the same configuration with another seed.
+        configuration: what it has in common with runs that differ in nothing but their seed.
+        repeated: whether other runs have its hyperparameters, so that its name tells its seed.
         validated: the 95 % interval of its validation macro-F1, over the choice of images; None where predictions were
             not kept.
-        searched: its configuration in the search; None where it had no score there.
+        searched: its configuration in the search; None where it had no score there, or goes on with its training.
         loss: why its training loss is above its validation loss, in words; empty where it is not.
         short: its short name, as in the leaderboard.
     """
 
     metrics: Metrics
+    configuration: tuple[str, ...]
     calibration: Calibration | None = None
     untempered: Calibration | None = None
     mistakes: tuple[Mistake, ...] = ()
@@ -158,6 +160,7 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
         found.append(
             Evidence(
                 metrics,
+                configuration(workspace, metrics),
                 calibration=calibration(*predictions, units=units) if predictions else None,
                 untempered=untempered(*predictions, metrics.additions, units) if predictions else None,
                 mistakes=_mistakes(workspace, metrics, predictions) if predictions else (),
@@ -190,14 +193,21 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
     return Claims(rivals, board.noise, board.chosen_score([run.metrics.run_id for run in runs]))
 
 
-def in_search(history: History, runs: Sequence[Evidence]) -> list[Evidence]:
-    """The runs with what their configurations had in the search."""
+def in_search(history: History, runs: Sequence[Evidence], reused: int | None = None) -> list[Evidence]:
+    """The runs with what their configurations had in the search.
+
+    Args:
+        reused: the seed of those that went on with the search's own training and are no second one; None: none did.
+    """
     found = []
     for run in runs:
         trial = run.metrics.trial
-        configuration = history.baseline if run.is_baseline else history.configuration_of(trial) if trial else None
-        if configuration is not None and configuration.score is not None:
-            run = replace(run, searched=Searched(configuration.score, configuration.epochs))
+        if trial is not None and run.metrics.seed == reused:
+            found.append(run)
+            continue
+        known = history.baseline if run.is_baseline else history.configuration_of(trial) if trial else None
+        if known is not None and known.score is not None:
+            run = replace(run, searched=Searched(known.score, known.epochs))
         found.append(run)
     return found
 

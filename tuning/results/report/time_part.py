@@ -90,7 +90,7 @@ def _plan(plan: Plan) -> str:
 
 def _planned_finals(plan: Plan) -> tuple[str, str]:
     """Their time, and what it is for."""
-    words = "the best configurations and the baseline again"
+    words = "the best configurations and the baseline, trained again"
     if plan.final_runs is not None:
         epochs = _epochs(plan.final_epochs, plan.final_epochs)
         return (
@@ -99,7 +99,7 @@ def _planned_finals(plan: Plan) -> tuple[str, str]:
         )
     epochs = _epochs(plan.max_epochs, plan.final_epochs)
     time = f"{duration(plan.finals)} or more"
-    return time, f"{words} from scratch, as time allows: for {epochs}, with further seeds; then the test"
+    return time, f"{words}, as time allows: for {epochs}, with further seeds; then the test"
 
 
 def _decisions(history: History) -> str:

@@ -54,7 +54,7 @@ def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Cla
         *([_NOT_YET[status]] if status in _NOT_YET else []),
         *_against_baseline(best, baselines, claims),
         # Another seed of the same is no rival.
-        *_ties([run for run in others if run.metrics.config_digest != best.metrics.config_digest], claims),
+        *_ties([run for run in others if run.configuration != best.configuration], claims),
         *_seeds(runs, claims),
         *_honesty(best, runs, claims),
     ]
@@ -161,9 +161,12 @@ def interval_text(low: float, high: float) -> str:
 
 
 def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
-    groups: dict[str, list[Evidence]] = {}
+    groups: dict[tuple[str, ...], list[Evidence]] = {}
     for run in runs:
-        groups.setdefault(run.metrics.config_digest, []).append(run)
+        group = groups.setdefault(run.configuration, [])
+        # Made twice with one seed, it is no other one.
+        if all(run.metrics.seed != other.metrics.seed for other in group):
+            group.append(run)
     sentences = []
     if claims.noise is None:
         sentences.append(
