@@ -198,6 +198,19 @@ def test_colour_of_ten_bits_in_sixteen():
     assert corners(decode.read_image(data)) == "RGBW"
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".ppm"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_colour_of_more_bits_is_the_same_at_every_decoding(bits, suffix):
+    rng = np.random.default_rng(0)
+    eight = rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    eight[0, 0] = 255
+    data = cv2.imencode(suffix, eight[..., ::-1].astype(np.uint16) << (bits - 8))[1].tobytes()
+    for _ in range(20):
+        used = rng.integers(0, 256, eight.size * 2, dtype=np.uint8)
+        del used  # What a decoder gets next is memory that something was in.
+        assert (decode.read_image(data) == eight).all()
+
+
 def test_sixteen_bits_that_are_all_black_stay_black():
     data = cv2.imencode(".png", np.zeros((24, 24), np.uint16))[1].tobytes()
     assert not decode.read_image(data).any()

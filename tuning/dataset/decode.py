@@ -232,16 +232,17 @@ def _decode(data: bytes) -> np.ndarray:
     deep = formats.kind(data[:32]) in ("TIFF", "PNM", "JPEG 2000") or (
         data[:4] == b"\x89PNG" and data[24:25] == b"\x10"
     )
-    flags = cv2.IMREAD_COLOR_RGB | (cv2.IMREAD_ANYDEPTH if deep else 0)
+    # OpenCV 5.0.0 decodes TIFF of 16 bits straight to RGB with memory that nothing was written to.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_COLOR_RGB
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise UnreadableImage(f"damaged: {' '.join(str(error.err or error).split())}") from None
-    if pixels is not None and pixels.dtype == np.uint16:
-        return _eight_bits(pixels)
-    if pixels is None or pixels.dtype != np.uint8:
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
         raise UnreadableImage("truncated, damaged, or of a kind that cannot be decoded to 8 bits")
-    return pixels
+    if deep:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return _eight_bits(pixels) if pixels.dtype == np.uint16 else pixels
 
 
 def _eight_bits(pixels: np.ndarray) -> np.ndarray:
