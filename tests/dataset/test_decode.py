@@ -121,6 +121,20 @@ def test_truncated_images_are_refused(kind, kept):
         decode.read_image(data[: int(len(data) * kept)])
 
 
+@pytest.mark.parametrize(("kind", "is_read"), [("PNG", False), ("GIF", False), ("JPEG", True), ("BMP", True)])
+def test_other_damage_is_refused_where_the_decoder_notices(kind, is_read):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    data = bytearray(encoded(noise, kind))
+    sound = decode.read_image(bytes(data))
+    middle = len(data) // 2
+    data[middle : middle + 200] = bytes(200)
+    if is_read:
+        assert (decode.read_image(bytes(data)) != sound).any()
+        return
+    with pytest.raises(UnreadableImage):
+        decode.read_image(bytes(data))
+
+
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_more_than_sixteen_bits_are_refused(mode):
     with pytest.raises(UnreadableImage, match="cannot be decoded to 8 bits"):

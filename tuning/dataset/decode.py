@@ -9,7 +9,8 @@
 | any other content, text    | refused: not an image                                                              |
 | 0 bytes, over 256 MB       | refused                                                                            |
 | more than 50 megapixels    | refused from its header, before anything is decoded                                |
-| truncated or damaged       | refused                                                                            |
+| truncated                  | refused                                                                            |
+| damaged otherwise          | refused where its decoder notices, mostly not in JPEG; else read, with the damage  |
 | EXIF orientation           | honoured: the image is turned upright first                                        |
 | 16 bits per channel        | the 8 most significant bits of those in use: 8, 10, 12, 14 or 16, by the image's   |
 |                            | largest value (cameras write 10 or 12 bits into 16)                                |
@@ -46,7 +47,8 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 1024 * 1024
 MIN_CROP = 8
 
-# Damaged files are reported by name and reason; OpenCV's own messages would only clutter the terminal.
+# Damaged files are reported by name and reason; OpenCV's own messages would only clutter the terminal. What libjpeg and
+# libpng print about damage that they read past cannot be turned off.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # Loaded now: plug-ins that load on first use are not safe to load from several threads.
 Image.init()
