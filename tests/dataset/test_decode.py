@@ -121,6 +121,20 @@ def test_truncated_images_are_refused(kind, kept):
         decode.read_image(data[: int(len(data) * kept)])
 
 
+@pytest.mark.parametrize(("kind", "is_read"), [("PNG", False), ("GIF", False), ("JPEG", True), ("BMP", True)])
+def test_other_damage_is_refused_where_the_decoder_notices(kind, is_read):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    data = bytearray(encoded(noise, kind))
+    sound = decode.read_image(bytes(data))
+    middle = len(data) // 2
+    data[middle : middle + 200] = bytes(200)
+    if is_read:
+        assert (decode.read_image(bytes(data)) != sound).any()
+        return
+    with pytest.raises(UnreadableImage):
+        decode.read_image(bytes(data))
+
+
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_more_than_sixteen_bits_are_refused(mode):
     with pytest.raises(UnreadableImage, match="cannot be decoded to 8 bits"):
@@ -196,6 +210,19 @@ def test_colour_of_ten_bits_in_sixteen():
     pixels = np.asarray(quadrants()).astype(np.uint16) * 4
     data = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
     assert corners(decode.read_image(data)) == "RGBW"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".ppm"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_colour_of_more_bits_is_the_same_at_every_decoding(bits, suffix):
+    rng = np.random.default_rng(0)
+    eight = rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    eight[0, 0] = 255
+    data = cv2.imencode(suffix, eight[..., ::-1].astype(np.uint16) << (bits - 8))[1].tobytes()
+    for _ in range(20):
+        used = rng.integers(0, 256, eight.size * 2, dtype=np.uint8)
+        del used  # What a decoder gets next is memory that something was in.
+        assert (decode.read_image(data) == eight).all()
 
 
 def test_sixteen_bits_that_are_all_black_stay_black():

@@ -9,7 +9,8 @@
 | any other content, text    | refused: not an image                                                              |
 | 0 bytes, over 256 MB       | refused                                                                            |
 | more than 50 megapixels    | refused from its header, before anything is decoded                                |
-| truncated or damaged       | refused                                                                            |
+| truncated                  | refused                                                                            |
+| damaged otherwise          | refused where its decoder notices, mostly not in JPEG; else read, with the damage  |
 | EXIF orientation           | honoured: the image is turned upright first                                        |
 | 16 bits per channel        | the 8 most significant bits of those in use: 8, 10, 12, 14 or 16, by the image's   |
 |                            | largest value (cameras write 10 or 12 bits into 16)                                |
@@ -46,7 +47,8 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 1024 * 1024
 MIN_CROP = 8
 
-# Damaged files are reported by name and reason; OpenCV's own messages would only clutter the terminal.
+# Damaged files are reported by name and reason; OpenCV's own messages would only clutter the terminal. What libjpeg and
+# libpng print about damage that they read past cannot be turned off.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # Loaded now: plug-ins that load on first use are not safe to load from several threads.
 Image.init()
@@ -232,16 +234,17 @@ def _decode(data: bytes) -> np.ndarray:
     deep = formats.kind(data[:32]) in ("TIFF", "PNM", "JPEG 2000") or (
         data[:4] == b"\x89PNG" and data[24:25] == b"\x10"
     )
-    flags = cv2.IMREAD_COLOR_RGB | (cv2.IMREAD_ANYDEPTH if deep else 0)
+    # OpenCV 5.0.0 decodes TIFF of 16 bits straight to RGB with memory that nothing was written to.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_COLOR_RGB
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise UnreadableImage(f"damaged: {' '.join(str(error.err or error).split())}") from None
-    if pixels is not None and pixels.dtype == np.uint16:
-        return _eight_bits(pixels)
-    if pixels is None or pixels.dtype != np.uint8:
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
         raise UnreadableImage("truncated, damaged, or of a kind that cannot be decoded to 8 bits")
-    return pixels
+    if deep:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return _eight_bits(pixels) if pixels.dtype == np.uint16 else pixels
 
 
 def _eight_bits(pixels: np.ndarray) -> np.ndarray:

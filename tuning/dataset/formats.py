@@ -19,10 +19,10 @@ NOT_READ = {
     ".svg": "SVG",
 }
 #: What cameras write before anything is developed. Such a file is a TIFF to a decoder, which then shows its thumbnail.
-CAMERA_RAW = frozenset(
+_CAMERA_RAW = frozenset(
     (*(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"), ".raw", ".crw", ".3fr", ".iiq")
 )
-IMAGE_SUFFIXES = frozenset((*_READ, *NOT_READ, *CAMERA_RAW))
+IMAGE_SUFFIXES = frozenset((*_READ, *NOT_READ, *_CAMERA_RAW))
 #: Not opened to see whether they are images: label files and the like, of which there may be as many as images.
 _TEXT_SUFFIXES = frozenset((".txt", ".xml", ".json", ".csv", ".tsv", ".yaml", ".yml"))
 _HEAD_BYTES = 32
@@ -55,6 +55,11 @@ _WRITTEN = re.compile(
 def kind(head: bytes) -> str | None:
     """The image format whose files begin with such bytes; None where none is known."""
     return next((name for name, pattern in _MAGIC if pattern.match(head)), None)
+
+
+def undeveloped(suffix: str) -> str | None:
+    """Why a camera's raw file is no image, where such a suffix says that it is one."""
+    return f"a camera's raw file ({suffix[1:].upper()}), which is not decoded" if suffix in _CAMERA_RAW else None
 
 
 def is_image(path: str, root: Path, suffix: str) -> bool:

@@ -156,6 +156,13 @@ class TestYolo:
             "labels/orphan.txt": "a label file without an image",
         }
 
+    def test_a_cameras_raw_file_is_no_sample(self, export):
+        write(export / "images" / "5.nef")
+        write(export / "labels" / "5.txt", "0 0.5 0.5 1 1\n1 0.2 0.2 0.2 0.2\n")
+        items = listing(export)[3]
+        assert reasons(items) == {"images/5.nef": "a camera's raw file (NEF), which is not decoded"}
+        assert {"images/5.nef", "labels/5.txt"}.isdisjoint({**labels(items), **reasons(items, Ignored)})
+
     def test_whole_images_on_request(self, export):
         items = listing(export, "image")[3]
         assert {item.box for item in items if isinstance(item, Sample)} == {None}

@@ -97,6 +97,9 @@ def test_a_layout_is_read_or_refused(name, tmp_path):
     [
         (("AF01", "AF02", "BM07"), True),
         (("S005", "S010", "S011", "happy"), True),
+        (("batch1", "batch2"), True),
+        (("happy", "S010"), False),
+        (("happy1", "sad1"), False),
         (("happy", "sad", "S010"), False),
         (("0", "1", "2"), False),
         (("class_0", "class_1", "class_2"), False),

@@ -30,6 +30,27 @@ def test_images_that_only_a_list_sorts_are_refused_with_the_list(folder, save, t
     assert "in a folder named after its class" in outcome.remedy
 
 
+@pytest.mark.parametrize("beside", ["list", "preview", "text"])
+def test_an_archive_that_is_not_alone_is_named(beside, save, faces, tmp_path, outcome_of):
+    """As RAF-DB comes: DATASET.zip and lists of labels."""
+    images = faces({"a": 8, "b": 8}, tmp_path / "images")
+    (tmp_path / "raw").mkdir()
+    with zipfile.ZipFile(tmp_path / "raw" / "DATASET.zip", "w") as package:
+        for path in sorted(images.rglob("*.png")):
+            package.write(path, path.relative_to(images))
+    if beside == "preview":
+        save(tmp_path / "raw" / "preview.png", 99)
+    else:
+        name, text = {"list": ("labels.csv", "image,label\n0.png,1\n"), "text": ("notes.txt", "x")}[beside]
+        (tmp_path / "raw" / name).write_text(text)
+    outcome = outcome_of(tmp_path / "raw")
+    if beside == "text":
+        assert outcome.code == 0 and {*outcome.result["summary"]["classes"]} == {"a", "b"}
+        return
+    assert outcome.code == 3 and "DATASET.zip beside" in outcome.error and "only where it is alone" in outcome.error
+    assert f"give --raw {tmp_path / 'raw' / 'DATASET.zip'} if" in outcome.remedy
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

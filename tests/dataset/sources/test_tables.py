@@ -70,6 +70,26 @@ TABLES = {
     "brackets and commas": (written(rows(pixels=lambda n: str(values(n)))), FER),
     "fractions": (written(rows(pixels=lambda n: " ".join(str(v / 255) for v in values(n)))), FER),
     "200 × 200 pixels": (written(rows(pixels=lambda n: plain(n, 200))), FER),
+    "files beside the pixels": (
+        written(
+            [(e, p, u, f"fer{n:07}.png") for n, (e, p, u) in enumerate(rows())], ("emotion", "pixels", "Usage", "image")
+        ),
+        FER,
+    ),
+    "files beside pixels in brackets": (
+        written([(f"{n}.png", e, str(values(n))) for n, (e, _, _) in enumerate(rows())], ("path", "emotion", "pixels")),
+        FER,
+    ),
+    "a column for each of many pixels": (
+        written([[n % 3, *values(n, 96)] for n in range(12)], ("label", *[f"pixel{n}" for n in range(96 * 96)])),
+        {"0", "1", "2"},
+    ),
+    "a column for each of many pixels, the label last": (
+        written([[*values(n, 96), n % 3] for n in range(12)], (*[f"pixel{n}" for n in range(96 * 96)], "label")),
+        {"0", "1", "2"},
+    ),
+    "no header, the usage first": (written([(u, e, p) for e, p, u in rows()], header=None), FER),
+    "no header, words": (written(rows(lambda n: WORDS[n % 3]), header=None), set(WORDS)),
     "no columns of faces": (written(rows(), ("id", "name", "size")), r"has the columns id, name, size"),
     "no pixels": (written(rows(), ("emotion", "path", "Usage")), r"has the columns emotion, path, Usage"),
     "an eighth class": (written(rows(lambda n: n % 4 + 4)), r"3 rows: emotion must be a number from 0 to 6, got '7'"),
@@ -110,6 +130,18 @@ def test_whatever_the_notation_the_pixels_are_the_same(name, tmp_path):
     for number, item in enumerate(items):
         assert isinstance(item, Sample)
         assert fer_csv.parse_pixels(item.pixels)[..., 0].flatten().tolist() == values(number)
+
+
+def test_words_without_a_header_need_no_note(tmp_path):
+    (tmp_path / "faces.csv").write_text(TABLES["no header, words"][0])
+    assert fer_csv.list_samples(inventory.take(tmp_path), "", "box").notes == ()
+
+
+def test_a_list_of_files_with_a_column_called_image_is_no_table_of_pixels(tmp_path):
+    path = tmp_path / "faces.csv"
+    for row in ("3,17,a/17.png", "3,a/17.png,17"):
+        path.write_text(f"label,image,path\n{row}\n")
+        assert table_columns.read(path) is None, row
 
 
 def test_a_tab_separated_file_is_a_table(tmp_path, outcome_of):

@@ -57,6 +57,13 @@ def test_what_cannot_be_read_has_its_reason_in_place_of_a_label(promoted, images
     assert pd.isna(frame["rank"][1])
 
 
+def test_a_cameras_raw_file_is_not_labelled_by_its_thumbnail(promoted, images):
+    (images / "photo.NEF").write_bytes(cv2.imencode(".tiff", np.full((20, 20), 255, np.uint8))[1].tobytes())
+    frame = predict_frame(promoted, images / "photo.NEF")
+    assert list(frame["error"]) == ["a camera's raw file (NEF), which is not decoded"]
+    assert frame["label"].isna().all()
+
+
 def test_one_path_is_no_list_of_letters_and_no_path_gives_no_row(promoted, images):
     assert list(predict_frame(promoted, str(images / "white.png"))["label"]) == ["bright"]
     assert len(predict_frame(promoted, [])) == 0

@@ -101,7 +101,7 @@ def _items(tree: RawTree, prefix: str, labels: dict[str, str]) -> Iterator[Item]
             yield Ignored(path, "not an image file")
         elif label is None:
             yield Rejected(path, "lies outside every class folder")
-        elif suffix(path) in formats.CAMERA_RAW:
-            yield Rejected(path, f"a camera's raw file ({suffix(path)[1:].upper()}), which is not decoded", label)
+        elif reason := formats.undeveloped(suffix(path)):
+            yield Rejected(path, reason, label)
         else:
             yield Sample(path, label)

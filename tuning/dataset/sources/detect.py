@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from tuning.core.errors import DataError
 from tuning.dataset import account
-from tuning.dataset.sources import class_folders, fer_csv, yolo
+from tuning.dataset.sources import archives, class_folders, fer_csv, yolo
 from tuning.dataset.sources.inventory import RawTree
 from tuning.dataset.sources.samples import Listing
 
 _SEARCH_DEPTH = 5
+_SHOWN_ARCHIVES = 3
 _SHAPES = (
     "put each class's images in a folder named after the class (also below train/, valid/, test/), or give a YOLO "
     "export (data.yaml, images/, labels/) or a FER2013 CSV (emotion,pixels,Usage)"
@@ -79,6 +80,17 @@ def _kind(tree: RawTree, prefix: str) -> str | None:
 
 def _nothing(tree: RawTree) -> DataError:
     """What was seen instead of a data set."""
+    seen = _seen(tree)
+    packed = [path for path in tree.files if archives.is_archive(tree.root / path)][:_SHOWN_ARCHIVES]
+    if not packed:
+        return seen
+    return DataError(
+        f"{seen.problem}; {' and '.join(packed)} beside them: an archive is unpacked only where it is alone",
+        f"give --raw {' '.join(str(tree.root / path) for path in packed)} if that is the data set; else {seen.remedy}",
+    )
+
+
+def _seen(tree: RawTree) -> DataError:
     images = len(tree.images)
     entries = account.take(tree.refused, tree.skipped)
     seen = f" ({account.words(entries)})" if entries else ""

@@ -195,8 +195,16 @@ class _Table:
         return "write the classes in words in every row, or remove these rows"
 
     def note(self, path: str) -> str | None:
-        """What a person should know about numbers that are kept as labels."""
-        if self.in_words or self.columns.is_fer or not self.labels:
+        """What a person should know about what the numbers were taken for."""
+        if self.in_words or not self.labels:
+            return None
+        if not self.columns.names:
+            meaning = ", ".join(f"{number} = {emotion}" for number, emotion in enumerate(EMOTIONS))
+            return (
+                f"{path} has no header: the numbers in its column {self.columns.label + 1} are read as FER2013's "
+                f"({meaning}). If they mean something else, give it a header such as label,pixels."
+            )
+        if self.columns.is_fer:
             return None
         column = self.columns.names[self.columns.label]
         return (

@@ -156,7 +156,7 @@ class _Reader:
 
     def _naming_persons(self, found: Layout) -> Layout:
         """Folders in classes that are called alike may be persons, whom a split must not part; so may the classes."""
-        if len(found.labels) > 2 and _share(found.labels, _is_person) > _MOST:
+        if len(found.labels) > 1 and _share(found.labels, _is_person) > _MOST:
             note = (
                 f"The classes ({_some(sorted(set(found.labels.values())))}) are called like persons. If they are, and "
                 "the labels are elsewhere, such as in the names of the images, sort the images into a folder for each "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tuning.core.errors import DataError
 from tuning.dataset.sources import texts
+from tuning.dataset.sources.layout import SPLIT_FOLDERS
 
 SUFFIXES = (".csv", ".tsv")
 DELIMITERS = (",", ";", "\t", "|")
@@ -20,7 +21,13 @@ _ONE_PIXEL = re.compile(r"(pixel|pix|px|p|x)?[ _.-]?(\d+)$|(\d+)x(\d+)$", re.ASC
 _MIN_PIXELS = 64
 #: The name of an image file, or its address.
 _FILE = re.compile(r"\.(jpe?g|png|bmp|gif|webp|tiff?|ppm|pgm)$|^https?://", re.IGNORECASE)
+#: Several numbers, or the bracket before them.
+_NUMBERS = re.compile(r"[\[(]|\d\S*\s+\d")
 _HEAD_BYTES = 1 << 16
+#: A header with a column for each pixel of a large image is no longer.
+_LINE_BYTES = 1 << 22
+#: What a row is used for, in FER2013's words and others.
+_USAGES = SPLIT_FOLDERS | {"publictest", "privatetest"}
 _SHOWN = 8
 
 
@@ -62,7 +69,8 @@ def read(path: Path) -> Columns | None:
         names = [_bare(name) for name in line.split(delimiter)]
         found = _by_name(names)
         if found is not None:
-            files = any(_FILE.search(_bare(field)) for field in row.split(delimiter))
+            fields = [_bare(field) for field in row.split(delimiter)]
+            files = any(map(_FILE.search, fields)) and not _holds_pixels(fields, *found[1:])
             return None if files else Columns(delimiter, encoding, tuple(names), *found)
     return _without_header(line, encoding)
 
@@ -89,11 +97,15 @@ def _first_lines(path: Path) -> tuple[tuple[str, str], str]:
     """(the first two lines that hold something, the encoding)."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head, count = b"", 0
+            # What the delimiter is, the header and a row, however long.
+            while (count < 3 or len(head) < _HEAD_BYTES) and (line := file.readline(_LINE_BYTES)):
+                head, count = head + line, count + 1
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", "give yourself permission to read it") from None
     encoding = texts.encoding(head)
-    text = head[: len(head) // 2 * 2].decode(encoding, "replace")
+    # A line ends in the middle of a character of two bytes.
+    text = head[: len(head) // 2 * 2 if encoding == "utf-16" else None].decode(encoding, "replace")
     lines = [line for line in text.splitlines() if line.strip()]
     # Spreadsheets may say what their delimiter is before anything else.
     if lines and lines[0].lower().startswith("sep="):
@@ -125,8 +137,13 @@ def _by_name(found: list[str]) -> tuple[int, int, int] | None:
     return None
 
 
+def _holds_pixels(fields: list[str], first: int, last: int) -> bool:
+    """Whether the one column of pixels holds numbers."""
+    return first == last < len(fields) and _NUMBERS.match(fields[first]) is not None
+
+
 def _without_header(line: str, encoding: str) -> Columns | None:
-    """The first line is a row itself: one field holds a face's pixels, and the first of the others is the label."""
+    """The first line is a row itself: one field holds a face's pixels, the first other that is no usage its label."""
     for delimiter in DELIMITERS:
         fields = [_bare(field) for field in line.split(delimiter)]
         at = next((at for at, field in enumerate(fields) if len(field.split()) >= _MIN_PIXELS), None)
@@ -135,5 +152,7 @@ def _without_header(line: str, encoding: str) -> Columns | None:
             and len(fields) > 1
             and all(p.strip("[]").isdigit() for p in fields[at].split()[:_MIN_PIXELS])
         ):
-            return Columns(delimiter, encoding, (), 0 if at else 1, at, at)
+            others = [other for other in range(len(fields)) if other != at]
+            label = next((other for other in others if _plain(fields[other]) not in _USAGES), others[0])
+            return Columns(delimiter, encoding, (), label, at, at)
     return None

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tuning.core.errors import DataError
+from tuning.dataset import formats
 from tuning.dataset.sources import layout, texts, yolo_lines, yolo_names
 from tuning.dataset.sources.inventory import RawTree, parent, split_name, suffix
 from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, are_many
@@ -218,8 +219,11 @@ class Reading:
             seen.add(image)
             if text is None:
                 yield Ignored(image, "background: no label file")
+                continue
+            seen.add(text)
+            if reason := formats.undeveloped(suffix(image)):
+                yield Rejected(image, reason)
             else:
-                seen.add(text)
                 yield from self.faces(image, text)
         for path in below:
             if path not in seen:

@@ -15,8 +15,9 @@ Form = Literal["box", "polygon", "keypoints"]
 _TOLERANCE = 0.01
 _MAX_INDEX = 1_000_000
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,4})?$|[-+]?(nan|inf|infinity)$", re.IGNORECASE | re.ASCII)
-#: Five landmarks of two values each, as data sets of faces have them.
-_LANDMARK_COLUMNS = 5 + 5 * 2
+_FEWEST_LANDMARKS = 3
+#: The middle of the landmarks, in which the centre of their box lies; an ellipse has no point in .7 of it.
+_AMONG = 0.6
 
 
 def parse(line: str, keypoints: tuple[int, int] | None = None) -> tuple[int, Box, Form]:
@@ -90,23 +91,26 @@ def _pose(values: list[float], points: int, columns: int) -> tuple[Box, Form]:
 
 
 def _by_shape(values: list[float], columns: int) -> tuple[Box, Form]:
-    """What the number of columns says: 5 or 6 a box, an odd number a polygon, another one keypoints after a box."""
-    if columns <= 6:
-        return _box(values[:4]), "box"
-    rest = values[4:]
-    if columns == 7 and rest[1] > 1 and rest[1] == int(rest[1]) and 0 <= rest[0] <= 1:
-        return _box(values[:4]), "box"
-    if _seen_within(values[:4], rest):
-        return _box(values[:4]), "keypoints"
-    if columns == _LANDMARK_COLUMNS and _landmarks_within(values[:4], rest):
-        return _box(values[:4]), "keypoints"
-    if columns % 2:
-        return _polygon(values), "polygon"
-    if len(rest) % 3 == 0 and all(value in (0, 1, 2) for value in rest[2::3]):
-        return _box(values[:4]), "keypoints"
-    if columns >= 8 and 0 <= values[-1] <= 1:
-        return _polygon(values[:-1]), "polygon"
-    raise ValueError(f"{columns} columns; a box has 5, a polygon one more than twice its points")
+    """What the columns say: 5 or 6 a box, more of them a box with a tracker's number or keypoints, else a polygon."""
+    box, rest = values[:4], values[4:]
+    if columns <= 6 or (columns == 7 and _is_tracked(box, rest)):
+        return _box(box), "box"
+    if _seen_within(box, rest):
+        return _box(box), "keypoints"
+    if columns % 2 == 0 and len(rest) % 3 == 0 and all(value in (0, 1, 2) for value in rest[2::3]):
+        return _box(box), "keypoints"
+    # What is over is a confidence.
+    if columns % 2 == 0 and not 0 <= rest.pop() <= 1:
+        raise ValueError(f"{columns} columns; a box has 5, a polygon one more than twice its points")
+    if len(rest) >= 2 * _FEWEST_LANDMARKS and _landmarks_within(box, rest):
+        return _box(box), "keypoints"
+    return _polygon([*box, *rest]), "polygon"
+
+
+def _is_tracked(box: list[float], rest: list[float]) -> bool:
+    """Whether `rest` is a confidence and a tracker's number: no point of a triangle, or one that makes `box` none."""
+    confidence, number = rest
+    return 0 <= confidence <= 1 and number.is_integer() and (number > 1 or (number >= 0 and _is_box(box)))
 
 
 def _seen_within(box: list[float], rest: list[float]) -> bool:
@@ -118,13 +122,37 @@ def _seen_within(box: list[float], rest: list[float]) -> bool:
 
 
 def _landmarks_within(box: list[float], rest: list[float]) -> bool:
-    """Whether `rest` is landmarks (x, y) within the box and around its centre; -1 stands for one that is not seen."""
-    points = [(x, y) for x, y in zip(rest[::2], rest[1::2], strict=True) if x >= 0 and y >= 0]
-    if len(points) < 5:
-        return any(value < 0 for value in rest)
-    xs, ys = zip(*points, strict=True)
-    centred = min(xs) <= box[0] <= max(xs) and min(ys) <= box[1] <= max(ys)
-    return centred and all(_within(box, x, y) for x, y in points)
+    """Whether `rest` is landmarks (x, y) within the box and around its centre; -1 stands for one that is not seen.
+
+    The same numbers can be a polygon whose first point would be the centre of a box. That point lies at the rim of the
+    others and not among them, and the second one, which would be the box's size, lies close to it.
+    """
+    if not _is_box(box):
+        return False
+    if min(rest) <= -1:
+        return True
+    points = list(zip(rest[::2], rest[1::2], strict=True))
+    if not all(_within(box, x, y) for x, y in points):
+        return False
+    share = 1.0 if not _within(box, box[2], box[3]) or _is_face(points) else _AMONG
+    return all(_is_among(box[axis], [point[axis] for point in points], share) for axis in (0, 1))
+
+
+def _is_face(points: list[tuple[float, float]]) -> bool:
+    """Whether points go from left to right above (the eyes) and again below (the mouth), as a rim does not."""
+    (left_eye, right_eye), (mouth_left, mouth_right) = points[:2], points[-2:]
+    return (
+        len(points) in (4, 5)
+        and left_eye[0] < right_eye[0]
+        and mouth_left[0] < mouth_right[0]
+        and max(left_eye[1], right_eye[1]) < min(mouth_left[1], mouth_right[1])
+    )
+
+
+def _is_among(value: float, others: list[float], share: float) -> bool:
+    """Whether a value lies in that share of the range of `others`, in its middle."""
+    low, high = min(others), max(others)
+    return abs(value - (low + high) / 2) < share * (high - low) / 2
 
 
 def _within(box: list[float], x: float, y: float) -> bool:
@@ -138,6 +166,14 @@ def _polygon(values: list[float]) -> Box:
     left, right = min(values[::2]), max(values[::2])
     top, bottom = min(values[1::2]), max(values[1::2])
     return _box([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top])
+
+
+def _is_box(values: list[float]) -> bool:
+    try:
+        _box(values)
+    except ValueError:
+        return False
+    return True
 
 
 def _box(values: list[float]) -> Box:

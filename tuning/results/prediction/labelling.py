@@ -19,6 +19,7 @@ import numpy as np
 
 from tuning.core import machine
 from tuning.core.errors import DataError, TuningError
+from tuning.dataset import formats
 from tuning.dataset.decode import decode
 from tuning.results.prediction.backend import unable
 from tuning.results.prediction.classifier import Classifier, load
@@ -149,6 +150,8 @@ def _decoded(images: Sequence[Image], found: Classifier) -> list[np.ndarray | st
 
 
 def _pixels(image: Image, found: Classifier) -> np.ndarray | str:
+    if reason := formats.undeveloped(Path(image.path).suffix.lower()):
+        return reason
     try:
         return decode(image.data or Path(image.path), found.image_size, found.color)
     except DataError as error:
