@@ -43,15 +43,15 @@ def test_every_conversion_is_one_that_keras_knows():
     assert len({form.product for form in FORMATS.values()}) == len(FORMATS)
 
 
-#: Two models. The first puts out logits, its input has a name of its own, and it brings augmentation along. The second
-#: is an ensemble of two members with all that a published graph may have, built by the code that publishes.
+#: Two models. The first puts out logits, its input has a name of its own and no size, and it brings augmentation along.
+#: The second is an ensemble of two members with all that a published graph may have, built by the code that publishes.
 BUILD = """
 import sys, keras, numpy as np
 from tuning.core.jobs import Addition, Additions, Member
 from tuning.trials.published import ensemble, with_additions
 keras.utils.set_random_seed(0)
 model = keras.Sequential([
-    keras.Input((8, 8, 1), name="some-other-name"), keras.layers.RandomFlip(), keras.layers.RandomContrast(0.5),
+    keras.Input((None, None, 1), name="some-other-name"), keras.layers.RandomFlip(), keras.layers.RandomContrast(0.5),
     keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.BatchNormalization(),
     keras.layers.SpatialDropout2D(0.2), keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.2),
     keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=3)),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import keras_tuner
 import pytest
 
 from tuning.core.errors import UsageError
@@ -10,6 +11,7 @@ from tuning.trials.plan import (
     FLOOR,
     TrainingPlan,
     best_epoch,
+    check_values,
     cooling_factor,
     learning_rate_factor,
     plateaus,
@@ -54,6 +56,38 @@ def test_a_value_that_cannot_be_meant_is_refused_with_the_valid_ones(name, value
     with pytest.raises(UsageError, match=name) as refused:
         TrainingPlan.from_values({name: value})
     assert said in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("declare", "said"),
+    [
+        (lambda hp: hp.Float("batch_size", 16, 64), "batch_size is "),
+        (lambda hp: hp.Float("batch_size", 10, 110), "batch_size is "),
+        (lambda hp: hp.Float("batch_size", 16, 64, step=0.5), "batch_size is "),
+        (lambda hp: hp.Float("batch_size", 8, 128, sampling="log"), "batch_size is "),
+        (lambda hp: hp.Float("flip", 0, 1), "flip is 0."),
+        (lambda hp: hp.Float("augmentation", 0, 1.5), "augmentation is 1.5"),
+        (lambda hp: hp.Int("batch_size", 0, 64), "batch_size is 0"),
+    ],
+)
+def test_a_range_with_values_that_cannot_be_meant_is_refused(declare, said):
+    hp = keras_tuner.HyperParameters()
+    declare(hp)
+    with pytest.raises(UsageError) as refused:
+        check_values("own", hp.space)
+    assert refused.value.problem.startswith(f"hyperparameter {said}")
+
+
+def test_a_range_of_values_that_can_be_meant_is_one():
+    hp = keras_tuner.HyperParameters()
+    hp.Int("batch_size", 16, 256, sampling="log")
+    hp.Float("batch_size", 16, 64, step=16)
+    hp.Float("batch_size", 8, 128, step=2, sampling="log")
+    hp.Float("augmentation", 0.1, 1.0, step=0.1)
+    hp.Float("augmentation", 0.0, 1.0)
+    hp.Int("flip", 0, 1)
+    hp.Float("flip", 0, 1, step=1)
+    check_values("own", hp.space)
 
 
 def test_a_constant_rate_is_constant():

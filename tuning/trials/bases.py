@@ -160,9 +160,3 @@ def check(model: keras.Model) -> None:
         raise UsageError(f"the base takes inputs of shape {shape}", _CHOOSE)
     if len(outputs[0].shape) not in (2, 4):
         raise UsageError(f"the base puts out shape {tuple(outputs[0].shape[1:])}", _CHOOSE)
-
-
-def detected_scaling(model: keras.Model) -> str:
-    """How a model of unknown origin wants pixels: 0…255 where a layer of its own scales them."""
-    scales = (layers.Rescaling, layers.Normalization)
-    return "0-255" if any(isinstance(layer, scales) for layer in all_layers(model)) else "0-1"

@@ -213,7 +213,7 @@ def figures(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> Entr
 
 
 def check_outputs(model: keras.Model, interface: Interface, space: str, images: np.ndarray) -> None:
-    """Refuses a model whose outputs are no probabilities although its loss takes them for some.
+    """Refuses a model whose outputs are no probabilities although its loss takes them for some, or the other way round.
 
     Raises:
         UsageError: such a model; it would train, and no figure of it would mean anything.
@@ -221,12 +221,34 @@ def check_outputs(model: keras.Model, interface: Interface, space: str, images: 
     import keras
 
     few = as_input(images[:CHECKED], interface)
-    outputs = keras.ops.convert_to_numpy(model(few, training=False)).astype(np.float32)
-    if not interface.logits and (outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > PROBABILITY_SLACK):
+    outputs = [
+        keras.ops.convert_to_numpy(found).astype(np.float32)
+        for found in (model(few, training=False), _outputs_of_other_weights(model, few))
+    ]
+    # Two sigmoids sum to about 1 before they have learned anything, but not with other weights.
+    distance = max(float(np.abs(found.sum(axis=1) - 1).max()) for found in outputs)
+    lowest = float(outputs[0].min())
+    if interface.logits and lowest >= 0 and distance <= PROBABILITY_SLACK:
+        raise UsageError(
+            f"search space {space!r} compiles with from_logits=True, but the outputs of the model are probabilities",
+            "leave out the softmax at the end of the model, or from_logits=True",
+        )
+    if not interface.logits and (lowest < 0 or distance > PROBABILITY_SLACK):
         raise UsageError(
             f"search space {space!r}: the outputs of the model are not probabilities, but its loss expects them",
             "end the model in a softmax, or compile with a loss that has from_logits=True",
         )
+
+
+def _outputs_of_other_weights(model: keras.Model, images: np.ndarray) -> Any:
+    """What a model would put out if the last of its trained weights, as a rule the biases of its outputs, were 1 more.
+
+    The model itself stays as it is.
+    """
+    trained = [variable.value for variable in model.trainable_variables]
+    others = [variable.value for variable in model.non_trainable_variables]
+    changed = [*trained[:-1], *(last + 1 for last in trained[-1:])]
+    return model.stateless_call(changed, others, images, training=False)[0]
 
 
 def predict(steps: Steps, images: np.ndarray) -> np.ndarray:

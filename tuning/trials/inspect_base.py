@@ -85,6 +85,7 @@ def inspect(request: Request) -> Inspected:
     import keras
 
     from tuning.trials import bases
+    from tuning.trials.input_range import wants_0_to_1
     from tuning.trials.keras_private import all_layers
 
     try:
@@ -93,7 +94,7 @@ def inspect(request: Request) -> Inspected:
         text = " ".join(str(error).split())[:300]
         raise UsageError(f"Keras cannot open the base: {type(error).__name__}: {text}", _PLAIN) from error
     bases.check(model)
-    scaling: Any = request.scaling or bases.detected_scaling(model)
+    scaling: Any = request.scaling or ("0-1" if wants_0_to_1(model) else "0-255")
     bases.use(BaseModel(model=request.model, scaling=scaling, member=request.member))
     base = bases.base_model()
     bases.check(base)

@@ -60,6 +60,9 @@ MEANINGS = {
     "flip": "True or False",
     "schedule": f"one of {', '.join(SCHEDULES)}",
 }
+#: Shares of a range, spread over it unevenly, whose values are looked at beside its ends: a number between two that can
+#: be meant need not be one.
+_SHARES = [number * 0.6180339887 % 1 for number in range(1, 17)]
 
 
 def _read(name: str, value: Any) -> Any:
@@ -101,7 +104,8 @@ def check_values(space: str, entries: Sequence[Any]) -> None:
             )
         if entry.name in MEANINGS:
             if hasattr(entry, "min_value"):
-                values = [entry.min_value, entry.max_value]
+                between = [min(entry.prob_to_value(share), entry.max_value) for share in _SHARES]
+                values = [entry.min_value, entry.max_value, *between]
             else:
                 values = list(getattr(entry, "values", None) or [getattr(entry, "value", entry.default)])
             for value in values:

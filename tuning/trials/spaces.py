@@ -275,7 +275,9 @@ def interface(model: keras.Model, space: str) -> Interface:
             f"search space {space!r} compiles with loss {name!r}",
             "compile with a sparse or one-hot categorical cross-entropy",
         )
-    return Interface(sparse="sparse" in plain, scaled=wants_0_to_1(model), logits=bool(logits))
+    # Keras's generalized cross-entropy is fed indices, whatever its name leaves out.
+    sparse = "sparse" in plain or plain == "categoricalgeneralizedcrossentropy"
+    return Interface(sparse=sparse, scaled=wants_0_to_1(model), logits=bool(logits))
 
 
 def build_model(

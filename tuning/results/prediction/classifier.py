@@ -104,7 +104,11 @@ def load(found: Classifier) -> keras.Model:
             "a model must consist of Keras's own layers to be opened anywhere; train or export it anew",
         ) from None
     taken, given = (None, *found.input_shape), (None, len(found.classes))
-    if (model.input_shape, model.output_shape) != (taken, given):
+    # A builder may leave height and width of its images open.
+    fits = len(model.input_shape) == len(taken) and all(
+        own in (None, wanted) for own, wanted in zip(model.input_shape, taken, strict=True)
+    )
+    if not fits or model.output_shape != given:
         raise DataError(
             f"{found.path} maps {model.input_shape} to {model.output_shape}; its metrics say {taken} to {given}",
             "model and metrics do not belong together: promote or export anew",
