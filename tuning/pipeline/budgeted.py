@@ -136,23 +136,28 @@ def extended(session: Session, plan: Plan, budget: float | None, spent: float, p
         spent: seconds that have passed.
 
     Raises:
-        UsageError: the budget given is smaller, and has been used already.
+        UsageError: the budget given is another one, and has been used already.
     """
     state = session.dispatcher.state
     held = state.extension.budget if state.extension else plan.budget
-    if budget is not None and budget < min(spent, held):
+    if budget is not None and budget < spent and budget != held:
         raise UsageError(
             f"--budget is {as_given(budget)}, but this search has used {duration(spent)} of its {as_given(held)}",
             "leave --budget out to keep to its plan, or give more",
         )
     if budget is not None and budget > held:
-        finals = _scaled(plan, budget).finals
+        # Finals that are there already had their share of the time until now.
+        kept = 0.0 if state.planned_finals else (state.extension or plan).finals
+        added = budget - (spent if state.planned_finals else held)
         was_over = state.stopped or state.is_closing
-        session.dispatcher.record(Extended(asks=len(state.asks), budget=budget, finals=finals))
+        extension = Extended(asks=len(state.asks), budget=budget, finals=round(kept + _scaled(plan, added).finals, 1))
+        session.dispatcher.record(extension)
         words = "the search goes on from where it ended" if was_over else "the search goes on"
         progress.say(f"budget: {duration(budget)} in the place of {duration(held)}; {words}")
     if state.extension is not None:
-        plan = replace(_scaled(plan, state.extension.budget), finals=state.extension.finals)
+        finals = state.extension.finals
+        plan = replace(_scaled(plan, state.extension.budget), finals=finals)
+        plan = replace(plan, search=round(TARGET * plan.budget - finals, 1))
     if budget is not None and budget < plan.budget:
         progress.say(f"budget: {duration(budget)} in the place of {duration(held)}")
         plan = _scaled(plan, budget)
