@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stress import toy
@@ -27,9 +29,32 @@ def final(run_id: str, epochs: int = 50) -> Final:
 def test_what_is_left_is_counted_in_epochs_as_they_take_now():
     finals = [final("a-s0"), final("a-s1"), final("b-s0")]
     found = remaining(finals, {"a-s0": 20}, {"a-s0": [90.0, *[10.0] * 9, *[30.0] * 10]}, PRICES)
-    assert [(one.done, one.left, one.epoch) for one in found] == [(20, 30, 30.0), (0, 50, 10.0), (0, 50, 10.0)]
+    assert [(one.done, one.left, one.epoch) for one in found] == [(20, 30, 30.0), (0, 50, 30.0), (0, 50, 30.0)]
     # A further seed that has not begun may be left out; what alone stands for its configuration may not.
     assert [one.needed for one in found] == [True, False, True]
+
+
+def test_what_has_not_told_yet_is_taken_to_be_as_slow_as_what_has():
+    # Twice as slow as planned, all of them: the quick one tells first, and all are shortened together.
+    prices = {
+        "slow": Candidate(key="slow", epoch=40.0, start=5.0),
+        "quick": Candidate(key="quick", epoch=10.0, start=5.0),
+    }
+    finals = [final("slow-s0"), final("quick-s0")]
+    done, seconds = {"slow-s0": 2, "quick-s0": 11}, {"slow-s0": [90.0, 80.0], "quick-s0": [25.0, *[20.0] * 10]}
+    assert [one.epoch for one in remaining(finals, done, seconds, prices)] == [80.0, 20.0]
+    late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, tolerated=0.0, known={})
+    assert late.is_late(finals, done, seconds)
+    assert late.shortened(finals, done, seconds) == [
+        ShortenedFinal(run_id="slow-s0", after=2, until=26),
+        ShortenedFinal(run_id="quick-s0", after=11, until=31),
+    ]
+
+
+def test_a_yardstick_that_costs_more_than_it_was_taken_for_makes_nothing_else_slower():
+    finals = [final("a-s0"), replace(final("b-s0"), space="baseline_cnn")]
+    found = remaining(finals, {"b-s0": 11}, {"b-s0": [50.0, *[40.0] * 10]}, PRICES)
+    assert [one.epoch for one in found] == [10.0, 40.0]
 
 
 def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():

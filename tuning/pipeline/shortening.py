@@ -72,16 +72,24 @@ def remaining(
         prices: what was planned with, by run id without its seed.
     """
     found, stands = [], {role_of(final.run_id) for final in finals if done.get(final.run_id)}
+    told = {final.run_id: statistics.median(last) for final in finals if (last := latest(final, seconds))}
+    # What is slow for those that have told is slow for the others. The yardstick of a search from a base was taken for
+    # an average configuration: what it takes says nothing of them.
+    ratios = [
+        told[final.run_id] / prices[role_of(final.run_id)].epoch
+        for final in finals
+        if final.run_id in told and final.space is None
+    ]
+    slower = statistics.fmean(ratios) if ratios else 1.0
     for final in finals:
         role = role_of(final.run_id)
-        told = latest(final, seconds)
         epochs = done.get(final.run_id, 0)
         found.append(
             Remaining(
                 run_id=final.run_id,
                 done=epochs,
                 left=max(0, final.epochs - epochs),
-                epoch=statistics.median(told) if told else prices[role].epoch,
+                epoch=told.get(final.run_id, slower * prices[role].epoch),
                 others=prices[role].start,
                 needed=bool(epochs) or role not in stands,
             )
