@@ -5,19 +5,15 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from tests.written_searches import PLAN
-from tuning.core.console import Console
 from tuning.core.errors import UsageError
-from tuning.core.plan import FinalTraining
 from tuning.core.settings import SearchSettings, load
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import Closing, Extended, PlannedFinals, ShortenedFinals, Stopped
-from tuning.engine.state import apply, replay
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import budgeted
 from tuning.pipeline.resources import Resources
@@ -100,52 +96,6 @@ def test_what_ranks_behind_the_defaults_is_no_finalist_but_for_the_best_where_no
     assert budgeted.finalists([first, defaults, third, fourth], PLAN, 3) == [first, defaults]
     assert budgeted.finalists([defaults, third, fourth], PLAN, 3) == [defaults, third]
     assert budgeted.finalists([first, third, fourth], PLAN, 2) == [first, third]
-
-
-class Journaled:
-    """A dispatcher whose journal held some entries when the command began, and holds those `written` since."""
-
-    def __init__(self, *entries) -> None:
-        self.state, self.written = replay(entries), []
-
-    def record(self, entry):
-        self.written.append(entry)
-        apply(self.state, entry)
-
-
-def extended(plan, budget, spent, *entries):
-    """The plan that holds with such a budget, after such a journal; and what was journaled."""
-    dispatcher = Journaled(*entries)
-    found = budgeted.extended(SimpleNamespace(dispatcher=dispatcher), plan, budget, spent, Console(quiet=True))
-    return found, dispatcher.written
-
-
-#: A larger budget, of which the same share is kept for the finals.
-DOUBLE = Extended(n=9, asks=0, budget=7200.0, finals=2520.0)
-FINALS = PlannedFinals(n=8, runs=[FinalTraining(key="s-baseline-8b340a37", seed=0, epochs=20)])
-
-
-@pytest.mark.parametrize("entries", [(), (DOUBLE,)])
-def test_a_smaller_budget_keeps_its_own_share_for_the_finals_and_writes_nothing(entries):
-    plan, written = extended(PLAN, 1800.0, 600.0, *entries)
-    assert (plan.budget, plan.search, plan.finals, plan.trainings) == (1800.0, 1125.0, 630.0, 4.5)
-    assert written == []
-
-
-def test_a_larger_budget_keeps_for_new_finals_a_share_of_the_time_that_there_is_for_them():
-    # Not of what the search and its finals have used already, be that more than the budget.
-    mostly = replace(PLAN, finals=2340.0)
-    plan, written = extended(mostly, 7200.0, 3600.0, FINALS, Stopped())
-    assert written == [Extended(asks=0, budget=7200.0, finals=2340.0)]
-    assert (plan.budget, plan.finals, plan.search) == (7200.0, 2340.0, 4680.0)
-    left = plan.budget - 3600.0 - budgeted.Reserve(plan, 2, {}).seconds()
-    assert left > 2 * (plan.max_epochs * plan.price.epoch + plan.price.start)
-    assert extended(mostly, 7200.0, 4200.0, FINALS, Stopped())[0].finals == 1950.0
-    # There have been none yet; or none since it was made larger the last time.
-    assert extended(mostly, 7200.0, 3000.0)[0].finals == 4680.0
-    assert extended(mostly, 10800.0, 6000.0, FINALS, Extended(asks=0, budget=7200.0, finals=2340.0))[0].finals == 4680.0
-    with pytest.raises(UsageError, match="has used 1 h 05 min of its 1h"):
-        extended(mostly, 3700.0, 3900.0, FINALS)
 
 
 @pytest.mark.slow
