@@ -6,8 +6,19 @@ import msgspec
 import pytest
 
 from tuning.core.errors import StateError
+from tuning.core.plan import ShortenedFinal
 from tuning.core.records import Failure, TrialSpec
-from tuning.engine.entries import Ask, Attempt, AttemptDied, OpenedTestSplit, Published, Result, Spent, Stopped
+from tuning.engine.entries import (
+    Ask,
+    Attempt,
+    AttemptDied,
+    OpenedTestSplit,
+    Published,
+    Result,
+    ShortenedFinals,
+    Spent,
+    Stopped,
+)
 from tuning.engine.state import accepts, replay
 
 
@@ -77,3 +88,13 @@ def test_entries_of_a_kind_are_kept_in_order():
     state = replay(records)
     assert (state.asks, state.spent) == (records[:2], [records[2]])
     assert (state.test_openings, state.published, state.stopped) == ([records[3]], [records[4]], True)
+
+
+def test_each_time_that_a_final_training_was_shortened_is_kept_in_order():
+    cuts = [
+        ShortenedFinal(run_id="a-s0", after=20, until=35),
+        ShortenedFinal(run_id="b-s0", after=0, until=0),
+        ShortenedFinal(run_id="a-s0", after=26, until=30),
+    ]
+    state = replay(numbered(ShortenedFinals(runs=cuts[:2]), ShortenedFinals(runs=cuts[2:])))
+    assert state.shortened == {"a-s0": [cuts[0], cuts[2]], "b-s0": [cuts[1]]}

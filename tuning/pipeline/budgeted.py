@@ -268,7 +268,7 @@ def run_budgeted_finals(
         after=kept(len(candidates)) + CLOSING_SECONDS,
         restart=RESTART_SECONDS,
         tolerated=TOLERANCE * clock.budget,
-        known=dispatcher.state.shortened,
+        cuts=dispatcher.state.shortened,
     )
     done: list[FinalTraining] = []
     runs: list[str] = []
