@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from stress.evidence import Note, note
 from tuning.core.files import replacing, sha256_file, write_bytes, write_text
+from tuning.core.plan import ShortenedFinal
 from tuning.core.records import COMPLETED, configuration, keyed_seed
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
+from tuning.trials.plan import cooling_factor
 
 #: Seconds that an epoch takes, to have something to interrupt.
 SECONDS = "STRESS_EPOCH_SECONDS"
@@ -67,7 +70,8 @@ def _describe() -> dict[str, Any]:
 
 def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]) -> TrainingState:
     own, parent = Path(payload["checkpoints"]), payload.get("parent")
-    state = load_state(own, payload.get("cool_after"), payload.get("cool_since", 0))
+    cuts = msgspec.convert(payload.get("shortened", []), list[ShortenedFinal])
+    state = load_state(own, ((cut.after, at) for cut, at in zip(cuts, payload.get("shortened_at", []), strict=False)))
     if state is None and parent:
         state = load_state(Path(parent))
         if state is None and BROKEN not in os.environ:
@@ -84,8 +88,7 @@ def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None])
         rng = np.random.default_rng(keyed_seed(payload["seed"], "epoch", epoch))
         weights = 0.9 * state.weights[0] + payload["values"]["rate"] * rng.random(8)
         # A training that cools down has another rate, and other weights.
-        after = payload.get("cool_after")
-        weights = weights if after is None or epoch <= after else 0.5 * weights
+        weights = cooling_factor(epoch, cuts) * weights
         score = float(weights.mean() % 1)
         entry = {"epoch": epoch, "learning_rate": 0.1, "accuracy": score, "val_accuracy": score, "val_f1_macro": score}
         entry |= {"loss": 1 - score, "val_loss": 1 - score}

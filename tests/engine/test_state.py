@@ -94,4 +94,14 @@ def test_a_training_that_was_shortened_knows_from_which_attempts_on():
     cut = ShortenedFinals(runs=[ShortenedFinal(run_id="a", after=2, until=4)])
     state = replay(numbered(Attempt(key="final/a"), cut, Attempt(key="final/a")))
     assert state.jobs["final/a"].fence == 2
-    assert (state.shortened["a"].until, state.shortened_at) == (4, {"a": 1})
+    assert (state.shortened["a"][-1].until, state.shortened_at) == (4, {"a": [1]})
+
+
+def test_each_time_that_a_final_training_was_shortened_is_kept_in_order():
+    cuts = [
+        ShortenedFinal(run_id="a-s0", after=20, until=35),
+        ShortenedFinal(run_id="b-s0", after=0, until=0),
+        ShortenedFinal(run_id="a-s0", after=26, until=30),
+    ]
+    state = replay(numbered(ShortenedFinals(runs=cuts[:2]), ShortenedFinals(runs=cuts[2:])))
+    assert state.shortened == {"a-s0": [cuts[0], cuts[2]], "b-s0": [cuts[1]]}

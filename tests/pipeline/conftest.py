@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from stress import toy
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.engine.entries import Entry, PlannedFinals, to_json
+from tuning.engine.entries import Entry, OpenedTestSplit, PlannedFinals, to_json
 from tuning.pipeline import session
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import SearchResult, run_search
@@ -111,7 +111,7 @@ def before_its_finals(workspace: Workspace, target: Path, decided: Iterable[Entr
     shutil.rmtree(other.trials)
     other.leaderboard.unlink()
     entries = journal.read(other.search("s") / "journal.jsonl")
-    trials = itertools.takewhile(lambda entry: not isinstance(entry, PlannedFinals), entries)
+    trials = itertools.takewhile(lambda entry: not isinstance(entry, PlannedFinals | OpenedTestSplit), entries)
     rewrite_journal(other, [*trials, *decided])
     return other
 

@@ -20,11 +20,12 @@ from tuning.core.settings import SearchSettings, load
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.entries import Closing, Extended, PlannedFinals, ShortenedFinals, Stopped
-from tuning.engine.state import apply, replay
+from tuning.engine.state import SearchState, apply, replay
 from tuning.oracles.ranking import RankedTrial, rank
 from tuning.pipeline import budgeted, completed
 from tuning.pipeline.budgeted import RESTART_SECONDS
 from tuning.pipeline.completed import ranked
+from tuning.pipeline.extending import holding
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import CLOSING_SECONDS, TARGET, makespan
 from tuning.pipeline.resources import Resources
@@ -160,16 +161,6 @@ def test_after_each_trial_only_the_leading_ones_are_ranked(monkeypatch, settings
     assert max(sizes) <= 4
 
 
-@pytest.mark.parametrize("extension", [None, Extended(n=9, asks=4, budget=7200.0, finals=2520.0)])
-def test_a_smaller_budget_keeps_its_own_share_for_the_finals_and_writes_nothing(extension):
-    def record(entry):
-        raise AssertionError(entry)
-
-    session = SimpleNamespace(dispatcher=SimpleNamespace(state=SimpleNamespace(extension=extension), record=record))
-    plan = budgeted.extended(session, PLAN, 1800.0, 600.0, Console(quiet=True))
-    assert (plan.budget, plan.search, plan.finals, plan.trainings) == (1800.0, 1125.0, 630.0, 4.5)
-
-
 def test_a_configuration_keeps_its_seeds_under_another_rank_after_a_larger_budget(settings, monkeypatch):
     before = [("s-02-t0001-aaaaaaaa", 0), ("s-02-t0001-aaaaaaaa", 1), ("s-baseline-bbbbbbbb", 0)]
     state = replay(
@@ -253,11 +244,11 @@ def test_a_plan_has_the_finals_that_a_person_asked_for(settings):
     assert 30 * (20 + 20 + 8) < asked.finals < 1.1 * 30 * (20 + 20 + 8)
     assert asked.search + asked.finals == pytest.approx(PLAN.search + PLAN.finals)
     assert asked.trainings == pytest.approx(asked.search * 2 / (20 * 20 + 3 * 2), abs=0.1)
-    wider = budgeted.holding(asked, None, 2 * PLAN.budget, 0.0)
+    wider, _ = holding(asked, SearchState(), 2 * PLAN.budget, 0.0)
     assert (wider.finals, wider.search) == (asked.finals, pytest.approx(asked.search + PLAN.search + PLAN.finals))
     longer = budgeted.as_asked(PLAN, replace(usual, retrain_epochs=100, executions=3), COUNTS)
     assert (longer.search, longer.trainings) == (0.0, 0.0)
-    assert budgeted.holding(longer, None, 4 * PLAN.budget, 0.0).trainings > 0
+    assert holding(longer, SearchState(), 4 * PLAN.budget, 0.0)[0].trainings > 0
 
 
 def test_time_for_an_ensemble_grows_with_what_its_members_look_at_and_is_kept():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,14 @@ from stress import toy
 from tuning.core.plan import ShortenedFinal
 from tuning.engine import journal
 from tuning.engine.entries import Attempt, PlannedFinals, ShortenedFinals
+from tuning.pipeline import search
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 from tuning.pipeline.shortening import Remaining, Watch, remaining, shortened
 from tuning.results.runs import read_runs, run_params
-from tuning.trials.checkpoint import TrainingState, save_state
+from tuning.trials.checkpoint import TrainingState, epochs_done, save_state
 
 from .conftest import before_its_finals, results, toys_instead
 
@@ -30,10 +33,33 @@ def final(run_id: str, epochs: int = 50) -> Final:
 
 def test_what_is_left_is_counted_in_epochs_as_they_take_now():
     finals = [final("a-s0"), final("a-s1"), final("b-s0")]
-    found = remaining(finals, {"a-s0": 20}, {"a-s0": [90.0, *[10.0] * 9, *[30.0] * 10]}, PRICES)
-    assert [(one.done, one.left, one.epoch) for one in found] == [(20, 30, 30.0), (0, 50, 10.0), (0, 50, 10.0)]
+    found = remaining(finals, {"a-s0": 20}, {"a-s0": [90.0, *[10.0] * 9, *[30.0] * 10]}, PRICES, {})
+    assert [(one.done, one.left, one.epoch) for one in found] == [(20, 30, 30.0), (0, 50, 30.0), (0, 50, 30.0)]
     # A further seed that has not begun may be left out; what alone stands for its configuration may not.
     assert [one.needed for one in found] == [True, False, True]
+
+
+def test_what_has_not_told_yet_is_taken_to_be_as_slow_as_what_has():
+    # Twice as slow as planned, all of them: the quick one tells first, and all are shortened together.
+    prices = {
+        "slow": Candidate(key="slow", epoch=40.0, start=5.0),
+        "quick": Candidate(key="quick", epoch=10.0, start=5.0),
+    }
+    finals = [final("slow-s0"), final("quick-s0")]
+    done, seconds = {"slow-s0": 2, "quick-s0": 11}, {"slow-s0": [90.0, 80.0], "quick-s0": [25.0, *[20.0] * 10]}
+    assert [one.epoch for one in remaining(finals, done, seconds, prices, {})] == [80.0, 20.0]
+    late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, tolerated=0.0, cuts={})
+    assert late.is_late(finals, done, seconds)
+    assert late.shortened(finals, done, seconds) == [
+        ShortenedFinal(run_id="slow-s0", after=2, until=26),
+        ShortenedFinal(run_id="quick-s0", after=11, until=31),
+    ]
+
+
+def test_a_yardstick_that_costs_more_than_it_was_taken_for_makes_nothing_else_slower():
+    finals = [final("a-s0"), replace(final("b-s0"), space="baseline_cnn")]
+    found = remaining(finals, {"b-s0": 11}, {"b-s0": [50.0, *[40.0] * 10]}, PRICES, {})
+    assert [one.epoch for one in found] == [10.0, 40.0]
 
 
 def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():
@@ -51,8 +77,9 @@ def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():
     assert [run.until for run in shortened(trainings, 0.0, seats=2)] == [21, 0, 1]
 
 
-def watch(left: float, **known: ShortenedFinal) -> Watch:
-    return Watch(PRICES, lambda: left, 1, after=10.0, restart=5.0, tolerated=20.0, known=known)
+def watch(left: float, *cuts: ShortenedFinal) -> Watch:
+    known = {cut.run_id: [one for one in cuts if one.run_id == cut.run_id] for cut in cuts}
+    return Watch(dict(PRICES), lambda: left, 1, after=10.0, restart=5.0, tolerated=20.0, cuts=known)
 
 
 def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
@@ -62,9 +89,100 @@ def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
     assert watch(294.0).is_late(pending, done, seconds)
     cut = watch(294.0).shortened(pending, {"a-s0": 21}, seconds)
     assert cut == [ShortenedFinal(run_id="a-s0", after=21, until=48)]
-    # Too early to tell: ten of fifty epochs are, beside the first; or shortened already.
+    # Too early to tell: ten of fifty epochs are, beside the first; or all that it was shortened to is done.
     assert not watch(100.0).is_late(pending, done, {"a-s0": [10.0] * 10})
-    assert not watch(100.0, **{"a-s0": ShortenedFinal(run_id="a-s0", after=1, until=9)}).is_late(pending, done, seconds)
+    assert not watch(100.0, ShortenedFinal(run_id="a-s0", after=1, until=9)).is_late(pending, done, seconds)
+
+
+def test_what_was_shortened_is_shortened_again_once_its_epochs_tell_of_a_slower_machine():
+    once = ShortenedFinal(run_id="a-s0", after=20, until=40)
+    pending, done = [final("a-s0")], {"a-s0": 25}
+    # Four of the twenty epochs that it was to have then, beside the first: 15 more of 30 s, not 25.
+    assert not watch(100.0, once).is_late(pending, done, {"a-s0": [90.0, *[30.0] * 3]})
+    seconds = {"a-s0": [90.0, *[30.0] * 4]}
+    assert not watch(446.0, once).is_late(pending, done, seconds)
+    late = watch(444.0, once)
+    assert late.is_late(pending, done, seconds)
+    assert late.shortened(pending, done, seconds) == [ShortenedFinal(run_id="a-s0", after=25, until=39)]
+
+
+def test_after_it_what_epochs_took_then_is_what_is_planned_with():
+    # So that one that has not told is not taken for three times as slow once more.
+    prices, seconds = dict(PRICES), {"a-s0": [90.0, *[30.0] * 10]}
+    late = Watch(prices, lambda: 444.0, 2, after=10.0, restart=5.0, tolerated=0.0, cuts={})
+    assert late.shortened([final("a-s0"), final("b-s0")], {"a-s0": 11}, seconds)
+    assert [price.epoch for price in prices.values()] == [30.0, 30.0]
+
+
+def test_nothing_is_given_up_where_it_would_not_end_earlier():
+    # An epoch is left of each, and no time: new workers would take longer.
+    seconds = {"a-s0": [10.0] * 20}
+    assert not watch(0.0).is_late([final("a-s0")], {"a-s0": 49}, seconds)
+    assert watch(0.0).is_late([final("a-s0")], {"a-s0": 47}, seconds)
+    assert watch(0.0).is_late([final("a-s0"), final("a-s1")], {"a-s0": 49}, seconds)
+
+
+class Scripted:
+    """Shortens all that trains when a run that begins with `first` has trained so many epochs; then kills the search.
+
+    Args:
+        script: (epochs that are done, epochs that each keeps) of each time.
+        killed: epochs that are done when the search is killed.
+    """
+
+    class Killed(Exception):
+        """The search was killed."""
+
+    def __init__(self, script: list[tuple[int, int]], killed: int) -> None:
+        self._script, self._killed = list(script), killed
+
+    def is_late(self, pending, done, seconds) -> bool:
+        epochs = done[pending[0].run_id]
+        if not self._script and epochs >= self._killed:
+            raise self.Killed
+        return bool(self._script) and epochs >= self._script[0][0]
+
+    def shortened(self, pending, done, seconds) -> list[ShortenedFinal]:
+        _, kept = self._script.pop(0)
+        return [ShortenedFinal(run_id=one.run_id, after=(n := done[one.run_id]), until=n + kept) for one in pending]
+
+
+@pytest.mark.slow
+def test_shortened_twice_and_killed_then_all_is_as_without_a_break_on_other_workers(
+    toy_search, workspace, tmp_path, monkeypatch
+):
+    given = {"max_trials": 3, "top_k": 1, "retrain_epochs": 40, "ensemble": False}
+    toy_search("s", **given)
+    given["search_only"] = False
+    plain = search.run_finals
+    monkeypatch.setenv(toy.SECONDS, "0.15")
+    script = Scripted([(3, 30), (8, 12)], killed=12)
+    monkeypatch.setattr(search, "run_finals", partial(plain, watch=script))
+    with pytest.raises(Scripted.Killed):
+        toy_search("s", resources=Resources(workers=1), **given)
+    entries = journal.read(workspace.search("s") / "journal.jsonl")
+    cuts = [entry for entry in entries if isinstance(entry, ShortenedFinals)]
+    first, second = ({run.run_id: run for run in entry.runs} for entry in cuts)
+    run_id = cuts[0].runs[0].run_id
+    assert 0 < first[run_id].after < second[run_id].after < second[run_id].until < first[run_id].until
+    # It goes on from what it had when it was shortened the second time, or from later on.
+    assert epochs_done(workspace.search("s") / "checkpoints" / "final" / run_id) >= second[run_id].after
+    monkeypatch.setattr(search, "run_finals", plain)
+    monkeypatch.setenv(toy.SECONDS, "0")
+    toy_search("s", resources=Resources(workers=1), **given)
+    assert {run.run_id: run.epochs for run in read_runs(workspace)} == {run.run_id: run.until for run in cuts[1].runs}
+
+    ended = results(workspace)
+    for number, resources in enumerate((Resources(executor="inline"), Resources(workers=2))):
+        other = before_its_finals(workspace, tmp_path / f"other-{number}", cuts)
+        toy_search("s", other, resources=resources, **given)
+        assert results(other) == ended
+    # Each time counts: without the second one, in a journal as it was until then, there are other weights.
+    other = before_its_finals(workspace, tmp_path / "once", cuts[:1])
+    toy_search("s", other, **given)
+    once = results(other)["weights"]
+    assert set(once) == set(ended["weights"])
+    assert all(once[run] != ended["weights"][run] for run in once)
 
 
 def test_an_epoch_that_a_worker_ended_after_it_was_given_up_is_no_part_of_the_run(toy_search, workspace, copied):
@@ -105,13 +223,15 @@ def test_a_machine_that_slows_down_ends_in_time_and_the_decision_is_replayed(
     result = run_search(workspace, budget=40.0, resources=Resources(workers=1), **given)
     entries = journal.read(result.directory / "journal.jsonl")
     decided = [entry for entry in entries if isinstance(entry, PlannedFinals | ShortenedFinals)]
-    (cut,) = [entry for entry in decided if isinstance(entry, ShortenedFinals)]
+    cuts = [entry for entry in decided if isinstance(entry, ShortenedFinals)]
+    assert cuts
     epochs = {run.run_id: run.epochs for run in read_runs(workspace)}
-    for run in cut.runs:
-        assert epochs.get(run.run_id, 0) == run.until
+    for run_id, until in {run.run_id: run.until for entry in cuts for run in entry.runs}.items():
+        assert epochs.get(run_id, 0) == until
     params = {run_id: run_params(workspace, run_id) for run_id in epochs}
+    each = {run_id: [run for entry in cuts for run in entry.runs if run.run_id == run_id] for run_id in epochs}
     assert {name: found.settings.shortened for name, found in params.items() if found.settings.shortened} == {
-        run.run_id: (run.after, run.until) for run in cut.runs if run.until
+        run_id: tuple((run.after, run.until) for run in runs) for run_id, runs in each.items() if runs
     }
 
     other = before_its_finals(workspace, tmp_path / "other", decided)

@@ -62,7 +62,7 @@ def test_a_run_that_the_clock_ended_has_no_second_seed(workspace, ran, write_par
     ran("cut", 30, epochs=6, best_epoch=5)
     ran("whole", 60, config_digest="a" * 64, trial="0004")
     assert " --from-trial faces/0004 " in second_seed(workspace, ("cut", "whole"))
-    write_params("whole", early_stopping=3, shortened=[4, 9])
+    write_params("whole", early_stopping=3, shortened=[[4, 9]])
     assert second_seed(workspace, ("cut", "whole")) is None
 
 

@@ -156,7 +156,7 @@ def test_only_a_run_that_is_keyed_by_its_configuration_is_promised_again(
     assert card.count("python -m tuning.train") == 1
 
 
-@pytest.mark.parametrize("told", [{"shortened": [3, 6]}, {}])
+@pytest.mark.parametrize("told", [{"shortened": [[3, 6]]}, {}])
 def test_of_a_training_that_the_clock_ended_there_is_no_such_command(workspace, described, write_params, told):
     write_params("one", {"learning_rate": 0.001}, **told)
     training = sections(model_card(workspace, changed(described, epochs=6, best_epoch=5)))["Training"]

@@ -95,7 +95,7 @@ def test_trainings_that_the_clock_ended_are_no_seeds_of_whole_ones(workspace, an
     """Also where an earlier version did not write that down: nothing else ends a training before its epochs."""
     for seed, epochs in enumerate((9, 9, 6, 6)):
         answer(f"x-s{seed}", LABELS, predicted(60 + 10 * seed), seed=seed, epochs=epochs, best_epoch=5)
-        write_params(f"x-s{seed}", seed=seed, **({"shortened": [seed, 6]} if told and epochs < 9 else {}))
+        write_params(f"x-s{seed}", seed=seed, **({"shortened": [[seed, 6]]} if told and epochs < 9 else {}))
     board = Board(workspace, runs.read_runs(workspace))
     assert board.difference("x-s0", "x-s1").high == 0 < board.difference("x-s0", "x-s2").high
     # Of two that were ended after as many epochs, one had begun to cool down earlier.

@@ -95,13 +95,16 @@ def test_attempts_do_not_overwrite_each_other(tmp_path):
 def test_what_was_trained_past_a_change_counts_only_from_attempts_that_knew_of_it(tmp_path):
     """A process that was given up may end an epoch more, after others have read how far it got."""
     save_state(tmp_path, 3, state(3, seed=3))
-    assert load_state(tmp_path, after=2, since=7) is None
+    assert load_state(tmp_path, [(2, 7)]) is None
     save_state(tmp_path, 3, state(2, seed=3))
     assert_same(load_state(tmp_path), state(3, seed=3))
-    assert_same(load_state(tmp_path, after=2, since=7), state(2, seed=3))
-    assert_same(load_state(tmp_path, after=3, since=7), state(3, seed=3))
+    assert_same(load_state(tmp_path, [(2, 7)]), state(2, seed=3))
+    assert_same(load_state(tmp_path, [(3, 7)]), state(3, seed=3))
     save_state(tmp_path, 8, state(3, seed=8))
-    assert_same(load_state(tmp_path, after=2, since=7), state(3, seed=8))
+    assert_same(load_state(tmp_path, [(2, 7)]), state(3, seed=8))
+    # What a change let count, a later one may not; and what an earlier one did not, no later one does.
+    assert_same(load_state(tmp_path, [(2, 7), (3, 9)]), state(3, seed=8))
+    assert load_state(tmp_path, [(1, 7), (2, 9)]) is None
 
 
 @pytest.mark.parametrize("damage", ["empty", "torn", "half", "text", "flipped"])

@@ -6,12 +6,17 @@ import json
 
 import numpy as np
 import pytest
+from msgspec import to_builtins
 
+from tuning.core.plan import ShortenedFinal
 from tuning.trials.metrics import confusion_matrix, macro_f1, rounded
 from tuning.trials.plan import cooling_factor
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
+#: Each time that a training is shortened: once, and twice.
+CUT = [ShortenedFinal(run_id="", after=2, until=4)]
+TWICE = [ShortenedFinal(run_id="", after=1, until=6), ShortenedFinal(run_id="", after=3, until=5)]
 #: Final trainings whose files are opened.
 OPENED = ("adapted", "tiny")
 
@@ -39,13 +44,22 @@ def finals(tmp_path_factory, job, run_jobs):
         for name, more in names.items()
     ]
     # One that ends earlier than planned; and the same from the checkpoint that it had by then.
-    cut = {"until": 4, "total_epochs": 6, "cool_after": 2}
+    cut = {"until": 4, "total_epochs": 6, "shortened": to_builtins(CUT)}
     jobs += [
         job("final", folder / "cut", "tiny", **cut),
         job("final", folder / "went on", "tiny", until=2, total_epochs=6),
         job("final", folder / "went on", "tiny", **cut, attempt=2),
     ]
-    return folder, dict(zip([*names, "cut", "begun", "went on"], run_jobs(jobs), strict=True))
+    # One that is shortened twice; and the same from the checkpoints that it had each time, and one thereafter.
+    twice = to_builtins(TWICE)
+    jobs.append(job("final", folder / "twice", "tiny", until=5, total_epochs=6, shortened=twice))
+    steps = [(1, []), (3, twice[:1]), (4, twice), (5, twice)]
+    jobs += [
+        job("final", folder / "in steps", "tiny", until=until, total_epochs=6, shortened=cuts, attempt=attempt)
+        for attempt, (until, cuts) in enumerate(steps, start=1)
+    ]
+    steps = ["twice", "step 1", "step 2", "step 3", "in steps"]
+    return folder, dict(zip([*names, "cut", "begun", "went on", *steps], run_jobs(jobs), strict=True))
 
 
 def staged(folder):
@@ -102,5 +116,18 @@ def test_one_that_ends_earlier_cools_down_and_is_the_same_wherever_it_goes_on_fr
     assert len(cut) == 4
     assert cut[:2] == whole[:2]
     rates = [entry["learning_rate"] for entry in cut]
-    assert rates[2] == pytest.approx(whole[2]["learning_rate"] * cooling_factor(3, 2, 4))
-    assert rates[3] == pytest.approx(whole[3]["learning_rate"] * cooling_factor(4, 2, 4))
+    assert rates[2] == pytest.approx(whole[2]["learning_rate"] * cooling_factor(3, CUT))
+    assert rates[3] == pytest.approx(whole[3]["learning_rate"] * cooling_factor(4, CUT))
+
+
+def test_one_that_is_shortened_twice_is_the_same_wherever_it_goes_on_from(finals):
+    _, outcomes = finals
+    assert [outcomes[name]["epochs"] for name in ("twice", "step 1", "step 2", "step 3", "in steps")] == [5, 1, 2, 1, 1]
+    whole, twice, steps = (outcomes[name]["result"]["curve"] for name in ("tiny", "twice", "in steps"))
+    assert twice == steps
+    assert outcomes["twice"]["result"]["weights_sha256"] == outcomes["in steps"]["result"]["weights_sha256"]
+    assert len(twice) == 5 and twice[:1] == whole[:1]
+    factors = [cooling_factor(epoch, TWICE) for epoch in range(1, 6)]
+    assert factors[0] == 1 and factors == sorted(set(factors), reverse=True)
+    rates = [entry["learning_rate"] * factor for entry, factor in zip(whole, factors, strict=False)]
+    assert [entry["learning_rate"] for entry in twice] == pytest.approx(rates)

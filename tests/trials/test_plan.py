@@ -7,6 +7,7 @@ import keras_tuner
 import pytest
 
 from tuning.core.errors import UsageError
+from tuning.core.plan import ShortenedFinal
 from tuning.trials.plan import (
     FLOOR,
     TrainingPlan,
@@ -188,10 +189,27 @@ def test_the_best_epoch_is_the_earliest_among_equals():
     assert best_epoch([0.0]) == 1
 
 
+def cut(after, until):
+    return ShortenedFinal(run_id="a-s0", after=after, until=until)
+
+
 def test_a_training_that_ends_earlier_cools_down_to_the_floor_whatever_is_left():
-    assert [cooling_factor(epoch, None, 9) for epoch in (1, 9)] == [1, 1]
-    long = [cooling_factor(epoch, 5, 25) for epoch in range(4, 26)]
+    assert [cooling_factor(epoch, []) for epoch in (1, 9)] == [1, 1]
+    long = [cooling_factor(epoch, [cut(5, 25)]) for epoch in range(4, 26)]
     assert long[:2] == [1, 1]
     assert long == sorted(long, reverse=True)
     assert FLOOR < long[-1] < 2 * FLOOR
-    assert cooling_factor(6, 5, 6) == pytest.approx((1 + FLOOR) / 2)
+    assert cooling_factor(6, [cut(5, 6)]) == pytest.approx((1 + FLOOR) / 2)
+    # To the last bit as ever, so that a journal of old is replayed as it was.
+    assert long[2:] == [FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * n / 21)) for n in range(1, 21)]
+
+
+def test_one_that_is_shortened_again_goes_on_from_the_rate_that_it_had():
+    once, twice, thrice = [cut(5, 25)], [cut(5, 25), cut(15, 18)], [cut(5, 25), cut(15, 18), cut(16, 17)]
+    assert [cooling_factor(epoch, twice) for epoch in range(1, 16)] == [cooling_factor(e, once) for e in range(1, 16)]
+    assert cooling_factor(16, thrice) == cooling_factor(16, twice)
+    for cuts in (twice, thrice):
+        rates = [cooling_factor(epoch, cuts) for epoch in range(15, cuts[-1].until + 1)]
+        assert rates == sorted(rates, reverse=True)
+        assert FLOOR < rates[-1] < 0.5 * rates[0] + FLOOR
+        assert cooling_factor(cuts[-1].until, cuts) < cooling_factor(cuts[-1].until, once)

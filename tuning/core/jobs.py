@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from tuning.core.plan import ShortenedFinal
+
 #: Values of hyperparameters by name: what Keras Tuner stores.
 Values = dict[str, bool | int | float | str | None]
 #: One entry of a learning curve: `epoch` and metrics by name; None for a metric that was not finite.
@@ -78,8 +80,8 @@ class TrainingJob(Job, frozen=True, kw_only=True):
         seed: what initialisation, shuffling, augmentation and dropout are keyed by.
         until: train until so many epochs are done in total; parts of an epoch, where `parts` is more than 1.
         total_epochs: epochs that learning-rate schedules are laid out for.
-        cool_after: epochs after which the learning rate falls to its end at `until`; None: as its schedule has it.
-        cool_since: fencing number from which attempts know of that.
+        shortened: each time that it was to end earlier than planned, in order; the learning rate then falls to its end.
+        shortened_at: the number of the journal's entry that says so, of each: attempts before it did not know.
         parts: parts that the first epoch is trained in, so that trainings shorter than an epoch can be compared.
         stop_curves: whether it ends where its curve has clearly ended.
         keep_best: whether the best epoch's weights are kept, to be published or for a final that goes on from here.
@@ -94,8 +96,8 @@ class TrainingJob(Job, frozen=True, kw_only=True):
     seed: int
     until: int
     total_epochs: int
-    cool_after: int | None = None
-    cool_since: int = 0
+    shortened: list[ShortenedFinal] = []
+    shortened_at: list[int] = []
     parts: int = 1
     stop_curves: bool = False
     keep_best: bool = False

@@ -100,7 +100,7 @@ class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A final training that ends earlier than it was planned to, because the machine has become slower.
 
     Attributes:
-        after: epochs that were done by then; from there its learning rate falls to its end.
+        after: epochs that were done by then; from there its learning rate falls to its end, from what it was.
         until: the last epoch; 0: it is left out.
     """
 

@@ -69,7 +69,7 @@ class SearchState:
         former: jobs of proposals that no longer count, by the content of these; see `withdraw`.
         planned_finals: what was decided on the finals, in order; empty without a budget.
         earlier_finals: the same, before the budget was extended.
-        shortened: final trainings that end earlier than planned, by their run ids.
+        shortened: final trainings that end earlier than planned, by their run ids: each time they were shortened.
         shortened_at: numbers of the entries that say so: attempts before them did not know.
         published: runs whose files are in the workspace.
         nodes: what has happened to machines that jobs ran on, in order.
@@ -85,8 +85,8 @@ class SearchState:
     former: dict[str, JobState] = field(default_factory=dict)
     planned_finals: list[PlannedFinals] = field(default_factory=list)
     earlier_finals: list[PlannedFinals] = field(default_factory=list)
-    shortened: dict[str, ShortenedFinal] = field(default_factory=dict)
-    shortened_at: dict[str, int] = field(default_factory=dict)
+    shortened: dict[str, list[ShortenedFinal]] = field(default_factory=dict)
+    shortened_at: dict[str, list[int]] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
 
@@ -147,8 +147,9 @@ def apply(state: SearchState, record: Entry) -> None:
         case PlannedFinals():
             state.planned_finals.append(record)
         case ShortenedFinals():
-            state.shortened.update((run.run_id, run) for run in record.runs)
-            state.shortened_at.update((run.run_id, record.n) for run in record.runs)
+            for run in record.runs:
+                state.shortened.setdefault(run.run_id, []).append(run)
+                state.shortened_at.setdefault(run.run_id, []).append(record.n)
         case Published():
             state.published.append(record)
         case Node():

@@ -199,8 +199,8 @@ def _finals(state: SearchState) -> tuple[FinalRun, ...]:
     published = {record.run_id for record in state.published}
     latest: dict[str, FinalRun] = {}
     for record in state.test_openings:
-        cut = state.shortened.get(record.run_id)
-        if cut is not None and not cut.until:
+        cuts = state.shortened.get(record.run_id)
+        if cuts and not cuts[-1].until:
             # Left out for want of time: nothing is to come of it.
             continue
         job = state.jobs.get(record.key)

@@ -20,11 +20,12 @@ from tuning.core.progress import Progress
 from tuning.core.records import TrialOutcome, TrialSpec
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
-from tuning.engine.budget import Stopwatch, as_given, duration
-from tuning.engine.entries import Extended, PlannedFinals
+from tuning.engine.budget import Stopwatch, duration
+from tuning.engine.entries import PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, leading, ranked
+from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
 from tuning.pipeline.final_roles import Final, config_digest, digest_in, role_of, seeded
 from tuning.pipeline.finals import none_retrained, run_finals
 from tuning.pipeline.planning import (
@@ -60,8 +61,6 @@ STEP_IN_PREDICTIONS, VIEWS = 3, 2
 EVALUATIONS = 4
 #: Seconds until there are new workers, where the end of the search gave up those that were at work.
 RESTART_SECONDS = 6.0
-#: Share of what was kept for the finals below which they get all of it, whatever the budget says.
-LEAST_FOR_FINALS = 0.2
 #: Share of the budget that the finals may have at the most.
 MOST_FOR_FINALS = 0.5
 #: Share of the budget in which the finals should be over: nearer to all than `TARGET`, as late ones are shortened.
@@ -151,63 +150,6 @@ def _other_budgets(budget: float, plan_of: Callable[[float], Plan]) -> list[str]
                 f"{duration(other.finals)} for the finals"
             )
     return lines
-
-
-def extended(session: Session, plan: Plan, budget: float | None, spent: float, progress: Progress) -> Plan:
-    """The plan with the budget that holds (see `holding`).
-
-    A larger one is journaled: a search that had ended goes on, and its finals are planned anew, beside those there are.
-    A smaller one holds for this command; what it ends is journaled.
-
-    Raises:
-        UsageError: the budget given is smaller, and has been used already.
-    """
-    state = session.dispatcher.state
-    held = state.extension.budget if state.extension else plan.budget
-    holds = holding(plan, state.extension, budget, spent)
-    if budget is not None and budget > held:
-        was_over = state.stopped or state.is_closing
-        session.dispatcher.record(Extended(asks=len(state.asks), budget=budget, finals=holds.finals))
-        words = "the search goes on from where it ended" if was_over else "the search goes on"
-        progress.say(f"budget: {duration(budget)} in the place of {duration(held)}; {words}")
-    elif budget is not None and budget < held:
-        progress.say(f"budget: {duration(budget)} in the place of {duration(held)}")
-    return holds
-
-
-def holding(plan: Plan, extension: Extended | None, budget: float | None, spent: float) -> Plan:
-    """The plan with its own budget, that of an earlier extension, or one that is given now. Pure.
-
-    Args:
-        extension: the latest one in the journal.
-        budget: that a person gave; None: none.
-        spent: seconds that have passed.
-
-    Raises:
-        UsageError: the budget given is smaller, and has been used already.
-    """
-    if extension is not None:
-        held = replace(_scaled(plan, extension.budget), finals=extension.finals)
-    else:
-        held = plan
-    if budget is None or budget == held.budget:
-        return held
-    if budget < min(spent, held.budget):
-        raise UsageError(
-            f"--budget is {as_given(budget)}, but this search has used {duration(spent)} of its "
-            f"{as_given(held.budget)}",
-            "leave --budget out to keep to its plan, or give more",
-        )
-    return _scaled(plan if budget > held.budget else held, budget)
-
-
-def _scaled(plan: Plan, budget: float) -> Plan:
-    share = budget / plan.budget
-    search, finals, trainings = plan.search * share, plan.finals * share, plan.trainings * share
-    if plan.final_runs is not None:
-        search, finals = max(0.0, TARGET * budget - plan.finals), plan.finals
-        trainings = trainings_in(search, plan.max_epochs, plan.price, plan.seats)
-    return replace(plan, budget=budget, search=round(search, 1), finals=round(finals, 1), trainings=round(trainings, 1))
 
 
 class Reserve:
@@ -302,6 +244,25 @@ def ensemble_seconds(counts: Mapping[str, int], epoch: float, runs: int) -> floa
     return FINAL_SECONDS + min(PICKS, runs) * (MEMBER_SECONDS + share * epoch)
 
 
+def for_first_finals(session: Session, plan: Plan, clock: Clock, after: float, progress: Progress) -> float:
+    """Seconds for the first finals: what is left, but for next to nothing what was kept for them.
+
+    The time may have been spent by a search without finals, which are now asked for after all. A budget that is smaller
+    than the search's own is not exceeded so.
+
+    Args:
+        after: seconds that are needed when all are trained.
+    """
+    state = session.dispatcher.state
+    assert isinstance(session.settings, SearchSettings) and session.settings.plan is not None
+    own = as_extended(session.settings.plan, state.extension).budget
+    seconds = clock.usable() - (RESTART_SECONDS if state.stopped else 0.0) - after
+    if seconds >= LEAST_FOR_FINALS * plan.finals or clock.budget < own:
+        return seconds
+    progress.warn(f"the budget is used up; the finals take about {duration(plan.finals)} more")
+    return plan.finals
+
+
 def run_budgeted_finals(
     session: Session,
     settings: SearchSettings,
@@ -346,7 +307,7 @@ def run_budgeted_finals(
         after=kept(len(candidates)) + CLOSING_SECONDS,
         restart=RESTART_SECONDS,
         tolerated=TOLERANCE * clock.budget,
-        known=dispatcher.state.shortened,
+        cuts=dispatcher.state.shortened,
     )
     done: list[FinalTraining] = []
     runs: list[str] = []
@@ -357,12 +318,7 @@ def run_budgeted_finals(
                 seconds = clock.usable() - kept(len(done) + 1)
                 chosen = more_finals(candidates[baseline], others, done, seconds, session.workers)
             else:
-                restart = RESTART_SECONDS if dispatcher.state.stopped else 0.0
-                seconds = clock.usable() - restart - kept(len(candidates))
-                if seconds < LEAST_FOR_FINALS * plan.finals:
-                    # Spent by a search without finals, which are now asked for after all.
-                    seconds = plan.finals
-                    progress.warn(f"the budget is used up; the finals take about {duration(seconds)} more")
+                seconds = for_first_finals(session, plan, clock, kept(len(candidates)), progress)
                 chosen = plan_finals(
                     candidates[baseline], others, seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )

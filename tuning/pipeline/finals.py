@@ -87,6 +87,8 @@ def run_finals(
                 # A checkpoint may be an epoch behind what was reported, or ahead of it.
                 done |= {final.run_id: max(_trained(session, final), done[final.run_id]) for final in pending}
                 _shorten(session, pending, watch.shortened(pending, done, seconds), progress)
+                # From here on, epochs tell of what was decided last.
+                seconds.clear()
                 finals = _kept(session, finals)
                 for final in finals:
                     session.request(final.key, "final", partial(_job, session, final))
@@ -113,12 +115,13 @@ def _trained(session: Session, final: Final) -> int:
 def _kept(session: Session, finals: Sequence[Final]) -> list[Final]:
     """Those that were not left out for want of time."""
     shortened = session.dispatcher.state.shortened
-    return [final for final in finals if final.run_id not in shortened or shortened[final.run_id].until]
+    return [final for final in finals if final.run_id not in shortened or shortened[final.run_id][-1].until]
 
 
 def _shorten(session: Session, waiting: Sequence[Final], runs: list[ShortenedFinal], progress: Progress) -> None:
-    """Journals which runs end earlier, once nothing trains any more, and says so."""
-    session.dispatcher.record(ShortenedFinals(runs=runs))
+    """Journals which runs end earlier, if any, once nothing trains any more, and says so."""
+    if runs:
+        session.dispatcher.record(ShortenedFinals(runs=runs))
     planned = {final.run_id: final for final in waiting}
     for run in runs:
         final = planned[run.run_id]
@@ -195,7 +198,7 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
     start: dict[str, Any] = {}
     if final.space is not None:
         start = {"space": final.space, "space_digest": space_digest(final.space), "base": None}
-    shortened = session.dispatcher.state.shortened.get(final.run_id)
+    shortened = session.dispatcher.state.shortened.get(final.run_id, [])
     reused = final.root is not None and final.trial is not None
     return FinalJob(
         **{**session.training(), **start},
@@ -203,9 +206,9 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
         values=final.values,
         seed=keyed_seed(final.seed, *(("trial", final.root) if reused else ("final", found))),
         parent=str(session.checkpoints(trial_key(final.trial))) if reused and final.trial else None,
-        until=shortened.until if shortened else final.epochs,
-        cool_after=shortened.after if shortened else None,
-        cool_since=session.dispatcher.state.shortened_at.get(final.run_id, 0),
+        until=shortened[-1].until if shortened else final.epochs,
+        shortened=shortened,
+        shortened_at=session.dispatcher.state.shortened_at.get(final.run_id, []),
         attempt=fence,
         checkpoints=str(session.checkpoints(final.key)),
         staging=str(staging(session, final.key)),
@@ -293,7 +296,7 @@ def publish(session: Session, final: Final, own: About, history: Columns, params
 
 def trained_with(session: Session, final: Final) -> TrainedWith:
     """The settings that decided a run."""
-    settings, cut = session.settings, session.dispatcher.state.shortened.get(final.run_id)
+    settings, cuts = session.settings, session.dispatcher.state.shortened.get(final.run_id)
     return TrainedWith(
         space=final.space or settings.space,
         seed=final.seed,
@@ -305,7 +308,7 @@ def trained_with(session: Session, final: Final) -> TrainedWith:
         epochs=final.epochs,
         # Code of this package has its version.
         space_digest=settings.space_digest if ":" in settings.space and final.space is None else msgspec.UNSET,
-        shortened=(cut.after, cut.until) if cut else msgspec.UNSET,
+        shortened=tuple((cut.after, cut.until) for cut in cuts) if cuts else msgspec.UNSET,
     )
 
 

@@ -22,7 +22,8 @@ from tuning.engine.state import replay
 from tuning.history.source import JOURNAL
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline import bases
-from tuning.pipeline.budgeted import holding, planned
+from tuning.pipeline.budgeted import planned
+from tuning.pipeline.extending import holding
 from tuning.pipeline.planning import FEW_IMAGES
 from tuning.pipeline.pricing import rehearsed
 from tuning.pipeline.resources import Resources
@@ -116,7 +117,7 @@ def plan_search(
     held = frozen.plan
     if held is not None:
         state = replay(journal.read(directory / JOURNAL))
-        held = holding(held, state.extension, budget, sum(entry.seconds for entry in state.spent))
+        held, _ = holding(held, state, budget, sum(entry.seconds for entry in state.spent))
     base = bases.adopt(workspace, frozen, settings.get("base"), base_license, frozen.max_memory, SILENT)
     progress.say("timing a few configurations on this machine; takes a minute or two")
     others: list[str] = []

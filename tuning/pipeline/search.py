@@ -26,9 +26,10 @@ from tuning.history.source import JOURNAL
 from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import bases
-from tuning.pipeline.budgeted import Clock, extended, finalists, planned, run_budgeted_finals
+from tuning.pipeline.budgeted import Clock, finalists, planned, run_budgeted_finals
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
+from tuning.pipeline.extending import extended
 from tuning.pipeline.final_roles import final_roles, final_runs
 from tuning.pipeline.finals import none_retrained, run_finals
 from tuning.pipeline.plan import base_hint, refused_exports, schedule_text
@@ -159,7 +160,8 @@ def run_search(
             progress.say(hint)
         stopwatch = Stopwatch(session.dispatcher.state.spent, session.dispatcher.record, began=began)
         if frozen.plan is not None:
-            frozen = replace(frozen, plan=extended(session, frozen.plan, budget, stopwatch.elapsed(), progress))
+            spent = stopwatch.elapsed()
+            frozen = replace(frozen, plan=extended(session, frozen.plan, budget, spent, progress, search_only))
         clock = _clock(frozen, budget, stopwatch, progress)
         description = session.describe()
         begun = bool(session.dispatcher.state.asks)

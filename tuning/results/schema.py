@@ -300,8 +300,8 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
         members: of an ensemble: run id -> its share in the mean, in parts of their sum; no other run has the field.
         space_digest: sha256 of the code of a builder of one's own, which may change under its name; no other run has
             the field, nor have runs of earlier versions.
-        shortened: of a training that the clock of its budget ended early: epochs after which its learning rate fell,
-            and its last one.
+        shortened: of a training that the clock of its budget ended early, each time: epochs after which its learning
+            rate fell, and its last one.
     """
 
     space: str
@@ -314,7 +314,7 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int
     members: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
     space_digest: str | msgspec.UnsetType = msgspec.UNSET
-    shortened: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
+    shortened: tuple[tuple[int, int], ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,5 +48,6 @@ def start_state(job: TrainingJob) -> TrainingState | None:
     A parent's state that was lost costs its epochs again, nothing else: parent and child are one configuration, trained
     from one seed.
     """
-    own = load_state(Path(job.checkpoints), job.cool_after, job.cool_since)
+    changes = ((cut.after, known) for cut, known in zip(job.shortened, job.shortened_at, strict=False))
+    own = load_state(Path(job.checkpoints), changes)
     return own or (load_state(Path(job.parent)) if job.parent else None)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 import zipfile
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,17 +101,18 @@ class Saver:
             self._finish()
 
 
-def load_state(directory: Path, after: int | None = None, since: int = 0) -> TrainingState | None:
+def load_state(directory: Path, changes: Iterable[tuple[int, int]] = ()) -> TrainingState | None:
     """The newest whole state of a trial; None where there is none.
 
     A file that does not read back (its checksum fails) is passed over: an older one costs epochs, not truth.
 
     Args:
-        after, since: of a training that was changed after so many epochs: later ones count only from attempts since
-            then. One that was given up may still end an epoch, in the way that no longer holds.
+        changes: (epochs, attempt) of each time that a training was changed: what it did after so many epochs counts
+            only from that attempt on. One that was given up may still end an epoch, in the way that no longer holds.
     """
+    changes = tuple(changes)
     for epoch, attempt, path in reversed(_states(directory)):
-        if after is not None and epoch > after and attempt < since:
+        if any(epoch > after and attempt < since for after, since in changes):
             continue
         try:
             return _read(path)

@@ -94,7 +94,7 @@ def fit(
             entry: Entry = {"epoch": part.epochs}
             if base_rate is not None:
                 losses = [e["val_loss"] for e in whole]
-                cooling = cooling_factor(part.epochs, job.cool_after, job.until)
+                cooling = cooling_factor(part.epochs, job.shortened)
                 factor = cooling * learning_rate_factor(plan, part.epochs, job.total_epochs, losses, job.reduce_lr)
                 model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
             batches = TrainingBatches(

@@ -15,6 +15,7 @@ import numpy as np
 
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Entry
+from tuning.core.plan import ShortenedFinal
 
 CLASS_BALANCE = ("none", "weights", "sampler")
 SCHEDULES = ("constant", "cosine", "plateau")
@@ -185,18 +186,23 @@ def learning_rate_factor(
     return max(FLOOR, PLATEAU_FACTOR ** plateaus(val_losses, patience))
 
 
-def cooling_factor(epoch: float, after: int | None, until: int) -> float:
+def cooling_factor(epoch: float, cuts: Sequence[ShortenedFinal]) -> float:
     """The factor on the rate of `epoch` (from 1) where a training ends earlier than planned: half a cosine to 1 %.
 
     A rate that ends high leaves a model far from where it could be (Hu et al. 2024, MiniCPM, section 4).
 
     Args:
-        after: epochs before it falls; None: it does not.
-        until: the last epoch.
+        cuts: each time that it was shortened, in order. From there the rate falls from what those before have left of
+            it; until there it is theirs, so that no epoch that was trained has to be trained again.
     """
-    if after is None or epoch <= after:
+    if not cuts:
         return 1.0
-    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * (epoch - after) / (until - after + 1)))
+    *before, last = cuts
+    if epoch <= last.after:
+        return cooling_factor(epoch, before)
+    begin = cooling_factor(last.after, before)
+    epochs = last.until - last.after + 1
+    return FLOOR + (begin - FLOOR) * 0.5 * (1 + math.cos(math.pi * (epoch - last.after) / epochs))
 
 
 def warmup_factors(
