@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+
 import pytest
 
 from stress import toy
 from tuning.core.plan import ShortenedFinal
 from tuning.engine import journal
-from tuning.engine.entries import PlannedFinals, ShortenedFinals
+from tuning.engine.entries import OpenedTestSplit, PlannedFinals, ShortenedFinals
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
@@ -15,7 +18,7 @@ from tuning.pipeline.search import run_search
 from tuning.pipeline.shortening import Remaining, Watch, remaining, shortened
 from tuning.results.runs import read_runs, run_params
 
-from .conftest import before_its_finals, toys_instead
+from .conftest import before_its_finals, rewrite_journal, toys_instead
 
 PRICES = {role: Candidate(key=role, epoch=10.0, start=5.0) for role in ("a", "b")}
 
@@ -63,6 +66,23 @@ def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
     assert not watch(100.0, **{"a-s0": ShortenedFinal(run_id="a-s0", after=1, until=9)}).is_late(pending, done, seconds)
 
 
+def test_a_run_that_ended_early_says_so(toy_search, workspace):
+    given = {"search_only": False, "ensemble": False}
+    whole, *others = toy_search("s", **given).runs
+    before = itertools.takewhile(
+        lambda entry: not isinstance(entry, OpenedTestSplit), journal.read(workspace.search("s") / "journal.jsonl")
+    )
+    rewrite_journal(workspace, [*before, ShortenedFinals(runs=[ShortenedFinal(run_id=whole, after=1, until=2)])])
+    shutil.rmtree(workspace.trials)
+    workspace.trials.mkdir()
+    toy_search("s", **given)
+    found = {
+        metrics.run_id: (metrics.epochs, run_params(workspace, metrics.run_id)) for metrics in read_runs(workspace)
+    }
+    assert (found[whole][0], found[whole][1].settings.shortened) == (2, (1, 2))
+    assert others and all(found[run][0] == 3 and not found[run][1].settings.shortened for run in others)
+
+
 @pytest.mark.slow
 def test_a_machine_that_slows_down_ends_in_time_and_the_decision_is_replayed(
     workspace, sample_environment, tmp_path, monkeypatch
@@ -77,10 +97,6 @@ def test_a_machine_that_slows_down_ends_in_time_and_the_decision_is_replayed(
     epochs = {run.run_id: run.epochs for run in read_runs(workspace)}
     for run in cut.runs:
         assert epochs.get(run.run_id, 0) == run.until
-    params = {run_id: run_params(workspace, run_id) for run_id in epochs}
-    assert {name: found.settings.shortened for name, found in params.items() if found.settings.shortened} == {
-        run.run_id: (run.after, run.until) for run in cut.runs if run.until
-    }
 
     other = before_its_finals(workspace, tmp_path / "other", decided)
     monkeypatch.setenv(toy.SLOW_FINALS, "1")
