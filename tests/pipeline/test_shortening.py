@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from stress import toy
 from tuning.core.plan import ShortenedFinal
 from tuning.engine import journal
-from tuning.engine.entries import Attempt, PlannedFinals, ShortenedFinals
+from tuning.engine.entries import Attempt, OpenedTestSplit, PlannedFinals, ShortenedFinals
 from tuning.pipeline import search
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import Candidate
@@ -22,7 +24,7 @@ from tuning.pipeline.shortening import Remaining, Watch, remaining, shortened
 from tuning.results.runs import read_runs, run_params
 from tuning.trials.checkpoint import TrainingState, epochs_done, save_state
 
-from .conftest import before_its_finals, results, toys_instead
+from .conftest import before_its_finals, results, rewrite_journal, toys_instead
 
 PRICES = {role: Candidate(key=role, epoch=10.0, start=5.0) for role in ("a", "b")}
 
@@ -123,7 +125,7 @@ def test_nothing_is_given_up_where_it_would_not_end_earlier():
 
 
 class Scripted:
-    """Shortens all that trains when a run that begins with `first` has trained so many epochs; then kills the search.
+    """Shortens all that trains when the first of it has trained so many epochs; then kills the search.
 
     Args:
         script: (epochs that are done, epochs that each keeps) of each time.
@@ -213,6 +215,23 @@ def test_an_epoch_that_a_worker_ended_after_it_was_given_up_is_no_part_of_the_ru
     assert ended[0] == ended[1]
 
 
+def test_a_run_that_ended_early_says_so(toy_search, workspace):
+    given = {"search_only": False, "ensemble": False}
+    whole, *others = toy_search("s", **given).runs
+    before = itertools.takewhile(
+        lambda entry: not isinstance(entry, OpenedTestSplit), journal.read(workspace.search("s") / "journal.jsonl")
+    )
+    rewrite_journal(workspace, [*before, ShortenedFinals(runs=[ShortenedFinal(run_id=whole, after=1, until=2)])])
+    shutil.rmtree(workspace.trials)
+    workspace.trials.mkdir()
+    toy_search("s", **given)
+    found = {
+        metrics.run_id: (metrics.epochs, run_params(workspace, metrics.run_id)) for metrics in read_runs(workspace)
+    }
+    assert (found[whole][0], found[whole][1].settings.shortened) == (2, ((1, 2),))
+    assert others and all(found[run][0] == 3 and not found[run][1].settings.shortened for run in others)
+
+
 @pytest.mark.slow
 def test_a_machine_that_slows_down_ends_in_time_and_the_decision_is_replayed(
     workspace, sample_environment, tmp_path, monkeypatch
@@ -228,11 +247,6 @@ def test_a_machine_that_slows_down_ends_in_time_and_the_decision_is_replayed(
     epochs = {run.run_id: run.epochs for run in read_runs(workspace)}
     for run_id, until in {run.run_id: run.until for entry in cuts for run in entry.runs}.items():
         assert epochs.get(run_id, 0) == until
-    params = {run_id: run_params(workspace, run_id) for run_id in epochs}
-    each = {run_id: [run for entry in cuts for run in entry.runs if run.run_id == run_id] for run_id in epochs}
-    assert {name: found.settings.shortened for name, found in params.items() if found.settings.shortened} == {
-        run_id: tuple((run.after, run.until) for run in runs) for run_id, runs in each.items() if runs
-    }
 
     other = before_its_finals(workspace, tmp_path / "other", decided)
     monkeypatch.setenv(toy.SLOW_FINALS, "1")
