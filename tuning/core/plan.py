@@ -65,7 +65,7 @@ class Plan:
         first_rung: epochs of the shortest trainings that are compared.
         trainings: full trainings' worth of epochs that should fit.
         search: seconds until the finals begin at the latest, start-up included.
-        finals: seconds kept for the finals at the least.
+        finals: seconds kept for the finals at the least, unless all their seeds take less.
         final_epochs: epochs of a final training at the most.
         window: trials that may be asked for before their results are told.
         limit: what is too expensive to be proposed; None: nothing is.

@@ -78,11 +78,12 @@ def plan_text(plan: Plan) -> list[str]:
         f"budget of {duration(plan.budget)}, {plan.seats} training{'s' * (plan.seats != 1)} at a time; an epoch takes "
         f"{price.epoch:.1f} s in the mean ({f'half of the space: {spread} s; ' if spread else ''}{price.timed} "
         f"configurations timed), the baseline's {price.default:.1f} s",
-        f"  search: up to {duration(plan.search)}, start-up included; a full training has {plan.max_epochs} epochs, "
-        f"the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full trainings"
-        f"{f' ({trainings})' if trainings else ''}",
-        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, from scratch, for "
-        f"{_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further seeds where time is left; then the test",
+        f"  search: up to {duration(plan.search)}, start-up included, and what the finals cannot use; a full training "
+        f"has {plan.max_epochs} epochs, the shortest {_from_to(plan.first_rung, most)}; as many epochs as "
+        f"{plan.trainings:.0f} full trainings{f' ({trainings})' if trainings else ''}",
+        f"  finals: {duration(plan.finals)} or more, unless five seeds of each take less: the best configurations "
+        f"and the baseline, from scratch, for {_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further "
+        "seeds where time is left; then the test",
     ]
     if plan.limit is not None:
         lines.append(

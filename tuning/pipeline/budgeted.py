@@ -6,6 +6,7 @@ there are. A resume, on however many workers, finds these decisions and makes th
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +31,11 @@ from tuning.pipeline.finals import none_retrained, run_finals
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     MOST_EPOCHS_FROM_BASE,
+    MOST_SEEDS,
     TARGET,
     Candidate,
     Market,
+    all_seeds,
     makespan,
     more_finals,
     plan_budget,
@@ -60,7 +63,10 @@ STEP_IN_PREDICTIONS, VIEWS = 3, 2
 EVALUATIONS = 4
 #: Seconds until there are new workers, where the end of the search gave up those that were at work.
 RESTART_SECONDS = 6.0
-#: Share of what was kept for the finals below which they get all of it, whatever the budget says.
+#: Share of the budget of which it is said why it is left.
+WORTH_SAYING = 0.05
+#: Share of what was kept for the finals, as far as they can use it, below which they get all that, whatever the budget
+#: says.
 LEAST_FOR_FINALS = 0.2
 #: Share of the budget that the finals may have at the most.
 MOST_FOR_FINALS = 0.5
@@ -102,6 +108,7 @@ def planned(
     assert isinstance(session.settings, SearchSettings)
     good = space_starting_points(session.settings, description)
     market = measured(session, description, good, max(PRICING_SHARE * budget, min(SMALL_SHARE * budget, LEAST_PRICING)))
+    market = replace(market, top_k=session.settings.top_k)
     if session.settings.base is not None:
         market = replace(market, most_epochs=MOST_EPOCHS_FROM_BASE)
     steps = steps_per_epoch(read_info(session.workspace).counts["train"])
@@ -171,12 +178,18 @@ def _scaled(plan: Plan, budget: float) -> Plan:
 
 
 class Reserve:
-    """Seconds to keep back for the finals: enough to retrain, once, what would be retrained if the search ended now."""
+    """Seconds to keep back for the finals: enough to retrain, once, what would be retrained if the search ended now.
 
-    def __init__(self, plan: Plan, seats: int, counts: Mapping[str, int]) -> None:
-        self._plan, self._seats, self._counts = plan, seats, counts
+    And no more than that can use, with all its seeds: what is beyond is the search's.
+
+    Args:
+        from_base: the search starts from a model, so that its first trial is not the baseline.
+    """
+
+    def __init__(self, plan: Plan, seats: int, counts: Mapping[str, int], from_base: bool = False) -> None:
+        self._plan, self._seats, self._counts, self._from_base = plan, seats, counts, from_base
         self._completed: list[Completed] = []
-        self._needed = 0.0
+        self._needed, self._most = 0.0, math.inf
         self._training = plan.max_epochs * plan.price.epoch + plan.price.start
 
     def completed(self, spec: TrialSpec, outcome: TrialOutcome, top_k: int) -> None:
@@ -189,8 +202,11 @@ class Reserve:
         ]
         slowest = max((one.epoch for one in seconds), default=self._plan.price.epoch)
         self._training = self._plan.max_epochs * slowest + self._plan.price.start
-        seconds.append(_candidate("", self._plan.price.default, self._plan.price, self._counts))
+        if self._from_base or all((trial.root or trial.trial_id) != DEFAULTS for trial, _ in best):
+            seconds.append(_candidate("", self._plan.price.default, self._plan.price, self._counts))
         self._needed = makespan([one.seconds(self._plan.max_epochs) for one in seconds], self._seats)
+        self._most = all_seeds(seconds, self._plan.final_epochs, self._seats)
+        self._most += ensemble_seconds(self._counts, slowest, MOST_SEEDS * len(seconds))
 
     def last_trainings(self, left: float | None) -> int | None:
         """How many configurations may still be trained to the end, once there is time for one such training each.
@@ -205,7 +221,7 @@ class Reserve:
     def seconds(self) -> float:
         """For the finals and what follows them."""
         budget = self._plan.budget
-        kept = max(self._plan.finals, min(self._needed, MOST_FOR_FINALS * budget))
+        kept = max(min(self._plan.finals, self._most), min(self._needed, MOST_FOR_FINALS * budget))
         return kept + RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * budget
 
 
@@ -299,21 +315,27 @@ def run_budgeted_finals(
     )
     done: list[FinalTraining] = []
     runs: list[str] = []
-    for number in range(len(roles) * 5 + 1):
+
+    def others() -> list[Candidate]:
+        return [candidate for key, candidate in candidates.items() if key != baseline]
+
+    def further(seconds: float) -> list[FinalTraining]:
+        return more_finals(candidates[baseline], others(), done, seconds, session.workers)
+
+    for number in range(len(roles) * MOST_SEEDS + 1):
         if number == len(dispatcher.state.planned_finals):
-            others = [candidate for key, candidate in candidates.items() if key != baseline]
             if done:
-                seconds = clock.usable() - kept(len(done) + 1)
-                chosen = more_finals(candidates[baseline], others, done, seconds, session.workers)
+                chosen = further(clock.usable() - kept(len(done) + 1))
             else:
                 restart = RESTART_SECONDS if dispatcher.state.stopped else 0.0
                 seconds = clock.usable() - restart - kept(len(candidates))
-                if seconds < LEAST_FOR_FINALS * plan.finals:
+                enough = min(plan.finals, all_seeds(candidates.values(), plan.final_epochs, session.workers))
+                if seconds < LEAST_FOR_FINALS * enough:
                     # Spent by a search without finals, which are now asked for after all.
-                    seconds = plan.finals
+                    seconds = enough
                     progress.warn(f"the budget is used up; the finals take about {duration(seconds)} more")
                 chosen = plan_finals(
-                    candidates[baseline], others, seconds, session.workers, plan.max_epochs, plan.final_epochs
+                    candidates[baseline], others(), seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )
             # Seeds that were there before the budget was extended keep their runs.
             chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[one.key]) for one in chosen]
@@ -336,6 +358,10 @@ def run_budgeted_finals(
                 candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
     if not runs:
         raise none_retrained(session, len(done))
+    left = clock.usable() - kept(len(runs))
+    if left > WORTH_SAYING * clock.budget:
+        why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
+        progress.say(f"{duration(left)} of the budget is left over: {why}")
     before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]
     published = {record.run_id for record in dispatcher.state.published}
     return [*(run_id for run_id in before if run_id in published), *runs]

@@ -59,7 +59,11 @@ def run_trials(
     """
     dispatcher, timing, preparing = session.dispatcher, Timing(settings.parts), preparing_report()
     info = read_info(session.workspace)
-    planned_reserve = Reserve(settings.plan, session.workers, info.counts) if settings.plan is not None else None
+    planned_reserve = (
+        None
+        if settings.plan is None
+        else Reserve(settings.plan, session.workers, info.counts, from_base=settings.base is not None)
+    )
     budget = None if clock is None else clock.budget
 
     def for_finals() -> float:

@@ -56,7 +56,7 @@ def _plan(plan: Plan) -> str:
         (
             "search",
             f"up to {duration(plan.search)}",
-            f"time for as many epochs as about {plan.trainings:.0f} full trainings have"
+            f"and what the finals cannot use; time for as many epochs as about {plan.trainings:.0f} full trainings have"
             f"{f' ({trainings}, as configurations cost less or more)' if trainings else ''}",
         ),
         (
@@ -73,7 +73,7 @@ def _plan(plan: Plan) -> str:
         (
             "finals",
             f"{duration(plan.finals)} or more",
-            "the best configurations and the baseline again from scratch, as time allows: for "
+            "unless five seeds of each take less: the best configurations and the baseline again from scratch, for "
             f"{_epochs(plan.max_epochs, plan.final_epochs)}, with further seeds; then the test",
         ),
     ]
