@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from tuning.core.records import COMPLETED, FAILED, TrialOutcome
-from tuning.pipeline.trials import never_learned
+import itertools
+from dataclasses import asdict, replace
+
+import msgspec
+import pytest
+
+from tests.written_searches import DEFAULTS, PLAN, SPACE
+from tuning.core.jobs import Description
+from tuning.core.plan import Plan
+from tuning.core.records import COMPLETED, DONE, FAILED, TrialOutcome
+from tuning.pipeline.trials import build_strategy, never_learned
 
 
 def outcome(*scores: float | None) -> TrialOutcome:
@@ -20,3 +29,27 @@ def test_defaults_that_never_leave_chance_are_named():
 def test_defaults_that_leave_it_once_are_not_nor_those_that_failed():
     assert never_learned(outcome(0.10, 0.16, 0.12), 7) is None
     assert never_learned(TrialOutcome("0000", FAILED), 7) is None
+
+
+@pytest.mark.parametrize("strategy", ["random", "bayesian"])
+@pytest.mark.parametrize(
+    ("plan", "most", "trials"),
+    [
+        (None, None, 30),
+        (replace(PLAN, open_ended=True), None, 35),
+        (replace(PLAN, open_ended=True), 5, 5),
+        # As an earlier version wrote it down: a search that has ended so is not begun again.
+        (msgspec.convert({key: value for key, value in asdict(PLAN).items() if key != "open_ended"}, Plan), None, 30),
+    ],
+)
+def test_with_a_budget_only_its_time_ends_a_search_unless_a_person_says_how_many_trials(
+    settings, strategy, plan, most, trials
+):
+    space = [{"class_name": kind, "config": {"conditions": [], **config}} for kind, config in SPACE]
+    described = Description(space=space, defaults=DEFAULTS, parameters={})
+    frozen = settings(strategy=strategy, plan=plan, max_trials=most, learned=[])
+    search = build_strategy(frozen, described, 7)
+    for asked in itertools.takewhile(lambda spec: spec is not DONE, (search.ask() for _ in range(35))):
+        curve = tuple({"epoch": epoch, "val_f1_macro": 0.5} for epoch in (1, 2))
+        search.tell(TrialOutcome(asked.trial_id, COMPLETED, 0.5, curve, seconds=(1.0, 1.0)))
+    assert len(search.oracle.trials) == trials

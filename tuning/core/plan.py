@@ -70,6 +70,8 @@ class Plan:
         window: trials that may be asked for before their results are told.
         limit: what is too expensive to be proposed; None: nothing is.
         untried: starting points of the space of which one training would take too large a part of the time.
+        open_ended: strategies that have a number of trials of their own go on beyond it, until the time is over; False:
+            the plan is of a version in which they did not.
     """
 
     budget: float
@@ -84,6 +86,7 @@ class Plan:
     window: int
     limit: CostLimit | None = None
     untried: list[dict[str, Any]] = field(default_factory=list)
+    open_ended: bool = False
 
 
 class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

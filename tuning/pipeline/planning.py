@@ -220,6 +220,7 @@ def _planned(
                 window=window_of(seats),
                 limit=limit,
                 untried=[one.values for one in market.good if one not in good],
+                open_ended=True,
             )
     return None
 
