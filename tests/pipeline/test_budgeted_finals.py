@@ -142,3 +142,40 @@ def test_time_that_is_left_over_because_nothing_fits_into_it_is_told_as_well(mon
     finals.now = 180.0
     finals.run()
     assert finals.said == ["2 min of the budget is left over: it is too little for another final training"]
+
+
+def test_where_the_only_finalist_fails_the_next_best_is_retrained_while_there_is_time(monkeypatch):
+    finals = Finals(monkeypatch, plan(900), 3, failing=("0001",))
+    finals.now = 720.0
+    runs = finals.run()
+    first, second, *_ = finals.decided
+    assert {training.key for training in first} == {"s-0001", "s-base"}
+    assert second[0].key == "s-0002" and {training.key for training in second[1:]} <= {"s-base"}
+    assert finals.plan.max_epochs // 2 <= second[0].epochs < first[0].epochs
+    assert {"s-base-s0", "s-0002-s0"} <= set(runs) and not any("0001" in run_id for run_id in runs)
+    assert finals.now < finals.plan.budget
+
+
+def test_a_finalist_that_fails_gets_no_further_seed_and_the_next_best_is_the_first(monkeypatch):
+    finals = Finals(monkeypatch, plan(3600), 3, failing=("0001",))
+    finals.state.planned_finals = [
+        PlannedFinals(runs=[FinalTraining(key=f"s-{key}", seed=0, epochs=100) for key in ("0001", "0002", "base")])
+    ]
+    finals.now = 3200.0
+    runs = finals.run()
+    keys = [training.key for training in finals.decided[1]]
+    assert keys[0] == "s-0002" and set(keys) == {"s-0002", "s-base"}
+    assert not any("0001" in run_id or "0003" in run_id for run_id in runs)
+
+
+def test_a_finalist_one_of_whose_seeds_fails_keeps_its_place(monkeypatch):
+    finals = Finals(monkeypatch, plan(3600), 2, failing=("0001-s0",))
+    finals.state.planned_finals = [
+        PlannedFinals(
+            runs=[FinalTraining(key=key, seed=seed, epochs=100) for key in ("s-0001", "s-base") for seed in (0, 1)]
+        )
+    ]
+    finals.now = 3100.0
+    finals.run()
+    assert finals.decided[1][0] == FinalTraining(key="s-0001", seed=2, epochs=100)
+    assert all(training.key != "s-0002" for runs in finals.decided for training in runs)

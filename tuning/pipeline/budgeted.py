@@ -320,7 +320,8 @@ def run_budgeted_finals(
         return [candidate for key, candidate in candidates.items() if key != baseline]
 
     def further(seconds: float) -> list[FinalTraining]:
-        return more_finals(candidates[baseline], others(), done, seconds, session.workers)
+        failed = {role_of(run_id) for run_id in session.failures} - {role_of(run_id) for run_id in runs}
+        return more_finals(candidates[baseline], others(), done, seconds, session.workers, failed, plan.max_epochs // 2)
 
     for number in range(len(roles) * MOST_SEEDS + 1):
         if number == len(dispatcher.state.planned_finals):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -362,21 +362,38 @@ def more_finals(
     done: Sequence[FinalTraining],
     seconds: float,
     seats: int,
+    failed: Set[str] = frozenset(),
+    least: int = 1,
 ) -> list[FinalTraining]:
     """Further seeds of what has been retrained, as many as fit; empty where nothing does, or all have five.
 
-    Those of the best finalist and of the baseline come first.
+    Those of the best finalist and of the baseline come first. What failed gets none: they would fail alike. Where all
+    finalists did, the next best is retrained, first of all, and with fewer epochs where it must.
+
+    Args:
+        failed: keys of those all of whose trainings failed.
+        least: epochs below which the next best is not worth it.
     """
     epochs = max(training.epochs for training in done)
     seeds = {c.key: sum(training.key == c.key for training in done) for c in (*finalists, baseline)}
+    sound = [one for one in finalists if one.key not in failed]
     new: list[FinalTraining] = []
     durations: list[float] = []
-    for candidates in ((*finalists[:1], baseline), finalists[1:]):
+    if sound and not any(seeds[one.key] for one in sound):
+        fitting = (
+            length for length in range(epochs, min(epochs, least) - 1, -1) if sound[0].seconds(length) <= seconds
+        )
+        if length := next(fitting, 0):
+            new.append(FinalTraining(key=sound[0].key, seed=0, epochs=length))
+            seeds[sound[0].key] = 1
+            durations.append(sound[0].seconds(length))
+    tried = [baseline] if baseline.key not in failed else []
+    for candidates in ((*sound[:1], *tried), sound[1:]):
         for number in range(1, MOST_SEEDS + 1):
             for candidate in candidates:
-                length = candidate.seconds(epochs)
-                if 0 < seeds[candidate.key] < number and makespan([*durations, length], seats) <= seconds:
+                duration = candidate.seconds(epochs)
+                if 0 < seeds[candidate.key] < number and makespan([*durations, duration], seats) <= seconds:
                     new.append(FinalTraining(key=candidate.key, seed=seeds[candidate.key], epochs=epochs))
                     seeds[candidate.key] += 1
-                    durations.append(length)
+                    durations.append(duration)
     return new
