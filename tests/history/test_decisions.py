@@ -43,10 +43,12 @@ def test_a_larger_budget_and_trials_tried_again_are_told():
         for decision in told(
             {"type": "extended", "asks": 5, "budget": 7200.0, "finals": 1800.0},
             {"type": "retry-failed", "trials": ["0001", "0002"], "asks": 5},
+            {"type": "extended", "asks": 7, "budget": 3600.0, "finals": 0.0},
         )
     ]
     assert "2 h 00 min in all with 30 min kept for the finals" in words[0]
     assert words[1] == "2 failed trials tried again, as asked for by --retry-failed."
+    assert words[2] == "A budget was given, 1 h 00 min in all: the search goes on after 7 proposals."
 
 
 def test_a_search_that_decided_nothing_has_none():

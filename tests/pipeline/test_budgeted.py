@@ -27,7 +27,7 @@ from tuning.pipeline.budgeted import RESTART_SECONDS
 from tuning.pipeline.completed import ranked
 from tuning.pipeline.extending import holding
 from tuning.pipeline.final_roles import Final
-from tuning.pipeline.planning import CLOSING_SECONDS, TARGET, makespan
+from tuning.pipeline.planning import CLOSING_SECONDS, TARGET, all_seeds, makespan
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 from tuning.results.runs import read_runs
@@ -139,9 +139,12 @@ def test_what_is_kept_back_is_for_those_that_all_trials_would_be_ranked_for(top_
         prices, start = budgeted.epoch_prices(ended), PLAN.price.start
         best = budgeted.finalists(ranked(ended), PLAN, top_k)
         epochs = [prices.get(trial.root, PLAN.price.epoch) for trial, _ in best]
-        candidates = [budgeted._candidate("", epoch, PLAN.price, counts) for epoch in [*epochs, PLAN.price.default]]
+        own = [] if budgeted.DEFAULTS in {trial.root for trial, _ in best} else [PLAN.price.default]
+        candidates = [budgeted._candidate("", epoch, PLAN.price, counts) for epoch in [*epochs, *own]]
         needed = makespan([each.seconds(PLAN.max_epochs) for each in candidates], 2)
-        kept = max(PLAN.finals, min(needed, budgeted.MOST_FOR_FINALS * PLAN.budget))
+        most = all_seeds(candidates, PLAN.final_epochs, 2)
+        most += budgeted.ensemble_seconds(counts, max(epochs, default=PLAN.price.epoch), 5 * len(candidates))
+        kept = max(min(PLAN.finals, most), min(needed, budgeted.MOST_FOR_FINALS * PLAN.budget))
         assert reserve.seconds() == kept + budgeted.RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * PLAN.budget
         longest = PLAN.max_epochs * max(epochs, default=PLAN.price.epoch) + start
         assert reserve.last_trainings(budgeted.CLOSING_TRAININGS * longest) == 2
@@ -170,7 +173,9 @@ def test_a_configuration_keeps_its_seeds_under_another_rank_after_a_larger_budge
         ]
     )
     dispatcher = SimpleNamespace(state=state, record=partial(apply, state), result=lambda key: None)
-    session = SimpleNamespace(dispatcher=dispatcher, workspace=None, workers=2)
+    session = SimpleNamespace(
+        dispatcher=dispatcher, workspace=None, workers=2, failures={}, settings=SimpleNamespace(plan=PLAN)
+    )
     monkeypatch.setattr(budgeted, "read_info", lambda _: SimpleNamespace(counts={"train": 900, "val": 90, "test": 90}))
     monkeypatch.setattr(budgeted, "run_finals", lambda _, finals, *__, **___: [final.run_id for final in finals])
     roles = [
@@ -227,11 +232,11 @@ def test_finals_that_a_person_asked_for_are_kept_time_for_and_do_not_keep_the_fi
     usual = settings(max_epochs=20, retrain_epochs=20)
     beside = RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * PLAN.budget
     assert kept(usual) == (PLAN.finals + beside, PLAN.finals + beside)
-    # The finalist, the defaults where they are ranked second, and the baseline, three times each: more than half of the
-    # budget, which the plan's own finals never have.
+    # The finalist and the defaults, which are the baseline, three times each: more than half of the budget, which the
+    # plan's own finals never have.
     before, after = kept(replace(usual, retrain_epochs=100, executions=3))
     assert before == beside
-    assert 3 * 100 * (10 + 8 + 8) / 2 < after - beside < 1.1 * 3 * 100 * (10 + 8 + 8) / 2
+    assert 3 * 100 * (10 + 8) / 2 < after - beside < 1.1 * 3 * 100 * (10 + 8) / 2
     assert kept(replace(usual, retrain_epochs=5))[1] < 0.2 * PLAN.finals
 
 

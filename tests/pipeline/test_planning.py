@@ -199,6 +199,17 @@ class TestFinals:
         more = planning.more_finals(base, [best], done, 205, 2)
         assert more[0] == FinalTraining(key="a", seed=1, epochs=10)
 
+    def test_what_failed_gets_no_further_seed_and_the_next_best_its_first_with_as_many_epochs_as_fit(self):
+        base, others = candidate("base", 10), [candidate(key, 20) for key in "ab"]
+        done = [FinalTraining(key=key, seed=0, epochs=10) for key in ("a", "base")]
+        assert planning.more_finals(base, others, done, 150, 1, {"a"}, 5) == [FinalTraining(key="b", seed=0, epochs=7)]
+        assert planning.more_finals(base, others, done, 90, 1, {"a"}, 5) == []
+        (more,) = planning.more_finals(base, others, done, 1e6, 1, {"a", "base"}, 5)[:1]
+        assert more == FinalTraining(key="b", seed=0, epochs=10)
+        assert planning.more_finals(base, others, done, 1e6, 1, {"a", "b", "base"}, 5) == []
+        both = [*done, FinalTraining(key="b", seed=0, epochs=10)]
+        assert planning.more_finals(base, others, both, 210, 1, {"a"}, 5)[0].key == "b"
+
     @given(
         st.floats(0.1, 100),
         st.lists(st.floats(0.1, 100), min_size=1, max_size=5),

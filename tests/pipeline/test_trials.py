@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
-from tuning.core.records import COMPLETED, FAILED, TrialOutcome, TrialSpec
+import msgspec
+import pytest
+
+from tests.written_searches import DEFAULTS, PLAN, SPACE
+from tuning.core.jobs import Description
+from tuning.core.plan import Plan
+from tuning.core.records import COMPLETED, DONE, FAILED, TrialOutcome, TrialSpec
 from tuning.engine.entries import Ask
 from tuning.engine.state import trial_key
-from tuning.pipeline.trials import counts, never_learned
+from tuning.pipeline.trials import build_strategy, counts, never_learned
 
 
 def outcome(*scores: float | None) -> TrialOutcome:
@@ -44,3 +52,27 @@ def test_what_has_ended_is_counted_before_it_is_told_and_looked_at_once():
     assert [count(), count()] == [(1992, 2)] * 2
     assert looked_at[2000:] == [key for key in looked_at[2000:] if int(key[-4:]) >= 1990]
     assert len(looked_at) == 2000 + 11 + 9
+
+
+@pytest.mark.parametrize("strategy", ["random", "bayesian"])
+@pytest.mark.parametrize(
+    ("plan", "most", "trials"),
+    [
+        (None, None, 30),
+        (replace(PLAN, open_ended=True), None, 35),
+        (replace(PLAN, open_ended=True), 5, 5),
+        # As an earlier version wrote it down: a search that has ended so is not begun again.
+        (msgspec.convert({key: value for key, value in asdict(PLAN).items() if key != "open_ended"}, Plan), None, 30),
+    ],
+)
+def test_with_a_budget_only_its_time_ends_a_search_unless_a_person_says_how_many_trials(
+    settings, strategy, plan, most, trials
+):
+    space = [{"class_name": kind, "config": {"conditions": [], **config}} for kind, config in SPACE]
+    described = Description(space=space, defaults=DEFAULTS, parameters={})
+    frozen = settings(strategy=strategy, plan=plan, max_trials=most, learned=[])
+    search = build_strategy(frozen, described, 7)
+    for asked in itertools.takewhile(lambda spec: spec is not DONE, (search.ask() for _ in range(35))):
+        curve = tuple({"epoch": epoch, "val_f1_macro": 0.5} for epoch in (1, 2))
+        search.tell(TrialOutcome(asked.trial_id, COMPLETED, 0.5, curve, seconds=(1.0, 1.0)))
+    assert len(search.oracle.trials) == trials

@@ -65,12 +65,14 @@ class Plan:
         first_rung: epochs of the shortest trainings that are compared.
         trainings: full trainings' worth of epochs that should fit.
         search: seconds until the finals begin at the latest, start-up included.
-        finals: seconds kept for the finals at the least.
+        finals: seconds kept for the finals at the least, unless all their seeds take less.
         final_epochs: epochs of a final training at the most.
         window: trials that may be asked for before their results are told.
         limit: what is too expensive to be proposed; None: nothing is.
         untried: starting points of the space of which one training would take too large a part of the time.
         final_runs: final trainings that a person asked for, at the most; None: what the time allows.
+        open_ended: strategies that have a number of trials of their own go on beyond it, until the time is over; False:
+            the plan is of a version in which they did not.
     """
 
     budget: float
@@ -86,6 +88,7 @@ class Plan:
     limit: CostLimit | None = None
     untried: list[dict[str, Any]] = field(default_factory=list)
     final_runs: int | None = None
+    open_ended: bool = False
 
 
 class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -129,7 +129,11 @@ class SearchSettings(RunSettings):
     )
     factor: int = option(3, "Hyperband keeps one in N (default: 3)", group=RARE, metavar="N", least=2)
     max_trials: int | None = option(
-        None, "trials at most (default: what the strategy needs)", group=WHAT, metavar="N", least=1
+        None,
+        "trials at most (default: what the strategy needs; with a budget no limit)",
+        group=WHAT,
+        metavar="N",
+        least=1,
     )
     iterations: int | None = option(
         None,

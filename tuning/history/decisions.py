@@ -50,10 +50,13 @@ def _words(record: Closing | Extended | RetryFailed | ShortenedFinals | Stopped)
                 f"is needed to train {_count(promotions, 'promising one')} to the end."
             )
         case Extended(asks=asks, budget=budget, finals=finals):
-            return (
-                f"A larger budget was given, {duration(budget)} in all with {duration(finals)} kept for the finals: "
-                f"the search goes on after {_count(asks, 'proposal')}."
-            )
+            # Without a plan nothing of it is set aside, and it may be the first.
+            given = f"A budget was given, {duration(budget)} in all"
+            if finals:
+                given = (
+                    f"A larger budget was given, {duration(budget)} in all with {duration(finals)} kept for the finals"
+                )
+            return f"{given}: the search goes on after {_count(asks, 'proposal')}."
         case RetryFailed(trials=trials):
             return f"{_count(len(trials), 'failed trial')} tried again, as asked for by --retry-failed."
         case ShortenedFinals(runs=runs):

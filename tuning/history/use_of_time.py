@@ -75,13 +75,14 @@ def plan_text(plan: Plan) -> list[str]:
     price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
     spread = span(price.low, price.high, ".1f")
     trainings = span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
+    beyond = "" if plan.final_runs is not None else ", and what the finals cannot use"
     lines = [
         f"budget of {duration(plan.budget)}, {plan.seats} training{'s' * (plan.seats != 1)} at a time; an epoch takes "
         f"{price.epoch:.1f} s in the mean ({f'half of the space: {spread} s; ' if spread else ''}{price.timed} "
         f"configurations timed), the baseline's {price.default:.1f} s",
-        f"  search: up to {duration(plan.search)}, start-up included; a full training has {plan.max_epochs} epochs, "
-        f"the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full trainings"
-        f"{f' ({trainings})' if trainings else ''}",
+        f"  search: up to {duration(plan.search)}, start-up included{beyond}; a full training has {plan.max_epochs} "
+        f"epochs, the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full "
+        f"trainings{f' ({trainings})' if trainings else ''}",
         _finals_text(plan),
     ]
     if not plan.search:
@@ -104,10 +105,10 @@ def _finals_text(plan: Plan) -> str:
             f"  finals: about {duration(plan.finals)}, as asked for: up to {plan.final_runs} trainings of "
             f"{plan.final_epochs} epochs, of the best configurations and the baseline; then the test"
         )
-    epochs = _from_to(plan.max_epochs, plan.final_epochs)
     return (
-        f"  finals: {duration(plan.finals)} or more: the best configurations and the baseline, trained again, for "
-        f"{epochs} epochs, with further seeds where time is left; then the test"
+        f"  finals: {duration(plan.finals)} or more, unless five seeds of each take less: the best configurations and "
+        f"the baseline, trained again, for {_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further seeds "
+        "where time is left; then the test"
     )
 
 

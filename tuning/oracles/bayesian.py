@@ -32,7 +32,7 @@ class BayesianOracle(ReplayableOracle):
         objective: as for `keras_tuner.Oracle`.
         max_trials: how many trials to run.
         num_initial_points: trials before the model proposes; None: 2 more than there are hyperparameters, at most a
-            third of `max_trials`, at least 3.
+            third of `max_trials`, or of the usual number where there is no limit, at least 3.
         **settings: see `ReplayableOracle`.
     """
 
@@ -76,7 +76,7 @@ class BayesianOracle(ReplayableOracle):
     def _initial_points(self) -> int:
         if self.num_initial_points is not None:
             return self.num_initial_points
-        return max(3, min(len(self._model.embedding.entries) + 2, self.max_trials // 3))
+        return max(3, min(len(self._model.embedding.entries) + 2, (self.max_trials or DEFAULT_TRIALS) // 3))
 
     def _pending(self) -> list[tuple[int, int]]:
         running = itertools.islice(reversed(self.ongoing_trials.values()), PENDING)

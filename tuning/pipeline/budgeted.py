@@ -6,11 +6,12 @@ there are. A resume, on however many workers, finds these decisions and makes th
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -31,8 +32,10 @@ from tuning.pipeline.finals import none_retrained, run_finals
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     MOST_EPOCHS_FROM_BASE,
+    MOST_SEEDS,
     TARGET,
     Candidate,
+    all_seeds,
     makespan,
     more_finals,
     plan_budget,
@@ -61,6 +64,8 @@ STEP_IN_PREDICTIONS, VIEWS = 3, 2
 EVALUATIONS = 4
 #: Seconds until there are new workers, where the end of the search gave up those that were at work.
 RESTART_SECONDS = 6.0
+#: Share of the budget of which it is said why it is left.
+WORTH_SAYING = 0.05
 #: Share of the budget that the finals may have at the most.
 MOST_FOR_FINALS = 0.5
 #: Share of the budget in which the finals should be over: nearer to all than `TARGET`, as late ones are shortened.
@@ -101,6 +106,7 @@ def planned(
     assert isinstance(session.settings, SearchSettings)
     good = space_starting_points(session.settings, description)
     market = measured(session, description, good, max(PRICING_SHARE * budget, min(SMALL_SHARE * budget, LEAST_PRICING)))
+    market = replace(market, top_k=session.settings.top_k)
     if session.settings.base is not None:
         market = replace(market, most_epochs=MOST_EPOCHS_FROM_BASE)
     counts, settings = read_info(session.workspace).counts, session.settings
@@ -124,7 +130,8 @@ def as_asked(plan: Plan, settings: SearchSettings, counts: Mapping[str, int]) ->
     """
     if not settings.finals_by_person:
         return plan
-    finals = round(finals_seconds(plan, plan.seats, counts, settings, [plan.price.epoch] * settings.top_k), 1)
+    epochs = [*[plan.price.epoch] * settings.top_k, plan.price.default]
+    finals = round(finals_seconds(plan, plan.seats, counts, settings, epochs), 1)
     search = round(max(0.0, TARGET * plan.budget - finals), 1)
     return replace(
         plan,
@@ -155,25 +162,33 @@ def _other_budgets(budget: float, plan_of: Callable[[float], Plan]) -> list[str]
 class Reserve:
     """Seconds to keep back for the finals: enough to retrain, once, what would be retrained if the search ended now;
     or, where a person said for how many epochs and with how many seeds, as that takes.
+
+    And no more than the finals can use, with all their seeds: what is beyond is the search's.
     """
 
     def __init__(self, plan: Plan, seats: int, counts: Mapping[str, int], settings: SearchSettings) -> None:
         self._plan, self._seats, self._counts, self._settings = plan, seats, counts, settings
         self._leading: list[Completed] = []
         self._trials_of: dict[str, list[Completed]] = {}  # by the first trial of their configuration
-        self._needed = 0.0
+        self._needed, self._most = 0.0, math.inf
         self._training = plan.max_epochs * plan.price.epoch + plan.price.start
 
     def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
-        plan, top_k = self._plan, self._settings.top_k
+        plan, settings = self._plan, self._settings
         # Not all trials are looked at after each: a resume tells thousands of them at once.
-        self._leading = leading([*self._leading, (spec, outcome)], top_k)
+        self._leading = leading([*self._leading, (spec, outcome)], settings.top_k)
         self._trials_of.setdefault(spec.root or spec.trial_id, []).append((spec, outcome))
-        roots = [trial.root or trial.trial_id for trial, _ in finalists(ranked(self._leading), plan, top_k)]
+        roots = [trial.root or trial.trial_id for trial, _ in finalists(ranked(self._leading), plan, settings.top_k)]
         prices = epoch_prices([entry for root in roots for entry in self._trials_of[root]])
         epochs = [prices.get(root) or plan.price.epoch for root in roots]
-        self._training = plan.max_epochs * max(epochs, default=plan.price.epoch) + plan.price.start
-        self._needed = finals_seconds(plan, self._seats, self._counts, self._settings, epochs)
+        slowest = max(epochs, default=plan.price.epoch)
+        self._training = plan.max_epochs * slowest + plan.price.start
+        if settings.base is not None or DEFAULTS not in roots:
+            epochs.append(plan.price.default)
+        self._needed = finals_seconds(plan, self._seats, self._counts, settings, epochs)
+        runs = [_candidate("", epoch, plan.price, self._counts) for epoch in epochs]
+        self._most = all_seeds(runs, plan.final_epochs, self._seats)
+        self._most += ensemble_seconds(self._counts, slowest, MOST_SEEDS * len(runs))
 
     def last_trainings(self, left: float | None) -> int | None:
         """How many configurations may still be trained to the end, once there is time for one such training each.
@@ -187,17 +202,17 @@ class Reserve:
 
     def seconds(self) -> float:
         """For the finals and what follows them."""
-        budget, kept = self._plan.budget, self._needed
+        plan, kept = self._plan, self._needed
         if not self._settings.finals_by_person:
-            kept = max(self._plan.finals, min(kept, MOST_FOR_FINALS * budget))
-        return kept + RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * budget
+            kept = max(min(plan.finals, self._most), min(kept, MOST_FOR_FINALS * plan.budget))
+        return kept + RESTART_SECONDS + CLOSING_SECONDS + (1 - TARGET) * plan.budget
 
 
 def finals_seconds(
     plan: Plan, seats: int, counts: Mapping[str, int], settings: SearchSettings, epochs: Sequence[float]
 ) -> float:
-    """Seconds that finalists, an epoch of which takes so long each, and the baseline take with all their seeds."""
-    runs = [_candidate("", epoch, plan.price, counts) for epoch in (*epochs, plan.price.default)]
+    """Seconds that runs, an epoch of which takes so long each, take with all their seeds."""
+    runs = [_candidate("", epoch, plan.price, counts) for epoch in epochs]
     return makespan([one.seconds(settings.retrain_epochs) for one in runs * settings.executions], seats)
 
 
@@ -244,7 +259,7 @@ def ensemble_seconds(counts: Mapping[str, int], epoch: float, runs: int) -> floa
     return FINAL_SECONDS + min(PICKS, runs) * (MEMBER_SECONDS + share * epoch)
 
 
-def for_first_finals(session: Session, plan: Plan, clock: Clock, after: float, progress: Progress) -> float:
+def for_first_finals(session: Session, clock: Clock, after: float, enough: float, progress: Progress) -> float:
     """Seconds for the first finals: what is left, but for next to nothing what was kept for them.
 
     The time may have been spent by a search without finals, which are now asked for after all. A budget that is smaller
@@ -252,15 +267,15 @@ def for_first_finals(session: Session, plan: Plan, clock: Clock, after: float, p
 
     Args:
         after: seconds that are needed when all are trained.
+        enough: what was kept for them, as far as they can use it.
     """
     state = session.dispatcher.state
-    assert isinstance(session.settings, SearchSettings) and session.settings.plan is not None
-    own = as_extended(session.settings.plan, state.extension).budget
+    own = as_extended(cast(Plan, cast(SearchSettings, session.settings).plan), state.extension).budget
     seconds = clock.usable() - (RESTART_SECONDS if state.stopped else 0.0) - after
-    if seconds >= LEAST_FOR_FINALS * plan.finals or clock.budget < own:
+    if seconds >= LEAST_FOR_FINALS * enough or clock.budget < own:
         return seconds
-    progress.warn(f"the budget is used up; the finals take about {duration(plan.finals)} more")
-    return plan.finals
+    progress.warn(f"the budget is used up; the finals take about {duration(enough)} more")
+    return enough
 
 
 def run_budgeted_finals(
@@ -311,16 +326,23 @@ def run_budgeted_finals(
     )
     done: list[FinalTraining] = []
     runs: list[str] = []
-    for number in range(len(roles) * 5 + 1):
+
+    def others() -> list[Candidate]:
+        return [candidate for key, candidate in candidates.items() if key != baseline]
+
+    def further(seconds: float) -> list[FinalTraining]:
+        failed = {role_of(run_id) for run_id in session.failures} - {role_of(run_id) for run_id in runs}
+        return more_finals(candidates[baseline], others(), done, seconds, session.workers, failed, plan.max_epochs // 2)
+
+    for number in range(len(roles) * MOST_SEEDS + 1):
         if number == len(dispatcher.state.planned_finals):
-            others = [candidate for key, candidate in candidates.items() if key != baseline]
             if done:
-                seconds = clock.usable() - kept(len(done) + 1)
-                chosen = more_finals(candidates[baseline], others, done, seconds, session.workers)
+                chosen = further(clock.usable() - kept(len(done) + 1))
             else:
-                seconds = for_first_finals(session, plan, clock, kept(len(candidates)), progress)
+                enough = min(plan.finals, all_seeds(candidates.values(), plan.final_epochs, session.workers))
+                seconds = for_first_finals(session, clock, kept(len(candidates)), enough, progress)
                 chosen = plan_finals(
-                    candidates[baseline], others, seconds, session.workers, plan.max_epochs, plan.final_epochs
+                    candidates[baseline], others(), seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )
             # Seeds that were there before the budget was extended keep their runs.
             chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[digest_in(one.key)]) for one in chosen]
@@ -343,6 +365,10 @@ def run_budgeted_finals(
                 candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
     if not runs:
         raise none_retrained(session, len(done))
+    left = clock.usable() - kept(len(runs))
+    if left > WORTH_SAYING * clock.budget:
+        why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
+        progress.say(f"{duration(left)} of the budget is left over: {why}")
     before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]
     published = {record.run_id for record in dispatcher.state.published}
     return [*(run_id for run_id in before if run_id in published), *runs]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,7 @@ class Market:
         start: seconds from a trial's begin to its first step.
         timed: how many of the samples were timed.
         most_epochs: of any training, where no person says otherwise.
+        top_k: finalists at the most.
     """
 
     default: Sample
@@ -78,6 +79,7 @@ class Market:
     start: float
     timed: int
     most_epochs: int = MOST_EPOCHS
+    top_k: int = 3
 
     def by_cost(self) -> list[Sample]:
         """The samples, the cheapest first; the default where there are none."""
@@ -145,7 +147,7 @@ def plan_budget(
     `MOST_EPOCHS`. Where fewer would, the most expensive configurations are left out, first a quarter of the space, then
     a half, then three quarters; and for each of these it becomes shorter, down to `SHORT_STEPS` and then to
     `LEAST_STEPS` steps. A configuration of which one training takes more than half of the search's time, or all of the
-    finals', is always left out.
+    finals', is always left out. What the finals could not use, were the most expensive ones retrained, is the search's.
 
     Args:
         budget: seconds in all.
@@ -178,10 +180,20 @@ def plan_budget(
 def _planned(
     budget: float, spent: float, market: Market, steps_per_epoch: int, seats: int, max_epochs: int | None
 ) -> Plan | None:
+    dearest = max((market.default, *market.good, *market.samples), key=lambda one: one.epoch)
+    trained = (market.default, *[dearest] * market.top_k)
+    # The evaluation of a run takes less than an epoch of it.
+    runs = [Candidate(key="", epoch=one.epoch, start=market.start + one.epoch) for one in trained]
+
+    def split(epochs: int) -> tuple[float, float]:
+        """Seconds of the search, and of the finals."""
+        longest = longest_final(epochs, steps_per_epoch, market.most_epochs)
+        finals = min(share * budget, all_seeds(runs, longest, seats))
+        return TARGET * budget - finals - spent - CLOSING_SECONDS, finals
+
     for share in (FINALS_SHARE_KNOWN, FINALS_SHARE) if market.good else (FINALS_SHARE,):
-        finals = share * budget
-        left = TARGET * budget - finals - spent - CLOSING_SECONDS
         for epochs, shares, fewest in _compromises(steps_per_epoch, max_epochs, market.most_epochs):
+            left, finals = split(epochs)
             kept = _affordable(market, epochs, left, finals, seats, shares, fewest)
             if not kept:
                 continue
@@ -190,9 +202,10 @@ def _planned(
             if share == FINALS_SHARE_KNOWN and not good:
                 break
             while max_epochs is None and epochs < market.most_epochs and limit is None:
-                if not _affordable(market, epochs + 1, left, finals, seats, 1.0, MOST):
+                if not _affordable(market, epochs + 1, *split(epochs + 1), seats, 1.0, MOST):
                     break
                 epochs += 1
+            left, finals = split(epochs)
             price = market.price(kept)
             return Plan(
                 budget=budget,
@@ -207,6 +220,7 @@ def _planned(
                 window=window_of(seats),
                 limit=limit,
                 untried=[one.values for one in market.good if one not in good],
+                open_ended=True,
             )
     return None
 
@@ -281,6 +295,11 @@ def makespan(durations: Sequence[float], seats: int) -> float:
     return max(free)
 
 
+def all_seeds(candidates: Iterable[Candidate], epochs: int, seats: int) -> float:
+    """Seconds of all the final trainings that there can be of these, each with so many epochs."""
+    return makespan([one.seconds(epochs) for one in candidates for _ in range(MOST_SEEDS)], seats)
+
+
 def longest_final(max_epochs: int, steps_per_epoch: int, most: int = MOST_EPOCHS) -> int:
     """Epochs that a final training may have where trainings of the search have `max_epochs`."""
     return max(max_epochs, min(max(LONGER * max_epochs, round(FINAL_STEPS / steps_per_epoch)), most))
@@ -344,21 +363,38 @@ def more_finals(
     done: Sequence[FinalTraining],
     seconds: float,
     seats: int,
+    failed: Set[str] = frozenset(),
+    least: int = 1,
 ) -> list[FinalTraining]:
     """Further seeds of what has been retrained, as many as fit; empty where nothing does, or all have five.
 
-    Those of the best finalist and of the baseline come first.
+    Those of the best finalist and of the baseline come first. What failed gets none: they would fail alike. Where all
+    finalists did, the next best is retrained, first of all, and with fewer epochs where it must.
+
+    Args:
+        failed: keys of those all of whose trainings failed.
+        least: epochs below which the next best is not worth it.
     """
     epochs = max(training.epochs for training in done)
     seeds = {c.key: sum(training.key == c.key for training in done) for c in (*finalists, baseline)}
+    sound = [one for one in finalists if one.key not in failed]
     new: list[FinalTraining] = []
     durations: list[float] = []
-    for candidates in ((*finalists[:1], baseline), finalists[1:]):
+    if sound and not any(seeds[one.key] for one in sound):
+        fitting = (
+            length for length in range(epochs, min(epochs, least) - 1, -1) if sound[0].seconds(length) <= seconds
+        )
+        if length := next(fitting, 0):
+            new.append(FinalTraining(key=sound[0].key, seed=0, epochs=length))
+            seeds[sound[0].key] = 1
+            durations.append(sound[0].seconds(length))
+    tried = [baseline] if baseline.key not in failed else []
+    for candidates in ((*sound[:1], *tried), sound[1:]):
         for number in range(1, MOST_SEEDS + 1):
             for candidate in candidates:
-                length = candidate.seconds(epochs)
-                if 0 < seeds[candidate.key] < number and makespan([*durations, length], seats) <= seconds:
+                duration = candidate.seconds(epochs)
+                if 0 < seeds[candidate.key] < number and makespan([*durations, duration], seats) <= seconds:
                     new.append(FinalTraining(key=candidate.key, seed=seeds[candidate.key], epochs=epochs))
                     seeds[candidate.key] += 1
-                    durations.append(length)
+                    durations.append(duration)
     return new

@@ -39,6 +39,7 @@ from tuning.pipeline.retry import retry_failed as run_failed_again
 from tuning.pipeline.session import Session, check_start, move_aside, opened, scratch
 from tuning.pipeline.settings import search_settings, training_backend
 from tuning.pipeline.trials import build_strategy, planned_epochs, run_trials
+from tuning.pipeline.unplanned import limited
 from tuning.pipeline.values import completed as complete
 from tuning.pipeline.warm_start import known_text
 from tuning.results import leaderboard, promotion
@@ -162,6 +163,8 @@ def run_search(
         if frozen.plan is not None:
             spent = stopwatch.elapsed()
             frozen = replace(frozen, plan=extended(session, frozen.plan, budget, spent, progress, search_only))
+        else:
+            limited(session.dispatcher, budget, stopwatch.elapsed(), progress)
         clock = _clock(frozen, budget, stopwatch, progress)
         description = session.describe()
         begun = bool(session.dispatcher.state.asks)

@@ -168,8 +168,9 @@ def build_strategy(settings: SearchSettings, description: Description, classes: 
     given = {name: value for name, value in given.items() if value is not None}
     if "chance" in row.options:
         given["chance"] = 1 / classes
-    if settings.plan is not None and settings.max_trials is None and "iterations" in row.options:
-        given.setdefault("iterations", None)  # until the time is over
+    plan = settings.plan if settings.max_trials is None else None  # of a search that goes on until the time is over
+    if plan is not None and "iterations" in row.options:
+        given.setdefault("iterations", None)
     oracle: Any = row(
         Objective(*OBJECTIVE),
         hyperparameters=space,
@@ -181,6 +182,8 @@ def build_strategy(settings: SearchSettings, description: Description, classes: 
         limit=None if settings.plan is None else settings.plan.limit,
         **given,
     )
+    if plan is not None and plan.open_ended:
+        oracle.max_trials = None
     return OracleSearch(oracle, settings.parts)
 
 

@@ -56,7 +56,7 @@ def _plan(plan: Plan) -> str:
         (
             "search",
             f"up to {duration(plan.search)}",
-            f"time for as many epochs as about {plan.trainings:.0f} full trainings have"
+            f"and what the finals cannot use; time for as many epochs as about {plan.trainings:.0f} full trainings have"
             f"{f' ({trainings}, as configurations cost less or more)' if trainings else ''}",
         ),
         (
@@ -98,8 +98,10 @@ def _planned_finals(plan: Plan) -> tuple[str, str]:
             f"as asked for: {words}, up to {plan.final_runs} times {epochs}; then the test",
         )
     epochs = _epochs(plan.max_epochs, plan.final_epochs)
-    time = f"{duration(plan.finals)} or more"
-    return time, f"{words}, as time allows: for {epochs}, with further seeds; then the test"
+    return (
+        f"{duration(plan.finals)} or more",
+        f"unless five seeds of each take less: {words}, for {epochs} as time allows, with further seeds; then the test",
+    )
 
 
 def _decisions(history: History) -> str:

@@ -1,0 +1,40 @@
+"""A budget for a search that was begun without one, and so has no plan: when its trials end, and nothing else."""
+
+from __future__ import annotations
+
+import math
+
+from tuning.core.errors import UsageError
+from tuning.core.progress import Progress
+from tuning.engine.budget import as_given, duration
+from tuning.engine.dispatch import Dispatcher
+from tuning.engine.entries import Extended
+
+
+def limited(dispatcher: Dispatcher, budget: float | None, spent: float, progress: Progress) -> None:
+    """Journals a first budget, or a larger one: a search that the one before has ended goes on.
+
+    A smaller one holds for this command; what it ends is journaled.
+
+    Args:
+        budget: that a person gave; None: none.
+        spent: seconds that have passed.
+
+    Raises:
+        UsageError: the budget given has been used already.
+    """
+    state = dispatcher.state
+    before = state.extension.budget if state.extension else None
+    # What ended an earlier version's search is not in its journal; that it was used up is known.
+    held = before or (spent if state.stopped else math.inf)
+    if budget is not None and budget < min(spent, held):
+        raise UsageError(
+            f"--budget is {as_given(budget)}, but this search has used {duration(spent)}",
+            "give more, or leave --budget out",
+        )
+    if budget is not None and (before is None or budget > before):
+        if state.stopped:
+            progress.say(f"budget: {duration(budget)}; the search goes on from where it ended")
+        dispatcher.record(Extended(asks=len(state.asks), budget=budget, finals=0.0))
+    elif state.stopped:
+        progress.say(f"its budget has ended this search after {duration(spent)}: with a larger --budget it goes on")
