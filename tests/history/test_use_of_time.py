@@ -73,7 +73,7 @@ def test_a_range_without_width_is_not_told():
 def test_what_is_left_out_is_told():
     limit = CostLimit(most=1e6, relative=2.5, excluded=0.4, known=[])
     *_, limited, untried = plan_text(replace(PLAN, limit=limit, untried=[{"width": 64}]))
-    assert "more than 2.5 times the baseline's multiply-adds, about 40% of the space" in limited
+    assert "more than 2.5 times the default one's multiply-adds, about 40% of the space" in limited
     [*_, limited] = plan_text(replace(PLAN, limit=replace(limit, relative=1.0)))
-    assert "configurations with more than the baseline's multiply-adds" in limited
+    assert "configurations with more than the default one's multiply-adds" in limited
     assert untried.endswith("too expensive for this time: 1")

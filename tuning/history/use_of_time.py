@@ -79,7 +79,7 @@ def plan_text(plan: Plan) -> list[str]:
     lines = [
         f"budget of {duration(plan.budget)}, {plan.seats} training{'s' * (plan.seats != 1)} at a time; an epoch takes "
         f"{price.epoch:.1f} s in the mean ({f'half of the space: {spread} s; ' if spread else ''}{price.timed} "
-        f"configurations timed), the baseline's {price.default:.1f} s",
+        f"configurations timed), the default one's {price.default:.1f} s",
         f"  search: up to {duration(plan.search)}, start-up included{beyond}; a full training has {plan.max_epochs} "
         f"epochs, the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full "
         f"trainings{f' ({trainings})' if trainings else ''}",
@@ -115,7 +115,7 @@ def _finals_text(plan: Plan) -> str:
 def limit_text(limit: CostLimit) -> str:
     """Which configurations are too expensive."""
     times = "" if limit.relative == 1 else f"{limit.relative:g} times "
-    return f"configurations with more than {times}the baseline's multiply-adds"
+    return f"configurations with more than {times}the default one's multiply-adds"
 
 
 def span(low: float, high: float, form: str) -> str:

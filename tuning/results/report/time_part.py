@@ -50,7 +50,7 @@ def _plan(plan: Plan) -> str:
             "an epoch",
             f"{price.epoch:.1f} s",
             f"the mean of {price.timed} configurations that were timed first; "
-            f"{f'half of the space takes {spread} s, ' if spread else ''}the baseline {price.default:.1f} s. "
+            f"{f'half of the space takes {spread} s, ' if spread else ''}the default one {price.default:.1f} s. "
             "All that follows is made from it",
         ),
         (
@@ -68,7 +68,7 @@ def _plan(plan: Plan) -> str:
             "the shortest",
             _epochs(plan.first_rung, most),
             "after so many, configurations are compared for the first time, and the better ones go on"
-            + "; how soon the baseline leaves chance decides" * (most > plan.first_rung),
+            + "; how soon the default one leaves chance decides" * (most > plan.first_rung),
         ),
         ("finals", *_planned_finals(plan)),
     ]
