@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 TIED, WORSE, SEEDS_UNKNOWN = "tied", "worse", "seeds unknown"
 #: What makes seeds known.
 SECOND_SEED = (
-    "train the best configuration with another --seed (the search command, given again, names the line under next:), "
-    "or search with --executions 2 and a new --name"
+    "train the best configuration with another --seed (the search command, given again, names the line under next:, "
+    "unless its budget's clock ended those runs early), or search with --executions 2 and a new --name"
 )
 #: With fewer repeated runs, what is not known of the deviation between seeds makes intervals wide.
 NARROW = 4

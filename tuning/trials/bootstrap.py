@@ -96,7 +96,7 @@ def macro_f1_difference(
     """
     found = resample(labels, [one, other], classes, units)
     low, high = interval(found.inside[:, 0] - found.inside[:, 1], found.units)
-    return float(found.scores[0] - found.scores[1]), low, high
+    return float(found.scores[0] - found.scores[1]), max(-1.0, low), min(1.0, high)
 
 
 def interval(resampled: np.ndarray, units: int) -> tuple[float, float]:

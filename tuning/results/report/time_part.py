@@ -44,6 +44,7 @@ def _plan(plan: Plan) -> str:
     price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
     spread = span(price.low, price.high, ".1f")
     trainings = span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
+    beyond = "" if plan.final_runs is not None else "and what the finals cannot use; "
     rows = [
         ("budget", duration(plan.budget), f"from start to end, for {plan.seats} trainings at a time; tests included"),
         (
@@ -56,7 +57,7 @@ def _plan(plan: Plan) -> str:
         (
             "search",
             f"up to {duration(plan.search)}",
-            f"and what the finals cannot use; time for as many epochs as about {plan.trainings:.0f} full trainings have"
+            f"{beyond}time for as many epochs as about {plan.trainings:.0f} full trainings have"
             f"{f' ({trainings}, as configurations cost less or more)' if trainings else ''}",
         ),
         (
