@@ -111,6 +111,37 @@ def test_what_ranks_behind_the_defaults_is_no_finalist_but_for_the_best_where_no
     assert budgeted.finalists([first, third, fourth], PLAN, 2) == [first, third]
 
 
+def test_a_starting_point_trained_whole_goes_before_what_leads_it_by_little():
+    drawn, good, ahead, short = {"rate": 1}, {"rate": 2}, {"rate": 3}, {"rate": 4}
+    plan = replace(PLAN, good=[good, short])
+    first, second, third, defaults, last = (
+        (RankedTrial(name, epochs, score, ""), values)
+        for name, epochs, score, values in [
+            ("0004", 20, 0.60, ahead),
+            ("0003", 20, 0.536, drawn),
+            ("0001", 20, 0.513, {**good, "tuner/epochs": 20}),
+            ("0000", 20, 0.50, {"rate": 0}),
+            ("0002", 20, 0.49, short),
+        ]
+    )
+    early = (RankedTrial("0005", 9, 0.7, ""), short)
+    best_first = [first, second, third, defaults, last, early]
+    assert budgeted.finalists(best_first, plan, 3) == [first, third, second]
+    # Neither behind the defaults nor before it was trained whole.
+    assert budgeted.finalists(best_first, plan, 9) == [first, third, second, defaults]
+    assert budgeted.finalists([first, second, third, early], plan, 9) == [first, third, second, early]
+    assert budgeted.finalists(best_first, PLAN, 3) == [first, second, third]
+
+
+def test_what_is_kept_back_counts_a_starting_point_that_will_be_a_finalist(settings):
+    plan = replace(PLAN, good=[{"rate": 7}])
+    reserve = budgeted.Reserve(plan, 2, {"train": 700, "val": 90, "test": 90}, settings(max_epochs=20, top_k=1))
+    for name, rate, score, seconds in [("0001", 7, 0.513, 60.0), ("0002", 8, 0.52, 1.0), ("0003", 9, 0.53, 1.0)]:
+        outcome = TrialOutcome(name, COMPLETED, score, seconds=(seconds,) * 20)
+        reserve.completed(TrialSpec(name, {"rate": rate}, 20), outcome)
+    assert reserve.last_trainings(20 * 60.0) == 2
+
+
 def trials(count: int) -> list[tuple[TrialSpec, TrialOutcome]]:
     """Of a search: some configurations are trained on, now and then to the end, some trials fail."""
     draw, made, waiting = random.Random(3), [], []

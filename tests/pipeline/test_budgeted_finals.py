@@ -14,7 +14,8 @@ from tuning.engine.state import SearchState, apply
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline import budgeted
 from tuning.pipeline.final_roles import Final
-from tuning.pipeline.planning import MOST_SEEDS, Market, Sample, makespan, plan_budget
+from tuning.pipeline.market import Market, Sample
+from tuning.pipeline.planning import MOST_SEEDS, makespan, plan_budget
 
 #: Of a folder of some hundred images, and seconds of an epoch of its baseline and of what is better.
 COUNTS, BASELINE, BETTER = {"train": 700, "val": 150, "test": 150}, 0.5, 1.5

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining
 from tuning.pipeline import planning
-from tuning.pipeline.planning import Candidate, Market, Sample
+from tuning.pipeline.market import Market, Sample
+from tuning.pipeline.planning import Candidate
 
 
 def sample(cost: float, epoch: float) -> Sample:

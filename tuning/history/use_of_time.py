@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tuning.core.plan import CostLimit, Plan
+from tuning.core.plan import KNOWN_LEAD, CostLimit, Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History, Trial, last_epoch
 
@@ -85,6 +85,11 @@ def plan_text(plan: Plan) -> list[str]:
         f"trainings{f' ({trainings})' if trainings else ''}",
         _finals_text(plan),
     ]
+    if plan.good:
+        lines.append(
+            f"  where finalists are chosen, a starting point of the space that was trained whole counts {KNOWN_LEAD:g} "
+            "more: they gain most from longer trainings"
+        )
     if not plan.search:
         lines.append(
             "  the finals alone take longer than the budget, which is overrun; the search ends at its first trial"

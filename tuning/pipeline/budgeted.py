@@ -16,9 +16,9 @@ from typing import Any, cast
 import msgspec
 
 from tuning.core.errors import UsageError
-from tuning.core.plan import FinalTraining, Plan, Price
+from tuning.core.plan import KNOWN_LEAD, FinalTraining, Plan, Price
 from tuning.core.progress import Progress
-from tuning.core.records import TrialOutcome, TrialSpec
+from tuning.core.records import TrialOutcome, TrialSpec, configuration
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch, duration
@@ -176,7 +176,9 @@ class Reserve:
     def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
         plan, settings = self._plan, self._settings
         # Not all trials are looked at after each: a resume tells thousands of them at once.
-        self._leading = leading([*self._leading, (spec, outcome)], settings.top_k)
+        known = [*self._leading, (spec, outcome)]
+        best = leading(known, settings.top_k)
+        self._leading = best + [one for one in known if one not in best and _is_good(one[0].values, plan)]
         self._trials_of.setdefault(spec.root or spec.trial_id, []).append((spec, outcome))
         roots = [trial.root or trial.trial_id for trial, _ in finalists(ranked(self._leading), plan, settings.top_k)]
         prices = epoch_prices([entry for root in roots for entry in self._trials_of[root]])
@@ -219,13 +221,24 @@ def finals_seconds(
 def finalists(best_first: Sequence[tuple[RankedTrial, Any]], plan: Plan, top_k: int) -> list[tuple[RankedTrial, Any]]:
     """The configurations to retrain: none that was only seen at the first rung, unless nothing has gone further.
 
-    Nor any that ranks behind the defaults, which are retrained anyway, but for the best of them where none is ahead.
+    Nor any that ranks behind the defaults, which are retrained anyway, but for the best of them where none is ahead. Of
+    the others, those that the space names as good count `KNOWN_LEAD` more.
     """
     further = [entry for entry in best_first if entry[0].epochs > plan.first_rung or entry[0].epochs >= plan.max_epochs]
     roots = [entry[0].root or entry[0].trial_id for entry in further]
     if DEFAULTS in roots:
         further = further[: max(roots.index(DEFAULTS) + 1, 2)]
+    further.sort(key=lambda entry: (-entry[0].epochs, -_expected(entry[0], entry[1], plan)))
     return further[:top_k] or list(best_first[:1])
+
+
+def _is_good(values: Mapping[str, Any], plan: Plan) -> bool:
+    return configuration(values) in plan.good
+
+
+def _expected(trial: RankedTrial, values: Mapping[str, Any], plan: Plan) -> float:
+    lead = KNOWN_LEAD if trial.epochs >= plan.max_epochs and _is_good(values, plan) else 0.0
+    return (trial.score or 0.0) + lead
 
 
 def epoch_prices(completed: Sequence[Completed]) -> dict[str, float]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import heapq
 import math
-import statistics
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
 
 from tuning.core.errors import UsageError
-from tuning.core.plan import CostLimit, FinalTraining, KnownCost, Plan, Price
+from tuning.core.plan import FinalTraining, Plan, Price
 from tuning.engine.budget import as_given
+from tuning.pipeline.market import MOST_EPOCHS, Market, Sample
 
 #: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
 #: and the fewest, of the shortest length, with which it is begun at all.
@@ -27,9 +26,9 @@ FEW_IMAGES = 3_000
 #: Optimizer steps of a full training, of a short one, and of the shortest: with fewer, scores say little. Expensive
 #: configurations are left out before a training gets shorter than a short one.
 STEPS, SHORT_STEPS, LEAST_STEPS = 8_000, 2_700, 1_500
-#: The same in epochs, where an epoch has few steps: beyond the first number, more of them teach nothing new, and below
-#: the last, nothing has been learned.
-MOST_EPOCHS, SHORT_EPOCHS, LEAST_EPOCHS = 100, 27, 12
+#: The same in epochs, where an epoch has few steps: beyond `MOST_EPOCHS`, more of them teach nothing new, and below the
+#: last, nothing has been learned.
+SHORT_EPOCHS, LEAST_EPOCHS = 27, 12
 #: Steps of a final training, where there is time for as many.
 FINAL_STEPS = 20_000
 #: Share of the space, from its cheapest configurations on, that a plan can pay for whose trainings are longer than
@@ -48,68 +47,6 @@ TARGET = 0.975
 BATCH = 64
 #: Seconds after the last training: leaderboard, promotion, report.
 CLOSING_SECONDS = 4.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """A configuration, the multiply-adds of one image through its model, and the seconds that an epoch of it takes."""
-
-    values: dict[str, Any]
-    cost: float
-    epoch: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Market:
-    """What a space costs on this machine.
-
-    Attributes:
-        default: the default configuration.
-        samples: uniform draws, in any order.
-        good: configurations that the space names as known to be good.
-        start: seconds from a trial's begin to its first step.
-        timed: how many of the samples were timed.
-        most_epochs: of any training, where no person says otherwise.
-        top_k: finalists at the most.
-    """
-
-    default: Sample
-    samples: tuple[Sample, ...]
-    good: tuple[Sample, ...] = ()
-    start: float
-    timed: int
-    most_epochs: int = MOST_EPOCHS
-    top_k: int = 3
-
-    def by_cost(self) -> list[Sample]:
-        """The samples, the cheapest first; the default where there are none."""
-        return sorted(self.samples, key=lambda sample: sample.cost) or [self.default]
-
-    def price(self, kept: Sequence[Sample]) -> Price:
-        """The price of these samples."""
-        epochs = sorted(sample.epoch for sample in kept)
-        quartiles = statistics.quantiles(epochs, n=4, method="inclusive") if len(epochs) > 1 else [epochs[0]] * 3
-        return Price(
-            epoch=statistics.fmean(epochs),
-            low=quartiles[0],
-            high=quartiles[2],
-            start=self.start,
-            default=self.default.epoch,
-            timed=self.timed,
-        )
-
-    def limit(self, kept: Sequence[Sample]) -> CostLimit | None:
-        """The limit below which these are all; None where all samples are among them."""
-        if len(kept) >= len(self.samples):
-            return None
-        most = max(kept[-1].cost, self.default.cost)
-        known = (self.default, *self.good, *self.samples)
-        return CostLimit(
-            most=most,
-            relative=round(most / max(self.default.cost, 1.0), 2),
-            excluded=round(1 - len(kept) / len(self.samples), 2),
-            known=[KnownCost(values=sample.values, cost=sample.cost) for sample in known],
-        )
 
 
 def steps_per_epoch(images: int) -> int:
@@ -220,6 +157,7 @@ def _planned(
                 window=window_of(seats),
                 limit=limit,
                 untried=[one.values for one in market.good if one not in good],
+                good=[one.values for one in good],
                 open_ended=True,
             )
     return None

@@ -14,7 +14,7 @@ from tuning.core.jobs import CountJob, Counts, Description, Job, Rehearsal, Rehe
 from tuning.core.records import keyed_seed
 from tuning.engine.dispatch import JobFailed, expect
 from tuning.oracles.cost_model import with_fixed
-from tuning.pipeline.planning import Market, Sample
+from tuning.pipeline.market import Market, Sample
 from tuning.pipeline.session import Session, decoded
 
 #: Configurations that are drawn, built and counted.

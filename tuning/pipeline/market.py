@@ -1,0 +1,75 @@
+"""What a search space costs on this machine. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuning.core.plan import CostLimit, KnownCost, Price
+
+#: Epochs of any training, at the most.
+MOST_EPOCHS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A configuration, the multiply-adds of one image through its model, and the seconds that an epoch of it takes."""
+
+    values: dict[str, Any]
+    cost: float
+    epoch: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """What a space costs on this machine.
+
+    Attributes:
+        default: the default configuration.
+        samples: uniform draws, in any order.
+        good: configurations that the space names as known to be good.
+        start: seconds from a trial's begin to its first step.
+        timed: how many of the samples were timed.
+        most_epochs: of any training, where no person says otherwise.
+        top_k: finalists at the most.
+    """
+
+    default: Sample
+    samples: tuple[Sample, ...]
+    good: tuple[Sample, ...] = ()
+    start: float
+    timed: int
+    most_epochs: int = MOST_EPOCHS
+    top_k: int = 3
+
+    def by_cost(self) -> list[Sample]:
+        """The samples, the cheapest first; the default where there are none."""
+        return sorted(self.samples, key=lambda sample: sample.cost) or [self.default]
+
+    def price(self, kept: Sequence[Sample]) -> Price:
+        """The price of these samples."""
+        epochs = sorted(sample.epoch for sample in kept)
+        quartiles = statistics.quantiles(epochs, n=4, method="inclusive") if len(epochs) > 1 else [epochs[0]] * 3
+        return Price(
+            epoch=statistics.fmean(epochs),
+            low=quartiles[0],
+            high=quartiles[2],
+            start=self.start,
+            default=self.default.epoch,
+            timed=self.timed,
+        )
+
+    def limit(self, kept: Sequence[Sample]) -> CostLimit | None:
+        """The limit below which these are all; None where all samples are among them."""
+        if len(kept) >= len(self.samples):
+            return None
+        most = max(kept[-1].cost, self.default.cost)
+        known = (self.default, *self.good, *self.samples)
+        return CostLimit(
+            most=most,
+            relative=round(most / max(self.default.cost, 1.0), 2),
+            excluded=round(1 - len(kept) / len(self.samples), 2),
+            known=[KnownCost(values=sample.values, cost=sample.cost) for sample in known],
+        )
