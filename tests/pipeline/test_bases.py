@@ -133,6 +133,10 @@ def test_what_a_base_has_seen_is_counted_and_refused(prepared, copied, base, mak
     assert words in refused.stderr
     assert "--accept base-overlap" in refused.stderr
     assert not own.bases.exists()
+    assert f"all of them in {own.base_overlap}" in refused.stderr
+    places = seen.read_split_manifest(own.split_manifest).places
+    listed = own.base_overlap.read_text().splitlines()
+    assert sorted(listed) == sorted(place.source for place in places if place.split == "val")
 
 
 def test_mirrored_images_are_found(prepared):

@@ -89,6 +89,11 @@ class Workspace:
         return self.outs / "pool_report.html"
 
     @property
+    def base_overlap(self) -> Path:
+        """Validation and test images that the last refused base has seen: what the raw data calls them, a line each."""
+        return self.outs / "base_overlap.txt"
+
+    @property
     def data_state(self) -> Path:
         """Sizes and times of all data files, as `prepare` left them."""
         return self.data / "data_state.json"

@@ -208,13 +208,16 @@ def check_overlap(
         new: whether the search or training begins now; what was accepted once stays so.
 
     Raises:
-        DataError: there are such images; says how many.
+        DataError: there are such images; says how many, and which, in a file where they are more than three.
     """
     if settings.base is None or not settings.base_overlap or accepts_overlap(accept) or not new:
         return
     found = _overlap(str(workspace.root), given or settings.base, settings.base, settings.data_digest)
     assert found is not None
-    some = ", ".join(found.files[:3]) + (", …" if len(found.files) > 3 else "")
+    some = ", ".join(found.files[:3])
+    if len(found.files) > 3:
+        files.write_text(workspace.base_overlap, "".join(f"{name}\n" for name in found.files))
+        some += f", …, all of them in {workspace.base_overlap}"
     raise DataError(
         f"the base has seen {found.images} images of the validation and test split ({found.exact} as they are, "
         f"{found.mirrored} mirrored, {found.near} at another size, quality or brightness): {some}",
