@@ -135,8 +135,11 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     assert re.search(rf"{re.escape(said)}trial 0013 \S+ ± \S+ \(2\); the baseline 0\.\d\d\d \(1\)\.", text)
     # What is compared is not the two scores of the headline, whatever runs are shown.
     runs, _ = read_evidence(workspace, ["one-s0", "one-s2", "base-s2"])
-    said = verdict(None, "finished", runs, compare(workspace, runs)).reasons[0]
+    found = verdict(None, "finished", runs, compare(workspace, runs))
+    said = found.reasons[0]
     assert said.startswith("The difference between the means over their seeds is +0.3")
+    # The two scores are each the highest of their seeds: the headline has both.
+    assert re.search(r"against 0\.\d\d\d, over all seeds \+0\.3\d\d in the mean\.$", found.headline)
 
 
 def test_means_are_over_seeds_of_one_training(workspace, publish, write_params):

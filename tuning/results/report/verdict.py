@@ -100,13 +100,21 @@ def _headline(
     if not baselines:
         return f"{_capital(name)} is the best: {score}.", "open"
     rival = baselines[0]
-    found, scores = claims.rivals[rival.metrics.run_id].standing, f"{score} against {rival.score:.3f}"
+    compared = claims.rivals[rival.metrics.run_id]
+    found, scores = compared.standing, f"{score} against {rival.score:.3f}"
+    if found is not None and _is_of_means(best, rival, claims):
+        scores += f", over all seeds {compared.difference:+.3f} in the mean"
     if found == TIED:
         return f"{_capital(name)} and the baseline are tied: {scores}.", "tie"
     if found == WORSE:
         return f"{_capital(name)} beats the baseline: {scores}.", "good"
     why = "seeds unknown" if found == SEEDS_UNKNOWN else "not compared image by image"
     return f"{_capital(name)} is ahead of the baseline, {why}: {scores}.", "open"
+
+
+def _is_of_means(best: Evidence, rival: Evidence, claims: Claims) -> bool:
+    """Whether what is compared is another difference than that of the two scores."""
+    return abs(claims.rivals[rival.metrics.run_id].difference - (best.score - rival.score)) > 0.0005
 
 
 def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Claims) -> list[str]:
@@ -116,8 +124,7 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Cla
     if found.low is None or found.high is None:
         return ["The predictions of one of the two were not kept: nothing tells their difference from chance."]
     chance = "the choice of test images" + (" and the luck of a training seed" if claims.noise else "")
-    apart = best.score - baselines[0].score
-    means = " between the means over their seeds" if abs(found.difference - apart) > 0.0005 else ""
+    means = " between the means over their seeds" if _is_of_means(best, baselines[0], claims) else ""
     said = f"The difference{means} is {found.difference:+.3f} (95 % interval {interval_text(found.low, found.high)}"
     how = f"all runs at once, bootstrap over {best.metrics.test.sample})"
     if found.standing == TIED:
