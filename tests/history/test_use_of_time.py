@@ -77,3 +77,8 @@ def test_what_is_left_out_is_told():
     [*_, limited] = plan_text(replace(PLAN, limit=replace(limit, relative=1.0)))
     assert "configurations with more than the default one's multiply-adds" in limited
     assert untried.endswith("too expensive for this time: 1")
+
+
+def test_what_a_starting_point_counts_more_is_told():
+    *_, line = plan_text(replace(PLAN, good=[{"width": 64}]))
+    assert "a starting point of the space that was trained whole counts 0.03 more" in line

@@ -273,12 +273,17 @@ def test_a_search_with_a_plan_shows_it_from_its_start_and_does_not_promise_the_s
     text = page(new_search(plan=PLAN))
     assert "No trial has ended yet" in text and ">The plan<" in text and 'class="plain numbers shares"' not in text
     assert "may find other trials" in text and "finds the same trials" not in text
-    assert "21 min or more" in text
+    assert "21 min or more" in text and "starting points" not in text
 
 
 def test_finals_that_were_asked_for_are_shown_as_asked(page, new_search):
     text = page(new_search(plan=replace(PLAN, final_runs=6, final_epochs=40)))
     assert "as asked for: the best" in text and "up to 6 times 40 epochs" in text and "21 min or more" not in text
+
+
+def test_what_starting_points_count_more_is_shown(page, new_search):
+    text = page(new_search(plan=replace(PLAN, good=[{"rate": 5}])))
+    assert "1 tried" in text and "count 0.03 more" in text
 
 
 def test_a_budget_is_in_the_command(settings):

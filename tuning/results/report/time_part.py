@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from tuning.core.plan import Plan
+from tuning.core.plan import KNOWN_LEAD, Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History
 from tuning.history.use_of_time import Share, by_rung, limit_text, share_at_chance, span
@@ -79,6 +79,15 @@ def _plan(plan: Plan) -> str:
                 "too expensive",
                 f"about {plan.limit.excluded:.0%} of the space",
                 f"left out: {limit_text(plan.limit)}",
+            )
+        )
+    if plan.good:
+        rows.append(
+            (
+                "starting points",
+                f"{len(plan.good)} tried",
+                f"known to be good: once trained whole, they count {KNOWN_LEAD:g} more where finalists are chosen, as "
+                "they gain most from longer trainings",
             )
         )
     if plan.untried:
