@@ -81,4 +81,4 @@ def test_what_is_left_out_is_told():
 
 def test_what_a_starting_point_counts_more_is_told():
     *_, line = plan_text(replace(PLAN, good=[{"width": 64}]))
-    assert "a starting point of the space that was trained whole counts 0.03 more" in line
+    assert "what a starting point of the space lacks to 1 counts 6% less" in line

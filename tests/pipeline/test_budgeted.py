@@ -115,13 +115,13 @@ def test_a_starting_point_trained_whole_goes_before_what_leads_it_by_little():
     drawn, good, ahead, short = {"rate": 1}, {"rate": 2}, {"rate": 3}, {"rate": 4}
     plan = replace(PLAN, good=[good, short])
     first, second, third, defaults, last = (
-        (RankedTrial(name, epochs, score, ""), values)
-        for name, epochs, score, values in [
-            ("0004", 20, 0.60, ahead),
-            ("0003", 20, 0.536, drawn),
-            ("0001", 20, 0.513, {**good, "tuner/epochs": 20}),
-            ("0000", 20, 0.50, {"rate": 0}),
-            ("0002", 20, 0.49, short),
+        (RankedTrial(name, 20, score, ""), values)
+        for name, score, values in [
+            ("0004", 0.60, ahead),
+            ("0003", 0.536, drawn),
+            ("0001", 0.513, {**good, "tuner/epochs": 20}),
+            ("0000", 0.50, {"rate": 0}),
+            ("0002", 0.49, short),
         ]
     )
     early = (RankedTrial("0005", 9, 0.7, ""), short)
@@ -131,6 +131,20 @@ def test_a_starting_point_trained_whole_goes_before_what_leads_it_by_little():
     assert budgeted.finalists(best_first, plan, 9) == [first, third, second, defaults]
     assert budgeted.finalists([first, second, third, early], plan, 9) == [first, third, second, early]
     assert budgeted.finalists(best_first, PLAN, 3) == [first, second, third]
+    # Where little is lacking, a little is a lot; and the defaults are retrained anyway.
+    easy = [(RankedTrial("0003", 20, 0.985, ""), drawn), (RankedTrial("0001", 20, 0.956, ""), good)]
+    assert budgeted.finalists(easy, plan, 1) == easy[:1]
+    own = [(RankedTrial("0003", 20, 0.61, ""), drawn), (RankedTrial("0000", 20, 0.60, ""), good)]
+    assert budgeted.finalists(own, plan, 1) == own[:1]
+
+
+def test_no_starting_point_goes_first_where_finals_are_no_longer_than_the_search(settings):
+    plan, counts = replace(PLAN, good=[{"rate": 2}]), {"train": 700, "val": 90, "test": 90}
+    usual = settings(max_epochs=20, retrain_epochs=20)
+    assert budgeted.as_asked(plan, usual, counts).good == plan.good
+    assert budgeted.as_asked(plan, replace(usual, reuse_trials=True), counts).good == []
+    assert budgeted.as_asked(plan, replace(usual, executions=2), counts).good == []
+    assert budgeted.as_asked(plan, replace(usual, executions=2, retrain_epochs=30), counts).good == plan.good
 
 
 def test_what_is_kept_back_counts_a_starting_point_that_will_be_a_finalist(settings):
@@ -140,6 +154,15 @@ def test_what_is_kept_back_counts_a_starting_point_that_will_be_a_finalist(setti
         outcome = TrialOutcome(name, COMPLETED, score, seconds=(seconds,) * 20)
         reserve.completed(TrialSpec(name, {"rate": rate}, 20), outcome)
     assert reserve.last_trainings(20 * 60.0) == 2
+
+
+def test_what_is_kept_back_is_not_for_a_starting_point_behind_the_defaults(settings):
+    plan = replace(PLAN, good=[{"rate": 7}])
+    reserve = budgeted.Reserve(plan, 2, {"train": 700, "val": 90, "test": 90}, settings(max_epochs=20, top_k=1))
+    for name, rate, score, seconds in [("0000", 1, 0.5, 1.0), ("0001", 7, 0.48, 60.0), ("0002", 8, 0.505, 1.0)]:
+        outcome = TrialOutcome(name, COMPLETED, score, seconds=(seconds,) * 20)
+        reserve.completed(TrialSpec(name, {"rate": rate}, 20), outcome)
+    assert reserve.last_trainings(20 * 60.0) is None
 
 
 def trials(count: int) -> list[tuple[TrialSpec, TrialOutcome]]:

@@ -87,8 +87,8 @@ def plan_text(plan: Plan) -> list[str]:
     ]
     if plan.good:
         lines.append(
-            f"  where finalists are chosen, a starting point of the space that was trained whole counts {KNOWN_LEAD:g} "
-            "more: they gain most from longer trainings"
+            "  where finalists are chosen, what a starting point of the space lacks to 1 counts "
+            f"{KNOWN_LEAD:.0%} less, once it was trained whole: they gain most from longer trainings"
         )
     if not plan.search:
         lines.append(

@@ -128,6 +128,8 @@ def as_asked(plan: Plan, settings: SearchSettings, counts: Mapping[str, int]) ->
         settings: with the epochs of this plan.
         counts: images of each split.
     """
+    if settings.reuse_trials:
+        plan = replace(plan, good=[])
     if not settings.finals_by_person:
         return plan
     epochs = [*[plan.price.epoch] * settings.top_k, plan.price.default]
@@ -138,6 +140,7 @@ def as_asked(plan: Plan, settings: SearchSettings, counts: Mapping[str, int]) ->
         search=search,
         finals=finals,
         trainings=round(trainings_in(search, plan.max_epochs, plan.price, plan.seats), 1),
+        good=plan.good if settings.retrain_epochs > plan.max_epochs else [],
         final_epochs=settings.retrain_epochs,
         final_runs=settings.final_runs,
     )
@@ -178,7 +181,14 @@ class Reserve:
         # Not all trials are looked at after each: a resume tells thousands of them at once.
         known = [*self._leading, (spec, outcome)]
         best = leading(known, settings.top_k)
-        self._leading = best + [one for one in known if one not in best and _is_good(one[0].values, plan)]
+        # Where there are starting points, these, and the defaults before which they have to be, decide too.
+        self._leading = best + [
+            one
+            for one in known
+            if plan.good
+            and one not in best
+            and ((one[0].root or one[0].trial_id) == DEFAULTS or configuration(one[0].values) in plan.good)
+        ]
         self._trials_of.setdefault(spec.root or spec.trial_id, []).append((spec, outcome))
         roots = [trial.root or trial.trial_id for trial, _ in finalists(ranked(self._leading), plan, settings.top_k)]
         prices = epoch_prices([entry for root in roots for entry in self._trials_of[root]])
@@ -222,7 +232,7 @@ def finalists(best_first: Sequence[tuple[RankedTrial, Any]], plan: Plan, top_k: 
     """The configurations to retrain: none that was only seen at the first rung, unless nothing has gone further.
 
     Nor any that ranks behind the defaults, which are retrained anyway, but for the best of them where none is ahead. Of
-    the others, those that the space names as good count `KNOWN_LEAD` more.
+    the others, what those lack that the space names as good counts less, by `KNOWN_LEAD`.
     """
     further = [entry for entry in best_first if entry[0].epochs > plan.first_rung or entry[0].epochs >= plan.max_epochs]
     roots = [entry[0].root or entry[0].trial_id for entry in further]
@@ -232,13 +242,13 @@ def finalists(best_first: Sequence[tuple[RankedTrial, Any]], plan: Plan, top_k: 
     return further[:top_k] or list(best_first[:1])
 
 
-def _is_good(values: Mapping[str, Any], plan: Plan) -> bool:
-    return configuration(values) in plan.good
-
-
 def _expected(trial: RankedTrial, values: Mapping[str, Any], plan: Plan) -> float:
-    lead = KNOWN_LEAD if trial.epochs >= plan.max_epochs and _is_good(values, plan) else 0.0
-    return (trial.score or 0.0) + lead
+    """What it ranks by among those that were trained as long."""
+    score = trial.score or 0.0
+    is_good = trial.epochs >= plan.max_epochs and configuration(values) in plan.good
+    if is_good and (trial.root or trial.trial_id) != DEFAULTS:
+        return score + KNOWN_LEAD * (1 - score)
+    return score
 
 
 def epoch_prices(completed: Sequence[Completed]) -> dict[str, float]:

@@ -135,7 +135,7 @@ def _planned(
             if not kept:
                 continue
             limit = market.limit(kept)
-            good = [one for one in market.good if one.epoch * epochs <= min(left, finals)]
+            good = _tried(market, epochs, left, finals, seats)
             if share == FINALS_SHARE_KNOWN and not good:
                 break
             while max_epochs is None and epochs < market.most_epochs and limit is None:
@@ -143,6 +143,7 @@ def _planned(
                     break
                 epochs += 1
             left, finals = split(epochs)
+            longest = longest_final(epochs, steps_per_epoch, market.most_epochs)
             price = market.price(kept)
             return Plan(
                 budget=budget,
@@ -153,14 +154,26 @@ def _planned(
                 trainings=round(trainings_in(left, epochs, price, seats), 1),
                 search=round(TARGET * budget - finals, 1),
                 finals=round(finals, 1),
-                final_epochs=longest_final(epochs, steps_per_epoch, market.most_epochs),
+                final_epochs=longest,
                 window=window_of(seats),
                 limit=limit,
                 untried=[one.values for one in market.good if one not in good],
-                good=[one.values for one in good],
+                good=[
+                    one.values for one in good if longest_final(epochs, steps_per_epoch, market.most_epochs) > epochs
+                ],
                 open_ended=True,
             )
     return None
+
+
+def _tried(market: Market, epochs: int, left: float, finals: float, seats: int) -> list[Sample]:
+    """The starting points that can be paid for: beside the defaults and the first of them, all trained whole."""
+    tried: list[Sample] = []
+    for one in market.good:
+        whole = [market.start + epochs * each.epoch for each in (market.default, *tried[:1], one)]
+        if makespan(whole, seats) <= left and epochs * one.epoch <= finals:
+            tried.append(one)
+    return tried
 
 
 def _compromises(steps_per_epoch: int, max_epochs: int | None, most: int) -> list[tuple[int, float, int]]:

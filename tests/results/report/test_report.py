@@ -283,7 +283,7 @@ def test_finals_that_were_asked_for_are_shown_as_asked(page, new_search):
 
 def test_what_starting_points_count_more_is_shown(page, new_search):
     text = page(new_search(plan=replace(PLAN, good=[{"rate": 5}])))
-    assert "1 tried" in text and "count 0.03 more" in text
+    assert "1 to be tried" in text and "counts 6% less" in text
 
 
 def test_a_budget_is_in_the_command(settings):

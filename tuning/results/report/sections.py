@@ -78,7 +78,7 @@ def _forest(runs: Sequence[Evidence]) -> str:
     scale = f'<div class="row"><span></span><span class="track scale">{low:.2f}<span>{high:.2f}</span></span></div>'
     title = (
         f"Test macro-F1 with 95 % intervals over {runs[0].metrics.test.sample} "
-        '<span class="soft">in front: the rank in the search, by validation</span>'
+        '<span class="soft">in front: in which order they were chosen, on validation</span>'
     )
     return card(title, f'<div class="forest">{"".join(rows)}{scale}</div>') + "\n"
 

@@ -85,9 +85,9 @@ def _plan(plan: Plan) -> str:
         rows.append(
             (
                 "starting points",
-                f"{len(plan.good)} tried",
-                f"known to be good: once trained whole, they count {KNOWN_LEAD:g} more where finalists are chosen, as "
-                "they gain most from longer trainings",
+                f"{len(plan.good)} to be tried",
+                "known to be good: where finalists are chosen, what they lack to 1 once they were trained whole counts "
+                f"{KNOWN_LEAD:.0%} less, as they gain most from longer trainings",
             )
         )
     if plan.untried:
