@@ -12,7 +12,7 @@ from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.engine.entries import PlannedFinals
 from tuning.engine.state import SearchState, apply
 from tuning.history.use_of_time import plan_text
-from tuning.pipeline import budgeted
+from tuning.pipeline import budgeted, budgeted_finals
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.market import Market, Sample
 from tuning.pipeline.planning import MOST_SEEDS, makespan, plan_budget
@@ -62,8 +62,8 @@ class Finals:
             reserve.completed(spec, outcome)
         self.plan, self.failing, self.now = plan, failing, plan.budget - reserve.seconds()
         self.state, self.said = SearchState(stopped=True), []
-        patch.setattr(budgeted, "read_info", lambda workspace: SimpleNamespace(counts=COUNTS))
-        patch.setattr(budgeted, "run_finals", self._train)
+        patch.setattr(budgeted_finals, "read_info", lambda workspace: SimpleNamespace(counts=COUNTS))
+        patch.setattr(budgeted_finals, "run_finals", self._train)
 
     @property
     def decided(self) -> list[list[FinalTraining]]:
@@ -80,7 +80,7 @@ class Finals:
             dispatcher=dispatcher, failures=self._failures, workers=2, workspace=None, settings=settings
         )
         better = [Final(f"s-{spec.trial_id}", "finalist", spec.values, 100, 0) for spec, _ in self.completed[1:]]
-        runs = budgeted.run_budgeted_finals(
+        runs = budgeted_finals.run_budgeted_finals(
             session,
             SETTINGS,
             self.plan,
