@@ -16,6 +16,7 @@ from tuning.pipeline import budgeted, budgeted_finals
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.market import Market, Sample
 from tuning.pipeline.planning import MOST_SEEDS, makespan, plan_budget
+from tuning.pipeline.shortening import Watch
 
 #: Of a folder of some hundred images, and seconds of an epoch of its baseline and of what is better.
 COUNTS, BASELINE, BETTER = {"train": 700, "val": 150, "test": 150}, 0.5, 1.5
@@ -53,6 +54,8 @@ class Finals:
     Attributes:
         now: seconds that have passed.
         said: lines for the person.
+        late: of each batch that was watched, whether it would be shortened although its epochs take what was planned
+            with; and whether it would be if they took three times as long.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, plan: Plan, finalists: int, failing: tuple[str, ...] = ()) -> None:
@@ -62,6 +65,7 @@ class Finals:
             reserve.completed(spec, outcome)
         self.plan, self.failing, self.now = plan, failing, plan.budget - reserve.seconds()
         self.state, self.said = SearchState(stopped=True), []
+        self.late: list[tuple[bool, bool]] = []
         patch.setattr(budgeted_finals, "read_info", lambda workspace: SimpleNamespace(counts=COUNTS))
         patch.setattr(budgeted_finals, "run_finals", self._train)
 
@@ -95,10 +99,18 @@ class Finals:
     def _train(self, session, finals, progress, time, watch) -> list[str]:
         failed = [final for final in finals if any(part in final.run_id for part in self.failing)]
         self._failures |= {final.run_id: "the loss is NaN" for final in failed}
+        if watch is not None:
+            self.late.append((self._is_late(finals, watch, 1), self._is_late(finals, watch, 3)))
         sound = [final for final in finals if final not in failed]
         epochs = [(final.epochs, BASELINE if "base" in final.run_id else BETTER) for final in sound]
         self.now += makespan([START + 3 + number * seconds for number, seconds in epochs], 2)
         return [final.run_id for final in sound]
+
+    @staticmethod
+    def _is_late(finals: list[Final], watch: Watch, slower: float) -> bool:
+        """Whether they would be, as they begin, on a machine that has become so much slower."""
+        epoch = {final.run_id: slower * (BASELINE if "base" in final.run_id else BETTER) for final in finals}
+        return watch.is_late(finals, {}, {run_id: [seconds] * 100 for run_id, seconds in epoch.items()})
 
 
 @pytest.mark.parametrize("finalists", [0, 1, 3])
@@ -142,6 +154,28 @@ def test_finals_that_end_early_say_that_nothing_is_left_and_decide_nothing_anew_
     finals.now = 1200.0
     assert finals.run() == runs
     assert finals.decided == decided
+    # Whatever is trained again is as it was.
+    assert len(finals.late) == len(decided) - 1
+
+
+def test_finals_that_are_granted_more_than_the_budget_are_held_to_that_and_not_to_the_budget(monkeypatch):
+    finals = Finals(monkeypatch, plan(3600), 3)
+    finals.now = began = finals.plan.budget + 30
+    runs = finals.run()
+    assert finals.said == ["the budget is used up; the finals take about 22 min more"]
+    granted, nothing = finals.state.planned_finals
+    assert granted.until is not None and began < finals.now <= granted.until
+    assert (nothing.runs, nothing.until) == ([], None)
+    # The same after a kill, with those that were granted and those that were not decided yet.
+    del finals.state.planned_finals[1:]
+    finals.now = began + 30
+    assert finals.run() == runs
+    assert finals.late == [(False, True)] * 2
+    # Nothing is cut to no time at all.
+    del finals.state.planned_finals[1:]
+    finals.now = granted.until + 30
+    assert finals.run() == runs
+    assert len(finals.late) == 2
 
 
 def test_time_that_is_left_over_because_nothing_fits_into_it_is_told_as_well(monkeypatch):

@@ -75,9 +75,17 @@ def run_budgeted_finals(
     def kept(runs: int) -> float:
         return ensemble_seconds(counts, slowest, runs) if settings.ensemble else 0.0
 
+    def governing() -> Clock:
+        """The clock, or one that ends later where finals were granted more than the budget had left."""
+        granted = [entry.until or 0.0 for entry in dispatcher.state.planned_finals]
+        return replace(clock, budget=max([clock.budget, *granted]))
+
+    # Where all is decided, or the time was over before, what is trained again is as it was planned.
+    decisions = dispatcher.state.planned_finals
+    is_over = bool(decisions) and (not decisions[-1].runs or governing().left() <= 0)
     watch = Watch(
         candidates,
-        clock.left,
+        lambda: governing().left(),
         session.workers,
         after=kept(len(candidates)) + CLOSING_SECONDS,
         restart=RESTART_SECONDS,
@@ -96,17 +104,21 @@ def run_budgeted_finals(
 
     for number in range(len(roles) * MOST_SEEDS + 1):
         if number == len(dispatcher.state.planned_finals):
+            until = None
             if done:
                 chosen = further(clock.usable() - kept(len(done) + 1))
             else:
                 enough = min(plan.finals, all_seeds(candidates.values(), plan.final_epochs, session.workers))
-                seconds = for_first_finals(session, clock, kept(len(candidates)), enough, progress)
+                after = kept(len(candidates))
+                seconds = for_first_finals(session, clock, after, enough, progress)
+                if seconds > clock.usable():
+                    until = round(clock.stopwatch.elapsed() + seconds + after + RESTART_SECONDS + CLOSING_SECONDS, 1)
                 chosen = plan_finals(
                     candidates[baseline], others(), seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )
             # Seeds that were there before the budget was extended keep their runs.
             chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[digest_in(one.key)]) for one in chosen]
-            dispatcher.record(PlannedFinals(runs=chosen))
+            dispatcher.record(PlannedFinals(runs=chosen, until=until))
         decided = dispatcher.state.planned_finals[number].runs
         if not decided:
             break
@@ -116,7 +128,7 @@ def run_budgeted_finals(
         ]
         # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
         order = sorted(finals, key=lambda final: -candidates[role_of(final.run_id)].epoch)
-        runs += run_finals(session, order, progress, time=clock, watch=watch)
+        runs += run_finals(session, order, progress, time=governing(), watch=None if is_over else watch)
         done += decided
         for final in finals:
             measured = (dispatcher.result(final.key) or {}).get("seconds")
