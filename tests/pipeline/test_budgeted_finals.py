@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tuning.core.plan import FinalTraining, Plan
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
-from tuning.engine.entries import PlannedFinals
+from tuning.engine.entries import OpenedTestSplit, PlannedFinals, Published
 from tuning.engine.state import SearchState, apply
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline import budgeted, budgeted_finals
@@ -66,6 +67,7 @@ class Finals:
         self.plan, self.failing, self.now = plan, failing, plan.budget - reserve.seconds()
         self.state, self.said = SearchState(stopped=True), []
         self.late: list[tuple[bool, bool]] = []
+        self.directory = Path("there-is-none")
         patch.setattr(budgeted_finals, "read_info", lambda workspace: SimpleNamespace(counts=COUNTS))
         patch.setattr(budgeted_finals, "run_finals", self._train)
 
@@ -81,7 +83,12 @@ class Finals:
         )
         settings = SimpleNamespace(plan=self.plan)
         session = SimpleNamespace(
-            dispatcher=dispatcher, failures=self._failures, workers=2, workspace=None, settings=settings
+            dispatcher=dispatcher,
+            failures=self._failures,
+            workers=2,
+            workspace=None,
+            settings=settings,
+            directory=self.directory,
         )
         better = [Final(f"s-{spec.trial_id}", "finalist", spec.values, 100, 0) for spec, _ in self.completed[1:]]
         runs = budgeted_finals.run_budgeted_finals(
@@ -223,3 +230,27 @@ def test_a_finalist_one_of_whose_seeds_fails_keeps_its_place(monkeypatch):
     finals.run()
     assert finals.decided[1][0] == FinalTraining(key="s-0001", seed=2, epochs=100)
     assert all(training.key != "s-0002" for runs in finals.decided for training in runs)
+
+
+def with_earlier(finals: Finals, published: tuple[str, ...], opened: tuple[str, ...] = ()) -> None:
+    """As after a larger budget: there are trainings that the one before had planned."""
+    earlier = [FinalTraining(key=key, seed=0, epochs=100) for key in ("s-0001", "s-base")]
+    finals.state.earlier_finals = [PlannedFinals(runs=earlier)]
+    finals.state.test_openings = [
+        OpenedTestSplit(key=f"final/{one.key}-s0", run_id=f"{one.key}-s0", purpose="finalist") for one in earlier
+    ]
+    finals.state.published = [Published(key=f"final/{run_id}", run_id=run_id) for run_id in published]
+    (finals.directory / "staging").mkdir(parents=True)
+    for run_id in opened:
+        (finals.directory / "staging" / f"{run_id}.opened").touch()
+
+
+@pytest.mark.parametrize("opened", [(), ("s-0001-s0",)])
+def test_trainings_that_a_larger_budget_leaves_behind_have_opened_what_they_have(monkeypatch, tmp_path, opened):
+    finals = Finals(monkeypatch, plan(3600), 1)
+    finals.directory = tmp_path / "s"
+    with_earlier(finals, ("s-base-s0",), opened)
+    for _ in range(2):
+        runs = finals.run()
+        assert runs[0] == "s-base-s0" and "s-0001-s0" not in runs and "s-0001-s1" in runs
+        assert finals.state.unopened == (set() if opened else {"final/s-0001-s0"})

@@ -21,7 +21,7 @@ from tuning.pipeline.budgeted import RESTART_SECONDS, Clock, ensemble_seconds, p
 from tuning.pipeline.completed import Completed
 from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
 from tuning.pipeline.final_roles import Final, digest_in, role_of, seeded
-from tuning.pipeline.finals import none_retrained, run_finals
+from tuning.pipeline.finals import none_retrained, note_abandoned, run_finals
 from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, Candidate, all_seeds, more_finals, plan_finals
 from tuning.pipeline.session import Session
 from tuning.pipeline.shortening import TOLERANCE, Watch
@@ -67,6 +67,10 @@ def run_budgeted_finals(
     earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
     # By configuration: a search that has gone on may know it by another rank, or another trial.
     seeds_before = Counter(digest_in(training.key) for training in earlier)
+    published = {record.run_id for record in dispatcher.state.published}
+    before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]
+    there = [run_id for run_id in before if run_id in published]
+    note_abandoned(session, set(before) - published)
     counts = read_info(session.workspace).counts
     candidates = priced(by_key, completed, plan, settings, counts)
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
@@ -141,6 +145,4 @@ def run_budgeted_finals(
     if left > WORTH_SAYING * clock.budget:
         why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
         progress.say(f"{duration(left)} of the budget is left over: {why}")
-    before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]
-    published = {record.run_id for record in dispatcher.state.published}
-    return [*(run_id for run_id in before if run_id in published), *runs]
+    return [*there, *runs]
