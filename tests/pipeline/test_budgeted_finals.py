@@ -254,3 +254,37 @@ def test_trainings_that_a_larger_budget_leaves_behind_have_opened_what_they_have
         runs = finals.run()
         assert runs[0] == "s-base-s0" and "s-0001-s0" not in runs and "s-0001-s1" in runs
         assert finals.state.unopened == (set() if opened else {"final/s-0001-s0"})
+
+
+def test_a_larger_budget_trains_nothing_for_less_than_the_search_s_own_trainings(monkeypatch, tmp_path):
+    finals = Finals(monkeypatch, replace(plan(3600), finals=20.0), 1)
+    finals.directory = tmp_path / "s"
+    with_earlier(finals, ("s-0001-s0", "s-base-s0"))
+    finals.now = 3480.0
+    for _ in range(2):
+        assert finals.run() == ["s-0001-s0", "s-base-s0"]
+        assert finals.decided == [[]]
+        said = (
+            f"no final trainings beside those there are: what is left is too little for {finals.plan.max_epochs} epochs"
+        )
+        assert finals.said == [said]
+        finals.said.clear()
+
+
+def test_where_no_finalist_is_there_yet_one_is_trained_for_as_long_as_there_is_time(monkeypatch, tmp_path):
+    finals = Finals(monkeypatch, replace(plan(3600), finals=20.0), 1)
+    finals.directory = tmp_path / "s"
+    with_earlier(finals, ("s-base-s0",))
+    finals.now = 3480.0
+    assert {"s-base-s0", "s-0001-s1"} <= set(finals.run())
+    assert finals.decided[0][0].epochs < finals.plan.max_epochs
+
+
+def test_time_that_a_smaller_budget_left_is_told_with_what_makes_the_search_go_on(monkeypatch):
+    finals = Finals(monkeypatch, plan(3600), 1)
+    first = PlannedFinals(runs=[FinalTraining(key=key, seed=0, epochs=100) for key in ("s-0001", "s-base")])
+    finals.state.planned_finals = [first, PlannedFinals(runs=[])]
+    finals.now = 1800.0
+    finals.run()
+    (said,) = finals.said
+    assert said.endswith("left over: a smaller budget ended this search; with a --budget of more than 1h it goes on")

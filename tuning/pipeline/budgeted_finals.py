@@ -15,7 +15,7 @@ from tuning.core.plan import FinalTraining, Plan
 from tuning.core.progress import Progress
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
-from tuning.engine.budget import duration
+from tuning.engine.budget import as_given, duration
 from tuning.engine.entries import PlannedFinals
 from tuning.pipeline.budgeted import RESTART_SECONDS, Clock, ensemble_seconds, priced
 from tuning.pipeline.completed import Completed
@@ -30,6 +30,12 @@ from tuning.pipeline.shortening import TOLERANCE, Watch
 WORTH_SAYING = 0.05
 
 
+def own_budget(session: Session) -> float:
+    """Seconds that the search has in all, whatever this command was given."""
+    plan = cast(Plan, cast(SearchSettings, session.settings).plan)
+    return as_extended(plan, session.dispatcher.state.extension).budget
+
+
 def for_first_finals(session: Session, clock: Clock, after: float, enough: float, progress: Progress) -> float:
     """Seconds for the first finals: what is left, but for next to nothing what was kept for them.
 
@@ -41,9 +47,8 @@ def for_first_finals(session: Session, clock: Clock, after: float, enough: float
         enough: what was kept for them, as far as they can use it.
     """
     state = session.dispatcher.state
-    own = as_extended(cast(Plan, cast(SearchSettings, session.settings).plan), state.extension).budget
     seconds = clock.usable() - (RESTART_SECONDS if state.stopped else 0.0) - after
-    if seconds >= LEAST_FOR_FINALS * enough or clock.budget < own:
+    if seconds >= LEAST_FOR_FINALS * enough or clock.budget < own_budget(session):
         return seconds
     progress.warn(f"the budget is used up; the finals take about {duration(enough)} more")
     return enough
@@ -71,6 +76,8 @@ def run_budgeted_finals(
     before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]
     there = [run_id for run_id in before if run_id in published]
     note_abandoned(session, set(before) - published)
+    # Runs of an earlier budget, of the baseline and of a finalist, where there are both.
+    has_both = len({digest_in(role_of(run_id)) for run_id in there}) >= min(2, len(roles))
     counts = read_info(session.workspace).counts
     candidates = priced(by_key, completed, plan, settings, counts)
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
@@ -120,6 +127,9 @@ def run_budgeted_finals(
                 chosen = plan_finals(
                     candidates[baseline], others(), seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )
+                if has_both and max(one.epochs for one in chosen) < plan.max_epochs:
+                    # Trained for less than the search's own trainings were, they would tell nothing new.
+                    chosen, until = [], None
             # Seeds that were there before the budget was extended keep their runs.
             chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[digest_in(one.key)]) for one in chosen]
             dispatcher.record(PlannedFinals(runs=chosen, until=until))
@@ -139,10 +149,17 @@ def run_budgeted_finals(
             if measured:
                 key = role_of(final.run_id)
                 candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
-    if not runs:
+    if not runs and (done or not there):
         raise none_retrained(session, len(done))
     left = clock.usable() - kept(len(runs))
-    if left > WORTH_SAYING * clock.budget:
+    if not done:
+        progress.say(
+            f"no final trainings beside those there are: what is left is too little for {plan.max_epochs} epochs"
+        )
+    elif left > WORTH_SAYING * clock.budget:
         why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
+        if further(clock.usable() - kept(len(done) + 1)):
+            more = as_given(own_budget(session))
+            why = f"a smaller budget ended this search; with a --budget of more than {more} it goes on"
         progress.say(f"{duration(left)} of the budget is left over: {why}")
     return [*there, *runs]
