@@ -83,6 +83,16 @@ def test_a_run_is_published_as_soon_as_it_has_ended(toy_search, workspace, copie
     assert results(workspace) == results(other)
 
 
+def test_files_that_a_kill_left_after_they_were_published_are_cleared_away(toy_search, workspace):
+    run_id, *_ = toy_search("s", search_only=False, ensemble=False).runs
+    left = workspace.search("s") / "staging" / run_id
+    left.mkdir(parents=True)
+    (left / "model.keras").touch()
+    left.with_name(f"{run_id}.opened").touch()
+    toy_search("s", search_only=False, ensemble=False)
+    assert list(left.parent.iterdir()) == []
+
+
 def test_the_line_that_a_search_names_last_makes_seeds_known_for_a_builder_of_one_s_own(toy_search, workspace, here):
     result = toy_search("s", search_only=False)
     line = second_seed(workspace, result.runs)

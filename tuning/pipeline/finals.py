@@ -301,12 +301,12 @@ def about(
 def publish(session: Session, final: Final, own: About, history: Columns, params: Params) -> None:
     """Publishes what a job has left in its staging folder, once, and clears that away."""
     done = {record.run_id for record in session.dispatcher.state.published}
-    if final.run_id in done and (session.workspace.run(final.run_id) / "metrics.json").exists():
-        return
     folder = staging(session, final.key)
-    lineage.keep(session.workspace)
-    publish_run(session.workspace, StagedRun(folder, own, history, params))
-    session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
+    if final.run_id not in done or not (session.workspace.run(final.run_id) / "metrics.json").exists():
+        lineage.keep(session.workspace)
+        publish_run(session.workspace, StagedRun(folder, own, history, params))
+        session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
+    # A kill may have come between the two.
     remove_directory(folder)
     folder.with_name(f"{folder.name}.opened").unlink(missing_ok=True)
     remove_directory(session.checkpoints(final.key))
