@@ -35,7 +35,15 @@ def plan(budget: float) -> Plan:
 
 
 SETTINGS = SimpleNamespace(
-    base=None, top_k=3, retrain_epochs=100, executions=1, finals_by_person=False, space="a", seed=0, ensemble=True
+    base=None,
+    top_k=3,
+    retrain_epochs=100,
+    executions=1,
+    finals_by_person=False,
+    space="a",
+    seed=0,
+    ensemble=True,
+    reuse_trials=False,
 )
 
 
@@ -288,3 +296,10 @@ def test_time_that_a_smaller_budget_left_is_told_with_what_makes_the_search_go_o
     finals.run()
     (said,) = finals.said
     assert said.endswith("left over: a smaller budget ended this search; with a --budget of more than 1h it goes on")
+
+
+def test_what_was_planned_is_trained_although_the_strategy_recommends_something_else_now(monkeypatch):
+    finals = Finals(monkeypatch, plan(3600), 2)
+    planned = [FinalTraining(key=key, seed=0, epochs=100) for key in ("s-07-t0002-abcdef12", "s-base")]
+    finals.state.planned_finals = [PlannedFinals(runs=planned), PlannedFinals(runs=[])]
+    assert set(finals.run()) == {"s-07-t0002-abcdef12-s0", "s-base-s0"}

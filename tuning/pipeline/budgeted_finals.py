@@ -20,7 +20,7 @@ from tuning.engine.entries import PlannedFinals
 from tuning.pipeline.budgeted import RESTART_SECONDS, Clock, ensemble_seconds, priced
 from tuning.pipeline.completed import Completed
 from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
-from tuning.pipeline.final_roles import Final, digest_in, role_of, seeded
+from tuning.pipeline.final_roles import Final, digest_in, role_of, role_planned, seeded
 from tuning.pipeline.finals import none_retrained, note_abandoned, run_finals
 from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, Candidate, all_seeds, more_finals, plan_finals
 from tuning.pipeline.session import Session
@@ -79,8 +79,12 @@ def run_budgeted_finals(
     # Runs of an earlier budget, of the baseline and of a finalist, where there are both.
     has_both = len({digest_in(role_of(run_id)) for run_id in there}) >= min(2, len(roles))
     counts = read_info(session.workspace).counts
-    candidates = priced(by_key, completed, plan, settings, counts)
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
+    trials = {spec.trial_id: spec for spec, _ in completed}
+    for key in (training.key for entry in dispatcher.state.planned_finals for training in entry.runs):
+        if key not in by_key:
+            by_key[key] = role_planned(key, by_key[baseline], trials, settings.reuse_trials)
+    candidates = priced(by_key, completed, plan, settings, counts)
     slowest = max(one.epoch for one in candidates.values())
 
     def kept(runs: int) -> float:
