@@ -75,7 +75,7 @@ class Finals:
         self.plan, self.failing, self.now = plan, failing, plan.budget - reserve.seconds()
         self.state, self.said = SearchState(stopped=True), []
         self.late: list[tuple[bool, bool]] = []
-        self.directory = Path("there-is-none")
+        self.directory, self.results = Path("there-is-none"), {}
         patch.setattr(budgeted_finals, "read_info", lambda workspace: SimpleNamespace(counts=COUNTS))
         patch.setattr(budgeted_finals, "run_finals", self._train)
 
@@ -87,7 +87,7 @@ class Finals:
         """Run ids of those that were published."""
         self._failures: dict[str, str] = {}
         dispatcher = SimpleNamespace(
-            state=self.state, record=lambda entry: apply(self.state, entry), result=lambda key: None
+            state=self.state, record=lambda entry: apply(self.state, entry), result=self.results.get
         )
         settings = SimpleNamespace(plan=self.plan)
         session = SimpleNamespace(
@@ -111,7 +111,7 @@ class Finals:
         self.now += budgeted.ensemble_seconds(COUNTS, BETTER, len(runs)) + budgeted.CLOSING_SECONDS
         return runs
 
-    def _train(self, session, finals, progress, time, watch) -> list[str]:
+    def _train(self, session, finals, progress, time=None, watch=None) -> list[str]:
         failed = [final for final in finals if any(part in final.run_id for part in self.failing)]
         self._failures |= {final.run_id: "the loss is NaN" for final in failed}
         if watch is not None:
@@ -262,6 +262,15 @@ def test_trainings_that_a_larger_budget_leaves_behind_have_opened_what_they_have
         runs = finals.run()
         assert runs[0] == "s-base-s0" and "s-0001-s0" not in runs and "s-0001-s1" in runs
         assert finals.state.unopened == (set() if opened else {"final/s-0001-s0"})
+
+
+def test_a_training_that_had_ended_before_the_budget_was_made_larger_is_published_all_the_same(monkeypatch, tmp_path):
+    finals = Finals(monkeypatch, plan(3600), 1)
+    finals.directory = tmp_path / "s"
+    with_earlier(finals, ("s-base-s0",), ("s-0001-s0",))
+    finals.results["final/s-0001-s0"] = {"seconds": [1.0]}
+    (finals.directory / "staging" / "s-0001-s0").mkdir()
+    assert finals.run()[:3] == ["s-0001-s0", "s-base-s0", "s-0001-s1"]
 
 
 def test_a_larger_budget_trains_nothing_for_less_than_the_search_s_own_trainings(monkeypatch, tmp_path):

@@ -21,7 +21,7 @@ from tuning.pipeline.budgeted import RESTART_SECONDS, Clock, ensemble_seconds, p
 from tuning.pipeline.completed import Completed
 from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
 from tuning.pipeline.final_roles import Final, digest_in, role_of, role_planned, seeded
-from tuning.pipeline.finals import none_retrained, note_abandoned, run_finals
+from tuning.pipeline.finals import none_retrained, note_abandoned, run_finals, staged_runs
 from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, Candidate, all_seeds, more_finals, plan_finals
 from tuning.pipeline.session import Session
 from tuning.pipeline.shortening import TOLERANCE, Watch
@@ -69,21 +69,30 @@ def run_budgeted_finals(
         roles: the finalists, best first, and the baseline; one each.
     """
     dispatcher, by_key = session.dispatcher, {role.run_id: role for role in roles}
+    baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
+    trials = {spec.trial_id: spec for spec, _ in completed}
+
+    def role_named(key: str) -> Final:
+        return by_key.get(key) or role_planned(key, by_key[baseline], trials, settings.reuse_trials)
+
+    def final_of(training: FinalTraining) -> Final:
+        return replace(seeded(role_named(training.key), settings.seed + training.seed), epochs=training.epochs)
+
+    for entry in dispatcher.state.planned_finals:
+        by_key |= {training.key: role_named(training.key) for training in entry.runs}
     earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
     # By configuration: a search that has gone on may know it by another rank, or another trial.
     seeds_before = Counter(digest_in(training.key) for training in earlier)
+    before = {f"{one.key}-s{settings.seed + one.seed}": one for one in earlier}
     published = {record.run_id for record in dispatcher.state.published}
-    before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]
+    waiting = staged_runs(session) - published
+    ended = [final_of(training) for run_id, training in before.items() if run_id in waiting]
+    published.update(run_finals(session, ended, progress))
     there = [run_id for run_id in before if run_id in published]
-    note_abandoned(session, set(before) - published)
+    note_abandoned(session, before.keys() - published)
     # Runs of an earlier budget, of the baseline and of a finalist, where there are both.
     has_both = len({digest_in(role_of(run_id)) for run_id in there}) >= min(2, len(roles))
     counts = read_info(session.workspace).counts
-    baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
-    trials = {spec.trial_id: spec for spec, _ in completed}
-    for key in (training.key for entry in dispatcher.state.planned_finals for training in entry.runs):
-        if key not in by_key:
-            by_key[key] = role_planned(key, by_key[baseline], trials, settings.reuse_trials)
     candidates = priced(by_key, completed, plan, settings, counts)
     slowest = max(one.epoch for one in candidates.values())
 
@@ -140,10 +149,7 @@ def run_budgeted_finals(
         decided = dispatcher.state.planned_finals[number].runs
         if not decided:
             break
-        finals = [
-            replace(seeded(by_key[training.key], settings.seed + training.seed), epochs=training.epochs)
-            for training in decided
-        ]
+        finals = [final_of(training) for training in decided]
         # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
         order = sorted(finals, key=lambda final: -candidates[role_of(final.run_id)].epoch)
         runs += run_finals(session, order, progress, time=governing(), watch=None if is_over else watch)

@@ -195,6 +195,18 @@ def note_abandoned(session: Session, run_ids: Set[str]) -> None:
             note_failure(session, record.key, record.run_id)
 
 
+def staged_runs(session: Session) -> set[str]:
+    """Run ids of those that have ended and wait to be published: a kill came first."""
+    state, found = session.dispatcher.state, set()
+    published = {record.key for record in state.published}
+    for record in state.test_openings:
+        result = session.dispatcher.result(record.key)
+        is_there = result is not None and "error" not in result and staging(session, record.key).exists()
+        if is_there and record.key not in published:
+            found.add(record.run_id)
+    return found
+
+
 def test_evaluations(session: Session, final: Final) -> int:
     """How often the test split was opened for this run: once, and once more for each time it was trained anew.
 
