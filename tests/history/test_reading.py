@@ -166,6 +166,9 @@ def test_a_final_run_that_was_left_out_is_not_waited_for(random_search):
     cut = [{"run_id": "cut", "after": 3, "until": 5}, {"run_id": "left-out", "after": 0, "until": 0}]
     search.add("shortened-finals", runs=cut)
     search.add("test-unopened", key="final/left-out", run_id="left-out")
+    # Nor one that was given up for what a larger budget planned.
+    search.add("test-opened", key="final/given-up", run_id="given-up", purpose="finalist")
+    search.add("test-unopened", key="final/given-up", run_id="given-up")
     history = search.history()
     assert [run.run_id for run in history.finals] == ["cut"]
     assert history.test_evaluations == 1

@@ -22,7 +22,7 @@ from tuning.engine import journal
 from tuning.engine.entries import Closing, Extended, PlannedFinals, ShortenedFinals, Stopped
 from tuning.engine.state import SearchState, apply, replay
 from tuning.oracles.ranking import RankedTrial, rank
-from tuning.pipeline import budgeted, completed
+from tuning.pipeline import budgeted, budgeted_finals, completed
 from tuning.pipeline.budgeted import RESTART_SECONDS
 from tuning.pipeline.completed import ranked
 from tuning.pipeline.extending import holding
@@ -77,7 +77,7 @@ def test_a_budget_is_used_and_kept_and_replayed_on_other_workers(budgeted_search
     assert len(planned) - len(left_out) == sum("-ensemble-" not in run for run in result.runs)
 
     # A busy machine may be late in one of the two and not in the other, which would be a decision of its own.
-    monkeypatch.setattr(budgeted, "TOLERANCE", 9.0)
+    monkeypatch.setattr(budgeted_finals, "TOLERANCE", 9.0)
     other = before_its_finals(workspace, tmp_path / "other", decided)
     again = run_search(other, resources=Resources(workers=2), **GIVEN)
     assert set(again.runs) == set(result.runs)
@@ -230,8 +230,10 @@ def test_a_configuration_keeps_its_seeds_under_another_rank_after_a_larger_budge
     session = SimpleNamespace(
         dispatcher=dispatcher, workspace=None, workers=2, failures={}, settings=SimpleNamespace(plan=PLAN)
     )
-    monkeypatch.setattr(budgeted, "read_info", lambda _: SimpleNamespace(counts={"train": 900, "val": 90, "test": 90}))
-    monkeypatch.setattr(budgeted, "run_finals", lambda _, finals, *__, **___: [final.run_id for final in finals])
+    monkeypatch.setattr(
+        budgeted_finals, "read_info", lambda _: SimpleNamespace(counts={"train": 900, "val": 90, "test": 90})
+    )
+    monkeypatch.setattr(budgeted_finals, "run_finals", lambda _, finals, *__, **___: [final.run_id for final in finals])
     roles = [
         Final(key, purpose, {}, 20, 0)
         for key, purpose in [
@@ -241,7 +243,7 @@ def test_a_configuration_keeps_its_seeds_under_another_rank_after_a_larger_budge
         ]
     ]
     clock = budgeted.Clock(PLAN.budget, SimpleNamespace(elapsed=lambda: 900.0))
-    runs = budgeted.run_budgeted_finals(session, settings(), PLAN, roles, [], clock, Console(quiet=True))
+    runs = budgeted_finals.run_budgeted_finals(session, settings(), PLAN, roles, [], clock, Console(quiet=True))
     assert {"s-01-t0004-aaaaaaaa-s2", "s-02-t0002-cccccccc-s0", "s-baseline-bbbbbbbb-s1"} <= set(runs)
     assert not {"s-01-t0004-aaaaaaaa-s0", "s-01-t0004-aaaaaaaa-s1", "s-baseline-bbbbbbbb-s0"} & set(runs)
 

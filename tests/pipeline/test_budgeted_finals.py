@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tuning.core.plan import FinalTraining, Plan
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
-from tuning.engine.entries import PlannedFinals
+from tuning.engine.entries import OpenedTestSplit, PlannedFinals, Published
 from tuning.engine.state import SearchState, apply
 from tuning.history.use_of_time import plan_text
-from tuning.pipeline import budgeted
+from tuning.pipeline import budgeted, budgeted_finals
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.market import Market, Sample
 from tuning.pipeline.planning import MOST_SEEDS, makespan, plan_budget
+from tuning.pipeline.shortening import Watch
 
 #: Of a folder of some hundred images, and seconds of an epoch of its baseline and of what is better.
 COUNTS, BASELINE, BETTER = {"train": 700, "val": 150, "test": 150}, 0.5, 1.5
@@ -33,7 +35,15 @@ def plan(budget: float) -> Plan:
 
 
 SETTINGS = SimpleNamespace(
-    base=None, top_k=3, retrain_epochs=100, executions=1, finals_by_person=False, space="a", seed=0, ensemble=True
+    base=None,
+    top_k=3,
+    retrain_epochs=100,
+    executions=1,
+    finals_by_person=False,
+    space="a",
+    seed=0,
+    ensemble=True,
+    reuse_trials=False,
 )
 
 
@@ -53,6 +63,8 @@ class Finals:
     Attributes:
         now: seconds that have passed.
         said: lines for the person.
+        late: of each batch that was watched, whether it would be shortened although its epochs take what was planned
+            with; and whether it would be if they took three times as long.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, plan: Plan, finalists: int, failing: tuple[str, ...] = ()) -> None:
@@ -62,8 +74,10 @@ class Finals:
             reserve.completed(spec, outcome)
         self.plan, self.failing, self.now = plan, failing, plan.budget - reserve.seconds()
         self.state, self.said = SearchState(stopped=True), []
-        patch.setattr(budgeted, "read_info", lambda workspace: SimpleNamespace(counts=COUNTS))
-        patch.setattr(budgeted, "run_finals", self._train)
+        self.late: list[tuple[bool, bool]] = []
+        self.directory, self.results = Path("there-is-none"), {}
+        patch.setattr(budgeted_finals, "read_info", lambda workspace: SimpleNamespace(counts=COUNTS))
+        patch.setattr(budgeted_finals, "run_finals", self._train)
 
     @property
     def decided(self) -> list[list[FinalTraining]]:
@@ -73,14 +87,19 @@ class Finals:
         """Run ids of those that were published."""
         self._failures: dict[str, str] = {}
         dispatcher = SimpleNamespace(
-            state=self.state, record=lambda entry: apply(self.state, entry), result=lambda key: None
+            state=self.state, record=lambda entry: apply(self.state, entry), result=self.results.get
         )
         settings = SimpleNamespace(plan=self.plan)
         session = SimpleNamespace(
-            dispatcher=dispatcher, failures=self._failures, workers=2, workspace=None, settings=settings
+            dispatcher=dispatcher,
+            failures=self._failures,
+            workers=2,
+            workspace=None,
+            settings=settings,
+            directory=self.directory,
         )
         better = [Final(f"s-{spec.trial_id}", "finalist", spec.values, 100, 0) for spec, _ in self.completed[1:]]
-        runs = budgeted.run_budgeted_finals(
+        runs = budgeted_finals.run_budgeted_finals(
             session,
             SETTINGS,
             self.plan,
@@ -92,13 +111,21 @@ class Finals:
         self.now += budgeted.ensemble_seconds(COUNTS, BETTER, len(runs)) + budgeted.CLOSING_SECONDS
         return runs
 
-    def _train(self, session, finals, progress, time, watch) -> list[str]:
+    def _train(self, session, finals, progress, time=None, watch=None) -> list[str]:
         failed = [final for final in finals if any(part in final.run_id for part in self.failing)]
         self._failures |= {final.run_id: "the loss is NaN" for final in failed}
+        if watch is not None:
+            self.late.append((self._is_late(finals, watch, 1), self._is_late(finals, watch, 3)))
         sound = [final for final in finals if final not in failed]
         epochs = [(final.epochs, BASELINE if "base" in final.run_id else BETTER) for final in sound]
         self.now += makespan([START + 3 + number * seconds for number, seconds in epochs], 2)
         return [final.run_id for final in sound]
+
+    @staticmethod
+    def _is_late(finals: list[Final], watch: Watch, slower: float) -> bool:
+        """Whether they would be, as they begin, on a machine that has become so much slower."""
+        epoch = {final.run_id: slower * (BASELINE if "base" in final.run_id else BETTER) for final in finals}
+        return watch.is_late(finals, {}, {run_id: [seconds] * 100 for run_id, seconds in epoch.items()})
 
 
 @pytest.mark.parametrize("finalists", [0, 1, 3])
@@ -142,6 +169,28 @@ def test_finals_that_end_early_say_that_nothing_is_left_and_decide_nothing_anew_
     finals.now = 1200.0
     assert finals.run() == runs
     assert finals.decided == decided
+    # Whatever is trained again is as it was.
+    assert len(finals.late) == len(decided) - 1
+
+
+def test_finals_that_are_granted_more_than_the_budget_are_held_to_that_and_not_to_the_budget(monkeypatch):
+    finals = Finals(monkeypatch, plan(3600), 3)
+    finals.now = began = finals.plan.budget + 30
+    runs = finals.run()
+    assert finals.said == ["the budget is used up; the finals take about 22 min more"]
+    granted, nothing = finals.state.planned_finals
+    assert granted.until is not None and began < finals.now <= granted.until
+    assert (nothing.runs, nothing.until) == ([], None)
+    # The same after a kill, with those that were granted and those that were not decided yet.
+    del finals.state.planned_finals[1:]
+    finals.now = began + 30
+    assert finals.run() == runs
+    assert finals.late == [(False, True)] * 2
+    # Nothing is cut to no time at all.
+    del finals.state.planned_finals[1:]
+    finals.now = granted.until + 30
+    assert finals.run() == runs
+    assert len(finals.late) == 2
 
 
 def test_time_that_is_left_over_because_nothing_fits_into_it_is_told_as_well(monkeypatch):
@@ -189,3 +238,77 @@ def test_a_finalist_one_of_whose_seeds_fails_keeps_its_place(monkeypatch):
     finals.run()
     assert finals.decided[1][0] == FinalTraining(key="s-0001", seed=2, epochs=100)
     assert all(training.key != "s-0002" for runs in finals.decided for training in runs)
+
+
+def with_earlier(finals: Finals, published: tuple[str, ...], opened: tuple[str, ...] = ()) -> None:
+    """As after a larger budget: there are trainings that the one before had planned."""
+    earlier = [FinalTraining(key=key, seed=0, epochs=100) for key in ("s-0001", "s-base")]
+    finals.state.earlier_finals = [PlannedFinals(runs=earlier)]
+    finals.state.test_openings = [
+        OpenedTestSplit(key=f"final/{one.key}-s0", run_id=f"{one.key}-s0", purpose="finalist") for one in earlier
+    ]
+    finals.state.published = [Published(key=f"final/{run_id}", run_id=run_id) for run_id in published]
+    (finals.directory / "staging").mkdir(parents=True)
+    for run_id in opened:
+        (finals.directory / "staging" / f"{run_id}.opened").touch()
+
+
+@pytest.mark.parametrize("opened", [(), ("s-0001-s0",)])
+def test_trainings_that_a_larger_budget_leaves_behind_have_opened_what_they_have(monkeypatch, tmp_path, opened):
+    finals = Finals(monkeypatch, plan(3600), 1)
+    finals.directory = tmp_path / "s"
+    with_earlier(finals, ("s-base-s0",), opened)
+    for _ in range(2):
+        runs = finals.run()
+        assert runs[0] == "s-base-s0" and "s-0001-s0" not in runs and "s-0001-s1" in runs
+        assert finals.state.unopened == (set() if opened else {"final/s-0001-s0"})
+
+
+def test_a_training_that_had_ended_before_the_budget_was_made_larger_is_published_all_the_same(monkeypatch, tmp_path):
+    finals = Finals(monkeypatch, plan(3600), 1)
+    finals.directory = tmp_path / "s"
+    with_earlier(finals, ("s-base-s0",), ("s-0001-s0",))
+    finals.results["final/s-0001-s0"] = {"seconds": [1.0]}
+    (finals.directory / "staging" / "s-0001-s0").mkdir()
+    assert finals.run()[:3] == ["s-0001-s0", "s-base-s0", "s-0001-s1"]
+
+
+def test_a_larger_budget_trains_nothing_for_less_than_the_search_s_own_trainings(monkeypatch, tmp_path):
+    finals = Finals(monkeypatch, replace(plan(3600), finals=20.0), 1)
+    finals.directory = tmp_path / "s"
+    with_earlier(finals, ("s-0001-s0", "s-base-s0"))
+    finals.now = 3480.0
+    for _ in range(2):
+        assert finals.run() == ["s-0001-s0", "s-base-s0"]
+        assert finals.decided == [[]]
+        said = (
+            f"no final trainings beside those there are: what is left is too little for {finals.plan.max_epochs} epochs"
+        )
+        assert finals.said == [said]
+        finals.said.clear()
+
+
+def test_where_no_finalist_is_there_yet_one_is_trained_for_as_long_as_there_is_time(monkeypatch, tmp_path):
+    finals = Finals(monkeypatch, replace(plan(3600), finals=20.0), 1)
+    finals.directory = tmp_path / "s"
+    with_earlier(finals, ("s-base-s0",))
+    finals.now = 3480.0
+    assert {"s-base-s0", "s-0001-s1"} <= set(finals.run())
+    assert finals.decided[0][0].epochs < finals.plan.max_epochs
+
+
+def test_time_that_a_smaller_budget_left_is_told_with_what_makes_the_search_go_on(monkeypatch):
+    finals = Finals(monkeypatch, plan(3600), 1)
+    first = PlannedFinals(runs=[FinalTraining(key=key, seed=0, epochs=100) for key in ("s-0001", "s-base")])
+    finals.state.planned_finals = [first, PlannedFinals(runs=[])]
+    finals.now = 1800.0
+    finals.run()
+    (said,) = finals.said
+    assert said.endswith("left over: a smaller budget ended this search; with a --budget of more than 1h it goes on")
+
+
+def test_what_was_planned_is_trained_although_the_strategy_recommends_something_else_now(monkeypatch):
+    finals = Finals(monkeypatch, plan(3600), 2)
+    planned = [FinalTraining(key=key, seed=0, epochs=100) for key in ("s-07-t0002-abcdef12", "s-base")]
+    finals.state.planned_finals = [PlannedFinals(runs=planned), PlannedFinals(runs=[])]
+    assert set(finals.run()) == {"s-07-t0002-abcdef12-s0", "s-base-s0"}

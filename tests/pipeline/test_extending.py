@@ -13,7 +13,7 @@ from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining
 from tuning.engine.entries import Extended, PlannedFinals, Stopped
 from tuning.engine.state import apply, replay
-from tuning.pipeline import budgeted, extending
+from tuning.pipeline import budgeted, budgeted_finals, extending
 
 
 class Journaled:
@@ -82,7 +82,7 @@ def test_only_the_search_s_own_budget_is_exceeded_where_it_has_left_nothing_for_
 
     def seconds(plan, spent):
         clock = budgeted.Clock(plan.budget, SimpleNamespace(elapsed=lambda: spent))
-        return budgeted.for_first_finals(session, clock, 30.0, plan.finals, Console(quiet=True))
+        return budgeted_finals.for_first_finals(session, clock, 30.0, plan.finals, Console(quiet=True))
 
     assert seconds(own, own.budget - 300) == own.finals
     assert seconds(own, own.budget - 1000) == pytest.approx(966 - 0.01 * own.budget)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tuning.core.records import TrialSpec
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import final_roles as stage
 from tuning.pipeline.completed import with_recommended
@@ -54,3 +57,18 @@ def test_what_the_strategy_recommends_is_among_the_finalists_where_there_are_sev
     assert with_recommended(best_first, "0003", 1) == best_first[:1]
     for among in ("0000", "0002", None, "0099"):
         assert with_recommended(best_first, among, 3) == best_first[:3]
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_role_is_found_again_by_the_run_id_under_which_it_was_planned(reuse):
+    best_first = [
+        (RankedTrial("0012", 9, 0.9, "0003"), {"rate": 0.3, "tuner/epochs": 9}),
+        (RankedTrial("0001", 9, 0.8), {"rate": 0.4}),
+    ]
+    trials = {
+        "0012": TrialSpec("0012", {"rate": 0.3, "tuner/epochs": 9}, 9, continues="0003", root="0003"),
+        "0001": TrialSpec("0001", {"rate": 0.4}, 9),
+    }
+    *finalists, baseline = stage.final_roles("a-01-t0001-b", "space", 5, 9, best_first, [DEFAULTS], 2, reuse)
+    for role in finalists:
+        assert stage.role_planned(role.run_id, baseline, trials, reuse) == role

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from tuning.pipeline import finals
+from tuning.pipeline import finals, search
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.settings import search_settings
 from tuning.results.closing import second_seed
+from tuning.results.runs import read_runs
 
 from .conftest import results
 
@@ -52,6 +55,42 @@ def test_the_bar_counts_what_is_still_to_be_trained(toy_search, monkeypatch):
     runs = len([run for run in toy_search("s", **given).runs if "-ensemble-" not in run])
     toy_search("s", **given)
     assert totals == [4 * runs, 0]
+
+
+class Interrupting:
+    """Interrupts a search as soon as one of its final trainings has ended."""
+
+    def __init__(self, finals: int) -> None:
+        self._finals = finals
+
+    def is_late(self, pending, done, seconds) -> bool:
+        if len(pending) < self._finals:
+            raise KeyboardInterrupt
+        return False
+
+
+def test_a_run_is_published_as_soon_as_it_has_ended(toy_search, workspace, copied, monkeypatch):
+    given = {"search_only": False, "top_k": 2, "ensemble": False}
+    other = copied(workspace)
+    runs = toy_search("s", other, **given).runs
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "run_finals", partial(search.run_finals, watch=Interrupting(len(runs))))
+        with pytest.raises(KeyboardInterrupt):
+            toy_search("s", **given)
+    (first,) = read_runs(workspace)
+    assert first.run_id in runs
+    assert toy_search("s", **given).runs == runs
+    assert results(workspace) == results(other)
+
+
+def test_files_that_a_kill_left_after_they_were_published_are_cleared_away(toy_search, workspace):
+    run_id, *_ = toy_search("s", search_only=False, ensemble=False).runs
+    left = workspace.search("s") / "staging" / run_id
+    left.mkdir(parents=True)
+    (left / "model.keras").touch()
+    left.with_name(f"{run_id}.opened").touch()
+    toy_search("s", search_only=False, ensemble=False)
+    assert list(left.parent.iterdir()) == []
 
 
 def test_the_line_that_a_search_names_last_makes_seeds_known_for_a_builder_of_one_s_own(toy_search, workspace, here):

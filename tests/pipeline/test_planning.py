@@ -177,6 +177,15 @@ class TestFinals:
         assert {final.key for final in long} == {"a", "b", "c", "base"}
         assert long[0].epochs >= 30
 
+    def test_a_finalist_that_fits_beside_longer_ones_on_a_seat_of_its_own_is_not_left_out(self):
+        base, finalists = candidate("base", 8), [candidate("a", 21), candidate("b", 21), candidate("c", 5)]
+        chosen = planning.plan_finals(base, finalists, 440, 8, 12, 46)
+        assert list(dict.fromkeys(final.key for final in chosen)) == ["a", "b", "c", "base"]
+        assert {final.epochs for final in chosen} == {20}
+        # Nor what comes after one that does not fit.
+        finalists.insert(2, candidate("d", 25))
+        assert planning.plan_finals(base, finalists, 440, 8, 12, 46) == chosen
+
     def test_with_much_time_all_have_five_seeds_of_the_longest_training(self):
         chosen = planning.plan_finals(candidate("base", 1), [candidate("a", 1)], 1e6, 2, 20, 60)
         assert len(chosen) == 2 * planning.MOST_SEEDS

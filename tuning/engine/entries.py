@@ -132,10 +132,16 @@ class RetryFailed(_Numbered, frozen=True, tag="retry-failed"):
     asks: int
 
 
-class PlannedFinals(_Numbered, frozen=True, tag="planned-finals"):
-    """With the time that was left, these final trainings were decided on; each entry adds to those before it."""
+class PlannedFinals(_Numbered, frozen=True, tag="planned-finals", omit_defaults=True):
+    """With the time that was left, these final trainings were decided on; each entry adds to those before it.
+
+    Attributes:
+        until: seconds of running time at which they should be over, where that is later than the budget; None: it is
+            not.
+    """
 
     runs: list[FinalTraining]
+    until: float | None = None
 
 
 class ShortenedFinals(_Numbered, frozen=True, tag="shortened-finals"):

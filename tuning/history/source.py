@@ -199,12 +199,11 @@ def _finals(state: SearchState) -> tuple[FinalRun, ...]:
     published = {record.run_id for record in state.published}
     latest: dict[str, FinalRun] = {}
     for record in state.test_openings:
-        cuts = state.shortened.get(record.run_id)
-        if cuts and not cuts[-1].until:
-            # Left out for want of time: nothing is to come of it.
-            continue
-        job = state.jobs.get(record.key)
+        cuts, job = state.shortened.get(record.run_id), state.jobs.get(record.key)
         result = job.result if job else None
+        if (cuts and not cuts[-1].until) or (result is None and record.key in state.unopened):
+            # Left out for want of time, or given up for what a larger budget planned: nothing is to come of it.
+            continue
         error = (result or {}).get("error")
         latest[record.run_id] = FinalRun(
             record.run_id,

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
-
-import msgspec
+from typing import Any
 
 from tuning.core.errors import UsageError
-from tuning.core.plan import KNOWN_LEAD, FinalTraining, Plan, Price
-from tuning.core.progress import Progress
+from tuning.core.plan import KNOWN_LEAD, Plan, Price
 from tuning.core.records import TrialOutcome, TrialSpec, configuration
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch, duration
-from tuning.engine.entries import PlannedFinals
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, leading, ranked
-from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
-from tuning.pipeline.final_roles import Final, config_digest, digest_in, role_of, seeded
-from tuning.pipeline.finals import none_retrained, run_finals
+from tuning.pipeline.final_roles import Final, config_digest
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     MOST_EPOCHS_FROM_BASE,
@@ -37,15 +30,12 @@ from tuning.pipeline.planning import (
     Candidate,
     all_seeds,
     makespan,
-    more_finals,
     plan_budget,
-    plan_finals,
     steps_per_epoch,
     trainings_in,
 )
 from tuning.pipeline.pricing import measured
 from tuning.pipeline.session import Session
-from tuning.pipeline.shortening import TOLERANCE, Watch
 from tuning.pipeline.warm_start import space_starting_points
 
 #: What finding the prices may take: that share of the budget, but of a small one more, up to so many seconds.
@@ -64,8 +54,6 @@ STEP_IN_PREDICTIONS, VIEWS = 3, 2
 EVALUATIONS = 4
 #: Seconds until there are new workers, where the end of the search gave up those that were at work.
 RESTART_SECONDS = 6.0
-#: Share of the budget of which it is said why it is left.
-WORTH_SAYING = 0.05
 #: Share of the budget that the finals may have at the most.
 MOST_FOR_FINALS = 0.5
 #: Share of the budget in which the finals should be over: nearer to all than `TARGET`, as late ones are shortened.
@@ -265,6 +253,25 @@ def _candidate(key: str, epoch: float | None, price: Price, counts: Mapping[str,
     return Candidate(key=key, epoch=epoch, start=price.start + FINAL_SECONDS + evaluation)
 
 
+def priced(
+    roles: Mapping[str, Final],
+    completed: Sequence[Completed],
+    plan: Plan,
+    settings: SearchSettings,
+    counts: Mapping[str, int],
+) -> dict[str, Candidate]:
+    """What a final training of each role takes, by the same keys, as the trials of its configuration took."""
+    prices = epoch_prices(completed)
+    roots = {
+        config_digest(settings.space, spec.values, settings.base): spec.root or spec.trial_id for spec, _ in completed
+    }
+
+    def price(role: Final) -> float | None:
+        return prices.get(roots.get(config_digest(settings.space, role.values, settings.base), ""))
+
+    return {key: _candidate(key, price(role), plan.price, counts) for key, role in roles.items()}
+
+
 def _epochs_of(predictions: int, counts: Mapping[str, int]) -> float:
     """What predictions of so many images take, in epochs of the same model."""
     return predictions / (STEP_IN_PREDICTIONS * counts["train"] + counts["val"])
@@ -280,118 +287,3 @@ def ensemble_seconds(counts: Mapping[str, int], epoch: float, runs: int) -> floa
     """
     share = _epochs_of(VIEWS * (counts["val"] + counts["test"]), counts)
     return FINAL_SECONDS + min(PICKS, runs) * (MEMBER_SECONDS + share * epoch)
-
-
-def for_first_finals(session: Session, clock: Clock, after: float, enough: float, progress: Progress) -> float:
-    """Seconds for the first finals: what is left, but for next to nothing what was kept for them.
-
-    The time may have been spent by a search without finals, which are now asked for after all. A budget that is smaller
-    than the search's own is not exceeded so.
-
-    Args:
-        after: seconds that are needed when all are trained.
-        enough: what was kept for them, as far as they can use it.
-    """
-    state = session.dispatcher.state
-    own = as_extended(cast(Plan, cast(SearchSettings, session.settings).plan), state.extension).budget
-    seconds = clock.usable() - (RESTART_SECONDS if state.stopped else 0.0) - after
-    if seconds >= LEAST_FOR_FINALS * enough or clock.budget < own:
-        return seconds
-    progress.warn(f"the budget is used up; the finals take about {duration(enough)} more")
-    return enough
-
-
-def run_budgeted_finals(
-    session: Session,
-    settings: SearchSettings,
-    plan: Plan,
-    roles: Sequence[Final],
-    completed: Sequence[Completed],
-    clock: Clock,
-    progress: Progress,
-) -> list[str]:
-    """Retrains, tests and publishes what the time allows, seed by seed; returns the run ids.
-
-    Args:
-        roles: the finalists, best first, and the baseline; one each.
-    """
-    dispatcher, by_key = session.dispatcher, {role.run_id: role for role in roles}
-    earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
-    # By configuration: a search that has gone on may know it by another rank, or another trial.
-    seeds_before = Counter(digest_in(training.key) for training in earlier)
-    prices, counts = epoch_prices(completed), read_info(session.workspace).counts
-    roots = {
-        config_digest(settings.space, spec.values, settings.base): spec.root or spec.trial_id for spec, _ in completed
-    }
-    candidates = {
-        key: _candidate(
-            key,
-            prices.get(roots.get(config_digest(settings.space, role.values, settings.base), "")),
-            plan.price,
-            counts,
-        )
-        for key, role in by_key.items()
-    }
-    baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
-    slowest = max(one.epoch for one in candidates.values())
-
-    def kept(runs: int) -> float:
-        return ensemble_seconds(counts, slowest, runs) if settings.ensemble else 0.0
-
-    watch = Watch(
-        candidates,
-        clock.left,
-        session.workers,
-        after=kept(len(candidates)) + CLOSING_SECONDS,
-        restart=RESTART_SECONDS,
-        tolerated=TOLERANCE * clock.budget,
-        cuts=dispatcher.state.shortened,
-    )
-    done: list[FinalTraining] = []
-    runs: list[str] = []
-
-    def others() -> list[Candidate]:
-        return [candidate for key, candidate in candidates.items() if key != baseline]
-
-    def further(seconds: float) -> list[FinalTraining]:
-        failed = {role_of(run_id) for run_id in session.failures} - {role_of(run_id) for run_id in runs}
-        return more_finals(candidates[baseline], others(), done, seconds, session.workers, failed, plan.max_epochs // 2)
-
-    for number in range(len(roles) * MOST_SEEDS + 1):
-        if number == len(dispatcher.state.planned_finals):
-            if done:
-                chosen = further(clock.usable() - kept(len(done) + 1))
-            else:
-                enough = min(plan.finals, all_seeds(candidates.values(), plan.final_epochs, session.workers))
-                seconds = for_first_finals(session, clock, kept(len(candidates)), enough, progress)
-                chosen = plan_finals(
-                    candidates[baseline], others(), seconds, session.workers, plan.max_epochs, plan.final_epochs
-                )
-            # Seeds that were there before the budget was extended keep their runs.
-            chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[digest_in(one.key)]) for one in chosen]
-            dispatcher.record(PlannedFinals(runs=chosen))
-        decided = dispatcher.state.planned_finals[number].runs
-        if not decided:
-            break
-        finals = [
-            replace(seeded(by_key[training.key], settings.seed + training.seed), epochs=training.epochs)
-            for training in decided
-        ]
-        # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
-        order = sorted(finals, key=lambda final: -candidates[role_of(final.run_id)].epoch)
-        runs += run_finals(session, order, progress, time=clock, watch=watch)
-        done += decided
-        for final in finals:
-            measured = (dispatcher.result(final.key) or {}).get("seconds")
-            if measured:
-                key = role_of(final.run_id)
-                candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
-    if not runs:
-        raise none_retrained(session, len(done))
-    left = clock.usable() - kept(len(runs))
-    if left > WORTH_SAYING * clock.budget:
-        why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
-        progress.say(f"{duration(left)} of the budget is left over: {why}")
-    before = [f"{one.key}-s{settings.seed + one.seed}" for one in earlier]
-    published = {record.run_id for record in dispatcher.state.published}
-    return [*(run_id for run_id in before if run_id in published), *runs]

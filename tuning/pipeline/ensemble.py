@@ -58,7 +58,7 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
     session.request(final.key, "ensemble", partial(_job, session, final, metrics, members))
     result = session.wait_for(final.key)
     if error := result.get("error"):
-        note_failure(session, final)
+        note_failure(session, final.key, final.run_id)
         leave_out(session, final, error["message"], progress)
         return []
     try:

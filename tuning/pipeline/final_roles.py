@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tuning.core.files import digest
-from tuning.core.records import configuration
+from tuning.core.records import TrialSpec, configuration
 from tuning.dataset.store.sealed import Purpose
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.settings import BASELINE
+
+#: How the run id of a finalist ends, without its seed.
+_FINALIST = re.compile(r"-(?P<rank>\d+)-t(?P<trial>\w+)-[0-9a-f]+$")
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,26 @@ def final_roles(
         run_id = f"{search}-baseline-{known[0][:8]}"
         roles.append(Final(run_id, "baseline", dict(baselines[0]), epochs, seed, search, space=scratch))
     return roles
+
+
+def role_planned(run_id: str, baseline: Final, trials: Mapping[str, TrialSpec], reuse: bool = False) -> Final:
+    """The role that was planned under such a run id, where none of those there are now has it. Pure.
+
+    On another machine a strategy with a model may round otherwise and recommend another trial; what was journaled
+    stays.
+
+    Args:
+        baseline: of the same search.
+        trials: by their ids.
+        reuse: as of `final_roles`.
+    """
+    found = _FINALIST.search(run_id)
+    if found is None:
+        return replace(baseline, run_id=run_id)
+    trial = trials[found["trial"]]
+    values, rank, root = configuration(trial.values), int(found["rank"]), trial.root or trial.trial_id
+    role = Final(run_id, "finalist", values, baseline.epochs, baseline.seed, baseline.search, trial.trial_id, rank)
+    return replace(role, root=root) if reuse else role
 
 
 def final_runs(roles: Sequence[Final], seed: int, executions: int) -> list[Final]:

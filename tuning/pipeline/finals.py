@@ -5,7 +5,7 @@ The only stage that opens the test split. Each opening is journaled before the j
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,13 @@ def run_finals(
         if final.key not in opened:
             dispatcher.record(OpenedTestSplit(key=final.key, run_id=final.run_id, purpose=final.purpose))
         session.request(final.key, "final", partial(_job, session, final))
-    published = []
+    problems: dict[str, str | None] = {}  # of those that have ended, by their run ids; None: it is published
+
+    def publish_ended() -> None:
+        for final in finals:
+            if final.run_id not in problems and (result := dispatcher.result(final.key)) is not None:
+                problems[final.run_id] = _problem(session, final, result)
+
     run_ids = {final.key: final.run_id for final in finals}
     done = {final.run_id: _trained(session, final) for final in finals}
     seconds: dict[str, list[float]] = {}
@@ -79,8 +85,11 @@ def run_finals(
             seconds.setdefault(run_ids[key], []).append(entry["seconds"])
 
         dispatcher.on_progress = show_epoch
+        publish_ended()
         while pending := [final for final in finals if dispatcher.result(final.key) is None]:
             dispatcher.wait()
+            # At once: who ends the command now, and gives it a larger budget, has what is there.
+            publish_ended()
             pending = [final for final in pending if dispatcher.result(final.key) is None]
             if watch is not None and watch.is_late(pending, done, seconds):
                 dispatcher.cancel()
@@ -93,18 +102,21 @@ def run_finals(
                 for final in finals:
                     session.request(final.key, "final", partial(_job, session, final))
     for final in finals:
-        result = session.wait_for(final.key)
-        if error := result.get("error"):
-            note_failure(session, final)
-            leave_out(session, final, error["message"], progress)
-            continue
-        try:
-            _publish(session, final, decoded(result, FinalResult))
-        except DataError as error:
-            leave_out(session, final, error.problem, progress)
-            continue
-        published.append(final.run_id)
-    return published
+        if why := problems[final.run_id]:
+            leave_out(session, final, why, progress)
+    return [final.run_id for final in finals if not problems[final.run_id]]
+
+
+def _problem(session: Session, final: Final, result: dict[str, Any]) -> str | None:
+    """Publishes a run that has ended; returns why it cannot be, if so."""
+    if error := result.get("error"):
+        note_failure(session, final.key, final.run_id)
+        return str(error["message"])
+    try:
+        _publish(session, final, decoded(result, FinalResult))
+    except DataError as error:
+        return error.problem
+    return None
 
 
 def _trained(session: Session, final: Final) -> int:
@@ -128,7 +140,7 @@ def _shorten(session: Session, waiting: Sequence[Final], runs: list[ShortenedFin
         if run.until:
             words = f"ends after {run.until} of {final.epochs} epochs"
         else:
-            note_failure(session, final)
+            note_failure(session, final.key, final.run_id)
             words = "is left out"
         progress.warn(f"trainings take longer than planned: {run.run_id} {words}")
 
@@ -160,21 +172,39 @@ def numbered(session: Session, final: Final) -> Final:
             result = session.dispatcher.result(record.key)
             if result is not None and "error" in result:
                 failed += 1
-                note_failure(session, final, record.key)
+                note_failure(session, record.key, final.run_id)
             elif result is not None and record.key not in keys and not staging(session, record.key).exists():
                 failed += 1
     return replace(final, earlier=failed + max(0, published - there))
 
 
-def note_failure(session: Session, final: Final, key: str | None = None) -> None:
+def note_failure(session: Session, key: str, run_id: str) -> None:
     """Journals, once, that a training failed before it opened the test split, where it did.
 
     The opening is on record before a training starts, so that none is ever forgotten; this takes it back.
     """
-    key = key or final.key
     folder = staging(session, key)
     if key not in session.dispatcher.state.unopened and not folder.with_name(f"{folder.name}.opened").exists():
-        session.dispatcher.record(UnopenedTestSplit(key=key, run_id=final.run_id))
+        session.dispatcher.record(UnopenedTestSplit(key=key, run_id=run_id))
+
+
+def note_abandoned(session: Session, run_ids: Set[str]) -> None:
+    """The same of trainings that nobody goes on with, because others were planned with a larger budget."""
+    for record in session.dispatcher.state.test_openings:
+        if record.run_id in run_ids:
+            note_failure(session, record.key, record.run_id)
+
+
+def staged_runs(session: Session) -> set[str]:
+    """Run ids of those that have ended and wait to be published: a kill came first."""
+    state, found = session.dispatcher.state, set()
+    published = {record.key for record in state.published}
+    for record in state.test_openings:
+        result = session.dispatcher.result(record.key)
+        is_there = result is not None and "error" not in result and staging(session, record.key).exists()
+        if is_there and record.key not in published:
+            found.add(record.run_id)
+    return found
 
 
 def test_evaluations(session: Session, final: Final) -> int:
@@ -283,12 +313,12 @@ def about(
 def publish(session: Session, final: Final, own: About, history: Columns, params: Params) -> None:
     """Publishes what a job has left in its staging folder, once, and clears that away."""
     done = {record.run_id for record in session.dispatcher.state.published}
-    if final.run_id in done and (session.workspace.run(final.run_id) / "metrics.json").exists():
-        return
     folder = staging(session, final.key)
-    lineage.keep(session.workspace)
-    publish_run(session.workspace, StagedRun(folder, own, history, params))
-    session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
+    if final.run_id not in done or not (session.workspace.run(final.run_id) / "metrics.json").exists():
+        lineage.keep(session.workspace)
+        publish_run(session.workspace, StagedRun(folder, own, history, params))
+        session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
+    # A kill may have come between the two.
     remove_directory(folder)
     folder.with_name(f"{folder.name}.opened").unlink(missing_ok=True)
     remove_directory(session.checkpoints(final.key))

@@ -264,7 +264,8 @@ def plan_finals(
     First the baseline and each finalist once, with `max_epochs` epochs; then a second seed of the baseline and of the
     best finalist, without which nobody can tell a difference from luck; then all of them longer, up to `longest`; then
     further seeds, up to five. Where twice `max_epochs` and half of `longest` are not reached so, the second seeds wait,
-    and finalists beyond the second are left out: longer trainings are worth more.
+    and finalists beyond the second are left out, but for those that fit beside the others all the same: longer
+    trainings are worth more.
 
     Where not even the first fits, finalists are left out, the last one first. The baseline and one finalist remain
     whatever they cost, with fewer epochs where they must.
@@ -297,6 +298,13 @@ def plan_finals(
             seeds[key] = 2
     while epochs < longest and fits(seeds, epochs + 1):
         epochs += 1
+    # One that costs less than the dearest may fit beside it all the same.
+    for candidate in finalists[len(kept) :]:
+        kept.append(candidate)
+        if fits(seeds | {candidate.key: 1}, epochs):
+            seeds[candidate.key] = 1
+        else:
+            kept.pop()
     for number in range(2, MOST_SEEDS + 1):
         for key in dict.fromkeys((*again, *seeds)):
             if seeds[key] < number and fits(seeds | {key: number}, epochs):

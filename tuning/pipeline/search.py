@@ -26,7 +26,8 @@ from tuning.history.source import JOURNAL
 from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import bases
-from tuning.pipeline.budgeted import Clock, finalists, planned, run_budgeted_finals
+from tuning.pipeline.budgeted import Clock, finalists, planned
+from tuning.pipeline.budgeted_finals import run_budgeted_finals
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
 from tuning.pipeline.extending import extended

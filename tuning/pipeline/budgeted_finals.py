@@ -1,0 +1,175 @@
+"""What the time that is left for final trainings buys, seed by seed; each decision is journaled."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import msgspec
+
+from tuning.core.plan import FinalTraining, Plan
+from tuning.core.progress import Progress
+from tuning.core.settings import SearchSettings
+from tuning.dataset.store.arrays import read_info
+from tuning.engine.budget import as_given, duration
+from tuning.engine.entries import PlannedFinals
+from tuning.pipeline.budgeted import RESTART_SECONDS, Clock, ensemble_seconds, priced
+from tuning.pipeline.completed import Completed
+from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
+from tuning.pipeline.final_roles import Final, digest_in, role_of, role_planned, seeded
+from tuning.pipeline.finals import none_retrained, note_abandoned, run_finals, staged_runs
+from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, Candidate, all_seeds, more_finals, plan_finals
+from tuning.pipeline.session import Session
+from tuning.pipeline.shortening import TOLERANCE, Watch
+
+#: Share of the budget of which it is said why it is left.
+WORTH_SAYING = 0.05
+
+
+def own_budget(session: Session) -> float:
+    """Seconds that the search has in all, whatever this command was given."""
+    plan = cast(Plan, cast(SearchSettings, session.settings).plan)
+    return as_extended(plan, session.dispatcher.state.extension).budget
+
+
+def for_first_finals(session: Session, clock: Clock, after: float, enough: float, progress: Progress) -> float:
+    """Seconds for the first finals: what is left, but for next to nothing what was kept for them.
+
+    The time may have been spent by a search without finals, which are now asked for after all. A budget that is smaller
+    than the search's own is not exceeded so.
+
+    Args:
+        after: seconds that are needed when all are trained.
+        enough: what was kept for them, as far as they can use it.
+    """
+    state = session.dispatcher.state
+    seconds = clock.usable() - (RESTART_SECONDS if state.stopped else 0.0) - after
+    if seconds >= LEAST_FOR_FINALS * enough or clock.budget < own_budget(session):
+        return seconds
+    progress.warn(f"the budget is used up; the finals take about {duration(enough)} more")
+    return enough
+
+
+def run_budgeted_finals(
+    session: Session,
+    settings: SearchSettings,
+    plan: Plan,
+    roles: Sequence[Final],
+    completed: Sequence[Completed],
+    clock: Clock,
+    progress: Progress,
+) -> list[str]:
+    """Retrains, tests and publishes what the time allows, seed by seed; returns the run ids.
+
+    Args:
+        roles: the finalists, best first, and the baseline; one each.
+    """
+    dispatcher, by_key = session.dispatcher, {role.run_id: role for role in roles}
+    baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
+    trials = {spec.trial_id: spec for spec, _ in completed}
+
+    def role_named(key: str) -> Final:
+        return by_key.get(key) or role_planned(key, by_key[baseline], trials, settings.reuse_trials)
+
+    def final_of(training: FinalTraining) -> Final:
+        return replace(seeded(role_named(training.key), settings.seed + training.seed), epochs=training.epochs)
+
+    for entry in dispatcher.state.planned_finals:
+        by_key |= {training.key: role_named(training.key) for training in entry.runs}
+    earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
+    # By configuration: a search that has gone on may know it by another rank, or another trial.
+    seeds_before = Counter(digest_in(training.key) for training in earlier)
+    before = {f"{one.key}-s{settings.seed + one.seed}": one for one in earlier}
+    published = {record.run_id for record in dispatcher.state.published}
+    waiting = staged_runs(session) - published
+    ended = [final_of(training) for run_id, training in before.items() if run_id in waiting]
+    published.update(run_finals(session, ended, progress))
+    there = [run_id for run_id in before if run_id in published]
+    note_abandoned(session, before.keys() - published)
+    # Runs of an earlier budget, of the baseline and of a finalist, where there are both.
+    has_both = len({digest_in(role_of(run_id)) for run_id in there}) >= min(2, len(roles))
+    counts = read_info(session.workspace).counts
+    candidates = priced(by_key, completed, plan, settings, counts)
+    slowest = max(one.epoch for one in candidates.values())
+
+    def kept(runs: int) -> float:
+        return ensemble_seconds(counts, slowest, runs) if settings.ensemble else 0.0
+
+    def governing() -> Clock:
+        """The clock, or one that ends later where finals were granted more than the budget had left."""
+        granted = [entry.until or 0.0 for entry in dispatcher.state.planned_finals]
+        return replace(clock, budget=max([clock.budget, *granted]))
+
+    # Where all is decided, or the time was over before, what is trained again is as it was planned.
+    decisions = dispatcher.state.planned_finals
+    is_over = bool(decisions) and (not decisions[-1].runs or governing().left() <= 0)
+    watch = Watch(
+        candidates,
+        lambda: governing().left(),
+        session.workers,
+        after=kept(len(candidates)) + CLOSING_SECONDS,
+        restart=RESTART_SECONDS,
+        tolerated=TOLERANCE * clock.budget,
+        cuts=dispatcher.state.shortened,
+    )
+    done: list[FinalTraining] = []
+    runs: list[str] = []
+
+    def others() -> list[Candidate]:
+        return [candidate for key, candidate in candidates.items() if key != baseline]
+
+    def further(seconds: float) -> list[FinalTraining]:
+        failed = {role_of(run_id) for run_id in session.failures} - {role_of(run_id) for run_id in runs}
+        return more_finals(candidates[baseline], others(), done, seconds, session.workers, failed, plan.max_epochs // 2)
+
+    for number in range(len(roles) * MOST_SEEDS + 1):
+        if number == len(dispatcher.state.planned_finals):
+            until = None
+            if done:
+                chosen = further(clock.usable() - kept(len(done) + 1))
+            else:
+                enough = min(plan.finals, all_seeds(candidates.values(), plan.final_epochs, session.workers))
+                after = kept(len(candidates))
+                seconds = for_first_finals(session, clock, after, enough, progress)
+                if seconds > clock.usable():
+                    until = round(clock.stopwatch.elapsed() + seconds + after + RESTART_SECONDS + CLOSING_SECONDS, 1)
+                chosen = plan_finals(
+                    candidates[baseline], others(), seconds, session.workers, plan.max_epochs, plan.final_epochs
+                )
+                if has_both and max(one.epochs for one in chosen) < plan.max_epochs:
+                    # Trained for less than the search's own trainings were, they would tell nothing new.
+                    chosen, until = [], None
+            # Seeds that were there before the budget was extended keep their runs.
+            chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[digest_in(one.key)]) for one in chosen]
+            dispatcher.record(PlannedFinals(runs=chosen, until=until))
+        decided = dispatcher.state.planned_finals[number].runs
+        if not decided:
+            break
+        finals = [final_of(training) for training in decided]
+        # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
+        order = sorted(finals, key=lambda final: -candidates[role_of(final.run_id)].epoch)
+        runs += run_finals(session, order, progress, time=governing(), watch=None if is_over else watch)
+        done += decided
+        for final in finals:
+            measured = (dispatcher.result(final.key) or {}).get("seconds")
+            if measured:
+                key = role_of(final.run_id)
+                candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
+    if not runs and (done or not there):
+        raise none_retrained(session, len(done))
+    left = clock.usable() - kept(len(runs))
+    if not done:
+        progress.say(
+            f"no final trainings beside those there are: what is left is too little for {plan.max_epochs} epochs"
+        )
+    elif left > WORTH_SAYING * clock.budget:
+        why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
+        if further(clock.usable() - kept(len(done) + 1)):
+            more = as_given(own_budget(session))
+            why = f"a smaller budget ended this search; with a --budget of more than {more} it goes on"
+        progress.say(f"{duration(left)} of the budget is left over: {why}")
+    return [*there, *runs]
