@@ -15,11 +15,14 @@ from keras import layers
 
 from tests.pipeline.conftest import results
 from tuning.core import files
+from tuning.core import settings as config
 from tuning.core.errors import DataError, UsageError
+from tuning.core.progress import Silent
 from tuning.core.workspace import Workspace
 from tuning.dataset import decode, seen
 from tuning.dataset.rough_hash import is_near, rough_hash
 from tuning.pipeline import bases
+from tuning.pipeline.settings import search_settings
 from tuning.results import lineage
 from tuning.results.runs import read_runs
 
@@ -114,6 +117,16 @@ def test_a_search_from_a_base_goes_on_without_the_original_however_it_is_run(pre
 # What the base has seen ----------------------------------------------------------------------------------------------
 
 
+class Heard(Silent):
+    """Keeps what a person is warned of."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
 def run_of(workspace: Workspace, model: Path, make_run, **more) -> Path:
     """A published run of the workspace whose model is `model`."""
     lineage.keep(workspace)
@@ -137,6 +150,40 @@ def test_what_a_base_has_seen_is_counted_and_refused(prepared, copied, base, mak
     places = seen.read_split_manifest(own.split_manifest).places
     listed = own.base_overlap.read_text().splitlines()
     assert sorted(listed) == sorted(place.source for place in places if place.split == "val")
+
+
+def test_what_stands_beside_a_base_is_learned_when_first_its_file_came_alone(prepared, copied, base, make_run, here):
+    other, own = copied(prepared), copied(prepared)
+    folder = run_of(other, base, make_run)
+    digest = files.sha256_file(base)
+    own.bases.mkdir(parents=True)
+    shutil.copy(base, lineage.copy_of(own, digest))
+    record = {"sha256": digest, "given": [str(base)], "name": base.name, "scaling": "0-255", "input": [20, 20, 1]}
+    files.write_json(lineage.record_path(own, digest), {**record, "features": [8], "parameters": 1})
+
+    def asked(given, **more):
+        return search_settings(own, "random", name="s", base=str(given), dtype="float32", **more)
+
+    began = asked(base)
+    assert began.base_overlap is None
+    config.freeze(own.search("s"), began)
+    refused = here(own, "train", "--base", str(folder), *TRAIN)
+    assert refused.code == 3
+    assert "images of the validation and test split" in refused.stderr
+    # What began before goes on, and a person is told.
+    goes_on = asked(folder)
+    config.check(own.search("s"), goes_on)
+    heard = Heard()
+    bases.adopt(own, goes_on, str(folder), None, None, heard)
+    images = sum(place.split == "val" for place in seen.read_split_manifest(own.split_manifest).places)
+    assert any(f"has seen {images} images" in text for text in heard.warnings)
+    learned = lineage.record_of(own, digest)
+    assert learned.name == "run-1"
+    assert learned.trained_on.startswith("data ")
+    assert learned.scaling == "0-255"
+    # From now on, whatever it is called by.
+    assert asked(digest).base_overlap is None
+    assert asked(digest, fresh=True).base_overlap == images
 
 
 def test_mirrored_images_are_found(prepared):

@@ -167,11 +167,18 @@ def adopt(
     if files.sha256_file(copy) != digest:
         raise StateError(f"{copy} is damaged: its sha256 is another", "remove it, and give --base with the file again")
     names = record.given if given is None or given in record.given else [*record.given, given]
-    updated = msgspec.structs.replace(record, given=names, licence=licence or record.licence)
+    updated = _learned(workspace, record, given or digest)
+    updated = msgspec.structs.replace(updated, given=names, licence=licence or updated.licence)
     if updated != record:
         record = updated
         files.write_json(lineage.record_path(workspace, digest), msgspec.to_builtins(record))
     progress.say(lineage.words(record, settings.base_overlap))
+    now = overlap_of(workspace, given or digest, digest, settings.data_digest)
+    if settings.base_overlap is None and now:
+        progress.warn(
+            f"it is known now that the base has seen {now:,} images of the validation and test split. What began "
+            "before that goes on as not checked, with figures that are too high: start over with --fresh"
+        )
     return BaseModel(model=str(copy.resolve()), scaling=record.scaling, member=record.member)
 
 
@@ -193,7 +200,9 @@ def _overlap(root: str, given: str, digest: str, data_digest: str) -> seen.Overl
 
 def _seen(workspace: Workspace, given: str, digest: str) -> Seen | None:
     if lineage.record_of(workspace, digest) is not None:
-        return seen.read(lineage.seen_path(workspace, digest))
+        kept = seen.read(lineage.seen_path(workspace, digest))
+        if kept is not None:
+            return kept
     source = find(workspace, given).source
     return None if source is None else lineage.seen_by(source, digest)
 
@@ -238,6 +247,25 @@ def _record(digest: str, given: str, name: str, found: Inspected, about: lineage
         parameters=found.parameters,
         trained_on=about.trained_on if about else None,
         licence=about.licence if about else None,
+    )
+
+
+def _learned(workspace: Workspace, record: BaseRecord, given: str) -> BaseRecord:
+    """A base's record with what stands beside the file that is given now: first it may have been given alone.
+
+    Scaling and member stay: what has begun was trained with them.
+    """
+    path = lineage.seen_path(workspace, record.sha256)
+    source = None if path.is_file() else find(workspace, given).source
+    if source is None:
+        return record
+    if (known := lineage.seen_by(source, record.sha256)) is not None:
+        seen.write(path, known, [record.sha256])
+    about = lineage.describe(source, record.sha256)
+    if about is None or record.trained_on is not None:
+        return record
+    return msgspec.structs.replace(
+        record, name=about.name, trained_on=about.trained_on, licence=record.licence or about.licence
     )
 
 
