@@ -73,15 +73,16 @@ def _from_file(name: str, build: Any, shape: tuple[int, int, int], weights: str)
         # The file of a whole classifier is as good: what is below its head is taken.
         whole = build(include_top=True, weights=None)
         whole.load_weights(weights)
+        own, others = ([layer for layer in model.layers if layer.weights] for model in (bare, whole))
+        # In order, and not by name: Keras counts layers without a name on from one model to the next.
+        for layer, other in zip(own, others, strict=False):
+            layer.set_weights(other.get_weights())
+        return bare
     except Exception:
         raise UsageError(
             f"{weights} does not hold weights of {name}: {reason}",
             f"give the file (NAME.h5 or NAME.weights.h5) that Keras itself takes for {name}, or another --base",
         ) from None
-    values = {layer.name: layer.get_weights() for layer in whole.layers}
-    for layer in bare.layers:
-        layer.set_weights(values.get(layer.name, []) or layer.get_weights())
-    return bare
 
 
 def preprocessed(image: Any, wanted: str) -> Any:
