@@ -90,7 +90,7 @@ def features(network: keras.Model) -> Any:
     """The tensor that a network's classifier is computed from; its output where it has none.
 
     A classifier is a dense layer, or a convolution of one pixel, with an output for each class, and what follows it
-    without weights of its own.
+    without weights of its own. It may be the end of a model within the network.
     """
     output = functional_graph(network).outputs[0]
     if len(output.shape) != 2:
@@ -98,8 +98,10 @@ def features(network: keras.Model) -> Any:
     tensor = output
     while True:
         layer, given = producer(tensor), sources(tensor)
-        if len(given) != 1 or isinstance(layer, keras.Model):
+        if len(given) != 1:
             return output
+        if isinstance(layer, keras.Model):
+            return _inner_features(layer, given[0], output)
         if _classifies(layer, output.shape[-1]):
             break
         if getattr(layer, "weights", ()):
@@ -109,6 +111,17 @@ def features(network: keras.Model) -> Any:
     while isinstance(producer(tensor), layers.Dropout):
         tensor = sources(tensor)[0]
     return tensor
+
+
+def _inner_features(model: keras.Model, given: Any, output: Any) -> Any:
+    """What the classifier of a model within a network is computed from there; `output` where it has none."""
+    graph = functional_graph(model)
+    if len(graph.outputs) != 1:
+        return output
+    inner = features(model)
+    if inner is graph.outputs[0]:
+        return output
+    return given if inner is graph.inputs[0] else keras.Model(graph.inputs, inner)(given)
 
 
 def _classifies(layer: Any, classes: int) -> bool:
