@@ -22,12 +22,18 @@ _CHANNELS = (1, 3)
 _CHOOSE = "take one that maps one image (height, width, 1 or 3 channels) to one vector or one stack of feature maps"
 
 _current: BaseModel | None = None
+_opened = False
 
 
 def use(base: BaseModel | None) -> None:
     """Sets what `base_model` opens; called for each job before anything is built."""
-    global _current
-    _current = base
+    global _current, _opened
+    _current, _opened = base, False
+
+
+def opened() -> bool:
+    """Whether a builder has asked for that model since."""
+    return _opened
 
 
 def base_model() -> keras.Model:
@@ -40,8 +46,10 @@ def base_model() -> keras.Model:
     Raises:
         UsageError: there is none: the search or training was not given `--base`.
     """
+    global _opened
     if _current is None:
         raise UsageError("this search space starts from a model, but none is given", "give --base MODEL")
+    _opened = True
     model = keras.saving.load_model(_current.model, safe_mode=True, compile=False)
     network, factor = stripped(model, _current.member)
     network = _rebuilt(keras.Model(network.inputs, features(network)))
