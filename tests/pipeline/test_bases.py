@@ -159,7 +159,10 @@ def test_what_stands_beside_a_base_is_learned_when_first_its_file_came_alone(pre
     own.bases.mkdir(parents=True)
     shutil.copy(base, lineage.copy_of(own, digest))
     record = {"sha256": digest, "given": [str(base)], "name": base.name, "scaling": "0-255", "input": [20, 20, 1]}
-    files.write_json(lineage.record_path(own, digest), {**record, "features": [8], "parameters": 1})
+    files.write_json(lineage.record_path(own, digest), {**record, "features": [None, 8], "parameters": 1})
+    assert "1 parameters, from 20 × 20 gray pixels 0-255 to any × 8 features;" in lineage.words(
+        lineage.record_of(own, digest), None
+    )
 
     def asked(given, **more):
         return search_settings(own, "random", name="s", base=str(given), dtype="float32", **more)
@@ -237,6 +240,28 @@ def test_a_base_whose_own_base_is_unknown_is_not_called_checked(prepared, copied
     folder = run_of(workspace, base, make_run, base=used)
     known = lineage.seen_by(folder / "model.keras", files.sha256_file(base))
     assert known is not None and not known.complete
+
+
+def test_what_a_base_has_seen_is_listed_in_the_place_of_an_earlier_list(prepared, copied, base, make_run, here):
+    other, own = copied(prepared), copied(prepared)
+    folder = run_of(other, base, make_run)
+    place = next(p for p in seen.read_split_manifest(own.split_manifest).places if p.split == "test")
+    known = seen.Seen(np.array([seen.signature(place.sha256)], np.uint64), np.empty((0, 3), np.uint64))
+    seen.write(folder / lineage.SIGNATURES, known, [files.sha256_file(base)])
+    files.write_text(own.base_overlap, "of/another/base.png\n")
+    refused = here(own, "train", "--base", str(folder), *TRAIN)
+    assert refused.code == 3
+    assert "has seen 1 images" in refused.stderr and place.source in refused.stderr
+    assert own.base_overlap.read_text() == f"{place.source}\n"
+
+
+def test_the_record_of_a_base_that_is_gone_is_named(workspace, base, here):
+    digest = files.sha256_file(base)
+    workspace.bases.mkdir(parents=True)
+    shutil.copy(base, lineage.copy_of(workspace, digest))
+    refused = here(workspace, "train", "--base", digest, *TRAIN)
+    assert refused.code == 3
+    assert f"{lineage.record_path(workspace, digest)} is gone" in refused.stderr
 
 
 def test_a_name_stands_for_the_copy_when_the_file_is_gone(workspace, base):

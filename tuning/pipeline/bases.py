@@ -145,7 +145,7 @@ def adopt(
 
     Raises:
         UsageError: no training can start from it.
-        StateError: neither the file nor its copy is there any more.
+        StateError: the file is not there any more, nor its copy, or what is known of that.
     """
     digest = settings.base
     if digest is None:
@@ -155,7 +155,8 @@ def adopt(
     if record is None or not copy.is_file():
         source = find(workspace, given or digest).source
         if source is None:
-            raise StateError(f"{copy} is gone", f"give --base with the file again; its sha256 is {digest[:12]}…")
+            gone = lineage.record_path(workspace, digest) if copy.is_file() else copy
+            raise StateError(f"{gone} is gone", f"give --base with the file again; its sha256 is {digest[:12]}…")
         about = lineage.describe(source, digest)
         scaling, member = (about.scaling, about.member) if about else (None, None)
         progress.say(f"base: looking at {source}")
@@ -217,15 +218,16 @@ def check_overlap(
         new: whether the search or training begins now; what was accepted once stays so.
 
     Raises:
-        DataError: there are such images; says how many, and which, in a file where they are more than three.
+        DataError: there are such images; says how many, and which; a file lists all of them.
     """
     if settings.base is None or not settings.base_overlap or accepts_overlap(accept) or not new:
         return
     found = _overlap(str(workspace.root), given or settings.base, settings.base, settings.data_digest)
     assert found is not None
     some = ", ".join(found.files[:3])
+    # Also where the message names all: what an earlier base had seen must not stay there.
+    files.write_text(workspace.base_overlap, "".join(f"{name}\n" for name in found.files))
     if len(found.files) > 3:
-        files.write_text(workspace.base_overlap, "".join(f"{name}\n" for name in found.files))
         some += f", …, all of them in {workspace.base_overlap}"
     raise DataError(
         f"the base has seen {found.images} images of the validation and test split ({found.exact} as they are, "
@@ -308,7 +310,7 @@ def _inspected(request: Request, backend: str) -> Inspected:
         lines = done.stderr.strip().splitlines()
         raise UsageError(
             f"the process that opened the base ended with {done.returncode}: {lines[-1] if lines else 'no message'}",
-            "take another model, or give more --max-memory",
+            "take another model, or a smaller one; for a search, --max-memory says how much memory it may take",
         ) from None
     if isinstance(found, Refusal):
         kind = EnvironmentProblem if request.application and request.weights is None else UsageError
