@@ -42,6 +42,16 @@ def base(tmp_path) -> Path:
     return path
 
 
+def known(workspace: Workspace, base: Path, features: tuple[int | None, ...] = (8,)) -> str:
+    """The sha256 of the base, which the workspace has now, with nothing known of where it comes from."""
+    digest = files.sha256_file(base)
+    workspace.bases.mkdir(parents=True)
+    shutil.copy(base, lineage.copy_of(workspace, digest))
+    record = {"sha256": digest, "given": [str(base)], "name": base.name, "scaling": "0-255", "input": [20, 20, 1]}
+    files.write_json(lineage.record_path(workspace, digest), {**record, "features": features, "parameters": 1})
+    return digest
+
+
 def edited(path: Path, change) -> None:
     """Changes the configuration inside a `.keras` file."""
     with zipfile.ZipFile(path) as archive:
@@ -114,6 +124,22 @@ def test_a_search_from_a_base_goes_on_without_the_original_however_it_is_run(pre
     assert "the model of --base was" in changed.stderr
 
 
+def test_of_a_base_that_changed_the_copy_is_named(workspace, base, here):
+    digest = known(workspace, base)
+    arguments = ("--name", "s", "--strategy", "random", "--dtype", "float32")
+    given = {"name": "s", "dtype": "float32"}
+    here(workspace, "search", "--base", "none", *arguments)  # sets the backend
+    config.freeze(workspace.search("s"), search_settings(workspace, "random", base=str(base), **given))
+    edited(base, lambda config: config["config"].update(name="other"))
+    refused = here(workspace, "search", "--base", str(base), *arguments)
+    assert refused.code == 3
+    assert "the model of --base was" in refused.stderr
+    assert f"the base that it began with is kept: --base {digest}\n" in refused.stderr
+    config.check(workspace.search("s"), search_settings(workspace, "random", base=digest, **given))
+    lineage.copy_of(workspace, digest).unlink()
+    assert "is kept" not in here(workspace, "search", "--base", str(base), *arguments).stderr
+
+
 # What the base has seen ----------------------------------------------------------------------------------------------
 
 
@@ -155,11 +181,7 @@ def test_what_a_base_has_seen_is_counted_and_refused(prepared, copied, base, mak
 def test_what_stands_beside_a_base_is_learned_when_first_its_file_came_alone(prepared, copied, base, make_run, here):
     other, own = copied(prepared), copied(prepared)
     folder = run_of(other, base, make_run)
-    digest = files.sha256_file(base)
-    own.bases.mkdir(parents=True)
-    shutil.copy(base, lineage.copy_of(own, digest))
-    record = {"sha256": digest, "given": [str(base)], "name": base.name, "scaling": "0-255", "input": [20, 20, 1]}
-    files.write_json(lineage.record_path(own, digest), {**record, "features": [None, 8], "parameters": 1})
+    digest = known(own, base, (None, 8))
     assert "1 parameters, from 20 × 20 gray pixels 0-255 to any × 8 features;" in lineage.words(
         lineage.record_of(own, digest), None
     )
@@ -246,8 +268,8 @@ def test_what_a_base_has_seen_is_listed_in_the_place_of_an_earlier_list(prepared
     other, own = copied(prepared), copied(prepared)
     folder = run_of(other, base, make_run)
     place = next(p for p in seen.read_split_manifest(own.split_manifest).places if p.split == "test")
-    known = seen.Seen(np.array([seen.signature(place.sha256)], np.uint64), np.empty((0, 3), np.uint64))
-    seen.write(folder / lineage.SIGNATURES, known, [files.sha256_file(base)])
+    one = seen.Seen(np.array([seen.signature(place.sha256)], np.uint64), np.empty((0, 3), np.uint64))
+    seen.write(folder / lineage.SIGNATURES, one, [files.sha256_file(base)])
     files.write_text(own.base_overlap, "of/another/base.png\n")
     refused = here(own, "train", "--base", str(folder), *TRAIN)
     assert refused.code == 3
@@ -256,9 +278,8 @@ def test_what_a_base_has_seen_is_listed_in_the_place_of_an_earlier_list(prepared
 
 
 def test_the_record_of_a_base_that_is_gone_is_named(workspace, base, here):
-    digest = files.sha256_file(base)
-    workspace.bases.mkdir(parents=True)
-    shutil.copy(base, lineage.copy_of(workspace, digest))
+    digest = known(workspace, base)
+    lineage.record_path(workspace, digest).unlink()
     refused = here(workspace, "train", "--base", digest, *TRAIN)
     assert refused.code == 3
     assert f"{lineage.record_path(workspace, digest)} is gone" in refused.stderr
