@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -42,3 +45,26 @@ def test_weights_of_something_else_are_refused(tmp_path, include_top):
     small(include_top, width=3).save(path)
     with pytest.raises(UsageError, match="does not hold weights of Small"):
         applications._from_file("Small", small, (16, 16, 3), str(path))
+
+
+def test_an_application_has_the_same_digest_whenever_it_is_built(tmp_path, monkeypatch):
+    def named(include_top, weights, input_shape):
+        image = keras.Input(input_shape, name="image")
+        return keras.Model(image, layers.Conv2D(4, 3, name="conv", kernel_initializer="ones")(image), name="small")
+
+    monkeypatch.setattr(keras.applications, "Small", named, raising=False)
+    monkeypatch.setitem(applications.APPLICATIONS, "Small", "own")
+    first, second = tmp_path / "first.keras", tmp_path / "second.keras"
+    applications.save_application("Small", None, first)
+    made = zipfile.ZipFile(first).infolist()
+    # The files of an archive have times of two seconds each.
+    time.sleep(2.1)
+    # Its layers refer to the policy by its address; the first one stays, so that it is another.
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(before.name)
+    applications.save_application("Small", None, second)
+    assert first.read_bytes() == second.read_bytes()
+    assert {one.filename for one in made} == {"metadata.json", "config.json", "model.weights.h5"}
+    assert {path.name for path in tmp_path.iterdir()} == {"first.keras", "second.keras"}
+    model = keras.saving.load_model(first)
+    np.testing.assert_array_equal(model.get_weights()[0], np.ones((3, 3, 3, 4)))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +51,30 @@ def save_application(name: str, weights: str | None, path: Path) -> None:
     backbone = _from_keras(name, build, shape) if weights is None else _from_file(name, build, shape, weights)
     image = keras.Input(shape, name="pixels")
     keras.Model(image, backbone(preprocessed(image, APPLICATIONS[name])), name=f"{backbone.name}_base").save(path)
+    _without_its_making(path)
+
+
+def _without_its_making(path: Path) -> None:
+    """Writes a `.keras` file anew without times and addresses: its sha256 decides ids and seeds of runs."""
+    old, numbers = path.with_name(f"{path.name}.old"), dict[str, int]()
+
+    def numbered(found: re.Match[str]) -> str:
+        return f'"shared_object_id": {numbers.setdefault(found[1], len(numbers))}'
+
+    path.rename(old)
+    with zipfile.ZipFile(old) as source, zipfile.ZipFile(path, "w") as target:
+        for name in sorted(source.namelist()):
+            member = zipfile.ZipInfo(name)  # of 1980
+            if name.endswith(".json"):
+                text = re.sub(r'"shared_object_id": (\d+)', numbered, source.read(name).decode())
+                content = json.loads(text)
+                content.pop("date_saved", None)
+                target.writestr(member, json.dumps(content))
+                continue
+            member.file_size = source.getinfo(name).file_size
+            with source.open(name) as stream, target.open(member, "w") as copy:
+                shutil.copyfileobj(stream, copy, 2**20)
+    old.unlink()
 
 
 def _from_keras(name: str, build: Any, shape: tuple[int, int, int]) -> keras.Model:
