@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tuning.core.errors import UsageError
+from tuning.core.errors import EnvironmentProblem, UsageError
 from tuning.trials import applications
 
 
@@ -47,10 +47,28 @@ def test_weights_of_something_else_are_refused(tmp_path, include_top):
         applications._from_file("Small", small, (16, 16, 3), str(path))
 
 
+@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetB7", "MobileNet"])
+def test_a_network_that_is_another_from_a_file_is_only_taken_from_the_cache(tmp_path, monkeypatch, name):
+    def absent(include_top, weights, input_shape):
+        raise OSError("URL fetch failure on https://example.org/weights.h5")
+
+    monkeypatch.setattr(keras.applications, name, absent)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(EnvironmentProblem, match="cannot be fetched: URL fetch failure on https") as offline:
+        applications.save_application(name, None, tmp_path / "model.keras")
+    assert str(tmp_path / "models") in offline.value.remedy
+    assert ("--base-weights" in offline.value.remedy) == (name == "MobileNet")
+    if name != "MobileNet":
+        with pytest.raises(UsageError, match=f"--base-weights is given, but {name} is another network") as refused:
+            applications.save_application(name, "weights.h5", tmp_path / "model.keras")
+        assert str(tmp_path / "models") in refused.value.remedy
+
+
 def test_an_application_has_the_same_digest_whenever_it_is_built(tmp_path, monkeypatch):
     def named(include_top, weights, input_shape):
         image = keras.Input(input_shape, name="image")
-        return keras.Model(image, layers.Conv2D(4, 3, name="conv", kernel_initializer="ones")(image), name="small")
+        x = layers.Conv2D(4, 3, name="conv", kernel_initializer="ones")(image)
+        return keras.Model(image, layers.Conv2D(4, 3, name="last", kernel_initializer="ones")(x), name="small")
 
     monkeypatch.setattr(keras.applications, "Small", named, raising=False)
     monkeypatch.setitem(applications.APPLICATIONS, "Small", "own")
@@ -59,7 +77,7 @@ def test_an_application_has_the_same_digest_whenever_it_is_built(tmp_path, monke
     made = zipfile.ZipFile(first).infolist()
     # The files of an archive have times of two seconds each.
     time.sleep(2.1)
-    # Its layers refer to the policy by its address; the first one stays, so that it is another.
+    # Layers refer to the policy that they share by its address; the first one stays, so that it is another.
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(before.name)
     applications.save_application("Small", None, second)

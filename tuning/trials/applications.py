@@ -29,6 +29,9 @@ APPLICATIONS = {
     **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201"), "mean and deviation"),
     **dict.fromkeys(("ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19"), "mean of BGR"),
 }
+#: Keras builds another network where the weights are ImageNet's of its own: one with a rescaling more. Which of the two
+#: a file is of, nothing in it says.
+_FROM_CACHE_ALONE = tuple(f"EfficientNetB{number}" for number in range(8))
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _MEAN_OF_BGR = (103.939, 116.779, 123.68)
 
@@ -41,11 +44,16 @@ def save_application(name: str, weights: str | None, path: Path) -> None:
             where there is a network, fetched into it.
 
     Raises:
-        UsageError: the weights are not those of this backbone.
+        UsageError: the weights are not those of this backbone, or cannot be given as a file.
         EnvironmentProblem: ImageNet's weights are not here and cannot be fetched; says where to put the file.
     """
     import keras
 
+    if weights is not None and name in _FROM_CACHE_ALONE:
+        raise UsageError(
+            f"--base-weights is given, but {name} is another network with weights from a file than with ImageNet's",
+            f"put the file into {keras_home() / 'models'}, by the name that Keras gives it, and leave it out",
+        )
     build = getattr(keras.applications, name)
     shape = (SIZE, SIZE, 3)
     backbone = _from_keras(name, build, shape) if weights is None else _from_file(name, build, shape, weights)
@@ -85,8 +93,8 @@ def _from_keras(name: str, build: Any, shape: tuple[int, int, int]) -> keras.Mod
         raise EnvironmentProblem(
             f"the ImageNet weights of {name} are not in {cache} and cannot be fetched: "
             f"{' '.join(str(error).split())[:300]}",
-            f"where there is a network, fetch the file that this names and put it into {cache}, or give it with "
-            "--base-weights FILE",
+            f"where there is a network, fetch the file that this names and put it into {cache}"
+            f"{'' if name in _FROM_CACHE_ALONE else ', or give it with --base-weights FILE'}",
         ) from None
 
 
