@@ -15,11 +15,14 @@ from keras import layers
 
 from tests.pipeline.conftest import results
 from tuning.core import files
+from tuning.core import settings as config
 from tuning.core.errors import DataError, UsageError
+from tuning.core.progress import Silent
 from tuning.core.workspace import Workspace
 from tuning.dataset import decode, seen
 from tuning.dataset.rough_hash import is_near, rough_hash
 from tuning.pipeline import bases
+from tuning.pipeline.settings import search_settings
 from tuning.results import lineage
 from tuning.results.runs import read_runs
 
@@ -37,6 +40,16 @@ def base(tmp_path) -> Path:
     path = tmp_path / "faces.keras"
     keras.Model(image, layers.Dense(5, activation="softmax")(x)).save(path)
     return path
+
+
+def known(workspace: Workspace, base: Path, features: tuple[int | None, ...] = (8,)) -> str:
+    """The sha256 of the base, which the workspace has now, with nothing known of where it comes from."""
+    digest = files.sha256_file(base)
+    workspace.bases.mkdir(parents=True)
+    shutil.copy(base, lineage.copy_of(workspace, digest))
+    record = {"sha256": digest, "given": [str(base)], "name": base.name, "scaling": "0-255", "input": [20, 20, 1]}
+    files.write_json(lineage.record_path(workspace, digest), {**record, "features": features, "parameters": 1})
+    return digest
 
 
 def edited(path: Path, change) -> None:
@@ -111,7 +124,33 @@ def test_a_search_from_a_base_goes_on_without_the_original_however_it_is_run(pre
     assert "the model of --base was" in changed.stderr
 
 
+def test_of_a_base_that_changed_the_copy_is_named(workspace, base, here):
+    digest = known(workspace, base)
+    arguments = ("--name", "s", "--strategy", "random", "--dtype", "float32")
+    given = {"name": "s", "dtype": "float32"}
+    here(workspace, "search", "--base", "none", *arguments)  # sets the backend
+    config.freeze(workspace.search("s"), search_settings(workspace, "random", base=str(base), **given))
+    edited(base, lambda config: config["config"].update(name="other"))
+    refused = here(workspace, "search", "--base", str(base), *arguments)
+    assert refused.code == 3
+    assert "the model of --base was" in refused.stderr
+    assert f"the base that it began with is kept: --base {digest}\n" in refused.stderr
+    config.check(workspace.search("s"), search_settings(workspace, "random", base=digest, **given))
+    lineage.copy_of(workspace, digest).unlink()
+    assert "is kept" not in here(workspace, "search", "--base", str(base), *arguments).stderr
+
+
 # What the base has seen ----------------------------------------------------------------------------------------------
+
+
+class Heard(Silent):
+    """Keeps what a person is warned of."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def run_of(workspace: Workspace, model: Path, make_run, **more) -> Path:
@@ -137,6 +176,39 @@ def test_what_a_base_has_seen_is_counted_and_refused(prepared, copied, base, mak
     places = seen.read_split_manifest(own.split_manifest).places
     listed = own.base_overlap.read_text().splitlines()
     assert sorted(listed) == sorted(place.source for place in places if place.split == "val")
+
+
+def test_what_stands_beside_a_base_is_learned_when_first_its_file_came_alone(prepared, copied, base, make_run, here):
+    other, own = copied(prepared), copied(prepared)
+    folder = run_of(other, base, make_run)
+    digest = known(own, base, (None, 8))
+    assert "1 parameters, from 20 × 20 gray pixels 0-255 to any × 8 features;" in lineage.words(
+        lineage.record_of(own, digest), None
+    )
+
+    def asked(given, **more):
+        return search_settings(own, "random", name="s", base=str(given), dtype="float32", **more)
+
+    began = asked(base)
+    assert began.base_overlap is None
+    config.freeze(own.search("s"), began)
+    refused = here(own, "train", "--base", str(folder), *TRAIN)
+    assert refused.code == 3
+    assert "images of the validation and test split" in refused.stderr
+    # What began before goes on, and a person is told.
+    goes_on = asked(folder)
+    config.check(own.search("s"), goes_on)
+    heard = Heard()
+    bases.adopt(own, goes_on, str(folder), None, None, heard)
+    images = sum(place.split == "val" for place in seen.read_split_manifest(own.split_manifest).places)
+    assert any(f"has seen {images} images" in text for text in heard.warnings)
+    learned = lineage.record_of(own, digest)
+    assert learned.name == "run-1"
+    assert learned.trained_on.startswith("data ")
+    assert learned.scaling == "0-255"
+    # From now on, whatever it is called by.
+    assert asked(digest).base_overlap is None
+    assert asked(digest, fresh=True).base_overlap == images
 
 
 def test_mirrored_images_are_found(prepared):
@@ -190,6 +262,27 @@ def test_a_base_whose_own_base_is_unknown_is_not_called_checked(prepared, copied
     folder = run_of(workspace, base, make_run, base=used)
     known = lineage.seen_by(folder / "model.keras", files.sha256_file(base))
     assert known is not None and not known.complete
+
+
+def test_what_a_base_has_seen_is_listed_in_the_place_of_an_earlier_list(prepared, copied, base, make_run, here):
+    other, own = copied(prepared), copied(prepared)
+    folder = run_of(other, base, make_run)
+    place = next(p for p in seen.read_split_manifest(own.split_manifest).places if p.split == "test")
+    one = seen.Seen(np.array([seen.signature(place.sha256)], np.uint64), np.empty((0, 3), np.uint64))
+    seen.write(folder / lineage.SIGNATURES, one, [files.sha256_file(base)])
+    files.write_text(own.base_overlap, "of/another/base.png\n")
+    refused = here(own, "train", "--base", str(folder), *TRAIN)
+    assert refused.code == 3
+    assert "has seen 1 images" in refused.stderr and place.source in refused.stderr
+    assert own.base_overlap.read_text() == f"{place.source}\n"
+
+
+def test_the_record_of_a_base_that_is_gone_is_named(workspace, base, here):
+    digest = known(workspace, base)
+    lineage.record_path(workspace, digest).unlink()
+    refused = here(workspace, "train", "--base", digest, *TRAIN)
+    assert refused.code == 3
+    assert f"{lineage.record_path(workspace, digest)} is gone" in refused.stderr
 
 
 def test_a_name_stands_for_the_copy_when_the_file_is_gone(workspace, base):

@@ -142,9 +142,9 @@ def test_a_process_that_cannot_train_on_the_backend_is_told_so(prepared, monkeyp
     inline = Resources(executor="inline")
     assert keras.config.backend() == "numpy"
     with pytest.raises(UsageError, match="on the backend 'numpy', but KERAS_BACKEND is 'tensorflow'"):
-        session.check_start(tmp_path, settings, inline, Tracking(), fresh=False)
-    session.check_start(tmp_path, replace(settings, backend="numpy"), inline, Tracking(), fresh=False)
-    session.check_start(tmp_path, settings, Resources(), Tracking(), fresh=False)
+        session.check_start(prepared, tmp_path, settings, inline, Tracking(), fresh=False)
+    session.check_start(prepared, tmp_path, replace(settings, backend="numpy"), inline, Tracking(), fresh=False)
+    session.check_start(prepared, tmp_path, settings, Resources(), Tracking(), fresh=False)
 
 
 NOTEBOOK = """

@@ -311,7 +311,11 @@ def test_the_lines_of_a_promoted_model_s_card_label_an_image_without_this_projec
     [
         (None, "**Not checked:**"),
         (7, "**The base has seen 7 images of the validation and test split,** which was accepted."),
-        (0, "has seen no image of the validation or the test split"),
+        (
+            0,
+            "has seen no image of the validation or the test split, as it is, mirrored, or at another size, quality or "
+            "brightness.",
+        ),
     ],
 )
 def test_what_a_base_has_seen_is_said(overlap, words):

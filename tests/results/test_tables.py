@@ -99,6 +99,20 @@ def test_everything_fits_the_terminal_and_what_matters_is_there(rows, width):
     assert ("0.650 ± 0.013 (2)" in text) == (rows is EXECUTIONS)
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_what_a_base_may_have_seen_is_said_in_every_width(width):
+    bases = [None, "a" * 12 + ", overlap not checked", "b" * 12 + ", overlap none", "c" * 12 + ", overlap 7 accepted"]
+    rows = [line(place, base=base) for place, base in enumerate([*bases, bases[1]], 1)]
+    text = " ".join(leaderboard_table(rows, width).split())
+    if width < 200:
+        assert f"#2, #5: started from base {bases[1]}." in text
+        assert f"#4: started from base {bases[3]}." in text
+        assert "b" * 12 not in text and "#1: started" not in text
+    else:
+        assert "started from" not in text
+        assert all(base in text for base in bases[1:])
+
+
 @settings(max_examples=30)
 @given(st.integers(30, 250), st.integers(1, 90), st.integers(1, 40))
 def test_no_width_and_no_name_breaks_the_lines(width, name, classes):

@@ -93,6 +93,39 @@ def test_a_network_around_a_backbone_is_not_taken_for_a_published_one(tmp_path, 
     np.testing.assert_allclose(base.predict(pixels, verbose=0), model.predict(pixels, verbose=0), atol=1e-5)
 
 
+def a_head_of_its_own() -> tuple[keras.Model, keras.Model]:
+    image = keras.Input((12, 12, 1))
+    backbone = keras.Sequential([keras.Input((12, 12, 1)), layers.Conv2D(6, 3)])
+    pool = layers.GlobalAveragePooling2D()
+    head = keras.Sequential([pool, layers.Dropout(0.5), layers.Dense(3, "softmax")])
+    return keras.Model(image, head(backbone(image))), keras.Model(image, pool(backbone(image)))
+
+
+#: (a model, what its classifier sees) of a network that is its own.
+NESTED = {
+    "softmax after it": lambda own: (keras.Sequential([own, layers.Softmax()]), vector(own)),
+    "scaled before it": lambda own: (
+        keras.Sequential([scale := layers.Rescaling(0.1), own]),
+        keras.Model(image := keras.Input((12, 12, 1)), vector(own)(scale(image))),
+    ),
+    "a head of its own": lambda own: a_head_of_its_own(),
+    "a head of one layer": lambda own: (
+        keras.Sequential([vector(own), keras.Sequential([layers.Dense(3)])]),
+        vector(own),
+    ),
+    "two deep": lambda own: (keras.Sequential([layers.Rescaling(1.0), keras.Sequential([own])]), vector(own)),
+}
+
+
+@pytest.mark.parametrize("make", NESTED.values(), ids=NESTED.keys())
+def test_the_classifier_of_a_model_within_a_model_is_taken_off(tmp_path, pixels, make):
+    model, sees = make(network())
+    model.build((None, 12, 12, 1))
+    base = opened(tmp_path, model)
+    assert base.output_shape == (None, 6)
+    np.testing.assert_allclose(base.predict(pixels, verbose=0), sees.predict(pixels, verbose=0), atol=1e-4)
+
+
 def test_a_base_of_a_base_is_used_whole(tmp_path, pixels):
     opened(tmp_path, network())
     second, _ = build_model("fine_tune", {"frozen": 0.5, "head": "dense"}, (12, 12, 1), 4)

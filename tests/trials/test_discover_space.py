@@ -8,7 +8,8 @@ import keras
 import pytest
 
 from tuning.core.errors import Interrupted, UsageError
-from tuning.trials import runtime
+from tuning.core.jobs import BaseModel
+from tuning.trials import bases, runtime
 from tuning.trials.spaces import build_model
 
 
@@ -42,6 +43,26 @@ def test_the_space_its_defaults_and_its_smallest_and_largest_model_are_found(des
 def test_every_entry_is_in_the_space_once(described):
     entries = [json.dumps(entry, sort_keys=True) for entry in described("tiny").space]
     assert len(entries) == len(set(entries)) > 3
+
+
+def test_a_space_that_leaves_the_base_alone_is_refused(described, tmp_path):
+    image = keras.Input((12, 12, 1))
+    path = tmp_path / "base.keras"
+    keras.Sequential([image, keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(2)]).save(path)
+    base = {"model": str(path), "scaling": "0-1"}
+    bases.use(BaseModel(**base))
+    try:
+        for space in ("tiny", "search_spaces.baseline_cnn:build_model"):
+            with pytest.raises(UsageError, match="does not use the model of --base") as refused:
+                described(space, base=base)
+            assert "tuning.base_model()" in refused.value.remedy
+        assert "frozen" in names(described("search_spaces.fine_tune:build_model", base=base))
+        # One model asked for it; that of the next job has yet to.
+        bases.use(BaseModel(**base))
+        with pytest.raises(UsageError, match="does not use the model of --base"):
+            described("tiny", base=base)
+    finally:
+        bases.use(None)
 
 
 def test_without_discovery_only_the_default_is_built(described):

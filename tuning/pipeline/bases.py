@@ -145,7 +145,7 @@ def adopt(
 
     Raises:
         UsageError: no training can start from it.
-        StateError: neither the file nor its copy is there any more.
+        StateError: the file is not there any more, nor its copy, or what is known of that.
     """
     digest = settings.base
     if digest is None:
@@ -155,7 +155,8 @@ def adopt(
     if record is None or not copy.is_file():
         source = find(workspace, given or digest).source
         if source is None:
-            raise StateError(f"{copy} is gone", f"give --base with the file again; its sha256 is {digest[:12]}…")
+            gone = lineage.record_path(workspace, digest) if copy.is_file() else copy
+            raise StateError(f"{gone} is gone", f"give --base with the file again; its sha256 is {digest[:12]}…")
         about = lineage.describe(source, digest)
         scaling, member = (about.scaling, about.member) if about else (None, None)
         progress.say(f"base: looking at {source}")
@@ -167,11 +168,18 @@ def adopt(
     if files.sha256_file(copy) != digest:
         raise StateError(f"{copy} is damaged: its sha256 is another", "remove it, and give --base with the file again")
     names = record.given if given is None or given in record.given else [*record.given, given]
-    updated = msgspec.structs.replace(record, given=names, licence=licence or record.licence)
+    updated = _learned(workspace, record, given or digest)
+    updated = msgspec.structs.replace(updated, given=names, licence=licence or updated.licence)
     if updated != record:
         record = updated
         files.write_json(lineage.record_path(workspace, digest), msgspec.to_builtins(record))
     progress.say(lineage.words(record, settings.base_overlap))
+    now = overlap_of(workspace, given or digest, digest, settings.data_digest)
+    if settings.base_overlap is None and now:
+        progress.warn(
+            f"it is known now that the base has seen {now:,} images of the validation and test split. What began "
+            "before that goes on as not checked, with figures that are too high: start over with --fresh"
+        )
     return BaseModel(model=str(copy.resolve()), scaling=record.scaling, member=record.member)
 
 
@@ -193,7 +201,9 @@ def _overlap(root: str, given: str, digest: str, data_digest: str) -> seen.Overl
 
 def _seen(workspace: Workspace, given: str, digest: str) -> Seen | None:
     if lineage.record_of(workspace, digest) is not None:
-        return seen.read(lineage.seen_path(workspace, digest))
+        kept = seen.read(lineage.seen_path(workspace, digest))
+        if kept is not None:
+            return kept
     source = find(workspace, given).source
     return None if source is None else lineage.seen_by(source, digest)
 
@@ -208,15 +218,16 @@ def check_overlap(
         new: whether the search or training begins now; what was accepted once stays so.
 
     Raises:
-        DataError: there are such images; says how many, and which, in a file where they are more than three.
+        DataError: there are such images; says how many, and which; a file lists all of them.
     """
     if settings.base is None or not settings.base_overlap or accepts_overlap(accept) or not new:
         return
     found = _overlap(str(workspace.root), given or settings.base, settings.base, settings.data_digest)
     assert found is not None
     some = ", ".join(found.files[:3])
+    # Also where the message names all: what an earlier base had seen must not stay there.
+    files.write_text(workspace.base_overlap, "".join(f"{name}\n" for name in found.files))
     if len(found.files) > 3:
-        files.write_text(workspace.base_overlap, "".join(f"{name}\n" for name in found.files))
         some += f", …, all of them in {workspace.base_overlap}"
     raise DataError(
         f"the base has seen {found.images} images of the validation and test split ({found.exact} as they are, "
@@ -238,6 +249,25 @@ def _record(digest: str, given: str, name: str, found: Inspected, about: lineage
         parameters=found.parameters,
         trained_on=about.trained_on if about else None,
         licence=about.licence if about else None,
+    )
+
+
+def _learned(workspace: Workspace, record: BaseRecord, given: str) -> BaseRecord:
+    """A base's record with what stands beside the file that is given now: first it may have been given alone.
+
+    Scaling and member stay: what has begun was trained with them.
+    """
+    path = lineage.seen_path(workspace, record.sha256)
+    source = None if path.is_file() else find(workspace, given).source
+    if source is None:
+        return record
+    if (known := lineage.seen_by(source, record.sha256)) is not None:
+        seen.write(path, known, [record.sha256])
+    about = lineage.describe(source, record.sha256)
+    if about is None or record.trained_on is not None:
+        return record
+    return msgspec.structs.replace(
+        record, name=about.name, trained_on=about.trained_on, licence=record.licence or about.licence
     )
 
 
@@ -280,7 +310,7 @@ def _inspected(request: Request, backend: str) -> Inspected:
         lines = done.stderr.strip().splitlines()
         raise UsageError(
             f"the process that opened the base ended with {done.returncode}: {lines[-1] if lines else 'no message'}",
-            "take another model, or give more --max-memory",
+            "take another model, or a smaller one; for a search, --max-memory says how much memory it may take",
         ) from None
     if isinstance(found, Refusal):
         kind = EnvironmentProblem if request.application and request.weights is None else UsageError

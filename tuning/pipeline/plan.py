@@ -110,7 +110,7 @@ def plan_search(
     settings = bases.named(workspace, settings, base_weights, training_backend(), SILENT)
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     directory = workspace.search(frozen.name)
-    check_start(directory, frozen, resources, Tracking(), fresh, acceptable(accept))
+    check_start(workspace, directory, frozen, resources, Tracking(), fresh, acceptable(accept))
     new = fresh or not (directory / FILE_NAME).exists()
     bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace, look_only=True)

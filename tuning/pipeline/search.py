@@ -124,7 +124,7 @@ def run_search(
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     directory = workspace.search(frozen.name)
     accepted = acceptable(accept)
-    check_start(directory, frozen, resources, tracking, fresh, accepted)
+    check_start(workspace, directory, frozen, resources, tracking, fresh, accepted)
     new = fresh or not (directory / FILE_NAME).exists()
     bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace)

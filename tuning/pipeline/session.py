@@ -31,6 +31,7 @@ from tuning.history.source import JOURNAL
 from tuning.pipeline import kept_code
 from tuning.pipeline.nodes import NodeReporter, node_check
 from tuning.pipeline.resources import Resources
+from tuning.results import lineage
 from tuning.tracking import Tracking
 from tuning.trials import runtime
 from tuning.trials.checkpoint import epochs_done
@@ -155,6 +156,7 @@ def import_keras() -> None:
 
 
 def check_start(
+    workspace: Workspace,
     directory: Path,
     settings: config.RunSettings,
     resources: Resources,
@@ -173,7 +175,7 @@ def check_start(
         try:
             config.check(directory, settings, accepted)
         except OtherSettings as error:
-            raise StateError(*_with_what_changed(error, directory, settings)) from None
+            raise StateError(*_with_what_changed(error, workspace, directory, settings)) from None
     if tracking.mlflow and not importlib.util.find_spec("mlflow"):
         raise EnvironmentProblem(
             "--mlflow is given, but MLflow is not installed", "run: pip install -e '.[mlflow]'; or leave it out"
@@ -187,11 +189,17 @@ def check_start(
         _check_own_backend(settings.backend)
 
 
-def _with_what_changed(error: OtherSettings, directory: Path, settings: config.RunSettings) -> tuple[str, str]:
+def _with_what_changed(
+    error: OtherSettings, workspace: Workspace, directory: Path, settings: config.RunSettings
+) -> tuple[str, str]:
     """(problem, remedy) of changed settings: with the line of code that changed, and how to go on all the same."""
     problem, remedy = error.problem, error.remedy
     if "space_digest" in error.fields:
         problem += kept_code.first_change(directory, settings.space)
+    if "base" in error.fields:
+        began = config.read_settings(directory)["base"]
+        if began is not None and lineage.copy_of(workspace, began).is_file():
+            remedy += f"; the base that it began with is kept: --base {began}"
     words = [word for word, name in ACCEPTABLE.items() if name in error.fields]
     if isinstance(settings, config.SearchSettings) and set(error.fields) <= set(ACCEPTABLE.values()):
         remedy += f"; or go on knowingly with --accept {','.join(words)}: trials before and after will differ in that"

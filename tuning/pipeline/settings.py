@@ -81,6 +81,7 @@ def search_settings(
         {
             **values,
             **run,
+            "base_overlap": run["base_overlap"] if fresh else _overlap_it_began_with(workspace, name, run),
             "strategy": BEST if strategy == "auto" else strategy,
             "window": values["window"] or row.window,
             "parts": parts,
@@ -96,6 +97,14 @@ def began_with(workspace: Workspace, name: str) -> Plan | None:
     """The plan that a search of this name began with; None where there is none."""
     directory = workspace.search(name)
     return load(directory, SearchSettings).plan if (directory / FILE_NAME).exists() else None
+
+
+def _overlap_it_began_with(workspace: Workspace, name: str, run: Mapping[str, Any]) -> int | None:
+    """What a search from this base says of it: what is learned of a base later is no other setting of the search."""
+    if run["base"] is None or not (workspace.search(name) / FILE_NAME).exists():
+        return run["base_overlap"]
+    began = read_settings(workspace.search(name))
+    return began.get("base_overlap") if began.get("base") == run["base"] else run["base_overlap"]
 
 
 def train_settings(workspace: Workspace, values: Mapping[str, Any] | None = None, **given: Any) -> TrainSettings:

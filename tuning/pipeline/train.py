@@ -76,7 +76,7 @@ def train_one(
     settings = bases.named(workspace, settings, base_weights, training_backend(), progress)
     frozen = train_settings(workspace, values, space=space, **settings)
     directory = workspace.art / "work" / f"train-{frozen.digest()[:12]}"
-    check_start(directory, frozen, resources, tracking, fresh)
+    check_start(workspace, directory, frozen, resources, tracking, fresh)
     new = fresh or not (directory / FILE_NAME).exists()
     if accept not in (None, OVERLAP):
         raise UsageError(f"--accept is {accept!r}", f"use {OVERLAP}, or leave it out")

@@ -117,7 +117,10 @@ def base(used: UsedBase) -> Iterator[str]:
             "figures below are too high."
         )
     else:
-        yield "The base has seen no image of the validation or the test split, as it is or mirrored (exact copies)."
+        yield (
+            "The base has seen no image of the validation or the test split, as it is, mirrored, or at another size, "
+            "quality or brightness."
+        )
 
 
 def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -> Iterator[str]:

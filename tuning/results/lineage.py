@@ -81,10 +81,11 @@ def words(record: BaseRecord, overlap: int | None) -> str:
     height, width, channels = record.input
     size = f"{height} × {width}" if height and width else "any size"
     color = {1: "gray", 3: "rgb"}[channels]
+    features = " × ".join("any" if length is None else str(length) for length in record.features)
     return (
-        f"base: {record.name} (sha256 {record.sha256[:12]}…), {record.parameters:,} parameters, wants {size} {color} "
-        f"pixels {record.scaling}; trained on {record.trained_on or 'something unknown'}; validation and test images "
-        f"that it has seen: {overlap_words(overlap)}"
+        f"base: {record.name} (sha256 {record.sha256[:12]}…), {record.parameters:,} parameters, from {size} {color} "
+        f"pixels {record.scaling} to {features} features; trained on {record.trained_on or 'something unknown'}; "
+        f"validation and test images that it has seen: {overlap_words(overlap)}"
     )
 
 

@@ -15,7 +15,7 @@ from tuning.core import colour
 from tuning.results.answers import NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.leaderboard import cell
 from tuning.results.markdown import escaped, table
-from tuning.results.schema import FEW
+from tuning.results.schema import FEW, overlap_words
 from tuning.results.standings import BEST, Seeds, Standing
 
 if TYPE_CHECKING:
@@ -272,6 +272,16 @@ def _score(rows: Sequence[Standing]) -> Iterator[str]:
             yield f"Too few test images to tell (fewer than {FEW}): {', '.join(few)}."
 
 
+def _bases(rows: Sequence[Standing]) -> Iterator[str]:
+    """What rows started from, where that had seen what judges them, or nobody knows."""
+    by_base: dict[str, list[int]] = {}
+    for entry in rows:
+        if entry.row.base and not entry.row.base.endswith(f"overlap {overlap_words(0)}"):
+            by_base.setdefault(entry.row.base, []).append(entry.place)
+    for base, places in by_base.items():
+        yield f"{', '.join(f'#{place}' for place in places)}: started from base {cell(base)}."
+
+
 def _table_width(columns: Sequence[Column], rows: Sequence[Standing]) -> int:
     return max(map(display_width, _aligned(columns, rows).splitlines()))
 
@@ -317,6 +327,8 @@ def _notes(
     if "vs best" in shown and len(rows) > 1:
         notes += _claims(rows)
     notes += _score(rows)
+    if "base" not in shown:
+        notes += _bases(rows)
     if evaluations:
         total = [f"{count:,}" if len(evaluations) == 1 else f"{data}: {count:,}" for data, count in evaluations.items()]
         one = "tests: how often models of that run were evaluated on the test split; " if "tests" in shown else ""

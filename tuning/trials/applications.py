@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +29,9 @@ APPLICATIONS = {
     **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201"), "mean and deviation"),
     **dict.fromkeys(("ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19"), "mean of BGR"),
 }
+#: Keras builds another network where the weights are ImageNet's of its own: one with a rescaling more. Which of the two
+#: a file is of, nothing in it says.
+_FROM_CACHE_ALONE = tuple(f"EfficientNetB{number}" for number in range(8))
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _MEAN_OF_BGR = (103.939, 116.779, 123.68)
 
@@ -37,16 +44,45 @@ def save_application(name: str, weights: str | None, path: Path) -> None:
             where there is a network, fetched into it.
 
     Raises:
-        UsageError: the weights are not those of this backbone.
+        UsageError: the weights are not those of this backbone, or cannot be given as a file.
         EnvironmentProblem: ImageNet's weights are not here and cannot be fetched; says where to put the file.
     """
     import keras
 
+    if weights is not None and name in _FROM_CACHE_ALONE:
+        raise UsageError(
+            f"--base-weights is given, but {name} is another network with weights from a file than with ImageNet's",
+            f"put the file into {keras_home() / 'models'}, by the name that Keras gives it, and leave it out",
+        )
     build = getattr(keras.applications, name)
     shape = (SIZE, SIZE, 3)
     backbone = _from_keras(name, build, shape) if weights is None else _from_file(name, build, shape, weights)
     image = keras.Input(shape, name="pixels")
     keras.Model(image, backbone(preprocessed(image, APPLICATIONS[name])), name=f"{backbone.name}_base").save(path)
+    _without_its_making(path)
+
+
+def _without_its_making(path: Path) -> None:
+    """Writes a `.keras` file anew without times and addresses: its sha256 decides ids and seeds of runs."""
+    old, numbers = path.with_name(f"{path.name}.old"), dict[str, int]()
+
+    def numbered(found: re.Match[str]) -> str:
+        return f'"shared_object_id": {numbers.setdefault(found[1], len(numbers))}'
+
+    path.rename(old)
+    with zipfile.ZipFile(old) as source, zipfile.ZipFile(path, "w") as target:
+        for name in sorted(source.namelist()):
+            member = zipfile.ZipInfo(name)  # of 1980
+            if name.endswith(".json"):
+                text = re.sub(r'"shared_object_id": (\d+)', numbered, source.read(name).decode())
+                content = json.loads(text)
+                content.pop("date_saved", None)
+                target.writestr(member, json.dumps(content))
+                continue
+            member.file_size = source.getinfo(name).file_size
+            with source.open(name) as stream, target.open(member, "w") as copy:
+                shutil.copyfileobj(stream, copy, 2**20)
+    old.unlink()
 
 
 def _from_keras(name: str, build: Any, shape: tuple[int, int, int]) -> keras.Model:
@@ -57,8 +93,8 @@ def _from_keras(name: str, build: Any, shape: tuple[int, int, int]) -> keras.Mod
         raise EnvironmentProblem(
             f"the ImageNet weights of {name} are not in {cache} and cannot be fetched: "
             f"{' '.join(str(error).split())[:300]}",
-            f"where there is a network, fetch the file that this names and put it into {cache}, or give it with "
-            "--base-weights FILE",
+            f"where there is a network, fetch the file that this names and put it into {cache}"
+            f"{'' if name in _FROM_CACHE_ALONE else ', or give it with --base-weights FILE'}",
         ) from None
 
 
@@ -73,15 +109,16 @@ def _from_file(name: str, build: Any, shape: tuple[int, int, int], weights: str)
         # The file of a whole classifier is as good: what is below its head is taken.
         whole = build(include_top=True, weights=None)
         whole.load_weights(weights)
+        own, others = ([layer for layer in model.layers if layer.weights] for model in (bare, whole))
+        # In order, and not by name: Keras counts layers without a name on from one model to the next.
+        for layer, other in zip(own, others, strict=False):
+            layer.set_weights(other.get_weights())
+        return bare
     except Exception:
         raise UsageError(
             f"{weights} does not hold weights of {name}: {reason}",
             f"give the file (NAME.h5 or NAME.weights.h5) that Keras itself takes for {name}, or another --base",
         ) from None
-    values = {layer.name: layer.get_weights() for layer in whole.layers}
-    for layer in bare.layers:
-        layer.set_weights(values.get(layer.name, []) or layer.get_weights())
-    return bare
 
 
 def preprocessed(image: Any, wanted: str) -> Any:

@@ -22,12 +22,18 @@ _CHANNELS = (1, 3)
 _CHOOSE = "take one that maps one image (height, width, 1 or 3 channels) to one vector or one stack of feature maps"
 
 _current: BaseModel | None = None
+_opened = False
 
 
 def use(base: BaseModel | None) -> None:
     """Sets what `base_model` opens; called for each job before anything is built."""
-    global _current
-    _current = base
+    global _current, _opened
+    _current, _opened = base, False
+
+
+def opened() -> bool:
+    """Whether a builder has asked for that model since."""
+    return _opened
 
 
 def base_model() -> keras.Model:
@@ -40,8 +46,10 @@ def base_model() -> keras.Model:
     Raises:
         UsageError: there is none: the search or training was not given `--base`.
     """
+    global _opened
     if _current is None:
         raise UsageError("this search space starts from a model, but none is given", "give --base MODEL")
+    _opened = True
     model = keras.saving.load_model(_current.model, safe_mode=True, compile=False)
     network, factor = stripped(model, _current.member)
     network = _rebuilt(keras.Model(network.inputs, features(network)))
@@ -90,7 +98,7 @@ def features(network: keras.Model) -> Any:
     """The tensor that a network's classifier is computed from; its output where it has none.
 
     A classifier is a dense layer, or a convolution of one pixel, with an output for each class, and what follows it
-    without weights of its own.
+    without weights of its own. It may be the end of a model within the network.
     """
     output = functional_graph(network).outputs[0]
     if len(output.shape) != 2:
@@ -98,8 +106,10 @@ def features(network: keras.Model) -> Any:
     tensor = output
     while True:
         layer, given = producer(tensor), sources(tensor)
-        if len(given) != 1 or isinstance(layer, keras.Model):
+        if len(given) != 1:
             return output
+        if isinstance(layer, keras.Model):
+            return _inner_features(layer, given[0], output)
         if _classifies(layer, output.shape[-1]):
             break
         if getattr(layer, "weights", ()):
@@ -109,6 +119,17 @@ def features(network: keras.Model) -> Any:
     while isinstance(producer(tensor), layers.Dropout):
         tensor = sources(tensor)[0]
     return tensor
+
+
+def _inner_features(model: keras.Model, given: Any, output: Any) -> Any:
+    """What the classifier of a model within a network is computed from there; `output` where it has none."""
+    graph = functional_graph(model)
+    if len(graph.outputs) != 1:
+        return output
+    inner = features(model)
+    if inner is graph.outputs[0]:
+        return output
+    return given if inner is graph.inputs[0] else keras.Model(graph.inputs, inner)(given)
 
 
 def _classifies(layer: Any, classes: int) -> bool:

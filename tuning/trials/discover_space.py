@@ -13,7 +13,7 @@ from tuning.core.errors import Interrupted, TuningError, UsageError
 from tuning.core.jobs import CountedModel, DescribeJob, Description, Entry
 from tuning.core.records import keyed_seed
 from tuning.dataset.store.arrays import Dataset, open_dataset
-from tuning.trials import runtime
+from tuning.trials import bases, runtime
 from tuning.trials.build import built
 from tuning.trials.data import open_verified
 from tuning.trials.exportable import unproven
@@ -39,7 +39,7 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
 
     Raises:
         UsageError: the builder does not build its default configuration, declares values that are not finite, builds
-            what cannot be trained here, or uses layers in two models.
+            what cannot be trained here, uses layers in two models, or does not start from the base that is given.
     """
     dataset = open_verified(job, open_dataset)
     try:
@@ -94,6 +94,13 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         models.append(CountedModel(count=int(model.count_params()), values=dict(hp.values)))
         # Else Keras Tuner adds every entry once more, and a model of the space has as many dimensions too many.
         known.merge(hp.space, overwrite=False)
+    if job.base is not None and job.discover and not bases.opened():
+        # Else models from scratch would be published as started from it.
+        raise UsageError(
+            f"search space {job.space!r} does not use the model of --base",
+            "leave --space out for fine_tune; or take an argument base in the builder, or call tuning.base_model() "
+            "there; or leave --base out",
+        )
     check_values(job.space, known.space)
     layers: list[str] = []
     unproven_model = ""

@@ -54,14 +54,12 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True, tag="inspected"):
         input: (height, width, channels); None where any size will do.
         features: the shape of what its classifier was computed from.
         parameters: up to there.
-        layers: with weights, up to there.
     """
 
     scaling: Literal["0-1", "0-255"]
     input: tuple[int | None, int | None, int]
     features: tuple[int | None, ...]
     parameters: int
-    layers: int
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -86,7 +84,6 @@ def inspect(request: Request) -> Inspected:
 
     from tuning.trials import bases
     from tuning.trials.input_range import wants_0_to_1
-    from tuning.trials.keras_private import all_layers
 
     try:
         model = keras.saving.load_model(request.model, safe_mode=True, compile=False)
@@ -98,15 +95,13 @@ def inspect(request: Request) -> Inspected:
     bases.use(BaseModel(model=request.model, scaling=scaling, member=request.member))
     base = bases.base_model()
     bases.check(base)
-    weighted = [layer for layer in all_layers(base) if layer.weights and not isinstance(layer, keras.Model)]
-    if not weighted:
+    if not base.weights:
         raise UsageError("the base has no weights before its classifier", "take a model that has learned something")
     return Inspected(
         scaling=scaling,
         input=tuple(base.input_shape[1:]),
         features=tuple(base.output_shape[1:]),
         parameters=int(base.count_params()),
-        layers=len(weighted),
     )
 
 
@@ -167,7 +162,10 @@ def main(argv: list[str]) -> int:
     except TuningError as error:
         found = Refusal(problem=error.problem, remedy=error.remedy)
     except MemoryError:
-        found = Refusal(problem="opening the base takes more memory than it may", remedy="raise --max-memory")
+        found = Refusal(
+            problem="opening the base takes more memory than it may",
+            remedy="take a smaller one; for a search, --max-memory says how much memory it may take",
+        )
     print(msgspec.json.encode(found).decode(), flush=True)
     return 0
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tuning.results.report import overview
+from tuning.results.schema import UsedBase
 
 pytestmark = pytest.mark.usefixtures("no_importances", "no_pictures")
 
@@ -38,6 +41,19 @@ def test_every_search_has_a_line_with_its_data_its_best_and_a_link(two_searches)
     assert "2001-09-0" in text
     for address in re.findall(r'href="(.*?)"', text):
         assert (two_searches.searches / address).exists(), address
+
+
+@pytest.mark.parametrize(("overlap", "words"), [(None, "not checked"), (3, "3 accepted"), (0, None)])
+def test_what_a_base_may_have_seen_stands_beside_the_figure(two_searches, overlap, words):
+    _, rows, _ = overview.write_overview(two_searches)
+    row = next(row for row in rows if row.name == "first")
+    base = UsedBase(name="faces", sha256="a" * 64, overlap=overlap)
+    row = replace(row, run=msgspec.structs.replace(row.run, base=base))
+    said = f", started from base {'a' * 12}, overlap {words}" if words else ")"
+    assert row.words.endswith(said)
+    page = overview.render([row], [], None, False)
+    assert (f"</a>{said}</td>" in page) == (words is not None)
+    assert ("started from" in page) == (words is not None)
 
 
 def test_pages_that_are_missing_or_old_are_written_anew(two_searches):

@@ -22,7 +22,7 @@ from tuning.history.status import WORDS, is_open, status_of
 from tuning.results.report import PAGE, asset, outdated, write
 from tuning.results.report.html import remark, table
 from tuning.results.runs import best_run, readable_run
-from tuning.results.schema import Metrics
+from tuning.results.schema import Metrics, overlap_words
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,19 @@ class Row:
     score: float | None
 
     @property
+    def base(self) -> str:
+        """What its best run started from; empty where that is nothing, or has seen no image that judges it."""
+        base = self.run.base if self.run else None
+        if base is None or base.overlap == 0:
+            return ""
+        return f", started from base {base.sha256[:12]}, overlap {overlap_words(base.overlap)}"
+
+    @property
     def words(self) -> str:
         """For the terminal, in a line."""
         found = "no score yet" if self.score is None else f"validation {self.score:.3f}, not tested yet"
         if self.run is not None:
-            found = f"test {self.run.test.f1_macro:.3f} ({self.run.run_id})"
+            found = f"test {self.run.test.f1_macro:.3f} ({self.run.run_id}){self.base}"
         return f"{self.name}: {WORDS[self.status]}, data {self.data_digest[:12]}, {found}"
 
 
@@ -162,7 +170,7 @@ def _best(row: Row, top: float | None) -> str:
     run, mark = row.run, " ★" * (row.run.test.f1_macro == top)
     low, high = run.test.f1_macro_interval
     link = f'<a href="../trials/{quote(run.run_id)}/">{escape(run.role)}</a>'
-    return f"<b>test {run.test.f1_macro:.3f}{mark}</b> ({low:.3f}–{high:.3f}), {link}"
+    return f"<b>test {run.test.f1_macro:.3f}{mark}</b> ({low:.3f}–{high:.3f}), {link}{row.base}"
 
 
 def summary(rows: Iterable[Row]) -> list[Mapping[str, object]]:
