@@ -60,7 +60,9 @@ class Board:
         from tuning.results.comparison import Comparison
         from tuning.trials.bootstrap import resample
 
-        answers = [found for metrics in runs if (found := read_answers(workspace, metrics)) is not None]
+        # Callers have them by name or by score; what is drawn for a column must not depend on that.
+        ordered = sorted(runs, key=lambda metrics: metrics.run_id)
+        answers = [found for metrics in ordered if (found := read_answers(workspace, metrics)) is not None]
         answers = [one for one in answers if _same(one.labels, answers[0].labels)]
         self.names = [one.metrics.run_id for one in answers]
         self._found: Resampled | None = None
@@ -109,7 +111,7 @@ class Board:
         names = self.names if names is None else names
         if self._found is None or not set(names) <= set(self.names):
             return None
-        return rounded(chosen_score(self._found.of([self.names.index(name) for name in names])))
+        return rounded(chosen_score(self._found.of(sorted(map(self.names.index, names)))))
 
 
 def boards(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Board]:
@@ -141,24 +143,34 @@ def read_answers(workspace: Workspace, metrics: Metrics) -> Answers | None:
 def _entrants(workspace: Workspace, answers: Sequence[Answers]) -> list[Entrant]:
     """The runs as they are compared.
 
-    A run that was made twice with one seed is no second seed: it stands for itself. Nor do seeds of models that never
-    left chance tell how much those differ that did.
+    A run that was made twice with one seed is no second seed: it stands for itself. Whatever made it, and whichever
+    version of anything, the same weights are no further evidence of what a seed changes. Nor do seeds of a
+    configuration that never left chance tell how much those differ that did; where one of its seeds did, the others'
+    collapse is what a seed may do.
     """
     from tuning.results.comparison import Entrant
 
-    found, seen = [], Counter[tuple[tuple[str, ...], int]]()
-    for one in answers:
-        metrics, key = one.metrics, configuration(workspace, one.metrics)
+    keys = [configuration(workspace, one.metrics) for one in answers]
+    learned = {key for key, one in zip(keys, answers, strict=True) if _learned(one.metrics)}
+    found, seen, weights = [], Counter[tuple[tuple[str, ...], int]](), set[str]()
+    for key, one in zip(keys, answers, strict=True):
+        metrics = one.metrics
         again = seen[key, metrics.seed]
         seen[key, metrics.seed] += 1
-        learned = metrics.test.f1_macro >= LEAVES / len(metrics.classes)
+        copied = again > 0 or metrics.weights_sha256 in weights
+        weights.add(metrics.weights_sha256)
         found.append(
             Entrant(
                 (*key, "again", str(again)) if again else key,
-                metrics.kind != "ensemble" and learned,
+                metrics.kind != "ensemble" and key in learned and not copied,
             )
         )
     return found
+
+
+def _learned(metrics: Metrics) -> bool:
+    """Whether it has left chance."""
+    return metrics.test.f1_macro >= LEAVES / len(metrics.classes)
 
 
 def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
