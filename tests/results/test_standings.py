@@ -120,7 +120,7 @@ def test_the_same_run_twice_is_no_second_seed(workspace, answer, write_params):
 
 
 def test_copies_of_runs_are_no_further_seeds(workspace, answer, write_params):
-    """Two searches that trained the baseline with the same two seeds, and one by another Keras: all have its weights."""
+    """Two searches trained the baseline with the same two seeds, and one by another Keras: all have its weights."""
     for seed, wrong in enumerate((60, 66)):
         for search, more in (("a", {}), ("b", {}), ("c", {"versions": {"keras": "3.12"}})):
             answer(f"{search}-x-s{seed}", LABELS, predicted(wrong), search=search, seed=seed, **more)
