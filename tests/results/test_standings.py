@@ -81,6 +81,18 @@ def test_seeds_that_vary_make_a_difference_a_tie(workspace, answer):
     assert rows["far"]["seed_deviation"] > 0.1
 
 
+def test_a_lucky_seed_is_not_tied_with_what_is_better_in_the_mean(workspace, answer):
+    """The highest score stays the best; that the other configuration is better beyond chance is said."""
+    for name, scores in (("lucky", (109, *[149] * 5)), ("steady", (112, 113, 114) * 2)):
+        for seed, wrong in enumerate(scores):
+            answer(f"{name}-s{seed}", LABELS, predicted(wrong), seed=seed, config_digest=name[0] * 64)
+    rows = found(workspace)
+    assert rows["lucky-s0"]["standing"] == "best"
+    assert {rows[f"steady-s{seed}"]["standing"] for seed in range(6)} == {"better in the mean"}
+    assert rows["steady-s0"]["difference_low"] > 0
+    assert {rows[f"lucky-s{seed}"]["standing"] for seed in range(1, 6)} == {"tied"}
+
+
 @pytest.mark.parametrize("same", ["early_stopping", "epochs"])
 def test_seeds_of_one_configuration_are_those_with_equal_settings(workspace, answer, write_params, same):
     """What differs in its epochs or its early stopping as well is no other seed of the same."""

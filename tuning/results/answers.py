@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: What a difference between two runs is.
 TIED, WORSE, SEEDS_UNKNOWN = "tied", "worse", "seeds unknown"
+#: Over its seeds, although the other run has the higher score: that is the luck of its own seed.
+BETTER = "better in the mean"
 #: What makes seeds known.
 SECOND_SEED = (
     "train the best configuration with another --seed (the search command, given again, names the line under next:, "
@@ -87,7 +89,7 @@ class Board:
         return self._compared.difference(self.names.index(one), self.names.index(other))
 
     def standing(self, one: str, other: str) -> str | None:
-        """What `difference` allows to say of the first run: that it is worse than the second, or not.
+        """What `difference` allows to say of the first run: that it is worse than the second, or better, or neither.
 
         A difference that the choice of test images explains is none, whatever seeds do. One that it does not explain
         is one only where seeds were compared, too.
@@ -97,7 +99,7 @@ class Board:
             return None
         if found.low <= 0 <= found.high:
             return TIED
-        return SEEDS_UNKNOWN if self.noise is None else WORSE if found.high < 0 else TIED
+        return SEEDS_UNKNOWN if self.noise is None else WORSE if found.high < 0 else BETTER
 
     def chosen_score(self, names: Sequence[str] | None = None) -> float | None:
         """What the highest score is worth, see `comparison.chosen_score`; None where predictions were not kept.

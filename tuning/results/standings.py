@@ -44,8 +44,9 @@ class Standing:
         name: the run's short name in its workspace.
         place: from 1.
         verdict: "best"; "tied", where the 95 % interval of the difference to the best includes 0; "worse", where it
-            does not; "seeds unknown", where it does not, and nothing is known of what another training seed changes;
-            None where the predictions of one of both were not kept.
+            does not; "better in the mean", where it does not either, but the configuration is the better one over its
+            seeds; "seeds unknown", where it does not, and nothing is known of what another training seed changes; None
+            where the predictions of one of both were not kept.
         difference: of the configuration's mean over seeds to that of the best; None where predictions were not kept.
         corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows.
         compared: how many runs it was chosen from; None in other rows.

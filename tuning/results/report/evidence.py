@@ -119,7 +119,8 @@ class Rival:
     Attributes:
         difference: of their test macro-F1, means over seeds where there are several.
         low, high: its 95 % interval, which holds for all runs at once; None where predictions were not kept.
-        standing: of the other run, "tied", "worse" or "seeds unknown"; None where predictions were not kept.
+        standing: of the other run, "tied", "worse", "better in the mean" or "seeds unknown"; None where predictions
+            were not kept.
     """
 
     difference: float

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tuning.history.records import History
 from tuning.history.status import INTERRUPTED, RUNNING, TESTING
-from tuning.results.answers import NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
+from tuning.results.answers import BETTER, NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.report.evidence import Claims, Evidence
 
 #: A test score this far below the validation score deserves a word.
@@ -95,7 +95,11 @@ def _headline(
     if best.is_baseline and not others:
         return f"The baseline is the only run: {score}.", "open"
     if best.is_baseline:
-        beaten = all(claims.rivals[run.metrics.run_id].standing == WORSE for run in others)
+        standings = [claims.rivals[run.metrics.run_id].standing for run in others]
+        if BETTER in standings:
+            over = min(others, key=lambda run: claims.rivals[run.metrics.run_id].difference)
+            return f"The baseline has {_highest_alone(over, score, claims)}", "good"
+        beaten = all(standing == WORSE for standing in standings)
         return f"Nothing beat the baseline: {score}.", "bad" if beaten else "tie"
     if not baselines:
         return f"{_capital(name)} is the best: {score}.", "open"
@@ -106,10 +110,18 @@ def _headline(
         scores += f", over all seeds {compared.difference:+.3f} in the mean"
     if found == TIED:
         return f"{_capital(name)} and the baseline are tied: {scores}.", "tie"
+    if found == BETTER:
+        return f"{_capital(name)} has {_highest_alone(rival, score, claims)}", "bad"
     if found == WORSE:
         return f"{_capital(name)} beats the baseline: {scores}.", "good"
     why = "seeds unknown" if found == SEEDS_UNKNOWN else "not compared image by image"
     return f"{_capital(name)} is ahead of the baseline, {why}: {scores}.", "open"
+
+
+def _highest_alone(over: Evidence, score: str, claims: Claims) -> str:
+    """Of the best run, beside one whose configuration is better."""
+    apart, name = -claims.rivals[over.metrics.run_id].difference, over.metrics.role
+    return f"the highest single score, {score}, but {name} is better over its seeds: {apart:+.3f} in the mean."
 
 
 def _is_of_means(best: Evidence, rival: Evidence, claims: Claims) -> bool:
@@ -129,7 +141,7 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Cla
     how = f"all runs at once, bootstrap over {best.metrics.test.sample})"
     if found.standing == TIED:
         return [f"{said}, {how}: {chance} alone can explain it."]
-    if found.standing == WORSE:
+    if found.standing in (WORSE, BETTER):
         return [f"{said}, {how}: more than {chance} explain."]
     return [
         f"{said}, {how}: more than {chance} explains, but no configuration was trained with a second seed, and seeds "
@@ -140,6 +152,7 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Cla
 def _ties(others: Sequence[Evidence], claims: Claims) -> list[str]:
     words = {
         TIED: "Tied with the best",
+        BETTER: "Better over their seeds beyond chance, though no score of theirs is as high",
         WORSE: "Behind it beyond chance",
         SEEDS_UNKNOWN: "Behind it by more than the choice of test images explains, seeds unknown",
         None: "Not compared image by image, as predictions were not kept",
