@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuning.trials.bootstrap import LEVEL, SEED, Resampled
+from tuning.trials.bootstrap import LEVEL, SEED, Resampled, few_units
 
 #: Scores that are no further apart differ by rounding alone.
 _EQUAL = 1e-12
@@ -85,7 +85,7 @@ class Comparison:
         degrees = int(repeated.sum() - len(set(self._places[repeated])))
         shifts = (found.inside - found.scores) @ mean
         covariance = np.atleast_2d(np.cov(shifts, rowvar=False))
-        shifts = shifts * _few_units(found.units, len(shifts))[:, None]
+        shifts = shifts * few_units(found.units, len(shifts))[:, None]
         own = np.diagonal(covariance)
         # Never below 0 by a rounding error.
         variances = np.maximum(0, own[:, None] + own[None, :] - 2 * covariance)
@@ -126,14 +126,6 @@ def chosen_score(found: Resampled) -> float:
     beside = found.outside - found.outside.mean(axis=0) + found.scores
     corrected = float(((beside * chosen).sum(axis=1) / chosen.sum(axis=1)).mean())
     return min(max(corrected, 0.0), float(found.scores.max()))
-
-
-def _few_units(units: int, resamples: int) -> np.ndarray:
-    """(resamples,) by how much each resample's shift is larger than the bootstrap has it."""
-    if units < 2:
-        return np.ones(resamples)
-    spread = (units - 1) / np.random.default_rng((SEED, units)).chisquare(units - 1, resamples)
-    return np.sqrt(spread * units / (units - 1))
 
 
 def _within(scores: np.ndarray, places: np.ndarray, degrees: int) -> np.ndarray:
