@@ -152,6 +152,14 @@ def test_copies_of_runs_are_no_further_seeds(workspace, answer, write_params):
     assert found.degrees == 2 and found.deviation < 0.05
 
 
+@pytest.mark.parametrize(("differs", "known"), [("package code", True), ("keras", False)])
+def test_a_seed_that_was_trained_after_an_edit_of_this_package_is_one(workspace, answer, write_params, differs, known):
+    for seed in range(2):
+        answer(f"x-s{seed}", LABELS, predicted(60 + seed), seed=seed, versions={"package": "1", differs: f"{seed}"})
+        write_params(f"x-s{seed}", seed=seed)
+    assert all((row["seed_deviation"] is not None) == known for row in found(workspace).values())
+
+
 @pytest.mark.parametrize("space", ["baseline_cnn", "mine:build"])
 def test_a_builder_of_one_s_own_is_the_same_only_within_a_search(workspace, answer, write_params, space):
     for seed in range(2):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tuning.core.errors import DataError
+from tuning.core.packages import CODE
 from tuning.core.workspace import Workspace
 from tuning.oracles.chance import LEAVES
 from tuning.results.runs import run_params, run_predictions, run_units, was_shortened
@@ -182,7 +183,9 @@ def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     a budget ended one, how it did. The code of a builder of one's own may change under its name: where its digest was
     not written down, it is known to be the same only within a search.
     """
-    about = [metrics.config_digest, str(metrics.parameters), str(sorted(metrics.versions.items()))]
+    # The digest of the package's code changes with every edit, be it of a report.
+    versions = sorted((name, version) for name, version in metrics.versions.items() if name != CODE)
+    about = [metrics.config_digest, str(metrics.parameters), str(versions)]
     params = run_params(workspace, metrics.run_id)
     if params is None:
         return *about, str(metrics.search), metrics.dtype_policy, str(metrics.epochs)
