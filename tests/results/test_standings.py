@@ -309,11 +309,27 @@ def test_mean_and_deviation_are_over_runs_that_differ_in_their_seed_alone(worksp
     for seed in range(3):
         row = rows[f"x-s{seed}"]
         assert (row["seeds"], row["seeds_mean"], row["seeds_deviation"]) == (3, 0.55, 0.05)
-    alone = [row for name, row in rows.items() if not name.startswith("x-s")]
-    assert len(alone) == 5
+    # No search made these, and of what is known they differ in their seed.
+    for seed in range(2):
+        row = rows[f"by hand {seed}"]
+        assert (row["seeds"], row["seeds_mean"], row["seeds_deviation"]) == (2, 0.3, 0)
+    alone = [row for name, row in rows.items() if not name.startswith(("x-s", "by hand"))]
+    assert len(alone) == 3
     assert all(row["seeds"] is row["seeds_mean"] is row["seeds_deviation"] is None for row in alone)
     only = leaderboard.rebuild(workspace)[0]
     assert over_seeds(workspace, [only]) == {}
+
+
+def test_a_seed_that_train_made_is_one_of_the_search_s(workspace, write_run, write_params):
+    write_run("faces-x-s0", 0.5)
+    write_run("train-x-s1", 0.6, seed=1, search=None, trial=None, rank=None, kind="train")
+    write_run("night-x-s0", 0.9, search="night")
+    for name in ("faces-x-s0", "train-x-s1", "night-x-s0"):
+        write_params(name, seed=int(name[-1]))
+    metrics = runs.read_runs(workspace)
+    for order in (metrics, metrics[::-1]):
+        seeds = over_seeds(workspace, order)
+        assert {(one.count, one.mean) for one in seeds.values()} == {(2, 0.55)} and len(seeds) == 3
 
 
 def test_seeds_of_other_epochs_and_a_seed_twice_are_not_pooled(workspace, write_run, write_params):

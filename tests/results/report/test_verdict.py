@@ -150,10 +150,10 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     said = "Mean ± standard deviation over training seeds (how many): "
     one, two = r"trial 0013 0\.8\d\d ± 0\.0\d\d \(3\)", r"the baseline 0\.5\d\d ± 0\.0\d\d \(3\)"
     assert re.search(rf"{re.escape(said)}{one}; {two}\.", text)
-    # Each with as many as it has.
+    # Also those that are not of this search, as the difference is of them too.
     some = [run for run in runs if run.metrics.run_id not in ("one-s0", "base-s1", "base-s2")]
-    text = " ".join(verdict(None, "finished", some, compare(workspace, some)).reasons)
-    assert re.search(rf"{re.escape(said)}trial 0013 \S+ ± \S+ \(2\); the baseline 0\.\d\d\d \(1\)\.", text)
+    of_some = " ".join(verdict(None, "finished", some, compare(workspace, some)).reasons)
+    assert re.search(rf"{re.escape(said)}{one}; {two}\.", of_some)
     # What is compared is not the two scores of the headline, whatever runs are shown.
     runs, _ = read_evidence(workspace, ["one-s0", "one-s2", "base-s2"])
     found = verdict(None, "finished", runs, compare(workspace, runs))
@@ -161,6 +161,12 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     assert said.startswith("The difference between the means over their seeds is +0.3")
     # The two scores are each the highest of their seeds: the headline has both.
     assert re.search(r"against 0\.\d\d\d, over all seeds \+0\.3\d\d in the mean\.$", found.headline)
+    # Each with as many as it has.
+    for run_id in ("one-s0", "base-s1", "base-s2"):
+        shutil.rmtree(workspace.run(run_id))
+    text = " ".join(verdict(None, "finished", some, compare(workspace, some)).reasons)
+    said = re.escape("Mean ± standard deviation over training seeds (how many): ")
+    assert re.search(rf"{said}trial 0013 \S+ ± \S+ \(2\); the baseline 0\.\d\d\d \(1\)\.", text)
 
 
 def test_means_are_over_seeds_of_one_training(workspace, publish, write_params):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -181,12 +180,6 @@ def interval_text(low: float, high: float) -> str:
 
 
 def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
-    groups: dict[tuple[str, ...], list[Evidence]] = {}
-    for run in runs:
-        group = groups.setdefault(run.configuration, [])
-        # Made twice with one seed, it is no other one.
-        if all(run.metrics.seed != other.metrics.seed for other in group):
-            group.append(run)
     sentences = []
     if claims.noise is None:
         sentences.append(
@@ -200,16 +193,18 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
             f"{_count(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences"
             f"{', which more seeds would narrow a lot' * (noise.degrees < NARROW)}."
         )
-    if all(len(group) == 1 for group in groups.values()):
+    trained: dict[tuple[str, ...], Evidence] = {}
+    for run in runs:
+        # Nothing of an ensemble is trained.
+        if run.metrics.kind != "ensemble":
+            trained.setdefault(run.configuration, run)
+    if all(run.metrics.run_id not in claims.seeds for run in trained.values()):
         return sentences
     parts = []
-    for group in groups.values():
-        if group[0].metrics.kind == "ensemble":
-            # Nothing of it is trained.
-            continue
-        scores = [run.score for run in group]
-        spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
-        parts.append(f"{group[0].metrics.role} {statistics.mean(scores):.3f}{spread} ({len(scores)})")
+    for run in trained.values():
+        found = claims.seeds.get(run.metrics.run_id)
+        figures = f"{found.mean:.3f} ± {found.deviation:.3f} ({found.count})" if found else f"{run.score:.3f} (1)"
+        parts.append(f"{run.metrics.role} {figures}")
     return [*sentences, f"Mean ± standard deviation over training seeds (how many): {'; '.join(parts)}."]
 
 
