@@ -208,7 +208,7 @@ def test_the_order_of_the_runs_changes_nothing(workspace, answer):
     boards = [Board(workspace, order) for order in (metrics, metrics[::-1], metrics[2:] + metrics[:2])]
     for one in names:
         assert len({board.difference(one, names[0]) for board in boards}) == 1
-    assert len({board.chosen_score() for board in boards}) == 1
+    assert len({board.chosen_score(names) for board in boards}) == 1
     assert len({boards[0].chosen_score(order) for order in (names[:3], names[2::-1])}) == 1
 
 
@@ -279,8 +279,11 @@ def test_without_the_run_s_own_predictions_nothing_is_claimed(workspace, answer,
     answer("a", LABELS, predicted(10))
     answer("b", LABELS, predicted(60))
     spoil(workspace.predictions("b"))
-    row = found(workspace)["b"]
+    rows = found(workspace)
+    row = rows["b"]
     assert (row["standing"], row["difference"], row["difference_low"]) == (None, None, None)
+    # How much of a choice of two the score of one tells nobody knows.
+    assert (rows["a"]["compared"], rows["a"]["corrected"]) == (2, None)
     assert row["per_class"] is not None
 
 

@@ -102,16 +102,15 @@ class Board:
             return TIED
         return SEEDS_UNKNOWN if self.noise is None else WORSE if found.high < 0 else BETTER
 
-    def chosen_score(self, names: Sequence[str] | None = None) -> float | None:
+    def chosen_score(self, names: Sequence[str]) -> float | None:
         """What the highest score is worth, see `comparison.chosen_score`; None where predictions were not kept.
 
         Args:
-            names: the runs that it is the highest of; None: all.
+            names: the runs that it is the highest of.
         """
         from tuning.results.comparison import chosen_score
         from tuning.trials.metrics import rounded
 
-        names = self.names if names is None else names
         if self._found is None or not set(names) <= set(self.names):
             return None
         return rounded(chosen_score(self._found.of(sorted(map(self.names.index, names)))))

@@ -48,7 +48,8 @@ class Standing:
             seeds; "seeds unknown", where it does not, and nothing is known of what another training seed changes; None
             where the predictions of one of both were not kept.
         difference: of the configuration's mean over seeds to that of the best; None where predictions were not kept.
-        corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows.
+        corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows, and where
+            predictions of any that it was chosen from were not kept.
         compared: how many runs it was chosen from; None in other rows.
         seeds: None where no other run on the same data has the same configuration and another seed.
         noise: of the training seed, from all runs on the same data; None where it is not known.
@@ -110,6 +111,7 @@ def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
         run_id, board = metrics.run_id, compared[metrics.data_digest]
         first = best.setdefault(metrics.data_digest, run_id)
         leads = first == run_id
+        rivals = [one.run_id for one in runs if one.data_digest == metrics.data_digest] if leads else []
         result.append(
             Standing(
                 row=row(metrics),
@@ -118,8 +120,8 @@ def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
                 place=place,
                 verdict=BEST if leads else board.standing(run_id, first),
                 difference=board.difference(run_id, first),
-                corrected=board.chosen_score() if leads and first in board.names else None,
-                compared=len(board.names) if leads else None,
+                corrected=board.chosen_score(rivals) if leads else None,
+                compared=len(rivals) if leads else None,
                 seeds=seeds.get(run_id),
                 noise=board.noise,
             )
