@@ -68,7 +68,7 @@ def trained(workspace: Workspace, seeds: int, epochs: int) -> None:
     """Trains both configurations, unless they are there."""
     if len(runs_of(workspace, NAME)) >= 2 * seeds:
         return
-    options = f"--strategy random --max-trials 2 --max-epochs {epochs} --top-k 1 --executions {seeds} --no-ensemble"
+    options = f"--strategy random --max-trials 2 --max-epochs {epochs} --top-k 2 --executions {seeds} --no-ensemble"
     second = "--try block=normalised --no-starting-points"
     command = [sys.executable, "-m", "tuning.search", "--root", str(workspace.root), "--name", NAME]
     if code := subprocess.run([*command, *options.split(), *second.split()]).returncode:

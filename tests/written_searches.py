@@ -5,6 +5,7 @@ Fixtures for all tests that read searches (a plugin of `tests/conftest.py`).
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable
@@ -285,7 +286,7 @@ def publish(workspace) -> Callable[..., dict[str, Any]]:
             "classes": classes,
             "data_digest": "d" * 64,
             "config_digest": run_id.ljust(64, "0")[:64],
-            "weights_sha256": "e" * 64,
+            "weights_sha256": hashlib.sha256(run_id.encode()).hexdigest(),
             "model_sha256": "f" * 64,
             "dtype_policy": "float32",
             "input": {"image_size": 24, "color": "gray", "scaling": "0-1"},

@@ -13,7 +13,9 @@ classes, each counting alike, with its 95 % interval (bootstrap over the test
 images; copies, a photo's faces or a person's images count as one). `vs best`
 compares all rows at once, image by image: tied, where the 95 % interval of
 the difference to the best includes 0; worse, where neither the choice of test
-images nor the luck of a training seed explains it. How much seeds differ is
+images nor the luck of a training seed explains it; `better in the mean`, where
+they don't, and over its seeds the row's configuration is the better one, though
+the best has the highest score. How much seeds differ is
 known from configurations that were trained with several; without any, a row
 is at most `seeds unknown`. `epochs` is best/trained, `tests` how often the
 run was evaluated on the test split. Tied or not, the run with the highest

@@ -12,6 +12,9 @@ import pytest
 from tuning import cli, export, leaderboard, promote
 from tuning.results import sources
 from tuning.results.aliases import alias
+from tuning.results.answers import Board
+from tuning.results.model_card import model_card
+from tuning.results.runs import read_runs
 
 
 @pytest.fixture
@@ -190,6 +193,25 @@ def test_export_takes_the_best_run_that_fits(write_run, workspace):
     assert [taken(9000, None), taken(8999, None), taken(None, 2.0), taken(500, None)] == ["a", "d", "b", "d"]
     # Of what was never measured nobody knows that it is fast enough.
     assert [taken(1000, 2.0), taken(100, 1.0)] == ["b", "c"]
+
+
+def test_an_export_that_the_test_split_chose_says_so(workspace, answer):
+    labels = np.arange(90) % 3
+    for run_id, wrong, parameters in (("a", 20, 900), ("b", 30, 90), ("c", 31, 80), ("d", 60, 9)):
+        predicted = np.where(np.roll(np.arange(90), wrong) < wrong, (labels + 1) % 3, labels)
+        answer(run_id, labels, predicted, config_digest=run_id * 64, parameters=parameters)
+    metrics = sources.fitting_source(workspace, 100, None).metrics
+    origin = metrics.promoted
+    assert (metrics.run_id, origin.compared, origin.left_out) == ("b", 3, 0)
+    rule = "highest test_f1_macro among the runs tested on the same data that fit 100 parameters; ties by run_id"
+    assert origin.rule == rule
+    assert origin.corrected == Board(workspace, read_runs(workspace)).chosen_score(["b", "c", "d"])
+    assert origin.corrected < metrics.test.f1_macro
+    card = model_card(workspace, metrics)
+    assert "exported for the highest test macro-F1 of 3 runs that fit the limits given" in card
+    assert f"corrected for its having been chosen **{origin.corrected:.3f}**" in card
+    alone = model_card(workspace, sources.fitting_source(workspace, 10, None).metrics)
+    assert "exported as the only run that fits the limits given, when this was written." in alone
 
 
 def test_export_says_how_near_the_nearest_run_is(call, write_run):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import msgspec
+import numpy as np
 import pytest
 
 from tests.written_runs import SUMMARY
@@ -203,6 +204,19 @@ def test_a_card_that_nobody_edited_says_what_leaderboard_and_metrics_say(workspa
         write_run(f"worse-{len(list(workspace.trials.iterdir()))}", 0.4)
         assert promote(workspace).changed
         assert content_of_card(workspace) == text
+
+
+def test_a_score_is_corrected_for_the_choice_among_all_that_were_compared_or_not_at_all(workspace, answer):
+    labels = np.arange(90) % 3
+    for run_id, wrong in (("a", 20), ("b", 21), ("c", 22)):
+        predicted = np.where(np.roll(np.arange(90), wrong) < wrong, (labels + 1) % 3, labels)
+        answer(run_id, labels, predicted, config_digest=run_id * 64)
+    outcome = promote(workspace)
+    assert (outcome.run_id, outcome.compared) == ("a", 3) and 0 < outcome.corrected < outcome.test_f1_macro
+    workspace.predictions("b").unlink()
+    outcome = promote(workspace)
+    assert (outcome.compared, outcome.corrected) == (3, None)
+    assert pair(workspace)[1]["promoted"]["test_f1_macro_corrected"] is None
 
 
 def test_a_torn_pair_is_repaired_even_without_a_new_run(workspace, write_run):

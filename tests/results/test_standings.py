@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -10,8 +11,10 @@ from tuning.engine import journal
 from tuning.engine.entries import OpenedTestSplit
 from tuning.results import leaderboard, runs
 from tuning.results.answers import Board
+from tuning.results.comparison import chosen_score
 from tuning.results.standings import over_seeds, standings
 from tuning.results.standings import test_evaluations as evaluations
+from tuning.trials.bootstrap import resample
 
 LABELS = np.arange(300) % 3
 
@@ -78,6 +81,18 @@ def test_seeds_that_vary_make_a_difference_a_tie(workspace, answer):
     assert rows["far"]["seed_deviation"] > 0.1
 
 
+def test_a_lucky_seed_is_not_tied_with_what_is_better_in_the_mean(workspace, answer):
+    """The highest score stays the best; that the other configuration is better beyond chance is said."""
+    for name, scores in (("lucky", (109, *[149] * 5)), ("steady", (112, 113, 114) * 2)):
+        for seed, wrong in enumerate(scores):
+            answer(f"{name}-s{seed}", LABELS, predicted(wrong), seed=seed, config_digest=name[0] * 64)
+    rows = found(workspace)
+    assert rows["lucky-s0"]["standing"] == "best"
+    assert {rows[f"steady-s{seed}"]["standing"] for seed in range(6)} == {"better in the mean"}
+    assert rows["steady-s0"]["difference_low"] > 0
+    assert {rows[f"lucky-s{seed}"]["standing"] for seed in range(1, 6)} == {"tied"}
+
+
 @pytest.mark.parametrize("same", ["early_stopping", "epochs"])
 def test_seeds_of_one_configuration_are_those_with_equal_settings(workspace, answer, write_params, same):
     """What differs in its epochs or its early stopping as well is no other seed of the same."""
@@ -116,6 +131,35 @@ def test_the_same_run_twice_is_no_second_seed(workspace, answer, write_params):
     assert rows["far"]["seed_deviation"] is not None and rows["far"]["standing"] == "worse"
 
 
+def test_copies_of_runs_are_no_further_seeds(workspace, answer, write_params):
+    """Two searches trained the baseline with the same two seeds, and one by another Keras: all have its weights."""
+    for seed, wrong in enumerate((60, 66)):
+        for search, more in (("a", {}), ("b", {}), ("c", {"versions": {"keras": "3.12"}})):
+            answer(f"{search}-x-s{seed}", LABELS, predicted(wrong), search=search, seed=seed, **more)
+            write_params(f"{search}-x-s{seed}", seed=seed)
+            metrics = json.loads((workspace.run(f"{search}-x-s{seed}") / "metrics.json").read_text())
+            metrics["weights_sha256"] = f"{seed}" * 64
+            (workspace.run(f"{search}-x-s{seed}") / "metrics.json").write_text(json.dumps(metrics))
+    board = Board(workspace, runs.read_runs(workspace))
+    assert board.noise.degrees == 1
+    # A third seed beside copies is one more where its own configuration has the originals.
+    answer("a-x-s2", LABELS, predicted(72), search="a", seed=2)
+    write_params("a-x-s2", seed=2)
+    assert Board(workspace, runs.read_runs(workspace)).noise.degrees == 2
+    answer("c-x-s3", LABELS, predicted(150), search="c", seed=3, versions={"keras": "3.12"})
+    write_params("c-x-s3", seed=3)
+    found = Board(workspace, runs.read_runs(workspace)).noise
+    assert found.degrees == 2 and found.deviation < 0.05
+
+
+@pytest.mark.parametrize(("differs", "known"), [("package code", True), ("keras", False)])
+def test_a_seed_that_was_trained_after_an_edit_of_this_package_is_one(workspace, answer, write_params, differs, known):
+    for seed in range(2):
+        answer(f"x-s{seed}", LABELS, predicted(60 + seed), seed=seed, versions={"package": "1", differs: f"{seed}"})
+        write_params(f"x-s{seed}", seed=seed)
+    assert all((row["seed_deviation"] is not None) == known for row in found(workspace).values())
+
+
 @pytest.mark.parametrize("space", ["baseline_cnn", "mine:build"])
 def test_a_builder_of_one_s_own_is_the_same_only_within_a_search(workspace, answer, write_params, space):
     for seed in range(2):
@@ -140,6 +184,40 @@ def test_models_at_chance_tell_nothing_of_seeds(workspace, answer):
     answer("good", LABELS, predicted(60), config_digest="a" * 64)
     rows = found(workspace)
     assert [rows[name]["standing"] for name in ("good", "x-s0", "x-s1")] == ["best", "seeds unknown", "seeds unknown"]
+
+
+def test_a_seed_that_collapsed_counts_with_its_configuration(workspace, answer):
+    """Neither for more of the deviation than it is of the runs, nor for nothing."""
+    for name, seeds in (("a", (predicted(60), predicted(66))), ("b", (predicted(66), np.zeros_like(LABELS)))):
+        for seed, guesses in enumerate(seeds):
+            answer(f"{name}-s{seed}", LABELS, guesses, seed=seed, config_digest=name * 64)
+    noise = Board(workspace, runs.read_runs(workspace)).noise
+    assert noise.degrees == 2 and noise.deviation > 0.2
+    shutil.rmtree(workspace.run("b-s0"))
+    noise = Board(workspace, runs.read_runs(workspace)).noise
+    assert noise.degrees == 1 and noise.deviation < 0.05
+
+
+def test_the_order_of_the_runs_changes_nothing(workspace, answer):
+    """The leaderboard has them by score, the card and the report by name."""
+    for name, wrong, seeds in (("c", 90, 2), ("a", 60, 2), ("b", 60, 1)):
+        for seed in range(seeds):
+            answer(f"{name}-s{seed}", LABELS, predicted(wrong + seed, 9 * seed), seed=seed, config_digest=name * 64)
+    metrics = runs.read_runs(workspace)
+    names = [one.run_id for one in metrics]
+    boards = [Board(workspace, order) for order in (metrics, metrics[::-1], metrics[2:] + metrics[:2])]
+    for one in names:
+        assert len({board.difference(one, names[0]) for board in boards}) == 1
+    assert len({board.chosen_score(names) for board in boards}) == 1
+    assert len({boards[0].chosen_score(order) for order in (names[:3], names[2::-1])}) == 1
+
+
+def test_runs_that_are_equal_on_a_resample_share_its_choice():
+    """Else that of the first column would stand for them, whatever the other was right about."""
+    guesses = [predicted(60), predicted(60, first=150)]
+    found = resample(LABELS, guesses, 3, np.arange(300) // 150)
+    assert chosen_score(found) == pytest.approx(chosen_score(found.of([1, 0])), abs=1e-12)
+    assert (found.inside[:, 0] == found.inside[:, 1]).mean() > 0.3
 
 
 def test_an_ensemble_s_spread_is_no_luck_of_a_seed(workspace, answer):
@@ -201,8 +279,11 @@ def test_without_the_run_s_own_predictions_nothing_is_claimed(workspace, answer,
     answer("a", LABELS, predicted(10))
     answer("b", LABELS, predicted(60))
     spoil(workspace.predictions("b"))
-    row = found(workspace)["b"]
+    rows = found(workspace)
+    row = rows["b"]
     assert (row["standing"], row["difference"], row["difference_low"]) == (None, None, None)
+    # How much of a choice of two the score of one tells nobody knows.
+    assert (rows["a"]["compared"], rows["a"]["corrected"]) == (2, None)
     assert row["per_class"] is not None
 
 
@@ -231,11 +312,27 @@ def test_mean_and_deviation_are_over_runs_that_differ_in_their_seed_alone(worksp
     for seed in range(3):
         row = rows[f"x-s{seed}"]
         assert (row["seeds"], row["seeds_mean"], row["seeds_deviation"]) == (3, 0.55, 0.05)
-    alone = [row for name, row in rows.items() if not name.startswith("x-s")]
-    assert len(alone) == 5
+    # No search made these, and of what is known they differ in their seed.
+    for seed in range(2):
+        row = rows[f"by hand {seed}"]
+        assert (row["seeds"], row["seeds_mean"], row["seeds_deviation"]) == (2, 0.3, 0)
+    alone = [row for name, row in rows.items() if not name.startswith(("x-s", "by hand"))]
+    assert len(alone) == 3
     assert all(row["seeds"] is row["seeds_mean"] is row["seeds_deviation"] is None for row in alone)
     only = leaderboard.rebuild(workspace)[0]
     assert over_seeds(workspace, [only]) == {}
+
+
+def test_a_seed_that_train_made_is_one_of_the_search_s(workspace, write_run, write_params):
+    write_run("faces-x-s0", 0.5)
+    write_run("train-x-s1", 0.6, seed=1, search=None, trial=None, rank=None, kind="train")
+    write_run("night-x-s0", 0.9, search="night")
+    for name in ("faces-x-s0", "train-x-s1", "night-x-s0"):
+        write_params(name, seed=int(name[-1]))
+    metrics = runs.read_runs(workspace)
+    for order in (metrics, metrics[::-1]):
+        seeds = over_seeds(workspace, order)
+        assert {(one.count, one.mean) for one in seeds.values()} == {(2, 0.55)} and len(seeds) == 3
 
 
 def test_seeds_of_other_epochs_and_a_seed_twice_are_not_pooled(workspace, write_run, write_params):

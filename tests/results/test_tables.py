@@ -225,6 +225,14 @@ def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     assert "corrected" not in alone and "independent" not in alone and "Too few" not in alone
 
 
+def test_what_is_better_in_the_mean_is_explained_and_green():
+    rows = [line(1), line(2, verdict="better in the mean")]
+    text = leaderboard_table(rows, 120, coloured=True)
+    assert text.splitlines()[2].startswith("\x1b[32m")
+    assert "better in the mean: over its seeds, beyond chance, than" in " ".join(text.split())
+    assert "better in the mean:" not in leaderboard_table(ROWS, 120)
+
+
 def test_what_is_known_of_seeds_is_said_of_the_data_it_is_known_of():
     rows = [replace(line(1), noise=SeedNoise(0.0134, 3)), replace(line(2, verdict="worse"), noise=SeedNoise(0.0134, 3))]
     other = [line(3, data_digest="e" * 12), line(4, data_digest="e" * 12)]

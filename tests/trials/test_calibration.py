@@ -50,6 +50,20 @@ def test_a_calibrated_model_may_be_one_by_its_interval():
     assert all(calibration(*answered(rng, 700, 1.8)).low > 0.05 for _ in range(5))
 
 
+@pytest.mark.parametrize("persons", [1, 2, 3, 6])
+def test_few_persons_do_not_show_that_a_model_is_miscalibrated(persons):
+    """Of each the model is a little too sure, or not sure enough: on average it is calibrated."""
+    rng, said = np.random.default_rng(0), 0
+    units = np.repeat(np.arange(persons), 40)
+    for _ in range(40):
+        confidence = rng.uniform(0.5, 1, len(units))
+        right = rng.random(len(units)) < np.clip(confidence + 0.15 * rng.standard_normal(persons)[units], 0, 1)
+        probabilities = np.stack([confidence, 1 - confidence], axis=1)
+        said += calibration(np.where(right, 0, 1), probabilities, units=units, resamples=300).low > 0
+    # 2.5 %, and what 40 draws of it may be (binomial, 99 %).
+    assert said <= 4
+
+
 def test_all_right_and_sure_of_it_is_not_known_to_be_calibrated():
     few, more = (calibration(np.zeros(images, int), np.array([[1.0, 0.0]] * images)) for images in (1, 18))
     assert (few.low, few.error, few.bins[0].high) == (0, 0, 1)

@@ -12,6 +12,8 @@ from pathlib import Path
 from tuning.core.own_code import own_digest
 
 DISTRIBUTION = "face-tuning"
+#: What the digest of this package's own code is called among versions.
+CODE = "package code"
 
 #: Packages that bring the same modules: one of them is enough.
 _SAME_MODULES = (
@@ -62,7 +64,7 @@ def versions(backend: str) -> dict[str, str]:
 
     found = {
         "package": tuning.__version__,
-        "package code": own_digest(),
+        CODE: own_digest(),
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
     }
     for name, distributions in {

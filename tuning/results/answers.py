@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tuning.core.errors import DataError
+from tuning.core.packages import CODE
 from tuning.core.workspace import Workspace
 from tuning.oracles.chance import LEAVES
 from tuning.results.runs import run_params, run_predictions, run_units, was_shortened
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: What a difference between two runs is.
 TIED, WORSE, SEEDS_UNKNOWN = "tied", "worse", "seeds unknown"
+#: Over its seeds, although the other run has the higher score: that is the luck of its own seed.
+BETTER = "better in the mean"
 #: What makes seeds known.
 SECOND_SEED = (
     "train the best configuration with another --seed (the search command, given again, names the line under next:, "
@@ -60,7 +63,9 @@ class Board:
         from tuning.results.comparison import Comparison
         from tuning.trials.bootstrap import resample
 
-        answers = [found for metrics in runs if (found := read_answers(workspace, metrics)) is not None]
+        # Callers have them by name or by score; what is drawn for a column must not depend on that.
+        ordered = sorted(runs, key=lambda metrics: metrics.run_id)
+        answers = [found for metrics in ordered if (found := read_answers(workspace, metrics)) is not None]
         answers = [one for one in answers if _same(one.labels, answers[0].labels)]
         self.names = [one.metrics.run_id for one in answers]
         self._found: Resampled | None = None
@@ -85,7 +90,7 @@ class Board:
         return self._compared.difference(self.names.index(one), self.names.index(other))
 
     def standing(self, one: str, other: str) -> str | None:
-        """What `difference` allows to say of the first run: that it is worse than the second, or not.
+        """What `difference` allows to say of the first run: that it is worse than the second, or better, or neither.
 
         A difference that the choice of test images explains is none, whatever seeds do. One that it does not explain
         is one only where seeds were compared, too.
@@ -95,21 +100,20 @@ class Board:
             return None
         if found.low <= 0 <= found.high:
             return TIED
-        return SEEDS_UNKNOWN if self.noise is None else WORSE if found.high < 0 else TIED
+        return SEEDS_UNKNOWN if self.noise is None else WORSE if found.high < 0 else BETTER
 
-    def chosen_score(self, names: Sequence[str] | None = None) -> float | None:
+    def chosen_score(self, names: Sequence[str]) -> float | None:
         """What the highest score is worth, see `comparison.chosen_score`; None where predictions were not kept.
 
         Args:
-            names: the runs that it is the highest of; None: all.
+            names: the runs that it is the highest of.
         """
         from tuning.results.comparison import chosen_score
         from tuning.trials.metrics import rounded
 
-        names = self.names if names is None else names
         if self._found is None or not set(names) <= set(self.names):
             return None
-        return rounded(chosen_score(self._found.of([self.names.index(name) for name in names])))
+        return rounded(chosen_score(self._found.of(sorted(map(self.names.index, names)))))
 
 
 def boards(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Board]:
@@ -141,24 +145,34 @@ def read_answers(workspace: Workspace, metrics: Metrics) -> Answers | None:
 def _entrants(workspace: Workspace, answers: Sequence[Answers]) -> list[Entrant]:
     """The runs as they are compared.
 
-    A run that was made twice with one seed is no second seed: it stands for itself. Nor do seeds of models that never
-    left chance tell how much those differ that did.
+    A run that was made twice with one seed is no second seed: it stands for itself. Whatever made it, and whichever
+    version of anything, the same weights are no further evidence of what a seed changes. Nor do seeds of a
+    configuration that never left chance tell how much those differ that did; where one of its seeds did, the others'
+    collapse is what a seed may do.
     """
     from tuning.results.comparison import Entrant
 
-    found, seen = [], Counter[tuple[tuple[str, ...], int]]()
-    for one in answers:
-        metrics, key = one.metrics, configuration(workspace, one.metrics)
+    keys = [configuration(workspace, one.metrics) for one in answers]
+    learned = {key for key, one in zip(keys, answers, strict=True) if _learned(one.metrics)}
+    found, seen, weights = [], Counter[tuple[tuple[str, ...], int]](), set[str]()
+    for key, one in zip(keys, answers, strict=True):
+        metrics = one.metrics
         again = seen[key, metrics.seed]
         seen[key, metrics.seed] += 1
-        learned = metrics.test.f1_macro >= LEAVES / len(metrics.classes)
+        copied = again > 0 or metrics.weights_sha256 in weights
+        weights.add(metrics.weights_sha256)
         found.append(
             Entrant(
                 (*key, "again", str(again)) if again else key,
-                metrics.kind != "ensemble" and learned,
+                metrics.kind != "ensemble" and key in learned and not copied,
             )
         )
     return found
+
+
+def _learned(metrics: Metrics) -> bool:
+    """Whether it has left chance."""
+    return metrics.test.f1_macro >= LEAVES / len(metrics.classes)
 
 
 def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
@@ -168,7 +182,9 @@ def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     a budget ended one, how it did. The code of a builder of one's own may change under its name: where its digest was
     not written down, it is known to be the same only within a search.
     """
-    about = [metrics.config_digest, str(metrics.parameters), str(sorted(metrics.versions.items()))]
+    # The digest of the package's code changes with every edit, be it of a report.
+    versions = sorted((name, version) for name, version in metrics.versions.items() if name != CODE)
+    about = [metrics.config_digest, str(metrics.parameters), str(versions)]
     params = run_params(workspace, metrics.run_id)
     if params is None:
         return *about, str(metrics.search), metrics.dtype_policy, str(metrics.epochs)

@@ -16,7 +16,7 @@ from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
 from tuning.results.markdown import escaped, table
 from tuning.results.runs import was_shortened
-from tuning.results.schema import FEW, ClassFigures, Metrics, Origin, Params, Reliability, UsedBase
+from tuning.results.schema import FEW, FITTING, ClassFigures, Metrics, Origin, Params, Reliability, UsedBase
 from tuning.results.standings import Seeds
 
 if TYPE_CHECKING:
@@ -278,11 +278,15 @@ def _error(found: Reliability) -> str:
 
 
 def _promoted(score: float, origin: Origin) -> str:
-    others = origin.compared - 1
-    if not others:
-        return "It was promoted as the only run on its data, when this was written."
+    fitting = origin.rule.startswith(FITTING)
+    if origin.compared == 1:
+        alone = (
+            "exported as the only run that fits the limits given" if fitting else "promoted as the only run on its data"
+        )
+        return f"It was {alone}, when this was written."
+    was, runs = ("exported", "runs that fit the limits given") if fitting else ("promoted", "runs")
     words = (
-        f"It was promoted for the highest test macro-F1 of {origin.compared:,} runs, when this was written. The "
+        f"It was {was} for the highest test macro-F1 of {origin.compared:,} {runs}, when this was written. The "
         f"highest of several figures is an optimistic one: raw **{score:.3f}**"
     )
     if origin.corrected is None:

@@ -22,7 +22,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuning.trials.bootstrap import LEVEL, SEED, Resampled
+from tuning.trials.bootstrap import LEVEL, SEED, Resampled, few_units
+
+#: Scores that are no further apart differ by rounding alone.
+_EQUAL = 1e-12
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Entrant:
         configuration: equal for runs that differ in nothing but their seed.
         seeded: whether other seeds of it tell of the luck of training. Of an ensemble they do not: its members have
             seeds of their own. It is taken to vary as a single run does, although a mean varies less. Nor do they of
-            a model that has learned nothing.
+            a configuration that has learned nothing, nor does a copy of a run.
     """
 
     configuration: Hashable
@@ -77,18 +80,20 @@ class Comparison:
         counts = np.bincount(self._places)
         mean = (self._places[:, None] == np.arange(len(names))) / counts
         self._units, self._means = found.units, found.scores @ mean
-        repeated = np.array([entrant.seeded for entrant in entrants]) & (counts[self._places] > 1)
+        repeated = np.array([entrant.seeded for entrant in entrants])
+        repeated &= np.bincount(self._places[repeated], minlength=len(names))[self._places] > 1
         degrees = int(repeated.sum() - len(set(self._places[repeated])))
         shifts = (found.inside - found.scores) @ mean
         covariance = np.atleast_2d(np.cov(shifts, rowvar=False))
-        shifts = shifts * _few_units(found.units, len(shifts))[:, None]
+        shifts = shifts * few_units(found.units, len(shifts))[:, None]
         own = np.diagonal(covariance)
         # Never below 0 by a rounding error.
         variances = np.maximum(0, own[:, None] + own[None, :] - 2 * covariance)
         self.noise: SeedNoise | None = None
         if degrees:
-            total = _within(found.scores[None], mean, self._places, repeated, degrees)[0]
-            by_units = _within(found.inside - found.scores, mean, self._places, repeated, degrees).mean()
+            within = self._places[repeated], degrees
+            total = _within(found.scores[None, repeated], *within)[0]
+            by_units = _within((found.inside - found.scores)[:, repeated], *within).mean()
             self.noise = SeedNoise(float(np.sqrt(max(0.0, total - by_units))), degrees)
             rng = np.random.default_rng(SEED)
             scale = np.sqrt(np.maximum(0, total * degrees / rng.chisquare(degrees, len(shifts)) - by_units))
@@ -115,25 +120,19 @@ def chosen_score(found: Resampled) -> float:
     On each resample the best run is chosen, and scored on the units that the resample has left out (Efron & Tibshirani,
     Journal of the American Statistical Association 92, 1997; Dwork et al., Science 349, 2015, on why the same images
     cannot do both). What a score on fewer images is lower by itself is added again, so that one run alone has its own.
+    Runs that are equally good on a resample share its choice.
     """
-    chosen = found.inside.argmax(axis=1)
+    chosen = found.inside >= found.inside.max(axis=1, keepdims=True) - _EQUAL
     beside = found.outside - found.outside.mean(axis=0) + found.scores
-    corrected = float(beside[np.arange(len(chosen)), chosen].mean())
+    corrected = float(((beside * chosen).sum(axis=1) / chosen.sum(axis=1)).mean())
     return min(max(corrected, 0.0), float(found.scores.max()))
 
 
-def _few_units(units: int, resamples: int) -> np.ndarray:
-    """(resamples,) by how much each resample's shift is larger than the bootstrap has it."""
-    if units < 2:
-        return np.ones(resamples)
-    spread = (units - 1) / np.random.default_rng((SEED, units)).chisquare(units - 1, resamples)
-    return np.sqrt(spread * units / (units - 1))
-
-
-def _within(scores: np.ndarray, mean: np.ndarray, places: np.ndarray, repeated: np.ndarray, degrees: int) -> np.ndarray:
-    """The variance within configurations, pooled over those that are repeated, of each row of `scores`."""
-    apart = scores - (scores @ mean)[:, places]
-    return np.square(apart[:, repeated]).sum(axis=1) / degrees
+def _within(scores: np.ndarray, places: np.ndarray, degrees: int) -> np.ndarray:
+    """The variance within configurations, pooled over them, of each row of `scores`; `places` tells which is whose."""
+    own = (places[:, None] == np.unique(places)).astype(np.float64)
+    apart = scores - scores @ (own / own.sum(axis=0)) @ own.T
+    return np.square(apart).sum(axis=1) / degrees
 
 
 def _factor(shifts: np.ndarray, errors: np.ndarray) -> float:

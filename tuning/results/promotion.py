@@ -123,6 +123,29 @@ def promoted(workspace: Workspace) -> Metrics:
     return metrics
 
 
+def origin_of(
+    workspace: Workspace, best: Metrics, among: Sequence[Metrics], tested: Sequence[Metrics], rule: str, left_out: int
+) -> Origin:
+    """Why a run was chosen, and what its score is worth after that.
+
+    Args:
+        among: the runs that it was chosen from; predictions of all of them tell what that made of its score.
+        tested: all on the same data, whose seeds tell how much those differ.
+        left_out: how many were tested on other data.
+    """
+    from tuning.trials.metrics import rounded
+
+    board = Board(workspace, tested)
+    return Origin(
+        origin=f"artifacts/trials/{best.run_id}",
+        rule=rule,
+        compared=len(among),
+        left_out=left_out,
+        corrected=board.chosen_score([one.run_id for one in among]),
+        seed_deviation=rounded(board.noise.deviation) if board.noise else None,
+    )
+
+
 def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress: Progress) -> Promotion:
     if not runs:
         raise leaderboard.empty(workspace)
@@ -143,17 +166,7 @@ def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress:
     run_id = metrics.run_id
     source = workspace.run(run_id) / "model.keras"
     verify_model(source, metrics, f"restore that run's folder or move it out of artifacts/trials, then run: {PROMOTE}")
-    from tuning.trials.metrics import rounded
-
-    board = Board(workspace, candidates)
-    origin = Origin(
-        origin=f"artifacts/trials/{run_id}",
-        rule=RULE,
-        compared=len(candidates),
-        left_out=len(others),
-        corrected=board.chosen_score() if run_id in board.names else None,
-        seed_deviation=rounded(board.noise.deviation) if board.noise else None,
-    )
+    origin = origin_of(workspace, metrics, candidates, candidates, RULE, len(others))
     content = msgspec.structs.replace(metrics, promoted=origin)
     previous = _previous(workspace)
     changed = previous != content

@@ -146,15 +146,19 @@ class Evaluation(Strict, frozen=True, kw_only=True):
         return f"{self.images:,} test images" + (f" in {self.units:,} independent units" if self.dependent else "")
 
 
+#: How the rule begins by which `export` chose one of the runs that a person's limits allow.
+FITTING = "highest test_f1_macro among the runs tested on the same data that fit"
+
+
 class Origin(Strict, frozen=True, kw_only=True):
-    """Where the promoted model comes from.
+    """Where the promoted model comes from, or one that was exported as the best that fits.
 
     Attributes:
         origin: the run's folder.
         rule: by which it was chosen.
         compared, left_out: runs that were looked at, and runs that were tested on other data.
         corrected: its test macro-F1, corrected for its having been chosen on the same images; None where predictions
-            were not kept.
+            of any that were looked at were not kept.
         seed_deviation: of test macro-F1 between training seeds; None where no configuration was trained with two.
     """
 
@@ -278,7 +282,7 @@ class Metrics(About, frozen=True, kw_only=True):
 
     Attributes:
         test: figures of the model of the best epoch.
-        promoted: only in best_model_metrics.json and in exports of it.
+        promoted: only in best_model_metrics.json, in exports of it, and in those of the best that fits.
     """
 
     epochs: Count

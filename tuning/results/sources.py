@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
 from tuning.history import searches
 from tuning.results.aliases import aliases, meant
 from tuning.results.leaderboard import empty
-from tuning.results.promotion import comparable, current_digest, promoted
+from tuning.results.promotion import comparable, current_digest, origin_of, promoted
 from tuning.results.runs import best_run, read_run, read_runs, run_folders, verify_model
-from tuning.results.schema import Metrics
+from tuning.results.schema import FITTING, Metrics
 
 RESTORE = "restore that run's folder, or export another run"
 _LISTED_NAMES = 20
@@ -88,6 +90,8 @@ def search_of(workspace: Workspace, name: str) -> str:
 def fitting_source(workspace: Workspace, max_parameters: int | None, max_ms: float | None) -> Source:
     """The model of the best row of the leaderboard that is small and fast enough, of the runs on the current data.
 
+    The test split has chosen it, so its metrics say of how many, and what its score is worth after that.
+
     Args:
         max_parameters: None: as many as it has.
         max_ms: milliseconds an image, as measured where a run was evaluated; None: as long as it takes.
@@ -98,7 +102,7 @@ def fitting_source(workspace: Workspace, max_parameters: int | None, max_ms: flo
     runs = read_runs(workspace)
     if not runs:
         raise empty(workspace)
-    found, _ = comparable(runs, current_digest(workspace, runs))
+    found, others = comparable(runs, current_digest(workspace, runs))
     small = [one for one in found if max_parameters is None or one.parameters <= max_parameters]
     fitting = [one for one in small if max_ms is None or (one.milliseconds is not None and one.milliseconds <= max_ms)]
     best = best_run(fitting)
@@ -107,7 +111,9 @@ def fitting_source(workspace: Workspace, max_parameters: int | None, max_ms: flo
             f"none of the {len(found)} runs fits {_limits(max_parameters, max_ms)}",
             _nearest(found, max_parameters, small),
         )
-    return _checked(workspace, best.run_id, best)
+    rule = f"{FITTING} {_limits(max_parameters, max_ms)}; ties by run_id"
+    origin = origin_of(workspace, best, fitting, found, rule, len(others))
+    return _checked(workspace, best.run_id, msgspec.structs.replace(best, promoted=origin))
 
 
 def _limits(max_parameters: int | None, max_ms: float | None) -> str:

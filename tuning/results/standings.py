@@ -25,8 +25,8 @@ BEST = "best"
 
 @dataclass(frozen=True)
 class Seeds:
-    """How many runs of a search trained the same configuration, each with its own seed: mean and sample standard
-    deviation of their test macro-F1. Among `runs`, their ids, one that repeats a seed is no further one."""
+    """How many runs trained the same configuration, each with its own seed: mean and sample standard deviation of their
+    test macro-F1. Among `runs`, their ids, one that repeats a seed is no further one."""
 
     count: int
     mean: float
@@ -44,12 +44,14 @@ class Standing:
         name: the run's short name in its workspace.
         place: from 1.
         verdict: "best"; "tied", where the 95 % interval of the difference to the best includes 0; "worse", where it
-            does not; "seeds unknown", where it does not, and nothing is known of what another training seed changes;
-            None where the predictions of one of both were not kept.
+            does not; "better in the mean", where it does not either, but the configuration is the better one over its
+            seeds; "seeds unknown", where it does not, and nothing is known of what another training seed changes; None
+            where the predictions of one of both were not kept.
         difference: of the configuration's mean over seeds to that of the best; None where predictions were not kept.
-        corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows.
+        corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows, and where
+            predictions of any that it was chosen from were not kept.
         compared: how many runs it was chosen from; None in other rows.
-        seeds: None where no other run of its search has the same configuration and another seed.
+        seeds: None where no other run on the same data has the same configuration and another seed.
         noise: of the training seed, from all runs on the same data; None where it is not known.
     """
 
@@ -109,6 +111,7 @@ def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
         run_id, board = metrics.run_id, compared[metrics.data_digest]
         first = best.setdefault(metrics.data_digest, run_id)
         leads = first == run_id
+        rivals = [one.run_id for one in runs if one.data_digest == metrics.data_digest] if leads else []
         result.append(
             Standing(
                 row=row(metrics),
@@ -117,8 +120,8 @@ def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
                 place=place,
                 verdict=BEST if leads else board.standing(run_id, first),
                 difference=board.difference(run_id, first),
-                corrected=board.chosen_score() if leads and first in board.names else None,
-                compared=len(board.names) if leads else None,
+                corrected=board.chosen_score(rivals) if leads else None,
+                compared=len(rivals) if leads else None,
                 seeds=seeds.get(run_id),
                 noise=board.noise,
             )
@@ -127,17 +130,18 @@ def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
 
 
 def over_seeds(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Seeds]:
-    """By run id, what came of those of its search among `runs` that differ in their seed alone; only where several do.
+    """By run id, what came of those among `runs` that differ in their seed alone; only where several do.
 
-    Of a run that was made twice with one seed, say under another rank, both are the same training.
+    Whatever made them: the line under `next:` has `train` make a search's second seed. Of a run that was made twice
+    with one seed, say under another rank, both are the same training.
     """
     groups: dict[tuple[str, ...], list[Metrics]] = {}
-    for one in runs:
-        if one.search is not None:
-            groups.setdefault((one.search, one.data_digest, *configuration(workspace, one)), []).append(one)
+    for one in sorted(runs, key=lambda metrics: metrics.run_id):
+        groups.setdefault((one.data_digest, *configuration(workspace, one)), []).append(one)
     found: dict[str, Seeds] = {}
     for members in groups.values():
-        scores = {one.seed: one.test.f1_macro for one in members}.values()
+        # Of a seed that is there twice the first one, which is also what `Board` takes for it.
+        scores = {one.seed: one.test.f1_macro for one in reversed(members)}.values()
         if len(scores) > 1:
             names = tuple(one.run_id for one in members)
             mean, deviation = round(statistics.fmean(scores), 6), round(statistics.stdev(scores), 6)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tuning.core import colour
-from tuning.results.answers import NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
+from tuning.results.answers import BETTER, NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.leaderboard import cell
 from tuning.results.markdown import escaped, table
 from tuning.results.schema import FEW, overlap_words
@@ -89,7 +89,7 @@ def leaderboard_table(
             class, mean and deviation over seeds, and what the words mean. None: one table, every column, F1 by class
             included.
         evaluations: how often models were evaluated on the test split of each data set.
-        coloured: the best row is green, those tied with it yellow, the worse ones red.
+        coloured: the best row is green, and what is better in the mean; those tied with it yellow, the worse ones red.
     """
     columns = _columns(rows)
     if width is None:
@@ -106,7 +106,7 @@ def leaderboard_table(
 
 
 def _painted(text: str, rows: Sequence[Standing]) -> str:
-    kinds = {BEST: "good", TIED: "tie", WORSE: "bad"}
+    kinds = {BEST: "good", BETTER: "good", TIED: "tie", WORSE: "bad"}
     header, *lines = text.splitlines()
     painted = [colour.painted(line, kinds.get(row.verdict or "", "")) for line, row in zip(lines, rows, strict=True)]
     return "\n".join([header, *painted])
@@ -228,6 +228,11 @@ def _claims(rows: Sequence[Standing]) -> Iterator[str]:
     few = [data for data, noise in noises.items() if noise.degrees < NARROW]
     if any(entry.verdict == TIED for data in few for entry in by_data[data]):
         yield "So few repeated runs make that interval wide: more seeds of any row would narrow it a lot."
+    if any(entry.verdict == BETTER for entry in rows):
+        yield (
+            f"{BETTER}: over its seeds, beyond chance, than the configuration of the best, whose one run has the "
+            "highest score by luck; what is promoted is the highest score."
+        )
     if any(entry.verdict == SEEDS_UNKNOWN for entry in rows):
         yield (
             "seeds unknown: the choice of test images does not explain the difference, the luck of a training seed "

@@ -115,6 +115,14 @@ def interval(resampled: np.ndarray, units: int) -> tuple[float, float]:
     return middle - wider * (middle - low), middle + wider * (high - middle)
 
 
+def few_units(units: int, resamples: int) -> np.ndarray:
+    """(resamples,) by how much each resample's shift is larger than the bootstrap has it; 1 where there is one unit."""
+    if units < 2:
+        return np.ones(resamples)
+    spread = (units - 1) / np.random.default_rng((SEED, units)).chisquare(units - 1, resamples)
+    return np.sqrt(spread * units / (units - 1))
+
+
 def draws(count: int, resamples: int) -> Iterator[np.ndarray]:
     """How often each unit is drawn: float32 (some resamples, count), whole numbers."""
     rng = np.random.default_rng(SEED)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tuning.core.jobs import Additions
 from tuning.trials.additions import tempered
-from tuning.trials.bootstrap import RESAMPLES, TAILS, draws, numbered
+from tuning.trials.bootstrap import RESAMPLES, TAILS, draws, few_units, numbered
 from tuning.trials.intervals import proportion
 
 BINS = 15
@@ -59,7 +59,8 @@ def calibration(
     what chance does to each bin, and the bins' distances are taken as many times smaller or larger. For no distance at
     all this is consistency resampling (Bröcker & Smith, Weather and Forecasting 22, 2007). The interval reaches to the
     error found, and to the distance of the mean confidence to either end of the accuracy's exact interval, so that it
-    has a width also where all are right. `python -m benchmarks.claims calibration` measures how often it holds.
+    has a width also where all are right. With few units resamples give too little: what they miss is added, and of one
+    unit alone nothing is known of chance. `python -m benchmarks.claims calibration` measures how often it holds.
 
     Args:
         labels: int (n,), n > 0.
@@ -85,13 +86,14 @@ def calibration(
         np.concatenate([weights @ apart / (weights @ images)[:, None] for weights in draws(count, resamples)])
         - distances
     )
+    chance *= few_units(count, len(chance))[:, None]
     low, high = (error * _factor(distances, chance, error, tail) for tail in reversed(TAILS))
     worst, best = proportion(np.bincount(numbers[right], minlength=count), images)
     believed = float(confidence.mean())
     return Calibration(
         bins=tuple(found),
         error=error,
-        low=min(error, low),
+        low=min(error, low) if count > 1 else 0.0,
         high=min(1.0, max(error, high, believed - worst, best - believed)),
         overconfident=float(believed - right.mean()),
     )

@@ -78,7 +78,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def versions(backend: str) -> dict[str, str]:
     """What must be the same everywhere for a trial to give the same bits anywhere; all of Python's version, too."""
-    found = {**packages.versions(backend), "package code": own_digest(), "python": platform.python_version()}
+    found = {**packages.versions(backend), packages.CODE: own_digest(), "python": platform.python_version()}
     for name in ("numpy", "keras-tuner", "opencv-python-headless"):
         if version := packages.version(name):
             found[name] = version

@@ -28,6 +28,10 @@ LETTERS = "ABCDEFGHIJ"
         ([f"S{a:03d}_00{n}_000000{n}7.png" for a in range(10) for n in range(4)], "S000"),
         ([f"a/{a}-frame{n}.png" for a in range(10) for n in range(4)], "0"),
         ([f"a/Ann_{a}_{n}.jpg#{n}" for a in LETTERS for n in range(4)], "Ann_A"),
+        ([f"a/Rafd{45 * n:03d}_{a:02d}_Moroccan_male_sad_left.jpg" for a in range(10) for n in range(4)], "00"),
+        ([f"{a}A.{e}.{n}9.tiff" for a in LETTERS for n, e in enumerate(("AN1", "HA2", "HA3", "SA1"))], "AA"),
+        ([f"{s}M{a:02d}{e}.JPG" for a in range(10) for s in "AB" for e in ("ANS", "SAHL")], "M00"),
+        ([f"happy/S{a:03d}/{n:04d}.png" for a in range(10) for n in range(4)], "S000"),
     ],
 )
 def test_names_that_carry_persons_are_told_with_an_expression_that_finds_them(files, person):
@@ -54,6 +58,9 @@ def test_names_that_carry_persons_are_told_with_an_expression_that_finds_them(fi
         [f"happy/happy_{n}.jpg" if n % 2 == 0 else f"sad/sad_{n}.jpg" for n in range(40)],
         [f"{('train', 'val')[n % 2]}_{n}.jpg" for n in range(40)],
         [f"IMG_{n}.jpg" for n in range(40)],
+        [f"{c}_{('happy', 'sad')[n % 2]}_{n:04d}.jpg" for n in range(10) for c in ("img", "cam", "train", "val")],
+        [f"{('happy', 'sad')[n % 2]}{n // 8}_{n:04d}.jpg" for n in range(40)],
+        [f"{('happy', 'sad')[n % 2]}{n // 8}/{n:04d}.jpg" for n in range(40)],
         [f"Ann_{chr(65 + n % 26)}{chr(65 + n // 26)}_0001.jpg" for n in range(40)],
         [f"{n:032x}.jpg" for n in range(40)],
         [],

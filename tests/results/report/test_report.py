@@ -87,6 +87,7 @@ def test_a_finished_search_has_every_part(page, workspace, hyperband, finish):
         "Trial 0013, seed 0 beats the baseline",
         "the loss is NaN",
         "Expected calibration error",
+        "percentage points too ",
         "validation, in the search",
         "d" * 64,
         "finished",

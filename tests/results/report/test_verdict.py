@@ -90,6 +90,27 @@ def test_a_baseline_that_wins_is_said_to(judged):
     assert found.kind == "bad"
 
 
+@pytest.mark.parametrize("baseline", [True, False])
+def test_what_is_better_over_its_seeds_is_not_called_tied(workspace, publish, baseline):
+    """Of two configurations one has the highest single score, the other the better mean: whichever is the baseline."""
+    steady, lucky = ({"kind": "baseline"}, {"trial": "0013", "rank": 1})[:: 1 if baseline else -1]
+    for seed, skills in enumerate([(0.7, 0.68), *[(0.55, 0.67)] * 5]):
+        for name, skill, about in zip(("lucky", "steady"), skills, (lucky, steady), strict=True):
+            publish(f"{name}-s{seed}", skill, 900, seed=seed, config_digest=name[0] * 64, **about)
+    runs, _ = read_evidence(workspace, [f"{name}-s{seed}" for name in ("lucky", "steady") for seed in range(6)])
+    claims = compare(workspace, runs)
+    assert claims.rivals["steady-s0"].high < 0
+    found = verdict(None, "finished", runs, claims)
+    first, second = ("Trial 0013, seed 0", "the baseline") if baseline else ("The baseline", "trial 0013")
+    said = rf"{first} has the highest single score, test macro-F1 0\.7\d\d, but {second} is better over its seeds: "
+    assert re.fullmatch(said + r"\+0\.1\d\d in the mean\.", found.headline), found.headline
+    assert found.kind == ("bad" if baseline else "good")
+    text = " ".join(found.reasons)
+    assert "can explain it" not in text and ("more than the choice" in text) == baseline
+    words = "Better over their seeds beyond chance, though no score of theirs is as high: trial 0013, seed "
+    assert (words in text) == (not baseline) and "Tied with the best" not in text
+
+
 def test_a_baseline_alone_has_won_nothing(judged):
     found = judged([(None, None, 0.6)], seeds=1)
     assert found.headline.startswith("The baseline is the only run: test macro-F1 0.")
@@ -129,10 +150,10 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     said = "Mean ± standard deviation over training seeds (how many): "
     one, two = r"trial 0013 0\.8\d\d ± 0\.0\d\d \(3\)", r"the baseline 0\.5\d\d ± 0\.0\d\d \(3\)"
     assert re.search(rf"{re.escape(said)}{one}; {two}\.", text)
-    # Each with as many as it has.
+    # Also those that are not of this search, as the difference is of them too.
     some = [run for run in runs if run.metrics.run_id not in ("one-s0", "base-s1", "base-s2")]
-    text = " ".join(verdict(None, "finished", some, compare(workspace, some)).reasons)
-    assert re.search(rf"{re.escape(said)}trial 0013 \S+ ± \S+ \(2\); the baseline 0\.\d\d\d \(1\)\.", text)
+    of_some = " ".join(verdict(None, "finished", some, compare(workspace, some)).reasons)
+    assert re.search(rf"{re.escape(said)}{one}; {two}\.", of_some)
     # What is compared is not the two scores of the headline, whatever runs are shown.
     runs, _ = read_evidence(workspace, ["one-s0", "one-s2", "base-s2"])
     found = verdict(None, "finished", runs, compare(workspace, runs))
@@ -140,6 +161,12 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     assert said.startswith("The difference between the means over their seeds is +0.3")
     # The two scores are each the highest of their seeds: the headline has both.
     assert re.search(r"against 0\.\d\d\d, over all seeds \+0\.3\d\d in the mean\.$", found.headline)
+    # Each with as many as it has.
+    for run_id in ("one-s0", "base-s1", "base-s2"):
+        shutil.rmtree(workspace.run(run_id))
+    text = " ".join(verdict(None, "finished", some, compare(workspace, some)).reasons)
+    said = re.escape("Mean ± standard deviation over training seeds (how many): ")
+    assert re.search(rf"{said}trial 0013 \S+ ± \S+ \(2\); the baseline 0\.\d\d\d \(1\)\.", text)
 
 
 def test_means_are_over_seeds_of_one_training(workspace, publish, write_params):

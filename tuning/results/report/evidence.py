@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from tuning.results.answers import Board, configuration
 from tuning.results.report.training_loss import explanation
 from tuning.results.runs import kept_arrays, read_run, readable_runs, run_folders, run_predictions, run_units
 from tuning.results.schema import Metrics, read_columns, read_params
+from tuning.results.standings import Seeds, over_seeds
 from tuning.trials.calibration import Calibration, calibration, untempered
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class Rival:
     Attributes:
         difference: of their test macro-F1, means over seeds where there are several.
         low, high: its 95 % interval, which holds for all runs at once; None where predictions were not kept.
-        standing: of the other run, "tied", "worse" or "seeds unknown"; None where predictions were not kept.
+        standing: of the other run, "tied", "worse", "better in the mean" or "seeds unknown"; None where predictions
+            were not kept.
     """
 
     difference: float
@@ -137,11 +139,13 @@ class Claims:
         noise: of the training seed, from all runs on the same data; None where it is not known.
         corrected: the best score, corrected for its having been chosen among them; None where predictions were not
             kept.
+        seeds: by run id, what came of its configuration over seeds, those that no search has trained included.
     """
 
     rivals: Mapping[str, Rival]
     noise: SeedNoise | None = None
     corrected: float | None = None
+    seeds: Mapping[str, Seeds] = field(default_factory=dict)
 
 
 def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Evidence], list[str]]:
@@ -179,7 +183,8 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
     if not runs:
         return Claims({})
     best, digest = runs[0], runs[0].metrics.data_digest
-    board = Board(workspace, [metrics for metrics in readable_runs(workspace) if metrics.data_digest == digest])
+    tested = [metrics for metrics in readable_runs(workspace) if metrics.data_digest == digest]
+    board = Board(workspace, tested)
     rivals = {}
     for run in runs[1:]:
         # Seen from the other run, as in the leaderboard: it may be worse.
@@ -190,7 +195,8 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
             if found is None
             else Rival(-found.value, -found.high, -found.low, board.standing(name, first))
         )
-    return Claims(rivals, board.noise, board.chosen_score([run.metrics.run_id for run in runs]))
+    corrected = board.chosen_score([run.metrics.run_id for run in runs])
+    return Claims(rivals, board.noise, corrected, over_seeds(workspace, tested))
 
 
 def in_search(history: History, runs: Sequence[Evidence], reused: int | None = None) -> list[Evidence]:

@@ -63,7 +63,8 @@ def _run(place: int, run: Evidence, folders: str) -> str:
         if abs(excess) < 0.02:
             words = "its confidence is about right on average"
         else:
-            words = f"on average its confidence is {100 * abs(excess):.1f} % too {'high' if excess > 0 else 'low'}"
+            too = "high" if excess > 0 else "low"
+            words = f"on average its confidence is {100 * abs(excess):.1f} percentage points too {too}"
         note = (
             f"Expected calibration error {_calibrated(run.calibration)} (15 bins, Guo et al. 2017): {words}."
             f"{_before(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer images."

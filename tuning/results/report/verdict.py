@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuning.history.records import History
 from tuning.history.status import INTERRUPTED, RUNNING, TESTING
-from tuning.results.answers import NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
+from tuning.results.answers import BETTER, NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.report.evidence import Claims, Evidence
 
 #: A test score this far below the validation score deserves a word.
@@ -95,7 +94,11 @@ def _headline(
     if best.is_baseline and not others:
         return f"The baseline is the only run: {score}.", "open"
     if best.is_baseline:
-        beaten = all(claims.rivals[run.metrics.run_id].standing == WORSE for run in others)
+        standings = [claims.rivals[run.metrics.run_id].standing for run in others]
+        if BETTER in standings:
+            over = min(others, key=lambda run: claims.rivals[run.metrics.run_id].difference)
+            return f"The baseline has {_highest_alone(over, score, claims)}", "good"
+        beaten = all(standing == WORSE for standing in standings)
         return f"Nothing beat the baseline: {score}.", "bad" if beaten else "tie"
     if not baselines:
         return f"{_capital(name)} is the best: {score}.", "open"
@@ -106,10 +109,18 @@ def _headline(
         scores += f", over all seeds {compared.difference:+.3f} in the mean"
     if found == TIED:
         return f"{_capital(name)} and the baseline are tied: {scores}.", "tie"
+    if found == BETTER:
+        return f"{_capital(name)} has {_highest_alone(rival, score, claims)}", "bad"
     if found == WORSE:
         return f"{_capital(name)} beats the baseline: {scores}.", "good"
     why = "seeds unknown" if found == SEEDS_UNKNOWN else "not compared image by image"
     return f"{_capital(name)} is ahead of the baseline, {why}: {scores}.", "open"
+
+
+def _highest_alone(over: Evidence, score: str, claims: Claims) -> str:
+    """Of the best run, beside one whose configuration is better."""
+    apart, name = -claims.rivals[over.metrics.run_id].difference, over.metrics.role
+    return f"the highest single score, {score}, but {name} is better over its seeds: {apart:+.3f} in the mean."
 
 
 def _is_of_means(best: Evidence, rival: Evidence, claims: Claims) -> bool:
@@ -129,7 +140,7 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Cla
     how = f"all runs at once, bootstrap over {best.metrics.test.sample})"
     if found.standing == TIED:
         return [f"{said}, {how}: {chance} alone can explain it."]
-    if found.standing == WORSE:
+    if found.standing in (WORSE, BETTER):
         return [f"{said}, {how}: more than {chance} explain."]
     return [
         f"{said}, {how}: more than {chance} explains, but no configuration was trained with a second seed, and seeds "
@@ -140,6 +151,7 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Cla
 def _ties(others: Sequence[Evidence], claims: Claims) -> list[str]:
     words = {
         TIED: "Tied with the best",
+        BETTER: "Better over their seeds beyond chance, though no score of theirs is as high",
         WORSE: "Behind it beyond chance",
         SEEDS_UNKNOWN: "Behind it by more than the choice of test images explains, seeds unknown",
         None: "Not compared image by image, as predictions were not kept",
@@ -168,12 +180,6 @@ def interval_text(low: float, high: float) -> str:
 
 
 def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
-    groups: dict[tuple[str, ...], list[Evidence]] = {}
-    for run in runs:
-        group = groups.setdefault(run.configuration, [])
-        # Made twice with one seed, it is no other one.
-        if all(run.metrics.seed != other.metrics.seed for other in group):
-            group.append(run)
     sentences = []
     if claims.noise is None:
         sentences.append(
@@ -187,16 +193,18 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
             f"{_count(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences"
             f"{', which more seeds would narrow a lot' * (noise.degrees < NARROW)}."
         )
-    if all(len(group) == 1 for group in groups.values()):
+    trained: dict[tuple[str, ...], Evidence] = {}
+    for run in runs:
+        # Nothing of an ensemble is trained.
+        if run.metrics.kind != "ensemble":
+            trained.setdefault(run.configuration, run)
+    if all(run.metrics.run_id not in claims.seeds for run in trained.values()):
         return sentences
     parts = []
-    for group in groups.values():
-        if group[0].metrics.kind == "ensemble":
-            # Nothing of it is trained.
-            continue
-        scores = [run.score for run in group]
-        spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
-        parts.append(f"{group[0].metrics.role} {statistics.mean(scores):.3f}{spread} ({len(scores)})")
+    for run in trained.values():
+        found = claims.seeds.get(run.metrics.run_id)
+        figures = f"{found.mean:.3f} ± {found.deviation:.3f} ({found.count})" if found else f"{run.score:.3f} (1)"
+        parts.append(f"{run.metrics.role} {figures}")
     return [*sentences, f"Mean ± standard deviation over training seeds (how many): {'; '.join(parts)}."]
 
 
