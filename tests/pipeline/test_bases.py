@@ -208,7 +208,7 @@ def test_what_stands_beside_a_base_is_learned_when_first_its_file_came_alone(pre
     assert learned.scaling == "0-255"
     # From now on, whatever it is called by.
     assert asked(digest).base_overlap is None
-    assert asked(digest, fresh=True).base_overlap == images
+    assert asked(digest, fresh=True).base_overlap == asked(base, fresh=True).base_overlap == images
 
 
 def test_mirrored_images_are_found(prepared):

@@ -263,6 +263,8 @@ def _learned(workspace: Workspace, record: BaseRecord, given: str) -> BaseRecord
         return record
     if (known := lineage.seen_by(source, record.sha256)) is not None:
         seen.write(path, known, [record.sha256])
+        # In this process the file alone may have been asked about before.
+        _overlap.cache_clear()
     about = lineage.describe(source, record.sha256)
     if about is None or record.trained_on is not None:
         return record
