@@ -101,6 +101,7 @@ def run_finals(
                 finals = _kept(session, finals)
                 for final in finals:
                     session.request(final.key, "final", partial(_job, session, final))
+        publish_ended()
     for final in finals:
         if why := problems[final.run_id]:
             leave_out(session, final, why, progress)
