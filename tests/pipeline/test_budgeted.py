@@ -147,22 +147,22 @@ def test_no_starting_point_goes_first_where_finals_are_no_longer_than_the_search
     assert budgeted.as_asked(plan, replace(usual, executions=2, retrain_epochs=30), counts).good == plan.good
 
 
-def test_what_is_kept_back_counts_a_starting_point_that_will_be_a_finalist(settings):
+@pytest.mark.parametrize(
+    ("ended", "last"),
+    [
+        # It will be the finalist: towards the end, one training of it must still fit.
+        ([("0001", 7, 0.513, 60.0), ("0002", 8, 0.52, 1.0), ("0003", 9, 0.53, 1.0)], 2),
+        # It is behind the defaults, and will not.
+        ([("0000", 1, 0.5, 1.0), ("0001", 7, 0.48, 60.0), ("0002", 8, 0.505, 1.0)], None),
+    ],
+)
+def test_what_is_kept_back_is_for_a_starting_point_that_will_be_a_finalist(settings, ended, last):
     plan = replace(PLAN, good=[{"rate": 7}])
     reserve = budgeted.Reserve(plan, 2, {"train": 700, "val": 90, "test": 90}, settings(max_epochs=20, top_k=1))
-    for name, rate, score, seconds in [("0001", 7, 0.513, 60.0), ("0002", 8, 0.52, 1.0), ("0003", 9, 0.53, 1.0)]:
+    for name, rate, score, seconds in ended:
         outcome = TrialOutcome(name, COMPLETED, score, seconds=(seconds,) * 20)
         reserve.completed(TrialSpec(name, {"rate": rate}, 20), outcome)
-    assert reserve.last_trainings(20 * 60.0) == 2
-
-
-def test_what_is_kept_back_is_not_for_a_starting_point_behind_the_defaults(settings):
-    plan = replace(PLAN, good=[{"rate": 7}])
-    reserve = budgeted.Reserve(plan, 2, {"train": 700, "val": 90, "test": 90}, settings(max_epochs=20, top_k=1))
-    for name, rate, score, seconds in [("0000", 1, 0.5, 1.0), ("0001", 7, 0.48, 60.0), ("0002", 8, 0.505, 1.0)]:
-        outcome = TrialOutcome(name, COMPLETED, score, seconds=(seconds,) * 20)
-        reserve.completed(TrialSpec(name, {"rate": rate}, 20), outcome)
-    assert reserve.last_trainings(20 * 60.0) is None
+    assert reserve.last_trainings(20 * 60.0) == last
 
 
 def trials(count: int) -> list[tuple[TrialSpec, TrialOutcome]]:

@@ -74,7 +74,7 @@ class Plan:
         final_epochs: epochs of a final training at the most.
         window: trials that may be asked for before their results are told.
         limit: what is too expensive to be proposed; None: nothing is.
-        untried: starting points of the space of which one training would take too large a part of the time.
+        untried: starting points of the space that the time cannot pay for beside the default configuration.
         good: the others, which go before those that lead them by little where finalists are chosen, as final trainings
             are longer; empty where these are not, and in plans of older versions.
         final_runs: final trainings that a person asked for, at the most; None: what the time allows.
