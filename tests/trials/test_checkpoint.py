@@ -22,14 +22,15 @@ def state(epoch, seed=0):
         seconds=tuple(0.125 * e for e in range(1, epoch + 1)),
         weights=(rng.standard_normal((3, 2)).astype(np.float32), rng.standard_normal(4).astype(np.float16)),
         optimizer=(np.array(epoch * 10, np.int64), rng.standard_normal((3, 2)).astype(np.float32), np.float32(1e-3)),
-        best=(np.array([np.inf, -0.0, 1e-45], np.float32),) if epoch > 1 else (),
+        chosen=(np.array([np.inf, -0.0, 1e-45], np.float32),) if epoch > 1 else (),
+        chosen_epoch=epoch // 2,
     )
 
 
 def assert_same(found, expected):
     for field in dataclasses.fields(TrainingState):
         one, other = getattr(found, field.name), getattr(expected, field.name)
-        if field.name in ("weights", "optimizer", "best"):
+        if field.name in ("weights", "optimizer", "chosen"):
             assert len(one) == len(other)
             for a, b in zip(one, other, strict=True):
                 assert a.dtype == np.asarray(b).dtype

@@ -27,15 +27,15 @@ def trained(tmp_path_factory, job, run_jobs):
         return job("trial", folder / name, space, values=values, until=until, total_epochs=4, **more)
 
     thirds = {"parts": 3}
-    ends = {"stop_curves": True, "space": "wasteful", "values": DEAD, "keep_best": True}
+    ends = {"stop_curves": True, "space": "wasteful", "values": DEAD, "keep_chosen": True}
     first = {
         "whole": trial("whole", 9, **thirds),
         "third": trial("third", 1, **thirds),
         "epoch": trial("epoch", 3, parent="third", **thirds),
         "cut": trial("cut", 2, **thirds),
         "between": trial("between", 7, **thirds),
-        "plain": trial("plain", 4, keep_best=True),
-        "early": trial("early", 2, keep_best=True),
+        "plain": trial("plain", 4, keep_chosen=True),
+        "early": trial("early", 2, keep_chosen=True),
         "dead": trial("dead", 9, **ends),
         "undead": trial("undead", 9, **{**ends, "stop_curves": False}),
     }

@@ -16,7 +16,7 @@ from tuning.dataset.store.arrays import open_dataset
 from tuning.trials import ending
 from tuning.trials.fit import NotFinite, fit, never_finite
 from tuning.trials.jobs import run_job
-from tuning.trials.plan import TrainingPlan, best_epoch, learning_rate_factor, plateaus, should_stop
+from tuning.trials.plan import TrainingPlan, chosen_epoch, learning_rate_factor, plateaus, should_stop
 from tuning.trials.randomness import Randomness
 from tuning.trials.spaces import Interface
 
@@ -52,7 +52,7 @@ def run(prepared, tmp_path, job):
     dataset, reported = open_dataset(prepared), []
 
     def fitted(steps, epochs):
-        payload = job("trial", tmp_path, "tiny", until=epochs, total_epochs=epochs, keep_best=True)["payload"]
+        payload = job("trial", tmp_path, "tiny", until=epochs, total_epochs=epochs, keep_chosen=True)["payload"]
         return fit(steps, TrainingPlan(), dataset, msgspec.convert(payload, TrialJob), None, reported.append), reported
 
     return fitted
@@ -64,8 +64,8 @@ def test_a_metric_that_is_not_finite_is_missing_and_the_trial_goes_on(run):
     assert [entry["accuracy"] for entry in state.curve] == [None, None, 0.5]
     for name in ("val_loss", "val_accuracy", "val_f1_macro"):
         assert [entry[name] is None for entry in state.curve] == [True, False, True]
-    assert state.best
-    assert best_epoch([entry["val_f1_macro"] for entry in state.curve]) == 2
+    assert state.chosen
+    assert state.chosen_epoch == 2
     assert json.loads(json.dumps([state.curve, reported], allow_nan=False))
 
 
@@ -83,7 +83,7 @@ def test_weights_that_are_not_finite_end_the_trial_however_the_loss_was(run):
 
 def test_a_training_that_could_never_be_validated_has_failed(run):
     state, _ = run(Scripted([{"loss": 1.0}] * 2, [math.nan] * 2), 2)
-    assert not state.best
+    assert not state.chosen
     assert "no finite val_f1_macro in epoch 2" in never_finite(state.curve).problem
 
 
@@ -107,9 +107,10 @@ def test_a_missing_loss_is_no_better_than_any_other():
     assert learning_rate_factor(TrainingPlan(schedule="plateau"), 5, 9, [1.0, None, None, None]) == 0.5
 
 
-def test_the_best_epoch_is_one_with_a_score():
-    assert best_epoch([None, 0.1, None, 0.3]) == 4
-    assert best_epoch([None, None]) is None
+def test_the_chosen_epoch_is_one_with_a_score():
+    assert chosen_epoch([None, 0.1, None, 0.3], 1000) == 4
+    assert chosen_epoch([None, 0.3, None, None], 10) == 2
+    assert chosen_epoch([None, None], 10) is None
 
 
 def test_a_curve_with_missing_figures_is_neither_flat_nor_dead():

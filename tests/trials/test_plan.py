@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 
 import keras_tuner
 import pytest
@@ -11,8 +12,8 @@ from tuning.core.plan import ShortenedFinal
 from tuning.trials.plan import (
     FLOOR,
     TrainingPlan,
-    best_epoch,
     check_values,
+    chosen_epoch,
     cooling_factor,
     learning_rate_factor,
     plateaus,
@@ -184,9 +185,26 @@ def test_training_stops_when_the_last_epochs_brought_nothing_better(scores, pati
     assert should_stop(scores, patience) is stop
 
 
-def test_the_best_epoch_is_the_earliest_among_equals():
-    assert best_epoch([0.1, 0.3, 0.2, 0.3]) == 2
-    assert best_epoch([0.0]) == 1
+def test_the_last_epoch_within_one_standard_error_of_the_best_is_published():
+    scores = [0.3, 0.5, 0.45, 0.48, 0.42]
+    # Standard errors of 0.5: 0.005, 0.025, 0.05 and 0.158.
+    assert [chosen_epoch(scores, images) for images in (10_000, 400, 100, 10)] == [2, 4, 4, 5]
+    assert chosen_epoch([0.1, 0.3, 0.2, 0.3], 10_000) == 4
+    assert chosen_epoch([1.0, 0.9, 1.0, 0.99], 10) == 3
+    assert chosen_epoch([0.0], 10) == 1
+    assert chosen_epoch([0.0, 0.0], 10) == 2
+
+
+def test_what_is_kept_while_training_goes_on_is_what_would_be_chosen_at_its_end():
+    rng = random.Random(0)
+    for images in (1, 10, 100, 10_000):
+        for _ in range(300):
+            scores = [rng.choice([None, 0.0, 1.0, rng.random(), rng.random() / images]) for _ in range(12)]
+            kept = None
+            for epoch in range(1, len(scores) + 1):
+                if chosen_epoch(scores[:epoch], images) == epoch:
+                    kept = epoch
+            assert kept == chosen_epoch(scores, images)
 
 
 def cut(after, until):

@@ -84,7 +84,7 @@ class TrainingJob(Job, frozen=True, kw_only=True):
         shortened_at: the number of the journal's entry that says so, of each: attempts before it did not know.
         parts: parts that the first epoch is trained in, so that trainings shorter than an epoch can be compared.
         stop_curves: whether it ends where its curve has clearly ended.
-        keep_best: whether the best epoch's weights are kept, to be published or for a final that goes on from here.
+        keep_chosen: whether the weights that would be published are kept, for that or for a final that goes on.
         early_stopping: epochs without a better val_f1_macro before training stops; None: never.
         reduce_lr: epochs without a better val_loss before a constant learning rate is halved; None: never.
         attempt: fencing number that checkpoints are written under.
@@ -100,7 +100,7 @@ class TrainingJob(Job, frozen=True, kw_only=True):
     shortened_at: list[int] = []
     parts: int = 1
     stop_curves: bool = False
-    keep_best: bool = False
+    keep_chosen: bool = False
     early_stopping: int | None = None
     reduce_lr: int | None = None
     attempt: int
@@ -130,7 +130,7 @@ class FinalJob(TrainingJob, frozen=True, kw_only=True):
         staging: folder for the run's files, as an absolute path.
     """
 
-    keep_best: bool = True
+    keep_chosen: bool = True
 
     run_id: str
     purpose: Literal["finalist", "baseline", "train"]

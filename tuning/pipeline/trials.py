@@ -203,7 +203,7 @@ def trial_jobs(
             total_epochs=settings.max_epochs,
             parts=settings.parts,
             stop_curves=settings.stop_curves,
-            keep_best=settings.reuse_trials,
+            keep_chosen=settings.reuse_trials,
             max_memory=settings.max_memory,
             attempt=fence,
             checkpoints=str(session.checkpoints(trial_key(spec.trial_id))),

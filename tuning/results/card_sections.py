@@ -134,9 +134,9 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
     }
     about |= {"trial": metrics.trial, "seed": metrics.seed}
     if metrics.kind == "ensemble":
-        about["epochs"] = f"{metrics.epochs} at the most; each member has those that were best on validation"
+        about["epochs"] = f"{metrics.epochs} at the most; of each member, validation chose one"
     else:
-        about["epochs"] = f"{metrics.epochs}; the weights are those of epoch {metrics.best_epoch}, best on validation"
+        about["epochs"] = f"{metrics.epochs}; the weights are those of epoch {metrics.best_epoch}, chosen on validation"
     about["dtype policy"] = f"{metrics.dtype_policy} in training, float32 in this file"
     if params:
         names = ("backend", "threads", "early_stopping", "reduce_lr")

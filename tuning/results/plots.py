@@ -55,21 +55,21 @@ def run_figures(metrics: Metrics, history: Columns) -> dict[str, Figure]:
     # In a narrow picture the caption breaks between its parts, not within one.
     caption = " ".join(part.replace(" ", NO_BREAK_SPACE) for part in parts)
     run_id, curves = metrics.run_id, metrics.run_id
-    best: int | None = metrics.best_epoch
+    published: int | None = metrics.best_epoch
     if metrics.kind == "ensemble":
         # No epoch of it was chosen, nor do its scores come from these curves.
-        best, curves = None, f"{run_id}: mean of its members' curves"
+        published, curves = None, f"{run_id}: mean of its members' curves"
     confusion = np.asarray(test.confusion_matrix)
     return {
-        "accuracy.png": accuracy_figure(history, best, curves),
-        "loss.png": loss_figure(history, best, curves),
+        "accuracy.png": accuracy_figure(history, published, curves),
+        "loss.png": loss_figure(history, published, curves),
         "confusion_matrix_raw.png": confusion_figure(confusion, metrics.classes, run_id, caption),
         "confusion_matrix_norm.png": confusion_figure(confusion, metrics.classes, run_id, caption, normalised=True),
     }
 
 
-def accuracy_figure(history: Mapping[str, Sequence[float | None]], best_epoch: int | None, title: str) -> Figure:
-    """Training and validation accuracy and validation macro-F1 over epochs, the best epoch marked, if there is one."""
+def accuracy_figure(history: Mapping[str, Sequence[float | None]], published: int | None, title: str) -> Figure:
+    """Training and validation accuracy and validation macro-F1 over epochs; the published one is marked, if any."""
     lines = [
         ("accuracy", "training accuracy", TRAIN),
         ("val_accuracy", "validation accuracy", VALIDATION),
@@ -79,17 +79,17 @@ def accuracy_figure(history: Mapping[str, Sequence[float | None]], best_epoch: i
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(0.0, bottom), min(1.0, top) if top > 1 else top)
     axes.set_ylabel("accuracy, macro-F1")
-    _mark_best(axes, history, best_epoch, "val_f1_macro", "macro-F1", MACRO_F1["color"])
+    _mark_published(axes, history, published, "val_f1_macro", "macro-F1", MACRO_F1["color"])
     return figure
 
 
-def loss_figure(history: Mapping[str, Sequence[float | None]], best_epoch: int | None, title: str) -> Figure:
-    """Training and validation loss over epochs, the epoch with the best validation macro-F1 marked, if there is one."""
+def loss_figure(history: Mapping[str, Sequence[float | None]], published: int | None, title: str) -> Figure:
+    """Training and validation loss over epochs, the published epoch marked, if there is one."""
     figure, axes = _curves(
         history, [("loss", "training loss", TRAIN), ("val_loss", "validation loss", VALIDATION)], title
     )
     axes.set_ylabel("loss")
-    _mark_best(axes, history, best_epoch, "val_loss", "loss", VALIDATION["color"])
+    _mark_published(axes, history, published, "val_loss", "loss", VALIDATION["color"])
     return figure
 
 
@@ -180,11 +180,11 @@ def _curves(
     return figure, axes
 
 
-def _mark_best(axes: Axes, history: Mapping, epoch: int | None, column: str, name: str, color: str) -> None:
+def _mark_published(axes: Axes, history: Mapping, epoch: int | None, column: str, name: str, color: str) -> None:
     if epoch is None:
         return
     value = history[column][epoch - 1]
-    text = f"best epoch {epoch}" if value is None else f"best epoch {epoch}: {name} {value:.3f}"
+    text = f"epoch {epoch} published" if value is None else f"epoch {epoch} published: {name} {value:.3f}"
     axes.axvline(epoch, color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
     if value is not None:
         axes.plot([epoch], [value], marker="*", markersize=13, color=color, markeredgecolor="white", zorder=4)

@@ -229,7 +229,8 @@ class About(Strict, frozen=True, kw_only=True):
         run_id: the name of its folder.
         kind: why it was trained.
         search, trial, rank, strategy: where it comes from; None where it comes from no search.
-        best_epoch: from 1; the epoch whose weights the model has.
+        best_epoch: from 1; the epoch whose weights the model has, the last within one standard error of the best on
+            validation.
         val: figures of that very model.
         test_evaluations: how often a model of this run was evaluated on the test split; `test_openings` in the file.
         classes: in the order of the model's outputs.
@@ -281,7 +282,7 @@ class Metrics(About, frozen=True, kw_only=True):
     """metrics.json: what a run is, and how well it did.
 
     Attributes:
-        test: figures of the model of the best epoch.
+        test: figures of the model of `best_epoch`.
         promoted: only in best_model_metrics.json, in exports of it, and in those of the best that fits.
     """
 

@@ -37,7 +37,8 @@ class TrainingState:
         seconds: wall-clock seconds of each epoch.
         weights: `model.weights` as float arrays, in their order.
         optimizer: `model.optimizer.variables`, in their order.
-        best: `model.weights` after the best epoch so far; empty where only the last state matters.
+        chosen: `model.weights` after the epoch that would be published now; empty where only the last state matters.
+        chosen_epoch: that epoch; 0 where there is none.
     """
 
     epoch: int
@@ -45,18 +46,20 @@ class TrainingState:
     seconds: tuple[float, ...]
     weights: tuple[np.ndarray, ...]
     optimizer: tuple[np.ndarray, ...]
-    best: tuple[np.ndarray, ...] = ()
+    chosen: tuple[np.ndarray, ...] = ()
+    chosen_epoch: int = 0
 
 
 def save_state(directory: Path, attempt: int, state: TrainingState) -> None:
     """Writes the state atomically, then removes the ones before it."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"epoch-{state.epoch:05d}-attempt-{attempt:07d}.npz"
-    groups = {"weights": state.weights, "optimizer": state.optimizer, "best": state.best}
+    groups = {"weights": state.weights, "optimizer": state.optimizer, "chosen": state.chosen}
     about = {
         "epoch": state.epoch,
         "curve": state.curve,
         "seconds": state.seconds,
+        "chosen_epoch": state.chosen_epoch,
         "dtypes": {name: [np.asarray(array).dtype.name for array in arrays] for name, arrays in groups.items()},
     }
     arrays = {f"{name}-{i}": array for name, group in groups.items() for i, array in enumerate(group)}
@@ -135,7 +138,13 @@ def _read(path: Path) -> TrainingState:
             name: tuple(file[f"{name}-{i}"].view(getattr(ml_dtypes, dtype, dtype)) for i, dtype in enumerate(dtypes))
             for name, dtypes in about["dtypes"].items()
         }
-    return TrainingState(epoch=about["epoch"], curve=tuple(about["curve"]), seconds=tuple(about["seconds"]), **groups)
+    return TrainingState(
+        epoch=about["epoch"],
+        curve=tuple(about["curve"]),
+        seconds=tuple(about["seconds"]),
+        chosen_epoch=about["chosen_epoch"],
+        **groups,
+    )
 
 
 def _states(directory: Path) -> list[tuple[int, int, Path]]:

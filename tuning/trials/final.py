@@ -17,19 +17,19 @@ from tuning.trials.build import built, start_state, training_steps
 from tuning.trials.data import open_verified
 from tuning.trials.evaluation import evaluate, now
 from tuning.trials.fit import NotFinite, fit, never_finite, predict
-from tuning.trials.plan import TrainingPlan, best_epoch
+from tuning.trials.plan import TrainingPlan
 from tuning.trials.published import check_as_trained, plain_model, save_and_open, with_additions
 from tuning.trials.spaces import Interface
 from tuning.trials.steps import Steps, steps_of
 
 
 def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
-    """Trains one configuration and evaluates its best epoch, once, on the test split.
+    """Trains one configuration and evaluates the epoch that `chosen_epoch` names, once, on the test split.
 
     With `parent`, it goes on from that trial of the search; without that state, the same training starts from scratch.
-    What is evaluated is the file that is published, opened again: the model rebuilt in float32, with the weights of the
-    epoch that was best on validation, without optimizer, loss and metrics, which may be the builder's own, and with
-    what pays on validation around it. Writes `model.keras`, `model_summary.txt` and `predictions.npz` into `staging`.
+    What is evaluated is the file that is published, opened again: the model rebuilt in float32, with the weights of
+    that epoch, without optimizer, loss and metrics, which may be the builder's own, and with what pays on validation
+    around it. Writes `model.keras`, `model_summary.txt` and `predictions.npz` into `staging`.
 
     Raises:
         NotFinite: training diverged, or no epoch could be validated, or an image has no finite probabilities.
@@ -39,21 +39,20 @@ def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
     dataset = open_verified(job, open_dataset)
     steps, hp = training_steps(job, job.seed, dataset)
     start = start_state(job)
-    if start is not None and not start.best:
+    if start is not None and not start.chosen:
         start = None
     plan = TrainingPlan.from_values(hp.values)
     state = fit(steps, plan, dataset, job, start, report)
-    best = best_epoch([entry["val_f1_macro"] for entry in state.curve])
-    if best is None:
+    if not state.chosen:
         raise never_finite(state.curve)
-    opened = _saved(job, dataset, state.best, steps.interface)
-    published, additions = _improved(job, opened, dataset, plan.flip, best)
-    found = evaluate(job, published, dataset, best, started)
+    opened = _saved(job, dataset, state.chosen, steps.interface)
+    published, additions = _improved(job, opened, dataset, plan.flip, state.chosen_epoch)
+    found = evaluate(job, published, dataset, state.chosen_epoch, started)
     return FinalResult(
         **msgspec.structs.asdict(found),
         curve=list(state.curve),
         seconds=list(state.seconds),
-        best_epoch=best,
+        best_epoch=state.chosen_epoch,
         values=configuration(hp.values),
         additions=additions,
     )

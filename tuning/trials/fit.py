@@ -23,7 +23,7 @@ from tuning.trials.keras_private import learning_rate_or_schedule
 from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, cross_entropy, macro_f1
 from tuning.trials.plan import (
     TrainingPlan,
-    best_epoch,
+    chosen_epoch,
     cooling_factor,
     learning_rate_factor,
     next_part,
@@ -117,7 +117,9 @@ def fit(
             entry |= _training_metrics(steps.train(batches, rates), part.epoch)
             with averaged(model):
                 entry |= figures(predict(steps, dataset.val.images), dataset.val.labels, classes)
-                best = _copies(model.weights) if job.keep_best and _is_best(state, entry) else state.best
+                chosen, chosen_done = state.chosen, state.chosen_epoch
+                if job.keep_chosen and _is_chosen(state, entry, len(dataset.val.labels)):
+                    chosen, chosen_done = _copies(model.weights), part.done
             weights = _copies(model.weights)
             if entry["val_loss"] is None and not _all_finite(weights):
                 raise NotFinite("weights became NaN or infinite", part.epoch)
@@ -127,7 +129,8 @@ def fit(
                 seconds=(*state.seconds, round(time.monotonic() - began, 3)),
                 weights=weights,
                 optimizer=_copies(model.optimizer.variables),
-                best=best,
+                chosen=chosen,
+                chosen_epoch=chosen_done,
             )
             saver.save(state)
             report({**entry, "seconds": state.seconds[-1]})
@@ -139,10 +142,10 @@ def never_finite(curve: Sequence[Entry]) -> NotFinite:
     return NotFinite("there was still no finite val_f1_macro", math.ceil(epochs_of(curve)))
 
 
-def _is_best(state: TrainingState, entry: Entry) -> bool:
-    """Whether an epoch is the best so far, itself included."""
+def _is_chosen(state: TrainingState, entry: Entry, images: int) -> bool:
+    """Whether an epoch would be published if it were the last."""
     scores = [e["val_f1_macro"] for e in (*state.curve, entry)]
-    return best_epoch(scores) == len(scores)
+    return chosen_epoch(scores, images) == len(scores)
 
 
 def _all_finite(arrays: Iterable[np.ndarray]) -> bool:

@@ -252,7 +252,22 @@ def best_score(scores: Sequence[float | None]) -> float | None:
     return max((score for score in scores if score is not None), default=None)
 
 
-def best_epoch(scores: Sequence[float | None]) -> int | None:
-    """The epoch (from 1) with the highest score; the earliest among equals; None where all are missing."""
+def chosen_epoch(scores: Sequence[float | None], images: int) -> int | None:
+    """The epoch (from 1) whose weights are published: the last within one standard error of the best score.
+
+    The highest of many noisy scores is a lucky one, all the more where few images are behind it, while epochs at the
+    end of a schedule are better as a rule. This is the one-standard-error rule (Breiman, Friedman, Olshen and Stone,
+    Classification and regression trees, 1984, 3.4.3), with the standard error of a share.
+
+    Args:
+        scores: macro-F1 after each epoch; one that is missing is never chosen.
+        images: that they were measured on.
+
+    Returns:
+        None where all scores are missing.
+    """
     best = best_score(scores)
-    return None if best is None else 1 + scores.index(best)
+    if best is None:
+        return None
+    enough = best - math.sqrt(best * (1 - best) / images)
+    return max(epoch for epoch, score in enumerate(scores, 1) if score is not None and score >= enough)

@@ -103,8 +103,8 @@ class Evidence:
 
     @property
     def network_score(self) -> float | None:
-        """The validation macro-F1 of its network's best epoch, without what its graph has beside it, as scores in the
-        search are; None of an ensemble, which has several."""
+        """The validation macro-F1 of its network's published epoch, without what its graph has beside it, as scores in
+        the search are; None of an ensemble, which has several."""
         if self.metrics.kind == "ensemble":
             return None
         found = self.metrics.additions

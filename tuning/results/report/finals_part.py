@@ -36,7 +36,7 @@ def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun], folders: s
         return section("finalists", "Finalists", "", remark(words))
     lost = "".join(f"<p>{escape(words)}</p>" for words in map(_missing, finals) if words)
     lead = (
-        "Of each, the epoch that was best on validation was evaluated once on the test split. Times are of one image, "
+        "Of each, the epoch that validation chose was evaluated once on the test split. Times are of one image, "
         "in large batches, on one thread of the machine that evaluated it."
     )
     shown = "".join(_run(place, run, folders) for place, run in enumerate(runs))

@@ -20,16 +20,16 @@ _CAUSES = {
 
 
 def explanation(
-    history: Mapping[str, Sequence[float | None]], values: Mapping[str, Any], best_epoch: int, classes: int
+    history: Mapping[str, Sequence[float | None]], values: Mapping[str, Any], epoch: int, classes: int
 ) -> str:
-    """What makes the training loss of a run's best epoch larger than its validation loss; empty where it is not.
+    """What makes the training loss of a run's published epoch larger than its validation loss; empty where it is not.
 
     Args:
         history: the columns of history.json.
         values: the run's hyperparameters.
-        best_epoch: from 1.
+        epoch: the published one, from 1.
     """
-    loss, validated = (_at(history.get(name, ()), best_epoch) for name in ("loss", "val_loss"))
+    loss, validated = (_at(history.get(name, ()), epoch) for name in ("loss", "val_loss"))
     if loss is None or validated is None or loss <= validated:
         return ""
     causes: dict[str, list[str]] = {}
@@ -38,7 +38,7 @@ def explanation(
         if cause and _is_on(value):
             causes.setdefault(cause, []).append(f"{name} {value:.3g}" if _is_number(value) else f"{name} {value}")
     found = [f"{cause} ({', '.join(names)})" for cause, names in causes.items()]
-    said = f"Its training loss in epoch {best_epoch}, {loss:.3f}, is above its validation loss, {validated:.3f}"
+    said = f"Its training loss in epoch {epoch}, {loss:.3f}, is above its validation loss, {validated:.3f}"
     always = "it is also the mean over an epoch in which the model still learned"
     if not found:
         return (
