@@ -1,0 +1,186 @@
+"""Strategies where a training is real: the same space, images and time for each, one core a search.
+
+python -m benchmarks.faces --root WORKSPACE --out DIR                # of a prepared data set
+
+Ours are `search --budget` with one worker and nothing else, finals included; Keras Tuner's Hyperband is the script
+`plain_hyperband`, ended when the time is over. As many searches run side by side as there are cores. What is compared
+is the best validation macro-F1 of any epoch so far. A second call runs what is missing. DIR gets the workspaces,
+results.json and faces.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.processes import environment
+from benchmarks.watching import JournalWatch
+from tuning.core.files import write_json
+from tuning.core.workspace import Workspace
+
+METHODS = {
+    "hyperband": ("--strategy", "hyperband"),
+    "hyperband --sampler random": ("--strategy", "hyperband", "--sampler", "random"),
+    "random": ("--strategy", "random"),
+    "Keras Tuner Hyperband": None,
+}
+#: What an interrupted command gets to end in.
+GRACE_SECONDS = 60
+#: Seconds after the start, and the validation macro-F1 of the epoch that had ended then.
+Curve = list[tuple[float, float]]
+
+
+def started(command: Sequence[object], core: int, folder: Path) -> subprocess.Popen[bytes]:
+    """A command on one core, in a process group of its own."""
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            ["taskset", "-c", str(core), sys.executable, *map(str, command)],
+            env=environment(),
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def ours(workspace: Workspace, options: Sequence[str], seed: int, minutes: float, core: int, folder: Path) -> Curve:
+    """A search with a budget, in a workspace of its own with the same images."""
+    own = Workspace(folder / "workspace")
+    if not own.root.exists():
+        shutil.copytree(workspace.root / "data", own.root / "data")
+        shutil.copytree(workspace.split_manifest.parent, own.split_manifest.parent)
+    watch = JournalWatch(own.search("faces") / "journal.jsonl", time.time)
+    command = ["-m", "tuning.search", "--root", own.root, "--name", "faces", "--seed", seed, "--workers", 1, *options]
+    began = time.time()
+    process = started([*command, "--budget", f"{minutes:g}m"], core, folder)
+    while process.poll() is None:
+        watch.look()
+        time.sleep(0.2)
+    watch.look()
+    if process.returncode:
+        raise RuntimeError(f"{folder} ended with {process.returncode}; see its log.txt")
+    lengths: dict[str | None, int] = {}
+    continues = {f"trial/{r['trial']['trial_id']}": r["trial"] for _, r in watch.records if r["type"] == "ask"}
+    curve: Curve = []
+    for now, record in watch.records:
+        if record["type"] == "result" and "curve" in record["result"] and "error" not in record["result"]:
+            key, result = record["key"], record["result"]
+            trial = continues.get(key)
+            before = lengths.get(trial["continues"], 0) if trial else 0
+            if trial:
+                lengths[trial["trial_id"]] = len(result["curve"])
+            seconds = result["seconds"][before:]
+            curve += [
+                (now - began - sum(seconds[index + 1 :]), entry["val_f1_macro"] or 0.0)
+                for index, entry in enumerate(result["curve"][before:])
+            ]
+    return sorted(curve)
+
+
+def plain(workspace: Workspace, seed: int, minutes: float, core: int, folder: Path) -> Curve:
+    """The script of a Keras Tuner user, for as long."""
+    epochs = folder / "epochs.jsonl"
+    script = Path(__file__).with_name("plain_hyperband.py").resolve()
+    began = time.time()
+    arguments = [workspace.split, "--seed", seed, "--project", folder / "project", "--out", epochs]
+    process = started([script, *arguments], core, folder)
+    try:
+        process.wait(minutes * 60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(GRACE_SECONDS)
+    else:
+        raise RuntimeError(f"{folder} ended before its time; see its log.txt")
+    entries = [json.loads(line) for line in epochs.read_text().splitlines()]
+    return [(entry["time"] - began, entry["val_f1_macro"]) for entry in entries]
+
+
+def best_at(curve: Curve, seconds: float) -> float:
+    return max((score for moment, score in curve if moment <= seconds), default=0.0)
+
+
+def picture(curves: dict[str, list[Curve]], seconds: float, path: Path) -> None:
+    """The mean over seeds of the best so far, with the lowest and highest."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    moments = [seconds * step / 200 for step in range(1, 201)]
+    for method, found in curves.items():
+        best = [[best_at(curve, moment) for curve in found] for moment in moments]
+        minutes = [moment / 60 for moment in moments]
+        (line,) = axes.plot(minutes, [statistics.fmean(scores) for scores in best], label=method)
+        axes.fill_between(minutes, [min(s) for s in best], [max(s) for s in best], color=line.get_color(), alpha=0.15)
+    axes.set(xlabel="minutes since the command was started", ylabel="best validation macro-F1 so far")
+    axes.set_xlim(0, seconds / 60)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.faces", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="a workspace with prepared data")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for all that is made")
+    parser.add_argument("--minutes", type=float, default=15, metavar="M", help="of each search (default: 15)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="searches of each method (default: 3)")
+    args = parser.parse_args()
+    workspace = Workspace(args.root.resolve())
+    if not workspace.split_manifest.exists():
+        sys.exit(f"{args.root} holds no prepared data; run python -m tuning.prepare --root {args.root} --raw DIR")
+    out: Path = args.out.resolve()
+    results = out / "results.json"
+    curves: dict[str, list[Curve]] = {}
+    free: queue.Queue[int] = queue.Queue()
+    for core in sorted(os.sched_getaffinity(0)):
+        free.put(core)
+
+    def search(seed: int, method: str) -> None:
+        folder = out / f"{method.replace(' ', '-')}-{seed}"
+        if (folder / "curve.json").exists():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        core = free.get()
+        try:
+            options = METHODS[method]
+            if options is None:
+                curve = plain(workspace, seed, args.minutes, core, folder)
+            else:
+                curve = ours(workspace, options, seed, args.minutes, core, folder)
+        finally:
+            free.put(core)
+        write_json(folder / "curve.json", curve)
+        print(f"{method}, seed {seed}: {max((score for _, score in curve), default=0.0):.3f}", flush=True)
+
+    with ThreadPoolExecutor(free.qsize()) as pool:
+        list(pool.map(lambda job: search(*job), [(seed, method) for seed in range(args.seeds) for method in METHODS]))
+    for method in METHODS:
+        folders = [out / f"{method.replace(' ', '-')}-{seed}" for seed in range(args.seeds)]
+        curves[method] = [json.loads((folder / "curve.json").read_text()) for folder in folders]
+    write_json(results, curves)
+    for method, found in curves.items():
+        shares = (1 / 3, 2 / 3, 1.05)
+        ends = [[best_at(curve, share * 60 * args.minutes) for curve in found] for share in shares]
+        print(method, *(f"{statistics.fmean(scores):.3f}" for scores in ends), "last:", *map("{:.3f}".format, ends[-1]))
+    picture(curves, 60 * args.minutes, out / "faces.png")
+
+
+if __name__ == "__main__":
+    main()
