@@ -22,10 +22,10 @@ def validation_table(runs: Sequence[Evidence]) -> str:
     names = ("", "validation, in the search", "validation, retrained", "validation, published model", "test")
     head = "".join(f"<th>{name}</th>" for name in names)
     note = (
-        "Macro-F1, with 95 % intervals over the choice of images. The first two scores are maxima over the epochs of a "
-        "network, that of the search over its trials as well: it flatters those that were chosen by it. What the two "
-        "of one row differ by is what another seed and other epochs do to the same configuration. The published model "
-        "may have more in its graph, or several networks, as these validation images decided."
+        "Macro-F1, with 95 % intervals over the choice of images. The first score is the highest of a network's epochs "
+        "and of the search's trials: it flatters those that were chosen by it. The second is that of the epoch that is "
+        "published; another seed and other epochs make a difference too. The published model may have more in its "
+        "graph, or several networks, as these validation images decided."
     )
     return card("The same configurations, trained twice", remark(note) + table("numbers", f"<tr>{head}</tr>", rows))
 
@@ -39,7 +39,7 @@ def _searched(run: Evidence) -> str:
 def _retrained(run: Evidence) -> str:
     if run.network_score is None:
         return "–"
-    return f"{run.network_score:.3f} {_soft(f'within {epochs_text(run.metrics.epochs)}')}"
+    return f"{run.network_score:.3f} {_soft(f'epoch {run.metrics.best_epoch} of {run.metrics.epochs}')}"
 
 
 def _published(run: Evidence) -> str:

@@ -232,8 +232,8 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
     ]
     if fallen:
         sentences.append(
-            "Trained again, the networks of configurations have other validation scores: "
-            f"{'; '.join(fallen)}. So much are scores of a single training worth."
+            "Trained again, configurations have other validation scores in the published epoch than at their best in "
+            f"the search: {'; '.join(fallen)}. So much is the best score of a single training worth."
         )
     blind = [
         f"{name} ({_count(found.support, 'image')})"
