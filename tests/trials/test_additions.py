@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuning.trials.additions import EXPONENTS, TEMPERATURES, corrected, decide, none_for_logits, prior_scale, tempered
+from tuning.trials.additions import (
+    EXPONENTS,
+    LEAST_GAIN,
+    TEMPERATURES,
+    corrected,
+    decide,
+    none_for_logits,
+    prior_scale,
+    tempered,
+)
+from tuning.trials.metrics import cross_entropy
 
 BALANCED = np.array([100, 100, 100])
 
@@ -83,6 +93,39 @@ def test_a_temperature_that_gains_nothing_is_left_out(labels):
     found = decide(labels, answers(np.random.default_rng(2), labels, 1.5), None, BALANCED).temperature
     assert not found.used
     assert found.value in [round(value, 6) for value in TEMPERATURES]
+
+
+def calibrated(rng: np.random.Generator, count: int, skill: float) -> tuple[np.ndarray, np.ndarray]:
+    """(labels, probabilities): each label is drawn from what is said of it."""
+    probabilities = answers(rng, rng.integers(3, size=count), skill)
+    return (rng.random((count, 1)) > probabilities.cumsum(axis=1)[:, :-1]).sum(axis=1), probabilities
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("count", "least"), [(10, 0.7), (20, 0.6), (40, 0.45)])
+def test_a_few_images_without_an_error_make_a_calibrated_model_little_surer(count, least, seed):
+    """Their cross-entropy alone is lowest at the lowest temperature there is."""
+    rng = np.random.default_rng(seed)
+    labels, fair = calibrated(rng, 200, 2.6)
+    right = np.flatnonzero(fair.argmax(axis=1) == labels)[:count]
+    found = decide(labels[right], fair[right], None, BALANCED).temperature
+    assert min(TEMPERATURES, key=lambda one: cross_entropy(labels[right], tempered(fair[right], one))) == 0.25
+    assert least < found.value <= 1
+    # What is written is of these images alone.
+    assert found.loss_after == pytest.approx(cross_entropy(labels[right], tempered(fair[right], found.value)), abs=2e-6)
+    assert found.loss_before == pytest.approx(cross_entropy(labels[right], fair[right]), abs=2e-6)
+    assert found.used == (found.loss_before - found.loss_after >= LEAST_GAIN)
+
+
+def test_many_images_have_the_temperature_of_the_lowest_cross_entropy():
+    labels, fair = calibrated(np.random.default_rng(0), 3000, 2.0)
+    sure = corrected(fair**2, np.ones(3))
+    best = min(TEMPERATURES, key=lambda one: cross_entropy(labels, tempered(sure, one)))
+    found = decide(labels, sure, None, BALANCED).temperature
+    assert found.used
+    assert found.value == pytest.approx(2, rel=0.1)
+    # Within a step of the grid.
+    assert abs(np.log2(found.value / best)) < 1.01 / 8
 
 
 def test_probabilities_of_0_and_1_stay_probabilities(labels):
