@@ -92,9 +92,35 @@ def test_class_weights_are_one_over_root_of_count_with_mean_one_over_the_images(
 
 def test_the_last_batch_holds_what_is_left():
     found = batches(TrainingPlan(batch_size=32))
-    assert [len(images) for images, _ in found] == [32, 32, 32, 4]
+    assert [len(images) for images, _ in found] == [32, 32, 36]
+    assert [len(images) for images, _ in batches(TrainingPlan(batch_size=46))] == [46, 54]
+    assert [len(images) for images, _ in batches(TrainingPlan(batch_size=40))] == [40, 40, 20]
     assert len(batches(TrainingPlan(batch_size=100))) == 1
     assert [len(images) for images, _ in batches(TrainingPlan(batch_size=256))] == [100]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 32, 64])
+@pytest.mark.parametrize("balance", ["none", "sampler"])
+def test_no_last_batch_is_less_than_a_quarter_of_one(size, balance):
+    """Batch norm's averages are mostly of the last steps, and they are what is validated and published."""
+    plan = TrainingPlan(batch_size=size, class_balance=balance)
+    around = {whole * size + rest for whole in range(4) for rest in range(-1, size // 4 + 2)}
+    for count in sorted(count for count in around if count > 0):
+        epoch = TrainingBatches(split(LABELS.repeat(4)[:count]), 3, plan, SPARSE, 0, 1)
+        cut = [epoch.chosen(index) for index in range(len(epoch))]
+        *others, last = map(len, cut)
+        # Each image that the epoch visits is in one batch, in the epoch's order.
+        assert np.array_equal(np.concatenate(cut), epoch.order) and len(epoch.order) == count
+        assert set(others) <= {size}
+        assert last == count or size / 4 <= last < size * 5 / 4
+        if not 0 < count % size < size / 4:
+            assert len(epoch) == -(-count // size)
+
+
+def test_the_parts_of_an_epoch_have_no_small_last_batch_either():
+    plan = TrainingPlan(batch_size=16)
+    cut = [TrainingBatches(split(), 3, plan, SPARSE, 0, 1, (which, 3)) for which in range(3)]
+    assert [[len(part[index][0]) for index in range(len(part))] for part in cut] == [[16, 17], [16, 17], [16, 18]]
 
 
 def test_pictures_keep_their_labels():
@@ -137,9 +163,9 @@ def test_augmentation_is_keyed_by_epoch_and_batch(channels):
     data = ImageSplit(noise, LABELS)
     whole = TrainingBatches(data, 3, plan, SPARSE, 5, 1)
     # In any order, and however often: a data loader may fetch a batch twice.
-    last, first = whole[3][0], whole[0][0]
+    last, first = whole[2][0], whole[0][0]
     assert np.array_equal(first, whole[0][0])
-    assert np.array_equal(last, batches(plan, seed=5, data=data)[3][0])
+    assert np.array_equal(last, batches(plan, seed=5, data=data)[2][0])
     assert first.shape == (32, 8, 8, channels)
     assert not np.array_equal(first, batches(plan, seed=5, epoch=2, data=data)[0][0])
     assert not np.array_equal(first, noise[whole.order[:32]])

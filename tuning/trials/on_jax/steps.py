@@ -116,9 +116,9 @@ class JaxSteps(KerasSteps):
 def stacks(batches: TrainingBatches, most: int) -> Iterator[tuple[int, Arrays]]:
     """All batches in order, several stacked in one array of shape (`most`, …), with how many of them count.
 
-    Fewer where they would take too much; a last batch of fewer images comes alone.
+    Fewer where they would take too much; a last batch of fewer or more images comes alone.
     """
-    whole = len(batches.order) // batches.plan.batch_size
+    whole = len(batches) - (len(batches.order) != len(batches) * batches.plan.batch_size)
     most = max(1, min(most, BYTES_A_CALL // (batches.split.images[:1].nbytes * batches.plan.batch_size)))
     for start in range(0, whole, most):
         count = min(most, whole - start)
