@@ -39,12 +39,12 @@ def _backend_of_the_workers(monkeypatch):
 
 
 @pytest.mark.parametrize(("package", "options"), [("mlflow", ("--mlflow", "runs")), ("ray", ("--executor", "ray"))])
-def test_a_package_that_is_missing_is_said_before_a_search_begins(workspace, here, package, options):
-    if importlib.util.find_spec(package):
-        pytest.skip(f"{package} is installed")
+def test_a_package_that_is_missing_is_said_before_a_search_begins(workspace, here, monkeypatch, package, options):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else real(name, *rest))
     done = here(workspace, "search", *options)
     assert done.code == 4
-    assert "is not installed" in done.stderr
+    assert "is not installed" in done.stderr and f"pip install -e '.[{package}]'" in done.stderr
     assert list(workspace.searches.iterdir()) == []
     done = here(workspace, "train", "--mlflow", "runs") if package == "mlflow" else done
     assert done.code == 4
