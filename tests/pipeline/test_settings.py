@@ -25,12 +25,6 @@ DESCRIPTION = Description(
 )
 
 
-@pytest.fixture(autouse=True)
-def _tensorflow_trains(monkeypatch):
-    # This process itself runs Keras on NumPy.
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-
-
 def test_the_window_is_the_strategys_own_unless_given(prepared):
     assert search_settings(prepared, "hyperband").window == STRATEGIES["hyperband"].window
     assert search_settings(prepared, "hyperband", window=2048).window == 2048
