@@ -78,8 +78,6 @@ class Plan:
         good: the others, which go before those that lead them by little where finalists are chosen, as final trainings
             are longer; empty where these are not, and in plans of older versions.
         final_runs: final trainings that a person asked for, at the most; None: what the time allows.
-        open_ended: strategies that have a number of trials of their own go on beyond it, until the time is over; False:
-            the plan is of a version in which they did not.
     """
 
     budget: float
@@ -96,7 +94,6 @@ class Plan:
     untried: list[dict[str, Any]] = field(default_factory=list)
     good: list[dict[str, Any]] = field(default_factory=list)
     final_runs: int | None = None
-    open_ended: bool = False
 
 
 class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
