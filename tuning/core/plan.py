@@ -104,14 +104,16 @@ class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     epochs: int
 
 
-class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A final training that ends earlier than it was planned to, because the machine has become slower.
 
     Attributes:
         after: epochs that were done by then; from there its learning rate falls to its end, from what it was.
         until: the last epoch; 0: it is left out.
+        since: number of the journal's entry that says so, 0 in the entry itself: attempts before it did not know.
     """
 
     run_id: str
     after: int
     until: int
+    since: int = 0
