@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import keras
 import keras_tuner
 from keras import layers
@@ -86,15 +84,3 @@ def _stamp() -> None:
     path = Path(os.environ["STAMP"])
     if not path.exists():
         path.write_text(str(time.monotonic()))
-
-
-def training_flops(model: keras.Model) -> int:
-    """Floating-point operations to train on one image: convolutions and dense layers, forward and twice that back."""
-    forward = 0
-    for layer in model._flatten_layers():
-        if isinstance(layer, (layers.Conv2D, layers.Dense)):
-            places = 1
-            if isinstance(layer, layers.Conv2D):
-                places = layer.output.shape[1] * layer.output.shape[2]
-            forward += 2 * places * math.prod(layer.kernel.shape)
-    return 3 * forward

@@ -71,7 +71,7 @@ def _describe() -> dict[str, Any]:
 def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]) -> TrainingState:
     own, parent = Path(payload["checkpoints"]), payload.get("parent")
     cuts = msgspec.convert(payload.get("shortened", []), list[ShortenedFinal])
-    state = load_state(own, ((cut.after, at) for cut, at in zip(cuts, payload.get("shortened_at", []), strict=False)))
+    state = load_state(own, ((cut.after, cut.since) for cut in cuts))
     if state is None and parent:
         state = load_state(Path(parent))
         if state is None and BROKEN not in os.environ:

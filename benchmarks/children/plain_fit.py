@@ -17,9 +17,10 @@ def main(root: str) -> None:
     import keras
     import keras_tuner
 
-    from benchmarks.spaces import BATCH, CLASSES, training_flops, usual_cnn
+    from benchmarks.spaces import BATCH, CLASSES, usual_cnn
     from tuning.core.workspace import Workspace
     from tuning.dataset.store.arrays import open_dataset
+    from tuning.trials.cost import multiply_adds
 
     train = open_dataset(Workspace(Path(root))).train
     images, labels = train.images[:].astype("float32"), keras.utils.to_categorical(train.labels, CLASSES)
@@ -40,7 +41,8 @@ def main(root: str) -> None:
                 "seconds": seconds,
                 "images": len(images),
                 "parameters": model.count_params(),
-                "flops": training_flops(model),
+                # Two of each multiply-add, forward and twice that back.
+                "flops": 6 * multiply_adds(model),
             }
         )
 

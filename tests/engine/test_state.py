@@ -18,6 +18,7 @@ from tuning.engine.entries import (
     ShortenedFinals,
     Spent,
     Stopped,
+    to_json,
 )
 from tuning.engine.state import accepts, replay
 
@@ -94,7 +95,9 @@ def test_a_training_that_was_shortened_knows_from_which_attempts_on():
     cut = ShortenedFinals(runs=[ShortenedFinal(run_id="a", after=2, until=4)])
     state = replay(numbered(Attempt(key="final/a"), cut, Attempt(key="final/a")))
     assert state.jobs["final/a"].fence == 2
-    assert (state.shortened["a"][-1].until, state.shortened_at) == (4, {"a": [1]})
+    assert state.shortened == {"a": [ShortenedFinal(run_id="a", after=2, until=4, since=1)]}
+    # In the journal it is the entry's number, and nothing else.
+    assert to_json(cut)["runs"] == [{"run_id": "a", "after": 2, "until": 4}]
 
 
 def test_each_time_that_a_final_training_was_shortened_is_kept_in_order():
@@ -103,5 +106,6 @@ def test_each_time_that_a_final_training_was_shortened_is_kept_in_order():
         ShortenedFinal(run_id="b-s0", after=0, until=0),
         ShortenedFinal(run_id="a-s0", after=26, until=30),
     ]
-    state = replay(numbered(ShortenedFinals(runs=cuts[:2]), ShortenedFinals(runs=cuts[2:])))
-    assert state.shortened == {"a-s0": [cuts[0], cuts[2]], "b-s0": [cuts[1]]}
+    state = replay(numbered(Spent(seconds=1.0), ShortenedFinals(runs=cuts[:2]), ShortenedFinals(runs=cuts[2:])))
+    first, left_out, second = (msgspec.structs.replace(cut, since=n) for cut, n in zip(cuts, (1, 1, 2), strict=True))
+    assert state.shortened == {"a-s0": [first, second], "b-s0": [left_out]}

@@ -26,10 +26,11 @@ def test_it_follows_the_direction(simulated):
 
 
 def test_the_design_covers_every_range(simulated):
-    search = simulated.build("bayesian", max_trials=100, num_initial_points=12)
-    asked = [search.ask() for _ in range(12)][1:]
-    parts = {int(4 * np.log10(spec.values["rate"] / 1e-4)) for spec in asked}
-    assert len(parts) >= 10
+    search = simulated.build("bayesian", max_trials=100)
+    asked = [search.ask() for _ in range(11)][1:]
+    assert search.oracle._initial_points() == 11
+    # Each in an eleventh of the range of its own; instead of the first of the design, the defaults were asked.
+    assert len({int(11 * np.log10(spec.values["rate"] / 1e-4) / 3) for spec in asked}) == 10
     assert {spec.values["balance"] for spec in asked} == {"none", "weights", "sampler"}
 
 

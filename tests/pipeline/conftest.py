@@ -128,6 +128,12 @@ def results(workspace: Workspace) -> dict[str, object]:
     }
 
 
+@pytest.fixture(autouse=True)
+def _backend_of_the_workers(monkeypatch):
+    # This process itself runs Keras on NumPy.
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+
+
 @pytest.fixture
 def copied(tmp_path) -> Callable[[Workspace], Workspace]:
     """Copies a workspace, to be written to."""
@@ -166,7 +172,6 @@ def start(sample_environment) -> Callable[..., Running]:
 @pytest.fixture
 def here(monkeypatch, capsys, sample_spaces) -> Callable[..., Done]:
     """Runs a command in this process; for what ends before any worker is needed."""
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.syspath_prepend(str(sample_spaces))
 
     def run(workspace: Workspace | None, command: str, *arguments: str) -> Done:

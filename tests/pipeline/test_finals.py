@@ -15,11 +15,6 @@ from tuning.results.runs import read_runs
 from .conftest import results
 
 
-@pytest.fixture(autouse=True)
-def _backend_of_the_workers(monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-
-
 def test_the_budget_and_the_plan_count_every_run(prepared):
     assert search_settings(prepared, top_k=2).final_runs == 3
     assert search_settings(prepared, top_k=2, executions=4).final_runs == 12

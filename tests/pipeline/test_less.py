@@ -23,11 +23,6 @@ SEARCH = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _backend(monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-
-
 @pytest.mark.parametrize(
     ("given", "found"),
     [

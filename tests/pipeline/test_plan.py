@@ -72,7 +72,6 @@ def test_finals_that_were_asked_for_are_in_the_plan_and_in_those_of_other_budget
     )
 
 
-def test_a_workspace_is_enough(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+def test_a_workspace_is_enough(tmp_path):
     with pytest.raises(DataError, match="no prepared data"):
         tuning.plan_search(tmp_path / "nowhere")

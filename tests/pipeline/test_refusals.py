@@ -298,9 +298,8 @@ class TestAFinishedSearch:
         assert not (tmp_path / "nowhere").exists()
 
 
-def test_an_opening_of_the_test_split_is_never_forgotten(prepared, tmp_path, monkeypatch):
+def test_an_opening_of_the_test_split_is_never_forgotten(prepared, tmp_path):
     """A run by itself has no trials; what ended it says nothing about what it did before."""
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     settings = train_settings(prepared, epochs=1, dtype="float32")
     opening = OpenedTestSplit(key="final/r", run_id="r", purpose="train")
     for kept, record in ((False, Spent(seconds=1.0)), (True, opening)):

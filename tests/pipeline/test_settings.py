@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from tuning.core import machine
+from tests.written_searches import PLAN
+from tuning.core import files, machine
 from tuning.core import settings as config
 from tuning.core.errors import StateError, UsageError
 from tuning.core.jobs import Description
@@ -25,12 +26,6 @@ DESCRIPTION = Description(
 )
 
 
-@pytest.fixture(autouse=True)
-def _tensorflow_trains(monkeypatch):
-    # This process itself runs Keras on NumPy.
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-
-
 def test_the_window_is_the_strategys_own_unless_given(prepared):
     assert search_settings(prepared, "hyperband").window == STRATEGIES["hyperband"].window
     assert search_settings(prepared, "hyperband", window=2048).window == 2048
@@ -41,6 +36,14 @@ def test_another_window_is_another_search(prepared, tmp_path):
     config.freeze(tmp_path, search_settings(prepared, "random", window=128))
     with pytest.raises(StateError, match="window was 128, now 64"):
         config.freeze(tmp_path, search_settings(prepared, "random"))
+
+
+def test_a_plan_of_an_earlier_version_is_the_same_plan(prepared, tmp_path):
+    settings = dataclasses.replace(search_settings(prepared), plan=PLAN)
+    values = dataclasses.asdict(settings)
+    values["plan"]["open_ended"] = True
+    files.write_json(tmp_path / config.FILE_NAME, {"schema": 1, "digest": files.digest(values), "settings": values})
+    assert config.check(tmp_path, settings) == settings
 
 
 def test_iterations_repeat_all_brackets(prepared):

@@ -33,18 +33,13 @@ from .conftest import records, toys_instead
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.fixture(autouse=True)
-def _backend_of_the_workers(monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-
-
 @pytest.mark.parametrize(("package", "options"), [("mlflow", ("--mlflow", "runs")), ("ray", ("--executor", "ray"))])
-def test_a_package_that_is_missing_is_said_before_a_search_begins(workspace, here, package, options):
-    if importlib.util.find_spec(package):
-        pytest.skip(f"{package} is installed")
+def test_a_package_that_is_missing_is_said_before_a_search_begins(workspace, here, monkeypatch, package, options):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else real(name, *rest))
     done = here(workspace, "search", *options)
     assert done.code == 4
-    assert "is not installed" in done.stderr
+    assert "is not installed" in done.stderr and f"pip install -e '.[{package}]'" in done.stderr
     assert list(workspace.searches.iterdir()) == []
     done = here(workspace, "train", "--mlflow", "runs") if package == "mlflow" else done
     assert done.code == 4
@@ -136,8 +131,7 @@ def test_another_backend_later_is_the_workers(prepared, monkeypatch):
     assert search_settings(prepared).backend == "jax"
 
 
-def test_a_process_that_cannot_train_on_the_backend_is_told_so(prepared, monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+def test_a_process_that_cannot_train_on_the_backend_is_told_so(prepared, tmp_path):
     settings = search_settings(prepared)
     inline = Resources(executor="inline")
     assert keras.config.backend() == "numpy"
@@ -224,8 +218,7 @@ def test_a_training_may_start_over(workspace, toy_train, monkeypatch):
     assert [path.name for path in workspace.trials.iterdir()] == [first.run_id]
 
 
-def test_other_values_are_another_run(prepared, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+def test_other_values_are_another_run(prepared):
     one, two = (train_settings(prepared, {"rate": rate}) for rate in (0.1, "0.2"))
     assert (one.values, one.epochs) == ({"rate": "0.1"}, 30)
     assert one.digest() != two.digest()

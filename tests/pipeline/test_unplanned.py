@@ -62,7 +62,7 @@ def test_what_its_budget_has_ended_goes_on_with_a_larger_one_and_says_how_with_n
     assert not search.state.stopped
 
 
-@pytest.mark.parametrize("entries", [(), (Stopped(),), (Extended(asks=0, budget=2000, finals=0), Stopped())])
+@pytest.mark.parametrize("entries", [(), (Extended(asks=0, budget=2000, finals=0), Stopped())])
 def test_a_budget_that_has_been_used_is_refused(entries):
     search = Search(*entries)
     with pytest.raises(UsageError, match="--budget is 10m, but this search has used 32 min"):

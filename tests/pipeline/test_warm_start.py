@@ -20,11 +20,6 @@ from tuning.pipeline.warm_start import KEPT, TRIED, known_text, own_configuratio
 from .conftest import records
 
 
-@pytest.fixture(autouse=True)
-def _backend(monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-
-
 def description(points=()):
     hp = HyperParameters()
     hp.Float("rate", 0.0, 1.0, default=0.1)

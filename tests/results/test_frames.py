@@ -12,7 +12,7 @@ import pytest
 from tuning.core.errors import DataError, UsageError
 from tuning.core.files import digest
 from tuning.core.records import TrialSpec
-from tuning.dataset.store.manifests import Place
+from tuning.dataset.store.manifests import Place, SplitManifest
 from tuning.engine.entries import Ask, Attempt, Result, Stopped
 from tuning.engine.journal import Journal
 from tuning.pipeline.values import as_text
@@ -192,7 +192,8 @@ def test_labelled_test_images_are_those_that_the_kept_predictions_are_of(workspa
     )
     places = [Place(f"{name}.png", "", name, "happy", "", "test") for name in "cab"]
     places.append(Place("0.png", "", "0", "sad", "", "val"))
-    monkeypatch.setattr(figures, "read_split_manifest", lambda path: SimpleNamespace(places=places))
+    manifest = SplitManifest((70.0, 15.0, 15.0), 0, "box", tuple(places), {})
+    monkeypatch.setattr(figures, "read_split_manifest", lambda path: manifest)
     info = SimpleNamespace(digest="d", image_size=2, color="gray")
     monkeypatch.setattr(figures, "read_info", lambda workspace: info)
     opened = []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import signal
 
 import pytest
 
 from tuning import tracking as trackers
-from tuning.core.errors import EnvironmentProblem, Interrupted
+from tuning.core.errors import Interrupted
 from tuning.tracking import TRACKERS, Published, Trackers, Tracking, following
 
 
@@ -88,19 +87,6 @@ def test_nothing_is_opened_that_was_not_asked_for(subject):
     with following(Tracking(), subject, Heard()) as opened:
         opened.end(finished=True)
     assert list(subject.directory.iterdir()) == []
-
-
-def test_mlflow_that_is_not_installed_ends_it_before_it_begins(subject, monkeypatch):
-    real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "mlflow" else real(name, *rest)
-    )
-    with (
-        pytest.raises(EnvironmentProblem, match="MLflow is not installed") as caught,
-        following(Tracking(mlflow="somewhere"), subject, Heard()),
-    ):
-        pass
-    assert "pip install -e '.[mlflow]'" in caught.value.remedy
 
 
 def test_a_published_run_in_the_form_of_a_trial(published):

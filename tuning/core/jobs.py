@@ -81,7 +81,6 @@ class TrainingJob(Job, frozen=True, kw_only=True):
         until: train until so many epochs are done in total; parts of an epoch, where `parts` is more than 1.
         total_epochs: epochs that learning-rate schedules are laid out for.
         shortened: each time that it was to end earlier than planned, in order; the learning rate then falls to its end.
-        shortened_at: the number of the journal's entry that says so, of each: attempts before it did not know.
         parts: parts that the first epoch is trained in, so that trainings shorter than an epoch can be compared.
         stop_curves: whether it ends where its curve has clearly ended.
         keep_chosen: whether the weights that would be published are kept, for that or for a final that goes on.
@@ -97,7 +96,6 @@ class TrainingJob(Job, frozen=True, kw_only=True):
     until: int
     total_epochs: int
     shortened: list[ShortenedFinal] = []
-    shortened_at: list[int] = []
     parts: int = 1
     stop_curves: bool = False
     keep_chosen: bool = False

@@ -78,8 +78,6 @@ class Plan:
         good: the others, which go before those that lead them by little where finalists are chosen, as final trainings
             are longer; empty where these are not, and in plans of older versions.
         final_runs: final trainings that a person asked for, at the most; None: what the time allows.
-        open_ended: strategies that have a number of trials of their own go on beyond it, until the time is over; False:
-            the plan is of a version in which they did not.
     """
 
     budget: float
@@ -96,7 +94,6 @@ class Plan:
     untried: list[dict[str, Any]] = field(default_factory=list)
     good: list[dict[str, Any]] = field(default_factory=list)
     final_runs: int | None = None
-    open_ended: bool = False
 
 
 class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,14 +104,16 @@ class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     epochs: int
 
 
-class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A final training that ends earlier than it was planned to, because the machine has become slower.
 
     Attributes:
         after: epochs that were done by then; from there its learning rate falls to its end, from what it was.
         until: the last epoch; 0: it is left out.
+        since: number of the journal's entry that says so, 0 in the entry itself: attempts before it did not know.
     """
 
     run_id: str
     after: int
     until: int
+    since: int = 0

@@ -70,7 +70,6 @@ class SearchState:
         planned_finals: what was decided on the finals, in order; empty without a budget.
         earlier_finals: the same, before the budget was extended.
         shortened: final trainings that end earlier than planned, by their run ids: each time they were shortened.
-        shortened_at: numbers of the entries that say so: attempts before them did not know.
         published: runs whose files are in the workspace.
         nodes: what has happened to machines that jobs ran on, in order.
     """
@@ -86,7 +85,6 @@ class SearchState:
     planned_finals: list[PlannedFinals] = field(default_factory=list)
     earlier_finals: list[PlannedFinals] = field(default_factory=list)
     shortened: dict[str, list[ShortenedFinal]] = field(default_factory=dict)
-    shortened_at: dict[str, list[int]] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
 
@@ -148,8 +146,7 @@ def apply(state: SearchState, record: Entry) -> None:
             state.planned_finals.append(record)
         case ShortenedFinals():
             for run in record.runs:
-                state.shortened.setdefault(run.run_id, []).append(run)
-                state.shortened_at.setdefault(run.run_id, []).append(record.n)
+                state.shortened.setdefault(run.run_id, []).append(msgspec.structs.replace(run, since=record.n))
         case Published():
             state.published.append(record)
         case Node():

@@ -46,8 +46,8 @@ def _words(record: Closing | Extended | RetryFailed | ShortenedFinals | Stopped)
     match record:
         case Closing(asks=asks, promotions=promotions):
             return (
-                f"No new configuration after the first {_count(asks, 'proposal')}: what was left of the search's time "
-                f"is needed to train {_count(promotions, 'promising one')} to the end."
+                f"No new configuration after the first {counted(asks, 'proposal')}: what was left of the search's time "
+                f"is needed to train {counted(promotions, 'promising one')} to the end."
             )
         case Extended(asks=asks, budget=budget, finals=finals):
             # Without a plan nothing of it is set aside, and it may be the first.
@@ -56,9 +56,9 @@ def _words(record: Closing | Extended | RetryFailed | ShortenedFinals | Stopped)
                 given = (
                     f"A larger budget was given, {duration(budget)} in all with {duration(finals)} kept for the finals"
                 )
-            return f"{given}: the search goes on after {_count(asks, 'proposal')}."
+            return f"{given}: the search goes on after {counted(asks, 'proposal')}."
         case RetryFailed(trials=trials):
-            return f"{_count(len(trials), 'failed trial')} tried again, as asked for by --retry-failed."
+            return f"{counted(len(trials), 'failed trial')} tried again, as asked for by --retry-failed."
         case ShortenedFinals(runs=runs):
             words = [f"{run.run_id} {f'ends after epoch {run.until}' if run.until else 'is left out'}" for run in runs]
             return f"Trainings take longer than planned: {', '.join(words)}."
@@ -73,12 +73,12 @@ def _finals(runs: Sequence[FinalTraining], trained: bool) -> str:
     for run in runs:
         groups[(_name(run.key), run.epochs)] = groups.get((_name(run.key), run.epochs), 0) + 1
     items = [
-        f"{name} for {_count(epochs, 'epoch')}{f', {seeds} seeds' if seeds > 1 else ''}"
+        f"{name} for {counted(epochs, 'epoch')}{f', {seeds} seeds' if seeds > 1 else ''}"
         for (name, epochs), seeds in groups.items()
     ]
     kind = "further final training" if trained else "final training"
     why = "with the time still left" if trained else "as many as fit into the time kept for them"
-    return f"{_count(len(runs), kind)}, {why}: {'; '.join(items)}."
+    return f"{counted(len(runs), kind)}, {why}: {'; '.join(items)}."
 
 
 def _name(key: str) -> str:
@@ -86,5 +86,6 @@ def _name(key: str) -> str:
     return f"trial {found['trial']}" if found else "the baseline"
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: float, noun: str) -> str:
+    """A number of things, in words."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

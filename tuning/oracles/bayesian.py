@@ -31,8 +31,6 @@ class BayesianOracle(ReplayableOracle):
     Args:
         objective: as for `keras_tuner.Oracle`.
         max_trials: how many trials to run.
-        num_initial_points: trials before the model proposes; None: 2 more than there are hyperparameters, at most a
-            third of `max_trials`, or of the usual number where there is no limit, at least 3.
         **settings: see `ReplayableOracle`.
     """
 
@@ -41,11 +39,9 @@ class BayesianOracle(ReplayableOracle):
         objective: keras_tuner.Objective | str | None = None,
         *,
         max_trials: int = DEFAULT_TRIALS,
-        num_initial_points: int | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(objective, max_trials=max_trials, **settings)
-        self.num_initial_points = num_initial_points
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -74,8 +70,7 @@ class BayesianOracle(ReplayableOracle):
         return super().draw(number)
 
     def _initial_points(self) -> int:
-        if self.num_initial_points is not None:
-            return self.num_initial_points
+        """Trials before the model proposes."""
         return max(3, min(len(self._model.embedding.entries) + 2, (self.max_trials or DEFAULT_TRIALS) // 3))
 
     def _pending(self) -> list[tuple[int, int]]:
@@ -102,12 +97,8 @@ class BayesianOracle(ReplayableOracle):
         if milestone(1, len(self._works)) == len(self._works):
             self._model.set_works(self._works)
 
-    def get_state(self) -> dict[str, Any]:
-        return {**super().get_state(), "num_initial_points": self.num_initial_points}
-
     def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
-        self.num_initial_points = state["num_initial_points"]
         self._begin_anew()
         for trial_id in self.end_order:
             self._ended(self.trials[trial_id])

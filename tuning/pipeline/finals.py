@@ -239,7 +239,6 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
         parent=str(session.checkpoints(trial_key(final.trial))) if reused and final.trial else None,
         until=shortened[-1].until if shortened else final.epochs,
         shortened=shortened,
-        shortened_at=session.dispatcher.state.shortened_at.get(final.run_id, []),
         attempt=fence,
         checkpoints=str(session.checkpoints(final.key)),
         staging=str(staging(session, final.key)),

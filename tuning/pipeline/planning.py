@@ -161,7 +161,6 @@ def _planned(
                 good=[
                     one.values for one in good if longest_final(epochs, steps_per_epoch, market.most_epochs) > epochs
                 ],
-                open_ended=True,
             )
     return None
 

@@ -182,7 +182,7 @@ def build_strategy(settings: SearchSettings, description: Description, classes: 
         limit=None if settings.plan is None else settings.plan.limit,
         **given,
     )
-    if plan is not None and plan.open_ended:
+    if plan is not None:
         oracle.max_trials = None
     return OracleSearch(oracle, settings.parts)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from tuning.core.errors import UsageError
 from tuning.core.progress import Progress
 from tuning.engine.budget import as_given, duration
@@ -25,9 +23,7 @@ def limited(dispatcher: Dispatcher, budget: float | None, spent: float, progress
     """
     state = dispatcher.state
     before = state.extension.budget if state.extension else None
-    # What ended an earlier version's search is not in its journal; that it was used up is known.
-    held = before or (spent if state.stopped else math.inf)
-    if budget is not None and budget < min(spent, held):
+    if budget is not None and budget < min(spent, before or spent):
         raise UsageError(
             f"--budget is {as_given(budget)}, but this search has used {duration(spent)}",
             "give more, or leave --budget out",

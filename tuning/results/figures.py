@@ -77,7 +77,7 @@ def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> F
         raise DataError(f"the predictions of {run_id} were not kept", "train that run anew")
     if manifest is None or info.digest != metrics.data_digest:
         raise DataError(f"{run_id} was tested on other data than there is now", PREPARE_REMEDY)
-    places = sorted((p for p in manifest.places if p.split == "test"), key=lambda place: (place.sha256, place.label))
+    places = manifest.of("test")
     rows = np.unique(np.linspace(0, len(places) - 1, min(images, len(places))).astype(int))
     columns = min(8, len(rows))
     lines = -(-len(rows) // columns)

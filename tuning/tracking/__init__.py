@@ -168,11 +168,7 @@ class Trackers:
 
 @contextlib.contextmanager
 def following(tracking: Tracking, subject: Subject, progress: Progress) -> Iterator[Trackers]:
-    """Opens the trackers that are asked for, and closes them with the block.
-
-    Raises:
-        EnvironmentProblem: the extra that one of them needs is not installed.
-    """
+    """Opens the trackers that are asked for, and closes them with the block."""
     opened: dict[str, Tracker] = {}
     for name, where in TRACKERS.items():
         wanted = getattr(tracking, name)

@@ -6,7 +6,6 @@ a run that is over is left alone, one that an interruption cut short is made ane
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import math
 import os
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from tuning.core import files
-from tuning.core.errors import EnvironmentProblem
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration, epochs_of
 from tuning.tracking import Published, Subject
 from tuning.tracking.times import timed_points
@@ -50,18 +48,11 @@ class MLflow:
     Args:
         subject: what is followed.
         where: a server's address, a database's address, or a folder.
-
-    Raises:
-        EnvironmentProblem: MLflow is not installed.
     """
 
     def __init__(self, subject: Subject, where: str) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        if not importlib.util.find_spec("mlflow"):
-            raise EnvironmentProblem(
-                "--mlflow is given, but MLflow is not installed", "run: pip install -e '.[mlflow]'; or leave it out"
-            )
         # It logs every table that it creates in a new database.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient

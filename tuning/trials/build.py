@@ -48,6 +48,5 @@ def start_state(job: TrainingJob) -> TrainingState | None:
     A parent's state that was lost costs its epochs again, nothing else: parent and child are one configuration, trained
     from one seed.
     """
-    changes = ((cut.after, known) for cut, known in zip(job.shortened, job.shortened_at, strict=False))
-    own = load_state(Path(job.checkpoints), changes)
+    own = load_state(Path(job.checkpoints), ((cut.after, cut.since) for cut in job.shortened))
     return own or (load_state(Path(job.parent)) if job.parent else None)

@@ -15,7 +15,6 @@ import msgspec
 from tuning.core import machine, packages
 from tuning.core.computing import computes
 from tuning.core.errors import TuningError
-from tuning.core.own_code import own_digest
 from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import open_dataset
 from tuning.trials.spaces import space_digest
@@ -78,7 +77,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def versions(backend: str) -> dict[str, str]:
     """What must be the same everywhere for a trial to give the same bits anywhere; all of Python's version, too."""
-    found = {**packages.versions(backend), packages.CODE: own_digest(), "python": platform.python_version()}
+    found = {**packages.versions(backend), "python": platform.python_version()}
     for name in ("numpy", "keras-tuner", "opencv-python-headless"):
         if version := packages.version(name):
             found[name] = version

@@ -45,6 +45,14 @@ def test_the_digest_follows_pixels_labels_and_splits_but_no_names():
     assert SplitManifest((70.0, 15.0, 15.0), 0, "box", PLACES[1:], {}).digest != MANIFEST.digest
 
 
+def test_a_split_comes_in_the_order_of_its_pixels_then_labels_whatever_files_are_called():
+    rows = [("a/1", "2", "train"), ("a/2", "1", "train"), ("a/3", "0", "test"), ("b/0", "1", "train")]
+    places = tuple(Place(file, file, sha256, file[0], sha256, split) for file, sha256, split in rows[::-1])
+    manifest = SplitManifest((70.0, 15.0, 15.0), 0, "box", places, {})
+    assert [place.file for place in manifest.of("train")] == ["a/2", "b/0", "a/1"]
+    assert [place.file for place in manifest.of("test")] == ["a/3"] and manifest.of("val") == []
+
+
 def edited(value, change):
     change(value)
     return value

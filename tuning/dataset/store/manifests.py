@@ -72,6 +72,11 @@ class SplitManifest:
         content = sorted([place.sha256, place.label, place.split] for place in self.places)
         return files.digest({"ratios": list(self.ratios), "seed": self.seed, "images": content})
 
+    def of(self, split: SplitName) -> list[Place]:
+        """The images of a split in the order of its arrays: that of their pixels' sha256, not of any name."""
+        found = [place for place in self.places if place.split == split]
+        return sorted(found, key=lambda place: (place.sha256, place.label))
+
     def counts(self) -> dict[str, dict[SplitName, int]]:
         """label -> split -> images, labels and splits in order."""
         found = Counter((place.label, place.split) for place in self.places)

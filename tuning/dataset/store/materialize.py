@@ -32,7 +32,7 @@ def pack(
     settings: Settings,
     progress: Progress,
 ) -> DatasetInfo:
-    """Writes the packed arrays and `arrays.json`. Images come in the order of their pixels' sha256, not of any name.
+    """Writes the packed arrays and `arrays.json`.
 
     Args:
         folder: where they are written.
@@ -42,12 +42,11 @@ def pack(
     classes = sorted({place.label for place in manifest.places})
     channels = COLORS[settings.color]
     indices = {label: index for index, label in enumerate(classes)}
-    members = {name: [place for place in manifest.places if place.split == name] for name in SPLITS}
+    members = {name: manifest.of(name) for name in SPLITS}
     hashes: dict[str, str] = {}
     shape = (settings.image_size, settings.image_size, channels)
     with RowFile(pixels_path, shape) as pixels, progress.bar(len(manifest.places), "packing", "image") as bar:
         for name, places in members.items():
-            places.sort(key=lambda place: (place.sha256, place.label))
             order = np.array([rows[place.file] for place in places], np.int64)
             labels = np.array([indices[place.label] for place in places], np.int64)
             hashes |= packing.write_split(folder, name, pixels, order, labels)

@@ -19,8 +19,6 @@ def read_units(workspace: Workspace, split: SplitName) -> np.ndarray:
         DataError: the split manifest is damaged.
     """
     manifest = read_split_manifest(workspace.split_manifest)
-    places = [place for place in manifest.places if place.split == split] if manifest else []
+    places = manifest.of(split) if manifest else []
     numbers: dict[str, int] = {}
-    # As `materialize.pack` orders them.
-    ordered = sorted(places, key=lambda place: (place.sha256, place.label))
-    return np.array([numbers.setdefault(place.group, len(numbers)) for place in ordered], np.int64)
+    return np.array([numbers.setdefault(place.group, len(numbers)) for place in places], np.int64)

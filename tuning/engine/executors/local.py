@@ -7,7 +7,6 @@ The parent only waits: a thread per worker reads its answers into one queue.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -18,13 +17,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
-
-import msgspec
 
 from tuning.core import machine
 from tuning.core.records import Failure
 from tuning.engine.executors import Died, Event, Job, Progressed, is_timed
+from tuning.engine.executors.pipes import answers, opened, send
 from tuning.engine.executors.worker import Alive, Message
 
 #: A worker that has not been heard of for this long is given up (it sends a sign of life every two seconds).
@@ -88,11 +85,7 @@ class LocalExecutor:
     def submit(self, job: Job) -> None:
         worker = next((w for w in self._workers if w.job is None), None) or self._start()
         worker.job, worker.began, worker.seen = job, time.monotonic(), time.monotonic()
-        # A worker that died while idle breaks the pipe here; its end is read from the queue like any other.
-        with contextlib.suppress(OSError):
-            pipe = _open(worker.process.stdin)
-            pipe.write(json.dumps(msgspec.to_builtins(job)) + "\n")
-            pipe.flush()
+        send(worker.process.stdin, job)
 
     def collect(self, timeout: float) -> list[Event]:
         events: list[Event] = []
@@ -148,11 +141,8 @@ class LocalExecutor:
         return worker
 
     def _listen(self, worker: _Worker) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for line in _open(worker.process.stdout):
-                # A line cut off by the worker's death is no message.
-                with contextlib.suppress(ValueError, msgspec.ValidationError):
-                    self._messages.put((worker, msgspec.convert(json.loads(line), Message)))
+        for message in answers(worker.process.stdout, Message):
+            self._messages.put((worker, message))
         self._messages.put((worker, None))
 
     def _received(self, worker: _Worker, message: Message | None) -> list[Event]:
@@ -207,7 +197,7 @@ class LocalExecutor:
         worker.process.wait()
         for pipe in (worker.process.stdin, worker.process.stdout):
             with contextlib.suppress(OSError):
-                _open(pipe).close()
+                opened(pipe).close()
 
 
 def _ended_with(process: subprocess.Popen[str]) -> int:
@@ -235,12 +225,6 @@ def _end(process: subprocess.Popen[str]) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
         return
     process.kill()
-
-
-def _open(pipe: IO[str] | None) -> IO[str]:
-    """A pipe of a worker: every worker is started with them."""
-    assert pipe is not None
-    return pipe
 
 
 def _own_gpu(slot: int) -> dict[str, str]:

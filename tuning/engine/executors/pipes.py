@@ -59,6 +59,28 @@ def received(descriptor: int) -> Iterator[Any]:
         yield from map(json.loads, lines)
 
 
+def opened(pipe: IO[str] | None) -> IO[str]:
+    """A pipe of a process that was started with it."""
+    assert pipe is not None
+    return pipe
+
+
+def send(pipe: IO[str] | None, message: msgspec.Struct) -> None:
+    """One message to a process that we have started."""
+    # One that has ended breaks the pipe here; its end is read from its answers.
+    with contextlib.suppress(OSError):
+        print(json.dumps(msgspec.to_builtins(message)), file=opened(pipe), flush=True)
+
+
+def answers(pipe: IO[str] | None, kind: Any) -> Iterator[Any]:
+    """What a process that we have started says, until it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in opened(pipe):
+            # A line cut off by its death is no message.
+            with contextlib.suppress(ValueError, msgspec.ValidationError):
+                yield msgspec.convert(json.loads(line), kind)
+
+
 def die_with(parent: int) -> None:
     """On Linux the kernel kills this process with its parent, even while it is stopped."""
     if sys.platform.startswith("linux"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
 import subprocess
@@ -12,19 +11,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
-
-import msgspec
 
 from tuning.core.errors import Disconnected, EnvironmentProblem
 from tuning.engine.executors import Died, Event, Finished, Job, NodeChanged, Progressed, ray_cluster
+from tuning.engine.executors.pipes import answers, opened, send
 from tuning.engine.executors.ray_driver import command
 from tuning.engine.executors.ray_messages import (
     Answer,
     Asking,
     Cancel,
     Check,
-    Command,
     Connected,
     Refused,
     Said,
@@ -90,7 +86,8 @@ class RayExecutor:
             )
         threading.Thread(target=self._listen, daemon=True).start()
         try:
-            self._send(
+            send(
+                self._process.stdin,
                 Setup(
                     address=self._address,
                     workers=workers,
@@ -101,7 +98,7 @@ class RayExecutor:
                     request=request,
                     wait=wait,
                     check=check,
-                )
+                ),
             )
             self._await_seats()
         except BaseException:
@@ -116,7 +113,7 @@ class RayExecutor:
 
     def submit(self, job: Job) -> None:
         self._running.add((job.key, job.fence))
-        self._send(Submit(job))
+        send(self._process.stdin, Submit(job))
 
     def collect(self, timeout: float) -> list[Event]:
         deadline = time.monotonic() + timeout
@@ -132,12 +129,12 @@ class RayExecutor:
 
     def cancel(self) -> None:
         self._running.clear()
-        self._send(Cancel())
+        send(self._process.stdin, Cancel())
 
     def close(self) -> None:
         # The end of its commands is the sign to leave; a driver that still waits for a cluster does not see it.
         with contextlib.suppress(OSError):
-            _open(self._process.stdin).close()
+            opened(self._process.stdin).close()
         try:
             self._process.wait(ENDING_SECONDS if self._seats else 0)
         except subprocess.TimeoutExpired:
@@ -182,18 +179,9 @@ class RayExecutor:
             case Progressed() | NodeChanged():
                 self._events.append(answer)
 
-    def _send(self, command: Command) -> None:
-        # A driver that has ended breaks the pipe here; its end is read from the queue.
-        with contextlib.suppress(OSError):
-            pipe = _open(self._process.stdin)
-            pipe.write(json.dumps(msgspec.to_builtins(command)) + "\n")
-            pipe.flush()
-
     def _listen(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for line in _open(self._process.stdout):
-                with contextlib.suppress(ValueError, msgspec.ValidationError):
-                    self._answers.put(msgspec.convert(json.loads(line), Answer))
+        for answer in answers(self._process.stdout, Answer):
+            self._answers.put(answer)
         self._answers.put(None)
 
     def _last_words(self) -> str:
@@ -202,8 +190,3 @@ class RayExecutor:
         except OSError:
             lines = []
         return lines[-1].partition(". ")[0][-300:] if lines else f"exit code {self._process.poll()}"
-
-
-def _open(pipe: IO[str] | None) -> Any:
-    assert pipe is not None
-    return pipe

@@ -34,8 +34,6 @@ from tuning.results.report.trials_part import trials_part
 from tuning.results.report.verdict import Verdict, verdict
 
 PAGE = "report.html"
-#: Where the folders of runs are, from the folder of a search.
-_FOLDERS = "../../trials"
 
 
 @dataclass(frozen=True)
@@ -126,16 +124,14 @@ def render(report: Report, refresh: int = 0) -> str:
             ("rungs", sections.rungs_part(history, entries)),
             (
                 "configurations",
-                trials_part(
-                    search.name, entries, equal, parameters, report.runs, _FOLDERS, compared, _error(report.runs)
-                ),
+                trials_part(search.name, entries, equal, parameters, report.runs, compared, _error(report.runs)),
             ),
             ("importance", importance_part(compared, report.importances)),
             ("slices", sections.slices_part(equal, parameters, compared)),
         ]
     parts += [
         ("failed trials", sections.failures_part(history)),
-        ("finalists", finals_part(report.runs, history.finals, _FOLDERS)),
+        ("finalists", finals_part(report.runs, history.finals)),
         (
             "to repeat it",
             sections.repeat_part(search.settings, search.settings_digest, report.runs, search.plan, history.stopped),

@@ -273,5 +273,4 @@ def _sources(workspace: Workspace, data_digest: str) -> list[str]:
             return []
     except DataError:
         return []
-    places = sorted((p for p in manifest.places if p.split == "test"), key=lambda place: (place.sha256, place.label))
-    return [place.source for place in places]
+    return [place.source for place in manifest.of("test")]

@@ -14,7 +14,7 @@ import numpy as np
 from tuning.history.records import FinalRun
 from tuning.results.report import charts
 from tuning.results.report.evidence import Evidence, Mistake
-from tuning.results.report.html import card, remark, section, switch, table
+from tuning.results.report.html import RUNS, card, remark, section, switch, table
 from tuning.results.report.validation_part import validation_table
 from tuning.results.schema import Metrics, overlap_words
 from tuning.trials.calibration import Calibration
@@ -25,12 +25,8 @@ _STRONG = 0.55
 _MOST_CLASSES = 40
 
 
-def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun], folders: str) -> str:
-    """Every retrained run, best test score first; the failed and the missing ones by name.
-
-    Args:
-        folders: where the folders of runs are, relative to the page.
-    """
+def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
+    """Every retrained run, best test score first; the failed and the missing ones by name."""
     if not finals:
         words = "No finalist has been retrained: the test split is sealed."
         return section("finalists", "Finalists", "", remark(words))
@@ -39,7 +35,7 @@ def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun], folders: s
         "Of each, the epoch that validation chose was evaluated once on the test split. Times are of one image, "
         "in large batches, on one thread of the machine that evaluated it."
     )
-    shown = "".join(_run(place, run, folders) for place, run in enumerate(runs))
+    shown = "".join(_run(place, run) for place, run in enumerate(runs))
     return section("finalists", "Finalists", lead, validation_table(runs) + shown + lost)
 
 
@@ -49,7 +45,7 @@ def _missing(final: FinalRun) -> str:
     return "" if final.published else f"{final.run_id} is not finished yet."
 
 
-def _run(place: int, run: Evidence, folders: str) -> str:
+def _run(place: int, run: Evidence) -> str:
     metrics, test = run.metrics, run.metrics.test
     low, high = run.interval
     role = f"finalist {metrics.rank}, " if metrics.rank and not run.is_baseline else ""
@@ -70,7 +66,7 @@ def _run(place: int, run: Evidence, folders: str) -> str:
             f"{_before(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer images."
         )
         calibrated = card("Calibration", remark(note) + _reliability(place, run.calibration, run.untempered))
-    link = f'<a href="{folders}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
+    link = f'<a href="{RUNS}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
     if run.short:
         link = f"<b>{run.short}</b> in the leaderboard, as commands take it; {link}"
     return (

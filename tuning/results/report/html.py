@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+#: Where the folders of runs are, from the folder of a search, in which its page is.
+RUNS = "../../trials"
+
 
 def section(name: str, title: str, lead: str, content: str) -> str:
     """A section with an anchor; `lead` and `content` are HTML."""

@@ -13,7 +13,7 @@ from tuning.results.report import charts
 from tuning.results.report.comparable import Comparable
 from tuning.results.report.data import MOST_AXES, Entry
 from tuning.results.report.evidence import Evidence
-from tuning.results.report.html import key_row, remark, section, value_text
+from tuning.results.report.html import RUNS, key_row, remark, section, value_text
 
 #: Rows that are shown before the table is unfolded.
 FEW = 12
@@ -25,7 +25,6 @@ def trials_part(
     equal: Sequence[Entry],
     parameters: Sequence[Parameter],
     runs: Sequence[Evidence],
-    folders: str,
     compared: Comparable,
     error: float | None,
 ) -> str:
@@ -34,13 +33,12 @@ def trials_part(
     Args:
         name: of the search.
         equal: those of `entries` that may be compared, with their scores after equal budgets: the coordinates' lines.
-        folders: where the folders of runs are, relative to the page.
         compared: which budget that is; or why nothing is drawn.
         error: half the width of the 95 % interval of a validation score; None where no predictions were kept.
     """
     if not entries:
         return ""
-    listed = _table(name, entries, parameters, runs, folders)
+    listed = _table(name, entries, parameters, runs)
     if compared.why_not:
         lead = "With scripts on, <b>click a dot or a row</b> for its details, to compare two configurations too."
         return section("configurations", "Configurations", lead, remark(compared.why_not) + listed)
@@ -67,13 +65,11 @@ def trials_part(
     )
 
 
-def _table(
-    name: str, entries: Sequence[Entry], parameters: Sequence[Parameter], runs: Sequence[Evidence], folders: str
-) -> str:
+def _table(name: str, entries: Sequence[Entry], parameters: Sequence[Parameter], runs: Sequence[Evidence]) -> str:
     heads = ["trial", "val macro-F1", "epochs", "time", *(entry.name for entry in parameters), "retrained"]
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     rows = "".join(
-        _row(entry, parameters, _links(entry, runs, folders)) for entry in sorted(entries, key=lambda one: -one.score)
+        _row(entry, parameters, _links(entry, runs)) for entry in sorted(entries, key=lambda one: -one.score)
     )
     more = ""
     if len(entries) > FEW:
@@ -106,7 +102,7 @@ def _cell(values: Mapping[str, Any], parameter: Parameter) -> tuple[Any, str]:
     return "" if value is None else value, value_text(value)
 
 
-def _links(entry: Entry, runs: Sequence[Evidence], folders: str) -> str:
+def _links(entry: Entry, runs: Sequence[Evidence]) -> str:
     """The folders of the runs that trained it again."""
     own = [
         run
@@ -114,6 +110,6 @@ def _links(entry: Entry, runs: Sequence[Evidence], folders: str) -> str:
         if run.metrics.trial in entry.configuration.trial_ids or (run.is_baseline and entry.baseline)
     ]
     return ", ".join(
-        f'<a href="{folders}/{quote(run.metrics.run_id)}/">seed {run.metrics.seed}: test {run.score:.3f}</a>'
+        f'<a href="{RUNS}/{quote(run.metrics.run_id)}/">seed {run.metrics.seed}: test {run.score:.3f}</a>'
         for run in own
     )

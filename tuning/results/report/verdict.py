@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tuning.history.decisions import counted
 from tuning.history.records import History
 from tuning.history.status import INTERRUPTED, RUNNING, TESTING
 from tuning.results.answers import BETTER, NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
@@ -62,14 +63,14 @@ def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Cla
 
 def _without_test(history: History, status: str) -> Verdict:
     best, done = history.best, len(history.steps)
-    trials = _count(done, "trial")
+    trials = counted(done, "trial")
     if not done:
         return Verdict("open", "No trial has ended yet.")
     if best is None:
         return Verdict("bad", f"All {trials} failed.", ("The table of failed trials below says why.",))
     found = (
         f"trial {best.trial_ids[-1]} leads with a validation macro-F1 of {best.score:.3f} after "
-        f"{_count(best.epochs, 'epoch')}"
+        f"{counted(best.epochs, 'epoch')}"
     )
     doing = {
         RUNNING: f"After {trials}, {found}.",
@@ -82,7 +83,7 @@ def _without_test(history: History, status: str) -> Verdict:
     elif baseline and baseline.score is not None:
         epochs = min(best.epochs, baseline.epochs)
         own, its = best.score_after(epochs), baseline.score_after(epochs)
-        reasons.insert(0, f"After {_count(epochs, 'epoch')} it had {own:.3f}, the baseline {its:.3f}.")
+        reasons.insert(0, f"After {counted(epochs, 'epoch')} it had {own:.3f}, the baseline {its:.3f}.")
     return Verdict("open", doing, tuple(reasons))
 
 
@@ -190,7 +191,7 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
         noise = claims.noise
         sentences.append(
             f"Seeds: beyond the choice of images, they differ by a standard deviation of {noise.deviation:.3f}, from "
-            f"{_count(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences"
+            f"{counted(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences"
             f"{', which more seeds would narrow a lot' * (noise.degrees < NARROW)}."
         )
     trained: dict[tuple[str, ...], Evidence] = {}
@@ -236,14 +237,16 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
             f"the search: {'; '.join(fallen)}. So much is the best score of a single training worth."
         )
     blind = [
-        f"{name} ({_count(found.support, 'image')})"
+        f"{name} ({counted(found.support, 'image')})"
         for name, found in best.metrics.test.per_class.items()
         if found.support and found.recall == 0
     ]
     if blind:
         sentences.append(f"On the test split it recognised nothing of: {', '.join(blind)}.")
     few = [
-        f"{name} ({_count(found.support, 'image')})" for name, found in best.metrics.test.per_class.items() if found.few
+        f"{name} ({counted(found.support, 'image')})"
+        for name, found in best.metrics.test.per_class.items()
+        if found.few
     ]
     if few:
         sentences.append(f"Too few test images to tell how well it does on: {', '.join(few)}.")
@@ -257,10 +260,6 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
     if evaluations > 1:
         sentences.append(f"This run was evaluated on the test split {evaluations} times: read its score with care.")
     return sentences
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _capital(text: str) -> str:
