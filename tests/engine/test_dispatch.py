@@ -60,3 +60,24 @@ def test_attempts_whose_end_nobody_saw_are_not_counted_as_the_one_death(tmp_path
         dispatcher.wait(0)
         error = dispatcher.result(key)["error"]
         assert error["message"] == "the whole search, or a node, ended 12 times while this ran"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            JobError("environment", "/some/file: odd", errno=28, filename="/some/file"),
+            "No space left on device: '/some/",
+        ),
+        (JobError("environment", "Can't write data", errno=28), "Can't write data: 'a worker'"),
+    ],
+)
+def test_a_full_disk_ends_the_command_with_the_path_or_the_words_of_who_met_it(error, words, tmp_path):
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        dispatcher = Dispatcher(journal, Answering((None, error)))
+        dispatcher.request("trial/0001", "trial", lambda fence: {})
+        with pytest.raises(OSError, match=words) as caught:
+            dispatcher.wait(0)
+            dispatcher.wait(0)
+        assert caught.value.errno == 28
+        assert dispatcher.result("trial/0001") is None

@@ -147,6 +147,36 @@ def test_curves_that_never_leave_chance_are_avoided_and_never_recommended(simula
     assert search.oracle.get_trial(search.oracle.recommended()).hyperparameters.values["rate"] <= 2e-2
 
 
+def test_a_configuration_that_failed_after_its_promotion_is_not_recommended(simulated):
+    """Whatever it showed at the rungs below, it would take the place of a finalist that works."""
+    hp = keras_tuner.HyperParameters()
+    hp.Float("share", 0.0, 1.0, default=0.1)
+
+    def outcome_of(spec):
+        away = abs(spec.values["share"] - 0.7)
+        if away < 0.12 and spec.epochs == 9:
+            return simulated.failed(spec)
+        curve = tuple({"epoch": e, "objective": 0.2 + 0.05 * min(e, 6) * (1 - away)} for e in range(1, spec.epochs + 1))
+        return TrialOutcome(spec.trial_id, COMPLETED, curve[-1]["objective"], curve)
+
+    search = search_of(simulated, hp, max_epochs=9, iterations=2)
+    simulated.drive(search, window=1, outcome_of=outcome_of)
+    failed = {each.last for each in search.oracle.configurations if each.failed and each.rung >= 0}
+    assert failed
+    assert search.oracle.recommended() not in failed
+
+
+def test_where_all_that_had_a_score_have_failed_none_is_recommended(simulated):
+    search = search_of(simulated, max_trials=4, min_epochs=3)
+    simulated.drive(
+        search, 1, lambda spec: (simulated.failed if spec.epochs == 27 else simulated.completed)(spec), limit=10
+    )
+    assert any(each.rung >= 0 for each in search.oracle.configurations)
+    for each in search.oracle.configurations:
+        each.failed = True
+    assert search.recommended() is None
+
+
 def test_the_recommendation_is_near_the_best(simulated):
     search = search_of(simulated, iterations=None)
     outcome_of = late(simulated, lambda values: 0)

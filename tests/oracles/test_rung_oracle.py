@@ -68,3 +68,18 @@ def test_the_limit_is_known_beforehand_and_nearly_used_up(name, limit, simulated
     spent = sum(spec.epochs - spec.initial_epoch for spec in asked)
     assert trials == limit.get("max_trials")
     assert len(asked) == trials if trials else epochs - 9 < spent <= epochs
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_where_the_shortest_training_is_a_whole_one_no_more_than_planned_are_trained(iterations, simulated):
+    search = simulated.build("hyperband", max_epochs=5, min_epochs=5, iterations=iterations)
+    asked = simulated.drive(search, window=1)
+    assert sum(spec.epochs for spec in asked) == search.oracle.planned()[1]
+
+
+def test_a_last_training_that_failed_is_made_up_for_where_none_was_whole(simulated):
+    search = simulated.build("hyperband", max_epochs=5, min_epochs=5)
+    asked = simulated.drive(
+        search, 1, lambda spec: getattr(simulated, "completed" if spec.trial_id > "0000" else "failed")(spec)
+    )
+    assert [spec.epochs for spec in asked] == [5, 5]

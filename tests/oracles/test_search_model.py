@@ -42,6 +42,20 @@ def test_beyond_some_hundred_a_subset_is_known_that_does_not_depend_on_who_asks(
     assert {score.configuration for score in best} <= set(asked_once)
 
 
+def test_the_best_are_known_between_two_fits_of_the_parameters(filled, monkeypatch):
+    """Hundreds of scores lie between them; nor does the surrogate know more for it than it may."""
+    monkeypatch.setattr(search_model, "fit", lambda points, targets, prior: prior.mean)
+    model, _ = filled(600)
+    everything = model.scores
+    for count in range(200, 600, 7):
+        model.scores = everything[:count]
+        seen = model.scores[: count - count % (count // search_model.KNOWN)]
+        best = sorted(seen, key=lambda score: (-score.rung, -score.score))[: search_model.KNOWN // 2]
+        known = model.known()
+        assert {score.configuration for score in best} <= set(known)
+        assert len(known) <= search_model.KNOWN
+
+
 def test_a_proposal_is_untried_better_than_what_is_known_and_the_same_for_the_same_key(filled, simulated):
     model, known = filled(60)
     numbers = list(range(60))

@@ -160,7 +160,9 @@ class Dispatcher:
             self._enqueue(-math.inf, event.key, kind, payload)
         elif error.kind == "environment":
             # The disk, not the configuration: nothing to record, the same command goes on when there is room.
-            raise OSError(error.errno, os.strerror(error.errno or 0), error.filename or "a worker")
+            # Where no path says what it was, the words of whoever met it may.
+            words = os.strerror(error.errno or 0) if error.filename else error.message
+            raise OSError(error.errno, words, error.filename or "a worker")
         elif error.kind == "outdated":
             # As little: nothing that is trained from now on would belong to this search.
             raise JobFailed(error.message, error.remedy, error.exit_code)

@@ -202,9 +202,10 @@ class HyperbandOracle(RungOracle):
     def recommended(self) -> str | None:
         """The trial whose configuration is expected to be best at the last rung, whatever it has been trained for.
 
-        While few are known, the one whose score is furthest above that of the defaults after as many epochs.
+        While few are known, the one whose score is furthest above that of the defaults after as many epochs. Never one
+        whose training has failed since.
         """
-        leading = self._leading()
+        leading = [each for each in self._leading() if not each.failed]
         if not leading:
             return None
         if len(self.configurations) < FEW or len(self._reached[-1]) < FEW_WHOLE:

@@ -139,6 +139,8 @@ class RungOracle(HalvingOracle):
         if paused:
             finals = self.expected_finals(paused)
             return Decision(last, paused[max(range(len(paused)), key=lambda index: (finals[index], -index))])
+        if self._reached[last] and self._is_spent():
+            return None
         values = self.new_configuration()
         return None if values is None else Decision(last, values=values)
 
@@ -160,6 +162,10 @@ class RungOracle(HalvingOracle):
         if self._epochs_allowed is None:
             return True
         return self._epochs_asked + cost + self.max_epochs - self.levels[0] <= self._epochs_allowed
+
+    def _is_spent(self) -> bool:
+        """Whether the epochs that are left are too few for a training from scratch to the end."""
+        return self._epochs_allowed is not None and self._epochs_asked + self.max_epochs > self._epochs_allowed
 
     def _begin(self, trial_id: str, decision: Decision) -> dict[str, Any]:
         paused = decision.paused

@@ -153,6 +153,9 @@ class SearchModel:
             self._fitted = at, fit(*self._seen(kept), prior), kept
         _, vector, kept = self._fitted
         recent = range(max(at, count - KNOWN // 4), count)
+        if recent.start > at:
+            # Nothing between the last fit and the recent ones is forgotten.
+            kept = self._kept(recent.start)
         return vector, [*kept[: KNOWN - len(recent)], *recent]
 
     def _kept(self, count: int) -> list[int]:

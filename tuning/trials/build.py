@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,18 @@ from tuning.trials import runtime
 from tuning.trials.checkpoint import TrainingState, load_state
 from tuning.trials.fit import check_outputs
 from tuning.trials.precision import use_float32_outputs
-from tuning.trials.spaces import build_model, interface, load_builder
+from tuning.trials.spaces import build_model, interface, load_builder, mistake
 from tuning.trials.steps import Steps, steps_of, swap_layers
 
 if TYPE_CHECKING:
     import keras
     from keras_tuner import HyperParameters
+
+#: What a builder cannot be blamed for: no space, no descriptors, no memory, a disk that fails.
+_MACHINE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+)
 
 
 def built(
@@ -33,8 +40,19 @@ def built(
 
 
 def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) -> tuple[Steps, HyperParameters]:
-    """(steps, hyperparameters) of a job's values, initialised from the seed and as fast as can be."""
-    model, hp = built(job.space, job.values, seed, job.dtype_policy, dataset)
+    """(steps, hyperparameters) of a job's values, initialised from the seed and as fast as can be.
+
+    Raises:
+        UsageError: these values do not build, or build what cannot be trained; a file or a host that the builder does
+            not find is its own affair, too.
+        OSError: the machine failed while it built.
+    """
+    try:
+        model, hp = built(job.space, job.values, seed, job.dtype_policy, dataset)
+    except OSError as error:
+        if error.errno in _MACHINE:
+            raise
+        raise mistake(job.space, error) from error
     use_float32_outputs(model)
     form = interface(model, job.space)
     check_outputs(model, form, job.space, dataset.val.images)

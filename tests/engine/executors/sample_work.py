@@ -19,6 +19,8 @@ def run(kind, payload, report):
         return {"payload": dict(payload), "pid": os.getpid()}
     if kind == "raise":
         raise ValueError("a bad\nconfiguration")
+    if kind == "raise-this":
+        raise payload["error"]
     if kind == "signal":
         sys.stderr.write("last words\n")
         sys.stderr.flush()

@@ -137,6 +137,24 @@ def test_a_death_names_its_cause_within_a_second_and_the_next_job_gets_a_new_wor
     assert isinstance(ended(executor)["echo/9"], Finished)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process")
+def test_a_worker_that_died_while_idle_is_no_death_of_the_next_job(make):
+    executor = make(2)
+    executor.warm_up()
+    dead, alive = (worker.process.pid for worker in executor._workers)
+    os.kill(dead, signal.SIGKILL)
+    assert ends(dead)
+    executor.submit(job("echo", 1))
+    event = ended(executor)["echo/1"]
+    assert isinstance(event, Finished) and event.result["pid"] == alive
+    # Nor where none is left.
+    os.kill(alive, signal.SIGKILL)
+    assert ends(alive)
+    executor.submit(job("echo", 2))
+    assert isinstance(ended(executor)["echo/2"], Finished)
+    assert executor.free() == 2
+
+
 def test_fifty_kills_in_a_row_are_fifty_deaths_and_a_worker_that_works(make):
     executor = make()
     for n in range(50):

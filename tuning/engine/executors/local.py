@@ -83,9 +83,18 @@ class LocalExecutor:
         return len(self._slots) - sum(worker.job is not None for worker in self._workers)
 
     def submit(self, job: Job) -> None:
-        worker = next((w for w in self._workers if w.job is None), None) or self._start()
+        for worker in [one for one in self._workers if one.job is None]:
+            if self._give(worker, job):
+                return
+            # It died while idle: the job has not met it, and goes to the next.
+            self._kill(worker)
+        # Of one that ends at once, the end is read from the queue like any other.
+        self._give(self._start(), job)
+
+    def _give(self, worker: _Worker, job: Job) -> bool:
+        """Sends a job to a worker; False where it does not listen any more."""
         worker.job, worker.began, worker.seen = job, time.monotonic(), time.monotonic()
-        send(worker.process.stdin, job)
+        return send(worker.process.stdin, job)
 
     def collect(self, timeout: float) -> list[Event]:
         events: list[Event] = []

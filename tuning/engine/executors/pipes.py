@@ -65,11 +65,13 @@ def opened(pipe: IO[str] | None) -> IO[str]:
     return pipe
 
 
-def send(pipe: IO[str] | None, message: msgspec.Struct) -> None:
-    """One message to a process that we have started."""
-    # One that has ended breaks the pipe here; its end is read from its answers.
-    with contextlib.suppress(OSError):
+def send(pipe: IO[str] | None, message: msgspec.Struct) -> bool:
+    """One message to a process that we have started; False where it has ended, which its answers say too."""
+    try:
         print(json.dumps(msgspec.to_builtins(message)), file=opened(pipe), flush=True)
+    except OSError:
+        return False
+    return True
 
 
 def answers(pipe: IO[str] | None, kind: Any) -> Iterator[Any]:

@@ -28,8 +28,8 @@ def attempt(
 ) -> tuple[dict[str, Any] | None, JobError | None]:
     """(result, None) of the work function, or (None, error) when it raised.
 
-    `OSError`, as of a full or failing disk, and `Outdated` are errors of kinds of their own, because they say nothing
-    about the configuration that met them.
+    `OSError` with a number, as of a full or failing disk, and `Outdated` are errors of kinds of their own, because they
+    say nothing about the configuration that met them.
 
     Raises:
         Interrupted: a signal asked this process to stop; whatever came of the work meanwhile does not count.
@@ -47,30 +47,34 @@ def _answer(
     except Interrupted:
         raise
     except MemoryError as error:
-        return None, JobError("memory", f"out of memory: {error}", traceback=_traceback(error))
+        return None, _error("memory", f"out of memory: {error}", error)
     except TuningError as error:
-        return None, JobError(
-            "outdated" if isinstance(error, Outdated) else "refused",
-            error.problem,
-            traceback=_traceback(error),
-            remedy=error.remedy,
-            exit_code=error.exit_code,
-        )
+        kind = "outdated" if isinstance(error, Outdated) else "refused"
+        return None, _error(kind, error.problem, error, remedy=_encodable(error.remedy), exit_code=error.exit_code)
     except OSError as error:
-        return None, JobError(
+        if error.errno is None:
+            # No system call failed: a library's own word, such as that a file is none of its format.
+            return None, _error("exception", f"{type(error).__name__}: {_first_line(error)}", error)
+        return None, _error(
             "environment",
             f"{error.filename or ''}: {error.strerror or error}".lstrip(": "),
-            traceback=_traceback(error),
+            error,
             errno=error.errno,
             filename=str(error.filename) if error.filename else None,
         )
     except Exception as error:
         kind = "memory" if type(error).__name__ == "ResourceExhaustedError" else "exception"
-        return None, JobError(kind, f"{type(error).__name__}: {_first_line(error)}", traceback=_traceback(error))
+        return None, _error(kind, f"{type(error).__name__}: {_first_line(error)}", error)
 
 
-def _traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+def _error(kind: str, message: str, error: BaseException, **more: Any) -> JobError:
+    text = "".join(traceback.format_exception(error))
+    return JobError(kind, _encodable(message), traceback=_encodable(text), **more)
+
+
+def _encodable(text: str) -> str:
+    """No file holds half of a surrogate pair, as Python has it for a byte of a file name that is not UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _first_line(error: Exception) -> str:
