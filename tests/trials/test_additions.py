@@ -65,6 +65,10 @@ def test_a_prior_correction_needs_a_clear_gain():
     assert prior.used
     assert prior.value in EXPONENTS and prior.value > 0
     assert prior.f1_macro_after > prior.f1_macro_before
+    # Of one person, any gain may be that person's.
+    alone = decide(labels, fair, None, counts, np.zeros(len(labels), int)).prior_correction
+    assert (alone.used, alone.reason) == (False, "macro-F1 does not clearly rise")
+    assert alone.f1_macro_after == prior.f1_macro_after
     # Of a few images, the same gain may be luck.
     few = rng.permutation(len(labels))[:40]
     left_out = decide(labels[few], fair[few], None, counts).prior_correction

@@ -64,6 +64,24 @@ def test_a_network_that_is_another_from_a_file_is_only_taken_from_the_cache(tmp_
         assert str(tmp_path / "models") in refused.value.remedy
 
 
+def test_an_application_is_built_as_keras_has_it_whatever_a_person_s_keras_json_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        keras.applications, "Small", lambda include_top, weights, input_shape: small(include_top), raising=False
+    )
+    monkeypatch.setitem(applications.APPLICATIONS, "Small", "own")
+    monkeypatch.setattr(applications, "SIZE", 16)
+    try:
+        keras.config.set_image_data_format("channels_first")
+        keras.config.set_floatx("float16")
+        applications.save_application("Small", None, tmp_path / "model.keras")
+    finally:
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    assert model.output_shape == (None, 7, 7, 4)
+    assert model.inputs[0].dtype == "float32"
+
+
 def test_an_application_has_the_same_digest_whenever_it_is_built(tmp_path, monkeypatch):
     def named(include_top, weights, input_shape):
         image = keras.Input(input_shape, name="image")

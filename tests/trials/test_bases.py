@@ -11,6 +11,7 @@ from search_spaces import fine_tune
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Addition, Additions, BaseModel, Member
 from tuning.trials import bases
+from tuning.trials.input_range import wants_0_to_1
 from tuning.trials.published import ensemble, with_additions
 from tuning.trials.spaces import build_model, load_builder
 
@@ -54,6 +55,18 @@ def opened(tmp_path, model: keras.Model, scaling: str = "0-255", member: int | N
     model.save(path)
     bases.use(BaseModel(model=str(path), scaling=scaling, member=member))
     return bases.base_model()
+
+
+@pytest.mark.parametrize("size", [12, 24])
+def test_augmentation_inside_a_base_says_which_pixels_it_wants(tmp_path, size):
+    image = keras.Input((12, 12, 1))
+    x = keras.Sequential([layers.RandomFlip(), layers.RandomBrightness(0.2)])(image)
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))
+    model = keras.Model(image, layers.Dense(3, activation="softmax")(x))
+    assert not wants_0_to_1(model)
+    opened(tmp_path, model)
+    tuned, _ = build_model("fine_tune", {}, (size, size, 1), 3)
+    assert not wants_0_to_1(tuned)
 
 
 def test_the_classifier_and_the_dropout_before_it_are_taken_off(tmp_path, pixels):

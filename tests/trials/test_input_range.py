@@ -32,6 +32,10 @@ def nested(x):
     return keras.Sequential([keras.Input(SHAPE), layers.Rescaling(1 / 255)])(x)
 
 
+def nested_brightness(x):
+    return keras.Sequential([layers.RandomFlip(), layers.RandomBrightness(0.2)])(x)
+
+
 FULL = {
     "rescaling": lambda x: layers.Rescaling(1 / 255)(x),
     "division": lambda x: x / 255.0,
@@ -46,10 +50,16 @@ FULL = {
     "flipped": flipped_and_rescaled,
     "nested": nested,
     "brightness of 0 to 255": lambda x: layers.RandomBrightness(0.2)(x),
+    "nested brightness": nested_brightness,
+    "nested brightness of another size": lambda x: nested_brightness(layers.Resizing(16, 16)(x)),
 }
 UNIT = {
     "nothing": lambda x: x,
     "flip": lambda x: layers.RandomFlip()(x),
+    "another size": lambda x: layers.Resizing(16, 16)(x),
+    "rescaled after brightness of 0 to 1": lambda x: layers.Rescaling(2.0, offset=-1.0)(
+        keras.Sequential([layers.RandomBrightness(0.2, value_range=(0, 1))])(x)
+    ),
     "centred": lambda x: layers.Rescaling(2.0, offset=-1.0)(x),
     "normalization": lambda x: layers.Normalization(mean=0.5, variance=0.07, axis=None)(x),
     "imagenet": lambda x: (x - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225]),

@@ -72,8 +72,17 @@ def test_losses_and_optimizers(model):
     assert keras_private.loss_arguments(loss)["from_logits"] is True
     assert keras_private.loss_arguments("mse") == {}
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.9)
-    assert keras_private.learning_rate_or_schedule(keras.optimizers.SGD(schedule)) is schedule
-    assert float(keras_private.learning_rate_or_schedule(keras.optimizers.SGD(0.5))) == 0.5
+    for rate in (schedule, lambda: 0.5):
+        assert keras_private.learning_rate_variable(keras.optimizers.SGD(rate)) is None
+    one = keras.optimizers.SGD(0.5)
+    scaled = keras.optimizers.LossScaleOptimizer(one)
+    for optimizer in (one, scaled):
+        found = keras_private.learning_rate_variable(optimizer)
+        assert found is one.learning_rate and float(found) == 0.5
+    # Its own, the first of that name, is not the one that it learns by.
+    assert next(variable for variable in scaled.variables if variable.name == "learning_rate") is not found
+    several = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(keras.optimizers.Adam()))
+    assert keras_private.learning_rate_variable(several) is None
     model.optimizer.build(model.trainable_variables)
     pairs = list(keras_private.weight_averages(model.optimizer))
     assert [variable is own for (variable, _), own in zip(pairs, model.trainable_variables, strict=True)] == [True] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import keras
 import msgspec
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 from tuning.core.errors import Outdated
-from tuning.core.jobs import TrialJob
+from tuning.core.jobs import FinalJob, TrialJob
 from tuning.dataset.store.arrays import open_dataset
 from tuning.trials import ending
+from tuning.trials.checkpoint import TrainingState, save_state
+from tuning.trials.final import _start
 from tuning.trials.fit import NotFinite, fit, never_finite
 from tuning.trials.jobs import run_job
 from tuning.trials.plan import TrainingPlan, chosen_epoch, learning_rate_factor, plateaus, should_stop
@@ -85,6 +88,24 @@ def test_a_training_that_could_never_be_validated_has_failed(run):
     state, _ = run(Scripted([{"loss": 1.0}] * 2, [math.nan] * 2), 2)
     assert not state.chosen
     assert "no finite val_f1_macro in epoch 2" in never_finite(state.curve).problem
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept", "goes_on"),
+    [
+        ([None, None], (), True),
+        ([None, 0.5], (np.float32([1]),), True),
+        ([None, 0.5], (), False),  # a trial's that kept none
+    ],
+)
+def test_a_final_goes_on_from_what_it_has_though_no_epoch_was_finite_yet(tmp_path, job, scores, kept, goes_on):
+    payload = job("final", tmp_path, "tiny")["payload"]
+    curve = tuple({"epoch": epoch, "val_f1_macro": score} for epoch, score in enumerate(scores, 1))
+    state = TrainingState(len(scores), curve, (0.1,) * len(scores), (np.float32([2]),), (), kept)
+    save_state(Path(payload["checkpoints"]), 1, state)
+    found = _start(msgspec.convert(payload, FinalJob))
+    assert (found is not None) is goes_on
+    assert found is None or found.epoch == len(scores)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,14 @@
-"""What processes that run trials are told, on JAX; each case in a process of its own."""
+"""What processes that run trials are told; each case in a process of its own."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 
 import pytest
 
-pytestmark = [
-    pytest.mark.tensorflow,
-    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not there"),
-]
+pytestmark = pytest.mark.tensorflow
+needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not there")
 
 #: Keep programs however soon they were compiled.
 AT_ONCE = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
@@ -46,10 +45,43 @@ print(float(jax.jit(lambda x: jnp.sin(x).sum())(jnp.ones(3))))
 """
 
 
+_CONFIGURED = """
+import json
+import keras
+from tuning.trials import runtime
+from tuning.trials.spaces import build_model
+
+def state():
+    config = keras.config
+    return [config.image_data_format(), config.floatx(), config.epsilon(), config.dtype_policy().name]
+
+found = [state()]
+runtime.begin_import()
+found.append(state())
+keras.config.set_image_data_format("channels_first")  # as a builder's module may
+runtime.begin_trial(0, "mixed_bfloat16")
+found.append(state())
+print(json.dumps([*found, build_model("baseline_cnn", {}, (48, 48, 1), 3)[0].count_params()]))
+"""
+
+
+def test_a_person_s_keras_json_is_no_part_of_a_trial(printed_by, tmp_path):
+    plain = printed_by(_CONFIGURED, "numpy", KERAS_HOME=str(tmp_path / "empty"))
+    own = {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3, "backend": "tensorflow"}
+    (tmp_path / "keras.json").write_text(json.dumps(own))
+    before, *found = printed_by(_CONFIGURED, "numpy", KERAS_HOME=str(tmp_path))
+    assert before == ["channels_first", "float16", 1e-3, "float16"]
+    assert found == plain[1:]
+    assert found[0] == ["channels_last", "float32", 1e-7, "float32"]
+    assert found[1] == ["channels_last", "float32", 1e-7, "mixed_bfloat16"]
+
+
+@needs_jax
 def test_jax_computes_on_one_thread(printed_by):
     assert printed_by(_BUSY, "jax") < 1.3
 
 
+@needs_jax
 def test_what_is_compiled_for_a_gpu_is_there_for_the_next_process(printed_by, tmp_path):
     def kept():
         return sorted(path.name for path in tmp_path.glob("gpu/*-cache"))
@@ -61,6 +93,7 @@ def test_what_is_compiled_for_a_gpu_is_there_for_the_next_process(printed_by, tm
     assert kept() == programs
 
 
+@needs_jax
 def test_nothing_is_kept_for_a_processor(printed_by, tmp_path):
     printed_by(_COMPILED, "jax", str(tmp_path / "cpu"), "cpu", **AT_ONCE)
     assert not (tmp_path / "cpu").exists()

@@ -78,15 +78,29 @@ def compare(balance, images=70, **options):
     }
 
 
-def moved_by(rates):
+def moved_by(rates, optimizer):
     # How far weights move in one epoch at these rates, by plain gradient descent, and the rate at its end.
-    model = build(dropout=0, optimizer=keras.optimizers.SGD)
+    model = build(dropout=0, optimizer=optimizer)
     steps = on.steps_of(model, interface(model, "a space"))
     before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
     steps.train(TrainingBatches(split, 3, TrainingPlan(batch_size=16), steps.batch_interface, 1, 1), rates)
     after = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     return max(float(np.abs(a - b).max()) for a, b in zip(before, after)), rate
+
+
+def scaled_descent(rate):
+    return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(rate), initial_scale=4.0)
+
+
+def programs():
+    # How many steps a warm-up and what comes after it are compiled to, on JAX.
+    if keras.backend.backend() != "jax":
+        return None
+    model = build()
+    steps = on.steps_of(model, interface(model, "a space"))
+    trained(model, lambda *arguments: steps, "none")
+    return steps._train._cache_size()
 
 
 class Chained(keras.utils.PyDataset):
@@ -179,7 +193,9 @@ for case in sys.argv[1:]:
         "rescaling": compare("weights"),
         # 2 images are too few for a last batch of their own: 16, 16, 16, 18.
         "joined": compare("weights", images=66),
-        "moved": [moved_by([0.0] * 5), moved_by([0.0] * 4 + [0.5]), moved_by([0.5] + [0.0] * 4)],
+        "moved": [[moved_by(rates, optimizer) for rates in ([0.0] * 5, [0.0] * 4 + [0.5], [0.5] + [0.0] * 4)]
+                  for optimizer in (keras.optimizers.SGD, scaled_descent)],
+        "programs": programs(),
         "scaled": compare("none", rescaling=False, sparse=True),
         "averaging": [averaging(on.steps_of, plain), keras_averaging(), averaging(on.steps_of, scaled)],
         "plain": kind(build()),
@@ -245,12 +261,17 @@ def test_images_scaled_in_the_graph_are_those_scaled_before_it(compared):
 
 def test_every_step_has_the_rate_that_it_was_given(compared):
     """An epoch in which only the last, or only the first, step may move anything."""
-    (nothing, _), (last, ends_high), (first, ends_low) = compared[2]["moved"]
-    assert nothing == 0
-    assert (ends_high, ends_low) == (0.5, 0)
-    assert last > 0
-    assert first > 0
-    assert last != first
+    for (nothing, _), (last, ends_high), (first, ends_low) in compared[2]["moved"]:
+        assert nothing == 0
+        assert (ends_high, ends_low) == (0.5, 0)
+        assert last > 0
+        assert first > 0
+        assert last != first
+
+
+def test_a_warm_up_and_what_follows_are_one_program_for_each_length_of_a_batch(compared):
+    name, _, found = compared
+    assert found["programs"] == (2 if name == "JaxSteps" else None)
 
 
 def test_averages_of_the_weights_are_asked_and_never_trained_on(compared):
@@ -278,6 +299,17 @@ def test_of_several_accuracies_the_one_of_that_name_is_reported():
     assert _training_metrics({"loss": 1}, 1) == {"loss": 1.0}
 
 
+def test_several_optimizers_have_no_one_rate():
+    import keras
+
+    from tuning.trials.fit import _base_learning_rate
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    optimizers = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.1), {".*bias": keras.optimizers.Adam(0.2)})
+    model.compile(keras.optimizers.MultiOptimizer(optimizers), "mse")
+    assert _base_learning_rate(model) is None
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_schedule_of_the_builder_s_own_rules_within_a_loss_scaling_optimizer_too(wrapped):
     import keras
@@ -291,4 +323,5 @@ def test_a_schedule_of_the_builder_s_own_rules_within_a_loss_scaling_optimizer_t
         return model
 
     assert _base_learning_rate(compiled(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5))) is None
+    assert _base_learning_rate(compiled(lambda: 0.25)) is None
     assert _base_learning_rate(compiled(0.25)) == 0.25

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tuning.core.jobs import Addition, Additions
-from tuning.trials.bootstrap import macro_f1_difference
+from tuning.trials.bootstrap import macro_f1_difference, numbered
 from tuning.trials.metrics import CLIP, confusion_matrix, cross_entropy, macro_f1, rounded
 
 #: Exponents of the classes' shares that are tried. Those below 0 favour rare classes.
@@ -57,7 +57,9 @@ def decide(
     exponent = max(EXPONENTS, key=lambda one: (_f1(labels, candidates[one]), -abs(one), one))
     guesses = candidates[exponent].argmax(axis=1), now.argmax(axis=1)
     _, low, _ = macro_f1_difference(labels, guesses[0], guesses[1], now.shape[1], units)
-    prior = _compared(labels, now, candidates[exponent], exponent, clearly=low > 0)
+    # Of a single unit, say one person, the interval has no width, and nothing is known.
+    clearly = low > 0 and numbered(units, len(labels))[1] > 1
+    prior = _compared(labels, now, candidates[exponent], exponent, clearly)
     if prior.used:
         now = candidates[exponent]
     cooled = {value: tempered(now, value) for value in TEMPERATURES}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.core.errors import EnvironmentProblem, UsageError
+from tuning.trials import runtime
 from tuning.trials.spaces import keras_home
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def save_application(name: str, weights: str | None, path: Path) -> None:
             f"--base-weights is given, but {name} is another network with weights from a file than with ImageNet's",
             f"put the file into {keras_home() / 'models'}, named as Keras names it, and leave --base-weights out",
         )
+    runtime.use_keras_defaults()
     build = getattr(keras.applications, name)
     shape = (SIZE, SIZE, 3)
     backbone = _from_keras(name, build, shape) if weights is None else _from_file(name, build, shape, weights)

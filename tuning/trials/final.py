@@ -14,10 +14,11 @@ from tuning.dataset.store.arrays import Dataset, open_dataset
 from tuning.dataset.store.units import read_units
 from tuning.trials.additions import decide, none_for_logits
 from tuning.trials.build import built, start_state, training_steps
+from tuning.trials.checkpoint import TrainingState
 from tuning.trials.data import open_verified
 from tuning.trials.evaluation import evaluate, now
 from tuning.trials.fit import NotFinite, fit, never_finite, predict
-from tuning.trials.plan import TrainingPlan
+from tuning.trials.plan import TrainingPlan, best_score
 from tuning.trials.published import check_as_trained, plain_model, save_and_open, with_additions
 from tuning.trials.spaces import Interface
 from tuning.trials.steps import Steps, steps_of
@@ -38,11 +39,8 @@ def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
     started = now()
     dataset = open_verified(job, open_dataset)
     steps, hp = training_steps(job, job.seed, dataset)
-    start = start_state(job)
-    if start is not None and not start.chosen:
-        start = None
     plan = TrainingPlan.from_values(hp.values)
-    state = fit(steps, plan, dataset, job, start, report)
+    state = fit(steps, plan, dataset, job, _start(job), report)
     if not state.chosen:
         raise never_finite(state.curve)
     opened = _saved(job, dataset, state.chosen, steps.interface)
@@ -56,6 +54,15 @@ def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
         values=configuration(hp.values),
         additions=additions,
     )
+
+
+def _start(job: FinalJob) -> TrainingState | None:
+    """The checkpoint to go on from; none where it is a trial's that did not keep the weights of its best epochs."""
+    start = start_state(job)
+    if start is None or start.chosen:
+        return start
+    # While no epoch could be validated, there is nothing to keep.
+    return start if best_score([entry["val_f1_macro"] for entry in start.curve]) is None else None
 
 
 def _saved(job: FinalJob, dataset: Dataset, weights: Sequence[np.ndarray], interface: Interface) -> Steps:

@@ -19,7 +19,7 @@ from tuning.trials.averages import averaged
 from tuning.trials.batches import TrainingBatches, as_input
 from tuning.trials.checkpoint import Saver, TrainingState
 from tuning.trials.ending import curve_end
-from tuning.trials.keras_private import learning_rate_or_schedule
+from tuning.trials.keras_private import learning_rate_variable
 from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, cross_entropy, macro_f1
 from tuning.trials.plan import (
     TrainingPlan,
@@ -166,13 +166,9 @@ def restore(model: keras.Model, state: TrainingState) -> None:
 
 
 def _base_learning_rate(model: keras.Model) -> float | None:
-    """The compiled learning rate; None where the builder compiled a schedule of its own, which then rules."""
-    import keras
-
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if isinstance(learning_rate_or_schedule(optimizer), keras.optimizers.schedules.LearningRateSchedule):
-        return None
-    return float(model.optimizer.learning_rate)
+    """The compiled learning rate; None where the builder compiled something else than one number, which then rules."""
+    rate = learning_rate_variable(model.optimizer)
+    return None if rate is None else float(rate)
 
 
 def _training_metrics(logs: Mapping[str, Any], epoch: int) -> Entry:

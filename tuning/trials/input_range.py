@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuning.trials.keras_private import nodes_in_order
+from tuning.trials.keras_private import all_layers, nodes_in_order
 from tuning.trials.runtime import is_seed_state
 
 if TYPE_CHECKING:
@@ -32,10 +32,15 @@ def wants_0_to_1(model: keras.Model) -> bool:
         return False
     images = _images(model)
     plain, divided = _seen(model, images), _seen(model, images / 255)
-    if not np.array_equal(plain, images) and not np.allclose(plain, divided):
+    if not _are_pixels(plain) and not np.allclose(plain, divided):
         return _doubt(divided) <= _doubt(plain)
-    ranges = [getattr(layer, "value_range", None) for layer in model.layers]
+    ranges = [getattr(layer, "value_range", None) for layer in all_layers(model)]
     return not any(isinstance(found, (tuple, list)) and max(found) > 2 for found in ranges)
+
+
+def _are_pixels(seen: np.ndarray) -> bool:
+    """Whether images of 0 to 255 are still of that range, whatever their size."""
+    return bool(seen.min() > -1 and seen.max() < 256 and np.ptp(seen) > 128)
 
 
 def doubts(model: keras.Model, scaled: bool) -> str | None:

@@ -94,9 +94,16 @@ def loss_arguments(loss: Any) -> dict[str, Any]:
     return getattr(loss, "_fn_kwargs", {})
 
 
-def learning_rate_or_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
-    """The schedule that an optimizer was made with, or the variable of its rate."""
-    return getattr(optimizer, "_learning_rate", None)
+def learning_rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
+    """The variable of an optimizer's rate, or of the one's within `LossScaleOptimizer`, whose own nobody reads.
+
+    None where a schedule or a function says the rate, or several optimizers have one each.
+    """
+    import keras
+
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = None if hasattr(inner, "optimizers") else getattr(inner, "_learning_rate", None)
+    return rate if isinstance(rate, keras.Variable) else None
 
 
 def weight_averages(optimizer: keras.optimizers.Optimizer) -> Iterable[tuple[Any, Any]]:

@@ -111,10 +111,22 @@ def keep_compiled(folder: Path) -> None:
         jax.config.update("jax_compilation_cache_max_size", COMPILED_BYTES)
 
 
+def use_keras_defaults() -> None:
+    """Sets what no job records, as Keras has it where no `keras.json` of a person's says otherwise."""
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    # Keras makes it of the float type, but once.
+    keras.config.set_dtype_policy("float32")
+
+
 def begin_import() -> None:
     """Seeds what a builder's module may draw while it is imported: in every process alike."""
     import keras
 
+    use_keras_defaults()
     keras.utils.set_random_seed(0)
 
 
@@ -122,6 +134,8 @@ def begin_trial(seed: int, dtype_policy: str) -> None:
     """Forgets the last trial's graphs, seeds Python, NumPy and the backend, and sets the dtype policy."""
     import keras
 
+    # Again: a builder's module may have set them, and is imported by the first trial of a process alone.
+    use_keras_defaults()
     keras.utils.clear_session()
     # Only now: clearing the session also forgets the policy, in silence.
     keras.config.set_dtype_policy(dtype_policy)

@@ -50,7 +50,7 @@ class Isolated:
                 # Without PYTHONPATH and the working directory; an installed copy of this project is blocked by name.
                 [sys.executable, "-E", "-P", "-c", f"{_HEAD}{blocks}{program}", *map(str, arguments)],
                 cwd=folder,
-                env=_environment(),
+                env=_environment(folder),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -188,7 +188,9 @@ def _source(function: Callable) -> str:
     return textwrap.dedent(inspect.getsource(function))
 
 
-def _environment() -> dict[str, str]:
-    """This process may run Keras on another backend; and rounding is compared, which GPUs do in their own way."""
+def _environment(keras_home: Path) -> dict[str, str]:
+    """This process may run Keras on another backend, and a person's `keras.json` ask for another float type; and
+    rounding is compared, which GPUs do in their own way."""
     fixed = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    fixed["KERAS_HOME"] = str(keras_home)
     return {**os.environ, **fixed}

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
+from tuning.trials.keras_private import learning_rate_variable
 from tuning.trials.spaces import Interface
 from tuning.trials.steps import KerasSteps
 
@@ -49,10 +50,12 @@ class JaxSteps(KerasSteps):
         variables = self._variables()
         state = _values(variables)
         running: deque[Any] = deque()
-        place = _place_of_learning_rate(self.model.optimizer) if rates is not None else None
+        place = _place_of_learning_rate(self.model.optimizer)
+        # Handed over though it stays as it is: a step without it would be compiled beside that of a warm-up.
+        rate = 0.0 if place is None else float(variables[2][place])
         done_steps = 0
         for count, stacked in stacks(batches, self._most):
-            called = np.zeros(len(stacked[0]), np.float32)
+            called = np.full(len(stacked[0]), rate, np.float32)
             if rates is not None:
                 called[:count] = rates[done_steps : done_steps + count]
             done_steps += count
@@ -90,7 +93,7 @@ class JaxSteps(KerasSteps):
         """(state, something small that is there once the state is) after the first `count` batches of `stacked`.
 
         Args:
-            rates: learning rates of these batches, float32, for the optimizer variable at `place`; None: as it is.
+            rates: learning rates of these batches, float32, for the optimizer variable at `place`; None: there is none.
         """
 
         def step(index: Any, state: Any) -> tuple[list[Any], ...]:
@@ -129,9 +132,10 @@ def stacks(batches: TrainingBatches, most: int) -> Iterator[tuple[int, Arrays]]:
         yield 1, tuple(array[None] for array in batches[whole])
 
 
-def _place_of_learning_rate(optimizer: keras.optimizers.Optimizer) -> int:
-    """Where the learning rate stands among the variables of an optimizer, or of the one within `LossScaleOptimizer`."""
-    return next(place for place, variable in enumerate(optimizer.variables) if variable.name == "learning_rate")
+def _place_of_learning_rate(optimizer: keras.optimizers.Optimizer) -> int | None:
+    """Where the variable of the learning rate stands among those of an optimizer; None where there is no one rate."""
+    rate = learning_rate_variable(optimizer)
+    return next((place for place, variable in enumerate(optimizer.variables) if variable is rate), None)
 
 
 def _values(variables: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
