@@ -92,7 +92,7 @@ def _declared(space: str, input_shape: tuple[int, int, int], classes: int) -> ke
     """What the default configuration declares, and what some others do that it does not reach."""
     try:
         _, hp = build_model(space, {}, input_shape, classes)
-    except (TuningError, MemoryError, OSError):
+    except (TuningError, MemoryError):
         raise
     except Exception as error:
         raise mistake(space, error) from error
