@@ -99,7 +99,7 @@ def programs():
         return None
     model = build()
     steps = on.steps_of(model, interface(model, "a space"))
-    trained(model, lambda *arguments: steps, "none")
+    trained(model, lambda *arguments: steps, "none", 70)
     return steps._train._cache_size()
 
 

@@ -47,8 +47,8 @@ def test_what_the_operating_system_refused_is_no_fault_of_the_configuration(erro
 @pytest.mark.parametrize("kind", [ValueError, MemoryError, OSError])
 def test_the_words_of_an_exception_can_be_journaled_whatever_they_hold(kind, error_of):
     """A byte of a file name that is not UTF-8 is half of a surrogate pair."""
-    error = error_of(kind("/home/jos\udce9/x.npy"))
-    assert error.message.endswith(r"/home/jos\udce9/x.npy")
+    error = error_of(kind("jos\udce9/x.npy"))
+    assert error.message.endswith(r"jos\udce9/x.npy")
     entries = (
         Result(key="trial/0001", fence=0, result={"error": msgspec.to_builtins(error)}, node=None, n=0),
         AttemptDied(key="trial/0001", fence=1, failure=error.failure(), node=None, n=1),
