@@ -23,6 +23,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from benchmarks.processes import environment
 from benchmarks.watching import JournalWatch
@@ -70,21 +71,25 @@ def ours(workspace: Workspace, options: Sequence[str], seed: int, minutes: float
     watch.look()
     if process.returncode:
         raise RuntimeError(f"{folder} ended with {process.returncode}; see its log.txt")
+    return epochs_of(watch.records, began)
+
+
+def epochs_of(records: Sequence[tuple[float, dict[str, Any]]], began: float) -> Curve:
+    """The epochs of trials and finals, each once, from a journal's records and when they appeared."""
+    trials = {f"trial/{one['trial']['trial_id']}": one["trial"] for _, one in records if one["type"] == "ask"}
     lengths: dict[str | None, int] = {}
-    continues = {f"trial/{r['trial']['trial_id']}": r["trial"] for _, r in watch.records if r["type"] == "ask"}
     curve: Curve = []
-    for now, record in watch.records:
-        if record["type"] == "result" and "curve" in record["result"] and "error" not in record["result"]:
-            key, result = record["key"], record["result"]
-            trial = continues.get(key)
-            before = lengths.get(trial["continues"], 0) if trial else 0
-            if trial:
-                lengths[trial["trial_id"]] = len(result["curve"])
-            seconds = result["seconds"][before:]
-            curve += [
-                (now - began - sum(seconds[index + 1 :]), entry["val_f1_macro"] or 0.0)
-                for index, entry in enumerate(result["curve"][before:])
-            ]
+    for now, record in records:
+        if record["type"] != "result" or not record["result"].get("curve"):
+            continue
+        result, trial = record["result"], trials.get(record["key"])
+        # A trial's curve begins with that of the one it went on from; a final's is its own.
+        before = lengths.get(trial["continues"], 0) if trial else 0
+        if trial:
+            lengths[trial["trial_id"]] = len(result["curve"])
+        seconds = result["seconds"][before:]
+        for index, entry in enumerate(result["curve"][before:], 1):
+            curve.append((now - began - sum(seconds[index:]), entry["val_f1_macro"] or 0.0))
     return sorted(curve)
 
 
@@ -145,8 +150,6 @@ def main() -> None:
     if not workspace.split_manifest.exists():
         sys.exit(f"{args.root} holds no prepared data; run python -m tuning.prepare --root {args.root} --raw DIR")
     out: Path = args.out.resolve()
-    results = out / "results.json"
-    curves: dict[str, list[Curve]] = {}
     free: queue.Queue[int] = queue.Queue()
     for core in sorted(os.sched_getaffinity(0)):
         free.put(core)
@@ -171,10 +174,11 @@ def main() -> None:
 
     with ThreadPoolExecutor(free.qsize()) as pool:
         list(pool.map(lambda job: search(*job), [(seed, method) for seed in range(args.seeds) for method in METHODS]))
+    curves: dict[str, list[Curve]] = {}
     for method in METHODS:
         folders = [out / f"{method.replace(' ', '-')}-{seed}" for seed in range(args.seeds)]
         curves[method] = [json.loads((folder / "curve.json").read_text()) for folder in folders]
-    write_json(results, curves)
+    write_json(out / "results.json", curves)
     for method, found in curves.items():
         shares = (1 / 3, 2 / 3, 1.05)
         ends = [[best_at(curve, share * 60 * args.minutes) for curve in found] for share in shares]

@@ -19,6 +19,25 @@ def test_the_best_so_far_counts_epochs_that_had_ended():
     assert [faces.best_at(curve, moment) for moment in (5, 10, 19, 25, 100)] == [0.0, 0.2, 0.2, 0.5, 0.5]
 
 
+def test_an_epoch_counts_once_when_it_ended_whoever_trained_it():
+    def ask(trial, continues=None):
+        return {"type": "ask", "trial": {"trial_id": trial, "continues": continues}}
+
+    def result(key, *scores):
+        curve = [{"val_f1_macro": score} for score in scores]
+        return {"type": "result", "key": key, "result": {"curve": curve, "seconds": [2.0] * len(curve)}}
+
+    records = [
+        (101.0, ask("0")),
+        (104.0, result("trial/0", 0.1, 0.2)),
+        (105.0, ask("1", "0")),
+        (108.0, result("trial/1", 0.1, 0.2, 0.3)),
+        (109.0, {"type": "result", "key": "trial/2", "result": {"error": "it failed"}}),
+        (112.0, result("final/a", 0.4, None)),
+    ]
+    assert faces.epochs_of(records, 100.0) == [(2.0, 0.1), (4.0, 0.2), (8.0, 0.3), (10.0, 0.4), (12.0, 0.0)]
+
+
 def test_the_picture_is_drawn(tmp_path):
     faces.picture({"one": [[(5.0, 0.2)], [(9.0, 0.4)]], "other": [[(2.0, 0.3)]]}, 60, tmp_path / "faces.png")
     assert (tmp_path / "faces.png").read_bytes().startswith(b"\x89PNG")
