@@ -56,6 +56,18 @@ def test_the_best_are_known_between_two_fits_of_the_parameters(filled, monkeypat
         assert len(known) <= search_model.KNOWN
 
 
+def test_what_else_is_known_is_spread_over_the_whole_search(filled, monkeypatch):
+    """As new as the last score, and no stretch of the search is missing."""
+    monkeypatch.setattr(search_model, "fit", lambda points, targets, prior: prior.mean)
+    model, _ = filled(600)
+    everything = model.scores
+    for count in range(search_model.KNOWN, 600, 7):
+        model.scores = everything[:count]
+        # Of each configuration here there is one score, and their numbers are in the order of completion.
+        known = [0, *model.known(), count]
+        assert max(np.diff(known)) <= count / (search_model.KNOWN // 4) + 1
+
+
 def test_a_proposal_is_untried_better_than_what_is_known_and_the_same_for_the_same_key(filled, simulated):
     model, known = filled(60)
     numbers = list(range(60))

@@ -101,7 +101,7 @@ class SearchModel:
             self.embedding = Embedding(entries)
             self._rows: dict[int, np.ndarray] = {}  # latent
             self._x: dict[int, np.ndarray] = {}  # features
-            self._fitted: tuple[int, np.ndarray, list[int]] | None = None  # scores then, parameters, which are known
+            self._fitted: tuple[int, np.ndarray] | None = None  # scores then, parameters
             self._model: tuple[int, Surrogate] | None = None  # scores then
             self._believing: tuple[Surrogate, Sequence[tuple[int, int]], Surrogate] | None = None  # of what, pending
             self._cost_model: tuple[int, CostModel] | None = None  # costs then
@@ -146,26 +146,12 @@ class SearchModel:
         return self._model[1]
 
     def _fit(self, prior: Prior, count: int) -> tuple[np.ndarray, list[int]]:
-        """Parameters, and which of the first `count` scores are known."""
+        """Parameters, and which of the first `count` scores are known: the latest all."""
         at = milestone(FEWEST, count)
         if self._fitted is None or self._fitted[0] != at:
-            kept = self._kept(at)
-            self._fitted = at, fit(*self._seen(kept), prior), kept
-        _, vector, kept = self._fitted
+            self._fitted = at, fit(*self._seen(_subset(self.scores[:at], KNOWN)), prior)
         recent = range(max(at, count - KNOWN // 4), count)
-        if recent.start > at:
-            # Nothing between the last fit and the recent ones is forgotten.
-            kept = self._kept(recent.start)
-        return vector, [*kept[: KNOWN - len(recent)], *recent]
-
-    def _kept(self, count: int) -> list[int]:
-        """Of the first `count` scores: the best of the highest rungs, and an even spread of the others."""
-        if count <= KNOWN:
-            return list(range(count))
-        order = sorted(range(count), key=lambda i: (-self.scores[i].rung, -self.scores[i].score))
-        others = sorted(order[KNOWN // 2 :])
-        spread = np.linspace(0, len(others) - 1, KNOWN - KNOWN // 2).astype(int)
-        return order[: KNOWN // 2] + [others[index] for index in spread]
+        return self._fitted[1], [*_subset(self.scores[: recent.start], KNOWN - len(recent)), *recent]
 
     def _seen(self, kept: Iterable[int]) -> tuple[Points, np.ndarray]:
         """The scores of these indices, and their targets."""
@@ -274,6 +260,15 @@ def milestone(first: int, count: int) -> int:
     while (later := max(first + 1, int(first * GROWTH))) <= count:
         first = later
     return first
+
+
+def _subset(scores: Sequence[Score], size: int) -> list[int]:
+    """Indices of so many: half of `KNOWN` are the best of the highest rungs, the rest an even spread of the others."""
+    if len(scores) <= size:
+        return list(range(len(scores)))
+    order = sorted(range(len(scores)), key=lambda i: (-scores[i].rung, -scores[i].score))
+    best, others = order[: KNOWN // 2], sorted(order[KNOWN // 2 :])
+    return best + [others[index] for index in np.linspace(0, len(others) - 1, size - len(best)).astype(int)]
 
 
 def one_thread() -> AbstractContextManager[Any]:
