@@ -71,9 +71,6 @@ def main(argv: list[str] | None = None) -> int:
     except ImportError as error:
         print(f"{error}; pip install onnxruntime", file=sys.stderr)
         return 4
-    missing = sorted({peer.package for peer in PEERS.values() if not peer.installed})
-    if missing:
-        print(f"left out, not installed: pip install {' '.join(missing)}", file=sys.stderr)
     names = args.methods.split(",") if args.methods else [*running.OURS, *(n for n, p in PEERS.items() if not p.slow)]
     if args.form not in problem.FORMS:
         print(f"there is no form {args.form!r}: choose from {', '.join(problem.FORMS)}", file=sys.stderr)
@@ -83,7 +80,11 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         print(f"there is no method {unknown[0]!r}: choose from {', '.join(known)}", file=sys.stderr)
         return 2
-    names = [name for name in names if name not in PEERS or PEERS[name].installed]
+    missing = {name for name in names if name in PEERS and not PEERS[name].installed}
+    if missing:
+        packages = " ".join(sorted({PEERS[name].package for name in missing}))
+        print(f"left out, not installed: pip install {packages}", file=sys.stderr)
+    names = [name for name in names if name not in missing]
     tasks = problem.REPORTED if args.tasks is None else args.tasks.split(",")
     if args.tasks == "development":
         tasks = problem.DEVELOPMENT

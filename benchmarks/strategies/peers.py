@@ -81,16 +81,22 @@ class KerasTuner(Recording):
 
 
 class Optuna(Stepping):
-    """Multivariate TPE, alone or with the Hyperband pruner; with it, every epoch is reported. Defaults first."""
+    """Multivariate TPE, alone or with the Hyperband pruner; with it, every epoch is reported. Or a Gaussian process.
 
-    def __init__(self, seed: int, pruned: bool) -> None:
+    Defaults first.
+    """
+
+    def __init__(self, seed: int, pruned: bool = False, gaussian: bool = False) -> None:
         import optuna
 
         super().__init__()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         logging.getLogger("optuna").setLevel(logging.ERROR)
         pruner = optuna.pruners.HyperbandPruner(1, EPOCHS, 3) if pruned else optuna.pruners.NopPruner()
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        if gaussian:
+            sampler = optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+        else:
+            sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
         # The pruner draws its brackets from the name, which would be random.
         self._study = optuna.create_study(
             study_name=f"seed-{seed}", direction="maximize", sampler=sampler, pruner=pruner
@@ -263,8 +269,9 @@ PEERS: dict[str, Peer] = {
     "keras-tuner-random": Peer("keras_tuner", "keras-tuner", lambda seed: KerasTuner(seed, _random)),
     "keras-tuner-hyperband": Peer("keras_tuner", "keras-tuner", lambda seed: KerasTuner(seed, _hyperband)),
     "keras-tuner-bayesian": Peer("keras_tuner", "keras-tuner", lambda seed: KerasTuner(seed, _bayesian), slow=True),
-    "optuna-tpe": Peer("optuna", "optuna", lambda seed: Optuna(seed, pruned=False)),
+    "optuna-tpe": Peer("optuna", "optuna", Optuna),
     "optuna-tpe-hyperband": Peer("optuna", "optuna", lambda seed: Optuna(seed, pruned=True)),
+    "optuna-gp": Peer("torch", "optuna torch", lambda seed: Optuna(seed, gaussian=True), slow=True),
     "smac-multi-fidelity": Peer("smac", "smac", Smac, slow=True),
     "syne-tune-asha": Peer("syne_tune", "syne-tune", lambda seed: SyneTune(seed, "ASHA")),
     "syne-tune-bohb": Peer("syne_tune", "syne-tune", lambda seed: SyneTune(seed, "BOHB")),
