@@ -165,6 +165,20 @@ def test_what_is_kept_back_is_for_a_starting_point_that_will_be_a_finalist(setti
     assert reserve.last_trainings(20 * 60.0) == last
 
 
+def test_the_finals_wait_for_what_has_had_three_quarters_of_a_full_training_and_for_nothing_else(settings):
+    counts, usual = {"train": 700, "val": 90, "test": 90}, settings(max_epochs=20, retrain_epochs=20, top_k=1)
+    reserve = budgeted.Reserve(PLAN, 2, counts, usual)
+    reserve.completed(TrialSpec("0001", {"rate": 7}, 20), TrialOutcome("0001", COMPLETED, 0.5, seconds=(60.0,) * 20))
+    assert PLAN.max_epochs == 20
+    assert [reserve.grace(trained) for trained in ([], [0, 14])] == [0, 0]
+    # No longer than the rest of it takes.
+    assert reserve.grace([3, 15]) == pytest.approx(5 * 60, abs=PLAN.price.start)
+    # Where a person said which finals there are, their time is not to be had.
+    by_person = replace(usual, executions=2)
+    assert by_person.finals_by_person
+    assert budgeted.Reserve(PLAN, 2, counts, by_person).grace([15]) == 0
+
+
 def trials(count: int) -> list[tuple[TrialSpec, TrialOutcome]]:
     """Of a search: some configurations are trained on, now and then to the end, some trials fail."""
     draw, made, waiting = random.Random(3), [], []

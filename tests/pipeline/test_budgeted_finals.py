@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tuning.core.plan import FinalTraining, Plan
+from tuning.core.plan import FinalTraining, Plan, ShortenedFinal
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.engine.entries import OpenedTestSplit, PlannedFinals, Published
 from tuning.engine.state import SearchState, apply
@@ -201,6 +201,26 @@ def test_time_that_is_left_over_because_nothing_fits_into_it_is_told_as_well(mon
     finals.now = 180.0
     finals.run()
     assert finals.said == ["2 min of the budget is left over: it is too little for another final training"]
+
+
+def test_seeds_that_were_left_out_for_want_of_time_are_made_up_for_where_there_is_time_again(monkeypatch):
+    """On a machine that was busy for a while; under other numbers, as the ones left out stay so."""
+    finals = Finals(monkeypatch, plan(3600), 1)
+    planned = [("s-0001", 0), *(("s-base", seed) for seed in range(4))]
+    finals.state.planned_finals = [
+        PlannedFinals(runs=[FinalTraining(key=key, seed=seed, epochs=100) for key, seed in planned])
+    ]
+    epochs = dict(zip(planned, (60, 70, 0, 0, 0), strict=True))
+    finals.state.shortened = {
+        f"{key}-s{seed}": [ShortenedFinal(run_id=f"{key}-s{seed}", after=5, until=until)]
+        for (key, seed), until in epochs.items()
+    }
+    finals.now = 3000.0
+    finals.run()
+    again = finals.decided[1]
+    assert again[0] == FinalTraining(key="s-0001", seed=1, epochs=70)
+    assert [one.seed for one in again if one.key == "s-base"] == [4, 5, 6, 7]
+    assert {one.epochs for one in again} == {70}
 
 
 def test_where_the_only_finalist_fails_the_next_best_is_retrained_while_there_is_time(monkeypatch):

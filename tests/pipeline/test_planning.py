@@ -209,6 +209,14 @@ class TestFinals:
         more = planning.more_finals(base, [best], done, 205, 2)
         assert more[0] == FinalTraining(key="a", seed=1, epochs=10)
 
+    def test_what_was_left_out_is_no_seed_that_there_is_and_its_number_is_not_used_again(self):
+        base, best = candidate("base", 10), candidate("a", 20)
+        done = [FinalTraining(key=key, seed=0, epochs=10) for key in ("a", "base")]
+        left_out = [FinalTraining(key="base", seed=seed, epochs=0) for seed in (1, 2, 3, 4)]
+        more = planning.more_finals(base, [best], [*done, *left_out], 1e6, 1)
+        assert [one.seed for one in more if one.key == "base"] == [5, 6, 7, 8]
+        assert [one.seed for one in more if one.key == "a"] == [1, 2, 3, 4]
+
     def test_what_failed_gets_no_further_seed_and_the_next_best_its_first_with_as_many_epochs_as_fit(self):
         base, others = candidate("base", 10), [candidate(key, 20) for key in "ab"]
         done = [FinalTraining(key=key, seed=0, epochs=10) for key in ("a", "base")]

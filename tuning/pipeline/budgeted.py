@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,8 @@ from tuning.pipeline.warm_start import space_starting_points
 PRICING_SHARE, SMALL_SHARE, LEAST_PRICING = 0.03, 0.08, 20.0
 #: Towards its end a search trains what it has begun rather than to begin more: from so many full trainings before.
 CLOSING_TRAININGS = 1.15
+#: What has had that share of a full training by then is trained to its end.
+NEARLY = 0.75
 #: Name of the first trial of any search, the space's defaults.
 DEFAULTS = "0000"
 #: Seconds that a final training takes beside its epochs and the tracing of its model: evaluation and publishing.
@@ -199,6 +201,17 @@ class Reserve:
         if left is None or left > CLOSING_TRAININGS * self._training:
             return None
         return self._seats
+
+    def grace(self, trained: Iterable[int]) -> float:
+        """Seconds that the finals wait for what the search has nearly trained to the end; 0: nothing is.
+
+        Given up, all of its training would be lost, and with it perhaps the best finalist.
+
+        Args:
+            trained: epochs of the trials under way.
+        """
+        nearly = any(epochs >= NEARLY * self._plan.max_epochs for epochs in trained)
+        return (1 - NEARLY) * self._training if nearly and not self._settings.finals_by_person else 0.0
 
     def seconds(self) -> float:
         """For the finals and what follows them."""

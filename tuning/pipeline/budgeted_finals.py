@@ -119,6 +119,11 @@ def run_budgeted_finals(
     done: list[FinalTraining] = []
     runs: list[str] = []
 
+    def as_trained(training: FinalTraining) -> FinalTraining:
+        """With the epochs that it had, none where it was left out."""
+        cuts = dispatcher.state.shortened.get(f"{training.key}-s{settings.seed + training.seed}")
+        return msgspec.structs.replace(training, epochs=cuts[-1].until) if cuts else training
+
     def others() -> list[Candidate]:
         return [candidate for key, candidate in candidates.items() if key != baseline]
 
@@ -153,7 +158,7 @@ def run_budgeted_finals(
         # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
         order = sorted(finals, key=lambda final: -candidates[role_of(final.run_id)].epoch)
         runs += run_finals(session, order, progress, time=governing(), watch=None if is_over else watch)
-        done += decided
+        done += [as_trained(training) for training in decided]
         for final in finals:
             measured = (dispatcher.result(final.key) or {}).get("seconds")
             if measured:

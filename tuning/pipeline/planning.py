@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
@@ -330,29 +331,34 @@ def more_finals(
     finalists did, the next best is retrained, first of all, and with fewer epochs where it must.
 
     Args:
+        done: with the epochs that they had; 0: left out for want of time.
         failed: keys of those all of whose trainings failed.
         least: epochs below which the next best is not worth it.
     """
     epochs = max(training.epochs for training in done)
-    seeds = {c.key: sum(training.key == c.key for training in done) for c in (*finalists, baseline)}
+    used = Counter(training.key for training in done)
+    seeds = Counter(training.key for training in done if training.epochs)
     sound = [one for one in finalists if one.key not in failed]
     new: list[FinalTraining] = []
     durations: list[float] = []
+
+    def begin(candidate: Candidate, epochs: int) -> None:
+        new.append(FinalTraining(key=candidate.key, seed=used[candidate.key], epochs=epochs))
+        durations.append(candidate.seconds(epochs))
+        used[candidate.key] += 1
+        seeds[candidate.key] += 1
+
     if sound and not any(seeds[one.key] for one in sound):
         fitting = (
             length for length in range(epochs, min(epochs, least) - 1, -1) if sound[0].seconds(length) <= seconds
         )
         if length := next(fitting, 0):
-            new.append(FinalTraining(key=sound[0].key, seed=0, epochs=length))
-            seeds[sound[0].key] = 1
-            durations.append(sound[0].seconds(length))
+            begin(sound[0], length)
     tried = [baseline] if baseline.key not in failed else []
     for candidates in ((*sound[:1], *tried), sound[1:]):
         for number in range(1, MOST_SEEDS + 1):
             for candidate in candidates:
                 duration = candidate.seconds(epochs)
                 if 0 < seeds[candidate.key] < number and makespan([*durations, duration], seats) <= seconds:
-                    new.append(FinalTraining(key=candidate.key, seed=seeds[candidate.key], epochs=epochs))
-                    seeds[candidate.key] += 1
-                    durations.append(duration)
+                    begin(candidate, epochs)
     return new

@@ -82,6 +82,7 @@ class Deadline:
         elapsed = self._stopwatch.elapsed()
         return None if self._budget is None else self._budget - self._kept() - elapsed
 
-    def over(self) -> bool:
+    def over(self, grace: float = 0.0) -> bool:
+        """Whether it has passed, by so many seconds at the least."""
         left = self.left()
-        return left is not None and left <= 0
+        return left is not None and left <= -grace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -109,9 +109,17 @@ def run_trials(
 
         def over() -> bool:
             reporter.show()
-            return end.over()
+            if planned_reserve is None or search_only:
+                return end.over()
+            return end.over(planned_reserve.grace(trained.get(key, 0) for key in dispatcher.running()))
 
-        dispatcher.on_progress = reporter.epoch
+        trained: dict[str, int] = {}
+
+        def show_epoch(key: str, entry: Mapping[str, Any]) -> None:
+            reporter.epoch(key, entry)
+            trained[key] = entry["epoch"]
+
+        dispatcher.on_progress = show_epoch
         try:
             completed = run_loop(
                 strategy,
