@@ -156,9 +156,8 @@ def test_only_a_run_that_is_keyed_by_its_configuration_is_promised_again(
     assert card.count("python -m tuning.train") == 1
 
 
-@pytest.mark.parametrize("told", [{"shortened": [[3, 6]]}, {}])
-def test_of_a_training_that_the_clock_ended_there_is_no_such_command(workspace, described, write_params, told):
-    write_params("one", {"learning_rate": 0.001}, **told)
+def test_of_a_training_that_the_clock_ended_there_is_no_such_command(workspace, described, write_params):
+    write_params("one", {"learning_rate": 0.001}, shortened=[[3, 6]])
     training = sections(model_card(workspace, changed(described, epochs=6, best_epoch=5)))["Training"]
     assert "| `learning_rate` | 0.001 |" in training
     assert (

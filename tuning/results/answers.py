@@ -13,7 +13,7 @@ from tuning.core.errors import DataError
 from tuning.core.packages import CODE
 from tuning.core.workspace import Workspace
 from tuning.oracles.chance import LEAVES
-from tuning.results.runs import run_params, run_predictions, run_units, was_shortened
+from tuning.results.runs import run_params, run_predictions, run_units
 from tuning.results.schema import Metrics
 
 if TYPE_CHECKING:
@@ -179,8 +179,7 @@ def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     """What runs that differ in nothing but their seed have in common, whichever search or training they are from.
 
     The epochs that they were meant to train for count, not those after which they stopped early; but where the clock of
-    a budget ended one, how it did. The code of a builder of one's own may change under its name: where its digest was
-    not written down, it is known to be the same only within a search.
+    a budget ended one, how it did.
     """
     # The digest of the package's code changes with every edit, be it of a report.
     versions = sorted((name, version) for name, version in metrics.versions.items() if name != CODE)
@@ -188,10 +187,6 @@ def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     params = run_params(workspace, metrics.run_id)
     if params is None:
         return *about, str(metrics.search), metrics.dtype_policy, str(metrics.epochs)
-    if ":" in metrics.space and params.settings.space_digest is msgspec.UNSET:
-        about.append(str(metrics.search))
-    if was_shortened(metrics, params):
-        about.append(str(metrics.epochs))
     return *about, *map(str, msgspec.structs.astuple(msgspec.structs.replace(params.settings, seed=0)))
 
 

@@ -15,7 +15,6 @@ from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
 from tuning.results.markdown import escaped, table
-from tuning.results.runs import was_shortened
 from tuning.results.schema import FEW, FITTING, ClassFigures, Metrics, Origin, Params, Reliability, UsedBase
 from tuning.results.standings import Seeds
 
@@ -159,7 +158,7 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
     elif params:
         values = [[f"`{name}`", escaped(_value(value))] for name, value in params.values.items()]
         yield table(["hyperparameter", "value"], values)
-        if was_shortened(metrics, params):
+        if params.settings.shortened is not UNSET:
             yield (
                 f"It was ended early by its budget's clock, after {metrics.epochs} of {params.settings.epochs} epochs: "
                 "no command trains the same weights again."

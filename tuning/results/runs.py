@@ -186,16 +186,6 @@ def run_params(workspace: Workspace, run_id: str) -> Params | None:
         return None
 
 
-def was_shortened(metrics: Metrics, params: Params) -> bool:
-    """Whether the clock of its budget ended a training early: no other seed, and no command, trains like that again.
-
-    A run of an earlier version does not say so, but by its epochs, where nothing else could have ended it early.
-    """
-    settings = params.settings
-    by_epochs = settings.early_stopping is None and metrics.epochs < settings.epochs
-    return settings.shortened is not msgspec.UNSET or by_epochs
-
-
 def run_predictions(workspace: Workspace, run_id: str, split: str = "test") -> tuple[np.ndarray, np.ndarray] | None:
     """What a run's model predicts of the split "test" or "val": labels int64 (n,), probabilities float32 (n, k).
 

@@ -304,9 +304,9 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         members: of an ensemble: run id -> its share in the mean, in parts of their sum; no other run has the field.
         space_digest: sha256 of the code of a builder of one's own, which may change under its name; no other run has
-            the field, nor have runs of earlier versions.
+            the field.
         shortened: of a training that the clock of its budget ended early, each time: epochs after which its learning
-            rate fell, and its last one.
+            rate fell, and its last one. No other seed, and no command, trains like that again.
     """
 
     space: str
