@@ -289,6 +289,7 @@ def publish(workspace) -> Callable[..., dict[str, Any]]:
             "weights_sha256": hashlib.sha256(run_id.encode()).hexdigest(),
             "model_sha256": "f" * 64,
             "dtype_policy": "float32",
+            "versions": {},
             "input": {"image_size": 24, "color": "gray", "scaling": "0-1"},
             "output": "probabilities",
             "started": "2025-01-01T10:00:00+00:00",
@@ -305,7 +306,8 @@ def publish(workspace) -> Callable[..., dict[str, Any]]:
         files.write_json(folder / "metrics.json", metrics)
         worst = worst_mistakes(ImageSplit(pixels, labels), probabilities)
         workspace.predictions(run_id).parent.mkdir(exist_ok=True)
-        np.savez(workspace.predictions(run_id), labels=labels, probabilities=probabilities, **worst)
+        kept = {"labels": labels, "probabilities": probabilities, "units": np.arange(images), **worst}
+        np.savez(workspace.predictions(run_id), **kept)
         return metrics
 
     return write

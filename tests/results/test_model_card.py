@@ -187,8 +187,6 @@ def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write
 
 def test_it_says_whether_probabilities_can_be_believed(workspace, described):
     test = msgspec.to_builtins(described.test)
-    unknown = changed(described, test={**test, "calibration": None})
-    assert "Calibration" not in sections(model_card(workspace, unknown))["Evaluation"]
     test["calibration"] = {"error": 0.0415, "interval": [0.0, 0.08], "overconfident": -0.02}
     words = sections(model_card(workspace, changed(described, test=test)))["Evaluation"]
     assert "**Calibration:** expected calibration error on test 0.042 (0.000–0.080), in 15 bins" in words

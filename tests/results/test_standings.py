@@ -268,8 +268,9 @@ def test_runs_are_compared_with_the_best_on_their_own_data(workspace, answer):
     [
         lambda file: file.unlink(),
         lambda file: file.write_bytes(b"PK torn"),
-        lambda file: np.savez(file, labels=LABELS[:9], probabilities=np.eye(3)[LABELS[:9]]),
-        lambda file: np.savez(file, labels=LABELS + 7, probabilities=np.eye(3)[LABELS]),
+        lambda file: np.savez(file, labels=LABELS[:9], probabilities=np.eye(3)[LABELS[:9]], units=np.arange(9)),
+        lambda file: np.savez(file, labels=LABELS + 7, probabilities=np.eye(3)[LABELS], units=np.arange(300)),
+        lambda file: np.savez(file, labels=LABELS, probabilities=np.eye(3)[predicted(60)]),
     ],
 )
 def test_without_the_run_s_own_predictions_nothing_is_claimed(workspace, answer, spoil):

@@ -280,7 +280,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     weights_sha256: str
     input: InputForm
     output: Literal["logits", "probabilities"]
-    milliseconds: float | None = None
+    milliseconds: float
     started: str
     finished: str
 

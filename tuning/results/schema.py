@@ -77,15 +77,15 @@ class ClassFigures(Strict, frozen=True, kw_only=True):
     recall: Share
     f1: Share
     support: Count
-    units: Count | None = None
-    precision_interval: Bounds | None = None
-    recall_interval: Bounds | None = None
-    f1_interval: Bounds | None = None
+    units: Count
+    precision_interval: Bounds
+    recall_interval: Bounds
+    f1_interval: Bounds
 
     @property
     def few(self) -> bool:
         """Whether there are too few independent test images to tell a class that is recognised from one that is not."""
-        return (self.support if self.units is None else self.units) < FEW
+        return self.units < FEW
 
 
 class Reliability(Strict, frozen=True, kw_only=True):
@@ -106,7 +106,7 @@ class Evaluation(Strict, frozen=True, kw_only=True):
 
     Attributes:
         calibration: of its predicted classes; untempered: the same without the temperature in its graph, None where
-            there is none. Both are None of a run of which they were not written down.
+            there is none.
         units: of the split: images, where none depends on another; copies, a photo's faces or, with `--group-by`, a
             person's images are one. Intervals hold for the choice of units.
     """
@@ -119,10 +119,10 @@ class Evaluation(Strict, frozen=True, kw_only=True):
     per_class: dict[str, ClassFigures]
     confusion_matrix: list[list[Count]]
     f1_macro_interval: Bounds
-    accuracy_interval: Bounds | None = None
-    units: Count | None = None
-    calibration: Reliability | None = None
-    untempered: Reliability | None = None
+    accuracy_interval: Bounds
+    units: Count
+    calibration: Reliability
+    untempered: Reliability | None
 
     def __post_init__(self) -> None:
         low, high = self.f1_macro_interval
@@ -138,7 +138,7 @@ class Evaluation(Strict, frozen=True, kw_only=True):
     @property
     def dependent(self) -> bool:
         """Whether there are fewer units than images."""
-        return self.units is not None and self.units < self.images
+        return self.units < self.images
 
     @property
     def sample(self) -> str:
@@ -237,7 +237,7 @@ class About(Strict, frozen=True, kw_only=True):
         versions: of this package, Keras, its backend and Python, which it was trained with.
         output: what the model puts out.
         started, finished: UTC times in ISO 8601.
-        milliseconds: that the model takes for an image, in large batches, where it was evaluated; None: not measured.
+        milliseconds: that the model takes for an image, in large batches, where it was evaluated.
         additions: what its graph has beside the network, and what each gave on validation; None: nothing was tried.
         base: the model that it started from; None: from scratch.
         best_member: of an ensemble, the member that is best on validation, from 1, in the order of `members`.
@@ -261,13 +261,13 @@ class About(Strict, frozen=True, kw_only=True):
     config_digest: Text
     weights_sha256: Text
     dtype_policy: Text
-    versions: dict[str, str] = {}
+    versions: dict[str, str]
     input: Input
     output: Literal["probabilities", "logits"]
     started: Text
     finished: Text
     train_seconds: float
-    milliseconds: float | None = None
+    milliseconds: float
     additions: Additions | None = None
     base: UsedBase | None = None
     best_member: Positive | None = None
