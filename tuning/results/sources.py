@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tuning.core.errors import DataError, UsageError
+from tuning.core.errors import DataError, UsageError, listed
 from tuning.core.workspace import Workspace
 from tuning.history import searches
 from tuning.results.aliases import aliases, meant
@@ -172,5 +172,4 @@ def _checked(workspace: Workspace, name: str, metrics: Metrics) -> Source:
 def _valid(what: str, names: Sequence[str]) -> str:
     if not names:
         return "there are none: train something first, python -m tuning.search"
-    further = f" and {len(names) - _LISTED_NAMES} more" if len(names) > _LISTED_NAMES else ""
-    return f"{what}: {', '.join(names[:_LISTED_NAMES])}{further}"
+    return f"{what}: {listed(names, _LISTED_NAMES)}"
