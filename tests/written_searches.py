@@ -40,7 +40,7 @@ SPACE = [
 PLAN = Plan(
     budget=3600,
     seats=2,
-    price=Price(epoch=20, low=10, high=30, start=2, default=8),
+    price=Price(epoch=20, low=10, high=30, start=2, default=8, timed=1),
     max_epochs=20,
     first_rung=3,
     trainings=9.0,
@@ -48,6 +48,9 @@ PLAN = Plan(
     finals=1260,
     final_epochs=60,
     window=4,
+    limit=None,
+    untried=[],
+    good=[],
 )
 
 
