@@ -10,7 +10,7 @@ from tuning.engine.dispatch import Dispatcher
 from tuning.engine.entries import Ask
 from tuning.engine.executors import Finished
 from tuning.engine.journal import Journal, encode, read
-from tuning.engine.loop import run_loop
+from tuning.engine.loop import SearchLoop
 from tuning.oracles import STRATEGIES
 from tuning.oracles.brackets import Brackets
 
@@ -48,12 +48,12 @@ def test_resumed_after_any_proposal_it_ends_the_same(name, case, window, simulat
     def run(path):
         search = simulated.build(name, getattr(simulated, space)(), seed=2, **settings)
         with Journal(path) as journal:
-            told = run_loop(
+            told = SearchLoop(
                 search,
                 Dispatcher(journal, TwoWorkers(simulated.completed)),
                 window,
                 lambda spec, fence: msgspec.to_builtins(spec),
-            )
+            ).run()
         asked = [record.trial for record in read(path) if isinstance(record, Ask)]
         return asked, [spec.trial_id for spec, _ in told]
 
@@ -85,7 +85,7 @@ def test_where_most_curves_end_early_a_resumed_hyperband_ends_the_same(simulated
         path = tmp_path / f"{name}.jsonl"
         with Journal(path) as journal:
             dispatcher = Dispatcher(journal, TwoWorkers(outcome_of))
-            told = run_loop(search, dispatcher, 16, lambda spec, fence: msgspec.to_builtins(spec))
+            told = SearchLoop(search, dispatcher, 16, lambda spec, fence: msgspec.to_builtins(spec)).run()
         return [record.trial for record in read(path) if isinstance(record, Ask)], [spec.trial_id for spec, _ in told]
 
     def resumed(name, asks):
