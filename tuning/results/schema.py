@@ -10,7 +10,7 @@ import msgspec
 
 from tuning.core import files
 from tuning.core.errors import DataError
-from tuning.core.jobs import Additions, Values
+from tuning.core.jobs import Additions, Input, Values
 
 #: Version of metrics.json, as its field `schema` says.
 METRICS_SCHEMA = 1
@@ -20,8 +20,6 @@ SCALINGS = {
     "0-1": "float32 pixels divided by 255",
     "0-255": "float32 pixels as decoded; the model rescales them itself",
 }
-#: Channels of an image, by the word that `input.color` holds.
-CHANNELS = {"gray": 1, "rgb": 3}
 
 #: A class with fewer units in the test split: the interval of a good F1, .9, excludes a poor one, .5, in less than four
 #: of five cases (`python -m benchmarks.claims coverage`).
@@ -44,22 +42,6 @@ Decoded = TypeVar("Decoded")
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A record that knows all its fields."""
-
-
-class Input(Strict, frozen=True, kw_only=True):
-    """What a model wants: images of `image_size` pixels a side, their colour and their scaling."""
-
-    color: Literal["gray", "rgb"]
-    image_size: Positive
-    scaling: Literal["0-1", "0-255"]
-
-    @property
-    def channels(self) -> int:
-        return CHANNELS[self.color]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self.image_size, self.image_size, self.channels
 
 
 class Validation(Strict, frozen=True, kw_only=True):
