@@ -53,6 +53,7 @@ SUMMARY = {
     "ignored": {},
     "rejected": {"images": 1, "list": [{"source": "/secret/place/broken.png", "reason": "it is empty"}]},
     "notes": [],
+    "account": [],
 }
 
 
