@@ -37,7 +37,7 @@ def test_an_empty_workspace_exits_3_and_says_what_to_run(call, command):
     assert "python -m tuning.search" in err and "Traceback" not in err
 
 
-def test_an_empty_folder_stays_empty(tmp_path, capsys):
+def test_an_empty_folder_stays_empty(tmp_path):
     for command in (leaderboard, promote, export):
         assert command.main(["--root", str(tmp_path)]) == 3
     assert leaderboard.main(["--root", str(tmp_path), "--rebuild"]) == 3

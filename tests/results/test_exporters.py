@@ -64,7 +64,7 @@ def another(load=None, **changes):
     return dataclasses.replace(form, **{"product": "model.other", "load": load or stand_in(), **changes})
 
 
-def test_an_export_holds_what_its_user_needs(workspace, write_run, write_data, plain, tmp_path):
+def test_an_export_holds_what_its_user_needs(workspace, write_run, write_data, plain):
     write_data("data")
     metrics = write_run("one", model=b"0", input=INPUT)
     result = writing.export(workspace, sources.run_source(workspace, "one"))
