@@ -143,14 +143,16 @@ def _published(payload: Mapping[str, Any], seed: int, model: bytes, val: Mapping
     # Of the test split, then of the validation split.
     probabilities = [rng.random((_IMAGES, len(CLASSES))) + np.eye(len(CLASSES))[labels] / 2 for _ in range(2)]
     shares = [(p / p.sum(axis=1, keepdims=True)).astype(np.float32) for p in probabilities]
+    arrays = {"labels": labels, "probabilities": shares[0], "units": np.arange(_IMAGES)}
     with replacing(staging / "predictions.npz") as temporary:
-        np.savez(temporary, labels=labels, probabilities=shares[0], val_labels=labels, val_probabilities=shares[1])
+        np.savez(temporary, **arrays, val_labels=labels, val_probabilities=shares[1])
     return {
         "val": dict(val),
         "parameters": len(model) // 8,
         "weights_sha256": sha256_file(staging / "model.keras"),
         "input": {"image_size": 8, "color": "gray", "scaling": "0-1"},
         "output": "probabilities",
+        "milliseconds": 1.0,
         "started": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:01:00+00:00",
     }

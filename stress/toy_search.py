@@ -16,7 +16,7 @@ from tuning.core.records import DONE, WAIT, Signal, TrialOutcome, TrialSpec, key
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.executors.local import LocalExecutor
 from tuning.engine.journal import Journal
-from tuning.engine.loop import run_loop, trial_key
+from tuning.engine.loop import SearchLoop, trial_key
 from tuning.oracles import rungs
 from tuning.trials.checkpoint import epochs_done
 
@@ -79,7 +79,7 @@ def search(directory: Path, workers: int, max_deaths: int = 100_000) -> None:
         executor = LocalExecutor(workers, "stress.toy:run", {}, directory / "logs")
         try:
             dispatcher = Dispatcher(journal, executor, max_deaths, lambda key: epochs_done(checkpoints(key)))
-            ended = run_loop(strategy, dispatcher, 64, payload, prune)
+            ended = SearchLoop(strategy, dispatcher, 64, payload, prune).run()
         finally:
             executor.close()
     write_text(directory / RESULT, canonical_json(msgspec.to_builtins(ended)))

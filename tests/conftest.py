@@ -6,7 +6,6 @@ process of its own (`run_command`, or the `tensorflow` marker).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -102,64 +101,6 @@ def run_command(tmp_path: Path) -> Callable[..., Finished]:
         return Finished(done.returncode, done.stdout, done.stderr)
 
     return run
-
-
-@pytest.fixture
-def make_run() -> Callable[..., dict[str, Any]]:
-    """`make_run(workspace, "run-1", f1=0.5)` writes a run's `model.keras` and `metrics.json`; returns the metrics.
-
-    `model` is the model's bytes; the other keyword arguments replace fields of the metrics.
-    """
-    from tuning.core import files
-
-    def make(workspace: Workspace, run_id: str, f1: float = 0.5, model: bytes = b"a model", **replaced: Any) -> dict:
-        folder = workspace.run(run_id)
-        folder.mkdir(parents=True)
-        (folder / "model.keras").write_bytes(model)
-        classes = replaced.get("classes", ["happy", "sad"])
-        metrics = {
-            "schema": 1,
-            "run_id": run_id,
-            "kind": "train",
-            "search": None,
-            "trial": None,
-            "rank": None,
-            "space": "baseline_cnn",
-            "strategy": None,
-            "seed": 0,
-            "epochs": 1,
-            "best_epoch": 1,
-            "parameters": 10,
-            "val": {"f1_macro": f1, "accuracy": f1, "loss": 1.0},
-            "test": {
-                "accuracy": f1,
-                "precision_macro": f1,
-                "recall_macro": f1,
-                "f1_macro": f1,
-                "loss": 1.0,
-                "per_class": {name: {"precision": f1, "recall": f1, "f1": f1, "support": 2} for name in classes},
-                "confusion_matrix": [[2 if i == j else 0 for j in range(len(classes))] for i in range(len(classes))],
-                "f1_macro_interval": [f1, f1],
-            },
-            "test_openings": 1,
-            "classes": classes,
-            "data_digest": "d" * 64,
-            "config_digest": "c" * 64,
-            "weights_sha256": hashlib.sha256(run_id.encode()).hexdigest(),
-            "model_sha256": files.sha256_file(folder / "model.keras"),
-            "dtype_policy": "float32",
-            "versions": {"package": "0.1.0", "python": "3.13", "keras": "3.13.0", "tensorflow": "2.20.0"},
-            "input": {"image_size": 8, "color": "gray", "scaling": "0-1"},
-            "output": "probabilities",
-            "started": "2026-01-01T00:00:00+00:00",
-            "finished": "2026-01-01T00:01:00+00:00",
-            "train_seconds": 60.0,
-            **replaced,
-        }
-        files.write_json(folder / "metrics.json", metrics)
-        return metrics
-
-    return make
 
 
 @pytest.fixture(scope="session")

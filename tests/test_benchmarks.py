@@ -307,7 +307,7 @@ class TestDraws:
         assert last.startswith(f"{silent} of 30 draws at chance")
 
     @pytest.mark.tensorflow
-    def test_a_draw_is_trained_for_so_many_steps(self, prepared, tmp_path):
+    def test_a_draw_is_trained_for_so_many_steps(self, prepared):
         command = [sys.executable, "-m", "benchmarks.draws", "--root", prepared.root, "--draws", "1", "--steps", "3"]
         ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
         row, last = ended.stdout.splitlines()

@@ -53,6 +53,7 @@ SUMMARY = {
     "ignored": {},
     "rejected": {"images": 1, "list": [{"source": "/secret/place/broken.png", "reason": "it is empty"}]},
     "notes": [],
+    "account": [],
 }
 
 
@@ -72,7 +73,9 @@ def _about(**changes: Any) -> dict[str, Any]:
         "config_digest": "c" * 64,
         "weights_sha256": "e" * 64,
         "dtype_policy": "float32",
+        "versions": {"package": "0.1.0", "python": "3.13", "keras": "3.13.0", "tensorflow": "2.20.0"},
         "input": {"image_size": 48, "color": "gray", "scaling": "0-1"},
+        "milliseconds": 0.5,
         "started": "2025-01-01T10:00:00+00:00",
         "finished": "2025-01-01T10:05:00+00:00",
         "train_seconds": 300.5,
@@ -86,6 +89,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def _metrics(run_id: str, f1: float, model: bytes, **changes: Any) -> dict[str, Any]:
+    classes = changes.get("classes", CLASSES)
+    size = len(classes)
     return {
         "schema": 1,
         "run_id": run_id,
@@ -110,23 +115,32 @@ def _metrics(run_id: str, f1: float, model: bytes, **changes: Any) -> dict[str, 
                     "units": 2,
                     **{f"{figure}_interval": [0.01, 0.99] for figure in ("precision", "recall", "f1")},
                 }
-                for name in CLASSES
+                for name in classes
             },
-            "confusion_matrix": [[1, 1, 0], [0, 1, 1], [1, 0, 1]],
+            # Of two images of a class one is taken for the next class.
+            "confusion_matrix": [[int((j - i) % size < 2) for j in range(size)] for i in range(size)],
             "f1_macro_interval": [round(max(0.0, f1 - 0.02), 6), round(min(1.0, f1 + 0.02), 6)],
             "accuracy_interval": [0.12, 0.88],
-            "units": 6,
+            "units": 2 * size,
             "calibration": {"error": 0.1, "interval": [0.0, 0.4], "overconfident": 0.05},
             "untempered": None,
         },
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "output": "probabilities",
-        "milliseconds": 0.5,
         "additions": None,
         "base": None,
         "best_member": None,
         **changes,
     }
+
+
+def _written(workspace: Workspace, run_id: str, f1: float, model: bytes, **changes: Any) -> dict[str, Any]:
+    metrics = _metrics(run_id, f1, model, **changes)
+    folder = workspace.run(run_id)
+    folder.mkdir(parents=True)
+    (folder / "model.keras").write_bytes(model)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return metrics
 
 
 @pytest.fixture
@@ -141,14 +155,23 @@ def write_run(workspace: Workspace) -> Callable[..., dict[str, Any]]:
 
     def write(run_id: str, f1: float = 0.5, model: bytes | None = None, **changes: Any) -> dict[str, Any]:
         model = run_id.encode() if model is None else model
-        metrics = _metrics(run_id, f1, model, **changes)
-        folder = workspace.run(run_id)
-        folder.mkdir()
-        (folder / "model.keras").write_bytes(model)
-        (folder / "metrics.json").write_text(json.dumps(metrics))
-        return metrics
+        return _written(workspace, run_id, f1, model, **changes)
 
     return write
+
+
+@pytest.fixture
+def make_run() -> Callable[..., dict[str, Any]]:
+    """make_run(workspace, "run-1", f1=0.5, model=b"…", **changes) is `write_run` for a run of `train`, of two classes,
+    in any workspace."""
+
+    def make(workspace: Workspace, run_id: str, f1: float = 0.5, model: bytes = b"a model", **changes: Any) -> dict:
+        alone = dict.fromkeys(("search", "trial", "rank", "strategy"))
+        given = {"image_size": 8, "color": "gray", "scaling": "0-1"}
+        own = {"kind": "train", **alone, "classes": ["happy", "sad"], "input": given, **changes}
+        return _written(workspace, run_id, f1, model, **own)
+
+    return make
 
 
 @pytest.fixture
@@ -178,11 +201,11 @@ def answer(workspace: Workspace, write_run: Callable[..., dict[str, Any]]) -> Ca
         run_id: str, labels: np.ndarray, predicted: np.ndarray, units: np.ndarray | None = None, **changes: Any
     ) -> dict:
         probabilities = np.eye(len(CLASSES), dtype=np.float32)[predicted]
+        units = np.arange(len(labels)) if units is None else units
         test = classification_metrics(labels, probabilities, CLASSES, units)
         metrics = write_run(run_id, **{"test": test, **changes})
         workspace.predictions(run_id).parent.mkdir(exist_ok=True)
-        kept = {} if units is None else {"units": units}
-        np.savez(workspace.predictions(run_id), labels=labels, probabilities=probabilities, **kept)
+        np.savez(workspace.predictions(run_id), labels=labels, probabilities=probabilities, units=units)
         return metrics
 
     return write
@@ -202,7 +225,8 @@ def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
         labels = np.arange(images, dtype=np.int64) % classes
         scores = rng.random((images, classes)) + 1.2 * np.eye(classes)[labels] * (rng.random((images, 1)) < 0.7)
         probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
-        np.savez(directory / "predictions.npz", labels=labels, probabilities=probabilities)
+        units = np.arange(images)
+        np.savez(directory / "predictions.npz", labels=labels, probabilities=probabilities, units=units)
         (directory / "model.keras").write_bytes(b"stand-in for a model of " + run_id.encode())
         (directory / "model_summary.txt").write_text("Model: a stand-in\n")
         steps = np.arange(1, epochs + 1)

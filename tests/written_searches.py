@@ -40,7 +40,7 @@ SPACE = [
 PLAN = Plan(
     budget=3600,
     seats=2,
-    price=Price(epoch=20, low=10, high=30, start=2, default=8),
+    price=Price(epoch=20, low=10, high=30, start=2, default=8, timed=1),
     max_epochs=20,
     first_rung=3,
     trainings=9.0,
@@ -48,6 +48,9 @@ PLAN = Plan(
     finals=1260,
     final_epochs=60,
     window=4,
+    limit=None,
+    untried=[],
+    good=[],
 )
 
 
@@ -289,6 +292,7 @@ def publish(workspace) -> Callable[..., dict[str, Any]]:
             "weights_sha256": hashlib.sha256(run_id.encode()).hexdigest(),
             "model_sha256": "f" * 64,
             "dtype_policy": "float32",
+            "versions": {},
             "input": {"image_size": 24, "color": "gray", "scaling": "0-1"},
             "output": "probabilities",
             "started": "2025-01-01T10:00:00+00:00",
@@ -305,7 +309,8 @@ def publish(workspace) -> Callable[..., dict[str, Any]]:
         files.write_json(folder / "metrics.json", metrics)
         worst = worst_mistakes(ImageSplit(pixels, labels), probabilities)
         workspace.predictions(run_id).parent.mkdir(exist_ok=True)
-        np.savez(workspace.predictions(run_id), labels=labels, probabilities=probabilities, **worst)
+        kept = {"labels": labels, "probabilities": probabilities, "units": np.arange(images), **worst}
+        np.savez(workspace.predictions(run_id), **kept)
         return metrics
 
     return write

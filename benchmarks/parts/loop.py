@@ -20,7 +20,7 @@ from benchmarks.simulation import SimulatedWorkers, epoch_seconds, space
 from tuning.core.records import TrialSpec
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.journal import Journal
-from tuning.engine.loop import run_loop
+from tuning.engine.loop import SearchLoop
 
 MAX_EPOCHS, FACTOR = 27, 3
 #: Of a simulated epoch: its median, and how much models differ.
@@ -140,14 +140,14 @@ def looped(folder: Path, strategy: str, workers: int, trials: int, ends: bool = 
     with Journal(path) as journal:
         journal.append = _timed(journal.append, appends)
         dispatcher = Dispatcher(journal, executor)
-        run_loop(
+        SearchLoop(
             search,
             dispatcher,
             window,
             lambda spec, fence: {"spec": spec},
             told,
             lambda: not ends and len(moments) >= trials,
-        )
+        ).run()
     until = moments[trials - 1] if not ends else executor.last_start()
     return Looped(
         strategy,

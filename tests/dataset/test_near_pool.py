@@ -80,7 +80,7 @@ def test_a_near_copy_that_comes_later_joins_the_first(workspace, raw):
     assert {source: places(workspace)[source] for source in before} == before
 
 
-def test_images_that_had_places_before_near_copies_were_looked_for_keep_them(workspace, raw, monkeypatch):
+def test_near_copies_that_have_had_places_in_different_splits_keep_them(workspace, raw, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(near, "find", lambda *_: [])
         prepare_dataset(workspace, raw)

@@ -8,7 +8,7 @@ from tuning.core.records import COMPLETED, DONE, WAIT, Failure, TrialSpec
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.executors import Died, Finished, Progressed
 from tuning.engine.journal import Journal
-from tuning.engine.loop import run_loop
+from tuning.engine.loop import SearchLoop
 
 CRASH = Failure("crash", "the worker crashed (SIGSEGV)")
 
@@ -105,5 +105,5 @@ def payload(spec, fence):
 def search(path, executor, window=6, max_deaths=2, strategy=None):
     strategy = strategy or Halving()
     with Journal(path) as journal:
-        told = run_loop(strategy, Dispatcher(journal, executor, max_deaths), window, payload)
+        told = SearchLoop(strategy, Dispatcher(journal, executor, max_deaths), window, payload).run()
     return strategy.log, told

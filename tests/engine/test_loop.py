@@ -9,7 +9,7 @@ from tuning.core.records import COMPLETED, DONE, FAILED, WAIT, TrialSpec
 from tuning.engine.dispatch import Dispatcher, JobFailed, expect
 from tuning.engine.executors import Died, Finished, JobError
 from tuning.engine.journal import Journal, read
-from tuning.engine.loop import outcome_of, run_loop
+from tuning.engine.loop import SearchLoop, outcome_of
 from tuning.engine.order import LogicalOrder
 from tuning.engine.state import replay
 
@@ -202,7 +202,7 @@ def test_out_of_time_what_is_finished_by_then_is_the_search_and_stays_it(tmp_pat
         strategy = Halving()
         with Journal(path) as journal:
             dispatcher = Dispatcher(journal, executor)
-            told = run_loop(strategy, dispatcher, 6, payload, out_of_time=out_of_time)
+            told = SearchLoop(strategy, dispatcher, 6, payload, out_of_time=out_of_time).run()
         return strategy.log, told
 
     looks = iter(range(1000))
@@ -226,8 +226,8 @@ def test_idle_work_is_done_while_a_worker_has_nothing_to_do_until_it_is_finished
     for _ in range(2):  # the second time, all results are there
         with Journal(tmp_path / "journal.jsonl") as journal:
             dispatcher = Dispatcher(journal, executor)
-            told = run_loop(Halving(), dispatcher, 6, payload, on_idle=on_idle)
-            assert told == run_loop(Halving(), dispatcher, 6, payload)
+            told = SearchLoop(Halving(), dispatcher, 6, payload, on_idle=on_idle).run()
+            assert told == SearchLoop(Halving(), dispatcher, 6, payload).run()
     assert len(seen) == (3 if workers > 1 else 0)
     assert all(free > 0 for free in seen)
 
@@ -258,7 +258,7 @@ def test_a_job_that_gets_an_epoch_further_each_time_is_never_given_up(tmp_path, 
     for _ in range(40):
         with Journal(path) as journal, pytest.raises(KeyboardInterrupt):
             dispatcher = Dispatcher(journal, SimulatedWorkers(1, seed=0, kill_after=0), 2, lambda key: next(done))
-            run_loop(Halving(), dispatcher, 6, payload)
+            SearchLoop(Halving(), dispatcher, 6, payload).run()
     assert search(path, SimulatedWorkers(1, seed=0)) == reference
 
 
@@ -274,7 +274,7 @@ def test_out_of_time_from_the_first_moment_nothing_is_asked(tmp_path):
     with Journal(tmp_path / "journal.jsonl") as journal:
         strategy = Halving()
         dispatcher = Dispatcher(journal, SimulatedWorkers(1, seed=0))
-        assert run_loop(strategy, dispatcher, 6, payload, out_of_time=lambda: True) == []
+        assert SearchLoop(strategy, dispatcher, 6, payload, out_of_time=lambda: True).run() == []
     assert strategy.log == []
 
 

@@ -94,8 +94,6 @@ def test_a_value_that_cannot_be_meant_is_refused_with_the_valid_ones(given, said
     assert said in refused.value.remedy
 
 
-@pytest.mark.tensorflow
-@pytest.mark.slow
 def test_what_holds_no_values_by_name_is_refused():
     import pandas
 
@@ -105,6 +103,8 @@ def test_what_holds_no_values_by_name_is_refused():
         assert "one row of trials_frame" in refused.value.remedy
 
 
+@pytest.mark.tensorflow
+@pytest.mark.slow
 def test_the_same_configuration_is_the_same_run_wherever_its_values_come_from(finished, copied, workspace, start, here):
     """A trial's values by reference, and the same ones by hand in a workspace that has never seen the search."""
     other = copied(finished)

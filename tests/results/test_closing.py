@@ -60,6 +60,7 @@ def test_what_is_told_apart_needs_no_further_seed(workspace, ran):
 def test_a_run_that_the_clock_ended_has_no_second_seed(workspace, ran, write_params):
     """The best that was trained to its end gets one; where there is none, none does."""
     ran("cut", 30, epochs=6, best_epoch=5)
+    write_params("cut", shortened=[[4, 6]])
     ran("whole", 60, config_digest="a" * 64, trial="0004")
     assert " --from-trial faces/0004 " in second_seed(workspace, ("cut", "whole"))
     write_params("whole", early_stopping=3, shortened=[[4, 9]])

@@ -58,7 +58,7 @@ def test_a_row_says_what_the_run_started_from_and_what_that_had_seen(workspace, 
     assert workspace.leaderboard.read_text().endswith(f',"aaaaaaaaaaaa, overlap {words}"\n')
 
 
-def test_the_file_is_a_function_of_the_set_of_runs(workspace, write_run, tmp_path):
+def test_the_file_is_a_function_of_the_set_of_runs(workspace, write_run):
     for index in range(20):
         write_run(f"run-{index}", random.Random(index).random())
     leaderboard.rebuild(workspace)

@@ -156,9 +156,8 @@ def test_only_a_run_that_is_keyed_by_its_configuration_is_promised_again(
     assert card.count("python -m tuning.train") == 1
 
 
-@pytest.mark.parametrize("told", [{"shortened": [[3, 6]]}, {}])
-def test_of_a_training_that_the_clock_ended_there_is_no_such_command(workspace, described, write_params, told):
-    write_params("one", {"learning_rate": 0.001}, **told)
+def test_of_a_training_that_the_clock_ended_there_is_no_such_command(workspace, described, write_params):
+    write_params("one", {"learning_rate": 0.001}, shortened=[[3, 6]])
     training = sections(model_card(workspace, changed(described, epochs=6, best_epoch=5)))["Training"]
     assert "| `learning_rate` | 0.001 |" in training
     assert (
@@ -188,8 +187,6 @@ def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write
 
 def test_it_says_whether_probabilities_can_be_believed(workspace, described):
     test = msgspec.to_builtins(described.test)
-    unknown = changed(described, test={**test, "calibration": None})
-    assert "Calibration" not in sections(model_card(workspace, unknown))["Evaluation"]
     test["calibration"] = {"error": 0.0415, "interval": [0.0, 0.08], "overconfident": -0.02}
     words = sections(model_card(workspace, changed(described, test=test)))["Evaluation"]
     assert "**Calibration:** expected calibration error on test 0.042 (0.000–0.080), in 15 bins" in words

@@ -110,21 +110,12 @@ def test_saving_twice_gives_the_same_file(tmp_path):
 
 
 def test_a_run_has_four_pictures(run_metrics):
-    figures = {"precision": 0.7, "recall": 0.7, "f1": 0.7, "support": 4}
-    test = {
-        **dict.fromkeys(("precision_macro", "recall_macro", "f1_macro"), 0.7),
-        "accuracy": 0.75,
-        "loss": 1.0,
-        "f1_macro_interval": [0.6, 0.8],
-        "confusion_matrix": [[3, 1], [1, 3]],
-        "per_class": {"a": figures, "b": figures},
-    }
-    metrics = run_metrics("a run", best_epoch=2, classes=["a", "b"], test=test)
+    metrics = run_metrics("a run", best_epoch=2, classes=["a", "b"])
     figures = plots.run_figures(metrics, curves(3))
     assert list(figures) == ["accuracy.png", "loss.png", "confusion_matrix_raw.png", "confusion_matrix_norm.png"]
     assert all(isinstance(figure, Figure) for figure in figures.values())
     caption = figures["confusion_matrix_raw.png"].get_suptitle().replace("\N{NO-BREAK SPACE}", " ")
-    assert "a run" in caption and "accuracy 0.750" in caption and "0.700" in caption and "8 images" in caption
+    assert "a run" in caption and "accuracy 0.550" in caption and "0.500" in caption and "4 images" in caption
     assert texts(figures["accuracy.png"].axes[0]) == ["epoch 2 published: macro-F1 0.400"]
 
 

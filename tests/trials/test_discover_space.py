@@ -37,12 +37,13 @@ def test_the_space_its_defaults_and_its_smallest_and_largest_model_are_found(des
     counts = {name: model.count for name, model in description.parameters.items()}
     assert counts["smallest"] <= counts["default"] < counts["largest"]
     assert description.parameters["default"].values == description.defaults
-    assert described("tiny") == description
-
-
-def test_every_entry_is_in_the_space_once(described):
-    entries = [json.dumps(entry, sort_keys=True) for entry in described("tiny").space]
+    entries = [json.dumps(entry, sort_keys=True) for entry in description.space]
     assert len(entries) == len(set(entries)) > 3
+    assert described("tiny") == description
+    # Without discovery only the default is built; it declares conditional entries too.
+    default = described("tiny", discover=False)
+    assert names(default) == names(description)
+    assert {model.count for model in default.parameters.values()} == {counts["default"]}
 
 
 def test_a_space_that_leaves_the_base_alone_is_refused(described, tmp_path):
@@ -50,26 +51,18 @@ def test_a_space_that_leaves_the_base_alone_is_refused(described, tmp_path):
     path = tmp_path / "base.keras"
     keras.Sequential([image, keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(2)]).save(path)
     base = {"model": str(path), "scaling": "0-1"}
-    bases.use(BaseModel(**base))
     try:
-        for space in ("tiny", "search_spaces.baseline_cnn:build_model"):
+        for space in ("search_spaces.baseline_cnn:build_model", "search_spaces.fine_tune:build_model", "tiny"):
+            # The model of one job asks for it; that of the next has yet to.
+            bases.use(BaseModel(**base))
+            if "fine_tune" in space:
+                assert "frozen" in names(described(space, base=base))
+                continue
             with pytest.raises(UsageError, match="does not use the model of --base") as refused:
                 described(space, base=base)
             assert "tuning.base_model()" in refused.value.remedy
-        assert "frozen" in names(described("search_spaces.fine_tune:build_model", base=base))
-        # One model asked for it; that of the next job has yet to.
-        bases.use(BaseModel(**base))
-        with pytest.raises(UsageError, match="does not use the model of --base"):
-            described("tiny", base=base)
     finally:
         bases.use(None)
-
-
-def test_without_discovery_only_the_default_is_built(described):
-    description = described("tiny", discover=False)
-    # Conditional entries are declared by the default build too.
-    assert names(description) == names(described("tiny"))
-    assert {model.count for model in description.parameters.values()} == {description.parameters["default"].count}
 
 
 @pytest.mark.parametrize(

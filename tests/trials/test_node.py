@@ -93,7 +93,7 @@ def test_other_data_other_spaces_and_no_memory_are_named(asked, monkeypatch):
     assert answer(asked())[0].startswith("it has 256 MB of free memory")
 
 
-def test_a_node_that_cannot_write_is_named(asked, monkeypatch):
+def test_a_node_that_cannot_write_is_named(asked):
     facts = {**node.inspect(asked()), "written": "", "unwritable": "logs: Permission denied"}
     assert node.refusal(facts, asked())[0] == "it cannot write: logs: Permission denied"
 

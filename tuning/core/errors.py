@@ -7,6 +7,7 @@ Every error carries the exit code of the command that meets it (see the README's
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 EXIT_DONE = 0
@@ -20,6 +21,11 @@ EXIT_UNREAD = 141
 
 #: The remedy for a search whose own files are damaged.
 RESTORE = "restore the file from a copy, or start the search over with --fresh"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Names for a message: the first few, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 class TuningError(Exception):

@@ -6,7 +6,7 @@ comes of a `TrialJob` is `tuning.core.records.TrialOutcome`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -220,12 +220,20 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
 
 
-class InputForm(msgspec.Struct, frozen=True, kw_only=True):
-    """What a published model wants: images of `image_size` pixels, "gray" or "rgb", scaled "0-1" or "0-255"."""
+class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a published model wants: images of `image_size` pixels a side, their colour and their scaling."""
 
-    image_size: int
-    color: str
-    scaling: str
+    color: Literal["gray", "rgb"]
+    image_size: Annotated[int, msgspec.Meta(gt=0)]
+    scaling: Literal["0-1", "0-255"]
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "gray" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_size, self.image_size, self.channels
 
 
 class Addition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -278,9 +286,9 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     val: dict[str, float | None]
     parameters: int
     weights_sha256: str
-    input: InputForm
+    input: Input
     output: Literal["logits", "probabilities"]
-    milliseconds: float | None = None
+    milliseconds: float
     started: str
     finished: str
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ class Price:
     high: float
     start: float
     default: float
-    timed: int = 1
+    timed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Plan:
         limit: what is too expensive to be proposed; None: nothing is.
         untried: starting points of the space that the time cannot pay for beside the default configuration.
         good: the others, which go before those that lead them by little where finalists are chosen, as final trainings
-            are longer; empty where these are not, and in plans of older versions.
+            are longer; empty where these are not.
         final_runs: final trainings that a person asked for, at the most; None: what the time allows.
     """
 
@@ -90,9 +90,9 @@ class Plan:
     finals: float
     final_epochs: int
     window: int
-    limit: CostLimit | None = None
-    untried: list[dict[str, Any]] = field(default_factory=list)
-    good: list[dict[str, Any]] = field(default_factory=list)
+    limit: CostLimit | None
+    untried: list[dict[str, Any]]
+    good: list[dict[str, Any]]
     final_runs: int | None = None
 
 

@@ -168,8 +168,8 @@ class _Preparation:
             notes += (dark,)
         if extension.separated:
             notes += (
-                f"{len(extension.separated):,} pairs of near copies have had places in different splits before near "
-                "copies were looked for; no image is moved. Prepare another --root to have them share a split.",
+                f"{len(extension.separated):,} pairs of near copies have had places in different splits before; no "
+                "image is moved. Prepare another --root to have them share a split.",
             )
         without = sum(image.subject is None for image in images) if self.by else 0
         if without:

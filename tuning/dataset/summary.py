@@ -283,7 +283,7 @@ class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ignored: dict[str, int]
     rejected: _Unusable
     notes: tuple[str, ...]
-    account: tuple[Entry, ...] = ()
+    account: tuple[Entry, ...]
 
     @staticmethod
     def of(summary: PoolSummary) -> _SummaryFile:

@@ -40,35 +40,6 @@ class Strategy(Protocol):
         """From now on nothing new is to be begun, and so many of those begun may be trained to the end; None: go on."""
 
 
-def run_loop(
-    strategy: Strategy,
-    dispatcher: Dispatcher,
-    window: int,
-    payload: Callable[[TrialSpec, int], dict[str, Any]],
-    on_completed: Callable[[TrialSpec, TrialOutcome], None] = lambda spec, outcome: None,
-    out_of_time: Callable[[], bool] = lambda: False,
-    on_idle: Callable[[], bool] = lambda: False,
-    last_trainings: Callable[[], int | None] = lambda: None,
-) -> list[Completed]:
-    """Runs a strategy to its end and returns every trial with its outcome, in logical order.
-
-    Args:
-        window: how many trials may be asked for before their results are told; part of the search's settings.
-        payload: (spec, fencing number) -> what the worker is given.
-        on_completed: called after the strategy was told a result.
-        out_of_time: called every few seconds; once it is True, nothing more is asked, what runs is given up, and
-            the trials that have a result by then are the search. That moment is journaled: a resume ends there too.
-        on_idle: called while a worker has nothing to do, again and again until it returns False; takes no part in
-            the search, and a fraction of a second at most, for which results wait.
-        last_trainings: called before a proposal; once it is a number, nothing new is begun, and so many of those begun
-            may be trained to the end. Journaled as well.
-
-    Raises:
-        StateError: the strategy does not propose what the journal says it proposed.
-    """
-    return _Loop(strategy, dispatcher, window, payload, on_completed, out_of_time, on_idle, last_trainings).run()
-
-
 def outcome_of(spec: TrialSpec, result: Mapping[str, Any]) -> TrialOutcome:
     """The outcome of a trial job's result, errors included.
 
@@ -85,8 +56,20 @@ def outcome_of(spec: TrialSpec, result: Mapping[str, Any]) -> TrialOutcome:
         ) from None
 
 
-class _Loop:
-    """A search under way; the arguments are those of `run_loop`."""
+class SearchLoop:
+    """A search under way.
+
+    Args:
+        window: how many trials may be asked for before their results are told; part of the search's settings.
+        payload: (spec, fencing number) -> what the worker is given.
+        on_completed: called after the strategy was told a result.
+        out_of_time: called every few seconds; once it is True, nothing more is asked, what runs is given up, and
+            the trials that have a result by then are the search. That moment is journaled: a resume ends there too.
+        on_idle: called while a worker has nothing to do, again and again until it returns False; takes no part in
+            the search, and a fraction of a second at most, for which results wait.
+        last_trainings: called before a proposal; once it is a number, nothing new is begun, and so many of those begun
+            may be trained to the end. Journaled as well.
+    """
 
     def __init__(
         self,
@@ -94,10 +77,10 @@ class _Loop:
         dispatcher: Dispatcher,
         window: int,
         payload: Callable[[TrialSpec, int], dict[str, Any]],
-        on_completed: Callable[[TrialSpec, TrialOutcome], None],
-        out_of_time: Callable[[], bool],
-        on_idle: Callable[[], bool],
-        last_trainings: Callable[[], int | None],
+        on_completed: Callable[[TrialSpec, TrialOutcome], None] = lambda spec, outcome: None,
+        out_of_time: Callable[[], bool] = lambda: False,
+        on_idle: Callable[[], bool] = lambda: False,
+        last_trainings: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._strategy, self._dispatcher, self._payload = strategy, dispatcher, payload
         self._on_completed, self._out_of_time, self._on_idle = on_completed, out_of_time, on_idle
@@ -110,6 +93,11 @@ class _Loop:
         self._idle_work = True
 
     def run(self) -> list[Completed]:
+        """Runs the strategy to its end and returns every trial with its outcome, in logical order.
+
+        Raises:
+            StateError: the strategy does not propose what the journal says it proposed.
+        """
         while True:
             self._fill_window()
             if not self._outstanding:

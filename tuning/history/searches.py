@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from tuning.core import files
+from tuning.core import errors, files
 from tuning.core import settings as config
 from tuning.core.errors import DataError, UsageError
 from tuning.core.plan import Plan
@@ -124,8 +124,7 @@ def test_evaluations(workspace: Workspace) -> Counter[tuple[str, str]]:
 
 def listed(choices: Sequence[str]) -> str:
     """Names for a remedy: some of them, where they are many."""
-    further = f" and {len(choices) - _LISTED} more" if len(choices) > _LISTED else ""
-    return f"{', '.join(choices[:_LISTED])}{further}" if choices else "(there are none yet)"
+    return errors.listed(choices, _LISTED) if choices else "(there are none yet)"
 
 
 def _choice(workspace: Workspace) -> str:

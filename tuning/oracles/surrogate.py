@@ -137,7 +137,7 @@ class Surrogate:
     """
 
     def __init__(self, seen: Points, targets: np.ndarray, vector: np.ndarray, prior: Prior) -> None:
-        self.seen, self.targets, self._vector, self._prior = seen, targets, vector, prior
+        self.seen, self.targets = seen, targets
         self._parameters = Parameters.of(vector, prior)
         self._root = _inverse_root(self._noisy(seen))
         self._weights = self._root.T @ (self._root @ targets)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tuning.trials.metrics import confusion_matrix, macro_f1
+from tuning.trials.metrics import macro_f1_of
 
 #: Runs that are picked, at most; one that is picked again weighs more.
 PICKS = 5
@@ -29,7 +29,7 @@ def chosen_members(labels: np.ndarray, probabilities: Mapping[str, np.ndarray]) 
     total = np.zeros((1, 1))
     best: tuple[float, list[str]] | None = None
     for _ in range(PICKS if names else 0):
-        scores = {name: _score(labels, total + probabilities[name]) for name in names}
+        scores = {name: macro_f1_of(labels, total + probabilities[name]) for name in names}
         # The sorted order decides among equals: `max` keeps the first.
         name = max(names, key=lambda one: scores[one])
         picked.append(name)
@@ -38,7 +38,3 @@ def chosen_members(labels: np.ndarray, probabilities: Mapping[str, np.ndarray]) 
             best = scores[name], list(picked)
     weights = Counter(best[1] if best else [])
     return dict(sorted(weights.items())) if len(weights) > 1 else {}
-
-
-def _score(labels: np.ndarray, sums: np.ndarray) -> float:
-    return macro_f1(confusion_matrix(labels, sums.argmax(axis=1), sums.shape[1]))

@@ -29,7 +29,7 @@ from tuning.pipeline.session import Session, decoded
 from tuning.pipeline.shortening import Watch
 from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
-from tuning.results.schema import About, Columns, Input, Params, TrainedWith, Validation
+from tuning.results.schema import About, Columns, Params, TrainedWith, Validation
 from tuning.trials.checkpoint import epochs_done
 from tuning.trials.spaces import space_digest
 
@@ -296,7 +296,7 @@ def about(
         weights_sha256=result.weights_sha256,
         dtype_policy=session.dtype_policy,
         versions=settings.versions,
-        input=msgspec.convert(msgspec.to_builtins(result.input), Input),
+        input=result.input,
         started=result.started,
         finished=result.finished,
         train_seconds=round(train_seconds, 3),

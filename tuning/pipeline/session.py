@@ -289,10 +289,9 @@ def _executor(
     resources: Resources,
     progress: Progress,
 ) -> Iterator[Executor]:
-    inline = resources.executor == "inline"
-    if inline:
-        os.environ.update(runtime.environment(settings.backend, settings.threads))
     environment = runtime.environment(settings.backend, settings.threads)
+    if resources.executor == "inline":
+        os.environ.update(environment)
     with contextlib.ExitStack() as stack:
         options = resources.options()
         if resources.executor == "ray":

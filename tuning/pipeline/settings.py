@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,7 +25,7 @@ from tuning.pipeline.market import MOST_EPOCHS
 from tuning.pipeline.planning import MOST_EPOCHS_FROM_BASE, full_training, least_rung, steps_per_epoch
 from tuning.pipeline.values import as_text
 from tuning.pipeline.warm_start import learned, own_configuration
-from tuning.trials.spaces import space_digest
+from tuning.trials.spaces import keras_home, space_digest
 
 BACKENDS = ("tensorflow", "jax", "torch")
 #: The space of a search from scratch, and of one that starts from a base.
@@ -264,10 +263,8 @@ def training_backend() -> str:
 def _configured_backend() -> str:
     if "keras" in sys.modules:
         return str(sys.modules["keras"].config.backend())
-    home = os.environ.get("KERAS_HOME")
-    folder = Path(home).expanduser() if home else Path.home() / ".keras"
     try:
-        found = json.loads((folder / "keras.json").read_text(encoding="utf-8"))
+        found = json.loads((keras_home() / "keras.json").read_text(encoding="utf-8"))
         return str(found.get("backend", "tensorflow"))
     except (OSError, ValueError, AttributeError):
         return "tensorflow"

@@ -20,7 +20,7 @@ from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch, reserve
 from tuning.engine.dispatch import Dispatcher
 from tuning.engine.failures import RunOfFailures
-from tuning.engine.loop import run_loop
+from tuning.engine.loop import SearchLoop
 from tuning.engine.state import trial_key
 from tuning.history.use_of_time import LEFT_CHANCE
 from tuning.oracles import find_strategy
@@ -121,7 +121,7 @@ def run_trials(
 
         dispatcher.on_progress = show_epoch
         try:
-            completed = run_loop(
+            completed = SearchLoop(
                 strategy,
                 dispatcher,
                 settings.window,
@@ -130,7 +130,7 @@ def run_trials(
                 over,
                 lambda: next(preparing, False),
                 lambda: None if planned_reserve is None else planned_reserve.last_trainings(end.left()),
-            )
+            ).run()
         finally:
             stopwatch.note()
     if dispatcher.state.stopped and not any(outcome.status == COMPLETED for _, outcome in completed):

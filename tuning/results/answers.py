@@ -13,7 +13,7 @@ from tuning.core.errors import DataError
 from tuning.core.packages import CODE
 from tuning.core.workspace import Workspace
 from tuning.oracles.chance import LEAVES
-from tuning.results.runs import run_params, run_predictions, run_units, was_shortened
+from tuning.results.runs import TESTED, kept_arrays, run_params
 from tuning.results.schema import Metrics
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class Answers:
     Attributes:
         metrics: of the run.
         labels, predicted: (n,) class indices.
-        units: (n,) which images depend on each other; None: not known, each is taken for itself.
+        units: (n,) which images depend on each other.
     """
 
     metrics: Metrics
     labels: np.ndarray
     predicted: np.ndarray
-    units: np.ndarray | None
+    units: np.ndarray
 
 
 class Board:
@@ -72,10 +72,9 @@ class Board:
         self._compared: Comparison | None = None
         if not answers:
             return
-        # On the same data they are the same, where they were kept at all.
-        units = next((one.units for one in answers if one.units is not None), None)
-        predictions = [one.predicted for one in answers]
-        self._found = resample(answers[0].labels, predictions, len(answers[0].metrics.classes), units)
+        # On the same data labels and units are the same.
+        first, predictions = answers[0], [one.predicted for one in answers]
+        self._found = resample(first.labels, predictions, len(first.metrics.classes), first.units)
         self._compared = Comparison(_entrants(workspace, answers), self._found)
 
     @property
@@ -128,10 +127,10 @@ def read_answers(workspace: Workspace, metrics: Metrics) -> Answers | None:
     """None where they were not kept, or are not those that the run's figures come from."""
     from tuning.trials.metrics import confusion_matrix
 
-    kept = run_predictions(workspace, metrics.run_id)
+    kept = kept_arrays(workspace, metrics.run_id, *TESTED)
     if kept is None:
         return None
-    labels, probabilities = kept
+    labels, probabilities, units = kept
     predicted = probabilities.argmax(axis=1)
     try:
         found = confusion_matrix(labels, predicted, len(metrics.classes))
@@ -139,7 +138,7 @@ def read_answers(workspace: Workspace, metrics: Metrics) -> Answers | None:
         return None
     if found.tolist() != metrics.test.confusion_matrix:
         return None
-    return Answers(metrics, labels, predicted, run_units(workspace, metrics.run_id))
+    return Answers(metrics, labels, predicted, units)
 
 
 def _entrants(workspace: Workspace, answers: Sequence[Answers]) -> list[Entrant]:
@@ -179,8 +178,7 @@ def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     """What runs that differ in nothing but their seed have in common, whichever search or training they are from.
 
     The epochs that they were meant to train for count, not those after which they stopped early; but where the clock of
-    a budget ended one, how it did. The code of a builder of one's own may change under its name: where its digest was
-    not written down, it is known to be the same only within a search.
+    a budget ended one, how it did.
     """
     # The digest of the package's code changes with every edit, be it of a report.
     versions = sorted((name, version) for name, version in metrics.versions.items() if name != CODE)
@@ -188,10 +186,6 @@ def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
     params = run_params(workspace, metrics.run_id)
     if params is None:
         return *about, str(metrics.search), metrics.dtype_policy, str(metrics.epochs)
-    if ":" in metrics.space and params.settings.space_digest is msgspec.UNSET:
-        about.append(str(metrics.search))
-    if was_shortened(metrics, params):
-        about.append(str(metrics.epochs))
     return *about, *map(str, msgspec.structs.astuple(msgspec.structs.replace(params.settings, seed=0)))
 
 

@@ -15,7 +15,6 @@ from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import SPLITS
 from tuning.dataset.summary import PoolSummary
 from tuning.results.markdown import escaped, table
-from tuning.results.runs import was_shortened
 from tuning.results.schema import FEW, FITTING, ClassFigures, Metrics, Origin, Params, Reliability, UsedBase
 from tuning.results.standings import Seeds
 
@@ -159,7 +158,7 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
     elif params:
         values = [[f"`{name}`", escaped(_value(value))] for name, value in params.values.items()]
         yield table(["hyperparameter", "value"], values)
-        if was_shortened(metrics, params):
+        if params.settings.shortened is not UNSET:
             yield (
                 f"It was ended early by its budget's clock, after {metrics.epochs} of {params.settings.epochs} epochs: "
                 "no command trains the same weights again."
@@ -231,8 +230,7 @@ def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
         ["cross entropy", f"{test.loss:.3f}", _figure(val.loss)],
     ]
     yield table(["figure", "test", "validation"], rows, _numbers(2))
-    if test.calibration is not None:
-        yield _calibration(test.calibration, test.untempered)
+    yield _calibration(test.calibration, test.untempered)
     if seeds:
         yield (
             f"The same configuration was trained with {seeds.count} seeds: test macro-F1 {seeds.mean:.3f} "
@@ -298,11 +296,10 @@ def _promoted(score: float, origin: Origin) -> str:
 
 
 def _units(found: ClassFigures) -> str:
-    units = found.support if found.units is None else found.units
-    return f" in {units:,} units" if units < found.support else ""
+    return f" in {found.units:,} units" if found.units < found.support else ""
 
 
-def _with_interval(value: float, bounds: Sequence[float] | None) -> str:
+def _with_interval(value: float, bounds: Sequence[float]) -> str:
     return f"{value:.3f} ({interval(bounds)})"
 
 
@@ -325,9 +322,8 @@ def _numbers(columns: int) -> list[bool]:
     return [False] + [True] * columns
 
 
-def interval(bounds: Sequence[float] | None) -> str:
-    """ "not known" for a run of which it was not written down."""
-    return "interval not known" if bounds is None else f"{bounds[0]:.3f}–{bounds[1]:.3f}"
+def interval(bounds: Sequence[float]) -> str:
+    return f"{bounds[0]:.3f}–{bounds[1]:.3f}"
 
 
 def _figure(value: float | None) -> str:

@@ -7,7 +7,7 @@ import msgspec
 from tuning.core.workspace import Workspace
 from tuning.results.answers import TIED, Board, configuration
 from tuning.results.card_sections import again
-from tuning.results.runs import best_run, read_run, readable_runs, run_params, was_shortened
+from tuning.results.runs import best_run, read_run, readable_runs, run_params
 
 
 def kept_words(workspace: Workspace, promoted: str, runs: tuple[str, ...]) -> str:
@@ -30,7 +30,7 @@ def second_seed(workspace: Workspace, runs: tuple[str, ...]) -> str | None:
     readable, own = readable_runs(workspace), {}
     for metrics in readable:
         params = run_params(workspace, metrics.run_id) if metrics.run_id in runs else None
-        if params is not None and metrics.kind != "ensemble" and not was_shortened(metrics, params):
+        if params is not None and metrics.kind != "ensemble" and params.settings.shortened is msgspec.UNSET:
             own[metrics.run_id] = params
     best = best_run(metrics for metrics in readable if metrics.run_id in own)
     if best is None or len(runs) < 2:

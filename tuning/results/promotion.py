@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from tuning.core import files
-from tuning.core.errors import DataError, TuningError
+from tuning.core.errors import DataError, TuningError, listed
 from tuning.core.progress import SILENT, Progress
 from tuning.core.workspace import Workspace
 from tuning.results import leaderboard, model_card
@@ -161,7 +161,7 @@ def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress:
     if others:
         progress.warn(
             f"{len(others)} of {len(runs)} runs were tested on other data than the current (digest {digest[:12]}): "
-            f"not comparable, left out: {_some([other.run_id for other in others])}"
+            f"not comparable, left out: {listed([other.run_id for other in others], _NAMED)}"
         )
     run_id = metrics.run_id
     source = workspace.run(run_id) / "model.keras"
@@ -223,7 +223,3 @@ def _previous(workspace: Workspace) -> Metrics | None:
         return promoted(workspace)
     except TuningError:
         return None
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

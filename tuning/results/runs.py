@@ -31,6 +31,8 @@ RUN_FILES = (
     "model.keras",
     "params.json",
 )
+#: Arrays of the test split in predictions.npz; images of one unit depend on each other.
+TESTED = ("labels", "probabilities", "units")
 STAGED_FILES = ("model.keras", "model_summary.txt", "predictions.npz")
 HISTORY_COLUMNS = (
     "epoch",
@@ -52,8 +54,8 @@ class StagedRun:
     """A finished run as a worker leaves it.
 
     Attributes:
-        directory: holds `model.keras`, `model_summary.txt` and `predictions.npz` (of the test split: `labels` int64
-            (n,), `probabilities` float32 (n, k); the same of the validation split, their names after `val_`).
+        directory: holds `model.keras`, `model_summary.txt` and `predictions.npz` (of the test split: `labels` and
+            `units` int64 (n,), `probabilities` float32 (n, k); `val_labels` and `val_probabilities`).
         about: what only the worker and its search know; `run_id` is the name of its folder in `artifacts/trials/`, and
             the same run always has the same.
         history: Keras-style columns, one value per epoch: `HISTORY_COLUMNS`, and further metrics where there are any.
@@ -86,8 +88,7 @@ def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
     _check_staged(staged)
     history = {name: [_finite(value) for value in column] for name, column in _ordered(staged.history).items()}
     predictions = staged.directory / "predictions.npz"
-    labels, probabilities = _arrays(predictions, "labels", "probabilities")
-    units = _units(predictions)
+    labels, probabilities, units = _arrays(predictions, *TESTED)
     found = classification_metrics(labels, probabilities, staged.about.classes, units, staged.about.additions)
     test = msgspec.convert(found, Evaluation)
     target, kept = workspace.run(staged.run_id), workspace.predictions(staged.run_id)
@@ -186,16 +187,6 @@ def run_params(workspace: Workspace, run_id: str) -> Params | None:
         return None
 
 
-def was_shortened(metrics: Metrics, params: Params) -> bool:
-    """Whether the clock of its budget ended a training early: no other seed, and no command, trains like that again.
-
-    A run of an earlier version does not say so, but by its epochs, where nothing else could have ended it early.
-    """
-    settings = params.settings
-    by_epochs = settings.early_stopping is None and metrics.epochs < settings.epochs
-    return settings.shortened is not msgspec.UNSET or by_epochs
-
-
 def run_predictions(workspace: Workspace, run_id: str, split: str = "test") -> tuple[np.ndarray, np.ndarray] | None:
     """What a run's model predicts of the split "test" or "val": labels int64 (n,), probabilities float32 (n, k).
 
@@ -205,14 +196,6 @@ def run_predictions(workspace: Workspace, run_id: str, split: str = "test") -> t
     prefix = {"test": "", "val": "val_"}[split]
     found = kept_arrays(workspace, run_id, f"{prefix}labels", f"{prefix}probabilities")
     return None if found is None else (found[0], found[1])
-
-
-def run_units(workspace: Workspace, run_id: str) -> np.ndarray | None:
-    """The unit of each test image, int64 (n,), as `run_predictions`: images of one unit depend on each other.
-
-    None where they were not kept: then each image is taken for one.
-    """
-    return _units(workspace.predictions(run_id))
 
 
 def kept_arrays(workspace: Workspace, run_id: str, *names: str) -> list[np.ndarray] | None:
@@ -254,15 +237,6 @@ def _check_staged(staged: StagedRun) -> None:
     for name in STAGED_FILES:
         if not (staged.directory / name).is_file():
             raise DataError(f"{staged.directory / name} does not exist", _STAGE_REMEDY)
-
-
-def _units(path: Path) -> np.ndarray | None:
-    """None where the file holds none that fit its labels."""
-    try:
-        labels, units = _arrays(path, "labels", "units")
-    except (OSError, DataError):
-        return None
-    return units if units.shape == labels.shape else None
 
 
 def _arrays(path: Path, *names: str) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import msgspec
 
 from tuning.core import files
 from tuning.core.errors import DataError
-from tuning.core.jobs import Additions, Values
+from tuning.core.jobs import Additions, Input, Values
 
 #: Version of metrics.json, as its field `schema` says.
 METRICS_SCHEMA = 1
@@ -20,8 +20,6 @@ SCALINGS = {
     "0-1": "float32 pixels divided by 255",
     "0-255": "float32 pixels as decoded; the model rescales them itself",
 }
-#: Channels of an image, by the word that `input.color` holds.
-CHANNELS = {"gray": 1, "rgb": 3}
 
 #: A class with fewer units in the test split: the interval of a good F1, .9, excludes a poor one, .5, in less than four
 #: of five cases (`python -m benchmarks.claims coverage`).
@@ -46,22 +44,6 @@ class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A record that knows all its fields."""
 
 
-class Input(Strict, frozen=True, kw_only=True):
-    """What a model wants: images of `image_size` pixels a side, their colour and their scaling."""
-
-    color: Literal["gray", "rgb"]
-    image_size: Positive
-    scaling: Literal["0-1", "0-255"]
-
-    @property
-    def channels(self) -> int:
-        return CHANNELS[self.color]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self.image_size, self.image_size, self.channels
-
-
 class Validation(Strict, frozen=True, kw_only=True):
     """Figures of the published model on the validation split; None where they were not finite."""
 
@@ -77,15 +59,15 @@ class ClassFigures(Strict, frozen=True, kw_only=True):
     recall: Share
     f1: Share
     support: Count
-    units: Count | None = None
-    precision_interval: Bounds | None = None
-    recall_interval: Bounds | None = None
-    f1_interval: Bounds | None = None
+    units: Count
+    precision_interval: Bounds
+    recall_interval: Bounds
+    f1_interval: Bounds
 
     @property
     def few(self) -> bool:
         """Whether there are too few independent test images to tell a class that is recognised from one that is not."""
-        return (self.support if self.units is None else self.units) < FEW
+        return self.units < FEW
 
 
 class Reliability(Strict, frozen=True, kw_only=True):
@@ -106,7 +88,7 @@ class Evaluation(Strict, frozen=True, kw_only=True):
 
     Attributes:
         calibration: of its predicted classes; untempered: the same without the temperature in its graph, None where
-            there is none. Both are None of a run of which they were not written down.
+            there is none.
         units: of the split: images, where none depends on another; copies, a photo's faces or, with `--group-by`, a
             person's images are one. Intervals hold for the choice of units.
     """
@@ -119,10 +101,10 @@ class Evaluation(Strict, frozen=True, kw_only=True):
     per_class: dict[str, ClassFigures]
     confusion_matrix: list[list[Count]]
     f1_macro_interval: Bounds
-    accuracy_interval: Bounds | None = None
-    units: Count | None = None
-    calibration: Reliability | None = None
-    untempered: Reliability | None = None
+    accuracy_interval: Bounds
+    units: Count
+    calibration: Reliability
+    untempered: Reliability | None
 
     def __post_init__(self) -> None:
         low, high = self.f1_macro_interval
@@ -138,7 +120,7 @@ class Evaluation(Strict, frozen=True, kw_only=True):
     @property
     def dependent(self) -> bool:
         """Whether there are fewer units than images."""
-        return self.units is not None and self.units < self.images
+        return self.units < self.images
 
     @property
     def sample(self) -> str:
@@ -237,7 +219,7 @@ class About(Strict, frozen=True, kw_only=True):
         versions: of this package, Keras, its backend and Python, which it was trained with.
         output: what the model puts out.
         started, finished: UTC times in ISO 8601.
-        milliseconds: that the model takes for an image, in large batches, where it was evaluated; None: not measured.
+        milliseconds: that the model takes for an image, in large batches, where it was evaluated.
         additions: what its graph has beside the network, and what each gave on validation; None: nothing was tried.
         base: the model that it started from; None: from scratch.
         best_member: of an ensemble, the member that is best on validation, from 1, in the order of `members`.
@@ -261,13 +243,13 @@ class About(Strict, frozen=True, kw_only=True):
     config_digest: Text
     weights_sha256: Text
     dtype_policy: Text
-    versions: dict[str, str] = {}
+    versions: dict[str, str]
     input: Input
     output: Literal["probabilities", "logits"]
     started: Text
     finished: Text
     train_seconds: float
-    milliseconds: float | None = None
+    milliseconds: float
     additions: Additions | None = None
     base: UsedBase | None = None
     best_member: Positive | None = None
@@ -304,9 +286,9 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         members: of an ensemble: run id -> its share in the mean, in parts of their sum; no other run has the field.
         space_digest: sha256 of the code of a builder of one's own, which may change under its name; no other run has
-            the field, nor have runs of earlier versions.
+            the field.
         shortened: of a training that the clock of its budget ended early, each time: epochs after which its learning
-            rate fell, and its last one.
+            rate fell, and its last one. No other seed, and no command, trains like that again.
     """
 
     space: str

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tuning.core.errors import DataError, UsageError
+from tuning.core.errors import DataError, UsageError, listed
 from tuning.core.workspace import Workspace
 from tuning.history import searches
 from tuning.results.aliases import aliases, meant
@@ -104,7 +104,7 @@ def fitting_source(workspace: Workspace, max_parameters: int | None, max_ms: flo
         raise empty(workspace)
     found, others = comparable(runs, current_digest(workspace, runs))
     small = [one for one in found if max_parameters is None or one.parameters <= max_parameters]
-    fitting = [one for one in small if max_ms is None or (one.milliseconds is not None and one.milliseconds <= max_ms)]
+    fitting = [one for one in small if max_ms is None or one.milliseconds <= max_ms]
     best = best_run(fitting)
     if best is None:
         raise DataError(
@@ -127,9 +127,9 @@ def _nearest(found: Sequence[Metrics], max_parameters: int | None, small: Sequen
         return (
             f"the smallest has {min(one.parameters for one in found):,} parameters: allow more, or train a smaller one"
         )
-    times = [one.milliseconds for one in small if one.milliseconds is not None]
-    if times:
-        return f"the fastest takes {min(times):g} ms an image: allow more, or train a smaller one"
+    if small:
+        fastest = min(one.milliseconds for one in small)
+        return f"the fastest takes {fastest:g} ms an image: allow more, or train a smaller one"
     return "train on the current data: python -m tuning.search, or python -m tuning.train"
 
 
@@ -172,5 +172,4 @@ def _checked(workspace: Workspace, name: str, metrics: Metrics) -> Source:
 def _valid(what: str, names: Sequence[str]) -> str:
     if not names:
         return "there are none: train something first, python -m tuning.search"
-    further = f" and {len(names) - _LISTED_NAMES} more" if len(names) > _LISTED_NAMES else ""
-    return f"{what}: {', '.join(names[:_LISTED_NAMES])}{further}"
+    return f"{what}: {listed(names, _LISTED_NAMES)}"

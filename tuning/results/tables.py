@@ -266,8 +266,8 @@ def _score(rows: Sequence[Standing]) -> Iterator[str]:
                 f"corrected for that {entry.corrected:.3f} (chosen on resampled images, scored on the others)."
             )
     for own in _by_data(rows).values():
-        # The images are the same for all of them; the best may be in no row, and of old runs units are not known.
-        test = next((entry.test for entry in own if entry.test.dependent), own[0].test)
+        # The images are the same for all of them; the best may be in no row.
+        test = own[0].test
         if test.dependent:
             yield (
                 f"Intervals are over {test.units:,} independent units: the {test.images:,} test images hold copies, "

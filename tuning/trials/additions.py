@@ -10,7 +10,7 @@ import numpy as np
 
 from tuning.core.jobs import Addition, Additions
 from tuning.trials.bootstrap import macro_f1_difference, numbered
-from tuning.trials.metrics import CLIP, confusion_matrix, cross_entropy, macro_f1, rounded
+from tuning.trials.metrics import CLIP, cross_entropy, macro_f1_of, rounded
 
 #: Exponents of the classes' shares that are tried. Those below 0 favour rare classes.
 EXPONENTS = (-1.0, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1.0)
@@ -54,7 +54,7 @@ def decide(
         if view.used:
             now = both
     candidates = {exponent: corrected(now, prior_scale(counts, exponent)) for exponent in EXPONENTS}
-    exponent = max(EXPONENTS, key=lambda one: (_f1(labels, candidates[one]), -abs(one), one))
+    exponent = max(EXPONENTS, key=lambda one: (macro_f1_of(labels, candidates[one]), -abs(one), one))
     guesses = candidates[exponent].argmax(axis=1), now.argmax(axis=1)
     _, low, _ = macro_f1_difference(labels, guesses[0], guesses[1], now.shape[1], units)
     # Of a single unit, say one person, the interval has no width, and nothing is known.
@@ -65,7 +65,7 @@ def decide(
     cooled = {value: tempered(now, value) for value in TEMPERATURES}
     value = min(TEMPERATURES, key=lambda one: (_fitted_loss(labels, now, cooled[one]), abs(np.log(one))))
     before, after = cross_entropy(labels, now), cross_entropy(labels, cooled[value])
-    f1 = rounded(_f1(labels, now))
+    f1 = rounded(macro_f1_of(labels, now))
     pays = before - after >= LEAST_GAIN
     temperature = Addition(
         used=pays,
@@ -118,7 +118,7 @@ def _fitted_loss(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> f
 def _compared(
     labels: np.ndarray, before: np.ndarray, after: np.ndarray, value: float | None = None, clearly: bool = True
 ) -> Addition:
-    one, other = _f1(labels, before), _f1(labels, after)
+    one, other = macro_f1_of(labels, before), macro_f1_of(labels, after)
     used = other > one and clearly
     reason = None if used else "macro-F1 does not rise" if other <= one else "macro-F1 does not clearly rise"
     return Addition(
@@ -130,10 +130,6 @@ def _compared(
         loss_before=rounded(cross_entropy(labels, before)),
         loss_after=rounded(cross_entropy(labels, after)),
     )
-
-
-def _f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    return macro_f1(confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1]))
 
 
 def _normalised(values: np.ndarray) -> np.ndarray:

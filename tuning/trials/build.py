@@ -32,11 +32,10 @@ def built(
 ) -> tuple[keras.Model, HyperParameters]:
     """(model, hyperparameters) as the builder made them."""
     info = dataset.info
-    shape = (info.image_size, info.image_size, info.channels)
     runtime.begin_import()
     load_builder(space)
     runtime.begin_trial(seed, dtype_policy)
-    return build_model(space, configuration(values), shape, len(info.classes))
+    return build_model(space, configuration(values), info.input_shape, len(info.classes))
 
 
 def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) -> tuple[Steps, HyperParameters]:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from tuning.core.files import replacing, write_text
-from tuning.core.jobs import EnsembleJob, FinalJob, InputForm, RunResult
+from tuning.core.jobs import EnsembleJob, FinalJob, Input, RunResult
 from tuning.dataset.store.arrays import Dataset
 from tuning.dataset.store.sealed import TestOpening, open_test
 from tuning.dataset.store.units import read_units
@@ -63,9 +63,9 @@ def evaluate(job: FinalJob | EnsembleJob, steps: Steps, dataset: Dataset, epoch:
         val={name.removeprefix("val_"): value for name, value in figures(validated, val.labels, classes).items()},
         parameters=int(steps.model.count_params()),
         weights_sha256=weights_sha256(steps.model),
-        input=InputForm(
+        input=Input(
             image_size=dataset.info.image_size,
-            color="gray" if dataset.info.channels == 1 else "rgb",
+            color=dataset.info.color,
             scaling="0-1" if steps.interface.scaled else "0-255",
         ),
         output="logits" if steps.interface.logits else "probabilities",

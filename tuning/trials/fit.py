@@ -20,7 +20,7 @@ from tuning.trials.batches import TrainingBatches, as_input
 from tuning.trials.checkpoint import Saver, TrainingState
 from tuning.trials.ending import curve_end
 from tuning.trials.keras_private import learning_rate_variable
-from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, cross_entropy, macro_f1
+from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, cross_entropy, macro_f1, softmax
 from tuning.trials.plan import (
     TrainingPlan,
     chosen_epoch,
@@ -253,7 +253,4 @@ def _outputs_of_other_weights(model: keras.Model, images: np.ndarray) -> Any:
 def predict(steps: Steps, images: np.ndarray) -> np.ndarray:
     """Class probabilities, float32 (n, classes)."""
     outputs = steps.outputs(images)
-    if steps.interface.logits:
-        outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        outputs /= outputs.sum(axis=1, keepdims=True)
-    return outputs
+    return softmax(outputs) if steps.interface.logits else outputs

@@ -51,6 +51,18 @@ def macro_f1(confusion: np.ndarray) -> float:
     return float(f1_by_class(confusion).mean())
 
 
+def macro_f1_of(labels: np.ndarray, scores: np.ndarray) -> float:
+    """`macro_f1` where of each row of `scores` (n, k) the class with the highest is said, the first among equals."""
+    return macro_f1(confusion_matrix(labels, scores.argmax(axis=1), scores.shape[1]))
+
+
+def softmax(outputs: np.ndarray) -> np.ndarray:
+    """Probabilities (n, k) of logits (n, k)."""
+    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
+
+
 def cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The mean cross entropy, in nats, of probabilities (n, k) for labels (n,)."""
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)

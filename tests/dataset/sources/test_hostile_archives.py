@@ -204,7 +204,7 @@ def test_an_archive_is_unpacked_or_refused(name, tmp_path, workspace, expect):
     assert files.leftovers(workspace.data) == []
 
 
-def test_the_same_archive_is_unpacked_once_and_a_new_one_in_its_place(tmp_path, workspace, monkeypatch):
+def test_the_same_archive_is_unpacked_once_and_a_new_one_in_its_place(tmp_path, workspace):
     archive = tmp_path / "faces.zip"
     archive.write_bytes(zipped(SOUND))
     prepare_dataset(workspace, archive)

@@ -222,7 +222,7 @@ def test_what_a_builder_started_ends_with_its_worker(make, end, monkeypatch):
         assert ends(pid)
 
 
-def test_time_in_which_we_stood_still_is_no_trials(make, monkeypatch):
+def test_time_in_which_we_stood_still_is_no_trials(make):
     executor = make(trial_timeout=100.0)
     executor.submit(job("sleep", seconds=60))
     (worker,) = executor._workers
@@ -241,7 +241,7 @@ def test_a_worker_that_ran_out_of_memory_is_replaced(make):
 
 
 @pytest.mark.parametrize("kind", ["final", "ensemble"])
-def test_what_is_to_be_published_is_never_given_up_for_its_time(kind, make, monkeypatch):
+def test_what_is_to_be_published_is_never_given_up_for_its_time(kind, make):
     executor = make(trial_timeout=1.0)
     worker = local._Worker(0, None, None, job=Job("final/run", 1, kind), began=0.0)
     assert executor._given_up(worker, now=worker.seen) is None

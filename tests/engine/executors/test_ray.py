@@ -285,7 +285,7 @@ def test_a_cluster_that_ends_us_is_an_error_that_says_how_to_go_on(make):
     assert caught.value.exit_code == 4
 
 
-def test_what_listens_but_is_no_cluster_is_named_in_time(make, tmp_path):
+def test_what_listens_but_is_no_cluster_is_named_in_time(make):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -209,7 +209,7 @@ def test_a_torn_tail_is_left_out_and_a_damaged_journal_refused(page, workspace, 
         report.collect(workspace, "s")
 
 
-def test_a_running_search_is_read_without_its_lock(workspace, save, random_search, monkeypatch):
+def test_a_running_search_is_read_without_its_lock(workspace, save, random_search):
     new_search = random_search(4)
     new_search.ask("0004", new_search.values(4), None)
     directory = save(new_search)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tuning.core.errors import DataError
+from tuning.core.errors import DataError, listed
 from tuning.dataset.sources.aliases import EMOTIONS
 from tuning.dataset.sources.inventory import RawTree
 from tuning.dataset.sources.samples import clean_label
@@ -32,6 +32,8 @@ _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 #: Who or which is shown, and not what: S001, subject_12, person3, 0042.
 _NUMBERED = re.compile(r"(?i)(.*[a-z_ -]\d+[a-z]?|\d{2,}.*)$")
 _DEPTH = 6
+#: Names that are shown of many.
+_SHOWN = 6
 #: A majority of names decides.
 _MOST = 0.5
 
@@ -157,18 +159,18 @@ class _Reader:
     def _naming_persons(self, found: Layout) -> Layout:
         """Folders in classes that are called alike may be persons, whom a split must not part; so may the classes."""
         if len(found.labels) > 1 and _share(found.labels, _is_person) > _MOST:
+            names = listed(sorted(set(found.labels.values())), _SHOWN)
             note = (
-                f"The classes ({_some(sorted(set(found.labels.values())))}) are called like persons. If they are, and "
-                "the labels are elsewhere, such as in the names of the images, sort the images into a folder for each "
-                "label."
+                f"The classes ({names}) are called like persons. If they are, and the labels are elsewhere, such as in "
+                "the names of the images, sort the images into a folder for each label."
             )
             return replace(found, notes=(*found.notes, note))
         inside = {name(child) for folder in found.labels for child in self._inside(folder)}
         if _share(inside, _is_numbered) <= _MOST:
             return found
         note = (
-            f"The folders in the classes ({_some(sorted(inside))}) are no classes. If they are persons, keep the "
-            "images of each together with --group-by '[^/]+/([^/]+)/[^/]+$'."
+            f"The folders in the classes ({listed(sorted(inside), _SHOWN)}) are no classes. If they are persons, keep "
+            "the images of each together with --group-by '[^/]+/([^/]+)/[^/]+$'."
         )
         return replace(found, notes=(*found.notes, note))
 
@@ -209,7 +211,7 @@ class _Reader:
         holds = "images" if folder in self.own else "folders with other names"
         return DataError(
             f"{self.tree.root / folder} stands beside {others} and holds {holds}: it is neither a split nor one of the "
-            f"classes {_some(sorted(known))}",
+            f"classes {listed(sorted(known), _SHOWN)}",
             "rename it to one of these classes, put it into a class's folder, or move it out of the raw folder",
         )
 
@@ -220,14 +222,10 @@ def _merged(found: Layout, part: str, more: Layout) -> Layout:
 
 
 def _noting(found: Layout, folders: Sequence[str], words: str) -> Layout:
-    shown = _some([f"{folder}/" for folder in folders])
+    shown = listed([f"{folder}/" for folder in folders], _SHOWN)
     if len(folders) == 1:
         words = words.replace("are read as splits", "is read as a split").replace("are read as parts", "is read as one")
     return replace(found, notes=(*found.notes, f"{shown} {words}."))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
 
 
 def _words(folder: str) -> list[str]:

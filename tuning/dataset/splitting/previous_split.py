@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tuning.core.errors import DataError
+from tuning.core.errors import DataError, listed
 from tuning.dataset.settings import Crop, Settings
 from tuning.dataset.sources.samples import PooledImage, Rejected
 from tuning.dataset.splitting import duplicates, split
@@ -112,10 +112,9 @@ def refuse_missing(missing: Sequence[Place], total: int, reasons: Mapping[str, s
     """
     if not missing:
         return
-    named = ", ".join(f"{place.source} ({reasons.get(place.source, 'removed')})" for place in missing[:3])
-    more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
+    named = listed([f"{place.source} ({reasons.get(place.source, 'removed')})" for place in missing], 3)
     raise DataError(
-        f"{len(missing):,} of {total:,} images that have a place in the split are gone: {named}{more}",
+        f"{len(missing):,} of {total:,} images that have a place in the split are gone: {named}",
         "put them back, or run again with --accept-removed to go on without them (finished runs saw other data)",
     )
 

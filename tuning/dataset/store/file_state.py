@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tuning.core import files
-from tuning.core.errors import DataError, EnvironmentProblem
+from tuning.core.errors import DataError, EnvironmentProblem, listed
 from tuning.core.workspace import Workspace
 from tuning.dataset.sources import archives, inventory
 from tuning.dataset.store.description import read_description
@@ -129,9 +129,8 @@ def verify_state(workspace: Workspace, state: FileState, present: Areas, look_on
     check = ContentCheck(workspace, contents)
     wrong = [one for one in found if one.what != "changed" or not check.same(one.area, one.path, _path(workspace, one))]
     if wrong:
-        named = ", ".join(f"{_path(workspace, one)} ({one.what})" for one in wrong[:_SHOWN])
-        more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
-        raise DataError(f"the data are not what was prepared: {named}{more}", _REMEDY)
+        named = listed([f"{_path(workspace, one)} ({one.what})" for one in wrong], _SHOWN)
+        raise DataError(f"the data are not what was prepared: {named}", _REMEDY)
     if look_only:
         return
     try:

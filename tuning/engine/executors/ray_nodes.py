@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tuning.core.errors import listed
 from tuning.engine.executors import NodeChanged
 from tuning.engine.executors.ray_messages import Check
 from tuning.engine.executors.seats import NODE_LABEL, Request
@@ -114,13 +115,12 @@ class Nodes:
     def text(self, workers: int) -> str:
         """Where so many trials at a time will run."""
         used = self.used()
-        shown = ", ".join(f"{node.name} ({node.seats})" for node in used[:_SHOWN])
-        more = f" and {len(used) - _SHOWN} more" if len(used) > _SHOWN else ""
+        shown = listed([f"{node.name} ({node.seats})" for node in used], _SHOWN)
         room = sum(node.seats for node in used)
         count = f"{workers} trial{'s' * (workers != 1)} at a time"
         if workers > room:
             count += f", of which {room} can run now,"
-        return f"Ray cluster: {count} on {len(used)} node{'s' * (len(used) != 1)}: {shown}{more}"
+        return f"Ray cluster: {count} on {len(used)} node{'s' * (len(used) != 1)}: {shown}"
 
     def changes(self) -> list[NodeChanged]:
         """What has happened since the last call."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuning.core.errors import DataError, UsageError
 from tuning.core.workspace import Workspace
+from tuning.dataset.store.description import COLORS, Color
 from tuning.results import schema
 from tuning.results.promotion import promoted
 from tuning.results.runs import verify_model
@@ -36,13 +37,13 @@ class Classifier:
     run_id: str
     classes: tuple[str, ...]
     image_size: int
-    color: str
+    color: Color
     scaling: str
     output: str
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        return (self.image_size, self.image_size, schema.CHANNELS[self.color])
+        return (self.image_size, self.image_size, COLORS[self.color])
 
 
 def promoted_classifier(workspace: Workspace) -> Classifier:

@@ -24,7 +24,7 @@ from tuning.dataset.decode import decode
 from tuning.results.prediction.backend import unable
 from tuning.results.prediction.classifier import Classifier, load
 from tuning.results.prediction.images import Image
-from tuning.trials.metrics import rounded
+from tuning.trials.metrics import rounded, softmax
 
 if TYPE_CHECKING:
     import keras
@@ -137,8 +137,7 @@ def probabilities(model: keras.Model, found: Classifier, pixels: np.ndarray) -> 
         images /= np.float32(255)
     outputs = np.asarray(model.predict_on_batch(images), np.float32)[: len(pixels)]
     if found.output == "logits":
-        outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        outputs /= outputs.sum(axis=1, keepdims=True)
+        outputs = softmax(outputs)
     if not np.isfinite(outputs).all():
         raise DataError(f"{found.path} puts out values that are not finite", "its weights are broken: train it anew")
     return outputs

@@ -17,7 +17,7 @@ from tuning.history.records import History
 from tuning.results.aliases import aliases
 from tuning.results.answers import Board, configuration
 from tuning.results.report.training_loss import explanation
-from tuning.results.runs import kept_arrays, read_run, readable_runs, run_folders, run_predictions, run_units
+from tuning.results.runs import TESTED, kept_arrays, read_run, readable_runs, run_folders, run_predictions
 from tuning.results.schema import Metrics, read_columns, read_params
 from tuning.results.standings import Seeds, over_seeds
 from tuning.trials.calibration import Calibration, calibration, untempered
@@ -159,15 +159,14 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
         except DataError as error:
             problems.append(error.problem)
             continue
-        predictions = run_predictions(workspace, run_id)
-        units = run_units(workspace, run_id)
+        kept = kept_arrays(workspace, run_id, *TESTED)
         found.append(
             Evidence(
                 metrics,
                 configuration(workspace, metrics),
-                calibration=calibration(*predictions, units=units) if predictions else None,
-                untempered=untempered(*predictions, metrics.additions, units) if predictions else None,
-                mistakes=_mistakes(workspace, metrics, predictions) if predictions else (),
+                calibration=calibration(kept[0], kept[1], units=kept[2]) if kept else None,
+                untempered=untempered(kept[0], kept[1], metrics.additions, kept[2]) if kept else None,
+                mistakes=_mistakes(workspace, metrics, kept[0], kept[1]) if kept else (),
                 validated=_validated(workspace, metrics),
                 loss=_loss(folder, metrics),
                 short=short[run_id],
@@ -248,9 +247,8 @@ def _loss(folder: Path, metrics: Metrics) -> str:
 
 
 def _mistakes(
-    workspace: Workspace, metrics: Metrics, predictions: tuple[np.ndarray, np.ndarray]
+    workspace: Workspace, metrics: Metrics, labels: np.ndarray, probabilities: np.ndarray
 ) -> tuple[Mistake, ...]:
-    labels, probabilities = predictions
     worst = kept_arrays(workspace, metrics.run_id, "worst", "worst_images")
     if worst is None:
         return ()

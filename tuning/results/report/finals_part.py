@@ -51,7 +51,8 @@ def _run(place: int, run: Evidence) -> str:
     role = f"finalist {metrics.rank}, " if metrics.rank and not run.is_baseline else ""
     head = (
         f"{role}{escape(run.name)} <span class='soft'>· test macro-F1 {run.score:.3f} ({low:.3f}–{high:.3f}) · "
-        f"accuracy {test.accuracy:.3f} · {metrics.parameters:,} parameters · {_time(metrics)}{_epoch(metrics)}</span>"
+        f"accuracy {test.accuracy:.3f} · {metrics.parameters:,} parameters · {metrics.milliseconds:.2g} ms an image · "
+        f"{_epoch(metrics)}</span>"
     )
     calibrated = ""
     if run.calibration:
@@ -103,10 +104,6 @@ def _validated(run: Evidence) -> str:
     else:
         what = "of the published model, whose epoch validation chose; the test score is of the same model"
     return remark(escape(f"Validation macro-F1 {run.metrics.val.f1_macro:.3f}, {what}. {run.loss}".strip()))
-
-
-def _time(metrics: Metrics) -> str:
-    return "" if metrics.milliseconds is None else f"{metrics.milliseconds:.2g} ms an image · "
 
 
 def _epoch(metrics: Metrics) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tuning.core.errors import listed
 from tuning.core.plan import Plan
 from tuning.core.records import Failure
 from tuning.engine.budget import duration
@@ -201,8 +202,7 @@ def _failures(trials: Sequence[tuple[Trial, Failure]]) -> str:
     values = ", ".join(f"{escape(name)} {value_text(value)}" for name, value in sorted(trial.values.items()))
     trace = f"<pre>{escape(failure.traceback)}</pre>" if failure.traceback else ""
     epoch = f", epoch {failure.epoch}" if failure.epoch else ""
-    more = len(trials) - MOST_NAMED
-    names = ", ".join(other.trial_id for other, _ in trials[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    names = listed([other.trial_id for other, _ in trials], MOST_NAMED)
     return (
         f"<tr><td>{escape(failure.message)}<details><summary>trial {escape(trial.trial_id)}{epoch}</summary>"
         f"<p>{values}</p>{trace}</details></td><td>{escape(failure.kind)}</td>"

@@ -250,7 +250,7 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
     ]
     if few:
         sentences.append(f"Too few test images to tell how well it does on: {', '.join(few)}.")
-    if best.metrics.test.accuracy == 1 and best.metrics.test.accuracy_interval:
+    if best.metrics.test.accuracy == 1:
         low = best.metrics.test.accuracy_interval[0]
         sentences.append(
             f"It took none of {best.metrics.test.sample} for another class; an error rate of up to "
