@@ -56,6 +56,7 @@ def build(
     Args:
         accept_removed: as for `prepare_dataset`.
     """
+    pool.refuse_foreign_files(workspace)
     manifest = manifests.read_split_manifest(workspace.split_manifest)
     if manifest is not None:
         previous_split.check_settings(manifest, settings, str(workspace.split_manifest))
