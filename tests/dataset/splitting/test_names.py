@@ -32,6 +32,7 @@ LETTERS = "ABCDEFGHIJ"
         ([f"{a}A.{e}.{n}9.tiff" for a in LETTERS for n, e in enumerate(("AN1", "HA2", "HA3", "SA1"))], "AA"),
         ([f"{s}M{a:02d}{e}.JPG" for a in range(10) for s in "AB" for e in ("ANS", "SAHL")], "M00"),
         ([f"happy/S{a:03d}/{n:04d}.png" for a in range(10) for n in range(4)], "S000"),
+        ([f"happy/S{a:03d}/{n:03d}/x{n}.png" for a in range(10) for n in range(4)], "S000"),
     ],
 )
 def test_names_that_carry_persons_are_told_with_an_expression_that_finds_them(files, person):

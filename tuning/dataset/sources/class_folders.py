@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from tuning.core.errors import DataError
 from tuning.dataset import account, formats
 from tuning.dataset.sources import layout
+from tuning.dataset.sources.aliases import EMOTIONS
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
 from tuning.dataset.sources.layout import Layout
 from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample
 
+_EMOTIONS = frozenset(EMOTIONS.values())
 #: Folders beside each other, as an export with images and labels has them.
 _FEW = 4
 
@@ -30,6 +32,7 @@ def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
     assert found is not None
     _refuse_unread_classes(tree, prefix, found)
     _refuse_foreign_labels(tree, found)
+    _refuse_class_in_class(tree, found)
     return Listing(
         classes={label: folder for folder, label in reversed(found.labels.items())},
         items=_items(tree, prefix, found.labels),
@@ -78,6 +81,38 @@ def _refuse_foreign_labels(tree: RawTree, found: Layout) -> None:
                 "which are not read",
                 "export them as YOLO (a .txt for each image, and data.yaml), or sort the images into class folders",
             )
+
+
+def _refuse_class_in_class(tree: RawTree, found: Layout) -> None:
+    """A class's folder that was dropped into another one's would give its images a wrong label.
+
+    What lies in several classes, such as the first frames of each in `neutral/`, is called so on purpose.
+
+    Raises:
+        DataError: naming the folder and both classes.
+    """
+    known = {label for label in found.labels.values() if any(map(str.isalpha, label))}
+    homes: dict[str, dict[str, str]] = {}
+    for folder in sorted(tree.own):
+        parts = folder.split("/")
+        tops = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
+        label = next((found.labels[top] for top in tops if top in found.labels), "")
+        for top in tops[next((n for n, top in enumerate(tops, 1) if top in found.labels), len(tops)) :]:
+            inner = layout.label_of(top)
+            emotions = {_plain(inner), _plain(label)} <= _EMOTIONS
+            if (inner in known or emotions) and _plain(inner) != _plain(label):
+                homes.setdefault(inner, {}).setdefault(label, top)
+    for inner, places in homes.items():
+        (label, folder), *others = places.items()
+        if not others:
+            raise DataError(
+                f"{tree.root / folder} is called like the class {inner!r} and lies in a folder of the class {label!r}",
+                f"move it out, beside that folder; if its images are of the class {label!r}, rename it",
+            )
+
+
+def _plain(label: str) -> str:
+    return EMOTIONS.get(label, label)
 
 
 def _merged(labels: dict[str, str]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ _FORMS = (
     r"([A-Za-z][A-Za-z.]*(?:[_-][A-Za-z][A-Za-z.]*)*)[_-][0-9]+\.[^./]*$",
     # 12-frame3, 0007_15
     r"([0-9]{1,6})[_-][^/]*$",
+    # S010/003/0001.png, folders of a person's sessions
+    r"([A-Za-z]{0,8}[0-9]{1,5})/[A-Za-z]{0,8}[0-9]{1,5}/[^/]+$",
     # S010/0001.png, a folder for each person
     r"([A-Za-z]{0,8}[0-9]{1,5})/[^/]+$",
 )
