@@ -24,6 +24,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ("broken link", "fetch what the links lead to (git annex get, dvc pull), or copy the files with `cp -rL`"),
     ("name is not valid text", "rename it, or pack the folder on the system where its name is right"),
     ("equal pixels carry", "remove the images of the wrong label; --on-conflict keep or majority decides otherwise"),
+    ("belongs together", "prepare another --root, in which they share a split"),
     ("pillow-heif", "run `python -m pip install pillow-heif`, or convert the files to JPEG"),
     ("Git LFS", "run `git lfs pull` in that folder, or download the images themselves"),
     ("web page", "download them again: what came is a page about an error or a login"),
