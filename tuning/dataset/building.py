@@ -25,7 +25,7 @@ from tuning.dataset.settings import PoolSettings, Settings
 from tuning.dataset.sources import collection
 from tuning.dataset.sources.collection import Collection
 from tuning.dataset.sources.samples import PooledImage
-from tuning.dataset.splitting import duplicates, leakage, previous_split
+from tuning.dataset.splitting import duplicates, leakage, names, previous_split
 from tuning.dataset.splitting import near_duplicates as near
 from tuning.dataset.splitting.duplicates import Conflict
 from tuning.dataset.splitting.groups import GroupBy
@@ -171,6 +171,12 @@ class _Preparation:
             notes += (
                 f"{len(extension.separated):,} pairs of near copies have had places in different splits before near "
                 "copies were looked for; no image is moved. Prepare another --root to have them share a split.",
+            )
+        versions = names.versions(images)
+        if versions:
+            notes += (
+                f"{len(versions):,} files are versions of {len(set(versions.values())):,} images, by Roboflow's names "
+                f"(such as {min(versions)}); those of one image share a split.",
             )
         without = sum(image.subject is None for image in images) if self.by else 0
         if without:

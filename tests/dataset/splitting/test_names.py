@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tuning.dataset.sources.samples import PooledImage
@@ -71,3 +73,25 @@ def test_names_that_say_nothing_of_persons_are_left_alone(files):
     images = pool(files)
     assert names.look(images, spread(images)) is None
     assert leakage.measure(images, spread(images), []).verdict[0] == "good"
+
+
+def test_versions_of_one_image_are_known_by_roboflow_s_names():
+    images = [replace(image, label="happy") for image in pool([f"a/1_jpg.rf.{n:032x}.jpg" for n in range(3)])]
+    images += pool(["a/1_jpg.rf.0123456789abcdefABCD.jpg#2"])[:1]
+    images += pool([f"b/{n}_png.rf.{n:032x}.jpg" for n in range(9)])
+    images += pool(["a/1.rf.jpg", "a/1_jpg.rf.short.jpg"])
+    assert names.versions(images) == {image.path: ("happy", "1_jpg") for image in images[:4]}
+
+
+def test_equal_names_are_of_one_image_only_within_a_class_or_a_photo():
+    files = [f"{n}/1_jpg.rf.{n:032x}.jpg" for n in range(4)]
+    images = pool(files)
+    assert {label for label, _ in names.versions(images).values()} == {"happy", "sad"}
+    photos = [replace(image, photo=image.path) for image in images]
+    assert set(names.versions(photos).values()) == {("", "1_jpg")}
+
+
+def test_what_is_called_image_all_over_is_no_image_s_versions():
+    images = [replace(image, photo="x") for image in pool([f"image_jpg.rf.{n:032x}.jpg" for n in range(50)])]
+    assert not names.versions(images)
+    assert len(names.versions(images[:49])) == 49

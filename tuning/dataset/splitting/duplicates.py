@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from tuning.core.errors import DataError
 from tuning.dataset import account
 from tuning.dataset.sources.samples import Ignored, PooledImage, Rejected
+from tuning.dataset.splitting import names
 
 #: A class needs one group of images in each of train, val and test.
 MIN_GROUPS = 3
@@ -73,12 +74,12 @@ class Imbalance:
 
 def group(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]] = ()) -> tuple[PooledImage, ...]:
     """The images with their groups; see `group_names`."""
-    names = group_names(images, linked)
-    return tuple(replace(image, group=names[image.sha256]) for image in images)
+    found = group_names(images, linked)
+    return tuple(replace(image, group=found[image.sha256]) for image in images)
 
 
 def group_names(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
-    """The group of each sha256: the same pixels, faces from the same photo, and images of the same person share one.
+    """The group of each sha256: the same pixels, faces of one photo or its versions, and images of a person share one.
 
     A group is named after the smallest sha256 in it; "the same" is transitive.
 
@@ -97,9 +98,11 @@ def group_names(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]]
         one, other = sorted((root(first), root(second)))
         parents[other] = one
 
-    first_with: dict[tuple[str, str], str] = {}
+    first_with: dict[tuple[str, object], str] = {}
+    versions = names.versions(images)
     for image in images:
-        for kind, key in (("photo", image.photo), ("subject", image.subject)):
+        kinds = (("photo", image.photo), ("subject", image.subject), ("version", versions.get(image.path)))
+        for kind, key in kinds:
             if key is not None:
                 unite(image.sha256, first_with.setdefault((kind, key), image.sha256))
     present = {image.sha256 for image in images}
@@ -183,10 +186,10 @@ def check_classes(
     Raises:
         DataError: no images, an empty class, one class only, or a class too small to be in all three splits.
     """
-    names = group_names(images)
+    found_groups = group_names(images)
     groups: dict[str, set[str]] = {}
     for image in images:
-        groups.setdefault(image.label, set()).add(names[image.sha256])
+        groups.setdefault(image.label, set()).add(found_groups[image.sha256])
     empty = sorted({*required, *seen} - groups.keys())
     gone = dropped(conflicting)
     repeating = _repeating(conflicting, groups.keys())
