@@ -132,6 +132,15 @@ def test_whatever_the_notation_the_pixels_are_the_same(name, tmp_path):
         assert fer_csv.parse_pixels(item.pixels)[..., 0].flatten().tolist() == values(number)
 
 
+@pytest.mark.parametrize(("first", "told"), [(1, True), (0, False)])
+def test_emotions_that_seem_to_be_numbered_from_one_are_told(first, told, tmp_path):
+    rows = [f"{first + n % 6},{' '.join(['9'] * 64)}" for n in range(6)]
+    (tmp_path / "train.csv").write_text("emotion,pixels\n" + "\n".join(rows))
+    (tmp_path / "test.csv").write_text("emotion,pixels\n" + rows[3])
+    notes = fer_csv.list_samples(inventory.take(tmp_path), "", "box").notes
+    assert ["No row of test.csv, train.csv has the emotion 0 (angry)" in note for note in notes] == [True] * told
+
+
 def test_words_without_a_header_need_no_note(tmp_path):
     (tmp_path / "faces.csv").write_text(TABLES["no header, words"][0])
     assert fer_csv.list_samples(inventory.take(tmp_path), "", "box").notes == ()

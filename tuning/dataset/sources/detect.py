@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tuning.core.errors import DataError
 from tuning.dataset import account
@@ -45,8 +46,11 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def find(tree: RawTree) -> tuple[str, str]:
+def find(tree: RawTree, above: Path | None = None) -> tuple[str, str]:
     """The data set in a raw folder, or in the one nested folder that holds it (as unzipped archives have it).
+
+    Args:
+        above: the folder to give instead, where this one may be a class.
 
     Returns:
         (name in SOURCES, folder relative to the raw folder, "" for the folder itself).
@@ -71,16 +75,16 @@ def find(tree: RawTree) -> tuple[str, str]:
                 raise _only_listed(tree, table)
             return found[0]
         level = [child for prefix in level for child in tree.children(prefix)]
-    raise _nothing(tree)
+    raise _nothing(tree, above)
 
 
 def _kind(tree: RawTree, prefix: str) -> str | None:
     return next((name for name, source in SOURCES.items() if source.detect(tree, prefix)), None)
 
 
-def _nothing(tree: RawTree) -> DataError:
+def _nothing(tree: RawTree, above: Path | None) -> DataError:
     """What was seen instead of a data set."""
-    seen = _seen(tree)
+    seen = _seen(tree, above)
     packed = [path for path in tree.files if archives.is_archive(tree.root / path)][:_SHOWN_ARCHIVES]
     if not packed:
         return seen
@@ -90,7 +94,7 @@ def _nothing(tree: RawTree) -> DataError:
     )
 
 
-def _seen(tree: RawTree) -> DataError:
+def _seen(tree: RawTree, above: Path | None) -> DataError:
     images = len(tree.images)
     entries = account.take(tree.refused, tree.skipped)
     seen = f" ({account.words(entries)})" if entries else ""
@@ -105,7 +109,11 @@ def _seen(tree: RawTree) -> DataError:
         )
     if not images:
         return DataError(f"no images: none of the {len(tree.files)} files in {tree.root} is an image{seen}", _SHAPES)
-    return DataError(f"{tree.root} holds {images} images, but none of them in a class folder{seen}", _SHAPES)
+    class_above = f"give --raw {above}, if {tree.root.resolve().name} is one of the classes in it; else "
+    return DataError(
+        f"{tree.root} holds {images} images, but none of them in a class folder{seen}",
+        (class_above if above and tree.own == {""} else "") + _SHAPES,
+    )
 
 
 def _only_listed(tree: RawTree, table: str) -> DataError:

@@ -76,10 +76,16 @@ def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
     for path, table in tables.items():
         for label in table.labels.values():
             classes.setdefault(label, path)
+    notes = [note for path, table in tables.items() if (note := table.note(path))]
+    as_fer = [path for path, table in tables.items() if table.columns.is_fer and table.labels and not table.in_words]
+    if as_fer and EMOTIONS[0] not in classes:
+        notes.append(
+            f"No row of {', '.join(as_fer)} has the emotion 0 ({EMOTIONS[0]}): look whether they are numbered from 1."
+        )
     return Listing(
         classes=classes,
         items=_items(tree, prefix, tables),
-        notes=tuple(note for path, table in tables.items() if (note := table.note(path))),
+        notes=tuple(notes),
         empty_is_error=False,
     )
 

@@ -13,6 +13,7 @@ from tuning.dataset.splitting import names
 
 #: A class needs one group of images in each of train, val and test.
 MIN_GROUPS = 3
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -219,13 +220,29 @@ def check_classes(
         )
     if len(groups) == 1:
         raise DataError(f"all images are of one class, {next(iter(groups))!r}", "add a second class to tell apart")
-    for label, found in sorted(groups.items()):
-        if len(found) < MIN_GROUPS:
-            raise DataError(
-                f"class {label!r} has {len(found)} different image{'s' * (len(found) > 1)}; it takes at least "
-                f"{MIN_GROUPS} to be in train, val and test",
-                f"add images to {declared.get(label, label)!r}, or remove that class",
-            )
+    small = {label: len(found) for label, found in sorted(groups.items()) if len(found) < MIN_GROUPS}
+    if small:
+        raise _too_small(small, images, declared)
+
+
+def _too_small(small: Mapping[str, int], images: Sequence[PooledImage], declared: Mapping[str, str]) -> DataError:
+    """Names the classes of `small`, label -> groups, and what the images of the first have in common."""
+    (label, count), *others = small.items()
+    place = repr(declared.get(label, label))
+    different = len({image.sha256 for image in images if image.label == label})
+    if different == count:
+        problem = f"class {label!r} has {count} different image{'s' * (count > 1)}"
+        remedy = f"add images to {place}"
+    else:
+        who = "one person or photo" if count == 1 else f"{count} persons or photos"
+        problem = f"class {label!r} has {different:,} images, all of {who}"
+        remedy = f"look whether --group-by finds persons, or add images of others to {place}"
+    problem += f"; it takes at least {MIN_GROUPS} to be in train, val and test"
+    if not others:
+        return DataError(problem, f"{remedy}, or remove that class")
+    more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+    named = ", ".join(other for other, _ in others[:_SHOWN])
+    return DataError(f"{problem} (likewise {named}{more})", f"{remedy} and to the others, or remove these classes")
 
 
 def _is_of(item: Rejected | Ignored, label: str, where: str) -> bool:
