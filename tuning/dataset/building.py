@@ -41,6 +41,8 @@ from tuning.dataset.summary import NearCopies, PoolSummary, PreparedDataset, wri
 #: Mean gray value, of 255, below which an image shows nothing, and standard deviation; so many of them are no accident.
 _DARK, _FLAT = 8, 1
 _MANY_DARK = 5
+#: A set of near copies of more images, and of a larger share of all, is told.
+_LARGE_SET, _LARGE_SHARE = 20, 0.2
 
 
 def build(
@@ -167,6 +169,13 @@ class _Preparation:
             notes += (f"Left out, because no image carries them: {', '.join(absent)}.",)
         if dark := _dark(found, images):
             notes += (dark,)
+        near_copies = NearCopies.count(found.images, pairs)
+        if near_copies.largest > max(_LARGE_SET, len(found.images) * _LARGE_SHARE):
+            notes += (
+                f"One set of near copies holds {near_copies.largest:,} of {len(found.images):,} images, all in one "
+                "split. If they show different faces, it is the background that is alike: crop the images to the "
+                "faces, and prepare another --root.",
+            )
         if extension.separated:
             notes += (
                 f"{len(extension.separated):,} pairs of near copies have had places in different splits before near "
@@ -197,7 +206,7 @@ class _Preparation:
             imbalance=duplicates.imbalance({label: sum(counts[label].values()) for label in counts}),
             notes=notes,
             on_conflict=settings.on_conflict,
-            near=NearCopies.count(found.images, pairs),
+            near=near_copies,
             group_by=settings.group_by,
             subjects=len({image.subject for image in images if image.subject}) if self.by else None,
             naive=leakage.naive(labelled, settings.ratios, settings.seed, near_pairs),
