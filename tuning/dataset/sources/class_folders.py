@@ -62,7 +62,7 @@ def _refuse_unread_classes(tree: RawTree, prefix: str, found: Layout) -> None:
 
 
 #: Suffixes of labels that are not read.
-_FOREIGN_LABELS = (".xml", ".json", ".npy", ".mat", ".pts")
+FOREIGN_LABELS = (".xml", ".json", ".npy", ".mat", ".pts")
 
 
 def _refuse_foreign_labels(tree: RawTree, found: Layout) -> None:
@@ -74,13 +74,17 @@ def _refuse_foreign_labels(tree: RawTree, found: Layout) -> None:
     for folder in found.labels:
         if folder in tree.holding or len(found.labels) > _FEW:
             continue
-        written = [path for path in tree.below(folder) if suffix(path) in _FOREIGN_LABELS]
+        written = [path for path in tree.below(folder) if suffix(path) in FOREIGN_LABELS]
         if written:
-            raise DataError(
-                f"{tree.root / folder} holds labels such as {layout.name(written[0])} (Pascal VOC, COCO or the like), "
-                "which are not read",
-                "export them as YOLO (a .txt for each image, and data.yaml), or sort the images into class folders",
-            )
+            raise foreign_labels(tree, written[0])
+
+
+def foreign_labels(tree: RawTree, path: str) -> DataError:
+    return DataError(
+        f"{tree.root / parent(path)} holds labels such as {layout.name(path)} (Pascal VOC, COCO or the like), "
+        "which are not read",
+        "export them as YOLO (a .txt for each image, and data.yaml), or sort the images into class folders",
+    )
 
 
 def _refuse_class_in_class(tree: RawTree, found: Layout) -> None:

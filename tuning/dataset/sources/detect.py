@@ -12,7 +12,8 @@ from pathlib import Path
 from tuning.core.errors import DataError
 from tuning.dataset import account
 from tuning.dataset.sources import archives, class_folders, fer_csv, yolo
-from tuning.dataset.sources.inventory import RawTree
+from tuning.dataset.sources.class_folders import FOREIGN_LABELS
+from tuning.dataset.sources.inventory import RawTree, suffix
 from tuning.dataset.sources.samples import Listing
 
 _SEARCH_DEPTH = 5
@@ -70,8 +71,8 @@ def find(tree: RawTree, above: Path | None = None) -> tuple[str, str]:
             )
         if found:
             kind, prefix = found[0]
-            table = fer_csv.lists_files(tree) if kind == "class_folders" else None
-            if table and len(SOURCES[kind].list_samples(tree, prefix, "box").classes) < 2:
+            alone = kind == "class_folders" and len(SOURCES[kind].list_samples(tree, prefix, "box").classes) < 2
+            if alone and (table := fer_csv.lists_files(tree)):
                 raise _only_listed(tree, table)
             return found[0]
         level = [child for prefix in level for child in tree.children(prefix)]
@@ -100,6 +101,8 @@ def _seen(tree: RawTree, above: Path | None) -> DataError:
     seen = f" ({account.words(entries)})" if entries else ""
     if images and (table := fer_csv.lists_files(tree)):
         return _only_listed(tree, table)
+    if images and (written := next((path for path in tree.files if suffix(path) in FOREIGN_LABELS), None)):
+        return class_folders.foreign_labels(tree, written)
     if tables := fer_csv.describe(tree):
         return DataError(f"no images: {tables}", fer_csv.REMEDY)
     if not tree.files:

@@ -61,7 +61,7 @@ def describe(tree: RawTree) -> str:
 
 def lists_files(tree: RawTree) -> str | None:
     """A table that names image files and says of what class each is; None where there is none."""
-    tables = (path for path in tree.files if suffix(path) in table_columns.SUFFIXES)
+    tables = (path for path in tree.files if suffix(path) in (*table_columns.SUFFIXES, ".txt"))
     return next((path for path in tables if table_columns.names_files(tree.root / path)), None)
 
 

@@ -80,7 +80,7 @@ def names_files(path: Path) -> bool:
     (line, row), _ = _first_lines(path)
     return any(
         len(fields) > 1 and any(_FILE.search(_bare(field)) for field in fields)
-        for delimiter in DELIMITERS
+        for delimiter in (*DELIMITERS, " ")
         for fields in (line.split(delimiter), row.split(delimiter))
     )
 
