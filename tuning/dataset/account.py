@@ -31,7 +31,10 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ("not decoded", "convert the files to JPEG or PNG"),
     ("no label file", "put its .txt beside the image, or in labels/ where the image is in images/"),
     ("empty label file", "label the faces in the images, and export again"),
-    ("reaches out of the image", "write boxes as fractions (0 to 1) of the image's width and height"),
+    (
+        "reaches out of the image",
+        "write boxes as fractions (0 to 1) of the image's size, and cut them off at its edges",
+    ),
     ("is not one of the", "name every class in data.yaml, and number the labels from 0"),
     ("is not a whole number", "write the number of the class, from 0"),
     ("columns; the", "write every column in every row, or remove these rows"),

@@ -273,14 +273,22 @@ def _rows(file: Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
         rows = csv.reader(text, delimiter=columns.delimiter)
         header = bool(columns.names)
         while True:
+            before = rows.line_num
             try:
                 row = next(rows)
             except StopIteration:
                 return
             except csv.Error as error:
-                raise DataError(f"{file}:{rows.line_num}: {error}", "repair or delete that line") from None
+                # Where the row begins: a quotation mark that is not closed may be thousands of lines above.
+                raise DataError(f"{file}:{before + 1}: {error}", "repair or delete that line") from None
             if not row or (len(row) == 1 and row[0].lower().startswith("sep=")):
                 continue
+            if rows.line_num > before + 1 and any(map(columns.holds_rows, row)):
+                raise DataError(
+                    f"{file}:{before + 1}: a quotation mark that nothing closes: the {rows.line_num - before - 1:,} "
+                    "lines after it are part of that row",
+                    "remove it, or close it",
+                )
             if header:
                 header = False
                 continue
