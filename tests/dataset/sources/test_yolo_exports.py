@@ -212,3 +212,13 @@ def test_versions_of_one_photo_share_a_split(tmp_path, save, workspace):
     assert len(homes) == 20
     assert all(len(splits) == 1 for splits in homes.values())
     assert any("60 files are versions of 20 images" in note for note in summary.notes)
+
+
+def test_a_read_me_is_no_label_file(export, outcome_of):
+    raw = export("train/images", "train/labels")
+    (raw / "data.yaml").write_text(YAML)
+    (raw / "README.dataset.txt").write_text("# faces > 2024\nhttps://universe.roboflow.com/faces\n")
+    (raw / "train" / "labels" / "gone.txt").write_text(f"0 {BOX}")
+    (raw / "train" / "labels" / "empty.txt").write_text("")
+    ignored = outcome_of(raw).result["summary"]["ignored"]
+    assert ignored == {"a label file without an image": 2, "not an image file": 1}
