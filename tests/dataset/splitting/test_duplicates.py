@@ -91,6 +91,16 @@ def test_a_pool_nothing_can_be_trained_on_is_refused(images, declared, problem):
     assert caught.value.remedy
 
 
+def test_what_a_small_class_has_lost_is_told():
+    images = pool(happy=5, sad=2)
+    found = [integrity.Conflict("f" * 64, {"x.png": "sad", "y.png": "happy"})]
+    rejected = [Rejected("z.png", "truncated", "sad"), Rejected("w.png", "truncated", "happy")]
+    with pytest.raises(DataError, match=r"'sad' has 2 different .*; not counted are 1 × equal pixels") as caught:
+        integrity.check_classes(images, {}, (), rejected, (), found)
+    assert "1 × truncated (such as z.png)" in caught.value.problem
+    assert caught.value.remedy.startswith("remove the images of the wrong label; ")
+
+
 def test_images_of_too_few_persons_are_not_called_too_few_images():
     images = [image(key, key, "ab"[int(key, 16) % 2], photo="pq"[int(key, 16) // 8]) for key in "0123456789abcdef"]
     with pytest.raises(DataError, match="class 'a' has 8 images, all of 2 persons or photos") as caught:

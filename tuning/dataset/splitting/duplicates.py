@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from tuning.core.errors import DataError
 from tuning.dataset import account
+from tuning.dataset.account import Entry
 from tuning.dataset.sources.samples import Ignored, PooledImage, Rejected
 from tuning.dataset.splitting import names
 
@@ -222,11 +223,15 @@ def check_classes(
         raise DataError(f"all images are of one class, {next(iter(groups))!r}", "add a second class to tell apart")
     small = {label: len(found) for label, found in sorted(groups.items()) if len(found) < MIN_GROUPS}
     if small:
-        raise _too_small(small, images, declared)
+        label = next(iter(small))
+        left_out = account.take([e for e in rejected if e.label == label], (), [e for e in gone if e.label == label])
+        raise _too_small(small, images, declared, left_out)
 
 
-def _too_small(small: Mapping[str, int], images: Sequence[PooledImage], declared: Mapping[str, str]) -> DataError:
-    """Names the classes of `small`, label -> groups, and what the images of the first have in common."""
+def _too_small(
+    small: Mapping[str, int], images: Sequence[PooledImage], declared: Mapping[str, str], left_out: Sequence[Entry]
+) -> DataError:
+    """Names the classes of `small`, label -> groups; of the first, what its images share, and what it has lost."""
     (label, count), *others = small.items()
     place = repr(declared.get(label, label))
     different = len({image.sha256 for image in images if image.label == label})
@@ -238,11 +243,15 @@ def _too_small(small: Mapping[str, int], images: Sequence[PooledImage], declared
         problem = f"class {label!r} has {different:,} images, all of {who}"
         remedy = f"look whether --group-by finds persons, or add images of others to {place}"
     problem += f"; it takes at least {MIN_GROUPS} to be in train, val and test"
-    if not others:
-        return DataError(problem, f"{remedy}, or remove that class")
-    more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
-    named = ", ".join(other for other, _ in others[:_SHOWN])
-    return DataError(f"{problem} (likewise {named}{more})", f"{remedy} and to the others, or remove these classes")
+    end = "or remove that class"
+    if others:
+        more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+        problem += f" (likewise {', '.join(other for other, _ in others[:_SHOWN])}{more})"
+        remedy, end = f"{remedy} and to the others", "or remove these classes"
+    if left_out:
+        problem += f"; not counted are {account.words(left_out)}"
+        remedy = f"{account.best_remedy(left_out)}; or {remedy}"
+    return DataError(problem, f"{remedy}, {end}")
 
 
 def _is_of(item: Rejected | Ignored, label: str, where: str) -> bool:
