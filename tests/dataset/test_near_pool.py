@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tuning.core.errors import DataError
+from tuning.core.workspace import Workspace
 from tuning.dataset.preparation import prepare_dataset
 from tuning.dataset.sources.samples import PooledImage
 from tuning.dataset.splitting import leakage, signature
@@ -65,6 +66,20 @@ def test_near_copies_share_a_split(workspace, raw):
     assert narrow.split() == summary.text().split()
     # A word that is longer, such as a path, stays whole.
     assert all(len(line) <= 60 or " " not in line.strip() for line in narrow.splitlines())
+
+
+def test_a_background_that_makes_different_faces_alike_is_told(workspace, raw, tmp_path):
+    assert not any("One set of near copies" in note for note in prepare_dataset(workspace, raw).summary.notes)
+    masked = tmp_path / "masked"
+    for key in range(90):
+        image = face(key)
+        if key % 3:
+            image = 128 + image // 64
+            image[:, :16] = image[:, 32:] = 0
+        write(masked / "ab"[key % 2] / f"{key:02}.png", image)
+    summary = prepare_dataset(Workspace(tmp_path / "other"), masked).summary
+    assert summary.near.largest == 60
+    assert any("One set of near copies holds 60 of 90 images" in note for note in summary.notes)
 
 
 def test_a_near_copy_that_comes_later_joins_the_first(workspace, raw):
@@ -148,7 +163,7 @@ def test_leakage_counts_test_images_whose_like_is_in_train():
     assert leakage.measure(images, splits, [("t", "u"), ("w", "v")]) == leakage.Leakage(3, 1, 2)
     persons = [image("1", "s", "ann"), image("2", "t", "ann"), image("3", "u", "bob"), image("4", "v")]
     splits = dict(zip("1234", ("train", "test", "test", "test"), strict=True))
-    assert leakage.measure(persons, splits, []) == leakage.Leakage(3, 0, 0, 1)
+    assert leakage.measure(persons, splits, []) == leakage.Leakage(3, 0, 0, 1, unknown=1)
 
 
 class TestReport:

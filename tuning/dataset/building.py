@@ -25,7 +25,7 @@ from tuning.dataset.settings import PoolSettings, Settings
 from tuning.dataset.sources import collection
 from tuning.dataset.sources.collection import Collection
 from tuning.dataset.sources.samples import PooledImage
-from tuning.dataset.splitting import duplicates, leakage, previous_split
+from tuning.dataset.splitting import duplicates, leakage, names, previous_split
 from tuning.dataset.splitting import near_duplicates as near
 from tuning.dataset.splitting.duplicates import Conflict
 from tuning.dataset.splitting.groups import GroupBy
@@ -41,6 +41,8 @@ from tuning.dataset.summary import NearCopies, PoolSummary, PreparedDataset, wri
 #: Mean gray value, of 255, below which an image shows nothing, and standard deviation; so many of them are no accident.
 _DARK, _FLAT = 8, 1
 _MANY_DARK = 5
+#: A set of near copies of more images, and of a larger share of all, is told.
+_LARGE_SET, _LARGE_SHARE = 20, 0.2
 
 
 def build(
@@ -56,6 +58,7 @@ def build(
     Args:
         accept_removed: as for `prepare_dataset`.
     """
+    pool.refuse_foreign_files(workspace)
     manifest = manifests.read_split_manifest(workspace.split_manifest)
     if manifest is not None:
         previous_split.check_settings(manifest, settings, str(workspace.split_manifest))
@@ -166,10 +169,23 @@ class _Preparation:
             notes += (f"Left out, because no image carries them: {', '.join(absent)}.",)
         if dark := _dark(found, images):
             notes += (dark,)
+        near_copies = NearCopies.count(found.images, pairs)
+        if near_copies.largest > max(_LARGE_SET, len(found.images) * _LARGE_SHARE):
+            notes += (
+                f"One set of near copies holds {near_copies.largest:,} of {len(found.images):,} images, all in one "
+                "split. If they show different faces, it is the background that is alike: crop the images to the "
+                "faces, and prepare another --root.",
+            )
         if extension.separated:
             notes += (
                 f"{len(extension.separated):,} pairs of near copies have had places in different splits before; no "
                 "image is moved. Prepare another --root to have them share a split.",
+            )
+        versions = names.versions(images)
+        if versions:
+            notes += (
+                f"{len(versions):,} files are versions of {len(set(versions.values())):,} images, by Roboflow's names "
+                f"(such as {min(versions)}); those of one image share a split.",
             )
         without = sum(image.subject is None for image in images) if self.by else 0
         if without:
@@ -190,7 +206,7 @@ class _Preparation:
             imbalance=duplicates.imbalance({label: sum(counts[label].values()) for label in counts}),
             notes=notes,
             on_conflict=settings.on_conflict,
-            near=NearCopies.count(found.images, pairs),
+            near=near_copies,
             group_by=settings.group_by,
             subjects=len({image.subject for image in images if image.subject}) if self.by else None,
             naive=leakage.naive(labelled, settings.ratios, settings.seed, near_pairs),

@@ -23,12 +23,14 @@ import numpy as np
 from tuning.core import files, machine
 from tuning.core.errors import DataError
 from tuning.core.progress import Bar
+from tuning.core.workspace import Workspace
 from tuning.dataset import account, decode
 from tuning.dataset.sources import fer_csv
 from tuning.dataset.sources.inventory import split_name
 from tuning.dataset.sources.samples import Ignored, Item, PooledImage, Rejected, Sample
 from tuning.dataset.splitting import near_duplicates as near
 from tuning.dataset.splitting import signature
+from tuning.dataset.store import file_state
 
 _BATCH = 64
 #: Batches in flight for each thread.
@@ -36,6 +38,10 @@ _AHEAD = 3
 #: With files smaller than this, Python does more of the work than OpenCV, and threads would only wait for its lock.
 _SMALL_FILE_BYTES = 4096
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+#: What `prepare` itself writes into the pool, see `file_name`, and into the split.
+_IMAGE = r"[^/]+/[^/]*-[0-9a-f]{12}(\.[^./]+)?"
+_OWN_IN_POOL = re.compile(_IMAGE)
+_OWN_IN_SPLIT = re.compile(rf"(train|val|test)/{_IMAGE}|(train|val|test)\.(images|labels)\.npy|arrays\.json")
 
 
 @dataclass(frozen=True)
@@ -235,6 +241,22 @@ def file_name(sample: Sample) -> str:
     key = hashlib.sha256(sample.name.encode()).hexdigest()[:12]
     is_whole_file = sample.box is None and sample.pixels is None
     return f"{sample.label}/{stem}-{key}{suffix.lower() if is_whole_file else '.png'}"
+
+
+def refuse_foreign_files(workspace: Workspace) -> None:
+    """Refuses to replace a pool or a split in which a person has put files: they would be lost.
+
+    Raises:
+        DataError: naming one of them.
+    """
+    for folder, own in ((workspace.pool, _OWN_IN_POOL), (workspace.split, _OWN_IN_SPLIT)):
+        foreign = [path for path in file_state.paths(folder) if not own.fullmatch(path)]
+        if foreign:
+            raise DataError(
+                f"{folder} is made anew from the raw images, and {len(foreign):,} files in it are not from there, such "
+                f"as {folder / foreign[0]}: they would be lost",
+                "move them out of it; images that are wanted belong into the folder of their class in the raw folder",
+            )
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -5,6 +5,7 @@ Where nothing has changed, that is found out from sizes and times, without decod
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,6 +82,7 @@ def prepare_dataset(
     for path in raws:
         _refuse_own_folders(workspace, path)
         inventory.check(path)
+    _refuse_twice(raws)
     workspace.create()
     with lock.locked(workspace):
         done = _done_already(workspace, raws, settings, by)
@@ -110,6 +112,20 @@ def _done_already(
     if settings.on_bad == "stop" and summary.rejected:
         return None
     return PreparedDataset(info, summary, changed=False)
+
+
+def _refuse_twice(raws: Sequence[Path]) -> None:
+    """Refuses the same folder twice, by another name or within another one: all of its images would count twice.
+
+    Raises:
+        UsageError: naming both.
+    """
+    folders = [path for path in raws if path.is_dir()]
+    for inner, outer in itertools.permutations(folders, 2):
+        if inner.resolve().is_relative_to(outer.resolve()):
+            raise UsageError(
+                f"--raw {inner} is {outer}, or lies in it: its images would count twice", "give one of them"
+            )
 
 
 def _refuse_own_folders(workspace: Workspace, raw: Path) -> None:

@@ -38,6 +38,7 @@ class NearCopies:
         pairs: confirmed pairs.
         mirrored: those that show each other as in a mirror.
         other_label: those whose labels differ.
+        largest: images in the largest set.
     """
 
     sets: int = 0
@@ -45,6 +46,7 @@ class NearCopies:
     pairs: int = 0
     mirrored: int = 0
     other_label: int = 0
+    largest: int = 0
 
     @staticmethod
     def count(images: Sequence[PooledImage], pairs: Sequence[NearPair]) -> NearCopies:
@@ -65,6 +67,7 @@ class NearCopies:
             pairs=len(pairs),
             mirrored=sum(pair.mirrored for pair in pairs),
             other_label=sum(images[pair.one].label != images[pair.other].label for pair in pairs),
+            largest=max(map(len, members.values()), default=0),
         )
 
 

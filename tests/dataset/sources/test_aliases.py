@@ -44,6 +44,8 @@ def test_what_cannot_be_meant_is_refused(text):
         (["joy", "happiness", "sad", "sadness"], "happiness=happy,joy=happy,sadness=sad"),
         (["0_angry", "1_happy"], None),
         (["0_angry", "angry", "1-joy", "happy"], "0_angry=angry,1-joy=happy"),
+        (["happy", "happy_(1)", "sad", "sad_-_copy"], "'happy_(1)=happy,sad_-_copy=sad'"),
+        (["cat", "cat_copy_2", "copycat", "dog_(1)"], "cat_copy_2=cat"),
     ],
 )
 def test_two_names_for_one_emotion_are_pointed_out(labels, advice):
@@ -66,6 +68,15 @@ def test_classes_become_one(workspace, faces):
     assert note == "No class is called hapy: --aliases hapy=glad changes nothing."
     assert not any("look like the same class" in note for note in renamed.summary.notes)
     assert renamed.removed == 0
+
+
+def test_images_that_are_given_twice_are_refused(workspace, faces, tmp_path):
+    raw = faces({"train/a": 5, "train/b": 5, "test/a": 3, "test/b": 3})
+    (tmp_path / "link").symlink_to(raw)
+    for given in ([raw, raw / "train"], [raw / "test", raw], [raw, tmp_path / "link"]):
+        with pytest.raises(UsageError, match="would count twice"):
+            prepare_dataset(workspace, given)
+    assert prepare_dataset(workspace, [raw / "train", raw / "test"]).summary.images == 16
 
 
 def test_several_sources_become_one_data_set(workspace, faces, tmp_path, save):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tuning.core.errors import DataError
+from tuning.dataset.preparation import prepare_dataset
 from tuning.dataset.sources import detect as sources
 from tuning.dataset.sources import fer_csv, inventory, yolo, yolo_names
 from tuning.dataset.sources.samples import Ignored, Rejected, Sample
@@ -93,6 +96,24 @@ class TestFind:
         with pytest.raises(DataError, match=problem) as caught:
             sources.find(inventory.take(tmp_path))
         assert "data.yaml" in caught.value.remedy
+
+
+def test_who_gives_the_folder_of_a_class_is_told_which_one_to_give(workspace, faces):
+    raw = faces({"a": 5, "b": 5, "c": 5})
+    for given in ([raw / "a", raw / "b", raw / "c"], raw / "b"):
+        with pytest.raises(DataError, match="but none of them in a class folder") as caught:
+            prepare_dataset(workspace, given)
+        assert caught.value.remedy.startswith(f"give --raw {raw}, if ")
+    assert prepare_dataset(workspace, raw).summary.images == 15
+
+
+def test_no_folder_is_named_that_cannot_be_given(workspace, faces, tmp_path):
+    faces({".": 5}, workspace.raw)
+    shutil.make_archive(str(tmp_path / "faces"), "zip", workspace.raw)
+    for given in (None, tmp_path / "faces.zip"):
+        with pytest.raises(DataError, match="but none of them in a class folder") as caught:
+            prepare_dataset(workspace, given)
+        assert caught.value.remedy.startswith("put each class's images in a folder")
 
 
 class TestClassFolders:

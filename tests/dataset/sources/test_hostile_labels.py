@@ -124,6 +124,14 @@ NAMES = {
     "broken YAML": ("names: [happy, sad", r"refused: data\.yaml:\d: not valid YAML"),
     "tabs": ("names:\n\t- happy", r"refused: data\.yaml:2: not valid YAML"),
     "a Python object": ("names: !!python/object/apply:os.system ['true']", r"refused: data\.yaml:1: not valid YAML"),
+    "a class with two names": (
+        "names:\n  0: happy\n  1: sad\n  1: fear\n",
+        r"refused: data\.yaml:4: .*'1' is given twice",
+    ),
+    "names given twice": (
+        "names: [happy, sad]\nnames: [sad, happy]",
+        r"refused: data\.yaml:2: .*'names' is given twice",
+    ),
     "a deep nest": (DEEP, "refused: not valid YAML"),
     "a bomb of aliases": (BOMB + "names: *h", "refused: .*is not text"),
     "binary": ("\x00\x01", "refused: not valid YAML"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from tuning.core.errors import DataError
 from tuning.dataset.sources import detect as sources
 from tuning.dataset.sources import inventory, layout
 from tuning.dataset.sources.samples import Sample
+from tuning.dataset.splitting import groups
 
 LABELS = ("angry", "happy", "sad")
 
@@ -57,6 +60,21 @@ LAYOUTS = {
     "one class in a split": (["train/a/1.png", "b/1.png"], ("a", "b")),
     "a test split without classes": ([*files("train"), "test/1.png"], LABELS),
     "classes, and a test split without": ([*files(""), "test/1.png"], LABELS),
+    "a class in a class": (files("", below="angry/", labels=("happy",)) + files(""), "happy/angry is called like"),
+    "an emotion in another's class": (
+        files("") + files("", labels=("sad/session/fear",)),
+        "sad/session/fear is called",
+    ),
+    "a class in a class of each split": (
+        files("train", "test") + files("train/sad", "test/sad", labels=("happy",)),
+        "test/sad/happy is called like",
+    ),
+    "first frames in every class": (files("") + files("", below="neutral/"), LABELS),
+    "a class in itself, under both names": (files("", below="happy/joy/", labels=("happy",)) + files(""), LABELS),
+    "persons numbered like classes": (
+        [*files("", labels=("0", "1", "2", "3")), "0/1/1.png", "3/2/1.png"],
+        ("0", "1", "2", "3"),
+    ),
     "one class with persons": (["happy/S001/1.png", "happy/S002/1.png"], ("happy",)),
     "images of no class beside splits": ([*files("train", "test"), "unlabeled/1.png"], "unlabeled stands beside test/"),
     "folders of none beside splits": (
@@ -78,7 +96,8 @@ def test_a_layout_is_read_or_refused(name, tmp_path):
     tree = inventory.take(tmp_path)
     if isinstance(expected, str):
         with pytest.raises(DataError, match=expected) as caught:
-            sources.find(tree)
+            kind, prefix = sources.find(tree)
+            sources.SOURCES[kind].list_samples(tree, prefix, "box")
         assert caught.value.remedy
         return
     kind, prefix = sources.find(tree)
@@ -123,10 +142,14 @@ def test_what_was_recognised_is_said(tmp_path):
     assert found.notes == ("vaild/ is read as another part: it holds folders of the same classes.",)
 
 
-def test_persons_in_classes_are_told_how_to_be_kept_together(tmp_path):
-    for path in persons(""):
+@pytest.mark.parametrize("below", ["", "day 1/", "day 1/left/"])
+def test_persons_in_classes_are_told_how_to_be_kept_together(below, tmp_path):
+    labels = ("angry", "no emotion (yet)")
+    paths = files("train", "test", labels=labels, below=f"S001/{below}") + files("train", labels=labels, below="S002/")
+    for path in paths:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"")
     [note] = layout.recognise(inventory.take(tmp_path), "").notes
     assert "S001, S002" in note
-    assert "--group-by" in note
+    subject = groups.parse(shlex.split(note.partition("--group-by ")[2].rstrip("."))[0]).subject
+    assert [subject(path) for path in paths] == [path.split("/")[2] for path in paths]

@@ -30,6 +30,17 @@ def test_images_that_only_a_list_sorts_are_refused_with_the_list(folder, save, t
     assert "in a folder named after its class" in outcome.remedy
 
 
+def test_a_list_in_a_text_file_is_one_too(save, tmp_path, outcome_of):
+    """As RAF-DB's archive of aligned images comes."""
+    raw = tmp_path / "raw"
+    for number in range(8):
+        save(raw / "Image" / "aligned" / f"train_{number:05}_aligned.png", number)
+    (raw / "EmoLabel").mkdir()
+    (raw / "EmoLabel" / "list_patition_label.txt").write_text("train_00000.jpg 5\ntrain_00001.jpg 1\n")
+    outcome = outcome_of(raw)
+    assert outcome.code == 3 and "list_patition_label.txt says which class each image is of" in outcome.error
+
+
 @pytest.mark.parametrize("beside", ["list", "preview", "text"])
 def test_an_archive_that_is_not_alone_is_named(beside, save, faces, tmp_path, outcome_of):
     """As RAF-DB comes: DATASET.zip and lists of labels."""

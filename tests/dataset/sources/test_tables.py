@@ -8,6 +8,7 @@ import io
 import numpy as np
 import pytest
 
+from tuning.core.errors import DataError
 from tuning.dataset.decode import UnreadableImage
 from tuning.dataset.sources import fer_csv, inventory, table_columns
 from tuning.dataset.sources.samples import Sample
@@ -130,6 +131,32 @@ def test_whatever_the_notation_the_pixels_are_the_same(name, tmp_path):
     for number, item in enumerate(items):
         assert isinstance(item, Sample)
         assert fer_csv.parse_pixels(item.pixels)[..., 0].flatten().tolist() == values(number)
+
+
+@pytest.mark.parametrize(("first", "told"), [(1, True), (0, False)])
+def test_emotions_that_seem_to_be_numbered_from_one_are_told(first, told, tmp_path):
+    rows = [f"{first + n % 6},{' '.join(['9'] * 64)}" for n in range(6)]
+    (tmp_path / "train.csv").write_text("emotion,pixels\n" + "\n".join(rows))
+    (tmp_path / "test.csv").write_text("emotion,pixels\n" + rows[3])
+    notes = fer_csv.list_samples(inventory.take(tmp_path), "", "box").notes
+    assert ["No row of test.csv, train.csv has the emotion 0 (angry)" in note for note in notes] == [True] * told
+
+
+@pytest.mark.parametrize("row", ['3,"{}', '"3,{}', '3,{},"Training'])
+def test_a_quotation_mark_that_nothing_closes_loses_no_rows(row, tmp_path):
+    pixels = " ".join(["9"] * 64)
+    rows = [f"{n % 3},{pixels},Training" for n in range(30)]
+    rows[4] = row.format(pixels)
+    (tmp_path / "fer.csv").write_text("emotion,pixels,Usage\n" + "\n".join(rows))
+    with pytest.raises(DataError, match=r"fer\.csv:6: a quotation mark .*: the 25 lines after it"):
+        fer_csv.list_samples(inventory.take(tmp_path), "", "box")
+
+
+def test_pixels_may_go_over_several_lines(tmp_path):
+    pixels = "[" + "\n ".join(["[" + ", ".join(["9"] * 8) + "]"] * 8) + "]"
+    (tmp_path / "fer.csv").write_text("emotion,pixels\n" + f'3,"{pixels}"\n' * 3)
+    found = [*fer_csv.list_samples(inventory.take(tmp_path), "", "box").items]
+    assert [fer_csv.parse_pixels(sample.pixels).shape for sample in found] == [(8, 8, 3)] * 3
 
 
 def test_words_without_a_header_need_no_note(tmp_path):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+
+from tuning.dataset.preparation import prepare_dataset
 
 BOX = "0.5 0.5 0.8 0.8"
 YAML = "names: [happy, sad]\n"
@@ -191,3 +195,30 @@ def test_images_without_any_label_are_told_where_labels_go(export, outcome_of):
     assert outcome.code == 3
     assert "no usable images: 8 × background: no label file" in outcome.error
     assert "labels/" in outcome.remedy
+
+
+def test_versions_of_one_photo_share_a_split(tmp_path, save, workspace):
+    for number in range(60):
+        name = f"IMG-{number % 20}_jpg.rf.{number:032x}"
+        save(tmp_path / f"raw/train/images/{name}.png", number, 40, 40)
+        label = tmp_path / f"raw/train/labels/{name}.txt"
+        label.parent.mkdir(parents=True, exist_ok=True)
+        label.write_text(f"{number % 2} {BOX}")
+    (tmp_path / "raw" / "data.yaml").write_text(YAML)
+    summary = prepare_dataset(workspace, tmp_path / "raw").summary
+    homes = {}
+    for entry in json.loads(workspace.split_manifest.read_text())["images"]:
+        homes.setdefault(entry["source"].partition(".rf.")[0], set()).add(entry["split"])
+    assert len(homes) == 20
+    assert all(len(splits) == 1 for splits in homes.values())
+    assert any("60 files are versions of 20 images" in note for note in summary.notes)
+
+
+def test_a_read_me_is_no_label_file(export, outcome_of):
+    raw = export("train/images", "train/labels")
+    (raw / "data.yaml").write_text(YAML)
+    (raw / "README.dataset.txt").write_text("# faces > 2024\nhttps://universe.roboflow.com/faces\n")
+    (raw / "train" / "labels" / "gone.txt").write_text(f"0 {BOX}")
+    (raw / "train" / "labels" / "empty.txt").write_text("")
+    ignored = outcome_of(raw).result["summary"]["ignored"]
+    assert ignored == {"a label file without an image": 2, "not an image file": 1}

@@ -81,12 +81,31 @@ def test_a_sound_pool_passes():
         (pool(happy=5, sad=5), ["fear", "happy", "sad"], "class 'fear' has no usable image"),
         (pool(happy=5, sad=2), ["happy", "sad"], "class 'sad' has 2 different images"),
         (pool(happy=5, sad=1), ["happy", "sad"], "class 'sad' has 1 different image;"),
+        (pool(a=3, b=1, c=2, d=1), ["a"], r"class 'b' has 1 different image; .* and test \(likewise c, d\)\n"),
+        (pool(a=3, **dict.fromkeys("bcdefghi", 1)), ["a"], r"\(likewise c, d, e, f, g and 2 more\)\n"),
     ],
 )
 def test_a_pool_nothing_can_be_trained_on_is_refused(images, declared, problem):
     with pytest.raises(DataError, match=problem) as caught:
         integrity.check_classes(images, dict.fromkeys(declared, "there"), declared, [Rejected("x.png", "truncated")])
     assert caught.value.remedy
+
+
+def test_what_a_small_class_has_lost_is_told():
+    images = pool(happy=5, sad=2)
+    found = [integrity.Conflict("f" * 64, {"x.png": "sad", "y.png": "happy"})]
+    rejected = [Rejected("z.png", "truncated", "sad"), Rejected("w.png", "truncated", "happy")]
+    with pytest.raises(DataError, match=r"'sad' has 2 different .*; not counted are 1 × equal pixels") as caught:
+        integrity.check_classes(images, {}, (), rejected, (), found)
+    assert "1 × truncated (such as z.png)" in caught.value.problem
+    assert caught.value.remedy.startswith("remove the images of the wrong label; ")
+
+
+def test_images_of_too_few_persons_are_not_called_too_few_images():
+    images = [image(key, key, "ab"[int(key, 16) % 2], photo="pq"[int(key, 16) // 8]) for key in "0123456789abcdef"]
+    with pytest.raises(DataError, match="class 'a' has 8 images, all of 2 persons or photos") as caught:
+        integrity.check_classes(images, {}, ())
+    assert "add images of others" in caught.value.remedy
 
 
 def test_a_class_that_only_data_yaml_names_may_be_empty():

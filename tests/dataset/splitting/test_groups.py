@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import pytest
 
@@ -119,8 +120,26 @@ def test_an_expression_that_fits_no_image_is_refused(workspace, people):
 
 def test_images_without_a_person_are_told(workspace, people, save):
     save(people / "a" / "stranger.png", 900)
-    notes = prepare_dataset(workspace, people, group_by=r"(P\d+)_").summary.notes
-    assert any("no person for 1 image" in note for note in notes)
+    summary = prepare_dataset(workspace, people, group_by=r"(P\d+)_").summary
+    assert any("no person for 1 image" in note for note in summary.notes)
+    assert summary.leakage.verdict == (
+        "open",
+        "Copies: none. Persons: not checked where --group-by finds none (1 images).",
+    )
+
+
+@pytest.mark.parametrize("by", ["table", "expression"])
+def test_an_accent_that_is_written_in_two_ways_makes_no_two_persons(by, workspace, save, tmp_path):
+    files = {f"{label}/{name}_{n}.png": name for label in "ab" for name in ("René", "Zoë", "Uwe") for n in range(8)}
+    for key, name in enumerate(files):
+        save(tmp_path / "raw" / unicodedata.normalize(("NFC", "NFD")[key % 2], name), key)
+    rows = [
+        f"{name},{unicodedata.normalize(('NFD', 'NFC')[key % 3 > 0], files[name])}" for key, name in enumerate(files)
+    ]
+    (tmp_path / "people.csv").write_text("\n".join(["file,group", *rows]))
+    group_by = {"table": str(tmp_path / "people.csv"), "expression": r"/([^/]+)_\d"}[by]
+    summary = prepare_dataset(workspace, tmp_path / "raw", group_by=group_by).summary
+    assert (summary.subjects, summary.leakage.unknown) == (3, 0)
 
 
 def test_persons_that_are_asked_for_later_need_a_split_of_their_own(workspace, people):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tuning.dataset.sources.samples import PooledImage
@@ -32,6 +34,7 @@ LETTERS = "ABCDEFGHIJ"
         ([f"{a}A.{e}.{n}9.tiff" for a in LETTERS for n, e in enumerate(("AN1", "HA2", "HA3", "SA1"))], "AA"),
         ([f"{s}M{a:02d}{e}.JPG" for a in range(10) for s in "AB" for e in ("ANS", "SAHL")], "M00"),
         ([f"happy/S{a:03d}/{n:04d}.png" for a in range(10) for n in range(4)], "S000"),
+        ([f"happy/S{a:03d}/{n:03d}/x{n}.png" for a in range(10) for n in range(4)], "S000"),
     ],
 )
 def test_names_that_carry_persons_are_told_with_an_expression_that_finds_them(files, person):
@@ -70,3 +73,25 @@ def test_names_that_say_nothing_of_persons_are_left_alone(files):
     images = pool(files)
     assert names.look(images, spread(images)) is None
     assert leakage.measure(images, spread(images), []).verdict[0] == "good"
+
+
+def test_versions_of_one_image_are_known_by_roboflow_s_names():
+    images = [replace(image, label="happy") for image in pool([f"a/1_jpg.rf.{n:032x}.jpg" for n in range(3)])]
+    images += pool(["a/1_jpg.rf.0123456789abcdefABCD.jpg#2"])[:1]
+    images += pool([f"b/{n}_png.rf.{n:032x}.jpg" for n in range(9)])
+    images += pool(["a/1.rf.jpg", "a/1_jpg.rf.short.jpg"])
+    assert names.versions(images) == {image.path: ("happy", "1_jpg") for image in images[:4]}
+
+
+def test_equal_names_are_of_one_image_only_within_a_class_or_a_photo():
+    files = [f"{n}/1_jpg.rf.{n:032x}.jpg" for n in range(4)]
+    images = pool(files)
+    assert {label for label, _ in names.versions(images).values()} == {"happy", "sad"}
+    photos = [replace(image, photo=image.path) for image in images]
+    assert set(names.versions(photos).values()) == {("", "1_jpg")}
+
+
+def test_what_is_called_image_all_over_is_no_image_s_versions():
+    images = [replace(image, photo="x") for image in pool([f"image_jpg.rf.{n:032x}.jpg" for n in range(50)])]
+    assert not names.versions(images)
+    assert len(names.versions(images[:49])) == 49

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 
 from tuning.core.errors import DataError, UsageError
@@ -23,6 +24,8 @@ BUILT_IN = "emotions"
 _REMEDY = f"give pairs such as anger=angry,happiness=happy, or `{BUILT_IN}` for the usual names of emotions"
 #: A number before a name, as in "0_angry".
 _NUMBERED = re.compile(r"^\d+[_.-]+(?=\D)")
+#: What systems add to the name of a folder that is there already: "happy (1)", "happy - Copy", "happy copy 2".
+_COPIED = re.compile(r"(_\(\d+\)|(_-)?_copy(_\d+|_\(\d+\))?)$")
 
 
 def parse(text: str | None) -> dict[str, str]:
@@ -67,7 +70,7 @@ def suggestion(labels: Iterable[str], aliases: Mapping[str, str]) -> str | None:
     """What to tell a person whose classes look like the same emotion under two names; None where none do."""
     names: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
-        bare = _NUMBERED.sub("", label)
+        bare = _COPIED.sub("", _NUMBERED.sub("", label))
         names.setdefault(EMOTIONS.get(bare, bare), []).append(label)
     same = {wanted: found for wanted, found in names.items() if len(found) > 1}
     if not same:
@@ -75,4 +78,5 @@ def suggestion(labels: Iterable[str], aliases: Mapping[str, str]) -> str | None:
     pairs = ",".join(f"{name}={wanted}" for wanted, found in same.items() for name in found if name != wanted)
     seen = "; ".join(" and ".join(found) for found in same.values())
     given = ",".join([*(f"{name}={label}" for name, label in aliases.items()), pairs])
+    given = shlex.quote(given)
     return f"These look like the same class under two names: {seen}. To make them one, run with --aliases {given}"

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from tuning.core.errors import DataError
 from tuning.dataset import account, formats
 from tuning.dataset.sources import layout
+from tuning.dataset.sources.aliases import EMOTIONS
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
 from tuning.dataset.sources.layout import Layout
 from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample
 
+_EMOTIONS = frozenset(EMOTIONS.values())
 #: Folders beside each other, as an export with images and labels has them.
 _FEW = 4
 
@@ -30,6 +32,7 @@ def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
     assert found is not None
     _refuse_unread_classes(tree, prefix, found)
     _refuse_foreign_labels(tree, found)
+    _refuse_class_in_class(tree, found)
     return Listing(
         classes={label: folder for folder, label in reversed(found.labels.items())},
         items=_items(tree, prefix, found.labels),
@@ -59,7 +62,7 @@ def _refuse_unread_classes(tree: RawTree, prefix: str, found: Layout) -> None:
 
 
 #: Suffixes of labels that are not read.
-_FOREIGN_LABELS = (".xml", ".json", ".npy", ".mat", ".pts")
+FOREIGN_LABELS = (".xml", ".json", ".npy", ".mat", ".pts")
 
 
 def _refuse_foreign_labels(tree: RawTree, found: Layout) -> None:
@@ -71,13 +74,49 @@ def _refuse_foreign_labels(tree: RawTree, found: Layout) -> None:
     for folder in found.labels:
         if folder in tree.holding or len(found.labels) > _FEW:
             continue
-        written = [path for path in tree.below(folder) if suffix(path) in _FOREIGN_LABELS]
+        written = [path for path in tree.below(folder) if suffix(path) in FOREIGN_LABELS]
         if written:
+            raise foreign_labels(tree, written[0])
+
+
+def foreign_labels(tree: RawTree, path: str) -> DataError:
+    return DataError(
+        f"{tree.root / parent(path)} holds labels such as {layout.name(path)} (Pascal VOC, COCO or the like), "
+        "which are not read",
+        "export them as YOLO (a .txt for each image, and data.yaml), or sort the images into class folders",
+    )
+
+
+def _refuse_class_in_class(tree: RawTree, found: Layout) -> None:
+    """A class's folder that was dropped into another one's would give its images a wrong label.
+
+    What lies in several classes, such as the first frames of each in `neutral/`, is called so on purpose.
+
+    Raises:
+        DataError: naming the folder and both classes.
+    """
+    known = {label for label in found.labels.values() if any(map(str.isalpha, label))}
+    homes: dict[str, dict[str, str]] = {}
+    for folder in sorted(tree.own):
+        parts = folder.split("/")
+        tops = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
+        label = next((found.labels[top] for top in tops if top in found.labels), "")
+        for top in tops[next((n for n, top in enumerate(tops, 1) if top in found.labels), len(tops)) :]:
+            inner = layout.label_of(top)
+            emotions = {_plain(inner), _plain(label)} <= _EMOTIONS
+            if (inner in known or emotions) and _plain(inner) != _plain(label):
+                homes.setdefault(inner, {}).setdefault(label, top)
+    for inner, places in homes.items():
+        (label, folder), *others = places.items()
+        if not others:
             raise DataError(
-                f"{tree.root / folder} holds labels such as {layout.name(written[0])} (Pascal VOC, COCO or the like), "
-                "which are not read",
-                "export them as YOLO (a .txt for each image, and data.yaml), or sort the images into class folders",
+                f"{tree.root / folder} is called like the class {inner!r} and lies in a folder of the class {label!r}",
+                f"move it out, beside that folder; if its images are of the class {label!r}, rename it",
             )
+
+
+def _plain(label: str) -> str:
+    return EMOTIONS.get(label, label)
 
 
 def _merged(labels: dict[str, str]) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ def gather(
     parts = []
     for name, given in zip(names, raws, strict=True):
         states, tree, notes = _tree(workspace, given, progress)
-        kind, prefix = sources.find(tree)
+        kind, prefix = sources.find(tree, _above(workspace, given) if tree.root == given else None)
         listing = sources.SOURCES[kind].list_samples(tree, prefix, crop)
         listing = replace(listing, notes=(*notes, *listing.notes))
         part = Part(name, given, states, tree, kind, prefix, listing)
@@ -164,6 +164,12 @@ def gather(
         parts.append(part)
     archives.remove_earlier({part.tree.root for part in parts if part.tree.root.parent == workspace.unpacked})
     return Collection(tuple(parts), renamed)
+
+
+def _above(workspace: Workspace, given: Path) -> Path | None:
+    """The folder that holds `given`; None where it cannot be given itself, because `prepare` writes in it."""
+    above = given.resolve().parent
+    return None if workspace.pool.resolve().is_relative_to(above) else above
 
 
 def _tree(

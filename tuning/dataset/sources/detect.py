@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tuning.core.errors import DataError
 from tuning.dataset import account
 from tuning.dataset.sources import archives, class_folders, fer_csv, yolo
-from tuning.dataset.sources.inventory import RawTree
+from tuning.dataset.sources.class_folders import FOREIGN_LABELS
+from tuning.dataset.sources.inventory import RawTree, suffix
 from tuning.dataset.sources.samples import Listing
 
 _SEARCH_DEPTH = 5
@@ -45,8 +47,11 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def find(tree: RawTree) -> tuple[str, str]:
+def find(tree: RawTree, above: Path | None = None) -> tuple[str, str]:
     """The data set in a raw folder, or in the one nested folder that holds it (as unzipped archives have it).
+
+    Args:
+        above: the folder to give instead, where this one may be a class.
 
     Returns:
         (name in SOURCES, folder relative to the raw folder, "" for the folder itself).
@@ -66,21 +71,21 @@ def find(tree: RawTree) -> tuple[str, str]:
             )
         if found:
             kind, prefix = found[0]
-            table = fer_csv.lists_files(tree) if kind == "class_folders" else None
-            if table and len(SOURCES[kind].list_samples(tree, prefix, "box").classes) < 2:
+            alone = kind == "class_folders" and len(SOURCES[kind].list_samples(tree, prefix, "box").classes) < 2
+            if alone and (table := fer_csv.lists_files(tree)):
                 raise _only_listed(tree, table)
             return found[0]
         level = [child for prefix in level for child in tree.children(prefix)]
-    raise _nothing(tree)
+    raise _nothing(tree, above)
 
 
 def _kind(tree: RawTree, prefix: str) -> str | None:
     return next((name for name, source in SOURCES.items() if source.detect(tree, prefix)), None)
 
 
-def _nothing(tree: RawTree) -> DataError:
+def _nothing(tree: RawTree, above: Path | None) -> DataError:
     """What was seen instead of a data set."""
-    seen = _seen(tree)
+    seen = _seen(tree, above)
     packed = [path for path in tree.files if archives.is_archive(tree.root / path)][:_SHOWN_ARCHIVES]
     if not packed:
         return seen
@@ -90,12 +95,14 @@ def _nothing(tree: RawTree) -> DataError:
     )
 
 
-def _seen(tree: RawTree) -> DataError:
+def _seen(tree: RawTree, above: Path | None) -> DataError:
     images = len(tree.images)
     entries = account.take(tree.refused, tree.skipped)
     seen = f" ({account.words(entries)})" if entries else ""
     if images and (table := fer_csv.lists_files(tree)):
         return _only_listed(tree, table)
+    if images and (written := next((path for path in tree.files if suffix(path) in FOREIGN_LABELS), None)):
+        return class_folders.foreign_labels(tree, written)
     if tables := fer_csv.describe(tree):
         return DataError(f"no images: {tables}", fer_csv.REMEDY)
     if not tree.files:
@@ -105,7 +112,11 @@ def _seen(tree: RawTree) -> DataError:
         )
     if not images:
         return DataError(f"no images: none of the {len(tree.files)} files in {tree.root} is an image{seen}", _SHAPES)
-    return DataError(f"{tree.root} holds {images} images, but none of them in a class folder{seen}", _SHAPES)
+    class_above = f"give --raw {above}, if {tree.root.resolve().name} is one of the classes in it; else "
+    return DataError(
+        f"{tree.root} holds {images} images, but none of them in a class folder{seen}",
+        (class_above if above and tree.own == {""} else "") + _SHAPES,
+    )
 
 
 def _only_listed(tree: RawTree, table: str) -> DataError:

@@ -61,7 +61,7 @@ def describe(tree: RawTree) -> str:
 
 def lists_files(tree: RawTree) -> str | None:
     """A table that names image files and says of what class each is; None where there is none."""
-    tables = (path for path in tree.files if suffix(path) in table_columns.SUFFIXES)
+    tables = (path for path in tree.files if suffix(path) in (*table_columns.SUFFIXES, ".txt"))
     return next((path for path in tables if table_columns.names_files(tree.root / path)), None)
 
 
@@ -76,10 +76,16 @@ def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
     for path, table in tables.items():
         for label in table.labels.values():
             classes.setdefault(label, path)
+    notes = [note for path, table in tables.items() if (note := table.note(path))]
+    as_fer = [path for path, table in tables.items() if table.columns.is_fer and table.labels and not table.in_words]
+    if as_fer and EMOTIONS[0] not in classes:
+        notes.append(
+            f"No row of {', '.join(as_fer)} has the emotion 0 ({EMOTIONS[0]}): look whether they are numbered from 1."
+        )
     return Listing(
         classes=classes,
         items=_items(tree, prefix, tables),
-        notes=tuple(note for path, table in tables.items() if (note := table.note(path))),
+        notes=tuple(notes),
         empty_is_error=False,
     )
 
@@ -267,14 +273,22 @@ def _rows(file: Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
         rows = csv.reader(text, delimiter=columns.delimiter)
         header = bool(columns.names)
         while True:
+            before = rows.line_num
             try:
                 row = next(rows)
             except StopIteration:
                 return
             except csv.Error as error:
-                raise DataError(f"{file}:{rows.line_num}: {error}", "repair or delete that line") from None
+                # Where the row begins: a quotation mark that is not closed may be thousands of lines above.
+                raise DataError(f"{file}:{before + 1}: {error}", "repair or delete that line") from None
             if not row or (len(row) == 1 and row[0].lower().startswith("sep=")):
                 continue
+            if rows.line_num > before + 1 and any(map(columns.holds_rows, row)):
+                raise DataError(
+                    f"{file}:{before + 1}: a quotation mark that nothing closes: the {rows.line_num - before - 1:,} "
+                    "lines after it are part of that row",
+                    "remove it, or close it",
+                )
             if header:
                 header = False
                 continue

@@ -116,6 +116,11 @@ def split_name(path: str) -> tuple[str, str]:
     return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
 
 
+def is_litter(name: str) -> bool:
+    """Whether a file or folder is hidden, or of a kind that systems and file managers leave behind."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FILES
+
+
 def check(raw: Path) -> None:
     """Refuses a path that is not there, before anything is made.
 
@@ -163,7 +168,7 @@ def _walk(root: Path) -> RawTree:
             for entry in entries:
                 name = entry.name
                 path = start + name
-                if name.startswith(".") or name.lower() in _SYSTEM_FILES:
+                if is_litter(name):
                     skipped.append(Ignored(_shown(path), _litter(entry)))
                     continue
                 # Most entries are files with plain names, and there may be a great many of them.

@@ -7,6 +7,7 @@ that fits into none of these is refused by name: taken for a class, it would giv
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +60,9 @@ def recognise(tree: RawTree, prefix: str) -> Layout | None:
     Raises:
         DataError: a folder beside splits is neither a split nor one of their classes.
     """
-    return _Reader(tree).read(prefix)
+    reader = _Reader(tree)
+    found = reader.read(prefix)
+    return found and reader.naming_persons(found)
 
 
 def name(folder: str) -> str:
@@ -154,9 +157,9 @@ class _Reader:
                 found = replace(found, labels=found.labels | self._label([kid]))
             else:
                 found = _merged(found, kid, more)
-        return self._naming_persons(found)
+        return found
 
-    def _naming_persons(self, found: Layout) -> Layout:
+    def naming_persons(self, found: Layout) -> Layout:
         """Folders in classes that are called alike may be persons, whom a split must not part; so may the classes."""
         if len(found.labels) > 1 and _share(found.labels, _is_person) > _MOST:
             names = listed(sorted(set(found.labels.values())), _SHOWN)
@@ -168,9 +171,14 @@ class _Reader:
         inside = {name(child) for folder in found.labels for child in self._inside(folder)}
         if _share(inside, _is_numbered) <= _MOST:
             return found
+        persons = [child for folder in found.labels for child in self._inside(folder)]
+        # A person's images may lie in folders of sessions, and not all equally deep: what is above tells more.
+        deeper = any(self._inside(person) for person in persons)
+        classes = "|".join(sorted({re.escape(name(folder)) for folder in found.labels}))
+        expression = f"(?:^|/)(?:{classes})/([^/]+)/" if deeper else "[^/]+/([^/]+)/[^/]+$"
         note = (
             f"The folders in the classes ({listed(sorted(inside), _SHOWN)}) are no classes. If they are persons, keep "
-            "the images of each together with --group-by '[^/]+/([^/]+)/[^/]+$'."
+            f"the images of each together with --group-by {shlex.quote(expression)}."
         )
         return replace(found, notes=(*found.notes, note))
 

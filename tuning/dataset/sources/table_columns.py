@@ -54,6 +54,12 @@ class Columns:
         """Whether numbers in the label's column are FER2013's: the column is called as there, or nothing is."""
         return not self.names or _plain(self.names[self.label]) in ("emotion", "emotions")
 
+    def holds_rows(self, field: str) -> bool:
+        """Whether whole rows are in a field, as after a quotation mark that is not closed."""
+        _, _, second = field.partition("\n")
+        parts = second.partition("\n")[0].split(self.delimiter)
+        return self.first < len(parts) > 1 and len(parts[self.first].split()) >= _MIN_PIXELS
+
     def pixels(self, row: list[str]) -> str:
         return row[self.first] if self.first == self.last else " ".join(row[self.first : self.last + 1])
 
@@ -80,7 +86,7 @@ def names_files(path: Path) -> bool:
     (line, row), _ = _first_lines(path)
     return any(
         len(fields) > 1 and any(_FILE.search(_bare(field)) for field in fields)
-        for delimiter in DELIMITERS
+        for delimiter in (*DELIMITERS, " ")
         for fields in (line.split(delimiter), row.split(delimiter))
     )
 

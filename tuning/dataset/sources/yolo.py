@@ -227,7 +227,8 @@ class Reading:
                 yield from self.faces(image, text)
         for path in below:
             if path not in seen:
-                yield Ignored(path, "a label file without an image" if path in files else "not an image file")
+                orphan = path in files and _looks_labelled(tree, path)
+                yield Ignored(path, "a label file without an image" if orphan else "not an image file")
 
     def notes(self, names: Names) -> Iterator[str]:
         for form, words in (

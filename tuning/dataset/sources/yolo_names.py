@@ -115,11 +115,23 @@ def read(tree: RawTree, path: str) -> Names:
     return Names(path, _listed(file))
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML takes the last: one class would have the name of another."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return super().construct_mapping(node, deep)
+
+
 def _load(path: Path) -> Any:
     if path.stat().st_size > _MAX_YAML_BYTES:
         raise DataError(f"{path} has more than {_MAX_YAML_BYTES:,} bytes; that is no data.yaml", _REMEDY)
     try:
-        return yaml.safe_load(path.read_bytes())
+        return yaml.load(path.read_bytes(), _Loader)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DataError(f"{path}{line}: not valid YAML: {error.problem}", _REMEDY) from None

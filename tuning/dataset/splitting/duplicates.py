@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 
 from tuning.core.errors import DataError
 from tuning.dataset import account
+from tuning.dataset.account import Entry
 from tuning.dataset.sources.samples import Ignored, PooledImage, Rejected
+from tuning.dataset.splitting import names
 
 #: A class needs one group of images in each of train, val and test.
 MIN_GROUPS = 3
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,12 @@ class Imbalance:
 
 def group(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]] = ()) -> tuple[PooledImage, ...]:
     """The images with their groups; see `group_names`."""
-    names = group_names(images, linked)
-    return tuple(replace(image, group=names[image.sha256]) for image in images)
+    found = group_names(images, linked)
+    return tuple(replace(image, group=found[image.sha256]) for image in images)
 
 
 def group_names(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
-    """The group of each sha256: the same pixels, faces from the same photo, and images of the same person share one.
+    """The group of each sha256: the same pixels, faces of one photo or its versions, and images of a person share one.
 
     A group is named after the smallest sha256 in it; "the same" is transitive.
 
@@ -97,9 +100,11 @@ def group_names(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]]
         one, other = sorted((root(first), root(second)))
         parents[other] = one
 
-    first_with: dict[tuple[str, str], str] = {}
+    first_with: dict[tuple[str, object], str] = {}
+    versions = names.versions(images)
     for image in images:
-        for kind, key in (("photo", image.photo), ("subject", image.subject)):
+        kinds = (("photo", image.photo), ("subject", image.subject), ("version", versions.get(image.path)))
+        for kind, key in kinds:
             if key is not None:
                 unite(image.sha256, first_with.setdefault((kind, key), image.sha256))
     present = {image.sha256 for image in images}
@@ -183,10 +188,10 @@ def check_classes(
     Raises:
         DataError: no images, an empty class, one class only, or a class too small to be in all three splits.
     """
-    names = group_names(images)
+    found_groups = group_names(images)
     groups: dict[str, set[str]] = {}
     for image in images:
-        groups.setdefault(image.label, set()).add(names[image.sha256])
+        groups.setdefault(image.label, set()).add(found_groups[image.sha256])
     empty = sorted({*required, *seen} - groups.keys())
     gone = dropped(conflicting)
     repeating = _repeating(conflicting, groups.keys())
@@ -216,13 +221,37 @@ def check_classes(
         )
     if len(groups) == 1:
         raise DataError(f"all images are of one class, {next(iter(groups))!r}", "add a second class to tell apart")
-    for label, found in sorted(groups.items()):
-        if len(found) < MIN_GROUPS:
-            raise DataError(
-                f"class {label!r} has {len(found)} different image{'s' * (len(found) > 1)}; it takes at least "
-                f"{MIN_GROUPS} to be in train, val and test",
-                f"add images to {declared.get(label, label)!r}, or remove that class",
-            )
+    small = {label: len(found) for label, found in sorted(groups.items()) if len(found) < MIN_GROUPS}
+    if small:
+        label = next(iter(small))
+        left_out = account.take([e for e in rejected if e.label == label], (), [e for e in gone if e.label == label])
+        raise _too_small(small, images, declared, left_out)
+
+
+def _too_small(
+    small: Mapping[str, int], images: Sequence[PooledImage], declared: Mapping[str, str], left_out: Sequence[Entry]
+) -> DataError:
+    """Names the classes of `small`, label -> groups; of the first, what its images share, and what it has lost."""
+    (label, count), *others = small.items()
+    place = repr(declared.get(label, label))
+    different = len({image.sha256 for image in images if image.label == label})
+    if different == count:
+        problem = f"class {label!r} has {count} different image{'s' * (count > 1)}"
+        remedy = f"add images to {place}"
+    else:
+        who = "one person or photo" if count == 1 else f"{count} persons or photos"
+        problem = f"class {label!r} has {different:,} images, all of {who}"
+        remedy = f"look whether --group-by finds persons, or add images of others to {place}"
+    problem += f"; it takes at least {MIN_GROUPS} to be in train, val and test"
+    end = "or remove that class"
+    if others:
+        more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+        problem += f" (likewise {', '.join(other for other, _ in others[:_SHOWN])}{more})"
+        remedy, end = f"{remedy} and to the others", "or remove these classes"
+    if left_out:
+        problem += f"; not counted are {account.words(left_out)}"
+        remedy = f"{account.best_remedy(left_out)}; or {remedy}"
+    return DataError(problem, f"{remedy}, {end}")
 
 
 def _is_of(item: Rejected | Ignored, label: str, where: str) -> bool:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from tuning.core import files
 from tuning.core.errors import DataError, UsageError
@@ -44,7 +45,8 @@ class GroupBy:
         Raises:
             DataError: not one image has a subject.
         """
-        found = tuple(replace(image, subject=self.subject(image.path)) for image in images)
+        # Systems write an accent in two ways; what looks the same is the same person.
+        found = tuple(replace(image, subject=self.subject(normalize("NFC", image.path))) for image in images)
         if images and not any(image.subject for image in found):
             raise DataError(
                 f"--group-by {self.text} fits none of {len(images):,} images, such as {images[0].source}", _REMEDY
@@ -118,7 +120,8 @@ def read_table(path: Path) -> dict[str, str]:
                 where = f"{path}:{rows.line_num}"
                 if len(row) <= max(file_at, group_at):
                     raise DataError(f"{where}: {len(row)} columns; the header has {len(header)}", "repair that line")
-                name, group = row[file_at].strip().replace("\\", "/"), row[group_at].strip()
+                name, group = (normalize("NFC", row[at].strip()) for at in (file_at, group_at))
+                name = name.replace("\\", "/")
                 if not name or not group:
                     raise DataError(f"{where}: the file or the group is empty", "repair or delete that line")
                 if found.setdefault(name, group) != group:

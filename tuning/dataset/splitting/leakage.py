@@ -21,6 +21,7 @@ class Leakage:
         near: those of which a training image is an exact or near copy.
         subject: those of a person who is also in training; None where persons are not known.
         named: what file names suggest about persons, where these are not known; None: nothing.
+        unknown: images of which no person is known, where those of others are.
     """
 
     test: int
@@ -28,12 +29,15 @@ class Leakage:
     near: int
     subject: int | None = None
     named: Named | None = None
+    unknown: int = 0
 
     @property
     def verdict(self) -> tuple[str, str]:
         """What kind of verdict it is, "good", "open" or "bad", and the verdict in a sentence."""
         if self.near or self.subject:
             return "bad", f"Leakage: {self.words}."
+        if self.unknown:
+            return "open", f"Copies: none. Persons: not checked where --group-by finds none ({self.unknown:,} images)."
         if self.subject is not None:
             return "good", "No leakage found: no person, copy or near copy of a training image is in the test split."
         if self.named is not None:
@@ -74,6 +78,7 @@ def measure(images: Sequence[PooledImage], splits: Mapping[str, str], near_pairs
         near=sum(image.sha256 in seen or image.sha256 in alike for image in test),
         subject=sum(image.subject in persons for image in test) if known else None,
         named=None if known else names.look(images, splits),
+        unknown=sum(image.subject is None for image in images) if known else 0,
     )
 
 

@@ -1,6 +1,7 @@
 """File names that look as if they said who is shown: `Name_0001`, `S010_004`, `KA.AN1.39`. Pure functions.
 
 Whether they do, only a person knows; so nothing is grouped by them. They are told, with the `--group-by` that would.
+Only Roboflow's names of versions, `photo_jpg.rf.<hash>.jpg`, cannot be meant otherwise.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _FORMS = (
     r"([A-Za-z][A-Za-z.]*(?:[_-][A-Za-z][A-Za-z.]*)*)[_-][0-9]+\.[^./]*$",
     # 12-frame3, 0007_15
     r"([0-9]{1,6})[_-][^/]*$",
+    # S010/003/0001.png, folders of a person's sessions
+    r"([A-Za-z]{0,8}[0-9]{1,5})/[A-Za-z]{0,8}[0-9]{1,5}/[^/]+$",
     # S010/0001.png, a folder for each person
     r"([A-Za-z]{0,8}[0-9]{1,5})/[^/]+$",
 )
@@ -36,6 +39,10 @@ _SHARED = 0.25
 _LEAST = 5
 #: Shorter names of classes are found in persons' names.
 _TELLING = 3
+
+_VERSION = re.compile(r"([^/]+)\.rf\.[0-9A-Za-z]{16,}\.[^./]+$")
+#: So many versions of one image are not made: these are different images of one name.
+_TOO_MANY_VERSIONS = 50
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,20 @@ def look(images: Sequence[PooledImage], splits: Mapping[str, str]) -> Named | No
         test = [name for file, name in found.items() if splits[file] == "test"]
         return Named(f"(?:^|/){form}", len(counts), len(test), sum(name in seen for name in test), min(said))
     return None
+
+
+def versions(images: Sequence[PooledImage]) -> dict[str, tuple[str, str]]:
+    """Path -> of which image it is a version: Roboflow turns, crops and blurs images, and exports each several times.
+
+    Only paths of which there are several versions. In folders of classes, equal names are those of one class.
+    """
+    found = {
+        image.path: ("" if image.photo else image.label, match[1])
+        for image in images
+        if ".rf." in image.source and (match := _VERSION.search(image.path))
+    }
+    counts = Counter(found.values())
+    return {path: original for path, original in found.items() if 1 < counts[original] < _TOO_MANY_VERSIONS}
 
 
 def _names_a_class(name: str, labels: Collection[str]) -> bool:

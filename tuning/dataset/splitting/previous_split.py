@@ -8,11 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tuning.core.errors import DataError, listed
+from tuning.dataset import account
 from tuning.dataset.settings import Crop, Settings
 from tuning.dataset.sources.samples import PooledImage, Rejected
 from tuning.dataset.splitting import duplicates, split
 from tuning.dataset.store.description import SplitName
 from tuning.dataset.store.manifests import Place, SplitManifest
+
+#: Why an image has lost its place -> what to do about it.
+_BACK = {"removed": "put them back", "its pixels have changed": "put back the images that they were"}
 
 
 @dataclass(frozen=True)
@@ -112,10 +116,14 @@ def refuse_missing(missing: Sequence[Place], total: int, reasons: Mapping[str, s
     """
     if not missing:
         return
+    why, _ = Counter(reasons.get(place.source, "removed") for place in missing).most_common(1)[0]
+    remedy = _BACK.get(why) or account.remedy(why) or _BACK["removed"]
+    if len(missing) == total:
+        remedy = f"prepare another data set in another --root; if it is this one, {remedy}"
     named = listed([f"{place.source} ({reasons.get(place.source, 'removed')})" for place in missing], 3)
     raise DataError(
         f"{len(missing):,} of {total:,} images that have a place in the split are gone: {named}",
-        "put them back, or run again with --accept-removed to go on without them (finished runs saw other data)",
+        f"{remedy}; or run again with --accept-removed to go on without them (finished runs saw other data)",
     )
 
 
@@ -134,16 +142,12 @@ def extend(
         near_pairs: pairs of sha256 of near copies. Where both have places, in different splits, they stay there.
     """
     placed: dict[str, SplitName] = {}
-    missing: list[Place] = []
+    missing: tuple[Place, ...] = ()
     retired: dict[str, SplitName] = {}
     if manifest is not None:
-        placed, missing = recall(manifest, images, settings.crop)
+        placed = recall(manifest, images, settings.crop)[0]
         retired = dict(manifest.retired)
-        if not accept_removed:
-            reasons = {entry.source: entry.reason for entry in rejected}
-            reasons |= {entry.source: entry.reason for entry in duplicates.dropped(conflicts)}
-            reasons |= {image.source: "its pixels have changed" for image in images}
-            refuse_missing(missing, len(manifest.places), reasons)
+    changed = {image.source: "its pixels have changed" for image in images}
     home = {image.sha256: placed[image.file] for image in images if image.file in placed}
     separated = {(one, other) for one, other in near_pairs if one in home and home[one] != home.get(other, home[one])}
     linked = [pair for pair in near_pairs if pair not in separated]
@@ -156,6 +160,13 @@ def extend(
             if image.file in conflicting
         ]
         images = duplicates.group([image for image in images if image.file not in conflicting], linked)
+    if manifest is not None:
+        # Also those that have just been left out.
+        missing = tuple(recall(manifest, images, settings.crop)[1])
+        if not accept_removed:
+            entries = (*rejected, *duplicates.dropped(conflicts), *left_out)
+            refuse_missing(missing, len(manifest.places), changed | {entry.source: entry.reason for entry in entries})
+        placed |= _replaced(images, missing, placed)
     splits = split.place(items, settings.ratios, settings.seed, placed)
     places = tuple(
         Place(image.file, image.source, image.sha256, image.label, image.group, splits[image.file])
@@ -166,6 +177,22 @@ def extend(
     retired = {sha: name for sha, name in sorted(retired.items()) if sha not in present}
     extended = SplitManifest(settings.ratios, settings.seed, settings.crop, places, retired, settings.group_by)
     return Extension(images, extended, tuple(left_out), len(missing), tuple(sorted(separated)))
+
+
+def _replaced(
+    images: Sequence[PooledImage], missing: Sequence[Place], placed: Mapping[str, SplitName]
+) -> dict[str, SplitName]:
+    """The places of images that were put in the place of others (a corrected box, a better scan): that of the others.
+
+    Known by their names alone, they take a place only where none of their group has one, and all would take the same.
+    """
+    gone = {place.source: place.split for place in missing}
+    known = {image.group for image in images if image.file in placed}
+    homes: dict[str, set[SplitName]] = {}
+    for image in images:
+        if image.group not in known and image.source in gone:
+            homes.setdefault(image.group, set()).add(gone[image.source])
+    return {image.file: min(homes[image.group]) for image in images if len(homes.get(image.group, ())) == 1}
 
 
 def _items(images: Sequence[PooledImage]) -> list[split.Item]:

@@ -163,8 +163,8 @@ def _fill_gaps(
             ]
             if not movable:
                 raise DataError(
-                    f"class {label!r} has too few different images to be in train, val and test: none is in {gap}, and "
-                    "images that have a place keep it",
+                    f"class {label!r} has too few different images to be in train, val and test: none is in {gap}; "
+                    "copies, and images of one photo or person, count once, and images that have a place keep it",
                     "add images to that class, or remove it",
                 )
             group = max(movable, key=lambda group: have[homes[group]][label])

@@ -140,6 +140,11 @@ def verify_state(workspace: Workspace, state: FileState, present: Areas, look_on
         return
 
 
+def paths(folder: Path) -> list[str]:
+    """The files below a folder, relative to it; not what file managers leave there."""
+    return [*_by_path(_walk(folder))]
+
+
 def _path(workspace: Workspace, difference: Difference) -> Path:
     """The path of the file that a difference is about."""
     areas = {"pool": workspace.pool, "split": workspace.split}
@@ -189,6 +194,7 @@ def _folders(folder: Path) -> str:
 
 
 def _walk(folder: Path) -> str:
+    """The files below a folder; not what looking at it leaves there, such as thumbnails."""
     lines: list[str] = []
     pending = [(str(folder), "")]
     try:
@@ -196,6 +202,8 @@ def _walk(folder: Path) -> str:
             path, prefix = pending.pop()
             with os.scandir(path) as entries:
                 for entry in entries:
+                    if inventory.is_litter(entry.name):
+                        continue
                     name = prefix + entry.name
                     if entry.is_dir(follow_symlinks=False):
                         pending.append((entry.path, f"{name}/"))
