@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from tuning.core.files import canonical_json
+
 #: Values of hyperparameters by name: what Keras Tuner stores, that is bool, int, float, str or None.
 Values = dict[str, Any]
 #: One entry of a learning curve: `epoch` (a fraction before the first one is finished) and metrics by name.
@@ -27,6 +29,11 @@ OWN = ("not-finite", "too-large")
 def configuration(values: Mapping[str, Any]) -> dict[str, Any]:
     """The hyperparameters of `values` that a model builder sees: all but Keras Tuner's `tuner/…` bookkeeping."""
     return {name: value for name, value in values.items() if not name.startswith(RESERVED_PREFIX)}
+
+
+def entry_key(entry: Mapping[str, Any]) -> str:
+    """What tells one of Keras Tuner's hyperparameters, given by its config, from all others: name and conditions."""
+    return canonical_json([entry["config"]["name"], entry["config"].get("conditions") or []])
 
 
 def keyed_seed(seed: int, *key: object) -> int:
