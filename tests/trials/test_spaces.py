@@ -364,6 +364,18 @@ def test_weights_that_cannot_be_fetched_are_said_with_where_to_put_them():
     assert url in found.problem and found.remedy.endswith("models/xception_weights.h5")
 
 
+def test_a_file_that_cannot_be_fetched_belongs_where_keras_looks_for_it(module, tmp_path):
+    module(
+        "fetching",
+        "import keras\ndef build(hp):\n"
+        f"    keras.utils.get_file('own.npz', 'http://127.0.0.1:9/v1/file', cache_dir={str(tmp_path)!r})\n",
+    )
+    with pytest.raises(Exception, match="URL fetch failure") as raised:
+        build_model("fetching:build", {}, SHAPE, CLASSES)
+    place = tmp_path / "datasets" / "own.npz"
+    assert mistake("fetching:build", raised.value).remedy.endswith(f"put it at {place}")
+
+
 @pytest.mark.parametrize("name", ["clears_the_session", "sets_half_precision"])
 def test_a_builder_that_changes_keras_for_all_that_follows_is_refused(name):
     import keras

@@ -213,16 +213,22 @@ def mistake(space: str, error: BaseException) -> UsageError:
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     text = (str(error).strip().splitlines() or [""])[0]
     if fetched := re.search(r"URL fetch failure on (\S+): ", str(error)):
-        name = fetched[1].rpartition("/")[2]
         return UsageError(
             f"search space {space!r} needs {fetched[1]}, which this machine cannot fetch{where}",
-            f"fetch it elsewhere and put it at {keras_home() / 'models' / name}",
+            f"fetch it elsewhere and put it at {_place_of_download(error, fetched[1])}",
         )
     return UsageError(
         f"search space {space!r} raises {type(error).__name__}: {text}{where}",
         (error.remedy if isinstance(error, TuningError) else "")
         or "make the builder work for the default values of its hyperparameters",
     )
+
+
+def _place_of_download(error: BaseException, address: str) -> Path:
+    """Where `keras.utils.get_file`, which raised this, looks for the file: its callers say folder and name."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "get_file"]
+    found = frames[-1].f_locals.get("download_target") if frames else None
+    return Path(found or keras_home() / "models" / address.rpartition("/")[2])
 
 
 def keras_home() -> Path:
@@ -273,7 +279,8 @@ def interface(model: keras.Model, space: str) -> Interface:
     if "categorical" not in plain and "kldivergence" not in plain:
         raise UsageError(
             f"search space {space!r} compiles with loss {name!r}",
-            "compile with a sparse or one-hot categorical cross-entropy",
+            "compile with a sparse or one-hot categorical cross-entropy; a loss of your own says by its name which "
+            "labels it takes, with sparse_categorical or categorical in it",
         )
     # Keras's generalized cross-entropy is fed indices, whatever its name leaves out.
     sparse = "sparse" in plain or plain == "categoricalgeneralizedcrossentropy"
@@ -348,6 +355,11 @@ def _check_shapes(model: keras.Model, space: str, input_shape: Sequence[int], nu
         raise UsageError(
             f"search space {space!r}: the model has {counts}",
             "return a model of one input, the image, and one output, the classes",
+        )
+    if (batch := model.inputs[0].shape[0]) is not None:
+        raise UsageError(
+            f"search space {space!r}: the model takes batches of {batch} images and no others, one image neither",
+            "leave the batch size out of keras.Input; a hyperparameter batch_size says how many images a step takes",
         )
     expected = tuple(model.input_shape[1:])
     if len(expected) != len(input_shape) or any(e not in (None, i) for e, i in zip(expected, input_shape, strict=True)):
