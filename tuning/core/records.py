@@ -23,7 +23,7 @@ RESERVED_PREFIX = "tuner/"
 COMPLETED: Final = "COMPLETED"
 FAILED: Final = "FAILED"
 #: Kinds of failure that a configuration has of itself, however many in a row have it.
-OWN = ("not-finite", "too-large")
+OWN = ("not-finite", "too-large", "unfit")
 
 
 def configuration(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,8 +69,9 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a trial ended without a score.
 
     Attributes:
-        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite", "lost" or "too-large" (not
-            even begun: the memory that it takes at the least is more than there may be).
+        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite", "lost", "too-large" (not
+            even begun: the memory that it takes at the least is more than there may be) or "unfit" (its builder says
+            so, with Keras Tuner's `FailedTrialError`).
         message: one line for a person, with the probable cause.
         epoch: the epoch (from 1) it happened in, where known.
         traceback: Python's traceback, or the end of the worker's log, where there is one.
