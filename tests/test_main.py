@@ -85,6 +85,30 @@ def test_a_command_runs_by_its_name_and_says_what_was_typed(tmp_path):
     assert "  face-tuning demo --root demo-workspace\n" in text
 
 
+def test_the_console_script_finds_a_builder_in_the_current_folder_as_python_does(tmp_path, monkeypatch):
+    """Python itself puts the folder of the script on its path, not the one that the command is given in."""
+    (tmp_path / "my_builder.py").write_text("def build(hp):\n    return None\n")
+    monkeypatch.setattr(sys, "path", [str(Path(sys.executable).parent), *filter(None, sys.path)])
+    monkeypatch.setattr(__main__, "main", lambda program: importlib.util.find_spec("my_builder") is not None)
+    monkeypatch.setattr(__main__, "through_script", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+    assert __main__.script()
+
+
+@pytest.mark.parametrize(("name", "is_package"), [("search_spaces", False), ("demo_faces", True)])
+def test_a_file_that_hides_a_package_of_ours_is_named(name, is_package, tmp_path):
+    file = tmp_path / name / "__init__.py" if is_package else tmp_path / f"{name}.py"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("def build(hp):\n    return None\n")
+    done = python("-m", "tuning.search", "--space", f"{name}:build", "--json", cwd=tmp_path)
+    assert done.returncode == json.loads(done.stdout)["exit_code"] == 2
+    assert f"error: {file} hides the package {name}" in done.stderr
+    assert "Traceback" not in done.stderr and f"my_{name}" in done.stderr
+    # As the remedy says.
+    (file.parent if is_package else file).rename(tmp_path / f"my_{name}{'' if is_package else '.py'}")
+    assert python("-m", "tuning.search", "--help", cwd=tmp_path).returncode == 0
+
+
 @pytest.mark.parametrize(("typed", "meant"), [("serch", "search"), ("tuning.prepare", "prepare"), ("xyz", None)])
 def test_a_mistyped_command_is_told_what_it_may_mean(typed, meant, tmp_path):
     done = python("-m", "tuning", typed, "--json", cwd=tmp_path)

@@ -65,6 +65,17 @@ def test_a_builder_of_ones_own_is_listed_whole(own, tmp_path, capsys):
     assert found["starting_points"] == [{"units": 32, "head": "dense"}]
 
 
+def test_values_of_numpy_s_are_listed_as_numbers(tmp_path, monkeypatch, capsys):
+    given = 'hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)'
+    numpy = 'hp.Choice("learning_rate", list(__import__("numpy").logspace(-4, -2, 3)))'
+    assert given in PACKAGE
+    (tmp_path / "numpy_space.py").write_text(PACKAGE.replace(given, numpy))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code, stdout, _ = call(capsys, "--space", "numpy_space:build_model", "--root", tmp_path, "--json")
+    rate = next(entry for entry in json.loads(stdout)["hyperparameters"] if entry["name"] == "learning_rate")
+    assert (code, rate["values"], rate["default"]) == (0, [1e-4, 1e-3, 1e-2], 1e-4)
+
+
 def test_what_a_builder_prints_is_no_part_of_the_result(tmp_path, monkeypatch, capsys):
     said = PACKAGE.replace("    x = image", "    print('a builder that prints')\n    x = image")
     (tmp_path / "printing_space.py").write_text(said)

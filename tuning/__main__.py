@@ -82,6 +82,9 @@ def main(program: str = "python -m tuning") -> int:
 def script() -> int:
     """What the console script runs."""
     through_script(SCRIPT)
+    if not sys.flags.safe_path:
+        # As with `python -m`: a person's own builder is a module of the folder that the command is given in.
+        sys.path.insert(0, os.getcwd())
     return main(SCRIPT)
 
 

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import errno
 import gc
+import importlib.util
 import json
 import os
 import shlex
@@ -34,6 +35,7 @@ from tuning.core.errors import (
     EnvironmentProblem,
     Interrupted,
     TuningError,
+    UsageError,
 )
 from tuning.core.options import RARE
 from tuning.core.parsing import Parser
@@ -158,7 +160,10 @@ def main(
     output.use_as_they_are()
     asked = argparse.Namespace(json="--json" in (sys.argv[1:] if argv is None else argv), root=Path("."))
     try:
+        _refuse_hidden_packages()
         arguments = options()
+    except UsageError as error:
+        return refused(error, asked.json)
     except ModuleNotFoundError as error:
         return _not_installed(asked, error)
     if "_ARGCOMPLETE" in os.environ:
@@ -276,6 +281,23 @@ def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int,
 def _say(text: str) -> None:
     """A line on stderr; in a terminal it breaks at words."""
     output.say(in_terminal(text) if sys.stderr.isatty() else text)
+
+
+def _refuse_hidden_packages() -> None:
+    """Says which file of a person's own is found in the place of a package of ours: Python looks in the current folder
+    first.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for name in OWN_PACKAGES:
+        found = importlib.util.find_spec(name)
+        file = Path(found.origin) if found and found.origin else None
+        if file and file.resolve().parent != Path(__file__).resolve().parents[1] / name:
+            raise UsageError(
+                f"{file} hides the package {name}, which every command needs",
+                f"give it another name, such as my_{name}, or start the command in another folder",
+            )
 
 
 def _require_packages() -> None:

@@ -71,10 +71,11 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         import_keras()
         import msgspec
 
+        from tuning.trials.jobs import plain
         from tuning.trials.list_space import list_space
 
         found = list_space(args.space, shape, classes)
-    return msgspec.to_builtins(found), text(found, cli.terminal_width() or _WIDE)
+    return msgspec.to_builtins(found, enc_hook=plain), text(found, cli.terminal_width() or _WIDE)
 
 
 def text(found: Listing, width: int) -> str:

@@ -34,7 +34,7 @@ def test_anything_else_in_between_begins_the_count_anew(failures, other):
         failures.tell(other)
 
 
-@pytest.mark.parametrize("kind", ["not-finite", "too-large"])
+@pytest.mark.parametrize("kind", ["not-finite", "too-large", "unfit"])
 def test_what_configurations_have_of_themselves_never_ends_a_search(failures, kind):
     for epoch in range(3 * LIMIT):
         failures.tell(failed(f"loss became nan in epoch {epoch}", kind))

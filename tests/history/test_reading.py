@@ -134,6 +134,34 @@ def test_a_hyperparameter_that_a_trial_found_later_is_known(new_search):
     assert search.history().parameters[-1].choices == (1, 2, 3)
 
 
+def test_what_trials_had_outside_of_a_range_or_between_its_steps_has_its_place(new_search):
+    """Keras Tuner takes any default."""
+    search = new_search()
+    decay = {"name": "decay", "min_value": 1e-6, "max_value": 1e-2, "step": None, "sampling": "log", "default": 0}
+    width = {"name": "wide", "min_value": 16, "max_value": 128, "step": 32, "sampling": "linear", "default": 64}
+    search.records[1]["result"]["space"] += [{"class_name": "Float", "config": decay}]
+    search.records[1]["result"]["space"] += [{"class_name": "Int", "config": width}]
+    search.tell(search.ask("0000", {**search.values(0), "decay": 0, "wide": 64, "rate": 0.5}, 1), 1)
+    search.tell(search.ask("0001", {**search.values(1), "decay": 1e-3, "wide": 48}, 1), 1)
+    found = {entry.name: entry for entry in search.history().parameters}
+    assert (found["decay"].low, found["decay"].high, found["decay"].log) == (0, 1e-2, False)
+    assert found["wide"].choices == (16, 48, 64, 80, 112)
+    assert found["rate"].high == 0.5 and found["rate"].log
+
+
+def test_one_name_for_a_number_and_for_words_is_a_choice_of_what_trials_had(new_search):
+    search = new_search()
+    number = {"name": "momentum", "min_value": 0.5, "max_value": 0.9, "step": None, "sampling": "linear"}
+    search.records[1]["result"]["space"] += [{"class_name": "Float", "config": number}]
+    search.records[1]["result"]["space"] += [
+        {"class_name": "Choice", "config": {"name": "momentum", "values": ["none", "nesterov"]}}
+    ]
+    for trial, value in enumerate([0.7, "nesterov", 0.6]):
+        search.tell(search.ask(f"000{trial}", {**search.values(trial), "momentum": value}, 1), 1)
+    (found,) = (entry for entry in search.history().parameters if entry.name == "momentum")
+    assert [found.place(value) for value in (0.7, "nesterov", 0.6, 0.55)] == [0, 1, 2, None]
+
+
 def test_values_that_are_not_finite_are_gaps(new_search):
     search = new_search()
     search.tell(search.ask("0000", search.values(0), 3), 3)

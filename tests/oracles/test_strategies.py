@@ -50,6 +50,18 @@ class TestContract:
         assert started[:6] == [{**defaults, **given} for given in expected]
         assert len({canonical_json(values) for values in started}) == len(started)
 
+    def test_a_default_outside_of_its_range_is_tried_and_searched_around(self, name, simulated):
+        """Keras Tuner takes one, such as 0 on a logarithmic scale, for what is off as a rule."""
+        hp = simulated.mixed_space()
+        hp.Float("l2", 1e-6, 1e-2, sampling="log", default=0.0)
+        hp.Float("dropout", 0.1, 0.5, step=0.1, default=0.0)
+        hp.Float("noise", 1e-3, 1e-1, step=10, sampling="log", default=0)
+        asked = simulated.drive(simulated.build(name, hp, first=[{"width": 64, "l2": 0.0}], max_trials=12))
+        begun = [configuration(spec.values) for spec in asked if spec.continues is None]
+        assert [values["l2"] for values in begun[:2]] == [0.0, 0.0]
+        assert all(1e-6 <= values["l2"] <= 1e-2 and values["dropout"] >= 0.1 for values in begun[2:])
+        assert len(begun) > 2
+
     def test_own_configurations_survive_a_replay_and_an_unknown_space(self, name, simulated):
         own = [{"point": 3}, {"elsewhere": 1}]
         search = simulated.build(name, simulated.five_points(), first=own)

@@ -31,6 +31,21 @@ def test_the_window_is_the_strategys_own_unless_given(prepared):
     assert search_settings(prepared, "hyperband", window=2048).window == 2048
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("my_faces", "my_faces-build-random"),
+        ("gesichter_ü", "gesichter_--build-random"),
+        ("_own", "own-build-random"),
+        (f"deep_{'x' * 80}", f"{'x' * 51}-build-random"),
+    ],
+)
+def test_a_search_has_a_name_whatever_the_module_of_its_space_is_called(prepared, tmp_path, monkeypatch, module, name):
+    (tmp_path / f"{module}.py").write_text("def build(hp): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert search_settings(prepared, "random", space=f"{module}:build").name == name
+
+
 def test_another_window_is_another_search(prepared, tmp_path):
     config.freeze(tmp_path, search_settings(prepared, "random", window=128))
     config.freeze(tmp_path, search_settings(prepared, "random", window=128))

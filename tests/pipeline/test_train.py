@@ -94,6 +94,26 @@ def test_a_value_that_cannot_be_meant_is_refused_with_the_valid_ones(given, said
     assert said in refused.value.remedy
 
 
+def test_what_a_trial_had_goes_back_in_as_it_is():
+    """Choices that differ in case alone; a choice of True and False, which Keras Tuner makes 1 and 0; defaults that
+    its ranges do not hold."""
+    hp = HyperParameters()
+    hp.Choice("size", ["S", "s", "M", "m"])
+    hp.Choice("bias", [True, False])
+    hp.Boolean("norm", default=1)
+    hp.Float("decay", 1e-6, 1e-2, sampling="log", default=0)
+    hp.Int("width", 16, 64, default=8)
+    defaults = dict(hp.values)
+    found = Description(space=hp.get_config()["space"], defaults=defaults, parameters={})
+    assert completed(found, as_text(defaults)) == defaults
+    for given in ({"size": "s"}, {"size": "m"}, {"bias": 0}, {"norm": False}, {"decay": 1e-3}, {"width": 16}):
+        assert completed(found, as_text(given)) == {**defaults, **given}
+    assert completed(found, as_text({"bias": False, "decay": 0.0})) == {**defaults, "bias": 0}
+    for name, value in {"bias": "no", "decay": 1e-7, "width": 7}.items():
+        with pytest.raises(UsageError, match=name):
+            completed(found, as_text({name: value}))
+
+
 def test_what_holds_no_values_by_name_is_refused():
     import pandas
 

@@ -70,6 +70,20 @@ def job(prepared, sample_spaces) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def module(tmp_path, monkeypatch):
+    """`module("name", "text")` writes an importable module."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name, text):
+        path = tmp_path / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def described(job, tmp_path, sample_spaces, monkeypatch) -> Callable[..., Description]:
     """`described("tiny", …)` is what is found in a space, on Keras's NumPy backend, in this process.
 

@@ -80,6 +80,11 @@ def test_a_space_that_leaves_the_base_alone_is_refused(described, tmp_path):
         ("epochs_as_hyperparameter", "'epochs', which would have no effect"),
         ("flip_in_words", "flip is 'none'"),
         ("later_schedule", "schedule is 'step'"),
+        ("odd_spaces:steps_of_nothing", "'units' goes in steps of 0"),
+        ("odd_spaces:steps_down", "'rate' goes in steps of -0.1"),
+        ("odd_spaces:scope_of_keras_tuner", "'tuner/layers': names that begin with 'tuner/'"),
+        ("odd_spaces:outputs_by_name", "puts its classes out in a dictionary"),
+        ("odd_spaces:fixed_batch", "takes batches of 32 images and no others"),
     ],
 )
 def test_a_builder_that_cannot_be_searched_is_refused_before_anything_trains(described, space, said):
@@ -93,6 +98,13 @@ def test_a_builder_that_cannot_be_searched_is_refused_before_anything_trains(des
 def test_the_line_about_a_builder_s_own_error_says_where_it_is(described, sample_spaces):
     with pytest.raises(UsageError, match=r"sample_spaces\.py:\d+"):
         described("raises")
+
+
+def test_a_module_that_names_another_backend_is_told_that_it_comes_too_late(described, monkeypatch):
+    assert not any("KERAS_BACKEND" in words for words in described("hp_only").warnings)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    (said,) = (words for words in described("hp_only").warnings if "KERAS_BACKEND" in words)
+    assert "to 'jax'" in said and f"trains on {keras.backend.backend()}" in said
 
 
 def test_combinations_that_do_not_build_are_left_to_the_search(described, monkeypatch):

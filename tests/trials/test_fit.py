@@ -8,7 +8,8 @@ import pytest
 from keras import layers, ops
 
 from tuning.core.errors import UsageError
-from tuning.trials.fit import check_outputs
+from tuning.trials.fit import _training_metrics, check_outputs
+from tuning.trials.keras_private import symbolic_build
 from tuning.trials.spaces import interface
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), dtype=np.uint8)
@@ -106,3 +107,32 @@ def test_a_space_is_refused_for_it_before_its_search_begins(described, monkeypat
     monkeypatch.setattr(module, "hp_only", twice)
     with pytest.raises(UsageError, match="'sample_spaces:hp_only' compiles with from_logits=True"):
         described("hp_only")
+
+
+def test_of_several_accuracies_the_one_of_that_name_is_reported():
+    model = _with_metrics(keras.metrics.SparseCategoricalAccuracy(name="a_acc"))
+    logs = {"loss": 1, "a_acc": 0.5, "accuracy": 0.2}
+    assert _training_metrics(logs, 1, model) == {"loss": 1.0, "accuracy": 0.2}
+    # Else the first by name, in whatever order they come.
+    kinds = [keras.metrics.SparseCategoricalAccuracy(name=name) for name in ("right", "exact")]
+    for names in (("right", "exact"), ("exact", "right")):
+        logs = {"loss": 1, **{name: len(name) / 100 for name in names}}
+        assert _training_metrics(logs, 1, _with_metrics(*kinds))["accuracy"] == 0.05
+        kinds.reverse()
+    assert _training_metrics({"loss": 1}, 1, model) == {"loss": 1.0}
+
+
+def test_what_is_no_share_of_right_answers_is_not_shown_as_one():
+    """Beside the accuracy on validation, one of the best two, or of a yes or no for each class, would tell a tale."""
+    two = keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="acc_top2")
+    assert _training_metrics({"loss": 1, "acc_top2": 0.9}, 1, _with_metrics(two)) == {"loss": 1.0}
+    own = keras.metrics.SparseCategoricalAccuracy(name="train_acc")
+    logs = {"loss": 1, "acc_top2": 0.9, "binary_accuracy": 0.8, "train_acc": 0.2}
+    assert _training_metrics(logs, 1, _with_metrics(two, own)) == {"loss": 1.0, "accuracy": 0.2}
+
+
+def _with_metrics(*metrics):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=list(metrics))
+    symbolic_build(model, (np.zeros((2, 4), "float32"), np.zeros(2, "int64")))
+    return model

@@ -51,6 +51,19 @@ def test_those_that_are_accepted():
     assert "BinaryCrossentropy" not in accepted()
 
 
+def test_a_loss_of_a_person_s_own_says_by_its_name_which_labels_it_takes():
+    def focal(labels, outputs):
+        return keras.losses.categorical_focal_crossentropy(labels, outputs)
+
+    with pytest.raises(UsageError, match="'focal'") as refused:
+        read(focal)
+    words = refused.value.remedy.split()
+    for word, sparse in {"sparse_categorical": True, "categorical": False}.items():
+        assert word in words
+        focal.__name__ = f"{word}_focal"
+        assert read(focal).sparse is sparse
+
+
 def test_generalized_cross_entropy_is_fed_indices_as_a_class_and_as_a_function():
     assert read(keras.losses.CategoricalGeneralizedCrossEntropy(q=0.7)).sparse
     loss = functools.partial(keras.losses.categorical_generalized_cross_entropy, q=0.7)

@@ -65,6 +65,16 @@ def test_the_graph_computes_what_was_decided_and_survives_safe_mode(tmp_path, ch
     assert "conv2d" in summary(found)
 
 
+@pytest.mark.parametrize("name", ["pixels", "mean_of_views"])
+def test_a_model_may_have_the_name_of_another_layer_of_the_graph(tmp_path, name):
+    model = network(1, name)
+    found = save_and_open(with_additions(model, additions(True, 0.5, 1.5), COUNTS), tmp_path / "model.keras")
+    plain = save_and_open(with_additions(network(1), additions(True, 0.5, 1.5), COUNTS), tmp_path / "plain.keras")
+    assert np.array_equal(outputs(found), outputs(plain))
+    assert found.inputs[0].name == "pixels"
+    assert weights_sha256(found) == weights_sha256(model)
+
+
 def test_nothing_around_a_model_is_the_model():
     model = network(1)
     assert with_additions(model, additions(), COUNTS) is model

@@ -97,3 +97,33 @@ def test_what_is_compiled_for_a_gpu_is_there_for_the_next_process(printed_by, tm
 def test_nothing_is_kept_for_a_processor(printed_by, tmp_path):
     printed_by(_COMPILED, "jax", str(tmp_path / "cpu"), "cpu", **AT_ONCE)
     assert not (tmp_path / "cpu").exists()
+
+
+_THREADS = """
+import json, sys
+from tuning.core.errors import UsageError
+from tuning.trials import runtime
+
+runtime.configure(1)
+import tensorflow as tf
+
+# What a module does while it is imported.
+threading = tf.config.threading
+threading.set_intra_op_parallelism_threads(3)
+threading.set_inter_op_parallelism_threads(2)
+said = None
+if sys.argv[1:]:
+    tf.reduce_sum(tf.ones(3))
+try:
+    runtime.begin_trial(0, "float32")
+except UsageError as error:
+    said = [error.problem, error.remedy]
+print(json.dumps([threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads(), said]))
+"""
+
+
+def test_threads_that_a_module_of_the_space_has_set_do_not_count(printed_by):
+    assert printed_by(_THREADS, "tensorflow") == [1, 1, None]
+    _, _, (problem, remedy) = printed_by(_THREADS, "tensorflow", "and computes")
+    assert "3 and 2 threads, not 1" in problem
+    assert "take tf.config.threading out of the modules of the search space" in remedy

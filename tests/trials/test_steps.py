@@ -288,17 +288,6 @@ def test_a_model_with_a_loop_of_its_own_is_trained_by_it(compared):
     assert found["kept to Keras"] == ["KerasSteps"] * 7
 
 
-def test_of_several_accuracies_the_one_of_that_name_is_reported():
-    from tuning.trials.fit import _training_metrics
-
-    assert _training_metrics({"loss": 1, "top2_acc": 0.5, "accuracy": 0.2}, 1) == {"loss": 1.0, "accuracy": 0.2}
-    # Else the first by name, in whatever order they come.
-    for names in (("binary_accuracy", "top2_acc"), ("top2_acc", "binary_accuracy")):
-        logs = {"loss": 1, **{name: len(name) / 100 for name in names}}
-        assert _training_metrics(logs, 1)["accuracy"] == 0.15
-    assert _training_metrics({"loss": 1}, 1) == {"loss": 1.0}
-
-
 def test_several_optimizers_have_no_one_rate():
     import keras
 

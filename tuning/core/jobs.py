@@ -111,7 +111,7 @@ class TrialJob(TrainingJob, frozen=True, kw_only=True):
 
     Attributes:
         trial_id: the oracle's name for it.
-        known: names of hyperparameters that the search knows already.
+        known: hyperparameters that the search knows already, each as `core.records.entry_key` has it.
         max_memory: bytes that a training may take; None: no limit.
     """
 

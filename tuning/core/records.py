@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from tuning.core.files import canonical_json
+
 #: Values of hyperparameters by name: what Keras Tuner stores, that is bool, int, float, str or None.
 Values = dict[str, Any]
 #: One entry of a learning curve: `epoch` (a fraction before the first one is finished) and metrics by name.
@@ -21,12 +23,17 @@ RESERVED_PREFIX = "tuner/"
 COMPLETED: Final = "COMPLETED"
 FAILED: Final = "FAILED"
 #: Kinds of failure that a configuration has of itself, however many in a row have it.
-OWN = ("not-finite", "too-large")
+OWN = ("not-finite", "too-large", "unfit")
 
 
 def configuration(values: Mapping[str, Any]) -> dict[str, Any]:
     """The hyperparameters of `values` that a model builder sees: all but Keras Tuner's `tuner/…` bookkeeping."""
     return {name: value for name, value in values.items() if not name.startswith(RESERVED_PREFIX)}
+
+
+def entry_key(entry: Mapping[str, Any]) -> str:
+    """What tells one of Keras Tuner's hyperparameters, given by its config, from all others: name and conditions."""
+    return canonical_json([entry["config"]["name"], entry["config"].get("conditions") or []])
 
 
 def keyed_seed(seed: int, *key: object) -> int:
@@ -62,8 +69,9 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a trial ended without a score.
 
     Attributes:
-        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite", "lost" or "too-large" (not
-            even begun: the memory that it takes at the least is more than there may be).
+        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite", "lost", "too-large" (not
+            even begun: the memory that it takes at the least is more than there may be) or "unfit" (its builder says
+            so, with Keras Tuner's `FailedTrialError`).
         message: one line for a person, with the probable cause.
         epoch: the epoch (from 1) it happened in, where known.
         traceback: Python's traceback, or the end of the worker's log, where there is one.

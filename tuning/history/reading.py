@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ def history_of(facts: Facts, slices: int = 1, from_base: bool = False) -> Histor
         trials=trials,
         configurations=_configurations(trials),
         steps=_steps(trials, facts),
-        parameters=_parameters(facts.space),
+        parameters=_parameters(facts.space, trials),
         defaults={} if from_base else dict(facts.defaults),
         finals=facts.finals,
         test_evaluations=len(facts.test_evaluations),
@@ -109,8 +109,8 @@ def _steps(trials: Iterable[Trial], facts: Facts) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _parameters(space: Iterable[Mapping[str, Any]]) -> tuple[Parameter, ...]:
-    """One for each name; a name that is declared under several conditions spans all of them."""
+def _parameters(space: Iterable[Mapping[str, Any]], trials: Iterable[Trial]) -> tuple[Parameter, ...]:
+    """One for each name; a name that is declared under several conditions spans all of them, and what trials had."""
     found: dict[str, Parameter] = {}
     for entry in space:
         new = _parameter(entry["class_name"], entry["config"])
@@ -121,7 +121,25 @@ def _parameters(space: Iterable[Mapping[str, Any]]) -> tuple[Parameter, ...]:
         more = tuple(choice for choice in new.choices if choice not in old.choices)
         low, high = min(old.low, new.low), max(old.high, new.high)
         found[new.name] = Parameter(new.name, new.kind, old.choices + more, low, high, old.log and new.log)
-    return tuple(found.values())
+    values = [trial.values for trial in trials]
+    return tuple(_with(entry, [own[entry.name] for own in values if entry.name in own]) for entry in found.values())
+
+
+def _with(parameter: Parameter, values: Sequence[Any]) -> Parameter:
+    """A hyperparameter with these values among its own: a default may lie out of its range, or between its steps."""
+    if parameter.kind == "number":
+        if all(isinstance(value, int | float) for value in values):
+            low, high = min((parameter.low, *values)), max((parameter.high, *values))
+            return replace(parameter, low=low, high=high, log=parameter.log and low > 0)
+        parameter = Parameter(parameter.name, "choice")
+    for value in values:
+        if parameter.place(value) is None:
+            parameter = replace(parameter, choices=_sorted((*parameter.choices, value)))
+    return parameter
+
+
+def _sorted(choices: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(sorted(choices)) if all(isinstance(choice, int | float) for choice in choices) else choices
 
 
 def _parameter(kind: str, config: Mapping[str, Any]) -> Parameter:

@@ -168,7 +168,8 @@ class Parameter:
         """The place of a value among the choices; None where it is none of them, or the hyperparameter is inactive."""
         for place, choice in enumerate(self.choices):
             # Steps of a float are counted in floats: 0.30000000000000004 is 0.3.
-            if value == choice or (isinstance(value, float) and math.isclose(value, choice, rel_tol=1e-9)):
+            numbers = isinstance(value, float) and isinstance(choice, int | float)
+            if value == choice or (numbers and math.isclose(value, choice, rel_tol=1e-9)):
                 return place
         return None
 

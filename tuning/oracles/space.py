@@ -37,7 +37,9 @@ def defaults(space: Sequence[HyperParameter]) -> dict[str, Any]:
 
 
 def accepts(entry: HyperParameter, value: Any) -> bool:
-    """Whether a value lies in the entry's range; a number need not be one of its steps."""
+    """Whether a value lies in the entry's range, or is its default; a number need not be one of its steps."""
+    if value == entry.default:
+        return True
     if isinstance(entry, Fixed):
         return value == entry.value
     if isinstance(entry, Boolean):
@@ -110,9 +112,14 @@ def value_at(entry: HyperParameter, probability: float) -> Any:
 
 
 def probability_of(entry: HyperParameter, value: Any) -> float:
-    """Where `value_at` gives this value, in the middle; one between two steps counts as the step before it."""
-    count = levels(entry)
-    if isinstance(entry, (Fixed, Boolean, Choice)) or count is None:
+    """Where `value_at` gives this value, in the middle; one between two steps counts as the step before it.
+
+    A default out of its range, such as 0 on a logarithmic scale, counts as the end that is next to it.
+    """
+    if isinstance(entry, (Fixed, Boolean, Choice)):
+        return entry.value_to_prob(value)
+    value, count = min(max(value, entry.min_value), entry.max_value), levels(entry)
+    if count is None:
         return entry.value_to_prob(value)
     if entry.sampling == "linear":
         steps = (value - entry.min_value) / entry.step

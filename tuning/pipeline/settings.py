@@ -163,7 +163,9 @@ def _run_values(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, An
 def _name_of(values: Mapping[str, Any]) -> str:
     name = values["name"]
     if name is None:
-        name = f"{values['space'].replace(':', '-')}-{values['strategy']}"
+        # Modules may have letters that no name has, and be many levels deep: the end says more than the beginning.
+        plain = re.sub(r"[^A-Za-z0-9._-]", "-", f"{values['space']}-{values['strategy']}")
+        name = plain[-64:].lstrip("._-")
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name is {name!r}", "use up to 64 letters, digits, dots, dashes and underscores")
     return name

@@ -14,7 +14,7 @@ from tuning.core.errors import BudgetEnded
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Description, TrialJob
 from tuning.core.progress import Progress
-from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, keyed_seed
+from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, entry_key, keyed_seed
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch, reserve
@@ -199,7 +199,7 @@ def trial_jobs(
     session: Session, settings: SearchSettings, description: Description
 ) -> Callable[[TrialSpec, int], TrialJob]:
     """What a worker is told about a trial, as a function of the trial and its attempt's fencing number."""
-    known = sorted({entry["config"]["name"] for entry in description.space})
+    known = sorted(map(entry_key, description.space))
 
     def job(spec: TrialSpec, fence: int) -> TrialJob:
         return TrialJob(

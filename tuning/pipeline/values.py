@@ -75,14 +75,20 @@ def parsed(parameter: Any, text: str) -> Any:
     """The value that `text` means for a Keras Tuner hyperparameter.
 
     Raises:
-        UsageError: it means none in its range.
+        UsageError: it means none in its range, and is not its default either.
     """
     kind = type(parameter).__name__
+    if _means(text, parameter.default):
+        return parameter.default
     if kind in ("Choice", "Boolean", "Fixed"):
         valid = [parameter.value] if kind == "Fixed" else parameter.values if kind == "Choice" else [True, False]
-        for value in valid:
-            if text.lower() == str(value).lower() or (_number(text) == value and not isinstance(value, str | bool)):
-                return value
+        # One letter may be all that two choices differ in: what is written alike comes last.
+        alike = [value for value in valid if text.lower() == str(value).lower()]
+        if kind == "Choice" and set(valid) == {0, 1}:
+            # What Keras Tuner makes of a choice of True and False.
+            alike += [value for value in valid if text.lower() == str(bool(value)).lower()]
+        if found := [value for value in valid if _means(text, value)] + alike:
+            return found[0]
         raise UsageError(f"hyperparameter {parameter.name} is {text!r}", f"use one of {', '.join(map(str, valid))}")
     number = _number(text)
     if number is None or not parameter.min_value <= number <= parameter.max_value:
@@ -93,6 +99,10 @@ def parsed(parameter: Any, text: str) -> Any:
     if kind == "Int" and number != int(number):
         raise UsageError(f"hyperparameter {parameter.name} is {text!r}", "give a whole number")
     return int(number) if kind == "Int" else number
+
+
+def _means(text: str, value: Any) -> bool:
+    return text == str(value) or (_number(text) == value and not isinstance(value, str | bool))
 
 
 def _number(text: str) -> float | None:

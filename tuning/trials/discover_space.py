@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
     TrainingPlan.from_values(hp.values)
     form = interface(model, job.space)
     check_outputs(model, form, job.space, dataset.val.images)
-    warnings = [doubts(model, form.scaled)]
+    warnings = [doubts(model, form.scaled), _backend_without_effect()]
     # The model is kept: no other object gets the identity of one of its weights.
     first, weights = model, _trained_weights(model)
     default = CountedModel(count=int(model.count_params()), values=dict(hp.values))
@@ -124,6 +125,19 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         warnings=[one for one in warnings if one],
         unproven_layers=layers,
         unproven_model=unproven_model,
+    )
+
+
+def _backend_without_effect() -> str | None:
+    """What to tell a person whose module says which backend Keras has; None where that is the one it has."""
+    import keras
+
+    named, own = os.environ.get("KERAS_BACKEND"), keras.backend.backend()
+    if named in (None, own):
+        return None
+    return (
+        f"a module of the search space sets KERAS_BACKEND to {named!r}, when Keras has its backend already: this "
+        f"search trains on {own}; to train on {named}, set it where the command is given, and begin anew"
     )
 
 

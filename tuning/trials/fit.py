@@ -114,7 +114,7 @@ def fit(
                 before = epochs_of(state.curve)
                 factors = warmup_factors(plan, before, part.epochs, job.total_epochs, len(batches))
                 rates = factors and [base_rate * cooling * factor for factor in factors]
-            entry |= _training_metrics(steps.train(batches, rates), part.epoch)
+            entry |= _training_metrics(steps.train(batches, rates), part.epoch, model)
             with averaged(model):
                 entry |= figures(predict(steps, dataset.val.images), dataset.val.labels, classes)
                 chosen, chosen_done = state.chosen, state.chosen_epoch
@@ -171,8 +171,8 @@ def _base_learning_rate(model: keras.Model) -> float | None:
     return None if rate is None else float(rate)
 
 
-def _training_metrics(logs: Mapping[str, Any], epoch: int) -> Entry:
-    """`loss`, and `accuracy` where the builder compiled any metric of that kind.
+def _training_metrics(logs: Mapping[str, Any], epoch: int, model: keras.Model) -> Entry:
+    """`loss`, and `accuracy` where the builder compiled it, whatever it is called.
 
     Raises:
         NotFinite: the loss is NaN or infinite.
@@ -182,12 +182,21 @@ def _training_metrics(logs: Mapping[str, Any], epoch: int) -> Entry:
         raise NotFinite(f"loss became {loss}", epoch)
     metrics: Entry = {"loss": loss}
     # In order of their names, as Keras reports them, whichever steps these are from.
-    accuracy = next(
-        (name for name in sorted(logs, key=lambda name: (name != "accuracy", name)) if "acc" in name.lower()), None
-    )
-    if accuracy:
-        metrics["accuracy"] = _finite(logs[accuracy])
+    names = sorted(_accuracies(model).intersection(logs), key=lambda name: (name != "accuracy", name))
+    if names:
+        metrics["accuracy"] = _finite(logs[names[0]])
     return metrics
+
+
+def _accuracies(model: keras.Model) -> set[str]:
+    """Names of the metrics that are the share of right answers, as `val_accuracy` is: neither one of the best three nor
+    that of a yes or no for each class.
+    """
+    import keras
+
+    kinds = (keras.metrics.SparseCategoricalAccuracy, keras.metrics.CategoricalAccuracy)
+    found = [metric for group in model.metrics for metric in getattr(group, "metrics", None) or [group]]
+    return {"accuracy", "acc", *(metric.name for metric in found if isinstance(metric, kinds))}
 
 
 def _finite(value: Any) -> float | None:
@@ -220,9 +229,14 @@ def check_outputs(model: keras.Model, interface: Interface, space: str, images: 
     import keras
 
     few = as_input(images[:CHECKED], interface)
+    first = model(few, training=False)
+    if isinstance(first, Mapping):
+        raise UsageError(
+            f"search space {space!r}: the model puts its classes out in a dictionary",
+            "return keras.Model(image, classes), with the output itself",
+        )
     outputs = [
-        keras.ops.convert_to_numpy(found).astype(np.float32)
-        for found in (model(few, training=False), _outputs_of_other_weights(model, few))
+        keras.ops.convert_to_numpy(found).astype(np.float32) for found in (first, _outputs_of_other_weights(model, few))
     ]
     # Two sigmoids sum to about 1 before they have learned anything, but not with other weights.
     distance = max(float(np.abs(found.sum(axis=1) - 1).max()) for found in outputs)

@@ -64,10 +64,10 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Callable[[Entry], Non
     bases.use(job.base)
     runtime.configure(job.threads)
     runtime.keep_compiled(Workspace(Path(job.root)).compiled)
-    return msgspec.to_builtins(function(job, report), enc_hook=_plain)
+    return msgspec.to_builtins(function(job, report), enc_hook=plain)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A number of NumPy's, such as a choice that a builder took from an array, as Python's own."""
     if isinstance(value, np.generic):
         return value.item()

@@ -111,6 +111,18 @@ def weight_averages(optimizer: keras.optimizers.Optimizer) -> Iterable[tuple[Any
     return zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
 
 
+# Keras Tuner ---------------------------------------------------------------------------------------------------------
+
+
+def own_build(builder: Any) -> Any:
+    """The `build` of a HyperModel as it was written, whose own one hides its arguments; of other objects, theirs, and
+    a function itself."""
+    import keras_tuner
+
+    build = getattr(builder, "build", builder)
+    return getattr(builder, "_build", build) if isinstance(builder, keras_tuner.HyperModel) else build
+
+
 # Backends ------------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Entry
 from tuning.core.plan import ShortenedFinal
+from tuning.core.records import RESERVED_PREFIX
 
 CLASS_BALANCE = ("none", "weights", "sampler")
 SCHEDULES = ("constant", "cosine", "plateau")
@@ -88,15 +89,27 @@ def _read(name: str, value: Any) -> Any:
 
 
 def check_values(space: str, entries: Sequence[Any]) -> None:
-    """Refuses a space in which a hyperparameter that means something here has values that cannot be meant.
+    """Refuses a space in which a hyperparameter has a name or values that cannot be meant.
 
     Args:
         entries: Keras Tuner's hyperparameters.
 
     Raises:
-        UsageError: there is one; or the number of epochs is one, which would have no effect.
+        UsageError: there is one; or the number of epochs is one, which would have no effect; or one has a name that is
+            Keras Tuner's, which no builder is given a value of; or the steps of a range lead nowhere.
     """
     for entry in entries:
+        if entry.name.startswith(RESERVED_PREFIX):
+            raise UsageError(
+                f"search space {space!r} has a hyperparameter {entry.name!r}: names that begin with "
+                f"{RESERVED_PREFIX!r} are Keras Tuner's own, and the builder would always get its default",
+                "give it another name, or its hp.name_scope",
+            )
+        if (step := getattr(entry, "step", None)) is not None and step <= 0:
+            raise UsageError(
+                f"search space {space!r}: hyperparameter {entry.name!r} goes in steps of {step}",
+                "give a step above 0, or leave it out",
+            )
         if entry.name == "epochs":
             raise UsageError(
                 f"search space {space!r} has a hyperparameter 'epochs', which would have no effect: how long "

@@ -85,6 +85,9 @@ def with_additions(model: keras.Model, additions: Additions, counts: np.ndarray)
     view, prior, temperature = additions.mirrored_view, additions.prior_correction, additions.temperature
     if not (view.used or prior.used or temperature.used):
         return model
+    if model.name in (model.inputs[0].name, "mean_of_views", "prior_correction"):
+        # A model may have the name of its own input, but here both are layers of one graph.
+        model = keras.Model(model.inputs[0], model.outputs[0], name=f"{model.name}_network")
     image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype, name=model.inputs[0].name)
     output = model(image)
     if view.used:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tuning.core import machine
 from tuning.core.computing import LEVEL_VARIABLES
+from tuning.core.errors import UsageError
 from tuning.core.records import keyed_seed
 from tuning.trials.keras_private import make_shared_seed_generator, shared_seed_generator
 
@@ -24,6 +25,9 @@ COMPILED_BYTES = 2**30
 
 #: What Keras calls the state of a seed generator.
 SEED_STATE = "seed_generator_state"
+
+#: What this process was told to compute with; None: it was not.
+_threads: int | None = None
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -67,7 +71,12 @@ def configure(threads: int) -> None:
     """Sets thread counts and op determinism; to be called before the first operation.
 
     Idempotent: a process that runs many trials calls it for each.
+
+    Raises:
+        UsageError: the backend has computed with another number of threads, which cannot be changed any more.
     """
+    global _threads
+    _threads = threads
     import cv2
     import keras
 
@@ -78,9 +87,7 @@ def configure(threads: int) -> None:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        _use_threads(threads)
         tf.config.experimental.enable_op_determinism()
     elif keras.backend.backend() == "jax":
         # On a processor, its threads are as many as it believes there are cores, flags or no. With one, it would never
@@ -95,6 +102,25 @@ def configure(threads: int) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Else all new memory is filled first, for a third of a training step, against reads of uninitialised memory.
         torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def _use_threads(threads: int) -> None:
+    """Has TensorFlow compute with so many threads; see `configure`."""
+    import tensorflow as tf
+
+    given = tf.config.threading
+    before = given.get_intra_op_parallelism_threads(), given.get_inter_op_parallelism_threads()
+    if before == (threads, threads):
+        return
+    try:
+        given.set_intra_op_parallelism_threads(threads)
+        given.set_inter_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise UsageError(
+            f"TensorFlow has begun to compute in this process with {before[0]} and {before[1]} threads, not {threads}",
+            "take tf.config.threading out of the modules of the search space; with --executor inline, in a process "
+            "that used TensorFlow before, leave that option out",
+        ) from error
 
 
 def keep_compiled(folder: Path) -> None:
@@ -136,6 +162,8 @@ def begin_trial(seed: int, dtype_policy: str) -> None:
 
     # Again: a builder's module may have set them, and is imported by the first trial of a process alone.
     use_keras_defaults()
+    if _threads is not None:
+        configure(_threads)
     keras.utils.clear_session()
     # Only now: clearing the session also forgets the policy, in silence.
     keras.config.set_dtype_policy(dtype_policy)

@@ -22,7 +22,7 @@ from tuning.core.errors import Interrupted, TuningError, UsageError
 from tuning.core.files import digest
 from tuning.trials.global_state import unchanged
 from tuning.trials.input_range import wants_0_to_1
-from tuning.trials.keras_private import loss_arguments, make_shared_seed_generator
+from tuning.trials.keras_private import loss_arguments, make_shared_seed_generator, own_build
 from tuning.trials.portable import custom_objects
 from tuning.trials.space_code import reached_code
 
@@ -73,7 +73,7 @@ def _located(space: str) -> tuple[str, str, Path]:
         spec = None
     except Exception as error:
         # Finding a module imports the package around it.
-        raise mistake(space, error) from error
+        raise mistake(space, error, importing=True) from error
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         remedy = "run from the folder that holds it, or put that folder on PYTHONPATH"
         if module.endswith(".py"):
@@ -99,8 +99,8 @@ def loaded_space_digest(space: str) -> str:
 def load_builder(space: str) -> Callable[..., Any]:
     """The model builder of a space as `build(hp, input_shape, num_classes) -> compiled model`.
 
-    A function may take (hp), as plain Keras Tuner builders do, or also `input_shape`, `num_classes` and `base`, what
-    `tuning.base_model()` returns; a `keras_tuner.HyperModel`, class or instance, is used through its
+    A function or method may take (hp), as plain Keras Tuner builders do, or also `input_shape`, `num_classes` and
+    `base`, what `tuning.base_model()` returns; a `keras_tuner.HyperModel`, class or instance, is used through its
     `declare_hyperparameters(hp)` and `build(hp)`. A class is made with the shape and the number of classes where its
     constructor has them.
 
@@ -119,12 +119,13 @@ def load_builder(space: str) -> Callable[..., Any]:
         builder: Any = found(**_wanted(found, offered)) if inspect.isclass(found) else found
         if hasattr(builder, "declare_hyperparameters"):
             builder.declare_hyperparameters(hp)
+        declared = own_build(builder)
         builder = getattr(builder, "build", builder)
-        given = _wanted(builder, offered)
-        if "base" in inspect.signature(builder).parameters:
+        given = _wanted(declared, offered)
+        if "base" in inspect.signature(declared).parameters:
             # With Keras, which not everyone who asks for a builder needs.
             given["base"] = importlib.import_module("tuning.trials.bases").base_model()
-        _check_arguments(space, builder, given)
+        _check_arguments(space, declared, given)
         try:
             return builder(hp, **given)
         except SystemExit as error:
@@ -186,7 +187,7 @@ def _found(space: str) -> Any:
     except Interrupted:
         raise
     except (Exception, SystemExit) as error:
-        raise mistake(space, error) from error
+        raise mistake(space, error, importing=True) from error
     if _imported.get(space, (None, ""))[0] is not module.__spec__:
         _imported[space] = (module.__spec__, code)
     return getattr(module, attribute, None)
@@ -207,22 +208,33 @@ def starting_points(space: str) -> list[dict[str, Any]]:
     return [dict(point) for point in points]
 
 
-def mistake(space: str, error: BaseException) -> UsageError:
-    """What a search space's own code raised, as one line that says where."""
+def mistake(space: str, error: BaseException, importing: bool = False) -> UsageError:
+    """What a search space's own code raised, as one line that says where.
+
+    Args:
+        importing: while its module was imported, or a package around it.
+    """
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     text = (str(error).strip().splitlines() or [""])[0]
     if fetched := re.search(r"URL fetch failure on (\S+): ", str(error)):
-        name = fetched[1].rpartition("/")[2]
         return UsageError(
             f"search space {space!r} needs {fetched[1]}, which this machine cannot fetch{where}",
-            f"fetch it elsewhere and put it at {keras_home() / 'models' / name}",
+            f"fetch it elsewhere and put it at {_place_of_download(error, fetched[1])}",
         )
-    return UsageError(
-        f"search space {space!r} raises {type(error).__name__}: {text}{where}",
-        (error.remedy if isinstance(error, TuningError) else "")
-        or "make the builder work for the default values of its hyperparameters",
-    )
+    remedy = "make the builder work for the default values of its hyperparameters"
+    if importing:
+        remedy = f"mend the module: python -c 'import {target(space)[0]}', in the same folder, shows all of the error"
+    if isinstance(error, TuningError) and error.remedy:
+        remedy = error.remedy
+    return UsageError(f"search space {space!r} raises {type(error).__name__}: {text}{where}", remedy)
+
+
+def _place_of_download(error: BaseException, address: str) -> Path:
+    """Where `keras.utils.get_file`, which raised this, looks for the file: its callers say folder and name."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "get_file"]
+    found = frames[-1].f_locals.get("download_target") if frames else None
+    return Path(found or keras_home() / "models" / address.rpartition("/")[2])
 
 
 def keras_home() -> Path:
@@ -273,7 +285,8 @@ def interface(model: keras.Model, space: str) -> Interface:
     if "categorical" not in plain and "kldivergence" not in plain:
         raise UsageError(
             f"search space {space!r} compiles with loss {name!r}",
-            "compile with a sparse or one-hot categorical cross-entropy",
+            "compile with a sparse or one-hot categorical cross-entropy; a loss of your own says by its name which "
+            "labels it takes, with sparse_categorical or categorical in it",
         )
     # Keras's generalized cross-entropy is fed indices, whatever its name leaves out.
     sparse = "sparse" in plain or plain == "categoricalgeneralizedcrossentropy"
@@ -348,6 +361,11 @@ def _check_shapes(model: keras.Model, space: str, input_shape: Sequence[int], nu
         raise UsageError(
             f"search space {space!r}: the model has {counts}",
             "return a model of one input, the image, and one output, the classes",
+        )
+    if (batch := model.inputs[0].shape[0]) is not None:
+        raise UsageError(
+            f"search space {space!r}: the model takes batches of {batch} images and no others, one image neither",
+            "leave the batch size out of keras.Input; a hyperparameter batch_size says how many images a step takes",
         )
     expected = tuple(model.input_shape[1:])
     if len(expected) != len(input_shape) or any(e not in (None, i) for e, i in zip(expected, input_shape, strict=True)):

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tuning.core.jobs import Entry, TrialJob
-from tuning.core.records import COMPLETED, FAILED, Failure, TrialOutcome
+from tuning.core.records import COMPLETED, FAILED, Failure, TrialOutcome, entry_key
 from tuning.dataset.store.arrays import open_dataset
 from tuning.trials.build import start_state, training_steps
 from tuning.trials.checkpoint import load_state, save_state
@@ -28,7 +28,7 @@ def run_trial(job: TrialJob, report: Callable[[Entry], None]) -> TrialOutcome:
     outcome = TrialOutcome(
         trial_id=job.trial_id,
         status=FAILED,
-        space=tuple(entry for entry in hp.get_config()["space"] if entry["config"]["name"] not in job.known),
+        space=tuple(entry for entry in hp.get_config()["space"] if entry_key(entry) not in job.known),
         cost=multiply_adds(steps.model),
         memory=memory,
     )

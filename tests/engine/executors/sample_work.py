@@ -41,6 +41,10 @@ def run(kind, payload, report):
         child = multiprocessing.Process(target=queue.put, args=(1,))
         child.start()
         return {"got": queue.get(timeout=20)}
+    if kind == "move":
+        os.chdir(payload["folder"])
+    if kind in ("move", "where"):
+        return {"folder": os.getcwd()}
     if kind == "stdin":
         breakpoint()
         return {"read": sys.stdin.read()}

@@ -39,6 +39,19 @@ def test_an_exception_is_an_error(executor):
     assert finished.error.message == "ValueError: a bad"
 
 
+def test_the_work_has_a_current_folder_of_its_own(executor, tmp_path, monkeypatch):
+    """A module that changes it is imported once; in this process, the paths of the search may be relative."""
+    own, other = tmp_path / "own", tmp_path / "other"
+    own.mkdir()
+    other.mkdir()
+    monkeypatch.chdir(own)
+    for kind in ("move", "where"):
+        executor.submit(Job(kind, 0, kind, {"folder": str(other)}))
+        (finished,) = executor.collect(0)
+        assert finished.result == {"folder": str(other)}
+        assert Path.cwd() == own
+
+
 def test_every_row_of_the_table_can_be_loaded():
     for name in EXECUTORS:
         assert {"warm_up", "free", "submit", "collect", "close"} <= set(dir(load_executor(name)))

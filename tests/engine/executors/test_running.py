@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+import keras_tuner
 import msgspec
 import pytest
 
+from tuning.core.records import OWN
 from tuning.engine.entries import AttemptDied, Result
 from tuning.engine.executors.running import attempt
 from tuning.engine.journal import encode, parse
@@ -54,3 +56,9 @@ def test_the_words_of_an_exception_can_be_journaled_whatever_they_hold(kind, err
         AttemptDied(key="trial/0001", fence=1, failure=error.failure(), node=None, n=1),
     )
     assert parse(b"".join(map(encode, entries))).records == entries
+
+
+def test_what_a_builder_refuses_by_keras_tuner_s_own_error_is_the_configuration_s_affair(error_of):
+    error = error_of(keras_tuner.errors.FailedTrialError("too deep for these images"))
+    assert error.kind in OWN
+    assert error.message == "FailedTrialError: too deep for these images"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ class InlineExecutor:
     ) -> None:
         self._work = work
         self._waiting: list[Job] = []
+        #: Where the work has gone, as builders do that read files beside them; None: nowhere.
+        self._folder: str | None = None
 
     def warm_up(self) -> None:
         pass
@@ -50,9 +53,21 @@ class InlineExecutor:
             events.append(Progressed(job.key, job.fence, entry))
 
         # As in a worker: what the work prints is no result of the command.
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), self._in_its_folder():
             result, error = attempt(self._work, job.kind, job.payload, report)
         return [*events, Finished(job.key, job.fence, result, error)]
+
+    @contextlib.contextmanager
+    def _in_its_folder(self) -> Iterator[None]:
+        """The work has a current folder of its own, as in a worker: paths of this process's may be relative."""
+        own = os.getcwd()
+        if self._folder is not None:
+            os.chdir(self._folder)
+        try:
+            yield
+        finally:
+            self._folder = os.getcwd()
+            os.chdir(own)
 
     def cancel(self) -> None:
         self._waiting.clear()

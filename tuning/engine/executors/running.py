@@ -17,6 +17,10 @@ Report = Callable[[dict[str, Any]], None]
 Work = Callable[[str, Mapping[str, Any], Report], dict[str, Any]]
 
 
+#: Exceptions of libraries that mean more than that something is wrong -> what.
+_KINDS = {"ResourceExhaustedError": "memory", "FailedTrialError": "unfit"}
+
+
 def load_work(target: str) -> Work:
     """The function named `module:function`."""
     work: Work = pkgutil.resolve_name(target)
@@ -63,7 +67,7 @@ def _answer(
             filename=str(error.filename) if error.filename else None,
         )
     except Exception as error:
-        kind = "memory" if type(error).__name__ == "ResourceExhaustedError" else "exception"
+        kind = _KINDS.get(type(error).__name__, "exception")
         return None, _error(kind, f"{type(error).__name__}: {_first_line(error)}", error)
 
 
