@@ -7,25 +7,14 @@ import warnings
 import numpy as np
 import pytest
 
+from tests.trials.sampled import CLASSES, SHAPE, build, refusal
 from tuning.core.errors import UsageError
 from tuning.trials.spaces import Interface, build_model, interface, load_builder, mistake
-
-SHAPE, CLASSES = (24, 24, 1), 3
 
 
 @pytest.fixture(autouse=True)
 def _importable(sample_spaces, monkeypatch):
     monkeypatch.syspath_prepend(str(sample_spaces))
-
-
-def build(name, values=None, shape=SHAPE, classes=CLASSES):
-    return build_model(f"sample_spaces:{name}", values or {}, shape, classes)
-
-
-def refusal(call, *arguments):
-    with pytest.raises(UsageError) as refused:
-        call(*arguments)
-    return f"{refused.value.problem} → {refused.value.remedy}"
 
 
 SHAPED = """

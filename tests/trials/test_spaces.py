@@ -10,7 +10,7 @@ import pytest
 
 import search_spaces
 from search_spaces import SPACES
-from tuning.core.errors import EXIT_USAGE, UsageError
+from tests.trials.sampled import CLASSES, SHAPE, build, refusal
 from tuning.core.files import digest
 from tuning.trials.spaces import (
     Interface,
@@ -24,24 +24,10 @@ from tuning.trials.spaces import (
     target,
 )
 
-SHAPE, CLASSES = (24, 24, 1), 3
-
 
 @pytest.fixture(autouse=True)
 def _importable(sample_spaces, monkeypatch):
     monkeypatch.syspath_prepend(str(sample_spaces))
-
-
-def build(name, values=None, shape=SHAPE, classes=CLASSES):
-    return build_model(f"sample_spaces:{name}", values or {}, shape, classes)
-
-
-def refusal(call, *arguments):
-    with pytest.raises(UsageError) as refused:
-        call(*arguments)
-    assert refused.value.exit_code == EXIT_USAGE
-    assert "\n" not in refused.value.problem
-    return f"{refused.value.problem} → {refused.value.remedy}"
 
 
 # Names and files -----------------------------------------------------------------------------------------------------
