@@ -19,8 +19,10 @@ from tuning.pipeline.session import Session, decoded
 
 #: Configurations that are drawn, built and counted.
 DRAWN = 32
-#: Which of them are timed, as shares of the way from the cheapest to the most expensive.
+#: Which of them are timed, as shares of the way from the cheapest to the most expensive; those that are known to be
+#: good come after the first two, as little time does not reach for all.
 TIMED_AT = (0.4, 0.15, 0.6, 0.05, 0.25)
+BEFORE_GOOD = 2
 #: Workers that count at a time, at most.
 COUNTING = 8
 #: Share of the time for all of it that counting may take.
@@ -29,6 +31,9 @@ COUNTING_SHARE = 0.3
 
 def measured(session: Session, description: Description, good: Sequence[Values], seconds: float) -> Market:
     """What the space costs: the default configuration, sampled ones, and those that are known to be good.
+
+    The good ones are timed too, one for all of the same multiply-adds: whether they can be paid for decides what a
+    budget is worth, and an estimate may be too high (on FER2013, 168 to 204 s an epoch where they took 142 s).
 
     Args:
         good: configurations that the space itself names.
@@ -41,21 +46,28 @@ def measured(session: Session, description: Description, good: Sequence[Values],
     default = costs[0] or 1.0
     counted = {str(number): cost for number, cost in enumerate(costs[1 + len(good) :]) if cost}
     by_cost = {name: drawn[int(name)] for name in sorted(counted, key=counted.__getitem__)}
-    timed = _timed(session, description.defaults, by_cost, began + seconds)
-    epoch, start = timed.pop("default").epoch_seconds, [one.start_seconds for one in timed.values()]
+    known = {f"good-{cost:.0f}": values for values, cost in zip(good, costs[1:], strict=False) if cost}
+    names = list(by_cost)
+    chosen = list(dict.fromkeys(names[int(share * len(names))] for share in TIMED_AT)) if names else []
+    order = [*chosen[:BEFORE_GOOD], *known, *chosen[BEFORE_GOOD:]]
+    waiting = {"default": description.defaults} | {name: (known | by_cost)[name] for name in order}
+    found = _timed(session, waiting, began + seconds)
+    epoch = found.pop("default").epoch_seconds
+    timed = {name: one for name, one in found.items() if name in by_cost}
     rates = [one.epoch_seconds / (epoch * _ratio(counted[name], default)) for name, one in timed.items()]
     rate = math.exp(statistics.fmean(map(math.log, rates))) if rates else 1.0
+    start = [one.start_seconds for one in timed.values()]
 
-    def sample(values: Values, cost: float, seconds: float | None = None) -> Sample:
-        return Sample(values=values, cost=cost, epoch=seconds or epoch * rate * _ratio(cost, default))
+    def sample(values: Values, cost: float, name: str) -> Sample:
+        seconds = found[name].epoch_seconds if name in found else epoch * rate * _ratio(cost, default)
+        return Sample(values=values, cost=cost, epoch=seconds)
 
     return Market(
-        default=sample(description.defaults, default, epoch),
-        samples=tuple(
-            sample(values, counted[name], timed[name].epoch_seconds if name in timed else None)
-            for name, values in by_cost.items()
+        default=Sample(values=description.defaults, cost=default, epoch=epoch),
+        samples=tuple(sample(values, counted[name], name) for name, values in by_cost.items()),
+        good=tuple(
+            sample(values, cost, f"good-{cost:.0f}") for values, cost in zip(good, costs[1:], strict=False) if cost
         ),
-        good=tuple(sample(values, cost) for values, cost in zip(good, costs[1:], strict=False) if cost),
         start=statistics.fmean(start) if start else 3.0,
         timed=len(timed),
     )
@@ -97,17 +109,15 @@ def _counted(session: Session, configurations: Sequence[Values], seconds: float)
     return costs
 
 
-def _timed(session: Session, default: Values, by_cost: Mapping[str, Values], until: float) -> dict[str, Rehearsal]:
+def _timed(session: Session, configurations: Mapping[str, Values], until: float) -> dict[str, Rehearsal]:
     """Seconds of the default and of some others, by their names; as many as can be begun before `until`.
 
     As many at a time as there are workers: a training has no worker for itself either.
 
     Args:
-        by_cost: configurations by their names, the cheapest first.
+        configurations: by their names, in the order in which they are timed; "default" is the first.
     """
-    names = list(by_cost)
-    chosen = dict.fromkeys(names[int(share * len(names))] for share in TIMED_AT) if names else {}
-    waiting = [("default", default), *((name, by_cost[name]) for name in chosen)]
+    waiting = list(configurations.items())
     for name, values in itertools.islice(waiting, session.workers):
         _request(session, name, values)
     found: dict[str, Rehearsal] = {}
