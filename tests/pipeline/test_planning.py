@@ -196,6 +196,18 @@ class TestFinals:
         assert [final.key for final in chosen] == ["a", "base"]
         assert chosen[0].epochs == 1
 
+    def test_a_second_finalist_stays_where_it_lacks_little_of_a_full_training(self):
+        # A search from a base of 15 minutes, a second short of twice 34 epochs: one of them had 40 to itself.
+        base, both = candidate("base", 1.7), [candidate(key, 7.0) for key in "ab"]
+        whole = planning.makespan([one.seconds(34) for one in (base, *both)], 2)
+        for seconds, epochs in ((whole, 34), (whole - 1, 33), (0.8 * whole, 27)):
+            chosen = planning.plan_finals(base, both, seconds, 2, 34, 40)
+            assert {final.key for final in chosen} == {"a", "b", "base"}
+            assert {final.epochs for final in chosen} == {epochs}
+        chosen = planning.plan_finals(base, both, 0.7 * whole, 2, 34, 40)
+        assert {final.key for final in chosen} == {"a", "base"}
+        assert chosen[0].epochs > 27
+
     def test_the_baseline_may_be_the_only_one(self):
         base = candidate("base", 1)
         assert {final.key for final in planning.plan_finals(base, [], 1000, 2, 20, 60)} == {"base"}

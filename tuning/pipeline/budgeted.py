@@ -26,6 +26,7 @@ from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     MOST_EPOCHS_FROM_BASE,
     MOST_SEEDS,
+    NEARLY,
     TARGET,
     Candidate,
     all_seeds,
@@ -42,8 +43,6 @@ from tuning.pipeline.warm_start import space_starting_points
 PRICING_SHARE, SMALL_SHARE, LEAST_PRICING = 0.03, 0.08, 20.0
 #: Towards its end a search trains what it has begun rather than to begin more: from so many full trainings before.
 CLOSING_TRAININGS = 1.15
-#: What has had that share of a full training by then is trained to its end.
-NEARLY = 0.75
 #: Name of the first trial of any search, the space's defaults.
 DEFAULTS = "0000"
 #: Seconds that a final training takes beside its epochs and the tracing of its model: evaluation and publishing.

@@ -22,7 +22,7 @@ from tuning.pipeline.completed import Completed
 from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
 from tuning.pipeline.final_roles import Final, digest_in, role_of, role_planned, seeded
 from tuning.pipeline.finals import none_retrained, note_abandoned, run_finals, staged_runs
-from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, Candidate, all_seeds, more_finals, plan_finals
+from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, NEARLY, Candidate, all_seeds, more_finals, plan_finals
 from tuning.pipeline.session import Session
 from tuning.pipeline.shortening import TOLERANCE, Watch
 
@@ -145,8 +145,8 @@ def run_budgeted_finals(
                 chosen = plan_finals(
                     candidates[baseline], others(), seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )
-                if has_both and max(one.epochs for one in chosen) < plan.max_epochs:
-                    # Trained for less than the search's own trainings were, they would tell nothing new.
+                if has_both and max(one.epochs for one in chosen) < NEARLY * plan.max_epochs:
+                    # Trained for clearly less than the search's own trainings were, they would tell nothing new.
                     chosen, until = [], None
             # Seeds that were there before the budget was extended keep their runs.
             chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[digest_in(one.key)]) for one in chosen]

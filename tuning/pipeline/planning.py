@@ -40,6 +40,8 @@ KEPT, HALF_KEPT, LEAST_KEPT = 0.75, 0.5, 0.25
 FINALS_SHARE, FINALS_SHARE_KNOWN = 0.35, 0.65
 #: A final training is at most this many times as long as a training of the search, or has `FINAL_STEPS` steps.
 LONGER = 3
+#: What has had that share of a full training is as good as trained whole.
+NEARLY = 0.75
 #: Seeds of one configuration beyond which another one tells little.
 MOST_SEEDS = 5
 #: Share of the budget in which everything should be over: estimates are a few percent off.
@@ -267,8 +269,8 @@ def plan_finals(
     and finalists beyond the second are left out, but for those that fit beside the others all the same: longer
     trainings are worth more.
 
-    Where not even the first fits, finalists are left out, the last one first. The baseline and one finalist remain
-    whatever they cost, with fewer epochs where they must.
+    Where not even the first fits, all become shorter, down to `NEARLY`; then finalists are left out, the last one
+    first. The baseline and one finalist remain whatever they cost, with still fewer epochs where they must.
 
     Args:
         finalists: the best on validation first.
@@ -285,7 +287,7 @@ def plan_finals(
         return dict.fromkeys((baseline.key, *(candidate.key for candidate in kept)), 1)
 
     long_enough = min(longest, max(2 * max_epochs, longest // 2))
-    for few, epochs in ((2, long_enough), (1, max_epochs)):
+    for few, epochs in ((2, long_enough), (1, math.ceil(NEARLY * max_epochs))):
         while len(kept) > few and not fits(once(), epochs):
             kept.pop()
     seeds = once()
