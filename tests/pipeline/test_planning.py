@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining
+from tuning.oracles.rungs import brackets
 from tuning.pipeline import planning
 from tuning.pipeline.market import Market, Sample
 from tuning.pipeline.planning import Candidate
@@ -70,10 +71,22 @@ class TestFullTrainings:
         assert planning.full_training(5000) == 20
 
     @given(st.integers(1, 20_000))
-    def test_the_shortest_is_never_longer_and_the_first_rung_never_more_than_a_third(self, steps):
+    def test_the_shortest_is_never_longer(self, steps):
         epochs = planning.full_training(steps)
         assert 1 <= planning.least_training(steps) <= epochs <= planning.MOST_EPOCHS
-        assert 1 <= planning.least_rung(epochs, steps) <= epochs // 3
+
+    @given(st.integers(3, 200), st.integers(1, 20_000), st.integers(2, 5))
+    def test_the_first_rung_is_one_that_the_brackets_have_and_never_more_than_a_third(self, epochs, steps, factor):
+        least = planning.least_rung(epochs, steps, factor)
+        rungs = [rung.epochs for rung in brackets(epochs, factor, least)[0].rungs]
+        assert rungs[0] == least
+        assert factor > 3 or least <= (epochs / 3 + 0.5 if factor == 3 else epochs / 2 + 0.5)
+
+    @pytest.mark.parametrize("epochs", range(9, 101))
+    def test_whatever_the_length_trainings_of_long_epochs_begin_at_a_ninth(self, epochs):
+        least = planning.least_rung(epochs, 300)
+        assert least == round(epochs / 9)
+        assert [rung.epochs for rung in brackets(epochs, 3, least)[0].rungs] == [least, round(epochs / 3), epochs]
 
 
 class TestBudgets:

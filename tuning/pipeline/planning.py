@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining, Plan, Price
 from tuning.engine.budget import as_given
+from tuning.oracles.rungs import shortest
 from tuning.pipeline.market import MOST_EPOCHS, Market, Sample
 
 #: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
@@ -70,10 +71,10 @@ def least_training(steps_per_epoch: int) -> int:
     return min(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps_per_epoch))
 
 
-def least_rung(max_epochs: int, steps_per_epoch: int) -> int:
-    """The fewest epochs of a first rung: R / 9, and about 200 steps; at most R / 3."""
-    steps = math.ceil(200 / steps_per_epoch)
-    return max(1, min(max(math.ceil(max_epochs / 9), steps), max_epochs // 3))
+def least_rung(max_epochs: int, steps_per_epoch: int, factor: int = 3) -> int:
+    """The fewest epochs of a first rung: R / 9, and about 200 steps; at most R / 3. Rounded as the rungs are."""
+    ninth, steps = round(max_epochs / 9), math.ceil(200 / steps_per_epoch)
+    return shortest(max_epochs, factor, max(1, min(max(ninth, steps), max_epochs // 3)))
 
 
 def plan_budget(
