@@ -135,6 +135,43 @@ class TestBudgets:
         assert plan.finals == pytest.approx(0.35 * 3600)
         assert plan.untried == [{"width": 300}]
 
+    def test_a_second_worker_drops_no_starting_point_for_longer_trainings(self):
+        known = market(4, 7, 10, 14, 20, 30, 51, 64, good=(80, 81))
+        one, two = (planning.plan_budget(3600, 20, known, 333, seats) for seats in (1, 2))
+        assert one.untried == two.untried == []
+        assert two.max_epochs > one.max_epochs
+        assert one.finals == two.finals == pytest.approx(0.65 * 3600)
+
+    def test_for_one_more_starting_point_trainings_become_no_shorter_than_half(self):
+        alone, both, dear = (
+            planning.plan_budget(3600, 20, market(*[1.0] * 8, good=good), 333, 2)
+            for good in [(50,), (50, 90), (50, 150)]
+        )
+        assert both.untried == []
+        assert alone.max_epochs / 2 <= both.max_epochs < alone.max_epochs
+        assert dear.untried == [{"width": 150}]
+        assert dear.max_epochs == alone.max_epochs
+
+    def test_trainings_become_no_longer_than_a_starting_point_can_be_paid_for(self):
+        plan = planning.plan_budget(3600, 20, market(*[0.01] * 8, default=0.01, good=(30,)), 333, 2)
+        assert plan.untried == []
+        assert plan.max_epochs * 30 <= plan.search
+
+    @given(
+        markets,
+        st.integers(1, 2000),
+        st.integers(1, 64),
+        st.floats(30, 1e5),
+        st.sampled_from([(1, 0), (1, 1), (1, 7), (1.2, 0), (4, 0)]),
+    )
+    def test_more_time_or_workers_never_cost_a_starting_point(self, market, steps, seats, budget, more):
+        try:
+            less = planning.plan_budget(budget, 5, market, steps, seats)
+        except UsageError:
+            return
+        plan = planning.plan_budget(more[0] * budget, 5, market, steps, seats + more[1])
+        assert len(plan.untried) <= len(less.untried)
+
     def test_a_length_that_a_person_gave_stays(self):
         assert planning.plan_budget(3600, 20, FACES, 333, 2, max_epochs=9).max_epochs == 9
         with pytest.raises(UsageError):
