@@ -48,7 +48,7 @@ def test_a_plan_is_told_in_three_lines():
     first, search, finals = plan_text(PLAN)
     assert "2 trainings at a time" in first
     assert "20.0 s" in first
-    assert "20 epochs, the shortest 3 to 6" in search
+    assert "20 epochs, the shortest 3 to 7" in search
     assert "9 full trainings (6 to 18)" in search
     assert "up to 38 min, start-up included, and what the finals cannot use;" in search
     assert "21 min or more, unless five seeds of each take less:" in finals

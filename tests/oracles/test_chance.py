@@ -24,3 +24,11 @@ def test_what_varies_by_more_than_chance_has_not_left_it():
     assert level.record(0, 0, {1: 0.004, 2: 0.015, 3: 0.001}) is None
     assert level.record(1, 0, {1: 0.004, 2: 0.015, 3: 0.05}) == 3
     assert ChanceLevel(0.5, (3, 9)).record(0, 0, {1: 0.54}) is None
+
+
+def test_what_one_frequent_class_alone_gives_can_be_left():
+    """Accuracy where 95 % are of one class: 1.1 times that is more than there is."""
+    level = ChanceLevel(0.95, (3, 9))
+    assert level.record(0, 0, {1: 0.95, 2: 0.96, 3: 0.98}) == 3
+    assert level.record(1, 0, {1: 0.95, 2: 0.96}) is None
+    assert ChanceLevel(50.0, (3, 9)).record(0, 0, {1: 52.0, 2: 54.0, 3: 56.0}) == 3

@@ -56,6 +56,22 @@ def test_a_training_that_ended_by_itself_is_not_gone_on_with(name, simulated):
     assert [each.over for each in copy.configurations] == [each.over for each in search.oracle.configurations]
 
 
+@pytest.mark.parametrize("limit", [({"max_trials": 8}, {"max_trials": 12}), ({"iterations": 1}, {"iterations": 2})])
+@pytest.mark.parametrize("name", PROMOTING)
+def test_a_project_that_is_opened_with_a_larger_limit_goes_on(name, limit, simulated):
+    """As Keras Tuner's users do with `max_trials`; with the same limit it stays at its end."""
+    small, large = limit
+    search = simulated.build(name, **small)
+    asked = simulated.drive(search)
+    for again, more in ((small, False), (large, True)):
+        copy = simulated.build(name, **again)
+        copy.oracle.set_state(search.oracle.get_state())
+        further = simulated.drive(copy)
+        assert bool(further) is more
+        assert not more or further[-1].epochs == 9
+        assert len(asked) + len(further) <= again.get("max_trials", 1000)
+
+
 @pytest.mark.parametrize("name", PROMOTING)
 @pytest.mark.parametrize("limit", [{}, {"iterations": 2}, {"max_trials": 12}, {"iterations": None}])
 def test_the_limit_is_known_beforehand_and_nearly_used_up(name, limit, simulated):

@@ -78,6 +78,11 @@ def test_a_longer_first_rung_drops_the_short_ones():
     assert min(epochs for rungs in table(27, 3, min_epochs=2).values() for _, epochs in rungs) == 3
 
 
+def test_a_rung_that_is_rounded_up_to_the_first_one_asked_for_is_not_dropped():
+    assert table(20, 3, min_epochs=7) == {1: [(3, 7), (1, 20)], 0: [(2, 20)]}
+    assert table(50, 3, min_epochs=6)[2] == [(9, 6), (3, 17), (1, 50)]
+
+
 @given(st.integers(1, 2000), st.integers(2, 10), st.data())
 def test_every_schedule_is_sound(max_epochs, factor, data):
     min_epochs = data.draw(st.integers(1, max_epochs))

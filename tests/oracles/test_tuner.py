@@ -69,6 +69,19 @@ def test_a_state_that_is_gone_is_named(tmp_path):
         tuner.run_trial(trial)
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_list_of_objectives_is_told_after_each_epoch(name, tmp_path):
+    objective = ["val_loss", keras_tuner.Objective("val_accuracy", "max")]
+    tuner = Tuner(STRATEGIES[name](objective, max_epochs=9, max_trials=3), build, directory=str(tmp_path))
+    trial = tuner.oracle.create_trial("tuner0")
+    tuner.on_epoch_end(trial, None, 0, {"loss": 0.5, "val_loss": 0.75, "val_accuracy": 0.5})
+    tuner.on_epoch_end(trial, None, 1, {"loss": 0.4, "val_loss": 0.5, "val_accuracy": 0.75})
+    trial.status = "COMPLETED"
+    tuner.oracle.end_trial(trial)
+    (best,) = tuner.oracle.get_best_trials()
+    assert (best.score, best.best_step) == (-0.25, 2)
+
+
 PROGRAM = """
 import keras, keras_tuner, numpy as np
 import tuning

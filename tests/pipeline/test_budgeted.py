@@ -101,6 +101,17 @@ def test_what_was_only_seen_at_the_first_rung_is_no_finalist_while_something_wen
     assert budgeted.finalists([(short, {})], PLAN, 3) == [(short, {})]
 
 
+def test_the_first_rung_of_a_plan_is_that_of_the_strategy(settings):
+    """Else what was only seen there counts as something that went further."""
+    usual = settings(max_epochs=20)
+    assert budgeted.first_rung(usual, 20, None, 448) == 2
+    assert budgeted.first_rung(usual, 20, 3, 448) == 7
+    assert budgeted.first_rung(usual, 5, 9, 448) == 5
+    assert budgeted.first_rung(replace(usual, factor=4), 20, None, 448) == 5
+    assert budgeted.first_rung(replace(usual, strategy="random"), 20, None, 448) == 20
+    assert budgeted.first_rung(replace(usual, parts=3), 20, None, 448) == 1
+
+
 def test_what_ranks_behind_the_defaults_is_no_finalist_but_for_the_best_where_none_is_ahead():
     first, defaults, third, fourth = (
         (RankedTrial(name, 20, score, ""), {})

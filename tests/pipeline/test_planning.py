@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining
+from tuning.oracles.rungs import brackets
 from tuning.pipeline import planning
 from tuning.pipeline.market import Market, Sample
 from tuning.pipeline.planning import Candidate
@@ -70,10 +71,22 @@ class TestFullTrainings:
         assert planning.full_training(5000) == 20
 
     @given(st.integers(1, 20_000))
-    def test_the_shortest_is_never_longer_and_the_first_rung_never_more_than_a_third(self, steps):
+    def test_the_shortest_is_never_longer(self, steps):
         epochs = planning.full_training(steps)
         assert 1 <= planning.least_training(steps) <= epochs <= planning.MOST_EPOCHS
-        assert 1 <= planning.least_rung(epochs, steps) <= epochs // 3
+
+    @given(st.integers(3, 200), st.integers(1, 20_000), st.integers(2, 5))
+    def test_the_first_rung_is_one_that_the_brackets_have_and_never_more_than_a_third(self, epochs, steps, factor):
+        least = planning.least_rung(epochs, steps, factor)
+        rungs = [rung.epochs for rung in brackets(epochs, factor, least)[0].rungs]
+        assert rungs[0] == least
+        assert factor > 3 or least <= (epochs / 3 + 0.5 if factor == 3 else epochs / 2 + 0.5)
+
+    @pytest.mark.parametrize("epochs", range(9, 101))
+    def test_whatever_the_length_trainings_of_long_epochs_begin_at_a_ninth(self, epochs):
+        least = planning.least_rung(epochs, 300)
+        assert least == round(epochs / 9)
+        assert [rung.epochs for rung in brackets(epochs, 3, least)[0].rungs] == [least, round(epochs / 3), epochs]
 
 
 class TestBudgets:
@@ -121,6 +134,43 @@ class TestBudgets:
         plan = planning.plan_budget(3600, 20, dear, 333, 2)
         assert plan.finals == pytest.approx(0.35 * 3600)
         assert plan.untried == [{"width": 300}]
+
+    def test_a_second_worker_drops_no_starting_point_for_longer_trainings(self):
+        known = market(4, 7, 10, 14, 20, 30, 51, 64, good=(80, 81))
+        one, two = (planning.plan_budget(3600, 20, known, 333, seats) for seats in (1, 2))
+        assert one.untried == two.untried == []
+        assert two.max_epochs > one.max_epochs
+        assert one.finals == two.finals == pytest.approx(0.65 * 3600)
+
+    def test_for_one_more_starting_point_trainings_become_no_shorter_than_half(self):
+        alone, both, dear = (
+            planning.plan_budget(3600, 20, market(*[1.0] * 8, good=good), 333, 2)
+            for good in [(50,), (50, 90), (50, 150)]
+        )
+        assert both.untried == []
+        assert alone.max_epochs / 2 <= both.max_epochs < alone.max_epochs
+        assert dear.untried == [{"width": 150}]
+        assert dear.max_epochs == alone.max_epochs
+
+    def test_trainings_become_no_longer_than_a_starting_point_can_be_paid_for(self):
+        plan = planning.plan_budget(3600, 20, market(*[0.01] * 8, default=0.01, good=(30,)), 333, 2)
+        assert plan.untried == []
+        assert plan.max_epochs * 30 <= plan.search
+
+    @given(
+        markets,
+        st.integers(1, 2000),
+        st.integers(1, 64),
+        st.floats(30, 1e5),
+        st.sampled_from([(1, 0), (1, 1), (1, 7), (1.2, 0), (4, 0)]),
+    )
+    def test_more_time_or_workers_never_cost_a_starting_point(self, market, steps, seats, budget, more):
+        try:
+            less = planning.plan_budget(budget, 5, market, steps, seats)
+        except UsageError:
+            return
+        plan = planning.plan_budget(more[0] * budget, 5, market, steps, seats + more[1])
+        assert len(plan.untried) <= len(less.untried)
 
     def test_a_length_that_a_person_gave_stays(self):
         assert planning.plan_budget(3600, 20, FACES, 333, 2, max_epochs=9).max_epochs == 9

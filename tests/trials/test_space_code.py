@@ -111,6 +111,24 @@ def test_what_it_reaches_changes_the_digest(digest, file, old, new):
     assert digest() != digest({file: changed})
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "if __name__ == '__main__':\n    {}",
+        'if "__main__" == __name__:\n    {}',
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    {}",
+        "import typing\nif typing.TYPE_CHECKING:\n    {}",
+    ],
+)
+def test_what_runs_only_in_a_script_or_a_type_checker_is_no_code_of_the_space(digest, block):
+    """People try a builder at the end of its file."""
+    before = digest()
+    for line in ("print(unused(1))", "FILTERS = 16", "from tuning import Workspace"):
+        assert digest({"space.py": f"{SPACE}\n{block.format(line)}\n"}) == before
+    changed = f"{SPACE}\n{block.format('pass')}\nelse:\n    FILTERS = 16\n"
+    assert digest({"space.py": changed}) != before
+
+
 @pytest.mark.parametrize("dynamic", ["globals()['unused']", "eval('unused')", "getattr(own, 'third')"])
 def test_where_names_are_dynamic_the_whole_module_counts(digest, dynamic):
     text = SPACE.replace("net(hp, math.pi)", f"{dynamic}(hp)")

@@ -72,7 +72,7 @@ def _at_chance(trial: Trial, classes: int) -> float:
 
 def plan_text(plan: Plan) -> list[str]:
     """A plan for the person who has to trust it: a heading, and lines below it."""
-    price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
+    price, most = plan.price, max(plan.first_rung, round(plan.max_epochs / 3))
     spread = span(price.low, price.high, ".1f")
     trainings = span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
     beyond = "" if plan.final_runs is not None else ", and what the finals cannot use"

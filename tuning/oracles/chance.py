@@ -7,6 +7,7 @@ the two holds is told by the curves that were trained on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 #: A score says that a curve has left chance when it is so many times chance, and more than it by so much: where there
@@ -24,6 +25,10 @@ class ChanceLevel:
 
     def __init__(self, chance: float | None, rungs: Sequence[int]) -> None:
         self.chance = chance
+        self._threshold = -math.inf if chance is None else max(LEAVES * chance, chance + MORE)
+        if chance is not None and chance <= 1:
+            # No share is above 1: of an accuracy by one frequent class alone, half of what is lacking is enough.
+            self._threshold = min(self._threshold, (1 + chance) / 2)
         self._rungs = tuple(rungs)
         self._left: dict[int, int] = {}  # curve -> the first epoch beyond chance
         self._reached: dict[int, int] = {}  # curve -> the highest rung completed
@@ -37,8 +42,7 @@ class ChanceLevel:
         self._reached[curve] = rung
         left = known
         if known is None:
-            threshold = -float("inf") if self.chance is None else max(LEAVES * self.chance, self.chance + MORE)
-            left = next((epoch for epoch in sorted(scores) if scores[epoch] >= threshold), None)
+            left = next((epoch for epoch in sorted(scores) if scores[epoch] >= self._threshold), None)
             if left is not None:
                 self._left[curve] = left = 1 if self.chance is None else left
         for passed in range(rung + 1):

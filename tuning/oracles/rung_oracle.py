@@ -239,4 +239,5 @@ class RungOracle(HalvingOracle):
             self._started(trial_id, values)
         for trial_id in ends:
             self._ended(self.trials[trial_id])
-        self._closed = state["closed"]
+        # Not where it is given more trials than it had.
+        self._closed = state["closed"] and not self._affords(self.levels[0])

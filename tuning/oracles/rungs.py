@@ -48,7 +48,7 @@ def brackets(max_epochs: int, factor: int, min_epochs: int = 1) -> tuple[Bracket
     Args:
         max_epochs: R, the epochs of the last rung of every bracket.
         factor: eta, the share (1 / factor) of a rung that is promoted.
-        min_epochs: no rung is shorter; 1 gives the paper's table.
+        min_epochs: no rung, rounded as it is, is shorter; 1 gives the paper's table.
 
     Raises:
         UsageError: a number out of its range.
@@ -61,7 +61,7 @@ def brackets(max_epochs: int, factor: int, min_epochs: int = 1) -> tuple[Bracket
             "choose a first rung no longer than the last one",
         )
     deepest = 0
-    while min_epochs * factor ** (deepest + 1) <= max_epochs:
+    while max_epochs >= (share := factor ** (deepest + 1)) and _rung(max_epochs, share) >= min_epochs:
         deepest += 1
     return tuple(_bracket(number, deepest, max_epochs, factor) for number in range(deepest, -1, -1))
 
@@ -75,10 +75,18 @@ def sizes(number: int, deepest: int, factor: int) -> list[int]:
 def _bracket(number: int, deepest: int, max_epochs: int, factor: int) -> Bracket:
     rungs = []
     for promotions, size in enumerate(sizes(number, deepest, factor)):
-        share = factor ** (number - promotions)
-        epochs = (2 * max_epochs + share) // (2 * share)  # max_epochs / share, rounded half up
-        rungs.append(Rung(size, epochs))
+        rungs.append(Rung(size, _rung(max_epochs, factor ** (number - promotions))))
     return Bracket(number, tuple(rungs))
+
+
+def _rung(max_epochs: int, share: int) -> int:
+    """max_epochs / share, rounded half up."""
+    return (2 * max_epochs + share) // (2 * share)
+
+
+def shortest(max_epochs: int, factor: int, min_epochs: int) -> int:
+    """Epochs of the shortest rung; arguments and errors as of `brackets`."""
+    return brackets(max_epochs, factor, min_epochs)[0].rungs[0].epochs
 
 
 def plan(

@@ -54,7 +54,10 @@ class Tuner(keras_tuner.Tuner):
     def on_epoch_end(self, trial: Trial, model: keras.Model, epoch: int, logs: dict[str, float] | None = None) -> None:
         objective = self.oracle.objective
         if logs and objective.has_value(logs):
-            self.oracle.update_trial(trial.trial_id, {objective.name: objective.get_value(logs)}, step=epoch + 1)
+            # Of a list of objectives, Keras Tuner wants each of them beside their sum.
+            parts = {name: logs[name] for name in getattr(objective, "name_to_direction", ())}
+            metrics = {**parts, objective.name: objective.get_value(logs)}
+            self.oracle.update_trial(trial.trial_id, metrics, step=epoch + 1)
 
     def _last(self, trial_id: str) -> Path:
         return Path(self.get_trial_dir(trial_id)) / LAST

@@ -18,7 +18,9 @@ from tuning.core.records import TrialOutcome, TrialSpec, configuration
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import Stopwatch, duration
+from tuning.oracles import find_strategy
 from tuning.oracles.ranking import RankedTrial
+from tuning.oracles.rungs import shortest
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, leading, ranked
 from tuning.pipeline.final_roles import Final, config_digest
@@ -30,6 +32,7 @@ from tuning.pipeline.planning import (
     TARGET,
     Candidate,
     all_seeds,
+    least_rung,
     makespan,
     plan_budget,
     steps_per_epoch,
@@ -104,10 +107,28 @@ def planned(
     def plan_of(budget: float) -> Plan:
         steps = steps_per_epoch(counts["train"])
         plan = plan_budget(budget, spent(), market, steps, session.workers, max_epochs)
+        least = None if given.get("min_epochs") is None else settings.min_epochs
+        plan = replace(plan, first_rung=first_rung(settings, plan.max_epochs, least, steps))
         final = retrain_epochs or plan.max_epochs
         return as_asked(plan, replace(settings, max_epochs=plan.max_epochs, retrain_epochs=final), counts)
 
     return plan_of(budget), _other_budgets(budget, plan_of)
+
+
+def first_rung(settings: SearchSettings, max_epochs: int, least: int | None, steps_per_epoch: int) -> int:
+    """Epochs of the shortest trainings that the strategy compares; of a part of an epoch, 1. Pure.
+
+    Args:
+        max_epochs: of the plan, as the settings are older than it.
+        least: where a person said so.
+    """
+    if "min_epochs" not in find_strategy(settings.strategy).options:
+        return max_epochs
+    if settings.parts > 1:
+        return 1
+    if least is None:
+        return least_rung(max_epochs, steps_per_epoch, settings.factor)
+    return shortest(max_epochs, settings.factor, min(least, max_epochs))
 
 
 def as_asked(plan: Plan, settings: SearchSettings, counts: Mapping[str, int]) -> Plan:

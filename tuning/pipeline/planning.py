@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining, Plan, Price
 from tuning.engine.budget import as_given
+from tuning.oracles.rungs import shortest
 from tuning.pipeline.market import MOST_EPOCHS, Market, Sample
 
 #: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
@@ -72,10 +73,10 @@ def least_training(steps_per_epoch: int) -> int:
     return min(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps_per_epoch))
 
 
-def least_rung(max_epochs: int, steps_per_epoch: int) -> int:
-    """The fewest epochs of a first rung: R / 9, and about 200 steps; at most R / 3."""
-    steps = math.ceil(200 / steps_per_epoch)
-    return max(1, min(max(math.ceil(max_epochs / 9), steps), max_epochs // 3))
+def least_rung(max_epochs: int, steps_per_epoch: int, factor: int = 3) -> int:
+    """The fewest epochs of a first rung: R / 9, and about 200 steps; at most R / 3. Rounded as the rungs are."""
+    ninth, steps = round(max_epochs / 9), math.ceil(200 / steps_per_epoch)
+    return shortest(max_epochs, factor, max(1, min(max(ninth, steps), max_epochs // 3)))
 
 
 def plan_budget(
@@ -87,7 +88,9 @@ def plan_budget(
     `MOST_EPOCHS`. Where fewer would, the most expensive configurations are left out, first a quarter of the space, then
     a half, then three quarters; and for each of these it becomes shorter, down to `SHORT_STEPS` and then to
     `LEAST_STEPS` steps. A configuration of which one training takes more than half of the search's time, or all of the
-    finals', is always left out. What the finals could not use, were the most expensive ones retrained, is the search's.
+    finals', is always left out. For the first starting point trainings become as short as they may, for each further
+    one half as long at the least; more time or workers never cost one. What the finals could not use, were the most
+    expensive ones retrained, is the search's.
 
     Args:
         budget: seconds in all.
@@ -117,6 +120,16 @@ def plan_budget(
     )
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """Share of the budget for the finals, epochs of a full training, the samples and starting points paid for."""
+
+    share: float
+    epochs: int
+    kept: list[Sample]
+    good: list[Sample]
+
+
 def _planned(
     budget: float, spent: float, market: Market, steps_per_epoch: int, seats: int, max_epochs: int | None
 ) -> Plan | None:
@@ -125,47 +138,58 @@ def _planned(
     # The evaluation of a run takes less than an epoch of it.
     runs = [Candidate(key="", epoch=one.epoch, start=market.start + one.epoch) for one in trained]
 
-    def split(epochs: int) -> tuple[float, float]:
+    def split(share: float, epochs: int) -> tuple[float, float]:
         """Seconds of the search, and of the finals."""
         longest = longest_final(epochs, steps_per_epoch, market.most_epochs)
         finals = min(share * budget, all_seeds(runs, longest, seats))
         return TARGET * budget - finals - spent - CLOSING_SECONDS, finals
 
-    for share in (FINALS_SHARE_KNOWN, FINALS_SHARE) if market.good else (FINALS_SHARE,):
-        for epochs, shares, fewest in _compromises(steps_per_epoch, max_epochs, market.most_epochs):
-            left, finals = split(epochs)
-            kept = _affordable(market, epochs, left, finals, seats, shares, fewest)
-            if not kept:
+    def tried(share: float, epochs: int) -> list[Sample]:
+        return _tried(market, epochs, *split(share, epochs), seats)
+
+    def choice(share: float, fewest_tried: int) -> _Choice | None:
+        """The best compromise with so many starting points, or one with more where trainings stay half as long."""
+        found: _Choice | None = None
+        shortest = 1
+        for epochs, part, fewest in _compromises(steps_per_epoch, max_epochs, market.most_epochs):
+            good = tried(share, epochs)
+            if len(good) < (len(found.good) + 1 if found else fewest_tried) or epochs < shortest:
                 continue
-            limit = market.limit(kept)
-            good = _tried(market, epochs, left, finals, seats)
-            if share == FINALS_SHARE_KNOWN and not good:
-                break
-            while max_epochs is None and epochs < market.most_epochs and limit is None:
-                if not _affordable(market, epochs + 1, *split(epochs + 1), seats, 1.0, MOST):
-                    break
-                epochs += 1
-            left, finals = split(epochs)
-            longest = longest_final(epochs, steps_per_epoch, market.most_epochs)
-            price = market.price(kept)
-            return Plan(
-                budget=budget,
-                seats=seats,
-                price=price,
-                max_epochs=epochs,
-                first_rung=least_rung(epochs, steps_per_epoch),
-                trainings=round(trainings_in(left, epochs, price, seats), 1),
-                search=round(TARGET * budget - finals, 1),
-                finals=round(finals, 1),
-                final_epochs=longest,
-                window=window_of(seats),
-                limit=limit,
-                untried=[one.values for one in market.good if one not in good],
-                good=[
-                    one.values for one in good if longest_final(epochs, steps_per_epoch, market.most_epochs) > epochs
-                ],
-            )
-    return None
+            if kept := _affordable(market, epochs, *split(share, epochs), seats, part, fewest):
+                shortest = shortest if found else epochs // 2
+                found = _Choice(share, epochs, kept, good)
+        return found
+
+    known = [choice(share, 1) for share in (FINALS_SHARE_KNOWN, FINALS_SHARE)] if market.good else []
+    found = max(filter(None, known), key=lambda one: len(one.good), default=choice(FINALS_SHARE, 0))
+    if found is None:
+        return None
+    share, epochs, kept, good = found.share, found.epochs, found.kept, found.good
+    limit = market.limit(kept)
+    while max_epochs is None and epochs < market.most_epochs and limit is None:
+        longer = epochs + 1
+        fits = _affordable(market, longer, *split(share, longer), seats, 1.0, MOST)
+        if not fits or len(tried(share, longer)) < len(good):
+            break
+        epochs = longer
+    left, finals = split(share, epochs)
+    longest = longest_final(epochs, steps_per_epoch, market.most_epochs)
+    price = market.price(kept)
+    return Plan(
+        budget=budget,
+        seats=seats,
+        price=price,
+        max_epochs=epochs,
+        first_rung=least_rung(epochs, steps_per_epoch),
+        trainings=round(trainings_in(left, epochs, price, seats), 1),
+        search=round(TARGET * budget - finals, 1),
+        finals=round(finals, 1),
+        final_epochs=longest,
+        window=window_of(seats),
+        limit=limit,
+        untried=[one.values for one in market.good if one not in good],
+        good=[one.values for one in good if longest > epochs],
+    )
 
 
 def _tried(market: Market, epochs: int, left: float, finals: float, seats: int) -> list[Sample]:

@@ -67,7 +67,7 @@ def search_settings(
     most = MOST_EPOCHS if values["base"] is None else MOST_EPOCHS_FROM_BASE
     values["max_epochs"] = values["max_epochs"] or min(most, full_training(steps))
     if values["min_epochs"] is None and parts == 1 and "min_epochs" in row.options:
-        values["min_epochs"] = least_rung(values["max_epochs"], steps)
+        values["min_epochs"] = least_rung(values["max_epochs"], steps, values["factor"])
     values["retrain_epochs"] = values["retrain_epochs"] or values["max_epochs"]
     _check_together(values, parts, row)
     run = _run_values(workspace, values)

@@ -3,7 +3,8 @@
 What is compared is the syntax tree: neither comments, docstrings, blanks and line ends nor functions that the builder
 never calls are the space's code. Names are followed statically, from module to module; where that cannot be done (a
 module handed on as a value, `globals()`, `eval`, an import with a star), the whole module counts. Statements of a
-module that do more than to define a name always count. An import that only happens at run time is not seen.
+module that do more than to define a name always count, but for what runs in a script or a type checker alone. An import
+that only happens at run time is not seen.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pathlib import Path
 _TABLE = "search_spaces"
 #: Folders of installed libraries, this Python's or, as a cluster's environment modules have it, another one's.
 _LIBRARIES = frozenset({"site-packages", "dist-packages"})
+#: Conditions that never hold in a module that is imported.
+_NEVER_TRUE = frozenset({"__name__ == '__main__'", "'__main__' == __name__", "TYPE_CHECKING", "typing.TYPE_CHECKING"})
 #: Calls that reach names which do not stand in the code.
 _DYNAMIC = frozenset({"globals", "locals", "vars", "eval", "exec", "__import__", "importlib"})
 
@@ -69,17 +72,25 @@ def _read(name: str, file: Path) -> _Module:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
         return _Module(name, file, [], text=file.read_text(errors="replace").replace("\r\n", "\n"))
-    found = _Module(name, file, tree.body)
-    for index, statement in enumerate(tree.body):
+    statements = [statement for statement in tree.body if not _is_for_others(statement)]
+    found = _Module(name, file, statements)
+    for index, statement in enumerate(statements):
         for bound in _bound(statement):
             found.defined.setdefault(bound, []).append(index)
-    for index, statement in enumerate(tree.body):
+    for index, statement in enumerate(statements):
         # `build.starting_points = …` is a part of `build`.
-        owners = {name for name in _owners(statement) if _is_own(tree.body, found.defined.get(name, []))}
+        owners = {name for name in _owners(statement) if _is_own(statements, found.defined.get(name, []))}
         for name in owners:
             found.defined[name].append(index)
             found.parts.add(index)
     return found
+
+
+def _is_for_others(statement: ast.stmt) -> bool:
+    """Whether it runs only where its file is a script, or not at all: no module that is imported has it."""
+    if not isinstance(statement, ast.If) or statement.orelse:
+        return False
+    return ast.unparse(statement.test) in _NEVER_TRUE
 
 
 def _owners(statement: ast.stmt) -> list[str]:

@@ -41,7 +41,7 @@ def _items(lines: Sequence[str]) -> str:
 
 def _plan(plan: Plan) -> str:
     """Every figure of a budget's plan, and what it follows from."""
-    price, most = plan.price, max(plan.first_rung, plan.max_epochs // 3)
+    price, most = plan.price, max(plan.first_rung, round(plan.max_epochs / 3))
     spread = span(price.low, price.high, ".1f")
     trainings = span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
     beyond = "" if plan.final_runs is not None else "and what the finals cannot use; "
