@@ -152,6 +152,13 @@ class TestBudgets:
         assert dear.untried == [{"width": 150}]
         assert dear.max_epochs == alone.max_epochs
 
+    def test_a_starting_point_waits_until_the_finals_have_time_for_a_short_training_of_it(self):
+        # FER2013: 9 epochs are 2,700 steps. With 5 of them, one is behind what costs a third.
+        known = market(9, 12, 17, 17, 24, 32, 36, 36, 46, 57, 77, 145, default=17, good=(60, 61))
+        tried = {minutes: planning.plan_budget(60 * minutes, 50, known, 332, 2) for minutes in (15, 18, 20, 30)}
+        assert [2 - len(plan.untried) for plan in tried.values()] == [0, 0, 1, 2]
+        assert [plan.finals > 9 * 60 for plan in tried.values()] == [False, False, True, True]
+
     def test_trainings_become_no_longer_than_a_starting_point_can_be_paid_for(self):
         plan = planning.plan_budget(3600, 20, market(*[0.01] * 8, default=0.01, good=(30,)), 333, 2)
         assert plan.untried == []

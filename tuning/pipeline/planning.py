@@ -89,8 +89,9 @@ def plan_budget(
     a half, then three quarters; and for each of these it becomes shorter, down to `SHORT_STEPS` and then to
     `LEAST_STEPS` steps. A configuration of which one training takes more than half of the search's time, or all of the
     finals', is always left out. For the first starting point trainings become as short as they may, for each further
-    one half as long at the least; more time or workers never cost one. What the finals could not use, were the most
-    expensive ones retrained, is the search's.
+    one half as long at the least; those that the finals could not train for `SHORT_STEPS` steps are not tried. More
+    time or workers never cost one. What the finals could not use, were the most expensive ones retrained, is the
+    search's.
 
     Args:
         budget: seconds in all.
@@ -145,7 +146,7 @@ def _planned(
         return TARGET * budget - finals - spent - CLOSING_SECONDS, finals
 
     def tried(share: float, epochs: int) -> list[Sample]:
-        return _tried(market, epochs, *split(share, epochs), seats)
+        return _tried(market, epochs, *split(share, epochs), seats, steps_per_epoch)
 
     def choice(share: float, fewest_tried: int) -> _Choice | None:
         """The best compromise with so many starting points, or one with more where trainings stay half as long."""
@@ -160,8 +161,7 @@ def _planned(
                 found = _Choice(share, epochs, kept, good)
         return found
 
-    known = [choice(share, 1) for share in (FINALS_SHARE_KNOWN, FINALS_SHARE)] if market.good else []
-    found = max(filter(None, known), key=lambda one: len(one.good), default=choice(FINALS_SHARE, 0))
+    found = choice(FINALS_SHARE_KNOWN, 1) or choice(FINALS_SHARE, 0)
     if found is None:
         return None
     share, epochs, kept, good = found.share, found.epochs, found.kept, found.good
@@ -192,12 +192,20 @@ def _planned(
     )
 
 
-def _tried(market: Market, epochs: int, left: float, finals: float, seats: int) -> list[Sample]:
-    """The starting points that can be paid for: beside the defaults and the first of them, all trained whole."""
+def _tried(market: Market, epochs: int, left: float, finals: float, seats: int, steps_per_epoch: int) -> list[Sample]:
+    """The starting points that can be paid for, beside the defaults and the first of them.
+
+    All are trained whole, and the finals have time for a short training of them at the least: with less, what costs
+    less learns more.
+    """
+    again = max(epochs, short_training(steps_per_epoch))
     tried: list[Sample] = []
     for one in market.good:
-        whole = [market.start + epochs * each.epoch for each in (market.default, *tried[:1], one)]
-        if makespan(whole, seats) <= left and epochs * one.epoch <= finals:
+        trained = (market.default, *tried[:1], one)
+        whole, retrained = (
+            makespan([market.start + length * each.epoch for each in trained], seats) for length in (epochs, again)
+        )
+        if whole <= left and retrained <= finals:
             tried.append(one)
     return tried
 
