@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 
 import msgspec
 import pytest
 
+from stress import toy
 from tuning.core.errors import UsageError
 from tuning.core.jobs import CountedModel, Description
 from tuning.core.progress import SILENT
@@ -91,6 +94,20 @@ def test_what_an_interrupted_planning_found_says_nothing_of_the_next_start(
             raise KeyboardInterrupt
     results = [record for record in journal.read(tmp_path / "s" / "journal.jsonl") if isinstance(record, Result)]
     assert [record.key for record in results] == ["describe"]
+
+
+def test_a_disk_that_stays_full_fails_no_trial(workspace, toy_search, monkeypatch):
+    """A line that is given again and again until there is room, as by a supervisor."""
+
+    def full(directory, attempt, state):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toy, "save_state", full)
+        for _ in range(14):
+            with pytest.raises(OSError, match="No space left"):
+                toy_search("s", max_trials=2)
+    assert toy_search("s", max_trials=2).failed == 0
 
 
 def test_exports_are_tried_only_where_they_may_fail(workspace, monkeypatch):

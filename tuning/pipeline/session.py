@@ -263,8 +263,12 @@ def opened(
                 own = None if dtype == "auto" else dtype
                 root = directory.resolve()
                 yield Session(workspace, root, settings, dispatcher, executor.free(), base=base, dtype=own)
-            except (JobFailed, UsageError):
-                if not dispatcher.state.asks and not dispatcher.state.test_openings:
+            except BaseException as error:
+                # What ends the command says nothing of the trainings under way; on a full disk that is not written.
+                with contextlib.suppress(Exception):
+                    dispatcher.cancel()
+                refused = isinstance(error, JobFailed | UsageError)
+                if refused and not dispatcher.state.asks and not dispatcher.state.test_openings:
                     _unlink(directory / JOURNAL, directory / config.FILE_NAME)
                 raise
     except (UsageError, EnvironmentProblem):
