@@ -110,6 +110,24 @@ def test_a_disk_that_stays_full_fails_no_trial(workspace, toy_search, monkeypatc
     assert toy_search("s", max_trials=2).failed == 0
 
 
+def test_whatever_an_interrupted_fresh_has_left_the_next_one_moves_all_aside(tmp_path):
+    """A kill after it had moved one run; then the old search went on, and made that run anew."""
+    search, run = tmp_path / "work" / "s", tmp_path / "trials" / "run"
+    for number, folder in enumerate((search / "runs" / "run", run)):
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(str(number))
+    aside = session.move_aside(search, [run])
+    assert aside == tmp_path / "work" / "s~1"
+    assert {path.parent.name: path.read_text() for path in aside.rglob("*.json")} == {"run": "0", "run~1": "1"}
+
+
+def test_a_run_whose_search_is_gone_is_moved_aside(tmp_path):
+    run = tmp_path / "trials" / "run"
+    run.mkdir(parents=True)
+    session.move_aside(tmp_path / "work" / "s", [run])
+    assert (tmp_path / "work" / "s~1" / "runs" / "run").is_dir() and not run.exists()
+
+
 def test_exports_are_tried_only_where_they_may_fail(workspace, monkeypatch):
     asked = []
 

@@ -347,13 +347,20 @@ def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:
     runs = list(runs)
     if not directory.exists() and not runs:
         return None
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     with held(directory):
         for run in runs:
             (directory / "runs").mkdir(exist_ok=True)
-            move(run, directory / "runs" / run.name)
-    number = 1
-    while (target := directory.with_name(f"{directory.name}~{number}")).exists():
-        number += 1
+            move(run, _unused(directory / "runs" / run.name))
+    target = _unused(directory)
     move(directory, target)
     return target
+
+
+def _unused(path: Path) -> Path:
+    """`path`, or the next free `<name>~<number>`."""
+    number, found = 0, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}~{number}")
+    return found
