@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from stress import toy
-from tuning.core.errors import UsageError
+from tuning.core.errors import EnvironmentProblem, UsageError
 from tuning.core.jobs import CountedModel, Description
 from tuning.core.progress import SILENT
 from tuning.core.settings import TrainSettings
@@ -126,6 +126,33 @@ def test_a_run_whose_search_is_gone_is_moved_aside(tmp_path):
     run.mkdir(parents=True)
     session.move_aside(tmp_path / "work" / "s", [run])
     assert (tmp_path / "work" / "s~1" / "runs" / "run").is_dir() and not run.exists()
+
+
+def test_a_cluster_that_cannot_be_joined_leaves_what_another_command_has_begun_meanwhile(
+    workspace, tmp_path, monkeypatch
+):
+    """Joining takes a while; a search with a budget has no settings before its plan is made."""
+    folder, settings = tmp_path / "s", search_settings(workspace, **{**TOY_SPACE, "name": "s"})
+
+    def refused(**given):
+        raise EnvironmentProblem("there is no cluster", "start one")
+
+    monkeypatch.setattr(session, "load_executor", lambda name: refused)
+    with pytest.raises(EnvironmentProblem), opened(workspace, folder, settings, Resources()):
+        pass
+    assert not folder.exists()
+
+    with contextlib.ExitStack() as other:
+
+        def begun(**given):
+            folder.mkdir()
+            other.enter_context(journal.Journal(folder / "journal.jsonl")).append(OPENING)
+            refused()
+
+        monkeypatch.setattr(session, "load_executor", lambda name: begun)
+        with pytest.raises(EnvironmentProblem), opened(workspace, folder, settings, Resources()):
+            pass
+        assert journal.read(folder / "journal.jsonl") != ()
 
 
 def test_exports_are_tried_only_where_they_may_fail(workspace, monkeypatch):

@@ -272,8 +272,11 @@ def opened(
                     _unlink(directory / JOURNAL, directory / config.FILE_NAME)
                 raise
     except (UsageError, EnvironmentProblem):
-        if new and not (directory / config.FILE_NAME).exists():
-            remove_directory(directory)
+        # Unless another command has begun in it meanwhile.
+        with contextlib.suppress(StateError, OSError):
+            if new and not (directory / config.FILE_NAME).exists():
+                with held(directory):
+                    remove_directory(directory)
         raise
 
 
