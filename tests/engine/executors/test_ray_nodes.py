@@ -124,6 +124,14 @@ def test_a_machine_that_is_no_node_is_told_how_to_become_one(cluster):
     assert "ray start --address=a:1" in caught.value.remedy
 
 
+@pytest.mark.parametrize(("flag", "value"), [("workers", 4), ("trial_timeout", 60.0)])
+def test_what_one_process_cannot_do_is_refused(flag, value):
+    with pytest.raises(UsageError, match=f"--{flag.replace('_', '-')} is {value:g}, but --executor inline") as refused:
+        Resources("inline", **{flag: value})
+    assert "--executor local" in refused.value.remedy
+    assert Resources("inline", workers=1).count() == 1
+
+
 @pytest.mark.parametrize("flag", ["ray_address", "ray_resources"])
 def test_options_of_ray_mean_something_to_ray_alone(flag):
     words = f"--{flag.replace('_', '-')} is 'CPU=2', but --executor is 'local'"
