@@ -19,7 +19,7 @@ def test_addresses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert address("http://127.0.0.1:5000") == ("http://127.0.0.1:5000", None)
     assert address("runs") == (f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}", tmp_path / "runs" / "artifacts")
-    assert address((tmp_path / "runs").as_uri())[1] == tmp_path / "runs" / "artifacts"
+    assert address((tmp_path / "my runs").as_uri())[1] == tmp_path / "my runs" / "artifacts"
     assert address("sqlite:///a/b.db") == ("sqlite:///a/b.db", tmp_path / "a" / "artifacts")
     assert address(f"sqlite:///{tmp_path}/b.db")[1] == tmp_path / "artifacts"
 

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from tuning.core import files
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration, epochs_of
@@ -217,7 +218,7 @@ def address(where: str) -> tuple[str, Path | None]:
     """
     scheme, separator, rest = where.partition("://")
     if not separator or scheme == "file":
-        folder = Path(rest if separator else where).expanduser().resolve()
+        folder = Path(unquote(rest) if separator else where).expanduser().resolve()
         folder.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
     if scheme == "sqlite":
