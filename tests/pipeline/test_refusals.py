@@ -260,13 +260,6 @@ class TestAFinishedSearch:
         done = here(workspace, "search", *SEARCH)
         assert (done.code, "s has no trial in" in done.stderr, "--fresh" in done.stderr) == (3, True, True)
 
-    def test_a_lost_journal_is_missed_where_the_folder_is_on_another_disk(self, workspace, journal, here, tmp_path):
-        journal.unlink()
-        workspace.search("s").rename(tmp_path / "large")
-        workspace.search("s").symlink_to(tmp_path / "large")
-        done = here(workspace, "search", *SEARCH)
-        assert (done.code, "s has no trial in" in done.stderr) == (3, True), done
-
     def test_fresh_takes_the_runs_along_where_the_folder_is_gone(self, workspace, here, toys):
         shutil.rmtree(workspace.search("s"))
         runs = sorted(path.name for path in workspace.trials.iterdir())

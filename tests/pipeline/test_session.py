@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from stress import toy
-from tuning.core.errors import EnvironmentProblem, UsageError
+from tuning.core.errors import EnvironmentProblem, StateError, UsageError
 from tuning.core.jobs import CountedModel, Description
 from tuning.core.progress import SILENT
 from tuning.core.settings import TrainSettings
@@ -126,6 +126,16 @@ def test_a_run_whose_search_is_gone_is_moved_aside(tmp_path):
     run.mkdir(parents=True)
     session.move_aside(tmp_path / "work" / "s", [run])
     assert (tmp_path / "work" / "s~1" / "runs" / "run").is_dir() and not run.exists()
+
+
+def test_a_lost_journal_is_missed_where_the_folder_is_on_another_disk(workspace, toy_search, tmp_path):
+    toy_search("s", max_trials=2, search_only=False)
+    folder, large = workspace.search("s"), tmp_path / "large"
+    (folder / "journal.jsonl").unlink()
+    folder.rename(large)
+    folder.symlink_to(large)
+    with pytest.raises(StateError, match="search s has no trial in"):
+        toy_search("s", max_trials=2, search_only=False)
 
 
 def test_a_cluster_that_cannot_be_joined_leaves_what_another_command_has_begun_meanwhile(
