@@ -349,6 +349,25 @@ def test_waiting_costs_next_to_nothing(make):
 
 
 @pytest.mark.alone
+def test_a_worker_that_cannot_even_be_killed_stops_nothing(make, monkeypatch):
+    """One that hangs in a driver, say: the kernel ends it when that returns, if ever."""
+    executor = make()
+    executor.submit(job("sleep", seconds=60))
+    (worker,) = executor._workers
+
+    def wait(timeout=None):
+        assert timeout is not None, "waits for ever"
+        raise subprocess.TimeoutExpired("worker", timeout)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.process, "wait", wait)
+        executor.cancel()
+    assert executor.free() == 1
+    executor.submit(job("echo"))
+    assert isinstance(ended(executor)["echo/0"], Finished)
+    worker.process.wait()
+
+
 def test_close_ends_running_workers_at_once(make):
     executor = make()
     executor.submit(job("echo"))
