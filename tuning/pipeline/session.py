@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import os
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tuning.core import packages
 from tuning.core import settings as config
 from tuning.core.acceptance import ACCEPTABLE
 from tuning.core.errors import RESTORE, EnvironmentProblem, OtherSettings, StateError, UsageError
@@ -176,11 +176,11 @@ def check_start(
             config.check(directory, settings, accepted)
         except OtherSettings as error:
             raise StateError(*_with_what_changed(error, workspace, directory, settings)) from None
-    if tracking.mlflow and not importlib.util.find_spec("mlflow"):
+    if tracking.mlflow and not packages.importable("mlflow"):
         raise EnvironmentProblem(
             "--mlflow is given, but MLflow is not installed", "run: pip install -e '.[mlflow]'; or leave it out"
         )
-    if resources.executor == "ray" and not importlib.util.find_spec("ray"):
+    if resources.executor == "ray" and not packages.importable("ray"):
         raise EnvironmentProblem(
             "--executor ray is given, but Ray is not installed",
             "run: pip install -e '.[ray]'; or use --executor local, which needs no cluster",
