@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,6 +64,27 @@ def states(save: Callable[[Path, str], None], folder: Path) -> tuple[object, obj
     save(folder / "old", "old")
     save(folder / "new", "new")
     return content(folder / "old"), content(folder / "new")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be opened")
+@pytest.mark.parametrize("refused", [errno.EINVAL, errno.EIO])
+def test_a_network_disk_may_not_know_how_to_sync_a_folder(tmp_path, monkeypatch, refused):
+    """As one of Windows, mounted on Linux; a disk that fails is another matter."""
+    sync = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(refused, os.strerror(refused))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if refused == errno.EINVAL:
+        save_json(tmp_path / "x.json", "new")
+        assert files.read_json(tmp_path / "x.json", "") == {"value": "new"}
+    else:
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            save_json(tmp_path / "x.json", "new")
+        assert caught.value.filename == str(tmp_path)
 
 
 @pytest.mark.parametrize("name", SAVERS)

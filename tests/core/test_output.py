@@ -68,6 +68,22 @@ def test_output_that_is_closed_or_goes_away_stops_nothing_and_is_no_success(ende
     assert b"Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize("shell", ["<&- >&- 2>&-", "<&- 2>&-"])
+def test_what_a_library_prints_is_written_into_no_file_of_ours(ended, tmp_path, shell):
+    """A file that is opened where the descriptors of a terminal were gets their numbers: a journal, say."""
+    code = """
+import os
+from tuning.core import output
+output.use_as_they_are()
+files = [os.open(f"{number}.txt", os.O_CREAT | os.O_WRONLY) for number in range(3)]
+for descriptor in (1, 2):
+    os.write(descriptor, b"from a library of C")
+"""
+    assert ended(shell=shell, code=code).returncode == 0
+    assert [(tmp_path / f"{number}.txt").read_text() for number in range(3)] == ["", "", ""]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -37,3 +37,13 @@ def test_python_s_own_error_says_what_to_do():
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ModuleNotFoundError: the package ") and "activate .venv, or pip install -e ." in last
+
+
+def test_a_folder_with_the_name_of_a_package_is_not_that(monkeypatch, tmp_path):
+    """As `--mlflow mlflow` makes one."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("folder_alone", "package_whole"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "package_whole" / "__init__.py").touch()
+    found = {name: packages.importable(name) for name in ("folder_alone", "package_whole", "nowhere_at_all")}
+    assert found == {"folder_alone": False, "package_whole": True, "nowhere_at_all": False}

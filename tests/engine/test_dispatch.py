@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tuning.core.records import Failure
-from tuning.engine.dispatch import Dispatcher
+from tuning.engine.audit import audit
+from tuning.engine.dispatch import Dispatcher, JobFailed
 from tuning.engine.entries import Attempt, AttemptDied
 from tuning.engine.executors import Finished, JobError
 from tuning.engine.journal import Journal
@@ -27,6 +28,9 @@ class Answering:
         events = [Finished(job.key, job.fence, *self.ends.pop(0)) for job in self.jobs]
         self.jobs = []
         return events
+
+    def cancel(self):
+        self.jobs = []
 
 
 SHORT = (None, JobError("memory", "out of memory: 3 GiB"))
@@ -81,3 +85,26 @@ def test_a_full_disk_ends_the_command_with_the_path_or_the_words_of_who_met_it(e
             dispatcher.wait(0)
         assert caught.value.errno == 28
         assert dispatcher.result("trial/0001") is None
+
+
+@pytest.mark.parametrize("kind", ["environment", "outdated", "stop"])
+def test_however_often_it_is_told_to_stop_a_job_is_not_suspected(kind, tmp_path):
+    """By the disk, by changed code, or by a person: the next start has a clean slate."""
+    key, ends = "trial/0001", (None, JobError(kind, "no room", errno=28))
+    for _ in range(20):
+        with Journal(tmp_path / "journal.jsonl") as journal:
+            dispatcher = Dispatcher(journal, Answering(ends))
+            dispatcher.request(key, "trial", lambda fence: {})
+            dispatcher.start()
+            if kind != "stop":
+                with pytest.raises((OSError, JobFailed), match="no room"):
+                    dispatcher.wait(0)
+            dispatcher.cancel()
+            assert dispatcher.running() == ()
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        dispatcher = Dispatcher(journal, Answering(({"score": 1}, None)))
+        dispatcher.request(key, "trial", lambda fence: {})
+        dispatcher.wait(0)
+        dispatcher.wait(0)
+        assert dispatcher.result(key) == {"score": 1}
+        assert audit(journal.records) == [f"{key} ran, but was never proposed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -168,6 +169,31 @@ def test_a_second_process_is_refused_by_the_name_of_the_first(path):
         holder.communicate()
     # A killed owner's lock is nobody's.
     Journal(path).close()
+
+
+def test_another_process_that_writes_in_spite_of_the_lock_costs_no_line(path):
+    """Its file was removed, or another machine does not see it: whoever notices first stops, and goes on later."""
+    with Journal(path) as journal:
+        journal.append(note("ours"))
+        with path.open("ab") as other:
+            other.write(encode(note("theirs", n=1)))
+        for _ in range(2):  # whoever tidies up writes nothing either
+            with pytest.raises(StateError, match="written by another process"):
+                journal.append(note("lost"))
+    with Journal(path) as journal:
+        assert names(journal.records) == ["ours", "theirs"]
+        journal.append(note("after"))
+    assert names(read(path)) == ["ours", "theirs", "after"]
+
+
+def test_a_file_system_that_cannot_lock_is_named(path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="No locks available") as caught:
+        Journal(path)
+    assert caught.value.filename == str(path.with_name("journal.lock"))
 
 
 def test_a_full_disk_takes_back_the_half_line_and_names_the_file(path, monkeypatch):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 
 import msgspec
 import pytest
 
-from tuning.core.errors import UsageError
+from stress import toy
+from tuning.core.errors import EnvironmentProblem, StateError, UsageError
 from tuning.core.jobs import CountedModel, Description
 from tuning.core.progress import SILENT
 from tuning.core.settings import TrainSettings
@@ -91,6 +94,75 @@ def test_what_an_interrupted_planning_found_says_nothing_of_the_next_start(
             raise KeyboardInterrupt
     results = [record for record in journal.read(tmp_path / "s" / "journal.jsonl") if isinstance(record, Result)]
     assert [record.key for record in results] == ["describe"]
+
+
+def test_a_disk_that_stays_full_fails_no_trial(workspace, toy_search, monkeypatch):
+    """A line that is given again and again until there is room, as by a supervisor."""
+
+    def full(directory, attempt, state):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toy, "save_state", full)
+        for _ in range(14):
+            with pytest.raises(OSError, match="No space left"):
+                toy_search("s", max_trials=2)
+    assert toy_search("s", max_trials=2).failed == 0
+
+
+def test_whatever_an_interrupted_fresh_has_left_the_next_one_moves_all_aside(tmp_path):
+    """A kill after it had moved one run; then the old search went on, and made that run anew."""
+    search, run = tmp_path / "work" / "s", tmp_path / "trials" / "run"
+    for number, folder in enumerate((search / "runs" / "run", run)):
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(str(number))
+    aside = session.move_aside(search, [run])
+    assert aside == tmp_path / "work" / "s~1"
+    assert {path.parent.name: path.read_text() for path in aside.rglob("*.json")} == {"run": "0", "run~1": "1"}
+
+
+def test_a_run_whose_search_is_gone_is_moved_aside(tmp_path):
+    run = tmp_path / "trials" / "run"
+    run.mkdir(parents=True)
+    session.move_aside(tmp_path / "work" / "s", [run])
+    assert (tmp_path / "work" / "s~1" / "runs" / "run").is_dir() and not run.exists()
+
+
+def test_a_lost_journal_is_missed_where_the_folder_is_on_another_disk(workspace, toy_search, tmp_path):
+    toy_search("s", max_trials=2, search_only=False)
+    folder, large = workspace.search("s"), tmp_path / "large"
+    (folder / "journal.jsonl").unlink()
+    folder.rename(large)
+    folder.symlink_to(large)
+    with pytest.raises(StateError, match="search s has no trial in"):
+        toy_search("s", max_trials=2, search_only=False)
+
+
+def test_a_cluster_that_cannot_be_joined_leaves_what_another_command_has_begun_meanwhile(
+    workspace, tmp_path, monkeypatch
+):
+    """Joining takes a while; a search with a budget has no settings before its plan is made."""
+    folder, settings = tmp_path / "s", search_settings(workspace, **{**TOY_SPACE, "name": "s"})
+
+    def refused(**given):
+        raise EnvironmentProblem("there is no cluster", "start one")
+
+    monkeypatch.setattr(session, "load_executor", lambda name: refused)
+    with pytest.raises(EnvironmentProblem), opened(workspace, folder, settings, Resources()):
+        pass
+    assert not folder.exists()
+
+    with contextlib.ExitStack() as other:
+
+        def begun(**given):
+            folder.mkdir()
+            other.enter_context(journal.Journal(folder / "journal.jsonl")).append(OPENING)
+            refused()
+
+        monkeypatch.setattr(session, "load_executor", lambda name: begun)
+        with pytest.raises(EnvironmentProblem), opened(workspace, folder, settings, Resources()):
+            pass
+        assert journal.read(folder / "journal.jsonl") != ()
 
 
 def test_exports_are_tried_only_where_they_may_fail(workspace, monkeypatch):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from stress import toy
-from tuning.core.errors import UsageError
+from tuning.core.errors import BudgetEnded, StateError, UsageError
 from tuning.engine import journal
 from tuning.engine.entries import Ask, Extended, Result, Stopped
 from tuning.engine.state import SearchState, apply
@@ -68,6 +68,22 @@ def test_a_budget_that_has_been_used_is_refused(entries):
     with pytest.raises(UsageError, match="--budget is 10m, but this search has used 32 min"):
         search.give(600, 1900)
     assert search.recorded == []
+
+
+def test_what_a_budget_has_ended_with_nothing_but_failures_is_tried_again_with_a_larger_one(
+    toy_search, workspace, monkeypatch
+):
+    monkeypatch.setenv(toy.BROKEN, "0000,0001,0002")
+    with pytest.raises(StateError, match="all 3 trials"):
+        toy_search("s", max_trials=3)
+    rewrite_journal(workspace, [*journal.read(workspace.search("s") / "journal.jsonl"), Stopped()])
+    with pytest.raises(BudgetEnded) as ended:
+        toy_search("s", max_trials=3)
+    with pytest.raises(StateError, match="its budget has ended it") as refused:
+        toy_search("s", max_trials=3, retry_failed=True)
+    assert all("larger --budget" in error.value.remedy for error in (ended, refused))
+    monkeypatch.setenv(toy.BROKEN, "")
+    assert toy_search("s", max_trials=3, retry_failed=True, budget=3600.0).failed == 0
 
 
 def test_a_search_that_was_ended_is_gone_on_with_to_the_end_it_would_have_had(toy_search, workspace, monkeypatch):

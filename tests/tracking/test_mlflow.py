@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from tuning.core.records import COMPLETED, TrialOutcome
 from tuning.tracking import Published, Subject, Tracking, following
 from tuning.tracking.mlflow import ENVIRONMENT, KEY_TAG, MLflow, address
+
+from .conftest import curve
 
 
 def test_addresses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert address("http://127.0.0.1:5000") == ("http://127.0.0.1:5000", None)
     assert address("runs") == (f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}", tmp_path / "runs" / "artifacts")
-    assert address((tmp_path / "runs").as_uri())[1] == tmp_path / "runs" / "artifacts"
+    assert address((tmp_path / "my runs").as_uri())[1] == tmp_path / "my runs" / "artifacts"
     assert address("sqlite:///a/b.db") == ("sqlite:///a/b.db", tmp_path / "a" / "artifacts")
     assert address(f"sqlite:///{tmp_path}/b.db")[1] == tmp_path / "artifacts"
 
@@ -119,6 +122,16 @@ def test_a_resume_adds_what_is_missing_and_changes_nothing_else(subject, store, 
         key: run.info.run_id for key, run in after.items()
     }
     assert len(client.get_metric_history(after["search"].info.run_id, "trials")) == 2
+
+
+@needs_mlflow
+def test_a_trial_that_was_tried_again_replaces_the_failed_one(subject, store, trials, client):
+    before = runs(client, follow(subject, store, trials))
+    mended = (trials[2][0], TrialOutcome("0002", COMPLETED, 0.4, curve(0.4), seconds=(1.0,)))
+    after = runs(client, follow(subject, store, [*trials[:2], mended]))
+    assert after.keys() == before.keys()
+    assert (before["trial/0002"].info.status, after["trial/0002"].info.status) == ("FAILED", "FINISHED")
+    assert after["trial/0000"].info.run_id == before["trial/0000"].info.run_id
 
 
 @needs_mlflow

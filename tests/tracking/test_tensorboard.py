@@ -10,9 +10,12 @@ import pytest
 from tensorboard.plugins.hparams import api_pb2, metadata
 
 from tuning.core import files
+from tuning.core.records import COMPLETED, TrialOutcome
 from tuning.tracking import Published, Subject
 from tuning.tracking.tensorboard import TensorBoard
 from tuning.tracking.times import entry_times, timed_points
+
+from .conftest import curve
 
 
 @pytest.fixture
@@ -105,6 +108,16 @@ def test_a_resume_writes_what_is_missing_and_nothing_else(followed, trials, late
     assert contents(followed.events) == before
     again.trial(*later())
     assert len(contents(followed.events)) == len(before) + 1
+
+
+def test_a_trial_that_was_tried_again_replaces_the_failed_one(followed, trials, read):
+    before, (spec, _) = contents(followed.events), trials[2]
+    again = TensorBoard(followed, True)
+    again.trial(spec, TrialOutcome("0002", COMPLETED, 0.4, curve(0.4), seconds=(1.0,)))
+    assert len(contents(followed.events)) == len(before)
+    view = read(followed.events)
+    assert points(view, "trials/0002", "result/val_f1_macro") == [(1, 0.4)]
+    assert "failure" not in view.Runs()["trials/0002"]["tensors"]
 
 
 @pytest.mark.parametrize("operation", ["write", "fsync", "rename"])

@@ -231,3 +231,10 @@ class TestSaver:
             saver.save(state(1))
             raise ValueError("of training")
         assert_same(load_state(tmp_path), state(1))
+
+    def test_a_training_that_fails_with_a_disk_that_is_full_is_not_over(self, tmp_path, monkeypatch):
+        """It would be journaled without its last epoch; done again, once there is room, it has that."""
+        monkeypatch.setattr(files, "fault_hook", crash_at(1))
+        with pytest.raises(Crash), Saver(tmp_path, 1) as saver:
+            saver.save(state(1))
+            raise ValueError("of training")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import keras
@@ -117,6 +118,22 @@ def test_combinations_that_do_not_build_are_left_to_the_search(described, monkey
 
     monkeypatch.setattr(module, "hp_only", moody)
     assert names(described("hp_only")) == {"units"}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_machine_that_fails_is_not_taken_for_such_a_combination(described, monkeypatch, first):
+    """What the space is would depend on how much room there was while it was read."""
+    built = []
+
+    def caching(hp, input_shape, num_classes):
+        built.append(hp)
+        if len(built) == first + 1:
+            raise OSError(errno.ENOSPC, "No space left on device", "/cache/weights.h5")
+        return build_model("search_spaces.baseline_cnn:build_model", {}, input_shape, num_classes)[0]
+
+    monkeypatch.setattr("sample_spaces.tiny", caching)
+    with pytest.raises(OSError, match="No space left"):
+        described("tiny")
 
 
 def test_an_interruption_is_not_taken_for_such_a_combination(described, monkeypatch):

@@ -42,7 +42,7 @@ class Control(BaseControl):
         False,
         "run the trials again that have failed, once their cause is mended, losses that diverged and models too large "
         "apart; the search goes on as if they had ended so the first time. Refused once its finals have begun (see "
-        "--search-only), or its budget has ended it",
+        "--search-only), or its budget has ended it and no larger one is given",
         group=HOW,
         switch=True,
         fixed=False,

@@ -45,7 +45,8 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def fsync_directory(directory: Path) -> None:
-    """Makes a rename in `directory` durable; a no-op where directories cannot be opened (Windows)."""
+    """Makes a rename in `directory` durable; a no-op where directories cannot be opened (Windows), or where the file
+    system knows no such thing, as of some network disks."""
     try:
         descriptor = os.open(directory, os.O_RDONLY)
     except OSError:
@@ -55,6 +56,9 @@ def fsync_directory(directory: Path) -> None:
     try:
         with naming(directory):
             os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

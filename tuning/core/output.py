@@ -12,6 +12,8 @@ from typing import TextIO
 #: What stands for characters that an encoding such as cp1252 or ASCII may lack.
 _PLAIN = {"→": "->", "…": "...", "×": "x", "·": "-", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "±": "+-"}
 _HANDLER = "tuning.plain"
+#: The last of the descriptors that every program takes for stdin, stdout and stderr.
+_STANDARD = 2
 #: A line and the colour it is painted in, if any.
 _COLOURED = re.compile(r"^(\x1b\[\d+m|)(.*?)(\x1b\[0m|)$")
 
@@ -28,7 +30,11 @@ codecs.register_error(_HANDLER, _replaced)
 
 def use_as_they_are() -> None:
     """Makes stdout and stderr take any text: what they cannot show is written in other words, and where there is none
-    of them, as in `pythonw`, nothing is written."""
+    of them, as in `pythonw`, nothing is written: neither by us, nor by a library of C into a file that got its number.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

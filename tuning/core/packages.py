@@ -84,7 +84,7 @@ def install_line(extra: str) -> str:
 def missing() -> str | None:
     """The first of the packages that are always needed which this Python does not have; imports none of them."""
     names = (_split(line)[0] for line in requirements()[None])
-    return next((name for name in names if not _importable(_IMPORTED_AS.get(name, name))), None)
+    return next((name for name in names if not importable(_IMPORTED_AS.get(name, name))), None)
 
 
 def remedy(module: str) -> str:
@@ -96,13 +96,15 @@ def remedy(module: str) -> str:
     return "activate .venv, or pip install -e ." if _settings() else f"run: pip install {DISTRIBUTION}"
 
 
-def _importable(module: str) -> bool:
+def importable(module: str) -> bool:
+    """Whether a package is installed; a folder of that name in the current one is not it."""
     if module in sys.modules:
         return sys.modules[module] is not None
     try:
-        return importlib.util.find_spec(module) is not None
+        found = importlib.util.find_spec(module)
     except ImportError:
         return False
+    return found is not None and found.origin is not None
 
 
 def requirements() -> dict[str | None, list[str]]:

@@ -69,9 +69,10 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a trial ended without a score.
 
     Attributes:
-        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite", "lost", "too-large" (not
-            even begun: the memory that it takes at the least is more than there may be) or "unfit" (its builder says
-            so, with Keras Tuner's `FailedTrialError`).
+        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite", "lost", "stopped" (by the
+            search itself, which ended or needs it no more), "too-large" (not even begun: the memory that it takes at
+            the least is more than there may be) or "unfit" (its builder says so, with Keras Tuner's
+            `FailedTrialError`).
         message: one line for a person, with the probable cause.
         epoch: the epoch (from 1) it happened in, where known.
         traceback: Python's traceback, or the end of the worker's log, where there is one.

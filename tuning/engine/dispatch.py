@@ -118,11 +118,18 @@ class Dispatcher:
         self.start()
 
     def cancel(self) -> None:
-        """Gives up all jobs that have no result; they may be requested again."""
+        """Gives up all jobs that have no result; they may be requested again.
+
+        Journaled, so that no such attempt counts as one that ended with the whole search.
+        """
+        running, self._running = self._running, {}
         self._queue.clear()
         self._queued.clear()
-        self._running.clear()
         self.executor.cancel()
+        for key in running:
+            fence = self.state.job(key).fence
+            if fence is not None:
+                self.record(AttemptDied(key=key, fence=fence, failure=Failure("stopped", "given up by the search")))
 
     def running(self) -> tuple[str, ...]:
         """Keys of the jobs under way."""
@@ -146,26 +153,26 @@ class Dispatcher:
         if event.key not in self._running or not accepts(job, event.fence):
             # A process that was given up finished after all: its successor's result is the one that counts.
             return
+        error = None if isinstance(event, Died) else event.error or _not_finite(event.result)
+        # Neither says anything of the configuration: whoever ends the search closes the attempt, see `cancel`.
+        if error is not None and error.kind == "environment":
+            # The disk: nothing to record, the same command goes on when there is room.
+            # Where no path says what it was, the words of whoever met it may.
+            words = os.strerror(error.errno or 0) if error.filename else error.message
+            raise OSError(error.errno, words, error.filename or "a worker")
+        if error is not None and error.kind == "outdated":
+            # Nothing that is trained from now on would belong to this search.
+            raise JobFailed(error.message, error.remedy, error.exit_code)
         kind, payload = self._running.pop(event.key)
         if isinstance(event, Died):
             self.record(AttemptDied(key=event.key, fence=event.fence, failure=event.failure, node=event.node))
             self._enqueue(-math.inf, event.key, kind, payload)
-            return
-        error = event.error or _not_finite(event.result)
-        if error is None:
+        elif error is None:
             self.record(Result(key=event.key, fence=event.fence, result=event.result or {}, node=event.node))
         elif error.kind == "memory":
             # As where the system kills the process: it says as much of what else ran beside it.
             self.record(AttemptDied(key=event.key, fence=event.fence, failure=error.failure(), node=event.node))
             self._enqueue(-math.inf, event.key, kind, payload)
-        elif error.kind == "environment":
-            # The disk, not the configuration: nothing to record, the same command goes on when there is room.
-            # Where no path says what it was, the words of whoever met it may.
-            words = os.strerror(error.errno or 0) if error.filename else error.message
-            raise OSError(error.errno, words, error.filename or "a worker")
-        elif error.kind == "outdated":
-            # As little: nothing that is trained from now on would belong to this search.
-            raise JobFailed(error.message, error.remedy, error.exit_code)
         else:
             self._fail(event.key, event.fence, error, event.node)
 
@@ -178,7 +185,7 @@ class Dispatcher:
             last = job.deaths[-1]
             message = f"{last.message} ({len(job.deaths)} attempts)"
         fence = self.record(Attempt(key=key)).n
-        self._fail(key, fence, JobError(last.kind, message, last.epoch, last.traceback))
+        self._fail(key, fence, JobError(last.kind, message, last.traceback))
 
     def _fail(self, key: str, fence: int, error: JobError, node: str | None = None) -> None:
         self.record(Result(key=key, fence=fence, result={"error": msgspec.to_builtins(error)}, node=node))

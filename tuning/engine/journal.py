@@ -24,6 +24,7 @@ from tuning.core.errors import StateError
 from tuning.core.files import announce, canonical_json, fsync_directory, naming, write_text
 from tuning.engine.entries import Entry, from_json, to_json
 
+LOCK = "journal.lock"
 _REMEDY = (
     "restore the file from a copy, go on with the version of this package that wrote it, or start the search over with "
     "--fresh"
@@ -107,11 +108,23 @@ class Journal:
             self._held = stack.pop_all()
 
     def append(self, entry: Entry) -> Entry:
-        """Writes one entry and returns it, with its number `n`, as a resume will read it; it is durable by then."""
+        """Writes one entry and returns it, with its number `n`, as a resume will read it; it is durable by then.
+
+        Raises:
+            StateError: another process has written to it, though we have the lock: it was removed, or is one that only
+                this machine sees. What is there is whole.
+        """
         with naming(self.path):
             if self._in_doubt:
                 # An append was cut short, by an error or a signal: what the file says counts, a torn line goes.
                 self.records = self._recover()
+                self._in_doubt = False
+            if os.fstat(self._file.fileno()).st_size != self._length:
+                raise StateError(
+                    f"{self.path} was written by another process while this one has it",
+                    f"see that one command at a time runs this search, on one machine, and leave {LOCK} alone; then "
+                    "the same command goes on",
+                )
             self._in_doubt = True
             line = encode(msgspec.structs.replace(entry, n=len(self.records)))
             written = from_json(json.loads(line[9:]))
@@ -119,11 +132,11 @@ class Journal:
             self._write(line)
             announce("appended", self.path)
             self.records.append(written)
+            self._length += len(line)
             self._in_doubt = False
         return written
 
     def _write(self, line: bytes) -> None:
-        whole = os.fstat(self._file.fileno()).st_size
         try:
             while line:
                 # As much as fits is written without an error.
@@ -131,7 +144,7 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file.fileno(), whole)
+                os.ftruncate(self._file.fileno(), self._length)
             raise
 
     def forget(self) -> None:
@@ -143,7 +156,7 @@ class Journal:
             announce("truncate", self.path)
             os.ftruncate(self._file.fileno(), 0)
             os.fsync(self._file.fileno())
-            self.records = []
+            self.records, self._length = [], 0
             self._in_doubt = False
 
     def close(self) -> None:
@@ -169,6 +182,7 @@ class Journal:
             announce("create", self.path)
             self.path.touch()
             fsync_directory(self.path.parent)
+        self._length = parsed.length
         return list(parsed.records)
 
 
@@ -179,9 +193,10 @@ def held(directory: Path) -> Iterator[None]:
     Raises:
         StateError: another process has it (named by pid and host).
     """
-    lock, owner = FileLock(directory / "journal.lock"), directory / "journal.owner"
+    lock, owner = FileLock(directory / LOCK), directory / "journal.owner"
     try:
-        lock.acquire(timeout=0)
+        with naming(directory / LOCK):
+            lock.acquire(timeout=0)
     except Timeout:
         raise StateError(
             f"{directory} is in use by {_described(owner)}",

@@ -40,7 +40,8 @@ class JobState:
 
     Attributes:
         fence: number of the latest attempt; only a result that carries it counts.
-        deaths: attempts seen to die, with their failures; those whose node or worker was merely lost apart.
+        deaths: attempts seen to die, with their failures; those whose node or worker was merely lost, and those that
+            were told to stop, apart.
         result: the result, once there is one: JSON, with a `JobError` under `error` where the job failed.
         epoch: epochs that were done when an attempt began.
         unresolved: attempts from that epoch on that neither died nor ended before our eyes: the whole search was
@@ -207,6 +208,9 @@ def _end(job: JobState, record: AttemptDied | Result) -> None:
         return
     job.fence = None
     # A lost node or a worker that fell silent says as little of the configuration as a killed search.
-    if record.failure.kind != "lost":
+    if record.failure.kind == "lost":
+        return
+    job.unresolved -= 1
+    # That it was told to stop says nothing.
+    if record.failure.kind != "stopped":
         job.deaths.append(record.failure)
-        job.unresolved -= 1

@@ -28,7 +28,7 @@ class Resources:
         max_deaths: deaths of its process after which a configuration counts as failed.
 
     Raises:
-        UsageError: a number out of its range, or an address for another executor.
+        UsageError: a number out of its range, or what the executor cannot obey.
     """
 
     executor: str = option(
@@ -94,6 +94,14 @@ class Resources:
                 raise UsageError(
                     f"{flag} is {given!r}, but --executor is {self.executor!r}",
                     f"add --executor ray, or leave {flag} out",
+                )
+        more = None if self.workers == 1 else self.workers
+        for flag, number in (("--workers", more), ("--trial-timeout", self.trial_timeout)):
+            if number is not None and self.executor == "inline":
+                raise UsageError(
+                    f"{flag} is {number:g}, but --executor inline runs one trial after the other, to its end, in the "
+                    "command's own process",
+                    f"use --executor local, or leave {flag} out",
                 )
         seats.parse(self.ray_resources)
 

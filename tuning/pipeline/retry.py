@@ -17,30 +17,32 @@ from tuning.core.errors import StateError
 from tuning.core.files import remove_directory
 from tuning.core.progress import Progress
 from tuning.core.records import OWN
+from tuning.core.settings import SearchSettings
 from tuning.engine.entries import RetryFailed
 from tuning.engine.order import LogicalOrder
 from tuning.engine.state import SearchState, trial_key
 from tuning.pipeline.session import Session
 
 
-def retry_failed(session: Session, window: int, progress: Progress) -> None:
+def retry_failed(session: Session, settings: SearchSettings, progress: Progress) -> None:
     """Takes back what has failed so far, but for what a configuration has of itself, such as a loss that diverges.
 
     Raises:
         StateError: the search is over: its budget has ended it, or its finalists have been tested.
     """
-    state, name = session.dispatcher.state, session.directory.name
+    state, name = session.dispatcher.state, settings.name
     failed = failed_trials(state)
     if not failed:
         progress.say(f"no trial of {name} has failed that could be run again")
         return
-    over = (state.test_openings, "its finalists were tested already"), (state.stopped, "its budget has ended it")
-    for happened, why in over:
+    over = (
+        (state.test_openings, "its finalists were tested already", "start the search over with --fresh"),
+        (state.stopped, "its budget has ended it", "give a larger --budget too"),
+    )
+    for happened, why, remedy in over:
         if happened:
-            raise StateError(
-                f"the failed trials of {name} cannot be run again: {why}", "start the search over with --fresh"
-            )
-    asks = unaffected_asks(state, failed, window)
+            raise StateError(f"the failed trials of {name} cannot be run again: {why}", remedy)
+    asks = unaffected_asks(state, failed, settings.window)
     # First: whoever finds no checkpoint trains anew, but none may find another configuration's.
     for trial_id in [*(ask.trial.trial_id for ask in state.asks[asks:]), *failed]:
         remove_directory(session.checkpoints(trial_key(trial_id)))

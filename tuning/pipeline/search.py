@@ -153,7 +153,7 @@ def run_search(
     with opened(
         workspace, directory, frozen, resources, complete_settings, accepted, base, settings.get("dtype"), progress
     ) as session:
-        _refuse_a_lost_journal(session)
+        _refuse_a_lost_journal(session, frozen.name)
         if budget is not None and not complete_settings:
             frozen = with_plan(session, budget)
             session = session.begin(frozen)
@@ -180,7 +180,7 @@ def run_search(
         progress.say(f"folder: {directory}")
         progress.say(f"Ctrl-C is safe: the same line{', without --fresh,' if fresh else ''} goes on")
         if retry_failed:
-            run_failed_again(session, frozen.window, progress)
+            run_failed_again(session, frozen, progress)
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)
         with following(tracking, subject, progress) as trackers:
             trials = run_trials(session, frozen, description, oracle, clock, stopwatch, trackers, progress, search_only)
@@ -289,9 +289,8 @@ def epochs_in(settings: SearchSettings, trials: Sequence[Completed]) -> int | fl
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-def _refuse_a_lost_journal(session: Session) -> None:
+def _refuse_a_lost_journal(session: Session, name: str) -> None:
     """Runs that no journal tells of would be made again, and their openings of the test split would not count."""
-    name = session.directory.name
     if not session.dispatcher.state.asks and (runs := runs_of(session.workspace, name)):
         raise StateError(
             f"search {name} has no trial in {session.directory / JOURNAL}, but there is {runs[0]}",

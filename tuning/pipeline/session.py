@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import os
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tuning.core import packages
 from tuning.core import settings as config
 from tuning.core.acceptance import ACCEPTABLE
 from tuning.core.errors import RESTORE, EnvironmentProblem, OtherSettings, StateError, UsageError
@@ -176,11 +176,11 @@ def check_start(
             config.check(directory, settings, accepted)
         except OtherSettings as error:
             raise StateError(*_with_what_changed(error, workspace, directory, settings)) from None
-    if tracking.mlflow and not importlib.util.find_spec("mlflow"):
+    if tracking.mlflow and not packages.importable("mlflow"):
         raise EnvironmentProblem(
             "--mlflow is given, but MLflow is not installed", "run: pip install -e '.[mlflow]'; or leave it out"
         )
-    if resources.executor == "ray" and not importlib.util.find_spec("ray"):
+    if resources.executor == "ray" and not packages.importable("ray"):
         raise EnvironmentProblem(
             "--executor ray is given, but Ray is not installed",
             "run: pip install -e '.[ray]'; or use --executor local, which needs no cluster",
@@ -263,13 +263,20 @@ def opened(
                 own = None if dtype == "auto" else dtype
                 root = directory.resolve()
                 yield Session(workspace, root, settings, dispatcher, executor.free(), base=base, dtype=own)
-            except (JobFailed, UsageError):
-                if not dispatcher.state.asks and not dispatcher.state.test_openings:
+            except BaseException as error:
+                # What ends the command says nothing of the trainings under way; on a full disk that is not written.
+                with contextlib.suppress(Exception):
+                    dispatcher.cancel()
+                refused = isinstance(error, JobFailed | UsageError)
+                if refused and not dispatcher.state.asks and not dispatcher.state.test_openings:
                     _unlink(directory / JOURNAL, directory / config.FILE_NAME)
                 raise
     except (UsageError, EnvironmentProblem):
-        if new and not (directory / config.FILE_NAME).exists():
-            remove_directory(directory)
+        # Unless another command has begun in it meanwhile.
+        with contextlib.suppress(StateError, OSError):
+            if new and not (directory / config.FILE_NAME).exists():
+                with held(directory):
+                    remove_directory(directory)
         raise
 
 
@@ -343,13 +350,20 @@ def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:
     runs = list(runs)
     if not directory.exists() and not runs:
         return None
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     with held(directory):
         for run in runs:
             (directory / "runs").mkdir(exist_ok=True)
-            move(run, directory / "runs" / run.name)
-    number = 1
-    while (target := directory.with_name(f"{directory.name}~{number}")).exists():
-        number += 1
+            move(run, _unused(directory / "runs" / run.name))
+    target = _unused(directory)
     move(directory, target)
     return target
+
+
+def _unused(path: Path) -> Path:
+    """`path`, or the next free `<name>~<number>`."""
+    number, found = 0, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}~{number}")
+    return found

@@ -1,8 +1,9 @@
 """Where a search appears beside its own files: TensorBoard and MLflow, one file each and one row in `TRACKERS`.
 
 A tracker shows what the journal holds. It is given every trial and every published run, in logical order and at every
-resume again, and skips what it has already. It has no influence on the search: one that fails is left out for the rest
-of it, with a warning, and catches up at the next resume.
+resume again, and skips what it has already; what is another one since, because it failed and was tried again, replaces
+what it has. It has no influence on the search: one that fails is left out for the rest of it, with a warning, and
+catches up at the next resume.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from tuning.core import interruption
 from tuning.core.errors import Interrupted, TuningError
+from tuning.core.files import digest
 from tuning.core.jobs import Values
 from tuning.core.progress import Progress
 from tuning.core.records import TrialOutcome, TrialSpec, configuration
@@ -115,6 +119,11 @@ class Published:
             "test_accuracy": test.accuracy,
             "test_loss": test.loss,
         }
+
+
+def version(*records: msgspec.Struct) -> str:
+    """What tells these records of a trial or a run from those of the same one, tried again."""
+    return digest(msgspec.to_builtins(records))[:12]
 
 
 class Tracker(Protocol):

@@ -1,7 +1,8 @@
 """A search in MLflow: a parent run, below it one run a trial and one a finalist, with its files.
 
 Which MLflow run belongs to which trial is written in tags, so that a resume, on whatever machine, finds what is there:
-a run that is over is left alone, one that an interruption cut short is made anew.
+a run that is over is left alone; one that an interruption cut short, or whose trial was tried again since it failed, is
+made anew.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from tuning.core import files
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration, epochs_of
-from tuning.tracking import Published, Subject
+from tuning.tracking import Published, Subject, version
 from tuning.tracking.times import timed_points
 
 EXPERIMENT = "face-tuning"
-#: Tags by which a resume finds its runs: the search's own number, and the trial's or run's name in it.
-SEARCH_TAG, KEY_TAG = "face_tuning.search", "face_tuning.key"
+#: Tags by which a resume finds its runs: the search's own number, the trial's or run's name in it, and its version.
+SEARCH_TAG, KEY_TAG, VERSION_TAG = "face_tuning.search", "face_tuning.key", "face_tuning.version"
 #: Holds the number of a search, in its folder; a search that is started over gets another.
 NUMBER_FILE = "mlflow.json"
 #: Makes MLflow's pages start with runs and metrics rather than with conversations.
@@ -62,7 +64,7 @@ class MLflow:
         self._client = MlflowClient(tracking_uri=uri)
         self._experiment = self._find_experiment(artifacts)
         self._number = _number(subject.directory)
-        self._there = {run.data.tags[KEY_TAG]: run.info for run in self._runs()}
+        self._there = {run.data.tags[KEY_TAG]: run for run in self._runs()}
         self._parent = None if subject.single else self._open_parent()
         self._results: list[dict[str, float]] = []
         self._best: float | None = None
@@ -74,7 +76,8 @@ class MLflow:
         self._counts["failed"] += not completed
         if outcome.score is not None:
             self._best = outcome.score if self._best is None else max(self._best, outcome.score)
-        run_id = self._fresh(f"trial/{spec.trial_id}", f"trial {spec.trial_id}", outcome.seconds)
+        key, found = f"trial/{spec.trial_id}", version(spec, outcome)
+        run_id = self._fresh(key, found, f"trial {spec.trial_id}", outcome.seconds)
         if run_id is None:
             return
         results: dict[str, float] = {}
@@ -95,7 +98,7 @@ class MLflow:
 
     def run(self, run: Published) -> None:
         self._results.append(run.results)
-        run_id = self._fresh(f"final/{run.run_id}", run.run_id, run.seconds)
+        run_id = self._fresh(f"final/{run.run_id}", version(run.metrics), run.run_id, run.seconds)
         if run_id is None:
             return
         results = {**run.results, "best_val_f1_macro": run.results["val_f1_macro"]}
@@ -144,20 +147,21 @@ class MLflow:
 
     def _open_parent(self) -> str:
         if found := self._there.get("search"):
-            self._client.update_run(found.run_id, status="RUNNING")
-            return found.run_id
+            run_id = str(found.info.run_id)
+            self._client.update_run(run_id, status="RUNNING")
+            return run_id
         run_id = self._create("search", self._subject.name, _now(), {})
         self._log_params(run_id, self._subject.settings)
         return run_id
 
-    def _fresh(self, key: str, name: str, seconds: Sequence[float]) -> str | None:
-        """The id of a new run for `key`, or None where one is there that is over."""
+    def _fresh(self, key: str, wanted: str, name: str, seconds: Sequence[float]) -> str | None:
+        """The id of a new run for `key`, or None where one of this version is there that is over."""
         found = self._there.get(key)
-        if found is not None and found.status in _OVER:
+        if found is not None and found.info.status in _OVER and found.data.tags.get(VERSION_TAG) == wanted:
             return None
         if found is not None:
-            self._client.delete_run(found.run_id)
-        tags = {} if self._parent is None else {"mlflow.parentRunId": self._parent}
+            self._client.delete_run(found.info.run_id)
+        tags = {VERSION_TAG: wanted, **({} if self._parent is None else {"mlflow.parentRunId": self._parent})}
         return self._create(key, name, _now() - int(1000 * sum(seconds)), tags)
 
     def _create(self, key: str, name: str, start: int, tags: Mapping[str, str]) -> str:
@@ -214,7 +218,7 @@ def address(where: str) -> tuple[str, Path | None]:
     """
     scheme, separator, rest = where.partition("://")
     if not separator or scheme == "file":
-        folder = Path(rest if separator else where).expanduser().resolve()
+        folder = Path(unquote(rest) if separator else where).expanduser().resolve()
         folder.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
     if scheme == "sqlite":

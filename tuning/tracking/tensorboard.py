@@ -2,20 +2,21 @@
 
     tensorboard --logdir artifacts/searches/<name>/tensorboard
 
-One event file a trial, written when the trial is over and whole from the start. A trial's result never changes, so a
-file that is there is right: a resume writes those that are missing and touches no other.
+One event file a trial, written when the trial is over and whole from the start; its name ends with what tells one
+version of the trial from another. A resume writes those that are missing, replaces those of trials that have failed and
+were tried again, and touches no other.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tuning.core import files
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, configuration, epochs_of
-from tuning.tracking import Published, Subject, events
+from tuning.tracking import Published, Subject, events, version
 from tuning.tracking.times import timed_points
 
 #: Columns of the HParams page: tag -> name.
@@ -48,6 +49,7 @@ class TensorBoard:
         results = {"val_f1_macro": outcome.score, "epochs": epochs_of(outcome.curve)} if completed else {}
         self._row(
             f"trials/{spec.trial_id}",
+            version(spec, outcome),
             spec.trial_id,
             configuration(spec.values),
             outcome.curve,
@@ -57,7 +59,8 @@ class TensorBoard:
         )
 
     def run(self, run: Published) -> None:
-        self._row(f"runs/{run.run_id}", run.run_id, run.values, run.curve, run.seconds, run.results, None)
+        found = version(run.metrics)
+        self._row(f"runs/{run.run_id}", found, run.run_id, run.values, run.curve, run.seconds, run.results, None)
 
     def end(self, finished: bool) -> None:
         return None
@@ -65,6 +68,7 @@ class TensorBoard:
     def _row(
         self,
         name: str,
+        found: str,
         group: str,
         values: Mapping[str, Any],
         curve: Sequence[Mapping[str, Any]],
@@ -72,46 +76,55 @@ class TensorBoard:
         results: Mapping[str, Any],
         failure: str | None,
     ) -> None:
-        folder = self._folder / name
-        if any(MARK in path.name for path in folder.glob("*")):
-            return
-        now = time.time()
-        points = timed_points(curve, seconds, now)
-        rows = [
-            events.scalars({tag: value for tag, value in entry.items() if tag != "epoch"}, epoch, at)
-            for epoch, at, entry in points
-        ]
-        figures = {f"result/{name}": value for name, value in results.items()}
-        last = points[-1][0] if points else 0
-        started = now - sum(seconds)
-        self._write(
-            folder,
-            [
+        def content(started: float, now: float) -> list[events.Event]:
+            points = timed_points(curve, seconds, now)
+            rows = [
+                events.scalars({tag: value for tag, value in entry.items() if tag != "epoch"}, epoch, at)
+                for epoch, at, entry in points
+            ]
+            figures = {f"result/{name}": value for name, value in results.items()}
+            last = points[-1][0] if points else 0
+            return [
                 events.session_start(group, values, started),
                 *rows,
                 *([events.scalars(figures, last, now)] if figures else []),
                 *([events.text("failure", failure, now)] if failure else []),
                 events.session_end(failure is None, now),
-            ],
-            started,
-        )
+            ]
+
+        self._write(self._folder / name, found, content, sum(seconds))
 
     def _describe(self) -> None:
         """Writes what the HParams page shows, if that is not there yet, in place of what was there."""
-        before = sorted(path for path in self._folder.glob("*") if MARK in path.name)
-        known = files.digest([sorted(self._space), METRICS])[:12]
-        if any(path.name.endswith(known) for path in before):
-            return
-        now = time.time()
-        self._write(self._folder, [events.experiment(list(self._space.values()), METRICS, now)], now, known)
-        for path in before:
-            path.unlink()
 
-    def _write(self, folder: Path, content: Sequence[events.Event], started: float, name: str = "trial") -> None:
-        """An event file, there whole or not at all; TensorBoard may be reading the folder at this moment.
+        def content(started: float, now: float) -> list[events.Event]:
+            return [events.experiment(list(self._space.values()), METRICS, now)]
 
-        So it is made outside of it: the temporary file of an ordinary atomic write would be read as well.
+        self._write(self._folder, files.digest([sorted(self._space), METRICS])[:12], content)
+
+    def _write(
+        self,
+        folder: Path,
+        found: str,
+        content: Callable[[float, float], Sequence[events.Event]],
+        seconds: float = 0.0,
+    ) -> None:
+        """The one event file of a folder, where that of version `found` is not there yet; whole or not at all.
+
+        TensorBoard may be reading the folder at this moment. So the file is made outside of it: the temporary file of
+        an ordinary atomic write would be read as well.
+
+        Args:
+            content: made of the times when it began and ended.
+            seconds: between the two.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_bytes(self._staged, events.file_bytes(content, started))
-        files.move(self._staged, folder / f"events.out.{MARK}.{int(started)}.{name}")
+        there = sorted(path for path in folder.glob("*") if MARK in path.name)
+        others = [path for path in there if not path.name.endswith(f".{found}")]
+        if others == there:
+            now = time.time()
+            started = now - seconds
+            folder.mkdir(parents=True, exist_ok=True)
+            files.write_bytes(self._staged, events.file_bytes(content(started, now), started))
+            files.move(self._staged, folder / f"events.out.{MARK}.{int(started)}.{found}")
+        for path in others:
+            path.unlink()

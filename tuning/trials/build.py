@@ -27,6 +27,11 @@ _MACHINE = (
 )
 
 
+def of_machine(error: BaseException) -> bool:
+    """Whether it says nothing of the builder that met it: the machine failed while it built."""
+    return isinstance(error, OSError) and error.errno in _MACHINE
+
+
 def built(
     space: str, values: Values, seed: int, dtype_policy: str, dataset: Dataset
 ) -> tuple[keras.Model, HyperParameters]:
@@ -49,7 +54,7 @@ def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) 
     try:
         model, hp = built(job.space, job.values, seed, job.dtype_policy, dataset)
     except OSError as error:
-        if error.errno in _MACHINE:
+        if of_machine(error):
             raise
         raise mistake(job.space, error) from error
     use_float32_outputs(model)

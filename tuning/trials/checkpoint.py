@@ -98,10 +98,10 @@ class Saver:
     def __enter__(self) -> Saver:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
-        if kind is None:
-            self._finish()
+        # Also where training has failed: of what could not be saved, its result would lack epochs.
+        self._finish()
 
 
 def load_state(directory: Path, changes: Iterable[tuple[int, int]] = ()) -> TrainingState | None:

@@ -15,7 +15,7 @@ from tuning.core.jobs import CountedModel, DescribeJob, Description, Entry
 from tuning.core.records import keyed_seed
 from tuning.dataset.store.arrays import Dataset, open_dataset
 from tuning.trials import bases, runtime
-from tuning.trials.build import built
+from tuning.trials.build import built, of_machine
 from tuning.trials.data import open_verified
 from tuning.trials.exportable import unproven
 from tuning.trials.fit import check_outputs
@@ -41,6 +41,7 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
     Raises:
         UsageError: the builder does not build its default configuration, declares values that are not finite, builds
             what cannot be trained here, uses layers in two models, or does not start from the base that is given.
+        OSError: the machine failed while it built.
     """
     dataset = open_verified(job, open_dataset)
     try:
@@ -64,6 +65,8 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
     except TuningError:
         raise
     except Exception as error:
+        if of_machine(error):
+            raise
         raise mistake(job.space, error) from error
     drawn = generators()
     TrainingPlan.from_values(hp.values)
@@ -80,7 +83,10 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
             model, hp = built(job.space, sampled(known, build), 0, job.dtype_policy, dataset)
         except (UsageError, Interrupted):
             raise
-        except Exception:
+        except Exception as error:
+            if of_machine(error):
+                # Else what the space is, and so the search, would be its doing.
+                raise
             # Not every combination must build; the search meets such a one as a failed trial.
             continue
         shared = "an optimizer" if model.optimizer is first.optimizer else ""

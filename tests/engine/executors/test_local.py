@@ -264,9 +264,12 @@ def test_every_worker_gets_a_gpu_of_those_that_are_ours(monkeypatch, given, coun
 @pytest.mark.skipif(sys.platform == "win32", reason="stops a process")
 def test_the_commit_of_a_worker_that_was_stopped_past_its_lease_and_goes_on_is_refused(make, tmp_path, monkeypatch):
     """Here giving up does not end it, as on a machine that lost its network: it wakes, and answers after all."""
+    executor = make()
+    # On a busy machine a worker starts for longer than its lease is here, and would be given up before it is stopped.
+    executor.submit(job("echo"))
+    ended(executor)
     monkeypatch.setattr(local, "CHECK_SECONDS", 0.2)
     monkeypatch.setattr(local, "LEASE_SECONDS", 1.0)
-    executor = make()
     zombies = []
 
     def lose(worker):
@@ -346,6 +349,25 @@ def test_waiting_costs_next_to_nothing(make):
 
 
 @pytest.mark.alone
+def test_a_worker_that_cannot_even_be_killed_stops_nothing(make, monkeypatch):
+    """One that hangs in a driver, say: the kernel ends it when that returns, if ever."""
+    executor = make()
+    executor.submit(job("sleep", seconds=60))
+    (worker,) = executor._workers
+
+    def wait(timeout=None):
+        assert timeout is not None, "waits for ever"
+        raise subprocess.TimeoutExpired("worker", timeout)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.process, "wait", wait)
+        executor.cancel()
+    assert executor.free() == 1
+    executor.submit(job("echo"))
+    assert isinstance(ended(executor)["echo/0"], Finished)
+    worker.process.wait()
+
+
 def test_close_ends_running_workers_at_once(make):
     executor = make()
     executor.submit(job("echo"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from tuning.core import packages
-from tuning.core.errors import EnvironmentProblem, UsageError
-from tuning.engine.executors import ray_cluster
+from tuning.core.errors import Disconnected, EnvironmentProblem, UsageError
+from tuning.engine.executors import Finished, Job, ray, ray_cluster
 from tuning.engine.executors.ray import RayExecutor
 from tuning.engine.executors.seats import Request
 from tuning.pipeline.resources import Resources
@@ -42,6 +43,30 @@ def test_an_address_where_nothing_answers_is_named_at_once(tmp_path, address):
     with pytest.raises(EnvironmentProblem, match=f"nothing answers at the Ray address {address}"):
         RayExecutor(1, "sample_work:run", {}, tmp_path / "logs", address=address)
     assert not (tmp_path / "logs").exists()
+
+
+_DRIVER = """
+import sys
+sys.stdin.readline()
+print('{"type": "seats", "count": 1}', flush=True)
+sys.stdin.readline()
+print('{"type": "finished", "key": "trial/0001", "fence": 3, "result": {"score": 1}}', flush=True)
+"""
+
+
+def test_what_has_ended_before_the_cluster_went_away_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "command", lambda: [sys.executable, "-c", _DRIVER])
+    executor = RayExecutor(1, "sample_work:run", {}, tmp_path, address="auto")
+    try:
+        executor.submit(Job("trial/0001", 3, "trial"))
+        executor._process.wait(60)
+        while executor._answers.qsize() < 2:  # its result, and the end of its answers
+            time.sleep(0.01)
+        assert executor.collect(0) == [Finished("trial/0001", 3, {"score": 1})]
+        with pytest.raises(Disconnected):
+            executor.collect(0)
+    finally:
+        executor.close()
 
 
 def test_without_an_address_it_is_the_environments(monkeypatch):
@@ -122,6 +147,14 @@ def test_a_machine_that_is_no_node_is_told_how_to_become_one(cluster):
     with pytest.raises(EnvironmentProblem, match="this machine is no node of the Ray cluster at a:1") as caught:
         ray_cluster.join("a:1")
     assert "ray start --address=a:1" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("flag", "value"), [("workers", 4), ("trial_timeout", 60.0)])
+def test_what_one_process_cannot_do_is_refused(flag, value):
+    with pytest.raises(UsageError, match=f"--{flag.replace('_', '-')} is {value:g}, but --executor inline") as refused:
+        Resources("inline", **{flag: value})
+    assert "--executor local" in refused.value.remedy
+    assert Resources("inline", workers=1).count() == 1
 
 
 @pytest.mark.parametrize("flag", ["ray_address", "ray_resources"])

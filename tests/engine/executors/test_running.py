@@ -33,9 +33,10 @@ def error_of(monkeypatch):
     [
         (OSError("Can't load a.h5\nmore"), "OSError: Can't load a.h5"),
         (TimeoutError("no answer in 5 s"), "TimeoutError: no answer in 5 s"),
+        (SystemExit(0), "SystemExit: 0"),
     ],
 )
-def test_a_library_that_says_oserror_where_no_system_call_failed_is_an_exception_like_any(raised, message, error_of):
+def test_what_a_library_says_where_no_system_call_failed_is_an_exception_like_any(raised, message, error_of):
     error = error_of(raised)
     assert (error.kind, error.message, error.errno) == ("exception", message, None)
     assert "sample_work.py" in error.traceback

@@ -28,6 +28,12 @@ def test_what_is_no_request_is_refused_with_an_example(text):
     assert "CPU=1,GPU=0.5,memory=4g" in caught.value.remedy
 
 
+@pytest.mark.parametrize("text", ["CPU=1,CPU=4", "memory=1g,CPU=1,memory=2g", "label:zone=a,label:zone=b"])
+def test_of_two_amounts_of_one_thing_none_is_dropped(text):
+    with pytest.raises(UsageError, match="is there twice"):
+        parse(text)
+
+
 @pytest.mark.parametrize(
     ("request_", "resources", "labels", "seats"),
     [

@@ -41,14 +41,13 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
         kind: as of a `Failure`; "refused" for a `TuningError` of ours; "outdated" where data or code have changed since
             the search began; "environment" where the operating system refused something.
         message: one line for a person.
-        epoch, traceback: as of a `Failure`.
+        traceback: as of a `Failure`.
         remedy, exit_code: of a `TuningError`.
         errno, filename: of an `OSError`.
     """
 
     kind: str
     message: str
-    epoch: int | None = None
     traceback: str | None = None
     remedy: str = ""
     exit_code: int = EXIT_INTERNAL
@@ -57,7 +56,7 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
 
     def failure(self) -> Failure:
         """What it says of the configuration."""
-        return Failure(self.kind, self.message, self.epoch, self.traceback)
+        return Failure(self.kind, self.message, traceback=self.traceback)
 
 
 class Progressed(msgspec.Struct, frozen=True, tag_field="type", tag="progressed"):

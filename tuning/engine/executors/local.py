@@ -31,7 +31,7 @@ CHECK_SECONDS = 5.0
 #: A worker is replaced after this many jobs, or when it holds this much memory: both grow with the models it has seen.
 RECYCLE_JOBS = 40
 RECYCLE_BYTES = 3 * 2**30
-#: How long a worker whose answers have ended may take to end itself.
+#: How long a worker whose answers have ended may take to end itself, and one that was killed to be gone.
 ENDING_SECONDS = 10.0
 #: How much of a dead worker's log goes into the failure.
 _LOG_TAIL = 2_000
@@ -203,7 +203,12 @@ class LocalExecutor:
         if worker in self._workers:
             self._workers.remove(worker)
         _end(worker.process)
-        worker.process.wait()
+        try:
+            worker.process.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            # One that hangs in a driver, or on a disk that has gone, cannot even be killed: the others go on. Its
+            # answers are still listened to, and cannot be closed.
+            return
         for pipe in (worker.process.stdin, worker.process.stdout):
             with contextlib.suppress(OSError):
                 opened(pipe).close()

@@ -118,11 +118,17 @@ class RayExecutor:
     def collect(self, timeout: float) -> list[Event]:
         deadline = time.monotonic() + timeout
         while True:
-            with contextlib.suppress(queue.Empty):
+            try:
                 wait = 0.0 if self._events else max(0.0, deadline - time.monotonic())
                 self._received(self._answers.get(timeout=wait) if wait else self._answers.get_nowait())
                 while True:
                     self._received(self._answers.get_nowait())
+            except queue.Empty:
+                pass
+            except Disconnected:
+                # First what has ended before; whoever asks again is told.
+                if not self._events:
+                    raise
             if self._events or time.monotonic() >= deadline:
                 events, self._events = self._events, []
                 return events

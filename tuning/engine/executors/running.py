@@ -66,7 +66,7 @@ def _answer(
             errno=error.errno,
             filename=str(error.filename) if error.filename else None,
         )
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a training of a person's own that gives up may not end the search
         kind = _KINDS.get(type(error).__name__, "exception")
         return None, _error(kind, f"{type(error).__name__}: {_first_line(error)}", error)
 
@@ -81,5 +81,5 @@ def _encodable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [""])[0][:300]

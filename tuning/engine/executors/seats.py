@@ -74,8 +74,12 @@ def parse(text: str | None) -> Request:
         UsageError: it is none.
     """
     found: dict[str, Any] = {"others": {}, "labels": {}}
+    given: set[str] = set()
     for part in [] if text is None else text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name in given:
+            raise UsageError(f"{_FLAG} is {text!r}: {name} is there twice", "say it once")
+        given.add(name)
         if name.startswith("label:"):
             key = name.removeprefix("label:")
             if not equals or not key or not value.removeprefix("!"):
