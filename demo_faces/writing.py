@@ -109,7 +109,7 @@ def class_counts(classes: Sequence[str], per_class: int) -> dict[str, int]:
 def write_demo_faces(
     workspace: Workspace,
     per_class: int = DEFAULT_PER_CLASS,
-    classes: Sequence[str] = EMOTIONS,
+    classes: Sequence[str] | int = EMOTIONS,
     seed: int = 0,
     image_size: int = DEFAULT_SIZE,
     progress: Progress = SILENT,
@@ -122,7 +122,7 @@ def write_demo_faces(
     Args:
         workspace: one that is empty, or holds the same demo already.
         per_class: images of the largest class; see `SHARES`.
-        classes: at least two of `EMOTIONS`.
+        classes: at least two of `EMOTIONS`, or how many of them.
         seed: what the drawings are keyed by.
         image_size: width and height in pixels, from 48 to 512.
         progress: where to report.
@@ -134,7 +134,7 @@ def write_demo_faces(
     if per_class < MINIMUM_PER_CLASS:
         raise UsageError(f"--per-class is {per_class}", f"give at least {MINIMUM_PER_CLASS}, so that it can be split")
     _check_size(image_size)
-    classes = choose_classes(",".join(classes))
+    classes = choose_classes(str(classes) if isinstance(classes, int | str) else ",".join(classes))
     counts = class_counts(classes, per_class)
     settings = Settings(seed=seed, image_size=image_size, per_class=per_class, classes=list(classes))
     names = [f"{label}/{label}_{index:05}.jpg" for label, count in counts.items() for index in range(count)]

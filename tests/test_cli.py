@@ -258,6 +258,17 @@ def test_signals_end_a_command_cleanly(number, code, tmp_path):
     assert (tmp_path / "cleaned").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that is in use stays")
+@pytest.mark.parametrize("arguments", ["", "--json"])
+def test_a_current_folder_that_is_gone_is_said(arguments, tmp_path):
+    code = "import os, shutil, sys\nfrom tuning import leaderboard\nos.makedirs(sys.argv[1])\nos.chdir(sys.argv[1])\n"
+    code += "shutil.rmtree(sys.argv.pop(1))\nsys.exit(leaderboard.main())"
+    command = [sys.executable, "-c", code, str(tmp_path / "gone"), *arguments.split()]
+    done = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (4, "error: the current folder has been deleted")
+    assert "Traceback" not in done.stderr and bool(done.stdout) == (arguments == "--json")
+
+
 def test_a_command_ends_without_looking_for_garbage():
     code = "import sys{}\nclass Cycle:\n    def __del__(self): print('found')\nkept = Cycle()\nkept.itself = kept"
     ends = [

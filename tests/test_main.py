@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning import __main__, __version__, cli
+from tuning import __main__, __version__, cli, doctor
 from tuning.core import packages
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -119,9 +119,10 @@ def test_a_mistyped_command_is_told_what_it_may_mean(typed, meant, tmp_path):
     assert "`python -m tuning` lists the commands" in done.stderr
 
 
-def test_an_option_that_the_list_does_not_have(tmp_path):
-    done = python("-m", "tuning", "--strategy", cwd=tmp_path)
-    assert done.returncode == 2
+def test_an_option_before_the_command_is_told_its_place(tmp_path):
+    done = python("-m", "tuning", "--root", "faces", "prepare", cwd=tmp_path)
+    assert done.returncode == 2 and "--root stands before the command" in done.stderr
+    assert "give it after it: `python -m tuning COMMAND --root …`" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -212,6 +213,8 @@ def test_a_module_of_our_own_that_is_missing_is_a_defect(capsys):
 def test_installed_without_its_sources_a_package_comes_from_an_index(monkeypatch):
     monkeypatch.setattr(packages, "_settings", lambda: None)
     assert packages.remedy("numpy") == "run: pip install face-tuning"
+    found = [packages.Package("numpy", ">=2", "1.26", False, None)]
+    assert doctor.package_findings(found)[0].remedy == "run: pip install --upgrade face-tuning"
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def test_another_size_is_told(call, raw):
         (["--split", "x"], 2, "not three numbers"),
         (["--image-size", "0"], 2, "--image-size 0"),
         (["--raw", "nowhere"], 3, "nowhere does not exist"),
+        (["--raw", "caf\udce9"], 3, "--raw caf\\udce9: its path is not valid text"),
     ],
 )
 def test_bad_input_is_one_line_and_a_remedy(call, raw, arguments, code, problem):
@@ -86,7 +87,7 @@ def test_bad_input_is_one_line_and_a_remedy(call, raw, arguments, code, problem)
 def test_an_empty_workspace_names_the_demo(call):
     code, _, err = call()
     assert code == 3
-    assert "make demo" in err
+    assert "python -m tuning.demo" in err
 
 
 def test_another_split_and_vanished_images_are_refused(call, raw):

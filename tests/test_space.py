@@ -92,6 +92,14 @@ def test_it_is_built_for_the_data_that_is_prepared(own, prepared, capsys):
     assert json.loads(stdout)["input_shape"] != [48, 48, 1]
 
 
+def test_damaged_data_is_not_taken_for_none(tmp_path, capsys):
+    folder = tmp_path / "data" / "cls_data"
+    folder.mkdir(parents=True)
+    (folder / "arrays.json").write_text("{}")
+    code, stdout, stderr = call(capsys, "--root", tmp_path)
+    assert (code, stdout) == (3, "") and f"{folder / 'arrays.json'}" in stderr and "FER2013" not in stderr
+
+
 @pytest.mark.parametrize("name", ["baseline_cnn", "fine_tune"])
 def test_our_own_spaces_are_listed_and_nothing_is_written(name, tmp_path, capsys):
     code, stdout, stderr = call(capsys, "--space", name, "--root", tmp_path)

@@ -69,7 +69,7 @@ def main(program: str = "python -m tuning") -> int:
     if "_ARGCOMPLETE" in os.environ:
         _complete(program)
     first, *rest = sys.argv[1:] or ["--help"]
-    if first.startswith("-"):
+    if first in ("-h", "--help", "--version"):
         options(program).parse_args([first])
         return EXIT_DONE
     if first not in commands():
@@ -89,6 +89,8 @@ def script() -> int:
 
 
 def _unknown(name: str, program: str) -> UsageError:
+    if name.startswith("-"):
+        return UsageError(f"{name} stands before the command", f"give it after it: `{program} COMMAND {name} …`")
     close = difflib.get_close_matches(name.removeprefix("tuning."), commands(), n=1)
     meant = f"did you mean `{program} {close[0]}`? " if close else ""
     return UsageError(f"there is no command {name!r}", f"{meant}`{program}` lists the commands")

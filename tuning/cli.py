@@ -160,9 +160,10 @@ def main(
     output.use_as_they_are()
     asked = argparse.Namespace(json="--json" in (sys.argv[1:] if argv is None else argv), root=Path("."))
     try:
+        _refuse_lost_folder()
         _refuse_hidden_packages()
         arguments = options()
-    except UsageError as error:
+    except TuningError as error:
         return refused(error, asked.json)
     except ModuleNotFoundError as error:
         return _not_installed(asked, error)
@@ -281,6 +282,14 @@ def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int,
 def _say(text: str) -> None:
     """A line on stderr; in a terminal it breaks at words."""
     output.say(in_terminal(text) if sys.stderr.isatty() else text)
+
+
+def _refuse_lost_folder() -> None:
+    """Raises EnvironmentProblem where the folder that the command is given in has been deleted."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise EnvironmentProblem("the current folder has been deleted", "change into one that exists: cd") from None
 
 
 def _refuse_hidden_packages() -> None:

@@ -168,12 +168,14 @@ def backend_findings(chosen: str | None, gpus: Sequence[Any]) -> list[Finding]:
 
 
 def package_findings(packages: Sequence[Package]) -> list[Finding]:
+    from tuning.core.packages import upgrade_line
+
     return [
         Finding(
             package.name,
             OK if package.suits else FAULT,
             f"{package.installed or 'missing'}{f' (wanted {package.wanted})' if not package.suits else ''}",
-            "" if package.suits else "run: pip install --upgrade -r requirements.txt",
+            "" if package.suits else f"run: {upgrade_line()}",
         )
         for package in packages
     ]

@@ -13,7 +13,8 @@ on. Images are decoded exactly as `prepare` decodes them. Folders are searched t
 place of an image, standard input holds paths, one a line, or one JPEG, PNG or TIFF image.
 
 Labels are printed in the order of the images, while they come. An image that cannot be read gets its reason in place of
-labels, the others are labelled all the same, and the exit code is 3.
+labels, the others are labelled all the same, and the exit code is 3. So it is with a path on standard input that is not
+there; one on the command line is refused before anything is labelled.
 
 reads   the images, and artifacts/models/best_model.keras or --model
 writes  nothing but its output; with --sheet, that picture

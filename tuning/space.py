@@ -52,6 +52,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     from tuning.core.errors import DataError
     from tuning.core.quiet import without_greeting
     from tuning.dataset.store.arrays import read_info
+    from tuning.dataset.store.description import DESCRIPTION
     from tuning.pipeline.session import import_keras
     from tuning.trials.spaces import space_digest
 
@@ -59,6 +60,8 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         info = read_info(workspace)
         shape, classes = info.input_shape, len(info.classes)
     except DataError:
+        if (workspace.split / DESCRIPTION).exists():
+            raise
         shape, classes = SHAPE, CLASSES
         console.say(
             f"no prepared data in {workspace.root}: models are built for images and classes as FER2013 has them"

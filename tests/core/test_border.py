@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import tuning
 from tuning.core.border import guarded, space_name
@@ -33,6 +34,11 @@ def called(
     return workspace, space, size, share, on, text, more
 
 
+def drawn(figure: Figure, path: Path) -> tuple:
+    """Says what it got."""
+    return figure, path
+
+
 @pytest.mark.parametrize("given", ["ws", Path("ws"), Workspace(Path("ws")), Workspace("ws")])
 def test_a_path_is_a_workspace(given):
     assert guarded(called)(given)[0] == Workspace(Path("ws"))
@@ -54,6 +60,9 @@ def test_a_function_class_instance_or_partial_of_a_module_is_its_name(name, spac
 
 
 def test_what_no_module_holds_is_refused(spaces):
+    with pytest.raises(UsageError, match="space is 5") as refused:
+        space_name(5)
+    assert refused.value.remedy == "give a name, a function or a HyperModel"
     for made in (lambda hp: None, functools.partial(spaces.tiny, num_classes=4)):
         with pytest.raises(UsageError, match="which no module holds by a name"):
             space_name(made)
@@ -72,6 +81,33 @@ def test_numbers_are_what_they_are_worth():
     assert guarded(called)("ws", size=24.0)[2] == 24
 
 
+def test_numbers_of_numpy_s_are_settings_too():
+    found = guarded(called)("ws", max_trials=np.int64(3), rate=np.float32(0.5), values=np.arange(2))[-1]
+    assert type(found["max_trials"]) is int and type(found["rate"]) is float and found["values"].tolist() == [0, 1]
+
+
+def test_text_is_a_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    figure = Figure()
+    assert guarded(drawn)(figure, "~/a.png") == (figure, Path("/somewhere/a.png"))
+    assert guarded(drawn)(figure, path=Path("a.png")) == (figure, Path("a.png"))
+
+
+@pytest.mark.parametrize(
+    ("figure", "path", "said"),
+    [
+        ({"loss": Figure()}, "a.png", r"figure is \{'loss'"),
+        (None, "a.png", "figure is None"),
+        (Figure(), 3, "path is 3"),
+        (Figure(), None, "path is None"),
+    ],
+)
+def test_what_is_no_figure_or_no_path_is_refused(figure, path, said):
+    with pytest.raises(UsageError, match=said) as refused:
+        guarded(drawn)(figure, path)
+    assert refused.value.remedy in ("give a Figure", "give a Path")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -84,6 +120,9 @@ def test_numbers_are_what_they_are_worth():
         ({"resources": 2}, "resources is 2"),
         ({"progress": True}, r"progress is True, which has no say\(\)"),
         ({"workspace": 3}, "workspace is 3"),
+        ({"size": None}, "size is None"),
+        ({"resources": None}, "resources is None"),
+        ({"progress": None}, r"progress is None, which has no say\(\)"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_the_callers_words(given, said):

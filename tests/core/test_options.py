@@ -60,6 +60,10 @@ def test_the_api_takes_the_same_names_and_says_which_there_are():
         ({"cups": 1.5}, "--cups is 1.5"),
         ({"cups": "3"}, "--cups is '3'"),
         ({"cups": True}, "--cups is True"),
+        ({"cups": float("inf")}, "--cups is inf"),
+        ({"cups": None}, "--cups is None"),
+        ({"wishes": "ab"}, "--wish is 'ab'"),
+        ({"wishes": {"a": 1}}, "--wish is {'a': 1}"),
         ({"sort": "white"}, "--sort is 'white'"),
     ],
 )
@@ -68,6 +72,31 @@ def test_a_value_out_of_range_is_refused(arguments, said):
         given(Brewing, arguments)
     assert refused.value.problem == said
     assert refused.value.remedy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pouring:
+    """Options without a range."""
+
+    batch: int = option(0, "any whole number (0)")
+    pot: str | None = option(None, "any text")
+    heat: int | None = option(None, "text that means a number", kind=str)
+
+
+@pytest.mark.parametrize("arguments", [{"batch": "3"}, {"batch": float("nan")}, {"batch": None}, {"pot": 3}])
+def test_a_value_of_another_kind_is_refused(arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(UsageError, match=f"--{name} is {value!r}") as refused:
+        given(Pouring, arguments)
+    assert refused.value.remedy
+
+
+def test_what_is_text_on_the_command_line_alone_may_be_a_number():
+    assert given(Pouring, {"batch": -1, "pot": "blue", "heat": 80}) == {"batch": -1, "pot": "blue", "heat": 80}
+
+
+def test_a_whole_number_may_be_written_as_a_fraction():
+    assert repr(given(Pouring, {"batch": 3.0})["batch"]) == "3"
 
 
 def test_an_instance_is_checked_by_its_fields():

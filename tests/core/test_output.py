@@ -48,6 +48,11 @@ def test_an_encoding_without_an_arrow_is_no_defect(ended, encoding):
     assert json.loads(answer.stdout.decode(encoding)) == {"name": "Zoë → 表情"}
 
 
+def test_bytes_of_a_file_name_that_are_no_utf8_are_spelled_out(ended):
+    done = ended(code=_MAIN.replace("Zoë 表情", "caf\\udce9"))
+    assert (done.returncode, done.stdout.decode()) == (0, "done → caf\\udce9\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
 @pytest.mark.parametrize(
     ("shell", "code"),

@@ -49,6 +49,22 @@ def test_what_is_like_nothing_gets_no_guess(capsys):
     assert "unrecognized arguments" in refused(capsys, "search", "--", "--stratgy")
 
 
+@pytest.mark.parametrize(
+    ("command", "argv"),
+    [
+        ("prepare", ["--raw", "faces", "--group-by", ""]),
+        ("prepare", ["--root", "", "--quiet"]),
+        ("search", ["--budget="]),
+        ("train", ["--from-trial", ""]),
+        ("predict", ["--model=", "face.jpg"]),
+    ],
+)
+def test_a_variable_that_is_not_set_is_no_value(command, argv, capsys):
+    option = next(before for before, word in zip(argv, [*argv[1:], ""], strict=True) if not word or before[-1:] == "=")
+    text = refused(capsys, command, *argv)
+    assert f"error: {option.rstrip('=')} is empty\n" in text and "is a variable not set?" in text
+
+
 def test_the_hint_is_in_json_too(capsys):
     with pytest.raises(SystemExit):
         importlib.import_module("tuning.search").options().parse_args(["--stratgy", "x", "--json"])

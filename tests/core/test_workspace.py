@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning.core.errors import EnvironmentProblem, UsageError
+from tuning.core.errors import EnvironmentProblem, StateError, UsageError
 from tuning.core.workspace import Workspace
 
 
@@ -32,6 +32,13 @@ def test_the_names_are_the_contract():
     }
     assert workspace.run("r1").as_posix() == "w/artifacts/trials/r1"
     assert workspace.search("s1").as_posix() == "w/artifacts/searches/s1"
+
+
+def test_a_file_is_no_workspace_and_no_place_to_begin_one(tmp_path):
+    (tmp_path / "leaderboard.csv").touch()
+    with pytest.raises(StateError, match=r"leaderboard\.csv is no folder") as refused:
+        Workspace(tmp_path / "leaderboard.csv").require()
+    assert "prepare" not in refused.value.remedy
 
 
 def test_looking_at_a_workspace_creates_nothing(tmp_path):

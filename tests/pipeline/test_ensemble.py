@@ -17,8 +17,8 @@ from tuning.pipeline.resources import Resources
 from tuning.pipeline.train import values_of_trial
 from tuning.results.aliases import alias
 from tuning.results.leaderboard import read
-from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, read_run, run_folders
-from tuning.results.schema import read_columns, read_params
+from tuning.results.runs import HISTORY_COLUMNS, RUN_FILES, read_columns, read_run, run_folders
+from tuning.results.schema import read_params
 
 from .conftest import rewrite_journal
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from tuning.core.progress import Silent
 from tuning.pipeline import finals, search
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.settings import search_settings
@@ -37,8 +38,16 @@ def test_seeds_give_rows_of_their_own_and_the_same_ones_with_any_number_of_worke
     assert len({ended[0]["weights"][name] for name in runs}) == len(runs)
 
 
-def test_the_bar_counts_what_is_still_to_be_trained(toy_search, monkeypatch):
-    totals = []
+class Listening(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_the_bar_counts_what_is_still_to_be_trained_and_nothing_is_said_of_more(toy_search, monkeypatch):
+    totals, first, second = [], Listening(), Listening()
 
     class Noting(finals.FinalsReporter):
         def __init__(self, progress, epochs, *rest):
@@ -47,9 +56,10 @@ def test_the_bar_counts_what_is_still_to_be_trained(toy_search, monkeypatch):
 
     monkeypatch.setattr(finals, "FinalsReporter", Noting)
     given = {"max_trials": 2, "top_k": 1, "retrain_epochs": 4, "search_only": False}
-    runs = len([run for run in toy_search("s", **given).runs if "-ensemble-" not in run])
-    toy_search("s", **given)
+    runs = len([run for run in toy_search("s", **given, progress=first).runs if "-ensemble-" not in run])
+    toy_search("s", **given, progress=second)
     assert totals == [4 * runs, 0]
+    assert [sum("then the test" in line for line in one.said) for one in (first, second)] == [1, 0]
 
 
 class Interrupting:

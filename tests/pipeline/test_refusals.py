@@ -42,7 +42,7 @@ def test_without_prepared_data_a_search_says_what_to_do(tmp_path, here):
     done = here(Workspace(tmp_path), "search")
     assert done.code == 3
     assert "no prepared data" in done.stderr
-    assert "make demo" in done.stderr
+    assert "python -m tuning.demo" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
@@ -70,10 +70,12 @@ def test_an_unknown_space_is_refused(workspace, here, command, space):
         (("--budget", "soon"), ["--budget", "45m"]),
         (("--budget", "0m"), ["--budget"]),
         (("--name", "../elsewhere"), ["--name", "letters"]),
-        (("--name", ""), ["--name", "letters"]),
+        (("--name", "_mine"), ["--name", "letters"]),
+        (("--base-license", "CC0"), ["--base-license", "--base MODEL"]),
         (("--trial-timeout", "nan"), ["--trial-timeout", "1 or more"]),
         (("--min-epochs", "9", "--max-epochs", "3"), ["--min-epochs"]),
         (("--strategy", "random", "--min-epochs", "2"), ["--min-epochs", "random"]),
+        (("--strategy", "random", "--factor", "4"), ["--factor is 4", "random"]),
         (("--ray-address", "auto"), ["--executor ray"]),
         (("--try", "rate"), ["--try", "NAME=VALUE"]),
         (("--from-search", "nothing"), ["'nothing'", "run one first"]),

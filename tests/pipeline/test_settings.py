@@ -72,10 +72,20 @@ def test_iterations_repeat_all_brackets(prepared):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "given"), [("random", {"iterations": 2}), ("hyperband", {"iterations": 0}), ("random", {"window": 0})]
+    ("strategy", "given"),
+    [
+        ("random", {"iterations": 2}),
+        ("random", {"factor": 4}),
+        ("bayesian", {"sampler": "random"}),
+        ("hyperband", {"iterations": 0}),
+        ("random", {"window": 0}),
+        ("random", {"name": "_mine"}),
+        ("random", {"name": "report.html"}),
+    ],
 )
 def test_what_cannot_be_meant_is_refused(prepared, strategy, given):
-    with pytest.raises(UsageError):
+    ((name, value),) = given.items()
+    with pytest.raises(UsageError, match=f"--{name} is '?{value}"):
         search_settings(prepared, strategy, **given)
 
 

@@ -68,7 +68,7 @@ def test_an_argument_that_is_no_setting_is_named_with_those_that_are(prepared):
         run_search(prepared, workers=2)
     with pytest.raises(TypeError, match=r"no setting 'max_epochs'; use one of .*epochs"):
         train_one(prepared, max_epochs=3)
-    with pytest.raises(UsageError, match="wrong type"):
+    with pytest.raises(UsageError, match="--seed is 'x'"):
         search_settings(prepared, seed="x")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.written_runs import SUMMARY
 from tuning.core.errors import DataError, UsageError
 from tuning.core.files import digest
 from tuning.core.records import TrialSpec
@@ -160,11 +161,17 @@ def test_a_search_that_has_just_begun(workspace):
 
 
 def test_the_data_set(workspace):
-    classes = {"happy": {"train": 6, "val": 2, "test": 1, "all": 9}, "sad": {"train": 3, "val": 1, "test": 1, "all": 5}}
-    workspace.pool_summary.write_text(json.dumps({"classes": classes}))
+    workspace.pool_summary.write_text(json.dumps(SUMMARY))
     frame = dataset_frame(workspace)
-    assert list(frame.index) == ["happy", "sad"] and list(frame.columns) == ["train", "val", "test", "all"]
-    assert frame.loc["happy", "all"] == 9
+    assert frame.index.name == "class" and list(frame.columns) == ["train", "val", "test", "all"]
+    assert frame.to_dict("index") == SUMMARY["classes"]
+
+
+def test_a_data_set_whose_summary_is_damaged_is_refused(workspace):
+    damaged = {name: value for name, value in SUMMARY.items() if name != "classes"}
+    workspace.pool_summary.write_text(json.dumps(damaged))
+    with pytest.raises(DataError, match=r"pool_summary\.json.*classes"):
+        dataset_frame(workspace)
 
 
 def test_figures_of_a_search(workspace, search):
@@ -181,6 +188,28 @@ def test_figures_of_a_run(workspace, stage_run, write_run):
     assert set(found) == {"accuracy", "loss", "confusion_matrix_raw", "confusion_matrix_norm"}
     with pytest.raises(UsageError, match="no run 'other'"):
         figures.run_figures(workspace, "other")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda history: history.pop("val_loss"), "history lacks val_loss"),
+        (lambda history: history["loss"].pop(), "columns are empty or differ in length"),
+        (lambda history: [column.pop() for column in history.values()], "ends before epoch 5"),
+    ],
+)
+def test_a_damaged_history_of_a_run_is_refused(workspace, stage_run, write_run, damage, said):
+    staged = stage_run()
+    write_run(staged.run_id, epochs=5, best_epoch=5)
+    damage(staged.history)
+    (workspace.run(staged.run_id) / "history.json").write_text(json.dumps(staged.history))
+    with pytest.raises(DataError, match=rf"history\.json.*{said}"):
+        figures.run_figures(workspace, staged.run_id)
+
+
+def test_no_faces_a_class_are_refused(workspace):
+    with pytest.raises(UsageError, match="per_class is 0"):
+        figures.faces_figure(workspace, per_class=0)
 
 
 def test_labelled_test_images_are_those_that_the_kept_predictions_are_of(workspace, monkeypatch):

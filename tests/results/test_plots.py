@@ -100,6 +100,20 @@ def test_nothing_is_cut_off_at_the_edges(classes, tmp_path):
         assert (edge == 1).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_come_from_others_and_are_no_warning(tmp_path, monkeypatch):
+    def saved(name: str, *fonts: str) -> bytes:
+        monkeypatch.setattr(plots, "FURTHER_FONTS", fonts)
+        figure = plots.confusion_figure(np.eye(2, dtype=int), [name, "happy"], "a run")
+        plots.save(figure, tmp_path / "matrix.png")
+        return (tmp_path / "matrix.png").read_bytes()
+
+    lacking = "\u1d84\u1d84"
+    assert saved(lacking) == saved(lacking, "no such font")
+    assert saved(lacking) != saved(lacking, "STIXGeneral")
+    assert saved("sad") == saved("sad", "STIXGeneral")
+
+
 def test_saving_twice_gives_the_same_file(tmp_path):
     for name in ("one.png", "two.png"):
         plots.save(plots.accuracy_figure(curves(3), 2, "a run"), tmp_path / name)

@@ -1,7 +1,7 @@
 """The border of the Python API: what a caller hands over becomes what the rooms expect, or a `UsageError` in his words.
 
-A path becomes a `Workspace`, a function or class of an importable module its name; numbers, texts and switches are what
-they are annotated as.
+Text becomes a path or a `Workspace`, a function or class of an importable module its name; numbers, texts and switches
+are what they are annotated as.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tuning.core.errors import UsageError
@@ -72,9 +73,11 @@ def _met(name: str, value: Any, hint: Any) -> Any:
         return space_name(value)
     if name in ("base", "base_weights") and isinstance(value, os.PathLike):
         return os.fspath(value)
-    if hint is None or value is None:
-        return value
+    if hint is None:
+        return _python(value)
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None and types.NoneType in kinds:
+        return None
     if all(kind in _PLAIN for kind in kinds):
         return _plain(name, value, kinds)
     (kind,) = kinds if len(kinds) == 1 else (None,)
@@ -83,8 +86,11 @@ def _met(name: str, value: Any, hint: Any) -> Any:
             raise UsageError(
                 f"{name} is {value!r}, which has no {missing[0]}()", f"give a {kind.__name__}, such as tuning.Console()"
             )
-    elif isinstance(kind, type) and kind.__module__.startswith("tuning.") and not isinstance(value, kind):
-        raise UsageError(f"{name} is {value!r}", f"give a tuning.{kind.__name__}(…)")
+    elif kind is Path and isinstance(value, str | os.PathLike):
+        return Path(os.path.expanduser(value))
+    elif isinstance(kind, type) and not isinstance(value, kind):
+        ours = kind.__module__.startswith("tuning.")
+        raise UsageError(f"{name} is {value!r}", f"give a {f'tuning.{kind.__name__}(…)' if ours else kind.__name__}")
     return value
 
 
@@ -97,8 +103,7 @@ def _workspace(value: Any) -> Workspace:
 
 
 def _plain(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
-    exact = hasattr(value, "item") and not getattr(value, "shape", None)
-    plain = value.item() if exact else value  # a number of NumPy's
+    plain = _python(value)
     numbers = int in kinds or float in kinds
     fits = (
         (isinstance(plain, bool) and bool in kinds)
@@ -110,6 +115,11 @@ def _plain(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
         words = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
         raise UsageError(f"{name} is {value!r}", f"give {' or '.join(words[kind] for kind in kinds if kind in words)}")
     return int(plain) if isinstance(plain, float) and float not in kinds else plain
+
+
+def _python(value: Any) -> Any:
+    """A number of NumPy's as Python's own; anything else as it is."""
+    return value.item() if hasattr(value, "item") and not getattr(value, "shape", None) else value
 
 
 def _methods(protocol: type) -> list[str]:
@@ -124,6 +134,8 @@ def space_name(value: Any) -> Any:
     """
     if value is None or isinstance(value, str):
         return value
+    if not callable(value) and not hasattr(value, "build"):
+        raise UsageError(f"space is {value!r}", "give a name, a function or a HyperModel")
     inner = value.func if isinstance(value, functools.partial) else value
     module = getattr(inner, "__module__", type(value).__module__)
     candidates = [module, *(name for name, found in list(sys.modules.items()) if isinstance(found, types.ModuleType))]

@@ -38,6 +38,7 @@ class Option:
         repeated: it may be given several times; its value is a list.
         switch: a flag without its opposite.
         fixed: it is part of what a result depends on, and cannot change once a search has begun.
+        text: its value is text in Python as well.
     """
 
     field: str = ""
@@ -53,6 +54,7 @@ class Option:
     repeated: bool = False
     switch: bool = False
     fixed: bool = True
+    text: bool = False
 
 
 def option(default: Any, help: str, *, label: str = "", **about: Any) -> Any:
@@ -84,7 +86,8 @@ def options_of(*kinds: type) -> list[Option]:
             name = told.name or field.name
             flag = told.flag or f"--{name.replace('_', '-')}"
             own = told.kind or _plain(hints[field.name])
-            found.append(dataclasses.replace(told, field=field.name, name=name, flag=flag, kind=own))
+            text = told.kind is None and own is str and not told.repeated
+            found.append(dataclasses.replace(told, field=field.name, name=name, flag=flag, kind=own, text=text))
     return found
 
 
@@ -129,28 +132,39 @@ def given(kind: type, arguments: Mapping[str, Any], more: Iterable[str] = ()) ->
     values = {name: arguments.get(name, option.default) for name, option in known.items()}
     for name, option in known.items():
         check(option, values[name])
+        if option.kind is int and isinstance(values[name], float):
+            values[name] = int(values[name])
     return values
 
 
 def check(option: Option, value: Any) -> None:
-    """Refuses a value that is out of the option's range.
+    """Refuses a value of another kind than the option's, or out of its range.
 
     Raises:
         UsageError: it is.
     """
+    said = f"{option.flag} is {value!r}"
     if value is None:
+        if option.default is not None:
+            raise UsageError(said, f"leave it out, which means {option.default!r}")
         return
     if option.kind is bool and not isinstance(value, bool):
-        raise UsageError(f"{option.flag} is {value!r}", "give True or False")
+        raise UsageError(said, "give True or False")
     if option.choices and value not in option.choices:
-        raise UsageError(f"{option.flag} is {value!r}", f"use one of {', '.join(option.choices)}")
-    if option.least is not None:
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise UsageError(f"{option.flag} is {value!r}", f"give a number, {option.least:g} or more")
-        if not value >= option.least:  # NaN neither
-            raise UsageError(f"{option.flag} is {value}", f"give {option.least:g} or more")
-        if option.kind is int and value != int(value):
-            raise UsageError(f"{option.flag} is {value}", "give a whole number")
+        raise UsageError(said, f"use one of {', '.join(option.choices)}")
+    if option.text and not isinstance(value, str):
+        raise UsageError(said, "give text")
+    if option.repeated and isinstance(value, str | Mapping):
+        raise UsageError(said, "give a list of them")
+    if option.kind not in (int, float):
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        least = "" if option.least is None else f", {option.least:g} or more"
+        raise UsageError(said, f"give a number{least}")
+    if option.least is not None and not value >= option.least:  # NaN neither
+        raise UsageError(said, f"give {option.least:g} or more")
+    if option.kind is int and isinstance(value, float) and not value.is_integer():
+        raise UsageError(said, "give a whole number")
 
 
 def check_all(instance: Any) -> None:

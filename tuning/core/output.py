@@ -39,7 +39,8 @@ def use_as_they_are() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, _nowhere())
-        elif not shows(stream, "".join(_PLAIN)) and hasattr(stream, "reconfigure"):
+        elif hasattr(stream, "reconfigure") and (stream.errors == "strict" or not shows(stream, "".join(_PLAIN))):
+            # Even UTF-8 lacks what stands for the bytes of a file's name that is no UTF-8.
             stream.reconfigure(errors=_HANDLER)
 
 

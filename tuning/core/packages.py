@@ -81,6 +81,11 @@ def install_line(extra: str) -> str:
     return f"pip install -e '.[{extra}]'" if _settings() else f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
+def upgrade_line() -> str:
+    """The line that brings all that is always needed up to date."""
+    return f"pip install --upgrade {'-r requirements.txt' if _settings() else DISTRIBUTION}"
+
+
 def missing() -> str | None:
     """The first of the packages that are always needed which this Python does not have; imports none of them."""
     names = (_split(line)[0] for line in requirements()[None])

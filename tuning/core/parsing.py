@@ -37,6 +37,10 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: _Namespace | None = None
     ) -> tuple[argparse.Namespace | _Namespace, list[str]]:
         self._given = sys.argv[1:] if args is None else args
+        for before, word in zip(["", *self._given], self._given, strict=False):
+            name, equals, value = word.partition("=") if word else (before, "=", "")
+            if name.startswith("--") and equals and not value:
+                self._refuse(self._given, f"{name} is empty", "give a value, or leave it out: is a variable not set?")
         return super().parse_known_args(args, namespace)
 
     def format_help(self) -> str:

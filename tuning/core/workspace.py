@@ -132,10 +132,11 @@ class Workspace:
 
     def addressed(self, remedy: str) -> str:
         """A remedy whose commands say which workspace they are for, wherever the person is."""
-        if "--root" in remedy or self.root.resolve() == Path.cwd():
+        commands = re.compile(r"python -m tuning\.\w+\b(?! --help)")
+        if "--root" in remedy or not commands.search(remedy) or self.root.resolve() == Path.cwd():
             return remedy
         root = f" --root {shlex.quote(str(self.root))}"
-        return re.sub(r"python -m tuning\.\w+\b(?! --help)", lambda found: found[0] + root, remedy)
+        return commands.sub(lambda found: found[0] + root, remedy)
 
     def require(self) -> None:
         """Refuses a root in which nothing was ever prepared, so that a mistyped one is noticed and stays untouched.
@@ -145,6 +146,8 @@ class Workspace:
         """
         if self.data.is_dir() or self.art.is_dir():
             return
+        if self.root.exists() and not self.root.is_dir():
+            raise StateError(f"--root {self.root} is no folder", "give the --root of a workspace, which is a folder")
         state = "has neither data/ nor artifacts/" if self.root.is_dir() else "does not exist"
         begin = self.addressed("run python -m tuning.prepare --raw PATH with your face images")
         raise StateError(

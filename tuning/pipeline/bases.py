@@ -144,11 +144,15 @@ def adopt(
         memory: bytes that opening it may take.
 
     Raises:
-        UsageError: no training can start from it.
+        UsageError: no training can start from it; or there is none, but a licence of one.
         StateError: the file is not there any more, nor its copy, or what is known of that.
     """
     digest = settings.base
     if digest is None:
+        if licence is not None:
+            raise UsageError(
+                f"--base-license is {licence!r}, but no --base is given", "give --base MODEL, or leave it out"
+            )
         return None
     copy = lineage.copy_of(workspace, digest)
     record = lineage.record_of(workspace, digest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -20,8 +19,8 @@ from tuning.pipeline.choosing import chosen_members
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.finals import about, leave_out, note_failure, numbered, publish, staging, trained_with
 from tuning.pipeline.session import Session, decoded
-from tuning.results.runs import HISTORY_COLUMNS, read_run, run_predictions
-from tuning.results.schema import Columns, Metrics, Params, read_columns
+from tuning.results.runs import HISTORY_COLUMNS, read_columns, read_run, run_predictions
+from tuning.results.schema import Columns, Metrics, Params
 
 _REMEDY = "restore that run's folder from a copy, or start the search over with --fresh"
 
@@ -115,7 +114,7 @@ def _job(
 def _publish(
     session: Session, final: Final, result: RunResult, metrics: dict[str, Metrics], members: dict[str, int]
 ) -> None:
-    curves = [_history(session.workspace.run(run_id)) for run_id in members]
+    curves = [read_columns(session.workspace.run(run_id) / "history.json", _REMEDY) for run_id in members]
     own = about(
         session,
         final,
@@ -127,14 +126,6 @@ def _publish(
     )
     settings = msgspec.structs.replace(trained_with(session, final), members=members)
     publish(session, final, own, mean_history(curves), Params(values={}, settings=settings))
-
-
-def _history(folder: Path) -> Columns:
-    columns = read_columns(folder / "history.json", _REMEDY)
-    missing = [name for name in HISTORY_COLUMNS if name not in columns]
-    if missing:
-        raise DataError(f"{folder / 'history.json'} lacks {', '.join(missing)}", _REMEDY)
-    return columns
 
 
 def mean_history(histories: Sequence[Columns]) -> Columns:

@@ -70,10 +70,11 @@ def run_finals(
     run_ids = {final.key: final.run_id for final in finals}
     done = {final.run_id: _trained(session, final) for final in finals}
     seconds: dict[str, list[float]] = {}
-    names = f"{len(finals)} runs" if len(finals) > 1 else finals[0].run_id
-    epochs = max(final.epochs for final in finals)
-    progress.say(f"training {names} for up to {epochs} epoch{'s' * (epochs != 1)}, then the test")
     left = [final for final in finals if dispatcher.result(final.key) is None]
+    if left:
+        names = f"{len(left)} runs" if len(left) > 1 else left[0].run_id
+        epochs = max(final.epochs for final in left)
+        progress.say(f"training {names} for up to {epochs} epoch{'s' * (epochs != 1)}, then the test")
     to_do = sum(max(0, final.epochs - done[final.run_id]) for final in left)
     with FinalsReporter(progress, to_do, time, every) as reporter:
 

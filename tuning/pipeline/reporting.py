@@ -47,7 +47,8 @@ def write_report(workspace: Workspace, name: str, progress: Progress) -> Verdict
     except (Interrupted, OSError):
         raise
     except Exception as error:
-        progress.warn(f"the report could not be written ({error}); try again: python -m tuning.report {name}")
+        again = workspace.addressed(f"python -m tuning.report {name}")
+        progress.warn(f"the report could not be written ({error}); try again: {again}")
     else:
         progress.say(f"report: {path}")
         return found.verdict

@@ -20,6 +20,7 @@ from tuning.core.acceptance import ACCEPTABLE
 from tuning.core.errors import RESTORE, EnvironmentProblem, OtherSettings, StateError, UsageError
 from tuning.core.files import move, remove_directory
 from tuning.core.jobs import BaseModel, DescribeJob, Description, Job
+from tuning.core.packages import install_line
 from tuning.core.progress import SILENT, Progress
 from tuning.core.quiet import without_greeting
 from tuning.core.workspace import Workspace
@@ -178,12 +179,12 @@ def check_start(
             raise StateError(*_with_what_changed(error, workspace, directory, settings)) from None
     if tracking.mlflow and not packages.importable("mlflow"):
         raise EnvironmentProblem(
-            "--mlflow is given, but MLflow is not installed", "run: pip install -e '.[mlflow]'; or leave it out"
+            "--mlflow is given, but MLflow is not installed", f"run: {install_line('mlflow')}; or leave it out"
         )
     if resources.executor == "ray" and not packages.importable("ray"):
         raise EnvironmentProblem(
             "--executor ray is given, but Ray is not installed",
-            "run: pip install -e '.[ray]'; or use --executor local, which needs no cluster",
+            f"run: {install_line('ray')}; or use --executor local, which needs no cluster",
         )
     if resources.executor == "inline" and WORK.startswith("tuning."):
         _check_own_backend(settings.backend)

@@ -32,7 +32,8 @@ BACKENDS = ("tensorflow", "jax", "torch")
 BASELINE, FINE_TUNE = "baseline_cnn", "fine_tune"
 #: What `run_search` and `plan_search` take beside the settings, for messages; where trials run stands in `resources`.
 _MORE = ("accept", "base_license", "base_weights", "budget", "fresh", "progress", "resources")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: Of a search's folder; the page over all searches is beside it.
+_NAME = re.compile(r"(?!report\.html$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def search_settings(
@@ -128,7 +129,7 @@ def space_of(values: Mapping[str, Any]) -> str:
     space, base = values["space"], values["base"]
     if space == FINE_TUNE and base is None:
         raise UsageError(f"--space {FINE_TUNE} starts from a model, but none is given", "give --base MODEL")
-    return space or (BASELINE if base is None else FINE_TUNE)
+    return (BASELINE if base is None else FINE_TUNE) if space is None else space
 
 
 def _complete(kind: type[Any], values: dict[str, Any]) -> Any:
@@ -167,7 +168,10 @@ def _name_of(values: Mapping[str, Any]) -> str:
         plain = re.sub(r"[^A-Za-z0-9._-]", "-", f"{values['space']}-{values['strategy']}")
         name = plain[-64:].lstrip("._-")
     if not _NAME.fullmatch(name):
-        raise UsageError(f"--name is {name!r}", "use up to 64 letters, digits, dots, dashes and underscores")
+        raise UsageError(
+            f"--name is {name!r}",
+            "use up to 64 letters, digits, dots, dashes and underscores, a letter or a digit first",
+        )
     return name
 
 
@@ -180,10 +184,13 @@ def _check_together(values: Mapping[str, Any], parts: int, row: Strategy) -> Non
         raise UsageError(
             f"--min-epochs is given, but --strategy {strategy} trains every configuration in full", "leave it out"
         )
-    if values["iterations"] is not None and "iterations" not in row.options:
-        raise UsageError(f"--iterations is given, but --strategy {strategy} has no brackets to pass", "leave it out")
-    if values["sampler"] != "model" and "sampler" not in row.options:
-        raise UsageError(f"--sampler is given, but --strategy {strategy} has no brackets to fill", "leave it out")
+    usual = {option.name: option.default for option in options.options_of(SearchSettings)}
+    for name in ("iterations", "sampler", "factor"):
+        if values[name] != usual[name] and "iterations" not in row.options:
+            raise UsageError(
+                f"--{name} is {values[name]}, but --strategy {strategy} has no brackets, which it is about",
+                "leave it out",
+            )
     if min_epochs is not None and min_epochs > max_epochs:
         raise UsageError(f"--min-epochs is {min_epochs}, --max-epochs {max_epochs}", "give no more than --max-epochs")
     if values["reuse_trials"] and values["retrain_epochs"] != max_epochs:

@@ -29,7 +29,7 @@ def as_text(given: Mapping[str, Any]) -> dict[str, str]:
             "give values by name, such as result.best_values, the .values of Keras Tuner's HyperParameters, or one row "
             'of trials_frame, such as trials.loc["0001"]',
         )
-    values = dict(given.items())
+    values = {str(name): value for name, value in given.items()}
     if "status" in values and any(str(name).startswith(COLUMN) for name in values):
         import pandas
 
@@ -66,7 +66,8 @@ def completed(description: Description, given: Mapping[str, str]) -> Values:
         result.values[name] = parsed(parameter, given[name]) if name in given else parameter.default
     if inactive := sorted(set(given) - set(result.values)):
         raise UsageError(
-            f"hyperparameter {inactive[0]!r} has no effect with these values", "leave it out, or change its parent"
+            f"hyperparameter {inactive[0]!r} has no effect with these values",
+            "leave it out, or change its parent; with --from-trial, give with --hp alone what you want of that trial",
         )
     return dict(result.values)
 

@@ -59,10 +59,13 @@ def data(metrics: Metrics, summary: PoolSummary | None) -> Iterator[str]:
     yield f"{summary.images:,} images in {len(counts)} classes, from {escaped(summary.source)}."
     yield table(["class", *SPLITS, "all"], rows, _numbers(4))
     uneven = summary.imbalance
-    yield (
-        f"**Imbalance:** the largest class, {escaped(uneven.largest)}, has {uneven.ratio:.1f} times as many images as "
-        f"the smallest, {escaped(uneven.smallest)}. Macro-F1 counts every class alike."
-    )
+    shares = "all classes have as many images."
+    if uneven.ratio > 1:
+        shares = (
+            f"the largest class, {escaped(uneven.largest)}, has {uneven.ratio:.1f} times as many images as the "
+            f"smallest, {escaped(uneven.smallest)}."
+        )
+    yield f"**Imbalance:** {shares} Macro-F1 counts every class alike."
     for words in summary.small_classes:
         yield f"**Small classes:** {escaped(words)}"
     yield f"**Grouping:** {_grouping(summary)}"

@@ -16,12 +16,12 @@ from tuning.history import searches
 from tuning.results import plots
 from tuning.results.report.importance import importances
 from tuning.results.report.pictures import pictures
-from tuning.results.runs import read_run, run_predictions
-from tuning.results.schema import read_columns
+from tuning.results.runs import read_columns, read_run, run_predictions
 from tuning.results.sources import find_run
 
 #: Of a label that is right, and of one that is wrong: told apart with any colour vision.
 RIGHT, WRONG = "#0072B2", "#D55E00"
+_ANEW = "train that run anew"
 
 
 def search_figures(workspace: Workspace, search: str, seed: int = 0) -> dict[str, Figure]:
@@ -52,8 +52,10 @@ def run_figures(workspace: Workspace, run_id: str) -> dict[str, Figure]:
         DataError: its files are broken.
     """
     folder = workspace.run(find_run(workspace, run_id))
-    history = read_columns(folder / "history.json", "train that run anew")
-    return {name.removesuffix(".png"): figure for name, figure in plots.run_figures(read_run(folder), history).items()}
+    history, metrics = read_columns(folder / "history.json", _ANEW), read_run(folder)
+    if metrics.best_epoch > len(history["epoch"]):
+        raise DataError(f"{folder / 'history.json'} ends before epoch {metrics.best_epoch}, which was published", _ANEW)
+    return {name.removesuffix(".png"): figure for name, figure in plots.run_figures(metrics, history).items()}
 
 
 def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> Figure:
@@ -74,7 +76,7 @@ def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> F
     metrics, found = read_run(workspace.run(run_id)), run_predictions(workspace, run_id)
     manifest, info = read_split_manifest(workspace.split_manifest), read_info(workspace)
     if found is None:
-        raise DataError(f"the predictions of {run_id} were not kept", "train that run anew")
+        raise DataError(f"the predictions of {run_id} were not kept", _ANEW)
     if manifest is None or info.digest != metrics.data_digest:
         raise DataError(f"{run_id} was tested on other data than there is now", PREPARE_REMEDY)
     places = manifest.of("test")
@@ -92,7 +94,7 @@ def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> F
         text = f"{name} {probabilities[row, guess]:.2f}" + ("" if right else f"\nis {metrics.classes[labels[row]]}")
         cell.set_title(text, fontsize=8, color=RIGHT if right else WRONG, parse_math=False)
     figure.suptitle(run_id, fontsize=9, parse_math=False)
-    return figure
+    return plots.lettered(figure)
 
 
 def _show(axes: Axes, image: np.ndarray) -> None:
@@ -103,8 +105,11 @@ def faces_figure(workspace: Workspace, per_class: int = 8) -> Figure:
     """The first images of each class in the training split, as the model sees them, one row a class.
 
     Raises:
+        UsageError: `per_class` is below 1.
         DataError: nothing is prepared.
     """
+    if per_class < 1:
+        raise UsageError(f"per_class is {per_class}", "give 1 or more")
     dataset = open_dataset(workspace)
     classes, images, labels = dataset.info.classes, dataset.train.images, dataset.train.labels
     figure = Figure(figsize=(1.1 + 0.75 * per_class, 0.75 * len(classes)), dpi=plots.DPI)
@@ -118,4 +123,4 @@ def faces_figure(workspace: Workspace, per_class: int = 8) -> Figure:
                 _show(cell, images[chosen[place]])
         label = axes[row][0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
         label.set_parse_math(False)
-    return figure
+    return plots.lettered(figure)

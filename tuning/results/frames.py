@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tuning.core import files
 from tuning.core.records import COMPLETED, FAILED
 from tuning.core.workspace import Workspace
-from tuning.dataset.store.description import PREPARE_REMEDY, SPLITS
+from tuning.dataset.store.description import SPLITS
+from tuning.dataset.summary import read_summary
 from tuning.history import searches
 from tuning.history.records import Trial, last_epoch
 
@@ -75,13 +75,13 @@ def dataset_frame(workspace: Workspace) -> pandas.DataFrame:
     """How many images of each class are in each split: one row a class, columns `train`, `val`, `test`, `all`.
 
     Raises:
-        DataError: nothing is prepared.
+        DataError: nothing is prepared, or the file that tells is damaged.
     """
     import pandas
 
-    classes = files.read_json(workspace.pool_summary, PREPARE_REMEDY)["classes"]
-    frame = pandas.DataFrame.from_dict(classes, orient="index", columns=[*SPLITS, "all"])
-    return frame.rename_axis("class")
+    counts = read_summary(workspace.pool_summary).counts
+    frame = pandas.DataFrame.from_dict(counts, orient="index", columns=list(SPLITS))
+    return frame.assign(all=frame.sum(axis=1)).rename_axis("class")
 
 
 #: Column -> pandas type of what is known of a trial beside its hyperparameters.

@@ -7,13 +7,15 @@ them, a command saves them.
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from tuning.core import files
@@ -26,6 +28,22 @@ MACRO_F1 = {"color": "#009E73", "linestyle": "-."}
 MUTED = "#666666"
 
 DPI = 130
+#: Fonts with letters that matplotlib's own lacks; those that a machine has are asked for them, in this order.
+FURTHER_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "Arial Unicode MS",
+    "Unifont",
+)
 LONGEST_NAME = 24
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 #: Above this many classes the cells are too small for numbers.
@@ -140,6 +158,15 @@ def confusion_figure(
     if not normalised:
         bar.ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     _title(figure, title, caption, int(width * 12))
+    return lettered(figure)
+
+
+def lettered(figure: Figure) -> Figure:
+    """`figure`, whose words take letters that matplotlib's own font lacks from others of this machine."""
+    installed = set(font_manager.get_font_names())
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and not text.get_text().isascii():
+            text.set_fontfamily(["DejaVu Sans", *(name for name in FURTHER_FONTS if name in installed)])
     return figure
 
 
@@ -155,7 +182,9 @@ def ruled(height: float) -> tuple[Figure, Axes]:
 
 def save(figure: Figure, path: Path) -> None:
     """Writes a PNG, all or nothing, that is the same file for the same figure (no version, no time inside)."""
-    with files.replacing(path) as temporary:
+    with files.replacing(path) as temporary, warnings.catch_warnings():
+        # Where no font has them, boxes stand for letters of a class's name; the pages that a browser shows have them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         # "tight" makes room for whatever the names of classes need, beyond what the layout foresaw.
         figure.savefig(
             temporary, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None}

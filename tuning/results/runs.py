@@ -14,7 +14,17 @@ import msgspec
 from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.workspace import Workspace
-from tuning.results.schema import About, Columns, Evaluation, Metrics, Params, Validation, read_metrics, read_params
+from tuning.results.schema import (
+    About,
+    Columns,
+    Evaluation,
+    Metrics,
+    Params,
+    Validation,
+    decoded,
+    read_metrics,
+    read_params,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,6 +132,27 @@ def read_run(path: Path) -> Metrics:
     return metrics
 
 
+def read_columns(path: Path, remedy: str) -> Columns:
+    """The content of a history.json.
+
+    Raises:
+        DataError: it is missing, no JSON, or holds other than a run's columns.
+    """
+    content = files.read_json(path, remedy)
+    # Whole numbers stay whole: epochs are counted with them.
+    columns = decoded(content, dict[str, list[int | float | None]], path, remedy)
+    if wrong := _column_faults(columns):
+        raise DataError(f"{path}: {'; '.join(wrong)}", remedy)
+    return columns
+
+
+def _column_faults(history: Columns) -> list[str]:
+    wrong = [f"history lacks {name}" for name in HISTORY_COLUMNS if name not in history]
+    if len(lengths := {len(column) for column in history.values()}) != 1 or lengths == {0}:
+        wrong.append("history columns are empty or differ in length")
+    return wrong
+
+
 def run_folders(workspace: Workspace) -> list[Path]:
     """The folders of all published runs, by name. Folders without a metrics.json are no runs, nor are hidden ones."""
     if not workspace.trials.is_dir():
@@ -226,11 +257,8 @@ def verify_model(model: Path, metrics: Metrics, remedy: str) -> None:
 def _check_staged(staged: StagedRun) -> None:
     if Path(staged.run_id).name != staged.run_id or staged.run_id.startswith("."):
         raise ValueError(f"{staged.run_id!r} cannot be the name of a run's folder")
-    wrong = [f"history lacks {name}" for name in HISTORY_COLUMNS if name not in staged.history]
-    lengths = {len(column) for column in staged.history.values()}
-    if len(lengths) != 1 or lengths == {0}:
-        wrong.append("history columns are empty or differ in length")
-    elif staged.about.best_epoch > max(lengths):
+    wrong = _column_faults(staged.history)
+    if not wrong and staged.about.best_epoch > len(staged.history["epoch"]):
         wrong.append(f"best_epoch is {staged.about.best_epoch}, beyond the history")
     if wrong:
         raise ValueError(f"run {staged.run_id}: {'; '.join(wrong)}")

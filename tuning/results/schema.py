@@ -340,17 +340,6 @@ def read_params(path: Path, remedy: str) -> Params:
     return decoded({"values": values, "settings": content["settings"]}, Params, path, remedy)
 
 
-def read_columns(path: Path, remedy: str) -> Columns:
-    """The content of a history.json.
-
-    Raises:
-        DataError: it is missing, no JSON, or holds no columns of numbers.
-    """
-    content = files.read_json(path, remedy)
-    # Whole numbers stay whole: epochs are counted with them.
-    return decoded(content, dict[str, list[int | float | None]], path, remedy)
-
-
 def decoded(content: Any, kind: type[Decoded], path: Path, remedy: str) -> Decoded:
     """JSON content of a file as what it should be; raises DataError where it is not."""
     try:

@@ -25,8 +25,8 @@ from tuning.core.files import digest
 from tuning.core.jobs import Values
 from tuning.core.progress import Progress
 from tuning.core.records import TrialOutcome, TrialSpec, configuration
-from tuning.results.runs import read_run
-from tuning.results.schema import Columns, Metrics, Params, read_columns, read_params
+from tuning.results.runs import read_columns, read_run
+from tuning.results.schema import Columns, Metrics, Params, read_params
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class TestInventory:
     def test_a_missing_folder_names_the_remedy(self, tmp_path):
         with pytest.raises(DataError, match="does not exist") as caught:
             inventory.take(tmp_path / "nowhere")
-        assert "make demo" in caught.value.remedy
+        assert "python -m tuning.demo" in caught.value.remedy
 
 
 class TestFind:

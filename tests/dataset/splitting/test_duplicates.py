@@ -62,6 +62,11 @@ def test_the_degree_of_imbalance_has_a_name(counts, word):
     assert f"are {word}" in integrity.imbalance(dict(zip("ab", counts, strict=True))).words
 
 
+def test_of_equal_classes_none_is_the_largest():
+    words = integrity.imbalance({"angry": 30, "happy": 30}).words
+    assert "each has 30 images" in words and "angry" not in words and "happy" not in words
+
+
 def pool(**counts):
     keys = iter("0123456789abcdef")
     return integrity.group(

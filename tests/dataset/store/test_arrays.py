@@ -61,7 +61,7 @@ def test_an_empty_workspace_names_both_remedies(workspace, opened):
     with pytest.raises(DataError, match="no prepared data set") as caught:
         opened(workspace)
     assert "python -m tuning.prepare --raw PATH" in caught.value.remedy
-    assert "make demo" in caught.value.remedy
+    assert "python -m tuning.demo" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -333,7 +333,7 @@ def test_a_search_without_a_result_has_no_error_either(visit, workspace, new_sea
     search.fail(search.ask("0000", search.values(0), 1))
     save(search)
     page = visit(report.write(workspace, "s")[0])
-    assert "All 1 trial failed." in page.locator("#verdict").inner_text()
+    assert "The one trial that has ended failed." in page.locator("#verdict").inner_text()
 
 
 @pytest.mark.alone

@@ -30,6 +30,11 @@ def test_the_same_search_has_the_same_importances(found, random_search):
     assert importances(random_search(60).history(), seed=0) == found
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_any_seed_of_a_search_will_do(seed, random_search):
+    assert importances(random_search(FEWEST).history(), seed=seed)
+
+
 def test_budgets_are_never_mixed(hyperband):
     history = hyperband(2).history()
     found = importances(history, seed=0)

@@ -247,6 +247,7 @@ def test_settings_that_cannot_be_read_are_named(workspace, save, random_search):
         {},
         {"strategy": "random", "max_trials": 40, "name": "two", "seed": 7, "dtype_policy": "float32"},
         {"stop_curves": True, "reuse_trials": True},
+        {"max_memory": 8 * 2**30},
         {"min_epochs": 2, "early_stopping": 3, "reduce_lr": 4, "top_k": 5, "retrain_epochs": 20, "executions": 3},
     ],
 )
@@ -258,7 +259,7 @@ def test_the_command_begins_the_same_search(settings, changes):
     given = vars(search.options().parse_args(words[3:]))
     for option in options_of(SearchSettings):
         expected = "float32" if frozen["dtype_policy"] == "float32" else "bfloat16"
-        shown = expected if option.name == "dtype" else frozen[option.field]
+        shown = {"dtype": expected, "max_memory": frozen["max_memory"] or 0}.get(option.name, frozen[option.field])
         assert str(given[option.name]) == str(shown), option.name
     assert given["strategy"] == frozen["strategy"]
 
@@ -321,7 +322,7 @@ def test_a_defect_of_the_report_is_no_failure_of_the_search(workspace, monkeypat
     monkeypatch.setattr(report, "write", broken)
     write_report(workspace, "s", Listening())
     assert "could not be written" in said[0]
-    assert "python -m tuning.report s" in said[0]
+    assert f"python -m tuning.report --root {workspace.root} s" in said[0]
 
     def full(*arguments):
         raise OSError(28, "No space left on device", "report.html")

@@ -268,7 +268,7 @@ def test_a_run_that_was_removed_is_named(workspace, hyperband, save, finish):
     ("trials", "headline", "status"),
     [
         (lambda s: None, "No trial has ended yet.", "interrupted"),
-        (lambda s: s.fail(s.ask("0000", s.values(0), 1)), "All 1 trial failed.", "trials only"),
+        (lambda s: s.fail(s.ask("0000", s.values(0), 1)), "The one trial that has ended failed.", "trials only"),
         (lambda s: s.tell(s.ask("0000", s.values(0), 3), 3), "Of 1 trial, trial 0000 leads", "trials only"),
     ],
 )

@@ -125,13 +125,17 @@ def check(raw: Path) -> None:
     """Refuses a path that is not there, before anything is made.
 
     Raises:
-        DataError: `raw` does not exist.
+        DataError: `raw` does not exist, or cannot be written down.
     """
+    if _is_no_text(str(raw.absolute())):
+        raise DataError(
+            f"--raw {raw}: its path is not valid text", "rename that folder, or move the images into another"
+        )
     if not raw.exists():
         raise DataError(
             f"{raw} does not exist",
             "give --raw the folder (class folders, a YOLO export), archive or FER2013 CSV file that holds your images, "
-            "or run `make demo` for synthetic faces",
+            "or draw synthetic faces first: python -m tuning.demo",
         )
 
 
@@ -228,11 +232,18 @@ def _target(entry: os.DirEntry[str], real_root: Path) -> str | None:
     return "" if path == "." else path
 
 
-def _refusal(entry: os.DirEntry[str], path: str, real_root: Path) -> str | None:
-    """Why an entry is refused without being opened, or None."""
+def _is_no_text(path: str) -> bool:
+    """Whether bytes of a path mean no characters: no file that tells of it could be written."""
     try:
         path.encode()
     except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _refusal(entry: os.DirEntry[str], path: str, real_root: Path) -> str | None:
+    """Why an entry is refused without being opened, or None."""
+    if _is_no_text(path):
         return "the name is not valid text"
     if not entry.is_symlink():
         return None

@@ -57,11 +57,13 @@ class Imbalance:
     def words(self) -> str:
         """What it means for a person who looks at macro-F1."""
         if self.ratio < 1.2:
-            return (
-                f"The classes are balanced: the largest, {self.largest} ({self.largest_count:,}), has {self.ratio:.2f} "
-                f"times as many images as the smallest, {self.smallest} ({self.smallest_count:,}); accuracy and "
-                f"macro-F1 will tell the same story."
+            shares = (
+                f"the largest, {self.largest} ({self.largest_count:,}), has {self.ratio:.2f} times as many images as "
+                f"the smallest, {self.smallest} ({self.smallest_count:,})"
+                if self.ratio > 1
+                else f"each has {self.largest_count:,} images"
             )
+            return f"The classes are balanced: {shares}; accuracy and macro-F1 will tell the same story."
         degree = "mildly" if self.ratio < 2 else "clearly" if self.ratio < 8 else "strongly"
         share = self.largest_count / self.total
         constant = 2 * share / (1 + share) / self.classes

@@ -51,9 +51,12 @@ def parse_ratios(text: str) -> tuple[float, float, float]:
 
 def check_ratios(ratios: Iterable[float]) -> tuple[float, float, float]:
     """Validates percentages of train, val and test. Raises UsageError as `parse_ratios`."""
-    numbers = [float(number) for number in ratios]
-    shown = "/".join(f"{number:g}" for number in numbers)
     remedy = "give three positive percentages for train, val and test, such as 70/15/15"
+    try:
+        numbers = [float(number) for number in ratios]
+    except (TypeError, ValueError):
+        raise UsageError(f"--split {ratios!r} is not three numbers", remedy) from None
+    shown = "/".join(f"{number:g}" for number in numbers)
     if len(numbers) != len(SPLITS):
         raise UsageError(f"--split {shown} has {len(numbers)} parts instead of three", remedy)
     if not all(number > 0 for number in numbers):

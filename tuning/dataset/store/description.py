@@ -21,7 +21,8 @@ SCHEMA = 1
 DESCRIPTION = "arrays.json"
 #: What to tell a person whose workspace holds no usable arrays.
 PREPARE_REMEDY = (
-    "run `python -m tuning.prepare --raw PATH` with your folder of face images, or `make demo` for synthetic faces"
+    "run `python -m tuning.prepare --raw PATH` with your folder of face images; for synthetic faces, "
+    "`python -m tuning.demo` and then `python -m tuning.prepare`"
 )
 _AGAIN = "run `python -m tuning.prepare` again"
 COLORS = {"gray": 1, "rgb": 3}

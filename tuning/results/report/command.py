@@ -42,6 +42,8 @@ def _as_given(field: str, settings: Mapping[str, Any]) -> Any:
         return {"mixed_bfloat16": "bfloat16"}.get(str(value), value)
     if field == "min_epochs" and settings.get("parts", 1) > 1:
         return f"1/{settings['parts']}"
+    if field == "max_memory":
+        return 0 if value is None else value
     if field == "tries":
         return [",".join(f"{name}={given}" for name, given in values.items()) for values in value or ()]
     return value

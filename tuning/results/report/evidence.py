@@ -17,8 +17,16 @@ from tuning.history.records import History
 from tuning.results.aliases import aliases
 from tuning.results.answers import Board, configuration
 from tuning.results.report.training_loss import explanation
-from tuning.results.runs import TESTED, kept_arrays, read_run, readable_runs, run_folders, run_predictions
-from tuning.results.schema import Metrics, read_columns, read_params
+from tuning.results.runs import (
+    TESTED,
+    kept_arrays,
+    read_columns,
+    read_run,
+    readable_runs,
+    run_folders,
+    run_predictions,
+)
+from tuning.results.schema import Metrics, read_params
 from tuning.results.standings import Seeds, over_seeds
 from tuning.trials.calibration import Calibration, calibration, untempered
 

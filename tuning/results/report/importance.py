@@ -113,7 +113,7 @@ def _importance(
     # What never varied cannot have mattered; NaN, for inactive, is a value like any other.
     varied = [name for name, column in columns.items() if len(set(map(str, column))) > 1]
     data, scores = np.array([columns[name] for name in varied]).T, np.array([score for _, score in rows])
-    folds = list(KFold(FOLDS, shuffle=True, random_state=seed).split(data))
+    folds = list(KFold(FOLDS, shuffle=True, random_state=seed % 2**32).split(data))
     forests, missed, spread = [], np.empty(len(scores)), np.empty(len(scores))
     for fold, (seen, unseen) in enumerate(folds):
         forest = RandomForestRegressor(TREES, max_features=0.5, random_state=keyed_seed(seed, "forest", fold))

@@ -67,7 +67,8 @@ def _without_test(history: History, status: str) -> Verdict:
     if not done:
         return Verdict("open", "No trial has ended yet.")
     if best is None:
-        return Verdict("bad", f"All {trials} failed.", ("The table of failed trials below says why.",))
+        all_of_them = "The one trial that has ended" if done == 1 else f"All {trials} that have ended"
+        return Verdict("bad", f"{all_of_them} failed.", ("The table of failed trials below says why.",))
     found = (
         f"trial {best.trial_ids[-1]} leads with a validation macro-F1 of {best.score:.3f} after "
         f"{counted(best.epochs, 'epoch')}"
