@@ -249,18 +249,6 @@ def test_what_is_to_be_published_is_never_given_up_for_its_time(kind, make):
     assert executor._given_up(worker, now=worker.seen).kind == "timeout"
 
 
-@pytest.mark.parametrize(
-    ("given", "count", "expected"),
-    [(None, 0, [None] * 3), (None, 2, ["0", "1", "0"]), ("3", 4, ["3"] * 3), ("5,7", 8, ["5", "7", "5"])],
-)
-def test_every_worker_gets_a_gpu_of_those_that_are_ours(monkeypatch, given, count, expected):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    if given:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    monkeypatch.setattr("tuning.core.machine.gpus", lambda: ("a GPU",) * count)
-    assert [local._own_gpu(slot).get("CUDA_VISIBLE_DEVICES") for slot in range(3)] == expected
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="stops a process")
 def test_the_commit_of_a_worker_that_was_stopped_past_its_lease_and_goes_on_is_refused(make, tmp_path, monkeypatch):
     """Here giving up does not end it, as on a machine that lost its network: it wakes, and answers after all."""
@@ -348,7 +336,6 @@ def test_waiting_costs_next_to_nothing(make):
     assert time.process_time() - before < 0.04
 
 
-@pytest.mark.alone
 def test_a_worker_that_cannot_even_be_killed_stops_nothing(make, monkeypatch):
     """One that hangs in a driver, say: the kernel ends it when that returns, if ever."""
     executor = make()
@@ -368,6 +355,7 @@ def test_a_worker_that_cannot_even_be_killed_stops_nothing(make, monkeypatch):
     worker.process.wait()
 
 
+@pytest.mark.alone
 def test_close_ends_running_workers_at_once(make):
     executor = make()
     executor.submit(job("echo"))
