@@ -56,6 +56,7 @@ def test_what_is_like_nothing_gets_no_guess(capsys):
         ("prepare", ["--root", "", "--quiet"]),
         ("search", ["--budget="]),
         ("train", ["--from-trial", ""]),
+        ("train", ["--hp", ""]),
         ("predict", ["--model=", "face.jpg"]),
     ],
 )
