@@ -36,7 +36,8 @@ def search(toy_search, monkeypatch):
 
     def run(name, broken="", **given):
         monkeypatch.setenv(BROKEN, broken)
-        return toy_search(name, **{"max_trials": 9, "max_epochs": 4, "factor": 2, "seed": 7, **given})
+        brackets = {"factor": 2} if given.get("strategy") == "hyperband" else {}
+        return toy_search(name, **{"max_trials": 9, "max_epochs": 4, "seed": 7, **brackets, **given})
 
     return run
 
