@@ -151,13 +151,13 @@ def _planned(
     def choice(share: float, fewest_tried: int) -> _Choice | None:
         """The best compromise with so many starting points, or one with more where trainings stay half as long."""
         found: _Choice | None = None
-        shortest = 1
+        fewest_epochs = 1
         for epochs, part, fewest in _compromises(steps_per_epoch, max_epochs, market.most_epochs):
             good = tried(share, epochs)
-            if len(good) < (len(found.good) + 1 if found else fewest_tried) or epochs < shortest:
+            if len(good) < (len(found.good) + 1 if found else fewest_tried) or epochs < fewest_epochs:
                 continue
             if kept := _affordable(market, epochs, *split(share, epochs), seats, part, fewest):
-                shortest = shortest if found else epochs // 2
+                fewest_epochs = fewest_epochs if found else epochs // 2
                 found = _Choice(share, epochs, kept, good)
         return found
 
