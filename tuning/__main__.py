@@ -53,8 +53,8 @@ def options(program: str) -> argparse.ArgumentParser:
         prog=program,
         usage="%(prog)s [--help] [--version] COMMAND …",
         description=(__doc__ or "").partition(":")[0] + ".",
-        epilog=f"commands:\n{rows}\n\n`{program} COMMAND --help` says more of each. With images of your own, begin "
-        f"with\n`{program} prepare --raw PATH`; without, with `{program} demo --root demo-workspace`.\n\n"
+        epilog=f"commands:\n{rows}\n\n`{program} COMMAND --help` describes each. To begin with your own images, run\n"
+        f"`{program} prepare --raw PATH`; without any, `{program} demo --root demo-workspace`.\n\n"
         f"{cli.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

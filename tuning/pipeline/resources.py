@@ -36,7 +36,7 @@ class Resources:
     )
     workers: int | None = option(
         None,
-        "trials at a time (default: one per core, or per GPU)",
+        "number of trials to run in parallel (default: one per core, or per GPU if there are any)",
         group=USUAL,
         metavar="N",
         least=1,
@@ -44,22 +44,22 @@ class Resources:
     )
     ray_address: str | None = option(
         None,
-        "with --executor ray: host:port of a running cluster, or auto (default: RAY_ADDRESS, or auto)",
+        "with --executor ray: HOST:PORT of a running cluster, or auto (default: RAY_ADDRESS, or auto)",
         group=RARE,
         metavar="ADDRESS",
         fixed=False,
     )
     ray_resources: str | None = option(
         None,
-        "with --executor ray: what each trial asks for, as CPU=1,GPU=0.5,memory=4g,NAME=1,label:KEY=VALUE, and so "
-        "where it may run; label:KEY=!VALUE keeps it off (default: CPU=1, and a share of the GPUs that there are)",
+        "with --executor ray: what each trial requests, such as CPU=1,GPU=0.5,memory=4g,NAME=1,label:KEY=VALUE; "
+        "label:KEY=!VALUE keeps it off such nodes (default: CPU=1 and a share of the cluster's GPUs)",
         group=RARE,
         metavar="NAME=AMOUNT,…",
         fixed=False,
     )
     ray_wait: float | None = option(
         None,
-        "with --executor ray: give up when the cluster has had no room for any trial for this long (default: wait)",
+        "with --executor ray: give up if the cluster has had no room for any trial for this long (default: wait)",
         group=RARE,
         metavar="SECONDS",
         least=1,
@@ -67,7 +67,7 @@ class Resources:
     )
     trial_timeout: float | None = option(
         None,
-        "give a trial up after this long; final trainings take the time they take (default: never)",
+        "end a trial as failed after this long; final trainings have no limit (default: never)",
         group=RARE,
         metavar="SECONDS",
         least=1,
@@ -75,8 +75,8 @@ class Resources:
     )
     max_deaths: int = option(
         MAX_DEATHS,
-        "so many deaths of its process fail a configuration; so do six times as many kills of the whole search during "
-        "one trial that gained no epoch meanwhile (default: 2)",
+        "count a trial as failed once its process has died this often, or once the whole search was killed six times "
+        "as often during it without a new epoch (default: 2)",
         group=RARE,
         metavar="N",
         least=1,
