@@ -106,13 +106,13 @@ def add_tracking_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--tensorboard",
         action="store_true",
-        help="also write TensorBoard event files into the folder tensorboard of the search or, for train, of artifacts",
+        help="also write TensorBoard event files into the folder tensorboard of the search (for train: of artifacts)",
     )
     group.add_argument(
         "--mlflow",
         metavar="WHERE",
-        help="also log to MLflow: http://HOST:PORT of a server, sqlite:///FILE.db, or a folder; requires the extra mlflow "
-        "(default: no logging)",
+        help="also log to MLflow: http://HOST:PORT of a server, sqlite:///FILE.db, or a folder; requires the extra "
+        "mlflow (default: no logging)",
     )
 
 

@@ -301,9 +301,7 @@ def test_a_larger_budget_trains_nothing_for_less_than_the_search_s_own_trainings
     for _ in range(2):
         assert finals.run() == ["s-0001-s0", "s-base-s0"]
         assert finals.decided == [[]]
-        said = (
-            f"no final trainings beside those there are: what is left is too little for {finals.plan.max_epochs} epochs"
-        )
+        said = f"no further final trainings: the time left is too short for {finals.plan.max_epochs} epochs"
         assert finals.said == [said]
         finals.said.clear()
 

@@ -168,9 +168,7 @@ def run_budgeted_finals(
         raise none_retrained(session, len(done))
     left = clock.usable() - kept(len(runs))
     if not done:
-        progress.say(
-            f"no final trainings beside those there are: what is left is too little for {plan.max_epochs} epochs"
-        )
+        progress.say(f"no further final trainings: the time left is too short for {plan.max_epochs} epochs")
     elif left > WORTH_SAYING * clock.budget:
         why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
         if further(clock.usable() - kept(len(done) + 1)):

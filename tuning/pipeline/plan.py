@@ -72,17 +72,17 @@ class SearchPlan:
         lines[:0] = [*([self.hint] if self.hint else []), *(f"warning: {one}" for one in self.warnings)]
         for name, model in self.models.items():
             lines.append(
-                f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s an epoch"
+                f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s per epoch"
             )
         lines += self.known
-        lines.append(f"disk: up to {self.disk_bytes / 2**20:,.0f} MB of checkpoints while it runs")
+        lines.append(f"disk: up to {self.disk_bytes / 2**20:,.0f} MB for checkpoints while the search runs")
         lines.append("nothing was started")
         return "\n".join(lines)
 
     def _without_budget(self) -> list[str]:
         lines = [f"{self.name}: {self.schedule}"]
         if self.seconds is not None:
-            lines.append(f"expected time: about {duration(self.seconds)} if its models are like the default one")
+            lines.append(f"expected time: about {duration(self.seconds)} if models are like the default one")
         return lines
 
 
@@ -176,9 +176,9 @@ def base_hint(settings: RunSettings, images: int) -> str:
     if settings.base is not None or images >= FEW_IMAGES:
         return ""
     return (
-        f"{images:,} training images are few: --base MODEL, which starts from a model that has seen other faces, is "
-        "likely to be worth more than any search from scratch (MODEL: a folder that export wrote from a search of many "
-        "faces, or a network of Keras Applications such as MobileNetV3Small)"
+        f"{images:,} training images are few: starting from a pretrained model (--base MODEL) is likely to help "
+        "more than any search from scratch (MODEL: a folder that export wrote after a search of many faces, or a "
+        "network of Keras Applications such as MobileNetV3Small)"
     )
 
 
@@ -195,10 +195,10 @@ def schedule_text(
     ends = "" if budget is None else f"; begun without a budget, it keeps this plan and ends after {duration(budget)}"
     shortest = f", the shortest training {short}" if short is not None and short < full else ""
     return (
-        f"{_or_open(trials)} trials, {_or_open(epochs)} epochs in the search, where a full training has "
+        f"{_or_open(trials)} trials, {_or_open(epochs)} epochs in the search; a full training has "
         f"{full}{shortest}; then up to {final} epoch{'s' * (final != 1)} of final training; {workers} at a time{ends}"
     )
 
 
 def _or_open(number: int | None) -> str:
-    return "an open number of" if number is None else f"{number:,}"
+    return "an undetermined number of" if number is None else f"{number:,}"

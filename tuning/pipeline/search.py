@@ -178,7 +178,7 @@ def run_search(
         for line in known_text(frozen, description):
             progress.say(line)
         progress.say(f"folder: {directory}")
-        progress.say(f"Ctrl-C is safe: the same line{', without --fresh,' if fresh else ''} goes on")
+        progress.say(f"Ctrl-C is safe: the same command{', without --fresh,' if fresh else ''} resumes")
         if retry_failed:
             run_failed_again(session, frozen, progress)
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)

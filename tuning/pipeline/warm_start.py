@@ -109,7 +109,7 @@ def known_text(settings: SearchSettings, description: Description) -> list[str]:
     if not lines:
         return []
     own = settings.starting_points and description.starting_points
-    hint = " (without those of the space: --no-starting-points)" if own else ""
+    hint = " (--no-starting-points omits those of the space)" if own else ""
     return [f"tried right after the space's defaults{hint}:", *lines]
 
 
