@@ -1,4 +1,4 @@
-"""What a search or a run is told at each start, and what no result depends on: options of the commands."""
+"""Options given at each start of a search or a run, on which no result depends."""
 
 from __future__ import annotations
 

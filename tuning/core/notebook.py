@@ -1,4 +1,4 @@
-"""Progress in a notebook: one line that is replaced, not a page of them."""
+"""Progress in a notebook: one line that is updated in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long work talks to the person in front of it: lines and bars, handed in by whoever has a terminal."""
+"""How long work reports its progress: lines and a bar, through an object that the caller passes in."""
 
 from __future__ import annotations
 

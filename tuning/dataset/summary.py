@@ -1,4 +1,4 @@
-"""What `prepare` found, as one record: kept in `pool_summary.json`, returned to Python, and put into words."""
+"""The findings of `prepare` as one record: kept in `pool_summary.json`, returned to Python, and printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search decided while it ran, in words and in order: each decision was journaled before it took effect."""
+"""The decisions of a search while it ran, in words and in order; each was journaled before it took effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search is doing, seen from outside: no lock is taken, nothing is changed."""
+"""The status of a search, seen from outside: no lock is taken, nothing is changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search did with its time: by rung, in the finals, and how much of it was spent at chance. Pure."""
+"""How a search used its time: by rung, in the finals, and how much of it was spent at chance. Pure."""
 
 from __future__ import annotations
 

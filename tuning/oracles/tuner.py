@@ -1,4 +1,4 @@
-"""A `keras_tuner.Tuner` that trains each trial as far as our oracles say, and goes on with those they promote."""
+"""A `keras_tuner.Tuner` that trains each trial as far as our oracles say, and continues promoted trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the time that is left for final trainings buys, seed by seed; each decision is journaled."""
+"""Spends the time left for final trainings, seed by seed; each decision is journaled."""
 
 from __future__ import annotations
 

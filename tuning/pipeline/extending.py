@@ -1,4 +1,4 @@
-"""A budget that is given to a search that has begun with another one: what becomes of its plan."""
+"""Extends the plan of a search that is resumed with another budget."""
 
 from __future__ import annotations
 

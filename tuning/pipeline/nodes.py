@@ -1,4 +1,4 @@
-"""The machines of a cluster: what they must be for a search, and what a person is told of them."""
+"""The machines of a cluster: the requirements of a search, and messages about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search would take, before anyone starts it: trials, epochs, time, disk, the sizes of its models."""
+"""The plan of a search before it starts: trials, epochs, time, disk space, the sizes of its models."""
 
 from __future__ import annotations
 

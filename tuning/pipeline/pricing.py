@@ -1,4 +1,4 @@
-"""What a space costs on this machine: some of its configurations are built and counted, a few of those are timed."""
+"""Measures what a space costs on this machine: some configurations are built and counted, a few of them timed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where trials run: what may differ from one resume to the next without changing any result."""
+"""Where trials run. This may differ from one resume to the next without changing any result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a person asked for to the frozen settings of a search or a run, completed and checked."""
+"""Turns given options into the frozen settings of a search or a run, completed and checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A budget for a search that was begun without one, and so has no plan: when its trials end, and nothing else."""
+"""A budget for a search that was begun without one, and so has no plan: it only decides when its trials end."""
 
 from __future__ import annotations
 

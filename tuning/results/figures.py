@@ -1,4 +1,4 @@
-"""What a notebook shows, as matplotlib figures: a search, a run, the faces of a data set."""
+"""Matplotlib figures for notebooks: of a search, a run, the faces of a data set."""
 
 from __future__ import annotations
 

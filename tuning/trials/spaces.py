@@ -1,4 +1,4 @@
-"""From the name of a search space to a compiled model, and what that model expects to be fed."""
+"""Builds a compiled model from the name of a search space, and finds what input the model expects."""
 
 from __future__ import annotations
 

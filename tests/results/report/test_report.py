@@ -113,9 +113,12 @@ def test_validation_scores_are_called_what_they_are(page, workspace, hyperband, 
     publish(run_id, 0.95, kind="ensemble")
     text = page(new_search)
     assert (
-        text.count(", of the published model, whose epoch validation chose; the test score is of the same model.") == 2
+        text.count(
+            ", of the published model, whose epoch was chosen on validation; the test score is of the same model."
+        )
+        == 2
     )
-    assert text.count(", of the mean of its members, which validation chose; no epoch is chosen.") == 1
+    assert text.count(", of the mean of its members, which were chosen on validation; no epoch is chosen.") == 1
     assert "the maximum over its epochs" not in text
 
 

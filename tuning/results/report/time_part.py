@@ -1,4 +1,4 @@
-"""The part of the page about time: the plan of a budget, what was decided on the way, and what was done with it."""
+"""The report's section about time: the plan of a budget, the decisions, and how the time was used."""
 
 from __future__ import annotations
 
