@@ -15,8 +15,8 @@ from tuning.engine.state import SearchState, apply
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline import budgeted, budgeted_finals
 from tuning.pipeline.final_roles import Final
-from tuning.pipeline.market import Market, Sample
 from tuning.pipeline.planning import MOST_SEEDS, makespan, plan_budget
+from tuning.pipeline.prices import Prices, Sample
 from tuning.pipeline.shortening import Watch
 
 #: Of a folder of some hundred images, and seconds of an epoch of its baseline and of what is better.
@@ -30,8 +30,8 @@ def plan(budget: float) -> Plan:
     default, *samples = (
         Sample(values={"width": epoch}, cost=epoch, epoch=epoch) for epoch in (BASELINE, 0.3, 0.5, 0.8, 1.0, BETTER)
     )
-    market = Market(default=default, samples=tuple(samples), good=(samples[-1],), start=START, timed=5)
-    return plan_budget(budget, 45.0, market, COUNTS["train"] // 64, 2)
+    prices = Prices(default=default, samples=tuple(samples), good=(samples[-1],), start=START, timed=5)
+    return plan_budget(budget, 45.0, prices, COUNTS["train"] // 64, 2)
 
 
 SETTINGS = SimpleNamespace(

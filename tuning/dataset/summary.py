@@ -223,8 +223,8 @@ class PreparedDataset:
     Attributes:
         info: digest, classes, size and counts of the data set, as training sees it.
         summary: what is in the pool, what is not, and why.
-        changed: False where everything was prepared already and nothing was done.
-        added, removed: images that got a place, or lost theirs, in this call.
+        changed: False if everything was prepared already and nothing was done.
+        added, removed: images that this call added to the split or removed from it.
     """
 
     info: DatasetInfo

@@ -39,17 +39,17 @@ class SearchPlan:
     """The plan of a search; times are estimates from a few measured batches on this machine.
 
     Attributes:
-        trials, epochs: of the search; None where they depend on what comes of it.
+        trials, epochs: of the search; None if they depend on its results.
         final_epochs: of finalists and baseline together, at most.
         seconds: expected wall-clock time, final training included, for models like the default one; None without a
             number of epochs.
         disk_bytes: checkpoints at their peak, if all models were as large as the largest.
         budget: the plan of a budget in words, with what half and four times the time would buy; empty without one.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
-        schedule: what is trained without a budget, in words.
-        hint: what is worth more than this search, in words; empty where nothing is.
-        warnings: about the space, one sentence each: its preprocessing, its compute type, formats of export it refuses.
-        known: what is tried right after the default configuration, in words; empty where nothing is.
+        schedule: the trainings without a budget, in words.
+        hint: advice that is worth more than this search, in words; may be empty.
+        warnings: about the space, one sentence each: its preprocessing, compute type, and unsupported export formats.
+        known: configurations tried right after the default one, in words; may be empty.
     """
 
     name: str
@@ -99,12 +99,12 @@ def plan_search(
     progress: Progress = SILENT,
     **settings: Any,
 ) -> SearchPlan:
-    """Plans the search that `run_search` would begin, or go on with; leaves nothing behind but a copy of its base.
+    """Plans the search that `run_search` would begin or resume; leaves nothing behind but a copy of its base.
 
-    The arguments are the same but for `search_only`, `retry_failed` and `tracking`.
+    The arguments are the same except for `search_only`, `retry_failed` and `tracking`.
 
     Raises:
-        TuningError: settings or data that this search would refuse.
+        TuningError: settings or data that the search would refuse.
     """
     began = time.monotonic()
     settings = bases.named(workspace, settings, base_weights, training_backend(), SILENT)

@@ -20,15 +20,15 @@ class Resources:
 
     Attributes:
         executor: a name of `EXECUTORS`.
-        workers: trials at a time; None: one per usable core (per GPU, where there are any).
+        workers: trials in parallel; None: one per usable core, or per GPU if there are any.
         ray_address: of a running Ray cluster, for the executor "ray"; None: RAY_ADDRESS, or "auto".
-        ray_resources: what a trial asks of it; None: a CPU, and a share of the GPUs that there are.
-        ray_wait: seconds without room for any trial after which it is given up; None: never.
-        trial_timeout: seconds after which a trial is given up; None: never.
-        max_deaths: deaths of its process after which a configuration counts as failed.
+        ray_resources: what each trial requests; None: a CPU, and a share of the cluster's GPUs.
+        ray_wait: seconds without room for any trial after which the search gives up; None: never.
+        trial_timeout: seconds after which a trial is ended as failed; None: never.
+        max_deaths: deaths of its process after which a trial counts as failed.
 
     Raises:
-        UsageError: a number out of its range, or what the executor cannot obey.
+        UsageError: a number out of its range, or an option that the executor does not support.
     """
 
     executor: str = option(

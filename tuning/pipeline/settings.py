@@ -21,8 +21,8 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.oracles import BEST, Strategy, find_strategy
 from tuning.pipeline import bases
-from tuning.pipeline.market import MOST_EPOCHS
 from tuning.pipeline.planning import MOST_EPOCHS_FROM_BASE, full_training, least_rung, steps_per_epoch
+from tuning.pipeline.prices import MOST_EPOCHS
 from tuning.pipeline.values import as_text
 from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import keras_home, space_digest

@@ -233,8 +233,8 @@ def repeat_part(
     if plan is not None:
         lead = (
             "With a budget, the clock decides what is tried and for how long: started again, even on the same "
-            "machine, this command may find other trials. The plan and decisions of this search are kept in its folder, "
-            "so resuming it ends the same, with any number of workers and interruptions."
+            "machine, this command may find other trials. The plan and decisions of this search are in its folder, so "
+            "resuming it ends the same, with any number of workers and interruptions."
         )
     elif stopped:
         lead += (
