@@ -180,7 +180,7 @@ def main(
     def go_on() -> str:
         """What --fresh has moved aside is not to be moved aside again."""
         done = interruption.started_over()
-        return f"to go on: {shlex.join(word for word in line if not (done and _is_fresh(word)))}"
+        return f"to resume: {shlex.join(word for word in line if not (done and _is_fresh(word)))}"
 
     try:
         with interruption.signals_raise():

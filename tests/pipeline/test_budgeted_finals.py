@@ -322,7 +322,7 @@ def test_time_that_a_smaller_budget_left_is_told_with_what_makes_the_search_go_o
     finals.now = 1800.0
     finals.run()
     (said,) = finals.said
-    assert said.endswith("left over: a smaller budget ended this search; with a --budget of more than 1h it goes on")
+    assert said.endswith("left over: a smaller budget ended this search; a --budget of more than 1h resumes it")
 
 
 def test_what_was_planned_is_trained_although_the_strategy_recommends_something_else_now(monkeypatch):

@@ -85,7 +85,7 @@ def test_interrupted_once_and_killed_twice_the_answer_is_the_same(finished, work
     done = running.wait()
     assert time.monotonic() - began < 10
     assert done.code == 130
-    assert f"to go on: {sys.executable} -m tuning.search --root {workspace.root} {' '.join(SEARCH)}" in done.stderr
+    assert f"to resume: {sys.executable} -m tuning.search --root {workspace.root} {' '.join(SEARCH)}" in done.stderr
     assert gone(workers)
 
     # In the middle of the trials, then in the middle of the final trainings.

@@ -56,7 +56,7 @@ def _words(record: Closing | Extended | RetryFailed | ShortenedFinals | Stopped)
                 given = (
                     f"A larger budget was given, {duration(budget)} in all with {duration(finals)} kept for the finals"
                 )
-            return f"{given}: the search goes on after {counted(asks, 'proposal')}."
+            return f"{given}: the search continues after {counted(asks, 'proposal')}."
         case RetryFailed(trials=trials):
             return f"{counted(len(trials), 'failed trial')} tried again, as requested by --retry-failed."
         case ShortenedFinals(runs=runs):

@@ -16,7 +16,7 @@ WORDS = {
     TESTING: "retraining the finalists",
     FINISHED: "finished",
     TRIALS_ONLY: "trials done, test split sealed",
-    INTERRUPTED: "interrupted; the same command goes on",
+    INTERRUPTED: "interrupted; the same command resumes it",
 }
 
 

@@ -45,7 +45,7 @@ class Tuner(keras_tuner.Tuner):
         begin = None if parent is None else self._last(parent)
         if begin is not None and not begin.exists():
             raise StateError(
-                f"trial {trial.trial_id} goes on from trial {parent}, but {begin} is gone",
+                f"trial {trial.trial_id} continues trial {parent}, but {begin} is gone",
                 "restore it from a copy, or search anew with overwrite=True",
             )
         kwargs["callbacks"] = [*kwargs.get("callbacks", ()), _Resumed(begin, self._last(trial.trial_id))]

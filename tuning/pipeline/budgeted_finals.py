@@ -173,6 +173,6 @@ def run_budgeted_finals(
         why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
         if further(clock.usable() - kept(len(done) + 1)):
             more = as_given(own_budget(session))
-            why = f"a smaller budget ended this search; with a --budget of more than {more} it goes on"
+            why = f"a smaller budget ended this search; a --budget of more than {more} resumes it"
         progress.say(f"{duration(left)} of the budget is left over: {why}")
     return [*there, *runs]

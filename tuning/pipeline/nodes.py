@@ -63,7 +63,7 @@ class NodeReporter:
             self._progress.warn(f"node {event.node} is left out: {event.reason}")
         elif event.what == "lost":
             why = f": {event.reason}" if event.reason else ""
-            self._progress.warn(f"node {event.node} is lost{why}; its trials go on elsewhere from their checkpoints")
+            self._progress.warn(f"node {event.node} is lost{why}; its trials resume elsewhere from their checkpoints")
         else:
             if event.what == "returned":
                 self._progress.say(f"node {event.node} is back")

@@ -188,7 +188,7 @@ def _check_together(values: Mapping[str, Any], parts: int, row: Strategy) -> Non
     for name in ("iterations", "sampler", "factor"):
         if values[name] != usual[name] and "iterations" not in row.options:
             raise UsageError(
-                f"--{name} is {values[name]}, but --strategy {strategy} has no brackets, which it is about",
+                f"--{name} is {values[name]}, but --strategy {strategy} has no brackets",
                 "leave it out",
             )
     if min_epochs is not None and min_epochs > max_epochs:

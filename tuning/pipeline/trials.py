@@ -136,7 +136,7 @@ def run_trials(
     if dispatcher.state.stopped and not any(outcome.status == COMPLETED for _, outcome in completed):
         raise BudgetEnded(
             f"the budget ended before any trial of {settings.name} finished",
-            "give a larger --budget: the search goes on from where it ended",
+            "give a larger --budget: the search resumes where it ended",
         )
     return completed
 

@@ -59,7 +59,7 @@ def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[Valu
     if not best:
         raise UsageError(
             f"nothing in search {name!r} has a score yet",
-            "leave --from-search out, or wait until one of its trials has ended well",
+            "leave --from-search out, or wait until one of its trials has a score",
         )
     return [configuration(values) for _, values in best]
 
