@@ -149,8 +149,8 @@ class PoolSummary:
         if named is None:
             return []
         return [
-            f"File names look as if they said who is shown, or from which series an image is ({named.prefixes:,} "
-            f"prefixes, such as {named.example}). If they do, keep each in one split: prepare another --root with "
+            f"File names seem to identify persons, or series of images ({named.prefixes:,} prefixes, such as "
+            f"{named.example}). If they do, keep each in one split: prepare another --root with "
             f"--group-by {shlex.quote(named.group_by)}"
         ]
 
@@ -165,8 +165,8 @@ class PoolSummary:
         if not small:
             return []
         return [
-            f"Fewer than {FEWEST} validation or test images: {', '.join(small)}. Figures of such a class are chance: "
-            "add images to it, or leave it out."
+            f"Fewer than {FEWEST} validation or test images: {', '.join(small)}. Scores of such a class are mostly "
+            "chance: add images to it, or leave it out."
         ]
 
     def _accounted(self, outcome: Outcome) -> list[str]:
