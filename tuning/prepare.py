@@ -129,10 +129,10 @@ def _text(prepared: PreparedDataset, workspace: Workspace) -> str:
     if not prepared.changed:
         lines.append("Nothing has changed since this was prepared; nothing was done.")
     elif prepared.removed:
-        lines.append(f"{prepared.added:,} images got a place in the split, {prepared.removed:,} lost theirs.")
+        lines.append(f"{prepared.added:,} images were added to the split, {prepared.removed:,} removed from it.")
     shape = "×".join(map(str, info.input_shape))
     lines.append(f"Arrays of {shape} in {workspace.split}, manifests in {workspace.outs}; digest {info.digest[:12]}")
-    lines.append(f"To look at: {workspace.pool_report}")
+    lines.append(f"Report: {workspace.pool_report}")
     return "\n".join(lines)
 
 

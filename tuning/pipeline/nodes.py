@@ -82,7 +82,6 @@ class NodeReporter:
                 for name in names
             )
             self._progress.warn(
-                f"node {event.node} computes with something else ({lines}): the same trial may end in other last "
-                "digits there, and the search in another leaderboard; --ray-resources label:KEY=VALUE keeps it to "
-                "equal nodes"
+                f"node {event.node} computes differently ({lines}): its last digits, and so the leaderboard, may "
+                "differ; --ray-resources label:KEY=VALUE restricts the search to equal nodes"
             )
