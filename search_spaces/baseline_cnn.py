@@ -47,7 +47,7 @@ _VGG = {
     "weight_decay": 2e-2,
 }
 #: Configurations known to be good, on photos of faces of 48 pixels, tried right after the default one. The second is a
-#: little worse by itself but makes other mistakes, so that the ensemble of both is better than of two seeds of the first.
+#: little worse by itself but makes other mistakes: the ensemble of both is better than that of two seeds of the first.
 STARTING_POINTS = (
     _VGG,
     {**_VGG, "class_balance": "none", "augmentation": 0.7},
