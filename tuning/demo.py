@@ -1,4 +1,4 @@
-"""Draws a labelled data set of synthetic faces, to try everything without data of your own.
+"""Draws a labelled data set of synthetic faces.
 
   python -m tuning.demo --root demo-workspace
   python -m tuning.demo --root demo-small --per-class 60 --classes happy,sad,surprise --image-size 48

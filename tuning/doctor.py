@@ -1,4 +1,4 @@
-"""Checks this machine, the installed packages and a workspace, and says what is wrong and what to do.
+"""Checks this machine, the packages and a workspace.
 
   python -m tuning.doctor
   python -m tuning.doctor --root demo-workspace --repair      # restore what can be derived from the runs

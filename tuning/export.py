@@ -1,4 +1,4 @@
-"""Exports a model with its class names, preprocessing, metrics, model card and loading examples.
+"""Exports a model with everything that is needed to use it.
 
   python -m tuning.export                             # the promoted model → artifacts/exports/best_model/
   python -m tuning.export --search faces              # the best run of a search, by validation macro-F1

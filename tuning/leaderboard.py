@@ -1,4 +1,4 @@
-"""Prints the leaderboard: every finished run, best test macro-F1 first.
+"""Prints the leaderboard: every finished run, best first.
 
   python -m tuning.leaderboard
   python -m tuning.leaderboard --wide       # all columns, as in a pipe

@@ -1,4 +1,4 @@
-"""Labels images of faces with the promoted model, or with a given one.
+"""Labels images of faces with the promoted model or another.
 
   python -m tuning.predict face.jpg holiday/
   python -m tuning.predict face.jpg --model artifacts/exports/best_model/model.keras --top-k 1

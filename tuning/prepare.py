@@ -1,4 +1,4 @@
-"""Turns a folder of face images into a pool, a split and packed arrays, ready for a search.
+"""Turns a folder of face images into a pool, a split and arrays.
 
   python -m tuning.prepare --raw ~/Downloads/fer2013    # class folders, a YOLO export, or a FER2013 CSV
   python -m tuning.prepare                               # the images in data/raw_yolo

@@ -1,4 +1,4 @@
-"""Promotes the best run: the highest test macro-F1 becomes artifacts/models/best_model.keras.
+"""Promotes the run with the highest test macro-F1.
 
   python -m tuning.promote --dry-run      # print what would be promoted
   python -m tuning.promote

@@ -1,4 +1,4 @@
-"""Writes the report of a search: one page that needs no network.
+"""Writes the report of a search: one page, readable offline.
 
   python -m tuning.report baseline_cnn-hyperband
   python -m tuning.report baseline_cnn-hyperband --watch      # rewritten every 15 seconds while the search runs

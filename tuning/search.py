@@ -1,4 +1,4 @@
-"""Searches for the best model: trials, finalists, leaderboard, promotion.
+"""Searches for the best model: trials, finalists, promotion.
 
   python -m tuning.search --strategy hyperband
   python -m tuning.search --strategy hyperband --max-epochs 9 --top-k 2      # minutes instead of an hour

@@ -1,4 +1,4 @@
-"""Lists a search space: names, ranges, defaults, conditions, starting points.
+"""Lists a search space: names, ranges, defaults, conditions.
 
   python -m tuning.space
   python -m tuning.space --space fine_tune

@@ -1,4 +1,4 @@
-"""Trains one configuration, evaluates it once on the test split, and adds it to the leaderboard.
+"""Trains one configuration and evaluates it on the test split.
 
   python -m tuning.train                                   # the baseline
   python -m tuning.train --epochs 5 --hp learning_rate=2e-3 --hp class_balance=sampler
