@@ -42,7 +42,7 @@ def raising(error: BaseException):
     return run
 
 
-GO_ON = "to go on: python -m tuning.thing"
+GO_ON = "to resume: python -m tuning.thing"
 
 OUTCOMES = {
     "done": (returning({"n": 1}, "one"), 0, ""),
@@ -169,7 +169,7 @@ def test_arguments_reach_the_command(tmp_path, capsys):
 
 def test_the_line_to_go_on_is_the_line_that_was_typed(capsys):
     cli.main(options, raising(errors.Interrupted(signal.SIGINT)), ["--twice", "--root", "a folder"], anywhere=True)
-    assert "to go on: python -m tuning.thing --twice --root 'a folder'\n" in capsys.readouterr().err
+    assert "to resume: python -m tuning.thing --twice --root 'a folder'\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fresh", ["--fresh", "--fre"])
@@ -254,7 +254,7 @@ def test_signals_end_a_command_cleanly(number, code, tmp_path):
     _, stderr = process.communicate(timeout=10)
     assert process.returncode == code
     assert time.monotonic() - begun < 5
-    assert "to go on: " in stderr and "Traceback" not in stderr
+    assert "to resume: " in stderr and "Traceback" not in stderr
     assert (tmp_path / "cleaned").exists()
 
 

@@ -101,7 +101,7 @@ def test_another_split_and_vanished_images_are_refused(call, raw):
     assert "--accept-removed" in err
     code, out, _ = call("--raw", raw, "--accept-removed")
     assert code == 0
-    assert "1 lost theirs" in out
+    assert "1 removed from it" in out
 
 
 def test_on_request_the_first_unusable_image_stops(call, raw):

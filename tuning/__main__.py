@@ -14,6 +14,7 @@ from pathlib import Path
 from tuning import __version__, cli
 from tuning.core.console import through_script
 from tuning.core.errors import EXIT_DONE, UsageError
+from tuning.core.parsing import Formatter
 
 SCRIPT = "face-tuning"
 #: The order in which a person meets them; one that is not named here comes last.
@@ -53,10 +54,10 @@ def options(program: str) -> argparse.ArgumentParser:
         prog=program,
         usage="%(prog)s [--help] [--version] COMMAND …",
         description=(__doc__ or "").partition(":")[0] + ".",
-        epilog=f"commands:\n{rows}\n\n`{program} COMMAND --help` says more of each. With images of your own, begin "
-        f"with\n`{program} prepare --raw PATH`; without, with `{program} demo --root demo-workspace`.\n\n"
+        epilog=f"commands:\n{rows}\n\n`{program} COMMAND --help` describes each. To begin with your own images, run\n"
+        f"`{program} prepare --raw PATH`; without any, `{program} demo --root demo-workspace`.\n\n"
         f"{cli.EXIT_CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
     )
     result.add_argument("--version", action="version", version=f"face-tuning {__version__}")
     # Not one of argparse's own sub-commands: those would need every command's options, and so all of their imports.

@@ -59,9 +59,9 @@ _DISK_REMEDIES = {
 OWN_PACKAGES = ("tuning", "search_spaces", "demo_faces")
 
 EXIT_CODES = """\
-exit codes: 0 done · 1 a defect of this package · 2 usage · 3 data, split or search state refused · 4 environment (disk,
+exit codes: 0 done · 1 internal error · 2 usage · 3 data, split or search state refused · 4 environment (disk,
 permission, missing package) · 5 the budget ended before any trial finished · 130, 143 interrupted, state
-saved · 141 whoever read the output has gone away; what was finished is saved"""
+saved · 141 output pipe closed by its reader, finished work saved"""
 
 
 EVERY_COMMAND = "every command"
@@ -82,7 +82,7 @@ def parser(command: str, doc: str | None, arguments: str = "") -> argparse.Argum
         prog=as_typed(f"python -m tuning.{command}"),
         usage=f"%(prog)s [OPTION …] {arguments}".rstrip(),
         description=summary,
-        epilog="\n\n".join(filter(None, [rest.strip("\n"), EXIT_CODES])),
+        epilog="\n\n".join(filter(None, [f"examples:\n{rest.strip(chr(10))}" if rest else "", EXIT_CODES])),
     )
     shared = result.add_argument_group(EVERY_COMMAND)
     shared.add_argument(
@@ -93,7 +93,7 @@ def parser(command: str, doc: str | None, arguments: str = "") -> argparse.Argum
         help="the workspace that holds data/ and artifacts/ (default: the current directory)",
     )
     shared.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
-    shared.add_argument("--quiet", action="store_true", help="no progress, no messages; errors and results only")
+    shared.add_argument("--quiet", action="store_true", help="print only results and errors, no progress or messages")
     return result
 
 
@@ -106,13 +106,13 @@ def add_tracking_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--tensorboard",
         action="store_true",
-        help="write TensorBoard's event files too, into the folder tensorboard of the search, or of artifacts",
+        help="also write TensorBoard event files into the folder tensorboard of the search (for train: of artifacts)",
     )
     group.add_argument(
         "--mlflow",
         metavar="WHERE",
-        help="log to MLflow too: http://HOST:PORT of a server, sqlite:///FILE.db, or a folder; extra: mlflow "
-        "(default: nowhere)",
+        help="also log to MLflow: http://HOST:PORT of a server, sqlite:///FILE.db, or a folder; requires the extra "
+        "mlflow (default: no logging)",
     )
 
 
@@ -180,7 +180,7 @@ def main(
     def go_on() -> str:
         """What --fresh has moved aside is not to be moved aside again."""
         done = interruption.started_over()
-        return f"to go on: {shlex.join(word for word in line if not (done and _is_fresh(word)))}"
+        return f"to resume: {shlex.join(word for word in line if not (done and _is_fresh(word)))}"
 
     try:
         with interruption.signals_raise():

@@ -1,10 +1,10 @@
-"""Draws synthetic, labelled faces into a workspace of their own, to try everything without data.
+"""Draws a labelled data set of synthetic faces.
 
   python -m tuning.demo --root demo-workspace
   python -m tuning.demo --root demo-small --per-class 60 --classes happy,sad,surprise --image-size 48
 
 The faces are drawn, not photographed: seven emotions, as in FER2013, mildly imbalanced. The same settings give the same
-images, and running it again changes nothing. A workspace that holds other data is refused.
+images, and running the command again changes nothing. A workspace that holds other data is refused.
 
 reads   nothing
 writes  data/raw_yolo/<label>/
@@ -28,19 +28,19 @@ def options() -> argparse.ArgumentParser:
         type=int,
         default=200,
         metavar="N",
-        help="images of the largest of all seven classes; the smallest of them has 60 %% of it (default: 200)",
+        help="images in the largest of the seven classes; the smallest has 60 %% of that (default: 200)",
     )
     parser.add_argument(
         "--classes",
         default="7",
         metavar="N|NAMES",
-        help="how many of angry, disgust, fear, happy, neutral, sad, surprise, in that order, or their names "
+        help="class names, or how many of angry, disgust, fear, happy, neutral, sad, surprise, taken in that order "
         "(default: 7)",
     )
     parser.add_argument(
         "--image-size", type=int, default=64, metavar="PIXELS", help="width and height, 48 to 512 (default: 64)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed draws other faces (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     return parser
 
 

@@ -1,14 +1,14 @@
-"""Looks at this machine, the installed packages and a workspace; says what is wrong and what to do.
+"""Checks this machine, the packages and a workspace.
 
   python -m tuning.doctor
-  python -m tuning.doctor --root demo-workspace --repair      # mends what can be derived anew
+  python -m tuning.doctor --root demo-workspace --repair      # restore what can be derived from the runs
   python -m tuning.doctor --json | python -m json.tool
 
-Exit code 3: the workspace has a fault, or --root does not exist. 4: a package that is always needed is missing or too
-old, or KERAS_BACKEND chooses one that is missing. It never imports TensorFlow.
+The exit code is 3 if the workspace has a fault or --root does not exist, and 4 if a required package is missing or too
+old, or KERAS_BACKEND names a backend that is missing. TensorFlow is never imported.
 
 reads   the whole workspace
-writes  nothing; with --repair, what can be derived anew
+writes  nothing; with --repair, what can be derived from the runs
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="clear away what interrupted writes left; derive leaderboard and promoted model anew from the runs",
+        help="remove leftovers of interrupted writes; derive leaderboard and promoted model anew from the runs",
     )
     return parser
 

@@ -1,17 +1,17 @@
-"""Exports a model with class names, preprocessing, metrics, a model card and loading examples beside it.
+"""Exports a model with everything that is needed to use it.
 
   python -m tuning.export                             # the promoted model → artifacts/exports/best_model/
   python -m tuning.export --search faces              # the best run of a search, by validation macro-F1
-  python -m tuning.export --run quiet-otter --out my_model  # one run, by the leaderboard's name or its id
-  python -m tuning.export --max-ms 2 --format litert  # the best of the leaderboard that is small or fast enough
+  python -m tuning.export --run quiet-otter --out my_model  # a run, by its short name or id
+  python -m tuning.export --max-ms 2 --format litert  # the best run that is fast enough
   python -m tuning.export --format keras,savedmodel,onnx,litert
 
 formats:
 FORMATS
 
-Before the export is done, each model has been opened in its own runtime, in a process that cannot import this project,
-and has predicted what the original predicts on validation images; a difference over 1e-4 is refused. The folder appears
-whole or not at all. The model sees whole images: give it face crops, scaled as preprocessing.json says.
+Every exported model is opened in its own runtime, in a process that cannot import this project, and compared with the
+original on validation images; if a prediction differs by more than 1e-4, the export is refused. The folder appears
+complete or not at all. The model looks at the whole image: give it face crops, scaled as preprocessing.json says.
 
 reads   a run's folder in artifacts/trials/, or artifacts/models/
 writes  artifacts/exports/<name>/, or --out
@@ -40,45 +40,45 @@ def options() -> argparse.ArgumentParser:
     search = which.add_argument(
         "--search",
         metavar="NAME",
-        help="the best run of this search, by validation macro-F1 (default: the promoted model)",
+        help="export the best run of this search by validation macro-F1 (default: the promoted model)",
     )
     cli.offer(search, cli.searches)
     one = which.add_argument(
         "--run",
         metavar="RUN",
-        help="this run of the leaderboard, by its id or short name (default: the promoted model)",
+        help="export this run, given by its id or short name (default: the promoted model)",
     )
     cli.offer(one, cli.runs)
     parser.add_argument(
         "--max-parameters",
         type=_positive(int),
         metavar="N",
-        help="the best row of the leaderboard with no more parameters than that; may be given with --max-ms "
-        "(default: any number)",
+        help="export the best run of the leaderboard with at most this many parameters; may be combined with --max-ms "
+        "(default: no limit)",
     )
     parser.add_argument(
         "--max-ms",
         type=_positive(float),
         metavar="T",
-        help="the best row of the leaderboard that took no more milliseconds an image, in large batches, where it was "
-        "evaluated; another machine has other times (default: any time)",
+        help="export the best run of the leaderboard that took at most this many milliseconds per image, measured in "
+        "large batches on the machine that evaluated it (default: no limit)",
     )
     form = parser.add_argument(
         "--format",
         type=_formats,
         default=["keras"],
         metavar="NAME[,NAME]",
-        help=f"what to write: {', '.join(FORMATS)}, or several (default: keras)",
+        help=f"formats to write: {', '.join(FORMATS)}, or several with commas (default: keras)",
     )
     cli.offer(form, lambda workspace: FORMATS)
     parser.add_argument_group(RARE).add_argument(
         "--no-signatures",
         dest="signatures",
         action="store_false",
-        help="leave out the signatures of the images that the model saw; a search that starts from it (--base) then "
-        "cannot tell whether it has seen its test images (default: they are written)",
+        help="omit the signatures of the images that the model has seen; a search with it as --base then cannot "
+        "tell whether it has seen the test images (default: signatures are written)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: artifacts/exports/<name>)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="output folder (default: artifacts/exports/<name>)")
     return parser
 
 

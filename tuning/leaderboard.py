@@ -1,26 +1,32 @@
-"""Prints the leaderboard: every finished run, best test macro-F1 first.
+"""Prints the leaderboard: every finished run, best first.
 
   python -m tuning.leaderboard
   python -m tuning.leaderboard --wide       # all columns, as in a pipe
   python -m tuning.leaderboard --markdown   # or --csv, or --json
   python -m tuning.leaderboard --rebuild    # anew from the runs' own files
-  python -m tuning.leaderboard --verify     # exit 3 where they say otherwise
+  python -m tuning.leaderboard --verify     # exit 3 if it differs from them
 
-Rows come from the runs' own files. artifacts/outputs/leaderboard.csv holds
-them for other programs; it is compared with those files, and no row is taken
-from it. F1 is macro-F1: the mean over
-classes, each counting alike, with its 95 % interval (bootstrap over the test
-images; copies, a photo's faces or a person's images count as one). `vs best`
-compares all rows at once, image by image: tied, where the 95 % interval of
-the difference to the best includes 0; worse, where neither the choice of test
-images nor the luck of a training seed explains it; `better in the mean`, where
-they don't, and over its seeds the row's configuration is the better one, though
-the best has the highest score. How much seeds differ is
-known from configurations that were trained with several; without any, a row
-is at most `seeds unknown`. `epochs` is best/trained, `tests` how often the
-run was evaluated on the test split. Tied or not, the run with the highest
-test macro-F1 is promoted; a score corrected for its having been chosen stands
-below the table.
+Rows are read from the runs' own files. artifacts/outputs/leaderboard.csv holds
+the same rows for other programs; it is checked against those files and never
+read in their place.
+
+columns:
+  F1       macro-F1, the mean over all classes with equal weight, and its 95 %
+           interval from a bootstrap over the test images; copies, faces of one
+           photo and images of one person count as one
+  vs best  compares all rows at once, image by image:
+           tied: the 95 % interval of the difference to the best includes 0
+           worse: neither the choice of test images nor the luck of a training
+           seed explains the difference
+           better in the mean: they do not explain it, and over all seeds the
+           row's configuration is the better one
+           seeds unknown: no configuration was trained with several seeds, so
+           no row can be called worse
+  epochs   best/trained
+  tests    how often the run was evaluated on the test split
+
+The run with the highest test macro-F1 is promoted, tied or not. Its score,
+corrected for being the highest of several, stands below the table.
 
 reads   artifacts/trials/, artifacts/searches/; without --rebuild, leaderboard.csv, to compare it
 writes  nothing; with --rebuild, leaderboard.csv
@@ -44,11 +50,13 @@ def options() -> argparse.ArgumentParser:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--rebuild", action="store_true", help="write the leaderboard anew from the runs' own files")
     choice.add_argument(
-        "--verify", action="store_true", help="compare it with the runs' own files; exit 3 if it differs"
+        "--verify", action="store_true", help="compare it with the runs' own files; exit 3 if they differ"
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--wide", action="store_true", help="every column in one table, however narrow the terminal")
-    form.add_argument("--csv", action="store_true", help="print it as CSV, with all that is computed from the rows")
+    form.add_argument(
+        "--wide", action="store_true", help="print every column in one table, however narrow the terminal"
+    )
+    form.add_argument("--csv", action="store_true", help="print it as CSV, including all computed columns")
     form.add_argument("--markdown", action="store_true", help="print it as a Markdown table")
     return parser
 

@@ -1,23 +1,23 @@
-"""Labels images of faces with the promoted model, or with a given one.
+"""Labels images of faces with the promoted model or another.
 
   python -m tuning.predict face.jpg holiday/
   python -m tuning.predict face.jpg --model artifacts/exports/best_model/model.keras --top-k 1
-  python -m tuning.predict holiday/ --sheet sheet.png   # the images with their labels, to look at
+  python -m tuning.predict holiday/ --sheet sheet.png   # a picture of the images with their labels
   python -m tuning.predict holiday/ --csv > labels.csv
   find holiday -name '*.jpg' | python -m tuning.predict - --jsonl | head
   find holiday -name '*.jpg' -print0 | python -m tuning.predict - -0 --csv
   curl -s https://example.org/face.jpg | python -m tuning.predict -
 
-The model looks at the whole image and finds no faces by itself: crop to the face first, as in the images it was trained
-on. Images are decoded exactly as `prepare` decodes them. Folders are searched to any depth, in sorted order. With - in
-place of an image, standard input holds paths, one a line, or one JPEG, PNG or TIFF image.
+The model looks at the whole image and does not detect faces: crop to the face first, as in the training images. Images
+are decoded exactly as `prepare` decodes them. Folders are searched recursively, in sorted order. With - as the image,
+standard input holds paths, one per line, or a single JPEG, PNG or TIFF image.
 
-Labels are printed in the order of the images, while they come. An image that cannot be read gets its reason in place of
-labels, the others are labelled all the same, and the exit code is 3. So it is with a path on standard input that is not
-there; one on the command line is refused before anything is labelled.
+Labels are printed in the order of the images as soon as they are known. For an image that cannot be read, or a path on
+standard input that does not exist, the reason is printed instead; the other images are labelled, and the exit code is
+3. A missing path on the command line is refused before anything is labelled.
 
 reads   the images, and artifacts/models/best_model.keras or --model
-writes  nothing but its output; with --sheet, that picture
+writes  only its output; with --sheet, the picture
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MANY = 1000
 def options() -> argparse.ArgumentParser:
     parser = cli.parser("predict", __doc__, "IMAGE …")
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="an image file, a folder of them, or - for standard input"
+        "images", nargs="+", metavar="IMAGE", help="an image file, a folder of images, or - for standard input"
     )
     parser.add_argument(
         "--model", metavar="PATH", help="a .keras file of a run or an export (default: the promoted model)"
@@ -59,15 +59,15 @@ def options() -> argparse.ArgumentParser:
         "--sheet",
         type=Path,
         metavar="FILE",
-        help="write the images with their labels and probabilities into one picture too, .png, .jpg or .webp; of many "
-        "images the first 200 (default: none)",
+        help="also write one picture, .png, .jpg or .webp, of the first 200 images with their labels and probabilities "
+        "(default: none)",
     )
     parser.add_argument(
-        "-0", "--null", action="store_true", help="paths on standard input end with NUL, as find -print0 writes them"
+        "-0", "--null", action="store_true", help="paths on standard input are separated by NUL, as from find -print0"
     )
     text = parser.add_mutually_exclusive_group()
     text.add_argument("--csv", action="store_true", help="print one CSV row per image and label")
-    text.add_argument("--jsonl", action="store_true", help="print one JSON object per image, each on its line")
+    text.add_argument("--jsonl", action="store_true", help="print one JSON object per line and image")
     return parser
 
 

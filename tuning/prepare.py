@@ -1,12 +1,12 @@
-"""Turns a folder of face images into a pool, a split and packed arrays, ready for a search.
+"""Turns a folder of face images into a pool, a split and arrays.
 
   python -m tuning.prepare --raw ~/Downloads/fer2013    # class folders, a YOLO export, or a FER2013 CSV
-  python -m tuning.prepare                               # what lies in data/raw_yolo
+  python -m tuning.prepare                               # the images in data/raw_yolo
   python -m tuning.prepare --raw faces --image-size 96 --color rgb
   python -m tuning.prepare --raw ck48 more.zip --aliases emotions --group-by '(S[0-9]+)_'
 
-What kind of data set it is, is found by looking. The split is made once and reused ever after: images that are added
-later extend it, and no image ever changes sides. Running it again on an unchanged folder does nothing.
+The layout of the data set is detected. The split is made once and kept: images added later extend it, and no image
+ever moves to another part. Running the command again on unchanged images does nothing.
 
 reads   --raw, which is never changed
 writes  data/cls_pool/, data/cls_data/, data/data_state.json, and in artifacts/outputs/ class_names.json,
@@ -37,32 +37,35 @@ def options() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         metavar="PATH",
-        help="the folder, CSV file, zip or tar archive with your images; several make one data set "
+        help="folder, CSV file, zip or tar archive with your images; several are combined into one data set "
         "(default: ROOT/data/raw_yolo)",
     )
     parser.add_argument(
         "--group-by",
         metavar="REGEX|FILE",
-        help="who is on an image: an expression that finds the person in its path, such as '(S[0-9]+)_', or a CSV file "
-        "with the columns file,group; a person is in one split only (default: nobody knows)",
+        help="keep the images of a person in one part of the split: a regular expression that finds the person in an "
+        "image's path, such as '(S[0-9]+)_', or a CSV file with the columns file,group (default: persons unknown)",
     )
     parser.add_argument(
         "--aliases",
         metavar="NAME=LABEL,…",
-        help="rename classes, such as anger=angry,happiness=happy; `emotions` stands for the usual names of emotions "
+        help="rename classes, such as anger=angry,happiness=happy; `emotions` unifies the usual names of emotions "
         "(default: none)",
     )
     parser.add_argument(
         "--image-size", type=int, default=48, metavar="N", help="height and width in pixels (default: %(default)s)"
     )
     parser.add_argument(
-        "--color", choices=("gray", "rgb"), default="gray", help="colours of the images (default: %(default)s)"
+        "--color",
+        choices=("gray", "rgb"),
+        default="gray",
+        help="convert images to grayscale or RGB (default: %(default)s)",
     )
     parser.add_argument(
         "--crop",
         choices=("box", "image"),
         default="box",
-        help="YOLO exports: a sample is the labelled face, or its whole image (default: %(default)s)",
+        help="for YOLO exports: use each labelled face box, or its whole image (default: %(default)s)",
     )
     parser.add_argument(
         "--split", default="70/15/15", metavar="A/B/C", help="percentages of train/val/test (default: 70/15/15)"
@@ -73,18 +76,19 @@ def options() -> argparse.ArgumentParser:
         "--on-bad",
         choices=("skip", "stop"),
         default="skip",
-        help="leave out images that cannot be used and list them, or stop at the first (default: %(default)s)",
+        help="skip unusable images and list them, or stop at the first (default: %(default)s)",
     )
     rare.add_argument(
         "--on-conflict",
         choices=("drop", "keep", "majority"),
         default="drop",
-        help="equal pixels with different labels: leave out all, keep all, or what most say (default: %(default)s)",
+        help="images with equal pixels but different labels: drop all, keep all, or keep those with the majority label "
+        "(default: %(default)s)",
     )
     rare.add_argument(
         "--accept-removed",
         action="store_true",
-        help="go on although images that have a place in the split are gone",
+        help="continue although images of the existing split have been removed",
     )
     return parser
 
@@ -125,10 +129,10 @@ def _text(prepared: PreparedDataset, workspace: Workspace) -> str:
     if not prepared.changed:
         lines.append("Nothing has changed since this was prepared; nothing was done.")
     elif prepared.removed:
-        lines.append(f"{prepared.added:,} images got a place in the split, {prepared.removed:,} lost theirs.")
+        lines.append(f"{prepared.added:,} images were added to the split, {prepared.removed:,} removed from it.")
     shape = "×".join(map(str, info.input_shape))
     lines.append(f"Arrays of {shape} in {workspace.split}, manifests in {workspace.outs}; digest {info.digest[:12]}")
-    lines.append(f"To look at: {workspace.pool_report}")
+    lines.append(f"Report: {workspace.pool_report}")
     return "\n".join(lines)
 
 

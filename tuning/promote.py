@@ -1,12 +1,12 @@
-"""Promotes the best run: the highest test macro-F1 becomes artifacts/models/best_model.keras.
+"""Promotes the run with the highest test macro-F1.
 
-  python -m tuning.promote --dry-run      # says what would be promoted
+  python -m tuning.promote --dry-run      # print what would be promoted
   python -m tuning.promote
 
-The rule has no fallback: only test_f1_macro counts, among the runs tested on the current data. Every search applies it
-at its end; run it by hand after adding, restoring or removing a folder in artifacts/trials. Beside the model lie its
-metrics and README.md, a model card. What you write into the card stays until another model is promoted; as long as you
-write nothing, it is kept up to date.
+Only test_f1_macro counts, among the runs tested on the current data. Every search applies this rule when it ends; run
+the command after adding, restoring or removing a folder in artifacts/trials. The metrics and a model card, README.md,
+are written beside the model. The card is kept up to date until you edit it; your edits stay until another model is
+promoted.
 
 reads   artifacts/trials/
 writes  artifacts/models/best_model.keras, best_model_metrics.json, README.md,
@@ -25,7 +25,7 @@ from tuning.core.workspace import Workspace
 
 def options() -> argparse.ArgumentParser:
     parser = cli.parser("promote", __doc__)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be promoted, and write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be promoted, and write nothing")
     return parser
 
 

@@ -1,14 +1,13 @@
-"""Writes the report of a search: one page that opens anywhere, offline.
+"""Writes the report of a search: one page, readable offline.
 
   python -m tuning.report baseline_cnn-hyperband
-  python -m tuning.report baseline_cnn-hyperband --watch      # anew every 15 seconds, while the search runs
-  python -m tuning.report --all                               # one page over all searches, with a link to each
+  python -m tuning.report baseline_cnn-hyperband --watch      # rewritten every 15 seconds while the search runs
+  python -m tuning.report --all                               # one page about all searches, with links
 
-The page is artifacts/searches/NAME/report.html: the verdict in words, progress, learning curves, rungs, the
-configurations to brush through, importance of hyperparameters, failed trials with their causes, the finalists on the
-test split, and the command that repeats it all. A search writes it by itself when it ends. This command writes it at
-any time, while the search runs too, and disturbs nothing. Without NAME it takes the search that was last at work.
-The page of --all is artifacts/searches/report.html; the pages it links to are written where they are missing or old.
+The page shows the verdict, progress, learning curves, rungs, an interactive chart of the configurations, the importance
+of hyperparameters, failed trials with their causes, the finalists on the test split, and the command that repeats the
+search. A search writes its page when it ends; this command writes it at any time without disturbing a running search.
+With --all, missing or outdated pages of the searches are written too.
 
 reads   artifacts/searches/NAME/, artifacts/trials/, data/cls_data
 writes  artifacts/searches/NAME/report.html and its pictures; with --all, artifacts/searches/report.html
@@ -31,12 +30,14 @@ WATCH_SECONDS = 15
 def options() -> argparse.ArgumentParser:
     parser = cli.parser("report", __doc__, "[NAME]")
     parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="the search, or a run of it (default: the one that was last at work)"
+        "name", nargs="?", metavar="NAME", help="a search, or one of its runs (default: the search that ran last)"
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--all", action="store_true", help="one page over all searches of the workspace")
+    which.add_argument("--all", action="store_true", help="write one page about all searches of the workspace")
     which.add_argument(
-        "--watch", action="store_true", help="write it again while the search runs; the open page follows by itself"
+        "--watch",
+        action="store_true",
+        help="keep rewriting the page while the search runs; an open page reloads itself",
     )
     return parser
 

@@ -1,20 +1,20 @@
-"""Searches for the best model: trials, finalists, leaderboard, promotion.
+"""Searches for the best model: trials, finalists, promotion.
 
   python -m tuning.search --strategy hyperband
-  python -m tuning.search --strategy hyperband --max-epochs 9 --top-k 2      # an hour's work becomes minutes
-  python -m tuning.search --strategy hyperband --dry-run                     # what it would take: trials, time, disk
-  python -m tuning.search --space my_models.cnn:build_model --name mine      # a model builder of your own
+  python -m tuning.search --strategy hyperband --max-epochs 9 --top-k 2      # minutes instead of an hour
+  python -m tuning.search --strategy hyperband --dry-run                     # the plan: trials, time, disk space
+  python -m tuning.search --space my_models.cnn:build_model --name mine      # your own model builder
   python -m tuning.search --try learning_rate=2e-3,block=double --from-search baseline_cnn-hyperband --name next
   python -m tuning.search --mlflow http://localhost:5000                     # or a folder: --mlflow runs
   python -m tuning.search --tensorboard
   tensorboard --logdir artifacts/searches/baseline_cnn-hyperband/tensorboard
 
-The same command again goes on where it was interrupted. Once it has begun, the result does not depend on --workers, on
---executor, or on how often it was interrupted; a plan for --budget is made of what the machine and its workers can do.
-Finalists that failed are tried again; trials that failed, before the finals, with --retry-failed.
+If a search is interrupted, the same command resumes it. Once a search has begun, its result does not depend on
+--workers, on --executor, or on interruptions. The plan of a --budget is made at the start, from the measured speed of
+this machine and its workers. A resume retries failed finalists; --retry-failed retries failed trials.
 
 reads   the prepared data in data/cls_data
-writes  artifacts/searches/NAME/ (settings, journal, checkpoints, report.html), then a folder a run in
+writes  artifacts/searches/NAME/ (settings, journal, checkpoints, report.html), then one folder per final run in
         artifacts/trials/, artifacts/outputs/leaderboard.csv, artifacts/models/best_model.keras
 """
 
@@ -65,7 +65,7 @@ def options() -> argparse.ArgumentParser:
             "from_search": lambda action: cli.offer(action, cli.searches),
         },
     )
-    cli.add_tracking_options(parser.add_argument_group("where it appears"))
+    cli.add_tracking_options(parser.add_argument_group("experiment tracking"))
     return parser
 
 

@@ -1,13 +1,13 @@
-"""Lists a search space: names, ranges, defaults, conditions, starting points.
+"""Lists a search space: names, ranges, defaults, conditions.
 
   python -m tuning.space
   python -m tuning.space --space fine_tune
   python -m tuning.space --space my_models.cnn:build_model
   python -m tuning.space --json
 
-A few configurations are built, none is trained: for the images and classes that are prepared in --root, or, where none
-are, for 48 × 48 gray pixels and seven classes. `train --hp NAME=VALUE` and `search --try NAME=VALUE,…` take these names
-and values.
+A few configurations are built and none is trained. They are built for the data prepared in --root or, without any, for
+grayscale images of 48 × 48 pixels and seven classes. Use the names and values in `train --hp NAME=VALUE` and
+`search --try NAME=VALUE,…`.
 
 reads   the description of the prepared data in data/cls_data, if there is one
 writes  nothing

@@ -1,11 +1,12 @@
-"""Trains one configuration, evaluates it once on the test split, and enters it in the leaderboard.
+"""Trains one configuration and evaluates it on the test split.
 
   python -m tuning.train                                   # the baseline
   python -m tuning.train --epochs 5 --hp learning_rate=2e-3 --hp class_balance=sampler
   python -m tuning.train --from-trial baseline_cnn-hyperband/0007 --epochs 30
   python -m tuning.train --from-trial quiet-otter --seed 1  # a run of the leaderboard, by its short name
 
-The same command again goes on after the last finished epoch, tries again what failed, or shows the run it made.
+The same command resumes an interrupted training after its last finished epoch, retries a failed one, and shows the
+result of a finished one.
 
 reads   the prepared data in data/cls_data; with --from-trial, artifacts/searches/SEARCH/
 writes  artifacts/trials/RUN_ID/, artifacts/outputs/leaderboard.csv, artifacts/models/best_model.keras
@@ -34,12 +35,12 @@ def options() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a hyperparameter's value; may be repeated (default: the space's defaults)",
+        help="set a hyperparameter; may be repeated (default: the space's defaults)",
     )
     trial = parser.add_argument(
         "--from-trial",
         metavar="SEARCH/TRIAL|RUN",
-        help="take the values of a search's trial, or of a run by its id or short name (default: none)",
+        help="use the hyperparameters of a search's trial, or of a run given by its id or short name (default: none)",
     )
     cli.offer(trial, trials)
     add_options(
@@ -49,7 +50,7 @@ def options() -> argparse.ArgumentParser:
         words={"spaces": ", ".join(SPACES)},
         complete={"space": lambda action: cli.offer(action, lambda workspace: SPACES)},
     )
-    cli.add_tracking_options(parser.add_argument_group("where it appears"))
+    cli.add_tracking_options(parser.add_argument_group("experiment tracking"))
     return parser
 
 

@@ -47,8 +47,8 @@ def test_a_larger_budget_and_trials_tried_again_are_told():
         )
     ]
     assert "2 h 00 min in all with 30 min kept for the finals" in words[0]
-    assert words[1] == "2 failed trials tried again, as asked for by --retry-failed."
-    assert words[2] == "A budget was given, 1 h 00 min in all: the search goes on after 7 proposals."
+    assert words[1] == "2 failed trials tried again, as requested by --retry-failed."
+    assert words[2] == "A budget was given, 1 h 00 min in all: the search continues after 7 proposals."
 
 
 def test_a_search_that_decided_nothing_has_none():

@@ -50,7 +50,7 @@ def test_a_plan_is_told_in_three_lines():
     assert "20.0 s" in first
     assert "20 epochs, the shortest 3 to 7" in search
     assert "9 full trainings (6 to 18)" in search
-    assert "up to 38 min, start-up included, and what the finals cannot use;" in search
+    assert "up to 38 min, start-up included, plus what the finals cannot use;" in search
     assert "21 min or more, unless five seeds of each take less:" in finals
     assert "20 to 60 epochs" in finals
 
@@ -58,7 +58,7 @@ def test_a_plan_is_told_in_three_lines():
 def test_finals_that_a_person_asked_for_are_told_as_asked_and_what_they_leave():
     asked = replace(PLAN, final_runs=6, final_epochs=40, finals=3000.0)
     *_, finals = plan_text(asked)
-    assert "about 50 min, as asked for: up to 6 trainings of 40 epochs" in finals
+    assert "about 50 min, as requested: up to 6 trainings of 40 epochs" in finals
     assert "take longer than the budget" in plan_text(replace(asked, search=0.0))[-1]
     assert not any("take longer" in line for line in plan_text(asked))
 
@@ -66,19 +66,19 @@ def test_finals_that_a_person_asked_for_are_told_as_asked_and_what_they_leave():
 def test_a_range_without_width_is_not_told():
     price = replace(PLAN.price, low=20.01, high=20.02)
     first, search, _ = plan_text(replace(PLAN, price=price, seats=1))
-    assert "1 training at a time; an epoch takes 20.0 s in the mean (" in first and "half of the space" not in first
+    assert "1 training at a time; an epoch takes 20.0 s on average (" in first and "half of the space" not in first
     assert search.endswith("9 full trainings")
 
 
 def test_what_is_left_out_is_told():
     limit = CostLimit(most=1e6, relative=2.5, excluded=0.4, known=[])
     *_, limited, untried = plan_text(replace(PLAN, limit=limit, untried=[{"width": 64}]))
-    assert "more than 2.5 times the default one's multiply-adds, about 40% of the space" in limited
+    assert "more than 2.5 times the multiply-adds of the default one, about 40% of the space" in limited
     [*_, limited] = plan_text(replace(PLAN, limit=replace(limit, relative=1.0)))
-    assert "configurations with more than the default one's multiply-adds" in limited
-    assert untried.endswith("too expensive for this time: 1")
+    assert "configurations with more than the multiply-adds of the default one" in limited
+    assert untried.endswith("too expensive for this budget: 1")
 
 
 def test_what_a_starting_point_counts_more_is_told():
     *_, line = plan_text(replace(PLAN, good=[{"width": 64}]))
-    assert "what a starting point of the space lacks to 1 counts 6% less" in line
+    assert "a fully trained starting point of the space counts as 6% closer to a score of 1" in line

@@ -65,7 +65,7 @@ def test_a_state_that_is_gone_is_named(tmp_path):
     tuner = Tuner(oracle(), build, directory=str(tmp_path))
     values = {"tuner/epochs": 9, "tuner/initial_epoch": 3, "tuner/trial_id": "0001"}
     trial = SimpleNamespace(trial_id="0007", hyperparameters=SimpleNamespace(values=values))
-    with pytest.raises(StateError, match=r"0007 goes on from trial 0001.*trial_0001.*is gone"):
+    with pytest.raises(StateError, match=r"0007 continues trial 0001.*trial_0001.*is gone"):
         tuner.run_trial(trial)
 
 

@@ -15,8 +15,8 @@ from tuning.engine.state import SearchState, apply
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline import budgeted, budgeted_finals
 from tuning.pipeline.final_roles import Final
-from tuning.pipeline.market import Market, Sample
 from tuning.pipeline.planning import MOST_SEEDS, makespan, plan_budget
+from tuning.pipeline.prices import Prices, Sample
 from tuning.pipeline.shortening import Watch
 
 #: Of a folder of some hundred images, and seconds of an epoch of its baseline and of what is better.
@@ -30,8 +30,8 @@ def plan(budget: float) -> Plan:
     default, *samples = (
         Sample(values={"width": epoch}, cost=epoch, epoch=epoch) for epoch in (BASELINE, 0.3, 0.5, 0.8, 1.0, BETTER)
     )
-    market = Market(default=default, samples=tuple(samples), good=(samples[-1],), start=START, timed=5)
-    return plan_budget(budget, 45.0, market, COUNTS["train"] // 64, 2)
+    prices = Prices(default=default, samples=tuple(samples), good=(samples[-1],), start=START, timed=5)
+    return plan_budget(budget, 45.0, prices, COUNTS["train"] // 64, 2)
 
 
 SETTINGS = SimpleNamespace(
@@ -301,9 +301,7 @@ def test_a_larger_budget_trains_nothing_for_less_than_the_search_s_own_trainings
     for _ in range(2):
         assert finals.run() == ["s-0001-s0", "s-base-s0"]
         assert finals.decided == [[]]
-        said = (
-            f"no final trainings beside those there are: what is left is too little for {finals.plan.max_epochs} epochs"
-        )
+        said = f"no further final trainings: the time left is too short for {finals.plan.max_epochs} epochs"
         assert finals.said == [said]
         finals.said.clear()
 
@@ -324,7 +322,7 @@ def test_time_that_a_smaller_budget_left_is_told_with_what_makes_the_search_go_o
     finals.now = 1800.0
     finals.run()
     (said,) = finals.said
-    assert said.endswith("left over: a smaller budget ended this search; with a --budget of more than 1h it goes on")
+    assert said.endswith("left over: a smaller budget ended this search; a --budget of more than 1h resumes it")
 
 
 def test_what_was_planned_is_trained_although_the_strategy_recommends_something_else_now(monkeypatch):

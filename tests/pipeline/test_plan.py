@@ -64,7 +64,7 @@ def test_a_search_that_began_without_a_budget_is_given_no_plan_later(toy_search,
 
 def test_finals_that_were_asked_for_are_in_the_plan_and_in_those_of_other_budgets(planned):
     found = planned(budget=600.0, retrain_epochs=60, executions=2)
-    assert any("as asked for: up to 8 trainings of 60 epochs" in line for line in found.budget)
+    assert any("as requested: up to 8 trainings of 60 epochs" in line for line in found.budget)
     half, four_times = (line.rpartition("; ")[2] for line in found.budget[-2:])
     assert half == four_times and half.endswith(" for the finals")
     assert any(

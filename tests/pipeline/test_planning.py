@@ -12,17 +12,17 @@ from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining
 from tuning.oracles.rungs import brackets
 from tuning.pipeline import planning
-from tuning.pipeline.market import Market, Sample
 from tuning.pipeline.planning import Candidate
+from tuning.pipeline.prices import Prices, Sample
 
 
 def sample(cost: float, epoch: float) -> Sample:
     return Sample(values={"width": cost}, cost=cost, epoch=epoch)
 
 
-def market(*epochs: float, default: float = 8.0, start: float = 3.0, good: tuple[float, ...] = ()) -> Market:
+def prices(*epochs: float, default: float = 8.0, start: float = 3.0, good: tuple[float, ...] = ()) -> Prices:
     """Configurations that cost what their epochs take."""
-    return Market(
+    return Prices(
         default=sample(default, default),
         samples=tuple(sample(epoch, epoch) for epoch in epochs),
         good=tuple(sample(epoch, epoch) for epoch in good),
@@ -32,10 +32,10 @@ def market(*epochs: float, default: float = 8.0, start: float = 3.0, good: tuple
 
 
 #: Epochs of 4 to 64 seconds, 25 in the mean.
-FACES = market(4, 7, 10, 14, 20, 30, 51, 64)
+FACES = prices(4, 7, 10, 14, 20, 30, 51, 64)
 
-markets = st.builds(
-    market,
+all_prices = st.builds(
+    prices,
     st.floats(0.05, 200),
     st.floats(0.05, 200),
     st.floats(0.05, 200),
@@ -57,9 +57,9 @@ class TestPrices:
         assert price.low < 14 < price.high
 
     def test_one_sample_is_enough_and_none_is_the_default(self):
-        one = market(10)
+        one = prices(10)
         assert one.price(one.by_cost()).low == 10.0
-        none = market()
+        none = prices()
         assert none.price(none.by_cost()).epoch == none.default.epoch
         assert none.limit(none.by_cost()) is None
 
@@ -120,23 +120,23 @@ class TestBudgets:
         assert {known.cost for known in plan.limit.known} >= {4, 64}
 
     def test_no_training_takes_more_than_half_of_the_search(self):
-        plan = planning.plan_budget(36_000, 20, market(1, 1, 1, 1, 1, 1, 1, 5000), 333, 2)
+        plan = planning.plan_budget(36_000, 20, prices(1, 1, 1, 1, 1, 1, 1, 5000), 333, 2)
         assert plan.limit is not None
         assert plan.limit.most == 8.0  # the default itself
 
     def test_where_good_configurations_are_known_the_finals_get_more(self):
-        known = market(4, 7, 10, 14, 20, 30, 51, 64, good=(20,))
+        known = prices(4, 7, 10, 14, 20, 30, 51, 64, good=(20,))
         assert planning.plan_budget(3600, 20, known, 333, 2).finals == pytest.approx(0.65 * 3600)
-        dear = market(4, 7, 10, 14, 20, 30, 51, 64, good=(20, 300))
+        dear = prices(4, 7, 10, 14, 20, 30, 51, 64, good=(20, 300))
         plan = planning.plan_budget(3600, 20, dear, 333, 2)
         assert plan.untried == [{"width": 300}]
-        dear = market(4, 7, 10, 14, 20, 30, 51, 64, good=(300,))
+        dear = prices(4, 7, 10, 14, 20, 30, 51, 64, good=(300,))
         plan = planning.plan_budget(3600, 20, dear, 333, 2)
         assert plan.finals == pytest.approx(0.35 * 3600)
         assert plan.untried == [{"width": 300}]
 
     def test_a_second_worker_drops_no_starting_point_for_longer_trainings(self):
-        known = market(4, 7, 10, 14, 20, 30, 51, 64, good=(80, 81))
+        known = prices(4, 7, 10, 14, 20, 30, 51, 64, good=(80, 81))
         one, two = (planning.plan_budget(3600, 20, known, 333, seats) for seats in (1, 2))
         assert one.untried == two.untried == []
         assert two.max_epochs > one.max_epochs
@@ -144,7 +144,7 @@ class TestBudgets:
 
     def test_for_one_more_starting_point_trainings_become_no_shorter_than_half(self):
         alone, both, dear = (
-            planning.plan_budget(3600, 20, market(*[1.0] * 8, good=good), 333, 2)
+            planning.plan_budget(3600, 20, prices(*[1.0] * 8, good=good), 333, 2)
             for good in [(50,), (50, 90), (50, 150)]
         )
         assert both.untried == []
@@ -154,29 +154,29 @@ class TestBudgets:
 
     def test_a_starting_point_waits_until_the_finals_have_time_for_a_short_training_of_it(self):
         # FER2013: 9 epochs are 2,700 steps. With 5 of them, one is behind what costs a third.
-        known = market(9, 12, 17, 17, 24, 32, 36, 36, 46, 57, 77, 145, default=17, good=(60, 61))
+        known = prices(9, 12, 17, 17, 24, 32, 36, 36, 46, 57, 77, 145, default=17, good=(60, 61))
         tried = {minutes: planning.plan_budget(60 * minutes, 50, known, 332, 2) for minutes in (15, 18, 20, 30)}
         assert [2 - len(plan.untried) for plan in tried.values()] == [0, 0, 1, 2]
         assert [plan.finals > 9 * 60 for plan in tried.values()] == [False, False, True, True]
 
     def test_trainings_become_no_longer_than_a_starting_point_can_be_paid_for(self):
-        plan = planning.plan_budget(3600, 20, market(*[0.01] * 8, default=0.01, good=(30,)), 333, 2)
+        plan = planning.plan_budget(3600, 20, prices(*[0.01] * 8, default=0.01, good=(30,)), 333, 2)
         assert plan.untried == []
         assert plan.max_epochs * 30 <= plan.search
 
     @given(
-        markets,
+        all_prices,
         st.integers(1, 2000),
         st.integers(1, 64),
         st.floats(30, 1e5),
         st.sampled_from([(1, 0), (1, 1), (1, 7), (1.2, 0), (4, 0)]),
     )
-    def test_more_time_or_workers_never_cost_a_starting_point(self, market, steps, seats, budget, more):
+    def test_more_time_or_workers_never_cost_a_starting_point(self, prices, steps, seats, budget, more):
         try:
-            less = planning.plan_budget(budget, 5, market, steps, seats)
+            less = planning.plan_budget(budget, 5, prices, steps, seats)
         except UsageError:
             return
-        plan = planning.plan_budget(more[0] * budget, 5, market, steps, seats + more[1])
+        plan = planning.plan_budget(more[0] * budget, 5, prices, steps, seats + more[1])
         assert len(plan.untried) <= len(less.untried)
 
     def test_a_length_that_a_person_gave_stays(self):
@@ -192,21 +192,21 @@ class TestBudgets:
         with pytest.raises(UsageError):
             planning.plan_budget(60 * (minutes - 1) - 1, 5, FACES, 333, 2)
 
-    @given(markets, st.integers(1, 2000), st.integers(1, 64), st.floats(30, 1e6))
-    def test_every_plan_keeps_its_limits(self, market, steps, seats, budget):
+    @given(all_prices, st.integers(1, 2000), st.integers(1, 64), st.floats(30, 1e6))
+    def test_every_plan_keeps_its_limits(self, prices, steps, seats, budget):
         try:
-            plan = planning.plan_budget(budget, 5, market, steps, seats)
+            plan = planning.plan_budget(budget, 5, prices, steps, seats)
         except UsageError as refused:
             least = 60 * int(refused.remedy.split("m or more")[0].removeprefix("give "))
             assert least > budget * 0.999
-            planning.plan_budget(least, 5, market, steps, seats)
+            planning.plan_budget(least, 5, prices, steps, seats)
             return
         assert planning.least_training(steps) <= plan.max_epochs <= planning.MOST_EPOCHS
         assert plan.trainings >= planning.FEWEST_OF_ALL - 0.1
         assert plan.window >= plan.seats
         assert plan.max_epochs <= plan.final_epochs <= planning.MOST_EPOCHS
-        dearest = max(s.epoch for s in market.samples if plan.limit is None or s.cost <= plan.limit.most)
-        if plan.limit is None or plan.limit.most > market.default.cost:
+        dearest = max(s.epoch for s in prices.samples if plan.limit is None or s.cost <= plan.limit.most)
+        if plan.limit is None or plan.limit.most > prices.default.cost:
             assert plan.max_epochs * dearest <= plan.finals
 
 
@@ -315,7 +315,7 @@ class TestFinals:
 
 
 def test_from_a_base_trainings_are_shorter():
-    scratch = market(*[1.0] * 20)
+    scratch = prices(*[1.0] * 20)
     found = planning.plan_budget(36_000, 10, replace(scratch, most_epochs=40), 11, 2)
     assert found.max_epochs == found.final_epochs == 40
     assert planning.plan_budget(36_000, 10, scratch, 11, 2).max_epochs == planning.MOST_EPOCHS

@@ -64,13 +64,13 @@ def good(*widths):
 
 def test_good_ones_are_timed_once_for_each_cost_and_cost_what_they_take(description):
     workers = Workers()
-    market = measured(workers, description, good(100, 100, 80), 60.0)
-    assert [one.epoch for one in market.good] == [500.0, 500.0, 400.0]
+    prices = measured(workers, description, good(100, 100, 80), 60.0)
+    assert [one.epoch for one in prices.good] == [500.0, 500.0, 400.0]
     assert [each for each in workers.timed if each >= 80] == [100, 80]
     # Two sampled ones first: where there is little time, these say what the space costs.
     assert workers.timed[0] == 16
     assert workers.timed[3:5] == [100, 80]
-    assert market.timed == len(TIMED_AT)
+    assert prices.timed == len(TIMED_AT)
 
 
 def test_what_good_ones_take_says_nothing_of_the_others(description):
@@ -82,8 +82,8 @@ def test_what_good_ones_take_says_nothing_of_the_others(description):
 def test_what_is_not_timed_is_estimated_from_what_was(description, monkeypatch):
     workers = Workers(workers=1)
     monkeypatch.setattr(time, "monotonic", lambda: 0.0)
-    market = measured(workers, description, good(100), 0.0)
+    prices = measured(workers, description, good(100), 0.0)
     assert workers.timed == [16]
     # A tenth of the default's cost has every training, whatever its model.
-    assert math.isclose(market.good[0].epoch, 320 * (0.1 + 0.9 * 100 / 16))
-    assert market.timed == 0
+    assert math.isclose(prices.good[0].epoch, 320 * (0.1 + 0.9 * 100 / 16))
+    assert prices.timed == 0

@@ -167,7 +167,7 @@ def test_a_search_begins_with_its_plan_its_folder_and_that_it_may_be_stopped(toy
         plan, folder, safe, *rest = [line for line in progress.said if "training images are few" not in line]
         assert plan.startswith("s: 5 trials")
         assert folder == f"folder: {workspace.search('s')}"
-        assert safe == "Ctrl-C is safe: the same line goes on"
+        assert safe == "Ctrl-C is safe: the same command resumes"
         trials = [line for line in rest if " trial 0" in line and line.startswith("[")]
         assert len(trials) == trained
     # Shown again, it says once what was there, and no time to go.

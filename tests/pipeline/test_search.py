@@ -85,7 +85,7 @@ def test_interrupted_once_and_killed_twice_the_answer_is_the_same(finished, work
     done = running.wait()
     assert time.monotonic() - began < 10
     assert done.code == 130
-    assert f"to go on: {sys.executable} -m tuning.search --root {workspace.root} {' '.join(SEARCH)}" in done.stderr
+    assert f"to resume: {sys.executable} -m tuning.search --root {workspace.root} {' '.join(SEARCH)}" in done.stderr
     assert gone(workers)
 
     # In the middle of the trials, then in the middle of the final trainings.
@@ -146,7 +146,7 @@ def test_fresh_moves_the_search_and_its_runs_aside_and_a_budget_too_short_says_s
     assert sorted(path.name for path in workspace.trials.iterdir()) == runs
     done = here(workspace, "search", *SEARCH, *toys, "--fresh", "--max-trials", "1", "--search-only")
     assert done.code == 0, done.stderr
-    assert "the same line, without --fresh, goes on" in done.stderr
+    assert "the same command, without --fresh, resumes" in done.stderr
     aside = workspace.search("s~1")
     assert (aside / "journal.jsonl").read_bytes() == (finished.search("s") / "journal.jsonl").read_bytes()
     assert sorted(path.name for path in (aside / "runs").iterdir()) == runs

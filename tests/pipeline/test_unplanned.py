@@ -55,10 +55,10 @@ def test_what_its_budget_has_ended_goes_on_with_a_larger_one_and_says_how_with_n
     search = Search(Extended(asks=0, budget=1800, finals=0), Stopped())
     for budget in (None, 1800):  # the same command again
         assert search.give(budget, 1900) == []
-        assert search.said == ["its budget has ended this search after 32 min: with a larger --budget it goes on"]
+        assert search.said == ["this search has used up its budget after 32 min; a larger --budget resumes it"]
         assert search.state.stopped
     assert search.give(3600, 1900) == [(0, 3600, 0)]
-    assert search.said == ["budget: 1 h 00 min; the search goes on from where it ended"]
+    assert search.said == ["budget: 1 h 00 min; the search resumes where it ended"]
     assert not search.state.stopped
 
 

@@ -208,7 +208,7 @@ def test_an_export_that_the_test_split_chose_says_so(workspace, answer):
     assert origin.corrected < metrics.test.f1_macro
     card = model_card(workspace, metrics)
     assert "exported for the highest test macro-F1 of 3 runs that fit the limits given" in card
-    assert f"corrected for its having been chosen **{origin.corrected:.3f}**" in card
+    assert f"corrected for having been chosen **{origin.corrected:.3f}**" in card
     alone = model_card(workspace, sources.fitting_source(workspace, 10, None).metrics)
     assert "exported as the only run that fits the limits given, when this was written." in alone
 

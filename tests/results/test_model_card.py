@@ -151,8 +151,8 @@ def test_only_a_run_that_is_keyed_by_its_configuration_is_promised_again(
     """Not one that went on with the search's own training, nor the baseline of a search from a base."""
     freeze(workspace.search("faces"), settings(name="faces", **given))
     card = model_card(workspace, changed(described, **changes))
-    assert ("The same weights again, where" in card) == same
-    assert ("The same configuration again, with other random numbers, where" in card) == (not same)
+    assert ("this command trains the same weights:" in card) == same
+    assert ("trains the same configuration, but with other random numbers:" in card) == (not same)
     assert card.count("python -m tuning.train") == 1
 
 
@@ -182,7 +182,7 @@ def test_it_says_how_good_it_is_and_how_sure_that_is(workspace, described, write
     card = model_card(workspace, changed(described, promoted=ORIGIN, test_openings=2))
     assert "trained with 2 seeds: test macro-F1 0.550 ± 0.071" in card
     assert "used 2 times for this run" in card
-    assert "The highest of several figures is an optimistic one" in card
+    assert "The highest of several scores is optimistic: raw" in card
 
 
 def test_it_says_whether_probabilities_can_be_believed(workspace, described):
@@ -310,8 +310,8 @@ def test_the_lines_of_a_promoted_model_s_card_label_an_image_without_this_projec
         (7, "**The base has seen 7 images of the validation and test split,** which was accepted."),
         (
             0,
-            "has seen no image of the validation or the test split, as it is, mirrored, or at another size, quality or "
-            "brightness.",
+            "has seen no image of the validation or the test split, whether unchanged, mirrored, or at another size, "
+            "quality or brightness.",
         ),
     ],
 )

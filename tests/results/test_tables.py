@@ -213,16 +213,16 @@ def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     assert "Too few test images to tell (fewer than 8): contempt, fear." in text
     assert "and the luck of a training seed (deviation beyond that choice 0.013, from 3 repeated runs)" in text
     assert "seeds unknown: the choice of test images does not explain the difference" in text
-    assert "not compared" in text and "So few repeated runs" not in text
+    assert "not compared" in text and "few runs were repeated" not in text
     for degrees, words in ((1, 1), (3, 1), (4, 0)):
         noise = SeedNoise(0.0134, degrees)
         tied = [replace(best, noise=noise), replace(line(2, verdict="tied"), noise=noise)]
         text_of_tied = " ".join(leaderboard_table(tied, 120).split())
-        assert text_of_tied.count("So few repeated runs make that interval wide: more seeds") == words
+        assert text_of_tied.count("That interval is wide because few runs were repeated: more seeds") == words
     # A pipe has no room for sentences.
     piped = leaderboard_table(rows).splitlines()
     assert "corrected" in piped[0] and "0.671 (of 4)" in piped[1] and "40 of 90" in piped[1]
-    words = "of the published model, whose epoch or members validation chose"
+    words = "of the published model, its epoch or members chosen on validation"
     assert f"val F1: {words}; test F1: of the same model." in text and "maximum over" not in text
     alone = " ".join(leaderboard_table([replace(line(1), corrected=0.69, compared=1)], 120).split())
     assert "corrected" not in alone and "independent" not in alone and "Too few" not in alone
@@ -232,7 +232,9 @@ def test_what_is_better_in_the_mean_is_explained_and_green():
     rows = [line(1), line(2, verdict="better in the mean")]
     text = leaderboard_table(rows, 120, coloured=True)
     assert text.splitlines()[2].startswith("\x1b[32m")
-    assert "better in the mean: over its seeds, beyond chance, than" in " ".join(text.split())
+    assert "better in the mean: its configuration is better over its seeds, beyond chance, than" in " ".join(
+        text.split()
+    )
     assert "better in the mean:" not in leaderboard_table(ROWS, 120)
 
 
@@ -246,11 +248,11 @@ def test_what_is_known_of_seeds_is_said_of_the_data_it_is_known_of():
         f"{'d' * 12} also {words}."
     ) in text
     # Tied are rows on data of which nothing is known.
-    assert "So few repeated runs" not in text
+    assert "few runs were repeated" not in text
     other = [replace(entry, noise=SeedNoise(0.02, 1)) for entry in other]
     text = " ".join(leaderboard_table([*rows, *other], 120).split())
     assert f"{words}; on data {'e' * 12} also the luck of a training seed (deviation beyond that choice 0.020" in text
-    assert text.count("So few repeated runs") == 1
+    assert text.count("few runs were repeated") == 1
     assert f"covers the choice of test images and {words}." in " ".join(leaderboard_table(rows, 120).split())
 
 

@@ -55,7 +55,7 @@ def test_one_that_fails_warns_once_and_the_others_go_on(trials):
     both.end(finished=True)
     assert gone.calls == ["0000"]
     assert sound.calls == ["0000", "0001", "0002", True]
-    assert gone.warnings == ["gone is left out from here on, the search goes on: no route to host"]
+    assert gone.warnings == ["gone is left out from here on, the search continues: no route to host"]
 
 
 def test_a_run_that_cannot_be_read_is_the_trackers_problem(tmp_path):

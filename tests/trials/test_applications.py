@@ -59,7 +59,7 @@ def test_a_network_that_is_another_from_a_file_is_only_taken_from_the_cache(tmp_
     assert str(tmp_path / "models") in offline.value.remedy
     assert ("--base-weights" in offline.value.remedy) == (name == "MobileNet")
     if name != "MobileNet":
-        with pytest.raises(UsageError, match=f"--base-weights is given, but {name} is another network") as refused:
+        with pytest.raises(UsageError, match=f"--base-weights is given, but Keras builds {name} otherwise") as refused:
             applications.save_application(name, "weights.h5", tmp_path / "model.keras")
         assert str(tmp_path / "models") in refused.value.remedy
 

@@ -43,7 +43,9 @@ def test_the_arguments_of_a_hypermodel_s_build_are_those_that_were_written(modul
     model, hp = build_model("shaped_space:Shaped", {}, SHAPE, CLASSES)
     assert (model.input_shape, model.output_shape, len(hp.space)) == ((None, *SHAPE), (None, CLASSES), 1)
     assert build_model("shaped_space:untunable", {}, SHAPE, CLASSES)[1].space == []
-    assert "takes depth, which nobody gives it" in refusal(build_model, "shaped_space:Missing", {}, SHAPE, CLASSES)
+    assert "takes depth, which a search does not provide" in refusal(
+        build_model, "shaped_space:Missing", {}, SHAPE, CLASSES
+    )
 
 
 def test_what_a_hypermodel_declares_is_declared_before_it_builds():

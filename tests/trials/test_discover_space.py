@@ -77,7 +77,7 @@ def test_a_space_that_leaves_the_base_alone_is_refused(described, tmp_path):
         ("shared_base", "share layers"),
         ("shared_optimizer", "share an optimizer"),
         ("exits", "sys.exit('no GPU') in the builder"),
-        ("own_arguments", "takes shape, labels, which nobody gives it"),
+        ("own_arguments", "takes shape, labels, which a search does not provide"),
         ("epochs_as_hyperparameter", "'epochs', which would have no effect"),
         ("flip_in_words", "flip is 'none'"),
         ("later_schedule", "schedule is 'step'"),
@@ -85,7 +85,7 @@ def test_a_space_that_leaves_the_base_alone_is_refused(described, tmp_path):
         ("odd_spaces:steps_down", "'rate' goes in steps of -0.1"),
         ("odd_spaces:scope_of_keras_tuner", "'tuner/layers': names that begin with 'tuner/'"),
         ("odd_spaces:outputs_by_name", "puts its classes out in a dictionary"),
-        ("odd_spaces:fixed_batch", "takes batches of 32 images and no others"),
+        ("odd_spaces:fixed_batch", "takes only batches of 32 images"),
     ],
 )
 def test_a_builder_that_cannot_be_searched_is_refused_before_anything_trains(described, space, said):

@@ -33,7 +33,7 @@ def test_whether_it_trains_in_what_and_twice_the_same_way(job, run_jobs, tmp_pat
     for name in ("regular", "cleared"):
         found = answers[name]["result"]
         assert found["dtype_policy"] == "float32", said[name]
-        assert "as with --dtype float32: in mixed_bfloat16 it cannot" in found["warnings"][0]
+        assert "as with --dtype float32, because it cannot in mixed_bfloat16" in found["warnings"][0]
     assert "from 'float32' to 'mixed_float16'" in said["half"]
     assert "RuntimeError: the data pipeline is broken" in said["broken"]
     assert "are not probabilities" in said["outputs"] and answers["outputs"]["epochs"] == 0

@@ -1,1 +1,1 @@
-"""What every room stands on: files, records, errors, the workspace, the machine, progress, HTML."""
+"""Foundations of all other packages: files, records, errors, the workspace, the machine, progress, HTML."""

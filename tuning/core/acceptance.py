@@ -1,4 +1,4 @@
-"""What a search may go on with although results depend on it: `--accept`."""
+"""The changes despite which a search may resume although results depend on them: `--accept`."""
 
 from __future__ import annotations
 

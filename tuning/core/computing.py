@@ -1,4 +1,4 @@
-"""What a machine computes with, as far as the last digits of a training can depend on it."""
+"""The properties of a machine that can change the last digits of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search or a run is told at each start, and what no result depends on: options of the commands."""
+"""Options given at each start of a search or a run, on which no result depends."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class BaseControl:
 
     base_weights: str | None = option(
         None,
-        "--base NAME of Keras Applications: its weights (default: ImageNet's, from Keras's cache or fetched into it)",
+        "weights for a --base of Keras Applications (default: ImageNet's, downloaded unless Keras has cached them)",
         group=RARE,
         metavar="FILE",
         fixed=False,
     )
     base_license: str | None = option(
-        None, "the licence of --base, for the model card (default: none)", group=RARE, metavar="TEXT", fixed=False
+        None, "licence of --base, for the model card (default: none)", group=RARE, metavar="TEXT", fixed=False
     )
 
 
@@ -30,35 +30,39 @@ class Control(BaseControl):
 
     budget: float | None = option(
         None,
-        "running time over all resumes, final training included: 45m, 8h, 2d, 1h30m "
-        "(default: none; the plan then comes from the number of training images)",
+        "total running time over all resumes, final training included: 45m, 8h, 2d, 1h30m "
+        "(default: none; the number of training images then decides the plan)",
         group=USUAL,
         metavar="TIME",
         kind=str,
         fixed=False,
     )
-    search_only: bool = option(False, "no finalists: the test split stays sealed", group=HOW, switch=True, fixed=False)
+    search_only: bool = option(
+        False, "train no finalists, so that the test split stays sealed", group=HOW, switch=True, fixed=False
+    )
     retry_failed: bool = option(
         False,
-        "run the trials again that have failed, once their cause is mended, losses that diverged and models too large "
-        "apart; the search goes on as if they had ended so the first time. Refused once its finals have begun (see "
-        "--search-only), or its budget has ended it and no larger one is given",
+        "run failed trials again after their cause has been fixed, except diverged losses and models that are too "
+        "large; the search continues as if they had not failed. Refused once a finalist has been tested (see "
+        "--search-only), or after the budget has ended the search unless a larger one is given",
         group=HOW,
         switch=True,
         fixed=False,
     )
     accept: str | None = option(
         None,
-        "go on although something has changed that a result depends on: code (of the space), versions (of packages and "
-        "Python); or start from a --base that has seen validation or test images: base-overlap; several with commas "
+        "resume despite a change that affects results: code (of the space) or versions (of packages and Python); or, "
+        "with base-overlap, start from a --base that has seen validation or test images; separate several with commas "
         "(default: nothing)",
         group=RARE,
         metavar="WHAT",
         fixed=False,
     )
-    dry_run: bool = option(False, "say what it would take, and start nothing", group=USUAL, switch=True, fixed=False)
+    dry_run: bool = option(
+        False, "print the plan, with its time and disk space, and start nothing", group=USUAL, switch=True, fixed=False
+    )
     fresh: bool = option(
-        False, "move a search of that name aside and start over", group=USUAL, switch=True, fixed=False
+        False, "move an existing search of that name aside and start over", group=USUAL, switch=True, fixed=False
     )
 
 
@@ -68,8 +72,8 @@ class TrainControl(BaseControl):
 
     accept: str | None = option(
         None,
-        "base-overlap: start from a --base that has seen validation or test images; it is shown with every figure "
-        "(default: nothing)",
+        "base-overlap: start from a --base that has seen validation or test images, which is then shown beside every "
+        "score (default: nothing)",
         group=RARE,
         metavar="WHAT",
         fixed=False,

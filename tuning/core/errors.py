@@ -113,4 +113,4 @@ class Interrupted(TuningError):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in the place of a traceback: to stop a cell is no fault."""
-        return [f"stopped: {self.problem}; the same cell goes on (fresh=True would start over)"]
+        return [f"stopped: {self.problem}; the same cell resumes (fresh=True would start over)"]

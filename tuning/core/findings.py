@@ -1,4 +1,4 @@
-"""What a check found, as plain data."""
+"""The findings of a check, as plain data."""
 
 from __future__ import annotations
 

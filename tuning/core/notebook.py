@@ -1,4 +1,4 @@
-"""Progress in a notebook: one line that is replaced, not a page of them."""
+"""Progress in a notebook: one line that is updated in place."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WIDTH = 95
 
 
 class ProgressLine:
-    """A `Progress` for notebooks: what is said, and how far a bar is, replace each other; warnings stay, below.
+    """A `Progress` for notebooks: messages and the state of a bar share one line; warnings stay, below it.
 
-    Each call that takes a `progress` gets one of its own, in the cell that makes it.
+    Create a new one for each call that takes a `progress`, in the same cell.
     """
 
     def __init__(self) -> None:

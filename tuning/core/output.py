@@ -1,4 +1,4 @@
-"""A person's terminal as it may be: gone, closed, or with an encoding that lacks our arrows."""
+"""Output to a terminal that may be gone, closed, or use an encoding without our arrows."""
 
 from __future__ import annotations
 

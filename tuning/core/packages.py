@@ -1,4 +1,4 @@
-"""Which of the packages that this project needs are installed, without importing one of them."""
+"""Checks which required packages are installed, without importing them."""
 
 from __future__ import annotations
 

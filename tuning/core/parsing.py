@@ -1,4 +1,4 @@
-"""The options of a command: refusals with a remedy, and help that fits the terminal, what is usual first."""
+"""Command-line parsing: refusals with a remedy, and help that fits the terminal, the most used options first."""
 
 from __future__ import annotations
 

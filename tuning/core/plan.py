@@ -1,4 +1,4 @@
-"""How a search's time is spent: records that stand in its settings and its journal."""
+"""Records of how a search's time is spent, stored in its settings and its journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long work talks to the person in front of it: lines and bars, handed in by whoever has a terminal."""
+"""How long work reports its progress: lines and a bar, through an object that the caller passes in."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Bar(Protocol):
 
 
 class Progress(Protocol):
-    """What the rooms below the commands may say, and no more."""
+    """How code below the commands reports progress."""
 
     def say(self, text: str) -> None:
         """One line of plain information."""
 
     def warn(self, text: str) -> None:
-        """One line the person should not miss."""
+        """One line that the user should not miss."""
 
     def bar(
         self, total: float | None, description: str, unit: str = "it", noted: bool = False
@@ -33,7 +33,7 @@ class Progress(Protocol):
         """A progress bar for `total` steps, as a context.
 
         Args:
-            noted: its note says what matters, how long it still takes included; else the bar estimates that.
+            noted: its note says how long it still takes; otherwise the bar estimates that.
         """
 
 

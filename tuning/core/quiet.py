@@ -1,4 +1,4 @@
-"""TensorFlow's greeting, kept from a person's terminal: lines about the processor, whatever its log level says."""
+"""Suppresses TensorFlow's greeting, lines about the processor that ignore its log level."""
 
 from __future__ import annotations
 

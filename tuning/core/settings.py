@@ -25,9 +25,9 @@ SCHEMA = 1
 FILE_NAME = "search.json"
 DTYPES = ("auto", "bfloat16", "float32")
 
-WHAT = "what is searched or trained (fixed once it has begun)"
-GOOD = "what is known to be good (fixed once a search has begun)"
-HOW = "how it runs (may change from one resume to the next)"
+WHAT = "search and training (fixed once begun)"
+GOOD = "configurations to try first (fixed once a search has begun)"
+HOW = "running and resuming (may change at each resume)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +54,13 @@ class RunSettings:
     )
     base: str | None = option(
         None,
-        "start from a model that has seen faces, or other pictures: a .keras file, a folder that export has written or "
-        "a run's, or a name of Keras Applications such as MobileNetV3Small (default: none, from scratch)",
+        "start from a pretrained model: a .keras file, the folder of an export or of a run, or a model of Keras "
+        "Applications such as MobileNetV3Small (default: none, train from scratch)",
         group=USUAL,
         metavar="MODEL",
         label="the model of --base",
     )
-    seed: int = option(0, "the seed that everything is keyed by (default: 0)", group=WHAT, metavar="N")
+    seed: int = option(0, "random seed (default: 0)", group=WHAT, metavar="N")
     early_stopping: int | None = option(
         None,
         "stop a training after this many epochs without a better val_f1_macro (default: never)",
@@ -77,8 +77,7 @@ class RunSettings:
     )
     dtype_policy: str = option(
         "auto",
-        "compute type in training: auto, bfloat16 or float32 "
-        "(default: auto, bfloat16 where the processor or GPU has it)",
+        "compute type in training (default: auto, which is bfloat16 where the hardware supports it, else float32)",
         group=RARE,
         name="dtype",
         choices=DTYPES,
@@ -114,48 +113,48 @@ class SearchSettings(RunSettings):
     max_epochs: int = option(None, "epochs of a full training (default: planned)", group=WHAT, metavar="N", least=1)
     min_epochs: int | None = option(
         None,
-        "epochs that the shortest trainings have at the least, or, for large data sets, a part of one: 1/3 (default: "
-        "planned)",
+        "minimum length of the shortest trainings; for large data sets it may be a fraction of an epoch, such as 1/3 "
+        "(default: planned)",
         group=RARE,
         metavar="N",
         kind=str,
     )
     sampler: str = option(
         "model",
-        "what fills the brackets of Hyperband: model, which has seen all curves, or random, as in the paper "
+        "how Hyperband chooses configurations: by a model of all learning curves, or at random as in the paper "
         "(default: model)",
         group=RARE,
         choices=("model", "random"),
     )
-    factor: int = option(3, "Hyperband keeps one in N (default: 3)", group=RARE, metavar="N", least=2)
+    factor: int = option(3, "Hyperband promotes one configuration in N (default: 3)", group=RARE, metavar="N", least=2)
     max_trials: int | None = option(
         None,
-        "trials at most (default: what the strategy needs; with a budget no limit)",
+        "maximum number of trials (default: what the strategy needs; with a budget no limit)",
         group=WHAT,
         metavar="N",
         least=1,
     )
     iterations: int | None = option(
         None,
-        "Hyperband: how often it passes over all its brackets (default: 1, with a budget until the time is over)",
+        "passes of Hyperband over all its brackets (default: 1; with a budget as many as the time allows)",
         group=RARE,
         metavar="N",
         least=1,
     )
     window: int = option(
         None,
-        "trials asked for ahead of their results; four times the workers keeps all of them busy (default: {windows}; "
-        "with a budget twice the workers and at least 4, four times where they are more than 8)",
+        "trials proposed ahead of their results; four times the workers keeps all of them busy (default: {windows}; "
+        "with a budget, twice the number of workers and at least 4, or four times if there are more than 8)",
         group=RARE,
         metavar="N",
         least=1,
     )
     top_k: int = option(
-        3, "finalists to retrain and test, with a budget at most (default: 3)", group=WHAT, metavar="K", least=1
+        3, "finalists to retrain and test; with a budget, the maximum (default: 3)", group=WHAT, metavar="K", least=1
     )
     retrain_epochs: int = option(
         None,
-        "epochs for finalists (default: --max-epochs; with a budget what the time allows, also where just that number "
+        "epochs for each finalist (default: --max-epochs; with a budget, what the time allows, even if that number "
         "is given)",
         group=WHAT,
         metavar="N",
@@ -163,21 +162,22 @@ class SearchSettings(RunSettings):
     )
     executions: int = option(
         1,
-        "seeds for finalists and baseline (default: 1; with a budget what the time allows, also where 1 is given)",
+        "seeds to train each finalist and the baseline with (default: 1; with a budget, what the time allows, even if "
+        "1 is given)",
         group=WHAT,
         metavar="N",
         least=1,
     )
     ensemble: bool = option(
         True,
-        "publish the mean of the best final runs as a model of its own, where validation says that it is better than "
-        "each of them; it takes the time of its members at every image (default: on)",
+        "publish the mean of the best final runs as another model if it beats each of them on validation; it takes "
+        "as long per image as all its members together (default: on)",
         group=WHAT,
     )
     tries: list[dict[str, str]] | None = option(
         None,
-        "a configuration to try right after the space's defaults; what it leaves out is at its default; may be "
-        "repeated (default: none)",
+        "a configuration to try right after the space's defaults; hyperparameters left out keep their defaults; may "
+        "be repeated (default: none)",
         group=GOOD,
         flag="--try",
         metavar="NAME=VALUE,…",
@@ -186,33 +186,33 @@ class SearchSettings(RunSettings):
     )
     from_search: str | None = option(
         None,
-        "then try the three best configurations of an earlier search in this workspace, of other data too, that fit "
-        "the space: as that search stands when this one begins (default: none)",
+        "then try the three best configurations of an earlier search in this workspace that fit the space, as they "
+        "stand when this search begins; its data may differ (default: none)",
         group=GOOD,
         metavar="NAME",
     )
     starting_points: bool = option(
         True,
-        "then try the space's own starting points, configurations known to be good: see the plan of --dry-run "
+        "then try the starting points of the space, configurations known to be good, which --dry-run lists "
         "(default: on)",
         group=GOOD,
     )
     stop_curves: bool = option(
         True,
-        "end a trial whose curve has ended: it answers one label for five epochs while no loss gets better, or its "
-        "score, extrapolated, gains less than a seed would (default: on)",
+        "end a trial early if it predicts a single class for five epochs while no loss improves, or if its "
+        "extrapolated score would gain less than the noise between seeds (default: on)",
         group=RARE,
     )
     reuse_trials: bool = option(
         False,
-        "finalists are the search's own full trainings, gone on with where they ended early, instead of being trained "
-        "again from scratch with another seed (default: off)",
+        "continue the search's own trainings of the finalists instead of retraining them from scratch with another "
+        "seed (default: off)",
         group=RARE,
     )
     max_memory: int | None = option(
         None,
-        "train no configuration whose weights, gradients and layers' inputs alone take more than this: 8G; 0 for no "
-        "limit (default: what this machine, or its largest GPU, has when the search begins)",
+        "skip configurations whose weights, gradients and layer inputs alone take more memory than this, such as 8G; "
+        "0 for no limit (default: the memory of this machine or of its largest GPU when the search begins)",
         group=RARE,
         metavar="SIZE",
         kind=str,

@@ -1,4 +1,4 @@
-"""Where everything lies: the names are the baseline project's, relative to one root."""
+"""The paths of a workspace, relative to its root; the names are the baseline project's."""
 
 from __future__ import annotations
 

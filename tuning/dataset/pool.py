@@ -133,8 +133,8 @@ def fill(
                 if on_bad == "stop":
                     raise DataError(
                         f"{target.locate(result.source)}: {result.reason}",
-                        f"{account.remedy(result.reason) or 'repair or remove it'}; or run with --on-bad skip to go on "
-                        "without it",
+                        f"{account.remedy(result.reason) or 'repair or remove it'}; or run with --on-bad skip to "
+                        "continue without it",
                     )
                 rejected.append(result)
                 labels |= {result.label} if result.label else set()

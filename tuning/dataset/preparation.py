@@ -51,17 +51,17 @@ def prepare_dataset(
         color: "gray" or "rgb".
         ratios: percentages of train, val and test; fixed for a workspace once its split is made.
         seed: of the split; fixed likewise.
-        on_bad: "skip" leaves out and lists what cannot be used, "stop" refuses at the first.
-        crop: for YOLO exports, "box" makes a sample of the labelled face, "image" of the whole image.
-        on_conflict: equal pixels with different labels: "drop" all, "keep" all, or keep the "majority".
+        on_bad: "skip" omits and lists unusable images, "stop" refuses at the first.
+        crop: for YOLO exports, "box" uses each labelled face box, "image" its whole image.
+        on_conflict: for equal pixels with different labels: "drop" all, "keep" all, or keep the "majority".
         aliases: labels to rename, such as "anger=angry", or "emotions" for the built-in table.
         group_by: a regular expression that finds the person in a path, or a CSV file; a person is in one split only.
             Fixed for a workspace once its split is made.
-        accept_removed: go on although images that have a place are gone.
-        progress: where to say what is going on.
+        accept_removed: continue although images of the existing split have been removed.
+        progress: where to report progress.
 
     Raises:
-        UsageError: a setting that cannot be meant.
+        UsageError: an invalid setting.
         DataError: images, labels or manifests that cannot be used; names the file and the remedy.
         EnvironmentProblem: the workspace cannot be written, or another process is preparing it.
     """

@@ -109,10 +109,10 @@ def render(
 
 def _overview(summary: PoolSummary) -> str:
     leak = summary.leakage
-    kind, verdict = ("open", "Leakage: not looked for.") if leak is None else leak.verdict
+    kind, verdict = ("open", "Leakage: not checked.") if leak is None else leak.verdict
     naive = ""
     if summary.naive:
-        naive = f"<p>A split that places every image by itself would leak {escape(summary.naive.words)}.</p>"
+        naive = f"<p>A split that places every image separately would leak {escape(summary.naive.words)}.</p>"
     facts = [
         ("images", summary.images),
         ("classes", len(summary.counts)),
@@ -205,8 +205,8 @@ def _near(pictures: _Pictures, pairs: Sequence[NearPair]) -> str:
         words = f"{pair.correlation:.3f}{', mirrored' * pair.mirrored}"
         sets.append(_set(pictures, [pair.one, pair.other], words))
     lead = (
-        "Pairs that show the same at another brightness, size or quality, with the correlation of their thumbnails. "
-        f"They share a split. {different:,} of {len(pairs):,} pairs carry different labels: worth a look."
+        "Pairs of one picture at another brightness, size or quality, with the correlation of their thumbnails. "
+        f"They share a split. {different:,} of {len(pairs):,} pairs have different labels and are worth checking."
     )
     return _section("Near copies", lead, sets, len(pairs)) if sets else ""
 

@@ -1,4 +1,4 @@
-"""What a person may choose about preparing a data set, validated in one place."""
+"""The settings of `prepare`, validated in one place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `prepare` found, as one record: kept in `pool_summary.json`, returned to Python, and put into words."""
+"""The findings of `prepare` as one record: kept in `pool_summary.json`, returned to Python, and printed."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ class PoolSummary:
         if named is None:
             return []
         return [
-            f"File names look as if they said who is shown, or from which series an image is ({named.prefixes:,} "
-            f"prefixes, such as {named.example}). If they do, keep each in one split: prepare another --root with "
+            f"File names seem to identify persons, or series of images ({named.prefixes:,} prefixes, such as "
+            f"{named.example}). If they do, keep each in one split: prepare another --root with "
             f"--group-by {shlex.quote(named.group_by)}"
         ]
 
@@ -165,8 +165,8 @@ class PoolSummary:
         if not small:
             return []
         return [
-            f"Fewer than {FEWEST} validation or test images: {', '.join(small)}. Figures of such a class are chance: "
-            "add images to it, or leave it out."
+            f"Fewer than {FEWEST} validation or test images: {', '.join(small)}. Scores of such a class are mostly "
+            "chance: add images to it, or leave it out."
         ]
 
     def _accounted(self, outcome: Outcome) -> list[str]:
@@ -223,8 +223,8 @@ class PreparedDataset:
     Attributes:
         info: digest, classes, size and counts of the data set, as training sees it.
         summary: what is in the pool, what is not, and why.
-        changed: False where everything was prepared already and nothing was done.
-        added, removed: images that got a place, or lost theirs, in this call.
+        changed: False if everything was prepared already and nothing was done.
+        added, removed: images that this call added to the split or removed from it.
     """
 
     info: DatasetInfo

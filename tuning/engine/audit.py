@@ -1,4 +1,4 @@
-"""What is wrong with a search, by its journal: nothing lost, nothing twice, nothing out of order. Pure."""
+"""Checks a journal: nothing lost, nothing twice, nothing out of order. Pure."""
 
 from __future__ import annotations
 

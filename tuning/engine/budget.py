@@ -1,4 +1,4 @@
-"""Time as a budget: counted over all resumes, with a share kept back for what must still follow the search."""
+"""A time budget: counted over all resumes, with a share reserved for the work after the search."""
 
 from __future__ import annotations
 

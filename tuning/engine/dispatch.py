@@ -29,7 +29,7 @@ MAX_DEATHS = 2
 #: than the one before, make it as suspect as one observed death.
 UNRESOLVED_PER_DEATH = 6
 
-UNKNOWN_RESULT = "go on with the version of this package that wrote it, or start the search over with --fresh"
+UNKNOWN_RESULT = "continue with the version of this package that wrote it, or start the search over with --fresh"
 
 #: A job's payload as JSON, made just before it runs, given its fencing number.
 Payload = Callable[[int], dict[str, Any]]

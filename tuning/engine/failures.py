@@ -1,4 +1,4 @@
-"""When failures stop being the configurations' own: many in a row with one cause."""
+"""Detects failures that have one common cause instead of being due to configurations: many in a row."""
 
 from __future__ import annotations
 

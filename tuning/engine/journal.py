@@ -26,8 +26,8 @@ from tuning.engine.entries import Entry, from_json, to_json
 
 LOCK = "journal.lock"
 _REMEDY = (
-    "restore the file from a copy, go on with the version of this package that wrote it, or start the search over with "
-    "--fresh"
+    "restore the file from a copy, continue with the version of this package that wrote it, or start the search over "
+    "with --fresh"
 )
 
 
@@ -123,7 +123,7 @@ class Journal:
                 raise StateError(
                     f"{self.path} was written by another process while this one has it",
                     f"see that one command at a time runs this search, on one machine, and leave {LOCK} alone; then "
-                    "the same command goes on",
+                    "the same command resumes",
                 )
             self._in_doubt = True
             line = encode(msgspec.structs.replace(entry, n=len(self.records)))

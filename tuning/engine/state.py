@@ -1,4 +1,4 @@
-"""What a journal says, by replay: pure functions over its entries."""
+"""The state of a search, replayed from its journal: pure functions over the entries."""
 
 from __future__ import annotations
 

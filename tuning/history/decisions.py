@@ -1,4 +1,4 @@
-"""What a search decided while it ran, in words and in order: each decision was journaled before it took effect."""
+"""The decisions of a search while it ran, in words and in order; each was journaled before it took effect."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def _words(record: Closing | Extended | RetryFailed | ShortenedFinals | Stopped)
     match record:
         case Closing(asks=asks, promotions=promotions):
             return (
-                f"No new configuration after the first {counted(asks, 'proposal')}: what was left of the search's time "
-                f"is needed to train {counted(promotions, 'promising one')} to the end."
+                f"No new configuration after the first {counted(asks, 'proposal')}: the rest of the search's time is "
+                f"needed to train {counted(promotions, 'promising one')} to the end."
             )
         case Extended(asks=asks, budget=budget, finals=finals):
             # Without a plan nothing of it is set aside, and it may be the first.
@@ -56,9 +56,9 @@ def _words(record: Closing | Extended | RetryFailed | ShortenedFinals | Stopped)
                 given = (
                     f"A larger budget was given, {duration(budget)} in all with {duration(finals)} kept for the finals"
                 )
-            return f"{given}: the search goes on after {counted(asks, 'proposal')}."
+            return f"{given}: the search continues after {counted(asks, 'proposal')}."
         case RetryFailed(trials=trials):
-            return f"{counted(len(trials), 'failed trial')} tried again, as asked for by --retry-failed."
+            return f"{counted(len(trials), 'failed trial')} tried again, as requested by --retry-failed."
         case ShortenedFinals(runs=runs):
             words = [f"{run.run_id} {f'ends after epoch {run.until}' if run.until else 'is left out'}" for run in runs]
             return f"Trainings take longer than planned: {', '.join(words)}."

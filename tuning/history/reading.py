@@ -1,4 +1,4 @@
-"""From the facts of a journal to the history of its search. Pure."""
+"""Turns the facts of a journal into the history of its search. Pure."""
 
 from __future__ import annotations
 

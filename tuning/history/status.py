@@ -1,4 +1,4 @@
-"""What a search is doing, seen from outside: no lock is taken, nothing is changed."""
+"""The status of a search, seen from outside: no lock is taken, nothing is changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = {
     TESTING: "retraining the finalists",
     FINISHED: "finished",
     TRIALS_ONLY: "trials done, test split sealed",
-    INTERRUPTED: "interrupted; the same command goes on",
+    INTERRUPTED: "interrupted; the same command resumes it",
 }
 
 

@@ -1,4 +1,4 @@
-"""What a search did with its time: by rung, in the finals, and how much of it was spent at chance. Pure."""
+"""How a search used its time: by rung, in the finals, and how much of it was spent at chance. Pure."""
 
 from __future__ import annotations
 
@@ -75,52 +75,51 @@ def plan_text(plan: Plan) -> list[str]:
     price, most = plan.price, max(plan.first_rung, round(plan.max_epochs / 3))
     spread = span(price.low, price.high, ".1f")
     trainings = span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
-    beyond = "" if plan.final_runs is not None else ", and what the finals cannot use"
+    beyond = "" if plan.final_runs is not None else ", plus what the finals cannot use"
     lines = [
         f"budget of {duration(plan.budget)}, {plan.seats} training{'s' * (plan.seats != 1)} at a time; an epoch takes "
-        f"{price.epoch:.1f} s in the mean ({f'half of the space: {spread} s; ' if spread else ''}{price.timed} "
-        f"configurations timed), the default one's {price.default:.1f} s",
+        f"{price.epoch:.1f} s on average ({f'middle half of the space: {spread} s; ' if spread else ''}{price.timed} "
+        f"configurations timed) and {price.default:.1f} s for the default one",
         f"  search: up to {duration(plan.search)}, start-up included{beyond}; a full training has {plan.max_epochs} "
-        f"epochs, the shortest {_from_to(plan.first_rung, most)}; as many epochs as {plan.trainings:.0f} full "
+        f"epochs, the shortest {_from_to(plan.first_rung, most)}; time for {plan.trainings:.0f} full "
         f"trainings{f' ({trainings})' if trainings else ''}",
         _finals_text(plan),
     ]
     if plan.good:
         lines.append(
-            "  where finalists are chosen, what a starting point of the space lacks to 1 counts "
-            f"{KNOWN_LEAD:.0%} less, once it was trained whole: they gain most from longer trainings"
+            "  when finalists are chosen, a fully trained starting point of the space counts as "
+            f"{KNOWN_LEAD:.0%} closer to a score of 1, because these gain most from longer trainings"
         )
     if not plan.search:
         lines.append(
-            "  the finals alone take longer than the budget, which is overrun; the search ends at its first trial"
+            "  the finals alone take longer than the budget, which is overrun; the search ends with its first trial"
         )
     if plan.limit is not None:
         lines.append(
-            f"  left out as too expensive for this time: {limit_text(plan.limit)}, about {plan.limit.excluded:.0%} "
-            "of the space"
+            f"  too expensive for this budget: {limit_text(plan.limit)}, about {plan.limit.excluded:.0%} of the space"
         )
     if plan.untried:
-        lines.append(f"  starting points of the space that are too expensive for this time: {len(plan.untried)}")
+        lines.append(f"  starting points of the space that are too expensive for this budget: {len(plan.untried)}")
     return lines
 
 
 def _finals_text(plan: Plan) -> str:
     if plan.final_runs is not None:
         return (
-            f"  finals: about {duration(plan.finals)}, as asked for: up to {plan.final_runs} trainings of "
+            f"  finals: about {duration(plan.finals)}, as requested: up to {plan.final_runs} trainings of "
             f"{plan.final_epochs} epochs, of the best configurations and the baseline; then the test"
         )
     return (
         f"  finals: {duration(plan.finals)} or more, unless five seeds of each take less: the best configurations and "
-        f"the baseline, trained again, for {_from_to(plan.max_epochs, plan.final_epochs)} epochs, with further seeds "
-        "where time is left; then the test"
+        f"the baseline, retrained for {_from_to(plan.max_epochs, plan.final_epochs)} epochs, with more seeds if time "
+        "is left; then the test"
     )
 
 
 def limit_text(limit: CostLimit) -> str:
     """Which configurations are too expensive."""
     times = "" if limit.relative == 1 else f"{limit.relative:g} times "
-    return f"configurations with more than {times}the default one's multiply-adds"
+    return f"configurations with more than {times}the multiply-adds of the default one"
 
 
 def span(low: float, high: float, form: str) -> str:

@@ -1,4 +1,4 @@
-"""What to try next: one file and one row in `STRATEGIES` a strategy. Naming them imports neither Keras nor NumPy."""
+"""Search strategies: one file and one row in `STRATEGIES` each. Naming them imports neither Keras nor NumPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a prediction is worth: standardised scores, and the logarithm of expected improvement. Pure."""
+"""The value of a prediction: standardised scores, and the logarithm of expected improvement. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which configurations a budget can pay for, predicted from some whose cost was counted. Pure."""
+"""Predicts which configurations a budget can pay for, from some whose cost was counted. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `keras_tuner.Tuner` that trains each trial as far as our oracles say, and goes on with those they promote."""
+"""A `keras_tuner.Tuner` that trains each trial as far as our oracles say, and continues promoted trials."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ LAST, SHAPES = "last.weights.h5", "last.build.json"
 
 
 class Tuner(keras_tuner.Tuner):
-    """In place of `keras_tuner.Tuner(oracle=…)`, which trains every trial in full whatever the oracle says.
+    """Replaces `keras_tuner.Tuner(oracle=…)`, which trains every trial in full whatever the oracle says.
 
-    A trial trains to `tuner/epochs`, from `tuner/initial_epoch`; one that goes on from another (`tuner/trial_id`)
-    begins as that one ended, weights and optimizer. The oracle is told the objective after every epoch. The
-    `epochs` given to `search` count only where the oracle names none.
+    A trial trains from `tuner/initial_epoch` to `tuner/epochs`; one that continues another (`tuner/trial_id`) begins
+    with that one's final weights and optimizer. The oracle gets the objective after every epoch. The `epochs` given
+    to `search` only count if the oracle names none.
 
     Args:
         *args, **kwargs: as for `keras_tuner.Tuner`.
 
     Raises:
-        UsageError: `executions_per_trial` is not 1: a promoted trial goes on from one training.
+        UsageError: `executions_per_trial` is not 1, since a promoted trial continues a single training.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -45,7 +45,7 @@ class Tuner(keras_tuner.Tuner):
         begin = None if parent is None else self._last(parent)
         if begin is not None and not begin.exists():
             raise StateError(
-                f"trial {trial.trial_id} goes on from trial {parent}, but {begin} is gone",
+                f"trial {trial.trial_id} continues trial {parent}, but {begin} is gone",
                 "restore it from a copy, or search anew with overwrite=True",
             )
         kwargs["callbacks"] = [*kwargs.get("callbacks", ()), _Resumed(begin, self._last(trial.trial_id))]

@@ -182,7 +182,7 @@ def adopt(
     if settings.base_overlap is None and now:
         progress.warn(
             f"it is known now that the base has seen {now:,} images of the validation and test split. What began "
-            "before that goes on as not checked, with figures that are too high: start over with --fresh"
+            "before that continues as not checked, with scores that are too high: start over with --fresh"
         )
     return BaseModel(model=str(copy.resolve()), scaling=record.scaling, member=record.member)
 

@@ -97,16 +97,16 @@ def planned(
     description = session.describe()
     assert isinstance(session.settings, SearchSettings)
     good = space_starting_points(session.settings, description)
-    market = measured(session, description, good, max(PRICING_SHARE * budget, min(SMALL_SHARE * budget, LEAST_PRICING)))
-    market = replace(market, top_k=session.settings.top_k)
+    prices = measured(session, description, good, max(PRICING_SHARE * budget, min(SMALL_SHARE * budget, LEAST_PRICING)))
+    prices = replace(prices, top_k=session.settings.top_k)
     if session.settings.base is not None:
-        market = replace(market, most_epochs=MOST_EPOCHS_FROM_BASE)
+        prices = replace(prices, most_epochs=MOST_EPOCHS_FROM_BASE)
     counts, settings = read_info(session.workspace).counts, session.settings
     max_epochs, retrain_epochs = given.get("max_epochs"), given.get("retrain_epochs")
 
     def plan_of(budget: float) -> Plan:
         steps = steps_per_epoch(counts["train"])
-        plan = plan_budget(budget, spent(), market, steps, session.workers, max_epochs)
+        plan = plan_budget(budget, spent(), prices, steps, session.workers, max_epochs)
         least = None if given.get("min_epochs") is None else settings.min_epochs
         plan = replace(plan, first_rung=first_rung(settings, plan.max_epochs, least, steps))
         final = retrain_epochs or plan.max_epochs

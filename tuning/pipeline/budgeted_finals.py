@@ -1,4 +1,4 @@
-"""What the time that is left for final trainings buys, seed by seed; each decision is journaled."""
+"""Spends the time left for final trainings, seed by seed; each decision is journaled."""
 
 from __future__ import annotations
 
@@ -168,13 +168,11 @@ def run_budgeted_finals(
         raise none_retrained(session, len(done))
     left = clock.usable() - kept(len(runs))
     if not done:
-        progress.say(
-            f"no final trainings beside those there are: what is left is too little for {plan.max_epochs} epochs"
-        )
+        progress.say(f"no further final trainings: the time left is too short for {plan.max_epochs} epochs")
     elif left > WORTH_SAYING * clock.budget:
         why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
         if further(clock.usable() - kept(len(done) + 1)):
             more = as_given(own_budget(session))
-            why = f"a smaller budget ended this search; with a --budget of more than {more} it goes on"
+            why = f"a smaller budget ended this search; a --budget of more than {more} resumes it"
         progress.say(f"{duration(left)} of the budget is left over: {why}")
     return [*there, *runs]

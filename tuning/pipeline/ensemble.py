@@ -1,4 +1,4 @@
-"""The mean of a search's best runs as a run of its own, where validation says that it is better than each of them."""
+"""Publishes the mean of a search's best runs as a run of its own, if it beats each of them on validation."""
 
 from __future__ import annotations
 

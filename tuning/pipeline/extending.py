@@ -1,4 +1,4 @@
-"""A budget that is given to a search that has begun with another one: what becomes of its plan."""
+"""Extends the plan of a search that is resumed with another budget."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def extended(
     new, extension = holding(plan, state, budget, spent, search_only)
     words = ""
     if extension is not None:
-        words = "; the search goes on" + (" from where it ended" if state.stopped or state.is_closing else "")
+        words = "; the search continues" + (" where it ended" if state.stopped or state.is_closing else "")
         session.dispatcher.record(extension)
     if new.budget != held.budget:
-        progress.say(f"budget: {duration(new.budget)} in the place of {duration(held.budget)}{words}")
+        progress.say(f"budget: {duration(new.budget)} instead of {duration(held.budget)}{words}")
     return new
 
 

@@ -1,4 +1,4 @@
-"""Which configurations are retrained, as what, and under which names. Pure."""
+"""Decides which configurations are retrained, in which role, and under which names. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code of a search space, kept with its search: to read, to put back, and to show what changed."""
+"""Keeps the code of a search space with its search: to read, to restore, and to show what changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machines of a cluster: what they must be for a search, and what a person is told of them."""
+"""The machines of a cluster: the requirements of a search, and messages about them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class NodeReporter:
             self._progress.warn(f"node {event.node} is left out: {event.reason}")
         elif event.what == "lost":
             why = f": {event.reason}" if event.reason else ""
-            self._progress.warn(f"node {event.node} is lost{why}; its trials go on elsewhere from their checkpoints")
+            self._progress.warn(f"node {event.node} is lost{why}; its trials resume elsewhere from their checkpoints")
         else:
             if event.what == "returned":
                 self._progress.say(f"node {event.node} is back")
@@ -82,7 +82,6 @@ class NodeReporter:
                 for name in names
             )
             self._progress.warn(
-                f"node {event.node} computes with something else ({lines}): the same trial may end in other last "
-                "digits there, and the search in another leaderboard; --ray-resources label:KEY=VALUE keeps it to "
-                "equal nodes"
+                f"node {event.node} computes differently ({lines}): its last digits, and so the leaderboard, may "
+                "differ; --ray-resources label:KEY=VALUE restricts the search to equal nodes"
             )

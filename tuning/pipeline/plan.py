@@ -1,4 +1,4 @@
-"""What a search would take, before anyone starts it: trials, epochs, time, disk, the sizes of its models."""
+"""The plan of a search before it starts: trials, epochs, time, disk space, the sizes of its models."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class SearchPlan:
     """The plan of a search; times are estimates from a few measured batches on this machine.
 
     Attributes:
-        trials, epochs: of the search; None where they depend on what comes of it.
+        trials, epochs: of the search; None if they depend on its results.
         final_epochs: of finalists and baseline together, at most.
         seconds: expected wall-clock time, final training included, for models like the default one; None without a
             number of epochs.
         disk_bytes: checkpoints at their peak, if all models were as large as the largest.
         budget: the plan of a budget in words, with what half and four times the time would buy; empty without one.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
-        schedule: what is trained without a budget, in words.
-        hint: what is worth more than this search, in words; empty where nothing is.
-        warnings: about the space, one sentence each: its preprocessing, its compute type, formats of export it refuses.
-        known: what is tried right after the default configuration, in words; empty where nothing is.
+        schedule: the trainings without a budget, in words.
+        hint: advice that is worth more than this search, in words; may be empty.
+        warnings: about the space, one sentence each: its preprocessing, compute type, and unsupported export formats.
+        known: configurations tried right after the default one, in words; may be empty.
     """
 
     name: str
@@ -72,17 +72,17 @@ class SearchPlan:
         lines[:0] = [*([self.hint] if self.hint else []), *(f"warning: {one}" for one in self.warnings)]
         for name, model in self.models.items():
             lines.append(
-                f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s an epoch"
+                f"  {name:<8} model: {model['parameters']:>12,} parameters, {model['epoch_seconds']:.1f} s per epoch"
             )
         lines += self.known
-        lines.append(f"disk: up to {self.disk_bytes / 2**20:,.0f} MB of checkpoints while it runs")
+        lines.append(f"disk: up to {self.disk_bytes / 2**20:,.0f} MB for checkpoints while the search runs")
         lines.append("nothing was started")
         return "\n".join(lines)
 
     def _without_budget(self) -> list[str]:
         lines = [f"{self.name}: {self.schedule}"]
         if self.seconds is not None:
-            lines.append(f"expected time: about {duration(self.seconds)} if its models are like the default one")
+            lines.append(f"expected time: about {duration(self.seconds)} if models are like the default one")
         return lines
 
 
@@ -99,12 +99,12 @@ def plan_search(
     progress: Progress = SILENT,
     **settings: Any,
 ) -> SearchPlan:
-    """Plans the search that `run_search` would begin, or go on with; leaves nothing behind but a copy of its base.
+    """Plans the search that `run_search` would begin or resume; leaves nothing behind but a copy of its base.
 
-    The arguments are the same but for `search_only`, `retry_failed` and `tracking`.
+    The arguments are the same except for `search_only`, `retry_failed` and `tracking`.
 
     Raises:
-        TuningError: settings or data that this search would refuse.
+        TuningError: settings or data that the search would refuse.
     """
     began = time.monotonic()
     settings = bases.named(workspace, settings, base_weights, training_backend(), SILENT)
@@ -176,9 +176,9 @@ def base_hint(settings: RunSettings, images: int) -> str:
     if settings.base is not None or images >= FEW_IMAGES:
         return ""
     return (
-        f"{images:,} training images are few: --base MODEL, which starts from a model that has seen other faces, is "
-        "likely to be worth more than any search from scratch (MODEL: a folder that export wrote from a search of many "
-        "faces, or a network of Keras Applications such as MobileNetV3Small)"
+        f"{images:,} training images are few: starting from a pretrained model (--base MODEL) is likely to help "
+        "more than any search from scratch (MODEL: a folder that export wrote after a search of many faces, or a "
+        "network of Keras Applications such as MobileNetV3Small)"
     )
 
 
@@ -195,10 +195,10 @@ def schedule_text(
     ends = "" if budget is None else f"; begun without a budget, it keeps this plan and ends after {duration(budget)}"
     shortest = f", the shortest training {short}" if short is not None and short < full else ""
     return (
-        f"{_or_open(trials)} trials, {_or_open(epochs)} epochs in the search, where a full training has "
+        f"{_or_open(trials)} trials, {_or_open(epochs)} epochs in the search; a full training has "
         f"{full}{shortest}; then up to {final} epoch{'s' * (final != 1)} of final training; {workers} at a time{ends}"
     )
 
 
 def _or_open(number: int | None) -> str:
-    return "an open number of" if number is None else f"{number:,}"
+    return "an undetermined number of" if number is None else f"{number:,}"

@@ -16,7 +16,7 @@ from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining, Plan, Price
 from tuning.engine.budget import as_given
 from tuning.oracles.rungs import shortest
-from tuning.pipeline.market import MOST_EPOCHS, Market, Sample
+from tuning.pipeline.prices import MOST_EPOCHS, Prices, Sample
 
 #: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
 #: and the fewest, of the shortest length, with which it is begun at all.
@@ -80,7 +80,7 @@ def least_rung(max_epochs: int, steps_per_epoch: int, factor: int = 3) -> int:
 
 
 def plan_budget(
-    budget: float, spent: float, market: Market, steps_per_epoch: int, seats: int, max_epochs: int | None = None
+    budget: float, spent: float, prices: Prices, steps_per_epoch: int, seats: int, max_epochs: int | None = None
 ) -> Plan:
     """The plan of a budget.
 
@@ -104,7 +104,7 @@ def plan_budget(
     """
 
     def attempt(seconds: float) -> Plan | None:
-        return _planned(seconds, spent, market, steps_per_epoch, seats, max_epochs)
+        return _planned(seconds, spent, prices, steps_per_epoch, seats, max_epochs)
 
     plan = attempt(budget)
     if plan is not None:
@@ -132,31 +132,31 @@ class _Choice:
 
 
 def _planned(
-    budget: float, spent: float, market: Market, steps_per_epoch: int, seats: int, max_epochs: int | None
+    budget: float, spent: float, prices: Prices, steps_per_epoch: int, seats: int, max_epochs: int | None
 ) -> Plan | None:
-    dearest = max((market.default, *market.good, *market.samples), key=lambda one: one.epoch)
-    trained = (market.default, *[dearest] * market.top_k)
+    dearest = max((prices.default, *prices.good, *prices.samples), key=lambda one: one.epoch)
+    trained = (prices.default, *[dearest] * prices.top_k)
     # The evaluation of a run takes less than an epoch of it.
-    runs = [Candidate(key="", epoch=one.epoch, start=market.start + one.epoch) for one in trained]
+    runs = [Candidate(key="", epoch=one.epoch, start=prices.start + one.epoch) for one in trained]
 
     def split(share: float, epochs: int) -> tuple[float, float]:
         """Seconds of the search, and of the finals."""
-        longest = longest_final(epochs, steps_per_epoch, market.most_epochs)
+        longest = longest_final(epochs, steps_per_epoch, prices.most_epochs)
         finals = min(share * budget, all_seeds(runs, longest, seats))
         return TARGET * budget - finals - spent - CLOSING_SECONDS, finals
 
     def tried(share: float, epochs: int) -> list[Sample]:
-        return _tried(market, epochs, *split(share, epochs), seats, steps_per_epoch)
+        return _tried(prices, epochs, *split(share, epochs), seats, steps_per_epoch)
 
     def choice(share: float, fewest_tried: int) -> _Choice | None:
         """The best compromise with so many starting points, or one with more where trainings stay half as long."""
         found: _Choice | None = None
         fewest_epochs = 1
-        for epochs, part, fewest in _compromises(steps_per_epoch, max_epochs, market.most_epochs):
+        for epochs, part, fewest in _compromises(steps_per_epoch, max_epochs, prices.most_epochs):
             good = tried(share, epochs)
             if len(good) < (len(found.good) + 1 if found else fewest_tried) or epochs < fewest_epochs:
                 continue
-            if kept := _affordable(market, epochs, *split(share, epochs), seats, part, fewest):
+            if kept := _affordable(prices, epochs, *split(share, epochs), seats, part, fewest):
                 fewest_epochs = fewest_epochs if found else epochs // 2
                 found = _Choice(share, epochs, kept, good)
         return found
@@ -165,16 +165,16 @@ def _planned(
     if found is None:
         return None
     share, epochs, kept, good = found.share, found.epochs, found.kept, found.good
-    limit = market.limit(kept)
-    while max_epochs is None and epochs < market.most_epochs and limit is None:
+    limit = prices.limit(kept)
+    while max_epochs is None and epochs < prices.most_epochs and limit is None:
         longer = epochs + 1
-        fits = _affordable(market, longer, *split(share, longer), seats, 1.0, MOST)
+        fits = _affordable(prices, longer, *split(share, longer), seats, 1.0, MOST)
         if not fits or len(tried(share, longer)) < len(good):
             break
         epochs = longer
     left, finals = split(share, epochs)
-    longest = longest_final(epochs, steps_per_epoch, market.most_epochs)
-    price = market.price(kept)
+    longest = longest_final(epochs, steps_per_epoch, prices.most_epochs)
+    price = prices.price(kept)
     return Plan(
         budget=budget,
         seats=seats,
@@ -187,12 +187,12 @@ def _planned(
         final_epochs=longest,
         window=window_of(seats),
         limit=limit,
-        untried=[one.values for one in market.good if one not in good],
+        untried=[one.values for one in prices.good if one not in good],
         good=[one.values for one in good if longest > epochs],
     )
 
 
-def _tried(market: Market, epochs: int, left: float, finals: float, seats: int, steps_per_epoch: int) -> list[Sample]:
+def _tried(prices: Prices, epochs: int, left: float, finals: float, seats: int, steps_per_epoch: int) -> list[Sample]:
     """The starting points that can be paid for, beside the defaults and the first of them.
 
     All are trained whole, and the finals have time for a short training of them at the least: with less, what costs
@@ -200,10 +200,10 @@ def _tried(market: Market, epochs: int, left: float, finals: float, seats: int, 
     """
     again = max(epochs, short_training(steps_per_epoch))
     tried: list[Sample] = []
-    for one in market.good:
-        trained = (market.default, *tried[:1], one)
+    for one in prices.good:
+        trained = (prices.default, *tried[:1], one)
         whole, retrained = (
-            makespan([market.start + length * each.epoch for each in trained], seats) for length in (epochs, again)
+            makespan([prices.start + length * each.epoch for each in trained], seats) for length in (epochs, again)
         )
         if whole <= left and retrained <= finals:
             tried.append(one)
@@ -224,14 +224,14 @@ def _compromises(steps_per_epoch: int, max_epochs: int | None, most: int) -> lis
 
 
 def _affordable(
-    market: Market, epochs: int, left: float, finals: float, seats: int, share: float, fewest: int
+    prices: Prices, epochs: int, left: float, finals: float, seats: int, share: float, fewest: int
 ) -> list[Sample]:
     """As many of the cheapest samples as so many trainings fit of; empty where the share is not reached."""
-    samples = market.by_cost()
+    samples = prices.by_cost()
     for count in range(len(samples), math.ceil(share * len(samples)) - 1, -1):
         kept = samples[:count]
         longest = epochs * max(sample.epoch for sample in kept)
-        if longest <= min(left / 2, finals) and trainings_in(left, epochs, market.price(kept), seats) >= fewest:
+        if longest <= min(left / 2, finals) and trainings_in(left, epochs, prices.price(kept), seats) >= fewest:
             return kept
     return []
 

@@ -1,4 +1,4 @@
-"""What a space costs on this machine: some of its configurations are built and counted, a few of those are timed."""
+"""Measures what a space costs on this machine: some configurations are built and counted, a few of them timed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tuning.core.jobs import CountJob, Counts, Description, Job, Rehearsal, Rehe
 from tuning.core.records import keyed_seed
 from tuning.engine.dispatch import JobFailed, expect
 from tuning.oracles.cost_model import with_fixed
-from tuning.pipeline.market import Market, Sample
+from tuning.pipeline.prices import Prices, Sample
 from tuning.pipeline.session import Session, decoded
 
 #: Configurations that are drawn, built and counted.
@@ -29,7 +29,7 @@ COUNTING = 8
 COUNTING_SHARE = 0.3
 
 
-def measured(session: Session, description: Description, good: Sequence[Values], seconds: float) -> Market:
+def measured(session: Session, description: Description, good: Sequence[Values], seconds: float) -> Prices:
     """What the space costs: the default configuration, sampled ones, and those that are known to be good.
 
     The good ones are timed too, one for all of the same multiply-adds: whether they can be paid for decides what a
@@ -62,7 +62,7 @@ def measured(session: Session, description: Description, good: Sequence[Values],
         seconds = found[name].epoch_seconds if name in found else epoch * rate * _ratio(cost, default)
         return Sample(values=values, cost=cost, epoch=seconds)
 
-    return Market(
+    return Prices(
         default=Sample(values=description.defaults, cost=default, epoch=epoch),
         samples=tuple(sample(values, counted[name], name) for name, values in by_cost.items()),
         good=tuple(

@@ -147,7 +147,7 @@ class ProgressReporter:
 def _ended(spec: TrialSpec, outcome: TrialOutcome) -> str:
     if outcome.status != COMPLETED or outcome.score is None:
         return f"FAILED: {outcome.failure.message if outcome.failure else 'no score'}"
-    went_on = f", went on from {spec.continues}" if spec.continues else ""
+    went_on = f", continued from {spec.continues}" if spec.continues else ""
     epochs = epochs_of(outcome.curve)
     return f"val_f1_macro {outcome.score:.4f} after {epochs:.4g} epoch{'s' * (epochs != 1)}{went_on}"
 

@@ -1,4 +1,4 @@
-"""The page about a search, at its end."""
+"""Writes the report at the end of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where trials run: what may differ from one resume to the next without changing any result."""
+"""Where trials run. This may differ from one resume to the next without changing any result."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Resources:
 
     Attributes:
         executor: a name of `EXECUTORS`.
-        workers: trials at a time; None: one per usable core (per GPU, where there are any).
+        workers: trials in parallel; None: one per usable core, or per GPU if there are any.
         ray_address: of a running Ray cluster, for the executor "ray"; None: RAY_ADDRESS, or "auto".
-        ray_resources: what a trial asks of it; None: a CPU, and a share of the GPUs that there are.
-        ray_wait: seconds without room for any trial after which it is given up; None: never.
-        trial_timeout: seconds after which a trial is given up; None: never.
-        max_deaths: deaths of its process after which a configuration counts as failed.
+        ray_resources: what each trial requests; None: a CPU, and a share of the cluster's GPUs.
+        ray_wait: seconds without room for any trial after which the search gives up; None: never.
+        trial_timeout: seconds after which a trial is ended as failed; None: never.
+        max_deaths: deaths of its process after which a trial counts as failed.
 
     Raises:
-        UsageError: a number out of its range, or what the executor cannot obey.
+        UsageError: a number out of its range, or an option that the executor does not support.
     """
 
     executor: str = option(
@@ -36,7 +36,7 @@ class Resources:
     )
     workers: int | None = option(
         None,
-        "trials at a time (default: one per core, or per GPU)",
+        "number of trials to run in parallel (default: one per core, or per GPU if there are any)",
         group=USUAL,
         metavar="N",
         least=1,
@@ -44,22 +44,22 @@ class Resources:
     )
     ray_address: str | None = option(
         None,
-        "with --executor ray: host:port of a running cluster, or auto (default: RAY_ADDRESS, or auto)",
+        "with --executor ray: HOST:PORT of a running cluster, or auto (default: RAY_ADDRESS, or auto)",
         group=RARE,
         metavar="ADDRESS",
         fixed=False,
     )
     ray_resources: str | None = option(
         None,
-        "with --executor ray: what each trial asks for, as CPU=1,GPU=0.5,memory=4g,NAME=1,label:KEY=VALUE, and so "
-        "where it may run; label:KEY=!VALUE keeps it off (default: CPU=1, and a share of the GPUs that there are)",
+        "with --executor ray: what each trial requests, such as CPU=1,GPU=0.5,memory=4g,NAME=1,label:KEY=VALUE; "
+        "label:KEY=!VALUE keeps it off such nodes (default: CPU=1 and a share of the cluster's GPUs)",
         group=RARE,
         metavar="NAME=AMOUNT,…",
         fixed=False,
     )
     ray_wait: float | None = option(
         None,
-        "with --executor ray: give up when the cluster has had no room for any trial for this long (default: wait)",
+        "with --executor ray: give up if the cluster has had no room for any trial for this long (default: wait)",
         group=RARE,
         metavar="SECONDS",
         least=1,
@@ -67,7 +67,7 @@ class Resources:
     )
     trial_timeout: float | None = option(
         None,
-        "give a trial up after this long; final trainings take the time they take (default: never)",
+        "end a trial as failed after this long; final trainings have no limit (default: never)",
         group=RARE,
         metavar="SECONDS",
         least=1,
@@ -75,8 +75,8 @@ class Resources:
     )
     max_deaths: int = option(
         MAX_DEATHS,
-        "so many deaths of its process fail a configuration; so do six times as many kills of the whole search during "
-        "one trial that gained no epoch meanwhile (default: 2)",
+        "count a trial as failed once its process has died this often, or once the whole search was killed six times "
+        "as often during it without a new epoch (default: 2)",
         group=RARE,
         metavar="N",
         least=1,

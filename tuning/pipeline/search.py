@@ -51,7 +51,7 @@ from tuning.trials.plan import epochs_trained
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What came of a search.
+    """The result of a search.
 
     Attributes:
         name: of the search.
@@ -99,16 +99,16 @@ def run_search(
     base_license: str | None = None,
     **settings: Any,
 ) -> SearchResult:
-    """Runs a search, or goes on with the one of that name, to its promoted model.
+    """Runs a search, or resumes the one of that name, to its promoted model.
 
     Args:
         strategy: a name of `tuning.oracles.STRATEGIES`.
         fresh: move a search of that name, and its runs, aside and start over.
         search_only: stop before finalists are retrained; the test split stays sealed.
-        retry_failed: run the trials again that have failed so far; see `tuning.pipeline.retry`.
-        accept: what to go on with, although results depend on it: "code", "versions" and "base-overlap", with commas.
-        budget: seconds, from the start of the command to its end, pauses between resumes apart; a new search is planned
-            for it. None: that of its plan, or, without one, until the strategy is done.
+        retry_failed: run failed trials again; see `tuning.pipeline.retry`.
+        accept: changes to accept although results depend on them: "code", "versions" and "base-overlap", with commas.
+        budget: seconds of running time, without pauses between resumes; a new search is planned for it. None: the
+            budget of the search's plan or, without one, until the strategy is done.
         began: reading of `time.monotonic` at the start of the command; None: now.
         resources: where trials run.
         tracking: where the search appears beside its own files.
@@ -116,8 +116,8 @@ def run_search(
         settings: the options of `tuning.core.settings.SearchSettings` by their names; see `search_settings`.
 
     Raises:
-        TypeError: an argument that is no setting.
-        TuningError: anything a person can mend; see `tuning.core.errors`.
+        TypeError: an unknown argument.
+        TuningError: anything that the user can fix; see `tuning.core.errors`.
     """
     began = time.monotonic() if began is None else began
     settings = bases.named(workspace, settings, base_weights, training_backend(), progress)
@@ -178,7 +178,7 @@ def run_search(
         for line in known_text(frozen, description):
             progress.say(line)
         progress.say(f"folder: {directory}")
-        progress.say(f"Ctrl-C is safe: the same line{', without --fresh,' if fresh else ''} goes on")
+        progress.say(f"Ctrl-C is safe: the same command{', without --fresh,' if fresh else ''} resumes")
         if retry_failed:
             run_failed_again(session, frozen, progress)
         subject = Subject(frozen.name, directory, directory / "tensorboard", asdict(frozen), description.space)

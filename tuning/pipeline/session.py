@@ -203,7 +203,7 @@ def _with_what_changed(
             remedy += f"; the base that it began with is kept: --base {began}"
     words = [word for word, name in ACCEPTABLE.items() if name in error.fields]
     if isinstance(settings, config.SearchSettings) and set(error.fields) <= set(ACCEPTABLE.values()):
-        remedy += f"; or go on knowingly with --accept {','.join(words)}: trials before and after will differ in that"
+        remedy += f"; or resume anyway with --accept {','.join(words)}: trials before and after will differ in that"
     return problem, remedy
 
 

@@ -1,4 +1,4 @@
-"""From what a person asked for to the frozen settings of a search or a run, completed and checked."""
+"""Turns given options into the frozen settings of a search or a run, completed and checked."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import read_info
 from tuning.oracles import BEST, Strategy, find_strategy
 from tuning.pipeline import bases
-from tuning.pipeline.market import MOST_EPOCHS
 from tuning.pipeline.planning import MOST_EPOCHS_FROM_BASE, full_training, least_rung, steps_per_epoch
+from tuning.pipeline.prices import MOST_EPOCHS
 from tuning.pipeline.values import as_text
 from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import keras_home, space_digest
@@ -188,7 +188,7 @@ def _check_together(values: Mapping[str, Any], parts: int, row: Strategy) -> Non
     for name in ("iterations", "sampler", "factor"):
         if values[name] != usual[name] and "iterations" not in row.options:
             raise UsageError(
-                f"--{name} is {values[name]}, but --strategy {strategy} has no brackets, which it is about",
+                f"--{name} is {values[name]}, but --strategy {strategy} has no brackets",
                 "leave it out",
             )
     if min_epochs is not None and min_epochs > max_epochs:

@@ -34,7 +34,7 @@ from tuning.tracking import Subject, Tracking, following
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came of a run: its id, its metrics as published, and the run id that is promoted now."""
+    """The result of a run: its id, its metrics as published, and the id of the run that is now promoted."""
 
     run_id: str
     metrics: dict[str, Any]
@@ -57,12 +57,12 @@ def train_one(
 ) -> TrainResult:
     """Trains one configuration; with no `values`, the baseline (every hyperparameter at its default).
 
-    Interrupted, the same call goes on after the last finished epoch; finished, it returns the same run again; failed,
-    it tries again.
+    The same call resumes an interrupted training after its last finished epoch, returns a finished run again, and
+    retries a failed one.
 
     Args:
-        values: hyperparameter values by name, as Python values or as text, or a row of `trials_frame`; others take
-            their defaults.
+        values: hyperparameter values by name, as Python values or as text, or a row of `trials_frame`; all others
+            keep their defaults.
         fresh: move an earlier training with the same settings, and its run, aside and start over.
         resources: where it runs.
         tracking: where the run appears beside its own files.
@@ -70,7 +70,7 @@ def train_one(
         settings: the options of `tuning.core.settings.TrainSettings` by their names.
 
     Raises:
-        TypeError: an argument that is no setting.
+        TypeError: an unknown argument.
         UsageError: an unknown hyperparameter, or a value outside its range, with the valid ones.
     """
     settings = bases.named(workspace, settings, base_weights, training_backend(), progress)

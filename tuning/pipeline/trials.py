@@ -136,7 +136,7 @@ def run_trials(
     if dispatcher.state.stopped and not any(outcome.status == COMPLETED for _, outcome in completed):
         raise BudgetEnded(
             f"the budget ended before any trial of {settings.name} finished",
-            "give a larger --budget: the search goes on from where it ended",
+            "give a larger --budget: the search resumes where it ended",
         )
     return completed
 
@@ -249,36 +249,36 @@ def planned_epochs(strategy: OracleSearch, settings: SearchSettings) -> tuple[in
 
 
 def idle_workers(workers: int, window: int, trials: int | None) -> str | None:
-    """What to tell a person whose workers outnumber the trials that are asked for ahead; None where they do not.
+    """A warning if there are more workers than trials proposed ahead; None otherwise.
 
     Args:
-        trials: of the search, or None where nobody knows.
+        trials: of the search; None if unknown.
     """
     if workers <= window or (trials is not None and trials <= window):
         return None
     return (
-        f"trials are asked for {window} ahead of their results, so no more of the {workers} workers can be busy; "
+        f"only {window} trials are proposed ahead of their results, so no more of the {workers} workers can be busy; "
         f"a new search with --window {4 * workers} keeps all of them busy"
     )
 
 
 def never_learned(outcome: TrialOutcome, classes: int) -> str | None:
-    """What to tell a person whose default configuration has learned nothing; None where it has."""
+    """A warning if the default configuration has learned nothing; None otherwise."""
     scores = [entry["val_f1_macro"] for entry in outcome.curve if entry.get("val_f1_macro") is not None]
     if not scores or max(scores) >= LEFT_CHANCE / classes:
         return None
     return (
-        f"the default configuration has learned nothing in {len(scores)} epochs (val_f1_macro {max(scores):.4f}), no "
-        "more than guessing: even the shortest trainings get a third of that. More time makes trainings longer; in a "
-        "space of yours, see whether the default learning rate suits the model"
+        f"the default configuration has learned nothing in {len(scores)} epochs (val_f1_macro {max(scores):.4f} is no "
+        "better than guessing), so even the shortest trainings get a third of these epochs. More time allows longer "
+        "trainings; in your own space, check whether the default learning rate suits the model"
     )
 
 
 def unrepeatable(backend: str) -> str | None:
-    """What to tell a person whose trials will not give the same bits when they are run again; None where they will."""
+    """A warning if repeated trials will not give the same bits; None if they will."""
     if backend != "jax" or not machine.gpus():
         return None
     return (
-        "on a GPU, JAX rounds differently from one process to the next: this search, resumed or run again, may end "
-        "otherwise in its last digits; KERAS_BACKEND=torch gives the same bits, many times as slowly"
+        "on a GPU, JAX rounds differently from one process to the next: if this search is resumed or repeated, its "
+        "last digits may differ; KERAS_BACKEND=torch gives the same bits, but is many times slower"
     )

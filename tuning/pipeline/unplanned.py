@@ -1,4 +1,4 @@
-"""A budget for a search that was begun without one, and so has no plan: when its trials end, and nothing else."""
+"""A budget for a search that was begun without one, and so has no plan: it only decides when its trials end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def limited(dispatcher: Dispatcher, budget: float | None, spent: float, progress
         )
     if budget is not None and (before is None or budget > before):
         if state.stopped:
-            progress.say(f"budget: {duration(budget)}; the search goes on from where it ended")
+            progress.say(f"budget: {duration(budget)}; the search resumes where it ended")
         dispatcher.record(Extended(asks=len(state.asks), budget=budget, finals=0.0))
     elif state.stopped:
-        progress.say(f"its budget has ended this search after {duration(spent)}: with a larger --budget it goes on")
+        progress.say(f"this search has used up its budget after {duration(spent)}; a larger --budget resumes it")

@@ -1,4 +1,4 @@
-"""From values as a person gives them to a complete configuration of a described space."""
+"""Turns hyperparameter values as given into a complete configuration of a described space."""
 
 from __future__ import annotations
 

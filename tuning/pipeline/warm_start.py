@@ -59,7 +59,7 @@ def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[Valu
     if not best:
         raise UsageError(
             f"nothing in search {name!r} has a score yet",
-            "leave --from-search out, or wait until one of its trials has ended well",
+            "leave --from-search out, or wait until one of its trials has a score",
         )
     return [configuration(values) for _, values in best]
 
@@ -109,7 +109,7 @@ def known_text(settings: SearchSettings, description: Description) -> list[str]:
     if not lines:
         return []
     own = settings.starting_points and description.starting_points
-    hint = " (without those of the space: --no-starting-points)" if own else ""
+    hint = " (--no-starting-points omits those of the space)" if own else ""
     return [f"tried right after the space's defaults{hint}:", *lines]
 
 

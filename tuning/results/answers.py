@@ -1,4 +1,4 @@
-"""What runs predicted of their test split, read from their own files, and what follows for all runs on it at once."""
+"""Predictions of runs on their test split, read from their own files, and comparisons of all runs on it."""
 
 from __future__ import annotations
 

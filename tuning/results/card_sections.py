@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 _CONFUSIONS = 3
 
 INTENDED_USE = """\
-It labels pictures that show one face each, for research, teaching and the comparison of methods. It finds no faces by
-itself: give it face crops, framed like those it was trained on.
+It labels pictures that show one face each, for research, teaching and the comparison of methods. It does not detect
+faces: give it face crops, framed like those it was trained on.
 
-- **It repeats its annotators.** A label says what people agreed to see in a face, not what the person feels. The same
-  expression goes with different feelings, and differs between persons, situations and cultures (Barrett et al.,
-  *Emotional Expressions Reconsidered*, Psychological Science in the Public Interest 20(1), 2019).
+- **It reproduces its annotators' judgements.** A label says what people agreed to see in a face, not what the person
+  feels. The same expression goes with different feelings, and differs between persons, situations and cultures
+  (Barrett et al., *Emotional Expressions Reconsidered*, Psychological Science in the Public Interest 20(1), 2019).
 - **It must not decide about people**: not in hiring, at work, in education, policing, migration, insurance, credit or
   health care. In the European Union, systems that infer the emotions of people at work or in education are prohibited,
   medical and safety reasons apart (Regulation (EU) 2024/1689, Article 5(1)(f)).
-- **It was not measured on groups of people.** Nothing here says how age, sex, skin colour, glasses, masks or head
-  pose change its figures. Measure that on pictures of the people it is meant for, before it is used.
+- **It was not evaluated on groups of people.** How age, sex, skin colour, glasses, masks or head pose affect its
+  scores is unknown. Measure that on pictures of the people it is meant for, before it is used.
 - **It always answers.** A picture without a face, or with an expression outside its classes, gets one of its labels.
-- **Do not take its probabilities at their word**: what makes them honest, if anything (see Training), was fitted on
-  validation pictures. And its figures hold for pictures like those of its test split: another
-  camera, light, or spontaneous instead of posed expressions can lower them a lot."""
+- **Do not rely on its probabilities.** Their calibration, if any (see Training), was fitted on validation pictures.
+- **Its scores hold for pictures like those of its test split.** Another camera, other light, or spontaneous instead of
+  posed expressions can lower them a lot."""
 
 
 def data(metrics: Metrics, summary: PoolSummary | None) -> Iterator[str]:
     digest = f"Data digest: `{metrics.data_digest}`."
     if summary is None:
         rows = [[escaped(name), f"{found.support:,}"] for name, found in metrics.test.per_class.items()]
-        yield "Test images by class; how the data were made is not known where this card was written."
+        yield "Test images by class; how the data were made is not known to the workspace that wrote this card."
         yield table(["class", "test"], rows, _numbers(1))
         yield digest
         return
@@ -59,7 +59,7 @@ def data(metrics: Metrics, summary: PoolSummary | None) -> Iterator[str]:
     yield f"{summary.images:,} images in {len(counts)} classes, from {escaped(summary.source)}."
     yield table(["class", *SPLITS, "all"], rows, _numbers(4))
     uneven = summary.imbalance
-    shares = "all classes have as many images."
+    shares = "all classes have the same number of images."
     if uneven.ratio > 1:
         shares = (
             f"the largest class, {escaped(uneven.largest)}, has {uneven.ratio:.1f} times as many images as the "
@@ -86,7 +86,7 @@ def _grouping(summary: PoolSummary) -> str:
     # Without the expression or file that identifies persons: it may hold a path.
     words = replace(summary, subjects=None, group_by=None).grouping
     if summary.subjects is None:
-        return f"{words}. Persons were not told apart: the same person may be in training and in test."
+        return f"{words}. Persons were not identified: the same person may be in training and in test."
     return f"{words}, and so do all images of a person ({summary.subjects:,} persons were told apart)."
 
 
@@ -95,7 +95,7 @@ def _leakage(found: Leakage, naive: Leakage | None) -> str:
     verdict = "no test image has a copy in training" if clean else "test images have copies in training"
     if found.named:
         verdict += f"; persons: not checked ({found.named.words})"
-    otherwise = f"; had every image been placed by itself, it would be {naive.words}" if naive else ""
+    otherwise = f"; if every image were placed separately, it would be {naive.words}" if naive else ""
     return f"{verdict}. In shares of the {found.test:,} test images: {found.words}{otherwise}."
 
 
@@ -110,18 +110,18 @@ def base(used: UsedBase) -> Iterator[str]:
     yield table(["base", "value"], [[name, escaped(value)] for name, value in about.items()])
     if used.overlap is None:
         yield (
-            "**Not checked:** whether the base has seen images of the validation or the test split is unknown, because "
-            "it is unknown what it saw. If it has, the figures below are too high."
+            "**Not checked:** it is unknown which images the base has seen. If images of the validation or the test "
+            "split are among them, the scores below are too high."
         )
     elif used.overlap:
         yield (
             f"**The base has seen {used.overlap:,} images of the validation and test split,** which was accepted. The "
-            "figures below are too high."
+            "scores below are too high."
         )
     else:
         yield (
-            "The base has seen no image of the validation or the test split, as it is, mirrored, or at another size, "
-            "quality or brightness."
+            "The base has seen no image of the validation or the test split, whether unchanged, mirrored, or at "
+            "another size, quality or brightness."
         )
 
 
@@ -136,7 +136,7 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
     }
     about |= {"trial": metrics.trial, "seed": metrics.seed}
     if metrics.kind == "ensemble":
-        about["epochs"] = f"{metrics.epochs} at the most; of each member, validation chose one"
+        about["epochs"] = f"{metrics.epochs} at most; one of each member was chosen on validation"
     else:
         about["epochs"] = f"{metrics.epochs}; the weights are those of epoch {metrics.best_epoch}, chosen on validation"
     about["dtype policy"] = f"{metrics.dtype_policy} in training, float32 in this file"
@@ -157,7 +157,7 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
             ["member", "share"],
             [[f"`{name}`", str(share)] for name, share in params.settings.members.items()],
         )
-        yield "The model is the mean of what its members put out. Nothing was trained for it beside them."
+        yield "The model is the mean of its members' outputs. Nothing else was trained for it."
     elif params:
         values = [[f"`{name}`", escaped(_value(value))] for name, value in params.values.items()]
         yield table(["hyperparameter", "value"], values)
@@ -167,14 +167,14 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
                 "no command trains the same weights again."
             )
             return
-        same = "The same weights again" if repeatable else "The same configuration again, with other random numbers"
-        yield f"{same}, where that search and its data are:\n\n```sh\n{again(metrics, params)}\n```"
+        same = "the same weights" if repeatable else "the same configuration, but with other random numbers"
+        yield f"In the same workspace, this command trains {same}:\n\n```sh\n{again(metrics, params)}\n```"
 
 
 def _additions(found: Additions) -> str:
     """Which additions the graph has, and why it lacks the others."""
     words = {
-        "mirrored view: the mean of what the network says of an image and of its mirror image": found.mirrored_view,
+        "mirrored view: the mean of the network's outputs for an image and its mirror image": found.mirrored_view,
         "prior correction: probabilities times the classes' shares in training, to a power": found.prior_correction,
         "temperature: probabilities to a power": found.temperature,
     }
@@ -189,7 +189,7 @@ def _additions(found: Additions) -> str:
         )
         state = "in" if one.used else f"left out, because {one.reason}"
         lines.append(f"- {name}{value}: {state}{f'; {gain}' if gain else ''}")
-    return "**In the graph beside the network,** as validation decided:\n\n" + "\n".join(lines)
+    return "**Added to the network in the graph,** as decided on validation:\n\n" + "\n".join(lines)
 
 
 def again(metrics: Metrics, params: Params) -> str:
@@ -222,8 +222,8 @@ def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
     times = "once" if metrics.test_evaluations == 1 else f"{metrics.test_evaluations} times"
     yield (
         "Configuration and epoch were chosen on the validation split. The test split was sealed until then, and used "
-        f"{times} for this run. Intervals are 95 % intervals over {test.sample}; what another training seed changes "
-        "is not in them. The figures on validation are of this very model: it was chosen by them, so they flatter it."
+        f"{times} for this run. Intervals are 95 % intervals over {test.sample} and do not cover the effect of another "
+        "training seed. The validation scores are of this same model, which was chosen by them, so they are too high."
     )
     rows = [
         ["macro-F1", f"{test.f1_macro:.3f} ({interval(test.f1_macro_interval)})", _figure(val.f1_macro)],
@@ -269,8 +269,8 @@ def _calibration(found: Reliability, before: Reliability | None) -> str:
         words += f"; without the temperature in its graph, which was fitted on validation, {_error(before)}"
     return (
         f"{words}. Its mean confidence is {abs(found.overconfident):.3f} "
-        f"{'above' if found.overconfident > 0 else 'below'} its accuracy. With few images chance alone makes such an "
-        "error: an interval that begins at 0 is also that of a model whose probabilities can be believed."
+        f"{'above' if found.overconfident > 0 else 'below'} its accuracy. With few images, chance alone produces such "
+        "an error: an interval that begins at 0 is compatible with perfect calibration."
     )
 
 
@@ -288,12 +288,12 @@ def _promoted(score: float, origin: Origin) -> str:
     was, runs = ("exported", "runs that fit the limits given") if fitting else ("promoted", "runs")
     words = (
         f"It was {was} for the highest test macro-F1 of {origin.compared:,} {runs}, when this was written. The "
-        f"highest of several figures is an optimistic one: raw **{score:.3f}**"
+        f"highest of several scores is optimistic: raw **{score:.3f}**"
     )
     if origin.corrected is None:
         return f"{words}; expect somewhat less on new images."
     return (
-        f"{words}, corrected for its having been chosen **{origin.corrected:.3f}** (chosen on resampled test images, "
+        f"{words}, corrected for having been chosen **{origin.corrected:.3f}** (chosen on resampled test images, "
         "scored on those left out)."
     )
 

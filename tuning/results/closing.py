@@ -1,4 +1,4 @@
-"""How a search ends in the terminal: what became of an earlier model, and what would tell more."""
+"""The last lines of a search in the terminal: whether an earlier model was kept, and what to run next."""
 
 from __future__ import annotations
 

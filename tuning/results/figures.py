@@ -1,4 +1,4 @@
-"""What a notebook shows, as matplotlib figures: a search, a run, the faces of a data set."""
+"""Matplotlib figures for notebooks: of a search, a run, the faces of a data set."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _ANEW = "train that run anew"
 def search_figures(workspace: Workspace, search: str, seed: int = 0) -> dict[str, Figure]:
     """The pictures of a search, by name: `best_so_far`, `learning_curves`, `importance`.
 
-    Those that there is no data for yet are left out; importance takes some twenty trials to say anything.
+    Pictures without enough data are left out; `importance` needs some twenty trials.
 
     Args:
-        seed: of the estimate of the importances.
+        seed: for the estimate of the importances.
 
     Raises:
-        UsageError: there is no search of that name; names those there are.
+        UsageError: there is no search of that name; the message lists the existing ones.
     """
     found = searches.read(workspace, search).history
     return {
@@ -59,16 +59,16 @@ def run_figures(workspace: Workspace, run_id: str) -> dict[str, Figure]:
 
 
 def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> Figure:
-    """Test images with the label that a run gave each: the predictions kept when it was tested, nothing is evaluated.
+    """Test images with a run's labels, from the predictions kept when it was tested; nothing is evaluated.
 
-    The images are evenly spaced over the test split, whatever their labels; below a wrong label stands the true one.
+    The images are evenly spaced over the test split; below a wrong label stands the true one.
 
     Args:
         run_id: or the run's short name.
 
     Raises:
         UsageError: there is no run of that name, or `images` is below 1.
-        DataError: its predictions were not kept, or the data is no longer what it was tested on.
+        DataError: its predictions were not kept, or it was tested on other data than the current.
     """
     if images < 1:
         raise UsageError(f"images is {images}", "give 1 or more")
@@ -102,7 +102,7 @@ def _show(axes: Axes, image: np.ndarray) -> None:
 
 
 def faces_figure(workspace: Workspace, per_class: int = 8) -> Figure:
-    """The first images of each class in the training split, as the model sees them, one row a class.
+    """The first images of each class in the training split, as the model sees them, one row per class.
 
     Raises:
         UsageError: `per_class` is below 1.

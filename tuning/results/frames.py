@@ -23,9 +23,9 @@ def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
 
     Columns: `trial` (the index), `status` ("COMPLETED", "FAILED", "RUNNING", or "GIVEN UP" when a budget ended the
     search), `val_f1_macro` (best of its curve), `epochs` (in total; a fraction before the end of the first),
-    `new_epochs` (by this trial itself), `continues` (the trial it went on from), `bracket` (of Hyperband), `seconds`,
-    `failure` (why it failed), then one column a hyperparameter, prefixed with `hp.`; a cell is missing where there is
-    nothing to say. A row can be given to `train_one` as its `values`.
+    `new_epochs` (by this trial itself), `continues` (the trial it continued), `bracket` (of Hyperband), `seconds`,
+    `failure` (why it failed), then one column per hyperparameter, prefixed with `hp.`; cells without a value are
+    missing. A row can be passed to `train_one` as its `values`.
 
     Raises:
         UsageError, DataError, StateError: as `history.searches.read`.
@@ -52,10 +52,10 @@ def _types_of_values(trials: Sequence[Trial], names: list[str]) -> dict[str, str
 
 
 def curves_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
-    """The learning curves of a search: one row an epoch of a trial, those it went on from included.
+    """The learning curves of a search: one row per epoch of a trial, including those of the trials it continued.
 
-    Columns: `trial`, `epoch` (from 1; a fraction in a first epoch that is trained in slices), `val_f1_macro`,
-    `val_loss`; missing where a value was not finite.
+    Columns: `trial`, `epoch` (from 1; a fraction in a first epoch that is trained in parts), `val_f1_macro`,
+    `val_loss`; missing if a value was not finite.
 
     Raises:
         UsageError, DataError, StateError: as `history.searches.read`.
@@ -72,10 +72,10 @@ def curves_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
 
 
 def dataset_frame(workspace: Workspace) -> pandas.DataFrame:
-    """How many images of each class are in each split: one row a class, columns `train`, `val`, `test`, `all`.
+    """The number of images of each class in each split: one row per class, columns `train`, `val`, `test`, `all`.
 
     Raises:
-        DataError: nothing is prepared, or the file that tells is damaged.
+        DataError: nothing is prepared, or the summary file is damaged.
     """
     import pandas
 

@@ -1,4 +1,4 @@
-"""Whether what lies in a workspace belongs together, and how to mend what can be derived anew."""
+"""Checks whether a workspace is consistent, and repairs what can be derived."""
 
 from __future__ import annotations
 

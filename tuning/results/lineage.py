@@ -1,4 +1,4 @@
-"""Where a model comes from: what its file's neighbours say of it, and which images it, its members and its base saw."""
+"""The origin of a model: what the files beside it say, and which images it, its members and its base have seen."""
 
 from __future__ import annotations
 

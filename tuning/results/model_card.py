@@ -175,7 +175,7 @@ def _facts(metrics: Metrics, model: str) -> str:
 def _how_to_load(metrics: Metrics, model: str, loading: str | None, saved_by: str | None) -> str:
     if loading is not None:
         return f"In this folder, with a face crop in `face.jpg`:\n\n```python\n{loading.rstrip()}\n```"
-    needs = "It needs `pip install keras tensorflow opencv-python`, and nothing of the project that trained it"
+    needs = "It needs `pip install keras tensorflow opencv-python`, but not the project that trained it"
     version = f"; it was saved by Keras {saved_by}" if saved_by else ""
     size = metrics.input.image_size
     notes = f"{needs}{version}. Pictures smaller than {size} × {size} pixels were enlarged with `INTER_LINEAR`."

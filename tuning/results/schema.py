@@ -1,4 +1,4 @@
-"""What the JSON files of a run hold, as records: decoding one is validating it."""
+"""The JSON files of a run as records: decoding one validates it."""
 
 from __future__ import annotations
 

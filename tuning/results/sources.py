@@ -1,4 +1,4 @@
-"""Which model is meant: the promoted one, a run's, or the best of a search. Each comes with metrics that fit it."""
+"""Finds the model that is meant (the promoted one, a run's, or the best of a search), and its metrics."""
 
 from __future__ import annotations
 

@@ -227,11 +227,11 @@ def _claims(rows: Sequence[Standing]) -> Iterator[str]:
     )
     few = [data for data, noise in noises.items() if noise.degrees < NARROW]
     if any(entry.verdict == TIED for data in few for entry in by_data[data]):
-        yield "So few repeated runs make that interval wide: more seeds of any row would narrow it a lot."
+        yield "That interval is wide because few runs were repeated: more seeds of any row would narrow it a lot."
     if any(entry.verdict == BETTER for entry in rows):
         yield (
-            f"{BETTER}: over its seeds, beyond chance, than the configuration of the best, whose one run has the "
-            "highest score by luck; what is promoted is the highest score."
+            f"{BETTER}: its configuration is better over its seeds, beyond chance, than that of the best row, whose "
+            "run has the highest score by luck; the highest score is promoted."
         )
     if any(entry.verdict == SEEDS_UNKNOWN for entry in rows):
         yield (
@@ -328,7 +328,7 @@ def _notes(
     rows: Sequence[Standing], columns: Sequence[Column], width: int, evaluations: Mapping[str, int]
 ) -> Iterator[str]:
     shown = {column.name for column in columns}
-    notes = ["val F1: of the published model, whose epoch or members validation chose; test F1: of the same model."]
+    notes = ["val F1: of the published model, its epoch or members chosen on validation; test F1: of the same model."]
     if "vs best" in shown and len(rows) > 1:
         notes += _claims(rows)
     notes += _score(rows)

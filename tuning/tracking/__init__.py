@@ -210,4 +210,4 @@ def _show(tracker: Tracker, folder: Path) -> None:
 
 def _gave_up(name: str, error: Exception) -> str:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"{name} is left out from here on, the search goes on: {textwrap.shorten(first, 160, placeholder=' …')}"
+    return f"{name} is left out from here on, the search continues: {textwrap.shorten(first, 160, placeholder=' …')}"

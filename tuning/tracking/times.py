@@ -1,4 +1,4 @@
-"""Which points of a curve a tracker draws, and when they were."""
+"""Selects the points of a curve that a tracker draws, and their times."""
 
 from __future__ import annotations
 

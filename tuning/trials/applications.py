@@ -52,7 +52,7 @@ def save_application(name: str, weights: str | None, path: Path) -> None:
 
     if weights is not None and name in _FROM_CACHE_ALONE:
         raise UsageError(
-            f"--base-weights is given, but {name} is another network with weights from a file than with ImageNet's",
+            f"--base-weights is given, but Keras builds {name} otherwise for weights from a file than for ImageNet's",
             f"put the file into {keras_home() / 'models'}, named as Keras names it, and leave --base-weights out",
         )
     runtime.use_keras_defaults()

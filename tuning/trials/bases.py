@@ -37,7 +37,7 @@ def opened() -> bool:
 
 
 def base_model() -> keras.Model:
-    """The model of `--base`, without its classifier: for model builders, in which it is called once for each model.
+    """The model of `--base` without its classifier, for model builders, which call this once for each model.
 
     Its input is an image with pixels 0…255 of its own size and channels (see its `input_shape`); its output a vector,
     or feature maps, of the compute type of the trial. All its layers can be trained, and are its own: another call

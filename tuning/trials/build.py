@@ -1,4 +1,4 @@
-"""What trials, finals and rehearsals begin with: a model of the job's values, initialised from a seed."""
+"""Builds a model from a job's values and initialises it from a seed, for trials, finals and rehearsals."""
 
 from __future__ import annotations
 

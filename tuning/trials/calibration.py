@@ -1,4 +1,4 @@
-"""Whether a model's confidence can be believed: the reliability diagram and the expected calibration error. Pure."""
+"""Calibration of a model's confidence: reliability diagram and expected calibration error. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All figures of one evaluation: what metrics.json says of the test split. Pure."""
+"""All figures of one evaluation, as metrics.json holds them for the test split. Pure."""
 
 from __future__ import annotations
 

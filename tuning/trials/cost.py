@@ -1,4 +1,4 @@
-"""What training a model takes, counted: the same on every machine, busy or not."""
+"""Counts the cost of training a model: the same on every machine, busy or not."""
 
 from __future__ import annotations
 

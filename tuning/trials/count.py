@@ -1,4 +1,4 @@
-"""The job that counts what configurations cost, by building them and training none."""
+"""The job that counts the cost of configurations by building them, without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data that a job was meant for, or a refusal."""
+"""Opens the data that a job was meant for, or refuses."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Descrip
             raise mistake(job.space, error) from error
         why = f"{type(error).__name__}: {error}".strip().partition("\n")[0][:300]
     found = discover_space(msgspec.structs.replace(job, dtype_policy=PLAIN), report)
-    note = f"this search trains in {PLAIN}, as with --dtype float32: in {job.dtype_policy} it cannot ({why})"
+    note = f"this search trains in {PLAIN}, as with --dtype float32, because it cannot in {job.dtype_policy} ({why})"
     return msgspec.structs.replace(found, dtype_policy=PLAIN, dtype_problem=why, warnings=[note, *found.warnings])
 
 
@@ -142,8 +142,8 @@ def _backend_without_effect() -> str | None:
     if named in (None, own):
         return None
     return (
-        f"a module of the search space sets KERAS_BACKEND to {named!r}, when Keras has its backend already: this "
-        f"search trains on {own}; to train on {named}, set it where the command is given, and begin anew"
+        f"a module of the search space sets KERAS_BACKEND to {named!r} after Keras has loaded its backend: this search "
+        f"trains on {own}; to train on {named}, set it in the command's environment and start over"
     )
 
 

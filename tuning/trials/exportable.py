@@ -1,4 +1,4 @@
-"""Which models every format of export is known to take, so that only others have to be tried."""
+"""Recognises models that every export format is known to support, so that only others must be tried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What builders change in Keras itself, which would be another trial's, or the published model's, too."""
+"""Detects changes by builders to Keras's global state, which would affect other trials and the published model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door of this room: jobs come in and results go out as JSON, validated on the way."""
+"""Entry point of this package: jobs come in and results go out as JSON, validated on the way."""
 
 from __future__ import annotations
 

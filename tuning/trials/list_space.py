@@ -1,4 +1,4 @@
-"""What a search space contains, for a person: its hyperparameters and starting points; nothing is trained."""
+"""Lists a search space for people: its hyperparameters and starting points; nothing is trained."""
 
 from __future__ import annotations
 

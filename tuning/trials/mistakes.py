@@ -1,4 +1,4 @@
-"""The test images that a model got most wrong, kept with its predictions: no report opens the split again."""
+"""Keeps the worst mistakes on the test split with a run's predictions, so that no report opens the split again."""
 
 from __future__ import annotations
 

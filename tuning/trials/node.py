@@ -1,4 +1,4 @@
-"""What must hold on another machine before a trial of this search may run there."""
+"""Checks whether a trial of this search may run on another machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a model will load in plain Keras, without the code that built it."""
+"""Checks whether a model will load in plain Keras, without the code that built it."""
 
 from __future__ import annotations
 

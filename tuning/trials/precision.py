@@ -1,4 +1,4 @@
-"""Which parts of a model compute in float32 although the rest does not."""
+"""The parts of a model that compute in float32 although the rest does not."""
 
 from __future__ import annotations
 

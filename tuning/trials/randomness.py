@@ -1,4 +1,4 @@
-"""What a training step draws from beside what its model's layers keep."""
+"""The random state of a training step outside the layers of its model."""
 
 from __future__ import annotations
 

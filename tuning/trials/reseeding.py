@@ -1,4 +1,4 @@
-"""Whether the seed of a trial, and nothing else, decides what its builder draws."""
+"""Checks that only the seed of a trial decides what its builder draws."""
 
 from __future__ import annotations
 

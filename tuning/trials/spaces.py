@@ -1,4 +1,4 @@
-"""From the name of a search space to a compiled model, and what that model expects to be fed."""
+"""Builds a compiled model from the name of a search space, and finds what input the model expects."""
 
 from __future__ import annotations
 
@@ -155,8 +155,8 @@ def _check_arguments(space: str, builder: Callable[..., Any], given: Mapping[str
     ]
     if missing:
         raise UsageError(
-            f"search space {space!r} takes {', '.join(missing)}, which nobody gives it",
-            "call what it takes input_shape, num_classes or base, or give the others a default",
+            f"search space {space!r} takes {', '.join(missing)}, which a search does not provide",
+            "name its arguments input_shape, num_classes or base, or give the others a default",
         )
 
 
@@ -167,8 +167,8 @@ def _check_hypermodel(space: str, found: Any) -> None:
     kind: Any = found if inspect.isclass(found) else type(found)
     if issubclass(kind, HyperModel) and kind.fit is not HyperModel.fit:
         raise UsageError(
-            f"search space {space!r} has a fit() of its own, which is not called here: training is cut into epochs "
-            "that can be gone on with",
+            f"search space {space!r} has a fit() of its own, which is not called here: training is split into "
+            "epochs, after each of which it can be resumed",
             "leave fit() out; declare batch_size, class_balance, augmentation, flip or schedule in build() for what it "
             "does with them, and return a model with a train_step of its own for the rest",
         )
@@ -364,7 +364,7 @@ def _check_shapes(model: keras.Model, space: str, input_shape: Sequence[int], nu
         )
     if (batch := model.inputs[0].shape[0]) is not None:
         raise UsageError(
-            f"search space {space!r}: the model takes batches of {batch} images and no others, one image neither",
+            f"search space {space!r}: the model takes only batches of {batch} images, and so no single image",
             "leave the batch size out of keras.Input; a hyperparameter batch_size says how many images a step takes",
         )
     expected = tuple(model.input_shape[1:])

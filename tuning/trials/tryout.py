@@ -1,4 +1,4 @@
-"""A few steps of a space's default configuration before a search begins: whether it trains, and twice the same way."""
+"""Tries a few steps of a space's default configuration before a search: whether it trains, and repeatably."""
 
 from __future__ import annotations
 

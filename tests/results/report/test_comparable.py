@@ -34,8 +34,11 @@ def test_where_nothing_is_explained_nothing_is_drawn_and_the_page_says_why(works
 
     save(hyperband(2))
     for given, why in (
-        ((found(1, -0.3),), "explains -10 % (90 % interval -30 % to 10 %) of the variance of scores after 1 epoch"),
-        ((), "fewer than 10 were trained for as many epochs"),
+        (
+            (found(1, -0.3),),
+            "explains -10 % (90 % interval -30 % to 10 %) of the variance of unseen scores after 1 epoch",
+        ),
+        ((), "fewer than 10 were trained for equally many epochs"),
     ):
         monkeypatch.setattr("tuning.results.report.importances", lambda history, seed, given=given: given)
         page = render(report.collect(workspace, "s"))

@@ -113,9 +113,12 @@ def test_validation_scores_are_called_what_they_are(page, workspace, hyperband, 
     publish(run_id, 0.95, kind="ensemble")
     text = page(new_search)
     assert (
-        text.count(", of the published model, whose epoch validation chose; the test score is of the same model.") == 2
+        text.count(
+            ", of the published model, whose epoch was chosen on validation; the test score is of the same model."
+        )
+        == 2
     )
-    assert text.count(", of the mean of its members, which validation chose; no epoch is chosen.") == 1
+    assert text.count(", of the mean of its members, which were chosen on validation; no epoch is chosen.") == 1
     assert "the maximum over its epochs" not in text
 
 
@@ -280,12 +283,12 @@ def test_a_search_with_a_plan_shows_it_from_its_start_and_does_not_promise_the_s
 
 def test_finals_that_were_asked_for_are_shown_as_asked(page, new_search):
     text = page(new_search(plan=replace(PLAN, final_runs=6, final_epochs=40)))
-    assert "as asked for: the best" in text and "up to 6 times 40 epochs" in text and "21 min or more" not in text
+    assert "as requested: the best" in text and "up to 6 times 40 epochs" in text and "21 min or more" not in text
 
 
 def test_what_starting_points_count_more_is_shown(page, new_search):
     text = page(new_search(plan=replace(PLAN, good=[{"rate": 5}])))
-    assert "1 to be tried" in text and "counts 6% less" in text
+    assert "1 to be tried" in text and "counts as 6% closer to a score of 1" in text
 
 
 def test_a_budget_is_in_the_command(settings):

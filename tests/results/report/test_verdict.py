@@ -60,7 +60,7 @@ def test_without_a_second_seed_nothing_beats_anything(judged):
 def test_the_best_of_several_scores_is_corrected(judged):
     found = judged([("0013", 1, 0.62), ("0012", 2, 0.61), (None, None, 0.60)], seeds=1)
     text = " ".join(found.reasons)
-    assert f"corrected for its having been chosen {found.corrected:.3f}" in text
+    assert f"corrected for having been chosen {found.corrected:.3f}" in text
     assert 0.4 < found.corrected < float(found.headline.split("macro-F1 ")[1].split()[0])
 
 
@@ -81,7 +81,7 @@ def test_as_long_as_runs_may_follow_the_verdict_is_not_the_last_word(workspace, 
     save(search)
     found = collect(workspace, "s")
     assert found.status == "interrupted"
-    assert found.verdict.reasons[0].startswith("The search was interrupted: the same command goes on")
+    assert found.verdict.reasons[0].startswith("The search was interrupted: the same command resumes it")
 
 
 def test_a_baseline_that_wins_is_said_to(judged):
@@ -107,7 +107,7 @@ def test_what_is_better_over_its_seeds_is_not_called_tied(workspace, publish, ba
     assert found.kind == ("bad" if baseline else "good")
     text = " ".join(found.reasons)
     assert "can explain it" not in text and ("more than the choice" in text) == baseline
-    words = "Better over their seeds beyond chance, though no score of theirs is as high: trial 0013, seed "
+    words = "Better over their seeds beyond chance, although none of their scores is as high: trial 0013, seed "
     assert (words in text) == (not baseline) and "Tied with the best" not in text
 
 
@@ -134,7 +134,7 @@ def test_where_predictions_were_not_kept_nothing_is_claimed(workspace, hyperband
     report = collect(workspace, "s")
     assert report.verdict.kind == "open"
     assert "is ahead of the baseline, not compared" in report.verdict.headline
-    assert "nothing tells their difference from chance" in report.verdict.reasons[0]
+    assert "their difference cannot be told from chance" in report.verdict.reasons[0]
     assert report.verdict.corrected is None
     assert all(run.calibration is None and not run.mistakes for run in report.runs)
 
@@ -147,7 +147,7 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     assert problems == []
     assert runs[0].name == "trial 0013, seed 2"
     text = " ".join(verdict(None, "finished", runs, compare(workspace, runs)).reasons)
-    said = "Mean ± standard deviation over training seeds (how many): "
+    said = "Mean ± standard deviation over training seeds (number of seeds): "
     one, two = r"trial 0013 0\.8\d\d ± 0\.0\d\d \(3\)", r"the baseline 0\.5\d\d ± 0\.0\d\d \(3\)"
     assert re.search(rf"{re.escape(said)}{one}; {two}\.", text)
     # Also those that are not of this search, as the difference is of them too.
@@ -165,7 +165,7 @@ def test_several_seeds_give_means_and_deviations(workspace, hyperband, publish):
     for run_id in ("one-s0", "base-s1", "base-s2"):
         shutil.rmtree(workspace.run(run_id))
     text = " ".join(verdict(None, "finished", some, compare(workspace, some)).reasons)
-    said = re.escape("Mean ± standard deviation over training seeds (how many): ")
+    said = re.escape("Mean ± standard deviation over training seeds (number of seeds): ")
     assert re.search(rf"{said}trial 0013 \S+ ± \S+ \(2\); the baseline 0\.\d\d\d \(1\)\.", text)
 
 
@@ -184,7 +184,7 @@ def test_means_are_over_seeds_of_one_training(workspace, publish, write_params):
     reasons = verdict(None, "finished", runs, compare(workspace, runs)).reasons
     (said,) = [reason for reason in reasons if reason.startswith("Mean ± standard deviation")]
     one, two = r"trial 0013 0\.9\d\d \(1\)", r"trial 0013 0\.8\d\d ± 0\.0\d\d \(2\)"
-    assert re.fullmatch(rf"Mean ± standard deviation over training seeds \(how many\): {one}; {two}\.", said)
+    assert re.fullmatch(rf"Mean ± standard deviation over training seeds \(number of seeds\): {one}; {two}\.", said)
     assert any(reason.startswith("Tied with the best: trial 0013, seed 1") for reason in reasons)
 
 
@@ -222,12 +222,12 @@ def test_what_a_view_adds_is_not_taken_for_the_luck_of_a_training(workspace, hyp
     runs = in_search(search.history(), runs)
     assert [run.network_score for run in runs] == [searched, 0.9, None]
     said = [
-        reason for reason in verdict(None, "finished", runs, compare(workspace, runs)).reasons if "Trained" in reason
+        reason for reason in verdict(None, "finished", runs, compare(workspace, runs)).reasons if "Retrained" in reason
     ]
     assert said == [
-        "Trained again, configurations have other validation scores in the published epoch than at their best in the "
-        f"search: trial 0013 ({searched:.3f} in the search, 0.900 retrained). So much is the best score of a single "
-        "training worth."
+        "Retrained, these configurations have other validation scores in the published epoch than at their best in the "
+        f"search: trial 0013 ({searched:.3f} in the search, 0.900 retrained). The best score of a single training can "
+        "be that far off."
     ]
     rows = re.findall("<tr>.*?</tr>", validation_table(runs))[1:]
     shown = [re.findall(r"<td>([^ <]+)", row) for row in rows]
@@ -248,9 +248,9 @@ def test_a_class_that_is_never_recognised_and_a_test_without_error_are_said(work
     runs, _ = read_evidence(workspace, ["perfect", "blind"])
     assert runs[0].metrics.test.accuracy == 1
     reasons = " ".join(verdict(None, "finished", runs, compare(workspace, runs)).reasons)
-    assert "none of 120 test images" in reasons and "up to 3 %" in reasons and "recognised nothing" not in reasons
+    assert "none of 120 test images" in reasons and "up to 3 %" in reasons and "recognised no image" not in reasons
     reasons = " ".join(verdict(None, "finished", runs[1:], compare(workspace, runs[1:])).reasons)
-    assert "recognised nothing of: sad (40 images)." in reasons and "rule of three" not in reasons
+    assert "recognised no image of: sad (40 images)." in reasons and "rule of three" not in reasons
 
 
 def test_a_run_that_was_removed_is_named(workspace, hyperband, save, finish):

@@ -1,1 +1,1 @@
-"""What people bring: layouts are detected, and every file ends as a sample, as rejected or as ignored."""
+"""Raw data: layouts are detected, and every file becomes a sample, or is rejected or ignored."""

@@ -1,4 +1,4 @@
-"""One name for one class: `--aliases`, and the usual names of emotions."""
+"""Renaming of classes: `--aliases`, and the usual names of emotions."""
 
 from __future__ import annotations
 

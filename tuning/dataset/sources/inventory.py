@@ -1,4 +1,4 @@
-"""What lies below the raw folder: names, sizes and times, without opening a file."""
+"""The files below the raw folder: names, sizes and times, without opening any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text files as strangers save them: UTF-8 with or without a byte order mark, or UTF-16 with one."""
+"""Reads text files in UTF-8, with or without a byte order mark, or in UTF-16 with one."""
 
 from __future__ import annotations
 

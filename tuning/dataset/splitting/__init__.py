@@ -1,1 +1,1 @@
-"""Which images belong together, and which split each goes to."""
+"""Decides which images belong together, and into which split each goes."""

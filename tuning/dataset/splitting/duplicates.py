@@ -1,4 +1,4 @@
-"""What is wrong with a pool, and what it means: exact copies, conflicting labels, imbalance. Pure functions."""
+"""Exact copies, conflicting labels and imbalance in a pool. Pure functions."""
 
 from __future__ import annotations
 

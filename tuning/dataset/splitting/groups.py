@@ -1,4 +1,4 @@
-"""Who is shown on an image: `--group-by` takes the person from file names, or from a table."""
+"""The persons on images: `--group-by` takes them from file names, or from a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a split would leak, and does: test images that a model has as good as seen in training. Pure functions."""
+"""Leakage of a split: test images that are nearly the same as training images. Pure functions."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def check_settings(manifest: SplitManifest, settings: Settings, path: str) -> No
         raise DataError(
             f"the split in {path} was made with {' and '.join(differences)}",
             "persons that are in two splits stay there, and what was trained has seen them: prepare another --root "
-            f"with {_grouping(settings.group_by)}, or leave it out to go on with this one",
+            f"with {_grouping(settings.group_by)}, or leave it out to continue with this one",
         )
     if differences:
         raise DataError(
@@ -123,7 +123,7 @@ def refuse_missing(missing: Sequence[Place], total: int, reasons: Mapping[str, s
     named = listed([f"{place.source} ({reasons.get(place.source, 'removed')})" for place in missing], 3)
     raise DataError(
         f"{len(missing):,} of {total:,} images that have a place in the split are gone: {named}",
-        f"{remedy}; or run again with --accept-removed to go on without them (finished runs saw other data)",
+        f"{remedy}; or run again with --accept-removed to continue without them (finished runs saw other data)",
     )
 
 

@@ -1,4 +1,4 @@
-"""What an image's thumbnail alone shows: its perceptual hashes, and how bright, varied and sharp it is."""
+"""Properties of an image's thumbnail: its perceptual hashes, brightness, contrast and sharpness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a file whose size or time differs from what was recorded still holds the same content."""
+"""Checks whether a file with another size or time still has the recorded content."""
 
 from __future__ import annotations
 

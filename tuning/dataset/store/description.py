@@ -1,4 +1,4 @@
-"""What describes the packed arrays: `arrays.json`, read and checked without opening an array, and without NumPy."""
+"""The description of the packed arrays, `arrays.json`: read and checked without opening an array, and without NumPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One `prepare` at a time in a workspace, and what a killed one left is put right first."""
+"""Allows one `prepare` at a time in a workspace, and repairs first what a killed one left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifests in `artifacts/outputs/`: what is in the pool, and which split every image belongs to for good."""
+"""The manifests in `artifacts/outputs/`: the images of the pool, and the permanent split of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a split manifest to files: packed arrays for training, and folders of images for people."""
+"""Writes a split manifest as files: packed arrays for training, and folders of images for people."""
 
 from __future__ import annotations
 

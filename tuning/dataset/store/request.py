@@ -1,4 +1,4 @@
-"""What a run of `prepare` is asked for, and whether it has been done already."""
+"""The request of a run of `prepare`, and whether it has been fulfilled already."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of one size in a plain file: read when they are asked for, so that memory does not grow with their number."""
+"""Rows of one size in a plain file, read on demand, so that memory does not grow with their number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images of a split are not independent of each other: the groups that the split was made of."""
+"""The groups of dependent images in a split."""
 
 from __future__ import annotations
 

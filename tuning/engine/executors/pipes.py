@@ -1,4 +1,4 @@
-"""Messages between a process and the one that it has started: JSON lines on two descriptors that nothing else knows."""
+"""Messages between a process and a child, as JSON lines on two descriptors that nothing else uses."""
 
 from __future__ import annotations
 

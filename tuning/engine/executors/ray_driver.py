@@ -138,7 +138,7 @@ class _Driver:
     def _look_around(self) -> list[Any]:
         away = time.monotonic() - self._nodes.heard
         self._tell(
-            "the control service of the Ray cluster does not answer: what runs goes on; Ray gives up after a minute",
+            "the control service of the Ray cluster does not answer: running trials go on; Ray gives up after a minute",
             "the control service of the Ray cluster answers again",
             away > LIST_SECONDS + 3 * PATIENCE_SECONDS,
         )
@@ -158,7 +158,7 @@ class _Driver:
         elif limit is not None and now - self._room > limit:
             raise EnvironmentProblem(
                 f"the Ray cluster had no room for a trial, {what} each, within {limit:g} s (--ray-wait)",
-                "see `ray status`; the same command goes on once there is room",
+                "see `ray status`; the same command resumes once there is room",
             )
         until = "without end (--ray-wait SECONDS gives up)" if limit is None else f"for up to {limit:g} s (--ray-wait)"
         there = "all are busy with other work" if self._nodes.used() else "no node that can be used has that"

@@ -1,4 +1,4 @@
-"""What `RayExecutor` and its driver process say to each other, as JSON lines."""
+"""The messages between `RayExecutor` and its driver process, as JSON lines."""
 
 from __future__ import annotations
 

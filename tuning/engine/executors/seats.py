@@ -1,4 +1,4 @@
-"""What a trial asks of a cluster, and how many trials at a time its nodes have room for. Needs no Ray."""
+"""The resources that a trial requests of a cluster, and how many trials fit on its nodes at a time. Needs no Ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be known to use an export: how an image becomes the model's input, and an example of ten lines."""
+"""The description of an export: how an image becomes the model's input, and an example of ten lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which formats a model will not be able to leave in, found before it is trained."""
+"""Finds the formats that a model cannot be exported in, before it is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a format of export is."""
+"""The definition of an export format."""
 
 from __future__ import annotations
 

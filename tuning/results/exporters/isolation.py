@@ -1,4 +1,4 @@
-"""Processes that cannot import this project: what works there works for whoever gets only the export."""
+"""Processes that cannot import this project, to prove that an export works without it."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def write_what_can_be(
                 raise
             del wanted[error.format]
             failed[error.format] = error.problem
-            progress.warn(f"{error.problem}; going on with {', '.join(wanted)}")
+            progress.warn(f"{error.problem}; continuing with {', '.join(wanted)}")
             for path in (*folder.iterdir(), *(scratch / form.product for form in FORMATS.values())):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

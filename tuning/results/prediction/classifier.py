@@ -1,4 +1,4 @@
-"""A model file, and what must be known to use it."""
+"""A model file together with everything needed to use it."""
 
 from __future__ import annotations
 

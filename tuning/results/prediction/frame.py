@@ -30,15 +30,15 @@ def predict_frame(
     Args:
         images: image files and folders of them.
         model: a `.keras` file of a run or an export; None: the promoted model.
-        top_k: labels an image.
+        top_k: labels per image.
 
     Returns:
-        One row an image and label: `path`, `rank` (from 1), `label`, `probability`, and `error`, why an image could not
-        be read or is not there; then the others are missing.
+        One row per image and label: `path`, `rank` (from 1), `label`, `probability`, and `error`, the reason if an
+        image could not be read or does not exist; the other columns are then missing.
 
     Raises:
-        UsageError: `top_k` is below 1, or `model` is no `.keras` file.
-        DataError: there is no such model, or it is not what its metrics say.
+        UsageError: `top_k` is below 1, or `model` is not a `.keras` file.
+        DataError: the model does not exist, or does not match its metrics.
         EnvironmentProblem: Keras cannot be imported, or its backend cannot run the model.
     """
     import pandas

@@ -133,7 +133,7 @@ def render(report: Report, refresh: int = 0) -> str:
         ("failed trials", sections.failures_part(history)),
         ("finalists", finals_part(report.runs, history.finals)),
         (
-            "to repeat it",
+            "how to repeat it",
             sections.repeat_part(search.settings, search.settings_digest, report.runs, search.plan, history.stopped),
         ),
     ]

@@ -1,4 +1,4 @@
-"""The line that runs a search again. Pure."""
+"""The command that repeats a search. Pure."""
 
 from __future__ import annotations
 

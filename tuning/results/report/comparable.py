@@ -1,4 +1,4 @@
-"""Configurations that may be compared: trained for the same epochs, and differing by more than chance. Pure."""
+"""Selects configurations that may be compared: with equal epochs, and differing by more than chance. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tuning.trials.bootstrap import TAILS
 #: With fewer scores a mean has no interval that says anything.
 FEWEST_IN_A_GROUP = 3
 #: Said wherever else something is not drawn.
-AS_ABOVE = "Not drawn, for the reason that stands at the configurations above."
+AS_ABOVE = "Not drawn, for the reason given under Configurations above."
 #: A number's values are put into so many groups of equal size.
 GROUPS = 3
 
@@ -39,7 +39,7 @@ class Comparable:
         """Which configurations they are."""
         count = f"{len(self.scores):,} configurations"
         if self.epochs is None:
-            return f"{count}, all trained for as many epochs"
+            return f"{count}, all trained for the same number of epochs"
         return f"{count}, each after {epochs_text(self.epochs)}"
 
 
@@ -62,8 +62,8 @@ def comparable(history: History, found: Sequence[Importance]) -> Comparable:
         return Comparable(
             None,
             {},
-            f"Of {scored} configurations with a score, fewer than {FEWEST} were trained for as many epochs, or all "
-            "scored alike: nobody can tell what mattered.",
+            f"Of {scored} configurations with a score, fewer than {FEWEST} were trained for equally many epochs, or "
+            "all scored alike, so it cannot be told what mattered.",
         )
     chosen = most_telling(found)
     scores = {
@@ -78,9 +78,9 @@ def not_told(found: Importance) -> str:
     """Why nothing is drawn of a budget."""
     after = "" if found.epochs is None else f" after {epochs_text(found.epochs)}"
     return (
-        f"From the hyperparameters of {found.configurations} configurations a random forest explains "
-        f"{explained_text(found)} of the variance of scores{after} that it has not seen. That is not surely above 0: "
-        "nobody can tell what mattered, and any pattern in a chart could be chance."
+        f"From the hyperparameters of {found.configurations} configurations, a random forest explains "
+        f"{explained_text(found)} of the variance of unseen scores{after}. This may be 0, so it cannot be told what "
+        "mattered, and any pattern in a chart could be chance."
     )
 
 

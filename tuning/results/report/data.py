@@ -1,4 +1,4 @@
-"""What the charts and the table of the page show: configurations with their number, rank and shade. Pure."""
+"""The data of the report's charts and table: configurations with their number, rank and shade. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the retrained runs of a search showed on the test split, read from their own files: the split stays sealed."""
+"""The results of retrained runs on the test split, read from their own files: the split stays sealed."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
         return section("finalists", "Finalists", "", remark(words))
     lost = "".join(f"<p>{escape(words)}</p>" for words in map(_missing, finals) if words)
     lead = (
-        "Of each, the epoch that validation chose was evaluated once on the test split. Times are of one image, "
-        "in large batches, on one thread of the machine that evaluated it."
+        "Each was evaluated once on the test split, at the epoch chosen on validation. Times are per image, in large "
+        "batches, on one thread of the machine that evaluated it."
     )
     shown = "".join(_run(place, run) for place, run in enumerate(runs))
     return section("finalists", "Finalists", lead, validation_table(runs) + shown + lost)
@@ -58,7 +58,7 @@ def _run(place: int, run: Evidence) -> str:
     if run.calibration:
         excess = run.calibration.overconfident
         if abs(excess) < 0.02:
-            words = "its confidence is about right on average"
+            words = "on average its confidence is about right"
         else:
             too = "high" if excess > 0 else "low"
             words = f"on average its confidence is {100 * abs(excess):.1f} percentage points too {too}"
@@ -69,7 +69,7 @@ def _run(place: int, run: Evidence) -> str:
         calibrated = card("Calibration", remark(note) + _reliability(place, run.calibration, run.untempered))
     link = f'<a href="{RUNS}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
     if run.short:
-        link = f"<b>{run.short}</b> in the leaderboard, as commands take it; {link}"
+        link = f"<b>{run.short}</b> in the leaderboard and for commands; {link}"
     return (
         f'<details class="run"{" open" * (place == 0)}><summary>{head}</summary>'
         f"{remark(link)}{_validated(run)}{_base(metrics)}{_additions(metrics)}"
@@ -100,9 +100,9 @@ def _before(run: Evidence) -> str:
 def _validated(run: Evidence) -> str:
     """Its validation score, called what it is, and what its losses mean."""
     if run.metrics.kind == "ensemble":
-        what = "of the mean of its members, which validation chose; no epoch is chosen"
+        what = "of the mean of its members, which were chosen on validation; no epoch is chosen"
     else:
-        what = "of the published model, whose epoch validation chose; the test score is of the same model"
+        what = "of the published model, whose epoch was chosen on validation; the test score is of the same model"
     return remark(escape(f"Validation macro-F1 {run.metrics.val.f1_macro:.3f}, {what}. {run.loss}".strip()))
 
 
@@ -134,13 +134,13 @@ def _additions(metrics: Metrics) -> str:
         for name, found in msgspec.structs.asdict(metrics.additions).items()
         if found.used
     ]
-    return remark(f"In its graph beside the network: {'; '.join(words)}.") if words else ""
+    return remark(f"Added to the network in its graph: {'; '.join(words)}.") if words else ""
 
 
 def _matrix(place: int, run: Evidence) -> str:
     classes, counts = run.metrics.classes, np.array(run.metrics.test.confusion_matrix)
     if len(classes) > _MOST_CLASSES:
-        return remark("Too many classes for a table: see the pictures in the run's folder.")
+        return remark("Too many classes for a table; see the pictures in the run's folder.")
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     panels = [_cells(classes, shares, [[f"{v:.2f}" for v in row] for row in shares])]
     panels.append(_cells(classes, shares, [[str(v) for v in row] for row in counts]))

@@ -14,10 +14,10 @@ from tuning.results.report.importance import HIGH, LOW, Importance, most_telling
 def importance_part(compared: Comparable, found: Sequence[Importance]) -> str:
     """Importance of each hyperparameter, at each budget; in words where no budget's scores can be explained."""
     lead = (
-        "A random forest learns the score from the hyperparameters; then each is shuffled on configurations that the "
-        "forest has not seen. A bar is what its squared error grows by, as a share of the variance of the scores; "
-        f"whiskers reach from the {100 * LOW:.0f} % to the {100 * HIGH:.0f} % quantile over folds and shuffles "
-        "(Breiman 2001; scikit-learn). A bar whose whiskers reach 0 or below may be chance."
+        "A random forest predicts the score from the hyperparameters. Each hyperparameter is then shuffled on "
+        "configurations that the forest has not seen; its bar is the growth of the squared error, as a share of the "
+        f"variance of the scores. Whiskers reach from the {100 * LOW:.0f} % to the {100 * HIGH:.0f} % quantile over "
+        "folds and shuffles (Breiman 2001; scikit-learn). A bar whose whiskers reach 0 or below may be chance."
     )
     if compared.why_not:
         return section("importance", "Importance of hyperparameters", "", remark(AS_ABOVE))
@@ -42,8 +42,8 @@ def _bars(found: Importance) -> str:
         return 100 * (value - low) / (high - low)
 
     words = (
-        f"From {found.configurations} configurations the forest explains {explained_text(found)} of the variance of "
-        "scores that it has not seen."
+        f"From {found.configurations} configurations, the forest explains {explained_text(found)} of the variance of "
+        "unseen scores."
     )
     rows = []
     for share in found.shares[:MOST_AXES]:

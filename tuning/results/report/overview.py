@@ -128,8 +128,8 @@ def render(rows: Sequence[Row], problems: Iterable[str], now: tuple[str, int] | 
     parts = [_data(digest, own, now, pool) for digest, own in by_data.items()]
     warnings = "".join(f'<p class="verdict bad">{escape(problem)}</p>' for problem in problems)
     lead = (
-        "The one that was last at work comes first; dates are those of its files. Scores can be compared within one "
-        "table only: each has its own test images. ★ marks the best of a table."
+        "The search that ran last comes first; dates are those of its files. Scores can only be compared within a "
+        "table, because each has its own test images. ★ marks the best of a table."
     )
     head = f'<header><h1>All searches</h1><p class="sub">{lead}</p></header>'
     nothing = "" if rows else remark("There is no search that can be read.")
@@ -138,7 +138,7 @@ def render(rows: Sequence[Row], problems: Iterable[str], now: tuple[str, int] | 
 
 def _data(digest: str, rows: Sequence[Row], now: tuple[str, int] | None, pool: bool) -> str:
     current = now is not None and now[0] == digest
-    words = f"as they are prepared now, {now[1]} classes" if current and now else "prepared at another time"
+    words = f"as currently prepared, {now[1]} classes" if current and now else "prepared at another time"
     link = ' · <a href="../outputs/pool_report.html">pool report</a>' if current and pool else ""
     scores = [row.run.test.f1_macro for row in rows if row.run]
     top = max(scores, default=None)

@@ -79,7 +79,7 @@ def _forest(runs: Sequence[Evidence]) -> str:
     scale = f'<div class="row"><span></span><span class="track scale">{low:.2f}<span>{high:.2f}</span></span></div>'
     title = (
         f"Test macro-F1 with 95 % intervals over {runs[0].metrics.test.sample} "
-        '<span class="soft">in front: in which order they were chosen, on validation</span>'
+        '<span class="soft">in front: their rank on validation, by which they were chosen</span>'
     )
     return card(title, f'<div class="forest">{"".join(rows)}{scale}</div>') + "\n"
 
@@ -99,7 +99,7 @@ def _apart(history: History, runs: Sequence[Evidence]) -> str:
     if not cells:
         return ""
     title = f"How trial {escape(best.trial_ids[-1])} differs from the baseline"
-    note = '<span class="soft">its value, and in grey the baseline\'s</span>'
+    note = '<span class="soft">its value, and the baseline\'s in grey</span>'
     return card(f"{title} {note}", f'<div class="apart">{cells}</div>') + "\n"
 
 
@@ -109,7 +109,7 @@ def progress_part(history: History, entries: Sequence[Entry]) -> str:
     if not history.seconds:
         del over["running time"]
     if not entries:
-        return section("progress", "Progress", "", remark("No trial has ended well yet."))
+        return section("progress", "Progress", "", remark("No trial has been completed yet."))
     key = (
         '<p class="key-row"><span><i style="border-color:var(--blue)"></i>best so far</span>'
         '<span><i class="base"></i>baseline in the search</span><span>each dot: a trial\'s best epoch</span></p>'
@@ -131,7 +131,7 @@ def curves_part(entries: Sequence[Entry]) -> str:
     return section(
         "curves",
         "Learning curves",
-        "One line a configuration, over all its promotions. Finalists carry their rank.",
+        "One line per configuration, over all its promotions. Finalists are labelled with their rank.",
         f'<figure class="card">{switch("curve", list(shown), list(shown.values()))}{key_row()}</figure>',
     )
 
@@ -142,8 +142,8 @@ def rungs_part(history: History, entries: Sequence[Entry]) -> str:
     if not found:
         return ""
     lead = (
-        "Each dot is a trial at the end of its rung, at its best epoch so far. Lines are promotions: the best of a "
-        'rung go on, from where they were, to the next. <b style="color:var(--bad)">×</b> failed.'
+        "Each dot is a trial at the end of its rung, with the score of its best epoch so far. Lines are promotions: "
+        'the best of a rung are trained further, to the next. <b style="color:var(--bad)">×</b> failed.'
     )
     sizes = " → ".join(f"{len(trials):,}" for trials in found.values())
     return section(
@@ -163,9 +163,9 @@ def slices_part(entries: Sequence[Entry], parameters: Sequence[Parameter], compa
     if compared.why_not:
         return section("slices", "Slices", "", remark(AS_ABOVE))
     lead = (
-        f"The score against one hyperparameter at a time, the most important first: {compared.words}. Lines are the "
-        "means of a choice, or of a third of the values, in bands that are their 95 % intervals, each for itself: one "
-        "of twenty is wrong by chance. Within a choice, dots stand side by side only so that none hides another."
+        f"The score against one hyperparameter at a time, the most important first: {compared.words}. Lines are "
+        "means of each choice, or of each third of the values; bands are their separate 95 % intervals, one in twenty "
+        "of which is wrong by chance. Within a choice, dots are spread sideways only so that none hides another."
     )
     drawn = {
         parameter.name: charts.parameter_slice(parameter, place, entries, compared.scores)
@@ -227,23 +227,23 @@ def repeat_part(
         f"<tr><th>{escape(name)}</th><td><code>{escape(str(value))}</code></td></tr>" for name, value in rows
     )
     lead = (
-        "The same command on the same data finds the same trials, scores and weights on the same kind of processor, "
-        "however many workers it has and however often it is interrupted."
+        "On the same data and the same kind of processor, this command finds the same trials, scores and weights, "
+        "with any number of workers and interruptions."
     )
     if plan is not None:
         lead = (
-            "With a budget, the clock decides what is tried and for how long: begun anew, even on the same machine, "
-            "this command may find other trials. This search's plan and decisions are kept in its folder: going on "
-            "from there ends the same, however many workers it has and however often it is interrupted."
+            "With a budget, the clock decides what is tried and for how long: started again, even on the same "
+            "machine, this command may find other trials. The plan and decisions of this search are in its folder, so "
+            "resuming it ends the same, with any number of workers and interruptions."
         )
     elif stopped:
         lead += (
-            " This one stopped when its <code>--budget</code> was over: without a budget, the command goes on beyond "
-            "its last trial."
+            " This search stopped when its <code>--budget</code> was over; without a budget, the command continues "
+            "beyond its last trial."
         )
     return section(
         "repeat",
-        "To repeat it",
+        "How to repeat it",
         lead,
         f'<pre id="command">{command}</pre><div class="bar-row" id="copying"></div>'
         f'<div class="scroll"><table class="plain">{facts}</table></div>',

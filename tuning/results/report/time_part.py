@@ -1,4 +1,4 @@
-"""The part of the page about time: the plan of a budget, what was decided on the way, and what was done with it."""
+"""The report's section about time: the plan of a budget, the decisions, and how the time was used."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def time_part(history: History, runs: Sequence[Evidence], plan: Plan | None, cla
     if finals:
         epochs = sum(metrics.epochs for metrics in finals)
         shares.append(Share(FINALS, len(finals), epochs, sum(m.train_seconds for m in finals), None))
-    lead = "Seconds are those of workers: two at work for a minute are two minutes."
+    lead = "Times are summed over workers: two workers busy for one minute count as two minutes."
     if (silent := share_at_chance(rungs)) is not None:
         lead += (
-            f" <b>{silent:.0%}</b> of the search's epochs ended at chance: with a score that a model has which has "
-            "learned nothing."
+            f" <b>{silent:.0%}</b> of the search's epochs ended at chance: with the score of a model that has learned "
+            "nothing."
         )
     planned = "" if plan is None else _plan(plan)
     nodes = f"<p><b>Where it ran</b></p>{_items(history.nodes)}" if history.nodes else ""
@@ -44,32 +44,32 @@ def _plan(plan: Plan) -> str:
     price, most = plan.price, max(plan.first_rung, round(plan.max_epochs / 3))
     spread = span(price.low, price.high, ".1f")
     trainings = span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
-    beyond = "" if plan.final_runs is not None else "and what the finals cannot use; "
+    beyond = "" if plan.final_runs is not None else "plus what the finals cannot use; "
     rows = [
-        ("budget", duration(plan.budget), f"from start to end, for {plan.seats} trainings at a time; tests included"),
+        ("budget", duration(plan.budget), f"from start to end, tests included, for {plan.seats} trainings at a time"),
         (
             "an epoch",
             f"{price.epoch:.1f} s",
             f"the mean of {price.timed} configurations that were timed first; "
-            f"{f'half of the space takes {spread} s, ' if spread else ''}the default one {price.default:.1f} s. "
-            "All that follows is made from it",
+            f"{f'the middle half of the space takes {spread} s, ' if spread else ''}the default one "
+            f"{price.default:.1f} s. The rest of the plan follows from these times",
         ),
         (
             "search",
             f"up to {duration(plan.search)}",
-            f"{beyond}time for as many epochs as about {plan.trainings:.0f} full trainings have"
-            f"{f' ({trainings}, as configurations cost less or more)' if trainings else ''}",
+            f"{beyond}time for about {plan.trainings:.0f} full trainings"
+            f"{f' ({trainings}, as configurations cost more or less)' if trainings else ''}",
         ),
         (
             "a full training",
             _epochs(plan.max_epochs, plan.max_epochs),
-            "in the search; only configurations that prove themselves get that far",
+            "in the search; only promising configurations get that far",
         ),
         (
             "the shortest",
             _epochs(plan.first_rung, most),
-            "after so many, configurations are compared for the first time, and the better ones go on"
-            + "; how soon the default one leaves chance decides" * (most > plan.first_rung),
+            "configurations are compared after this many for the first time, and the better ones are trained further"
+            + "; it depends on how soon the default one leaves chance" * (most > plan.first_rung),
         ),
         ("finals", *_planned_finals(plan)),
     ]
@@ -86,13 +86,13 @@ def _plan(plan: Plan) -> str:
             (
                 "starting points",
                 f"{len(plan.good)} to be tried",
-                "known to be good: where finalists are chosen, what they lack to 1 once they were trained whole counts "
-                f"{KNOWN_LEAD:.0%} less, as they gain most from longer trainings",
+                "known to be good: when finalists are chosen, a fully trained one counts as "
+                f"{KNOWN_LEAD:.0%} closer to a score of 1, because these gain most from longer trainings",
             )
         )
     if plan.untried:
         rows.append(
-            ("starting points", f"{len(plan.untried)} left out", "known to be good, but too expensive for this time")
+            ("starting points", f"{len(plan.untried)} left out", "known to be good, but too expensive for this budget")
         )
     body = "".join(f"<tr><th>{name}</th><td><b>{value}</b></td><td>{why}</td></tr>" for name, value, why in rows)
     return card("The plan", f'<table class="plain facts">{body}</table>')
@@ -100,12 +100,12 @@ def _plan(plan: Plan) -> str:
 
 def _planned_finals(plan: Plan) -> tuple[str, str]:
     """Their time, and what it is for."""
-    words = "the best configurations and the baseline, trained again"
+    words = "the best configurations and the baseline, retrained"
     if plan.final_runs is not None:
         epochs = _epochs(plan.final_epochs, plan.final_epochs)
         return (
             f"about {duration(plan.finals)}",
-            f"as asked for: {words}, up to {plan.final_runs} times {epochs}; then the test",
+            f"as requested: {words}, up to {plan.final_runs} times {epochs}; then the test",
         )
     epochs = _epochs(plan.max_epochs, plan.final_epochs)
     return (

@@ -1,4 +1,4 @@
-"""Why a training loss lies above the validation loss: they do not measure the same. Pure."""
+"""Explains why a training loss is above the validation loss: they measure different things. Pure."""
 
 from __future__ import annotations
 

@@ -40,17 +40,17 @@ def trials_part(
         return ""
     listed = _table(name, entries, parameters, runs)
     if compared.why_not:
-        lead = "With scripts on, <b>click a dot or a row</b> for its details, to compare two configurations too."
+        lead = "With scripts on, <b>click a dot or a row</b> for its details or to compare two configurations."
         return section("configurations", "Configurations", lead, remark(compared.why_not) + listed)
     lead = (
-        f"One line for each of {compared.words}. With scripts on, <b>drag along an axis</b> to keep the lines that "
-        "cross it there, click the axis to clear it, and <b>click a line, a dot or a row</b> for its details, to "
-        "compare two configurations too."
+        f"One line for each of {compared.words}. With scripts on, <b>drag along an axis</b> to keep only the lines "
+        "that cross it there, click the axis to clear this, and <b>click a line, a dot or a row</b> for its details or "
+        "to compare two configurations."
     )
     if error is not None:
         lead += (
-            f" A score is that of the validation images, ± {error:.3f} (95 % interval): lines whose scores are closer "
-            "than that differ by chance as well."
+            f" Scores are on validation images, ± {error:.3f} (95 % interval); smaller differences between lines may "
+            "be chance."
         )
     hidden = len(parameters) - MOST_AXES
     note = remark(f"{hidden} less important hyperparameters have no axis.") if hidden > 0 else ""

@@ -22,10 +22,10 @@ def validation_table(runs: Sequence[Evidence]) -> str:
     names = ("", "validation, in the search", "validation, retrained", "validation, published model", "test")
     head = "".join(f"<th>{name}</th>" for name in names)
     note = (
-        "Macro-F1, with 95 % intervals over the choice of images. The first score is the highest of a network's epochs "
-        "and of the search's trials: it flatters those that were chosen by it. The second is that of the epoch that is "
-        "published; another seed and other epochs make a difference too. The published model may have more in its "
-        "graph, or several networks, as these validation images decided."
+        "Macro-F1, with 95 % intervals over the choice of images. The first score is the highest over epochs and "
+        "trials, and is therefore too high for configurations that were chosen by it. The second is of the published "
+        "epoch, with another seed and other numbers of epochs. The published model may have additions to its graph, or "
+        "several networks, which were also chosen on these validation images."
     )
     return card("The same configurations, trained twice", remark(note) + table("numbers", f"<tr>{head}</tr>", rows))
 

@@ -15,9 +15,9 @@ from tuning.results.report.evidence import Claims, Evidence
 NOTABLE_DROP = 0.05
 #: What is said first where there are runs, and more may follow.
 _NOT_YET = {
-    RUNNING: "The search goes on: further runs may follow.",
+    RUNNING: "The search is still running: further runs may follow.",
     TESTING: "Finalists are still being retrained: further runs will follow.",
-    INTERRUPTED: "The search was interrupted: the same command goes on, and further runs may follow.",
+    INTERRUPTED: "The search was interrupted: the same command resumes it, and further runs may follow.",
 }
 
 
@@ -135,7 +135,7 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Cla
         return []
     found = claims.rivals[baselines[0].metrics.run_id]
     if found.low is None or found.high is None:
-        return ["The predictions of one of the two were not kept: nothing tells their difference from chance."]
+        return ["The predictions of one of the two were not kept, so their difference cannot be told from chance."]
     chance = "the choice of test images" + (" and the luck of a training seed" if claims.noise else "")
     means = " between the means over their seeds" if _is_of_means(best, baselines[0], claims) else ""
     said = f"The difference{means} is {found.difference:+.3f} (95 % interval {interval_text(found.low, found.high)}"
@@ -153,7 +153,7 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Cla
 def _ties(others: Sequence[Evidence], claims: Claims) -> list[str]:
     words = {
         TIED: "Tied with the best",
-        BETTER: "Better over their seeds beyond chance, though no score of theirs is as high",
+        BETTER: "Better over their seeds beyond chance, although none of their scores is as high",
         WORSE: "Behind it beyond chance",
         SEEDS_UNKNOWN: "Behind it by more than the choice of test images explains, seeds unknown",
         None: "Not compared image by image, as predictions were not kept",
@@ -192,7 +192,7 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
         noise = claims.noise
         sentences.append(
             f"Seeds: beyond the choice of images, they differ by a standard deviation of {noise.deviation:.3f}, from "
-            f"{counted(noise.degrees, 'repeated run')} on these data; it is in the intervals of differences"
+            f"{counted(noise.degrees, 'repeated run')} on these data; the intervals of differences include it"
             f"{', which more seeds would narrow a lot' * (noise.degrees < NARROW)}."
         )
     trained: dict[tuple[str, ...], Evidence] = {}
@@ -207,15 +207,15 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
         found = claims.seeds.get(run.metrics.run_id)
         figures = f"{found.mean:.3f} ± {found.deviation:.3f} ({found.count})" if found else f"{run.score:.3f} (1)"
         parts.append(f"{run.metrics.role} {figures}")
-    return [*sentences, f"Mean ± standard deviation over training seeds (how many): {'; '.join(parts)}."]
+    return [*sentences, f"Mean ± standard deviation over training seeds (number of seeds): {'; '.join(parts)}."]
 
 
 def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[str]:
     sentences = []
     if claims.corrected is not None and len(runs) > 1:
         sentences.append(
-            f"The best of {len(runs)} test scores is an optimistic one: raw {best.score:.3f}, corrected for its having "
-            f"been chosen {claims.corrected:.3f}."
+            f"The best of {len(runs)} test scores is optimistic: raw {best.score:.3f}, corrected for having been "
+            f"chosen {claims.corrected:.3f}."
         )
     chosen = min(runs, key=lambda run: (-run.metrics.val.f1_macro, run.metrics.run_id))
     if chosen is not best:
@@ -223,8 +223,8 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
     drop = best.metrics.val.f1_macro - best.score
     if drop >= NOTABLE_DROP:
         sentences.append(
-            f"Its validation score, {best.metrics.val.f1_macro:.3f}, is {drop:.3f} above its test score: what was "
-            "chosen on the validation images looks too good on them."
+            f"Its validation score, {best.metrics.val.f1_macro:.3f}, is {drop:.3f} above its test score: "
+            "models look too good on the images that they were chosen by."
         )
     fallen = [
         f"{run.name} ({run.searched.score:.3f} in the search, {run.network_score:.3f} retrained)"
@@ -234,8 +234,8 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
     ]
     if fallen:
         sentences.append(
-            "Trained again, configurations have other validation scores in the published epoch than at their best in "
-            f"the search: {'; '.join(fallen)}. So much is the best score of a single training worth."
+            "Retrained, these configurations have other validation scores in the published epoch than at their best "
+            f"in the search: {'; '.join(fallen)}. The best score of a single training can be that far off."
         )
     blind = [
         f"{name} ({counted(found.support, 'image')})"
@@ -243,7 +243,7 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
         if found.support and found.recall == 0
     ]
     if blind:
-        sentences.append(f"On the test split it recognised nothing of: {', '.join(blind)}.")
+        sentences.append(f"On the test split it recognised no image of: {', '.join(blind)}.")
     few = [
         f"{name} ({counted(found.support, 'image')})"
         for name, found in best.metrics.test.per_class.items()
@@ -254,12 +254,12 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
     if best.metrics.test.accuracy == 1:
         low = best.metrics.test.accuracy_interval[0]
         sentences.append(
-            f"It took none of {best.metrics.test.sample} for another class; an error rate of up to "
+            f"It misclassified none of {best.metrics.test.sample}; an error rate of up to "
             f"{100 * (1 - low):.2g} % would not be surprising (95 % interval)."
         )
     evaluations = best.metrics.test_evaluations
     if evaluations > 1:
-        sentences.append(f"This run was evaluated on the test split {evaluations} times: read its score with care.")
+        sentences.append(f"This run was evaluated on the test split {evaluations} times, so read its score with care.")
     return sentences
 
 

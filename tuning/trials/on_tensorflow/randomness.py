@@ -1,4 +1,4 @@
-"""What a graph of TensorFlow draws random numbers from."""
+"""The sources of random numbers in a TensorFlow graph."""
 
 from __future__ import annotations
 

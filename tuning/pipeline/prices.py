@@ -23,7 +23,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Market:
+class Prices:
     """What a space costs on this machine.
 
     Attributes:
