@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from tuning.core import files, output
 from tuning.dataset.account import Entry, Outcome
 from tuning.dataset.settings import OnConflict
 from tuning.dataset.sources.samples import PooledImage, Rejected
-from tuning.dataset.splitting.duplicates import Conflict, Imbalance
+from tuning.dataset.splitting.duplicates import Conflict, Imbalance, smallest_tied
 from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import PREPARE_REMEDY, SPLITS, DatasetInfo, SplitName
 from tuning.dataset.store.stored import read_record
@@ -51,23 +52,14 @@ class NearCopies:
     @staticmethod
     def count(images: Sequence[PooledImage], pairs: Sequence[NearPair]) -> NearCopies:
         """Counts `pairs`, whose numbers are positions in `images`."""
-        home: dict[int, int] = {}
-        members: dict[int, list[int]] = {}
-        for pair in pairs:
-            for row in (pair.one, pair.other):
-                if row not in home:
-                    home[row], members[row] = row, [row]
-            one, other = home[pair.one], home[pair.other]
-            if one != other:
-                members[one] += members[other]
-                home |= dict.fromkeys(members.pop(other), one)
+        sizes = Counter(smallest_tied((pair.one, pair.other) for pair in pairs).values())
         return NearCopies(
-            sets=len(members),
-            images=len(home),
+            sets=len(sizes),
+            images=sizes.total(),
             pairs=len(pairs),
             mirrored=sum(pair.mirrored for pair in pairs),
             other_label=sum(images[pair.one].label != images[pair.other].label for pair in pairs),
-            largest=max(map(len, members.values()), default=0),
+            largest=max(sizes.values(), default=0),
         )
 
 
@@ -351,15 +343,10 @@ def _conflict(conflict: Conflict) -> str:
 
 def _table(counts: Mapping[str, Mapping[SplitName, int]]) -> list[str]:
     sums = {split: sum(splits[split] for splits in counts.values()) for split in SPLITS}
-    rows = [["class", *SPLITS, "all"]]
-    rows += [
+    rows = [
         [label, *(f"{splits[split]:,}" for split in SPLITS), f"{sum(splits.values()):,}"]
         for label, splits in [*counts.items(), ("all", sums)]
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for label, *cells in rows:
-        padded = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([f"{label:<{widths[0]}}", *padded]))
-    rule = "-" * len(lines[0])
-    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    header, *lines, last = output.aligned(["class", *SPLITS, "all"], rows, [False] + [True] * 4).splitlines()
+    rule = "-" * len(header)
+    return [header, rule, *lines, rule, last]
