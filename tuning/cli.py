@@ -255,18 +255,16 @@ def _discard_unwritable_stdout() -> None:
         _discard_stdout()
 
 
-def one_line(text: str) -> str:
-    """`text` without what a stranger's file name could do to a terminal: control characters are spelled out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def refused(error: TuningError, as_json: bool) -> int:
     """Says `error` where no command has read its options yet; returns the exit code."""
     return _failed(argparse.Namespace(json=as_json, root=Path(".")), error.problem, error.remedy, error.exit_code)
 
 
 def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int, what: str = "error") -> int:
-    problem, remedy = one_line(as_typed(problem)), one_line(as_typed(Workspace(args.root).addressed(remedy)))
+    problem, remedy = (
+        output.one_line(as_typed(problem)),
+        output.one_line(as_typed(Workspace(args.root).addressed(remedy))),
+    )
     output.use_as_they_are()
     _say(f"{what}: {problem}")
     if remedy:

@@ -103,3 +103,8 @@ for descriptor in (1, 2):
 )
 def test_lines_break_at_words_and_commands_stay_whole(line, expected):
     assert output.wrapped(line, 16, "python -m x.") == expected
+
+
+def test_wide_characters_keep_the_columns_in_line():
+    text = output.aligned(["name", "n"], [["快乐", "1"], ["e\u0301mu", "2"]], [False, True])
+    assert [output.display_width(each) for each in text.splitlines()] == [7, 7, 7]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from stress import replay as replay_cases
 from tuning.core import files
 from tuning.core.errors import StateError
-from tuning.engine.entries import UNNUMBERED, Published, Result, to_json
+from tuning.engine.entries import UNNUMBERED, Published, Result
 from tuning.engine.journal import Journal, decode, encode, held, parse, read
 
 RECORDS = [Published(n=n, key="final/a", run_id=f"ümlaut {n} \n") for n in range(4)]
@@ -43,7 +43,7 @@ def path(tmp_path):
 def test_a_line_is_ascii_safe_and_checksummed():
     line = encode(RECORDS[0])
     assert line.count(b"\n") == 1
-    assert decode(line[:-1]) == to_json(RECORDS[0])
+    assert decode(line[:-1]) == msgspec.to_builtins(RECORDS[0])
     assert decode(line[:-2]) is None
 
 

@@ -18,7 +18,6 @@ from tuning.engine.entries import (
     ShortenedFinals,
     Spent,
     Stopped,
-    to_json,
 )
 from tuning.engine.state import accepts, replay
 
@@ -97,7 +96,7 @@ def test_a_training_that_was_shortened_knows_from_which_attempts_on():
     assert state.jobs["final/a"].fence == 2
     assert state.shortened == {"a": [ShortenedFinal(run_id="a", after=2, until=4, since=1)]}
     # In the journal it is the entry's number, and nothing else.
-    assert to_json(cut)["runs"] == [{"run_id": "a", "after": 2, "until": 4}]
+    assert msgspec.to_builtins(cut)["runs"] == [{"run_id": "a", "after": 2, "until": 4}]
 
 
 def test_each_time_that_a_final_training_was_shortened_is_kept_in_order():

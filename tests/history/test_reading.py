@@ -199,6 +199,6 @@ def test_a_final_run_that_was_left_out_is_not_waited_for(random_search):
     search.add("test-unopened", key="final/given-up", run_id="given-up")
     history = search.history()
     assert [run.run_id for run in history.finals] == ["cut"]
-    assert history.test_evaluations == 1
+    assert len(history.test_evaluations) == 1
     search.add("published", key="final/cut", run_id="cut")
     assert status_of(search.history(), alive=False) == "finished"

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import math
-
 import keras_tuner
 import numpy as np
-import pytest
 
 from tuning.core.records import COMPLETED, TrialOutcome
 from tuning.oracles import STRATEGIES
@@ -49,16 +46,9 @@ def test_it_learns_what_widths_and_depths_cost():
     assert np.corrcoef(np.log(expected), np.log(model.relative(new)))[0, 1] > 0.95
 
 
-def test_unknown_costs_are_left_out_and_too_few_say_nothing():
+def test_too_few_costs_say_nothing():
     features, costs = drawn(12)
-    holes = costs.copy()
-    holes[::4] = math.nan
-    kept = CostModel(features[np.isfinite(holes)], holes[np.isfinite(holes)], costs[0])
-    assert CostModel(features, holes, costs[0]).relative(features) == pytest.approx(kept.relative(features))
-    only = np.full(12, math.nan)
-    only[3] = 5.0
-    for model in (CostModel(features, only, 5.0), CostModel(features, costs, math.nan)):
-        assert model.relative(features).tolist() == [1.0] * 12
+    assert CostModel(features[:1], costs[:1], 5.0).relative(features).tolist() == [1.0] * 12
 
 
 def test_nothing_is_free_and_nothing_is_beyond_all_that_was_seen():

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras  # noqa: F401  (on NumPy, before a test names the backend of its workers)
+import msgspec
 import pytest
 from matplotlib.figure import Figure
 
 from stress import toy
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.engine.entries import Entry, OpenedTestSplit, PlannedFinals, to_json
+from tuning.engine.entries import Entry, OpenedTestSplit, PlannedFinals
 from tuning.pipeline import session
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import SearchResult, run_search
@@ -92,7 +93,7 @@ class Running:
 def records(workspace: Workspace, kind: str, search: str = "s") -> list[dict]:
     """The records of a kind in a search's journal."""
     found = journal.read(workspace.search(search) / "journal.jsonl")
-    return [record for record in map(to_json, found) if record["type"] == kind]
+    return [record for record in map(msgspec.to_builtins, found) if record["type"] == kind]
 
 
 def rewrite_journal(workspace: Workspace, entries: Iterable[Entry]) -> None:

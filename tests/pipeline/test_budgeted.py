@@ -30,6 +30,7 @@ from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import CLOSING_SECONDS, TARGET, all_seeds, makespan
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
+from tuning.pipeline.timing import Clock
 from tuning.results.runs import read_runs
 
 from .conftest import before_its_finals, toys_instead
@@ -267,7 +268,7 @@ def test_a_configuration_keeps_its_seeds_under_another_rank_after_a_larger_budge
             ("s-baseline-bbbbbbbb", "baseline"),
         ]
     ]
-    clock = budgeted.Clock(PLAN.budget, SimpleNamespace(elapsed=lambda: 900.0))
+    clock = Clock(PLAN.budget, SimpleNamespace(elapsed=lambda: 900.0))
     runs = budgeted_finals.run_budgeted_finals(session, settings(), PLAN, roles, [], clock, Console(quiet=True))
     assert {"s-01-t0004-aaaaaaaa-s2", "s-02-t0002-cccccccc-s0", "s-baseline-bbbbbbbb-s1"} <= set(runs)
     assert not {"s-01-t0004-aaaaaaaa-s0", "s-01-t0004-aaaaaaaa-s1", "s-baseline-bbbbbbbb-s0"} & set(runs)

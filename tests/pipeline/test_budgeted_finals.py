@@ -18,6 +18,7 @@ from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import MOST_SEEDS, makespan, plan_budget
 from tuning.pipeline.prices import Prices, Sample
 from tuning.pipeline.shortening import Watch
+from tuning.pipeline.timing import Clock
 
 #: Of a folder of some hundred images, and seconds of an epoch of its baseline and of what is better.
 COUNTS, BASELINE, BETTER = {"train": 700, "val": 150, "test": 150}, 0.5, 1.5
@@ -105,7 +106,7 @@ class Finals:
             self.plan,
             [*better, Final("s-base", "baseline", {}, 100, 0)],
             self.completed,
-            budgeted.Clock(self.plan.budget, SimpleNamespace(elapsed=lambda: self.now)),
+            Clock(self.plan.budget, SimpleNamespace(elapsed=lambda: self.now)),
             SimpleNamespace(say=self.said.append, warn=self.said.append),
         )
         self.now += budgeted.ensemble_seconds(COUNTS, BETTER, len(runs)) + budgeted.CLOSING_SECONDS

@@ -14,6 +14,7 @@ from tuning.core.plan import FinalTraining
 from tuning.engine.entries import Extended, PlannedFinals, Stopped
 from tuning.engine.state import apply, replay
 from tuning.pipeline import budgeted, budgeted_finals, extending
+from tuning.pipeline.timing import Clock
 
 
 class Journaled:
@@ -81,7 +82,7 @@ def test_only_the_search_s_own_budget_is_exceeded_where_it_has_left_nothing_for_
     own, _ = extended(MOSTLY, None, 0.0, *entries)
 
     def seconds(plan, spent):
-        clock = budgeted.Clock(plan.budget, SimpleNamespace(elapsed=lambda: spent))
+        clock = Clock(plan.budget, SimpleNamespace(elapsed=lambda: spent))
         return budgeted_finals.for_first_finals(session, clock, 30.0, plan.finals, Console(quiet=True))
 
     assert seconds(own, own.budget - 300) == own.finals

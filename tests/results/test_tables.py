@@ -10,18 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tuning.core.output import display_width
 from tuning.results.comparison import Difference, SeedNoise
 from tuning.results.leaderboard import COLUMNS, Row
 from tuning.results.markdown import escaped
 from tuning.results.schema import FEW, ClassFigures, Evaluation, Reliability
 from tuning.results.standings import Seeds, Standing
-from tuning.results.tables import (
-    aligned,
-    display_width,
-    leaderboard_csv,
-    leaderboard_markdown,
-    leaderboard_table,
-)
+from tuning.results.tables import leaderboard_csv, leaderboard_markdown, leaderboard_table
 
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 
@@ -153,11 +148,6 @@ def test_a_pipe_gets_one_line_a_run_with_every_column():
     assert "data" not in lines[0] and "over seeds" not in lines[0]
     assert lines[4].split()[-1] == "–"
     assert "data" in leaderboard_table([line(1), line(2, data_digest="e" * 12)]).splitlines()[0]
-
-
-def test_wide_characters_keep_the_columns_in_line():
-    text = aligned(["name", "n"], [["快乐", "1"], ["e\u0301mu", "2"]], [False, True])
-    assert [display_width(each) for each in text.splitlines()] == [7, 7, 7]
 
 
 def test_markdown_cells_cannot_break_out():

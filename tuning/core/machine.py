@@ -110,6 +110,17 @@ def parse_meminfo(text: str) -> dict[str, int]:
     return result
 
 
+def is_running(process: int) -> bool:
+    """Whether there is a process of that number. Not to be asked on Windows, where probing one would end it."""
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
 def free_disk(path: Path) -> int:
     """Bytes free for us on the file system that holds `path`, or would hold it."""
     existing = path.absolute()

@@ -7,6 +7,8 @@ import os
 import re
 import sys
 import textwrap
+import unicodedata
+from collections.abc import Sequence
 from typing import TextIO
 
 #: What stands for characters that an encoding such as cp1252 or ASCII may lack.
@@ -14,6 +16,8 @@ _PLAIN = {"→": "->", "…": "...", "×": "x", "·": "-", "–": "-", "—": "-
 _HANDLER = "tuning.plain"
 #: The last of the descriptors that every program takes for stdin, stdout and stderr.
 _STANDARD = 2
+#: Blanks between two columns.
+GAP = 2
 #: A line and the colour it is painted in, if any.
 _COLOURED = re.compile(r"^(\x1b\[\d+m|)(.*?)(\x1b\[0m|)$")
 
@@ -86,6 +90,32 @@ def _broken(line: str, width: int, command: str) -> str:
     if not rest:
         return "\n".join(lines)
     return "\n".join([*lines, f"{indent}{rest}"]) if words.strip() else line
+
+
+def one_line(text: str) -> str:
+    """`text` without what a stranger's file name could do to a terminal: control characters are spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """Columns padded to their widest cell, two blanks between; `right` says which are flush right."""
+    widths = [max(map(display_width, column)) for column in zip(header, *rows, strict=True)]
+    lines = []
+    for cells in (header, *rows):
+        padded = []
+        for text, width, flush in zip(cells, widths, right, strict=True):
+            blanks = " " * (width - display_width(text))
+            padded.append(blanks + text if flush else text + blanks)
+        lines.append((" " * GAP).join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def display_width(text: str) -> int:
+    """The columns that `text` takes in a terminal: two for each wide character, none for a combining one."""
+    return sum(
+        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
 
 
 def _nowhere() -> TextIO:

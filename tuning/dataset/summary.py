@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tuning.core import files, output
+from tuning.core.errors import DataError
 from tuning.dataset.account import Entry, Outcome
 from tuning.dataset.settings import OnConflict
 from tuning.dataset.sources.samples import PooledImage, Rejected
-from tuning.dataset.splitting.duplicates import Conflict, Imbalance
+from tuning.dataset.splitting.duplicates import Conflict, Imbalance, smallest_tied
 from tuning.dataset.splitting.leakage import Leakage
 from tuning.dataset.store.description import PREPARE_REMEDY, SPLITS, DatasetInfo, SplitName
 from tuning.dataset.store.stored import read_record
@@ -51,23 +53,14 @@ class NearCopies:
     @staticmethod
     def count(images: Sequence[PooledImage], pairs: Sequence[NearPair]) -> NearCopies:
         """Counts `pairs`, whose numbers are positions in `images`."""
-        home: dict[int, int] = {}
-        members: dict[int, list[int]] = {}
-        for pair in pairs:
-            for row in (pair.one, pair.other):
-                if row not in home:
-                    home[row], members[row] = row, [row]
-            one, other = home[pair.one], home[pair.other]
-            if one != other:
-                members[one] += members[other]
-                home |= dict.fromkeys(members.pop(other), one)
+        sizes = Counter(smallest_tied((pair.one, pair.other) for pair in pairs).values())
         return NearCopies(
-            sets=len(members),
-            images=len(home),
+            sets=len(sizes),
+            images=sizes.total(),
             pairs=len(pairs),
             mirrored=sum(pair.mirrored for pair in pairs),
             other_label=sum(images[pair.one].label != images[pair.other].label for pair in pairs),
-            largest=max(map(len, members.values()), default=0),
+            largest=max(sizes.values(), default=0),
         )
 
 
@@ -176,10 +169,30 @@ class PoolSummary:
         return [*lines, *([f"  … and {rest:,} more in pool_summary.json"] if rest else [])]
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `pool_summary.json`."""
-        found: dict[str, Any] = msgspec.to_builtins(_SummaryFile.of(self))
-        found["imbalance"] |= {"ratio": round(self.imbalance.ratio, 4), "words": self.imbalance.words}
-        return found
+        """The content of `pool_summary.json`: what is known, put together, and what follows from it."""
+        own: dict[str, Any] = msgspec.to_builtins(self)
+        follows = {"ratio": round(self.imbalance.ratio, 4), "words": self.imbalance.words}
+        return {
+            "schema": SCHEMA,
+            "source": self.source,
+            "raw": self.raw,
+            "images": self.images,
+            "classes": {label: {**splits, "all": sum(splits.values())} for label, splits in self.counts.items()},
+            "imbalance": own["imbalance"] | follows,
+            "duplicates": {"sets": self.copy_sets, "redundant_images": self.redundant, "near": own["near"]},
+            "conflicts": {
+                "policy": self.on_conflict,
+                "sets": len(self.conflicts),
+                "dropped_images": self.dropped,
+                "list": own["conflicts"],
+            },
+            "grouping": {"words": self.grouping, "group_by": self.group_by, "subjects": self.subjects},
+            "leakage": {"naive": own["naive"], "split": own["leakage"]},
+            "ignored": self.ignored,
+            "rejected": {"images": len(self.rejected), "list": own["rejected"]},
+            "notes": self.notes,
+            "account": own["account"],
+        }
 
     def text(self, width: int | None = None) -> str:
         """A page for a person: table of counts, what was left out, and what the imbalance means.
@@ -234,102 +247,6 @@ class PreparedDataset:
     removed: int = 0
 
 
-class _Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    sets: int
-    redundant_images: int
-    near: NearCopies
-
-
-class _Conflicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    policy: OnConflict
-    sets: int
-    dropped_images: int
-    list: tuple[Conflict, ...]
-
-
-class _Grouping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    words: str
-    group_by: str | None
-    subjects: int | None
-
-
-class _Leakages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    naive: Leakage | None
-    split: Leakage | None
-
-
-class _Unusable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    images: int
-    list: tuple[Rejected, ...]
-
-
-class _ClassCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    train: int
-    val: int
-    test: int
-    all: int
-
-
-class _SummaryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `pool_summary.json`: a `PoolSummary`, with what follows from it."""
-
-    schema: int = SCHEMA
-    source: str
-    raw: str
-    images: int
-    classes: dict[str, _ClassCounts]
-    imbalance: Imbalance
-    duplicates: _Duplicates
-    conflicts: _Conflicts
-    grouping: _Grouping
-    leakage: _Leakages
-    ignored: dict[str, int]
-    rejected: _Unusable
-    notes: tuple[str, ...]
-    account: tuple[Entry, ...]
-
-    @staticmethod
-    def of(summary: PoolSummary) -> _SummaryFile:
-        counts = summary.counts.items()
-        return _SummaryFile(
-            source=summary.source,
-            raw=summary.raw,
-            images=summary.images,
-            classes={label: _ClassCounts(**splits, all=sum(splits.values())) for label, splits in counts},
-            imbalance=summary.imbalance,
-            duplicates=_Duplicates(summary.copy_sets, summary.redundant, summary.near),
-            conflicts=_Conflicts(summary.on_conflict, len(summary.conflicts), summary.dropped, summary.conflicts),
-            grouping=_Grouping(summary.grouping, summary.group_by, summary.subjects),
-            leakage=_Leakages(summary.naive, summary.leakage),
-            ignored=summary.ignored,
-            rejected=_Unusable(len(summary.rejected), summary.rejected),
-            notes=summary.notes,
-            account=summary.account,
-        )
-
-    @property
-    def summary(self) -> PoolSummary:
-        return PoolSummary(
-            source=self.source,
-            raw=self.raw,
-            counts={label: {split: getattr(row, split) for split in SPLITS} for label, row in self.classes.items()},
-            rejected=self.rejected.list,
-            ignored=self.ignored,
-            copy_sets=self.duplicates.sets,
-            redundant=self.duplicates.redundant_images,
-            conflicts=self.conflicts.list,
-            imbalance=self.imbalance,
-            notes=self.notes,
-            on_conflict=self.conflicts.policy,
-            near=self.duplicates.near,
-            group_by=self.grouping.group_by,
-            subjects=self.grouping.subjects,
-            naive=self.leakage.naive,
-            leakage=self.leakage.split,
-            account=self.account,
-        )
-
-
 def write_summary(path: Path, summary: PoolSummary) -> None:
     files.write_json(path, summary.to_json())
 
@@ -340,7 +257,30 @@ def read_summary(path: Path) -> PoolSummary:
     Raises:
         DataError: the file is missing, or not as it was written.
     """
-    return read_record(path, _SummaryFile, SCHEMA, PREPARE_REMEDY).summary
+    try:
+        return msgspec.convert(_fields(read_record(path, dict[str, Any], SCHEMA, PREPARE_REMEDY)), PoolSummary)
+    except KeyError as error:
+        raise DataError(f"{path} is not valid: it lacks {error}", PREPARE_REMEDY) from None
+    except (TypeError, AttributeError, msgspec.ValidationError) as error:
+        raise DataError(f"{path} is not valid: {error}", PREPARE_REMEDY) from None
+
+
+def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `PoolSummary` out of the content of its file."""
+    return {
+        **{name: found[name] for name in ("source", "raw", "imbalance", "ignored", "notes", "account")},
+        "counts": {label: {split: row[split] for split in SPLITS} for label, row in found["classes"].items()},
+        "rejected": found["rejected"]["list"],
+        "copy_sets": found["duplicates"]["sets"],
+        "redundant": found["duplicates"]["redundant_images"],
+        "near": found["duplicates"]["near"],
+        "conflicts": found["conflicts"]["list"],
+        "on_conflict": found["conflicts"]["policy"],
+        "group_by": found["grouping"]["group_by"],
+        "subjects": found["grouping"]["subjects"],
+        "naive": found["leakage"]["naive"],
+        "leakage": found["leakage"]["split"],
+    }
 
 
 def _conflict(conflict: Conflict) -> str:
@@ -351,15 +291,10 @@ def _conflict(conflict: Conflict) -> str:
 
 def _table(counts: Mapping[str, Mapping[SplitName, int]]) -> list[str]:
     sums = {split: sum(splits[split] for splits in counts.values()) for split in SPLITS}
-    rows = [["class", *SPLITS, "all"]]
-    rows += [
+    rows = [
         [label, *(f"{splits[split]:,}" for split in SPLITS), f"{sum(splits.values()):,}"]
         for label, splits in [*counts.items(), ("all", sums)]
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for label, *cells in rows:
-        padded = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([f"{label:<{widths[0]}}", *padded]))
-    rule = "-" * len(lines[0])
-    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    header, *lines, last = output.aligned(["class", *SPLITS, "all"], rows, [False] + [True] * 4).splitlines()
+    rule = "-" * len(header)
+    return [header, rule, *lines, rule, last]

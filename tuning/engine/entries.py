@@ -176,12 +176,6 @@ Entry = (
 )
 
 
-def to_json(entry: Entry) -> dict[str, Any]:
-    """The entry as it stands in a journal."""
-    found: dict[str, Any] = msgspec.to_builtins(entry)
-    return found
-
-
 def from_json(value: dict[str, Any]) -> Entry:
     """The entry that a line of a journal holds.
 

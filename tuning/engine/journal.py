@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from tuning.core.errors import StateError
 from tuning.core.files import announce, canonical_json, fsync_directory, naming, write_text
-from tuning.engine.entries import Entry, from_json, to_json
+from tuning.engine.entries import Entry, from_json
 
 LOCK = "journal.lock"
 _REMEDY = (
@@ -33,7 +33,7 @@ _REMEDY = (
 
 def encode(entry: Entry) -> bytes:
     """One line of the journal, newline included."""
-    body = canonical_json(to_json(entry)).encode()
+    body = canonical_json(msgspec.to_builtins(entry)).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 

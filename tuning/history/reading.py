@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tuning.core.records import COMPLETED, TrialSpec, configuration
-from tuning.history.records import Configuration, History, Parameter, Point, Step, Trial, last_epoch
-from tuning.history.source import Facts
+from tuning.history.records import Configuration, Facts, History, Parameter, Point, Step, Trial, last_epoch
 from tuning.trials.plan import epochs_trained
 
 #: Ranges with fewer steps than this are shown value by value.
@@ -27,18 +26,11 @@ def history_of(facts: Facts, slices: int = 1, from_base: bool = False) -> Histor
     places = {trial_id: place for place, trial_id in enumerate(facts.outcomes)}
     trials = tuple(_trial(spec, facts, places, slices) for spec in facts.proposals)
     return History(
+        **vars(facts) | ({"defaults": {}} if from_base else {}),
         trials=trials,
         configurations=_configurations(trials),
         steps=_steps(trials, facts),
         parameters=_parameters(facts.space, trials),
-        defaults={} if from_base else dict(facts.defaults),
-        finals=facts.finals,
-        test_evaluations=len(facts.test_evaluations),
-        seconds=facts.seconds,
-        stopped=facts.stopped,
-        reopened=facts.reopened,
-        decisions=facts.decisions,
-        nodes=facts.nodes,
     )
 
 

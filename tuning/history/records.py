@@ -7,11 +7,11 @@ configuration.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tuning.core.records import Failure
+from tuning.core.records import Failure, TrialOutcome, TrialSpec
 from tuning.history.decisions import Decision
 from tuning.oracles.ranking import RankedTrial, rank
 
@@ -186,27 +186,56 @@ class FinalRun:
 
 
 @dataclass(frozen=True)
-class History:
-    """Everything that a journal says of its search.
+class Facts:
+    """What a journal says, in the engine's own terms.
+
+    Attributes:
+        proposals: the trials, in the order in which they were proposed.
+        outcomes: of those that have ended, by trial id, in the order in which they ended.
+        times: running time at the end of each of these; None where the journal holds no times.
+        space: Keras Tuner configs of the hyperparameters, those that only a trial's builder declared included.
+        defaults: the default configuration.
+        finals: the retrainings that were begun.
+        test_evaluations: the run id of each evaluation on the test split, in order.
+        seconds: running time in all; None where the journal holds no times.
+        stopped: the budget ended the search before its strategy did.
+        reopened: it goes on after its finals, because of a larger budget or of `--retry-failed`.
+        decisions: what was decided while it ran.
+        nodes: machines of a cluster that it ran on, in words.
+    """
+
+    proposals: tuple[TrialSpec, ...] = ()
+    outcomes: Mapping[str, TrialOutcome] = field(default_factory=dict)
+    times: tuple[float | None, ...] = ()
+    space: tuple[Mapping[str, Any], ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    finals: tuple[FinalRun, ...] = ()
+    test_evaluations: tuple[str, ...] = ()
+    seconds: float | None = None
+    stopped: bool = False
+    reopened: bool = False
+    decisions: tuple[Decision, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def completed(self) -> list[tuple[TrialSpec, TrialOutcome]]:
+        """The trials that have ended, with what came of them, in the order in which they were proposed."""
+        return [(spec, self.outcomes[spec.trial_id]) for spec in self.proposals if spec.trial_id in self.outcomes]
+
+
+@dataclass(frozen=True)
+class History(Facts):
+    """The facts, and what follows from them.
 
     Attributes:
         defaults: the baseline's values; empty where the search started from a model: its defaults are then those of
             fine-tuning, and the baseline, from scratch, is in no trial.
-        reopened: whether it goes on after its finals; what these say is not the last word.
     """
 
     trials: tuple[Trial, ...] = ()
     configurations: tuple[Configuration, ...] = ()
     steps: tuple[Step, ...] = ()
     parameters: tuple[Parameter, ...] = ()
-    defaults: dict[str, Any] = field(default_factory=dict)
-    finals: tuple[FinalRun, ...] = ()
-    test_evaluations: int = 0
-    seconds: float | None = None
-    stopped: bool = False
-    reopened: bool = False
-    decisions: tuple[Decision, ...] = ()
-    nodes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[Trial, ...]:

@@ -20,8 +20,8 @@ from tuning.core.errors import DataError, UsageError
 from tuning.core.plan import Plan
 from tuning.core.workspace import Workspace
 from tuning.history.reading import history_of
-from tuning.history.records import History
-from tuning.history.source import JOURNAL, Facts, read_facts, recorded_evaluations
+from tuning.history.records import Facts, History
+from tuning.history.source import JOURNAL, read_facts, recorded_evaluations
 
 _LISTED = 20
 

@@ -1,66 +1,28 @@
 """What the records of a journal say of a search, as typed facts.
 
-Outside the engine, this module alone knows what records look like; all other readers start from `Facts`.
+Outside the engine, this module alone knows what records look like; all other readers start from `records.Facts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tuning.core.errors import RESTORE, DataError
-from tuning.core.records import TrialOutcome, TrialSpec, configuration
+from tuning.core.records import configuration
 from tuning.engine import journal
 from tuning.engine.audit import audit
 from tuning.engine.entries import Entry, OpenedTestSplit, Result, Spent, UnopenedTestSplit
 from tuning.engine.loop import outcome_of, trial_key
 from tuning.engine.state import SearchState, replay
-from tuning.history.decisions import Decision, decisions
+from tuning.history.decisions import decisions
 from tuning.history.nodes import node_lines
-from tuning.history.records import FinalRun
+from tuning.history.records import Facts, FinalRun
 
 JOURNAL = "journal.jsonl"
 _TRIALS = trial_key("")
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a journal says, in the engine's own terms.
-
-    Attributes:
-        proposals: the trials, in the order in which they were proposed.
-        outcomes: of those that have ended, by trial id, in the order in which they ended.
-        times: running time at the end of each of these; None where the journal holds no times.
-        space: Keras Tuner configs of the hyperparameters, those that only a trial's builder declared included.
-        defaults: the default configuration.
-        finals: the retrainings that were begun.
-        test_evaluations: the run id of each evaluation on the test split, in order.
-        seconds: running time in all; None where the journal holds no times.
-        stopped: the budget ended the search before its strategy did.
-        reopened: it goes on after its finals, because of a larger budget or of `--retry-failed`.
-        decisions: what was decided while it ran.
-        nodes: machines of a cluster that it ran on, in words.
-    """
-
-    proposals: tuple[TrialSpec, ...] = ()
-    outcomes: Mapping[str, TrialOutcome] = field(default_factory=dict)
-    times: tuple[float | None, ...] = ()
-    space: tuple[Mapping[str, Any], ...] = ()
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    finals: tuple[FinalRun, ...] = ()
-    test_evaluations: tuple[str, ...] = ()
-    seconds: float | None = None
-    stopped: bool = False
-    reopened: bool = False
-    decisions: tuple[Decision, ...] = ()
-    nodes: tuple[str, ...] = ()
-
-    @property
-    def completed(self) -> list[tuple[TrialSpec, TrialOutcome]]:
-        """The trials that have ended, with what came of them, in the order in which they were proposed."""
-        return [(spec, self.outcomes[spec.trial_id]) for spec in self.proposals if spec.trial_id in self.outcomes]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 import socket
 from pathlib import Path
 
+from tuning.core import machine
 from tuning.history.records import History
 
 RUNNING, TESTING, FINISHED, TRIALS_ONLY, INTERRUPTED = "running", "testing", "finished", "trials only", "interrupted"
@@ -51,10 +52,4 @@ def is_open(directory: Path) -> bool:
     if int(found[1]) == os.getpid():
         # This very process writes the report as the last thing of its search.
         return False
-    try:
-        os.kill(int(found[1]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return machine.is_running(int(found[1]))

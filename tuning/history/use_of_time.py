@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tuning.core.plan import KNOWN_LEAD, CostLimit, Plan
+from tuning.core.plan import KNOWN_LEAD, Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History, Trial, last_epoch
 
@@ -73,8 +73,8 @@ def _at_chance(trial: Trial, classes: int) -> float:
 def plan_text(plan: Plan) -> list[str]:
     """A plan for the person who has to trust it: a heading, and lines below it."""
     price, most = plan.price, max(plan.first_rung, round(plan.max_epochs / 3))
-    spread = span(price.low, price.high, ".1f")
-    trainings = span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
+    spread = _span(price.low, price.high, ".1f")
+    trainings = _span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
     beyond = "" if plan.final_runs is not None else ", plus what the finals cannot use"
     lines = [
         f"budget of {duration(plan.budget)}, {plan.seats} training{'s' * (plan.seats != 1)} at a time; an epoch takes "
@@ -95,8 +95,10 @@ def plan_text(plan: Plan) -> list[str]:
             "  the finals alone take longer than the budget, which is overrun; the search ends with its first trial"
         )
     if plan.limit is not None:
+        times = "" if plan.limit.relative == 1 else f"{plan.limit.relative:g} times "
         lines.append(
-            f"  too expensive for this budget: {limit_text(plan.limit)}, about {plan.limit.excluded:.0%} of the space"
+            f"  too expensive for this budget: configurations with more than {times}the multiply-adds of the default "
+            f"one, about {plan.limit.excluded:.0%} of the space"
         )
     if plan.untried:
         lines.append(f"  starting points of the space that are too expensive for this budget: {len(plan.untried)}")
@@ -116,13 +118,7 @@ def _finals_text(plan: Plan) -> str:
     )
 
 
-def limit_text(limit: CostLimit) -> str:
-    """Which configurations are too expensive."""
-    times = "" if limit.relative == 1 else f"{limit.relative:g} times "
-    return f"configurations with more than {times}the multiply-adds of the default one"
-
-
-def span(low: float, high: float, form: str) -> str:
+def _span(low: float, high: float, form: str) -> str:
     """From the one to the other; nothing where both are written alike."""
     ends = format(low, form), format(high, form)
     return "" if ends[0] == ends[1] else " to ".join(ends)

@@ -24,19 +24,18 @@ class CostModel:
 
     Args:
         features: (n, f) in about [0, 1].
-        costs: (n,) multiply-adds per image; NaN where unknown.
+        costs: (n,) multiply-adds per image, above 0.
         reference: the cost that counts as 1, say the default configuration's.
     """
 
     def __init__(self, features: np.ndarray, costs: np.ndarray, reference: float) -> None:
-        known = np.isfinite(costs) & (costs > 0.0)
         self._weights: np.ndarray | None = None
-        if known.sum() < 2 or not reference > 0.0:
+        if len(costs) < 2:
             return
-        targets = np.log(costs[known] / reference)
+        targets = np.log(costs / reference)
         self._middle = float(targets.mean())
         self._range = targets.min() - BEYOND, targets.max() + BEYOND
-        columns = _columns(features[known])
+        columns = _columns(features)
         self._centre = columns.mean(axis=0)
         columns = columns - self._centre
         penalty = RIDGE * np.eye(columns.shape[1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tuning.core.errors import UsageError
@@ -17,7 +17,7 @@ from tuning.core.plan import KNOWN_LEAD, Plan, Price
 from tuning.core.records import TrialOutcome, TrialSpec, configuration
 from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
-from tuning.engine.budget import Stopwatch, duration
+from tuning.engine.budget import duration
 from tuning.oracles import find_strategy
 from tuning.oracles.ranking import RankedTrial
 from tuning.oracles.rungs import shortest
@@ -60,24 +60,6 @@ EVALUATIONS = 4
 RESTART_SECONDS = 6.0
 #: Share of the budget that the finals may have at the most.
 MOST_FOR_FINALS = 0.5
-#: Share of the budget in which the finals should be over: nearer to all than `TARGET`, as late ones are shortened.
-FINALS_TARGET = 0.99
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The time of a search with a budget, in seconds from the start of its first command, pauses apart."""
-
-    budget: float
-    stopwatch: Stopwatch
-
-    def left(self) -> float:
-        """Until the end of the budget, never negative."""
-        return max(0.0, self.budget - self.stopwatch.elapsed())
-
-    def usable(self) -> float:
-        """Seconds that trainings may still take."""
-        return max(0.0, FINALS_TARGET * self.budget - CLOSING_SECONDS - self.stopwatch.elapsed())
 
 
 def planned(

@@ -17,7 +17,7 @@ from tuning.core.settings import SearchSettings
 from tuning.dataset.store.arrays import read_info
 from tuning.engine.budget import as_given, duration
 from tuning.engine.entries import PlannedFinals
-from tuning.pipeline.budgeted import RESTART_SECONDS, Clock, ensemble_seconds, priced
+from tuning.pipeline.budgeted import RESTART_SECONDS, ensemble_seconds, priced
 from tuning.pipeline.completed import Completed
 from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
 from tuning.pipeline.final_roles import Final, digest_in, role_of, role_planned, seeded
@@ -25,6 +25,7 @@ from tuning.pipeline.finals import none_retrained, note_abandoned, run_finals, s
 from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, NEARLY, Candidate, all_seeds, more_finals, plan_finals
 from tuning.pipeline.session import Session
 from tuning.pipeline.shortening import TOLERANCE, Watch
+from tuning.pipeline.timing import Clock
 
 #: Share of the budget of which it is said why it is left.
 WORTH_SAYING = 0.05

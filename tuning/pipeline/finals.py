@@ -24,9 +24,10 @@ from tuning.dataset.store.sealed import Trained
 from tuning.engine.entries import OpenedTestSplit, Published, ShortenedFinals, UnopenedTestSplit
 from tuning.engine.state import trial_key
 from tuning.pipeline.final_roles import Final, config_digest
-from tuning.pipeline.reporter import FinalsReporter, Time
+from tuning.pipeline.reporter import FinalsReporter
 from tuning.pipeline.session import Session, decoded
 from tuning.pipeline.shortening import Watch
+from tuning.pipeline.timing import Clock
 from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
 from tuning.results.schema import About, Columns, Params, TrainedWith, Validation
@@ -39,7 +40,7 @@ def run_finals(
     finals: Sequence[Final],
     progress: Progress,
     every: int = 5,
-    time: Time | None = None,
+    time: Clock | None = None,
     watch: Watch | None = None,
 ) -> list[str]:
     """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.

@@ -10,30 +10,19 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Set
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from tuning.core.progress import Bar, Progress
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of
 from tuning.engine.budget import duration
-from tuning.pipeline.timing import Timing
+from tuning.pipeline.timing import Clock, Timing
 
 #: Seconds between lines about the epochs of final trainings, at the least.
 PACE = 10.0
 
 
-class Time(Protocol):
-    """A budget that is being used."""
-
-    @property
-    def budget(self) -> float:
-        """Its seconds in all."""
-
-    def left(self) -> float:
-        """Those that are left."""
-
-
 @contextlib.contextmanager
-def time_bar(progress: Progress, description: str, time: Time) -> Iterator[Bar]:
+def time_bar(progress: Progress, description: str, time: Clock) -> Iterator[Bar]:
     """A bar over all of a budget's time, from where it stands."""
     with progress.bar(time.budget, description, "second", noted=True) as bar:
         bar.reach(time.budget - time.left())
@@ -58,7 +47,7 @@ class ProgressReporter:
         progress: Progress,
         timing: Timing,
         planned: tuple[int | None, int | None],
-        time: Time | None,
+        time: Clock | None,
         counts: Callable[[], tuple[int, int]],
         workers: int,
         final_epochs: int,
@@ -166,7 +155,7 @@ class FinalsReporter:
         self,
         progress: Progress,
         epochs: int,
-        time: Time | None,
+        time: Clock | None,
         every: int,
         now: Callable[[], float] = monotonic,
     ) -> None:

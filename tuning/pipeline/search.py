@@ -26,7 +26,7 @@ from tuning.history.source import JOURNAL
 from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import bases
-from tuning.pipeline.budgeted import Clock, finalists, planned
+from tuning.pipeline.budgeted import finalists, planned
 from tuning.pipeline.budgeted_finals import run_budgeted_finals
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
@@ -39,6 +39,7 @@ from tuning.pipeline.resources import Resources
 from tuning.pipeline.retry import retry_failed as run_failed_again
 from tuning.pipeline.session import Session, check_start, move_aside, opened, scratch
 from tuning.pipeline.settings import search_settings, training_backend
+from tuning.pipeline.timing import Clock
 from tuning.pipeline.trials import build_strategy, planned_epochs, run_trials
 from tuning.pipeline.unplanned import limited
 from tuning.pipeline.values import completed as complete

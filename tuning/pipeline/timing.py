@@ -6,13 +6,35 @@ With a budget, the time decides when the search ends; that moment is journaled (
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tuning.core.records import TrialOutcome, TrialSpec
 from tuning.engine.budget import Stopwatch
 from tuning.engine.state import trial_key
+from tuning.pipeline.planning import CLOSING_SECONDS
 from tuning.trials.plan import epochs_trained
+
+#: Share of the budget in which the finals should be over: nearer to all than that of the plan, as late ones are
+#: shortened.
+FINALS_TARGET = 0.99
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time of a search with a budget, in seconds from the start of its first command, pauses apart."""
+
+    budget: float
+    stopwatch: Stopwatch
+
+    def left(self) -> float:
+        """Until the end of the budget, never negative."""
+        return max(0.0, self.budget - self.stopwatch.elapsed())
+
+    def usable(self) -> float:
+        """Seconds that trainings may still take."""
+        return max(0.0, FINALS_TARGET * self.budget - CLOSING_SECONDS - self.stopwatch.elapsed())
 
 
 class Timing:
@@ -63,26 +85,3 @@ class Timing:
 
     def _share(self, entry: Mapping[str, Any]) -> float:
         return 1 if entry["epoch"] > 1 else 1 / self._parts
-
-
-class Deadline:
-    """When a budget's share for trials is over.
-
-    Args:
-        budget: seconds in all; None: none.
-        stopwatch: the running time.
-        kept: seconds to keep back for what follows the trials.
-    """
-
-    def __init__(self, budget: float | None, stopwatch: Stopwatch, kept: Callable[[], float]) -> None:
-        self._budget, self._stopwatch, self._kept = budget, stopwatch, kept
-
-    def left(self) -> float | None:
-        """Seconds that remain for trials; None without a budget. Journals the running time as it goes."""
-        elapsed = self._stopwatch.elapsed()
-        return None if self._budget is None else self._budget - self._kept() - elapsed
-
-    def over(self, grace: float = 0.0) -> bool:
-        """Whether it has passed, by so many seconds at the least."""
-        left = self.left()
-        return left is not None and left <= -grace

@@ -24,12 +24,12 @@ from tuning.engine.loop import SearchLoop
 from tuning.engine.state import trial_key
 from tuning.history.use_of_time import LEFT_CHANCE
 from tuning.oracles import find_strategy
-from tuning.pipeline.budgeted import DEFAULTS, Clock, Reserve
+from tuning.pipeline.budgeted import DEFAULTS, Reserve
 from tuning.pipeline.completed import OBJECTIVE, Completed, leading
 from tuning.pipeline.reporter import ProgressReporter
 from tuning.pipeline.reporting import preparing_report
 from tuning.pipeline.session import Session
-from tuning.pipeline.timing import Deadline, Timing
+from tuning.pipeline.timing import Clock, Timing
 from tuning.pipeline.warm_start import warm_start
 from tuning.tracking import Trackers
 
@@ -63,7 +63,6 @@ def run_trials(
     planned_reserve = None
     if settings.plan is not None:
         planned_reserve = Reserve(settings.plan, session.workers, info.counts, settings)
-    budget = None if clock is None else clock.budget
 
     def for_finals() -> float:
         """Seconds to keep back for what follows the trials."""
@@ -72,9 +71,13 @@ def run_trials(
         if planned_reserve is not None:
             return planned_reserve.seconds()
         runs, epochs = settings.final_runs, settings.retrain_epochs
-        return reserve(timing.seconds, epochs, runs, session.workers, budget or 0.0)
+        return reserve(timing.seconds, epochs, runs, session.workers, clock.budget if clock else 0.0)
 
-    end = Deadline(budget, stopwatch, for_finals)
+    def left() -> float | None:
+        """Seconds that remain for trials; None without a budget. Journals the running time as it goes."""
+        elapsed = stopwatch.elapsed()
+        return None if clock is None else clock.budget - for_finals() - elapsed
+
     planned = planned_epochs(strategy, settings)
     for warning in (idle_workers(session.workers, settings.window, planned[0]), unrepeatable(settings.backend)):
         if warning:
@@ -109,9 +112,10 @@ def run_trials(
 
         def over() -> bool:
             reporter.show()
-            if planned_reserve is None or search_only:
-                return end.over()
-            return end.over(planned_reserve.grace(trained.get(key, 0) for key in dispatcher.running()))
+            grace, seconds = 0.0, left()
+            if planned_reserve is not None and not search_only:
+                grace = planned_reserve.grace(trained.get(key, 0) for key in dispatcher.running())
+            return seconds is not None and seconds <= -grace
 
         trained: dict[str, int] = {}
 
@@ -129,7 +133,7 @@ def run_trials(
                 on_completed,
                 over,
                 lambda: next(preparing, False),
-                lambda: None if planned_reserve is None else planned_reserve.last_trainings(end.left()),
+                lambda: None if planned_reserve is None else planned_reserve.last_trainings(left()),
             ).run()
         finally:
             stopwatch.note()

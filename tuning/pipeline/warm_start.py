@@ -117,12 +117,7 @@ def _checked(description: Description, given: Mapping[str, str], what: str) -> V
     try:
         return completed(description, given)
     except UsageError as error:
-        raise UsageError(f"{what} {_as_text(given)}: {error.problem}", error.remedy) from None
-
-
-def _as_text(values: Mapping[str, Any]) -> str:
-    """Values as `--try` takes them."""
-    return ",".join(_pairs(values))
+        raise UsageError(f"{what} {','.join(_pairs(given))}: {error.problem}", error.remedy) from None
 
 
 def _pairs(values: Mapping[str, Any]) -> list[str]:

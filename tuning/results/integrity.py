@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tuning.core import files
+from tuning.core import files, machine
 from tuning.core import settings as config
 from tuning.core.errors import RESTORE, DataError, TuningError
 from tuning.core.findings import FAULT, NOTE, OK, Finding
@@ -122,15 +122,7 @@ def _abandoned(workspace: Workspace) -> list[Path]:
 def _alive(leftover: Path) -> bool:
     """Whether the process whose number the leftover bears exists."""
     number = leftover.name.split("-", 2)[1]
-    if not number.isdigit() or os.name == "nt":
-        return False
-    try:
-        os.kill(int(number), 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
+    return number.isdigit() and os.name != "nt" and machine.is_running(int(number))
 
 
 def _data(workspace: Workspace) -> Iterator[Finding]:

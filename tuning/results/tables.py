@@ -6,12 +6,12 @@ import csv
 import functools
 import io
 import textwrap
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tuning.core import colour
+from tuning.core.output import GAP, aligned, display_width
 from tuning.results.answers import BETTER, NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.leaderboard import cell
 from tuning.results.markdown import escaped, table
@@ -21,7 +21,6 @@ from tuning.results.standings import BEST, Seeds, Standing
 if TYPE_CHECKING:
     from tuning.results.comparison import SeedNoise
 
-_GAP = 2
 _MISSING = "–"
 
 
@@ -132,27 +131,6 @@ def leaderboard_csv(rows: Sequence[Standing]) -> str:
     return text.getvalue()
 
 
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Columns padded to their widest cell, two blanks between; `right` says which are flush right."""
-    widths = [max(map(display_width, column)) for column in zip(header, *rows, strict=True)]
-    lines = []
-    for cells in (header, *rows):
-        padded = []
-        for text, width, flush in zip(cells, widths, right, strict=True):
-            blanks = " " * (width - display_width(text))
-            padded.append(blanks + text if flush else text + blanks)
-        lines.append((" " * _GAP).join(padded).rstrip())
-    return "\n".join(lines)
-
-
-def display_width(text: str) -> int:
-    """The columns that `text` takes in a terminal: two for each wide character, none for a combining one."""
-    return sum(
-        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in text
-    )
-
-
 def _columns(rows: Sequence[Standing]) -> list[Column]:
     """The columns that have something to say about these rows."""
     # Figures of runs that were tested on different data are not comparable.
@@ -175,9 +153,9 @@ def _aligned(columns: Sequence[Column], rows: Sequence[Standing]) -> str:
 
 def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) -> list[Column]:
     """The columns to show in so many characters, in their order."""
-    sizes = {column.name: max(map(display_width, [column.name, *map(column.text, rows)])) + _GAP for column in columns}
+    sizes = {column.name: max(map(display_width, [column.name, *map(column.text, rows)])) + GAP for column in columns}
     # Two blanks precede each column but the first.
-    left, chosen = width + _GAP, set()
+    left, chosen = width + GAP, set()
     for column in sorted(columns, key=lambda column: column.need):
         if column.need > 0 and sizes[column.name] > left:
             # Nor one that is needed less, however narrow.

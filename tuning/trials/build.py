@@ -14,7 +14,7 @@ from tuning.trials.checkpoint import TrainingState, load_state
 from tuning.trials.fit import check_outputs
 from tuning.trials.precision import use_float32_outputs
 from tuning.trials.spaces import build_model, interface, load_builder, mistake
-from tuning.trials.steps import Steps, steps_of, swap_layers
+from tuning.trials.steps import KerasSteps, steps_of, swap_layers
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +43,7 @@ def built(
     return build_model(space, configuration(values), info.input_shape, len(info.classes))
 
 
-def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) -> tuple[Steps, HyperParameters]:
+def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) -> tuple[KerasSteps, HyperParameters]:
     """(steps, hyperparameters) of a job's values, initialised from the seed and as fast as can be.
 
     Raises:

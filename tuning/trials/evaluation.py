@@ -18,13 +18,13 @@ from tuning.trials.data import open_verified
 from tuning.trials.fit import NotFinite, figures, predict
 from tuning.trials.mistakes import worst_mistakes
 from tuning.trials.published import summary, weights_sha256
-from tuning.trials.steps import Steps
+from tuning.trials.steps import KerasSteps
 
 #: Images and repetitions that the time an image takes is measured with.
 _TIMED, _REPEATED = 256, 3
 
 
-def evaluate(job: FinalJob | EnsembleJob, steps: Steps, dataset: Dataset, epoch: int, started: str) -> RunResult:
+def evaluate(job: FinalJob | EnsembleJob, steps: KerasSteps, dataset: Dataset, epoch: int, started: str) -> RunResult:
     """Evaluates the model of `steps`, and writes `model_summary.txt` and `predictions.npz` into the staging folder.
 
     Args:
@@ -80,7 +80,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _milliseconds(steps: Steps, images: np.ndarray) -> float:
+def _milliseconds(steps: KerasSteps, images: np.ndarray) -> float:
     """That an image takes, everything compiled: the shortest of a few, the others had company."""
     taken = []
     for _ in range(_REPEATED):

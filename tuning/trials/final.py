@@ -21,7 +21,7 @@ from tuning.trials.fit import NotFinite, fit, never_finite, predict
 from tuning.trials.plan import TrainingPlan, best_score
 from tuning.trials.published import check_as_trained, plain_model, save_and_open, with_additions
 from tuning.trials.spaces import Interface
-from tuning.trials.steps import Steps, steps_of
+from tuning.trials.steps import KerasSteps, steps_of
 
 
 def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
@@ -65,7 +65,7 @@ def _start(job: FinalJob) -> TrainingState | None:
     return start if best_score([entry["val_f1_macro"] for entry in start.curve]) is None else None
 
 
-def _saved(job: FinalJob, dataset: Dataset, weights: Sequence[np.ndarray], interface: Interface) -> Steps:
+def _saved(job: FinalJob, dataset: Dataset, weights: Sequence[np.ndarray], interface: Interface) -> KerasSteps:
     """The trained network in float32, saved and opened again; shown to compute what it did."""
     original, _ = built(job.space, job.values, job.seed, "float32", dataset)
     original.set_weights(list(weights))
@@ -76,7 +76,9 @@ def _saved(job: FinalJob, dataset: Dataset, weights: Sequence[np.ndarray], inter
     return opened
 
 
-def _improved(job: FinalJob, opened: Steps, dataset: Dataset, flip: bool, epoch: int) -> tuple[Steps, Additions]:
+def _improved(
+    job: FinalJob, opened: KerasSteps, dataset: Dataset, flip: bool, epoch: int
+) -> tuple[KerasSteps, Additions]:
     """The network with what pays on validation around it, saved and opened again where that is anything."""
     if opened.interface.logits:
         return opened, none_for_logits()

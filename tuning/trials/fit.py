@@ -32,7 +32,7 @@ from tuning.trials.plan import (
     whole_epochs,
 )
 from tuning.trials.spaces import Interface
-from tuning.trials.steps import Steps, build_optimizer
+from tuning.trials.steps import KerasSteps, build_optimizer
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +56,7 @@ class NotFinite(TuningError):
 
 
 def fit(
-    steps: Steps,
+    steps: KerasSteps,
     plan: TrainingPlan,
     dataset: Dataset,
     job: TrainingJob,
@@ -264,7 +264,7 @@ def _outputs_of_other_weights(model: keras.Model, images: np.ndarray) -> Any:
     return model.stateless_call(changed, others, images, training=False)[0]
 
 
-def predict(steps: Steps, images: np.ndarray) -> np.ndarray:
+def predict(steps: KerasSteps, images: np.ndarray) -> np.ndarray:
     """Class probabilities, float32 (n, classes)."""
     outputs = steps.outputs(images)
     return softmax(outputs) if steps.interface.logits else outputs

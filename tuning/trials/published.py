@@ -16,7 +16,7 @@ from tuning.core.jobs import Additions, Member
 from tuning.trials import runtime
 from tuning.trials.additions import prior_scale
 from tuning.trials.fit import predict
-from tuning.trials.steps import Steps
+from tuning.trials.steps import KerasSteps
 
 if TYPE_CHECKING:
     import keras
@@ -63,7 +63,7 @@ def save_and_open(model: keras.Model, path: Path) -> keras.Model:
     return keras.saving.load_model(path, safe_mode=True, compile=False)
 
 
-def check_as_trained(trained: Steps, opened: Steps, images: np.ndarray) -> None:
+def check_as_trained(trained: KerasSteps, opened: KerasSteps, images: np.ndarray) -> None:
     """Refuses a saved model that computes something else than the trained one, both in float32.
 
     Raises:

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,40 +23,6 @@ if TYPE_CHECKING:
 _REPLACEABLE = ("fit", "make_train_function", "train_step", "compute_metrics", "predict", "make_predict_function")
 
 
-class Steps(Protocol):
-    """How a model is trained and asked. What it compiles serves every epoch.
-
-    Attributes:
-        model: the compiled Keras model.
-        interface: what the model expects and returns.
-        batch_interface: what `train` expects of its batches; images may be scaled on the device rather than before.
-        randomness: what its training draws from, known once it was prepared.
-        traces_late: its step becomes a graph, which nothing inside can be read of, with the first batch.
-    """
-
-    model: Any
-    interface: Interface
-    batch_interface: Interface
-    randomness: Randomness
-    traces_late: bool
-
-    def prepare(self, batches: TrainingBatches) -> None:
-        """Builds what depends on a batch's shapes; to be called before seeding, because building may draw numbers."""
-
-    def retrace(self, batches: TrainingBatches) -> None:
-        """Makes the step of training anew, from the seeds as they are now."""
-
-    def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
-        """One epoch; returns `loss` and the compiled metrics by name, as `model.fit` would report them.
-
-        Args:
-            rates: learning rate of each step; None: the optimizer keeps the one it has.
-        """
-
-    def outputs(self, images: np.ndarray) -> np.ndarray:
-        """The model's outputs, float32 (n, classes), for images uint8 (n, height, width, channels)."""
-
-
 def swap_layers(model: keras.Model) -> None:
     """Turns the plain layers of a compiled model into ones that compute the same faster on this backend, in place.
 
@@ -66,7 +32,7 @@ def swap_layers(model: keras.Model) -> None:
     _on_this_backend("layers").swap_layers(model)
 
 
-def steps_of(model: keras.Model, interface: Interface) -> Steps:
+def steps_of(model: keras.Model, interface: Interface) -> KerasSteps:
     """The fastest steps that compute what `model.fit` and `model.predict` do."""
     if model.run_eagerly or model.steps_per_execution > 1 or _is_custom(model):
         return KerasSteps(model, interface)
@@ -119,7 +85,15 @@ def _randomness(model: keras.Model, batch: tuple[np.ndarray, ...]) -> Randomness
 
 
 class KerasSteps:
-    """Keras's own loops, on any backend."""
+    """How a model is trained and asked: here by Keras's own loops, on any backend. What is compiled serves every epoch.
+
+    Attributes:
+        model: the compiled Keras model.
+        interface: what the model expects and returns.
+        batch_interface: what `train` expects of its batches; images may be scaled on the device rather than before.
+        randomness: what its training draws from, known once it was prepared.
+        traces_late: its step becomes a graph, which nothing inside can be read of, with the first batch.
+    """
 
     def __init__(self, model: keras.Model, interface: Interface) -> None:
         self.model, self.interface, self.batch_interface = model, interface, interface
@@ -130,15 +104,22 @@ class KerasSteps:
         self._built = False
 
     def prepare(self, batches: TrainingBatches) -> None:
+        """Builds what depends on a batch's shapes; to be called before seeding, because building may draw numbers."""
         if not self._built:
             symbolic_build(self.model, batches[0])
             self._built = True
             self.randomness = _randomness(self.model, batches[0])
 
     def retrace(self, batches: TrainingBatches) -> None:
+        """Makes the step of training anew, from the seeds as they are now."""
         self.model.train_function = None
 
     def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
+        """One epoch; returns `loss` and the compiled metrics by name, as `model.fit` would report them.
+
+        Args:
+            rates: learning rate of each step; None: the optimizer keeps the one it has.
+        """
         import keras
 
         self.prepare(batches)
@@ -157,5 +138,6 @@ class KerasSteps:
         return {name: values[0] for name, values in history.items()}
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
+        """The model's outputs, float32 (n, classes), for images uint8 (n, height, width, channels)."""
         batches = EvaluationBatches(images, self.interface)
         return np.asarray(self.model.predict(batches, verbose=0)).astype(np.float32)

@@ -17,7 +17,7 @@ from tuning.trials.build import training_steps
 from tuning.trials.checkpoint import TrainingState
 from tuning.trials.fit import NotFinite, fit
 from tuning.trials.plan import TrainingPlan
-from tuning.trials.steps import Steps
+from tuning.trials.steps import KerasSteps
 
 #: Batches of an epoch of it, and images that it is validated on.
 BATCHES, VALIDATED = 2, 16
@@ -84,6 +84,6 @@ def _never_the_same() -> bool:
     return keras.backend.backend() == "jax" and bool(machine.gpus())
 
 
-def _suspects(steps: Steps) -> str:
+def _suspects(steps: KerasSteps) -> str:
     names = [*steps.randomness.foreign, *steps.randomness.unkeyed]
     return f"; its training uses {', '.join(names)}" if names else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from tuning.core.errors import DataError
 from tuning.dataset import account
@@ -15,6 +16,8 @@ from tuning.dataset.splitting import names
 #: A class needs one group of images in each of train, val and test.
 MIN_GROUPS = 3
 _SHOWN = 5
+
+Key = TypeVar("Key", int, str)
 
 
 @dataclass(frozen=True)
@@ -90,30 +93,34 @@ def group_names(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]]
     Args:
         linked: pairs of sha256 that belong together besides, such as near copies.
     """
-    parents: dict[str, str] = {}
-
-    def root(sha: str) -> str:
-        while parents.setdefault(sha, sha) != sha:
-            parents[sha] = parents[parents[sha]]
-            sha = parents[sha]
-        return sha
-
-    def unite(first: str, second: str) -> None:
-        one, other = sorted((root(first), root(second)))
-        parents[other] = one
-
     first_with: dict[tuple[str, object], str] = {}
     versions = names.versions(images)
+    ties = []
     for image in images:
         kinds = (("photo", image.photo), ("subject", image.subject), ("version", versions.get(image.path)))
         for kind, key in kinds:
             if key is not None:
-                unite(image.sha256, first_with.setdefault((kind, key), image.sha256))
+                ties.append((image.sha256, first_with.setdefault((kind, key), image.sha256)))
     present = {image.sha256 for image in images}
-    for first, second in linked:
-        if first in present and second in present:
-            unite(first, second)
-    return {sha: root(sha)[:16] for sha in present}
+    ties += [pair for pair in linked if present.issuperset(pair)]
+    smallest = smallest_tied(ties)
+    return {sha: smallest.get(sha, sha)[:16] for sha in present}
+
+
+def smallest_tied(pairs: Iterable[tuple[Key, Key]]) -> dict[Key, Key]:
+    """For each element of the pairs, the smallest of all that these tie it to, itself included."""
+    parents: dict[Key, Key] = {}
+
+    def root(key: Key) -> Key:
+        while parents.setdefault(key, key) != key:
+            parents[key] = parents[parents[key]]
+            key = parents[key]
+        return key
+
+    for first, second in pairs:
+        one, other = sorted((root(first), root(second)))
+        parents[other] = one
+    return {key: root(key) for key in parents}
 
 
 def conflicts(images: Iterable[PooledImage], policy: str = "drop") -> tuple[Conflict, ...]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from tuning.core import machine
 from tuning.core.records import Failure
 from tuning.engine.executors import Died, Event, Job, Progressed, is_timed
-from tuning.engine.executors.pipes import answers, opened, send
+from tuning.engine.executors.pipes import answers, opened, send, started
 from tuning.engine.executors.worker import Alive, Message
 
 #: A worker that has not been heard of for this long is given up (it sends a sign of life every two seconds).
@@ -127,24 +127,8 @@ class LocalExecutor:
         slot = min(set(self._slots) - {worker.slot for worker in self._workers})
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"worker-{slot}.log"
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tuning.engine.executors.worker", self._work, str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                env={
-                    **os.environ,
-                    **self._environment,
-                    **_own_gpu(slot),
-                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                },
-                text=True,
-                encoding="utf-8",
-                # Ctrl-C in the terminal is for the parent, which decides what becomes of its workers.
-                start_new_session=True,
-            )
-        worker = _Worker(slot, process, log)
+        command = [sys.executable, "-m", "tuning.engine.executors.worker", self._work, str(os.getpid())]
+        worker = _Worker(slot, started(command, self._environment | _own_gpu(slot), log), log)
         self._workers.append(worker)
         threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
         return worker

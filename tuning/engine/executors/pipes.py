@@ -7,9 +7,11 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
@@ -57,6 +59,24 @@ def received(descriptor: int) -> Iterator[Any]:
     while data := os.read(descriptor, 1 << 16):
         *lines, rest = (rest + data).split(b"\n")
         yield from map(json.loads, lines)
+
+
+def started(command: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
+    """A process that imports what this one does, with pipes for messages; what else it says goes into `log`.
+
+    Ctrl-C in the terminal is for its parent, which decides what becomes of it.
+    """
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
 
 
 def opened(pipe: IO[str] | None) -> IO[str]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from tuning.core.errors import Disconnected, EnvironmentProblem
 from tuning.engine.executors import Died, Event, Finished, Job, NodeChanged, Progressed, ray_cluster
-from tuning.engine.executors.pipes import answers, opened, send
+from tuning.engine.executors.pipes import answers, opened, send, started
 from tuning.engine.executors.ray_driver import command
 from tuning.engine.executors.ray_messages import (
     Answer,
@@ -73,17 +71,7 @@ class RayExecutor:
         self._answers: queue.Queue[Answer | None] = queue.Queue()
         self._seats, self._running = 0, set[tuple[str, int]]()
         self._events: list[Event] = []
-        with self._log.open("wb") as file:
-            self._process = subprocess.Popen(
-                command(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,
-            )
+        self._process = started(command(), {}, self._log)
         threading.Thread(target=self._listen, daemon=True).start()
         try:
             send(

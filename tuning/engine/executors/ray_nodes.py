@@ -173,8 +173,7 @@ class Nodes:
         try:
             facts = self._ray.get(pending)
         except self._ray.exceptions.RayError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-            found = (f"its check failed: {lines[-1][:300]}", "see Ray's logs there, then restart Ray on that machine")
+            found = (f"its check failed: {last_line(error)}", "see Ray's logs there, then restart Ray on that machine")
             return [self._left_out(node, *found)]
         if missing := facts.get("missing"):
             return [
@@ -196,6 +195,12 @@ class Nodes:
     def _left_out(self, node: Node, problem: str, remedy: str) -> NodeChanged:
         node.state, node.problem, node.remedy = "left out", problem, remedy
         return NodeChanged(node.name, "left out", reason=f"{problem} → {remedy}")
+
+
+def last_line(error: Exception) -> str:
+    """What an error of Ray comes down to."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
 
 
 def _probe() -> Callable[[str, dict[str, Any], bool], dict[str, Any]]:

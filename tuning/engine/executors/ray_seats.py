@@ -24,7 +24,7 @@ from tuning.core.records import Failure
 from tuning.engine.executors import Died, Event, Finished, Job
 from tuning.engine.executors.local import LocalExecutor
 from tuning.engine.executors.ray_messages import Setup
-from tuning.engine.executors.ray_nodes import Nodes
+from tuning.engine.executors.ray_nodes import Nodes, last_line
 
 #: An actor sends a sign of life this often, and is given up when it has not for the length of a lease.
 HEARTBEAT_SECONDS = 5.0
@@ -209,7 +209,7 @@ class Pool:
             self._false_starts, self._false_start = self._false_starts + 1, now
         if self._false_starts >= _FALSE_STARTS:
             raise EnvironmentProblem(
-                f"no Ray actor can start: {_last_line(error)}",
+                f"no Ray actor can start: {last_line(error)}",
                 "see Ray's logs on the nodes, and that they have memory left",
             ) from None
         return []
@@ -240,10 +240,5 @@ class Pool:
         if isinstance(error, kinds.OutOfMemoryError):
             return Failure("memory", "Ray ended the worker: its node ran out of memory", traceback=details)
         if isinstance(error, kinds.RayTaskError):
-            return Failure("crash", f"the Ray actor failed: {_last_line(error)}", traceback=details)
-        return Failure("lost", f"the Ray actor or its node was lost: {_last_line(error)}", traceback=details)
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
+            return Failure("crash", f"the Ray actor failed: {last_line(error)}", traceback=details)
+        return Failure("lost", f"the Ray actor or its node was lost: {last_line(error)}", traceback=details)

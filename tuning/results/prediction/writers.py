@@ -7,12 +7,12 @@ import json
 import os
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
+from tuning.core.output import display_width, one_line
 from tuning.results.leaderboard import cell
 from tuning.results.prediction.classifier import Classifier
 from tuning.results.prediction.labelling import Prediction
-from tuning.results.tables import display_width
 
 #: Between a path and its labels, and between labels.
 _GAP = "  "
@@ -20,7 +20,7 @@ _GAP = "  "
 _INDENT, _REASON = 4, 30
 
 
-class Writer(Protocol):
+class Writer:
     """Writes predictions to a text stream."""
 
     def begin(self, found: Classifier) -> None:
@@ -33,7 +33,7 @@ class Writer(Protocol):
         """Once, after the last, also if it was not to be the last: then the text is still whole."""
 
 
-class TableWriter:
+class TableWriter(Writer):
     """One line an image: its path, then its labels with probabilities; aligned as far as paths are known.
 
     In a terminal, `room` characters wide, labels stand below a path that leaves them no place: nothing is cut, and no
@@ -43,9 +43,6 @@ class TableWriter:
     def __init__(self, stream: TextIO, paths: Sequence[str] = (), room: int | None = None) -> None:
         self._stream, self._room = stream, room
         self._known = {display_width(shown(path)) for path in paths}
-
-    def begin(self, found: Classifier) -> None:
-        return None
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         paths = [shown(entry.path) for entry in predictions]
@@ -57,9 +54,6 @@ class TableWriter:
             if blanks >= len(_GAP):
                 path += " " * blanks + lines.pop(0)
             self._stream.writelines(f"{line}\n" for line in [path, *(" " * column + line for line in lines)])
-
-    def end(self, summary: dict[str, Any]) -> None:
-        return None
 
     def _column(self, least: int) -> int:
         """Where labels begin: right of all paths, or of those that leave `least` characters."""
@@ -92,7 +86,7 @@ def _lines(entry: Prediction, room: int | None) -> list[str]:
     return lines
 
 
-class CsvWriter:
+class CsvWriter(Writer):
     """`path,rank,label,probability,error`: a row for each label, or one with the error."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -109,27 +103,18 @@ class CsvWriter:
             if entry.error:
                 self._rows.writerow([path, "", "", "", cell(entry.error)])
 
-    def end(self, summary: dict[str, Any]) -> None:
-        return None
 
-
-class JsonLinesWriter:
+class JsonLinesWriter(Writer):
     """One JSON object a line and image."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def begin(self, found: Classifier) -> None:
-        return None
-
     def write(self, predictions: Sequence[Prediction]) -> None:
         self._stream.writelines(f"{_json(_record(entry))}\n" for entry in predictions)
 
-    def end(self, summary: dict[str, Any]) -> None:
-        return None
 
-
-class JsonWriter:
+class JsonWriter(Writer):
     """One JSON object on one line: `model`, `run_id`, `predictions`, and then the summary."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -149,8 +134,8 @@ class JsonWriter:
 
 
 def shown(text: str) -> str:
-    """`text` without what a stranger's file name could do to a terminal: control characters are spelled out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in _text(text))
+    """A path or reason as a terminal may have it."""
+    return one_line(_text(text))
 
 
 def _record(entry: Prediction) -> dict[str, Any]:

@@ -43,8 +43,9 @@ def verdict_part(found: Verdict, history: History, runs: Sequence[Evidence], pro
         facts.insert(0, ("best test macro-F1", f"{runs[0].score:.3f}"))
         if found.corrected is not None:
             facts.insert(1, (f"corrected: best of {len(runs)}", f"{found.corrected:.3f}"))
-        once = ", one a run" * (history.test_evaluations == len(runs))
-        facts.append((f"test evaluations{once}", f"{history.test_evaluations:,}"))
+        evaluations = len(history.test_evaluations)
+        once = ", one a run" * (evaluations == len(runs))
+        facts.append((f"test evaluations{once}", f"{evaluations:,}"))
     elif history.best:
         facts.insert(0, ("best val macro-F1", f"{history.best.score:.3f}"))
     tiles = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in facts)

@@ -11,8 +11,8 @@ import numpy as np
 from tuning.trials.batches import EVALUATION_BATCH, TrainingBatches
 from tuning.trials.keras_private import symbolic_build
 from tuning.trials.on_tensorflow.randomness import found_in
-from tuning.trials.randomness import Randomness
 from tuning.trials.spaces import Interface
+from tuning.trials.steps import KerasSteps
 
 if TYPE_CHECKING:
     import keras
@@ -23,19 +23,16 @@ def steps_of(model: keras.Model, interface: Interface) -> TensorFlowSteps:
     return TensorFlowSteps(model, interface)
 
 
-class TensorFlowSteps:
+class TensorFlowSteps(KerasSteps):
     """Keras's own training step, compiled once for batches of any length and called without Keras's loop around it.
 
     `model.fit` lays a new `tf.data` pipeline and a second graph around the step, which cost a second in every trial
     and a tenth in every epoch. Images travel as uint8 and are scaled inside the graph.
     """
 
-    traces_late = False
-
     def __init__(self, model: keras.Model, interface: Interface) -> None:
-        self.model, self.interface = model, interface
+        super().__init__(model, interface)
         self.batch_interface = dataclasses.replace(interface, scaled=False)
-        self.randomness = Randomness()
         self._train: dict[int, Any] = {}  # by the number of arrays in a batch: weights of the samples or none
         self._predict: Any = None
 
