@@ -15,7 +15,7 @@ from tuning.engine import journal
 from tuning.engine.audit import audit
 from tuning.engine.entries import Extended, OpenedTestSplit, Published
 from tuning.engine.state import replay
-from tuning.pipeline.ensemble import mean_history, others
+from tuning.pipeline.ensemble import mean_history, others, space_apart
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.train import values_of_trial
 from tuning.results.aliases import alias
@@ -110,6 +110,13 @@ def test_an_ensemble_gives_way_to_a_later_one_but_not_to_that_of_a_larger_budget
     session = SimpleNamespace(dispatcher=SimpleNamespace(state=replay(numbered)))
     assert others(session, "with-a") == {"killed", "without-a"}
     assert others(session, "without-a") == {"killed"}
+
+
+def test_an_ensemble_of_nothing_that_started_from_a_base_has_started_from_none(run_metrics):
+    scratch, tuned = run_metrics("a", space="baseline_cnn"), run_metrics("b", space="fine_tune")
+    assert space_apart("fine_tune", [scratch, scratch]) == "baseline_cnn"
+    assert space_apart("fine_tune", [scratch, tuned]) is None
+    assert space_apart("baseline_cnn", [scratch, scratch]) is None
 
 
 def test_without_one_there_is_none(toy_search, workspace):

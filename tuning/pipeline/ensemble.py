@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -52,6 +52,7 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
         epochs=max(found.epochs for found in metrics.values()),
         seed=settings.seed,
         search=settings.name,
+        space=space_apart(settings.space, metrics.values()),
     )
     final = numbered(session, final)
     dispatcher = session.dispatcher
@@ -71,6 +72,12 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
         return []
     withdraw(session, others(session, final.run_id))
     return [final.run_id]
+
+
+def space_apart(space: str, members: Iterable[Metrics]) -> str | None:
+    """The members' space, where that is not the search's: seeds of the yardstick alone have started from no base."""
+    spaces = {found.space for found in members}
+    return None if space in spaces else spaces.pop()
 
 
 def others(session: Session, run_id: str | None) -> set[str]:
