@@ -168,7 +168,8 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
             )
             return
         same = "The same weights again" if repeatable else "The same configuration again, with other random numbers"
-        yield f"{same}, where that search and its data are:\n\n```sh\n{again(metrics, params)}\n```"
+        place = "its data are" if metrics.trial is None else "that search and its data are"
+        yield f"{same}, where {place}:\n\n```sh\n{again(metrics, params)}\n```"
 
 
 def _additions(found: Additions) -> str:
@@ -220,10 +221,12 @@ def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
 
     test, val = metrics.test, metrics.val
     times = "once" if metrics.test_evaluations == 1 else f"{metrics.test_evaluations} times"
+    chosen = {"finalist": "Configuration and epoch were", "ensemble": "Members, and the epoch of each, were"}
     yield (
-        "Configuration and epoch were chosen on the validation split. The test split was sealed until then, and used "
-        f"{times} for this run. Intervals are 95 % intervals over {test.sample}; what another training seed changes "
-        "is not in them. The figures on validation are of this very model: it was chosen by them, so they flatter it."
+        f"{chosen.get(metrics.kind, 'The epoch was')} chosen on the validation split. The test split was sealed until "
+        f"then, and used {times} for this run. Intervals are 95 % intervals over {test.sample}; what another training "
+        "seed changes is not in them. The figures on validation are of this very model: it was chosen by them, so they "
+        "flatter it."
     )
     rows = [
         ["macro-F1", f"{test.f1_macro:.3f} ({interval(test.f1_macro_interval)})", _figure(val.f1_macro)],

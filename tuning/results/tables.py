@@ -274,7 +274,8 @@ def _score(rows: Sequence[Standing]) -> Iterator[str]:
                 "faces of one photo or images of one person."
             )
         if few := [cell(name) for name, found in test.per_class.items() if found.few]:
-            yield f"Too few test images to tell (fewer than {FEW}): {', '.join(few)}."
+            which = "independent test images" if test.dependent else "test images"
+            yield f"Too few {which} to tell (fewer than {FEW}): {', '.join(few)}."
 
 
 def _bases(rows: Sequence[Standing]) -> Iterator[str]:

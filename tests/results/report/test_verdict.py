@@ -9,9 +9,11 @@ import shutil
 import pytest
 
 from tuning.history.reading import history_of
+from tuning.history.records import FinalRun
 from tuning.results.report import collect
 from tuning.results.report.data import scored
 from tuning.results.report.evidence import compare, in_search, read_evidence
+from tuning.results.report.finals_part import finals_part
 from tuning.results.report.validation_part import validation_table
 from tuning.results.report.verdict import interval_text, verdict
 from tuning.results.runs import readable_runs
@@ -115,6 +117,50 @@ def test_a_baseline_alone_has_won_nothing(judged):
     found = judged([(None, None, 0.6)], seeds=1)
     assert found.headline.startswith("The baseline is the only run: test macro-F1 0.")
     assert found.kind == "open"
+
+
+def test_several_seeds_of_the_baseline_alone_are_not_one_run(judged):
+    found = judged([(None, None, 0.6)], seeds=2)
+    assert found.headline.startswith("Only the baseline was retrained, with 2 seeds; the best has test macro-F1 0.")
+    assert found.kind == "open"
+
+
+@pytest.mark.parametrize(
+    ("skill", "kind", "words"), [(0.4, "open", "seeds unknown"), (0.88, "tie", "Tied with the best")]
+)
+def test_a_finalist_behind_the_baseline_is_tied_with_it_only_where_that_is_known(judged, skill, kind, words):
+    found = judged([("0013", 1, skill), (None, None, 0.9)], seeds=1)
+    assert found.headline.startswith("Nothing beat the baseline")
+    assert f"{words}: trial 0013" in " ".join(found.reasons)
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("overlap", "words"),
+    [
+        (
+            None,
+            "What the base has seen is unknown, and was not checked: scores of what started from it are too high if",
+        ),
+        (7, "The base has seen 7 images of the validation and test split, which was accepted: scores of what started"),
+        (0, None),
+    ],
+)
+def test_what_a_base_has_seen_is_among_the_first_things_said(workspace, publish, overlap, words):
+    base = {"name": "faces", "sha256": "a" * 64, "overlap": overlap}
+    publish("best", 0.9, trial="0013", rank=1, base=base)
+    publish("base", 0.5, kind="baseline")
+    runs, _ = read_evidence(workspace, ["best", "base"])
+    reasons = verdict(None, "finished", runs, compare(workspace, runs)).reasons
+    assert reasons[0].startswith(words or "The difference is")
+    assert len([reason for reason in reasons if "base has seen" in reason]) == (overlap != 0)
+
+
+@pytest.mark.parametrize(("milliseconds", "shown"), [(0.0834, "0.083"), (99.4, "99"), (1503.2, "1,503")])
+def test_the_time_of_an_image_is_a_number_that_people_read(workspace, publish, milliseconds, shown):
+    publish("one", 0.6, trial="0013", rank=1, milliseconds=milliseconds)
+    runs, _ = read_evidence(workspace, ["one"])
+    assert f" · {shown} ms an image · " in finals_part(runs, [FinalRun("one", "finalist", None, True, True)])
 
 
 def test_runs_have_the_short_names_of_the_leaderboard(workspace, hyperband, publish):

@@ -52,6 +52,7 @@ def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Cla
     headline, kind = _headline(best, others, baselines, claims)
     reasons = [
         *([_NOT_YET[status]] if status in _NOT_YET else []),
+        *_base(runs),
         *_against_baseline(best, baselines, claims),
         # Another seed of the same is no rival.
         *_ties([run for run in others if run.configuration != best.configuration], claims),
@@ -94,6 +95,8 @@ def _headline(
     name = best.name
     score = f"test macro-F1 {best.score:.3f}"
     if best.is_baseline and not others:
+        if baselines:
+            return f"Only the baseline was retrained, with {1 + len(baselines)} seeds; the best has {score}.", "open"
         return f"The baseline is the only run: {score}.", "open"
     if best.is_baseline:
         standings = [claims.rivals[run.metrics.run_id].standing for run in others]
@@ -101,7 +104,8 @@ def _headline(
             over = min(others, key=lambda run: claims.rivals[run.metrics.run_id].difference)
             return f"The baseline has {_highest_alone(over, score, claims)}", "good"
         beaten = all(standing == WORSE for standing in standings)
-        return f"Nothing beat the baseline: {score}.", "bad" if beaten else "tie"
+        kind = "bad" if beaten else "tie" if TIED in standings else "open"
+        return f"Nothing beat the baseline: {score}.", kind
     if not baselines:
         return f"{_capital(name)} is the best: {score}.", "open"
     rival = baselines[0]
@@ -123,6 +127,22 @@ def _highest_alone(over: Evidence, score: str, claims: Claims) -> str:
     """Of the best run, beside one whose configuration is better."""
     apart, name = -claims.rivals[over.metrics.run_id].difference, over.metrics.role
     return f"the highest single score, {score}, but {name} is better over its seeds: {apart:+.3f} in the mean."
+
+
+def _base(runs: Sequence[Evidence]) -> list[str]:
+    """What the model that runs started from had seen, where that makes their scores doubtful."""
+    base = next((run.metrics.base for run in runs if run.metrics.base), None)
+    if base is None or base.overlap == 0:
+        return []
+    if base.overlap is None:
+        return [
+            "What the base has seen is unknown, and was not checked: scores of what started from it are too high if it "
+            "has seen images of the validation or test split."
+        ]
+    return [
+        f"The base has seen {counted(base.overlap, 'image')} of the validation and test split, which was accepted: "
+        "scores of what started from it are too high."
+    ]
 
 
 def _is_of_means(best: Evidence, rival: Evidence, claims: Claims) -> bool:
@@ -245,7 +265,9 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
     if blind:
         sentences.append(f"On the test split it recognised nothing of: {', '.join(blind)}.")
     few = [
-        f"{name} ({counted(found.support, 'image')})"
+        f"{name} ({counted(found.support, 'image')}"
+        + f" in {counted(found.units, 'unit')}" * (found.units < found.support)
+        + ")"
         for name, found in best.metrics.test.per_class.items()
         if found.few
     ]
