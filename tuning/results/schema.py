@@ -178,6 +178,13 @@ def overlap_words(overlap: int | None) -> str:
     return f"{overlap:,} accepted" if overlap else "none"
 
 
+def base_words(base: UsedBase | None) -> str:
+    """What a run started from, to stand behind its figure; empty where that is nothing, or has seen no test image."""
+    if base is None or base.overlap == 0:
+        return ""
+    return f", started from base {base.sha256[:12]}, overlap {overlap_words(base.overlap)}"
+
+
 class BaseRecord(Strict, frozen=True, kw_only=True):
     """What a workspace knows of a model that trainings start from; stands beside its copy.
 
