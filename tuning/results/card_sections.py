@@ -261,6 +261,8 @@ def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
             f"**Too few to tell:** {', '.join(few)}. With fewer than {FEW} independent test images a class that is "
             "recognised well cannot be told from one that is not: read its interval, not its figures."
         )
+    if test.missing:
+        yield f"**Without a test image,** and so with an F1 of 0 in the mean: {', '.join(map(escaped, test.missing))}."
     confusion = np.array(test.confusion_matrix)
     if errors := _confusions(confusion, metrics.classes):
         yield f"Most frequent confusions: {'; '.join(errors)}."

@@ -39,7 +39,8 @@ class Promotion:
         run_id: the run with the highest test macro-F1.
         test_f1_macro: its figure.
         base: what to say of the base that it started from; empty: nothing.
-        corrected: the same, corrected for its having been chosen; None where predictions were not kept.
+        corrected: the same, corrected for its having been chosen; None where predictions were not kept, or are of a
+            single unit.
         previous: the run that was promoted before; None if there was none, or none that can be trusted.
         changed: whether the promoted files had to be written (with a dry run: would have to be).
         compared: how many runs the rule looked at.
