@@ -39,6 +39,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     winner = f"{outcome.run_id}: test macro-F1 {outcome.test_f1_macro:.3f}, best of {outcome.compared}"
     if outcome.corrected is not None and outcome.compared > 1:
         winner += f" (corrected for that: {outcome.corrected:.3f})"
+    winner += outcome.base
     if outcome.previous not in (None, outcome.run_id):
         winner += f"; before: {outcome.previous}"
     verb = "promoted" if not args.dry_run else "would promote"

@@ -68,9 +68,12 @@ def trials(workspace: Workspace) -> list[str]:
 
 
 def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) -> tuple[dict[str, Any], str]:
+    import msgspec
+
     from tuning.core.errors import UsageError
     from tuning.core.settings import TrainSettings
     from tuning.pipeline.train import train_one, values_of_trial
+    from tuning.results.schema import UsedBase, base_words
     from tuning.tracking import Tracking
 
     settings = values_of(args, TrainSettings)
@@ -96,11 +99,12 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         accept=args.accept,
         **settings,
     )
-    test = result.metrics["test"]
+    test, base = result.metrics["test"], result.metrics["base"]
     low, high = test["f1_macro_interval"]
+    seen = base_words(base and msgspec.convert(base, UsedBase))
     text = "\n".join(
         [
-            f"{result.run_id}: test_f1_macro {test['f1_macro']:.4f} (95 % interval {low:.4f} to {high:.4f})",
+            f"{result.run_id}: test_f1_macro {test['f1_macro']:.4f} (95 % interval {low:.4f} to {high:.4f}){seen}",
             f"  accuracy {test['accuracy']:.4f}, precision {test['precision_macro']:.4f}, "
             f"recall {test['recall_macro']:.4f}, loss {test['loss']:.4f}",
             f"  files: {workspace.run(result.run_id)}",

@@ -194,11 +194,14 @@ def test_a_final_run_that_was_left_out_is_not_waited_for(random_search):
     cut = [{"run_id": "cut", "after": 3, "until": 5}, {"run_id": "left-out", "after": 0, "until": 0}]
     search.add("shortened-finals", runs=cut)
     search.add("test-unopened", key="final/left-out", run_id="left-out")
-    # Nor one that was given up for what a larger budget planned.
-    search.add("test-opened", key="final/given-up", run_id="given-up", purpose="finalist")
+    # Nor one that was given up for what a larger budget planned, be it that a kill came while it was being evaluated.
+    for run_id in ("given-up", "evaluated"):
+        search.add("test-opened", key=f"final/{run_id}", run_id=run_id, purpose="finalist")
     search.add("test-unopened", key="final/given-up", run_id="given-up")
+    for run_id in ("given-up", "evaluated"):
+        search.add("withdrawn", key=f"final/{run_id}", run_id=run_id)
     history = search.history()
     assert [run.run_id for run in history.finals] == ["cut"]
-    assert len(history.test_evaluations) == 1
+    assert len(history.test_evaluations) == 2
     search.add("published", key="final/cut", run_id="cut")
     assert status_of(search.history(), alive=False) == "finished"

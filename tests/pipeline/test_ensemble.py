@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from stress import toy
@@ -11,8 +13,9 @@ from tuning.core.errors import UsageError
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
 from tuning.engine.audit import audit
-from tuning.engine.entries import OpenedTestSplit
-from tuning.pipeline.ensemble import mean_history
+from tuning.engine.entries import Extended, OpenedTestSplit, Published
+from tuning.engine.state import replay
+from tuning.pipeline.ensemble import mean_history, others, space_apart
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.train import values_of_trial
 from tuning.results.aliases import alias
@@ -91,6 +94,29 @@ def test_a_run_gives_its_values_and_an_ensemble_names_its_members(toy_search, wo
         params = read_params(workspace.run(run_id) / "params.json", "")
         expected = ("stress.tiny_cnn:build_model", dict(params.values), None)
         assert values_of_trial(workspace, alias(run_id)) == values_of_trial(workspace, run_id) == expected
+
+
+def test_an_ensemble_gives_way_to_a_later_one_but_not_to_that_of_a_larger_budget():
+    entries = [
+        OpenedTestSplit(key="final/whole", run_id="whole", purpose="ensemble"),
+        Published(key="final/whole", run_id="whole"),
+        OpenedTestSplit(key="final/killed", run_id="killed", purpose="ensemble"),
+        Extended(asks=0, budget=7200.0, finals=60.0),
+        OpenedTestSplit(key="final/a", run_id="a", purpose="finalist"),
+        OpenedTestSplit(key="final/without-a", run_id="without-a", purpose="ensemble"),
+        Published(key="final/without-a", run_id="without-a"),
+    ]
+    numbered = [msgspec.structs.replace(entry, n=number) for number, entry in enumerate(entries)]
+    session = SimpleNamespace(dispatcher=SimpleNamespace(state=replay(numbered)))
+    assert others(session, "with-a") == {"killed", "without-a"}
+    assert others(session, "without-a") == {"killed"}
+
+
+def test_an_ensemble_of_nothing_that_started_from_a_base_has_started_from_none(run_metrics):
+    scratch, tuned = run_metrics("a", space="baseline_cnn"), run_metrics("b", space="fine_tune")
+    assert space_apart("fine_tune", [scratch, scratch]) == "baseline_cnn"
+    assert space_apart("fine_tune", [scratch, tuned]) is None
+    assert space_apart("baseline_cnn", [scratch, scratch]) is None
 
 
 def test_without_one_there_is_none(toy_search, workspace):

@@ -7,7 +7,12 @@ import shutil
 import pytest
 
 from tuning.core.errors import DataError
+from tuning.dataset.store.arrays import read_info
+from tuning.engine import journal
+from tuning.engine.audit import audit
+from tuning.history import searches
 from tuning.pipeline import finals
+from tuning.results.report import collect
 
 
 @pytest.fixture
@@ -35,6 +40,26 @@ def test_a_finalist_that_cannot_be_published_is_left_out_and_tried_again(toy_sea
     refusing(None)
     result = toy_search("s", search_only=False, top_k=2, ensemble=False)
     assert result.failures == {} and left_out in result.runs
+
+
+def test_the_ensemble_made_while_a_final_had_failed_gives_way_to_that_of_all(toy_search, refusing, workspace, copied):
+    given = {"search_only": False, "max_trials": 4, "top_k": 2, "executions": 2, "seed": 4}
+    undisturbed = copied(workspace)
+    toy_search("s", undisturbed, **given)
+    refusing("-01-")
+    first = toy_search("s", **given)
+    assert first.failures and "-ensemble-" in first.runs[-1]
+    refusing(None)
+    for _ in range(2):
+        found = toy_search("s", **given)
+        assert "-ensemble-" in found.runs[-1] and found.runs[-1] != first.runs[-1]
+        assert workspace.leaderboard.read_bytes() == undisturbed.leaderboard.read_bytes()
+    # Nothing of it is lost, nor that the test split was evaluated for it.
+    assert (workspace.search("s") / "runs" / first.runs[-1] / "model.keras").is_file()
+    assert searches.test_evaluations(workspace)[read_info(workspace).digest, first.runs[-1]] == 1
+    report = collect(workspace, "s")
+    assert (report.status, report.problems, len(report.runs)) == ("finished", (), len(found.runs))
+    assert audit(journal.read(workspace.search("s") / "journal.jsonl"), ended=True) == []
 
 
 def test_a_final_whose_files_are_gone_before_it_was_published_is_trained_again(toy_search, refusing, workspace):

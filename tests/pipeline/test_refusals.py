@@ -88,6 +88,17 @@ def test_an_option_that_cannot_be_meant_is_refused(workspace, here, arguments, s
     assert list(workspace.searches.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", [("search", *SEARCH), ("search", *SEARCH, "--dry-run"), ("train",)])
+def test_a_damaged_run_is_met_before_anything_is_trained(workspace, here, command):
+    """It would refuse the leaderboard, and with it the promotion, in the end."""
+    workspace.run("other").mkdir(parents=True)
+    (workspace.run("other") / "metrics.json").write_text("{")
+    done = here(workspace, *command)
+    assert (done.code, "other/metrics.json" in done.stderr) == (3, True), done
+    assert "move it out of artifacts/trials" in done.stderr
+    assert list(workspace.searches.iterdir()) == [] and not (workspace.art / "work").exists()
+
+
 def test_a_root_that_is_a_file_is_refused(tmp_path, here):
     path = tmp_path / "file"
     path.write_text("")

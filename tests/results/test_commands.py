@@ -9,7 +9,8 @@ import json
 import numpy as np
 import pytest
 
-from tuning import cli, export, leaderboard, promote
+from tuning import cli, export, leaderboard, promote, train
+from tuning.pipeline.train import TrainResult
 from tuning.results import sources
 from tuning.results.aliases import alias
 from tuning.results.answers import Board
@@ -156,6 +157,15 @@ def test_promote_says_what_it_did(call, write_run, workspace):
     assert call(promote)[1] == "promoted two: test macro-F1 0.600, best of 2; before: one\n"
     result = json.loads(call(promote, "--json")[1])
     assert (result["run_id"], result["changed"], result["left_out"]) == ("two", False, [])
+
+
+@pytest.mark.parametrize(("overlap", "words"), [(None, "not checked"), (3, "3 accepted"), (0, None)])
+def test_what_a_base_may_have_seen_stands_behind_the_figure(call, write_run, monkeypatch, overlap, words):
+    found = write_run("one", 0.5, base={"name": "faces", "sha256": "a" * 64, "overlap": overlap})
+    said = f", started from base {'a' * 12}, overlap {words}" if words else ""
+    assert call(promote)[1] == f"promoted one: test macro-F1 0.500, best of 1{said}\n"
+    monkeypatch.setattr("tuning.pipeline.train.train_one", lambda *_, **__: TrainResult("one", found, "one"))
+    assert call(train)[1].startswith(f"one: test_f1_macro 0.5000 (95 % interval 0.4800 to 0.5200){said}\n")
 
 
 def test_promote_warns_about_runs_on_other_data(call, write_run):

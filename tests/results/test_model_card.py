@@ -156,6 +156,33 @@ def test_only_a_run_that_is_keyed_by_its_configuration_is_promised_again(
     assert card.count("python -m tuning.train") == 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "chosen", "place"),
+    [
+        ({}, "Configuration and epoch were chosen on the validation split.", "that search and its data are"),
+        ({"kind": "baseline", "trial": None}, "The epoch was chosen on the validation split.", "its data are"),
+        (
+            {"kind": "train", "trial": None, "search": None},
+            "The epoch was chosen on the validation split.",
+            "its data are",
+        ),
+        (
+            {"kind": "ensemble", "trial": None},
+            "Members, and the epoch of each, were chosen on the validation split.",
+            None,
+        ),
+    ],
+)
+def test_it_says_what_validation_chose_and_what_training_again_takes(
+    workspace, described, write_params, changes, chosen, place
+):
+    if place is None:
+        write_params("one", members={"a": 1, "b": 1})
+    parts = sections(model_card(workspace, changed(described, **changes)))
+    assert parts["Evaluation"].strip().startswith(chosen)
+    assert (f"The same weights again, where {place}:" in parts["Training"]) == (place is not None)
+
+
 def test_of_a_training_that_the_clock_ended_there_is_no_such_command(workspace, described, write_params):
     write_params("one", {"learning_rate": 0.001}, shortened=[[3, 6]])
     training = sections(model_card(workspace, changed(described, epochs=6, best_epoch=5)))["Training"]

@@ -200,7 +200,7 @@ def test_what_the_best_score_is_worth_and_what_the_words_mean_stand_below():
     text = " ".join(leaderboard_table(rows, 120, {"d" * 12: 7}).split())
     assert "#1 is the highest of 4 on the test split: 0.690, corrected for that 0.671" in text
     assert "40 independent units: the 90 test images hold copies" in text
-    assert "Too few test images to tell (fewer than 8): contempt, fear." in text
+    assert "Too few independent test images to tell (fewer than 8): contempt, fear." in text
     assert "and the luck of a training seed (deviation beyond that choice 0.013, from 3 repeated runs)" in text
     assert "seeds unknown: the choice of test images does not explain the difference" in text
     assert "not compared" in text and "few runs were repeated" not in text
@@ -251,4 +251,4 @@ def test_what_holds_for_all_rows_is_said_without_the_best_one():
     rows = [replace(line(n), test=test) for n in (2, 3, 4)]
     text = " ".join(leaderboard_table(rows, 120).split())
     assert text.count("40 independent units: the 90 test images hold copies") == 1
-    assert text.count("Too few test images to tell (fewer than 8): fear.") == 1
+    assert text.count("Too few independent test images to tell (fewer than 8): fear.") == 1

@@ -80,6 +80,14 @@ def test_a_range_with_values_that_cannot_be_meant_is_refused(declare, said):
     assert refused.value.problem.startswith(f"hyperparameter {said}")
 
 
+def test_a_hyperparameter_whose_value_no_file_of_a_run_could_hold_is_refused():
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("settings", ["deep", "wide"])
+    with pytest.raises(UsageError, match="hyperparameter 'settings', whose value would be lost") as refused:
+        check_values("own", hp.space)
+    assert refused.value.remedy == "give it another name"
+
+
 def test_a_range_of_values_that_can_be_meant_is_one():
     hp = keras_tuner.HyperParameters()
     hp.Int("batch_size", 16, 256, sampling="log")

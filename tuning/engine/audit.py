@@ -59,7 +59,7 @@ def _unfinished(state: SearchState, asked: Sequence[str]) -> list[str]:
         ]
     published = {record.key for record in state.published}
     for key, job in state.jobs.items():
-        if not key.startswith(_FINAL):
+        if not key.startswith(_FINAL) or key in state.withdrawn:
             continue
         if job.result is None:
             wrong.append(f"{key} has no result")

@@ -157,6 +157,13 @@ class Published(_Numbered, frozen=True, tag="published"):
     run_id: str
 
 
+class Withdrawn(_Numbered, frozen=True, tag="withdrawn"):
+    """Nothing is to come of job `key` any more: run `run_id` was given up, or is no longer one of the search's."""
+
+    key: str
+    run_id: str
+
+
 Entry = (
     Ask
     | Attempt
@@ -173,6 +180,7 @@ Entry = (
     | PlannedFinals
     | ShortenedFinals
     | Published
+    | Withdrawn
 )
 
 

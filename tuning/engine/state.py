@@ -29,6 +29,7 @@ from tuning.engine.entries import (
     Spent,
     Stopped,
     UnopenedTestSplit,
+    Withdrawn,
 )
 
 _REMEDY = "the journal contradicts itself: restore it from a copy, or start the search over with --fresh"
@@ -72,6 +73,7 @@ class SearchState:
         earlier_finals: the same, before the budget was extended.
         shortened: final trainings that end earlier than planned, by their run ids: each time they were shortened.
         published: runs whose files are in the workspace.
+        withdrawn: keys of finals of which nothing is to come any more.
         nodes: what has happened to machines that jobs ran on, in order.
     """
 
@@ -87,6 +89,7 @@ class SearchState:
     earlier_finals: list[PlannedFinals] = field(default_factory=list)
     shortened: dict[str, list[ShortenedFinal]] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
+    withdrawn: set[str] = field(default_factory=set)
     nodes: list[Node] = field(default_factory=list)
 
     @property
@@ -150,6 +153,9 @@ def apply(state: SearchState, record: Entry) -> None:
                 state.shortened.setdefault(run.run_id, []).append(msgspec.structs.replace(run, since=record.n))
         case Published():
             state.published.append(record)
+        case Withdrawn():
+            state.published = [other for other in state.published if other.key != record.key]
+            state.withdrawn.add(record.key)
         case Node():
             state.nodes.append(record)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from tuning.core import errors, files
 from tuning.core import settings as config
+from tuning.core.acceptance import ACCEPTABLE
 from tuning.core.errors import DataError, UsageError
 from tuning.core.plan import Plan
 from tuning.core.workspace import Workspace
@@ -51,6 +52,13 @@ class Search:
         """That of its budget; None: it had none."""
         found = self.settings.get("plan")
         return None if found is None else msgspec.convert(found, Plan)
+
+    @cached_property
+    def accepted(self) -> tuple[str, ...]:
+        """What has changed since it began, and was accepted: words of `--accept`."""
+        content = files.read_json(self.directory / config.FILE_NAME, errors.RESTORE)
+        fields = {change["what"] for change in content.get("accepted", ())}
+        return tuple(word for word, name in ACCEPTABLE.items() if name in fields)
 
     @cached_property
     def history(self) -> History:

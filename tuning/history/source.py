@@ -163,10 +163,10 @@ def _finals(state: SearchState) -> tuple[FinalRun, ...]:
     for record in state.test_openings:
         cuts, job = state.shortened.get(record.run_id), state.jobs.get(record.key)
         result = job.result if job else None
-        if (cuts and not cuts[-1].until) or (result is None and record.key in state.unopened):
-            # Left out for want of time, or given up for what a larger budget planned: nothing is to come of it.
-            continue
         error = (result or {}).get("error")
+        if (cuts and not cuts[-1].until) or (record.key in state.withdrawn and not error):
+            # Left out for want of time, or given up for what was planned later: nothing is to come of it.
+            continue
         latest[record.run_id] = FinalRun(
             record.run_id,
             record.purpose,

@@ -21,7 +21,7 @@ from tuning.pipeline.budgeted import RESTART_SECONDS, ensemble_seconds, priced
 from tuning.pipeline.completed import Completed
 from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
 from tuning.pipeline.final_roles import Final, digest_in, role_of, role_planned, seeded
-from tuning.pipeline.finals import none_retrained, note_abandoned, run_finals, staged_runs
+from tuning.pipeline.finals import none_retrained, run_finals, staged_runs, withdraw
 from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, NEARLY, Candidate, all_seeds, more_finals, plan_finals
 from tuning.pipeline.session import Session
 from tuning.pipeline.shortening import TOLERANCE, Watch
@@ -90,7 +90,7 @@ def run_budgeted_finals(
     ended = [final_of(training) for run_id, training in before.items() if run_id in waiting]
     published.update(run_finals(session, ended, progress))
     there = [run_id for run_id in before if run_id in published]
-    note_abandoned(session, before.keys() - published)
+    withdraw(session, before.keys() - published)
     # Runs of an earlier budget, of the baseline and of a finalist, where there are both.
     has_both = len({digest_in(role_of(run_id)) for run_id in there}) >= min(2, len(roles))
     counts = read_info(session.workspace).counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -17,7 +17,7 @@ from tuning.core.workspace import Workspace
 from tuning.engine.entries import OpenedTestSplit
 from tuning.pipeline.choosing import chosen_members
 from tuning.pipeline.final_roles import Final
-from tuning.pipeline.finals import about, leave_out, note_failure, numbered, publish, staging, trained_with
+from tuning.pipeline.finals import about, leave_out, note_failure, numbered, publish, staging, trained_with, withdraw
 from tuning.pipeline.session import Session, decoded
 from tuning.results.runs import HISTORY_COLUMNS, read_columns, read_run, run_predictions
 from tuning.results.schema import Columns, Metrics, Params
@@ -29,16 +29,20 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
     """Builds, evaluates and publishes the ensemble of a search; returns its run id, or nothing where there is none.
 
     Which runs it has is a function of what they predict of the validation split: the same runs, the same ensemble. Its
-    evaluation on the test split is journaled before its job may start, as every other one.
+    evaluation on the test split is journaled before its job may start, as every other one. One that was made while a
+    final had failed, which has been tried again since, is withdrawn.
 
     Args:
         runs: ids of the published runs that may be members.
     """
-    if len(runs) < 2:
-        return []
-    members = _members(session.workspace, runs, progress)
+    members = _members(session.workspace, runs, progress) if len(runs) > 1 else {}
     if not members:
-        progress.say("ensemble: no mean of several runs has a higher validation macro-F1 than the best of them: none")
+        if len(runs) > 1:
+            progress.say(
+                "ensemble: no mean of several runs has a higher validation macro-F1 than the best of them: none"
+            )
+        if not session.failures:
+            withdraw(session, others(session, None))
         return []
     metrics = {run_id: read_run(session.workspace.run(run_id)) for run_id in members}
     final = Final(
@@ -48,6 +52,7 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
         epochs=max(found.epochs for found in metrics.values()),
         seed=settings.seed,
         search=settings.name,
+        space=space_apart(settings.space, metrics.values()),
     )
     final = numbered(session, final)
     dispatcher = session.dispatcher
@@ -65,7 +70,23 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
     except DataError as problem:
         leave_out(session, final, problem.problem, progress)
         return []
+    withdraw(session, others(session, final.run_id))
     return [final.run_id]
+
+
+def space_apart(space: str, members: Iterable[Metrics]) -> str | None:
+    """The members' space, where that is not the search's: seeds of the yardstick alone have started from no base."""
+    spaces = {found.space for found in members}
+    return None if space in spaces else spaces.pop()
+
+
+def others(session: Session, run_id: str | None) -> set[str]:
+    """Run ids of the search's other ensembles, but for those that were published before its budget was made larger:
+    they stay, beside the finals of that time."""
+    state = session.dispatcher.state
+    since = state.extension.n if state.extension else 0
+    stay = {record.run_id for record in state.published if record.n < since}
+    return {one.run_id for one in state.test_openings if one.purpose == "ensemble"} - stay - {run_id}
 
 
 def _members(workspace: Workspace, runs: Sequence[str], progress: Progress) -> dict[str, int]:

@@ -21,11 +21,11 @@ from tuning.core.progress import Progress
 from tuning.core.records import keyed_seed
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.sealed import Trained
-from tuning.engine.entries import OpenedTestSplit, Published, ShortenedFinals, UnopenedTestSplit
+from tuning.engine.entries import OpenedTestSplit, Published, ShortenedFinals, UnopenedTestSplit, Withdrawn
 from tuning.engine.state import trial_key
 from tuning.pipeline.final_roles import Final, config_digest
 from tuning.pipeline.reporter import FinalsReporter
-from tuning.pipeline.session import Session, decoded
+from tuning.pipeline.session import Session, decoded, keep_aside
 from tuning.pipeline.shortening import Watch
 from tuning.pipeline.timing import Clock
 from tuning.results import lineage
@@ -173,7 +173,9 @@ def numbered(session: Session, final: Final) -> Final:
     for record in state.test_openings:
         if record.run_id == final.run_id:
             result = session.dispatcher.result(record.key)
-            if result is not None and "error" in result:
+            if record.key in state.withdrawn:
+                failed += 1
+            elif result is not None and "error" in result:
                 failed += 1
                 note_failure(session, record.key, final.run_id)
             elif result is not None and record.key not in keys and not staging(session, record.key).exists():
@@ -191,11 +193,16 @@ def note_failure(session: Session, key: str, run_id: str) -> None:
         session.dispatcher.record(UnopenedTestSplit(key=key, run_id=run_id))
 
 
-def note_abandoned(session: Session, run_ids: Set[str]) -> None:
-    """The same of trainings that nobody goes on with, because others were planned with a larger budget."""
-    for record in session.dispatcher.state.test_openings:
-        if record.run_id in run_ids:
+def withdraw(session: Session, run_ids: Set[str]) -> None:
+    """Journals, once, that nobody goes on with these runs, because others were planned. One that was published is moved
+    into the search's folder; its evaluation on the test split counts on."""
+    state = session.dispatcher.state
+    for record in [one for one in state.test_openings if one.run_id in run_ids and one.key not in state.withdrawn]:
+        if record.key in {one.key for one in state.published}:
+            keep_aside(session.directory, session.workspace.run(record.run_id))
+        else:
             note_failure(session, record.key, record.run_id)
+        session.dispatcher.record(Withdrawn(key=record.key, run_id=record.run_id))
 
 
 def staged_runs(session: Session) -> set[str]:

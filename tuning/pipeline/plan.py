@@ -31,6 +31,7 @@ from tuning.pipeline.session import check_start, opened, scratch
 from tuning.pipeline.settings import search_settings, training_backend
 from tuning.pipeline.trials import build_strategy, planned_epochs
 from tuning.pipeline.warm_start import known_text
+from tuning.results.runs import read_runs, runs_of
 from tuning.tracking import Tracking
 
 
@@ -111,6 +112,7 @@ def plan_search(
     frozen = search_settings(workspace, strategy, fresh=fresh, **settings)
     directory = workspace.search(frozen.name)
     check_start(workspace, directory, frozen, resources, Tracking(), fresh, acceptable(accept))
+    read_runs(workspace, runs_of(workspace, frozen.name) if fresh else ())
     new = fresh or not (directory / FILE_NAME).exists()
     bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace, look_only=True)

@@ -45,7 +45,7 @@ from tuning.pipeline.unplanned import limited
 from tuning.pipeline.values import completed as complete
 from tuning.pipeline.warm_start import known_text
 from tuning.results import leaderboard, promotion
-from tuning.results.runs import runs_of
+from tuning.results.runs import read_runs, runs_of
 from tuning.tracking import Subject, Tracking, following
 from tuning.trials.plan import epochs_trained
 
@@ -126,6 +126,9 @@ def run_search(
     directory = workspace.search(frozen.name)
     accepted = acceptable(accept)
     check_start(workspace, directory, frozen, resources, tracking, fresh, accepted)
+    if fresh or not search_only:
+        # A damaged one would be met when the finals have been trained.
+        read_runs(workspace, runs_of(workspace, frozen.name) if fresh else ())
     new = fresh or not (directory / FILE_NAME).exists()
     bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
     verify_data(workspace)

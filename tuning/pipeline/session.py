@@ -354,11 +354,17 @@ def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:
     directory.mkdir(parents=True, exist_ok=True)
     with held(directory):
         for run in runs:
-            (directory / "runs").mkdir(exist_ok=True)
-            move(run, _unused(directory / "runs" / run.name))
+            keep_aside(directory, run)
     target = _unused(directory)
     move(directory, target)
     return target
+
+
+def keep_aside(directory: Path, run: Path) -> None:
+    """Moves a run's folder, where it is still there, into the folder of its search."""
+    if run.exists():
+        (directory / "runs").mkdir(exist_ok=True)
+        move(run, _unused(directory / "runs" / run.name))
 
 
 def _unused(path: Path) -> Path:

@@ -26,7 +26,7 @@ from tuning.pipeline.session import check_start, move_aside, opened
 from tuning.pipeline.settings import train_settings, training_backend
 from tuning.pipeline.values import completed
 from tuning.results import leaderboard, promotion
-from tuning.results.runs import read_run
+from tuning.results.runs import read_run, read_runs
 from tuning.results.schema import read_params
 from tuning.results.sources import RESTORE, find_run
 from tuning.tracking import Subject, Tracking, following
@@ -77,6 +77,8 @@ def train_one(
     frozen = train_settings(workspace, values, space=space, **settings)
     directory = workspace.art / "work" / f"train-{frozen.digest()[:12]}"
     check_start(workspace, directory, frozen, resources, tracking, fresh)
+    # A damaged one would be met when this one has been trained.
+    read_runs(workspace, _earlier(workspace, frozen) if fresh else ())
     new = fresh or not (directory / FILE_NAME).exists()
     if accept not in (None, OVERLAP):
         raise UsageError(f"--accept is {accept!r}", f"use {OVERLAP}, or leave it out")
@@ -117,9 +119,14 @@ def _suffix(settings: TrainSettings) -> str:
     return f"-e{settings.epochs}-s{settings.seed}-{settings.digest()[:6]}"
 
 
+def _earlier(workspace: Workspace, settings: TrainSettings) -> list[Path]:
+    """The folder of the run that an earlier training with these settings has published."""
+    return sorted(workspace.trials.glob(f"*{_suffix(settings)}"))
+
+
 def _start_over(workspace: Workspace, directory: Path, settings: TrainSettings, progress: Progress) -> None:
     """Moves an earlier training with these settings aside, with the run that it published."""
-    aside = move_aside(directory, sorted(workspace.trials.glob(f"*{_suffix(settings)}")))
+    aside = move_aside(directory, _earlier(workspace, settings))
     if aside:
         progress.say(f"moved the earlier training aside, to {aside}")
     if workspace.leaderboard.exists():

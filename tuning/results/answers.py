@@ -102,7 +102,8 @@ class Board:
         return SEEDS_UNKNOWN if self.noise is None else WORSE if found.high < 0 else BETTER
 
     def chosen_score(self, names: Sequence[str]) -> float | None:
-        """What the highest score is worth, see `comparison.chosen_score`; None where predictions were not kept.
+        """What the highest score is worth, see `comparison.chosen_score`; None where predictions were not kept, or are
+        of a single unit, which no resample leaves out.
 
         Args:
             names: the runs that it is the highest of.
@@ -110,7 +111,7 @@ class Board:
         from tuning.results.comparison import chosen_score
         from tuning.trials.metrics import rounded
 
-        if self._found is None or not set(names) <= set(self.names):
+        if self._found is None or not set(names) <= set(self.names) or (self._found.units == 1 and len(names) > 1):
             return None
         return rounded(chosen_score(self._found.of(sorted(map(self.names.index, names)))))
 

@@ -168,7 +168,8 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
             )
             return
         same = "the same weights" if repeatable else "the same configuration, but with other random numbers"
-        yield f"In the same workspace, this command trains {same}:\n\n```sh\n{again(metrics, params)}\n```"
+        place = "its data" if metrics.trial is None else "that search and its data"
+        yield f"In a workspace with {place}, this command trains {same}:\n\n```sh\n{again(metrics, params)}\n```"
 
 
 def _additions(found: Additions) -> str:
@@ -220,10 +221,12 @@ def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
 
     test, val = metrics.test, metrics.val
     times = "once" if metrics.test_evaluations == 1 else f"{metrics.test_evaluations} times"
+    chosen = {"finalist": "Configuration and epoch were", "ensemble": "Members, and the epoch of each, were"}
     yield (
-        "Configuration and epoch were chosen on the validation split. The test split was sealed until then, and used "
-        f"{times} for this run. Intervals are 95 % intervals over {test.sample} and do not cover the effect of another "
-        "training seed. The validation scores are of this same model, which was chosen by them, so they are too high."
+        f"{chosen.get(metrics.kind, 'The epoch was')} chosen on the validation split. The test split was sealed until "
+        f"then, and used {times} for this run. Intervals are 95 % intervals over {test.sample} and do not cover the "
+        "effect of another training seed. The validation scores are of this same model, which was chosen by them, so "
+        "they are too high."
     )
     rows = [
         ["macro-F1", f"{test.f1_macro:.3f} ({interval(test.f1_macro_interval)})", _figure(val.f1_macro)],
@@ -258,6 +261,8 @@ def evaluation(metrics: Metrics, seeds: Seeds | None) -> Iterator[str]:
             f"**Too few to tell:** {', '.join(few)}. With fewer than {FEW} independent test images a class that is "
             "recognised well cannot be told from one that is not: read its interval, not its figures."
         )
+    if test.missing:
+        yield f"**Without a test image,** and so with an F1 of 0 in the mean: {', '.join(map(escaped, test.missing))}."
     confusion = np.array(test.confusion_matrix)
     if errors := _confusions(confusion, metrics.classes):
         yield f"Most frequent confusions: {'; '.join(errors)}."

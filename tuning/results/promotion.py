@@ -23,7 +23,7 @@ from tuning.core.workspace import Workspace
 from tuning.results import leaderboard, model_card
 from tuning.results.answers import Board
 from tuning.results.runs import best_run, read_runs, verify_model
-from tuning.results.schema import Metrics, Origin, read_metrics
+from tuning.results.schema import Metrics, Origin, base_words, read_metrics
 
 PROMOTE = "python -m tuning.promote"
 RULE = "highest test_f1_macro among the runs tested on the same data; ties by run_id"
@@ -38,7 +38,9 @@ class Promotion:
     Attributes:
         run_id: the run with the highest test macro-F1.
         test_f1_macro: its figure.
-        corrected: the same, corrected for its having been chosen; None where predictions were not kept.
+        base: what to say of the base that it started from; empty: nothing.
+        corrected: the same, corrected for its having been chosen; None where predictions were not kept, or are of a
+            single unit.
         previous: the run that was promoted before; None if there was none, or none that can be trusted.
         changed: whether the promoted files had to be written (with a dry run: would have to be).
         compared: how many runs the rule looked at.
@@ -48,6 +50,7 @@ class Promotion:
 
     run_id: str
     test_f1_macro: float
+    base: str
     corrected: float | None
     previous: str | None
     changed: bool
@@ -175,6 +178,7 @@ def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress:
     return Promotion(
         run_id=run_id,
         test_f1_macro=metrics.test.f1_macro,
+        base=base_words(metrics.base),
         corrected=origin.corrected,
         previous=previous.run_id if previous else None,
         changed=changed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,13 +178,16 @@ def runs_of(workspace: Workspace, search: str) -> list[Path]:
     return [folder for folder in folders if owner(folder) == search]
 
 
-def read_runs(workspace: Workspace) -> list[Metrics]:
+def read_runs(workspace: Workspace, but: Sequence[Path] = ()) -> list[Metrics]:
     """The metrics of all published runs, by run_id.
+
+    Args:
+        but: folders of runs that are about to be moved aside.
 
     Raises:
         DataError: one of them cannot be trusted; it names the file.
     """
-    return [read_run(folder) for folder in run_folders(workspace)]
+    return [read_run(folder) for folder in run_folders(workspace) if folder not in but]
 
 
 def readable_run(path: Path) -> Metrics | None:

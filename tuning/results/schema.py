@@ -125,7 +125,17 @@ class Evaluation(Strict, frozen=True, kw_only=True):
     @property
     def sample(self) -> str:
         """What the intervals are over, in words."""
-        return f"{self.images:,} test images" + (f" in {self.units:,} independent units" if self.dependent else "")
+        return f"{self.images:,} test images" + (f" in {self.independent}" if self.dependent else "")
+
+    @property
+    def independent(self) -> str:
+        """How many units there are, in words."""
+        return f"{self.units:,} independent unit{'s' * (self.units != 1)}"
+
+    @property
+    def missing(self) -> list[str]:
+        """Classes without a test image, whose F1 is 0 whatever a model does."""
+        return [name for name, found in self.per_class.items() if not found.support]
 
 
 #: How the rule begins by which `export` chose one of the runs that a person's limits allow.
@@ -176,6 +186,13 @@ def overlap_words(overlap: int | None) -> str:
     if overlap is None:
         return "not checked"
     return f"{overlap:,} accepted" if overlap else "none"
+
+
+def base_words(base: UsedBase | None) -> str:
+    """What a run started from, to stand behind its figure; empty where that is nothing, or saw none of its judges."""
+    if base is None or base.overlap == 0:
+        return ""
+    return f", started from base {base.sha256[:12]}, overlap {overlap_words(base.overlap)}"
 
 
 class BaseRecord(Strict, frozen=True, kw_only=True):

@@ -248,11 +248,14 @@ def _score(rows: Sequence[Standing]) -> Iterator[str]:
         test = own[0].test
         if test.dependent:
             yield (
-                f"Intervals are over {test.units:,} independent units: the {test.images:,} test images hold copies, "
+                f"Intervals are over {test.independent}: the {test.images:,} test images hold copies, "
                 "faces of one photo or images of one person."
             )
-        if few := [cell(name) for name, found in test.per_class.items() if found.few]:
-            yield f"Too few test images to tell (fewer than {FEW}): {', '.join(few)}."
+        if test.missing:
+            yield f"Without a test image, and so with an F1 of 0 in the mean: {', '.join(map(cell, test.missing))}."
+        if few := [cell(name) for name, found in test.per_class.items() if found.few and found.support]:
+            which = "independent test images" if test.dependent else "test images"
+            yield f"Too few {which} to tell (fewer than {FEW}): {', '.join(few)}."
 
 
 def _bases(rows: Sequence[Standing]) -> Iterator[str]:

@@ -96,7 +96,8 @@ def check_values(space: str, entries: Sequence[Any]) -> None:
 
     Raises:
         UsageError: there is one; or the number of epochs is one, which would have no effect; or one has a name that is
-            Keras Tuner's, which no builder is given a value of; or the steps of a range lead nowhere.
+            Keras Tuner's, which no builder is given a value of, or that params.json has for something else; or the
+            steps of a range lead nowhere.
     """
     for entry in entries:
         if entry.name.startswith(RESERVED_PREFIX):
@@ -115,6 +116,12 @@ def check_values(space: str, entries: Sequence[Any]) -> None:
                 f"search space {space!r} has a hyperparameter 'epochs', which would have no effect: how long "
                 "configurations are trained is the strategy's business",
                 "leave it out and give --max-epochs; or give it another name if it means something else to the builder",
+            )
+        if entry.name == "settings":
+            raise UsageError(
+                f"search space {space!r} has a hyperparameter 'settings', whose value would be lost: params.json has "
+                "that name for the settings of a run",
+                "give it another name",
             )
         if entry.name in MEANINGS:
             if hasattr(entry, "min_value"):

@@ -16,12 +16,15 @@ from tests.written_searches import PLAN
 from tuning import cli, search
 from tuning.core.errors import StateError, UsageError
 from tuning.core.options import options_of
-from tuning.core.settings import SearchSettings
+from tuning.core.settings import SearchSettings, freeze
+from tuning.engine.budget import duration
 from tuning.engine.journal import Journal
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline.reporting import write_report
 from tuning.results import report
 from tuning.results.report.command import repeat_command
+from tuning.results.report.evidence import read_evidence
+from tuning.results.report.time_part import time_part
 
 pytestmark = pytest.mark.usefixtures("no_importances")
 HOSTILE = '</script><img src=x onerror="boom()">'
@@ -166,6 +169,17 @@ def test_chance_is_that_of_the_data_that_the_search_was_run_on(workspace, save, 
         assert report.collect(workspace, "s").classes == classes
 
 
+def test_epochs_of_the_search_that_a_final_went_on_from_are_counted_once(workspace, random_search, publish):
+    history = random_search(reuse_trials=True).history()
+    assert (history.configuration_of("0003").epochs, history.configuration_of("0003").seconds) == (9, 18.0)
+    for seed in (0, 1):
+        publish(f"s{seed}", 0.6, trial="0003", rank=1, seed=seed, epochs=9, train_seconds=20.0)
+    runs, _ = read_evidence(workspace, ["s0", "s1"])
+    for reused, own in ((0, (9, 22.0)), (None, (18, 40.0))):
+        cells = "".join(f"<td>{cell}</td>" for cell in ("finals", 2, own[0], "–", duration(own[1])))
+        assert cells in time_part(history, runs, None, 3, reused)
+
+
 def test_a_search_without_rungs_has_no_rungs(page, random_search):
     outline = Outline(page(random_search()))
     assert "rungs" not in outline.ids
@@ -286,6 +300,19 @@ def test_a_budget_is_in_the_command(settings):
     frozen = asdict(settings(plan=PLAN))
     given = search.options().parse_args(shlex.split(repeat_command(frozen, PLAN))[3:])
     assert (given.budget, given.max_epochs) == ("1h", frozen["max_epochs"])
+
+
+def test_what_was_accepted_is_in_the_command_and_what_changed_on_the_way_is_said(page, save, new_search, settings):
+    given = search.options().parse_args(
+        shlex.split(repeat_command(asdict(settings(base="a" * 64, base_overlap=7))))[3:]
+    )
+    assert (given.base, given.accept) == ("a" * 64, "base-overlap")
+    assert "--accept" not in repeat_command(asdict(settings(base="a" * 64, base_overlap=0)))
+    begun = new_search()
+    assert "which was accepted" not in page(begun)
+    freeze(save(begun), settings(space_digest="b" * 64), frozenset({"space_digest"}))
+    begun.settings = settings(space_digest="b" * 64)
+    assert "On the way, its code changed, which was accepted" in page(begun)
 
 
 def test_configurations_to_try_are_in_the_command_and_those_learned_are_where_they_come_from(settings):

@@ -6,16 +6,21 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from tuning.history.reading import history_of
+from tuning.history.records import FinalRun
+from tuning.results.model_card import model_card
 from tuning.results.report import collect
 from tuning.results.report.data import scored
 from tuning.results.report.evidence import compare, in_search, read_evidence
+from tuning.results.report.finals_part import finals_part
 from tuning.results.report.validation_part import validation_table
 from tuning.results.report.verdict import interval_text, verdict
 from tuning.results.runs import readable_runs
 from tuning.results.standings import standings
+from tuning.results.tables import leaderboard_table
 
 pytestmark = pytest.mark.usefixtures("no_importances")
 
@@ -42,8 +47,9 @@ def test_a_clear_winner_beats_the_baseline(judged):
 
 
 def test_an_interval_of_everything_is_none():
-    assert interval_text(-1.0, 1.0) == "unknown, too few seeds"
-    assert interval_text(-1.0, 0.5) == "-1.000 to +0.500"
+    assert interval_text(-1.0, 1.0, 60) == "unknown, too few seeds"
+    assert interval_text(-1.0, 1.0, 1) == "unknown, of a single independent unit"
+    assert interval_text(-1.0, 0.5, 60) == "-1.000 to +0.500"
 
 
 def test_without_a_second_seed_nothing_beats_anything(judged):
@@ -115,6 +121,95 @@ def test_a_baseline_alone_has_won_nothing(judged):
     found = judged([(None, None, 0.6)], seeds=1)
     assert found.headline.startswith("The baseline is the only run: test macro-F1 0.")
     assert found.kind == "open"
+
+
+def test_several_seeds_of_the_baseline_alone_are_not_one_run(judged):
+    found = judged([(None, None, 0.6)], seeds=2)
+    assert found.headline.startswith("Only the baseline was retrained, with 2 seeds; the best has test macro-F1 0.")
+    assert found.kind == "open"
+
+
+@pytest.mark.parametrize(
+    ("skill", "kind", "words"), [(0.4, "open", "seeds unknown"), (0.88, "tie", "Tied with the best")]
+)
+def test_a_finalist_behind_the_baseline_is_tied_with_it_only_where_that_is_known(judged, skill, kind, words):
+    found = judged([("0013", 1, skill), (None, None, 0.9)], seeds=1)
+    assert found.headline.startswith("Nothing beat the baseline")
+    assert f"{words}: trial 0013" in " ".join(found.reasons)
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("overlap", "words"),
+    [
+        (
+            None,
+            "What the base has seen is unknown, and was not checked: scores of what started from it are too high if",
+        ),
+        (7, "The base has seen 7 images of the validation and test split, which was accepted: scores of what started"),
+        (0, None),
+    ],
+)
+def test_what_a_base_has_seen_is_among_the_first_things_said(workspace, publish, overlap, words):
+    base = {"name": "faces", "sha256": "a" * 64, "overlap": overlap}
+    publish("best", 0.9, trial="0013", rank=1, base=base)
+    publish("base", 0.5, kind="baseline")
+    runs, _ = read_evidence(workspace, ["best", "base"])
+    reasons = verdict(None, "finished", runs, compare(workspace, runs)).reasons
+    assert reasons[0].startswith(words or "The difference is")
+    assert len([reason for reason in reasons if "base has seen" in reason]) == (overlap != 0)
+
+
+@pytest.mark.parametrize(("milliseconds", "shown"), [(0.0834, "0.083"), (99.4, "99"), (1503.2, "1,503")])
+def test_the_time_of_an_image_is_a_number_that_people_read(workspace, publish, milliseconds, shown):
+    publish("one", 0.6, trial="0013", rank=1, milliseconds=milliseconds)
+    runs, _ = read_evidence(workspace, ["one"])
+    assert f" · {shown} ms an image · " in finals_part(runs, [FinalRun("one", "finalist", None, True, True)])
+
+
+def test_a_run_alone_is_neither_the_best_nor_compared(judged):
+    found = judged([("0013", 1, 0.6)], seeds=1)
+    assert found.headline.startswith("Trial 0013 is the only run: test macro-F1 0.")
+    # The search names no line that would train another seed.
+    assert "The intervals cover the choice of test images, not the luck of a training seed." in found.reasons
+    assert judged([("0012", 2, 0.5)], seeds=2).headline.startswith("Trial 0012, seed 0 is the best: ")
+
+
+def test_that_all_finals_failed_is_said(workspace, hyperband, save):
+    search = hyperband()
+    for run_id in ("s-01-t0013-cccccccc-s0", "s-baseline-cccccccc-s0"):
+        search.add("test-opened", key=f"final/{run_id}", run_id=run_id, purpose="finalist")
+        fence = search.add("attempt", key=f"final/{run_id}", epoch=0)
+        error = {"kind": "crash", "message": "out of memory", "traceback": None}
+        search.add("result", key=f"final/{run_id}", fence=fence, result={"error": error})
+    save(search)
+    found = collect(workspace, "s").verdict
+    assert found.reasons[-1] == "All 2 final trainings failed: see the finalists below."
+
+
+def test_of_one_person_nothing_is_corrected_and_no_seed_is_blamed(workspace, answer):
+    labels, units = np.arange(60) % 3, np.zeros(60, int)
+    answer("one", labels, labels, units, trial="0013", config_digest="a" * 64)
+    answer("two", labels, np.where(np.arange(60) < 9, (labels + 1) % 3, labels), units, kind="baseline", trial=None)
+    runs, _ = read_evidence(workspace, ["one", "two"])
+    found = verdict(None, "finished", runs, compare(workspace, runs))
+    assert found.corrected is None and "corrected" not in " ".join(found.reasons)
+    assert "95 % interval unknown, of a single independent unit, all runs" in found.reasons[0]
+    assert "bootstrap over 60 test images in 1 independent unit)" in found.reasons[0]
+    assert "angry (20 images in 1 unit), happy" in " ".join(found.reasons)
+
+
+def test_a_class_without_a_test_image_is_named(workspace, answer, run_metrics):
+    labels = np.arange(60) % 2
+    answer("one", labels, labels, trial="0013")
+    runs, _ = read_evidence(workspace, ["one"])
+    reasons = " ".join(verdict(None, "finished", runs, compare(workspace, runs)).reasons)
+    assert "Without a test image, and so with an F1 of 0 in the mean: sad." in reasons
+    assert "Too few test images" not in reasons
+    words = "Without a test image, and so with an F1 of 0 in the mean: sad."
+    table = leaderboard_table(standings(workspace, readable_runs(workspace)), 120)
+    assert words in table and "Too few" not in table
+    assert words in model_card(workspace, runs[0].metrics).replace("*", "")
 
 
 def test_runs_have_the_short_names_of_the_leaderboard(workspace, hyperband, publish):

@@ -72,7 +72,7 @@ def collect(workspace: Workspace, name: str) -> Report:
     search = searches.read(workspace, name)
     history = search.history
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
-    runs = in_search(history, runs, search.settings.get("seed") if search.settings.get("reuse_trials") else None)
+    runs = in_search(history, runs, _reused(search))
     status = status_of(history, is_open(search.directory))
     claims = compare(workspace, runs)
     return Report(
@@ -85,6 +85,11 @@ def collect(workspace: Workspace, name: str) -> Report:
         links=_links(workspace),
         problems=tuple(problems),
     )
+
+
+def _reused(search: Search) -> int | None:
+    """The seed of the runs that went on with the search's own training; None: none did."""
+    return search.settings.get("seed") if search.settings.get("reuse_trials") else None
 
 
 def _error(runs: Sequence[Evidence]) -> float | None:
@@ -116,7 +121,7 @@ def render(report: Report, refresh: int = 0) -> str:
     equal = compared_entries(entries, compared.scores)
     parts = [("verdict", sections.verdict_part(report.verdict, history, report.runs, report.problems))]
     if history.configurations or search.plan is not None:
-        parts.append(("time", time_part(history, report.runs, search.plan, report.classes)))
+        parts.append(("time", time_part(history, report.runs, search.plan, report.classes, _reused(search))))
     if history.configurations:
         parts += [
             ("progress", sections.progress_part(history, entries)),
@@ -134,7 +139,9 @@ def render(report: Report, refresh: int = 0) -> str:
         ("finalists", finals_part(report.runs, history.finals)),
         (
             "how to repeat it",
-            sections.repeat_part(search.settings, search.settings_digest, report.runs, search.plan, history.stopped),
+            sections.repeat_part(
+                search.settings, search.settings_digest, report.runs, search.plan, history.stopped, search.accepted
+            ),
         ),
     ]
     shown = [(title, html) for title, html in parts if html]

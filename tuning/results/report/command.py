@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from tuning.core.acceptance import OVERLAP
 from tuning.core.options import options_of
 from tuning.core.plan import Plan
 from tuning.core.settings import SearchSettings
@@ -28,6 +29,8 @@ def repeat_command(settings: Mapping[str, Any], plan: Plan | None = None) -> str
             words += [word for one in value for word in (option.flag, one)]
         elif value is not None:
             words += [option.flag, str(value)]
+    if settings.get("base_overlap"):
+        words += ["--accept", OVERLAP]
     if plan is not None:
         words += ["--budget", as_given(plan.budget)]
     backend = settings.get("backend", "tensorflow")

@@ -51,7 +51,7 @@ def _run(place: int, run: Evidence) -> str:
     role = f"finalist {metrics.rank}, " if metrics.rank and not run.is_baseline else ""
     head = (
         f"{role}{escape(run.name)} <span class='soft'>· test macro-F1 {run.score:.3f} ({low:.3f}–{high:.3f}) · "
-        f"accuracy {test.accuracy:.3f} · {metrics.parameters:,} parameters · {metrics.milliseconds:.2g} ms an image · "
+        f"accuracy {test.accuracy:.3f} · {metrics.parameters:,} parameters · {_milliseconds(metrics)} ms an image · "
         f"{_epoch(metrics)}</span>"
     )
     calibrated = ""
@@ -76,6 +76,11 @@ def _run(place: int, run: Evidence) -> str:
         f'<div class="pair">{card("Confusion matrix", _matrix(place, run))}{calibrated}</div>'
         f"{_classes(run)}{_mistakes(run.mistakes)}</details>"
     )
+
+
+def _milliseconds(metrics: Metrics) -> str:
+    """With two digits, or all that stand before the point."""
+    return format(metrics.milliseconds, ".2g" if metrics.milliseconds < 99.5 else ",.0f")
 
 
 def _reliability(place: int, found: Calibration, before: Calibration | None) -> str:

@@ -22,7 +22,7 @@ from tuning.history.status import WORDS, is_open, status_of
 from tuning.results.report import PAGE, asset, outdated, write
 from tuning.results.report.html import remark, table
 from tuning.results.runs import best_run, readable_run
-from tuning.results.schema import Metrics, overlap_words
+from tuning.results.schema import Metrics, base_words
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,8 @@ class Row:
 
     @property
     def base(self) -> str:
-        """What its best run started from; empty where that is nothing, or has seen no image that judges it."""
-        base = self.run.base if self.run else None
-        if base is None or base.overlap == 0:
-            return ""
-        return f", started from base {base.sha256[:12]}, overlap {overlap_words(base.overlap)}"
+        """As of `base_words`, of its best run."""
+        return base_words(self.run.base if self.run else None)
 
     @property
     def words(self) -> str:

@@ -212,9 +212,19 @@ def _failures(trials: Sequence[tuple[Trial, Failure]]) -> str:
 
 
 def repeat_part(
-    settings: Mapping[str, Any], digest: str, runs: Sequence[Evidence], plan: Plan | None, stopped: bool
+    settings: Mapping[str, Any],
+    digest: str,
+    runs: Sequence[Evidence],
+    plan: Plan | None,
+    stopped: bool,
+    accepted: Sequence[str] = (),
 ) -> str:
-    """The command, the seeds, the digests; `stopped`: a budget that came later was over before its trials were."""
+    """The command, the seeds, the digests.
+
+    Args:
+        stopped: a budget that came later was over before its trials were.
+        accepted: what changed on the way and was accepted, words of `--accept`.
+    """
     command = _NAMED.sub(r"<span>\g<0></span>", escape(repeat_command(settings, plan)))
     rows = [
         ("seed of the search", settings.get("seed")),
@@ -241,6 +251,11 @@ def repeat_part(
         lead += (
             " This search stopped when its <code>--budget</code> was over; without a budget, the command continues "
             "beyond its last trial."
+        )
+    if accepted:
+        lead += (
+            f" On the way, its {' and '.join(accepted)} changed, which was accepted: what came before that cannot be "
+            "found again with what is there now."
         )
     return section(
         "repeat",

@@ -15,15 +15,23 @@ from tuning.results.report.html import card, section, table
 FINALS = "finals"
 
 
-def time_part(history: History, runs: Sequence[Evidence], plan: Plan | None, classes: int | None) -> str:
+def time_part(
+    history: History, runs: Sequence[Evidence], plan: Plan | None, classes: int | None, reused: int | None = None
+) -> str:
     """A table of rungs and finals with their share of the workers' time, below the plan where there is one. Before the
-    first trial has ended, the plan alone."""
+    first trial has ended, the plan alone.
+
+    Args:
+        reused: the seed of those that went on with the search's own training, which is the search's; None: none did.
+    """
     rungs = by_rung(history, classes)
     finals = [run.metrics for run in runs if run.metrics.kind != "ensemble"]
     shares = [*rungs]
     if finals:
-        epochs = sum(metrics.epochs for metrics in finals)
-        shares.append(Share(FINALS, len(finals), epochs, sum(m.train_seconds for m in finals), None))
+        before = [history.configuration_of(m.trial) for m in finals if m.trial and m.seed == reused]
+        epochs = sum(m.epochs for m in finals) - sum(entry.epochs for entry in before if entry)
+        seconds = sum(m.train_seconds for m in finals) - sum(entry.seconds for entry in before if entry)
+        shares.append(Share(FINALS, len(finals), max(0, epochs), max(0.0, seconds), None))
     lead = "Times are summed over workers: two workers busy for one minute count as two minutes."
     if (silent := share_at_chance(rungs)) is not None:
         lead += (

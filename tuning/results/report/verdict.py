@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tuning.core.errors import listed
 from tuning.history.decisions import counted
 from tuning.history.records import History
 from tuning.history.status import INTERRUPTED, RUNNING, TESTING
@@ -13,6 +14,8 @@ from tuning.results.report.evidence import Claims, Evidence
 
 #: A test score this far below the validation score deserves a word.
 NOTABLE_DROP = 0.05
+#: Classes that a sentence names.
+_NAMED = 10
 #: What is said first where there are runs, and more may follow.
 _NOT_YET = {
     RUNNING: "The search is still running: further runs may follow.",
@@ -52,6 +55,7 @@ def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Cla
     headline, kind = _headline(best, others, baselines, claims)
     reasons = [
         *([_NOT_YET[status]] if status in _NOT_YET else []),
+        *_base(runs),
         *_against_baseline(best, baselines, claims),
         # Another seed of the same is no rival.
         *_ties([run for run in others if run.configuration != best.configuration], claims),
@@ -78,6 +82,8 @@ def _without_test(history: History, status: str) -> Verdict:
         TESTING: f"The trials are done: {found}. The finalists are being retrained.",
     }.get(status, f"Of {trials}, {found}.")
     reasons = ["It was chosen by its validation score, which is therefore optimistic; the test split decides."]
+    if history.finals and all(final.error for final in history.finals):
+        reasons.append(f"All {counted(len(history.finals), 'final training')} failed: see the finalists below.")
     baseline = history.baseline
     if baseline is best:
         reasons.insert(0, "It is the baseline itself.")
@@ -94,6 +100,8 @@ def _headline(
     name = best.name
     score = f"test macro-F1 {best.score:.3f}"
     if best.is_baseline and not others:
+        if baselines:
+            return f"Only the baseline was retrained, with {1 + len(baselines)} seeds; the best has {score}.", "open"
         return f"The baseline is the only run: {score}.", "open"
     if best.is_baseline:
         standings = [claims.rivals[run.metrics.run_id].standing for run in others]
@@ -101,9 +109,10 @@ def _headline(
             over = min(others, key=lambda run: claims.rivals[run.metrics.run_id].difference)
             return f"The baseline has {_highest_alone(over, score, claims)}", "good"
         beaten = all(standing == WORSE for standing in standings)
-        return f"Nothing beat the baseline: {score}.", "bad" if beaten else "tie"
+        kind = "bad" if beaten else "tie" if TIED in standings else "open"
+        return f"Nothing beat the baseline: {score}.", kind
     if not baselines:
-        return f"{_capital(name)} is the best: {score}.", "open"
+        return f"{_capital(name)} is {'the best' if others else 'the only run'}: {score}.", "open"
     rival = baselines[0]
     compared = claims.rivals[rival.metrics.run_id]
     found, scores = compared.standing, f"{score} against {rival.score:.3f}"
@@ -125,6 +134,22 @@ def _highest_alone(over: Evidence, score: str, claims: Claims) -> str:
     return f"the highest single score, {score}, but {name} is better over its seeds: {apart:+.3f} in the mean."
 
 
+def _base(runs: Sequence[Evidence]) -> list[str]:
+    """What the model that runs started from had seen, where that makes their scores doubtful."""
+    base = next((run.metrics.base for run in runs if run.metrics.base), None)
+    if base is None or base.overlap == 0:
+        return []
+    if base.overlap is None:
+        return [
+            "What the base has seen is unknown, and was not checked: scores of what started from it are too high if it "
+            "has seen images of the validation or test split."
+        ]
+    return [
+        f"The base has seen {counted(base.overlap, 'image')} of the validation and test split, which was accepted: "
+        "scores of what started from it are too high."
+    ]
+
+
 def _is_of_means(best: Evidence, rival: Evidence, claims: Claims) -> bool:
     """Whether what is compared is another difference than that of the two scores."""
     return abs(claims.rivals[rival.metrics.run_id].difference - (best.score - rival.score)) > 0.0005
@@ -138,7 +163,8 @@ def _against_baseline(best: Evidence, baselines: Sequence[Evidence], claims: Cla
         return ["The predictions of one of the two were not kept, so their difference cannot be told from chance."]
     chance = "the choice of test images" + (" and the luck of a training seed" if claims.noise else "")
     means = " between the means over their seeds" if _is_of_means(best, baselines[0], claims) else ""
-    said = f"The difference{means} is {found.difference:+.3f} (95 % interval {interval_text(found.low, found.high)}"
+    interval = interval_text(found.low, found.high, best.metrics.test.units)
+    said = f"The difference{means} is {found.difference:+.3f} (95 % interval {interval}"
     how = f"all runs at once, bootstrap over {best.metrics.test.sample})"
     if found.standing == TIED:
         return [f"{said}, {how}: {chance} alone can explain it."]
@@ -173,21 +199,23 @@ def _rival(run: Evidence, claims: Claims) -> str:
     found = claims.rivals[run.metrics.run_id]
     if found.low is None or found.high is None:
         return f"{run.name} with {run.score:.3f}"
-    return f"{run.name} with {run.score:.3f} (difference {interval_text(found.low, found.high)})"
+    return (
+        f"{run.name} with {run.score:.3f} (difference {interval_text(found.low, found.high, run.metrics.test.units)})"
+    )
 
 
-def interval_text(low: float, high: float) -> str:
+def interval_text(low: float, high: float, units: int) -> str:
     """From where to where; in words where it holds every difference that two scores can have."""
-    return "unknown, too few seeds" if low <= -1 and high >= 1 else f"{low:+.3f} to {high:+.3f}"
+    if low > -1 or high < 1:
+        return f"{low:+.3f} to {high:+.3f}"
+    return "unknown, too few seeds" if units > 1 else "unknown, of a single independent unit"
 
 
 def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
     sentences = []
     if claims.noise is None:
-        sentences.append(
-            "The intervals cover the choice of test images, not the luck of a training seed. To know that, "
-            f"{SECOND_SEED}."
-        )
+        known = f" To know that, {SECOND_SEED}." if len(runs) > 1 else ""
+        sentences.append(f"The intervals cover the choice of test images, not the luck of a training seed.{known}")
     else:
         noise = claims.noise
         sentences.append(
@@ -245,12 +273,16 @@ def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[s
     if blind:
         sentences.append(f"On the test split it recognised no image of: {', '.join(blind)}.")
     few = [
-        f"{name} ({counted(found.support, 'image')})"
+        f"{name} ({counted(found.support, 'image')}"
+        + f" in {counted(found.units, 'unit')}" * (found.units < found.support)
+        + ")"
         for name, found in best.metrics.test.per_class.items()
-        if found.few
+        if found.few and found.support
     ]
     if few:
-        sentences.append(f"Too few test images to tell how well it does on: {', '.join(few)}.")
+        sentences.append(f"Too few test images to tell how well it does on: {listed(few, _NAMED)}.")
+    if missing := best.metrics.test.missing:
+        sentences.append(f"Without a test image, and so with an F1 of 0 in the mean: {listed(missing, _NAMED)}.")
     if best.metrics.test.accuracy == 1:
         low = best.metrics.test.accuracy_interval[0]
         sentences.append(
