@@ -80,7 +80,7 @@ def build_model(hp: HyperParameters, input_shape: tuple[int, int, int], num_clas
     model = keras.Model(inputs, outputs, name="baseline_cnn")
     smoothing = hp.Choice("label_smoothing", [0.0, 0.05, 0.1, 0.15], default=0.0)
     model.compile(
-        optimizer=optimizer(hp),
+        optimizer=optimizer(hp, kind),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=smoothing),
         metrics=["accuracy"],
     )
@@ -146,9 +146,13 @@ def rectified(x: KerasTensor, kind: str) -> KerasTensor:
     return layers.Activation("relu")(x)
 
 
-def optimizer(hp: HyperParameters) -> keras.optimizers.Optimizer:
-    """Adam, or AdamW where weights decay."""
-    learning_rate = hp.Float("learning_rate", 7e-4, 6e-3, sampling="log", default=1e-3)
+def optimizer(hp: HyperParameters, kind: str) -> keras.optimizers.Optimizer:
+    """Adam, or AdamW where weights decay. Plain blocks stay at chance with the rates that suit normalised ones."""
+    with hp.conditional_scope("block", ["plain"]):
+        plain = hp.Float("learning_rate", 7e-4, 3e-3, sampling="log", default=1e-3)
+    with hp.conditional_scope("block", NORMALISED):
+        normalised = hp.Float("learning_rate", 1e-3, 6e-3, sampling="log", default=2e-3)
+    learning_rate = plain if kind == "plain" else normalised
     weight_decay = hp.Choice("weight_decay", [0.0, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1], default=0.0)
     if weight_decay:
         return keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
 def text(found: Listing, width: int) -> str:
     """The space for a person, in lines of at most so many characters."""
     size = "×".join(map(str, found.input_shape))
-    free = sum(entry.kind != "fixed" for entry in found.hyperparameters)
+    free = len({entry.name for entry in found.hyperparameters if entry.kind != "fixed"})
     lines = [f"{found.space}: {free} hyperparameters, for images of {size} in {found.classes} "]
     lines[0] += "classes; the defaults are its baseline"
     rows = [_row(entry) for entry in found.hyperparameters]

@@ -50,8 +50,9 @@ def test_every_hyperparameter_that_is_known_to_matter_is_in_the_space():
         "weight_decay": {0.0, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1},
     }
     assert values == expected
-    [rate] = [entry for entry in hp.space if entry.name == "learning_rate"]
-    assert (rate.min_value, rate.max_value, rate.sampling) == (7e-4, 6e-3, "log")
+    rates = [entry for entry in hp.space if entry.name == "learning_rate"]
+    expected_rates = [(7e-4, 3e-3, 1e-3, "log"), (1e-3, 6e-3, 2e-3, "log")]  # of plain blocks, and of normalised ones
+    assert [(rate.min_value, rate.max_value, rate.default, rate.sampling) for rate in rates] == expected_rates
     [magnitude] = [entry for entry in hp.space if entry.name == "augmentation"]
     assert (magnitude.min_value, magnitude.max_value, magnitude.default) == (0.0, 0.75, 0.0)
     assert ranges | fixed.keys() == {entry.name for entry in hp.space} - expected.keys()
