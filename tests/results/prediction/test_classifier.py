@@ -8,7 +8,6 @@ import pytest
 from keras import layers
 
 from tuning.core.errors import DataError
-from tuning.core.jobs import Input
 from tuning.results.prediction.classifier import Classifier, load
 from tuning.results.prediction.labelling import probabilities
 
@@ -18,9 +17,7 @@ def saved(path, shape, classes: int = 3) -> Classifier:
     image = keras.Input(shape)
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(image))
     keras.Model(image, layers.Dense(classes, activation="softmax")(x)).save(path)
-    return Classifier(
-        path, "run-1", ("a", "b", "c"), Input(image_size=8, color="gray", scaling="0-255"), "probabilities"
-    )
+    return Classifier(path, "run-1", ("a", "b", "c"), 8, "gray", "0-255", "probabilities")
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (None, None, 1), (8, None, 1)])

@@ -10,14 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tuning.core.jobs import Input
 from tuning.results.prediction.classifier import Classifier
 from tuning.results.prediction.labelling import Prediction
 from tuning.results.prediction.writers import CsvWriter, JsonLinesWriter, JsonWriter, TableWriter
 
-FOUND = Classifier(
-    Path("model.keras"), "run-1", ("happy", "=sad"), Input(image_size=8, color="gray", scaling="0-1"), "probabilities"
-)
+FOUND = Classifier(Path("model.keras"), "run-1", ("happy", "=sad"), 8, "gray", "0-1", "probabilities")
 FIRST = [Prediction("a.png", (("happy", 0.75), ("=sad", 0.25)))]
 SECOND = [Prediction("longer.png", (("=sad", 1.0),)), Prediction("b.png", (), "the file is empty")]
 #: Paints the terminal; ends the line; is no text; is a formula.

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.core.errors import DataError, UsageError
-from tuning.core.jobs import Input
 from tuning.core.workspace import Workspace
+from tuning.dataset.store.description import COLORS, Color
 from tuning.results import schema
 from tuning.results.promotion import promoted
 from tuning.results.runs import verify_model
@@ -27,15 +27,23 @@ class Classifier:
         path: the `.keras` file; its sha256 has been checked.
         run_id: the run that trained it.
         classes: labels in the order of its outputs.
-        input: what it wants.
+        image_size: height and width of its input in pixels.
+        color: "gray" or "rgb".
+        scaling: a name of `schema.SCALINGS`.
         output: "probabilities" or "logits".
     """
 
     path: Path
     run_id: str
     classes: tuple[str, ...]
-    input: Input
+    image_size: int
+    color: Color
+    scaling: str
     output: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        return (self.image_size, self.image_size, COLORS[self.color])
 
 
 def promoted_classifier(workspace: Workspace) -> Classifier:
@@ -69,7 +77,15 @@ def classifier(model: Path) -> Classifier:
 
 
 def _classifier(path: Path, metrics: schema.Metrics) -> Classifier:
-    return Classifier(path, metrics.run_id, tuple(metrics.classes), metrics.input, metrics.output)
+    return Classifier(
+        path=path,
+        run_id=metrics.run_id,
+        classes=tuple(metrics.classes),
+        image_size=metrics.input.image_size,
+        color=metrics.input.color,
+        scaling=metrics.input.scaling,
+        output=metrics.output,
+    )
 
 
 def load(found: Classifier) -> keras.Model:
@@ -88,7 +104,7 @@ def load(found: Classifier) -> keras.Model:
             f"{found.path} cannot be opened: {first}",
             "a model must consist of Keras's own layers to be opened anywhere; train or export it anew",
         ) from None
-    taken, given = (None, *found.input.shape), (None, len(found.classes))
+    taken, given = (None, *found.input_shape), (None, len(found.classes))
     # A builder may leave height and width of its images open.
     fits = len(model.input_shape) == len(taken) and all(
         own in (None, wanted) for own, wanted in zip(model.input_shape, taken, strict=True)

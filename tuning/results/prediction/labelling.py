@@ -83,7 +83,7 @@ class Labeller:
         if self._model is None:
             model = load(self._found)
             try:
-                probabilities(model, self._found, np.zeros((1, *self._found.input.shape), np.uint8))
+                probabilities(model, self._found, np.zeros((1, *self._found.input_shape), np.uint8))
             except TuningError:
                 raise
             except Exception as error:  # whatever a backend raises for what it lacks
@@ -131,9 +131,9 @@ def probabilities(model: keras.Model, found: Classifier, pixels: np.ndarray) -> 
     Raises:
         DataError: they are not finite.
     """
-    images = np.zeros((BATCH, *found.input.shape), np.float32)
+    images = np.zeros((BATCH, *found.input_shape), np.float32)
     images[: len(pixels)] = pixels
-    if found.input.scaling == "0-1":
+    if found.scaling == "0-1":
         images /= np.float32(255)
     outputs = np.asarray(model.predict_on_batch(images), np.float32)[: len(pixels)]
     if found.output == "logits":
@@ -152,7 +152,7 @@ def _pixels(image: Image, found: Classifier) -> np.ndarray | str:
     if reason := formats.undeveloped(Path(image.path).suffix.lower()):
         return reason
     try:
-        return decode(image.data or Path(image.path), found.input.image_size, found.input.color)
+        return decode(image.data or Path(image.path), found.image_size, found.color)
     except DataError as error:
         return error.problem
     except OSError as error:
