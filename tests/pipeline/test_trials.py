@@ -23,7 +23,7 @@ def outcome(*scores: float | None) -> TrialOutcome:
 def test_defaults_that_never_leave_chance_are_named():
     warning = never_learned(outcome(0.10, 0.14, None, 0.12), 7)
     assert warning is not None
-    assert "nothing in 3 epochs (val_f1_macro 0.1400)" in warning
+    assert "nothing in 3 epochs (val_f1_macro 0.1400 is no better than guessing)" in warning
 
 
 def test_defaults_that_leave_it_once_are_not_nor_those_that_failed():

@@ -26,7 +26,7 @@ FILE_NAME = "search.json"
 DTYPES = ("auto", "bfloat16", "float32")
 
 WHAT = "search and training (fixed once begun)"
-GOOD = "configurations to try first (fixed once a search has begun)"
+GOOD = "configurations to try first (fixed once begun)"
 HOW = "running and resuming (may change at each resume)"
 
 

@@ -47,9 +47,8 @@ def test_a_clear_winner_beats_the_baseline(judged):
 
 
 def test_an_interval_of_everything_is_none():
-    assert interval_text(-1.0, 1.0, 60) == "unknown, too few seeds"
-    assert interval_text(-1.0, 1.0, 1) == "unknown, of a single independent unit"
-    assert interval_text(-1.0, 0.5, 60) == "-1.000 to +0.500"
+    texts = [interval_text(-1.0, high, units) for high, units in ((1.0, 60), (1.0, 1), (0.5, 60))]
+    assert texts == ["unknown, too few seeds", "unknown, of a single independent unit", "-1.000 to +0.500"]
 
 
 def test_without_a_second_seed_nothing_beats_anything(judged):
@@ -58,8 +57,7 @@ def test_without_a_second_seed_nothing_beats_anything(judged):
     assert found.headline.startswith("Trial 0013 is ahead of the baseline, seeds unknown: test macro-F1 0.9")
     text = " ".join(found.reasons)
     assert "more than the choice of test images explains, but no configuration was trained with a second seed" in text
-    assert "seeds unknown: trial 0012 with" in text
-    assert text.startswith("The difference is +0.")
+    assert text.startswith("The difference is +0.") and "seeds unknown: trial 0012 with" in text
     assert "beats" not in found.headline + text and "beyond chance" not in text
 
 
