@@ -37,10 +37,6 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
     """
     members = _members(session.workspace, runs, progress) if len(runs) > 1 else {}
     if not members:
-        if len(runs) > 1:
-            progress.say(
-                "ensemble: no mean of several runs has a higher validation macro-F1 than the best of them: none"
-            )
         if not session.failures:
             withdraw(session, others(session, None))
         return []
@@ -100,7 +96,10 @@ def _members(workspace: Workspace, runs: Sequence[str], progress: Progress) -> d
             progress.warn(f"{path} holds no predictions of the validation split: {run_id} is in no ensemble")
             continue
         labels, probabilities[run_id] = kept
-    return {} if labels is None else chosen_members(labels, probabilities)
+    members = {} if labels is None else chosen_members(labels, probabilities)
+    if not members:
+        progress.say("ensemble: no mean of several runs has a higher validation macro-F1 than the best of them: none")
+    return members
 
 
 def _named(members: dict[str, int]) -> list[str]:
