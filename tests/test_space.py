@@ -100,10 +100,12 @@ def test_damaged_data_is_not_taken_for_none(tmp_path, capsys):
     assert (code, stdout) == (3, "") and f"{folder / 'arrays.json'}" in stderr and "FER2013" not in stderr
 
 
-@pytest.mark.parametrize("name", ["baseline_cnn", "fine_tune"])
-def test_our_own_spaces_are_listed_and_nothing_is_written(name, tmp_path, capsys):
+@pytest.mark.parametrize(("name", "count"), [("baseline_cnn", 12), ("fine_tune", 9)])
+def test_our_own_spaces_are_listed_and_nothing_is_written(name, count, tmp_path, capsys):
     code, stdout, stderr = call(capsys, "--space", name, "--root", tmp_path)
     assert code == 0 and "no prepared data" in stderr
+    # A name that is declared twice, under two conditions, is one hyperparameter.
+    assert stdout.startswith(f"{name}: {count} hyperparameters, ")
     assert "learning_rate" in stdout and " log" in stdout
     assert ("starting points" in stdout) is (name == "baseline_cnn")
     assert list(tmp_path.iterdir()) == []

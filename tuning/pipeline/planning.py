@@ -195,8 +195,8 @@ def _planned(
 def _tried(prices: Prices, epochs: int, left: float, finals: float, seats: int, steps_per_epoch: int) -> list[Sample]:
     """The starting points that can be paid for, beside the defaults and the first of them.
 
-    All are trained whole, and the finals have time for a short training of them at the least: with less, what costs
-    less learns more.
+    Each is priced as trained whole, as the first two of them are, and the finals have time for a short training of it
+    at the least: with less, what costs less learns more.
     """
     again = max(epochs, short_training(steps_per_epoch))
     tried: list[Sample] = []
