@@ -59,3 +59,6 @@ def test_what_is_shortened_is_told():
     cut = [{"run_id": "a-s0", "after": 20, "until": 35}, {"run_id": "a-s1", "after": 0, "until": 0}]
     (found,) = told({"type": "shortened-finals", "runs": cut})
     assert found.words == "Trainings take longer than planned: a-s0 ends after epoch 35, a-s1 is left out."
+    again = [{"run_id": "a-s0", "after": 24, "until": 40}]
+    _, found = told({"type": "shortened-finals", "runs": cut}, {"type": "shortened-finals", "runs": again})
+    assert found.words == "There is time for more epochs again: a-s0 ends after epoch 40."

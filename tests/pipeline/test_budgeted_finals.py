@@ -126,7 +126,7 @@ class Finals:
     def _is_late(finals: list[Final], watch: Watch, slower: float) -> bool:
         """Whether they would be, as they begin, on a machine that has become so much slower."""
         epoch = {final.run_id: slower * (BASELINE if "base" in final.run_id else BETTER) for final in finals}
-        return watch.is_late(finals, {}, {run_id: [seconds] * 100 for run_id, seconds in epoch.items()})
+        return watch.is_off_schedule(finals, {}, {run_id: [seconds] * 100 for run_id, seconds in epoch.items()})
 
 
 @pytest.mark.parametrize("finalists", [0, 1, 3])

@@ -68,7 +68,7 @@ class Interrupting:
     def __init__(self, finals: int) -> None:
         self._finals = finals
 
-    def is_late(self, pending, done, seconds) -> bool:
+    def is_off_schedule(self, pending, done, seconds) -> bool:
         if len(pending) < self._finals:
             raise KeyboardInterrupt
         return False

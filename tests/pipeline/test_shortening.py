@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
-from tuning.pipeline.shortening import Remaining, Watch, remaining, shortened
+from tuning.pipeline.shortening import Remaining, Watch, lengthened, remaining, shortened
 from tuning.results.runs import read_runs, run_params
 from tuning.trials.checkpoint import TrainingState, epochs_done, save_state
 
@@ -51,8 +52,8 @@ def test_what_has_not_told_yet_is_taken_to_be_as_slow_as_what_has():
     done, seconds = {"slow-s0": 2, "quick-s0": 11}, {"slow-s0": [90.0, 80.0], "quick-s0": [25.0, *[20.0] * 10]}
     assert [one.epoch for one in remaining(finals, done, seconds, prices, {})] == [80.0, 20.0]
     late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, tolerated=0.0, cuts={})
-    assert late.is_late(finals, done, seconds)
-    assert late.shortened(finals, done, seconds) == [
+    assert late.is_off_schedule(finals, done, seconds)
+    assert late.new_lengths(finals, done, seconds) == [
         ShortenedFinal(run_id="slow-s0", after=2, until=26),
         ShortenedFinal(run_id="quick-s0", after=11, until=31),
     ]
@@ -66,9 +67,9 @@ def test_a_yardstick_that_costs_more_than_it_was_taken_for_makes_nothing_else_sl
 
 def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():
     trainings = [
-        Remaining("a-s0", done=20, left=30, epoch=10.0, others=5.0, needed=True),
-        Remaining("a-s1", done=0, left=50, epoch=10.0, others=5.0, needed=False),
-        Remaining("b-s0", done=0, left=50, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s0", done=20, left=30, planned=30, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s1", done=0, left=50, planned=50, epoch=10.0, others=5.0, needed=False),
+        Remaining("b-s0", done=0, left=50, planned=50, epoch=10.0, others=5.0, needed=True),
     ]
     assert shortened(trainings, 255.0, seats=2) == [
         ShortenedFinal(run_id="a-s0", after=20, until=35),
@@ -79,6 +80,31 @@ def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():
     assert [run.until for run in shortened(trainings, 0.0, seats=2)] == [21, 0, 1]
 
 
+def test_epochs_come_back_up_to_those_planned_and_only_where_some_were_taken():
+    trainings = [
+        Remaining("a-s0", done=20, left=10, planned=30, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s1", done=1, left=49, planned=49, epoch=10.0, others=5.0, needed=True),
+        Remaining("b-s0", done=40, left=0, planned=10, epoch=10.0, others=5.0, needed=True),
+        Remaining("c-s0", done=12, left=2, planned=40, epoch=10.0, others=5.0, needed=True),
+    ]
+    # One after the other: 105, 495, 5 and 25 s. With seven tenths of what was planned for them: 215 and 285 s.
+    assert lengthened(trainings, 1000.0, seats=1) == [
+        ShortenedFinal(run_id="a-s0", after=20, until=41),
+        ShortenedFinal(run_id="c-s0", after=12, until=40),
+    ]
+    # What a training has already is not taken from it where the others get more.
+    assert lengthened(trainings, 730.0, seats=1) == [ShortenedFinal(run_id="c-s0", after=12, until=24)]
+    assert lengthened(trainings, 630.0, seats=1) == []
+    assert [run.until for run in lengthened(trainings, math.inf, seats=1)] == [50, 52]
+
+
+def test_no_epoch_comes_back_before_all_trainings_have_begun():
+    under_way = Remaining("a-s0", done=20, left=10, planned=30, epoch=10.0, others=5.0, needed=True)
+    waiting = Remaining("b-s0", done=0, left=5, planned=50, epoch=10.0, others=5.0, needed=True)
+    assert lengthened([under_way], 900.0, seats=2)
+    assert lengthened([under_way, waiting], 900.0, seats=2) == []
+
+
 def watch(left: float, *cuts: ShortenedFinal) -> Watch:
     known = {cut.run_id: [one for one in cuts if one.run_id == cut.run_id] for cut in cuts}
     return Watch(dict(PRICES), lambda: left, 1, after=10.0, restart=5.0, tolerated=20.0, cuts=known)
@@ -87,45 +113,60 @@ def watch(left: float, *cuts: ShortenedFinal) -> Watch:
 def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
     pending, done, seconds = [final("a-s0")], {"a-s0": 20}, {"a-s0": [40.0, *[10.0] * 10]}
     # 30 epochs of 10 s and 5 s: 305 s.
-    assert not watch(296.0).is_late(pending, done, seconds)
-    assert watch(294.0).is_late(pending, done, seconds)
-    cut = watch(294.0).shortened(pending, {"a-s0": 21}, seconds)
+    assert not watch(296.0).is_off_schedule(pending, done, seconds)
+    assert watch(294.0).is_off_schedule(pending, done, seconds)
+    cut = watch(294.0).new_lengths(pending, {"a-s0": 21}, seconds)
     assert cut == [ShortenedFinal(run_id="a-s0", after=21, until=48)]
     # Too early to tell: ten of fifty epochs are, beside the first; or all that it was shortened to is done.
-    assert not watch(100.0).is_late(pending, done, {"a-s0": [10.0] * 10})
-    assert not watch(100.0, ShortenedFinal(run_id="a-s0", after=1, until=9)).is_late(pending, done, seconds)
+    assert not watch(100.0).is_off_schedule(pending, done, {"a-s0": [10.0] * 10})
+    assert not watch(100.0, ShortenedFinal(run_id="a-s0", after=1, until=9)).is_off_schedule(pending, done, seconds)
 
 
 def test_what_was_shortened_is_shortened_again_once_its_epochs_tell_of_a_slower_machine():
     once = ShortenedFinal(run_id="a-s0", after=20, until=40)
     pending, done = [final("a-s0")], {"a-s0": 25}
     # Four of the twenty epochs that it was to have then, beside the first: 15 more of 30 s, not 25.
-    assert not watch(100.0, once).is_late(pending, done, {"a-s0": [90.0, *[30.0] * 3]})
+    assert not watch(100.0, once).is_off_schedule(pending, done, {"a-s0": [90.0, *[30.0] * 3]})
     seconds = {"a-s0": [90.0, *[30.0] * 4]}
-    assert not watch(446.0, once).is_late(pending, done, seconds)
+    assert not watch(446.0, once).is_off_schedule(pending, done, seconds)
     late = watch(444.0, once)
-    assert late.is_late(pending, done, seconds)
-    assert late.shortened(pending, done, seconds) == [ShortenedFinal(run_id="a-s0", after=25, until=39)]
+    assert late.is_off_schedule(pending, done, seconds)
+    assert late.new_lengths(pending, done, seconds) == [ShortenedFinal(run_id="a-s0", after=25, until=39)]
+
+
+def test_what_was_shortened_gets_epochs_back_once_the_machine_is_quicker_again():
+    once = ShortenedFinal(run_id="a-s0", after=20, until=40)
+    pending, done, seconds = [final("a-s0")], {"a-s0": 30}, {"a-s0": [40.0, *[10.0] * 5]}
+    # 10 epochs of 10 s and 5 s: 105 s, 10 s after them; new workers take 5 s, and 20 s are not worth a change.
+    assert not watch(159.0, once).is_off_schedule(pending, done, seconds)
+    early = watch(161.0, once)
+    assert early.is_off_schedule(pending, done, seconds)
+    assert early.new_lengths(pending, done, seconds) == [ShortenedFinal(run_id="a-s0", after=30, until=44)]
+    assert watch(900.0, once).new_lengths(pending, done, seconds)[0].until == 50
+    # Too few epochs since, nothing taken from it, or nothing left to train.
+    assert not watch(900.0, once).is_off_schedule(pending, done, {"a-s0": [40.0, *[10.0] * 3]})
+    assert not watch(900.0).is_off_schedule(pending, done, {"a-s0": [40.0, *[10.0] * 12]})
+    assert not watch(900.0, once).is_off_schedule(pending, {"a-s0": 40}, seconds)
 
 
 def test_after_it_what_epochs_took_then_is_what_is_planned_with():
     # So that one that has not told is not taken for three times as slow once more.
     prices, seconds = dict(PRICES), {"a-s0": [90.0, *[30.0] * 10]}
     late = Watch(prices, lambda: 444.0, 2, after=10.0, restart=5.0, tolerated=0.0, cuts={})
-    assert late.shortened([final("a-s0"), final("b-s0")], {"a-s0": 11}, seconds)
+    assert late.new_lengths([final("a-s0"), final("b-s0")], {"a-s0": 11}, seconds)
     assert [price.epoch for price in prices.values()] == [30.0, 30.0]
 
 
 def test_nothing_is_given_up_where_it_would_not_end_earlier():
     # An epoch is left of each, and no time: new workers would take longer.
     seconds = {"a-s0": [10.0] * 20}
-    assert not watch(0.0).is_late([final("a-s0")], {"a-s0": 49}, seconds)
-    assert watch(0.0).is_late([final("a-s0")], {"a-s0": 47}, seconds)
-    assert watch(0.0).is_late([final("a-s0"), final("a-s1")], {"a-s0": 49}, seconds)
+    assert not watch(0.0).is_off_schedule([final("a-s0")], {"a-s0": 49}, seconds)
+    assert watch(0.0).is_off_schedule([final("a-s0")], {"a-s0": 47}, seconds)
+    assert watch(0.0).is_off_schedule([final("a-s0"), final("a-s1")], {"a-s0": 49}, seconds)
 
 
 class Scripted:
-    """Shortens all that trains when the first of it has trained so many epochs; then kills the search.
+    """Gives all that trains another length when the first of it has trained so many epochs; then kills the search.
 
     Args:
         script: (epochs that are done, epochs that each keeps) of each time.
@@ -138,19 +179,19 @@ class Scripted:
     def __init__(self, script: list[tuple[int, int]], killed: int) -> None:
         self._script, self._killed = list(script), killed
 
-    def is_late(self, pending, done, seconds) -> bool:
+    def is_off_schedule(self, pending, done, seconds) -> bool:
         epochs = done[pending[0].run_id]
         if not self._script and epochs >= self._killed:
             raise self.Killed
         return bool(self._script) and epochs >= self._script[0][0]
 
-    def shortened(self, pending, done, seconds) -> list[ShortenedFinal]:
+    def new_lengths(self, pending, done, seconds) -> list[ShortenedFinal]:
         _, kept = self._script.pop(0)
         return [ShortenedFinal(run_id=one.run_id, after=(n := done[one.run_id]), until=n + kept) for one in pending]
 
 
 @pytest.mark.slow
-def test_shortened_twice_and_killed_then_all_is_as_without_a_break_on_other_workers(
+def test_shortened_lengthened_and_killed_then_all_is_as_without_a_break_on_other_workers(
     toy_search, workspace, tmp_path, monkeypatch
 ):
     given = {"max_trials": 3, "top_k": 1, "retrain_epochs": 40, "ensemble": False}
@@ -158,33 +199,35 @@ def test_shortened_twice_and_killed_then_all_is_as_without_a_break_on_other_work
     given["search_only"] = False
     plain = search.run_finals
     monkeypatch.setenv(toy.SECONDS, "0.15")
-    script = Scripted([(3, 30), (8, 12)], killed=12)
+    script = Scripted([(3, 30), (8, 12), (12, 16)], killed=15)
     monkeypatch.setattr(search, "run_finals", partial(plain, watch=script))
     with pytest.raises(Scripted.Killed):
         toy_search("s", resources=Resources(workers=1), **given)
     entries = journal.read(workspace.search("s") / "journal.jsonl")
     cuts = [entry for entry in entries if isinstance(entry, ShortenedFinals)]
-    first, second = ({run.run_id: run for run in entry.runs} for entry in cuts)
+    first, second, third = ({run.run_id: run for run in entry.runs} for entry in cuts)
     run_id = cuts[0].runs[0].run_id
-    assert 0 < first[run_id].after < second[run_id].after < second[run_id].until < first[run_id].until
-    # It goes on from what it had when it was shortened the second time, or from later on.
-    assert epochs_done(workspace.search("s") / "checkpoints" / "final" / run_id) >= second[run_id].after
+    assert 0 < first[run_id].after < second[run_id].after < third[run_id].after < second[run_id].until
+    assert second[run_id].until < third[run_id].until < first[run_id].until
+    # It goes on from what it had when it was lengthened, or from later on.
+    assert epochs_done(workspace.search("s") / "checkpoints" / "final" / run_id) >= third[run_id].after
     monkeypatch.setattr(search, "run_finals", plain)
     monkeypatch.setenv(toy.SECONDS, "0")
     toy_search("s", resources=Resources(workers=1), **given)
-    assert {run.run_id: run.epochs for run in read_runs(workspace)} == {run.run_id: run.until for run in cuts[1].runs}
+    assert {run.run_id: run.epochs for run in read_runs(workspace)} == {run.run_id: run.until for run in cuts[2].runs}
 
     ended = results(workspace)
     for number, resources in enumerate((Resources(executor="inline"), Resources(workers=2))):
         other = before_its_finals(workspace, tmp_path / f"other-{number}", cuts)
         toy_search("s", other, resources=resources, **given)
         assert results(other) == ended
-    # Each time counts: without the second one, in a journal as it was until then, there are other weights.
-    other = before_its_finals(workspace, tmp_path / "once", cuts[:1])
-    toy_search("s", other, **given)
-    once = results(other)["weights"]
-    assert set(once) == set(ended["weights"])
-    assert all(once[run] != ended["weights"][run] for run in once)
+    # Each time counts: without the last ones, in a journal as it was until then, there are other weights.
+    for count in (1, 2):
+        other = before_its_finals(workspace, tmp_path / f"first-{count}", cuts[:count])
+        toy_search("s", other, **given)
+        fewer = results(other)["weights"]
+        assert set(fewer) == set(ended["weights"])
+        assert all(fewer[run] != ended["weights"][run] for run in fewer)
 
 
 def test_an_epoch_that_a_worker_ended_after_it_was_given_up_is_no_part_of_the_run(toy_search, workspace, copied):

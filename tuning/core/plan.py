@@ -105,12 +105,13 @@ class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A final training that ends earlier than it was planned to, because the machine has become slower.
+    """A new length of a final training: shorter because the machine has become slower, or nearer to the plan again.
 
     Attributes:
-        after: epochs that were done by then; from there its learning rate falls to its end, from what it was.
-        until: the last epoch; 0: it is left out.
-        since: number of the journal's entry that says so, 0 in the entry itself: attempts before it did not know.
+        after: epochs trained when it was decided; from there the learning rate falls from its present value to its end.
+        until: the last epoch; 0: the training is left out.
+        since: number of the journal entry that decided it, 0 in the entry itself. Attempts older than that entry
+            trained with another learning rate.
     """
 
     run_id: str

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tuning.core.plan import FinalTraining
+from tuning.core.plan import FinalTraining, ShortenedFinal
 from tuning.engine.budget import duration
 from tuning.engine.entries import Closing, Entry, Extended, PlannedFinals, RetryFailed, ShortenedFinals, Spent, Stopped
 
@@ -29,6 +29,7 @@ def decisions(records: Iterable[Entry]) -> tuple[Decision, ...]:
     seconds = 0.0
     found: list[Decision] = []
     trained = False
+    ends: dict[str, int] = {}  # the last epoch of each training that was shortened
     for record in records:
         match record:
             case Spent():
@@ -36,13 +37,17 @@ def decisions(records: Iterable[Entry]) -> tuple[Decision, ...]:
             case PlannedFinals():
                 found.append(Decision(seconds, _finals(record.runs, trained)))
                 trained = True
-            case Closing() | Extended() | RetryFailed() | ShortenedFinals() | Stopped():
+            case ShortenedFinals(runs=runs):
+                is_longer = any(run.until > ends.get(run.run_id, run.until) for run in runs)
+                found.append(Decision(seconds, _lengths(runs, is_longer)))
+                ends |= {run.run_id: run.until for run in runs}
+            case Closing() | Extended() | RetryFailed() | Stopped():
                 found.append(Decision(seconds, _words(record)))
                 trained = trained and not isinstance(record, Extended)
     return tuple(found)
 
 
-def _words(record: Closing | Extended | RetryFailed | ShortenedFinals | Stopped) -> str:
+def _words(record: Closing | Extended | RetryFailed | Stopped) -> str:
     match record:
         case Closing(asks=asks, promotions=promotions):
             return (
@@ -59,11 +64,14 @@ def _words(record: Closing | Extended | RetryFailed | ShortenedFinals | Stopped)
             return f"{given}: the search continues after {counted(asks, 'proposal')}."
         case RetryFailed(trials=trials):
             return f"{counted(len(trials), 'failed trial')} tried again, as requested by --retry-failed."
-        case ShortenedFinals(runs=runs):
-            words = [f"{run.run_id} {f'ends after epoch {run.until}' if run.until else 'is left out'}" for run in runs]
-            return f"Trainings take longer than planned: {', '.join(words)}."
         case Stopped():
             return "The search ends here, because its part of the time is over."
+
+
+def _lengths(runs: Sequence[ShortenedFinal], is_longer: bool) -> str:
+    words = [f"{run.run_id} {f'ends after epoch {run.until}' if run.until else 'is left out'}" for run in runs]
+    why = "There is time for more epochs again" if is_longer else "Trainings take longer than planned"
+    return f"{why}: {', '.join(words)}."
 
 
 def _finals(runs: Sequence[FinalTraining], trained: bool) -> str:

@@ -50,7 +50,7 @@ def run_finals(
     of its own.
 
     Args:
-        watch: is asked again and again whether runs must end earlier than planned; None: never.
+        watch: decides, while runs train, whether some end earlier than planned; None: none ever does.
     """
     dispatcher = session.dispatcher
     finals = _kept(session, [numbered(session, final) for final in finals])
@@ -93,11 +93,11 @@ def run_finals(
             # At once: who ends the command now, and gives it a larger budget, has what is there.
             publish_ended()
             pending = [final for final in pending if dispatcher.result(final.key) is None]
-            if watch is not None and watch.is_late(pending, done, seconds):
+            if watch is not None and watch.is_off_schedule(pending, done, seconds):
                 dispatcher.cancel()
                 # A checkpoint may be an epoch behind what was reported, or ahead of it.
                 done |= {final.run_id: max(_trained(session, final), done[final.run_id]) for final in pending}
-                _shorten(session, pending, watch.shortened(pending, done, seconds), progress)
+                _change_lengths(session, pending, watch.new_lengths(pending, done, seconds), progress)
                 # From here on, epochs tell of what was decided last.
                 seconds.clear()
                 finals = _kept(session, finals)
@@ -133,8 +133,10 @@ def _kept(session: Session, finals: Sequence[Final]) -> list[Final]:
     return [final for final in finals if final.run_id not in shortened or shortened[final.run_id][-1].until]
 
 
-def _shorten(session: Session, waiting: Sequence[Final], runs: list[ShortenedFinal], progress: Progress) -> None:
-    """Journals which runs end earlier, if any, once nothing trains any more, and says so."""
+def _change_lengths(session: Session, waiting: Sequence[Final], runs: list[ShortenedFinal], progress: Progress) -> None:
+    """Journals which runs end earlier, or later again, if any, once nothing trains any more, and says so."""
+    cuts = session.dispatcher.state.shortened
+    before = {run_id: changes[-1].until for run_id, changes in cuts.items()}
     if runs:
         session.dispatcher.record(ShortenedFinals(runs=runs))
     planned = {final.run_id: final for final in waiting}
@@ -145,7 +147,10 @@ def _shorten(session: Session, waiting: Sequence[Final], runs: list[ShortenedFin
         else:
             note_failure(session, final.key, final.run_id)
             words = "is left out"
-        progress.warn(f"trainings take longer than planned: {run.run_id} {words}")
+        is_longer = run.until > before.get(run.run_id, final.epochs)
+        why = "there is time for more epochs again" if is_longer else "trainings take longer than planned"
+        say = progress.say if is_longer else progress.warn
+        say(f"{why}: {run.run_id} {words}")
 
 
 def leave_out(session: Session, final: Final, why: str, progress: Progress) -> None:

@@ -1,9 +1,9 @@
-"""Final trainings that take longer than their budget has: which of them end earlier, and after how many epochs.
+"""Final trainings that no longer fit the time left: which of them end earlier, and after how many epochs.
 
-A machine that was quiet when prices were measured may be busy later. What then would not end in time is shortened: each
-training that is under way, and each that alone stands for its configuration, keeps an equal share of what it had still
-to do; further seeds that have not begun are left out. The decision is journaled. Where the machine becomes slower once
-more, they are shortened again.
+A machine that was quiet when prices were measured may be busy later. If the final trainings would then exceed the
+budget, all are shortened: every training under way, and the first seed of every configuration, keeps an equal share of
+its remaining epochs; further seeds that have not begun are left out. If the machine becomes faster again, and all have
+begun, the trainings that were shortened get epochs back, up to the number first planned. Every decision is journaled.
 """
 
 from __future__ import annotations
@@ -17,52 +17,58 @@ from tuning.core.plan import ShortenedFinal
 from tuning.pipeline.final_roles import Final, role_of
 from tuning.pipeline.planning import Candidate, makespan
 
-#: Share of the budget by which it may be exceeded before anything is shortened.
+#: Share of the budget by which trainings may miss it before their lengths change.
 TOLERANCE = 0.02
-#: The latest epochs of a training tell how long its epochs take now: so many, or that share of all it shall have.
+#: How many of a training's latest epochs are needed to estimate its pace: a number, or a share of all its epochs.
 LATEST, LATEST_SHARE = 3, 0.2
-#: The least that a training keeps of what it had to do: an epoch, whatever that is.
+#: The smallest share of its remaining epochs that a training keeps. At least one epoch remains in any case.
 LEAST_SHARE = 0.01
+#: New workers start a training's current epoch anew, so that getting epochs back has to gain more than one.
+WORTH_EPOCHS = 2
 
 
-#: Each time that a final training was shortened, in order, by its run id.
+#: For each run id, the changes of that final training's length so far, in order.
 Cuts = Mapping[str, Sequence[ShortenedFinal]]
 
 
 @dataclass(frozen=True)
 class Remaining:
-    """What a final training has still to do.
+    """The rest of a final training.
 
     Attributes:
-        done, left: epochs.
-        epoch: seconds of one.
-        others: seconds beside them, its evaluation included.
-        needed: whether it may not be left out.
+        done, left: epochs trained, and still to train.
+        planned: epochs still to train if it had never been shortened.
+        epoch: seconds per epoch.
+        others: seconds beside its epochs, for starting and evaluating.
+        needed: False if it may be left out.
     """
 
     run_id: str
     done: int
     left: int
+    planned: int
     epoch: float
     others: float
     needed: bool
 
-    def seconds(self, share: float = 1.0) -> float:
-        return self.others + self.epoch * self.epochs(share)
+    def seconds(self, epochs: int) -> float:
+        """Seconds until it ends, if it trains so many more epochs."""
+        return self.others + self.epoch * epochs
 
-    def epochs(self, share: float) -> int:
-        """Of those left, when it keeps such a share of them."""
-        return max(1, round(share * self.left)) if self.left else 0
+    @staticmethod
+    def part(share: float, epochs: int) -> int:
+        """This share of so many epochs: at least 1, unless there are none."""
+        return max(1, round(share * epochs)) if epochs else 0
 
 
 def latest(final: Final, seconds: Mapping[str, Sequence[float]], cuts: Cuts) -> Sequence[float]:
-    """Seconds of the latest epochs of a training; none while they are too few to tell.
+    """Durations of a training's latest epochs, in seconds; empty while there are too few for an estimate.
 
-    The first epoch of a process has the tracing of the graph in it, and the next ones, where all begin at once, have
-    that of others beside them.
+    A process's first epoch includes tracing the graph, and the next ones include that of other trainings, as all begin
+    together.
 
     Args:
-        seconds: of the epochs seen since trainings were shortened the last time, by run id.
+        seconds: for each run id, the durations of its epochs since lengths changed last.
     """
     planned = cuts[final.run_id][-1].until - cuts[final.run_id][-1].after if final.run_id in cuts else final.epochs
     seen, needed = seconds.get(final.run_id, ())[1:], max(LATEST, math.ceil(LATEST_SHARE * planned))
@@ -76,24 +82,24 @@ def remaining(
     prices: Mapping[str, Candidate],
     cuts: Cuts,
 ) -> list[Remaining]:
-    """What each of `finals` has still to do.
+    """Estimate the rest of each of `finals`.
 
     Args:
-        done: epochs, by run id.
-        seconds: as of `latest`.
-        prices: what was known when that began, by run id without its seed.
-        cuts: each time that a training was shortened, by run id.
+        done: epochs trained, by run id.
+        seconds: as for `latest`.
+        prices: estimates made before the trainings began, by run id without the seed.
+        cuts: as for `latest`.
     """
-    found, stands = [], {role_of(final.run_id) for final in finals if done.get(final.run_id)}
-    told = {final.run_id: statistics.median(last) for final in finals if (last := latest(final, seconds, cuts))}
-    # What is slow for those that have told is slow for the others. The yardstick of a search from a base was taken for
-    # an average configuration: what it takes says nothing of them.
+    found, begun = [], {role_of(final.run_id) for final in finals if done.get(final.run_id)}
+    pace = {final.run_id: statistics.median(last) for final in finals if (last := latest(final, seconds, cuts))}
+    # Trainings without an estimate of their own are assumed to be slowed down as much as those that have one. The
+    # baseline of a search from a base was priced as an average configuration: its pace says nothing about the others.
     ratios = [
-        told[final.run_id] / prices[role_of(final.run_id)].epoch
+        pace[final.run_id] / prices[role_of(final.run_id)].epoch
         for final in finals
-        if final.run_id in told and final.space is None
+        if final.run_id in pace and final.space is None
     ]
-    slower = statistics.fmean(ratios) if ratios else 1.0
+    slowdown = statistics.fmean(ratios) if ratios else 1.0
     for final in finals:
         role = role_of(final.run_id)
         epochs = done.get(final.run_id, 0)
@@ -103,43 +109,66 @@ def remaining(
                 run_id=final.run_id,
                 done=epochs,
                 left=max(0, until - epochs),
-                epoch=told.get(final.run_id, slower * prices[role].epoch),
+                planned=max(0, final.epochs - epochs),
+                epoch=pace.get(final.run_id, slowdown * prices[role].epoch),
                 others=prices[role].start,
-                needed=bool(epochs) or role not in stands,
+                needed=bool(epochs) or role not in begun,
             )
         )
-        stands.add(role)
+        begun.add(role)
     return found
 
 
 def shortened(trainings: Sequence[Remaining], seconds: float, seats: int) -> list[ShortenedFinal]:
-    """Which end earlier, so that all are done in so many seconds, or as near as it gets. Pure."""
+    """Decide which trainings end earlier so that all are done after this many seconds, or as soon as possible. Pure."""
     kept = [one for one in trainings if one.needed]
-    share = next(
-        (
-            percent / 100
-            for percent in range(100, 0, -1)
-            if makespan([one.seconds(percent / 100) for one in kept], seats) <= seconds
-        ),
-        LEAST_SHARE,
-    )
+    share = _share(lambda share: [one.seconds(one.part(share, one.left)) for one in kept], seconds, seats)
     return [
-        ShortenedFinal(run_id=one.run_id, after=one.done, until=one.done + one.epochs(share) if one.needed else 0)
+        ShortenedFinal(run_id=one.run_id, after=one.done, until=one.done + epochs if one.needed else 0)
         for one in trainings
-        if not one.needed or one.epochs(share) < one.left
+        if (epochs := one.part(share, one.left)) < one.left or not one.needed
     ]
 
 
-class Watch:
-    """Looks whether final trainings end within the budget; see `finals.run_finals`.
+def lengthened(trainings: Sequence[Remaining], seconds: float, seats: int) -> list[ShortenedFinal]:
+    """Decide which shortened trainings get epochs back so that all are still done after this many seconds. Pure.
+
+    None does before all have begun: if the machine became slow once more, the last ones would pay for the first.
+    """
+    if not all(one.done for one in trainings):
+        return []
+
+    def epochs(one: Remaining, share: float) -> int:
+        return max(one.left, one.part(share, one.planned)) if one.left else 0
+
+    share = _share(lambda share: [one.seconds(epochs(one, share)) for one in trainings], seconds, seats)
+    return [
+        ShortenedFinal(run_id=one.run_id, after=one.done, until=one.done + epochs(one, share))
+        for one in trainings
+        if epochs(one, share) > one.left
+    ]
+
+
+def _share(durations: Callable[[float], list[float]], seconds: float, seats: int) -> float:
+    """The largest share, in percent steps, with which all trainings are done in time; `LEAST_SHARE` if none is.
 
     Args:
-        prices: what was planned with, by run id without its seed; where trainings are shortened, what they take now.
-        left: seconds until the budget ends.
-        after: seconds that are needed when all are trained.
-        restart: seconds until there are new workers, where those at work are given up.
-        tolerated: seconds by which the budget may be exceeded.
-        cuts: each time that one was shortened, by run id: what the journal says.
+        durations: returns the seconds that each training takes with such a share of its epochs.
+    """
+    shares = (percent / 100 for percent in range(100, 0, -1))
+    return next((share for share in shares if makespan(durations(share), seats) <= seconds), LEAST_SHARE)
+
+
+class Watch:
+    """Checks whether final trainings end near the budget's end; see `finals.run_finals`.
+
+    Args:
+        prices: the estimates of the plan, by run id without the seed; updated in place when lengths change.
+        left: returns the seconds until the budget ends.
+        after: seconds needed after the last training.
+        restart: seconds until there are new workers, once those at work have been stopped.
+        tolerated: seconds by which the budget may be missed.
+        cuts: the journaled changes of length so far, by run id.
     """
 
     def __init__(
@@ -156,27 +185,42 @@ class Watch:
         self._prices, self._left, self._seats, self._cuts = prices, left, seats, cuts
         self._after, self._restart, self._tolerated = after, restart, tolerated
 
-    def is_late(
+    def is_off_schedule(
         self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
     ) -> bool:
-        """Whether those that have no result would end too late, and earlier if they were shortened.
+        """Return whether the lengths of the trainings without a result should change.
 
-        Not while their epochs are too few to tell, from their beginning or since they were shortened the last time.
+        They should if the trainings would end too late, and earlier with fewer epochs; or if they would end so early
+        that some that were shortened can have `WORTH_EPOCHS` epochs back. Never while too few epochs are known for an
+        estimate, since the beginning or since the last change.
         """
         if not any(latest(final, seconds, self._cuts) for final in pending):
             return False
-        whole = remaining(pending, done, seconds, self._prices, self._cuts)
-        needed = makespan([one.seconds() for one in whole], self._seats)
-        least = makespan([one.seconds(LEAST_SHARE) for one in whole if one.needed], self._seats)
-        is_over = needed > max(0.0, self._left() - self._after) + self._tolerated
-        return is_over and least + self._restart < needed
+        trainings = remaining(pending, done, seconds, self._prices, self._cuts)
+        needed, available = self._needed(trainings), self._available()
+        if needed > available + self._tolerated:
+            least = [one.seconds(one.part(LEAST_SHARE, one.left)) for one in trainings if one.needed]
+            return makespan(least, self._seats) + self._restart < needed
+        left = {one.run_id: one.left for one in trainings}
+        longer = lengthened(trainings, available - self._tolerated - self._restart, self._seats)
+        return any(one.until - one.after >= left[one.run_id] + WORTH_EPOCHS for one in longer)
 
-    def shortened(
+    def new_lengths(
         self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
     ) -> list[ShortenedFinal]:
-        """Which of them end earlier, once their workers are gone; what epochs take now is known from then on."""
+        """Decide the new lengths, once no worker trains any more; from then on the present pace is the estimate."""
         trainings = remaining(pending, done, seconds, self._prices, self._cuts)
-        for one in sorted(trainings, key=lambda one: one.done):  # of a configuration's seeds, one that has told
+        for one in sorted(trainings, key=lambda one: one.done):  # the seed with the most epochs decides
             role = role_of(one.run_id)
             self._prices[role] = replace(self._prices[role], epoch=one.epoch)
-        return shortened(trainings, self._left() - self._after - self._restart, self._seats)
+        available = self._available() - self._restart
+        decide = shortened if self._needed(trainings) > available else lengthened
+        return decide(trainings, available, self._seats)
+
+    def _needed(self, trainings: Sequence[Remaining]) -> float:
+        """Seconds until all are done with their present lengths."""
+        return makespan([one.seconds(one.left) for one in trainings], self._seats)
+
+    def _available(self) -> float:
+        """Seconds that trainings may still take."""
+        return max(0.0, self._left() - self._after)

@@ -163,8 +163,8 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
         yield table(["hyperparameter", "value"], values)
         if params.settings.shortened is not UNSET:
             yield (
-                f"It was ended early by its budget's clock, after {metrics.epochs} of {params.settings.epochs} epochs: "
-                "no command trains the same weights again."
+                "Its budget's clock changed its length while it was trained: it has "
+                f"{metrics.epochs} of {params.settings.epochs} epochs, and no command trains the same weights again."
             )
             return
         same = "the same weights" if repeatable else "the same configuration, but with other random numbers"
