@@ -107,12 +107,15 @@ def test_a_builder_that_changes_keras_for_all_that_follows_is_refused(name):
         keras.config.set_dtype_policy("float32")
 
 
-def test_warnings_and_overflows_are_a_builder_s_own_affair(module):
-    text = "import warnings\nimport numpy as np\nimport sample_spaces\ndef build(hp, input_shape, num_classes):\n"
-    text += "    warnings.simplefilter('error')\n    np.seterr(all='raise')\n"
-    module("strict_space", text + "    return sample_spaces.one_hot_rescaling(hp, input_shape, num_classes)\n")
+@pytest.mark.parametrize("of_module", [False, True])
+def test_warnings_and_overflows_are_a_builder_s_own_affair(module, of_module):
+    strict = ["warnings.simplefilter('error')", "np.seterr(all='raise')"]
+    lines = ["import warnings", "import numpy as np", "import sample_spaces", *(strict if of_module else ())]
+    lines += ["def build(hp, input_shape, num_classes):", *(() if of_module else (f"    {line}" for line in strict))]
+    lines += ["    return sample_spaces.one_hot_rescaling(hp, input_shape, num_classes)"]
+    module(f"strict_space_{of_module}", "\n".join(lines))
     before = list(warnings.filters), np.geterr()
-    build_model("strict_space:build", {}, SHAPE, 3)
+    build_model(f"strict_space_{of_module}:build", {}, SHAPE, 3)
     assert (list(warnings.filters), np.geterr()) == before
 
 

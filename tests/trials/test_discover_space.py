@@ -86,6 +86,7 @@ def test_a_space_that_leaves_the_base_alone_is_refused(described, tmp_path):
         ("odd_spaces:scope_of_keras_tuner", "'tuner/layers': names that begin with 'tuner/'"),
         ("odd_spaces:outputs_by_name", "puts its classes out in a dictionary"),
         ("odd_spaces:fixed_batch", "takes only batches of 32 images"),
+        ("odd_spaces:own_parts", "cannot load a model with Lambda"),
     ],
 )
 def test_a_builder_that_cannot_be_searched_is_refused_before_anything_trains(described, space, said):
@@ -106,6 +107,20 @@ def test_a_module_that_names_another_backend_is_told_that_it_comes_too_late(desc
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     (said,) = (words for words in described("hp_only").warnings if "KERAS_BACKEND" in words)
     assert "to 'jax'" in said and f"trains on {keras.backend.backend()}" in said
+
+
+def test_a_name_that_is_declared_in_two_ways_is_told(described):
+    (said,) = (words for words in described("odd_spaces:one_name_for_two").warnings if "hyperparameter" in words)
+    assert "'rate' is declared in two ways (max_value 0.01 and 1.0, sampling linear and log)" in said
+    # Within scopes of their own, they are two.
+    assert not any("two ways" in words for words in described("tiny").warnings)
+
+
+def test_export_is_tried_with_the_graph_that_is_published(described):
+    """Not with the class of a person's own around it, which no other process knows."""
+    found = described("odd_spaces:own_step_and_resizing")
+    assert found.unproven_layers == ["shrink"]
+    assert json.loads(found.unproven_model)["class_name"] == "Functional"
 
 
 def test_combinations_that_do_not_build_are_left_to_the_search(described, monkeypatch):

@@ -122,6 +122,11 @@ def test_of_several_accuracies_the_one_of_that_name_is_reported():
     assert _training_metrics({"loss": 1}, 1, model) == {"loss": 1.0}
 
 
+def test_a_step_that_reports_no_loss_is_refused_with_what_it_reports():
+    with pytest.raises(UsageError, match=r"train_step of Sequential returns accuracy, mae, but no loss"):
+        _training_metrics({"mae": 1, "accuracy": 0.2}, 1, _with_metrics())
+
+
 def test_what_is_no_share_of_right_answers_is_not_shown_as_one():
     """Beside the accuracy on validation, one of the best two, or of a yes or no for each class, would tell a tale."""
     two = keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="acc_top2")

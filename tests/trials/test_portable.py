@@ -43,6 +43,7 @@ def test_a_model_of_keras_own_parts_has_nothing_of_its_own():
         (Doubling, "Doubling"),
         (Registered, "Registered"),
         (lambda: layers.Dense(2, activation=steep), "function steep"),
+        (lambda: layers.Dense(2, activation=lambda x: x), "a lambda as activation"),
         (lambda: layers.Lambda(lambda x: x), "Lambda"),
         (lambda: keras.Sequential([Doubling(), Doubling()]), "Doubling"),
     ],

@@ -12,7 +12,7 @@ import msgspec
 from search_spaces import SPACES
 from tuning.core.errors import Interrupted, TuningError, UsageError
 from tuning.core.jobs import CountedModel, DescribeJob, Description, Entry
-from tuning.core.records import keyed_seed
+from tuning.core.records import entry_key, keyed_seed
 from tuning.dataset.store.arrays import Dataset, open_dataset
 from tuning.trials import bases, runtime
 from tuning.trials.build import built, of_machine
@@ -22,6 +22,7 @@ from tuning.trials.fit import check_outputs
 from tuning.trials.global_state import ChangedKeras
 from tuning.trials.input_range import doubts
 from tuning.trials.plan import TrainingPlan, check_values
+from tuning.trials.published import plain_model
 from tuning.trials.reseeding import check_repeats, check_seeds, generators, same_weights
 from tuning.trials.spaces import interface, mistake, starting_points
 from tuning.trials.tryout import try_default
@@ -77,6 +78,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
     first, weights = model, _trained_weights(model)
     default = CountedModel(count=int(model.count_params()), values=dict(hp.values))
     models = [default]
+    redeclared: dict[str, str] = {}
     known = keras_tuner.HyperParameters.from_config(hp.get_config())
     for build in range(DISCOVERY_BUILDS if job.discover else 0):
         try:
@@ -99,6 +101,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
                 "make, or load, every layer, and the optimizer, inside the builder",
             )
         models.append(CountedModel(count=int(model.count_params()), values=dict(hp.values)))
+        redeclared |= _redeclared(known, hp)
         # Else Keras Tuner adds every entry once more, and a model of the space has as many dimensions too many.
         known.merge(hp.space, overwrite=False)
     if job.base is not None and job.discover and not bases.opened():
@@ -109,6 +112,11 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
             "there; or leave --base out",
         )
     check_values(job.space, known.space)
+    warnings += [
+        f"hyperparameter {name!r} is declared in two ways ({how}): as in Keras Tuner, the first holds for all "
+        "configurations; give each a name of its own, or declare each within hp.conditional_scope"
+        for name, how in redeclared.items()
+    ]
     layers: list[str] = []
     unproven_model = ""
     if job.discover and job.space not in SPACES:
@@ -119,7 +127,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         check_repeats(job.space, first, again)
         if layers := unproven(first):
             # As it is published, whatever it trains in.
-            unproven_model = first.to_json().replace(f'"{job.dtype_policy}"', f'"{PLAIN}"')
+            unproven_model = plain_model(first).to_json().replace(f'"{job.dtype_policy}"', f'"{PLAIN}"')
         del model, first, again
         try_default(job, dataset)
     by_size = sorted(models, key=lambda found: found.count)
@@ -159,6 +167,18 @@ def sampled(known: keras_tuner.HyperParameters, build: int) -> dict[str, Any]:
             share = 1 - 1e-9 if build == 0 else (keyed_seed(0, build, parameter.name) + 0.5) / 2**31
             found.values[parameter.name] = parameter.prob_to_value(share)
     return found.values
+
+
+def _redeclared(known: keras_tuner.HyperParameters, found: keras_tuner.HyperParameters) -> dict[str, str]:
+    """Hyperparameters that a configuration declares otherwise than those before it, by name: in what they differ."""
+    before = {entry_key(entry): entry for entry in known.get_config()["space"]}
+    result = {}
+    for entry in found.get_config()["space"]:
+        one, other = ({"kind": e["class_name"], **e["config"]} for e in (before.get(entry_key(entry), entry), entry))
+        if one != other:
+            fields = [field for field in {**one, **other} if one.get(field) != other.get(field)]
+            result[other["name"]] = ", ".join(f"{field} {one.get(field)} and {other.get(field)}" for field in fields)
+    return result
 
 
 def _trained_weights(model: keras.Model) -> set[int]:

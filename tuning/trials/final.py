@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from tuning.core.jobs import Additions, Entry, FinalJob, FinalResult
+from tuning.core.jobs import Additions, Entry, FinalJob, FinalResult, TrainingJob
 from tuning.core.records import configuration
 from tuning.dataset.store.arrays import Dataset, open_dataset
 from tuning.dataset.store.units import read_units
@@ -43,7 +43,7 @@ def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
     state = fit(steps, plan, dataset, job, _start(job), report)
     if not state.chosen:
         raise never_finite(state.curve)
-    opened = _saved(job, dataset, state.chosen, steps.interface)
+    opened = saved(job, Path(job.staging), dataset, state.chosen, steps.interface)
     published, additions = _improved(job, opened, dataset, plan.flip, state.chosen_epoch)
     found = evaluate(job, published, dataset, state.chosen_epoch, started)
     return FinalResult(
@@ -65,13 +65,21 @@ def _start(job: FinalJob) -> TrainingState | None:
     return start if best_score([entry["val_f1_macro"] for entry in start.curve]) is None else None
 
 
-def _saved(job: FinalJob, dataset: Dataset, weights: Sequence[np.ndarray], interface: Interface) -> KerasSteps:
-    """The trained network in float32, saved and opened again; shown to compute what it did."""
+def saved(
+    job: TrainingJob, folder: Path, dataset: Dataset, weights: Sequence[np.ndarray], interface: Interface
+) -> KerasSteps:
+    """The trained network in float32, saved and opened again; shown to compute what it did.
+
+    Args:
+        folder: where `model.keras` is written.
+
+    Raises:
+        NotAsTrained: it computes something else.
+    """
     original, _ = built(job.space, job.values, job.seed, "float32", dataset)
     original.set_weights(list(weights))
-    staging = Path(job.staging)
-    staging.mkdir(parents=True, exist_ok=True)
-    opened = steps_of(save_and_open(plain_model(original), staging / "model.keras"), interface)
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = steps_of(save_and_open(plain_model(original), folder / "model.keras"), interface)
     check_as_trained(steps_of(original, interface), opened, dataset.val.images)
     return opened
 

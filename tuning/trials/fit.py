@@ -176,7 +176,13 @@ def _training_metrics(logs: Mapping[str, Any], epoch: int, model: keras.Model) -
 
     Raises:
         NotFinite: the loss is NaN or infinite.
+        UsageError: a step of the builder's own does not report it.
     """
+    if "loss" not in logs:
+        raise UsageError(
+            f"the train_step of {type(model).__name__} returns {', '.join(sorted(logs)) or 'nothing'}, but no loss",
+            'return the mean loss, too, by the name "loss"',
+        )
     loss = float(logs["loss"])
     if not math.isfinite(loss):
         raise NotFinite(f"loss became {loss}", epoch)

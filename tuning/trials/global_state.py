@@ -17,6 +17,13 @@ class ChangedKeras(UsageError):
 
 
 @contextlib.contextmanager
+def own_reactions() -> Iterator[None]:
+    """Within, a person's code may turn warnings and overflows into errors; afterwards they are what they were."""
+    with warnings.catch_warnings(), np.errstate():
+        yield
+
+
+@contextlib.contextmanager
 def unchanged(space: str) -> Iterator[None]:
     """Refuses a builder that leaves Keras with another dtype policy, float type or image format than it found.
 
@@ -26,7 +33,7 @@ def unchanged(space: str) -> Iterator[None]:
         ChangedKeras: it does; says what was changed, and puts it back.
     """
     before = _state()
-    with warnings.catch_warnings(), np.errstate():
+    with own_reactions():
         yield
     after = _state()
     changed = {name: (old, after[name]) for name, old in before.items() if after[name] != old}

@@ -17,6 +17,8 @@ def custom_objects(config: Any) -> list[str]:
     """
     if isinstance(config, dict):
         found = [_name(config)] if "class_name" in config and _is_custom(config) else []
+        if any(_is_code(value) for name, value in config.items() if name.endswith("activation")):
+            found.append("a lambda as activation")
         return found or _of_all(config.values())
     return _of_all(config) if isinstance(config, (list, tuple)) else []
 
@@ -29,6 +31,11 @@ def _is_custom(entry: dict[str, Any]) -> bool:
     if entry["class_name"].startswith("__"):
         return entry["class_name"] == "__lambda__"  # the others are plain values: tuples, arrays
     return (entry.get("module") or "").partition(".")[0] != "keras"
+
+
+def _is_code(activation: Any) -> bool:
+    """Whether it is what Keras makes of a lambda: code in base64, without the name of a class around it."""
+    return isinstance(activation, dict) and "class_name" not in activation
 
 
 def _name(entry: dict[str, Any]) -> str:

@@ -34,8 +34,8 @@ class NotAsTrained(TuningError):
         super().__init__(
             f"the saved model, opened again, does not predict what the trained one did: probabilities of {images} "
             f"validation images differ by up to {difference:.2g}, allowed is {TOLERANCE:g}",
-            "keep what the model computes with in weights or in arguments of its layers, which its file holds, and "
-            "compute the outputs in call, not in predict_step",
+            "keep what the model computes with in weights or in arguments of its layers, which its file holds; compute "
+            "the outputs in call, not in predict_step; and call no function of yours like one of Keras's",
         )
 
 

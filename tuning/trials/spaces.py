@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces import SPACES
 from tuning.core.errors import Interrupted, TuningError, UsageError
 from tuning.core.files import digest
-from tuning.trials.global_state import unchanged
+from tuning.trials.global_state import own_reactions, unchanged
 from tuning.trials.input_range import wants_0_to_1
 from tuning.trials.keras_private import loss_arguments, make_shared_seed_generator, own_build
 from tuning.trials.portable import custom_objects
@@ -183,7 +183,8 @@ def _found(space: str) -> Any:
     module_name, attribute = target(space)
     code = space_digest(space)
     try:
-        module = importlib.import_module(module_name)
+        with own_reactions():
+            module = importlib.import_module(module_name)
     except Interrupted:
         raise
     except (Exception, SystemExit) as error:
@@ -315,7 +316,7 @@ def build_model(
     if not isinstance(model, keras.Model):
         raise UsageError(
             f"search space {space!r} returned {type(model).__name__}, not a Keras model",
-            "return a compiled keras.Model from the builder",
+            "return a compiled keras.Model from the builder; one of tf_keras, as TF_USE_LEGACY_KERAS=1 makes, is none",
         )
     if not model.built and isinstance(model, keras.Sequential):
         model.build((None, *input_shape))
@@ -325,7 +326,8 @@ def build_model(
             "call model.compile(optimizer, loss) with a sparse or one-hot categorical loss in the builder",
         )
     _check_shapes(model, space, input_shape, num_classes)
-    if custom := custom_objects(model.get_config()):
+    # Not the configuration of a class of the builder's own, which may leave out the graph.
+    if custom := custom_objects(keras.Model(model.inputs, model.outputs).get_config()):
         raise UsageError(
             f"search space {space!r}: plain Keras cannot load a model with {', '.join(custom)}",
             "build it from Keras's own layers, activations and initializers, so that its file needs no code of yours; "

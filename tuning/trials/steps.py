@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuning.core.errors import UsageError
 from tuning.trials.averages import averages_deferred
 from tuning.trials.batches import EvaluationBatches, TrainingBatches
 from tuning.trials.keras_private import symbolic_build
@@ -33,10 +34,30 @@ def swap_layers(model: keras.Model) -> None:
 
 
 def steps_of(model: keras.Model, interface: Interface) -> KerasSteps:
-    """The fastest steps that compute what `model.fit` and `model.predict` do."""
+    """The fastest steps that compute what `model.fit` and `model.predict` do.
+
+    Raises:
+        UsageError: the model is TensorFlow's to distribute.
+    """
+    _refuse_distributed(model)
     if model.run_eagerly or model.steps_per_execution > 1 or _is_custom(model):
         return KerasSteps(model, interface)
     return _on_this_backend("steps").steps_of(model, interface)
+
+
+def _refuse_distributed(model: keras.Model) -> None:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    # Whoever asks outside of any scope gets the one that distributes nothing.
+    if (strategy := model.distribute_strategy) is not tf.distribute.get_strategy():
+        raise UsageError(
+            f"the model was made in the scope of a {type(strategy).__name__}, whose variables a trial cannot use",
+            "take strategy.scope() out of the builder: each worker has a GPU of its own, where there are any",
+        )
 
 
 def _on_this_backend(name: str) -> Any:

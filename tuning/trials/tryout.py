@@ -1,9 +1,12 @@
-"""Tries a few steps of a space's default configuration before a search: whether it trains, and repeatably."""
+"""Tries a few steps of a space's default configuration before a search: whether it trains, repeatably, and whether
+what comes of it can be published.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -15,8 +18,10 @@ from tuning.dataset.store.arrays import Dataset
 from tuning.dataset.store.packing import ImageSplit
 from tuning.trials.build import training_steps
 from tuning.trials.checkpoint import TrainingState
+from tuning.trials.final import saved
 from tuning.trials.fit import NotFinite, fit
 from tuning.trials.plan import TrainingPlan
+from tuning.trials.published import NotAsTrained
 from tuning.trials.steps import KerasSteps
 
 #: Batches of an epoch of it, and images that it is validated on.
@@ -29,7 +34,7 @@ def try_default(job: DescribeJob, dataset: Dataset) -> None:
     """Trains the default configuration for two short epochs; and the second one once more, as after an interruption.
 
     Raises:
-        UsageError: both do not end alike.
+        UsageError: both do not end alike; or the file of the trained model computes something else, or does not open.
         Exception: whatever training raises.
     """
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
@@ -38,8 +43,12 @@ def try_default(job: DescribeJob, dataset: Dataset) -> None:
             begun = first.until(1, None)
             straight = first.until(2, begun)
             again = _Training(job, dataset, other).until(2, begun)
+            saved(first.job, Path(one), first.dataset, straight.weights, first.steps.interface)
         except NotFinite:
             return  # its own affair, and told as that of a trial
+        except NotAsTrained as error:
+            # Now, not when the search has trained for hours.
+            raise UsageError(f"search space {job.space!r}: {error.problem}", error.remedy) from error
     if _same(straight, again) or _never_the_same():
         return
     raise UsageError(
