@@ -51,6 +51,10 @@ FULL = {
     "nested": nested,
     "brightness of 0 to 255": lambda x: layers.RandomBrightness(0.2)(x),
     "nested brightness": nested_brightness,
+    "application behind a convolution to three colours": lambda x: nested(layers.Conv2D(3, 1)(x)),
+    "normalization behind such a convolution": lambda x: layers.Normalization(mean=120.0, variance=4000.0, axis=None)(
+        layers.Conv2D(3, 1)(x)
+    ),
     "nested brightness of another size": lambda x: nested_brightness(layers.Resizing(16, 16)(x)),
 }
 UNIT = {
@@ -63,6 +67,7 @@ UNIT = {
     "centred": lambda x: layers.Rescaling(2.0, offset=-1.0)(x),
     "normalization": lambda x: layers.Normalization(mean=0.5, variance=0.07, axis=None)(x),
     "imagenet": lambda x: (x - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225]),
+    "rescaling of features": lambda x: layers.Rescaling(0.01)(layers.Conv2D(3, 1)(x)),
     "brightness of 0 to 1": lambda x: layers.RandomBrightness(0.2, value_range=(0, 1))(x),
     "batch norm": lambda x: layers.BatchNormalization()(x),
 }

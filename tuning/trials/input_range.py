@@ -24,6 +24,10 @@ LEAST_SPREAD, MOST_SPREAD = 0.05, 300.0
 #: A mean so many deviations from nothing is one that the preprocessing did not mean.
 _FAR = 10.0
 _SAMPLES = 4
+#: Scales of what is made for pixels of 0 to 255, which it brings to 0…1 or -1…1; features may be scaled otherwise.
+_OF_PIXELS = 1 / 300, 1 / 100
+#: What knows of larger values is made for them, too.
+_MOST_OF_UNIT = 2.0
 
 
 def wants_0_to_1(model: keras.Model) -> bool:
@@ -34,8 +38,20 @@ def wants_0_to_1(model: keras.Model) -> bool:
     plain, divided = _seen(model, images), _seen(model, images / 255)
     if not _are_pixels(plain) and not np.allclose(plain, divided):
         return _doubt(divided) <= _doubt(plain)
-    ranges = [getattr(layer, "value_range", None) for layer in all_layers(model)]
-    return not any(isinstance(found, (tuple, list)) and max(found) > 2 for found in ranges)
+    return not any(_names_pixels(layer) for layer in all_layers(model))
+
+
+def _names_pixels(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is made for 0 to 255, wherever it stands: in an application behind a convolution to three
+    colours, say."""
+    import keras
+
+    if isinstance(layer, keras.layers.Rescaling):
+        return bool(_OF_PIXELS[0] < np.max(np.abs(layer.scale)) < _OF_PIXELS[1])
+    if isinstance(layer, keras.layers.Normalization):
+        return layer.input_mean is not None and bool(np.max(layer.input_mean) > _MOST_OF_UNIT)
+    found = getattr(layer, "value_range", None)
+    return isinstance(found, (tuple, list)) and max(found) > _MOST_OF_UNIT
 
 
 def _are_pixels(seen: np.ndarray) -> bool:
