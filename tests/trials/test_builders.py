@@ -34,6 +34,12 @@ untunable = Shaped(tunable=False)
 class Missing(Shaped):
     def build(self, hp, depth):
         return super().build(hp, (8, 8, 1), 2)
+
+class Sized(Shaped):
+    def __init__(self, image_size, num_classes, **options):
+        super().__init__(**options)
+
+sized = Sized(8, 3)
 """
 
 
@@ -46,6 +52,14 @@ def test_the_arguments_of_a_hypermodel_s_build_are_those_that_were_written(modul
     assert "takes depth, which a search does not provide" in refusal(
         build_model, "shaped_space:Missing", {}, SHAPE, CLASSES
     )
+
+
+def test_a_constructor_s_other_arguments_are_named_and_an_instance_has_them(module):
+    module("sized_space", SHAPED)
+    with pytest.raises(UsageError, match="takes image_size, which a search does not provide") as refused:
+        build_model("sized_space:Sized", {}, SHAPE, CLASSES)
+    assert "name an instance of it" in refused.value.remedy
+    assert build_model("sized_space:sized", {}, SHAPE, CLASSES)[0].output_shape == (None, CLASSES)
 
 
 def test_what_a_hypermodel_declares_is_declared_before_it_builds():

@@ -116,7 +116,11 @@ def load_builder(space: str) -> Callable[..., Any]:
 
     def build(hp: HyperParameters, input_shape: tuple[int, int, int], num_classes: int) -> Any:
         offered = {"input_shape": input_shape, "num_classes": num_classes, "classes": num_classes}
-        builder: Any = found(**_wanted(found, offered)) if inspect.isclass(found) else found
+        builder: Any = found
+        if inspect.isclass(found):
+            made_with = _wanted(found, offered)
+            _check_arguments(space, found, 0, made_with, "name an instance of it, made in its module")
+            builder = found(**made_with)
         if hasattr(builder, "declare_hyperparameters"):
             builder.declare_hyperparameters(hp)
         declared = own_build(builder)
@@ -125,7 +129,8 @@ def load_builder(space: str) -> Callable[..., Any]:
         if "base" in inspect.signature(declared).parameters:
             # With Keras, which not everyone who asks for a builder needs.
             given["base"] = importlib.import_module("tuning.trials.bases").base_model()
-        _check_arguments(space, declared, given)
+        # The first one is hp, whatever it is called.
+        _check_arguments(space, declared, 1, given, "name its arguments input_shape, num_classes or base")
         try:
             return builder(hp, **given)
         except SystemExit as error:
@@ -141,13 +146,15 @@ def _wanted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[st
     return {name: value for name, value in offered.items() if name in parameters and name not in given}
 
 
-def _check_arguments(space: str, builder: Callable[..., Any], given: Mapping[str, Any]) -> None:
-    """Refuses a builder with arguments that nobody would give it.
+def _check_arguments(
+    space: str, builder: Callable[..., Any], first: int, given: Mapping[str, Any], remedy: str
+) -> None:
+    """Refuses a builder, or a class of them, with arguments from number `first` on that nobody would give it.
 
     Raises:
         UsageError: names them.
     """
-    others = list(inspect.signature(builder).parameters.values())[1:]  # the first one is hp, whatever it is called
+    others = list(inspect.signature(builder).parameters.values())[first:]
     missing = [
         one.name
         for one in others
@@ -156,7 +163,7 @@ def _check_arguments(space: str, builder: Callable[..., Any], given: Mapping[str
     if missing:
         raise UsageError(
             f"search space {space!r} takes {', '.join(missing)}, which a search does not provide",
-            "name its arguments input_shape, num_classes or base, or give the others a default",
+            f"{remedy}, or give the others a default",
         )
 
 
