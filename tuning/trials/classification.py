@@ -1,4 +1,4 @@
-"""All figures of one evaluation, as metrics.json holds them for the test split. Pure."""
+"""All metrics of one evaluation, as metrics.json records them for the test split. Pure."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def classification_metrics(
     units: np.ndarray | None = None,
     additions: Additions | None = None,
 ) -> dict[str, Any]:
-    """All figures of one evaluation, ready for JSON: floats rounded to 6 decimals, no NumPy types.
+    """Computes all metrics of one evaluation, ready for JSON: floats rounded to 6 decimals, no NumPy types.
 
     Args:
         labels: (n,) integers in [0, k).
         probabilities: (n, k) floats; each row sums to 1 (not logits).
         class_names: the k names, by index.
-        units: (n,) the unit of each image, see `intervals`; None: each image is one.
-        additions: what the model's graph has beside the network; None: nothing.
+        units: (n,) the unit of each image, see `intervals`; None: each image is its own unit.
+        additions: what the model's graph adds to the network; None: nothing.
 
     Returns:
         The fields of `results.schema.Evaluation`; loss is the mean cross entropy, in nats.
