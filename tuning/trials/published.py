@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 #: Number of validation images on which the saved model is compared with the trained one.
 COMPARED = 256
+#: Names of the layers and operations that `with_additions` adds; Keras names the operations itself.
+_ADDED = ("mean_of_views", "prior_correction", "flip", "power", "sum", "divide")
 
 
 class NotAsTrained(TuningError):
@@ -85,8 +87,8 @@ def with_additions(model: keras.Model, additions: Additions, counts: np.ndarray)
     view, prior, temperature = additions.mirrored_view, additions.prior_correction, additions.temperature
     if not (view.used or prior.used or temperature.used):
         return model
-    if model.name in (model.inputs[0].name, "mean_of_views", "prior_correction"):
-        # A model may have the name of its own input or of a layer below, but in one graph names must be unique.
+    if model.name in (model.inputs[0].name, *_ADDED):
+        # A model may have the name of its input or of an addition, but within one graph names must be unique.
         model = keras.Model(model.inputs[0], model.outputs[0], name=f"{model.name}_network")
     image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype, name=model.inputs[0].name)
     output = model(image)
