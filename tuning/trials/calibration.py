@@ -74,32 +74,32 @@ def calibration(
     confidence = np.asarray(probabilities, np.float64).max(axis=1)
     right = np.asarray(probabilities).argmax(axis=1) == labels
     places = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    found = []
+    filled = []
     for place in np.unique(places):
         inside = places == place
         mean, share = float(confidence[inside].mean()), float(right[inside].mean())
-        found.append(Bin(place / bins, (place + 1) / bins, int(inside.sum()), mean, share))
-    error = sum(entry.count * abs(entry.accuracy - entry.confidence) for entry in found) / len(labels)
+        filled.append(Bin(place / bins, (place + 1) / bins, int(inside.sum()), mean, share))
+    error = sum(entry.count * abs(entry.accuracy - entry.confidence) for entry in filled) / len(labels)
     numbers, count = numbered(units, len(labels))
     # By unit and bin, the sum of (right - confidence); and the number of images of each unit.
-    apart = np.zeros((count, bins))
-    np.add.at(apart, (numbers, places), right - confidence)
+    gaps = np.zeros((count, bins))
+    np.add.at(gaps, (numbers, places), right - confidence)
     images = np.bincount(numbers, minlength=count)
-    distances = apart.sum(axis=0) / len(labels)
+    distances = gaps.sum(axis=0) / len(labels)
     chance = (
-        np.concatenate([weights @ apart / (weights @ images)[:, None] for weights in draws(count, resamples)])
+        np.concatenate([weights @ gaps / (weights @ images)[:, None] for weights in draws(count, resamples)])
         - distances
     )
     chance *= few_units(count, len(chance))[:, None]
     low, high = (error * _factor(distances, chance, error, tail) for tail in reversed(TAILS))
     worst, best = proportion(np.bincount(numbers[right], minlength=count), images)
-    believed = float(confidence.mean())
+    mean_confidence = float(confidence.mean())
     return Calibration(
-        bins=tuple(found),
+        bins=tuple(filled),
         error=error,
         low=min(error, low) if count > 1 else 0.0,
-        high=min(1.0, max(error, high, believed - worst, best - believed)),
-        overconfident=float(believed - right.mean()),
+        high=min(1.0, max(error, high, mean_confidence - worst, best - mean_confidence)),
+        overconfident=float(mean_confidence - right.mean()),
     )
 
 
@@ -110,10 +110,10 @@ def untempered(
 
     A temperature raises probabilities to a power; the inverse power undoes it.
     """
-    found = additions.temperature if additions else None
-    if found is None or not found.used or found.value is None:
+    temperature = additions.temperature if additions else None
+    if temperature is None or not temperature.used or temperature.value is None:
         return None
-    return calibration(labels, tempered(np.asarray(probabilities, np.float64), 1 / found.value), units=units)
+    return calibration(labels, tempered(np.asarray(probabilities, np.float64), 1 / temperature.value), units=units)
 
 
 def _factor(distances: np.ndarray, chance: np.ndarray, error: float, level: float) -> float:

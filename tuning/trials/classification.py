@@ -68,32 +68,32 @@ def classification_metrics(
                 "f1": rounded(f1[index]),
                 "support": int(support[index]),
                 "units": found.units_of[index],
-                "precision_interval": _written(found.precision[index]),
-                "recall_interval": _written(found.recall[index]),
-                "f1_interval": _written(found.f1[index]),
+                "precision_interval": _rounded_interval(found.precision[index]),
+                "recall_interval": _rounded_interval(found.recall[index]),
+                "f1_interval": _rounded_interval(found.f1[index]),
             }
             for index, name in enumerate(class_names)
         },
         "confusion_matrix": confusion.tolist(),
-        "f1_macro_interval": _written(found.f1_macro),
-        "accuracy_interval": _written(found.accuracy),
+        "f1_macro_interval": _rounded_interval(found.f1_macro),
+        "accuracy_interval": _rounded_interval(found.accuracy),
         "units": found.units,
         "calibration": _reliability(calibration(labels, probabilities, units=units)),
         "untempered": _reliability(untempered(labels, probabilities, additions, units)),
     }
 
 
-def _reliability(found: Calibration | None) -> dict[str, Any] | None:
-    if found is None:
+def _reliability(measured: Calibration | None) -> dict[str, Any] | None:
+    if measured is None:
         return None
     return {
-        "error": rounded(found.error),
-        "interval": _written((found.low, found.high)),
-        "overconfident": rounded(found.overconfident),
+        "error": rounded(measured.error),
+        "interval": _rounded_interval((measured.low, measured.high)),
+        "overconfident": rounded(measured.overconfident),
     }
 
 
-def _written(interval: Interval) -> list[float]:
+def _rounded_interval(interval: Interval) -> list[float]:
     return [rounded(bound) for bound in interval]
 
 

@@ -24,7 +24,7 @@ def open_verified(job: Job, opener: Callable[[Workspace], T]) -> T:
     """
     workspace = Workspace(Path(job.root))
     try:
-        found, digest = opener(workspace), read_info(workspace).digest
+        opened, digest = opener(workspace), read_info(workspace).digest
     except DataError as error:
         # For example while being replaced: a fault of the data must not count as one of the configuration.
         raise Outdated(error.problem, error.remedy) from error
@@ -34,4 +34,4 @@ def open_verified(job: Job, opener: Callable[[Workspace], T]) -> T:
             "prepare what was there before and give the same command again, or begin anew with another --name or "
             "--fresh",
         )
-    return found
+    return opened
