@@ -83,7 +83,8 @@ class ChanceLevel:
     def probability_of_leaving(self, rung: int) -> float:
         """Estimates how likely a curve at chance at a rung is to leave it, from the curves trained further from there.
 
-        Before there are any, the first curve of the search decides, which is that of a full training.
+        The first curve of the search, a full training, counts as one more that left chance late if it left it after
+        more than half of the rung's epochs, or never.
         """
         first = self._left.get(0)
         late = first is None or 2 * first > self._rungs[rung]

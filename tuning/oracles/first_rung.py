@@ -31,7 +31,7 @@ def first_rung(levels: Sequence[int], chance: ChanceLevel) -> int:
     """Returns the first rung, from R / factor^2 to R / factor epochs, at which the defaults had left chance.
 
     It is a rung higher while more than a third of the curves are at chance there and likely to leave it later. It is a
-    rung lower, R / factor^3, if the defaults and nearly all curves that ever leave chance have left it by then.
+    rung lower, R / factor^3, if the defaults had left chance there, and at most a third of the curves leave it later.
 
     Args:
         levels: epochs of the rungs, ascending.

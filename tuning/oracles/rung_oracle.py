@@ -156,7 +156,7 @@ class RungOracle(HalvingOracle):
     def _affords(self, cost: int) -> bool:
         """Returns whether the limit leaves room for a last trial, a training to the end, after one of `cost` epochs.
 
-        The room is that of the dearest continuation, from the first rung to the end.
+        Room is left for the costliest continuation, from the first rung to the end.
         """
         if self.max_trials is not None:
             return len(self.trials) < self.max_trials - 1

@@ -200,6 +200,7 @@ def _inverse_root(covariance: np.ndarray) -> np.ndarray:
 
 
 def _apart(parameters: Parameters, a: Points, b: Points) -> np.ndarray:
+    """Returns the signed distances (n, m) between the positions of two sets of points."""
     return np.subtract.outer(a.weights @ parameters.gaps, b.weights @ parameters.gaps)
 
 

@@ -151,6 +151,7 @@ def _rebuilt(model: keras.Model) -> keras.Model:
 
 
 def _under(config: Any, policy: str) -> Any:
+    """Returns a model's configuration with this dtype policy, all layers trainable, and momentum limited."""
     if isinstance(config, (list, tuple)):
         return type(config)(_under(part, policy) for part in config)
     if not isinstance(config, dict):

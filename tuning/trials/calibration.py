@@ -119,15 +119,15 @@ def untempered(
 def _factor(distances: np.ndarray, chance: np.ndarray, error: float, level: float) -> float:
     """Returns the factor on the distances at which the observed error is the `level` quantile of errors with chance."""
 
-    def at(times: float) -> float:
-        return float(np.quantile(np.abs(times * distances + chance).sum(axis=1), level))
+    def quantile(factor: float) -> float:
+        return float(np.quantile(np.abs(factor * distances + chance).sum(axis=1), level))
 
-    if at(0.0) >= error:
+    if quantile(0.0) >= error:
         return 0.0
     low, high = 0.0, 1.0
-    while at(high) < error:
+    while quantile(high) < error:
         low, high = high, 2 * high
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if at(middle) < error else (low, middle)
+        low, high = (middle, high) if quantile(middle) < error else (low, middle)
     return high

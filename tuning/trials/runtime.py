@@ -57,7 +57,7 @@ def environment(backend: str, threads: int) -> Mapping[str, str]:
 
 
 def _for_jax(threads: int) -> Mapping[str, str]:
-    """Returns the variables for JAX, which by default is not deterministic on a GPU and allocates all its memory."""
+    """Returns the variables for JAX, which by default is not deterministic on a GPU and preallocates its memory."""
     flags = [
         f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}",
         f"intra_op_parallelism_threads={threads}",
