@@ -33,12 +33,12 @@ def reached_code(module: str, attribute: str, file: Path) -> tuple[dict[str, lis
 
     Args:
         module: dotted name.
-        attribute: name of the builder in it; may be dotted.
+        attribute: name of the builder in it.
         file: the module's file.
     """
     walk = _Walk()
     walk.modules[module] = _read(module, file)
-    walk.reach(module, attribute.partition(".")[0])
+    walk.reach(module, attribute)
     modules = {name: found for name, found in sorted(walk.modules.items()) if found is not None}
     code = {name: texts for name, found in modules.items() if (texts := found.texts())}
     return code, {name: modules[name].file for name in code}
