@@ -1,6 +1,6 @@
-"""Raw images to a pool, a split and packed arrays: everything `python -m tuning.prepare` does.
+"""Turns raw images into a pool, a split and packed arrays: everything `python -m tuning.prepare` does.
 
-Where nothing has changed, that is found out from sizes and times, without decoding, NumPy, or a single image read.
+If nothing has changed, it finds that out from file sizes and times alone, without reading an image or importing NumPy.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def prepare_dataset(
 def _done_already(
     workspace: Workspace, raws: Sequence[Path], settings: Settings, by: GroupBy | None
 ) -> PreparedDataset | None:
-    """What is prepared, if the last run was asked for the same, and every file that it read or wrote is the same."""
+    """Returns the existing data set if the last run had the same request and no file it read or wrote has changed."""
     state = file_state.read(workspace)
     if state is None or state.prepared != present_request(workspace, raws, settings, by):
         return None
@@ -129,7 +129,7 @@ def _refuse_twice(raws: Sequence[Path]) -> None:
 
 
 def _refuse_own_folders(workspace: Workspace, raw: Path) -> None:
-    """Refuses a raw folder that `prepare` itself would replace or read back.
+    """Refuses a raw path that overlaps with a folder that `prepare` writes.
 
     Raises:
         UsageError: `raw` lies in the pool or the split, or contains them.
