@@ -1,4 +1,4 @@
-"""Renaming of classes: `--aliases`, and the usual names of emotions."""
+"""Renames classes: `--aliases`, and the usual names of emotions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from tuning.core.errors import DataError, UsageError
 from tuning.dataset.sources.samples import clean_label
 
-#: `--aliases emotions` stands for this table: what common data sets call the same expression -> FER2013's name for it.
+#: The table that `--aliases emotions` stands for: name of an emotion in common data sets -> FER2013's name for it.
 EMOTIONS: dict[str, str] = {
     **dict.fromkeys(("anger", "angry_face", "mad"), "angry"),
     "contemptuous": "contempt",
@@ -24,7 +24,7 @@ BUILT_IN = "emotions"
 _REMEDY = f"give pairs such as anger=angry,happiness=happy, or `{BUILT_IN}` for the usual names of emotions"
 #: A number before a name, as in "0_angry".
 _NUMBERED = re.compile(r"^\d+[_.-]+(?=\D)")
-#: What systems add to the name of a folder that is there already: "happy (1)", "happy - Copy", "happy copy 2".
+#: Suffixes that file managers add to the name of a copied folder: "happy (1)", "happy - Copy", "happy copy 2".
 _COPIED = re.compile(r"(_\(\d+\)|(_-)?_copy(_\d+|_\(\d+\))?)$")
 
 
@@ -67,7 +67,7 @@ def _pair(part: str) -> tuple[str, str]:
 
 
 def suggestion(labels: Iterable[str], aliases: Mapping[str, str]) -> str | None:
-    """What to tell a person whose classes look like the same emotion under two names; None where none do."""
+    """Returns a hint if several classes look like the same emotion under different names, else None."""
     names: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
         bare = _COPIED.sub("", _NUMBERED.sub("", label))
