@@ -106,7 +106,7 @@ class Collection:
             for item in itertools.chain(part.tree.refused, part.tree.skipped, part.listing.items):
                 if part.name:
                     item = replace(item, source=f"{part.name}/{item.source}")
-                if not isinstance(item, Ignored) and item.label in self.aliases:
+                if not isinstance(item, Ignored) and item.label is not None and item.label in self.aliases:
                     item = replace(item, label=self.aliases[item.label])
                 yield item
 
