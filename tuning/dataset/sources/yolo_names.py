@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,11 @@ def read(tree: RawTree, path: str) -> Names:
         value = _load(file)
         shape = _key(value, "kpt_shape")
         pose = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int and 0 < n < 1000 for n in shape)
-        return Names(path, _labels(value, file), (shape[0], shape[1]) if pose else None)
+        try:
+            labels = _labels(value, file)
+        except ValueError:  # Python converts no integer of more than 4300 digits to text.
+            raise DataError(f"{file}: a number has too many digits", _REMEDY) from None
+        return Names(path, labels, (shape[0], shape[1]) if pose else None)
     return Names(path, _listed(file))
 
 
@@ -123,9 +128,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
-            if (key.tag, str(key.value)) in seen:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            seen.add((key.tag, str(key.value)))
+            seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
 
 
@@ -148,8 +155,8 @@ def _labels(value: Any, path: Path) -> dict[int, str]:
     if not isinstance(names, dict) or not names:
         raise DataError(f"{path}: no class names found under 'names'", _REMEDY)
     count = _key(value, "nc")
-    if count is not None and str(count).strip() != str(len(names)):
-        raise DataError(f"{path}: nc is {str(count)[:40]} but names has {len(names)} entries", "make both agree")
+    if count is not None and _shown(count).strip() != str(len(names)):
+        raise DataError(f"{path}: nc is {_shown(count)[:40]} but names has {len(names)} entries", "make both agree")
     labels: dict[int, str] = {}
     for key, name in names.items():
         index = _index(key, path)
@@ -189,5 +196,10 @@ def _index(key: Any, path: Path) -> int:
 def _text(name: Any, path: Path) -> str:
     # YAML reads unquoted class names such as `no` or `1` as other types.
     if isinstance(name, bool) or not isinstance(name, (str, int)):
-        raise DataError(f"{path}: class name {str(name)[:40]!r} is not text", "put that name in quotes")
+        raise DataError(f"{path}: class name {_shown(name)[:40]!r} is not text", "put that name in quotes")
     return str(name)
+
+
+def _shown(value: Any) -> str:
+    """Converts a value to text; abridges lists and mappings, because aliases can make them huge in a small file."""
+    return reprlib.repr(value) if isinstance(value, (list, dict, set)) else str(value)
