@@ -207,10 +207,10 @@ def check_classes(
     repeating = _repeating(conflicting, groups.keys())
     if repeating is not None:
         where = declared.get(repeating, repeating)
-        count = sum(entry.label == repeating for entry in gone)
+        repeated = [entry for entry in gone if entry.label == repeating]
         raise DataError(
-            f"class {repeating!r} has no image of its own: all {count:,} images in {where} are equal to those of other "
-            f"classes, such as {gone[0].source}",
+            f"class {repeating!r} has no image of its own: all {len(repeated):,} images in {where} are equal to those "
+            f"of other classes, such as {repeated[0].source}",
             "remove it from the raw folder if it repeats the others, or run with --on-conflict keep",
         )
     if not groups:
