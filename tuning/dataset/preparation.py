@@ -115,14 +115,16 @@ def _done_already(
 
 
 def _refuse_twice(raws: Sequence[Path]) -> None:
-    """Refuses the same folder twice, by another name or within another one: all of its images would count twice.
+    """Refuses a path given twice under different names, or a folder inside another: its images would count twice.
+
+    A table or archive may be given together with the folder that holds it: beside class folders, it is not read.
 
     Raises:
-        UsageError: naming both.
+        UsageError: there are such paths; names both.
     """
-    folders = [path for path in raws if path.is_dir()]
-    for inner, outer in itertools.permutations(folders, 2):
-        if inner.resolve().is_relative_to(outer.resolve()):
+    for inner, outer in itertools.permutations(raws, 2):
+        real, real_outer = inner.resolve(), outer.resolve()
+        if real == real_outer or (inner.is_dir() and real.is_relative_to(real_outer)):
             raise UsageError(
                 f"--raw {inner} is {outer}, or lies in it: its images would count twice", "give one of them"
             )

@@ -79,6 +79,14 @@ def test_images_that_are_given_twice_are_refused(workspace, faces, tmp_path):
     assert prepare_dataset(workspace, [raw / "train", raw / "test"]).summary.images == 16
 
 
+@pytest.mark.parametrize("name", ["faces.zip", "faces.csv"])
+def test_a_file_that_is_given_twice_is_refused(name, workspace, tmp_path):
+    (tmp_path / name).write_bytes(b"")
+    (tmp_path / f"link-{name}").symlink_to(tmp_path / name)
+    with pytest.raises(UsageError, match="would count twice"):
+        prepare_dataset(workspace, [tmp_path / name, tmp_path / f"link-{name}"])
+
+
 def test_several_sources_become_one_data_set(workspace, faces, tmp_path, save):
     one = faces({"anger": 8, "happy": 8}, tmp_path / "one" / "set")
     for key in range(16):
