@@ -28,7 +28,15 @@ def test_the_built_in_table_is_clean_and_ends_after_one_step():
         assert label not in aliases.EMOTIONS
 
 
-@pytest.mark.parametrize("text", ["anger", "anger=", "=angry", "a=b,a=c", "a=b,b=c", "a=../x", "a=con"])
+@pytest.mark.parametrize("text", ["emotions,joy=happy,sadness=blue", "sadness=blue,emotions"])
+def test_a_pair_overrules_the_built_in_table_in_either_order(text):
+    found = aliases.parse(text)
+    assert (found["joy"], found["sadness"], found["anger"]) == ("happy", "blue", "angry")
+
+
+@pytest.mark.parametrize(
+    "text", ["anger", "anger=", "=angry", "a=b,a=c", "anger=angry,anger=rage", "a=b,b=c", "a=../x", "a=con"]
+)
 def test_what_cannot_be_meant_is_refused(text):
     with pytest.raises(UsageError) as caught:
         aliases.parse(text)

@@ -29,24 +29,22 @@ _COPIED = re.compile(r"(_\(\d+\)|(_-)?_copy(_\d+|_\(\d+\))?)$")
 
 
 def parse(text: str | None) -> dict[str, str]:
-    """Reads "anger=angry,happiness=happy", or "emotions" for the built-in table, or both; cleaned labels.
+    """Parses "anger=angry,happiness=happy", or "emotions" for the built-in table, or both, into name -> label.
+
+    Names and labels are cleaned by `clean_label`; pairs take precedence over the table.
 
     Raises:
-        UsageError: not such a list, or a name that is given two meanings or stands for an alias itself.
+        UsageError: not such a list, a name with two labels, or a label that is itself renamed.
     """
-    found: dict[str, str] = {}
-    for part in (text or "").split(","):
-        part = part.strip()
-        if not part:
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    pairs: dict[str, str] = {}
+    for part in parts:
+        if part == BUILT_IN:
             continue
-        pairs = EMOTIONS if part == BUILT_IN else dict([_pair(part)])
-        for name, label in pairs.items():
-            if part == BUILT_IN:
-                found.setdefault(name, label)
-            elif found.get(name, label) != label and EMOTIONS.get(name) != found[name]:
-                raise UsageError(f"--aliases: {name!r} is both {found[name]!r} and {label!r}", "keep one of the two")
-            else:
-                found[name] = label
+        name, label = _pair(part)
+        if pairs.setdefault(name, label) != label:
+            raise UsageError(f"--aliases: {name!r} is both {pairs[name]!r} and {label!r}", "keep one of the two")
+    found = (EMOTIONS if BUILT_IN in parts else {}) | pairs
     for name, label in found.items():
         if found.get(label, label) != label:
             raise UsageError(
