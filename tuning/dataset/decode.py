@@ -66,14 +66,13 @@ class UnreadableImage(DataError):
     """An image that cannot be used; `problem` is the reason, without the file's name."""
 
 
-def decode(source: bytes | Path, image_size: int, color: str, box: Box | None = None) -> np.ndarray:
+def decode(source: bytes | Path, image_size: int, color: str) -> np.ndarray:
     """Decodes one image into what a model sees.
 
     Args:
         source: the encoded image, or the file that holds it.
         image_size: height and width of the result in pixels.
         color: "gray" or "rgb".
-        box: the face to crop first; None for the whole image.
 
     Returns:
         uint8 (image_size, image_size, 1 or 3).
@@ -82,8 +81,7 @@ def decode(source: bytes | Path, image_size: int, color: str, box: Box | None = 
         UnreadableImage: see the table above.
         OSError: the file cannot be read.
     """
-    pixels = read_image(source)
-    return to_model(pixels if box is None else crop(pixels, box), image_size, color)
+    return to_model(read_image(source), image_size, color)
 
 
 def read_image(source: bytes | Path) -> np.ndarray:
