@@ -96,7 +96,7 @@ def prepare_dataset(
 def _done_already(
     workspace: Workspace, raws: Sequence[Path], settings: Settings, by: GroupBy | None
 ) -> PreparedDataset | None:
-    """Returns the existing data set if the last run had the same request and no file it read or wrote has changed."""
+    """Returns the existing data set if the last run had the same request and no file has changed since, else None."""
     state = file_state.read(workspace)
     if state is None or state.prepared != present_request(workspace, raws, settings, by):
         return None

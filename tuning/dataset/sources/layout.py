@@ -198,7 +198,7 @@ class _Reader:
         return found if labels & known and 2 * len(labels & known) >= len(labels) else None
 
     def _plain(self, folder: str) -> Layout:
-        """Takes the folders directly in `folder` for classes, where their names can be labels."""
+        """Returns a layout in which the folders directly in `folder` are classes, if their names can be labels."""
         return Layout({child: label for child in self._inside(folder) if (label := label_of(child))})
 
     def _through(self, parts: Sequence[str], depth: int) -> Layout | None:

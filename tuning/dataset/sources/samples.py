@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]
 _UNSAFE = set('<>:"/\\|?*')
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
 _MAX_LABEL = 64
-#: What `Sample.name` appends where a file holds several samples; an image's own name ends in its suffix.
+#: The line number that `Sample.name` appends; an image's own name ends in its suffix instead.
 _LINE = re.compile(r"#\d+$")
 
 

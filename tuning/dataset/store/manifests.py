@@ -53,7 +53,7 @@ class SplitManifest:
     Attributes:
         ratios: percentages of train, val and test.
         seed: of the split.
-        crop: what a sample was, "box" or "image".
+        crop: "box" or "image", see `prepare_dataset`.
         places: sorted by file.
         retired: pixel sha256 -> split of removed images: if they come back, they get their old place.
         group_by: the `--group-by`; None without.
