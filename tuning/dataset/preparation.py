@@ -80,8 +80,8 @@ def prepare_dataset(
     given = [workspace.raw] if raw is None else [raw] if isinstance(raw, (str, os.PathLike)) else raw
     raws = list(dict.fromkeys(Path(os.path.expanduser(path)) for path in given))
     for path in raws:
-        _refuse_own_folders(workspace, path)
         inventory.check(path)
+        _refuse_own_folders(workspace, path)
     _refuse_twice(raws)
     workspace.create()
     with lock.locked(workspace):

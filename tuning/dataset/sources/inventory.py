@@ -126,7 +126,7 @@ def check(raw: Path) -> None:
     """Refuses an unusable raw path.
 
     Raises:
-        DataError: `raw` does not exist, or its path is not valid text.
+        DataError: `raw` does not exist, or its path, or that of a link's target, is not valid text.
     """
     if _is_no_text(str(raw.absolute())):
         raise DataError(
@@ -137,6 +137,11 @@ def check(raw: Path) -> None:
             f"{raw} does not exist",
             "give --raw the folder (class folders, a YOLO export), archive or FER2013 CSV file that holds your images, "
             "or draw synthetic faces first: python -m tuning.demo",
+        )
+    if _is_no_text(str(raw.resolve())):
+        raise DataError(
+            f"--raw {raw} leads to {raw.resolve()}: that path is not valid text",
+            "rename that folder, or move the images into another",
         )
 
 
