@@ -19,6 +19,7 @@ _SHOWN = 4
 
 #: (substring of a reason, remedy); the first match counts, so the more specific substrings come first.
 _REMEDIES: tuple[tuple[str, str], ...] = (
+    ("and is broken", "fetch what the links lead to (git annex get, dvc pull), then copy the files with `cp -rL`"),
     ("leads out of the raw folder", "copy the files with `cp -rL`, or give --raw the folder that the links lead to"),
     ("link to a folder", "copy that folder with `cp -rL`"),
     ("broken link", "fetch what the links lead to (git annex get, dvc pull), or copy the files with `cp -rL`"),
