@@ -34,8 +34,8 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         _refuse_in_worker(function)
         hints = _hints(function)
         names = list(signature.parameters)[: len(arguments)]
-        positional = [_met(name, value, hints.get(name)) for name, value in zip(names, arguments, strict=False)]
-        named = {name: _met(name, value, hints.get(name)) for name, value in given.items()}
+        positional = [_converted(name, value, hints.get(name)) for name, value in zip(names, arguments, strict=False)]
+        named = {name: _converted(name, value, hints.get(name)) for name, value in given.items()}
         return function(*positional, *arguments[len(names) :], **named)
 
     return call
@@ -59,14 +59,14 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
     except NameError:  # an annotation names something imported only for type checkers; check the other arguments
-        found = {}
+        hints = {}
         for name, hint in function.__annotations__.items():
             with contextlib.suppress(NameError):
-                found[name] = eval(hint, function.__globals__) if isinstance(hint, str) else hint
-        return found
+                hints[name] = eval(hint, function.__globals__) if isinstance(hint, str) else hint
+        return hints
 
 
-def _met(name: str, value: Any, hint: Any) -> Any:
+def _converted(name: str, value: Any, hint: Any) -> Any:
     if name == "workspace":
         return _workspace(value)
     if name == "space":
@@ -138,11 +138,11 @@ def space_name(value: Any) -> Any:
         raise UsageError(f"space is {value!r}", "give a name, a function or a HyperModel")
     inner = value.func if isinstance(value, functools.partial) else value
     module = getattr(inner, "__module__", type(value).__module__)
-    candidates = [module, *(name for name, found in list(sys.modules.items()) if isinstance(found, types.ModuleType))]
+    candidates = [module, *(name for name, loaded in list(sys.modules.items()) if isinstance(loaded, types.ModuleType))]
     for name in dict.fromkeys(candidates):
         holder = sys.modules.get(name)
-        for attribute, found in list(vars(holder).items()) if holder is not None and name != "__main__" else ():
-            if found is value:
+        for attribute, member in list(vars(holder).items()) if holder is not None and name != "__main__" else ():
+            if member is value:
                 return f"{name}:{attribute}"
     raise UsageError(
         f"space is {value!r}, which no module holds by a name",

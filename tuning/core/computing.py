@@ -31,18 +31,18 @@ def computes(dtype_policy: str, environment: dict[str, str] | None = None) -> di
     Args:
         environment: variables that training processes get in addition to this process's.
     """
-    known = {**os.environ, **(environment or {})}
+    variables = {**os.environ, **(environment or {})}
     processor = machine.processor()
     best = level(processor.flags or frozenset())
-    pinned = next((known[name] for name in LEVEL_VARIABLES if known.get(name)), None)
-    found = {
+    pinned = next((variables[name] for name in LEVEL_VARIABLES if variables.get(name)), None)
+    facts = {
         "processor": processor.model,
         "oneDNN level": (f"{pinned.lower()} at most; the processor has " if pinned else "") + best,
         "caches": _caches(),
         "GPU": ", ".join(gpu.name for gpu in machine.gpus()),
         "type": dtype_policy,
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: text for name, text in facts.items() if text}
 
 
 def level(flags: frozenset[str]) -> str:

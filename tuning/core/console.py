@@ -49,7 +49,7 @@ class Console:
 
     def __init__(self, quiet: bool = False, now: Callable[[], float] = time.monotonic) -> None:
         self.quiet, self._now = quiet, now
-        self._told = now()
+        self._last_progress = now()
 
     def say(self, text: str) -> None:
         if not self.quiet:
@@ -83,8 +83,8 @@ class Console:
 
     def progressed(self, text: str) -> None:
         """Prints a progress line unless the last one was printed less than `PACE` seconds ago."""
-        if self._now() - self._told >= PACE:
-            self._told = self._now()
+        if self._now() - self._last_progress >= PACE:
+            self._last_progress = self._now()
             self.say(text)
 
     def _write(self, text: str) -> None:

@@ -80,27 +80,27 @@ def derived(label: str = "", **default: Any) -> Any:
 
 def options_of(*kinds: type) -> list[Option]:
     """All options of these dataclasses, in order."""
-    found = []
+    options = []
     for kind in kinds:
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
-            told: Option | None = field.metadata.get("option")
-            if told is None:
+            declared: Option | None = field.metadata.get("option")
+            if declared is None:
                 continue
-            name = told.name or field.name
-            flag = told.flag or f"--{name.replace('_', '-')}"
-            own = told.kind or _plain(hints[field.name])
-            text = told.kind is None and own is str and not told.repeated
-            found.append(dataclasses.replace(told, field=field.name, name=name, flag=flag, kind=own, text=text))
-    return found
+            name = declared.name or field.name
+            flag = declared.flag or f"--{name.replace('_', '-')}"
+            plain = declared.kind or _plain(hints[field.name])
+            text = declared.kind is None and plain is str and not declared.repeated
+            options.append(dataclasses.replace(declared, field=field.name, name=name, flag=flag, kind=plain, text=text))
+    return options
 
 
 def _shown(*kinds: type) -> list[Option]:
     """All options of these dataclasses in display order: by group, the most used first, the rarely needed last."""
-    found = options_of(*kinds)
-    between = [option.group for option in found if option.group not in (USUAL, RARE)]
+    options = options_of(*kinds)
+    between = [option.group for option in options if option.group not in (USUAL, RARE)]
     order = [USUAL, *dict.fromkeys(between), RARE]
-    return sorted(found, key=lambda option: order.index(option.group))
+    return sorted(options, key=lambda option: order.index(option.group))
 
 
 def _plain(hint: Any) -> type:
@@ -112,9 +112,10 @@ def _plain(hint: Any) -> type:
 
 def labels(kind: type) -> dict[str, str]:
     """Field -> its name in messages: its label, else the name of its option, else its own."""
-    own = {option.field: option.name for option in options_of(kind)}
+    names = {option.field: option.name for option in options_of(kind)}
     return {
-        field.name: field.metadata.get("label") or own.get(field.name, field.name) for field in dataclasses.fields(kind)
+        field.name: field.metadata.get("label") or names.get(field.name, field.name)
+        for field in dataclasses.fields(kind)
     }
 
 
@@ -129,12 +130,12 @@ def given(kind: type, arguments: Mapping[str, Any], more: Iterable[str] = ()) ->
         TypeError: an argument is no option; the message lists the options.
         UsageError: a value has the wrong type or is out of range.
     """
-    known = {option.name: option for option in options_of(kind)}
+    options = {option.name: option for option in options_of(kind)}
     for name in arguments:
-        if name not in known:
-            raise TypeError(f"there is no setting {name!r}; use one of {', '.join(sorted({*known, *more}))}")
-    values = {name: arguments.get(name, option.default) for name, option in known.items()}
-    for name, option in known.items():
+        if name not in options:
+            raise TypeError(f"there is no setting {name!r}; use one of {', '.join(sorted({*options, *more}))}")
+    values = {name: arguments.get(name, option.default) for name, option in options.items()}
+    for name, option in options.items():
         check(option, values[name])
         if option.kind is int and isinstance(values[name], float):
             values[name] = int(values[name])
@@ -147,28 +148,28 @@ def check(option: Option, value: Any) -> None:
     Raises:
         UsageError: the value has the wrong type, is out of range, or is none of the choices.
     """
-    said = f"{option.flag} is {value!r}"
+    problem = f"{option.flag} is {value!r}"
     if value is None:
         if option.default is not None:
-            raise UsageError(said, f"leave it out, which means {option.default!r}")
+            raise UsageError(problem, f"leave it out, which means {option.default!r}")
         return
     if option.kind is bool and not isinstance(value, bool):
-        raise UsageError(said, "give True or False")
+        raise UsageError(problem, "give True or False")
     if option.choices and value not in option.choices:
-        raise UsageError(said, f"use one of {', '.join(option.choices)}")
+        raise UsageError(problem, f"use one of {', '.join(option.choices)}")
     if option.text and not isinstance(value, str):
-        raise UsageError(said, "give text")
+        raise UsageError(problem, "give text")
     if option.repeated and isinstance(value, str | Mapping):
-        raise UsageError(said, "give a list of them")
+        raise UsageError(problem, "give a list of them")
     if option.kind not in (int, float):
         return
     if not isinstance(value, int | float) or isinstance(value, bool):
         least = "" if option.least is None else f", {option.least:g} or more"
-        raise UsageError(said, f"give a number{least}")
+        raise UsageError(problem, f"give a number{least}")
     if option.least is not None and not value >= option.least:  # `not >=` refuses NaN, too
-        raise UsageError(said, f"give {option.least:g} or more")
+        raise UsageError(problem, f"give {option.least:g} or more")
     if option.kind is int and isinstance(value, float) and not value.is_integer():
-        raise UsageError(said, "give a whole number")
+        raise UsageError(problem, "give a whole number")
 
 
 def check_all(instance: Any) -> None:
@@ -216,14 +217,14 @@ class _Pair(argparse.BooleanOptionalAction):
 
 def _arguments(option: Option, words: Mapping[str, str]) -> dict[str, Any]:
     """The keyword arguments of `add_argument`; ranges are checked later, by `check`, whose errors have a remedy."""
-    found: dict[str, Any] = {"help": option.help.format(**words), "default": option.default}
+    common: dict[str, Any] = {"help": option.help.format(**words), "default": option.default}
     if option.kind is bool:
-        return {**found, "action": "store_true" if option.switch else _Pair}
+        return {**common, "action": "store_true" if option.switch else _Pair}
     if option.repeated:
-        return {**found, "action": "append", "metavar": option.metavar}
+        return {**common, "action": "append", "metavar": option.metavar}
     if option.choices:
-        return {**found, "choices": option.choices}
-    return {**found, "type": option.kind, "metavar": option.metavar}
+        return {**common, "choices": option.choices}
+    return {**common, "type": option.kind, "metavar": option.metavar}
 
 
 def values_of(args: argparse.Namespace, kind: type) -> dict[str, Any]:

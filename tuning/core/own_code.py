@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 SHORT = 12
 
 #: Path of a module below the package -> (size, modification time in ns, digest).
-_Kept = dict[str, tuple[int, int, str]]
+_Cache = dict[str, tuple[int, int, str]]
 
 
 @cache
@@ -32,24 +32,24 @@ def own_digest() -> str:
     return digest_of(PACKAGE, Path(cache_from_source(str(PACKAGE / "own_code.py"))).with_suffix(".json"))
 
 
-def digest_of(package: Path, kept_in: Path) -> str:
-    """The digest of the modules below `package`; `kept_in` is the cache file."""
-    known = _read(kept_in)
-    found: _Kept = {}
+def digest_of(package: Path, cache_file: Path) -> str:
+    """The digest of the modules below `package`."""
+    cached = _read(cache_file)
+    current: _Cache = {}
     for path in sorted(package.rglob("*.py")):
         name, state = path.relative_to(package).as_posix(), path.stat()
-        before = known.get(name)
-        same = before is not None and tuple(before[:2]) == (state.st_size, state.st_mtime_ns)
-        text = before[2] if before is not None and same else module_digest(path.read_bytes())
-        found[name] = (state.st_size, state.st_mtime_ns, text)
-    if found != known and not sys.dont_write_bytecode:
+        size, time, text = cached.get(name, (-1, -1, ""))
+        if (size, time) != (state.st_size, state.st_mtime_ns):
+            text = module_digest(path.read_bytes())
+        current[name] = (state.st_size, state.st_mtime_ns, text)
+    if current != cached and not sys.dont_write_bytecode:
         # As with Python's compiled modules, a cache that cannot be written is no error.
         with contextlib.suppress(OSError):
-            kept_in.parent.mkdir(exist_ok=True)
-            partial = kept_in.with_suffix(f".{hashlib.sha256(repr(found).encode()).hexdigest()[:8]}")
-            partial.write_text(json.dumps(found))
-            partial.replace(kept_in)
-    return digest({name: text for name, (_, _, text) in found.items()})[:SHORT]
+            cache_file.parent.mkdir(exist_ok=True)
+            partial = cache_file.with_suffix(f".{hashlib.sha256(repr(current).encode()).hexdigest()[:8]}")
+            partial.write_text(json.dumps(current))
+            partial.replace(cache_file)
+    return digest({name: text for name, (_, _, text) in current.items()})[:SHORT]
 
 
 def module_digest(source: bytes) -> str:
@@ -63,7 +63,7 @@ def module_digest(source: bytes) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def _read(path: Path) -> _Kept:
+def _read(path: Path) -> _Cache:
     try:
         entries = json.loads(path.read_text()).items()
         return {name: (int(size), int(time), str(text)) for name, (size, time, text) in entries}

@@ -71,8 +71,8 @@ def versions(backend: str) -> dict[str, str]:
         "keras": ("keras", "keras-nightly"),
         backend: (backend, f"{backend}-cpu", f"{backend}-macos", "tf-nightly"),
     }.items():
-        if there := next(filter(None, map(version, distributions)), None):
-            found[name] = there
+        if installed := next(filter(None, map(version, distributions)), None):
+            found[name] = installed
     return found
 
 
@@ -155,11 +155,11 @@ def _from_metadata(lines: list[str]) -> dict[str | None, list[str]]:
 
 def _package(line: str, extra: str | None) -> Package:
     name, wanted = _split(line)
-    same = next((names for names in _SAME_MODULES if name in names), ())
-    found = {other: there for other in (name, *same) if (there := version(other))}
-    name = next(iter(found), name)
-    installed = found.get(name)
-    return Package(name, wanted, installed, installed is not None and _suits(installed, wanted), extra)
+    alternatives = next((names for names in _SAME_MODULES if name in names), ())
+    installed = {other: found for other in (name, *alternatives) if (found := version(other))}
+    name = next(iter(installed), name)
+    suits = name in installed and _suits(installed[name], wanted)
+    return Package(name, wanted, installed.get(name), suits, extra)
 
 
 def _split(line: str) -> tuple[str, str]:

@@ -272,12 +272,12 @@ def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = fro
         StateError: other fields differ; the message names each difference.
     """
     began = load(directory, type(settings))
-    kept = dataclasses.replace(settings, **{name: getattr(began, name) for name in accepted})
-    if changes := differences(began, kept):
+    current = dataclasses.replace(settings, **{name: getattr(began, name) for name in accepted})
+    if changes := differences(began, current):
         raise OtherSettings(
             f"{directory.name} began with other settings: {'; '.join(changes)}",
             "use the settings it began with, give another --name, or start over with --fresh",
-            [name for name, value in asdict(began).items() if asdict(kept)[name] != value],
+            [name for name, value in asdict(began).items() if asdict(current)[name] != value],
         )
     return began
 
@@ -328,14 +328,14 @@ def decoded(values: Mapping[str, Any], kind: type[Settings], where: str) -> Sett
 
 def differences(began: RunSettings, current: RunSettings) -> list[str]:
     """A readable phrase for each setting that changed."""
-    called, lines = labels(type(current)), []
+    names, lines = labels(type(current)), []
     old_values, new_values = asdict(began), asdict(current)
     for name in sorted(new_values):
         old, new = old_values[name], new_values[name]
         if old != new:
             if isinstance(old, dict) and isinstance(new, dict) and old:
                 lines += [
-                    f"{called[name]} {key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}"
+                    f"{names[name]} {key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}"
                     for key in sorted({*old, *new})
                     if old.get(key) != new.get(key)
                 ]
@@ -343,5 +343,5 @@ def differences(began: RunSettings, current: RunSettings) -> list[str]:
             shown = (
                 f"{str(v)[:12]}…" if name.endswith("_digest") or (name == "base" and v) else repr(v) for v in (old, new)
             )
-            lines.append(f"{called[name]} was {next(shown)}, now {next(shown)}")
+            lines.append(f"{names[name]} was {next(shown)}, now {next(shown)}")
     return lines
