@@ -1,7 +1,7 @@
-"""The process that is Ray's driver: started by `RayExecutor`, it joins the cluster and has jobs run there.
+"""The Ray driver process: started by `RayExecutor`, it joins the cluster and runs jobs there.
 
-It is a process of its own because Ray may take minutes to give up an address, replaces signal handlers, prints what it
-likes, and, once the cluster's control service has been away for a minute, ends the process that it is in.
+It is a separate process because Ray may take minutes to give up an address, replaces signal handlers, prints to the
+terminal, and exits the process once the cluster's control service has been away for a minute.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tuning.engine.executors.ray_messages import Asking, Cancel, Command, Connec
 from tuning.engine.executors.ray_nodes import LIST_SECONDS, Nodes
 from tuning.engine.executors.ray_seats import Pool
 
-#: How long Ray is listened to before a new command is looked at; and how long for a while after a job has ended,
-#: because the next one comes soon.
+#: How long to wait for Ray before the next look at commands.
 LOOK_SECONDS = 0.2
+#: The same for `SOON_SECONDS` after a job has ended, because the next job comes soon.
 NEXT_SECONDS, SOON_SECONDS = 0.02, 1.0
-#: After so long without room for any trial, or without an answer of the control service, the person is told.
+#: How long to go without room for any trial, or without an answer of the control service, before telling the user.
 PATIENCE_SECONDS = 3.0
-#: A cluster that seems to have room may need so long to start the first actor.
+#: How long a cluster that seems to have room may take to start the first actor.
 START_SECONDS = 20.0
 
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
         channel.send(Refused(error.problem, error.remedy))
     except Exception:
         traceback.print_exc()
-    # Ray's own way to leave may wait for a control service that has gone.
+    # A regular exit of Ray may wait for a control service that has gone.
     os._exit(0)
 
 
@@ -69,7 +69,7 @@ class _Driver:
         self._room = time.monotonic()
 
     def run(self) -> None:
-        """Until the commands end."""
+        """Runs until the commands end."""
         self._begin()
         soon = 0.0
         while self._obey():
@@ -84,10 +84,10 @@ class _Driver:
         self._pool.close()
 
     def _begin(self) -> None:
-        """Checks all nodes that there are.
+        """Checks all present nodes, and reports them and the number of seats.
 
         Raises:
-            EnvironmentProblem: none of them can be used.
+            EnvironmentProblem: nodes were refused, and none can be used.
         """
         self._nodes.watch()
         events = self._nodes.changes()
@@ -121,7 +121,7 @@ class _Driver:
         return list(ready)
 
     def _obey(self) -> bool:
-        """Does what it is told; False once nothing more will be."""
+        """Executes pending commands; returns False once the commands have ended."""
         idle = not self._pool.pending() and not self._nodes.pending()
         try:
             command = self._commands.get(timeout=LOOK_SECONDS if idle else 0.0)
@@ -148,9 +148,10 @@ class _Driver:
         return changes
 
     def _wait_for_room(self) -> None:
-        """
+        """Tells the user while jobs wait for room in the cluster.
+
         Raises:
-            EnvironmentProblem: there has been none for as long as a person wants to wait.
+            EnvironmentProblem: there has been no room for the seconds of --ray-wait.
         """
         now, limit, what = time.monotonic(), self._setup.wait, self._setup.request.text()
         if not self._pool.stuck:
@@ -169,7 +170,7 @@ class _Driver:
         )
 
     def _tell(self, begins: str, ends: str, is_so: bool) -> None:
-        """Says once that something is so, and once that it is no more."""
+        """Reports a condition once when it begins, and once when it ends."""
         if is_so and ends not in self._told:
             self._told.add(ends)
             self._send(Said(begins))
@@ -179,7 +180,7 @@ class _Driver:
 
 
 def command() -> list[str]:
-    """How `RayExecutor` starts it. Not as a module: Ray would put this folder, which holds a `ray.py`, on workers'
-    paths."""
+    """The command that starts the driver. Not `python -m`: Ray would put this folder, which contains a `ray.py`, on the
+    workers' import path."""
     code = "import sys; from tuning.engine.executors.ray_driver import main; sys.exit(main(sys.argv[1:]))"
     return [sys.executable, "-c", code, str(os.getpid())]
