@@ -1,4 +1,4 @@
-"""The machines of a cluster that a search ran on, from its journal. Pure."""
+"""The nodes of a cluster that a search ran on, from its journal. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tuning.engine.entries import Entry, Node, Result
 
 
 def node_lines(records: Sequence[Entry]) -> tuple[str, ...]:
-    """A line for each machine: jobs that it finished, what it computes with, and what happened to it."""
+    """A line for each node: the number of jobs it finished, its hardware, and how often it was lost and came back."""
     events: dict[str, list[Node]] = {}
     for record in records:
         if isinstance(record, Node):

@@ -1,8 +1,7 @@
-"""A search in MLflow: a parent run, below it one run a trial and one a finalist, with its files.
+"""A search in MLflow: a parent run, with a child run for each trial and each published run, the latter with its files.
 
-Which MLflow run belongs to which trial is written in tags, so that a resume, on whatever machine, finds what is there:
-a run that is over is left alone; one that an interruption cut short, or whose trial was tried again since it failed, is
-made anew.
+Tags map MLflow runs to trials, so that a resume on any machine finds them. A run that has ended is left alone; one that
+was interrupted, or whose trial failed and was tried again, is deleted and created anew.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from tuning.tracking import Published, Subject, version
 from tuning.tracking.times import timed_points
 
 EXPERIMENT = "face-tuning"
-#: Tags by which a resume finds its runs: the search's own number, the trial's or run's name in it, and its version.
+#: Tags by which a resume finds its runs: the search's unique id, the key of the trial or run, and its version.
 SEARCH_TAG, KEY_TAG, VERSION_TAG = "face_tuning.search", "face_tuning.key", "face_tuning.version"
-#: Holds the number of a search, in its folder; a search that is started over gets another.
+#: File in a search's folder with its unique id; a search that is started over gets another one.
 NUMBER_FILE = "mlflow.json"
-#: Makes MLflow's pages start with runs and metrics rather than with conversations.
+#: Makes MLflow's pages open with runs and metrics rather than with conversations.
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-#: MLflow's own limits.
+#: MLflow's limits.
 METRICS_AT_ONCE, PARAMS_AT_ONCE, PAGE, LONGEST_VALUE = 1000, 100, 1000, 5000
-#: MLflow would try for minutes, and the search would wait: what fails is caught up with at the next resume.
+#: Few retries and a short timeout: MLflow would retry for minutes while the search waits. A resume catches up.
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -45,17 +44,17 @@ _NOT_IN_NAMES = re.compile(r"[^\w\-. /]")
 
 
 class MLflow:
-    """The runs of one search in one MLflow.
+    """The `Tracker` of a search or a run in MLflow.
 
     Args:
-        subject: what is followed.
+        subject: the search or run.
         where: a server's address, a database's address, or a folder.
     """
 
     def __init__(self, subject: Subject, where: str) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        # It logs every table that it creates in a new database.
+        # Alembic logs every table that it creates in a new database.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
@@ -129,7 +128,7 @@ class MLflow:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id
-        # Where MLflow is left to itself, it keeps files below whatever folder this process was started in.
+        # Without a location, MLflow stores files below this process's current folder.
         where = None if artifacts is None else artifacts.resolve().as_uri()
         return self._client.create_experiment(name, artifact_location=where, tags=MODEL_TRAINING)
 
@@ -155,7 +154,10 @@ class MLflow:
         return run_id
 
     def _fresh(self, key: str, wanted: str, name: str, seconds: Sequence[float]) -> str | None:
-        """The id of a new run for `key`, or None where one of this version is there that is over."""
+        """Creates a run for `key` and returns its id; returns None if a run of this version exists and has ended.
+
+        A run of another version, or one that has not ended, is deleted first.
+        """
         found = self._there.get(key)
         if found is not None and found.info.status in _OVER and found.data.tags.get(VERSION_TAG) == wanted:
             return None
@@ -212,9 +214,9 @@ class MLflow:
 
 
 def address(where: str) -> tuple[str, Path | None]:
-    """(MLflow's address of `where`, the folder for files); None: a server knows itself where files go.
+    """MLflow's tracking address for `where`, and the folder for files (None: the server decides).
 
-    A folder gets a database `mlflow.db` and a folder `artifacts`.
+    In a folder these are a database `mlflow.db` and a folder `artifacts`.
     """
     scheme, separator, rest = where.partition("://")
     if not separator or scheme == "file":
@@ -242,7 +244,7 @@ def _parts(things: list, size: int) -> Iterator[list]:
 
 
 def _name(name: str) -> str:
-    """A name that MLflow takes."""
+    """`name` with the characters that MLflow does not accept replaced."""
     return _NOT_IN_NAMES.sub("_", name)
 
 

@@ -2,9 +2,9 @@
 
     tensorboard --logdir artifacts/searches/<name>/tensorboard
 
-One event file a trial, written when the trial is over and whole from the start; its name ends with what tells one
-version of the trial from another. A resume writes those that are missing, replaces those of trials that have failed and
-were tried again, and touches no other.
+Each trial and run has one event file, which is written completely when the trial or run has ended; the suffix of its
+name is a digest of the records it shows. A resume writes missing files, replaces those of trials that failed and were
+tried again, and leaves all others alone.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ METRICS = {
     "result/test_accuracy": "test_accuracy",
     "result/test_loss": "test_loss",
 }
-#: TensorBoard takes every file with this in its name for one of its own.
+#: TensorBoard reads every file with this in its name as an event file.
 MARK = "tfevents"
 
 
 class TensorBoard:
-    """Event files below `subject.events`: `trials/<trial>` and `runs/<run_id>`, and what they have in common."""
+    """The `Tracker` for TensorBoard: writes event files in `subject.events`, for the columns of the HParams page, and
+    below it in `trials/<trial>` and `runs/<run_id>`."""
 
     def __init__(self, subject: Subject, wanted: bool) -> None:
         self._folder, self._staged = subject.events, subject.directory / "event-file"
@@ -40,7 +41,7 @@ class TensorBoard:
         self._describe()
 
     def trial(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
-        # A builder may declare further hyperparameters at any time; TensorBoard shows only those that were described.
+        # A builder may declare further hyperparameters in any trial; TensorBoard shows only those described as columns.
         found = {entry["config"]["name"]: entry for entry in outcome.space}
         if found.keys() - self._space.keys():
             self._space = found | self._space
@@ -95,7 +96,7 @@ class TensorBoard:
         self._write(self._folder / name, found, content, sum(seconds))
 
     def _describe(self) -> None:
-        """Writes what the HParams page shows, if that is not there yet, in place of what was there."""
+        """Writes the columns of the HParams page, replacing an earlier version of them."""
 
         def content(started: float, now: float) -> list[events.Event]:
             return [events.experiment(list(self._space.values()), METRICS, now)]
@@ -109,14 +110,14 @@ class TensorBoard:
         content: Callable[[float, float], Sequence[events.Event]],
         seconds: float = 0.0,
     ) -> None:
-        """The one event file of a folder, where that of version `found` is not there yet; whole or not at all.
+        """Writes the only event file of a folder atomically, unless it exists in this version; removes other versions.
 
-        TensorBoard may be reading the folder at this moment. So the file is made outside of it: the temporary file of
-        an ordinary atomic write would be read as well.
+        TensorBoard may be reading the folder, and would also read the temporary file of an ordinary atomic write. So
+        the file is written outside of the folder and moved there.
 
         Args:
-            content: made of the times when it began and ended.
-            seconds: between the two.
+            content: (start time, end time) -> the events.
+            seconds: duration of the training, which determines the start time.
         """
         there = sorted(path for path in folder.glob("*") if MARK in path.name)
         others = [path for path in there if not path.name.endswith(f".{found}")]
