@@ -34,9 +34,9 @@ class RunOfFailures:
         if outcome.failure is None:
             self._cause, self._count = None, 0
             return
-        found = (outcome.failure.kind, _without_numbers(outcome.failure.message))
-        self._count = self._count + 1 if found == self._cause else 1
-        self._cause = found
+        cause = (outcome.failure.kind, _without_numbers(outcome.failure.message))
+        self._count = self._count + 1 if cause == self._cause else 1
+        self._cause = cause
         if self._count >= LIMIT and outcome.failure.kind not in OWN:
             raise StateError(
                 f"{self._count} trials of {self._name} in a row failed alike: {outcome.failure.message}",

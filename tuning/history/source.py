@@ -72,7 +72,7 @@ def facts_of(records: Sequence[Entry]) -> Facts:
         proposals=proposals,
         outcomes=outcomes,
         times=tuple(_times(records, {last[key] for key in ended})),
-        space=(*described.get("space", ()), *_found_later(state)),
+        space=(*described.get("space", ()), *_declared_later(state)),
         defaults=configuration(described.get("defaults", {})),
         finals=_finals(state),
         test_evaluations=tuple(_test_evaluations(records)),
@@ -127,7 +127,7 @@ def _described(state: SearchState) -> Mapping[str, Any]:
     return {}
 
 
-def _found_later(state: SearchState) -> Iterable[Mapping[str, Any]]:
+def _declared_later(state: SearchState) -> Iterable[Mapping[str, Any]]:
     """Hyperparameters that a builder declared only in a trial."""
     for key, job in state.jobs.items():
         if key.startswith(_TRIALS) and job.result:

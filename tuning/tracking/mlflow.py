@@ -62,8 +62,8 @@ class MLflow:
         self._subject = subject
         self._client = MlflowClient(tracking_uri=uri)
         self._experiment = self._find_experiment(artifacts)
-        self._number = _number(subject.directory)
-        self._there = {run.data.tags[KEY_TAG]: run for run in self._runs()}
+        self._search_id = _search_id(subject.directory)
+        self._existing = {run.data.tags[KEY_TAG]: run for run in self._runs()}
         self._parent = None if subject.single else self._open_parent()
         self._results: list[dict[str, float]] = []
         self._best: float | None = None
@@ -75,8 +75,8 @@ class MLflow:
         self._counts["failed"] += not completed
         if outcome.score is not None:
             self._best = outcome.score if self._best is None else max(self._best, outcome.score)
-        key, found = f"trial/{spec.trial_id}", version(spec, outcome)
-        run_id = self._fresh(key, found, f"trial {spec.trial_id}", outcome.seconds)
+        key, wanted = f"trial/{spec.trial_id}", version(spec, outcome)
+        run_id = self._new_run(key, wanted, f"trial {spec.trial_id}", outcome.seconds)
         if run_id is None:
             return
         results: dict[str, float] = {}
@@ -97,7 +97,7 @@ class MLflow:
 
     def run(self, run: Published) -> None:
         self._results.append(run.results)
-        run_id = self._fresh(f"final/{run.run_id}", version(run.metrics), run.run_id, run.seconds)
+        run_id = self._new_run(f"final/{run.run_id}", version(run.metrics), run.run_id, run.seconds)
         if run_id is None:
             return
         results = {**run.results, "best_val_f1_macro": run.results["val_f1_macro"]}
@@ -118,8 +118,8 @@ class MLflow:
             **({} if self._best is None else {"best_val_f1_macro": self._best}),
             **{name: value for name, value in best.items() if name.startswith("test_")},
         }
-        there = self._client.get_run(self._parent).data.metrics
-        new = {name: value for name, value in figures.items() if there.get(name) != value}
+        logged = self._client.get_run(self._parent).data.metrics
+        new = {name: value for name, value in figures.items() if logged.get(name) != value}
         self._log_metrics(self._parent, [(name, value, _now(), 0) for name, value in new.items()])
         self._client.set_terminated(self._parent, "FINISHED" if finished else "KILLED")
 
@@ -137,7 +137,7 @@ class MLflow:
         token = None
         while True:
             page = self._client.search_runs(
-                [self._experiment], f"tags.`{SEARCH_TAG}` = '{self._number}'", max_results=PAGE, page_token=token
+                [self._experiment], f"tags.`{SEARCH_TAG}` = '{self._search_id}'", max_results=PAGE, page_token=token
             )
             yield from page
             token = page.token
@@ -145,7 +145,7 @@ class MLflow:
                 return
 
     def _open_parent(self) -> str:
-        if found := self._there.get("search"):
+        if found := self._existing.get("search"):
             run_id = str(found.info.run_id)
             self._client.update_run(run_id, status="RUNNING")
             return run_id
@@ -153,12 +153,12 @@ class MLflow:
         self._log_params(run_id, self._subject.settings)
         return run_id
 
-    def _fresh(self, key: str, wanted: str, name: str, seconds: Sequence[float]) -> str | None:
+    def _new_run(self, key: str, wanted: str, name: str, seconds: Sequence[float]) -> str | None:
         """Creates a run for `key` and returns its id; returns None if a run of this version exists and has ended.
 
         A run of another version, or one that has not ended, is deleted first.
         """
-        found = self._there.get(key)
+        found = self._existing.get(key)
         if found is not None and found.info.status in _OVER and found.data.tags.get(VERSION_TAG) == wanted:
             return None
         if found is not None:
@@ -167,7 +167,7 @@ class MLflow:
         return self._create(key, name, _now() - int(1000 * sum(seconds)), tags)
 
     def _create(self, key: str, name: str, start: int, tags: Mapping[str, str]) -> str:
-        tags = {SEARCH_TAG: self._number, KEY_TAG: key, "mlflow.source.name": "tuning", **tags}
+        tags = {SEARCH_TAG: self._search_id, KEY_TAG: key, "mlflow.source.name": "tuning", **tags}
         return self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=name).info.run_id
 
     def _log(
@@ -230,7 +230,7 @@ def address(where: str) -> tuple[str, Path | None]:
     return where, None
 
 
-def _number(directory: Path) -> str:
+def _search_id(directory: Path) -> str:
     path = directory / NUMBER_FILE
     if path.exists():
         return files.read_json(path, f"remove {path}: the search appears in MLflow anew then")["number"]

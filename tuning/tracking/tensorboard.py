@@ -42,9 +42,9 @@ class TensorBoard:
 
     def trial(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
         # A builder may declare further hyperparameters in any trial; TensorBoard shows only those described as columns.
-        found = {entry["config"]["name"]: entry for entry in outcome.space}
-        if found.keys() - self._space.keys():
-            self._space = found | self._space
+        declared = {entry["config"]["name"]: entry for entry in outcome.space}
+        if declared.keys() - self._space.keys():
+            self._space = declared | self._space
             self._describe()
         completed = outcome.status == COMPLETED
         results = {"val_f1_macro": outcome.score, "epochs": epochs_of(outcome.curve)} if completed else {}
@@ -60,8 +60,8 @@ class TensorBoard:
         )
 
     def run(self, run: Published) -> None:
-        found = version(run.metrics)
-        self._row(f"runs/{run.run_id}", found, run.run_id, run.values, run.curve, run.seconds, run.results, None)
+        suffix = version(run.metrics)
+        self._row(f"runs/{run.run_id}", suffix, run.run_id, run.values, run.curve, run.seconds, run.results, None)
 
     def end(self, finished: bool) -> None:
         return None
@@ -69,7 +69,7 @@ class TensorBoard:
     def _row(
         self,
         name: str,
-        found: str,
+        suffix: str,
         group: str,
         values: Mapping[str, Any],
         curve: Sequence[Mapping[str, Any]],
@@ -93,7 +93,7 @@ class TensorBoard:
                 events.session_end(failure is None, now),
             ]
 
-        self._write(self._folder / name, found, content, sum(seconds))
+        self._write(self._folder / name, suffix, content, sum(seconds))
 
     def _describe(self) -> None:
         """Writes the columns of the HParams page, replacing an earlier version of them."""
@@ -106,11 +106,11 @@ class TensorBoard:
     def _write(
         self,
         folder: Path,
-        found: str,
+        suffix: str,
         content: Callable[[float, float], Sequence[events.Event]],
         seconds: float = 0.0,
     ) -> None:
-        """Writes the only event file of a folder atomically, unless it exists in this version; removes other versions.
+        """Writes the only event file of a folder atomically, unless it exists with this suffix; removes other versions.
 
         TensorBoard may be reading the folder, and would also read the temporary file of an ordinary atomic write. So
         the file is written outside of the folder and moved there.
@@ -119,13 +119,13 @@ class TensorBoard:
             content: (start time, end time) -> the events.
             seconds: duration of the training, which determines the start time.
         """
-        there = sorted(path for path in folder.glob("*") if MARK in path.name)
-        others = [path for path in there if not path.name.endswith(f".{found}")]
-        if others == there:
+        existing = sorted(path for path in folder.glob("*") if MARK in path.name)
+        outdated = [path for path in existing if not path.name.endswith(f".{suffix}")]
+        if outdated == existing:
             now = time.time()
             started = now - seconds
             folder.mkdir(parents=True, exist_ok=True)
             files.write_bytes(self._staged, events.file_bytes(content(started, now), started))
-            files.move(self._staged, folder / f"events.out.{MARK}.{int(started)}.{found}")
-        for path in others:
+            files.move(self._staged, folder / f"events.out.{MARK}.{int(started)}.{suffix}")
+        for path in outdated:
             path.unlink()

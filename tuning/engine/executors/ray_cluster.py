@@ -68,7 +68,7 @@ def checked_address(address: str | None) -> str:
     ray = sys.modules.get("ray")
     if address is None and ray is not None and ray.is_initialized():
         return str(ray.get_runtime_context().gcs_address)
-    given, address = _found(address)
+    given, address = _given_address(address)
     if address == _AUTO:
         return address
     host, _, port = address.rpartition(":")
@@ -86,7 +86,7 @@ def checked_address(address: str | None) -> str:
     return address
 
 
-def _found(address: str | None) -> tuple[str, str]:
+def _given_address(address: str | None) -> tuple[str, str]:
     """The option or variable that gives the address, and the address."""
     if address is not None:
         return "--ray-address", address
@@ -166,7 +166,7 @@ def _check_versions(address: str, service: Any, version: str) -> None:
 def _own_addresses(service: Any) -> list[str]:
     """The addresses of this machine's nodes in the cluster; waits a moment for a node that has just started."""
     deadline = time.monotonic() + CONNECT_SECONDS
-    while not (own := [there for there in _node_addresses(service) if _is_ours(there)]):
+    while not (own := [address for address in _node_addresses(service) if _is_ours(address)]):
         if time.monotonic() > deadline:
             break
         time.sleep(0.3)
@@ -200,8 +200,8 @@ def _has_token() -> bool:
 def _is_ours(address: str) -> bool:
     """Whether an address is one of this machine's: only those can be bound."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with contextlib.suppress(OSError), socket.socket(family) as one:
-        one.bind((address, 0))
+    with contextlib.suppress(OSError), socket.socket(family) as probe:
+        probe.bind((address, 0))
         return True
     return False
 

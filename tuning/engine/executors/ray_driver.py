@@ -65,17 +65,17 @@ class _Driver:
         self._setup = msgspec.structs.replace(setup, request=setup.request.shared_by(gpus, setup.workers))
         self._nodes = Nodes(ray, self._setup.request, setup.check)
         self._pool = Pool(ray, self._setup, self._nodes)
-        self._told: set[str] = set()
-        self._room = time.monotonic()
+        self._reported: set[str] = set()
+        self._last_room = time.monotonic()
 
     def run(self) -> None:
         """Runs until the commands end."""
         self._begin()
         soon = 0.0
-        while self._obey():
+        while self._execute_commands():
             look = NEXT_SECONDS if time.monotonic() < soon else LOOK_SECONDS
             pending = [*self._pool.pending(), *self._nodes.pending()]
-            events = [*self._pool.advance(self._ready(pending, look)), *self._look_around()]
+            events = [*self._pool.advance(self._ready(pending, look)), *self._node_changes()]
             for event in events:
                 self._send(event)
             if any(isinstance(event, Finished | Died) for event in events):
@@ -103,11 +103,11 @@ class _Driver:
             )
         for event in events:
             self._send(event)
-        self._count()
+        self._send_seats()
         if self._nodes.used():
             self._send(Said(self._nodes.text(self._pool.limit)))
 
-    def _count(self) -> None:
+    def _send_seats(self) -> None:
         room = sum(node.seats for node in self._nodes.used())
         self._pool.limit = self._setup.workers or max(1, room)
         self._send(Seats(self._pool.limit))
@@ -120,7 +120,7 @@ class _Driver:
             ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
         return list(ready)
 
-    def _obey(self) -> bool:
+    def _execute_commands(self) -> bool:
         """Executes pending commands; returns False once the commands have ended."""
         idle = not self._pool.pending() and not self._nodes.pending()
         try:
@@ -135,16 +135,16 @@ class _Driver:
             return True
         return False
 
-    def _look_around(self) -> list[Any]:
+    def _node_changes(self) -> list[Any]:
         away = time.monotonic() - self._nodes.heard
-        self._tell(
+        self._report(
             "the control service of the Ray cluster does not answer: running trials go on; Ray gives up after a minute",
             "the control service of the Ray cluster answers again",
             away > LIST_SECONDS + 3 * PATIENCE_SECONDS,
         )
         changes = self._nodes.changes()
         if changes:
-            self._count()
+            self._send_seats()
         return changes
 
     def _wait_for_room(self) -> None:
@@ -155,27 +155,27 @@ class _Driver:
         """
         now, limit, what = time.monotonic(), self._setup.wait, self._setup.request.text()
         if not self._pool.stuck:
-            self._room = now
-        elif limit is not None and now - self._room > limit:
+            self._last_room = now
+        elif limit is not None and now - self._last_room > limit:
             raise EnvironmentProblem(
                 f"the Ray cluster had no room for a trial, {what} each, within {limit:g} s (--ray-wait)",
                 "see `ray status`; the same command resumes once there is room",
             )
         until = "without end (--ray-wait SECONDS gives up)" if limit is None else f"for up to {limit:g} s (--ray-wait)"
-        there = "all are busy with other work" if self._nodes.used() else "no node that can be used has that"
-        self._tell(
-            f"waiting for room in the Ray cluster, {what} for each trial, {until}: {there}; see `ray status`",
+        reason = "all are busy with other work" if self._nodes.used() else "no node that can be used has that"
+        self._report(
+            f"waiting for room in the Ray cluster, {what} for each trial, {until}: {reason}; see `ray status`",
             "the Ray cluster has room now",
-            now - self._room > (PATIENCE_SECONDS if self._nodes.crowded() else START_SECONDS),
+            now - self._last_room > (PATIENCE_SECONDS if self._nodes.crowded() else START_SECONDS),
         )
 
-    def _tell(self, begins: str, ends: str, is_so: bool) -> None:
+    def _report(self, begins: str, ends: str, is_so: bool) -> None:
         """Reports a condition once when it begins, and once when it ends."""
-        if is_so and ends not in self._told:
-            self._told.add(ends)
+        if is_so and ends not in self._reported:
+            self._reported.add(ends)
             self._send(Said(begins))
-        elif not is_so and ends in self._told:
-            self._told.discard(ends)
+        elif not is_so and ends in self._reported:
+            self._reported.discard(ends)
             self._send(Said(ends))
 
 

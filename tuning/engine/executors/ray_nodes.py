@@ -129,7 +129,7 @@ class Nodes:
         alive = {info["NodeID"]: info for info in self._listed if info["Alive"]}
         for info in alive.values():
             if info["NodeID"] not in self._all and (seats := self._request.seats(info["Resources"], info["Labels"])):
-                found += self._came(info, seats)
+                found += self._added(info, seats)
         gone = {info["NodeID"]: info for info in self._listed if not info["Alive"]}
         for node in self._all.values():
             if node.state != "lost" and node.node_id in gone:
@@ -142,7 +142,7 @@ class Nodes:
         ready = self._ray.wait(pending, num_returns=len(pending), timeout=0)[0] if pending else []
         for node in self._all.values():
             if node.pending is not None and node.pending in ready:
-                found += self._judged(node)
+                found += self._checked(node)
             elif node.state == "asked" and node.pending is not None and time.monotonic() - node.since > CHECK_SECONDS:
                 node.state = "silent"
                 node.problem = f"it has not answered within {CHECK_SECONDS:g} s"
@@ -150,7 +150,7 @@ class Nodes:
                 found.append(NodeChanged(node.name, "left out", reason=node.problem))
         return found
 
-    def _came(self, info: dict[str, Any], seats: int) -> list[NodeChanged]:
+    def _added(self, info: dict[str, Any], seats: int) -> list[NodeChanged]:
         node = Node(info["NodeID"], self._free_name(info), seats, since=time.monotonic())
         self._all[node.node_id] = node
         if self._check is None:
@@ -167,15 +167,15 @@ class Nodes:
         taken = {node.name for node in self._all.values() if node.state != "lost"}
         return name if name not in taken else f"{name}#{info['NodeID'][:6]}"
 
-    def _judged(self, node: Node) -> list[NodeChanged]:
+    def _checked(self, node: Node) -> list[NodeChanged]:
         pending, node.pending = node.pending, None
         if self._check is None:
             return []
         try:
             facts = self._ray.get(pending)
         except self._ray.exceptions.RayError as error:
-            found = (f"its check failed: {last_line(error)}", "see Ray's logs there, then restart Ray on that machine")
-            return [self._left_out(node, *found)]
+            problem = f"its check failed: {last_line(error)}"
+            return [self._left_out(node, problem, "see Ray's logs there, then restart Ray on that machine")]
         if missing := facts.get("missing"):
             return [
                 self._left_out(
