@@ -195,7 +195,10 @@ def move(source: Path, target: Path) -> None:
                     _fsync(path)
             os.rename(copied, target)
         except BaseException:
+            # rmtree does not remove a file, nor unlink a folder.
             shutil.rmtree(copied, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                copied.unlink(missing_ok=True)
             raise
         remove_directory(source) if source.is_dir() else source.unlink()
     announce("fsync-directory", target)
