@@ -32,6 +32,15 @@ def test_a_missing_or_old_ray_is_named_with_the_line_to_install_it(tmp_path, mon
     assert "pip install -e '.[ray]'" in caught.value.remedy
 
 
+def test_installed_without_its_sources_ray_comes_from_an_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(packages, "_settings", lambda: None)
+    monkeypatch.setattr(packages, "requirements", lambda: {None: [], "ray": ["ray>=2.52"]})
+    monkeypatch.setattr(packages, "version", lambda name: None)
+    with pytest.raises(EnvironmentProblem) as caught:
+        RayExecutor(1, "sample_work:run", {}, tmp_path)
+    assert caught.value.remedy == "run: pip install 'face-tuning[ray]'"
+
+
 @pytest.mark.parametrize("address", ["ray://somewhere:10001", "local", "somewhere", ":6379", "host:port"])
 def test_an_address_is_auto_or_host_and_port(address):
     with pytest.raises(UsageError, match=f"--ray-address is '{address}'"):

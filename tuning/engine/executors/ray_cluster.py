@@ -52,7 +52,7 @@ def check_installed() -> None:
     wanted, installed = lacking[0].wanted, lacking[0].installed or "none"
     raise EnvironmentProblem(
         f"--executor ray needs Ray {wanted}, and {installed} is installed",
-        f"in this project's folder, run: pip install -e '.[{_EXTRA}]'",
+        f"run: {packages.install_line(_EXTRA)}",
     )
 
 
