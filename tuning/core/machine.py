@@ -131,12 +131,23 @@ def free_disk(path: Path) -> int:
 
 @cache
 def gpus() -> tuple[Gpu, ...]:
-    """The NVIDIA GPUs that this process may use, per nvidia-smi; CUDA_VISIBLE_DEVICES may hide them."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "unset") in ("", "-1"):
+    """The NVIDIA GPUs that this process may use: those that nvidia-smi lists and CUDA_VISIBLE_DEVICES does not hide.
+
+    CUDA may number different GPUs in another order than nvidia-smi, unless CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible in ("", "-1"):
         return ()
-    return parse_gpus(
+    listed = parse_gpus(
         _output("nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits")
     )
+    if visible is None:
+        return listed
+    chosen = [name.strip() for name in visible.split(",")]
+    if all(name.isdecimal() and int(name) < len(listed) for name in chosen):
+        return tuple(listed[int(name)] for name in chosen)
+    # GPUs named by UUID cannot be told apart here; their number is known.
+    return listed[: len(chosen)]
 
 
 def parse_gpus(text: str) -> tuple[Gpu, ...]:
