@@ -78,6 +78,27 @@ def test_what_has_ended_before_the_cluster_went_away_counts(tmp_path, monkeypatc
         executor.close()
 
 
+_REFUSAL = """
+print('{"type": "refused", "problem": "no room", "remedy": "wait"}', flush=True)
+"""
+
+
+def test_what_has_ended_before_the_driver_gave_up_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "command", lambda: [sys.executable, "-c", _DRIVER + _REFUSAL])
+    executor = RayExecutor(1, "sample_work:run", {}, tmp_path, address="auto")
+    try:
+        executor.submit(Job("trial/0001", 3, "trial"))
+        executor._process.wait(60)
+        while executor._answers.qsize() < 3:  # its result, the refusal, and the end of its answers
+            time.sleep(0.01)
+        assert executor.collect(0) == [Finished("trial/0001", 3, {"score": 1})]
+        for _ in range(2):
+            with pytest.raises(EnvironmentProblem, match="no room"):
+                executor.collect(0)
+    finally:
+        executor.close()
+
+
 def test_without_an_address_it_is_the_environments(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")

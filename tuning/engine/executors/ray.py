@@ -71,6 +71,7 @@ class RayExecutor:
         self._answers: queue.Queue[Answer | None] = queue.Queue()
         self._seats, self._running = 0, set[tuple[str, int]]()
         self._events: list[Event] = []
+        self._refusal: EnvironmentProblem | None = None
         self._process = started(command(), {}, self._log)
         threading.Thread(target=self._listen, daemon=True).start()
         try:
@@ -113,7 +114,7 @@ class RayExecutor:
                     self._received(self._answers.get_nowait())
             except queue.Empty:
                 pass
-            except Disconnected:
+            except EnvironmentProblem:
                 # Return the earlier events first; the next call raises again.
                 if not self._events:
                     raise
@@ -157,12 +158,13 @@ class RayExecutor:
         match answer:
             case None:
                 self._answers.put(None)  # for the next call
-                raise Disconnected(
+                raise self._refusal or Disconnected(
                     f"Ray has ended the connection to the cluster at {self._address}: {self._last_words()}",
                     "see `ray status` on its head; what was finished is saved",
                 )
             case Refused():
-                raise EnvironmentProblem(answer.problem, answer.remedy)
+                self._refusal = EnvironmentProblem(answer.problem, answer.remedy)
+                raise self._refusal
             case Said():
                 self._say(answer.text)
             case Seats():
