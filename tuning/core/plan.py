@@ -15,7 +15,7 @@ KNOWN_LEAD = 0.06
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """Training times on this machine in seconds, with all workers busy and one of them per trial.
+    """Training times on this machine in seconds, with each trial on one worker and all workers busy.
 
     Attributes:
         epoch: one epoch with its validation, averaged over the sampled configurations that the plan can afford.

@@ -111,7 +111,7 @@ def replay(records: Iterable[Entry]) -> SearchState:
     """The state after all entries, in order.
 
     Raises:
-        StateError: a result or death whose fencing number is not that of the job's latest attempt.
+        StateError: an attempt follows its job's result, or a result or death does not belong to the job's open attempt.
     """
     state = SearchState()
     for record in records:

@@ -199,7 +199,7 @@ class LocalExecutor:
 
 
 def _ended_with(process: subprocess.Popen[str]) -> int:
-    """The exit status of a worker that has closed its pipe; kills what it has left running, itself included."""
+    """The exit status of a worker that has closed its pipe; kills it if it does not exit, and what it left running."""
     deadline = time.monotonic() + ENDING_SECONDS
     if os.name == "posix":
         # WNOWAIT leaves a zombie: until it is reaped, its process id, also that of its group, cannot be reused.
