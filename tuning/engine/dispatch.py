@@ -17,7 +17,7 @@ from tuning.core import interruption
 from tuning.core.errors import EXIT_INTERNAL, StateError, TuningError
 from tuning.core.records import Failure
 from tuning.engine.entries import Attempt, AttemptDied, Entry, Node, Result
-from tuning.engine.executors import Died, Executor, Finished, Job, JobError, NodeChanged, Progressed
+from tuning.engine.executors import Died, Event, Executor, Finished, Job, JobError, NodeChanged, Progressed
 from tuning.engine.journal import Journal
 from tuning.engine.state import SearchState, accepts, apply, replay
 
@@ -107,7 +107,8 @@ class Dispatcher:
         """
         interruption.check()
         self.start()
-        for event in self.executor.collect(timeout):
+        # An error of the environment ends the search: journal the results that arrived with it first.
+        for event in sorted(self.executor.collect(timeout), key=_of_environment):
             if isinstance(event, Progressed):
                 self.on_progress(event.key, event.entry)
             elif isinstance(event, NodeChanged):
@@ -190,6 +191,10 @@ class Dispatcher:
 
     def _fail(self, key: str, fence: int, error: JobError, node: str | None = None) -> None:
         self.record(Result(key=key, fence=fence, result={"error": msgspec.to_builtins(error)}, node=node))
+
+
+def _of_environment(event: Event) -> bool:
+    return isinstance(event, Finished) and event.error is not None and event.error.kind == "environment"
 
 
 def error_of(result: Mapping[str, Any]) -> JobError | None:
