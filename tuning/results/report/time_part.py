@@ -18,11 +18,12 @@ FINALS = "finals"
 def time_part(
     history: History, runs: Sequence[Evidence], plan: Plan | None, classes: int | None, reused: int | None = None
 ) -> str:
-    """A table of rungs and finals with their share of the workers' time, below the plan where there is one. Before the
-    first trial has ended, the plan alone.
+    """Returns the section with the plan, if there is one, and a table of the workers' time by rung and for the finals.
+    Before the first trial has ended, there is no table.
 
     Args:
-        reused: the seed of those that went on with the search's own training, which is the search's; None: none did.
+        reused: seed of the final runs that continued a trial, so that the trial's epochs and time are not counted
+            again; None if none did.
     """
     rungs = by_rung(history, classes)
     finals = [run.metrics for run in runs if run.metrics.kind != "ensemble"]
