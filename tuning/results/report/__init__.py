@@ -28,6 +28,7 @@ from tuning.results.report import sections
 from tuning.results.report.comparable import comparable
 from tuning.results.report.data import compared_entries, ordered, scored
 from tuning.results.report.evidence import Evidence, compare, in_search, read_evidence
+from tuning.results.report.finals_part import finals_part
 from tuning.results.report.importance import Importance, importances
 from tuning.results.report.importance_part import importance_part
 from tuning.results.report.time_part import time_part
@@ -113,9 +114,6 @@ def render(report: Report, refresh: int = 0) -> str:
     Args:
         refresh: seconds after which the page reloads itself; 0 for never.
     """
-    # Pictures of mistakes need OpenCV; a search that has just begun has none.
-    from tuning.results.report.finals_part import finals_part
-
     search, history = report.search, report.search.history
     compared = comparable(history, report.importances)
     entries, parameters = scored(history, report.runs), ordered(history, report.importances)
