@@ -61,8 +61,8 @@ class Labeller:
         opened: time at which the model was open (`time.monotonic`); None before.
     """
 
-    def __init__(self, found: Classifier, top: int) -> None:
-        self._found, self._top = found, top
+    def __init__(self, classifier: Classifier, top: int) -> None:
+        self._classifier, self._top = classifier, top
         self._model: keras.Model | None = None
         self.opened: float | None = None
         self._threads = ThreadPoolExecutor(machine.usable_cores())
@@ -82,9 +82,9 @@ class Labeller:
             EnvironmentProblem: Keras's backend cannot run the model.
         """
         if self._model is None:
-            model = load(self._found)
+            model = load(self._classifier)
             try:
-                probabilities(model, self._found, np.zeros((1, *self._found.input_shape), np.uint8))
+                probabilities(model, self._classifier, np.zeros((1, *self._classifier.input_shape), np.uint8))
             except TuningError:
                 raise
             except Exception as error:  # Backends raise various errors for missing operations.
@@ -103,7 +103,7 @@ class Labeller:
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]
             slices = [batch[first : first + _SLICE] for first in range(0, len(batch), _SLICE)]
-            waiting.append((batch, [self._threads.submit(_decoded, part, self._found) for part in slices]))
+            waiting.append((batch, [self._threads.submit(_decoded, part, self._classifier) for part in slices]))
             if len(waiting) > AHEAD:
                 yield self._labelled(*waiting.popleft())
         while waiting:
@@ -112,7 +112,7 @@ class Labeller:
     def _labelled(self, batch: Sequence[Image], futures: Iterable[Future]) -> list[Prediction]:
         decoded = [value for future in futures for value in future.result()]
         pixels = [value for value in decoded if not isinstance(value, str)]
-        rows = probabilities(self.open(), self._found, np.stack(pixels)) if pixels else np.empty((0, 1))
+        rows = probabilities(self.open(), self._classifier, np.stack(pixels)) if pixels else np.empty((0, 1))
         order = np.argsort(-rows, axis=1, kind="stable")[:, : self._top]
         ranked = iter(zip(rows, order, strict=True))
         result = []
@@ -121,39 +121,41 @@ class Labeller:
                 result.append(Prediction(image.path, (), value))
                 continue
             row, best = next(ranked)
-            labels = tuple((self._found.classes[index], rounded(row[index])) for index in best)
+            labels = tuple((self._classifier.classes[index], rounded(row[index])) for index in best)
             result.append(Prediction(image.path, labels))
         return result
 
 
-def probabilities(model: keras.Model, found: Classifier, pixels: np.ndarray) -> np.ndarray:
+def probabilities(model: keras.Model, classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
     """Returns class probabilities, float32 (n, classes), for up to `BATCH` uint8 images (n, height, width, channels).
 
     Raises:
         DataError: the probabilities are not finite.
     """
-    images = np.zeros((BATCH, *found.input_shape), np.float32)
+    images = np.zeros((BATCH, *classifier.input_shape), np.float32)
     images[: len(pixels)] = pixels
-    if found.scaling == "0-1":
+    if classifier.scaling == "0-1":
         images /= np.float32(255)
     outputs = np.asarray(model.predict_on_batch(images), np.float32)[: len(pixels)]
-    if found.output == "logits":
+    if classifier.output == "logits":
         outputs = softmax(outputs)
     if not np.isfinite(outputs).all():
-        raise DataError(f"{found.path} puts out values that are not finite", "its weights are broken: train it anew")
+        raise DataError(
+            f"{classifier.path} puts out values that are not finite", "its weights are broken: train it anew"
+        )
     return outputs
 
 
-def _decoded(images: Sequence[Image], found: Classifier) -> list[np.ndarray | str]:
+def _decoded(images: Sequence[Image], classifier: Classifier) -> list[np.ndarray | str]:
     """Returns the pixels of each image, or the reason why it cannot be read."""
-    return [image.error or _pixels(image, found) for image in images]
+    return [image.error or _pixels(image, classifier) for image in images]
 
 
-def _pixels(image: Image, found: Classifier) -> np.ndarray | str:
+def _pixels(image: Image, classifier: Classifier) -> np.ndarray | str:
     if reason := formats.undeveloped(Path(image.path).suffix.lower()):
         return reason
     try:
-        return decode(image.data or Path(image.path), found.image_size, found.color)
+        return decode(image.data or Path(image.path), classifier.image_size, classifier.color)
     except DataError as error:
         return error.problem
     except OSError as error:

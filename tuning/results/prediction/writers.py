@@ -23,7 +23,7 @@ _INDENT, _REASON = 4, 30
 class Writer:
     """Writes predictions to a text stream."""
 
-    def begin(self, found: Classifier) -> None:
+    def begin(self, classifier: Classifier) -> None:
         """Is called once, before the first predictions."""
 
     def write(self, predictions: Sequence[Prediction]) -> None:
@@ -92,7 +92,7 @@ class CsvWriter(Writer):
     def __init__(self, stream: TextIO) -> None:
         self._rows = csv.writer(stream, lineterminator="\n")
 
-    def begin(self, found: Classifier) -> None:
+    def begin(self, classifier: Classifier) -> None:
         self._rows.writerow(["path", "rank", "label", "probability", "error"])
 
     def write(self, predictions: Sequence[Prediction]) -> None:
@@ -120,8 +120,8 @@ class JsonWriter(Writer):
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._separator = stream, ""
 
-    def begin(self, found: Classifier) -> None:
-        head = _json({"model": str(found.path), "run_id": found.run_id})
+    def begin(self, classifier: Classifier) -> None:
+        head = _json({"model": str(classifier.path), "run_id": classifier.run_id})
         self._stream.write(f'{head[:-1]}, "predictions": [')
 
     def write(self, predictions: Sequence[Prediction]) -> None:

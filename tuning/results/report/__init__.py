@@ -74,7 +74,7 @@ def collect(workspace: Workspace, name: str) -> Report:
     search = searches.read(workspace, name)
     history = search.history
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
-    runs = in_search(history, runs, _reused(search))
+    runs = in_search(history, runs, _reused_seed(search))
     status = status_of(history, is_open(search.directory))
     claims = compare(workspace, runs)
     return Report(
@@ -89,12 +89,12 @@ def collect(workspace: Workspace, name: str) -> Report:
     )
 
 
-def _reused(search: Search) -> int | None:
+def _reused_seed(search: Search) -> int | None:
     """Returns the seed of the final runs that continued a trial (`--reuse-trials`); None if none did."""
     return search.settings.get("seed") if search.settings.get("reuse_trials") else None
 
 
-def _error(runs: Sequence[Evidence]) -> float | None:
+def _score_error(runs: Sequence[Evidence]) -> float | None:
     """Returns half the width of the 95 % interval of a validation score, as the median over all runs."""
     widths = [(run.validated[1] - run.validated[0]) / 2 for run in runs if run.validated]
     return statistics.median(widths) if widths else None
@@ -120,7 +120,7 @@ def render(report: Report, refresh: int = 0) -> str:
     equal = compared_entries(entries, compared.scores)
     parts = [("verdict", sections.verdict_part(report.verdict, history, report.runs, report.problems))]
     if history.configurations or search.plan is not None:
-        parts.append(("time", time_part(history, report.runs, search.plan, report.classes, _reused(search))))
+        parts.append(("time", time_part(history, report.runs, search.plan, report.classes, _reused_seed(search))))
     if history.configurations:
         parts += [
             ("progress", sections.progress_part(history, entries)),
@@ -128,7 +128,7 @@ def render(report: Report, refresh: int = 0) -> str:
             ("rungs", sections.rungs_part(history, entries)),
             (
                 "configurations",
-                trials_part(search.name, entries, equal, parameters, report.runs, compared, _error(report.runs)),
+                trials_part(search.name, entries, equal, parameters, report.runs, compared, _score_error(report.runs)),
             ),
             ("importance", importance_part(compared, report.importances)),
             ("slices", sections.slices_part(equal, parameters, compared)),
@@ -144,7 +144,7 @@ def render(report: Report, refresh: int = 0) -> str:
         ),
     ]
     shown = [(title, html) for title, html in parts if html]
-    body = "\n".join([_head(report), _jump(shown), *(html for _, html in shown)])
+    body = "\n".join([_head(report), _navigation(shown), *(html for _, html in shown)])
     return document(
         f"{search.name} · search report",
         body,
@@ -189,7 +189,7 @@ def _head(report: Report) -> str:
     words = " · ".join(escape(str(fact)) for fact in facts if fact)
     return (
         f'<header><h1>{escape(report.search.name)}</h1><p class="sub">{words} '
-        f'<span class="chip">{escape(WORDS[report.status])}</span></p>{_beside(report.links)}</header>'
+        f'<span class="chip">{escape(WORDS[report.status])}</span></p>{_link_list(report.links)}</header>'
     )
 
 
@@ -207,12 +207,12 @@ def _links(workspace: Workspace) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _beside(links: Sequence[tuple[str, str]]) -> str:
+def _link_list(links: Sequence[tuple[str, str]]) -> str:
     shown = "".join(f'<a href="{address}">{words}</a>' for words, address in links)
     return f'<p class="beside">{shown}</p>' if shown else ""
 
 
-def _jump(parts: Sequence[tuple[str, str]]) -> str:
+def _navigation(parts: Sequence[tuple[str, str]]) -> str:
     links = []
     for title, html in parts:
         anchor = html.partition('id="')[2].partition('"')[0]

@@ -63,8 +63,9 @@ def _run(place: int, run: Evidence) -> str:
             too = "high" if excess > 0 else "low"
             words = f"on average its confidence is {100 * abs(excess):.1f} percentage points too {too}"
         note = (
-            f"Expected calibration error {_calibrated(run.calibration)} (15 bins, Guo et al. 2017): {words}."
-            f"{_before(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer images."
+            f"Expected calibration error {_calibration_error(run.calibration)} (15 bins, Guo et al. 2017): {words}."
+            f"{_without_temperature(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer "
+            "images."
         )
         calibrated = card("Calibration", remark(note) + _reliability(place, run.calibration, run.untempered))
     link = f'<a href="{RUNS}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
@@ -91,15 +92,15 @@ def _reliability(place: int, found: Calibration, before: Calibration | None) -> 
     return switch(f"reliability-{place}", names, [charts.reliability(one) for one in (found, before)])
 
 
-def _calibrated(found: Calibration) -> str:
+def _calibration_error(found: Calibration) -> str:
     return f"{found.error:.3f} (95 % interval {found.low:.3f} to {found.high:.3f})"
 
 
-def _before(run: Evidence) -> str:
+def _without_temperature(run: Evidence) -> str:
     """Returns a sentence about the calibration without the temperature in the graph; empty if there is none."""
     if run.untempered is None:
         return ""
-    return f" Without the temperature in its graph, fitted on validation, it is {_calibrated(run.untempered)}."
+    return f" Without the temperature in its graph, fitted on validation, it is {_calibration_error(run.untempered)}."
 
 
 def _validated(run: Evidence) -> str:

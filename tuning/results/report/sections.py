@@ -52,7 +52,7 @@ def verdict_part(found: Verdict, history: History, runs: Sequence[Evidence], pro
     return (
         f'<section id="verdict" aria-label="Verdict">\n<p class="verdict {found.kind}">{escape(found.headline)}</p>\n'
         f'<ul class="reasons">{reasons}</ul>\n{warnings}<div class="tiles">{tiles}</div>\n'
-        f"{_forest(runs)}{_apart(history, runs)}</section>"
+        f"{_forest(runs)}{_differences(history, runs)}</section>"
     )
 
 
@@ -85,7 +85,7 @@ def _forest(runs: Sequence[Evidence]) -> str:
     return card(title, f'<div class="forest">{"".join(rows)}{scale}</div>') + "\n"
 
 
-def _apart(history: History, runs: Sequence[Evidence]) -> str:
+def _differences(history: History, runs: Sequence[Evidence]) -> str:
     """Lists the hyperparameters whose values in the best configuration differ from the baseline's."""
     trial = next((run.metrics.trial for run in runs if run.metrics.trial), None) if runs else None
     best = history.configuration_of(trial) if trial else history.best

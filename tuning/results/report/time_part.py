@@ -34,10 +34,10 @@ def time_part(
         seconds = sum(m.train_seconds for m in finals) - sum(entry.seconds for entry in before if entry)
         shares.append(Share(FINALS, len(finals), max(0, epochs), max(0.0, seconds), None))
     lead = "Times are summed over workers: two workers busy for one minute count as two minutes."
-    if (silent := share_at_chance(rungs)) is not None:
+    if (at_chance := share_at_chance(rungs)) is not None:
         lead += (
-            f" <b>{silent:.0%}</b> of the search's epochs ended at chance: with the score of a model that has learned "
-            "nothing."
+            f" <b>{at_chance:.0%}</b> of the search's epochs ended at chance: with the score of a model that has "
+            "learned nothing."
         )
     planned = "" if plan is None else card("The plan", _items([line.strip() for line in plan_text(plan)]))
     nodes = f"<p><b>Where it ran</b></p>{_items(history.nodes)}" if history.nodes else ""

@@ -57,12 +57,12 @@ def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Cla
     headline, kind = _headline(best, others, baselines, claims)
     reasons = [
         *([_NOT_YET[status]] if status in _NOT_YET else []),
-        *_base(runs),
+        *_base_warning(runs),
         *_against_baseline(best, baselines, claims),
         # Another seed of the best configuration is not compared with it.
         *_ties([run for run in others if run.configuration != best.configuration], claims),
         *_seeds(runs, claims),
-        *_honesty(best, runs, claims),
+        *_caveats(best, runs, claims),
     ]
     return Verdict(kind, headline, tuple(reasons), claims.corrected if len(runs) > 1 else None)
 
@@ -136,7 +136,7 @@ def _highest_alone(over: Evidence, score: str, claims: Claims) -> str:
     return f"the highest single score, {score}, but {name} is better over its seeds: {apart:+.3f} in the mean."
 
 
-def _base(runs: Sequence[Evidence]) -> list[str]:
+def _base_warning(runs: Sequence[Evidence]) -> list[str]:
     """Returns a warning if the base model has seen validation or test images, or if that is unknown."""
     base = next((run.metrics.base for run in runs if run.metrics.base), None)
     if base is None or base.overlap == 0:
@@ -240,7 +240,7 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
     return [*sentences, f"Mean ± standard deviation over training seeds (number of seeds): {'; '.join(parts)}."]
 
 
-def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[str]:
+def _caveats(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[str]:
     sentences = []
     if claims.corrected is not None and len(runs) > 1:
         sentences.append(
