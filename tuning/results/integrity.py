@@ -83,7 +83,7 @@ def repair(workspace: Workspace) -> list[str]:
     for leftover in _abandoned(workspace):
         restored = files.put_back(leftover)
         done.append(f"put {restored} back in its place" if restored else f"removed {leftover}")
-    if not run_folders(workspace):
+    if not run_folders(workspace) and not workspace.leaderboard.is_file():
         return done
     with contextlib.suppress(DataError):
         if leaderboard.verify(workspace):
