@@ -96,7 +96,7 @@ def curves(entries: Sequence[Entry], loss: bool = False) -> str:
     # A diverged loss must not flatten all other curves.
     top = every[int(len(every) * 0.98)] if loss and len(every) > 1 else every[-1]
     epochs = [epoch for _, points in found for epoch, _ in points]
-    x = Axis(min(1.0, *epochs, 1.0), max(2.0, *epochs, 2.0), "epoch", whole=True)
+    x = Axis(min(1.0, *epochs), max(2.0, *epochs), "epoch", whole=True)
     draw = Drawing(x, Axis(*padded([every[0], top])))
     marks, above, tags = [], [], []
     for entry, points in sorted(found, key=lambda one: one[0].score):
@@ -145,7 +145,8 @@ def rungs(found: Mapping[float, Sequence[Trial]], entries: Sequence[Entry]) -> s
     One chart covers all brackets, because a trial paused in one bracket may be continued in another.
     """
     owners = {trial: entry for entry in entries for trial in entry.configuration.trial_ids}
-    y = Axis(*padded([entry.score for entry in entries], 0.1))
+    scores = [trial.score for trials in found.values() for trial in trials if trial.score is not None]
+    y = Axis(*padded(scores, 0.1))
     draw = Drawing(Axis(names=[f"{short(epochs)} epoch{'s' * (epochs != 1)}" for epochs in found]), y)
     where: dict[str, Place] = {}
     promoted, points, notes = [], [], []
