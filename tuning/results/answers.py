@@ -68,25 +68,25 @@ class Board:
         answers = [found for metrics in ordered if (found := read_answers(workspace, metrics)) is not None]
         answers = [one for one in answers if _same(one.labels, answers[0].labels)]
         self.names = [one.metrics.run_id for one in answers]
-        self._found: Resampled | None = None
-        self._compared: Comparison | None = None
+        self._resampled: Resampled | None = None
+        self._comparison: Comparison | None = None
         if not answers:
             return
         # All runs share the test split, and so its units.
         first, predictions = answers[0], [one.predicted for one in answers]
-        self._found = resample(first.labels, predictions, len(first.metrics.classes), first.units)
-        self._compared = Comparison(_entrants(workspace, answers), self._found)
+        self._resampled = resample(first.labels, predictions, len(first.metrics.classes), first.units)
+        self._comparison = Comparison(_entrants(workspace, answers), self._resampled)
 
     @property
     def noise(self) -> SeedNoise | None:
         """The variation between training seeds; None if no configuration was trained with a second seed."""
-        return self._compared.noise if self._compared else None
+        return self._comparison.noise if self._comparison else None
 
     def difference(self, one: str, other: str) -> Difference | None:
         """Returns how much better the configuration of `one` is than that of `other`; None if one is not compared."""
-        if self._compared is None or one not in self.names or other not in self.names:
+        if self._comparison is None or one not in self.names or other not in self.names:
             return None
-        return self._compared.difference(self.names.index(one), self.names.index(other))
+        return self._comparison.difference(self.names.index(one), self.names.index(other))
 
     def standing(self, one: str, other: str) -> str | None:
         """Returns the verdict on run `one` compared with run `other`; None if one is not compared.
@@ -112,9 +112,10 @@ class Board:
         from tuning.results.comparison import chosen_score
         from tuning.trials.metrics import rounded
 
-        if self._found is None or not set(names) <= set(self.names) or (self._found.units == 1 and len(names) > 1):
+        scores = self._resampled
+        if scores is None or not set(names) <= set(self.names) or (scores.units == 1 and len(names) > 1):
             return None
-        return rounded(chosen_score(self._found.of(sorted(map(self.names.index, names)))))
+        return rounded(chosen_score(scores.of(sorted(map(self.names.index, names)))))
 
 
 def boards(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Board]:

@@ -49,10 +49,10 @@ def check(workspace: Workspace) -> list[Finding]:
         except OSError as error:
             detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             findings.append(Finding(subject, FAULT, detail, "check that path and the disk it is on"))
-    return [replace(finding, remedy=_here(finding.remedy, workspace)) for finding in findings]
+    return [replace(finding, remedy=_completed(finding.remedy, workspace)) for finding in findings]
 
 
-def _here(remedy: str, workspace: Workspace) -> str:
+def _completed(remedy: str, workspace: Workspace) -> str:
     """Completes the commands in a remedy with the workspace, and with the raw images if a command needs them."""
     if PREPARE in remedy and not workspace.raw.exists():
         raw = _prepared_from(workspace)
@@ -115,11 +115,11 @@ def _abandoned(workspace: Workspace) -> list[Path]:
         path
         for folder in (workspace.data, workspace.art)
         for path in files.leftovers(folder)
-        if not _alive(path) and not any(search in path.parents for search in running)
+        if not _writer_is_running(path) and not any(search in path.parents for search in running)
     ]
 
 
-def _alive(leftover: Path) -> bool:
+def _writer_is_running(leftover: Path) -> bool:
     """Whether the process whose ID is in the leftover's name is running; False on Windows."""
     number = leftover.name.split("-", 2)[1]
     return number.isdigit() and os.name != "nt" and machine.is_running(int(number))
@@ -162,12 +162,12 @@ def _runs(workspace: Workspace) -> Iterator[Finding]:
         except TuningError as error:
             faults += 1
             yield Finding("runs", FAULT, error.problem, error.remedy)
-    silent = [folder.name for folder in folders if not workspace.predictions(folder.name).is_file()]
-    if silent:
+    lacking = [folder.name for folder in folders if not workspace.predictions(folder.name).is_file()]
+    if lacking:
         yield Finding(
             "predictions",
             NOTE,
-            f"{len(silent)} of {len(folders)} runs lack {workspace.predictions(silent[0])} or its like: ties, "
+            f"{len(lacking)} of {len(folders)} runs lack {workspace.predictions(lacking[0])} or its like: ties, "
             "calibration and worst mistakes are not shown",
             "restore that folder from a copy; only another training makes them anew, and nothing else needs them",
         )

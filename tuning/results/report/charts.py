@@ -117,7 +117,7 @@ def curves(entries: Sequence[Entry], loss: bool = False) -> str:
         draw.y,
         [*marks, *above],
         title,
-        _apart(tags),
+        _end_labels(tags),
         height=300,
         labels=(12, 6),
         right=72,
@@ -125,7 +125,7 @@ def curves(entries: Sequence[Entry], loss: bool = False) -> str:
     )
 
 
-def _apart(tags: Sequence[tuple[Place, str, str]]) -> list[str]:
+def _end_labels(tags: Sequence[tuple[Place, str, str]]) -> list[str]:
     """Places the labels at the ends of curves so that they do not overlap."""
     placed: list[Place] = []
     notes = []
