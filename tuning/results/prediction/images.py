@@ -125,7 +125,10 @@ def found_at(path: str) -> list[Image]:
     if not os.path.isdir(path):
         return [Image(path, error=_NO_FILE)]
     try:
+        os.path.abspath(path).encode()
         tree = take(Path(path))
+    except UnicodeEncodeError:
+        return [Image(path, error="has a path that is not valid text")]
     except DataError:
         return [Image(path, error="may not be read by you: no permission")]
     found = {name: Image(os.path.join(path, name)) for name in tree.files if name in tree.images}
