@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -289,6 +290,15 @@ def test_runs_on_other_data_are_a_note(workspace):
     leaderboard.rebuild(workspace)
     (note,) = [finding for finding in integrity.check(workspace) if finding.subject == "promoted model"]
     assert note.state == NOTE and "current data" in note.detail
+
+
+def test_a_leaderboard_whose_runs_are_all_gone_is_emptied(workspace):
+    for run in ("run-1", "run-2"):
+        shutil.rmtree(workspace.run(run))
+    assert "leaderboard: line 2: there is no run 'run-2'" in faults(workspace)
+    assert integrity.repair(workspace) == [f"wrote {workspace.leaderboard} from 0 runs"]
+    assert not any(fault.startswith("leaderboard") for fault in faults(workspace))
+    assert integrity.repair(workspace) == []
 
 
 def test_the_best_run_must_be_the_promoted_one(workspace, make_run):
