@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tuning.results.prediction.sheet import Sheet
     from tuning.results.prediction.writers import Writer
 
-#: From so many images on, the speed is printed.
+#: Least number of images for which the speed is printed.
 MANY = 1000
 
 
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
                 yield from labeller.label(burst)
 
         batches = labelled()
-        # What is wrong with the model is said before anything is printed.
+        # Label the first batch now: a defect of the model is reported before anything is printed.
         first = next(batches, None)
         if first is None:
             raise DataError("standard input names no image", "give one path a line, or one JPEG, PNG or TIFF image")
@@ -139,7 +139,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
 
 
 def _sheet(path: Path, run_id: str) -> Sheet:
-    """Raises UsageError where none can be written there."""
+    """Returns an empty sheet; raises UsageError if no sheet can be written to `path`."""
     # Fonts and pictures take time to import.
     from tuning.results.prediction import sheet
 
