@@ -13,7 +13,7 @@ FOLDER, REACHED = "code", "reached.json"
 
 
 def keep(directory: Path, space: str, digest: str) -> None:
-    """Keeps the code of a space in a search's folder, where it is not kept yet; an accepted change beside it."""
+    """Copies the code of a space into a search's folder, unless it is there already; each version has its subfolder."""
     folder = directory / FOLDER / digest[:12]
     if (folder / REACHED).exists() or space_digest(space) != digest:
         return
@@ -25,7 +25,7 @@ def keep(directory: Path, space: str, digest: str) -> None:
 
 
 def first_change(directory: Path, space: str) -> str:
-    """The first line of a space's code that is not as it was kept last, in words; empty where nothing was kept."""
+    """Describes the first line of a space's code that differs from the latest copy; empty if there is no copy."""
     kept = sorted((directory / FOLDER).glob(f"*/{REACHED}"), key=lambda path: path.stat().st_mtime)
     if not kept:
         return ""
