@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import difflib
 import importlib
 import os
@@ -84,8 +85,10 @@ def script() -> int:
     """Entry point of the console script."""
     through_script(SCRIPT)
     if not sys.flags.safe_path:
-        # As with `python -m`: the user's own model builders are imported from the current folder.
-        sys.path.insert(0, os.getcwd())
+        # As with `python -m`: the user's own model builders are imported from the current folder. If that has been
+        # deleted, the command says so.
+        with contextlib.suppress(FileNotFoundError):
+            sys.path.insert(0, os.getcwd())
     return main(SCRIPT)
 
 
