@@ -325,8 +325,14 @@ def test_a_sheet_shows_what_was_labelled_and_replaces_no_image(workspace, images
     code, _, stderr = call(capsys, "-", "--root", workspace.root, "--sheet", sheet)
     assert code == 0 and f"{sheet}: 1 image\n" in stderr
     assert (cv2.imread(str(sheet))[60:180, 60:120] == 255).all()
+    own = images / "b-white.png"
+    before = own.read_bytes()
     code, _, stderr = call(capsys, images, "--root", workspace.root, "--sheet", images / "deeper" / "../b-white.png")
     assert code == 2 and "is one of the images to label" in stderr
+    piped(f"{own}\n".encode())
+    code, stdout, stderr = call(capsys, "-", "--root", workspace.root, "--sheet", own)
+    assert (code, stdout) == (2, "") and "is one of the images to label" in stderr
+    assert own.read_bytes() == before
 
 
 BAD_ARGUMENTS = [
