@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from pathlib import Path
 
 from tuning.core.errors import DataError
@@ -36,10 +37,11 @@ def first_change(directory: Path, space: str) -> str:
     now, _ = space_code(space)
     for module in sorted({*before, *now}):
         old, new = ("\n".join(code.get(module, [])).splitlines() for code in (before, now))
-        changed = [line for line in difflib.unified_diff(old, new, n=0, lineterm="") if line[:3] not in ("---", "+++")]
-        lines = [line for line in changed if not line.startswith("@@")]
-        if lines:
-            first = next((line[1:].strip() for line in lines if line.startswith("-")), "nothing")
-            second = next((line[1:].strip() for line in lines if line.startswith("+")), "nothing")
+        # Two lines of headers, then each change after a line that begins with @@.
+        changes = list(difflib.unified_diff(old, new, n=0, lineterm=""))[3:]
+        change = list(itertools.takewhile(lambda line: not line.startswith("@@"), changes))
+        if change:
+            first = next((line[1:].strip() for line in change if line.startswith("-")), "nothing")
+            second = next((line[1:].strip() for line in change if line.startswith("+")), "nothing")
             return f" (in {module}, {first!r} is {second!r} now; the code that it began with is in {kept[-1].parent})"
     return ""
