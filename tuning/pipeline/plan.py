@@ -47,7 +47,7 @@ class SearchPlan:
         disk_bytes: checkpoints at their peak, if all models were as large as the largest.
         budget: the plan of a budget in words, with what half and four times the time would buy; empty without one.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
-        schedule: the trainings without a budget, in words.
+        schedule: the trainings without a budget, in words; empty with one.
         hint: advice that is worth more than this search, in words; may be empty.
         warnings: about the space, one sentence each: its preprocessing, compute type, and unsupported export formats.
         known: configurations tried right after the default one, in words; may be empty.
@@ -187,12 +187,14 @@ def base_hint(settings: RunSettings, images: int) -> str:
 def schedule_text(
     settings: SearchSettings, trials: int | None, epochs: int | None, workers: int, budget: float | None = None
 ) -> str:
-    """Describes what a search without a plan trains.
+    """Describes what a search without a plan trains; empty for one with a plan.
 
     Args:
         trials, epochs: of the search; None if unknown.
         budget: seconds after which it ends, finals included, although it began without a budget.
     """
+    if settings.plan is not None:
+        return ""
     final = settings.final_runs * settings.retrain_epochs
     full, short = settings.max_epochs, settings.min_epochs
     ends = "" if budget is None else f"; begun without a budget, it keeps this plan and ends after {duration(budget)}"
