@@ -120,7 +120,7 @@ def offer(action: argparse.Action, values: Callable[[Workspace], Iterable[str]])
     """Sets the values that a shell offers for this option, through argcomplete."""
 
     def completer(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-        return list(values(Workspace(parsed_args.root.expanduser())))
+        return list(values(Workspace(parsed_args.root)))
 
     action.completer = completer  # type: ignore[attr-defined]
 
