@@ -42,9 +42,9 @@ from tuning.pipeline.pricing import measured
 from tuning.pipeline.session import Session
 from tuning.pipeline.warm_start import space_starting_points
 
-#: Share of the budget that measuring prices may take; of a small budget, the larger share, up to so many seconds.
+#: Share of the budget that measuring prices may take; of a small budget `SMALL_SHARE`, up to `LEAST_PRICING` seconds.
 PRICING_SHARE, SMALL_SHARE, LEAST_PRICING = 0.03, 0.08, 20.0
-#: When the time left is at most so many full trainings, a search only continues configurations that it has begun.
+#: When the time left is at most that of this many full trainings, a search begins no new configuration.
 CLOSING_TRAININGS = 1.15
 #: Id of the first trial of every search: the space's default configuration.
 DEFAULTS = "0000"

@@ -84,20 +84,20 @@ def run_budgeted_finals(
     earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
     # By configuration: in a search that has gone on, its rank and its trial may be others.
     seeds_before = Counter(digest_in(training.key) for training in earlier)
-    before = {f"{one.key}-s{settings.seed + one.seed}": one for one in earlier}
+    earlier_by_run = {f"{one.key}-s{settings.seed + one.seed}": one for one in earlier}
     published = {record.run_id for record in dispatcher.state.published}
-    waiting = staged_runs(session) - published
-    ended = [final_of(training) for run_id, training in before.items() if run_id in waiting]
-    published.update(run_finals(session, ended, progress))
-    there = [run_id for run_id in before if run_id in published]
-    withdraw(session, before.keys() - published)
+    unpublished = staged_runs(session) - published
+    staged = [final_of(training) for run_id, training in earlier_by_run.items() if run_id in unpublished]
+    published.update(run_finals(session, staged, progress))
+    published_before = [run_id for run_id in earlier_by_run if run_id in published]
+    withdraw(session, earlier_by_run.keys() - published)
     # Whether an earlier budget has left runs of the baseline and of a finalist, if the search has both.
-    has_both = len({digest_in(role_of(run_id)) for run_id in there}) >= min(2, len(roles))
+    has_both = len({digest_in(role_of(run_id)) for run_id in published_before}) >= min(2, len(roles))
     counts = read_info(session.workspace).counts
     candidates = priced(by_key, completed, plan, settings, counts)
     slowest = max(one.epoch for one in candidates.values())
 
-    def kept(runs: int) -> float:
+    def ensemble_reserve(runs: int) -> float:
         return ensemble_seconds(counts, slowest, runs) if settings.ensemble else 0.0
 
     def governing() -> Clock:
@@ -112,7 +112,7 @@ def run_budgeted_finals(
         candidates,
         lambda: governing().left(),
         session.workers,
-        after=kept(len(candidates)) + CLOSING_SECONDS,
+        after=ensemble_reserve(len(candidates)) + CLOSING_SECONDS,
         restart=RESTART_SECONDS,
         tolerated=TOLERANCE * clock.budget,
         cuts=dispatcher.state.shortened,
@@ -125,26 +125,27 @@ def run_budgeted_finals(
         cuts = dispatcher.state.shortened.get(f"{training.key}-s{settings.seed + training.seed}")
         return msgspec.structs.replace(training, epochs=cuts[-1].until) if cuts else training
 
-    def others() -> list[Candidate]:
+    def finalists() -> list[Candidate]:
         return [candidate for key, candidate in candidates.items() if key != baseline]
 
     def further(seconds: float) -> list[FinalTraining]:
         failed = {role_of(run_id) for run_id in session.failures} - {role_of(run_id) for run_id in runs}
-        return more_finals(candidates[baseline], others(), done, seconds, session.workers, failed, plan.max_epochs // 2)
+        least = plan.max_epochs // 2
+        return more_finals(candidates[baseline], finalists(), done, seconds, session.workers, failed, least)
 
     for number in range(len(roles) * MOST_SEEDS + 1):
         if number == len(dispatcher.state.planned_finals):
             until = None
             if done:
-                chosen = further(clock.usable() - kept(len(done) + 1))
+                chosen = further(clock.usable() - ensemble_reserve(len(done) + 1))
             else:
                 enough = min(plan.finals, all_seeds(candidates.values(), plan.final_epochs, session.workers))
-                after = kept(len(candidates))
+                after = ensemble_reserve(len(candidates))
                 seconds = for_first_finals(session, clock, after, enough, progress)
                 if seconds > clock.usable():
                     until = round(clock.stopwatch.elapsed() + seconds + after + RESTART_SECONDS + CLOSING_SECONDS, 1)
                 chosen = plan_finals(
-                    candidates[baseline], others(), seconds, session.workers, plan.max_epochs, plan.final_epochs
+                    candidates[baseline], finalists(), seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )
                 if has_both and max(one.epochs for one in chosen) < NEARLY * plan.max_epochs:
                     # Clearly shorter than the search's own trainings, they would tell nothing new.
@@ -165,15 +166,15 @@ def run_budgeted_finals(
             if measured:
                 key = role_of(final.run_id)
                 candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
-    if not runs and (done or not there):
+    if not runs and (done or not published_before):
         raise none_retrained(session, len(done))
-    left = clock.usable() - kept(len(runs))
+    left = clock.usable() - ensemble_reserve(len(runs))
     if not done:
         progress.say(f"no further final trainings: the time left is too short for {plan.max_epochs} epochs")
     elif left > WORTH_SAYING * clock.budget:
         why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
-        if further(clock.usable() - kept(len(done) + 1)):
+        if further(clock.usable() - ensemble_reserve(len(done) + 1)):
             more = as_given(own_budget(session))
             why = f"a smaller budget ended this search; a --budget of more than {more} resumes it"
         progress.say(f"{duration(left)} of the budget is left over: {why}")
-    return [*there, *runs]
+    return [*published_before, *runs]

@@ -28,8 +28,8 @@ FEW_IMAGES = 3_000
 #: Optimizer steps of a full training, of a short one, and of the shortest: with fewer, scores say little. Expensive
 #: configurations are left out before a training gets shorter than a short one.
 STEPS, SHORT_STEPS, LEAST_STEPS = 8_000, 2_700, 1_500
-#: The last two in epochs, at the most, for data with few steps per epoch: with fewer than `LEAST_EPOCHS`, nothing has
-#: been learned there, and beyond `MOST_EPOCHS`, nothing new is.
+#: Upper limits of the last two in epochs, for data with few steps per epoch: before `LEAST_EPOCHS`, nothing has been
+#: learned there, and after `MOST_EPOCHS`, nothing new is.
 SHORT_EPOCHS, LEAST_EPOCHS = 27, 12
 #: Optimizer steps of a final training, if there is time for them.
 FINAL_STEPS = 20_000
@@ -379,7 +379,7 @@ def more_finals(
     epochs = max(training.epochs for training in done)
     used = Counter(training.key for training in done)
     seeds = Counter(training.key for training in done if training.epochs)
-    sound = [one for one in finalists if one.key not in failed]
+    viable = [one for one in finalists if one.key not in failed]
     new: list[FinalTraining] = []
     durations: list[float] = []
 
@@ -389,14 +389,14 @@ def more_finals(
         used[candidate.key] += 1
         seeds[candidate.key] += 1
 
-    if sound and not any(seeds[one.key] for one in sound):
+    if viable and not any(seeds[one.key] for one in viable):
         fitting = (
-            length for length in range(epochs, min(epochs, least) - 1, -1) if sound[0].seconds(length) <= seconds
+            length for length in range(epochs, min(epochs, least) - 1, -1) if viable[0].seconds(length) <= seconds
         )
         if length := next(fitting, 0):
-            begin(sound[0], length)
-    tried = [baseline] if baseline.key not in failed else []
-    for candidates in ((*sound[:1], *tried), sound[1:]):
+            begin(viable[0], length)
+    viable_baseline = [baseline] if baseline.key not in failed else []
+    for candidates in ((*viable[:1], *viable_baseline), viable[1:]):
         for number in range(1, MOST_SEEDS + 1):
             for candidate in candidates:
                 duration = candidate.seconds(epochs)

@@ -56,7 +56,7 @@ class ProgressReporter:
         self._progress, self._timing, self._time = progress, timing, time
         self._planned_trials, self._planned_epochs = planned
         self._counts, self._workers, self._final_epochs = counts, workers, final_epochs
-        self._before, self._told_before = before, 0
+        self._before, self._reported_before = before, 0
         self._done = self._failed = 0
         self._best: tuple[float, str] | None = None
         self._closing = contextlib.ExitStack()
@@ -90,9 +90,9 @@ class ProgressReporter:
         elif self._best is None or outcome.score > self._best[0]:
             self._best = (outcome.score, spec.trial_id)
         if spec.trial_id in self._before:
-            self._told_before += 1
-            if self._told_before == len(self._before):
-                text = [f"{self._told_before} trials were done before", self._best_text(), self._failed_text()]
+            self._reported_before += 1
+            if self._reported_before == len(self._before):
+                text = [f"{self._reported_before} trials were done before", self._best_text(), self._failed_text()]
                 self._progress.say(", ".join(filter(None, text)))
         else:
             self._progress.say(f"{self._count()} trial {spec.trial_id}: {_ended(spec, outcome)}")
@@ -160,7 +160,7 @@ class FinalsReporter:
         now: Callable[[], float] = monotonic,
     ) -> None:
         self._progress, self._time, self._every, self._now = progress, time, every, now
-        self._told = -math.inf
+        self._last_line_at = -math.inf
         self._context = (
             progress.bar(epochs, "final training", "epoch")
             if time is None
@@ -182,8 +182,8 @@ class FinalsReporter:
             left = self._time.left()
             self._bar.note(f"{duration(left)} to go")
             self._bar.reach(self._time.budget - left)
-        if entry["epoch"] % self._every == 0 and self._now() - self._told >= PACE:
-            self._told = self._now()
+        if entry["epoch"] % self._every == 0 and self._now() - self._last_line_at >= PACE:
+            self._last_line_at = self._now()
             figures = ", ".join(f"{name} {_shown(entry[name])}" for name in ("loss", "val_loss", "val_f1_macro"))
             self._progress.say(
                 f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, {figures} ({entry['seconds']:.1f} s)"

@@ -64,7 +64,7 @@ class SearchResult:
         failures: run ids of those that could not be published, and why; the next start tries them again.
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.
-        verdict: of the report, in a sentence; None where it could not be written.
+        verdict: of the report, in a sentence; None if the report could not be written.
         verdict_kind: "good" (better than the baseline), "tie", "bad" or "open"; None without a verdict.
     """
 

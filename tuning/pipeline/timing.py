@@ -59,7 +59,7 @@ class Timing:
         """Counts a new entry of a running trial's curve."""
         share = self._share(entry)
         self._seen[key] += 1
-        self._lasted([entry["seconds"]], [share])
+        self._add([entry["seconds"]], [share])
 
     def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
         """Counts those epochs of an ended trial that were not counted while it ran, such as those from the journal."""
@@ -67,8 +67,8 @@ class Timing:
         own = [entry for entry in outcome.curve if entry["epoch"] > before]
         unseen = own[self._seen[trial_key(spec.trial_id)] :]
         shares = [self._share(entry) for entry in unseen]
-        lasted = outcome.seconds[len(outcome.seconds) - len(unseen) :] if unseen else ()
-        self._lasted(lasted, shares)
+        durations = outcome.seconds[len(outcome.seconds) - len(unseen) :] if unseen else ()
+        self._add(durations, shares)
 
     def remaining(self, planned: int | None, final: int, workers: int) -> float | None:
         """Estimates the seconds for the rest of the planned epochs and `final` ones after them; None if unknown."""
@@ -77,8 +77,8 @@ class Timing:
         epochs = max(0, planned - self.epochs) + final
         return epochs * self._total / len(self.seconds) / workers
 
-    def _lasted(self, lasted: Sequence[float], shares: Sequence[float]) -> None:
-        scaled = [seconds / share for seconds, share in zip(lasted, shares, strict=False)]
+    def _add(self, durations: Sequence[float], shares: Sequence[float]) -> None:
+        scaled = [seconds / share for seconds, share in zip(durations, shares, strict=False)]
         self.epochs += sum(shares)
         self.seconds += scaled
         self._total += sum(scaled)

@@ -196,6 +196,7 @@ def build_strategy(settings: SearchSettings, description: Description, classes: 
         **given,
     )
     if plan is not None:
+        # Without the default number of trials of some strategies.
         oracle.max_trials = None
     return OracleSearch(oracle, settings.parts)
 
