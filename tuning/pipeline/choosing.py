@@ -15,7 +15,7 @@ PICKS = 5
 
 
 def chosen_members(labels: np.ndarray, probabilities: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """Returns run id -> weight of the mean with the highest macro-F1; empty if none of several runs beats a single one.
+    """Returns run id -> weight of the mean with the highest macro-F1; empty if no mean of several beats the best run.
 
     Starts with the best run and adds the run that makes the mean best, up to `PICKS` picks; of the means on the way,
     the best is returned, among equals the one with the fewest picks. Ties between runs go to the first by run id.

@@ -71,8 +71,8 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
 
 
 def space_apart(space: str, members: Iterable[Metrics]) -> str | None:
-    """Returns the members' space if it is not the search's, else None: only the seeds of the baseline of a search from
-    a base, which itself starts from scratch, have another space."""
+    """Returns the members' space if none has the search's, else None. Only the baseline of a search from a base has
+    another space, as it starts from scratch."""
     spaces = {found.space for found in members}
     return None if space in spaces else spaces.pop()
 

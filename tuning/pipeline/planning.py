@@ -153,7 +153,8 @@ def _planned(
         return _tried(prices, epochs, *split(share, epochs), seats, steps_per_epoch)
 
     def choice(share: float, fewest_tried: int) -> _Choice | None:
-        """Returns the best compromise with enough starting points, or one with more and trainings half as long."""
+        """Returns the best compromise with enough starting points, or one with more, and trainings at least half as
+        long."""
         found: _Choice | None = None
         fewest_epochs = 1
         for epochs, part, fewest in _compromises(steps_per_epoch, max_epochs, prices.most_epochs):

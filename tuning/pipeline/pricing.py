@@ -17,7 +17,7 @@ from tuning.oracles.cost_model import with_fixed
 from tuning.pipeline.prices import Prices, Sample
 from tuning.pipeline.session import Session, decoded
 
-#: Number of configurations whose multiply-adds are counted.
+#: Number of sampled configurations whose multiply-adds are counted.
 DRAWN = 32
 #: Which of them are timed, in this order, as quantiles of the cost; the starting points are timed after the first
 #: `BEFORE_GOOD`, as a small budget has no time for all.
