@@ -74,11 +74,8 @@ def least_training(steps_per_epoch: int) -> int:
 
 
 def least_rung(max_epochs: int, steps_per_epoch: int, factor: int = 3) -> int:
-    """Returns the fewest epochs of a first rung: R / 9 and about 200 steps, but at most R / 3, rounded like the rungs.
-
-    Args:
-        max_epochs: epochs of a full training, R.
-    """
+    """Returns the fewest epochs of a first rung: a ninth of `max_epochs` and about 200 steps, but at most a third of
+    `max_epochs`; rounded as the rungs are."""
     ninth, steps = round(max_epochs / 9), math.ceil(200 / steps_per_epoch)
     return shortest(max_epochs, factor, max(1, min(max(ninth, steps), max_epochs // 3)))
 
@@ -153,8 +150,7 @@ def _planned(
         return _tried(prices, epochs, *split(share, epochs), seats, steps_per_epoch)
 
     def choice(share: float, fewest_tried: int) -> _Choice | None:
-        """Returns the best compromise with enough starting points, or one with more, and trainings at least half as
-        long."""
+        """Returns the best compromise with enough starting points, or with more if trainings stay half as long."""
         found: _Choice | None = None
         fewest_epochs = 1
         for epochs, part, fewest in _compromises(steps_per_epoch, max_epochs, prices.most_epochs):
@@ -231,8 +227,7 @@ def _compromises(steps_per_epoch: int, max_epochs: int | None, most: int) -> lis
 def _affordable(
     prices: Prices, epochs: int, left: float, finals: float, seats: int, share: float, fewest: int
 ) -> list[Sample]:
-    """Returns as many of the cheapest samples as leave room for the fewest trainings; empty if these are less than the
-    share of all."""
+    """Returns as many of the cheapest samples as leave room for `fewest` trainings; empty if below `share` of all."""
     samples = prices.by_cost()
     for count in range(len(samples), math.ceil(share * len(samples)) - 1, -1):
         kept = samples[:count]
@@ -243,8 +238,7 @@ def _affordable(
 
 
 def window_of(seats: int) -> int:
-    """Returns how many trials are proposed ahead: twice the seats, so that none waits for a rung; 4 times if these are
-    more than 8."""
+    """Returns how many trials are proposed ahead: twice the seats, so that none waits for a rung; more if many."""
     return max(4, 4 * seats if seats > 8 else 2 * seats)
 
 
@@ -304,9 +298,8 @@ def plan_finals(
 
     First the baseline and each finalist once, with `max_epochs` epochs; then a second seed of the baseline and of the
     best finalist, without which a difference cannot be told from luck; then more epochs for all, up to `longest`; then
-    further seeds, up to five. Longer trainings are worth more than third finalists and second seeds: unless there is
-    time for twice `max_epochs` and half of `longest` as well, finalists beyond the second are left out (except those
-    that fit beside the others anyway), and second seeds come after the epochs.
+    further seeds, up to five. Longer trainings are worth more: if twice `max_epochs` and half of `longest` do not fit
+    as well, second seeds come last, and finalists beyond the second only if they fit beside the others.
 
     If not even the first step fits, all get fewer epochs, down to the share `NEARLY`; then finalists are left out, the
     last one first. The baseline and one finalist remain whatever they cost, with still fewer epochs if necessary.
@@ -369,8 +362,7 @@ def more_finals(
     """Returns further seeds of the retrained candidates, as many as fit; empty if none fits, or all have five.
 
     Seeds of the best finalist and of the baseline come first. Candidates that failed get none: they would fail again.
-    If all retrained finalists failed, the next best one is retrained before anything else, with fewer epochs if
-    necessary.
+    If all retrained finalists failed, the next best one is retrained first, with fewer epochs if necessary.
 
     Args:
         done: the final trainings so far, with the epochs that they had; 0: left out for lack of time.
