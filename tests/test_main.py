@@ -95,6 +95,15 @@ def test_the_console_script_finds_a_builder_in_the_current_folder_as_python_does
     assert __main__.script()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that is in use stays")
+def test_the_console_script_says_that_the_current_folder_is_gone(tmp_path):
+    gone = tmp_path / "gone"
+    code = f"import os\nos.mkdir({str(gone)!r})\nos.chdir({str(gone)!r})\nos.rmdir({str(gone)!r})\n{THROUGH_SCRIPT}"
+    done = python("-c", code, "leaderboard", cwd=tmp_path)
+    assert done.stderr.splitlines()[0] == "error: the current folder has been deleted"
+    assert done.returncode == 4
+
+
 @pytest.mark.parametrize(("name", "is_package"), [("search_spaces", False), ("demo_faces", True)])
 def test_a_file_that_hides_a_package_of_ours_is_named(name, is_package, tmp_path):
     file = tmp_path / name / "__init__.py" if is_package else tmp_path / f"{name}.py"

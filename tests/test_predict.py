@@ -322,11 +322,11 @@ def test_a_model_that_its_metrics_do_not_describe_is_refused(damage, says, expli
 def test_a_sheet_shows_what_was_labelled_and_replaces_no_image(workspace, images, tmp_path, piped, capsys):
     sheet = tmp_path / "sheet.png"
     piped((images / "b-white.png").read_bytes())
-    code, _, stderr = call(capsys, "-", "--root", workspace.root, "--sheet", sheet)
-    assert code == 0 and f"{sheet}: 1 image\n" in stderr
+    assert f"{sheet}: 1 image\n" in call(capsys, "-", "--root", workspace.root, "--sheet", sheet)[2]
     assert (cv2.imread(str(sheet))[60:180, 60:120] == 255).all()
-    code, _, stderr = call(capsys, images, "--root", workspace.root, "--sheet", images / "deeper" / "../b-white.png")
-    assert code == 2 and "is one of the images to label" in stderr
+    for given, sheet in ((images, images / "deeper" / "../b-white.png"), ("-", images / "b-white.png")):
+        piped(os.fsencode(images / "b-white.png"))
+        assert "is one of the images to label" in call(capsys, given, "--root", workspace.root, "--sheet", sheet)[2]
 
 
 BAD_ARGUMENTS = [
