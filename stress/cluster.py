@@ -29,6 +29,8 @@ from tuning.core.workspace import Workspace
 SITE_PACKAGES = Path(importlib.util.find_spec("keras").origin).parents[1]  # type: ignore[union-attr, arg-type]
 #: (file, line, the line in another revision): a line whose change alters results.
 _LINE = ("trials/runtime.py", 'keyed_seed(seed, "epoch", epoch)', 'keyed_seed(seed, "epoch", epoch + 1)')
+#: First argument of this module's command when it runs inside the lab.
+_INSIDE = "--inside"
 #: Exit code of a killed search, as a shell reports it.
 KILLED = 137
 
@@ -202,7 +204,7 @@ def main(folder: Path, names: list[str] | None = None) -> dict[str, Any]:
             stderr=log,
             check=True,
         )
-    inside([sys.executable, "-m", "stress.cluster", str(folder), *wanted], env=kills.environment())
+    inside([sys.executable, "-m", "stress.cluster", _INSIDE, str(folder), *wanted], env=kills.environment())
     path = folder / "cases.json"
     each = json.loads(path.read_text()) if path.exists() else []
     return {
@@ -267,4 +269,7 @@ def _line(case: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    _run(Path(sys.argv[1]), sys.argv[2:])
+    if sys.argv[1] == _INSIDE:
+        _run(Path(sys.argv[2]), sys.argv[3:])
+    else:
+        print(json.dumps(main(Path(sys.argv[1]).resolve(), sys.argv[2:]), indent=2))
