@@ -87,9 +87,10 @@ def run_killed(
                 if not _wait_for_moment(process, choice, longest, stride, events):
                     break
                 target, now = choice.choice(TARGETS), moment()
-                killed = _kill(process, target, mark, choice)
-                outcome.kills[target] += 1
-                outcome.moments[now] += 1
+                if victims := _kill(process, target, mark, choice):
+                    outcome.kills[target] += 1
+                    outcome.moments[now] += 1
+                killed = process.pid in victims
             outcome.code = process.wait(PATIENCE_SECONDS)
         finally:
             process.kill()
@@ -122,8 +123,8 @@ def _wait_for_moment(
     return process.poll() is None
 
 
-def _kill(process: subprocess.Popen, target: str, mark: str, choice: random.Random) -> bool:
-    """Kills; True when the parent is among the dead. A worker that is not there yet is the parent's luck."""
+def _kill(process: subprocess.Popen, target: str, mark: str, choice: random.Random) -> list[int]:
+    """Kill the target; return the ids of the killed processes. If no worker runs, none of the workers is killed."""
     workers = sorted(marked(mark) - {process.pid})
     victims = []
     if target != "parent" and workers:
@@ -134,7 +135,7 @@ def _kill(process: subprocess.Popen, target: str, mark: str, choice: random.Rand
     for pid in victims:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return process.pid in victims
+    return victims
 
 
 def _orphans(mark: str) -> tuple[int, float]:
