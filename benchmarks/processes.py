@@ -92,7 +92,9 @@ def run(
                     looked = time.monotonic()
                 if watch is not None and watch() and not stopped:
                     stopped = True
-                    os.kill(process.pid, signal.SIGTERM)
+                    # It may have ended by itself meanwhile.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process.pid, signal.SIGTERM)
                 waiter.join(0.01 if watch else 0.05)
         except BaseException:
             # No process may outlive an interrupted benchmark.

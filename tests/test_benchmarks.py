@@ -173,6 +173,19 @@ class TestProcesses:
         assert measured.seconds < 30
         assert len(looks) > 1
 
+    def test_a_command_that_ends_just_before_it_is_asked_to_has_ended_well(self, tmp_path):
+        out = tmp_path / "log.out"
+
+        def watch():
+            if not (out.exists() and out.read_text().endswith("\n")):
+                return False
+            while os.path.exists(f"/proc/{int(out.read_text())}"):
+                time.sleep(0.01)
+            return True
+
+        measured = run(["-c", "import os; print(os.getpid())"], tmp_path / "log", watch=watch)
+        assert int(measured.stdout)
+
     def test_a_failure_shows_what_was_said(self, tmp_path):
         with pytest.raises(RuntimeError, match=r"exit code 3: no luck"):
             run(["-c", "import sys; print('no luck', file=sys.stderr); sys.exit(3)"], tmp_path / "log")
