@@ -62,24 +62,14 @@ def compared(context: Context) -> Comparison:
 def _compare(context: Context, folder) -> Comparison:
     images, max_epochs, iterations, pairs = (5700, 9, 1, 2) if context.full else (2800, 3, 2, 1)
     sample = context.sample(images)
+    schedule = ("--max-epochs", max_epochs, "--factor", FACTOR, "--iterations", iterations)
+    method = ("--space", SPACE, "--strategy", "hyperband", "--sampler", "random")
     runs = []
     for pair in range(pairs):
         context.say(f"pair {pair + 1} of {pairs}: plain Keras Tuner")
-        plain = PlainRun(*plain_search(sample, folder / f"plain-{pair}", max_epochs, iterations))
+        # Keras Tuner takes seed 0 for none.
+        plain = PlainRun(*plain_search(sample, folder / f"plain-{pair}", *schedule, "--seed", pair + 1))
         context.say(f"pair {pair + 1} of {pairs}: ours")
-        schedule = ("--max-epochs", max_epochs, "--factor", FACTOR, "--iterations", iterations, *EVERYTHING)
-        ours = our_search(
-            sample,
-            f"compared-{pair}",
-            "--space",
-            SPACE,
-            "--strategy",
-            "hyperband",
-            "--sampler",
-            "random",
-            *schedule,
-            "--seed",
-            pair,
-        )
+        ours = our_search(sample, f"compared-{pair}", *method, *schedule, *EVERYTHING, "--seed", pair)
         runs.append((plain, ours))
     return Comparison(sample, max_epochs, iterations, runs)

@@ -80,20 +80,17 @@ def our_search(
     return SearchRun(measured, began, watch.trials())
 
 
-def plain_search(sample: Sample, folder: Path, max_epochs: int, iterations: int) -> tuple[Measured, float, dict]:
-    """Runs `benchmarks/plain_keras_tuner.py` on the same images: what it cost, when it was started, what it found."""
+def plain_search(sample: Sample, folder: Path, *options: object) -> tuple[Measured, float, dict]:
+    """Run `benchmarks/plain_keras_tuner.py OPTIONS…` on the same images.
+
+    Returns:
+        Its cost, when it was started, in monotonic seconds, and its output file.
+    """
     import json
 
     script = Path(__file__).resolve().with_name("plain_keras_tuner.py")
     folder.mkdir(parents=True)
+    files = ("--project", folder / "project", "--out", folder / "found.json")
     began = time.monotonic()
-    measured = run(
-        [
-            script,
-            sample.workspace.split.resolve(),
-            *("--max-epochs", max_epochs, "--iterations", iterations),
-            *("--project", folder / "project", "--out", folder / "found.json"),
-        ],
-        folder / "plain.log",
-    )
+    measured = run([script, sample.workspace.split.resolve(), *options, *files], folder / "plain.log")
     return measured, began, json.loads((folder / "found.json").read_text())

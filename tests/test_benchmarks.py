@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec import to_builtins
 
-from benchmarks import data, draws
+from benchmarks import comparison, data, draws
 from benchmarks.__main__ import PARTS, main, options
 from benchmarks.parts import gpu, loop
 from benchmarks.processes import REPOSITORY, Child, memory_of, run, tree
@@ -296,6 +296,18 @@ class TestGpu:
                 time.sleep(0.01)
         assert 0.3 < watch.busy < 0.9
         assert watch.memory == 2**30
+
+class TestComparison:
+    def test_both_sides_have_one_schedule_and_each_pair_seeds_of_its_own(self, tmp_path, monkeypatch):
+        lines = []
+        monkeypatch.setattr(comparison, "plain_search", lambda sample, folder, *line: lines.append(line) or [None] * 3)
+        monkeypatch.setattr(comparison, "our_search", lambda sample, name, *line: lines.append(line))
+        context = SimpleNamespace(full=True, sample=lambda images: None, say=lambda text: None)
+        assert len(comparison._compare(context, tmp_path).pairs) == 2
+        schedule = ("--max-epochs", 9, "--factor", 3, "--iterations", 1)
+        assert all("".join(map(str, schedule)) in "".join(map(str, line)) for line in lines)
+        assert [line[-1] for line in lines] == [1, 0, 2, 1]
+
 
 
 class TestDraws:
