@@ -1,4 +1,4 @@
-"""The benchmarks' own logic, and that their parts work; nothing is measured here that would mean anything."""
+"""The logic of the benchmarks; no meaningful measurements."""
 
 from __future__ import annotations
 
@@ -225,8 +225,7 @@ class TestProcesses:
 class TestLoop:
     @pytest.mark.parametrize(("strategy", "workers"), [("hyperband", 64), (loop.PAPERS, 64), ("random", 16)])
     def test_many_workers_are_kept_busy(self, tmp_path, strategy, workers, monkeypatch):
-        # What the disk takes would be charged to the workers; what is checked here is the order of the loop.
-        # Nor what other processes take.
+        # This test is about the order of the loop; the time of the disk or of other processes would make workers idle.
         monkeypatch.setattr("os.fsync", lambda descriptor: None)
         monkeypatch.setattr("time.perf_counter", time.process_time)
         done = loop.looped(tmp_path, strategy, workers, 600)
@@ -297,6 +296,7 @@ class TestGpu:
         assert 0.3 < watch.busy < 0.9
         assert watch.memory == 2**30
 
+
 class TestComparison:
     def test_both_sides_have_one_schedule_and_each_pair_seeds_of_its_own(self, tmp_path, monkeypatch):
         lines = []
@@ -307,7 +307,6 @@ class TestComparison:
         schedule = ("--max-epochs", 9, "--factor", 3, "--iterations", 1)
         assert all("".join(map(str, schedule)) in "".join(map(str, line)) for line in lines)
         assert [line[-1] for line in lines] == [1, 0, 2, 1]
-
 
 
 class TestDraws:
