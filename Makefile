@@ -1,4 +1,4 @@
-# Each target does all the set-up it needs, in .venv, and none where nothing has changed.
+# Each target first sets up .venv as far as necessary; that is skipped if nothing has changed since.
 # Needs Python 3.11, 3.12 or 3.13 (the newest found is used; PYTHON=/path/to/python chooses one) and a package index.
 
 SHELL := /bin/bash

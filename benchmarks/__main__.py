@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-#: name -> module; in the order in which they run.
+#: Part name -> module, in the order in which the parts run.
 PARTS = {
     "start": "benchmarks.parts.start",
     "step": "benchmarks.parts.step",
@@ -36,7 +36,7 @@ PARTS = {
     "backends": "benchmarks.parts.backends",
     "gpu": "benchmarks.parts.gpu",
 }
-#: Only if named, or with --full.
+#: Parts that run only if named or with --full.
 LONG = ("less", "bfloat16", "backends", "gpu")
 
 
@@ -98,6 +98,6 @@ def _data(data: dict | None) -> str:
 
 
 if __name__ == "__main__":
-    # So that what was started ends, and the folder goes, however this is ended.
+    # SIGTERM raises SystemExit, so that child processes are ended and the scratch folder is removed.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

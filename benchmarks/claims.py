@@ -1,13 +1,13 @@
-"""How often what this package claims of runs is wrong, by simulation of models that are known.
+"""How often this package's statistical claims about runs are wrong, by simulating models of known skill.
 
 python -m benchmarks.claims                       # small: a few minutes
 python -m benchmarks.claims errors --repeats 1000
 
-errors    how often a configuration is called worse than the best among equal ones
-power     the smallest difference that is found in four of five cases
-chosen    how far the highest of several scores, raw and corrected, is from what that model is worth
-coverage  how often intervals of F1 hold, and with how many images a class can be judged
-calibration  how often the interval of the expected calibration error holds
+errors       how often a configuration is called worse than the best although all are equal
+power        the smallest difference that is found in four of five cases
+chosen       how far the highest of several scores, raw and corrected, is from the true skill of that model
+coverage     how often confidence intervals of F1 hold, and how many images a class needs to be judged
+calibration  how often the confidence interval of the expected calibration error holds
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tuning.trials.bootstrap import TAILS, Resampled, resample
 from tuning.trials.calibration import calibration
 from tuning.trials.intervals import intervals
 
-#: The standard deviation of test macro-F1 between training seeds, as on FER2013.
+#: Standard deviation of test macro-F1 between training seeds, as measured on FER2013.
 SEED_DEVIATION = 0.013
-#: Of what makes an image hard, the share that all models have in common, all seeds of a configuration, and one alone.
+#: How the variance of an image's hardness divides: common to all models, to the seeds of one configuration, to one run.
 SHARES = (0.5, 0.1, 0.4)
-#: And, where images are of few persons, the share that those of one have in common, for each configuration anew.
+#: If the images show a few persons: share of the variance that a person's images have in common per configuration.
 PERSONS_SHARE = 0.15
 
 
@@ -37,11 +37,13 @@ class World:
     """Models of equal skill, and the images they are tested on.
 
     Attributes:
-        images: of the test split; a class has the same number of each, as far as that goes.
-        skill: the share of images that a model is right about: its macro-F1 too, as errors fall on all classes alike.
-        deviation: of the skill between training seeds.
-        copies: images in a unit, which are all the same.
-        persons: of whom the images are, one unit each; 0: each image is a unit.
+        images: distinct images in the test split, spread over the classes as evenly as possible.
+        classes: number of classes.
+        skill: expected share of images that a model predicts correctly; also its macro-F1, because errors are spread
+            evenly over the classes.
+        deviation: standard deviation of the skill between training seeds.
+        copies: identical copies of each image; they belong to one unit.
+        persons: persons that the images show, each person one unit; 0: each image is a unit.
     """
 
     images: int = 700
@@ -61,7 +63,11 @@ class World:
         return np.repeat(images * self.persons // self.images if self.persons else images, self.copies)
 
     def runs(self, rng: np.random.Generator, seeds: Sequence[int]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Predictions and skill of so many seeds of each configuration."""
+        """Simulate runs, `seeds[i]` seeds of configuration i.
+
+        Returns:
+            The predictions (images × copies,) of each run, and the (runs,) true skills.
+        """
         from scipy.special import ndtri
 
         common, own, alone = np.sqrt(SHARES)
@@ -91,24 +97,24 @@ class World:
 
 
 def said_worse(configurations: Sequence[int], found: Resampled, rows: Sequence[int], best: int) -> np.ndarray:
-    """(2,) whether any of the rows is called worse than the best: with what is known of seeds, and without.
+    """Return whether any row is called worse than the best, as (2,) booleans: with the variance between seeds, without.
 
     Args:
-        configurations: which one each run of `found` has.
-        rows: runs that are compared with the run `best`.
+        configurations: configuration of each run of `found`.
+        rows: indices of the runs to compare with the run `best`.
     """
     said = []
     for seeded in (True, False):
         compared = Comparison([Entrant(name, seeded) for name in configurations], found)
         claimed = any(compared.difference(row, best).high < 0 for row in rows)
-        # Without a second seed nothing is called worse.
+        # The leaderboard calls nothing worse unless some configuration has a second seed.
         said.append(claimed and (compared.noise is not None or not seeded))
     return np.array(said)
 
 
 def false_claims(world: World, seeds: Sequence[int], repeats: int, resamples: int) -> tuple[float, float]:
-    """Of so many boards of equal configurations, the share with a configuration that is called worse than the best
-    run's: with what is known of seeds, and where the seeds' variance is left out."""
+    """Return the share of `repeats` boards of equal configurations on which one is called worse than that of the best
+    run: with the variance between seeds, and without it."""
     rng = np.random.default_rng(0)
     wrong = np.zeros(2)
     configurations = [name for name, count in enumerate(seeds) for _ in range(count)]
@@ -123,18 +129,18 @@ def false_claims(world: World, seeds: Sequence[int], repeats: int, resamples: in
 def found_difference(
     world: World, seeds: int, others: int, repeats: int, resamples: int, second: int | None = None
 ) -> float:
-    """The difference of two configurations with so many seeds that is found in four of five cases.
+    """Return the difference between two configurations with `seeds` seeds each that is found in four of five cases.
 
     Args:
-        others: further configurations with two seeds each, all of which are compared.
-        second: seeds of the second one; None: as many.
+        others: number of further configurations on the board, with two seeds each.
+        second: seeds of the second configuration; None: as many as the first has.
     """
     rng = np.random.default_rng(1)
     needed = []
     for _ in range(repeats):
         compared = world.compared(rng, [seeds, second or seeds, *[2] * others], resamples)
         found = compared.difference(0, seeds)
-        # One that is better by so much would just have been found.
+        # The smallest advantage of the first configuration that would have been found on this board.
         needed.append(found.high - 2 * found.value)
     return float(np.quantile(needed, 0.8))
 
@@ -230,7 +236,10 @@ def coverage(repeats: int) -> Iterator[list[str]]:
 
 
 def confident(rng: np.random.Generator, images: int, power: float) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of 7 classes drawn from probabilities, and these to a power: 1 leaves a calibrated model's."""
+    """Draw labels of 7 classes from probabilities; return the labels, and the probabilities raised to `power`.
+
+    With power 1, the model is calibrated.
+    """
     scores = np.exp(1.5 * rng.standard_normal((images, 7)))
     honest = scores / scores.sum(axis=1, keepdims=True)
     labels = (honest.cumsum(axis=1) > rng.random((images, 1))).argmax(axis=1)

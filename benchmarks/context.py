@@ -1,4 +1,4 @@
-"""What the parts share: a folder to work in, how thorough to be, and what was made once already."""
+"""What the parts share: a scratch folder, how thorough to measure, and results that several parts use."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Context:
     """One run of the benchmarks.
 
     Attributes:
-        scratch: a folder that is removed in the end.
-        full: measure thoroughly rather than within minutes.
-        say: where to tell what is going on.
+        scratch: a folder that is removed at the end.
+        full: measure thoroughly, for hours instead of minutes.
+        say: reports progress.
     """
 
     scratch: Path
@@ -28,18 +28,18 @@ class Context:
     _made: dict[Any, Any] = field(default_factory=dict)
 
     def once(self, key: str, make: Callable[[Path], Made]) -> Made:
-        """What `make` returns for a folder of its own, which need not be there yet; parts that share a key share it."""
+        """Return `make(folder)`, computed once per key; `folder` is new to this key and `make` has to create it."""
         if key not in self._made:
             self._made[key] = make(self.scratch / key)
         return self._made[key]
 
     def sample(self, images: int | None, split: str = "70/15/15") -> data.Sample:
-        """A prepared workspace; whoever writes into it uses a search name of its own."""
+        """Return a prepared workspace. Several parts share it, so each search in it needs a unique name."""
         key = f"sample-{images or 'all'}-{split.replace('/', '-')}"
         return self.once(key, lambda folder: data.sample(folder, images, split))
 
     def folder(self, name: str) -> Path:
-        """A new folder."""
+        """Create a folder in the scratch folder."""
         folder = self.scratch / name
         folder.mkdir(parents=True)
         return folder

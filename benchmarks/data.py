@@ -1,4 +1,4 @@
-"""What is measured on: a sample of FER2013 where it is found, synthetic faces elsewhere."""
+"""The data of the benchmarks: a sample of FER2013 if it is available, otherwise synthetic faces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.processes import REPOSITORY, run
 from tuning.core.records import keyed_seed
 from tuning.core.workspace import Workspace
 
-#: Width and height of `photos`.
+#: Width and height, in pixels, of the images that `photos` writes.
 PHOTO = (640, 480)
 _IMAGES = (".jpg", ".jpeg", ".png")
 
@@ -23,7 +23,7 @@ class Sample:
 
     Attributes:
         source: "fer2013", or "synthetic faces".
-        counts: images by split.
+        counts: number of training and validation images.
     """
 
     workspace: Workspace
@@ -35,20 +35,20 @@ class Sample:
 
 
 def fer2013() -> Path | None:
-    """The folder of FER2013's classes: below TUNING_DATASETS, or in shared/datasets beside the repository."""
+    """Return FER2013's folder, in TUNING_DATASETS or in shared/datasets beside the repository; None if it is absent."""
     given = os.environ.get("TUNING_DATASETS")
     folder = (Path(given) if given else REPOSITORY.parent / "shared" / "datasets") / "fer2013"
     return folder if folder.is_dir() else None
 
 
 def raw(target: Path, images: int | None, log: Path, size: int = 48) -> str:
-    """Fills the folder `target` with class folders of about `images` images (None: all), and says what they are.
+    """Fill the folder `target` with class folders of about `images` images (None: all); return their source.
 
-    Each class keeps its share. `size` is that of synthetic faces.
+    Each class keeps its share, but has at least ten images. `size` applies to synthetic faces only, in pixels.
     """
     source = fer2013()
     if source is None:
-        # The smaller classes have 60 to 95 % of the largest one's images.
+        # The smaller classes have 60 to 95 % of the images of the largest; the mean over all seven is 84 %.
         per_class = max(10, round((images or 10_000) / 7 / 0.84))
         root = target.parent / f"{target.name}-drawn"
         run(["-m", "tuning.demo", "--root", root, "--per-class", per_class, "--image-size", max(size, 48)], log)
@@ -73,7 +73,7 @@ def raw(target: Path, images: int | None, log: Path, size: int = 48) -> str:
 
 
 def photos(target: Path, source: Path, images: int) -> None:
-    """Fills the folder `target` with `images` images of `source`'s class folders, as JPEGs of the size of photos."""
+    """Fill the folder `target` with `images` images from `source`'s class folders, enlarged to JPEGs of size PHOTO."""
     import cv2
 
     paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in _IMAGES)
@@ -84,7 +84,7 @@ def photos(target: Path, source: Path, images: int) -> None:
 
 
 def sample(folder: Path, images: int | None, split: str = "70/15/15") -> Sample:
-    """A workspace of about `images` images of 48×48 pixels, gray, prepared with the ratios `split`."""
+    """Prepare a workspace of about `images` gray images of 48×48 pixels (None: all), split in the ratios `split`."""
     folder.mkdir(parents=True)
     source = raw(folder / "raw", images, folder / "raw.log")
     root = folder / "workspace"
@@ -94,7 +94,7 @@ def sample(folder: Path, images: int | None, split: str = "70/15/15") -> Sample:
 
 
 def opened(root: Path, source: str) -> Sample:
-    """The sample of a workspace that is prepared already."""
+    """Return the sample in a workspace that is already prepared."""
     from tuning.dataset.store.arrays import open_dataset
 
     dataset = open_dataset(Workspace(root))

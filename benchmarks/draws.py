@@ -1,10 +1,10 @@
-"""Which share of a search space is of no use: uniform draws that are still at chance after so many steps.
+"""Measures the useless share of a search space: uniform draws that are still at chance after some training steps.
 
   python -m benchmarks.draws                          # 40 draws of baseline_cnn, 600 steps each: an hour of one core
   python -m benchmarks.draws --root WORKSPACE --space my_models.cnn:build_model
 
-A draw is at chance while its val_f1_macro is below 1.1 / classes. It is looked at every 100 steps, and trained no
-further once it has 1.5 / classes. Exits with 1 where more than a twentieth of all draws end at chance.
+A draw is at chance while its val_f1_macro is below 1.1 / classes. It is evaluated every 100 steps, and its training
+ends once it reaches 1.5 / classes. The exit code is 1 if more than a twentieth of all draws end at chance.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-#: Steps between two looks; epochs that schedules are laid out for; validation images that are looked at.
+#: Steps between two evaluations; length of the learning-rate schedules in epochs; validation images evaluated at most.
 CHUNK, EPOCHS, VALIDATION = 100, 27, 1500
-#: Scores, in units of 1 / classes, below which a draw is at chance, and above which it surely is not.
+#: Scores, in units of 1 / classes, below which a draw is at chance, and from which on it certainly is not.
 CHANCE, LEARNED = 1.1, 1.5
 #: The share of draws that may end at chance.
 ALLOWED = 0.05
@@ -69,7 +69,7 @@ def at_chance(score: float | None, classes: int) -> bool:
 
 
 def drawn(workspace: Any, space: str, count: int, seed: int) -> list[dict[str, Any]]:
-    """Uniform draws of a space, the default configuration left out."""
+    """Draw configurations uniformly from a space; the default configuration is not among them."""
     import keras_tuner
 
     from tuning.core.records import configuration
@@ -88,7 +88,10 @@ def drawn(workspace: Any, space: str, count: int, seed: int) -> list[dict[str, A
 
 
 def trained(workspace: Any, space: str, values: dict[str, Any], limit: int, seed: int) -> tuple[int, float | None, int]:
-    """(steps trained, the last val_f1_macro, classes); None: the loss, or the outputs, are not finite."""
+    """Train a configuration for at most `limit` steps; return (steps trained, last val_f1_macro, number of classes).
+
+    The score is None if the loss or the outputs are not finite.
+    """
     import numpy as np
 
     from tuning.dataset.store.arrays import open_dataset

@@ -1,13 +1,13 @@
-"""How often real models that differ in nothing but their seed are called worse than each other.
+"""How often real models that differ only in their seed are called worse than each other.
 
 python -m benchmarks.equal_models --root WORKSPACE                  # of a prepared data set
 python -m benchmarks.equal_models --root WORKSPACE --seeds 10 --epochs 12
 
 Two configurations of `baseline_cnn`, its default and the same with normalised blocks, are trained with many seeds each,
-by a search named `equal-models` (once: a second call only counts). Then boards are drawn from these runs: seeds of one
-configuration stand on a board as if they were several configurations, which are equal by construction. Whatever is
-called worse among them is so falsely. All boards are of the same runs and the same test images: they show how the
-procedure does on real seeds, not with what precision.
+by a search named `equal-models` (once: a second call only counts). Then boards are drawn from these runs, on which
+seeds of one configuration appear as if they were several configurations. These are equal by construction, so each that
+is called worse is a false claim. All boards use the same runs and test images, so they show that the procedure works
+on real seeds, but not with what precision.
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ NAME = "equal-models"
 
 @dataclass(frozen=True)
 class Layout:
-    """A board: so many rows of one configuration, each the mean of so many seeds, beside seeds of the other one."""
+    """A kind of board.
+
+    Attributes:
+        rows: rows made from one configuration.
+        seeds: runs in each of these rows.
+        beside: runs of the other configuration on the same board.
+    """
 
     rows: int
     seeds: int
@@ -50,12 +56,13 @@ LAYOUTS = (Layout(2, 1, 0), Layout(2, 1, 2), Layout(4, 1, 2), Layout(2, 2, 0), L
 
 @dataclass(frozen=True)
 class Counts:
-    """Of the boards of a layout, the shares on which a row is called worse than an equal one.
+    """Shares of the boards of a layout on which a row is called worse than an equal one.
 
     Attributes:
-        said: by the leaderboard.
-        seeds_left_out: by the same comparison, were seeds taken to make no difference.
-        plain: by a paired bootstrap of the best row and each of the others, as if no other were compared.
+        boards: number of boards drawn.
+        said: share according to the leaderboard.
+        seeds_left_out: according to the same comparison without the variance between seeds.
+        plain: according to a paired bootstrap of the best row and each other row, uncorrected for multiple comparisons.
     """
 
     boards: int
@@ -65,7 +72,7 @@ class Counts:
 
 
 def trained(workspace: Workspace, seeds: int, epochs: int) -> None:
-    """Trains both configurations, unless they are there."""
+    """Train both configurations, unless their runs exist already."""
     if len(runs_of(workspace, NAME)) >= 2 * seeds:
         return
     options = f"--strategy random --max-trials 2 --max-epochs {epochs} --top-k 2 --executions {seeds} --no-ensemble"
@@ -76,7 +83,7 @@ def trained(workspace: Workspace, seeds: int, epochs: int) -> None:
 
 
 def configurations(workspace: Workspace) -> list[list[Answers]]:
-    """The seeds of each configuration, the larger group of runs first."""
+    """Return the runs' answers grouped by configuration, the largest group first."""
     found: dict[str, list[Answers]] = {}
     for folder in runs_of(workspace, NAME):
         if (answers := read_answers(workspace, read_run(folder))) is not None:
@@ -85,7 +92,7 @@ def configurations(workspace: Workspace) -> list[list[Answers]]:
 
 
 def count(found: Resampled, groups: Sequence[Sequence[int]], layout: Layout, boards: int, seed: int = 0) -> Counts:
-    """Draws boards from the columns of `found`, those of each configuration in `groups`."""
+    """Draw boards from the columns of `found` and count false claims; `groups` holds the columns per configuration."""
     rng, wrong = np.random.default_rng(seed), np.zeros(3)
     for board in range(boards):
         own, other = groups[board % 2], groups[1 - board % 2]

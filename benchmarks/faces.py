@@ -1,11 +1,11 @@
-"""Strategies where a training is real: the same space, images and time for each, one core a search.
+"""Compares strategies with real trainings: the same space, images and time for each, one core per search.
 
-python -m benchmarks.faces --root WORKSPACE --out DIR                # of a prepared data set
+python -m benchmarks.faces --root WORKSPACE --out DIR                # WORKSPACE holds a prepared data set
 
-Ours are `search --budget` with one worker and nothing else, finals included; Keras Tuner's Hyperband is the script
-`plain_hyperband`, ended when the time is over. As many searches run side by side as there are cores. What is compared
-is the best validation macro-F1 of any epoch so far. A second call runs what is missing. DIR gets the workspaces,
-results.json and faces.png.
+Our strategies run as `search --budget` with one worker and otherwise default options, finals included; Keras Tuner's
+Hyperband is the script `plain_hyperband`, killed when the time is over. As many searches run side by side as there are
+cores. The compared figure is the best validation macro-F1 of any epoch so far. A second call runs only searches whose
+results are missing. DIR receives the workspaces, results.json and faces.png.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ METHODS = {
     "random": ("--strategy", "random"),
     "Keras Tuner Hyperband": None,
 }
-#: What an interrupted command gets to end in.
+#: How long to wait for a killed process to end.
 GRACE_SECONDS = 60
-#: Seconds after the start, and the validation macro-F1 of the epoch that had ended then.
+#: (seconds from the start to the end of an epoch, its validation macro-F1), ascending.
 Curve = list[tuple[float, float]]
 
 
 def started(command: Sequence[object], core: int, folder: Path) -> subprocess.Popen[bytes]:
-    """A command on one core, in a process group of its own."""
+    """Start a command on one core, in a process group of its own."""
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             ["taskset", "-c", str(core), sys.executable, *map(str, command)],
@@ -56,7 +56,7 @@ def started(command: Sequence[object], core: int, folder: Path) -> subprocess.Po
 
 
 def ours(workspace: Workspace, options: Sequence[str], seed: int, minutes: float, core: int, folder: Path) -> Curve:
-    """A search with a budget, in a workspace of its own with the same images."""
+    """Run one of our searches with a budget, in a copy of the workspace."""
     own = Workspace(folder / "workspace")
     if not own.root.exists():
         shutil.copytree(workspace.root / "data", own.root / "data")
@@ -75,7 +75,7 @@ def ours(workspace: Workspace, options: Sequence[str], seed: int, minutes: float
 
 
 def epochs_of(records: Sequence[tuple[float, dict[str, Any]]], began: float) -> Curve:
-    """The epochs of trials and finals, each once, from a journal's records and when they appeared."""
+    """Return the epochs of trials and finals, each once, from a journal's records and the times they appeared."""
     trials = {f"trial/{one['trial']['trial_id']}": one["trial"] for _, one in records if one["type"] == "ask"}
     lengths: dict[str | None, int] = {}
     curve: Curve = []
@@ -83,7 +83,7 @@ def epochs_of(records: Sequence[tuple[float, dict[str, Any]]], began: float) -> 
         if record["type"] != "result" or not record["result"].get("curve"):
             continue
         result, trial = record["result"], trials.get(record["key"])
-        # A trial's curve begins with that of the one it went on from; a final's is its own.
+        # The curve of a promoted trial includes that of the trial it continues; the curve of a final is its own.
         before = lengths.get(trial["continues"], 0) if trial else 0
         if trial:
             lengths[trial["trial_id"]] = len(result["curve"])
@@ -94,7 +94,7 @@ def epochs_of(records: Sequence[tuple[float, dict[str, Any]]], began: float) -> 
 
 
 def plain(workspace: Workspace, seed: int, minutes: float, core: int, folder: Path) -> Curve:
-    """The script of a Keras Tuner user, for as long."""
+    """Run the script of a Keras Tuner user for the same time."""
     epochs = folder / "epochs.jsonl"
     script = Path(__file__).with_name("plain_hyperband.py").resolve()
     began = time.time()
@@ -116,7 +116,7 @@ def best_at(curve: Curve, seconds: float) -> float:
 
 
 def picture(curves: dict[str, list[Curve]], seconds: float, path: Path) -> None:
-    """The mean over seeds of the best so far, with the lowest and highest."""
+    """Plot the best score so far over time: mean over seeds, and the range from lowest to highest."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,10 +1,10 @@
-"""`keras_tuner.Hyperband` over the space `baseline_cnn`, as a competent user writes it, until it is killed.
+"""`keras_tuner.Hyperband` over the space `baseline_cnn`, as a competent user writes it; it runs until it is killed.
 
 python benchmarks/plain_hyperband.py DATA --max-epochs 20 --seed 0 --project DIR --out FILE
 
-DATA holds train.images.npy, train.labels.npy and the same of val. Batches, mirroring, augmentation, balance of classes
-and the cosine schedule follow the trial's hyperparameters, with Keras's own layers and callbacks. One line of JSON is
-written to FILE as each epoch ends.
+DATA holds train.images.npy, train.labels.npy and the same for val. Batch size, flips, augmentation, class balance and
+the cosine schedule follow the trial's hyperparameters, with Keras's own layers and callbacks. At the end of each epoch,
+one line of JSON is appended to FILE.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from search_spaces.baseline_cnn import build_model
 
 
 class Faces(keras_tuner.HyperModel):
-    """The space, and how a trial is trained."""
+    """Builds and trains a trial of the space `baseline_cnn`."""
 
     def __init__(self, arrays: dict[str, np.ndarray], max_epochs: int) -> None:
         super().__init__()
@@ -76,7 +76,10 @@ class Faces(keras_tuner.HyperModel):
 
 
 class Clock(keras.callbacks.Callback):
-    """Writes when each epoch ended, and its validation macro-F1; Keras Tuner copies callbacks, files it cannot."""
+    """Writes the time at the end of each epoch and its validation macro-F1.
+
+    It opens the file for each line, because Keras Tuner deep-copies callbacks, which an open file does not allow.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()

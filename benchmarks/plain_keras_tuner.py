@@ -3,7 +3,7 @@
 python benchmarks/plain_keras_tuner.py DATA --max-epochs 9 --iterations 1 --project DIR --out FILE
 
 DATA holds train/CLASS/… and val/CLASS/…. All cores, float32, arrays in memory, a cached and prefetched `tf.data`,
-Keras's own macro-F1 as the objective. Writes when each epoch ended, and what it came to.
+Keras's own macro-F1 as the objective. FILE receives the time and metrics of each epoch, and the best score.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.spaces import BATCH, usual_cnn
 
 
 class UsualModel(keras_tuner.HyperModel):
-    """The space; `train` and `val` are batched data sets."""
+    """Builds and trains a trial; `train` and `val` are batched data sets."""
 
     def __init__(self, train: tf.data.Dataset, val: tf.data.Dataset) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class UsualModel(keras_tuner.HyperModel):
 
 
 class Clock(keras.callbacks.Callback):
-    """Keeps the time and the metrics of every epoch; Keras Tuner copies callbacks, so they are kept by the class."""
+    """Records the time and metrics of every epoch, in the class, because Keras Tuner copies callback instances."""
 
     epochs: list[dict] = []  # noqa: RUF012
 
@@ -47,7 +47,7 @@ class Clock(keras.callbacks.Callback):
 
 
 def load(folder: Path) -> tuple:
-    """Images, float32 (n, 48, 48, 1) of 0…255, and one-hot labels, both in memory."""
+    """Load images, float32 (n, 48, 48, 1) in 0…255, and one-hot labels into memory."""
     batches = keras.utils.image_dataset_from_directory(
         folder, color_mode="grayscale", image_size=(48, 48), label_mode="categorical", batch_size=512, shuffle=False
     )

@@ -1,4 +1,4 @@
-"""Processes that are measured from outside: their time, their processor time, their memory; Linux only."""
+"""Runs processes and measures their wall-clock time, processor time and memory from outside; Linux only."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-#: How often memory is looked at: adding up the pages of a process that holds a gigabyte takes milliseconds.
+#: Seconds between two measurements of memory: adding up the pages of a process with a gigabyte takes milliseconds.
 MEMORY_SECONDS = 2.0
 MIB = 2**20
+#: How long a child may take to end before it is killed.
 PATIENCE_SECONDS = 5.0
 
 
 @dataclass
 class Measured:
-    """What a command cost.
+    """The cost of a command.
 
     Attributes:
-        seconds: of the clock.
-        cpu_seconds: of all processors, its children included.
-        peak_pss: bytes of the whole process tree at its peak; what processes share is counted once.
-        workers: peak bytes of each worker process, by process id: `pss` and `rss`, see `memory_of`.
+        seconds: wall-clock time.
+        cpu_seconds: processor time, its child processes included.
+        peak_pss: peak memory of the whole process tree in bytes; shared memory is counted once.
+        workers: process id -> peak bytes of that worker process: `pss` and `rss`, see `memory_of`.
         stdout: what it printed.
     """
 
@@ -42,7 +43,7 @@ class Measured:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A person's shell with the repository importable; nothing that would change numbers of threads."""
+    """Return the environment of a user's shell: the repository is importable, no variable sets numbers of threads."""
     dropped = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
@@ -57,16 +58,16 @@ def run(
     memory: float | None = MEMORY_SECONDS,
     watch: Callable[[], bool | None] | None = None,
 ) -> Measured:
-    """Runs `python COMMAND…` to its end.
+    """Run `python COMMAND…` to its end.
 
     Args:
-        log: where its messages go.
-        more: environment variables.
-        memory: seconds between two looks at the memory of its processes; None: no look.
-        watch: called all the while, every few milliseconds; once it returns True, the command is asked to end.
+        log: file for its standard error; its standard output goes to the same name with the suffix `.out`.
+        more: further environment variables.
+        memory: seconds between two measurements of the process tree's memory; None: do not measure it.
+        watch: called every few milliseconds, and once after the end; when it returns True, the command gets SIGTERM.
 
     Raises:
-        RuntimeError: it failed, unless it was asked to end; with the end of the log.
+        RuntimeError: the exit code is not 0 although the command got no SIGTERM; contains the end of the log.
     """
     began = time.monotonic()
     with log.open("wb") as messages, log.with_suffix(".out").open("w+b") as output:
@@ -78,7 +79,7 @@ def run(
             stdout=output,
             stderr=messages,
         )
-        # wait4 gives this child's own times, those of the children it waited for included.
+        # wait4 returns the times of this child and of those descendants that were waited for.
         ended: list[Any] = []
         waiter = threading.Thread(target=lambda: ended.append(os.wait4(process.pid, 0)))
         waiter.start()
@@ -91,10 +92,12 @@ def run(
                     looked = time.monotonic()
                 if watch is not None and watch() and not stopped:
                     stopped = True
-                    os.kill(process.pid, signal.SIGTERM)
+                    # It may have ended by itself meanwhile.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process.pid, signal.SIGTERM)
                 waiter.join(0.01 if watch else 0.05)
         except BaseException:
-            # Nothing outlives an interrupted benchmark.
+            # No process may outlive an interrupted benchmark.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
             waiter.join()
@@ -113,7 +116,7 @@ def run(
 
 
 class _Peak:
-    """The memory of a process tree at its peak."""
+    """Tracks the peak memory of a process tree."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self.total = pid, 0
@@ -131,7 +134,7 @@ class _Peak:
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """Return the ids of a process and all its descendants."""
     found = [pid]
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -148,9 +151,10 @@ def is_worker(pid: int) -> bool:
 
 
 def memory_of(pid: int) -> dict[str, int]:
-    """Bytes of one process, zeros once it has ended.
+    """Return the memory of one process in bytes, zeros if it has ended.
 
-    `pss` is what it holds now, what it shares counted in parts; `rss` the most it ever held, what it shares in full.
+    `pss` is its current memory with shared pages divided among their processes, `rss` its peak with shared pages in
+    full.
     """
     found = {"pss": 0, "rss": 0}
     for name, file, field_ in (("pss", "smaps_rollup", "Pss"), ("rss", "status", "VmHWM")):
@@ -163,11 +167,12 @@ def memory_of(pid: int) -> dict[str, int]:
 
 @dataclass
 class Child:
-    """A process of ours that does one round of work whenever it is told to: a line in, a line of JSON out.
+    """A child process that does a round of work for each line on its standard input and answers with a line of JSON.
 
     Args:
-        command: what follows `python`.
-        log: where its messages go.
+        command: the arguments of `python`.
+        log: file for its standard error.
+        more: further environment variables.
     """
 
     command: Sequence[str]
@@ -192,10 +197,10 @@ class Child:
         self.process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """What its round came to.
+        """Wait for the result of a round.
 
         Raises:
-            RuntimeError: it ended instead; with the end of its log.
+            RuntimeError: the process ended instead; contains the end of its log.
         """
         for line in self.process.stdout:
             if line.startswith("{"):
@@ -208,7 +213,7 @@ class Child:
         return self.answer()
 
     def close(self) -> None:
-        """Lets it end; kills it where it does not, in the middle of a round, say."""
+        """Close its pipes, upon which it should end; kill it if it does not, for example in the middle of a round."""
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -227,7 +232,7 @@ class Child:
 
 @contextlib.contextmanager
 def closing_all(children: Iterable[Child]) -> Iterator[None]:
-    """Closes all of them, however the block is left."""
+    """Close all children when the block is left, also by an exception."""
     try:
         yield
     finally:
@@ -236,17 +241,17 @@ def closing_all(children: Iterable[Child]) -> Iterator[None]:
 
 
 def together(children: Sequence[Child]) -> list[dict[str, Any]]:
-    """A round of all of them at once."""
+    """Run a round in all children at once; return their answers."""
     for child in children:
         child.go()
     return [child.answer() for child in children]
 
 
 def rounds() -> Iterator[str]:
-    """Within a child: yields whenever it is told to go, until its parent closes the pipe, or ends."""
+    """Within a child: yield once per round, until the parent closes the pipe or ends."""
     yield from sys.stdin
 
 
 def say(answer: Mapping[str, Any]) -> None:
-    """Within a child: answers a round."""
+    """Within a child: send the result of a round."""
     print(json.dumps(answer), flush=True)

@@ -1,4 +1,4 @@
-"""What a part found: a table for people, a JSON file for everything else."""
+"""The result of a part, as a table for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tuning.core import machine, packages
 
 @dataclass(frozen=True)
 class Target:
-    """A figure that has something to reach: at least or at most `bound`; `value` None: it could not be measured."""
+    """A figure with a target: `value` should be at least or at most `bound`; None: it could not be measured."""
 
     name: str
     value: float | None
@@ -36,14 +36,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Report:
-    """What a part measured.
+    """The measurements of a part.
 
     Attributes:
         columns, rows: the table.
-        targets: what had something to reach.
+        targets: figures with a target.
         notes: sentences without which the table would be misread.
-        data: what it was measured on; None where no data were used.
-        details: everything else worth keeping.
+        data: source and number of images; None if none were used.
+        details: further figures for the JSON file.
     """
 
     columns: Sequence[str]
@@ -70,7 +70,7 @@ class Report:
 
 
 def circumstances(folder: Path) -> dict[str, Any]:
-    """The machine, its load, versions, the moment."""
+    """Return date, machine, load, and versions of this package and the packages it requires."""
     facts = machine.facts(folder)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -82,7 +82,7 @@ def circumstances(folder: Path) -> dict[str, Any]:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Aligned text: the first column to the left, the others to the right."""
+    """Format a table as text: the first column left-aligned, the others right-aligned."""
     cells = [list(columns), *[[cell(value) for value in row] for row in rows]]
     widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
     lines = []
@@ -93,7 +93,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value as the table shows it: three digits that mean something."""
+    """Format a value for the table: floats with about three significant digits."""
     if value is None:
         return "–"
     if isinstance(value, float):

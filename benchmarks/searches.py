@@ -1,4 +1,4 @@
-"""Our searches as a person starts them, looked at from outside."""
+"""Runs searches as a user starts them, and watches them from outside."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from benchmarks.watching import JournalWatch, TrialRun
 
 @dataclass(frozen=True)
 class SearchRun:
-    """A search that was started, and ended.
+    """A search that has ended.
 
     Attributes:
-        measured: the command.
+        measured: cost of the command.
         began: when it was started, in monotonic seconds.
-        trials: those that ended well.
+        trials: trials with a result; failed ones are left out.
     """
 
     measured: Measured
@@ -28,7 +28,7 @@ class SearchRun:
 
     @property
     def stage(self) -> float:
-        """Seconds from the first trial's start to the last one's result."""
+        """Seconds from the first trial's start to the last trial's result."""
         return max(trial.ended for trial in self.trials) - min(trial.began for trial in self.trials)
 
     @property
@@ -53,11 +53,12 @@ def our_search(
     finals: bool = False,
     enough: Callable[[list[TrialRun]], bool] | None = None,
 ) -> SearchRun:
-    """Runs `python -m tuning.search OPTIONS…` in the sample's workspace.
+    """Run `python -m tuning.search OPTIONS…` in the sample's workspace.
 
     Args:
-        finals: go on to the finalists; without, it is `--search-only`.
-        enough: looked at with each result; once it is True, the search is interrupted.
+        finals: train the finalists too; False adds `--search-only`.
+        enough: called with the trials so far after each new journal entry; the search is interrupted when it returns
+            True.
     """
     workspace = sample.workspace
     watch = JournalWatch(workspace.search(name) / "journal.jsonl")
@@ -79,20 +80,17 @@ def our_search(
     return SearchRun(measured, began, watch.trials())
 
 
-def plain_search(sample: Sample, folder: Path, max_epochs: int, iterations: int) -> tuple[Measured, float, dict]:
-    """Runs `benchmarks/plain_keras_tuner.py` on the same images: what it cost, when it was started, what it found."""
+def plain_search(sample: Sample, folder: Path, *options: object) -> tuple[Measured, float, dict]:
+    """Run `benchmarks/plain_keras_tuner.py OPTIONS…` on the same images.
+
+    Returns:
+        Its cost, when it was started, in monotonic seconds, and its output file.
+    """
     import json
 
     script = Path(__file__).resolve().with_name("plain_keras_tuner.py")
     folder.mkdir(parents=True)
+    files = ("--project", folder / "project", "--out", folder / "found.json")
     began = time.monotonic()
-    measured = run(
-        [
-            script,
-            sample.workspace.split.resolve(),
-            *("--max-epochs", max_epochs, "--iterations", iterations),
-            *("--project", folder / "project", "--out", folder / "found.json"),
-        ],
-        folder / "plain.log",
-    )
+    measured = run([script, sample.workspace.split.resolve(), *options, *files], folder / "plain.log")
     return measured, began, json.loads((folder / "found.json").read_text())

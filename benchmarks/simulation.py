@@ -1,7 +1,7 @@
-"""Workers that train nothing: how long a trial takes is drawn, and the clock jumps to whatever happens next.
+"""Simulated workers: the duration of a trial is drawn at random, and the clock jumps to the next event.
 
-Only the waiting is simulated. The time that the strategy, the loop and the journal really take passes for the workers
-too: one that is done stays idle until it is really given something else.
+Only training is simulated. The real time that the strategy, the loop and the journal take also passes for the workers:
+an idle worker stays idle until it really gets its next trial.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class SimulatedWorkers:
     """An executor of `workers` workers in simulated time.
 
     Args:
-        workers: how many.
-        epoch_seconds: that a trial takes for an epoch, by the name of the first trial of its configuration.
+        workers: number of workers.
+        epoch_seconds: returns the seconds of an epoch, given the id of the first trial of a configuration.
     """
 
     def __init__(self, workers: int, epoch_seconds: Callable[[str], float]) -> None:
@@ -35,7 +35,7 @@ class SimulatedWorkers:
         self._spans: list[tuple[float, float]] = []
 
     def now(self) -> float:
-        """Simulated seconds since the beginning."""
+        """Return the simulated seconds since the start."""
         return time.perf_counter() - self._began + self._skipped
 
     def free(self) -> int:
@@ -63,16 +63,16 @@ class SimulatedWorkers:
         self.cancel()
 
     def busy(self, until: float) -> float:
-        """The share of all workers' time up to that moment in which they trained."""
+        """Return the share of all workers' time up to the moment `until` that was spent on training."""
         return sum(min(end, until) - began for began, end in self._spans if began < until) / (self._workers * until)
 
     def last_start(self) -> float:
-        """When the last trial was started."""
+        """Return the moment when the last trial was started."""
         return max(began for began, _ in self._spans)
 
 
 def epoch_seconds(typical: float, spread: float) -> Callable[[str], float]:
-    """Log-normal seconds an epoch, keyed by trial: half of the models are slower than `typical`."""
+    """Return a function of the trial id that draws log-normal seconds per epoch, with median `typical`."""
 
     def draw(root: str) -> float:
         generator = np.random.default_rng(keyed_seed(0, "epoch seconds", root))
@@ -82,14 +82,14 @@ def epoch_seconds(typical: float, spread: float) -> Callable[[str], float]:
 
 
 def score(spec: TrialSpec, epoch: int) -> float:
-    """What a simulated training reaches: a formula of its configuration and the epochs."""
+    """Return the score of a simulated training, a function of its configuration and the epoch."""
     values = [value for name, value in sorted(spec.values.items()) if name.startswith("x")]
     distance = sum((value - 0.3) ** 2 for value in values) / max(1, len(values))
     return float(np.exp(-4 * distance) * (1 - np.exp(-(epoch + 1) / 6)))
 
 
 def result(spec: TrialSpec) -> dict[str, Any]:
-    """A trial's result with a whole curve, as a worker sends it."""
+    """Return the result of a trial with its curve, as a worker sends it."""
     curve = [{"epoch": epoch, **dict.fromkeys(METRICS, score(spec, epoch))} for epoch in range(1, spec.epochs + 1)]
     outcome = TrialOutcome(
         spec.trial_id, COMPLETED, curve[-1]["val_f1_macro"], tuple(curve), seconds=(10.0,) * spec.epochs
@@ -98,7 +98,7 @@ def result(spec: TrialSpec) -> dict[str, Any]:
 
 
 def space():
-    """Ten hyperparameters: continuous, logarithmic, discrete, conditional."""
+    """Return a space of ten hyperparameters: continuous, logarithmic, discrete and conditional."""
     from keras_tuner import HyperParameters
 
     hp = HyperParameters()

@@ -1,12 +1,12 @@
-"""From scratch against fine-tuned, by the number of images a class, judged on one set that neither has seen.
+"""Compares training from scratch with fine-tuning, by the number of images per class, on test images new to both.
 
-python -m benchmarks.small_folders --root WORKSPACE --out DIR        # of a prepared data set with many images a class
+python -m benchmarks.small_folders --root WORKSPACE --out DIR      # WORKSPACE: a data set with many images per class
 
 The groups of the workspace's training images are halved. One half trains a base, the first starting point of
-`baseline_cnn`. From the other half folders of so many images a class are drawn (of a class with fewer, all that there
-are), prepared like any folder, and trained on: that starting point from scratch, and the defaults of `fine_tune` from
-the base. Both are judged on the workspace's test split, of which nothing was ever trained or validated on. A second
-call goes on where the first was stopped. DIR gets the workspaces, results.json and small_folders.png.
+`baseline_cnn`. From the other half, folders with a given number of images per class are drawn (all images of a smaller
+class) and prepared like any folder. On each, the same starting point is trained from scratch, and the defaults of
+`fine_tune` from the base. Both are evaluated on the workspace's test split, which was never used for training or
+validation. A second call resumes a stopped one. DIR receives the workspaces, results.json and small_folders.png.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ SIZES = (10, 30, 100, 300)
 
 
 def run(command: str, *arguments: object) -> dict[str, object]:
-    """What a command of the package says with --json."""
+    """Run a command of the package; return its --json output."""
     line = [sys.executable, "-m", f"tuning.{command}", *map(str, arguments), "--json"]
     return json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def folder(workspace: Workspace, images: Iterable[Place], into: Path) -> Path:
-    """Class folders of links to these images of the pool."""
+    """Fill the folder `into` with class folders of hard links to images of the pool."""
     for image in images:
         target = into / image.file
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def folder(workspace: Workspace, images: Iterable[Place], into: Path) -> Path:
 
 
 def halves(images: Iterable[Place], seed: int) -> list[list[Place]]:
-    """The training images, each group on one side."""
+    """Divide the training images into two halves at random; no group is in both."""
     sides: list[list[Place]] = [[], []]
     for image in images:
         if image.split == "train":
@@ -59,7 +59,7 @@ def halves(images: Iterable[Place], seed: int) -> list[list[Place]]:
 
 
 def drawn(images: Iterable[Place], size: int, seed: int) -> list[Place]:
-    """So many images of each class; those of a smaller folder are among those of a larger one."""
+    """Draw `size` images of each class; with the same seed, a larger draw contains a smaller one."""
     by_label: dict[str, list[Place]] = defaultdict(list)
     for image in images:
         by_label[image.label].append(image)
@@ -67,7 +67,7 @@ def drawn(images: Iterable[Place], size: int, seed: int) -> list[Place]:
 
 
 def judged(model: Path, workspace: Workspace, images: list[Place]) -> dict[str, float]:
-    """Macro-F1 and accuracy of a model on these images of the pool."""
+    """Return macro-F1 and accuracy of a model on images of the pool."""
     import numpy as np
 
     found = predict_frame(workspace, [workspace.pool / image.file for image in images], model)
@@ -132,7 +132,7 @@ def main() -> None:
             raw = folder(workspace, drawn(for_folders, size, draw), args.out / "raw" / root.name)
             run("prepare", "--root", root, "--raw", raw)
             row: dict[str, float] = {"images": size, "draw": draw}
-            # A copy that two groups share is no matter: what judges is neither validated on nor tested there.
+            # Copies shared by two groups do not matter: only the workspace's test split decides.
             from_base = ["--base", exported, "--accept", "base-overlap"]
             for way, arguments in (
                 ("scratch", ["--epochs", args.epochs, *known]),

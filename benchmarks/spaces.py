@@ -1,4 +1,4 @@
-"""Models that are measured: plain Keras, as a person writes them who has never seen this package."""
+"""The measured models, in plain Keras, as a user who does not know this package writes them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ CLASSES = 7
 
 
 def usual_cnn(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """The CNN that everybody writes, with the hyperparameters that everybody tunes.
+    """Build the usual CNN with the usual hyperparameters.
 
-    Three blocks of convolution, batch normalisation, ReLU, pooling and dropout; its default values are 32, 64 and 128
-    filters and 684,199 parameters. One-hot labels, so that Keras's own macro-F1 metric can be compiled in. Momentum 0.9
-    for the batch statistics: with Keras's 0.99 the validation scores of short trainings mean nothing, for anyone.
+    Three blocks of convolution, batch normalisation, ReLU, pooling and dropout; with the default values, they have 32,
+    64 and 128 filters, and the model has 684,199 parameters. The labels are one-hot, so that Keras's own macro-F1
+    metric can be compiled in. The batch statistics have momentum 0.9, because with Keras's default of 0.99 the
+    validation scores of short trainings mean nothing.
     """
     hp.Fixed("batch_size", BATCH)
     width = hp.Choice("width", [16, 32, 48], default=32)
@@ -26,7 +27,7 @@ def usual_cnn(hp: keras_tuner.HyperParameters) -> keras.Model:
 
 
 def augmented_cnn(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """The same CNN, with all that can be done to an image before it is trained on."""
+    """Build the same CNN, with sampler, flips and full augmentation."""
     hp.Fixed("class_balance", "sampler")
     hp.Fixed("augmentation", 1.0)
     hp.Fixed("flip", True)
@@ -34,7 +35,7 @@ def augmented_cnn(hp: keras_tuner.HyperParameters) -> keras.Model:
 
 
 def equal_cnns(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """The same CNN with a space in which every configuration takes equally long."""
+    """Build the same CNN from a space in which every configuration takes equally long."""
     hp.Fixed("batch_size", BATCH)
     dropout = hp.Float("dropout", 0.1, 0.4, step=0.1, default=0.2)
     rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
@@ -42,7 +43,7 @@ def equal_cnns(hp: keras_tuner.HyperParameters) -> keras.Model:
 
 
 def stamped_cnn(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """`usual_cnn`, whose first training step leaves the time in the file that STAMP names."""
+    """Build `usual_cnn`; its first training step writes the monotonic time to the file that STAMP names."""
     model = usual_cnn(hp)
     model.compile(optimizer=model.optimizer, loss=_stamping_categorical_crossentropy, metrics=["accuracy"])
     return model

@@ -1,4 +1,4 @@
-"""When things happened in a search: its journal knows no clock, so whoever wants times looks on."""
+"""Times of the events in a search, from watching its journal, whose entries have no timestamps."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TRIAL = "trial/"
 
 @dataclass
 class TrialRun:
-    """One trial's attempt that brought a result; times in seconds of `clock`.
+    """The attempt of a trial that led to a result; times are in seconds of the watch's `clock`.
 
     Attributes:
-        began, ended: when its attempt and its result appeared in the journal.
-        curve: entries of the epochs that this attempt trained, not of those that it went on from.
-        seconds: of each of these epochs, as the worker measured them: training and validation.
-        inherited: epochs that it went on from.
+        began, ended: when the attempt and the result appeared in the journal.
+        curve: entries of the epochs of this trial, without those of the trial that it continues.
+        seconds: of training and validation in each of these epochs, measured by the worker.
+        inherited: epochs of the trial that it continues.
     """
 
     trial_id: str
@@ -34,17 +34,20 @@ class TrialRun:
 
     @property
     def epochs(self) -> float:
-        """Epochs that it trained; a training can end within its first."""
+        """Epochs that this trial trained; a fraction if training ended within the first epoch."""
         return self.curve[-1]["epoch"] - self.inherited if self.curve else 0.0
 
     def epoch_ends(self) -> list[float]:
-        """When each epoch was over; what follows the last one up to the result counts as part of it."""
+        """Return when each epoch ended; the time between the last epoch and the result counts as part of that epoch."""
         return [self.ended - sum(self.seconds[index + 1 :]) for index in range(len(self.seconds))]
 
     def steps(self) -> float:
-        """Seconds in training and validation steps alone: every epoch at the price of a later one.
+        """Return the seconds in training and validation steps alone: epochs × the median of all but the first.
 
-        The first epoch also traces and compiles, which is no step; with fewer than two epochs nobody can tell.
+        The first epoch also includes tracing and compiling.
+
+        Raises:
+            ValueError: the trial has fewer than two epochs.
         """
         if len(self.seconds) < 2:
             raise ValueError(f"trial {self.trial_id} has fewer than two epochs")
@@ -53,11 +56,11 @@ class TrialRun:
 
 @dataclass
 class JournalWatch:
-    """Notes when each record of a journal appears, to a few milliseconds.
+    """Records when each entry of a journal appears; `look` has to be called every few milliseconds.
 
     Args:
-        path: of the journal; it need not be there yet.
-        clock: monotonic seconds.
+        path: the journal; it need not exist yet.
+        clock: returns the time in seconds.
     """
 
     path: Path
@@ -77,7 +80,7 @@ class JournalWatch:
         self.records += [(now, record) for line in whole.splitlines() if (record := decode(line)) is not None]
 
     def trials(self) -> list[TrialRun]:
-        """Trials that ended well, in the order of their ends."""
+        """Return the trials with a result, in the order in which they ended; failed ones are left out."""
         asked: dict[str, dict[str, Any]] = {}
         began: dict[str, float] = {}
         lengths: dict[str | None, int] = {}
@@ -98,7 +101,7 @@ class JournalWatch:
 
 
 def reached(trials: list[TrialRun], target: float) -> float | None:
-    """The first moment when any trial's `val_f1_macro` was at least `target`; None if never."""
+    """Return the end of the first epoch, of any trial, whose `val_f1_macro` was at least `target`; None if none was."""
     moments = [
         moment
         for trial in trials

@@ -1,4 +1,4 @@
-"""Synthetic, labelled faces for trying everything without data; a package of its own, that only the demo needs.
+"""Synthetic, labelled faces, to try everything without data.
 
 `write_demo_faces` draws a data set into a workspace; `tuning.write_demo_faces` is the same function.
 """

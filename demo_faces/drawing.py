@@ -1,4 +1,4 @@
-"""Draws a `Face` with OpenCV: larger than asked for, shrunk with area averaging, then lit, blurred and given noise."""
+"""Draws a `Face` with OpenCV: enlarged, shrunk with area averaging, then with light, blur and noise added."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MID_GREY = 118
 
 
 def render(face: Face, size: int) -> np.ndarray:
-    """The face as an image, uint8, shape (size, size, 3), BGR; the same `face` and `size` give the same pixels."""
+    """Return the face as an image, uint8 (size, size, 3), BGR; the same `face` and `size` give the same pixels."""
     factor = max(2, -(-_MINIMUM_CANVAS // size))
     canvas = np.empty((size * factor, size * factor, 3), np.uint8)
     pen = Pen(canvas, face.pose, face.person.half_width)
@@ -75,7 +75,7 @@ def _hair_in_front(pen: Pen, person: Person) -> None:
     parting = 0.6 * person.parting * w
     fringe = hairline - 0.12 * np.exp(-(((x - parting) / (0.25 * w)) ** 2))
     y = fringe + (reach - hairline) * np.abs(x / w) ** 5
-    # The hairline lies on the head and turns with it; the outer edge is the outline's.
+    # The hairline lies on the head and turns with it; the outer edge follows the head's outline.
     edge = pen.project(path(x, y))
     pixels = np.concatenate([pen.project(outer, flat=True), edge])
     pen.fill_pixels(pixels, person.hair)
@@ -89,7 +89,7 @@ def _hair_in_front(pen: Pen, person: Person) -> None:
 
 
 def _occlusion(pen: Pen, person: Person, scene: Scene) -> None:
-    """Something in front of part of the face; it leaves enough of it to read."""
+    """Cover part of the face; enough of it stays visible to read the expression."""
     side = 1 if scene.occlusion_side > 0 else -1
     if scene.occlusion == "hand":
         skin = shaded(person.skin, 0.93)
@@ -111,7 +111,7 @@ def _occlusion(pen: Pen, person: Person, scene: Scene) -> None:
 
 
 def _photograph(image: np.ndarray, scene: Scene, noise_seed: int) -> np.ndarray:
-    """Light from one side, contrast, lens blur and sensor noise."""
+    """Add light from one side, contrast, lens blur and sensor noise."""
     size = image.shape[0]
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     light = np.cos(scene.light_angle) * ramp[None, :] + np.sin(scene.light_angle) * ramp[:, None]

@@ -1,8 +1,8 @@
 """Expressions: points in a small space of facial movements, after the action units of the Facial Action Coding System
 (Ekman & Friesen 1978): brows, lids, nose and mouth.
 
-Every emotion has typical points; a face weakens them, mixes in a trace of another emotion and jitters the rest, so that
-neighbouring classes touch as they do in real faces.
+Every emotion has typical points; each face takes a weakened one, with a trace of another emotion and jitter, so that
+neighbouring classes overlap as they do in real faces.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Expression:
     tilt: float = 0.0
 
 
-#: Typical full-strength expressions of each emotion; a face takes one of them, or a point between two.
+#: One or two typical full-strength expressions of each emotion; a face takes a point on the line between them.
 TYPICAL: dict[str, tuple[Expression, ...]] = {
     "angry": (
         Expression(corners=-0.35, width=-0.1, press=1.0, brows=-0.9, inner=-1.0, eyes=-0.25, furrow=1.0),
@@ -126,7 +126,7 @@ TYPICAL: dict[str, tuple[Expression, ...]] = {
 
 
 def sample_expression(label: str, rng: np.random.Generator) -> Expression:
-    """A typical expression of `label` at a random strength, with a trace of another emotion and some jitter."""
+    """Draw a typical expression of `label` at a random strength, with a trace of another emotion and some jitter."""
     points = [_vector(expression) for expression in TYPICAL[label]]
     along = rng.beta(0.5, 0.5)
     typical = points[0] * (1 - along) + points[-1] * along

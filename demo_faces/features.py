@@ -1,4 +1,4 @@
-"""The features of a face that show its expression, and what grows or sits on it."""
+"""Draws the features of a face that show its expression, and beard and glasses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LIP_RELIEF = 0.04
 
 
 def skin_lines(pen: Pen, person: Person, expression: Expression) -> None:
-    """Cheeks, folds, furrows and forehead lines; age deepens them on every face, whatever it expresses."""
+    """Draw cheeks, eye sockets, folds, furrows and forehead lines; age deepens folds and forehead lines."""
     mouth, eye = person.mouth_height, person.eye_height
     brow = eye - person.brow_gap - 0.1 * expression.brows
 
@@ -57,7 +57,7 @@ def eyes(pen: Pen, person: Person, expression: Expression, pose: Pose) -> None:
         gaze_y = person.eye_height + person.eye_size * (0.3 * pose.gaze[1] - 0.1)
         for radius, colour in ((0.44, person.iris), (0.22, DARK)):
             iris = oval(gaze_x, gaze_y, radius * person.eye_size, radius * person.eye_size, 18)
-            # The lids cover what lies above and below them.
+            # The lids cover the iris above and below the eye's opening.
             iris[:, 1] = np.clip(iris[:, 1], np.interp(iris[:, 0], x, top), np.interp(iris[:, 0], x, bottom))
             pen.fill(iris, colour)
         pen.stroke(path(x, top), blend(DARK, person.skin, 0.1), 0.036)
@@ -110,7 +110,7 @@ def mouth(pen: Pen, person: Person, expression: Expression) -> None:
     dome = (1 - t**2) * (1 - square) + (1 - t**6) * square
     corners = float(np.clip(expression.corners, -1.3, 1.3))
     x = half * t
-    # Corners move twice as far as the middle moves the other way, so that the mouth stays where it is.
+    # The middle moves the other way, half as far as the corners, so that the mouth as a whole stays in place.
     line = person.mouth_height + corners * (0.05 - 0.16 * np.abs(t) ** 1.8) + 0.04 * expression.tilt * t
     sneer = 0.09 * expression.sneer * (1 - t**2) * (1 + 0.9 * expression.tilt * t)
     upper_in = line - 0.5 * opening * dome - 0.75 * sneer
@@ -138,7 +138,7 @@ def mouth(pen: Pen, person: Person, expression: Expression) -> None:
 
 
 def _inside_of_mouth(pen: Pen, expression: Expression, x: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> None:
-    """The dark between the lips, and the teeth that a smile or a grimace bares."""
+    """Draw the dark between the lips, and the teeth that a smile or a grimace bares."""
     gap = lower - upper
     square = min(1.0, expression.square)
     bared = 0.12 + 0.3 * float(np.clip(expression.corners, 0, 1.3)) + 0.6 * square

@@ -33,7 +33,7 @@ class Pen:
         self._roll = np.array([[cos, sin], [-sin, cos]])
 
     def project(self, points: np.ndarray, relief: float = 0.0, flat: bool = False) -> np.ndarray:
-        """Canvas pixels of `points`; `relief` lifts them off the face, `flat` keeps them on the outline's plane."""
+        """Return the canvas pixels of `points`; `relief` lifts them off the face, `flat` keeps them in a plane."""
         points = np.asarray(points, float)
         if not flat:
             x, y = points[:, 0], points[:, 1]
@@ -68,13 +68,13 @@ def _fixed_point(pixels: np.ndarray) -> np.ndarray:
 
 
 def oval(x: float, y: float, width: float, height: float, points: int = 24) -> np.ndarray:
-    """An ellipse around (x, y) with the given half axes."""
+    """Return an ellipse around (x, y); `width` and `height` are its half axes."""
     angles = np.linspace(0, 2 * np.pi, points, endpoint=False)
     return np.stack([x + width * np.cos(angles), y + height * np.sin(angles)], axis=1)
 
 
 def curve(start: tuple[float, float], control: tuple[float, float], end: tuple[float, float]) -> np.ndarray:
-    """A quadratic Bézier curve, 12 points."""
+    """Return a quadratic Bézier curve of 12 points."""
     t = np.linspace(0, 1, 12)[:, None]
     return (1 - t) ** 2 * np.array(start) + 2 * t * (1 - t) * np.array(control) + t**2 * np.array(end)
 
@@ -84,7 +84,7 @@ def path(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def ribbon(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """The area between two curves over the same `x`."""
+    """Return the area between two curves over the same `x`."""
     return np.concatenate([path(x, top), path(x, bottom)[::-1]])
 
 
@@ -99,7 +99,7 @@ def blend(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def outline(person: Person, grow: float = 1.0) -> np.ndarray:
-    """The head seen from the front: an egg that narrows towards the chin."""
+    """Return the outline of the head seen from the front: an egg that narrows towards the chin."""
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     x, y = person.half_width * np.sin(angles), -np.cos(angles)
     x = np.where(y > 0, x * (1 - person.jaw * y**2), x)

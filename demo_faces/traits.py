@@ -1,4 +1,4 @@
-"""What varies from one synthetic face to the next: expression, person, pose and scene, from a seeded generator."""
+"""The properties in which synthetic faces differ: expression, person, pose and scene, drawn from a seeded generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from demo_faces.expressions import Expression, sample_expression
 
 @dataclass(frozen=True)
 class Person:
-    """Who is drawn. Lengths are in units of half the head's height; colours are BGR, 0 to 255."""
+    """The person. Lengths are in units of half the head's height; colours are BGR, 0 to 255."""
 
     skin: tuple[float, float, float]
     hair: tuple[float, float, float]
@@ -51,7 +51,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Scene:
-    """Surroundings and camera. Blur and noise hold for any image size: blur is a fraction of its width."""
+    """Surroundings and camera, independent of the image size: blur is a fraction of the image's width."""
 
     background: tuple[tuple[float, float, float], tuple[float, float, float]]
     clothes: tuple[float, float, float]
@@ -68,7 +68,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Face:
-    """Everything that one drawing needs; `noise_seed` keys the pixel noise."""
+    """Everything that a drawing needs; `noise_seed` is the seed of the pixel noise."""
 
     expression: Expression
     person: Person
@@ -77,7 +77,7 @@ class Face:
     noise_seed: int
 
 
-#: From the fairest to the darkest, BGR.
+#: From the lightest to the darkest, BGR.
 _SKIN = (
     (176, 205, 240),
     (150, 188, 228),
@@ -87,13 +87,13 @@ _SKIN = (
     (62, 92, 138),
     (48, 70, 108),
 )
-#: From the darkest to the fairest.
+#: From the darkest to the lightest, BGR.
 _HAIR = ((28, 26, 30), (35, 45, 62), (40, 66, 100), (40, 70, 150), (70, 120, 165), (175, 178, 182), (120, 185, 220))
 _IRIS = ((50, 70, 95), (35, 45, 60), (150, 120, 80), (90, 120, 90), (120, 115, 110))
 
 
 def sample_face(label: str, rng: np.random.Generator) -> Face:
-    """A random face that shows the emotion `label` (one of `EMOTIONS`)."""
+    """Draw a random face that shows the emotion `label` (one of `EMOTIONS`)."""
     person = _sample_person(rng)
     return Face(
         expression=sample_expression(label, rng),
@@ -105,7 +105,7 @@ def sample_face(label: str, rng: np.random.Generator) -> Face:
 
 
 def _around(rng: np.random.Generator, colour: tuple[int, int, int], spread: float) -> tuple[float, float, float]:
-    """`colour`, brighter or darker as a whole and a little different in hue."""
+    """Return `colour` at random brighter or darker as a whole, and with a slightly different hue."""
     shifted = np.array(colour) * (1 + rng.uniform(-spread, spread)) + rng.uniform(-6, 6, 3)
     blue, green, red = np.clip(shifted, 8, 250)
     return float(blue), float(green), float(red)
@@ -120,7 +120,7 @@ def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:
 def _sample_person(rng: np.random.Generator) -> Person:
     tone = int(rng.integers(len(_SKIN)))
     skin = _around(rng, _SKIN[tone], 0.08)
-    # Fair hair on dark skin would hide the brows, which carry half of the expression.
+    # Light hair on dark skin would make the brows, which carry half of the expression, hard to see.
     hair = _HAIR[int(rng.integers(len(_HAIR) - max(0, tone - 1)))]
     redness = rng.uniform(0.0, 1.0)
     lips = (skin[0] * (0.72 - 0.12 * redness), skin[1] * (0.68 - 0.14 * redness), skin[2] * (0.86 + 0.02 * redness))

@@ -1,6 +1,6 @@
-"""The synthetic faces: a labelled data set that can be drawn anywhere, for a first run and for tests.
+"""Writes a labelled data set of synthetic faces, for a first run and for tests.
 
-Every image is a pure function of (seed, label, index, size): drawing more of them changes none that was drawn before.
+Every image is a pure function of (seed, label, index, size), so drawing more images changes none of the earlier ones.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from tuning.core.workspace import Workspace
 
 #: Increased whenever the drawings change, so that old and new faces are never mixed in one folder.
 VERSION = 1
-#: Says which demo a workspace holds.
+#: Name of the file with the settings of the demo faces in a workspace.
 RECORD = "demo.json"
 DEFAULT_PER_CLASS = 200
 DEFAULT_SIZE = 64
 MINIMUM_SIZE, MAXIMUM_SIZE = 48, 512
-#: Fewer than this and the rarest class would not reach all three splits.
+#: With fewer images, the rarest class might not be in all three splits.
 MINIMUM_PER_CLASS = 10
-#: Images of a class in relation to the largest: mildly imbalanced, as collected faces are.
+#: Images of a class relative to the largest class: mildly imbalanced, as collected faces are.
 SHARES = {"angry": 0.85, "disgust": 0.6, "fear": 0.8, "happy": 1.0, "neutral": 0.95, "sad": 0.9, "surprise": 0.8}
 
 _ELSEWHERE = "give a --root of its own, for example --root demo-workspace: demo faces are never mixed with other data"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides which faces are drawn; the arguments of `write_demo_faces`, and the version of the drawings."""
+    """The settings that determine the faces: arguments of `write_demo_faces`, and the version of the drawings."""
 
     version: int = VERSION
     seed: int
@@ -50,14 +50,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class DemoFaces:
-    """What `write_demo_faces` left on disk.
+    """The result of `write_demo_faces`.
 
     Attributes:
         folder: the raw folder, one sub-folder per class.
         counts: label -> number of images.
         image_size: width and height in pixels.
-        seed: what the drawings are keyed by.
-        written: how many images this call drew; 0 when all were there.
+        seed: of the drawings.
+        written: number of images drawn by this call; 0 if all existed already.
     """
 
     folder: Path
@@ -71,7 +71,7 @@ class DemoFaces:
 
 
 def encode_face(label: str, seed: int, index: int, size: int) -> bytes:
-    """Face number `index` of class `label` as a JPEG file's bytes; each face has a compression quality of its own.
+    """Return face number `index` of class `label` as the bytes of a JPEG file; the compression quality varies.
 
     Raises:
         UsageError: an unknown label, or a size out of range.
@@ -85,10 +85,10 @@ def encode_face(label: str, seed: int, index: int, size: int) -> bytes:
 
 
 def choose_classes(text: str) -> tuple[str, ...]:
-    """The classes that `--classes` means: "4" is the first four emotions, "happy,sad" those two.
+    """Parse `--classes`: "4" means the first four emotions, "happy,sad" these two, always in the order of `EMOTIONS`.
 
     Raises:
-        UsageError: fewer than two, more than there are, unknown or repeated names.
+        UsageError: fewer than two classes, more than exist, unknown or repeated names.
     """
     remedy = f"give a number from 2 to {len(EMOTIONS)}, or names from {', '.join(EMOTIONS)}"
     if text.strip().isdecimal():
@@ -102,7 +102,7 @@ def choose_classes(text: str) -> tuple[str, ...]:
 
 
 def class_counts(classes: Sequence[str], per_class: int) -> dict[str, int]:
-    """Images per class: `per_class` for the largest of all seven, the others by `SHARES`."""
+    """Return the images per class: `per_class` × `SHARES`, at least `MINIMUM_PER_CLASS`."""
     return {label: max(MINIMUM_PER_CLASS, round(per_class * SHARES[label])) for label in classes}
 
 
@@ -114,18 +114,18 @@ def write_demo_faces(
     image_size: int = DEFAULT_SIZE,
     progress: Progress = SILENT,
 ) -> DemoFaces:
-    """Draws the data set into the workspace's raw folder, `<class>/<class>_00000.jpg` and on.
+    """Draw the data set into the workspace's raw folder, as `<class>/<class>_00000.jpg` and so on.
 
-    The folder appears whole or not at all; `demo.json` beside it says what it holds. The same call again does nothing,
-    but draws what was deleted since.
+    The folder appears completely or not at all; `demo.json` beside it holds the settings. Another call with the same
+    arguments draws only images that were deleted meanwhile.
 
     Args:
-        workspace: one that is empty, or holds the same demo already.
-        per_class: images of the largest class; see `SHARES`.
-        classes: at least two of `EMOTIONS`, or how many of them.
-        seed: what the drawings are keyed by.
+        workspace: an empty workspace, or one with the same demo faces.
+        per_class: images of the largest of all seven classes; see `SHARES`.
+        classes: at least two of `EMOTIONS`, or the number of classes.
+        seed: of the drawings.
         image_size: width and height in pixels, from 48 to 512.
-        progress: where to report.
+        progress: receives the progress.
 
     Raises:
         UsageError: an argument out of range.
@@ -144,7 +144,8 @@ def write_demo_faces(
     else:
         _refuse_other_data(workspace)
         workspace.create()
-        # The record comes first: after an interruption the next run finds a demo to complete, not somebody's data.
+        # The record is written first, so that the next call after an interruption finds a demo to complete rather than
+        # unknown data.
         about = "synthetic faces in raw_yolo, drawn by `python -m tuning.demo`"
         files.write_json(record, {"about": about, **msgspec.to_builtins(settings), "counts": counts})
     missing = [name for name in names if not (folder / name).exists()]
@@ -197,7 +198,7 @@ def _refuse_other_demo(workspace: Workspace, settings: Settings, names: set[str]
 
 
 def _refuse_other_data(workspace: Workspace) -> None:
-    """Without a record of a demo, whatever lies in the workspace is somebody's own."""
+    """Refuse a workspace without a record of a demo that holds any data or results: they belong to the user."""
     occupied = (
         workspace.raw,
         workspace.pool,

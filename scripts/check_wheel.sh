@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Builds the wheel, installs it in an empty environment outside the repository, and goes from demo to promoted model there.
+# Builds the wheel, installs it in an empty environment outside the repository, and runs it there from demo to promoted
+# model.
 # usage: scripts/check_wheel.sh [--reuse]
-# Packages come from the index, or pip's cache, as for anybody who installs it. --reuse lends the new environment those
-# of .venv instead (seconds, not minutes), without this repository: then a requirement that is not listed goes unseen.
+# Packages come from the index or pip's cache, as for any user. With --reuse (seconds instead of minutes), the new
+# environment uses the packages of .venv, except this project; requirements missing in setup.cfg then go unnoticed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="$PWD/.venv/bin/python"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# What is, or would be, committed: an old build folder would put modules into the wheel that are gone.
+# Only files that are or would be committed: from an old build folder, deleted modules would get into the wheel.
 mkdir "$folder/source"
 git ls-files -z --cached --others --exclude-standard |
     while IFS= read -r -d '' name; do if [ -f "$name" ]; then printf '%s\0' "$name"; fi; done |
@@ -22,7 +23,7 @@ pip=("$python" -m pip --disable-pip-version-check --python "$folder/venv/bin/pyt
 if [ "${1:-}" = --reuse ]; then
     "${pip[@]}" --no-deps --no-index "$folder"/dist/*.whl
     site=$("$folder/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    # A path in a .pth file is searched, but the .pth files in it, such as this repository's own, are not read.
+    # Python searches a folder named in a .pth file, but reads no .pth files in it, such as that of this repository.
     "$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >"$site/lent.pth"
 else
     "${pip[@]}" "$folder"/dist/*.whl

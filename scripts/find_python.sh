@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Prints the newest Python that this project can use: 3.11 to 3.13, able to create virtual environments.
+# Prints the path of the newest Python from 3.11 to 3.13 that can create virtual environments.
 # Looks on PATH and in pyenv. PYTHON=/path/to/python skips the search.
 set -u
 
-# A program of that name proves nothing (pyenv's stand-ins exist for versions that are not active): run it.
+# Run the program: its existence proves nothing, because pyenv has shims for versions that are not active.
 suits() {
     "$1" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1
 }

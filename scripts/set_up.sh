@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv fit for use: creates it where it is missing or broken, then installs this project into it.
+# Creates .venv if it is missing or broken, then installs this project into it, with the requirements of EXTRA.
 # usage: scripts/set_up.sh [EXTRA]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 requirement=".${1:+[$1]}"
 python=.venv/bin/python
 
-# One that was interrupted half-way, or whose Python has gone, is made anew.
+# A .venv whose creation was interrupted, or whose Python is gone, is created again.
 if ! "$python" -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1; then
     base=$(bash scripts/find_python.sh)
     echo "creating .venv with $("$base" --version) ($base)"

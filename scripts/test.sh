@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests: as many at a time as there are cores, up to four, then by themselves those that want the machine alone.
+# Runs the tests in parallel, one process per core up to four, and then, one by one, the tests marked `alone`.
 # usage: scripts/test.sh [OPTION OF PYTEST]…
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +10,7 @@ run() {
     case $? in
     0) ;;
     1) failed=1 ;;
-    5) none=$((none + 1)) ;; # no test of this half is meant
+    5) none=$((none + 1)) ;; # no test was selected
     *) exit 2 ;;
     esac
 }

@@ -68,7 +68,7 @@ def _parts(args: argparse.Namespace) -> dict[str, Callable[[Path], dict[str, Any
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """A line a part: passed or not, what was measured, how long it took."""
+    """Format one line per part: passed or failed, seconds, figures."""
     lines = []
     for name, result in results.items():
         figures = ", ".join(

@@ -1,8 +1,8 @@
-"""A search on a Ray cluster of three hosts, with a fault each time, against the same search on this machine alone.
+"""Searches on a Ray cluster of three hosts, each with another fault, compared with the same search without a cluster.
 
-The hosts are namespaces, see `stress.cluster_hosts`. Without these, or without Ray, it is skipped.
+The hosts are namespaces, see `stress.cluster_hosts`. Nothing is run where these are not allowed or Ray is missing.
 
-python -m stress.cluster FOLDER [CASE …]      # some cases only, their logs stay in FOLDER
+python -m stress.cluster FOLDER [CASE …]      # some cases only; their logs stay in FOLDER
 """
 
 from __future__ import annotations
@@ -27,22 +27,25 @@ from stress.cluster_ray import LOWEST, NAMES, ONE, SEARCH, Cluster, install_lowe
 from tuning.core.workspace import Workspace
 
 SITE_PACKAGES = Path(importlib.util.find_spec("keras").origin).parents[1]  # type: ignore[union-attr, arg-type]
-#: A line that computes something, and what another revision computes there.
+#: (file, line, the line in another revision): a line whose change alters results.
 _LINE = ("trials/runtime.py", 'keyed_seed(seed, "epoch", epoch)', 'keyed_seed(seed, "epoch", epoch + 1)')
-#: Exit code of a search that was killed, as a shell tells it.
+#: First argument of this module's command when it runs inside the lab.
+_INSIDE = "--inside"
+#: Exit code of a killed search, as a shell reports it.
 KILLED = 137
 
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, and what must come of it.
+    """A fault, and the expected outcome.
 
     Attributes:
-        exits: exit code of each launch of the search, in order.
-        says: what its output must say (a regular expression).
-        publishes: whether it ends in the leaderboard of the search on this machine alone, or writes nothing at all.
-        hosts: the names of the cluster's.
-        lowest_ray: whether it takes part.
+        fault: starts the cluster and the search, and causes the fault.
+        exits: expected exit codes of the launches of the search, in order.
+        says: a regular expression that its output must contain.
+        publishes: True: it must end with the leaderboard of the local search; False: it must write nothing.
+        hosts: names of the cluster's hosts.
+        lowest_ray: whether the case needs the lowest supported version of Ray.
     """
 
     fault: Callable[[Cluster], None]
@@ -117,13 +120,13 @@ def _other_revision(cluster: Cluster) -> None:
 
 
 def _other_ray(cluster: Cluster) -> None:
-    """Of the search alone: a node with another one is not let in by Ray itself."""
+    """Run only the search with another version of Ray, because Ray itself rejects nodes of another version."""
     cluster.up()
     cluster.ends(cluster.search(_with_lowest_ray(cluster)))
 
 
 def _lowest_ray(cluster: Cluster) -> None:
-    """Everywhere; all other cases have the one that is installed, the highest."""
+    """Run nodes and search with the lowest version of Ray; all other cases use the installed one."""
     cluster.environment.update(_with_lowest_ray(cluster))
     _none(cluster)
 
@@ -183,7 +186,7 @@ CASES = {
 
 
 def main(folder: Path, names: list[str] | None = None) -> dict[str, Any]:
-    """Runs the cases (default: all), and says what came of each."""
+    """Run the cases (default: all); return the outcome of each."""
     if reason := refused() if importlib.util.find_spec("ray") else "Ray is not installed":
         return {"passed": True, "skipped": reason}
     wanted, skipped = list(names or CASES), []
@@ -201,7 +204,7 @@ def main(folder: Path, names: list[str] | None = None) -> dict[str, Any]:
             stderr=log,
             check=True,
         )
-    inside([sys.executable, "-m", "stress.cluster", str(folder), *wanted], env=kills.environment())
+    inside([sys.executable, "-m", "stress.cluster", _INSIDE, str(folder), *wanted], env=kills.environment())
     path = folder / "cases.json"
     each = json.loads(path.read_text()) if path.exists() else []
     return {
@@ -214,7 +217,7 @@ def main(folder: Path, names: list[str] | None = None) -> dict[str, Any]:
 
 
 def _run(folder: Path, names: list[str]) -> None:
-    """As `main`, inside the lab."""
+    """Run cases inside the lab; write the outcomes to cases.json."""
     each = []
     for name in names:
         each.append(_case(folder / name.replace(" ", "-"), name, folder / "prepared", Workspace(folder / "reference")))
@@ -266,4 +269,7 @@ def _line(case: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    _run(Path(sys.argv[1]), sys.argv[2:])
+    if sys.argv[1] == _INSIDE:
+        _run(Path(sys.argv[2]), sys.argv[3:])
+    else:
+        print(json.dumps(main(Path(sys.argv[1]).resolve(), sys.argv[2:]), indent=2))

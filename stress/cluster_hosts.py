@@ -1,6 +1,6 @@
-"""Hosts of a lab on this machine: network, process, mount and name spaces of their own, on a bridge.
+"""A lab of hosts on this machine: each has its own network, PID, mount and UTS namespaces; a bridge connects them.
 
-All of it lives inside one more namespace: what ends that, however it does, ends every host and process of the lab.
+The lab itself lives in an outer namespace; when that ends, for whatever reason, every host and process of the lab ends.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _TOOLS = ("unshare", "nsenter", "setpriv", "ip", "mount")
-#: Ends with us. Whoever is not root is root in a user namespace.
+#: Runs a command in the outer namespace, which ends with this process; without root rights, in a user namespace.
 _INSIDE = (
     *("setpriv", "--pdeathsig", "KILL", "unshare"),
     *(() if os.geteuid() == 0 else ("--user", "--map-root-user")),
     *("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-    # The first process there must reap what has lost its parent: a host does not end before.
+    # The namespace's first process must reap orphans, without which a killed host would not end.
     *("sh", "-c", '"$@"; exit $?', "sh"),
 )
 _BRIDGE = "lab"
-#: The first shell of a host tells its process id as the lab sees it, before it can see its own processes only.
+#: First shell of a host. It prints its process id as seen in the lab before it remounts /proc, which hides the others.
 _BOOT = (
     "read pid rest < /proc/self/stat && mount -t proc proc /proc && mount -t tmpfs tmpfs /dev/shm && "
     "echo $0 > /proc/sys/kernel/hostname && echo $pid && exec sleep infinity"
@@ -31,7 +31,7 @@ _BOOT = (
 
 
 def refused() -> str:
-    """Why there can be no lab on this machine; empty: there can."""
+    """Return why this machine cannot run a lab; empty if it can."""
     if not sys.platform.startswith("linux"):
         return "namespaces need Linux"
     if lacking := [tool for tool in _TOOLS if not shutil.which(tool)]:
@@ -43,19 +43,19 @@ def refused() -> str:
 
 
 def inside(command: Sequence[str], **options: object) -> int:
-    """Runs a command that may make hosts; its exit code."""
+    """Run a command inside the lab, where it may create `hosts`; return its exit code."""
     return subprocess.run([*_INSIDE, *command], check=False, **options).returncode  # type: ignore[call-overload]
 
 
 class Host:
-    """A machine of the lab.
+    """A host of the lab.
 
     Attributes:
         name: its host name.
-        address: of its one network card.
+        address: IP address of its network card.
+        temporary: a folder of its own, at the same path on each host.
     """
 
-    #: Each host has its own, at the same path.
     temporary = Path("/dev/shm")
 
     def __init__(self, name: str, number: int) -> None:
@@ -67,7 +67,7 @@ class Host:
                 *("sh", "-c", _BOOT, name),
             ],
             stdout=subprocess.PIPE,
-            # It complains of its own death.
+            # Its shell reports being killed.
             stderr=subprocess.DEVNULL,
             text=True,
         )
@@ -78,13 +78,13 @@ class Host:
         self.run("ip", "link", "set", "lo", "up")
         self.run("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
         self.run("ip", "link", "set", "eth0", "up")
-        # It leads nowhere, and lets a program ask which of its addresses others see.
+        # The route leads nowhere, but programs need one to find out their own address.
         self.run("ip", "route", "add", "default", "dev", "eth0")
 
     def start(
         self, *command: str, folder: Path, output: Path, environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Starts a command there, in `folder`; it dies with the process that this returns."""
+        """Start a command on the host, in `folder`; it dies with the returned process."""
         with output.open("ab") as file:
             return subprocess.Popen(
                 [*self._enter(), "setpriv", "--pdeathsig", "KILL", "env", f"--chdir={folder}", *command],
@@ -98,11 +98,11 @@ class Host:
         subprocess.run([*self._enter(), *command], check=True)
 
     def hide(self, folder: Path) -> None:
-        """Nothing is seen there any more."""
+        """Hide the content of a folder from the host."""
         self.run("mount", "-t", "tmpfs", "tmpfs", str(folder))
 
     def own(self, folder: Path) -> None:
-        """What is changed there from now on, here with `run`, is changed on this host only."""
+        """Mount an overlay on a folder, so that changes that `run` makes in it affect this host only."""
         layers = [self.temporary / f"{folder.name}-{kind}" for kind in ("changes", "work")]
         self.run("mkdir", *map(str, layers))
         options = f"lowerdir={folder},upperdir={layers[0]},workdir={layers[1]}"
@@ -115,8 +115,9 @@ class Host:
         _ip(f"link set {self._card} up")
 
     def kill(self) -> None:
-        """Pulls the plug."""
-        # First, so that nothing there says farewell; left to the end of the host, the next one may still meet it.
+        """Kill the host at once, as a power failure would."""
+        # Its card is deleted first, so that no process on it can say goodbye. The kernel would delete the card too, but
+        # perhaps only after the next host with that card is created.
         subprocess.run(["ip", "link", "delete", self._card], stderr=subprocess.DEVNULL, check=False)
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(self._pid), 9)
@@ -128,7 +129,7 @@ class Host:
 
 @contextlib.contextmanager
 def hosts(names: Sequence[str]) -> Iterator[list[Host]]:
-    """Hosts that see each other and nothing else; only inside `inside`."""
+    """Create hosts that can reach each other and nothing else; only for a command run by `inside`."""
     _ip(f"link add {_BRIDGE} type bridge")
     _ip(f"link set {_BRIDGE} up")
     made: list[Host] = []

@@ -1,6 +1,8 @@
 """A Ray cluster on the hosts of the lab, and searches on it.
 
 python -m stress.cluster_ray FOLDER PREPARED OPTION …     # inside the lab: one search on a cluster of two hosts
+
+PREPARED is a prepared workspace, of which FOLDER receives a copy; the options are those of a search.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from stress.evidence import EPOCHS
 from tuning.core import packages
 from tuning.core.workspace import Workspace
 
-#: Folder with the lowest Ray.
+#: Name of the folder with the lowest supported version of Ray.
 LOWEST = "lowest-ray"
 NAMES = ("head", "left", "right")
 #: Six configurations of up to six seconds, then one finalist and the baseline.
@@ -29,7 +31,7 @@ SEARCH = (
     *("--top-k", "1", "--dtype", "float32", "--max-memory", "1G", "--max-deaths", "100"),
 )
 _PORT = 6379
-#: What `ray start` is told of a node.
+#: Options of `ray start` for a node with one processor.
 ONE = ("--num-cpus=1",)
 _UNTIL_ANSWERED = """
 while True:
@@ -39,7 +41,7 @@ while True:
     except OSError:
         time.sleep(0.2)
 """
-#: The control service answers before the node that it runs on has joined.
+#: The control service answers before the node that it runs on has joined, so connecting may fail at first.
 _UNTIL_CONNECTED = """
 import ray, time
 while not ray.is_initialized():
@@ -48,18 +50,19 @@ while not ray.is_initialized():
     except ConnectionError:
         time.sleep(1)
 """
-#: Seconds for all nodes to join, and for a search to train on a certain one, or to end.
+#: Seconds allowed for all nodes to join, for a search to train on a certain node, and for a search to end.
 _JOIN, _TRAIN, _END = 300, 600, 1200
 
 
 class Cluster:
-    """A node of one processor on each host; searches are started on the first.
+    """A Ray cluster with a node of one processor on each host; searches are started on the first host.
 
     Attributes:
         options: of a search.
-        environment: of all that is started.
+        environment: variables for all processes of the cluster.
         exits: exit codes of the searches so far.
-        began, ended: when the first one did, and the last.
+        began: when the first search was started, in monotonic seconds.
+        ended: when the last one ended.
     """
 
     def __init__(self, made: list[Host], folder: Path, prepared: Path, options: Sequence[str] = SEARCH) -> None:
@@ -72,8 +75,8 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # Ray's workers are nice to others on a node; here they would wait for the rest of the lab.
             "RAY_TMPDIR": str(self.head.temporary),
+            # By default, Ray lowers the priority of its workers; the rest of the lab would then slow them down.
             "RAY_worker_niceness": "0",
             "STRESS_EPOCH_SECONDS": "0.5",
         }
@@ -81,7 +84,7 @@ class Cluster:
         self.began = self.ended = 0.0
 
     def up(self, head: Sequence[str] = ONE, others: Sequence[str] = ONE) -> None:
-        """Starts Ray on all hosts, and waits until all nodes have joined."""
+        """Start Ray on all hosts, and wait until all nodes have joined."""
         self._node(self.head, "--head", f"--port={_PORT}", "--include-dashboard=false", *head)
         self._done(
             self._start(
@@ -95,12 +98,12 @@ class Cluster:
         self._done(self._python(f"while sum(n['Alive'] for n in ray.nodes()) < {len(self.hosts)}: time.sleep(0.5)"))
 
     def restart(self, host: Host) -> None:
-        """Ends Ray there, and starts it again."""
+        """Stop Ray on a host, and start it again."""
         self._done(self._start(host, "-m", "ray.scripts.scripts", "stop", log="python"))
         self._join(host, *ONE)
 
     def occupy(self) -> subprocess.Popen[bytes]:
-        """Somebody else's program, that takes all processors until it is killed."""
+        """Start a Ray program that reserves three processors, those of all hosts, until it is killed."""
         holding = self._python(
             "hold = [ray.remote(num_cpus=1)(type('Hold', (), {'ready': lambda self: 0})).remote() for _ in range(3)]; "
             "ray.get([one.ready.remote() for one in hold]); open('held', 'w').close(); time.sleep(3600)"
@@ -116,7 +119,7 @@ class Cluster:
         return self._start(self.head, "-m", "tuning.search", *arguments, *self.options, log="search", more=more or {})
 
     def trains(self, host: Host, search: subprocess.Popen[bytes]) -> None:
-        """Waits until three epochs have begun there since now."""
+        """Wait until three more epochs have begun on a host."""
         until, goal = time.monotonic() + _TRAIN, self.epochs(host) + 3
         while self.epochs(host) < goal:
             if search.poll() is not None or time.monotonic() > until:
@@ -124,13 +127,13 @@ class Cluster:
             time.sleep(0.05)
 
     def ends(self, search: subprocess.Popen[bytes]) -> None:
-        """Waits for the end of a search, and notes its exit code as a shell would tell it."""
+        """Wait for the end of a search, and record its exit code as a shell reports it."""
         code = search.wait(_END)
         self.exits.append(code if code >= 0 else 128 - code)
         self.ended = time.monotonic()
 
     def said(self) -> str:
-        """What the searches have written on the screen."""
+        """Return the output of all searches that have ended."""
         return (self.folder / "search.log").read_text(errors="replace") if self.exits else ""
 
     def _join(self, host: Host, *options: str) -> None:
@@ -159,7 +162,7 @@ class Cluster:
         )
 
     def epochs(self, host: Host) -> int:
-        """How many have begun there."""
+        """Return the number of epochs that have begun on a host."""
         path = self._epochs(host)
         return path.read_bytes().count(b"\n") if path.exists() else 0
 
@@ -168,7 +171,10 @@ class Cluster:
 
 
 def install_lowest_ray(folder: Path) -> bool:
-    """The lowest version of Ray that this project allows, without what it needs, which is here already."""
+    """Install the lowest version of Ray that this project allows into `folder`; return whether that succeeded.
+
+    Its dependencies are not installed again: those of the installed Ray serve.
+    """
     (wanted,) = {package.wanted for package in packages.packages() if package.name == "ray"}
     lowest = wanted.removeprefix(">=").partition(",")[0]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder / LOWEST)]

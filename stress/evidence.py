@@ -1,4 +1,4 @@
-"""What a search that was killed leaves to be judged by: its journal, and a line for what happened to each epoch."""
+"""The evidence that a killed search leaves: its journal, and a log with a line for each event of an epoch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from tuning.engine import journal
 from tuning.engine.audit import audit
 from tuning.engine.state import accepts, replay
 
-#: Names the file that `note` adds to.
+#: Environment variable with the path of the log that `note` appends to.
 EPOCHS = "STRESS_EPOCHS"
 
 BEGAN, SAVING, SAVED = "began", "saving", "saved"
 
 
 class Note(NamedTuple):
-    """What happened to an epoch of the chain of trials with this seed.
+    """An event of an epoch: BEGAN, or the start (SAVING) or end (SAVED) of writing its checkpoint.
 
-    SAVING and SAVED are noted only where a checkpoint is written while training goes on.
+    `seed` identifies the chain of trials. SAVING and SAVED are noted only where a checkpoint is written while training
+    continues.
     """
 
     seed: int
@@ -30,11 +31,11 @@ class Note(NamedTuple):
 
 
 def note(noted: Note) -> None:
-    """Leaves a line."""
+    """Append a line to the log; do nothing if there is none."""
     path = os.environ.get(EPOCHS)
     if not path:
         return
-    # One write of one short line: it is in the file whole, or not at all, whatever kills us.
+    # A short line written by a single call is in the file completely or not at all, even if this process is killed.
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(descriptor, f"{noted.seed} {noted.epoch} {noted.what}\n".encode())
     os.close(descriptor)
@@ -50,7 +51,10 @@ def killed(
     longest: float,
     stride: int,
 ) -> dict[str, Any]:
-    """`run_killed`, and what the search left: a report of plain JSON."""
+    """Call `run_killed` and return a JSON report about it and the evidence that the search left.
+
+    The events are journal entries and begun epochs; the other arguments are those of `run_killed`.
+    """
     epochs = directory / "epochs.log"
     outcome = run_killed(
         command,
@@ -87,14 +91,15 @@ def _report(outcome: Outcome, journal_path: Path, epochs: Path) -> dict[str, Any
 
 
 def sound(report: Mapping[str, Any]) -> bool:
-    """Whether nothing was lost, repeated beyond an epoch a kill, or left behind."""
+    """Return whether the search ended with exit code 0, a consistent journal, no orphans and no epoch out of order."""
     return not (report["code"] or report["audit"] or report["orphans"] or report["went_back"])
 
 
 def went_back(notes: Sequence[Note]) -> int:
-    """How often training went on with anything but the next epoch, or the first whose checkpoint was not whole.
+    """Count the epochs that should not have begun.
 
-    That is the one that was cut short, or the one before it while its checkpoint was still being written.
+    Allowed are the next epoch, the same epoch again (it was interrupted), and the one before it if its checkpoint was
+    not completely written.
     """
     last: dict[int, int] = {}
     saving: set[tuple[int, int]] = set()
@@ -126,7 +131,7 @@ def _lines(path: Path, end: bytes) -> int:
 
 
 def _moment(path: Path) -> str:
-    """Kinds of the jobs that are under way, as the journal knows them."""
+    """Return the kinds of the running jobs according to the journal, joined by "+", or "between jobs"."""
     jobs = replay(journal.read(path)).jobs
     open_jobs = [key for key, job in jobs.items() if job.fence is not None and accepts(job, job.fence)]
     return "+".join(sorted({key.partition("/")[0] for key in open_jobs})) or "between jobs"

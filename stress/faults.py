@@ -1,8 +1,8 @@
-"""A whole search over toy work, and a fault at each of its operations on the disk: a kill, a full disk, an I/O error, a
-file system that became read-only.
+"""A search with toy work, and a fault at each of its file operations: SIGKILL, a full disk, an I/O error, a read-only
+file system.
 
-After each fault every file is as it was before or after some whole operation of the undisturbed search, the error
-names a path, and the same command ends in the same leaderboard, runs and promoted model.
+After each fault, every file must have some content that it also has in the undisturbed search, the error must name a
+path, and the same command must then end with the same leaderboard, runs and promoted model.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from tuning.engine.audit import audit
 NAME = "toy"
 SPACE = "stress.tiny_cnn:build_model"
 CRASH = "crash"
-#: A disk that is full, or read-only, stays so; an I/O error may be the only one.
+#: Error -> whether all later operations fail too: a full or read-only disk stays so, an I/O error may be the only one.
 ERRORS = {"ENOSPC": True, "EROFS": True, "EIO": False}
 FAULTS = (CRASH, *ERRORS)
-#: Operations whose system calls name no path in their errors.
+#: Operations whose system calls do not name the path in their errors.
 _NAMELESS = ("write", "fsync", "append", "truncate")
-#: What differs from run to run: the journal counts seconds, says who holds it, and the report shows those seconds.
+#: Files that differ from run to run: the journal and the report contain seconds, others the process that holds a lock.
 _VOLATILE = ("journal.jsonl", "journal.lock", "journal.owner", ".leaderboard.lock", "report.html")
 
 Hook = Callable[[str, Path], None]
@@ -48,12 +48,12 @@ Hook = Callable[[str, Path], None]
 
 @dataclass
 class Undisturbed:
-    """What a scenario does when nothing goes wrong.
+    """The course of a scenario without a fault.
 
     Attributes:
-        operations: what each of its operations on the disk was.
-        versions: digests of what each file held at any time.
-        end: digests of the files that count, at the end.
+        operations: name and path of each file operation, in order.
+        versions: path -> digests of all contents that the file had at any time.
+        end: path -> digest at the end, of the files that a fault must not change.
     """
 
     operations: list[str] = field(default_factory=list)
@@ -64,7 +64,10 @@ class Undisturbed:
 def main(
     folder: Path, kill_every: int = 1, error_every: int = 1, scenarios: tuple[str, ...] = ("search", "fresh")
 ) -> dict[str, Any]:
-    """Sweeps every fault over the operations (each, or one in so many) of each scenario."""
+    """Cause every fault at the operations of each scenario: at each `kill_every`-th or `error_every`-th of them.
+
+    The scenario "search" starts in a prepared workspace, "fresh" repeats a search with `--fresh`.
+    """
     problems: list[str] = []
     cases = Counter[str]()
     _load(folder / "warm")
@@ -87,7 +90,7 @@ def main(
 
 
 def _case(start: Path, root: Path, scenario: str, fault: str, n: int, undisturbed: Undisturbed) -> Iterator[str]:
-    """What is wrong after `fault` at operation `n`, and after the same command again."""
+    """Cause `fault` at operation `n`, then run the same command again; yield each problem."""
     shutil.copytree(start, root)
     end = _child(lambda: _run(scenario, root), _failing(fault, n))
     if fault == CRASH:
@@ -113,7 +116,7 @@ def _case(start: Path, root: Path, scenario: str, fault: str, n: int, undisturbe
 
 
 def _halves(root: Path, undisturbed: Undisturbed) -> Iterator[str]:
-    """Files that hold what they never held in an undisturbed search."""
+    """Yield a problem for each file with content that it never has in an undisturbed search, or a damaged journal."""
     for name, digest in _digests(root).items():
         if digest not in undisturbed.versions.get(name, ()):
             yield f"{name} holds what it should never hold"
@@ -140,14 +143,14 @@ def _undisturbed(start: Path, root: Path, scenario: str) -> Undisturbed:
 
 
 def _digests(root: Path) -> dict[str, str]:
-    """sha256 of each file by its path, those aside and those that differ from run to run apart."""
+    """Return path -> sha256 of each file, except temporary and retired ones and those that differ from run to run."""
     found = {}
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not _aside(name)]
         for name in names:
             if name not in _VOLATILE and not _aside(name):
                 path = Path(folder, name)
-                # The search that was there before may be moved aside once or, after a fault, twice.
+                # `--fresh` moves the old search aside, after a fault perhaps a second time.
                 found[path.relative_to(root).as_posix().replace("~2", "~1")] = hashlib.sha256(
                     path.read_bytes()
                 ).hexdigest()
@@ -159,7 +162,7 @@ def _aside(name: str) -> bool:
 
 
 def _end(root: Path) -> dict[str, str]:
-    """What must be the same at the end: everything but the searches' own folders."""
+    """Return the digests that must be equal at the end: of all files outside the folders of searches."""
     return {name: digest for name, digest in _digests(root).items() if not name.startswith("artifacts/searches/")}
 
 
@@ -218,8 +221,8 @@ def _repair(root: Path) -> None:
 
 
 def _load(warm: Path) -> None:
-    """Puts toy work and small pictures in the place of training and plotting, and has everything imported once."""
-    # Processes are forked from this one, which TensorFlow would not survive; nothing is trained in it.
+    """Replace training and plotting by toy work and tiny figures, and run a search once to import everything."""
+    # This process is forked, which TensorFlow would not survive; it trains nothing, so another backend will do.
     os.environ["KERAS_BACKEND"] = "numpy"
     importlib.import_module("keras")
     from matplotlib.figure import Figure
@@ -231,10 +234,10 @@ def _load(warm: Path) -> None:
     names = ("accuracy.png", "loss.png", "confusion_matrix_raw.png", "confusion_matrix_norm.png")
     plots.run_figures = lambda metrics, history: {name: Figure(figsize=(0.1, 0.1)) for name in names}
     pictures.pictures = lambda history, importances, title: {"best_so_far.png": Figure(figsize=(0.1, 0.1))}
-    # The settings of a search name the backend of its workers, not that of this process.
+    # From here on, the variable is only read into the settings of a search, as the backend of its workers.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     session.WORK = "stress.toy:run"
-    # Power stays on here: waiting for a real disk would show nothing.
+    # fsync matters only for power failures, which are not simulated here.
     os.fsync = lambda descriptor: None
     _prepare(warm)
     _search(warm)
@@ -242,7 +245,7 @@ def _load(warm: Path) -> None:
 
 
 def _prepare(root: Path) -> None:
-    """The prepared data of a workspace: noise."""
+    """Write a prepared data set of black images."""
     workspace = Workspace(root).create()
     info = description.DatasetInfo("d" * 64, toy.CLASSES, 8, 1, {"train": 6, "val": 6, "test": 6})
     workspace.split.mkdir()
@@ -261,7 +264,7 @@ def _prepare(root: Path) -> None:
 
 
 def _child(action: Callable[[], None], hook: Hook | None = None) -> dict[str, Any]:
-    """Does `action` in a process of its own, forked from this one: how it ended, empty when all went well."""
+    """Run `action` in a process forked from this one; return how it failed, empty if it did not."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
 

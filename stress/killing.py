@@ -1,4 +1,4 @@
-"""Kills a search at random moments and starts it again, until it ends; counts what outlives it."""
+"""Kills a search at random moments and starts it again until it ends; counts processes that outlive their parent."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Every process of a search that is to be killed bears this variable, with a value of its own.
+#: Environment variable that marks all processes of a search to be killed; its value is unique to the search.
 MARK = "STRESS_RUN"
 TARGETS = ("parent", "worker", "both")
-#: A process may take this long to follow its parent.
+#: How long processes may outlive their parent before they count as orphans.
 ORPHAN_SECONDS = 5.0
-#: After the last kill, a search has to end within so many.
+#: How long a search may take to end after the last kill.
 PATIENCE_SECONDS = 300.0
+#: Seconds between two checks while waiting.
 _POLL = 0.005
 
 
@@ -28,11 +29,11 @@ class Outcome:
     """What happened to a search that was killed.
 
     Attributes:
-        kills: by target.
-        moments: the kills again, by what was going on.
+        kills: number of kills by target.
+        moments: number of kills by what was going on at that moment.
         launches: how often the command was started.
-        orphans: processes that were still there some seconds after their parent.
-        slowest_end: seconds that the last process took to follow its parent, at worst.
+        orphans: processes that outlived their parent by more than `ORPHAN_SECONDS`.
+        slowest_end: the longest time, in seconds, until all processes of a launch had ended after their parent.
         code: exit code of the last launch.
         seconds: from the first launch to the last exit.
     """
@@ -57,15 +58,15 @@ def run_killed(
     events: Callable[[], int],
     moment: Callable[[], str],
 ) -> Outcome:
-    """Runs `command` until it ends by itself, and on the way kills its parent, a worker, or both, `kills` times.
+    """Run `command` again and again until it ends by itself, and kill its parent, a worker, or both `kills` times.
 
-    Half of the moments are random times up to `longest` seconds after the last kill, the others come just after
-    something happened, up to `stride` happenings later.
+    Half of the kills come at a random time up to `longest` seconds after the last one, the others just after one of the
+    next `stride` events.
 
     Args:
-        directory: where it runs; its output is appended to `output.log` there.
-        events: how many things have happened so far; only to be compared with itself.
-        moment: what is going on, in a word.
+        directory: working directory; the output is appended to `output.log` in it.
+        events: returns the number of events so far.
+        moment: returns what is going on, in a word.
     """
     choice, outcome, began = random.Random(seed), Outcome(), time.monotonic()
     mark = f"{os.getpid()}-{seed}-{time.monotonic_ns()}"
@@ -86,9 +87,10 @@ def run_killed(
                 if not _wait_for_moment(process, choice, longest, stride, events):
                     break
                 target, now = choice.choice(TARGETS), moment()
-                killed = _kill(process, target, mark, choice)
-                outcome.kills[target] += 1
-                outcome.moments[now] += 1
+                if victims := _kill(process, target, mark, choice):
+                    outcome.kills[target] += 1
+                    outcome.moments[now] += 1
+                killed = process.pid in victims
             outcome.code = process.wait(PATIENCE_SECONDS)
         finally:
             process.kill()
@@ -104,7 +106,7 @@ def run_killed(
 def _wait_for_moment(
     process: subprocess.Popen, choice: random.Random, longest: float, stride: int, events: Callable[[], int]
 ) -> bool:
-    """Waits for the next moment to kill; False when the process has ended meanwhile."""
+    """Wait for the next moment to kill; return False if the process has ended before."""
     if choice.random() < 0.5:
         until = time.monotonic() + choice.uniform(0.02, longest)
     else:
@@ -121,8 +123,8 @@ def _wait_for_moment(
     return process.poll() is None
 
 
-def _kill(process: subprocess.Popen, target: str, mark: str, choice: random.Random) -> bool:
-    """Kills; True when the parent is among the dead. A worker that is not there yet is the parent's luck."""
+def _kill(process: subprocess.Popen, target: str, mark: str, choice: random.Random) -> list[int]:
+    """Kill the target; return the ids of the killed processes. If no worker runs, none of the workers is killed."""
     workers = sorted(marked(mark) - {process.pid})
     victims = []
     if target != "parent" and workers:
@@ -133,11 +135,15 @@ def _kill(process: subprocess.Popen, target: str, mark: str, choice: random.Rand
     for pid in victims:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return process.pid in victims
+    return victims
 
 
 def _orphans(mark: str) -> tuple[int, float]:
-    """(processes that outlive the parent for too long, seconds until the last one was gone); ends them."""
+    """Wait for the processes of a launch to end, and kill those left after `ORPHAN_SECONDS`.
+
+    Returns:
+        The number of those left, and the seconds waited.
+    """
     began = time.monotonic()
     while (left := marked(mark)) and time.monotonic() - began < ORPHAN_SECONDS:
         time.sleep(_POLL)
@@ -149,7 +155,7 @@ def _orphans(mark: str) -> tuple[int, float]:
 
 
 def marked(mark: str) -> set[int]:
-    """Living processes whose environment bears the mark; zombies have none. Linux only: reads /proc."""
+    """Return the ids of living processes with the mark in their environment (zombies have none). Reads /proc."""
     found = set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

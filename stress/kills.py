@@ -1,4 +1,4 @@
-"""Real searches with TensorFlow, killed with SIGKILL again and again, against the same searches left in peace."""
+"""Real searches with TensorFlow, killed with SIGKILL again and again, compared with the same searches undisturbed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tuning.results.runs import run_folders
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAME = "tiny"
 SPACE = "stress.tiny_cnn:build_model"
-#: Times of death reach from the start of Python to the end of the training, TensorFlow's import included.
+#: Longest random time before a kill: a launch from the start of Python to the end of training, imports included.
 LONGEST_SECONDS = 9.0
-#: There are about eighty records and epochs in such a search.
+#: Most events before a kill, see `run_killed`; a search has about eighty journal entries and epochs.
 STRIDE = 12
-#: Deaths of a process count against its configuration, and these are none of its doing.
+#: Deaths of a worker count against its configuration, which did not cause these.
 _ENDLESS_DEATHS = ("--max-deaths", "100000")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Settings of a search, and how its trials run."""
+    """Options of a search: its settings, which determine the result, and its resources, which do not."""
 
     settings: tuple[str, ...]
     resources: tuple[str, ...]
@@ -49,9 +49,9 @@ VARIANTS = (
 
 
 def main(folder: Path, searches: int = 20, kills: int = 10, seed: int = 0) -> dict[str, Any]:
-    """Kills `searches` searches `kills` times each, and says what came of it.
+    """Kill `searches` searches `kills` times each; return a summary.
 
-    Where a search ends before its last kill, more searches follow until as many kills have happened.
+    If searches end before their last kill, more searches follow, until there are `searches` × `kills` kills.
     """
     prepared = prepare(folder / "prepared")
     references: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -133,7 +133,7 @@ def _reference(root: Path, prepared: Path, variant: Variant) -> dict[str, Any]:
 
 
 def result(workspace: Workspace) -> dict[str, Any]:
-    """What must be the same: the leaderboard's bytes, the weights of every run, the promoted run."""
+    """Return what must be equal: the leaderboard's text, the weights' digest of every run, the promoted run."""
     runs = [folder / "metrics.json" for folder in run_folders(workspace)]
     return {
         "leaderboard": workspace.leaderboard.read_text() if workspace.leaderboard.is_file() else "",

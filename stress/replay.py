@@ -1,5 +1,7 @@
-"""Journals with torn, cut, flipped, repeated and exchanged lines: what is read back was written, in that order, or the
-file is refused and left alone."""
+"""Damages journals at random: torn, cut, flipped, repeated, swapped or missing lines, and noise.
+
+Whatever is read back must be a beginning of what was written, or the file must be refused and stay unchanged.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from tuning.engine.state import replay
 
 
 def history(choice: random.Random) -> list[Entry]:
-    """The entries of a random search: attempts, deaths, results, several jobs under way at a time."""
+    """Return the journal entries of a random search: attempts, deaths and results, with several jobs at a time."""
     records: list[Entry] = []
     running: dict[str, int] = {}
 
@@ -88,10 +90,10 @@ DAMAGES = (torn, cut, flipped, repeated, exchanged, left_out, noise)
 
 
 def case(seed: int, path: Path) -> str:
-    """One case; what became of it: "whole", "shortened" or "refused".
+    """Damage a random journal and read it back; return "whole", "shortened" or "refused".
 
     Raises:
-        AssertionError: something was read that was never written there, or more was lost than the damage explains.
+        AssertionError: an entry was read that was not written there, or more entries were lost than were damaged.
     """
     choice = random.Random(seed)
     written = history(choice)
@@ -130,7 +132,7 @@ def case(seed: int, path: Path) -> str:
 
 
 def _intact(lines: list[bytes], data: bytes) -> int:
-    """How many lines stand unharmed at the beginning."""
+    """Return the number of undamaged lines at the beginning."""
     position = 0
     for count, line in enumerate(lines):
         if data[position : position + len(line)] != line:
@@ -140,7 +142,7 @@ def _intact(lines: list[bytes], data: bytes) -> int:
 
 
 def main(folder: Path, cases: int = 10_000) -> dict[str, Any]:
-    """Many cases, on a file each."""
+    """Run many cases, each with another seed."""
     ends, problems = Counter[str](), []
     for seed in range(cases):
         try:

@@ -1,8 +1,7 @@
-"""A user's own model builder, small enough that an epoch takes a tenth of a second, with dropout so that random state
-matters.
+"""A user's own model builder: an epoch takes a tenth of a second, and dropout makes the random state matter.
 
-Each epoch leaves a line when it begins, when its checkpoint is begun and when that is whole, see `stress.evidence`; it
-may be made longer: STRESS_EPOCH_SECONDS.
+Each epoch notes when it begins, when writing its checkpoint begins, and when that is done, see `stress.evidence`.
+STRESS_EPOCH_SECONDS makes an epoch longer.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def build_model(hp, input_shape, num_classes):
 
 
 def _note(epoch: int, what: str) -> None:
-    # The try-out of the defaults repeats an epoch by itself, and begins anew after a kill.
+    # The try-out of the defaults is left out: it trains an epoch twice on purpose, and starts over after a kill.
     if (seed := _running["seed"]) != tryout.SEED:
         note(Note(seed, epoch, what))
 
@@ -62,7 +61,7 @@ def _noting_saves(
     checkpoint.save_state = whole
 
 
-#: A process trains one configuration at a time, and waits for its last checkpoint.
+#: Seed of the current training. A process trains one configuration at a time, and waits for its last checkpoint.
 _running: dict[str, int] = {}
 runtime.begin_epoch = _noting(runtime.begin_epoch)
 _noting_saves(Saver.save, checkpoint.save_state)

@@ -1,7 +1,7 @@
-"""Work without TensorFlow that behaves like the real one: jobs of the same kinds, epoch by epoch, with checkpoints.
+"""Toy work without TensorFlow, with the same kinds of jobs as real work, epoch by epoch and with checkpoints.
 
-An "epoch" mixes keyed random numbers into eight weights, so that an epoch left out, repeated or drawn differently shows
-in every later figure.
+An "epoch" mixes keyed random numbers into eight weights, so that an epoch that is skipped, repeated or drawn
+differently changes every later figure.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tuning.core.records import COMPLETED, configuration, keyed_seed
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
 from tuning.trials.plan import cooling_factor
 
-#: Seconds that an epoch takes, to have something to interrupt.
+#: Environment variable with the seconds that an epoch takes, so that there is something to interrupt.
 SECONDS = "STRESS_EPOCH_SECONDS"
-#: How many times as long an epoch of a final training takes: a machine that has become busy.
+#: Environment variable: how many times as long an epoch of a final training takes, as on a machine that became busy.
 SLOW_FINALS = "STRESS_SLOW_FINALS"
-#: Ids of trials that fail, and "final" for all finals: a cause that can be mended.
+#: Environment variable with ids of trials that fail, or "final" for all finals; without it, they succeed in a retry.
 BROKEN = "STRESS_BROKEN_TRIALS"
 CLASSES = ("angry", "happy", "sad")
 _IMAGES = 30
@@ -43,7 +43,7 @@ _RATE = {
 
 
 def run(kind: str, payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Runs one job; payloads and results are those of `tuning.trials.jobs`."""
+    """Run one job; payloads and results have the form of those of `tuning.trials.jobs`."""
     if kind == "describe":
         return _describe()
     if kind == "count":
@@ -75,8 +75,8 @@ def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None])
     if state is None and parent:
         state = load_state(Path(parent))
         if state is None and BROKEN not in os.environ:
-            # The real one would train these epochs again; but nothing is deleted that can still be gone on from,
-            # unless trials were taken back.
+            # Real work would train these epochs again. But no checkpoint may be deleted from which a trial can still
+            # continue, except when failed trials are retried.
             raise RuntimeError(f"{parent} holds no checkpoint")
     state = state or TrainingState(0, (), (), (np.zeros(8),), (np.zeros(1),))
     while state.epoch < payload["until"]:
@@ -87,7 +87,7 @@ def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None])
         seconds = slower * 0.1
         rng = np.random.default_rng(keyed_seed(payload["seed"], "epoch", epoch))
         weights = 0.9 * state.weights[0] + payload["values"]["rate"] * rng.random(8)
-        # A training that cools down has another rate, and other weights.
+        # A shortened training decays its learning rate, which changes its weights.
         weights = cooling_factor(epoch, cuts) * weights
         score = float(weights.mean() % 1)
         entry = {"epoch": epoch, "learning_rate": 0.1, "accuracy": score, "val_accuracy": score, "val_f1_macro": score}
@@ -125,7 +125,7 @@ def _final(payload: Mapping[str, Any], state: TrainingState) -> dict[str, Any]:
 
 
 def _ensemble(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """A model file is the members' files, one after the other, as often as they weigh."""
+    """Return the result of an ensemble. Its model file is the members' files, each repeated as often as its weight."""
     time.sleep(float(os.environ.get(SECONDS, "0")))
     content = b"".join(Path(member["model"]).read_bytes() * member["weight"] for member in payload["members"])
     seed = int.from_bytes(hashlib.sha256(content).digest()[:6], "big")
@@ -140,7 +140,7 @@ def _published(payload: Mapping[str, Any], seed: int, model: bytes, val: Mapping
     write_text(staging / "model_summary.txt", "a toy\n")
     rng = np.random.default_rng(seed)
     labels = np.arange(_IMAGES) % len(CLASSES)
-    # Of the test split, then of the validation split.
+    # First of the test split, then of the validation split.
     probabilities = [rng.random((_IMAGES, len(CLASSES))) + np.eye(len(CLASSES))[labels] / 2 for _ in range(2)]
     shares = [(p / p.sum(axis=1, keepdims=True)).astype(np.float32) for p in probabilities]
     arrays = {"labels": labels, "probabilities": shares[0], "units": np.arange(_IMAGES)}

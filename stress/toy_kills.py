@@ -1,4 +1,4 @@
-"""The engine over toy work, killed with SIGKILL: as `stress.kills`, without TensorFlow and in seconds."""
+"""The engine with toy work, killed with SIGKILL: like `stress.kills`, but without TensorFlow and in seconds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def main(folder: Path, searches: int = 4, kills: int = 20, seed: int = 0) -> dict[str, Any]:
-    """Kills searches with one, two and three workers in turn, and compares how they end with one left in peace.
+    """Kill searches with one, two and three workers in turn, and compare their results with an undisturbed search.
 
-    Where a search ends before its last kill, more searches follow until as many kills have happened.
+    If searches end before their last kill, more searches follow, until there are `searches` × `kills` kills.
     """
     reference = folder / "reference"
     reference.mkdir()

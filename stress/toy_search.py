@@ -1,4 +1,4 @@
-"""The engine alone, over toy work in real processes: started, killed and started again until it ends.
+"""A search by the engine alone, with toy work in real worker processes; calling it again resumes it.
 
 python -m stress.toy_search DIRECTORY WORKERS
 """
@@ -25,7 +25,7 @@ MAX_EPOCHS, FACTOR = 8, 2
 
 
 class OneBracket:
-    """Successive halving over keyed random rates: Hyperband's first bracket, without Keras Tuner."""
+    """A strategy of successive halving over keyed random rates: Hyperband's first bracket, without Keras Tuner."""
 
     def __init__(self) -> None:
         self.bracket = rungs.Halving(next(iter(rungs.plan(MAX_EPOCHS, FACTOR))), "max")
@@ -51,7 +51,7 @@ class OneBracket:
 
 
 def search(directory: Path, workers: int, max_deaths: int = 100_000) -> None:
-    """Runs the search to its end and writes every trial with its outcome to `result.json`."""
+    """Run the search to its end and write every trial with its outcome to `result.json`."""
     strategy = OneBracket()
 
     def checkpoints(key: str) -> Path:

@@ -1,7 +1,7 @@
-"""What all tests share.
+"""Settings and fixtures of all tests.
 
-Tests in this process run Keras on NumPy, so that none waits for TensorFlow; those that need the real thing run it in a
-process of its own (`run_command`, or the `tensorflow` marker).
+In the test process Keras runs on NumPy, so that no test waits for TensorFlow; tests that need TensorFlow run it in a
+separate process (`run_command`, or the marker `tensorflow`).
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from tuning.core.workspace import Workspace
 
-#: Fixtures that several folders of tests share.
+#: Options, and fixtures that several folders of tests share.
 pytest_plugins = ("tests.side_by_side", "tests.written_runs", "tests.written_searches")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Before anything imports Keras.
+# These must be set before anything imports Keras.
 os.environ["KERAS_BACKEND"] = "numpy"
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-# The same examples in every run: a red test stays red until the code changes.
+# Hypothesis draws the same examples in every run, so that a failing test fails until the code changes.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
@@ -44,7 +44,7 @@ class Finished(NamedTuple):
 
 
 def command_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a person's shell: nothing of the test run's own, the package importable from anywhere."""
+    """Return the environment of a user's shell, without variables of the test run, but with the package importable."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "SYSTEMROOT") if name in os.environ}
     return {
         **kept,
@@ -59,7 +59,7 @@ def command_environment(extra: Mapping[str, str] | None = None) -> dict[str, str
 
 @pytest.fixture(autouse=True)
 def _signal_handlers_stay() -> Iterator[None]:
-    """A test that leaves a signal handler behind would break Ctrl-C for the rest of the run."""
+    """Fail a test that leaves a signal handler behind, which would break Ctrl-C for the rest of the run."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     after = {number: signal.getsignal(number) for number in before}
@@ -79,7 +79,7 @@ def _no_fault_hook_stays() -> Iterator[None]:
 
 @pytest.fixture
 def run_command(tmp_path: Path) -> Callable[..., Finished]:
-    """`run_command("doctor", "--json", env={…})` runs `python -m tuning.doctor --json` in `tmp_path`, for real."""
+    """`run_command("doctor", "--json", env={…})` runs `python -m tuning.doctor --json` in `tmp_path`."""
 
     def run(
         command: str,
@@ -105,7 +105,7 @@ def run_command(tmp_path: Path) -> Callable[..., Finished]:
 
 @pytest.fixture(scope="session")
 def sample_spaces() -> Path:
-    """The folder from which `sample_spaces`, a module of model builders as people write them, can be imported."""
+    """The folder with `sample_spaces`, a module of model builders as users write them."""
     return REPOSITORY / "tests"
 
 
@@ -117,7 +117,7 @@ def sample_environment(sample_spaces: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def prepared(made_once: Callable[..., Path]) -> Workspace:
-    """A workspace of about 45 synthetic faces in 3 classes, 24 pixels a side; tests that write take a copy."""
+    """A workspace of about 45 synthetic faces in 3 classes, 24×24 pixels; tests that write to it must copy it first."""
     from demo_faces.writing import choose_classes, write_demo_faces
     from tuning.core.workspace import Workspace
     from tuning.dataset.preparation import prepare_dataset
@@ -131,7 +131,7 @@ def prepared(made_once: Callable[..., Path]) -> Workspace:
 
 @pytest.fixture(scope="session")
 def datasets() -> Path:
-    """The folder of real data sets: TUNING_DATASETS, or shared/datasets beside the repository. Skips where absent."""
+    """The folder of real data sets, TUNING_DATASETS or shared/datasets beside the repository; skips if it is absent."""
     given = os.environ.get("TUNING_DATASETS")
     folder = Path(given) if given else REPOSITORY.parent / "shared" / "datasets"
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Model builders that plain Keras Tuner takes, and that cannot be searched here; used by the tests."""
+"""Model builders that Keras Tuner accepts but this package cannot search; used by the tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def scope_of_keras_tuner(hp, input_shape, num_classes):
 
 
 def outputs_by_name(hp, input_shape, num_classes):
-    """As a part of a model for several tasks."""
+    """Outputs in a dictionary, as in a model for several tasks."""
     image = keras.Input(input_shape)
     return _compiled(image, {"emotion": _classes(image, num_classes)}, {"emotion": "sparse_categorical_crossentropy"})
 

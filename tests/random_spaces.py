@@ -1,4 +1,4 @@
-"""Model builders that draw random numbers where no checkpoint has their state; used by the tests."""
+"""Model builders that draw random numbers from generators whose state is in no checkpoint; used by the tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _crossentropy(y_true, y_pred, noise):
 
 
 def augmix(hp, input_shape, num_classes):
-    """A layer of Keras's own that draws from Python while its graph is made."""
+    """A Keras layer that draws from Python's `random` while its graph is traced."""
     hp.Fixed("batch_size", 16)
     return _compiled(input_shape, num_classes, [layers.AugMix(value_range=(0, 1))])
 
@@ -62,7 +62,7 @@ def _from(kernel, input_shape, num_classes):
 
 
 def counts_its_calls(hp, input_shape, num_classes):
-    """As people do who want other weights in every trial."""
+    """A seed that counts the calls, as users write it to get other weights in every trial."""
     return _from(keras.initializers.GlorotUniform(seed=next(_calls)), input_shape, num_classes)
 
 
@@ -118,7 +118,7 @@ class OwnStep(keras.Model):
 
 
 def python_step(hp, input_shape, num_classes):
-    """Python's random numbers, in a step of its own: a constant of its graph."""
+    """A training step that draws from Python's `random`, which is a constant in its graph."""
     return _compiled(input_shape, num_classes, kind=OwnStep)
 
 
@@ -159,11 +159,11 @@ def unseeded_layers(hp, input_shape, num_classes):
 
 
 def at_import(hp, input_shape, num_classes):
-    """What its module drew when it was imported."""
+    """Uses random numbers that its module drew when it was imported."""
     return _compiled(input_shape, num_classes, [layers.Rescaling(sum(_AT_IMPORT))])
 
 
-# What nothing can make repeatable -------------------------------------------------------------------------------------
+# Builders that cannot be made repeatable ------------------------------------------------------------------------------
 
 
 def system_random(hp, input_shape, num_classes):
@@ -171,7 +171,7 @@ def system_random(hp, input_shape, num_classes):
 
 
 def variable_in_loss(hp, input_shape, num_classes):
-    """A loss that counts its calls, in a variable of its own."""
+    """A loss that counts its calls in a TensorFlow variable."""
     import tensorflow as tf
 
     calls = tf.Variable(0.0, name="calls")

@@ -1,4 +1,4 @@
-"""Model builders as people write them, small enough that a trial takes a fraction of a second; used by the tests."""
+"""Model builders as users write them, small enough that a trial takes a fraction of a second; used by the tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras import layers
 
 
 def tiny(hp, input_shape, num_classes):
-    """Trains fast, and depends on everything random: initial weights, order, augmentation, dropout."""
+    """Trains fast, and depends on all random numbers: initial weights, order, augmentation, dropout."""
     hp.Choice("batch_size", [8, 16], default=16)
     hp.Float("augmentation", 0.0, 1.0, step=0.5, default=0.5)
     hp.Fixed("flip", True)
@@ -46,7 +46,7 @@ def _compiled(input_shape, num_classes, loss, activation="softmax", rescaling=Fa
 
 
 def hp_only(hp):
-    """As in Keras Tuner's guides: the shape and the classes are written into the function."""
+    """Input shape and number of classes are constants in the function, as in Keras Tuner's guides."""
     hp.Float("rate", 1e-3, 1e-2, sampling="log")
     return _compiled((24, 24, 1), 3, "sparse_categorical_crossentropy", metrics=["accuracy"])
 
@@ -110,7 +110,7 @@ _base: list[keras.Model] = []
 
 
 def shared_base(hp, input_shape, num_classes):
-    """A part that is loaded once a process."""
+    """A model part that is created once per process and shared by all models."""
     if not _base:
         _base.append(keras.Sequential([keras.Input(input_shape), layers.Flatten(), layers.Dense(4)]))
     inputs = keras.Input(input_shape)
@@ -135,7 +135,7 @@ own_instance = Own(hidden=3)
 
 
 class Declaring(Own):
-    """Reads what it declared before."""
+    """Reads a hyperparameter that it declared in `declare_hyperparameters`."""
 
     def declare_hyperparameters(self, hp):
         hp.Int("filters", 4, 16, step=4)
@@ -146,7 +146,7 @@ class Declaring(Own):
 
 
 class Shaped(Own):
-    """Its constructor has shape and classes, as those of Keras Tuner's applications."""
+    """Its constructor takes input shape and classes, as those of Keras Tuner's applications do."""
 
     def __init__(self, input_shape=None, classes=None):
         super().__init__()
@@ -158,7 +158,7 @@ class Shaped(Own):
 
 
 class Fitting(Own):
-    """Trains in its own way."""
+    """Has a `fit` of its own."""
 
     def fit(self, hp, model, *arguments, **options):
         return model.fit(*arguments, batch_size=hp.Choice("batch_size", [4, 64]), **options)
@@ -221,7 +221,7 @@ def sets_half_precision(hp, input_shape, num_classes):
 
 
 def regularizes_activity(hp, input_shape, num_classes):
-    """Which Keras cannot train in bfloat16."""
+    """Keras cannot train activity regularizers in bfloat16."""
     image = keras.Input(input_shape)
     x = layers.Conv2D(4, 3, activation="relu", activity_regularizer="l2")(image)
     model = keras.Model(image, layers.Dense(num_classes, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
@@ -230,12 +230,12 @@ def regularizes_activity(hp, input_shape, num_classes):
 
 
 def last_activation(hp, input_shape, num_classes):
-    """A configuration without probabilities."""
+    """With "sigmoid", the outputs are no probability distribution."""
     last = hp.Choice("last", ["softmax", "sigmoid"])
     return _compiled(input_shape, num_classes, "sparse_categorical_crossentropy", activation=last)
 
 
-# What cannot work, one reason each -----------------------------------------------------------------------------------
+# Builders that cannot work, each for another reason ------------------------------------------------------------------
 
 not_callable = 3
 
@@ -318,7 +318,7 @@ def diverges(hp, input_shape, num_classes):
 
 
 def endless_metric(hp, input_shape, num_classes):
-    """A metric of its own that is never finite, and a choice as NumPy has it."""
+    """A metric that is never finite, and a choice among NumPy values."""
 
     def acc(y_true, y_pred):
         return keras.ops.mean(y_pred) / 0.0
@@ -328,7 +328,7 @@ def endless_metric(hp, input_shape, num_classes):
 
 
 def deadly(hp, input_shape, num_classes):
-    """Some values end the process, as a crash in native code or the OOM killer would."""
+    """Some values end the process, as a crash in native code or the OOM killer does."""
     end = hp.Choice("end", ["well", "exit", "kill", "raise"], default="well")
     hp.Choice("batch_size", [8, 16])
     if end == "exit":
@@ -341,7 +341,7 @@ def deadly(hp, input_shape, num_classes):
 
 
 def only_default_builds(hp, input_shape, num_classes):
-    """Whatever is sampled, training fails alike."""
+    """Only the default can be trained; with any other value, training fails with the same error."""
     rate = hp.Float("rate", 1e-3, 1e-2, default=1e-3)
     model = _compiled(input_shape, num_classes, "categorical_crossentropy")
     if rate != 1e-3:
@@ -360,7 +360,7 @@ def _broken(*_, **__):
 
 
 def wasteful(hp, input_shape, num_classes):
-    """Reads `units_1` only where there is a second layer, though the space always has it; `dead` never learns."""
+    """Uses `units_1` only with a second layer, though it is in the space unconditionally; with `dead`, never learns."""
     depth = hp.Int("depth", 1, 2)
     dead = hp.Boolean("dead")
     model = keras.Sequential([keras.Input(input_shape), layers.Flatten()])
@@ -372,14 +372,14 @@ def wasteful(hp, input_shape, num_classes):
 
 
 def adapted(hp, input_shape, num_classes):
-    """As in Keras's guide to preprocessing layers: one that has looked at images before it is part of a model."""
+    """A preprocessing layer that is adapted to images before it becomes part of the model, as in Keras's guide."""
     norm = layers.Normalization()
     norm.adapt(np.random.default_rng(0).uniform(0.2, 0.4, (32, *input_shape)).astype("float32"))
     return _normalised(norm, input_shape, num_classes)
 
 
 def forgetful(hp, input_shape, num_classes):
-    """What its layer computes with is neither a weight nor an argument: no file holds it."""
+    """A layer whose statistics are neither weights nor arguments, so that a saved model does not contain them."""
     norm = layers.Normalization(mean=0.0, variance=1.0)
     norm.build((None, *input_shape))
     norm.mean = norm.mean + 0.5

@@ -1,7 +1,7 @@
-"""Which tests a run of pytest has. A plugin of `tests/conftest.py`.
+"""Selects the tests of a pytest run; a plugin of `tests/conftest.py`.
 
-`pytest -n auto --dist loadfile` runs some files at a time, without the tests marked `alone` or `long`. `pytest --alone`
-runs the former and `pytest --long` the latter, and no others. Plain `pytest` runs all, one after the other.
+`pytest -n auto --dist loadfile` runs several files in parallel, without the tests marked `alone` or `long`.
+`pytest --alone` and `pytest --long` run only those. Plain `pytest` runs all tests in sequence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from tuning.core import machine
 
-#: Of test processes. Many tests start two or three processes of some hundred megabytes each.
+#: Most test processes. Many tests start two or three processes of some hundred megabytes each.
 MOST = 4
 
 
@@ -36,7 +36,7 @@ def _is_one_of_several(config: pytest.Config) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Importing all tests takes ten seconds; those that are marked are in a few files."""
+    """Skip files without the marker: importing all files takes ten seconds, and only a few have marked tests."""
     marker = _only(config)
     if marker and collection_path.name.startswith("test_") and collection_path.is_file():
         return f"pytest.mark.{marker}" not in collection_path.read_text(encoding="utf-8") or None
@@ -44,7 +44,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def _only(config: pytest.Config) -> str | None:
-    """The marker of the only tests that are meant; None: all others are, or all."""
+    """Return the marker whose tests alone are run; None: no such option was given."""
     return next((marker for marker in ("alone", "long") if config.getoption(f"--{marker}")), None)
 
 
@@ -57,16 +57,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marked = {marker for marker in ("alone", "long") if item.get_closest_marker(marker) is not None}
         (wanted if (only in marked if only else not marked) else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
-    # Files that take long come first, so that no process is busy with one when the others have nothing left to do.
+    # Slow files come first, so that no process is still busy with one when the others have nothing left to do.
     slow = {item.path for item in wanted if item.get_closest_marker("slow") is not None}
     items[:] = sorted(wanted, key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[..., Path]:
-    """`made_once("name", make)` is a folder that `make(folder)` has filled, once for all processes of this run.
+    """`made_once("name", make)` returns a folder that `make(folder)` has filled, once for all processes of this run.
 
-    Who writes there takes a copy.
+    Tests that write to it must copy it first.
     """
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if _is_one_of_several(request.config) else own

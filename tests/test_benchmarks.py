@@ -1,4 +1,4 @@
-"""The benchmarks' own logic, and that their parts work; nothing is measured here that would mean anything."""
+"""The logic of the benchmarks; no meaningful measurements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec import to_builtins
 
-from benchmarks import data, draws
+from benchmarks import comparison, data, draws
 from benchmarks.__main__ import PARTS, main, options
 from benchmarks.parts import gpu, loop
 from benchmarks.processes import REPOSITORY, Child, memory_of, run, tree
@@ -173,6 +173,19 @@ class TestProcesses:
         assert measured.seconds < 30
         assert len(looks) > 1
 
+    def test_a_command_that_ends_just_before_it_is_asked_to_has_ended_well(self, tmp_path):
+        out = tmp_path / "log.out"
+
+        def watch():
+            if not (out.exists() and out.read_text().endswith("\n")):
+                return False
+            while os.path.exists(f"/proc/{int(out.read_text())}"):
+                time.sleep(0.01)
+            return True
+
+        measured = run(["-c", "import os; print(os.getpid())"], tmp_path / "log", watch=watch)
+        assert int(measured.stdout)
+
     def test_a_failure_shows_what_was_said(self, tmp_path):
         with pytest.raises(RuntimeError, match=r"exit code 3: no luck"):
             run(["-c", "import sys; print('no luck', file=sys.stderr); sys.exit(3)"], tmp_path / "log")
@@ -212,8 +225,7 @@ class TestProcesses:
 class TestLoop:
     @pytest.mark.parametrize(("strategy", "workers"), [("hyperband", 64), (loop.PAPERS, 64), ("random", 16)])
     def test_many_workers_are_kept_busy(self, tmp_path, strategy, workers, monkeypatch):
-        # What the disk takes would be charged to the workers; what is checked here is the order of the loop.
-        # Nor what other processes take.
+        # This test is about the order of the loop; the time of the disk or of other processes would make workers idle.
         monkeypatch.setattr("os.fsync", lambda descriptor: None)
         monkeypatch.setattr("time.perf_counter", time.process_time)
         done = loop.looped(tmp_path, strategy, workers, 600)
@@ -283,6 +295,18 @@ class TestGpu:
                 time.sleep(0.01)
         assert 0.3 < watch.busy < 0.9
         assert watch.memory == 2**30
+
+
+class TestComparison:
+    def test_both_sides_have_one_schedule_and_each_pair_seeds_of_its_own(self, tmp_path, monkeypatch):
+        lines = []
+        monkeypatch.setattr(comparison, "plain_search", lambda sample, folder, *line: lines.append(line) or [None] * 3)
+        monkeypatch.setattr(comparison, "our_search", lambda sample, name, *line: lines.append(line))
+        context = SimpleNamespace(full=True, sample=lambda images: None, say=lambda text: None)
+        assert len(comparison._compare(context, tmp_path).pairs) == 2
+        schedule = ("--max-epochs", 9, "--factor", 3, "--iterations", 1)
+        assert all("".join(map(str, schedule)) in "".join(map(str, line)) for line in lines)
+        assert [line[-1] for line in lines] == [1, 0, 2, 1]
 
 
 class TestDraws:

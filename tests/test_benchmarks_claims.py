@@ -1,4 +1,4 @@
-"""The simulation of claims, at small size: what is claimed of equal models is seldom wrong."""
+"""The simulation of claims at small size: equal models are seldom called different."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tuning.trials.bootstrap import resample
 @pytest.mark.parametrize("seeds", [[2, 2], [2, 2, 1, 1], [2] * 10, [2, 2, *[1] * 28]], ids=["2", "4", "10", "30"])
 def test_equal_models_are_seldom_called_worse(seeds, deviation):
     known, _ = false_claims(World(images=700, deviation=deviation), seeds, repeats=60, resamples=200)
-    # 5 %, and what 60 draws of it may be (binomial, 99 %).
+    # At an error rate of 5 %, more than 8 of 60 boards would be wrong in less than 1 % of cases (binomial).
     assert known <= 8 / 60
 
 
 def test_what_seeds_do_is_not_explained_by_test_images():
-    """Without the seeds' variance the same boards would call equal models worse."""
+    """If the variance between seeds is left out, equal models are called worse on the same boards."""
     known, left_out = false_claims(World(images=2100), [2] * 10, repeats=40, resamples=200)
     assert known <= 6 / 40 < 10 / 40 < left_out
 
@@ -54,7 +54,7 @@ def test_copies_claim_no_more_than_their_originals():
 
 @pytest.mark.parametrize("persons", [3, 10])
 def test_few_persons_claim_no_more_than_many(persons):
-    """Of three, equal models were called worse on four of ten boards."""
+    """With three persons, equal models were once called worse on four of ten boards."""
     world = World(images=20 * persons, classes=4, persons=persons)
     known, left_out = false_claims(world, [3] * 4, repeats=60, resamples=200)
     assert known <= 8 / 60 and left_out <= 15 / 60
@@ -68,7 +68,7 @@ def test_a_single_person_says_nothing_of_a_difference():
 
 
 def test_boards_of_equal_runs_are_drawn_from_seeds_of_one_configuration():
-    """Seeds that differ: a plain bootstrap takes their luck for a difference, the leaderboard does not."""
+    """A plain bootstrap mistakes the variance between seeds for a difference; the leaderboard does not."""
     world = World(images=2100, deviation=0.03)
     predictions, _ = world.runs(np.random.default_rng(0), [6, 6])
     found = resample(world.labels, predictions, world.classes, None, 200)

@@ -1,4 +1,4 @@
-"""The comparison of strategies on faces."""
+"""The benchmark that compares strategies on faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the benchmark of small folders draws them."""
+"""How the benchmark of small folders draws its folders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tuning.dataset.store.manifests import Place
 
 
 def places(**count: int) -> list[Place]:
-    """So many images of each label, three of each group, and one that is not for training."""
+    """Return the given number of training images of each label, in groups of three, and one test image."""
     train = [
         Place(f"{label}/{n}.png", f"{n}.png", f"{label}{n}", label, f"{label}{n // 3}", "train")
         for label, number in count.items()

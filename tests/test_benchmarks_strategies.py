@@ -1,4 +1,4 @@
-"""The logic of the benchmarks of strategies, on a problem of a formula; no learning curves are needed."""
+"""The logic of the benchmark of strategies, on a problem defined by a formula instead of real learning curves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.strategies.simulator import Job, simulate
 
 
 class Fixed:
-    """Asks for jobs of given lengths and would choose the one told last."""
+    """A method that asks for jobs of given lengths and recommends the last one that ended."""
 
     def __init__(self, lengths):
         self.lengths, self.told = list(lengths), []
@@ -42,7 +42,7 @@ def ran(method, problem, budgets, workers):
 def test_what_ends_within_a_budget_counts_and_no_more(problem):
     method = Fixed([2, 4, 10])
     run = ran(method, problem, [1.0, 2.5, 6.0, 15.9], workers=1)
-    # Nothing by 1, the first by 2.5, the second at 6 exactly; the third would end at 16.
+    # Nothing has ended at 1, the first job at 2.5, the second exactly at 6; the third would end at 16.
     assert run.regrets == [9.0, 1 / 2, 1 / 4, 1 / 4]
     assert method.told == [(2, 2), (4, 4)]
     assert run.jobs == 3
@@ -72,7 +72,7 @@ def test_what_is_not_installed_is_left_out():
 def test_ranks_are_over_tasks_and_ties_share_their_places():
     found = {
         "a": Measured(np.array([[[1.0, 1.0]], [[2.0, 1.0]]]), 0.001),
-        # Two seeds on the first task, whose mean is 0.5.
+        # Two seeds on the first task, with a mean of 0.5.
         "b": Measured(np.array([[[0.0, 1.0], [1.0, 1.0]], [[3.0, 1.0], [3.0, 1.0]]]), 0.002),
     }
     assert {name: places.tolist() for name, places in ranks(found).items()} == {"a": [1.5, 1.5], "b": [1.5, 1.5]}

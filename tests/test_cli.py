@@ -1,4 +1,4 @@
-"""The one boundary where results become output and errors become exit codes."""
+"""`cli.main`, the boundary where results become output and errors become exit codes."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_arguments_reach_the_command(tmp_path, capsys):
     assert cli.main(options, run, ["--twice", "--root", str(tmp_path)], anywhere=True) == 0
     stdout, stderr = capsys.readouterr()
     assert stdout == "text\n"
-    assert stderr == "said\nwarning: warned\n"  # no terminal, no bar
+    assert stderr == "said\nwarning: warned\n"  # without a terminal, there is no progress bar
 
     assert cli.main(options, run, ["--twice", "--root", str(tmp_path), "--json"], anywhere=True) == 0
     stdout, stderr = capsys.readouterr()
@@ -213,7 +213,7 @@ def test_errors_survive_the_way_from_a_worker_process():
         assert (copy.problem, copy.remedy, copy.exit_code) == (error.problem, error.remedy, error.exit_code)
 
 
-# A real process: its body stands for a command's `run`.
+# A program for a process of its own; `body` is the body of a command's `run`.
 PROGRAM = """
 import sys, time
 from pathlib import Path

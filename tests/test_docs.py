@@ -1,4 +1,4 @@
-"""README and docs: their links lead somewhere, and their command lines and Python examples are right."""
+"""README and docs: links have a target, command lines can be parsed, and Python examples run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    """(page, text) of all code blocks in a language."""
+    """Return (page, text) of all code blocks in a language."""
     return [
         (path.name, text)
         for path in PAGES
@@ -29,7 +29,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 def lines() -> list[tuple[str, str]]:
-    """(page, command line) of all of this package's commands in shell blocks."""
+    """Return (page, command line) of all commands of this package in shell blocks."""
     found = []
     for page, text in blocks("sh"):
         for line in text.replace("\\\n", " ").splitlines():
@@ -52,7 +52,7 @@ def test_every_link_leads_somewhere(path):
 
 
 def anchors(path: Path) -> set[str]:
-    """What the headings of a page are called in an address."""
+    """Return the URL fragments of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", re.sub(_BLOCK, "", path.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -90,7 +90,7 @@ def test_there_are_command_lines_to_look_at():
     assert len(lines()) >= 10
 
 
-#: Those of these two pages follow from what the page does before, and run with that (see test_notebooks.py).
+#: The examples of these two pages depend on each other; test_notebooks.py runs them in sequence.
 PYTHON = [(page, text) for page, text in blocks("python") if page not in ("api.md", "keras-tuner.md")]
 
 
@@ -102,7 +102,7 @@ def test_every_python_example_runs(page, text):
     hp = keras_tuner.HyperParameters()
     hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
     names = {"keras": keras, "keras_tuner": keras_tuner, "hp": hp, "build_model": lambda hp: None}
-    # An ellipsis stands for layers of one's own.
+    # In the examples, an ellipsis stands for the user's own layers.
     exec(text.replace(" ..., ", " keras.layers.Flatten(), "), names)
     if "def build_model" in text:
         assert names["build_model"](keras_tuner.HyperParameters()).output_shape == (None, 7)

@@ -1,9 +1,10 @@
-"""What the doctor finds, what it mends, and that it leaves alone what it cannot judge."""
+"""The command `doctor`: what it finds, what it repairs, and what it leaves alone."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -28,13 +29,13 @@ CLASSES = ("happy", "sad")
 
 @pytest.fixture(autouse=True)
 def _backend_of_a_person(monkeypatch):
-    """The tests' own process holds Keras on NumPy, on which nothing can train."""
+    """Remove the test process's choice of the NumPy backend, which cannot train."""
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
 
 @pytest.fixture
 def workspace(tmp_path, make_run) -> Workspace:
-    """A sound workspace: data, two runs, leaderboard, promoted model, one search."""
+    """A workspace without faults: data, two runs, leaderboard, promoted model, one search."""
     workspace = Workspace(tmp_path / "w").create()
     digest = prepare(workspace)
     for run_id, f1 in (("run-1", 0.5), ("run-2", 0.7)):
@@ -69,7 +70,7 @@ def workspace(tmp_path, make_run) -> Workspace:
 
 
 def prepare(workspace: Workspace) -> str:
-    """A data set of two images a split, as `prepare` leaves one; returns its digest."""
+    """Write a data set with two images per split, as `prepare` does; return its digest."""
     import numpy as np
 
     places = [
@@ -107,7 +108,7 @@ def snapshot(workspace: Workspace) -> dict[str, bytes]:
 
 
 def dead_process() -> int:
-    """The number of a process that has ended."""
+    """Return the id of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
@@ -143,7 +144,7 @@ def test_an_empty_workspace_has_no_fault(create, tmp_path):
     assert integrity.repair(workspace) == []
 
 
-#: name -> (what is damaged, what the fault names, whether --repair mends it)
+#: name -> (function that damages a workspace, text in the fault's message, whether --repair mends it)
 DAMAGE = {
     "left by a killed write": (
         lambda w: (w.outs / f".partial-{dead_process()}-leaderboard.csv").write_text("run_id"),
@@ -248,7 +249,7 @@ def test_a_workspace_that_lacks_what_newer_versions_write_is_told_what_makes_it(
     line = f"run: python -m tuning.prepare --root {workspace.root} --raw '/my faces.zip', with the other options of"
     assert found["data"].remedy.startswith(line)
     assert found["predictions"].state == NOTE and found["predictions"].detail.startswith("2 of 2 runs lack ")
-    # Who stands in the workspace need not name it; who lost the manifest too must know the images.
+    # In the workspace, --root can be left out. Without the manifest, the doctor cannot know where the images are.
     monkeypatch.chdir(workspace.root)
     workspace.pool_manifest.write_text("{}")
     (data,) = [finding for finding in integrity.check(workspace) if finding.subject == "data"]
@@ -271,7 +272,7 @@ def test_what_a_running_process_writes_is_left_alone(workspace):
 
 def test_what_a_running_search_writes_is_left_alone(workspace):
     search = workspace.search("first")
-    # A worker on another machine that shares this disk: its number says nothing here.
+    # The worker may run on another machine that shares this disk, so its process id means nothing here.
     written = search / f".partial-{dead_process()}-checkpoint.npz"
     written.write_text("half")
     with FileLock(search / "journal.lock"):
@@ -289,6 +290,15 @@ def test_runs_on_other_data_are_a_note(workspace):
     leaderboard.rebuild(workspace)
     (note,) = [finding for finding in integrity.check(workspace) if finding.subject == "promoted model"]
     assert note.state == NOTE and "current data" in note.detail
+
+
+def test_a_leaderboard_whose_runs_are_all_gone_is_emptied(workspace):
+    for run in ("run-1", "run-2"):
+        shutil.rmtree(workspace.run(run))
+    assert "leaderboard: line 2: there is no run 'run-2'" in faults(workspace)
+    assert integrity.repair(workspace) == [f"wrote {workspace.leaderboard} from 0 runs"]
+    assert not any(fault.startswith("leaderboard") for fault in faults(workspace))
+    assert integrity.repair(workspace) == []
 
 
 def test_the_best_run_must_be_the_promoted_one(workspace, make_run):
@@ -362,7 +372,7 @@ def test_every_extra_is_explained():
 
 
 def test_the_command_runs_without_any_of_the_packages(tmp_path):
-    """In a bare Python it still says what is missing, instead of failing on its own imports."""
+    """Without any installed package, it says what is missing instead of failing on its own imports."""
     code = (
         "import sys\n"
         "from importlib import metadata\n"

@@ -1,4 +1,4 @@
-"""Help texts that teach: every command shows lines to run, what it reads, what it writes, and its exit codes."""
+"""The help of every command shows examples, what the command reads and writes, and its exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house rules, kept by machine: imports point down, commands answer at once, files stay small."""
+"""Rules of the repository: imports point down, `--help` answers at once, files stay short."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "tuning"
 PACKAGES = ("tuning", "demo_faces", "search_spaces")
 
-#: Rooms from the bottom up; a module may import from its own room and from those before it.
+#: Layers ("rooms") from the bottom up; a module may import from its own room and from those before it.
 ROOMS = (
     "search_spaces",
     "core",
@@ -44,7 +44,7 @@ HELP_CPU_SECONDS = 0.3
 
 
 def modules() -> dict[str, Path]:
-    """Dotted name -> file, of all packages."""
+    """Return dotted name -> file of all modules of the packages."""
     result = {}
     for package in PACKAGES:
         for path in sorted((REPOSITORY / package).rglob("*.py")):
@@ -68,7 +68,7 @@ def room(module: str) -> str:
 
 
 def imports(tree: ast.AST, module: str, is_package: bool = False) -> set[str]:
-    """Every module of this project that `tree` imports anywhere, in functions too, relative imports resolved.
+    """Return all modules of this project that `tree` imports, also within functions; relative imports are resolved.
 
     `from tuning.results import plots` counts as `tuning.results.plots`, and so does `importlib.import_module("…")`.
     """
@@ -94,7 +94,7 @@ def imports(tree: ast.AST, module: str, is_package: bool = False) -> set[str]:
 
 
 def trespasses(module: str, imported: set[str]) -> list[str]:
-    """The imports of `module` that do not point down."""
+    """Return the imports of `module` that do not point down."""
     own = room(module)
     wrong = []
     for name in sorted(imported):
@@ -148,7 +148,7 @@ def test_the_engine_is_handed_its_strategies_and_executors():
 
 
 def test_only_a_trial_opens_the_test_split():
-    """`open_test` is called by the trainer alone: nothing that chooses a configuration can see test images."""
+    """Only `trials` calls `open_test`, so nothing that chooses a configuration can see test images."""
     callers = {
         module
         for module, path in modules().items()
@@ -159,7 +159,7 @@ def test_only_a_trial_opens_the_test_split():
 
 
 def measured_help(command: str) -> tuple[float, set[str], str]:
-    """CPU seconds of `python -m tuning.COMMAND --help`, the heavy modules it loaded, and what it printed."""
+    """Return the CPU seconds of `python -m tuning.COMMAND --help`, the heavy modules it loaded, and its output."""
     code = (
         "import json, runpy, sys\n"
         f"sys.argv = ['{command}', '--help']\n"
@@ -177,7 +177,7 @@ def measured_help(command: str) -> tuple[float, set[str], str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    # A help text fits into the pipe's buffer; wait4 gives this child's own CPU time, whatever else the machine does.
+    # A help text fits into the pipe's buffer, so nothing has to read it yet; wait4 returns this child's CPU time.
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     stdout, stderr = process.communicate()
@@ -199,12 +199,12 @@ def test_commands_have_the_shared_options_and_show_how_to_run_them(command):
     module = importlib.import_module(f"tuning.{command}")
     text = module.options().format_help()
     assert all(option in text for option in ("--root", "--json", "--quiet"))
-    # The line itself, as a person would paste it, is in the text below the options.
+    # The module's docstring, which is the text below the options, has lines to paste.
     assert f"python -m tuning.{command}" in (module.__doc__ or "")
 
 
 def project_files() -> list[Path]:
-    """Every file that is or would be committed."""
+    """Return every file that is or would be committed."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         names = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
@@ -224,7 +224,7 @@ def test_no_file_has_grown_too_long():
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
 
 
-#: An absolute path of one person's machine, not the tail of a longer path or of an address.
+#: An absolute path on somebody's machine, but not the tail of a longer path or of a URL.
 MACHINE_PATH = re.compile(r"(?<![\w.~}/-])/(?:work|root|home|Users)/(?=[\w.])")
 
 

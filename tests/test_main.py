@@ -1,4 +1,4 @@
-"""The list of commands, the console script, what a shell completes, and a Python that lacks the packages."""
+"""The list of commands, the console script, shell completion, and a Python without the required packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tuning.core import packages
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-#: In place of an argument: the Python runs without site-packages, so without any package that is installed there.
+#: Options of Python: without site-packages, hence without any installed package.
 BARE = ("-S", "-E")
 THROUGH_SCRIPT = "import sys; sys.argv[0] = 'face-tuning'; from tuning.__main__ import script; sys.exit(script())"
 
@@ -36,7 +36,7 @@ def python(*arguments: object, cwd: Path, **environment: str) -> subprocess.Comp
 
 
 def bare(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A Python that finds this repository and nothing that is installed."""
+    """Run a module in a Python that finds this repository but no installed package."""
     code = f"import runpy, sys; sys.path.insert(0, {str(REPOSITORY)!r}); sys.argv = sys.argv[1:]; "
     return python(*BARE, "-c", code + "runpy.run_module(sys.argv[0], run_name='__main__')", *arguments, cwd=cwd)
 
@@ -86,13 +86,22 @@ def test_a_command_runs_by_its_name_and_says_what_was_typed(tmp_path):
 
 
 def test_the_console_script_finds_a_builder_in_the_current_folder_as_python_does(tmp_path, monkeypatch):
-    """Python itself puts the folder of the script on its path, not the one that the command is given in."""
+    """For a console script, Python puts the script's folder on `sys.path`, not the current one."""
     (tmp_path / "my_builder.py").write_text("def build(hp):\n    return None\n")
     monkeypatch.setattr(sys, "path", [str(Path(sys.executable).parent), *filter(None, sys.path)])
     monkeypatch.setattr(__main__, "main", lambda program: importlib.util.find_spec("my_builder") is not None)
     monkeypatch.setattr(__main__, "through_script", lambda name: None)
     monkeypatch.chdir(tmp_path)
     assert __main__.script()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that is in use stays")
+def test_the_console_script_says_that_the_current_folder_is_gone(tmp_path):
+    gone = tmp_path / "gone"
+    code = f"import os\nos.mkdir({str(gone)!r})\nos.chdir({str(gone)!r})\nos.rmdir({str(gone)!r})\n{THROUGH_SCRIPT}"
+    done = python("-c", code, "leaderboard", cwd=tmp_path)
+    assert done.stderr.splitlines()[0] == "error: the current folder has been deleted"
+    assert done.returncode == 4
 
 
 @pytest.mark.parametrize(("name", "is_package"), [("search_spaces", False), ("demo_faces", True)])
@@ -104,7 +113,7 @@ def test_a_file_that_hides_a_package_of_ours_is_named(name, is_package, tmp_path
     assert done.returncode == json.loads(done.stdout)["exit_code"] == 2
     assert f"error: {file} hides the package {name}" in done.stderr
     assert "Traceback" not in done.stderr and f"my_{name}" in done.stderr
-    # As the remedy says.
+    # Renaming it, as the remedy says, helps.
     (file.parent if is_package else file).rename(tmp_path / f"my_{name}{'' if is_package else '.py'}")
     assert python("-m", "tuning.search", "--help", cwd=tmp_path).returncode == 0
 
@@ -136,7 +145,7 @@ def test_an_option_before_the_command_is_told_its_place(tmp_path):
     ],
 )
 def test_a_shell_is_told_commands_options_and_values(line, offered, tmp_path):
-    """What the function that `register-python-argcomplete` defines asks; the answer comes in a file here."""
+    """Ask as the shell function of `register-python-argcomplete` does, with the answer in a file."""
     answer = tmp_path / "answer"
     environment = {
         "_ARGCOMPLETE": "1",
@@ -160,7 +169,7 @@ def test_without_its_packages_any_command_says_how_to_have_them(command, tmp_pat
     more = ["face.jpg"] if command == "predict" else []
     done = bare(f"tuning.{command}", *more, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (4, "")
-    first = "msgspec" if command in ("search", "train") else "keras"  # whichever is imported first
+    first = "msgspec" if command in ("search", "train") else "keras"  # the package that is imported first
     assert done.stderr == f"error: the package {first} is missing\n  → activate .venv, or pip install -e .\n"
     assert list(tmp_path.iterdir()) == []
 
@@ -233,7 +242,7 @@ def test_a_mistyped_root_is_said_and_stays_untouched(command, tmp_path, capsys, 
 
 @pytest.mark.parametrize("command", ["search", "train"])
 def test_a_folder_in_which_nothing_is_prepared_stays_as_it_is(command, tmp_path, capsys, monkeypatch):
-    # This process's own cannot train.
+    # The NumPy backend of the test process cannot train.
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "README.md").write_text("what appears here")

@@ -1,7 +1,6 @@
-"""The notebooks and the API's documentation, run as they stand, on synthetic faces.
+"""Runs the notebooks, docs/api.md and docs/keras-tuner.md on synthetic faces.
 
-They are made for people: the tests only make them smaller, and let the documentation find the search done that the
-notebook has done.
+The notebooks run with smaller settings; the documentation runs unchanged, with the search that the notebook has made.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ API = REPOSITORY / "docs" / "api.md"
 KERAS_TUNER = REPOSITORY / "docs" / "keras-tuner.md"
 PREPARE, SEARCH = "01_prepare_dataset.ipynb", "EmotionRecognitionCNN.ipynb"
 
-#: What replaces the settings cell; the search is the one of docs/api.md.
+#: Notebook -> settings that replace its settings cell; the search is that of docs/api.md.
 SMALL = {
     PREPARE: {
         "ROOT": "faces",
@@ -57,7 +56,7 @@ def settings_cell(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def run(name: str, folder: Path, environment: Mapping[str, str], monkeypatch) -> nbformat.NotebookNode:
-    """Runs a notebook in `folder` with small settings; returns it with its outputs."""
+    """Run a notebook in `folder` with small settings; return it with its outputs."""
     notebook = read(REPOSITORY / "notebooks" / name)
     cell = settings_cell(notebook)
     assert {line.split(" = ")[0] for line in _assignments(cell.source)} == set(SMALL[name]), "its settings have changed"
@@ -78,7 +77,7 @@ def _assignments(source: str) -> list[str]:
 
 
 def pictures(notebook: nbformat.NotebookNode) -> int:
-    """How many figures are shown inline."""
+    """Return the number of inline figures."""
     return sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
 
 
@@ -103,7 +102,7 @@ def test_what_git_holds_has_no_outputs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebooks_are_thin(path):
-    """They call what `tuning` offers, and define nothing that belongs there."""
+    """They use only the public API of `tuning`, and define no functions or classes."""
     code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
     names = set(re.findall(r"\btuning\.(\w+)", code))
     assert names and names <= set(tuning.__all__)
@@ -124,7 +123,7 @@ def test_the_api_clashes_with_no_module():
 
 @pytest.fixture(scope="module")
 def notebooks_ran(tmp_path_factory, sample_environment) -> tuple[Path, dict[str, nbformat.NotebookNode]]:
-    """Both notebooks, run one after the other in one folder: that folder, and what they show."""
+    """The folder in which both notebooks ran one after the other, and the notebooks with their outputs."""
     folder = tmp_path_factory.mktemp("notebooks")
     with pytest.MonkeyPatch.context() as monkeypatch:
         environment = {**sample_environment, "IPYTHONDIR": str(folder / "ipython")}
@@ -135,13 +134,13 @@ def notebooks_ran(tmp_path_factory, sample_environment) -> tuple[Path, dict[str,
 @pytest.mark.slow
 def test_the_notebooks_run_and_show_what_they_promise(notebooks_ran):
     folder, ran = notebooks_ran
-    # Nothing was in data/raw_yolo: the synthetic faces are elsewhere, and the second notebook finds them.
+    # data/raw_yolo was empty, so the faces are in a workspace of their own, which the second notebook finds.
     assert not (folder / "faces" / "data").exists()
     artifacts = folder / "faces" / "notebook-workspace" / "artifacts"
     assert "data/raw_yolo is empty" in json.dumps(ran[PREPARE])
     assert pictures(ran[PREPARE]) == 1 and tables(ran[PREPARE]) == 2
     assert (artifacts / "outputs" / "faces.png").stat().st_size > 1000
-    # Loss and accuracy of baseline and winner, two pictures of the search, both matrices, the labelled test images.
+    # Loss and accuracy of baseline and winner, two figures of the search, two confusion matrices, labelled test images.
     assert pictures(ran[SEARCH]) == 9 and tables(ran[SEARCH]) == 6
     assert sorted(path.name for path in (artifacts / "figures").iterdir()) == ["best_so_far.png", "learning_curves.png"]
     assert (artifacts / "models" / "best_model.keras").exists()
@@ -150,13 +149,13 @@ def test_the_notebooks_run_and_show_what_they_promise(notebooks_ran):
     assert "Traceback" not in shown
     for notebook in ran.values():
         for cell in notebook.cells:
-            # One line that was replaced, whatever was said.
+            # Progress replaces one line of output, however many messages there are.
             assert sum(list(output.get("data", {})) == ["text/plain"] for output in cell.get("outputs", ())) <= 1
 
 
 @pytest.fixture
 def searched(notebooks_ran, tmp_path) -> Path:
-    """A folder whose `faces` has the search of the notebook, and no other run."""
+    """A folder whose workspace `faces` has the notebook's search and no other runs."""
     shutil.copytree(notebooks_ran[0] / "faces" / "notebook-workspace", tmp_path / "faces")
     workspace = Workspace(tmp_path / "faces")
     for folder in (workspace.models, *workspace.trials.glob("baseline-*")):
@@ -201,7 +200,7 @@ def test_the_documentation_of_the_api_is_true(searched, sample_environment, tmp_
 @pytest.mark.tensorflow
 @pytest.mark.slow
 def test_the_page_for_users_of_keras_tuner_is_true(searched, sample_environment, tmp_path):
-    """Its blocks, from top to bottom: a module where the first line names one, else lines of one program."""
+    """A block whose first line names a module becomes that module; all other blocks form one program."""
     program = []
     for text in re.findall(r"^```python\n(.*?)^```", KERAS_TUNER.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         if named := re.match(r"# (\w+\.py)\n", text):

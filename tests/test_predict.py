@@ -1,4 +1,4 @@
-"""Images in, labels out. The model is tiny and known: what it answers can be computed by hand."""
+"""The command `predict`, with a tiny model whose outputs can be computed by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZE = 8
 
 
 def save_model(path, output="probabilities", channels=1) -> None:
-    """A model of brightness b in 0…1: logits (10·b, 10·(1 − b), 4) for bright, dark and grey."""
+    """Save a model of the brightness b in 0…1 with logits (10·b, 10·(1 − b), 4) for bright, dark and grey."""
     import keras
 
     image = keras.Input((SIZE, SIZE, channels))
@@ -107,7 +107,7 @@ def test_an_unreadable_image_is_reported_and_the_others_are_labelled(workspace, 
     assert code == 3
     assert stderr == "warning: 2 of 4 images could not be read; the output says why\n"
     rows = list(csv.DictReader(io.StringIO(stdout)))
-    # A label that a spreadsheet would take for a formula is neutralised.
+    # A label that a spreadsheet would interpret as a formula is neutralised.
     assert [row["label"] for row in rows] == ["", "bright", "", "'=dark"]
     assert "empty" in rows[0]["error"] and "not an image" in rows[2]["error"]
     assert float(rows[1]["probability"]) == pytest.approx(softmax(10, 4, 0)[0], abs=1e-5)
@@ -148,7 +148,7 @@ def test_links_out_of_a_folder_are_named_not_read(workspace, images, tmp_path, c
 
 @pytest.fixture
 def piped(tmp_path):
-    """piped(data) makes data this process's standard input for the rest of the test."""
+    """`piped(data)` makes `data` the standard input of this process for the rest of the test."""
     before = os.dup(0)
 
     def pipe(data: bytes) -> None:
@@ -272,7 +272,7 @@ def test_unscaled_input_reaches_the_model_unscaled(workspace, images, models, ma
     given = {"image_size": SIZE, "color": "gray", "scaling": "0-255"}
     make_run(workspace, "run-2", model=models["gray"], classes=CLASSES, input=given)
     result = answer(capsys, images / "almost-black.png", "--model", workspace.run("run-2") / "model.keras")
-    # Brightness 1 of 255, taken for 1 of 1.
+    # The model gets brightness 1 of 255, and takes it for the maximum, 1.
     assert result["predictions"][0]["label"] == "bright"
 
 
@@ -285,7 +285,7 @@ def drop_metrics(workspace):
 
 
 def break_model(workspace):
-    """A file that its metrics vouch for, but that is no archive."""
+    """Replace the model by a file that is no archive, with a matching digest in the metrics."""
     from tuning.core import files
 
     workspace.best_model.write_bytes(b"not an archive")
@@ -322,11 +322,11 @@ def test_a_model_that_its_metrics_do_not_describe_is_refused(damage, says, expli
 def test_a_sheet_shows_what_was_labelled_and_replaces_no_image(workspace, images, tmp_path, piped, capsys):
     sheet = tmp_path / "sheet.png"
     piped((images / "b-white.png").read_bytes())
-    code, _, stderr = call(capsys, "-", "--root", workspace.root, "--sheet", sheet)
-    assert code == 0 and f"{sheet}: 1 image\n" in stderr
+    assert f"{sheet}: 1 image\n" in call(capsys, "-", "--root", workspace.root, "--sheet", sheet)[2]
     assert (cv2.imread(str(sheet))[60:180, 60:120] == 255).all()
-    code, _, stderr = call(capsys, images, "--root", workspace.root, "--sheet", images / "deeper" / "../b-white.png")
-    assert code == 2 and "is one of the images to label" in stderr
+    for given, sheet in ((images, images / "deeper" / "../b-white.png"), ("-", images / "b-white.png")):
+        piped(os.fsencode(images / "b-white.png"))
+        assert "is one of the images to label" in call(capsys, given, "--root", workspace.root, "--sheet", sheet)[2]
 
 
 BAD_ARGUMENTS = [
@@ -391,7 +391,7 @@ def test_a_missing_backend_is_an_environment_problem(workspace, images, run_comm
 def test_tensorflow_gives_the_same_answers(workspace, images, run_command, capsys):
     here = answer(capsys, images, "--root", workspace.root)
     code, stdout, stderr = run_command("predict", images, "--root", workspace.root, "--json")
-    # Progress, and none of TensorFlow's own messages.
+    # With --json there is no progress, and TensorFlow's own messages must not appear either.
     assert (code, stderr) == (0, "")
     there = json.loads(stdout)
     for one, other in zip(here["predictions"], there["predictions"], strict=True):

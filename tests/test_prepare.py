@@ -1,4 +1,4 @@
-"""The command: options to call, result to text, errors to exit codes."""
+"""The command `prepare`: options, output, exit codes."""
 
 from __future__ import annotations
 

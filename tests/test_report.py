@@ -1,4 +1,4 @@
-"""The command `report`: one line of answer, whatever the search is doing."""
+"""The command `report`, for searches in any state."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def begin(workspace):
-    """begin(name, records) leaves a search with the first so many records in its journal."""
+    """`begin(name, records)` writes a search whose journal has the first `records` entries; returns its folder."""
 
     def write(name: str = "s", records: int = len(RECORDS)) -> Path:
         settings = SearchSettings(
@@ -111,7 +111,7 @@ def test_where_nothing_was_searched_it_says_how(tmp_path, capsys):
 
 
 def test_watching_writes_it_again_until_the_search_ends(workspace, begin, capsys, monkeypatch):
-    """While it runs, the page loads itself again; the last one does not."""
+    """The page refreshes itself while the search runs; the last page does not."""
     directory, pages = begin(records=2), []
     monkeypatch.setattr("tuning.results.report.is_open", lambda directory: len(pages) < 2)
     monkeypatch.setattr(report, "WATCH_SECONDS", 1)
@@ -138,7 +138,7 @@ def test_all_searches_are_on_one_page(workspace, begin, capsys):
     assert answer["report"] == str(workspace.searches / "report.html")
     assert sorted(row["search"] for row in answer["searches"]) == ["s", "t"]
     assert {row["val_f1_macro"] for row in answer["searches"]} == {0.5}
-    # The pages that it links to are there.
+    # The pages that it links to exist.
     assert (workspace.search("t") / "report.html").is_file()
 
 

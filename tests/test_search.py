@@ -1,4 +1,4 @@
-"""The command `search`: what it says last."""
+"""The last lines that the command `search` prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `space`: what a search space contains, for eyes and for programs."""
+"""The command `space`: the content of a search space as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build_model(hp, input_shape, num_classes):
     units = hp.Int("units", 8, 32, step=8, default=16)
     rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
     if hp.Choice("head", ["average", "dense"]) == "dense":
-        # Reached by other configurations than the default.
+        # Declared only in configurations other than the default.
         with hp.conditional_scope("head", ["dense"]):
             units += hp.Int("more", 1, 3)
     x = keras.layers.Dense(units)(keras.layers.Flatten()(image))
@@ -37,7 +37,7 @@ build_model.starting_points = [{"units": 32, "head": "dense"}]
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """Name of a space in a package that imports Keras when anyone looks for what is in it."""
+    """Name of a space in a package that imports Keras itself, even when a module in it is only looked up."""
     (tmp_path / "listed_package").mkdir()
     (tmp_path / "listed_package" / "__init__.py").write_text("import keras\n")
     (tmp_path / "listed_package" / "cnn.py").write_text(PACKAGE)
@@ -61,7 +61,7 @@ def test_a_builder_of_ones_own_is_listed_whole(own, tmp_path, capsys):
     assert (rate["low"], rate["high"], rate["sampling"], rate["default"]) == (1e-4, 1e-2, "log", 1e-3)
     assert (by_name["head"]["values"], by_name["head"]["default"]) == (["average", "dense"], "average")
     assert by_name["more"]["conditions"] == [{"name": "head", "values": ["dense"]}]
-    assert by_name["more"]["default"] == 1  # Keras Tuner's, where the builder names none
+    assert by_name["more"]["default"] == 1  # Keras Tuner's default if the builder gives none
     assert found["starting_points"] == [{"units": 32, "head": "dense"}]
 
 
@@ -104,7 +104,7 @@ def test_damaged_data_is_not_taken_for_none(tmp_path, capsys):
 def test_our_own_spaces_are_listed_and_nothing_is_written(name, count, tmp_path, capsys):
     code, stdout, stderr = call(capsys, "--space", name, "--root", tmp_path)
     assert code == 0 and "no prepared data" in stderr
-    # A name that is declared twice, under two conditions, is one hyperparameter.
+    # A name declared twice, under two conditions, counts as one hyperparameter.
     assert stdout.startswith(f"{name}: {count} hyperparameters, ")
     assert "learning_rate" in stdout and " log" in stdout
     assert ("starting points" in stdout) is (name == "baseline_cnn")
@@ -162,13 +162,13 @@ def test_it_fits_and_keeps_every_value(width):
     text = space.text(listing([*ENTRIES, many]), width)
     assert max(map(len, text.splitlines())) <= width
     assert all(f"{value}," in text for value in range(99))
-    # A column that nothing stands in is left out.
+    # An empty column is left out.
     assert "only with" not in space.text(listing(ENTRIES[:2]), width)
 
 
 @pytest.mark.tensorflow
 def test_nothing_of_tensorflows_own_is_said(own, tmp_path):
-    """Not even where a person has set no log level, as other tests do."""
+    """Not even if the user has set no log level, as other tests do."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     environment |= {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{tmp_path}"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Finished runs that nobody had to train: fixtures for all tests that read runs (a plugin of `tests/conftest.py`)."""
+"""Fixtures that write finished runs without training, for all tests that read runs (plugin of `tests/conftest.py`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tuning.results.runs import StagedRun
 from tuning.results.schema import About, Metrics, Params, TrainedWith
 
 CLASSES = ["angry", "happy", "sad"]
-#: What `prepare` has found in the data of `write_data`, as its file says.
+#: Content of the summary file that `prepare` would write for the data of `write_data`.
 SUMMARY = {
     "schema": 1,
     "source": "class folders",
@@ -95,7 +95,7 @@ def _metrics(run_id: str, f1: float, model: bytes, **changes: Any) -> dict[str, 
         "schema": 1,
         "run_id": run_id,
         **_about(),
-        # No two runs have the same weights, unless one is a copy.
+        # Runs have different weights, unless one is a copy of the other.
         "weights_sha256": hashlib.sha256(run_id.encode()).hexdigest(),
         "epochs": 9,
         "best_epoch": 7,
@@ -117,7 +117,7 @@ def _metrics(run_id: str, f1: float, model: bytes, **changes: Any) -> dict[str, 
                 }
                 for name in classes
             },
-            # Of two images of a class one is taken for the next class.
+            # Of the two images of a class, one is predicted as the next class.
             "confusion_matrix": [[int((j - i) % size < 2) for j in range(size)] for i in range(size)],
             "f1_macro_interval": [round(max(0.0, f1 - 0.02), 6), round(min(1.0, f1 + 0.02), 6)],
             "accuracy_interval": [0.12, 0.88],
@@ -145,13 +145,13 @@ def _written(workspace: Workspace, run_id: str, f1: float, model: bytes, **chang
 
 @pytest.fixture
 def run_metrics() -> Callable[..., Metrics]:
-    """run_metrics(run_id, **changes) is the record of a run that is nowhere."""
+    """`run_metrics(run_id, **changes)` returns the record of a run that is not on disk."""
     return lambda run_id="one", **changes: msgspec.convert(_metrics(run_id, 0.5, b"", **changes), Metrics)
 
 
 @pytest.fixture
 def write_run(workspace: Workspace) -> Callable[..., dict[str, Any]]:
-    """write_run(run_id, f1, **changes) puts metrics.json and a stand-in model.keras where a published run has them."""
+    """`write_run(run_id, f1, **changes)` writes metrics.json and a stand-in model.keras of a published run."""
 
     def write(run_id: str, f1: float = 0.5, model: bytes | None = None, **changes: Any) -> dict[str, Any]:
         model = run_id.encode() if model is None else model
@@ -162,8 +162,8 @@ def write_run(workspace: Workspace) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def make_run() -> Callable[..., dict[str, Any]]:
-    """make_run(workspace, "run-1", f1=0.5, model=b"…", **changes) is `write_run` for a run of `train`, of two classes,
-    in any workspace."""
+    """`make_run(workspace, "run-1", f1=0.5, model=b"…", **changes)` writes a run of the command `train`, with two
+    classes, in any workspace."""
 
     def make(workspace: Workspace, run_id: str, f1: float = 0.5, model: bytes = b"a model", **changes: Any) -> dict:
         alone = dict.fromkeys(("search", "trial", "rank", "strategy"))
@@ -176,7 +176,7 @@ def make_run() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def write_params(workspace: Workspace) -> Callable[..., None]:
-    """write_params(run_id, values, **settings) puts a params.json into the folder of a run."""
+    """`write_params(run_id, values, **settings)` writes params.json into the folder of a run."""
 
     def write(run_id: str, values: Mapping[str, Any] = {}, **changes: Any) -> None:
         settings = {
@@ -194,7 +194,7 @@ def write_params(workspace: Workspace) -> Callable[..., None]:
 
 @pytest.fixture
 def answer(workspace: Workspace, write_run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """answer(run_id, labels, predicted, **changes) writes a run that predicted so, with figures and predictions."""
+    """`answer(run_id, labels, predicted, **changes)` writes a run with these predictions and the metrics they give."""
     from tuning.trials.classification import classification_metrics
 
     def write(
@@ -213,7 +213,7 @@ def answer(workspace: Workspace, write_run: Callable[..., dict[str, Any]]) -> Ca
 
 @pytest.fixture
 def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
-    """stage_run(run_id, **about) is a StagedRun on disk, as a worker would leave it, with a stand-in model.keras."""
+    """`stage_run(run_id, **about)` writes a StagedRun as a worker does, with a stand-in model.keras."""
 
     def stage(run_id: str = "faces-1-cccccccc-s0", epochs: int = 5, images: int = 90, **changes: Any) -> StagedRun:
         given = {**_about(), "run_id": run_id, "best_epoch": epochs, "output": "probabilities", **changes}
@@ -259,7 +259,7 @@ def stage_run(tmp_path: Path) -> Callable[..., StagedRun]:
 
 @pytest.fixture
 def write_data(workspace: Workspace) -> Callable[..., None]:
-    """write_data(digest) leaves a prepared data set of noise, with that digest, as `prepare` would."""
+    """`write_data(digest)` writes a prepared data set of noise images with that digest, as `prepare` does."""
 
     def write(digest: str, image_size: int = 8) -> None:
         counts = {"train": 6, "val": 40, "test": 6}

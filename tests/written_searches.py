@@ -1,6 +1,6 @@
-"""Searches that nobody ran: journals of any size, as the engine writes them, and runs to go with them.
+"""Fixtures that write searches without running them: journals of any size, as the engine writes them, and their runs.
 
-Fixtures for all tests that read searches (a plugin of `tests/conftest.py`).
+For all tests that read searches (plugin of `tests/conftest.py`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SPACE = [
     ("Boolean", {"name": "norm"}),
     ("Fixed", {"name": "flip", "value": True}),
 ]
-#: Of a budget of an hour.
+#: The plan of a search with a budget of an hour.
 PLAN = Plan(
     budget=3600,
     seats=2,
@@ -55,7 +55,7 @@ PLAN = Plan(
 
 
 class WrittenSearch:
-    """A search under way, by its records; `epochs` of a curve depend on the rate alone, and a little on chance."""
+    """The journal of a running search; scores depend on the learning rate, the epoch and some noise."""
 
     def __init__(self, settings: SearchSettings, seed: int = 0) -> None:
         self.settings, self._rng = settings, np.random.default_rng(seed)
@@ -121,19 +121,19 @@ class WrittenSearch:
 
 @pytest.fixture
 def no_importances(monkeypatch) -> None:
-    """For tests that look at something else: forests take a second each."""
+    """Leave out importances in tests of something else: the forests take a second each."""
     monkeypatch.setattr("tuning.results.report.importances", lambda history, seed: ())
 
 
 @pytest.fixture
 def no_pictures(monkeypatch) -> None:
-    """For tests that look at the page: drawing takes a second."""
+    """Leave out pictures in tests of something else on the page: drawing takes a second."""
     monkeypatch.setattr("tuning.results.report.pictures.pictures", lambda history, importances, title: {})
 
 
 @pytest.fixture
 def settings() -> Callable[..., SearchSettings]:
-    """settings(name="s", strategy="hyperband", …) are those of a search."""
+    """`settings(name="s", strategy="hyperband", …)` returns the settings of a search."""
 
     def make(**changes: Any) -> SearchSettings:
         values = {
@@ -163,13 +163,16 @@ def settings() -> Callable[..., SearchSettings]:
 
 @pytest.fixture
 def new_search(settings) -> Callable[..., WrittenSearch]:
-    """new_search() is a search that has just begun."""
+    """`new_search()` returns a search that has just begun."""
     return lambda **changes: WrittenSearch(settings(**changes))
 
 
 @pytest.fixture
 def hyperband(new_search) -> Callable[..., WrittenSearch]:
-    """hyperband(passes) has run so many passes over all brackets; the last trial of each first rung failed."""
+    """`hyperband(passes)` returns a search after some passes over all brackets.
+
+    The last trial of each first rung with more than three trials has failed.
+    """
 
     def run(passes: int = 1, **changes: Any) -> WrittenSearch:
         search = new_search(**changes)
@@ -201,7 +204,7 @@ def hyperband(new_search) -> Callable[..., WrittenSearch]:
 
 @pytest.fixture
 def random_search(new_search) -> Callable[..., WrittenSearch]:
-    """random_search(trials) has trained so many configurations in full, two at a time."""
+    """`random_search(trials)` returns a random search after `trials` full trainings."""
 
     def run(trials: int = 12, **changes: Any) -> WrittenSearch:
         search = new_search(strategy="random", **changes)
@@ -217,7 +220,7 @@ def random_search(new_search) -> Callable[..., WrittenSearch]:
 
 @pytest.fixture
 def save(workspace) -> Callable[[WrittenSearch], Path]:
-    """save(search) writes its settings and journal where a search has them; returns its folder."""
+    """`save(search)` writes settings and journal into the search's folder; returns that folder."""
 
     def write(search: WrittenSearch) -> Path:
         directory = workspace.search(search.settings.name)
@@ -231,9 +234,9 @@ def save(workspace) -> Callable[[WrittenSearch], Path]:
 
 @pytest.fixture
 def finish(workspace, publish) -> Callable[..., None]:
-    """finish(search, [("0012", 1, 0.9), (None, None, 0.5)]) adds runs: (trial, rank, chance of a right answer).
+    """`finish(search, [("0012", 1, 0.9), (None, None, 0.5)])` adds runs: (trial, rank, share of correct predictions).
 
-    With so many seeds of each, which answer alike.
+    Each has `seeds` seeds, with equal predictions; trial None is the baseline.
     """
 
     def end(search: WrittenSearch, runs: list[tuple[str | None, int | None, float]], seeds: int = 1) -> None:
@@ -253,7 +256,7 @@ def finish(workspace, publish) -> Callable[..., None]:
 
 @pytest.fixture
 def publish(workspace) -> Callable[..., dict[str, Any]]:
-    """publish(run_id, skill, …) leaves a run's metrics and predictions, with real figures of simulated answers."""
+    """`publish(run_id, skill, …)` writes a run's simulated predictions and the metrics computed from them."""
     from tuning.core import files
     from tuning.dataset.store.packing import ImageSplit
     from tuning.trials.classification import classification_metrics

@@ -11,9 +11,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-#: public name -> module that defines it, with `:name` where it has another name there
+#: public name -> module that defines it, followed by `:name` if its name there differs
 _API = {
-    # where things are, and how they are done
+    # workspace, output, machines, errors
     "Console": "tuning.cli",
     "ProgressLine": "tuning.core.notebook",
     "Resources": "tuning.pipeline.resources",
@@ -26,9 +26,9 @@ _API = {
     "plan_search": "tuning.pipeline.plan",
     "run_search": "tuning.pipeline.search",
     "train_one": "tuning.pipeline.train",
-    # for model builders of one's own
+    # for your own model builders
     "base_model": "tuning.trials.bases",
-    # in place of Keras Tuner's, for our oracles
+    # replaces Keras Tuner's `Tuner`, for this package's oracles
     "Tuner": "tuning.oracles.tuner",
     # results as pandas frames
     "dataset_frame": "tuning.results.frames",

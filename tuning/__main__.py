@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import difflib
 import importlib
 import os
@@ -17,7 +18,7 @@ from tuning.core.errors import EXIT_DONE, UsageError
 from tuning.core.parsing import Formatter
 
 SCRIPT = "face-tuning"
-#: The order in which a person meets them; one that is not named here comes last.
+#: Commands in the order of a first use; commands not named here come last.
 _ORDER = (
     "demo",
     "prepare",
@@ -35,7 +36,7 @@ _NO_COMMANDS = ("__init__", "__main__", "cli")
 
 
 def commands() -> dict[str, str]:
-    """The commands by name, with the first line of what each says about itself; none is imported."""
+    """Returns command name -> first line of its module's docstring; imports none of the modules."""
     found = {path.stem: path for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_COMMANDS}
     names = sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     return {name: _summary(found[name]) for name in names}
@@ -60,13 +61,13 @@ def options(program: str) -> argparse.ArgumentParser:
         formatter_class=Formatter,
     )
     result.add_argument("--version", action="version", version=f"face-tuning {__version__}")
-    # Not one of argparse's own sub-commands: those would need every command's options, and so all of their imports.
+    # Not an argparse subparser: subparsers would need every command's options, and so all of its imports.
     result.add_argument("command", nargs="?", choices=tuple(found), metavar="COMMAND", help=argparse.SUPPRESS)
     return result
 
 
 def main(program: str = "python -m tuning") -> int:
-    """Runs the command that `sys.argv` names, as `python -m tuning.COMMAND` does; without one, lists them."""
+    """Runs the command that `sys.argv` names, as `python -m tuning.COMMAND` does; without one, lists the commands."""
     if "_ARGCOMPLETE" in os.environ:
         _complete(program)
     first, *rest = sys.argv[1:] or ["--help"]
@@ -75,17 +76,19 @@ def main(program: str = "python -m tuning") -> int:
         return EXIT_DONE
     if first not in commands():
         return cli.refused(_unknown(first, program), as_json="--json" in rest)
-    # The command takes its options from here, and repeats the line as it was typed where it has to.
+    # The command parses its options from `sys.argv`, and quotes the typed line in its messages.
     sys.argv = [f"{program} {first}", *rest]
     return int(importlib.import_module(f"tuning.{first}").main())
 
 
 def script() -> int:
-    """What the console script runs."""
+    """Entry point of the console script."""
     through_script(SCRIPT)
     if not sys.flags.safe_path:
-        # As with `python -m`: a person's own builder is a module of the folder that the command is given in.
-        sys.path.insert(0, os.getcwd())
+        # As with `python -m`: the user's own model builders are imported from the current folder. If that has been
+        # deleted, the command says so.
+        with contextlib.suppress(FileNotFoundError):
+            sys.path.insert(0, os.getcwd())
     return main(SCRIPT)
 
 
@@ -98,11 +101,11 @@ def _unknown(name: str, program: str) -> UsageError:
 
 
 def _complete(program: str) -> None:
-    """A shell asks what may follow: the name of a command here; once that is there, the command answers itself."""
+    """Answers a shell's request for completions: command names; once one is typed, the command answers itself."""
     words = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT") or sys.maxsize)].split(" ")
     typed = [word for word in words[1:-1] if word]
     if typed and typed[0] in commands():
-        # How many words of the line argcomplete takes for the program's name.
+        # How many words of the line argcomplete counts as the program's name.
         os.environ["_ARGCOMPLETE"] = str(int(os.environ["_ARGCOMPLETE"]) + 1)
         sys.argv = [sys.argv[0], typed[0]]
         return

@@ -41,10 +41,10 @@ from tuning.core.options import RARE
 from tuning.core.parsing import Parser
 from tuning.core.workspace import Workspace
 
-#: When the command began, as `time.monotonic` reads; a budget counts from there.
+#: `time.monotonic()` at the start of the command; a budget counts from there.
 BEGAN = time.monotonic()
 
-# Looking for garbage among all that the libraries hold, Python takes half a second to end.
+# Without this, Python's exit takes half a second longer: it would search the libraries' objects for garbage.
 atexit.register(gc.freeze)
 
 _DISK_REMEDIES = {
@@ -65,15 +65,15 @@ saved · 141 output pipe closed by its reader, finished work saved"""
 
 
 EVERY_COMMAND = "every command"
-#: What a command says first whom a signal has asked to end: nothing has gone wrong.
+#: Replaces "error" in the message of a command that a signal has stopped: nothing has gone wrong.
 STOPPED = "stopped"
 
 
 def parser(command: str, doc: str | None, arguments: str = "") -> argparse.ArgumentParser:
-    """An argument parser with the options that every command has.
+    """Returns an argument parser with the options that every command has.
 
     `doc` is the command module's docstring; its first line says what the command does, the rest is shown below the
-    options: lines to run, what it reads, what it writes. `arguments` stand for those that are no options.
+    options: lines to run, what it reads, what it writes. `arguments` shows the positional arguments in the usage line.
     """
     summary, _, rest = as_typed(doc or "").strip().partition("\n")
     result = Parser(
@@ -102,7 +102,7 @@ def _refuse(given: Sequence[str], problem: str, remedy: str) -> NoReturn:
 
 
 def add_tracking_options(group: argparse._ActionsContainer) -> None:
-    """The options of every command whose work other programs can show."""
+    """Adds the options of the commands that can log to TensorBoard and MLflow."""
     group.add_argument(
         "--tensorboard",
         action="store_true",
@@ -117,21 +117,21 @@ def add_tracking_options(group: argparse._ActionsContainer) -> None:
 
 
 def offer(action: argparse.Action, values: Callable[[Workspace], Iterable[str]]) -> None:
-    """What a shell offers where this option's value is being typed, through argcomplete."""
+    """Sets the values that a shell offers for this option, through argcomplete."""
 
     def completer(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-        return list(values(Workspace(parsed_args.root.expanduser())))
+        return list(values(Workspace(parsed_args.root)))
 
     action.completer = completer  # type: ignore[attr-defined]
 
 
 def searches(workspace: Workspace) -> list[str]:
-    """Names of the searches that are there."""
+    """Returns the names of the workspace's searches."""
     return sorted(path.parent.name for path in workspace.searches.glob("*/search.json"))
 
 
 def runs(workspace: Workspace) -> list[str]:
-    """Ids of the finished runs that are there."""
+    """Returns the ids of the workspace's finished runs."""
     return sorted(path.parent.name for path in workspace.trials.glob("*/metrics.json"))
 
 
@@ -149,13 +149,13 @@ def main(
     """Parses `argv`, runs the command, prints its result, and turns every error into one line and an exit code.
 
     `run(args, workspace, console)` returns (result, text): `result` is printed with `--json`, `text` without. A command
-    whose findings are a refusal in themselves adds the exit code: (result, text, EXIT_REFUSED). One that has printed
-    its result already, piece by piece, returns None for it.
+    that fails although it has a result adds the exit code: (result, text, EXIT_REFUSED). A command that has printed its
+    result already, piece by piece, returns None for it.
 
     Args:
-        options: makes the command's parser; a package that it misses is said like any other.
-        anywhere: the command begins a workspace, or can do without one; any other is refused where there is none.
-        bare: it runs without the packages, to say which are missing; any other is refused without them.
+        options: returns the command's parser; a package missing there is reported like any other.
+        anywhere: the command creates a workspace or can do without one; other commands are refused if there is none.
+        bare: the command runs without the required packages, to report which are missing; others are refused then.
     """
     output.use_as_they_are()
     asked = argparse.Namespace(json="--json" in (sys.argv[1:] if argv is None else argv), root=Path("."))
@@ -168,17 +168,17 @@ def main(
     except ModuleNotFoundError as error:
         return _not_installed(asked, error)
     if "_ARGCOMPLETE" in os.environ:
-        # A shell asks what could follow on a line that is being typed; this prints it and ends the process.
+        # A shell asks for completions of the line being typed; this prints them and ends the process.
         import argcomplete
 
         argcomplete.autocomplete(arguments)
     args = arguments.parse_args(argv)
     console = Console(quiet=args.quiet or args.json)
-    # As it was typed, the path of the Python included; a caller in Python gets what a person would type.
+    # As typed, the path of Python included; for a caller in Python, as a user would type it.
     line = sys.orig_argv if argv is None else [*arguments.prog.split(), *argv]
 
     def go_on() -> str:
-        """What --fresh has moved aside is not to be moved aside again."""
+        """Returns the line that resumes; without --fresh if the old search has been moved aside already."""
         done = interruption.started_over()
         return f"to resume: {shlex.join(word for word in line if not (done and _is_fresh(word)))}"
 
@@ -201,7 +201,7 @@ def main(
         interrupted = Interrupted(signal.SIGINT)
         return _failed(args, interrupted.problem, go_on(), interrupted.exit_code, STOPPED)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nobody to report anything to, but not all was said.
+        # The reader of stdout went away (`| head`): nobody is left to report to, but not all was read.
         _discard_stdout()
         return EXIT_UNREAD
     except OSError as error:
@@ -219,12 +219,12 @@ def main(
 
 
 def _is_fresh(word: str) -> bool:
-    """Options may be shortened."""
+    """Returns whether `word` is --fresh or an abbreviation of it, which argparse accepts."""
     return word.startswith("--f") and "--fresh".startswith(word)
 
 
 def terminal_width() -> int | None:
-    """Characters in a line of the terminal that stdout goes to; None where it goes into a pipe or a file."""
+    """Returns the terminal's width in characters; None if stdout is a pipe or a file."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -243,7 +243,7 @@ def _json(result: dict[str, Any]) -> str:
 
 
 def _discard_stdout() -> None:
-    """Sends what is still buffered, and all that follows, nowhere: Python would fail on it again at exit."""
+    """Redirects stdout to the null device: flushing what is still buffered would fail again at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -256,7 +256,7 @@ def _discard_unwritable_stdout() -> None:
 
 
 def refused(error: TuningError, as_json: bool) -> int:
-    """Says `error` where no command has read its options yet; returns the exit code."""
+    """Reports `error` before a command has parsed its options; returns the exit code."""
     return _failed(argparse.Namespace(json=as_json, root=Path(".")), error.problem, error.remedy, error.exit_code)
 
 
@@ -278,12 +278,12 @@ def _failed(args: argparse.Namespace, problem: str, remedy: str, exit_code: int,
 
 
 def _say(text: str) -> None:
-    """A line on stderr; in a terminal it breaks at words."""
+    """Prints a line on stderr, wrapped at words if that is a terminal."""
     output.say(in_terminal(text) if sys.stderr.isatty() else text)
 
 
 def _refuse_lost_folder() -> None:
-    """Raises EnvironmentProblem where the folder that the command is given in has been deleted."""
+    """Raises EnvironmentProblem if the current folder has been deleted."""
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -291,11 +291,10 @@ def _refuse_lost_folder() -> None:
 
 
 def _refuse_hidden_packages() -> None:
-    """Says which file of a person's own is found in the place of a package of ours: Python looks in the current folder
-    first.
+    """Refuses to run if a file of the user's hides one of our packages: Python looks in the current folder first.
 
     Raises:
-        UsageError: there is one.
+        UsageError: there is such a file.
     """
     for name in OWN_PACKAGES:
         found = importlib.util.find_spec(name)
@@ -308,7 +307,7 @@ def _refuse_hidden_packages() -> None:
 
 
 def _require_packages() -> None:
-    """Says which package is missing before a command has done half of its work without noticing."""
+    """Raises EnvironmentProblem if a required package is missing, before the command does any work."""
     from tuning.core import packages
 
     name = packages.missing()
@@ -317,7 +316,7 @@ def _require_packages() -> None:
 
 
 def _not_installed(args: argparse.Namespace, error: ModuleNotFoundError) -> int:
-    """A package that is not installed is a state of the environment; a module of our own that is missing, a defect."""
+    """Reports a package that is not installed as a problem of the environment, a missing module of ours as a defect."""
     from tuning.core import packages
 
     name = error.name or ""

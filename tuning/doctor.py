@@ -41,13 +41,13 @@ EXTRAS = {
     "test": "running this project's tests",
     "bench": "comparing strategies on learning curves, and with other libraries",
 }
-#: What Keras can train on -> the line that installs it.
+#: Keras backend -> the line that installs it.
 BACKENDS = {
     "tensorflow": "pip install --upgrade tensorflow",
     "jax": "pip install jax",
     "torch": "pip install torch",
 }
-#: What TensorFlow needs to see an NVIDIA GPU comes in packages of its own; this is one of them.
+#: One of the separate packages that TensorFlow needs to use an NVIDIA GPU, and the line that installs them.
 CUDA_PACKAGE, CUDA_LINE = "nvidia-cudnn-cu12", "pip install 'tensorflow[and-cuda]'"
 LITTLE_DISK = 2 * 2**30
 _MARKS = {OK: "ok   ", NOTE: "note ", FAULT: "FAULT"}
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     extras = extra_findings([package for package in installed if package.extra is not None])
     backends = backend_findings(os.environ.get("KERAS_BACKEND"), facts["gpus"])
     broken = any(finding.state == FAULT for finding in (*needed, *backends))
-    # Looking at a workspace needs NumPy and others: where packages are missing, that comes first.
+    # Checking a workspace needs NumPy and others: missing packages have to be installed first.
     repaired, found = ([], []) if broken else workspace_findings(workspace, args.repair)
     sections = {
         "machine": machine_findings(facts),
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
 
 
 def workspace_findings(workspace: Workspace, mend: bool) -> tuple[list[str], list[Finding]]:
-    """(what was repaired, what is there afterwards)."""
+    """Returns (what was repaired, the findings afterwards)."""
     from tuning.results import integrity
 
     if not workspace.root.exists():
@@ -139,14 +139,18 @@ def machine_findings(facts: Mapping[str, Any]) -> list[Finding]:
 
 
 def backend_findings(chosen: str | None, gpus: Sequence[Any]) -> list[Finding]:
-    """What Keras can train on here, and which of them KERAS_BACKEND chooses (TensorFlow where it is not set)."""
+    """Returns findings about the Keras backends: which are installed, and which one trials run on.
+
+    Args:
+        chosen: the value of KERAS_BACKEND; None: not set, which means TensorFlow.
+    """
     from tuning.core import packages
 
     found = []
     for name, line in BACKENDS.items():
         version, used = packages.version(name), name == (chosen or "tensorflow")
         if version is None:
-            # TensorFlow is among the packages that are always needed, and missed there.
+            # TensorFlow is a required package: `package_findings` reports that it is missing.
             state = FAULT if used and name != "tensorflow" else NOTE
             found.append(
                 Finding(name, state, f"missing{', but KERAS_BACKEND chooses it' if used else ''}", f"run: {line}")
@@ -194,7 +198,7 @@ def extra_findings(packages: Sequence[Package]) -> list[Finding]:
 
 
 def checklist(sections: Mapping[str, Sequence[Finding]], repaired: Sequence[str]) -> str:
-    """The page a person reads."""
+    """Formats the findings, and what was repaired, as text."""
     lines: list[str] = []
     for title, findings in sections.items():
         if not findings:
@@ -203,7 +207,7 @@ def checklist(sections: Mapping[str, Sequence[Finding]], repaired: Sequence[str]
         width = max(len(finding.subject) for finding in findings)
         for finding, following in zip(findings, [*findings[1:], None], strict=True):
             lines.append(f"  {_MARKS[finding.state]}  {finding.subject:<{width}}  {finding.detail}")
-            # Neighbours with the same remedy share it.
+            # Consecutive findings with the same remedy share one line for it.
             if finding.remedy and (following is None or following.remedy != finding.remedy):
                 lines.append(f"  {'':5}  {'':<{width}}  → {finding.remedy}")
     if repaired:

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     if args.json and (args.csv or args.markdown):
         raise UsageError("--json is given together with --csv or --markdown", "give one of them")
     if not run_folders(workspace) and not workspace.leaderboard.is_file():
-        # Not even a rebuild leaves something in a folder that holds no run.
+        # Not even --rebuild writes into a workspace without runs.
         raise leaderboard.empty(workspace)
     if args.rebuild:
         runs = leaderboard.rebuild(workspace)

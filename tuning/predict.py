@@ -38,11 +38,12 @@ from tuning.core.progress import SILENT
 from tuning.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from tuning.results.prediction.images import Image
     from tuning.results.prediction.labelling import Prediction
     from tuning.results.prediction.sheet import Sheet
     from tuning.results.prediction.writers import Writer
 
-#: From so many images on, the speed is printed.
+#: Least number of images for which the speed is printed.
 MANY = 1000
 
 
@@ -84,8 +85,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
     piped = images.STANDARD_INPUT in args.images
     bursts = images.bursts(args.images, args.null)
     known = [] if piped else list(itertools.chain.from_iterable(bursts))
-    if sheet is not None and any(_same(image.path, args.sheet) for image in known):
-        raise UsageError(f"--sheet {args.sheet} is one of the images to label", "give another name")
+    _keep_images(args.sheet, known)
     if piped and sys.stdin.isatty():
         console.say("reading paths from the terminal, one a line; Ctrl-D ends them")
     began = time.monotonic()
@@ -104,11 +104,12 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
 
         def labelled() -> Iterator[list[Prediction]]:
             for burst in bursts if piped else [known]:
+                _keep_images(args.sheet, burst)
                 sources.update({image.path: image.data for image in burst if image.data is not None})
                 yield from labeller.label(burst)
 
         batches = labelled()
-        # What is wrong with the model is said before anything is printed.
+        # Label the first batch now: a defect of the model is reported before anything is printed.
         first = next(batches, None)
         if first is None:
             raise DataError("standard input names no image", "give one path a line, or one JPEG, PNG or TIFF image")
@@ -139,7 +140,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
 
 
 def _sheet(path: Path, run_id: str) -> Sheet:
-    """Raises UsageError where none can be written there."""
+    """Returns an empty sheet; raises UsageError if no sheet can be written to `path`."""
     # Fonts and pictures take time to import.
     from tuning.results.prediction import sheet
 
@@ -147,8 +148,10 @@ def _sheet(path: Path, run_id: str) -> Sheet:
     return sheet.Sheet(run_id)
 
 
-def _same(one: str, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
+def _keep_images(sheet: Path | None, images: Sequence[Image]) -> None:
+    """Raises UsageError if `sheet` would replace one of the images to label."""
+    if sheet is not None and any(os.path.realpath(image.path) == os.path.realpath(sheet) for image in images):
+        raise UsageError(f"--sheet {sheet} is one of the images to label", "give another name")
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
             time.sleep(1)
         path, found = report.write(workspace, name, refresh=WATCH_SECONDS)
     if args.watch:
-        # The last page need not look for a newer one.
+        # The last version of the page does not reload itself.
         path, found = report.write(workspace, name)
     result = {
         "search": name,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def words() -> dict[str, str]:
-    """What the braces in the help texts of options stand for."""
+    """Returns the values of the placeholders in the options' help texts."""
     from search_spaces import SPACES
     from tuning.oracles import STRATEGIES
 
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
 
 
 def _next(result: SearchResult, second_seed: str | None) -> list[str]:
-    """Three commands that a person may want now; as long as seeds are unknown, the first makes them known."""
+    """Returns three commands to run next; the first is `second_seed`, if there is one."""
     report = second_seed or f"python -m tuning.report {result.name}"
     if result.promoted is None:
         trial = f"{result.name}/{result.best_trial}"

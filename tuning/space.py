@@ -28,9 +28,9 @@ from tuning.core.workspace import Workspace
 if TYPE_CHECKING:
     from tuning.trials.list_space import Hyperparameter, Listing
 
-#: What models are built for where nothing is prepared: FER2013's images and classes.
+#: Image shape and number of classes of FER2013: models are built for these if no data are prepared.
 SHAPE, CLASSES = (48, 48, 1), 7
-#: Columns are at least so wide before they break, and a table is so wide where there is no terminal.
+#: Width down to which columns are wrapped, and width of a table if there is no terminal.
 _NARROW, _WIDE = 16, 160
 
 
@@ -66,8 +66,8 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
         console.say(
             f"no prepared data in {workspace.root}: models are built for images and classes as FER2013 has them"
         )
-    # A name that is none is refused before Keras is imported, which takes seconds; but a builder's package may do that.
-    # What a builder prints is no result.
+    # Refuse an unknown space before Keras is imported, which takes seconds; but a builder's module may import it.
+    # What a builder prints is no result: it goes to stderr.
     with contextlib.redirect_stdout(sys.stderr):
         with without_greeting():
             space_digest(args.space)
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace, workspace: Workspace, console: cli.Console) ->
 
 
 def text(found: Listing, width: int) -> str:
-    """The space for a person, in lines of at most so many characters."""
+    """Formats the space as text, in lines of at most `width` characters."""
     size = "×".join(map(str, found.input_shape))
     free = len({entry.name for entry in found.hyperparameters if entry.kind != "fixed"})
     lines = [f"{found.space}: {free} hyperparameters, for images of {size} in {found.classes} "]
@@ -112,7 +112,7 @@ def _row(entry: Hyperparameter) -> tuple[str, ...]:
 
 
 def _table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Columns side by side; where they are too wide together, the widest break into several lines."""
+    """Formats rows as columns; if these are too wide together, the widest are wrapped."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _NARROW:
         widths[widths.index(max(widths))] -= 1

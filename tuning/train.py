@@ -55,7 +55,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def trials(workspace: Workspace) -> list[str]:
-    """Every trial of every search, as SEARCH/TRIAL."""
+    """Returns every trial of every search, as SEARCH/TRIAL."""
     from tuning.core.errors import StateError
     from tuning.engine import journal, state
 

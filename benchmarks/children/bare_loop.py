@@ -1,10 +1,10 @@
-"""The least that anybody could do with a folder of images: read and shrink each, on all cores; a round each time.
+"""The minimum work for a folder of images: read and shrink every image, using all cores. One pass per round.
 
 python -m benchmarks.children.bare_loop FOLDER SIZE threads|processes gray|colour [TARGET]
 
-Colour is what `cv2.imread` returns unless told otherwise; of a JPEG, gray is half of the work. With TARGET, an empty
-folder, it also lays down what every workspace holds: a copy of each file, with two names. Each round has a folder of
-its own in there: where many files were deleted a moment ago, ext4 is several times as slow to make new ones.
+Colour is the default of `cv2.imread`; decoding a JPEG to gray is half the work. With TARGET, an empty folder, each
+round also writes what every workspace holds: a copy of each file under two names. Each round writes to a sub-folder of
+its own, because ext4 creates files several times more slowly where many were just deleted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How fast this machine copies what one layer of a training step hands to the next; a round each time.
+"""Measures how fast this machine copies the output of a layer, in bytes per second. One measurement per round.
 
 python -m benchmarks.children.copying
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.processes import MIB, rounds, say
 
-#: What the first convolution of `spaces.usual_cnn` returns for a batch, in bfloat16.
+#: Size of the output of the first convolution of `spaces.usual_cnn` for one batch, in bfloat16.
 BYTES = 9 * MIB
 SECONDS = 0.6
 

@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices with TensorFlow's kernels, the fastest of some sizes; a round each time.
+"""Measures how fast TensorFlow multiplies matrices here, at the fastest of several sizes. One measurement per round.
 
 python -m benchmarks.children.gemm
 """
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _rate(tf, dtype, size: int) -> float:
-    """Floating-point operations a second, the best of several stretches."""
+    """Return floating-point operations per second of the fastest multiplication."""
     generator = tf.random.Generator.from_seed(0)
     a, b = (tf.cast(generator.normal((size, size)), dtype) for _ in range(2))
 

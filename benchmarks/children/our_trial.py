@@ -1,4 +1,4 @@
-"""One trial as a worker of ours runs it, an epoch a round.
+"""Runs one trial as a worker of this package does, one epoch per round.
 
 python -m benchmarks.children.our_trial ROOT SPACE NAME DTYPE
 """
@@ -20,7 +20,7 @@ from tuning.pipeline.session import opened
 from tuning.pipeline.settings import search_settings
 from tuning.pipeline.trials import build_strategy, trial_jobs
 
-#: More than anybody will ask for.
+#: More epochs than any caller asks for.
 EPOCHS = 10_000
 
 
@@ -37,7 +37,7 @@ def main(root: str, space: str, name: str, dtype: str) -> None:
 
         dataset = open_dataset(workspace)
         images = len(dataset.train)
-        # The first proposal of every strategy is the space's defaults.
+        # Every strategy proposes the space's defaults first.
         first = build_strategy(settings, description, len(dataset.info.classes)).ask()
         payload = msgspec.to_builtins(trial_jobs(session, settings, description)(first, 1))
         fed = time_feeding()
@@ -45,7 +45,7 @@ def main(root: str, space: str, name: str, dtype: str) -> None:
 
         def wait() -> None:
             if next(turns, None) is None:
-                # There is no other way out of a trial that has thousands of epochs to go.
+                # Nothing else ends a trial that still has thousands of epochs to train.
                 os._exit(0)
 
         def report(entry: dict[str, Any]) -> None:
@@ -59,7 +59,7 @@ def main(root: str, space: str, name: str, dtype: str) -> None:
 
 
 def time_feeding() -> list[float]:
-    """From now on, the seconds that each training batch takes until it is handed to the step."""
+    """Return a list to which the seconds spent on preparing each training batch are appended from now on."""
     from tuning.trials.batches import TrainingBatches
 
     original, seconds = TrainingBatches.__getitem__, []

@@ -1,5 +1,5 @@
-"""Plain Keras on the same model and data, an epoch a round: float32, default threads, a cached, prefetched `tf.data`,
-or on another backend than TensorFlow arrays in memory.
+"""Trains the same model on the same data with plain Keras, one epoch per round: float32, default threads, a cached and
+prefetched `tf.data` (with other backends than TensorFlow: arrays in memory).
 
 python -m benchmarks.children.plain_fit ROOT
 """
@@ -41,7 +41,7 @@ def main(root: str) -> None:
                 "seconds": seconds,
                 "images": len(images),
                 "parameters": model.count_params(),
-                # Two of each multiply-add, forward and twice that back.
+                # A multiply-add is two operations; the backward pass costs twice the forward pass.
                 "flops": 6 * multiply_adds(model),
             }
         )

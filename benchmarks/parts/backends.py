@@ -1,4 +1,4 @@
-"""Training throughput on every Keras backend that is installed, against plain Keras on the same backend."""
+"""Training throughput on each installed Keras backend, against plain Keras on the same backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What bfloat16 costs in quality: the same search under both types, by three seeds. Long: not part of a small run."""
+"""What bfloat16 costs in quality: the same search with both types, three seeds each. Not part of a small run."""
 
 from __future__ import annotations
 

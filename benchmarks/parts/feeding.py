@@ -1,4 +1,4 @@
-"""What a training step waits for its images: the share of feeding, on all cores at once."""
+"""The share of training time spent on preparing batches, with a worker on each core."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.report import Report, Target
 from tuning.core import machine
 from tuning.trials.runtime import environment
 
-#: What is done to the images -> the space that does it.
+#: Input pipeline -> the space that uses it.
 SPACES = {
     "random order": "benchmarks.spaces:usual_cnn",
     "balanced sampler, flips, augmentation at 1": "benchmarks.spaces:augmented_cnn",
@@ -19,7 +19,7 @@ SPACES = {
 
 def measure(context: Context) -> Report:
     folder, epochs = context.folder("feeding"), 7 if context.full else 3
-    # Hardly any validation images, so that an epoch is as good as all training steps.
+    # Hardly any validation images, so that an epoch consists almost entirely of training steps.
     sample = context.sample(12_000 if context.full else 2_800, "96/2/2")
     cores, one_thread = machine.usable_cores(), environment("tensorflow", 1)
     rows, shares = [], {}
@@ -31,7 +31,7 @@ def measure(context: Context) -> Report:
             for slot in range(cores)
         ]
         with closing_all(children):
-            together(children)  # traces, compiles
+            together(children)  # tracing and compiling
             answers = [answer for _ in range(epochs) for answer in together(children)]
         fed, whole = (
             [1e3 * answer[key] / answer["batches"] for answer in answers] for key in ("feeding_seconds", "seconds")

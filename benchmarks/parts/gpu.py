@@ -1,4 +1,4 @@
-"""What one trial takes of a GPU, and what several workers on one GPU give; on the backend that KERAS_BACKEND names."""
+"""Load and throughput of one trial and of several workers on one GPU, with the backend that KERAS_BACKEND names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tuning.trials.runtime import environment
 SPACE = "benchmarks.spaces:usual_cnn"
 COLUMNS = ("what", "images/s", "÷ one worker", "GPU busy", "its memory, MiB", "seconds to the first epoch's end")
 COUNTS = (1, 2, 4, 8, 16)
-#: Seconds between two looks at the GPU.
+#: Seconds between two queries of the GPU.
 LOOK = 0.25
 
 
@@ -63,7 +63,12 @@ def measure(context: Context) -> Report:
 
 
 def _row(children: list[Child], epochs: int, new: list[Child] | None = None) -> list[float]:
-    """Images a second of all together, the GPU's load and memory, and how long the first epoch of the `new` took."""
+    """Train `epochs` epochs in all `children` at once, after a first epoch in `new` (None: in all).
+
+    Returns:
+        Images per second of all children together, the GPU's mean load (0…1), its peak memory in MiB, and the seconds
+        that the first epoch took.
+    """
     began = time.monotonic()
     fresh = children if new is None else new
     for child in fresh:
@@ -83,7 +88,7 @@ def _row(children: list[Child], epochs: int, new: list[Child] | None = None) -> 
 
 
 class _Watch:
-    """Looks at the first GPU all the while: `busy` (0…1, mean) and `memory` (bytes in use, at most)."""
+    """Monitors the first GPU within a `with` block: mean load `busy` (0…1) and peak `memory` (bytes in use)."""
 
     def __enter__(self) -> _Watch:
         self._looks: list[tuple[float, float]] = []

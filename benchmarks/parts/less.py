@@ -1,4 +1,4 @@
-"""What is not computed at all: each way of training less, against the same search without it. Long: by name only."""
+"""What each way of training less saves, against the same search without it. Not part of a small run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def measure(context: Context) -> Report:
     rows: list[list] = []
 
     def compare(about: str, common: tuple, cases: dict[str, tuple], finals: bool = False) -> None:
-        """A search that trains everything and, for each case, one of as many trials with these options."""
+        """Run a search that trains everything, then one per case with the case's options and at most as many trials."""
         first: SearchRun | None = None
         for name, options in {NOTHING: EVERYTHING, **cases}.items():
             context.say(f"{about}: {name}")

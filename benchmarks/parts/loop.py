@@ -1,6 +1,6 @@
-"""The search loop alone, with simulated trials: what a proposal and a result cost, and how busy many workers are.
+"""The search loop with simulated trials: what a proposal and a result cost, and how busy many workers are kept.
 
-Strategy, loop, dispatcher and journal are the real ones; see `benchmarks.simulation` for the rest.
+Strategy, loop, dispatcher and journal are the real ones; `benchmarks.simulation` simulates the rest.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from tuning.engine.journal import Journal
 from tuning.engine.loop import SearchLoop
 
 MAX_EPOCHS, FACTOR = 27, 3
-#: Of a simulated epoch: its median, and how much models differ.
+#: Log-normal seconds of a simulated epoch: median, and standard deviation of the logarithm between models.
 EPOCH_SECONDS, SPREAD = 10.0, 0.3
-#: The window is so many times the workers, but for Bayesian search, which has its own: that of a person who was warned.
+#: The window is this many times the workers, as a user chooses it after the warning about idle workers. Bayesian search
+#: keeps its default.
 WINDOWS = 4
-#: At the end of a run, the medians of so many proposals and results count as what one costs there.
+#: The cost at the end of a run is the median over this many last proposals and results.
 LAST = 100
 
-#: The paper's own, beside the one that a model fills.
+#: Hyperband as in the paper, with uniform draws instead of a model.
 PAPERS = "hyperband --sampler random"
-#: (strategy, workers, trials, trials in a small run); Bayesian search is of no use to many workers, nor at many trials.
+#: (strategy, workers, trials, trials in a small run). Bayesian search is not meant for many workers or many trials.
 CASES = (
     ("hyperband", 64, 10_000, 2_000),
     ("hyperband", 1024, 10_000, 10_000),
@@ -44,7 +45,16 @@ CASES = (
 
 @dataclass(frozen=True)
 class Looped:
-    """A simulated search of `trials` trials, in milliseconds and shares; see `main` for the columns."""
+    """A simulated search.
+
+    Attributes:
+        window: trials that may be proposed and still without a result.
+        trials: number of trials with a result.
+        asks, tells, appends: milliseconds of each proposal, each result and each append to the journal.
+        busy: share of the workers' time spent on training while there was more to do.
+        busy_to_the_end: the same up to the last result; None for a search that was left in the middle.
+        seconds: real time that the simulation took.
+    """
 
     strategy: str
     workers: int
@@ -58,7 +68,7 @@ class Looped:
     seconds: float
 
     def last(self) -> float:
-        """Milliseconds of a proposal and a result together, at the end of the run."""
+        """Return the median milliseconds of a proposal plus a result at the end of the run."""
         return median(self.asks[-LAST:]) + median(self.tells[-LAST:])
 
 
@@ -111,10 +121,11 @@ def measure(context: Context) -> Report:
 
 
 def looped(folder: Path, strategy: str, workers: int, trials: int, ends: bool = False) -> Looped:
-    """Simulates a search with `workers` workers until `trials` results were told.
+    """Simulate a search with `workers` workers until `trials` results are in.
 
     Args:
-        ends: let the search be as long as that, and see it through, rather than leave it in the middle.
+        ends: plan a search of about `trials` trials and run it to its end, instead of leaving a longer one in the
+            middle.
     """
     from tuning.oracles import find_strategy
     from tuning.oracles.adapter import OracleSearch
@@ -133,7 +144,7 @@ def looped(folder: Path, strategy: str, workers: int, trials: int, ends: bool = 
     moments: list[float] = []
 
     def told(spec: TrialSpec, outcome: Any) -> None:
-        # As a search does, to know which checkpoints can go.
+        # A real search asks this after each result, to delete checkpoints.
         search.continuable()
         moments.append(executor.now())
 

@@ -1,4 +1,4 @@
-"""The share of the workers' time that goes into anything else than training and validation steps."""
+"""The share of the workers' time that is not spent on training and validation steps."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from benchmarks.searches import SearchRun, our_search
 from tuning.core import machine
 
 SPACE = "benchmarks.spaces:equal_cnns"
-#: What a trial of Hyperband up to 27 epochs has on average: in a pass of its brackets, 357 epochs in 69 trials.
+#: Average length of a trial of Hyperband with up to 27 epochs: a pass over its brackets is 357 epochs in 69 trials.
 EPOCHS = 5
 
 
 def searched(context: Context) -> tuple[SearchRun, object, int]:
-    """A random search whose trials take equally long: (search, sample, workers); shared with the part on memory."""
+    """Run a random search whose trials take equally long; return (search, sample, number of workers).
+
+    The part `memory` uses the same search.
+    """
 
     def make(folder):
         cores = machine.usable_cores()
-        # All images there are: what a trial costs beside its steps hardly grows with them.
+        # All images: what a trial costs beside its steps hardly grows with their number.
         sample = context.sample(None)
         trials = (4 if context.full else 1) * cores
         options = ("--space", SPACE, "--strategy", "random", "--max-epochs", EPOCHS, "--no-stop-curves")

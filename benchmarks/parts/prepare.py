@@ -1,4 +1,4 @@
-"""`prepare` against the least that anybody could do: read and shrink the same files on all cores."""
+"""`prepare` against the minimum work: reading and shrinking the same files on all cores."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measure(context: Context) -> Report:
         ],
         targets=(
             Target("prepare ÷ bare loop", faces.share("threads", "processes"), 0.8),
-            # Which photos are equal is told by their colours.
+            # `prepare` compares photos in colour to find copies, so the loop to compare with reads colour.
             Target("prepare ÷ bare loop, photos", photos.share("colour"), 0.8),
             Target("first ÷ second prepare of an unchanged folder", faces.faster, 10),
         ),
@@ -62,7 +62,15 @@ def measure(context: Context) -> Report:
 
 @dataclass(frozen=True)
 class _Turns:
-    """What each took on the same files, one number a pair."""
+    """Measurements on the same files, one per pair.
+
+    Attributes:
+        count: number of files.
+        bytes_each: mean size of a file.
+        rates: images per second of each loop and of `prepare`.
+        firsts: `prepare` of a new workspace.
+        again: `prepare` of the same, unchanged folder right after that.
+    """
 
     count: int
     bytes_each: float
@@ -79,7 +87,7 @@ class _Turns:
         return median(one.seconds / other.seconds for one, other in zip(self.firsts, self.again, strict=True))
 
     def share(self, *loops: str) -> float:
-        """`prepare` ÷ the fastest of these loops."""
+        """Return the median over pairs of `prepare`'s rate ÷ that of the fastest of these loops."""
         least = map(max, zip(*(self.rates[loop] for loop in loops), strict=True))
         return median(ours / bare for ours, bare in zip(self.rates["prepare"], least, strict=True))
 
@@ -101,7 +109,7 @@ class _Turns:
 
 
 def _in_turn(context: Context, raw: Path, pairs: int) -> _Turns:
-    """The loops and `prepare`, one after the other, `pairs` times."""
+    """Run the loops and `prepare` one after the other, `pairs` times."""
     files = [path for path in raw.rglob("*") if path.is_file()]
     rates: dict[str, list[float]] = {kind: [] for kind in (*WHAT, "prepare")}
     firsts, again = [], []

@@ -1,4 +1,4 @@
-"""Seconds until we have what the plain Keras Tuner script has in the end: its best macro-F1 on validation."""
+"""Seconds until our search reaches the best validation macro-F1 of the plain Keras Tuner script."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from benchmarks.report import Report, Target
 from benchmarks.searches import our_search
 from benchmarks.watching import TrialRun, reached
 
-#: What a person would choose who wants a good model soon. It takes as many passes as nobody will wait for: the search
-#: goes on until it has what is wanted.
+#: What a user who wants a good model soon would choose. There are more passes than can be trained, so that the search
+#: runs until it reaches the target.
 STRATEGY, EPOCHS, ITERATIONS = "auto", 9, 100
 
 
 def measure(context: Context) -> Report:
-    """The plain script once more in each pair, ours until it is as good, or has taken as long."""
+    """For each run of the plain script, search until as good a score is reached or as much time has passed."""
     comparison = compared(context)
     spaces = {"our own space": ()}
     if context.full:
@@ -46,7 +46,7 @@ def measure(context: Context) -> Report:
             seconds = None if moment is None else moment - ours.began
             ratios[name].append(None if seconds is None else theirs / seconds)
             rows.append([f"{number}: ours, {name}", ours.best, ours.epochs, seconds, ratios[name][-1]])
-    # The product as it comes is what a person would use.
+    # The target is about our own space, which is what a user gets by default.
     name = list(spaces)[-1]
     complete = None not in ratios[name]
     return Report(

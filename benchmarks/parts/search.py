@@ -1,4 +1,4 @@
-"""The same search by us and by a plain Keras Tuner script: wall clock, processor time, memory."""
+"""The same search by this package and by a plain Keras Tuner script: wall-clock time, processor time, memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a person waits: for `--help`, and from starting a search to its first training step."""
+"""How long a user waits for `--help`, and from the start of a search to its first training step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training throughput: two one-thread workers of ours, against plain Keras and against what the processor can do."""
+"""Training throughput of a one-thread worker per core, against plain Keras and the processor's peak."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SPACE = "benchmarks.spaces:usual_cnn"
 
 
 def measure(context: Context) -> Report:
-    """Alternates epochs of ours and of plain Keras: the same model, images and batch size."""
+    """Alternate our epochs with those of plain Keras: the same model, images and batch size."""
     folder, pairs = context.folder("step"), 7 if context.full else 3
-    # Hardly any validation images, so that our epochs are as good as all training steps, as plain Keras's are.
+    # Hardly any validation images: plain Keras does not validate, and our epochs should consist of training steps too.
     sample = context.sample(12_000 if context.full else 2_800, "96/2/2")
     root, cores = sample.workspace.root, machine.usable_cores()
     one_thread = environment("tensorflow", 1)
@@ -60,10 +60,11 @@ def measure(context: Context) -> Report:
 def in_turn(
     context: Context, folder: Path, root: Path, backend: str, pairs: int
 ) -> tuple[dict[str, list[float]], dict[str, Any], str]:
-    """Epochs of ours, a one-thread worker on each core, and of plain Keras on all cores, in turn.
+    """Alternate epochs of our workers, one with one thread per core, with epochs of plain Keras on all cores.
 
     Returns:
-        Images a second of "ours" and of "plain", one number a pair; what the plain one tells of the model; our policy.
+        Images per second of "ours" and "plain", one number per pair; the first answer of plain Keras, which describes
+        the model; our dtype policy.
     """
     one_thread = environment(backend, 1)
     ours = [
@@ -98,7 +99,7 @@ def _row(rates: list[float], flops: int, peak: dict[str, float]) -> list[float]:
 
 
 def _peak(folder, name: str, cores: int, one_thread) -> dict[str, float]:
-    """Operations a second of all cores together."""
+    """Return floating-point operations per second of all cores together, by dtype."""
     children = [
         Child(["-m", "benchmarks.children.gemm"], folder / f"gemm-{name}-{core}.log", one_thread)
         for core in range(cores)

@@ -1,4 +1,4 @@
-"""One worker and as many as there are cores, on the same search."""
+"""The same search with one worker, with two, and with one per core."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tuning.core import machine
 from tuning.trials.runtime import environment
 
 SPACE = "benchmarks.spaces:equal_cnns"
-#: What a training step consists of, as bare as it can be.
+#: Minimal kernels that stand for the parts of a training step.
 KERNELS = {"gemm": "matrix products", "copying": "copies of 9 MiB"}
 
 
@@ -58,7 +58,7 @@ def measure(context: Context) -> Report:
 
 
 def _alone(folder: Path, kernel: str, cores: int) -> dict[str, float]:
-    """How many times as fast as one process all cores are, at a kernel that shares no data, by type."""
+    """Return, by dtype, how many times faster than one process all cores run a kernel that shares no data."""
     command, more = ["-m", f"benchmarks.children.{kernel}"], environment("tensorflow", 1)
     children = [Child(command, folder / f"{kernel}-{core}.log", more) for core in range(cores)]
     with closing_all(children):

@@ -4,9 +4,9 @@
   python -m benchmarks.strategies --workers 8 --seeds 5
   python -m benchmarks.strategies --methods hyperband,random --tasks 3945,34539 --seeds 1     # a quick look
 
-Regret is that of the configuration each method would choose, after 51 epochs, as a share of (best known - median of
-random configurations). A budget counts full trainings: with one worker, epochs; with more, the time of all workers,
-idle or not, in mean full trainings of the task.
+The regret of a method is that of the configuration it would choose, trained for 51 epochs, as a share of (best known
+score - median of random configurations). Budgets are in full trainings: with one worker, epochs are counted; with more,
+the time of all workers, idle or not, in units of the task's mean full training.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     args = options().parse_args(argv)
     os.environ.setdefault("KERAS_BACKEND", "numpy")  # trains nothing
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # a run is one thread; more would only count more processor time
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # other libraries' about their own future, thousands of them
+        os.environ.setdefault(name, "1")  # more threads would only add to the processor time of a method
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # thousands of deprecation warnings of other libraries
     import numpy as np
 
     from benchmarks.strategies import problem, report, running
@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measured_before(folder: Path | None, about: dict[str, Any]) -> dict[str, Any]:
-    """What other methods came to in earlier runs on the same tasks, so that a table can be made in parts."""
+    """Return the results of methods in an earlier call with equal settings, so that a table can be made in parts."""
     if folder is None or not (folder / RESULTS).exists():
         return {}
     before = json.loads((folder / RESULTS).read_text())

@@ -1,4 +1,4 @@
-"""Our strategies, as a search drives them: in logical order, results that come early wait."""
+"""Our strategies as a search drives them: in logical order, so that early results wait for their turn."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tuning.oracles.adapter import OracleSearch
 
 
 class Ours:
-    """A row of `STRATEGIES`.
+    """Implements `Method` with a strategy of `STRATEGIES`.
 
     Args:
-        name: of the row.
+        name: of the strategy.
         seed: of the search.
-        window: trials asked for and not yet told.
-        cost: what an epoch of a configuration costs, as a trial tells it when it has ended.
-        **options: more arguments of the oracle.
+        window: trials that may be proposed and still without a result.
+        cost: returns the cost of an epoch of a configuration, which the result of a trial contains.
+        **options: further arguments of the oracle.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Ours:
         self._row, self._options, self._seed, self._cost = row, options, seed, cost
         self.search = self._begin()
         self._order = LogicalOrder(window)
-        self._waiting: list[tuple[float, TrialSpec]] = []  # (priority, trial) asked for, not yet begun
+        self._waiting: list[tuple[float, TrialSpec]] = []  # (priority, trial) of proposed trials that no worker has yet
         self._results: dict[str, TrialOutcome] = {}
-        self._history: list[TrialSpec | TrialOutcome] = []  # what was asked for and what was told
+        self._history: list[TrialSpec | TrialOutcome] = []  # proposals and results in the order the strategy saw them
 
     def _begin(self) -> OracleSearch:
         return OracleSearch(
@@ -82,7 +82,7 @@ class Ours:
             self.search.tell(outcome)
 
     def recommend(self) -> dict[str, Any] | None:
-        """What a search that is ended now would choose: results that waited for their turn are told first."""
+        """Return what a search would choose if it ended now, when results that wait for their turn are told at once."""
         search = self.search
         if self._results:
             search = self._begin()

@@ -1,4 +1,4 @@
-"""Other libraries' strategies, each in its best published form. One that is not installed is left out, and said so."""
+"""Strategies of other libraries, each in its best published form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.strategies.simulator import Job, Method
 
 
 class Recording:
-    """What all peers share: the incumbent has the best last score, however long it was trained."""
+    """Base of all peers: the incumbent is the configuration with the best last score, at whatever epoch."""
 
     def __init__(self) -> None:
         self._best = float("-inf")
@@ -31,12 +31,12 @@ class Recording:
 
 
 class Stepping(Recording):
-    """What peers share that look at every epoch: a worker goes on with its training until they stop it."""
+    """Base of peers that are told every epoch: a worker continues its trial until the peer stops it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._going: dict[int, Job] = {}  # worker -> the job that goes on
-        self._worker_of: dict[Any, int] = {}  # trial -> the worker that has it
+        self._going: dict[int, Job] = {}  # worker -> its next epoch
+        self._worker_of: dict[Any, int] = {}  # trial -> its worker
 
     def ask(self, worker: int) -> Job | None:
         if worker in self._going:
@@ -47,12 +47,12 @@ class Stepping(Recording):
         return job
 
     def go_on(self, job: Job) -> None:
-        """One epoch more."""
+        """Train the job's trial for one more epoch, on the same worker."""
         self._going[self._worker_of[self.number(job)]] = Job(job.key, job.configuration, job.last, job.last + 1)
 
 
 class KerasTuner(Recording):
-    """An oracle of Keras Tuner's own; promoted trials pay only for the epochs they add, better than it really does."""
+    """An oracle of Keras Tuner. Promoted trials pay only for the epochs they add, which is better than in reality."""
 
     def __init__(self, seed: int, build: Callable[..., Any]) -> None:
         import keras_tuner
@@ -81,9 +81,9 @@ class KerasTuner(Recording):
 
 
 class Optuna(Stepping):
-    """Multivariate TPE, alone or with the Hyperband pruner; with it, every epoch is reported. Or a Gaussian process.
+    """Optuna's multivariate TPE or Gaussian process; `pruned`: every epoch is reported to the Hyperband pruner.
 
-    Defaults first.
+    The defaults are tried first.
     """
 
     def __init__(self, seed: int, pruned: bool = False, gaussian: bool = False) -> None:
@@ -97,7 +97,7 @@ class Optuna(Stepping):
             sampler = optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
         else:
             sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-        # The pruner draws its brackets from the name, which would be random.
+        # The pruner derives brackets from the study's name, which would otherwise be random.
         self._study = optuna.create_study(
             study_name=f"seed-{seed}", direction="maximize", sampler=sampler, pruner=pruner
         )
@@ -130,9 +130,9 @@ class Optuna(Stepping):
 
 
 class Smac(Recording):
-    """SMAC's multi-fidelity facade: a random forest proposes, Hyperband allots. Defaults first.
+    """SMAC's multi-fidelity facade: a random forest proposes, Hyperband allocates epochs. The defaults are tried first.
 
-    A configuration that comes back with a larger budget pays only for the epochs that it adds.
+    A configuration that is proposed again with a larger budget pays only for the epochs it adds.
     """
 
     def __init__(self, seed: int) -> None:
@@ -181,7 +181,7 @@ class Smac(Recording):
 
 
 class SyneTune(Stepping):
-    """A scheduler of Syne Tune's that stops trials: every epoch is reported. Defaults first."""
+    """A scheduler of Syne Tune that stops trials: every epoch is reported. The defaults are tried first."""
 
     def __init__(self, seed: int, name: str, **options: Any) -> None:
         import numpy as np
@@ -189,7 +189,7 @@ class SyneTune(Stepping):
         from syne_tune.optimizer import baselines
 
         super().__init__()
-        np.random.seed(seed)  # its configurations are drawn from the global generator too
+        np.random.seed(seed)  # Syne Tune also draws from NumPy's global generator
         logging.getLogger("syne_tune").setLevel(logging.ERROR)
         entries = {}
         for key, entry in space().items():
@@ -253,7 +253,7 @@ def _hyperband(objective, hyperparameters, seed):
 
 @dataclass(frozen=True)
 class Peer:
-    """A row of `PEERS`: the module it needs, the package to install for it; `slow` ones run only on demand."""
+    """A row of `PEERS`: the module it needs, the packages to install, its constructor; `slow` ones run on demand."""
 
     module: str
     package: str

@@ -1,16 +1,16 @@
-"""Tuning problems with the learning curves and run times of real trainings, in microseconds.
+"""Tuning problems with the learning curves and run times of real trainings; a lookup takes microseconds.
 
 Data: LCBench (Zimmer, Lindauer, Hutter, "Auto-PyTorch Tabular", TPAMI 2021) through the surrogate of YAHPO Gym
 (Pfisterer et al., AutoML-Conf 2022): 34 tasks, 7 hyperparameters, 51 epochs.
 
-As shipped, curves are smooth, begin at once, and winners sit in corners of the box. So there are four forms of each
-task:
+In the surrogate, curves are smooth and rise at once, and the best configurations lie in corners of the space, the box
+of all ranges. Therefore each task has four forms:
 
 - shipped: the surrogate as it is;
-- inner: the inner 90 % of each range, where no corner of the original box is;
+- inner: the inner 90 % of each range, without the corners of the original box;
 - late: each configuration's curve starts 0 to 8 epochs late and every score is noisy, as on face images;
-- dead: about two thirds of the box never leave chance, as with a learning rate that is too large; so that the median
-  is chance.
+- dead: about two thirds of the box never leave chance, as with a learning rate that is too large; the median is
+  therefore chance.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 from tuning.core.records import keyed_seed
 
 EPOCHS = 51
-#: Tasks that results are reported on. The other ten are there to choose by.
+#: Tasks that results are reported on; choices are made on the other ten, DEVELOPMENT.
 REPORTED = [
     "3945",
     "34539",
@@ -57,33 +57,33 @@ REPORTED = [
     "189909",
 ]
 DEVELOPMENT = ["7593", "126025", "146212", "167149", "167168", "167190", "168329", "168908", "189862", "189908"]
-#: Random configurations that the median, and the mean training time, of a task are taken from.
+#: Number of random configurations that give a task's median score and mean training time.
 SAMPLE = 1000
-#: Spread of the logarithm of time over counted cost.
+#: Standard deviation of the logarithm of (training time ÷ counted cost).
 COUNTING_ERROR = 0.3
-#: See above.
 FORMS = ("shipped", "inner", "late", "dead")
 #: Share of each range that `inner` cuts off at either end.
 MARGIN = 0.05
-#: Of `late`: epochs that a curve starts late at most; deviation of a score, as a share of (best - median).
+#: `late`: most epochs by which a curve starts late; standard deviation of a score, as a share of (best - median).
 LATEST, NOISE = 8, 0.067
-#: Of `dead`: share of the box that learns; deviation of a score at chance, as a share of (best - median).
+#: `dead`: share of the box that learns; standard deviation of a score at chance, as a share of (best - median).
 ALIVE, FLICKER = 0.35, 0.01
-TIME, SCORE = 0, 3  # columns: cumulative seconds, val_balanced_accuracy
+#: Columns of the surrogate's curves: cumulative seconds, val_balanced_accuracy.
+TIME, SCORE = 0, 3
 
 
 def folder() -> Path:
-    """Where `lcbench.py` is: TUNING_BENCH, else ../shared/bench beside this repository."""
+    """Return the folder of `lcbench.py`: TUNING_BENCH, or shared/bench beside this repository."""
     return Path(os.environ.get("TUNING_BENCH") or Path(__file__).resolve().parents[3] / "shared" / "bench")
 
 
 @cache
 def library() -> ModuleType:
-    """The module `lcbench` of that folder.
+    """Import the module `lcbench` from that folder.
 
     Raises:
-        FileNotFoundError: it is not there.
-        ImportError: it needs onnxruntime.
+        FileNotFoundError: the folder does not contain it.
+        ImportError: onnxruntime is missing.
     """
     path = folder() / "lcbench.py"
     if not path.exists():
@@ -100,10 +100,10 @@ class Problem:
     Attributes:
         task: its OpenML number.
         form: one of `FORMS`.
-        best: best score known.
-        median: median score of random configurations after 51 epochs.
-        chance: what a configuration scores that has learned nothing; the first epoch of LCBench is before training.
-        epoch_seconds: mean seconds of an epoch of random configurations.
+        best: best known score.
+        median: median score of random configurations after 51 epochs; with `dead`, `chance`.
+        chance: score of a configuration that has learned nothing: LCBench's first epoch, which is before training.
+        epoch_seconds: mean seconds per epoch of random configurations.
     """
 
     def __init__(self, task: str, form: str = "shipped") -> None:
@@ -124,10 +124,10 @@ class Problem:
                 for configuration, score in zip(configurations, final[:, SCORE], strict=True)
                 if self.lives(configuration)
             )
-            self.median = self.chance  # most of the box
+            self.median = self.chance  # because most configurations stay at chance
 
     def scores(self, configuration: dict[str, Any]) -> np.ndarray:
-        """(51,) scores after each epoch, as a training of it would report them."""
+        """Return the (51,) scores after each epoch, noise included, as a training would report them."""
         clean, spread = self._clean(configuration), self.best - self.median
         generator = np.random.default_rng(self._own_seed(configuration, "noise"))
         if self.form == "late":
@@ -137,28 +137,28 @@ class Problem:
         return clean
 
     def seconds(self, configuration: dict[str, Any], first: int, last: int) -> float:
-        """Seconds that epochs `first` + 1 to `last` take."""
+        """Return the seconds that epochs `first` + 1 to `last` take."""
         cumulative = np.maximum.accumulate(np.maximum(self._curve(configuration)[:, TIME], 1e-3))
         return float(cumulative[last - 1] - (cumulative[first - 1] if first else 0.0)) + 1e-6
 
     def cost(self, configuration: dict[str, Any]) -> float:
-        """What stands in for the multiply-adds of a model, which a real trial counts: the seconds of an epoch.
+        """Return a stand-in for the multiply-adds that a real trial counts: the seconds of an epoch, with an error.
 
-        With an error of its own for each configuration, log-normal with a spread of 0.3: counts foretell time roughly.
+        The error is log-normal with a spread of 0.3 between configurations, because counts predict time only roughly.
         """
         error = NormalDist().inv_cdf((self._own_seed(configuration, "cost") + 0.5) / 2**31)
         return self.seconds(configuration, 0, EPOCHS) / EPOCHS * math.exp(COUNTING_ERROR * error)
 
     def regret(self, configuration: dict[str, Any]) -> float:
-        """(best known - score after 51 epochs, without noise) / (best known - median), at least 0."""
+        """Return (best known - score after 51 epochs, without noise) / (best known - median), at least 0."""
         return max(0.0, float((self.best - self._clean(configuration)[-1]) / (self.best - self.median)))
 
     def lives(self, configuration: dict[str, Any]) -> bool:
-        """Whether a configuration of the form `dead` ever leaves chance."""
+        """Return whether a configuration of the form `dead` ever leaves chance."""
         return all(low <= _share(name, configuration[name]) <= high for name, (low, high) in self._alive.items())
 
     def _living_ranges(self) -> dict[str, tuple[float, float]]:
-        """Of two hyperparameters of the task's own, the part of the range that learns; the defaults lie in it."""
+        """Draw two hyperparameters for the task, and of each the part of its range that learns, defaults included."""
         generator = np.random.default_rng(keyed_seed(0, "alive", self.task))
         names = generator.choice(sorted(library().SPACE), size=2, replace=False)
         length = math.sqrt(ALIVE)
@@ -191,13 +191,13 @@ _form = FORMS[0]
 
 
 def use_form(form: str) -> None:
-    """From now on, `space` and what is made from it are those of this form."""
+    """Make `space`, and the functions that use it, return the space of this form from now on."""
     global _form
     _form = form
 
 
 def space() -> dict[str, dict[str, Any]]:
-    """name -> type, lower, upper, log, default of each hyperparameter."""
+    """Return, by name, the type, lower, upper, log and default of each hyperparameter."""
     return _space(_form == "inner")
 
 
@@ -213,7 +213,7 @@ def _space(inner: bool) -> dict[str, dict[str, Any]]:
 
 
 def _share(name: str, value: float) -> float:
-    """Where in its range of the whole box a value lies, in [0, 1]."""
+    """Return the position of a value in its range of the original box, in [0, 1]."""
     entry = library().SPACE[name]
     scale = math.log if entry["log"] else float
     low, high = scale(entry["lower"]), scale(entry["upper"])
@@ -229,15 +229,12 @@ def _at_share(name: str, share: float) -> float | int:
 
 
 def defaults() -> dict[str, Any]:
-    """The middle of every range, as the surrogate's authors wrote it down."""
+    """Return the middle of every range, as the surrogate's authors defined it."""
     return {name: entry["default"] for name, entry in space().items()}
 
 
 def keras_tuner_space():
-    """The same space for Keras Tuner.
-
-    Its logarithmic floats are fine; an integer on a logarithmic scale has no step there, so none is given.
-    """
+    """Return the same space for Keras Tuner; integers have no step."""
     import keras_tuner
 
     hyperparameters = keras_tuner.HyperParameters()
@@ -256,5 +253,5 @@ def keras_tuner_space():
 
 
 def normal_interval(values: np.ndarray) -> float:
-    """Half the width of the 95 % interval of the mean of (n,) values."""
+    """Return half the width of the 95 % interval of the mean of (n,) values; NaN for a single value."""
     return 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan

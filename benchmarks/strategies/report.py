@@ -12,17 +12,17 @@ import numpy as np
 from benchmarks.strategies.problem import normal_interval
 from tuning.core.files import replacing
 
-#: Drawn thicker.
+#: Methods drawn with a thicker line.
 EMPHASISED = ("hyperband",)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a method came to.
+    """The results of a method.
 
     Attributes:
         regrets: (tasks, seeds, budgets).
-        seconds_per_job: its own processor time.
+        seconds_per_job: the method's own processor time per job.
     """
 
     regrets: np.ndarray
@@ -34,7 +34,7 @@ class Measured:
 
     @property
     def mean(self) -> np.ndarray:
-        """(budgets,)"""
+        """Mean regret over tasks and seeds, (budgets,)."""
         return self.regrets.mean(axis=(0, 1))
 
     @property
@@ -44,7 +44,7 @@ class Measured:
 
 
 def ranks(found: Mapping[str, Measured]) -> dict[str, np.ndarray]:
-    """Mean rank (budgets,) of each method among all, over the tasks' means over seeds; ties share their places."""
+    """Return the mean rank (budgets,) of each method: ranks of the mean over seeds per task; ties share their rank."""
     from scipy.stats import rankdata
 
     places = rankdata(np.stack([measured.regrets.mean(axis=1) for measured in found.values()]), axis=0).mean(axis=1)
@@ -52,7 +52,7 @@ def ranks(found: Mapping[str, Measured]) -> dict[str, np.ndarray]:
 
 
 def table(found: Mapping[str, Measured], budgets: Sequence[int]) -> str:
-    """Mean regret with its 95 % interval and mean rank at each budget, best first, and the method's own time a job."""
+    """Format mean regret with 95 % interval and mean rank per budget, best first, and each method's time per job."""
     placed = ranks(found)
     head = f"{'method':24s}" + "".join(f"{f'{budget} trainings':>20s}" for budget in budgets)
     lines = [f"{head}{'seeds':>7s}{'ms a job':>10s}"]
@@ -67,19 +67,19 @@ def table(found: Mapping[str, Measured], budgets: Sequence[int]) -> str:
 
 
 def _interval(half: float) -> str:
-    """Of a single run there is none."""
+    """Format half an interval; a single run has none."""
     return "–" if np.isnan(half) else f"±{half:.3f}"
 
 
 def plot(found: Mapping[str, Measured], budgets: Sequence[int], title: str, path: Path) -> None:
-    """Mean regret over the budget, with 95 % intervals, as a PNG."""
+    """Plot mean regret over the budget, with 95 % intervals, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    # Ten colours, then the same ten with another mark.
+    # Ten colours, then the same ten with another marker and line style.
     for number, (name, measured) in enumerate(sorted(found.items(), key=lambda item: float(item[1].mean.mean()))):
         mean, half = measured.mean, measured.half
         style = {"linewidth": 2.5 if name in EMPHASISED else 1.2, "marker": "o" if number < 10 else "D"}

@@ -1,4 +1,4 @@
-"""One run of one method, in whatever process."""
+"""One run of one method, in any process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchmarks.strategies.simulator import Run
 
-#: Rows of `STRATEGIES` that are compared.
+#: Our methods: names in `STRATEGIES`, or such a name and its sampler.
 OURS = ("hyperband", "hyperband-random", "bayesian", "random")
 
 
 def run(
     name: str, task: str, seed: int, budgets: Sequence[int], workers: int, window: int, form: str = "shipped"
 ) -> Run:
-    """One method on one task in one form: what it came to at each budget."""
+    """Run a method on one form of a task; return its regret at each budget."""
     os.environ.setdefault("KERAS_BACKEND", "numpy")  # trains nothing
     from benchmarks.strategies import problem as problems
     from benchmarks.strategies.ours import Ours

@@ -1,4 +1,4 @@
-"""A machine with a few workers, on which trainings take the time that they are known to take. No clock is read."""
+"""A simulated machine with some workers, on which trainings take their known run times, independent of the clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.strategies.problem import Problem
 
 @dataclass(frozen=True)
 class Job:
-    """Train `configuration` from `first` epochs to `last`; `key` is the method's own name for it."""
+    """Train `configuration`, which has `first` epochs, to `last` epochs; `key` is the method's own name for the job."""
 
     key: Any
     configuration: dict[str, Any]
@@ -25,18 +25,24 @@ class Method(Protocol):
     """A strategy under test."""
 
     def ask(self, worker: int) -> Job | None:
-        """A job for a worker that is free; None where there is none until another one ends."""
+        """Return a job for a free worker; None: there is none until another job ends."""
 
     def tell(self, job: Job, scores: list[float]) -> None:
-        """A job is done; the scores of epochs 1 to `job.last`."""
+        """Receive the scores of epochs 1 to `job.last` of a job that has ended."""
 
     def recommend(self) -> dict[str, Any] | None:
-        """The configuration it would choose now."""
+        """Return the configuration that the method would choose now; None: nothing has ended yet."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Attributes: regrets: at each budget; jobs: done; own_seconds: processor time that the method itself took."""
+    """The outcome of a simulation.
+
+    Attributes:
+        regrets: one at each budget.
+        jobs: number of jobs started.
+        own_seconds: processor time of the method itself.
+    """
 
     regrets: list[float]
     jobs: int
@@ -51,12 +57,12 @@ def simulate(
     duration: Callable[[Job], float],
     without: float,
 ) -> Run:
-    """Runs until the last budget is spent.
+    """Simulate a method until the last budget is spent.
 
     Args:
-        budgets: points of time, ascending, in the unit of `duration`.
-        duration: of a job.
-        without: the regret where nothing has ended yet.
+        budgets: points in time, ascending, in the unit of `duration`.
+        duration: returns the duration of a job.
+        without: the regret while nothing has ended yet.
     """
     running: list[tuple[float, int, int, Job]] = []
     idle = list(range(workers))

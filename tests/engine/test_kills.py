@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import pytest
 
-from stress import evidence, toy_kills
+from stress import evidence, killing, toy_kills
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
@@ -22,6 +23,14 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path):
         assert report["orphans"] == 0
         assert report["went_back"] == 0
         assert report["repeated_epochs"] <= report["kills"] * report["workers"]
+
+
+def test_only_processes_that_were_killed_count_as_kills(tmp_path):
+    """A search without worker processes: a kill of a worker finds none."""
+    command = [sys.executable, "-S", "-c", "import time; time.sleep(3)"]
+    done = killing.run_killed(command, {}, tmp_path, 6, 0, 0.1, 1, itertools.count().__next__, lambda: "training")
+    assert done.kills.total() == done.moments["training"] == done.launches - 1 == 6
+    assert done.kills["worker"] == 0
 
 
 @pytest.mark.parametrize(

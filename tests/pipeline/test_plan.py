@@ -42,6 +42,7 @@ def begun(workspace, planned):
 def test_the_budget_that_is_given_holds_and_without_one_the_latest(begun, planned):
     assert planned().budget[0].startswith("budget of 1 h 00 min,")
     wider = planned(budget=7200.0)
+    assert wider.schedule == ""
     assert wider.budget[0].startswith("budget of 2 h 00 min,")
     assert "up to 1 h 15 min" in wider.budget[1] and "42 min or more" in wider.budget[2]
     begun(Extended(asks=0, budget=10800.0, finals=3780.0))

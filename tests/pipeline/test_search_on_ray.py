@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from stress import cluster, cluster_hosts
 
 from .conftest import SEARCH, results
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 def test_where_there_can_be_no_hosts_the_reason_is_told(tmp_path, monkeypatch):
@@ -18,6 +23,14 @@ def test_where_there_can_be_no_hosts_the_reason_is_told(tmp_path, monkeypatch):
     assert cluster.main(tmp_path) == {"passed": True, "skipped": "namespaces are not allowed: no"}
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     assert cluster.main(tmp_path) == {"passed": True, "skipped": "Ray is not installed"}
+
+
+def test_the_command_for_some_cases_says_why_it_is_skipped(tmp_path):
+    command = [sys.executable, "-m", "stress.cluster", str(tmp_path), "no fault"]
+    environment = {"PATH": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["skipped"]
 
 
 @pytest.mark.tensorflow

@@ -80,8 +80,8 @@ class TrainingJob(Job, frozen=True, kw_only=True):
         seed: keys initialisation, shuffling, augmentation and dropout.
         until: total number of epochs at which training ends; counted in parts of an epoch if `parts` exceeds 1.
         total_epochs: number of epochs that learning-rate schedules are laid out for.
-        shortened: each decision to end this training earlier than planned, in order; the learning rate then decays
-            to its final value by the new end.
+        shortened: each decision on a new length of this training, in order; the learning rate then decays to its
+            final value by the new end.
         parts: number of parts that the first epoch is trained in, so that trainings shorter than an epoch can be
             compared.
         stop_curves: whether to stop early on a learning curve that has collapsed or levelled off.

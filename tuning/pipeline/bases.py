@@ -1,6 +1,6 @@
-"""The model of `--base`: found, looked at in a process of its own, copied once, compared with the data.
+"""Finds the model of `--base`, inspects it in a separate process, copies it once, and compares it with the data.
 
-What is known of it stands beside the copy, so that a search goes on when the original is gone.
+Its record is kept beside the copy, so that a search can resume when the original is gone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tuning.trials import runtime
 from tuning.trials.applications import APPLICATIONS
 from tuning.trials.inspect_base import Inspected, Refusal, Request
 
-#: Seconds that looking at a model may take.
+#: Time limit for inspecting a model, in seconds.
 _SECONDS = 600
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODELS = ("model.keras", "best_model.keras")
@@ -42,11 +42,11 @@ _MODELS = ("model.keras", "best_model.keras")
 
 @dataclass(frozen=True)
 class Found:
-    """A base before anything is written.
+    """A base that was found; nothing is written yet.
 
     Attributes:
         sha256: of the file.
-        source: the file; None where only the workspace's copy is there.
+        source: the file; None if only the workspace's copy exists.
     """
 
     sha256: str
@@ -54,11 +54,11 @@ class Found:
 
 
 def find(workspace: Workspace, given: str) -> Found:
-    """The model that `--base` names: a file, an exported folder or a run's, the sha256 of one used before, or what such
-    a name stood for before it was gone.
+    """Finds the model that `--base` names: a file, the folder of an export or a run, the sha256 of a base used before,
+    or a path that named such a base and no longer exists.
 
     Raises:
-        UsageError: it names none.
+        UsageError: it names no model.
     """
     if _SHA256.fullmatch(given) and lineage.copy_of(workspace, given).is_file():
         return Found(given, None)
@@ -84,10 +84,10 @@ def find(workspace: Workspace, given: str) -> Found:
 def named(
     workspace: Workspace, settings: Mapping[str, Any], weights: str | None, backend: str, progress: Progress
 ) -> dict[str, Any]:
-    """The settings a person gave, where `base` is no Keras Application any more, but the sha256 of its copy.
+    """Returns the given settings; a `base` that names a Keras Application is replaced by the sha256 of its copy.
 
     Raises:
-        UsageError: there are weights for none.
+        UsageError: weights are given without a Keras Application.
     """
     given = settings.get("base")
     if given in APPLICATIONS and not Path(given).exists():
@@ -102,10 +102,10 @@ def named(
 
 
 def build_application(workspace: Workspace, name: str, weights: str | None, backend: str, progress: Progress) -> str:
-    """The sha256 of a Keras Application's copy in the workspace, which is built where it is not there yet.
+    """Returns the sha256 of a Keras Application's copy in the workspace, after building it if there is none yet.
 
     Raises:
-        UsageError, EnvironmentProblem: its weights are not there, or are those of something else.
+        UsageError, EnvironmentProblem: its weights are missing, or belong to another model.
     """
     if weights is not None and not Path(weights).expanduser().is_file():
         raise UsageError(f"--base-weights is {weights!r}: there is no such file", "give the file of weights")
@@ -135,17 +135,17 @@ def adopt(
     memory: int | None,
     progress: Progress,
 ) -> BaseModel | None:
-    """The base of a search or training as its workers know it, copied into the workspace; None where it has none.
+    """Copies the base of a search or training into the workspace, and returns it for the workers; None without a base.
 
     Args:
         settings: complete.
-        given: what `--base` said.
-        licence: what `--base-license` said.
-        memory: bytes that opening it may take.
+        given: the value of `--base`.
+        licence: the value of `--base-license`.
+        memory: bytes that opening the base may take.
 
     Raises:
-        UsageError: no training can start from it; or there is none, but a licence of one.
-        StateError: the file is not there any more, nor its copy, or what is known of that.
+        UsageError: no training can start from it; or a licence is given without a base.
+        StateError: the original is gone, and so is the copy or its record; or the copy is damaged.
     """
     digest = settings.base
     if digest is None:
@@ -188,7 +188,7 @@ def adopt(
 
 
 def overlap_of(workspace: Workspace, given: str, digest: str, data_digest: str) -> int | None:
-    """Images of the validation and test split that the base has seen; None where nobody knows what it saw."""
+    """Counts the validation and test images that the base has seen; None if its training images are unknown."""
     found = _overlap(str(workspace.root), given, digest, data_digest)
     return None if found is None else found.images
 
@@ -215,21 +215,21 @@ def _seen(workspace: Workspace, given: str, digest: str) -> Seen | None:
 def check_overlap(
     workspace: Workspace, settings: RunSettings, given: str | None, accept: str | None, new: bool
 ) -> None:
-    """Refuses a base that has seen images of the validation or test split, unless a person accepts that.
+    """Refuses a base that has seen images of the validation or test split, unless the user accepts that.
 
     Args:
-        accept: what `--accept` said.
-        new: whether the search or training begins now; what was accepted once stays so.
+        accept: the value of `--accept`.
+        new: whether the search or training begins now; one that resumes was accepted when it began.
 
     Raises:
-        DataError: there are such images; says how many, and which; a file lists all of them.
+        DataError: there are such images; the message counts them and names some, a file lists all.
     """
     if settings.base is None or not settings.base_overlap or accepts_overlap(accept) or not new:
         return
     found = _overlap(str(workspace.root), given or settings.base, settings.base, settings.data_digest)
     assert found is not None
     some = ", ".join(found.files[:3])
-    # Also where the message names all: what an earlier base had seen must not stay there.
+    # Written even if the message names all images, to replace the list of an earlier base.
     files.write_text(workspace.base_overlap, "".join(f"{name}\n" for name in found.files))
     if len(found.files) > 3:
         some += f", …, all of them in {workspace.base_overlap}"
@@ -257,9 +257,9 @@ def _record(digest: str, given: str, name: str, found: Inspected, about: lineage
 
 
 def _learned(workspace: Workspace, record: BaseRecord, given: str) -> BaseRecord:
-    """A base's record with what stands beside the file that is given now: first it may have been given alone.
+    """Completes a base's record from the files beside the given model: it may have been given without them before.
 
-    Scaling and member stay: what has begun was trained with them.
+    Scaling and member stay as they are: earlier trainings used them.
     """
     path = lineage.seen_path(workspace, record.sha256)
     source = None if path.is_file() else find(workspace, given).source
@@ -267,7 +267,7 @@ def _learned(workspace: Workspace, record: BaseRecord, given: str) -> BaseRecord
         return record
     if (known := lineage.seen_by(source, record.sha256)) is not None:
         seen.write(path, known, [record.sha256])
-        # In this process the file alone may have been asked about before.
+        # This process may have cached the overlap without these files.
         _overlap.cache_clear()
     about = lineage.describe(source, record.sha256)
     if about is None or record.trained_on is not None:
@@ -278,7 +278,7 @@ def _learned(workspace: Workspace, record: BaseRecord, given: str) -> BaseRecord
 
 
 def _keep(workspace: Workspace, record: BaseRecord, source: Path, known: Seen | None) -> None:
-    """Copies a base and what is known of it; the record comes last, and says that all is there."""
+    """Copies a base and the signatures of its training images; its record, written last, marks the copy as complete."""
     with files.replacing(lineage.copy_of(workspace, record.sha256)) as temporary:
         shutil.copyfile(source, temporary)
     if known is not None:
@@ -287,10 +287,11 @@ def _keep(workspace: Workspace, record: BaseRecord, source: Path, known: Seen | 
 
 
 def _inspected(request: Request, backend: str) -> Inspected:
-    """What a process of its own sees in a model.
+    """Inspects a model in a separate process.
 
     Raises:
-        UsageError: it refuses it, or ends over it.
+        UsageError: the model is refused, or the process ends without a result or takes too long.
+        EnvironmentProblem: a Keras Application cannot be built with its ImageNet weights.
     """
     try:
         done = subprocess.run(

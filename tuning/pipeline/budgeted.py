@@ -1,7 +1,7 @@
-"""A search with a budget: its plan before it begins, and what the time that is left decides.
+"""A search with a budget: its plan before it begins, the time it reserves for the finals, and its finalists.
 
-Whatever the clock decides is journaled: that the search ends (see `tuning.engine.loop`), and which final trainings
-there are. A resume, on however many workers, finds these decisions and makes them no second time.
+Decisions that depend on the clock are journaled: the end of the search (see `tuning.engine.loop`) and the final
+trainings. A resume, with any number of workers, reads these decisions and does not make them again.
 """
 
 from __future__ import annotations
@@ -42,38 +42,38 @@ from tuning.pipeline.pricing import measured
 from tuning.pipeline.session import Session
 from tuning.pipeline.warm_start import space_starting_points
 
-#: What finding the prices may take: that share of the budget, but of a small one more, up to so many seconds.
+#: Share of the budget that measuring prices may take; of a small budget `SMALL_SHARE`, up to `LEAST_PRICING` seconds.
 PRICING_SHARE, SMALL_SHARE, LEAST_PRICING = 0.03, 0.08, 20.0
-#: Towards its end a search trains what it has begun rather than to begin more: from so many full trainings before.
+#: When the time left is at most that of this many full trainings, a search begins no new configuration.
 CLOSING_TRAININGS = 1.15
-#: Name of the first trial of any search, the space's defaults.
+#: Id of the first trial of every search: the space's default configuration.
 DEFAULTS = "0000"
 #: Seconds that a final training takes beside its epochs and the tracing of its model: evaluation and publishing.
 FINAL_SECONDS = 2.5
-#: Seconds that a member of an ensemble takes to be opened, beside its predictions.
+#: Seconds that opening a member of an ensemble takes.
 MEMBER_SECONDS = 0.5
-#: What a training step of an image costs in predictions of it, and how many views of an image a member may have.
+#: Cost of a training step of an image, in predictions of it; most views of an image (as it is, mirrored) to predict.
 STEP_IN_PREDICTIONS, VIEWS = 3, 2
-#: How often a final run's model looks at the validation images, to decide on what its published graph has.
+#: How often a final run predicts the validation images, to decide what is added to its published graph.
 EVALUATIONS = 4
-#: Seconds until there are new workers, where the end of the search gave up those that were at work.
+#: Seconds until there are new workers, if the end of the search stopped busy ones.
 RESTART_SECONDS = 6.0
-#: Share of the budget that the finals may have at the most.
+#: Share of the budget up to which the finals' reserve may grow beyond the plan's.
 MOST_FOR_FINALS = 0.5
 
 
 def planned(
     session: Session, budget: float, spent: Callable[[], float], given: Mapping[str, Any]
 ) -> tuple[Plan, list[str]]:
-    """The plan of a search that begins, from a few measured batches; and what other budgets would buy, in words.
+    """Plans a new search from a few measured batches; also returns lines on what other budgets would buy.
 
     Args:
-        budget: seconds in all.
-        spent: seconds that have passed.
-        given: the settings that a person gave, by their names.
+        budget: seconds in total.
+        spent: returns the seconds that have passed.
+        given: the user's settings by name.
 
     Raises:
-        UsageError: the budget is too small; says which is the least.
+        UsageError: the budget is too small; the message names the least one.
     """
     session.warm_up()
     description = session.describe()
@@ -98,11 +98,11 @@ def planned(
 
 
 def first_rung(settings: SearchSettings, max_epochs: int, least: int | None, steps_per_epoch: int) -> int:
-    """Epochs of the shortest trainings that the strategy compares; of a part of an epoch, 1. Pure.
+    """Returns the epochs of the shortest trainings that the strategy compares; 1 if they are parts of an epoch. Pure.
 
     Args:
-        max_epochs: of the plan, as the settings are older than it.
-        least: where a person said so.
+        max_epochs: of the plan; the settings are older.
+        least: the user's choice; None: none.
     """
     if "min_epochs" not in find_strategy(settings.strategy).options:
         return max_epochs
@@ -114,11 +114,11 @@ def first_rung(settings: SearchSettings, max_epochs: int, least: int | None, ste
 
 
 def as_asked(plan: Plan, settings: SearchSettings, counts: Mapping[str, int]) -> Plan:
-    """The plan with the finals that a person asked for, which take what they take, in the place of its own. Pure.
+    """Returns the plan with the finals that the user asked for, however long they take, in place of its own. Pure.
 
     Args:
-        settings: with the epochs of this plan.
-        counts: images of each split.
+        settings: with this plan's epochs.
+        counts: number of images of each split.
     """
     if settings.reuse_trials:
         plan = replace(plan, good=[])
@@ -155,10 +155,10 @@ def _other_budgets(budget: float, plan_of: Callable[[float], Plan]) -> list[str]
 
 
 class Reserve:
-    """Seconds to keep back for the finals: enough to retrain, once, what would be retrained if the search ended now;
-    or, where a person said for how many epochs and with how many seeds, as that takes.
+    """Seconds to reserve for the finals: enough to retrain once what would be retrained if the search ended now; or, if
+    the user set the finals' epochs and seeds, what these take.
 
-    And no more than the finals can use, with all their seeds: what is beyond is the search's.
+    Never more than the finals can use with all their seeds: the rest is the search's.
     """
 
     def __init__(self, plan: Plan, seats: int, counts: Mapping[str, int], settings: SearchSettings) -> None:
@@ -170,10 +170,10 @@ class Reserve:
 
     def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
         plan, settings = self._plan, self._settings
-        # Not all trials are looked at after each: a resume tells thousands of them at once.
+        # Rank only the leading trials: a resume replays thousands at once.
         known = [*self._leading, (spec, outcome)]
         best = leading(known, settings.top_k)
-        # Where there are starting points, these, and the defaults before which they have to be, decide too.
+        # If there are starting points, also these and the defaults, which they have to outrank.
         self._leading = best + [
             one
             for one in known
@@ -195,28 +195,29 @@ class Reserve:
         self._most += ensemble_seconds(self._counts, slowest, MOST_SEEDS * len(runs))
 
     def last_trainings(self, left: float | None) -> int | None:
-        """How many configurations may still be trained to the end, once there is time for one such training each.
+        """Returns how many configurations may still be trained in full, once there is time for about one training each;
+        None before that.
 
         Args:
-            left: seconds for the search.
+            left: seconds left for the search; None: no limit.
         """
         if left is None or left > CLOSING_TRAININGS * self._training:
             return None
         return self._seats
 
     def grace(self, trained: Iterable[int]) -> float:
-        """Seconds that the finals wait for what the search has nearly trained to the end; 0: nothing is.
+        """Returns the seconds that the finals wait for trials that are nearly trained in full; 0 if there are none.
 
-        Given up, all of its training would be lost, and with it perhaps the best finalist.
+        Stopping such a trial would lose its whole training, and perhaps the best finalist.
 
         Args:
-            trained: epochs of the trials under way.
+            trained: epochs trained so far, of each running trial.
         """
         nearly = any(epochs >= NEARLY * self._plan.max_epochs for epochs in trained)
         return (1 - NEARLY) * self._training if nearly and not self._settings.finals_by_person else 0.0
 
     def seconds(self) -> float:
-        """For the finals and what follows them."""
+        """Returns the seconds to reserve for the finals and everything after them."""
         plan, kept = self._plan, self._needed
         if not self._settings.finals_by_person:
             kept = max(min(plan.finals, self._most), min(kept, MOST_FOR_FINALS * plan.budget))
@@ -226,16 +227,21 @@ class Reserve:
 def finals_seconds(
     plan: Plan, seats: int, counts: Mapping[str, int], settings: SearchSettings, epochs: Sequence[float]
 ) -> float:
-    """Seconds that runs, an epoch of which takes so long each, take with all their seeds."""
+    """Returns the seconds that the finals take with all their seeds.
+
+    Args:
+        epochs: seconds per epoch of each configuration.
+    """
     runs = [_candidate("", epoch, plan.price, counts) for epoch in epochs]
     return makespan([one.seconds(settings.retrain_epochs) for one in runs * settings.executions], seats)
 
 
 def finalists(best_first: Sequence[tuple[RankedTrial, Any]], plan: Plan, top_k: int) -> list[tuple[RankedTrial, Any]]:
-    """The configurations to retrain: none that was only seen at the first rung, unless nothing has gone further.
+    """Returns the configurations to retrain: only those trained beyond the first rung, if there are any.
 
-    Nor any that ranks behind the defaults, which are retrained anyway, but for the best of them where none is ahead. Of
-    the others, what those lack that the space names as good counts less, by `KNOWN_LEAD`.
+    Configurations that rank behind the defaults are left out, as the defaults are retrained anyway; if the defaults
+    lead, only the best of the others stays. For the space's starting points that were trained in full, what they lack
+    to a score of 1 counts less, by the share `KNOWN_LEAD`.
     """
     further = [entry for entry in best_first if entry[0].epochs > plan.first_rung or entry[0].epochs >= plan.max_epochs]
     roots = [entry[0].root or entry[0].trial_id for entry in further]
@@ -246,7 +252,7 @@ def finalists(best_first: Sequence[tuple[RankedTrial, Any]], plan: Plan, top_k: 
 
 
 def _expected(trial: RankedTrial, values: Mapping[str, Any], plan: Plan) -> float:
-    """What it ranks by among those that were trained as long."""
+    """Returns the score that ranks a trial among those trained for as many epochs; see `finalists`."""
     score = trial.score or 0.0
     is_good = trial.epochs >= plan.max_epochs and configuration(values) in plan.good
     if is_good and (trial.root or trial.trial_id) != DEFAULTS:
@@ -255,7 +261,7 @@ def _expected(trial: RankedTrial, values: Mapping[str, Any], plan: Plan) -> floa
 
 
 def epoch_prices(completed: Sequence[Completed]) -> dict[str, float]:
-    """First trial of a configuration -> the median seconds of its epochs, as measured."""
+    """Returns first trial of a configuration -> median of its epochs' measured seconds."""
     seconds: dict[str, list[float]] = {}
     for spec, outcome in completed:
         seconds.setdefault(spec.root or spec.trial_id, []).extend(outcome.seconds)
@@ -275,7 +281,8 @@ def priced(
     settings: SearchSettings,
     counts: Mapping[str, int],
 ) -> dict[str, Candidate]:
-    """What a final training of each role takes, by the same keys, as the trials of its configuration took."""
+    """Returns the price of a final training of each role, by the same keys, as measured in trials of its configuration;
+    without any, at the plan's average price."""
     prices = epoch_prices(completed)
     roots = {
         config_digest(settings.space, spec.values, settings.base): spec.root or spec.trial_id for spec, _ in completed
@@ -288,17 +295,17 @@ def priced(
 
 
 def _epochs_of(predictions: int, counts: Mapping[str, int]) -> float:
-    """What predictions of so many images take, in epochs of the same model."""
+    """Converts a number of predictions into the epochs of the same model that take as long."""
     return predictions / (STEP_IN_PREDICTIONS * counts["train"] + counts["val"])
 
 
 def ensemble_seconds(counts: Mapping[str, int], epoch: float, runs: int) -> float:
-    """Seconds that an ensemble takes, at the most about: all its members look at validation and test images.
+    """Estimates the most seconds that an ensemble takes: all its members predict the validation and test images.
 
     Args:
-        counts: images of each split.
-        epoch: seconds that an epoch of a member takes, its validation included.
-        runs: that may be members.
+        counts: number of images of each split.
+        epoch: seconds per epoch of a member, validation included.
+        runs: how many runs may be members.
     """
     share = _epochs_of(VIEWS * (counts["val"] + counts["test"]), counts)
     return FINAL_SECONDS + min(PICKS, runs) * (MEMBER_SECONDS + share * epoch)

@@ -27,25 +27,25 @@ from tuning.pipeline.session import Session
 from tuning.pipeline.shortening import TOLERANCE, Watch
 from tuning.pipeline.timing import Clock
 
-#: Share of the budget of which it is said why it is left.
+#: Share of the budget above which it is said why time is left over.
 WORTH_SAYING = 0.05
 
 
 def own_budget(session: Session) -> float:
-    """Seconds that the search has in all, whatever this command was given."""
+    """Returns the search's own budget in seconds, whatever budget this command was given."""
     plan = cast(Plan, cast(SearchSettings, session.settings).plan)
     return as_extended(plan, session.dispatcher.state.extension).budget
 
 
 def for_first_finals(session: Session, clock: Clock, after: float, enough: float, progress: Progress) -> float:
-    """Seconds for the first finals: what is left, but for next to nothing what was kept for them.
+    """Returns the seconds for the first finals: the time left, or all that was reserved for them if next to none is.
 
-    The time may have been spent by a search without finals, which are now asked for after all. A budget that is smaller
-    than the search's own is not exceeded so.
+    A command without finals may have spent the time, and a later one asks for them after all. A budget of this command
+    that is smaller than the search's own is not exceeded.
 
     Args:
-        after: seconds that are needed when all are trained.
-        enough: what was kept for them, as far as they can use it.
+        after: seconds needed once all are trained.
+        enough: seconds reserved for the finals, as far as they can use them.
     """
     state = session.dispatcher.state
     seconds = clock.usable() - (RESTART_SECONDS if state.stopped else 0.0) - after
@@ -67,7 +67,7 @@ def run_budgeted_finals(
     """Retrains, tests and publishes what the time allows, seed by seed; returns the run ids.
 
     Args:
-        roles: the finalists, best first, and the baseline; one each.
+        roles: the finalists, best first, and the baseline, each once.
     """
     dispatcher, by_key = session.dispatcher, {role.run_id: role for role in roles}
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
@@ -82,37 +82,37 @@ def run_budgeted_finals(
     for entry in dispatcher.state.planned_finals:
         by_key |= {training.key: role_named(training.key) for training in entry.runs}
     earlier = [training for entry in dispatcher.state.earlier_finals for training in entry.runs]
-    # By configuration: a search that has gone on may know it by another rank, or another trial.
+    # By configuration: in a search that has gone on, its rank and its trial may be others.
     seeds_before = Counter(digest_in(training.key) for training in earlier)
-    before = {f"{one.key}-s{settings.seed + one.seed}": one for one in earlier}
+    earlier_by_run = {f"{one.key}-s{settings.seed + one.seed}": one for one in earlier}
     published = {record.run_id for record in dispatcher.state.published}
-    waiting = staged_runs(session) - published
-    ended = [final_of(training) for run_id, training in before.items() if run_id in waiting]
-    published.update(run_finals(session, ended, progress))
-    there = [run_id for run_id in before if run_id in published]
-    withdraw(session, before.keys() - published)
-    # Runs of an earlier budget, of the baseline and of a finalist, where there are both.
-    has_both = len({digest_in(role_of(run_id)) for run_id in there}) >= min(2, len(roles))
+    unpublished = staged_runs(session) - published
+    staged = [final_of(training) for run_id, training in earlier_by_run.items() if run_id in unpublished]
+    published.update(run_finals(session, staged, progress))
+    published_before = [run_id for run_id in earlier_by_run if run_id in published]
+    withdraw(session, earlier_by_run.keys() - published)
+    # Whether an earlier budget has left runs of the baseline and of a finalist, if the search has both.
+    has_both = len({digest_in(role_of(run_id)) for run_id in published_before}) >= min(2, len(roles))
     counts = read_info(session.workspace).counts
     candidates = priced(by_key, completed, plan, settings, counts)
     slowest = max(one.epoch for one in candidates.values())
 
-    def kept(runs: int) -> float:
+    def ensemble_reserve(runs: int) -> float:
         return ensemble_seconds(counts, slowest, runs) if settings.ensemble else 0.0
 
     def governing() -> Clock:
-        """The clock, or one that ends later where finals were granted more than the budget had left."""
+        """Returns the clock, or one that ends later if finals were granted more time than the budget had left."""
         granted = [entry.until or 0.0 for entry in dispatcher.state.planned_finals]
         return replace(clock, budget=max([clock.budget, *granted]))
 
-    # Where all is decided, or the time was over before, what is trained again is as it was planned.
+    # If all is decided, or the time was over before, runs that are trained again keep their planned lengths.
     decisions = dispatcher.state.planned_finals
     is_over = bool(decisions) and (not decisions[-1].runs or governing().left() <= 0)
     watch = Watch(
         candidates,
         lambda: governing().left(),
         session.workers,
-        after=kept(len(candidates)) + CLOSING_SECONDS,
+        after=ensemble_reserve(len(candidates)) + CLOSING_SECONDS,
         restart=RESTART_SECONDS,
         tolerated=TOLERANCE * clock.budget,
         cuts=dispatcher.state.shortened,
@@ -121,42 +121,43 @@ def run_budgeted_finals(
     runs: list[str] = []
 
     def as_trained(training: FinalTraining) -> FinalTraining:
-        """With the epochs that it had, none where it was left out."""
+        """Returns `training` with the epochs that it had; 0 if it was left out."""
         cuts = dispatcher.state.shortened.get(f"{training.key}-s{settings.seed + training.seed}")
         return msgspec.structs.replace(training, epochs=cuts[-1].until) if cuts else training
 
-    def others() -> list[Candidate]:
+    def finalists() -> list[Candidate]:
         return [candidate for key, candidate in candidates.items() if key != baseline]
 
     def further(seconds: float) -> list[FinalTraining]:
         failed = {role_of(run_id) for run_id in session.failures} - {role_of(run_id) for run_id in runs}
-        return more_finals(candidates[baseline], others(), done, seconds, session.workers, failed, plan.max_epochs // 2)
+        least = plan.max_epochs // 2
+        return more_finals(candidates[baseline], finalists(), done, seconds, session.workers, failed, least)
 
     for number in range(len(roles) * MOST_SEEDS + 1):
         if number == len(dispatcher.state.planned_finals):
             until = None
             if done:
-                chosen = further(clock.usable() - kept(len(done) + 1))
+                chosen = further(clock.usable() - ensemble_reserve(len(done) + 1))
             else:
                 enough = min(plan.finals, all_seeds(candidates.values(), plan.final_epochs, session.workers))
-                after = kept(len(candidates))
+                after = ensemble_reserve(len(candidates))
                 seconds = for_first_finals(session, clock, after, enough, progress)
                 if seconds > clock.usable():
                     until = round(clock.stopwatch.elapsed() + seconds + after + RESTART_SECONDS + CLOSING_SECONDS, 1)
                 chosen = plan_finals(
-                    candidates[baseline], others(), seconds, session.workers, plan.max_epochs, plan.final_epochs
+                    candidates[baseline], finalists(), seconds, session.workers, plan.max_epochs, plan.final_epochs
                 )
                 if has_both and max(one.epochs for one in chosen) < NEARLY * plan.max_epochs:
-                    # Trained for clearly less than the search's own trainings were, they would tell nothing new.
+                    # Clearly shorter than the search's own trainings, they would tell nothing new.
                     chosen, until = [], None
-            # Seeds that were there before the budget was extended keep their runs.
+            # New seeds are numbered after those that were trained before the budget was extended.
             chosen = [msgspec.structs.replace(one, seed=one.seed + seeds_before[digest_in(one.key)]) for one in chosen]
             dispatcher.record(PlannedFinals(runs=chosen, until=until))
         decided = dispatcher.state.planned_finals[number].runs
         if not decided:
             break
         finals = [final_of(training) for training in decided]
-        # The longest first, so that none is left alone at the end; rows are sorted by their scores anyway.
+        # The slowest first, so that no long training runs alone at the end.
         order = sorted(finals, key=lambda final: -candidates[role_of(final.run_id)].epoch)
         runs += run_finals(session, order, progress, time=governing(), watch=None if is_over else watch)
         done += [as_trained(training) for training in decided]
@@ -165,15 +166,15 @@ def run_budgeted_finals(
             if measured:
                 key = role_of(final.run_id)
                 candidates[key] = replace(candidates[key], epoch=statistics.median(measured))
-    if not runs and (done or not there):
+    if not runs and (done or not published_before):
         raise none_retrained(session, len(done))
-    left = clock.usable() - kept(len(runs))
+    left = clock.usable() - ensemble_reserve(len(runs))
     if not done:
         progress.say(f"no further final trainings: the time left is too short for {plan.max_epochs} epochs")
     elif left > WORTH_SAYING * clock.budget:
         why = "it is too little for another final training" if further(math.inf) else "there is nothing more to train"
-        if further(clock.usable() - kept(len(done) + 1)):
+        if further(clock.usable() - ensemble_reserve(len(done) + 1)):
             more = as_given(own_budget(session))
             why = f"a smaller budget ended this search; a --budget of more than {more} resumes it"
         progress.say(f"{duration(left)} of the budget is left over: {why}")
-    return [*there, *runs]
+    return [*published_before, *runs]

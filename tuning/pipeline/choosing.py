@@ -10,15 +10,15 @@ import numpy as np
 
 from tuning.trials.metrics import macro_f1_of
 
-#: Runs that are picked, at most; one that is picked again weighs more.
+#: Most picks; a run that is picked again weighs more.
 PICKS = 5
 
 
 def chosen_members(labels: np.ndarray, probabilities: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """run id -> weight of the mean with the highest macro-F1; empty where no mean of several beats the best single run.
+    """Returns run id -> weight of the mean with the highest macro-F1; empty if no mean of several beats the best run.
 
-    It begins with the best run, and adds the one that makes the mean best, until it has `PICKS`; of the means on the
-    way, the smallest of the best is taken. Among equals, the first by run id.
+    Starts with the best run and adds the run that makes the mean best, up to `PICKS` picks; of the means on the way,
+    the best is returned, among equals the one with the fewest picks. Ties between runs go to the first by run id.
 
     Args:
         labels: (n,) of the validation split.

@@ -14,7 +14,7 @@ Completed = tuple[TrialSpec, TrialOutcome]
 
 
 def ranked(completed: Iterable[Completed]) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
-    """Completed trials with their values, best first, compared at equal budgets; `completed` in any order."""
+    """Returns trials with their values, best first, compared at equal budgets; `completed` may be in any order."""
     completed = list(completed)
     values = {spec.trial_id: spec.values for spec, _ in completed}
     trials = [
@@ -25,10 +25,10 @@ def ranked(completed: Iterable[Completed]) -> list[tuple[RankedTrial, Mapping[st
 
 
 def leading(completed: Iterable[Completed], count: int) -> list[Completed]:
-    """Those trials that the best `count` configurations are ranked by; with them, later ones are ranked like with all.
+    """Returns the trials by which the best `count` configurations rank; to rank these among later trials, they suffice.
 
-    A configuration only ever rises, by a longer training: one that so many others are ahead of does not come back
-    without a trial of its own.
+    A configuration only ever rises, by a longer training: one with `count` others ahead of it does not come back
+    without a new trial of its own.
     """
     completed = list(completed)
     best = {trial.trial_id for trial, _ in ranked(completed)[:count]}
@@ -38,13 +38,13 @@ def leading(completed: Iterable[Completed], count: int) -> list[Completed]:
 def with_recommended(
     best_first: list[tuple[RankedTrial, Mapping[str, Any]]], root: str | None, top_k: int
 ) -> list[tuple[RankedTrial, Mapping[str, Any]]]:
-    """The first `top_k` of them; where these are two or more, the configuration that the strategy recommends included.
+    """Returns the first `top_k`; if that is two or more, the configuration that the strategy recommends is among them.
 
-    A strategy with a model may expect more of one that has not been trained as long as others: say, because the budget
-    ended.
+    A strategy with a model may recommend one that has not been trained as long as others, for example because the
+    budget ended.
 
     Args:
-        root: the first trial of the chain that is recommended; None: none is.
+        root: the first trial of the recommended configuration; None: no recommendation.
     """
     chosen = best_first[:top_k]
     later = [entry for entry in best_first[top_k:] if (entry[0].root or entry[0].trial_id) == root]

@@ -26,11 +26,11 @@ _REMEDY = "restore that run's folder from a copy, or start the search over with 
 
 
 def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str], progress: Progress) -> list[str]:
-    """Builds, evaluates and publishes the ensemble of a search; returns its run id, or nothing where there is none.
+    """Builds, evaluates and publishes the ensemble of a search; returns a list of its run id, empty if there is none.
 
-    Which runs it has is a function of what they predict of the validation split: the same runs, the same ensemble. Its
-    evaluation on the test split is journaled before its job may start, as every other one. One that was made while a
-    final had failed, which has been tried again since, is withdrawn.
+    Its members depend only on the runs' predictions of the validation split: the same runs give the same ensemble. Its
+    evaluation on the test split is journaled before its job may start, like every other one. An ensemble made while a
+    final had failed is withdrawn if the retried final changes the choice.
 
     Args:
         runs: ids of the published runs that may be members.
@@ -71,14 +71,15 @@ def run_ensemble(session: Session, settings: SearchSettings, runs: Sequence[str]
 
 
 def space_apart(space: str, members: Iterable[Metrics]) -> str | None:
-    """The members' space, where that is not the search's: seeds of the yardstick alone have started from no base."""
+    """Returns the members' space if none has the search's, else None. Only the baseline of a search from a base has
+    another space, as it starts from scratch."""
     spaces = {found.space for found in members}
     return None if space in spaces else spaces.pop()
 
 
 def others(session: Session, run_id: str | None) -> set[str]:
-    """Run ids of the search's other ensembles, but for those that were published before its budget was made larger:
-    they stay, beside the finals of that time."""
+    """Returns the run ids of the search's other ensembles, except those published before its budget was extended: these
+    stay, like the finals of that time."""
     state = session.dispatcher.state
     since = state.extension.n if state.extension else 0
     stay = {record.run_id for record in state.published if record.n < since}
@@ -86,7 +87,7 @@ def others(session: Session, run_id: str | None) -> set[str]:
 
 
 def _members(workspace: Workspace, runs: Sequence[str], progress: Progress) -> dict[str, int]:
-    """run id -> weight; empty where no ensemble is better than a single run."""
+    """Returns run id -> weight; empty if no ensemble is better than a single run."""
     labels: np.ndarray | None = None
     probabilities: dict[str, np.ndarray] = {}
     for run_id in sorted(runs):
@@ -107,7 +108,7 @@ def _named(members: dict[str, int]) -> list[str]:
 
 
 def _digest(metrics: dict[str, Metrics], members: dict[str, int]) -> str:
-    """sha256 of what the ensemble computes: its members' weights and their shares."""
+    """Returns the sha256 of what the ensemble computes: its members' weights, and their shares in the mean."""
     return digest({"ensemble": [[found.run_id, found.weights_sha256, members[run]] for run, found in metrics.items()]})
 
 
@@ -149,7 +150,7 @@ def _publish(
 
 
 def mean_history(histories: Sequence[Columns]) -> Columns:
-    """The mean curve of several runs, as long as the longest; of an epoch, the mean of those that have it."""
+    """Returns the mean curve of several runs, as long as the longest; each epoch is the mean of those that have it."""
     epochs = max(len(columns["epoch"]) for columns in histories)
     return {
         name: list(range(1, epochs + 1))

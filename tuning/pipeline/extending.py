@@ -13,18 +13,18 @@ from tuning.engine.state import SearchState
 from tuning.pipeline.planning import TARGET, trainings_in
 from tuning.pipeline.session import Session
 
-#: Share of what is kept for the finals below which they get all of it, whatever the budget of the search says; a
-#: budget that is given later and leaves less is refused.
+#: If less than this share of the finals' reserve is left, they get all of it, even beyond the search's budget; a later
+#: budget that leaves less is refused.
 LEAST_FOR_FINALS = 0.2
 
 
 def extended(
     session: Session, plan: Plan, budget: float | None, spent: float, progress: Progress, search_only: bool = False
 ) -> Plan:
-    """The plan with the budget that holds: see `holding`.
+    """Returns the plan with the budget in force, see `holding`.
 
-    A larger one is journaled: a search that had ended goes on, and its finals are planned anew, beside those there are.
-    A smaller one holds for this command; what it ends is journaled.
+    A larger budget is journaled: a search that had ended goes on, and new finals are planned beside the existing ones.
+    A smaller one is in force for this command only; what it ends is journaled.
     """
     state = session.dispatcher.state
     held = as_extended(plan, state.extension)
@@ -41,16 +41,16 @@ def extended(
 def holding(
     plan: Plan, state: SearchState, budget: float | None, spent: float, search_only: bool = False
 ) -> tuple[Plan, Extended | None]:
-    """The plan with its own budget, that of an earlier extension, or one that is given now; and what a larger one has
-    to be journaled as. Pure.
+    """Returns the plan with the budget in force (its own, that of an earlier extension, or the one given now), and the
+    journal entry that extends it, or None. Pure.
 
     Args:
-        budget: that a person gave; None: none.
+        budget: given by the user; None: not given.
         spent: seconds that have passed.
         search_only: no finals follow.
 
     Raises:
-        UsageError: the budget given is another one, and has been used already, but for next to nothing.
+        UsageError: another budget is given, and it is used up, or nearly so.
     """
     held, extension = as_extended(plan, state.extension), None
     if budget is None or budget == held.budget:
@@ -58,7 +58,7 @@ def holding(
     if budget < held.budget:
         new = _scaled(held, budget)
     else:
-        # Finals that are there already had their share of the time until now.
+        # Finals that are planned already have had their share of the time until now.
         kept, since = (0.0, spent) if state.planned_finals else (held.finals, held.budget)
         finals = round(kept + _scaled(plan, budget - since).finals, 1)
         if plan.final_runs is not None:
@@ -77,7 +77,7 @@ def holding(
 
 
 def as_extended(plan: Plan, extension: Extended | None) -> Plan:
-    """The plan with the latest larger budget, where there is one."""
+    """Returns the plan with the budget of the latest extension, if there is one."""
     if extension is None:
         return plan
     search = round(max(0.0, TARGET * extension.budget - extension.finals), 1)
@@ -88,7 +88,7 @@ def _scaled(plan: Plan, budget: float) -> Plan:
     share = budget / plan.budget
     search, finals, trainings = plan.search * share, plan.finals * share, plan.trainings * share
     if plan.final_runs is not None:
-        # As a person asked for, whatever the budget.
+        # The user set the finals: they do not depend on the budget.
         search, finals = max(0.0, TARGET * budget - plan.finals), plan.finals
         trainings = trainings_in(search, plan.max_epochs, plan.price, plan.seats)
     return replace(plan, budget=budget, search=round(search, 1), finals=round(finals, 1), trainings=round(trainings, 1))

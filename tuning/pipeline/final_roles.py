@@ -13,24 +13,24 @@ from tuning.dataset.store.sealed import Purpose
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline.settings import BASELINE
 
-#: How the run id of a finalist ends, without its seed.
+#: End of a finalist's run id, without its seed.
 _FINALIST = re.compile(r"-(?P<rank>\d+)-t(?P<trial>\w+)-[0-9a-f]+$")
 
 
 @dataclass(frozen=True)
 class Final:
-    """One run to be made and evaluated.
+    """One run to be trained and evaluated.
 
     Attributes:
         run_id: deterministic: search, rank or role, configuration digest, seed.
         purpose: "finalist", "baseline", "ensemble" or "train".
-        values: hyperparameter values; what is missing takes its default.
+        values: hyperparameter values; missing ones take their defaults.
         epochs: epochs to train for.
-        seed: what its training is keyed by, together with the configuration.
-        search, trial, rank: where it comes from, where it does.
-        earlier: trainings of it before this one, which failed or whose published files were removed by hand.
-        root: the first trial of the configuration that it goes on from, whose seed it then has; None: from scratch.
-        space: its own, where that is not the search's: then it is the yardstick that starts from no base.
+        seed: the random seed of its training is derived from this and the configuration.
+        search, trial, rank: its origin, if it comes from a search.
+        earlier: number of its earlier trainings that failed, or whose published files were removed by hand.
+        root: first trial of the configuration whose training it continues, with that trial's seed; None: from scratch.
+        space: its space if that is not the search's: the baseline of a search from a base starts from scratch.
     """
 
     run_id: str
@@ -51,7 +51,7 @@ class Final:
 
 
 def config_digest(space: str, values: Mapping[str, Any], base: str | None = None) -> str:
-    """sha256 of a configuration: its space, its values, Keras Tuner's bookkeeping apart, and the base's sha256."""
+    """Returns the sha256 of a configuration: space, values without Keras Tuner's bookkeeping, and the base's sha256."""
     start = {} if base is None else {"base": base}
     return digest({"space": space, "values": configuration(values), **start})
 
@@ -67,15 +67,15 @@ def final_roles(
     reuse: bool = False,
     base: str | None = None,
 ) -> list[Final]:
-    """The finalists and the baseline, in order; their run ids are still without a seed (see `seeded`). Pure.
+    """Returns the finalists and the baseline, in order; their run ids have no seed yet (see `seeded`). Pure.
 
     Args:
         ranked: trials with their values, best first, compared at equal budgets.
-        baselines: the baseline's values, in as many forms as there are. Where it is itself among the best, it is run
+        baselines: the baseline's values, in every form that they may take. If it is itself among the best, it is run
             once, as the baseline with its rank: the same configuration and seed would give the same row twice.
-        reuse: whether, for the first of these, the search's own training is gone on with.
-        base: sha256 of the model that the search starts from. The baseline then is that of a search from scratch, so
-            that everybody sees what the base gave.
+        reuse: whether each finalist's first seed continues the search's own training.
+        base: sha256 of the model that the search starts from. The baseline is then that of a search from scratch, to
+            show what the base gained.
     """
     scratch = None if base is None else BASELINE
     known = [config_digest(scratch or space, values) for values in baselines]
@@ -97,15 +97,15 @@ def final_roles(
 
 
 def role_planned(run_id: str, baseline: Final, trials: Mapping[str, TrialSpec], reuse: bool = False) -> Final:
-    """The role that was planned under such a run id, where none of those there are now has it. Pure.
+    """Rebuilds the role that was planned under a run id (without seed) that none of the present roles has. Pure.
 
-    On another machine a strategy with a model may round otherwise and recommend another trial; what was journaled
-    stays.
+    On another machine a strategy with a model may round differently and recommend another trial; the journaled finals
+    stay.
 
     Args:
         baseline: of the same search.
-        trials: by their ids.
-        reuse: as of `final_roles`.
+        trials: by id.
+        reuse: as for `final_roles`.
     """
     found = _FINALIST.search(run_id)
     if found is None:
@@ -117,20 +117,20 @@ def role_planned(run_id: str, baseline: Final, trials: Mapping[str, TrialSpec], 
 
 
 def final_runs(roles: Sequence[Final], seed: int, executions: int) -> list[Final]:
-    """Each of `roles` with the seeds `seed`, `seed` + 1, …, so many of them."""
+    """Returns each of `roles` with `executions` seeds: `seed`, `seed` + 1, …"""
     return [seeded(role, own) for role in roles for own in range(seed, seed + executions)]
 
 
 def role_of(run_id: str) -> str:
-    """The run id without its seed, the same for all seeds of a configuration: that before `seeded`."""
+    """Returns a run id without its seed, as it was before `seeded`: the same for all seeds of a configuration."""
     return run_id.rpartition("-s")[0]
 
 
 def digest_in(role: str) -> str:
-    """The beginning of its configuration's digest, with which a run id without its seed ends."""
+    """Returns the first digits of the configuration's digest, with which a run id without its seed ends."""
     return role.rpartition("-")[2]
 
 
 def seeded(role: Final, seed: int) -> Final:
-    """`role` with a seed of its own; only with the search's own seed is a training of the search gone on with."""
+    """Returns `role` with a seed; only with the search's own seed does it continue a training of the search."""
     return replace(role, run_id=f"{role.run_id}-s{seed}", seed=seed, root=role.root if seed == role.seed else None)

@@ -1,4 +1,4 @@
-"""The last stage: configurations are retrained from scratch, evaluated once on the test split, and published.
+"""The last stage: configurations are retrained, evaluated once on the test split, and published.
 
 The only stage that opens the test split. Each opening is journaled before the job that uses it may start.
 """
@@ -43,14 +43,15 @@ def run_finals(
     time: Clock | None = None,
     watch: Watch | None = None,
 ) -> list[str]:
-    """Trains, evaluates and publishes; returns the run ids published, in order. A failed one is reported and left out.
+    """Trains, evaluates and publishes; returns the published run ids, in order. A failed run is reported and left out.
 
-    Every so many epochs of a run get a line; with a budget, the bar counts its `time`. Going on after an interruption
-    repeats nothing that was journaled, and publishes what was not; only a run that failed is trained anew, under a key
-    of its own.
+    A resume repeats nothing that was journaled, and publishes what has ended but was not published; only a failed run
+    is trained anew, under a key of its own.
 
     Args:
-        watch: decides, while runs train, whether some end earlier than planned; None: none ever does.
+        every: epochs of a run per line of progress.
+        time: clock of a budget, which the bar shows; None: there is none.
+        watch: changes the lengths of trainings under way if the time requires it; None: they never change.
     """
     dispatcher = session.dispatcher
     finals = _kept(session, [numbered(session, final) for final in finals])
@@ -61,7 +62,7 @@ def run_finals(
         if final.key not in opened:
             dispatcher.record(OpenedTestSplit(key=final.key, run_id=final.run_id, purpose=final.purpose))
         session.request(final.key, "final", partial(_job, session, final))
-    problems: dict[str, str | None] = {}  # of those that have ended, by their run ids; None: it is published
+    problems: dict[str, str | None] = {}  # id of an ended run -> why it could not be published; None: it was
 
     def publish_ended() -> None:
         for final in finals:
@@ -80,7 +81,7 @@ def run_finals(
     with FinalsReporter(progress, to_do, time, every) as reporter:
 
         def show_epoch(key: str, entry: Mapping[str, Any]) -> None:
-            if key not in run_ids:  # of a trial that was given up when the search ended
+            if key not in run_ids:  # a trial that was stopped when the search ended
                 return
             reporter.epoch(key, entry)
             done[run_ids[key]] = int(entry["epoch"])
@@ -90,7 +91,7 @@ def run_finals(
         publish_ended()
         while pending := [final for final in finals if dispatcher.result(final.key) is None]:
             dispatcher.wait()
-            # At once: who ends the command now, and gives it a larger budget, has what is there.
+            # At once: if the user stops the command now and gives a larger budget, these runs are kept.
             publish_ended()
             pending = [final for final in pending if dispatcher.result(final.key) is None]
             if watch is not None and watch.is_off_schedule(pending, done, seconds):
@@ -98,7 +99,7 @@ def run_finals(
                 # A checkpoint may be an epoch behind what was reported, or ahead of it.
                 done |= {final.run_id: max(_trained(session, final), done[final.run_id]) for final in pending}
                 _change_lengths(session, pending, watch.new_lengths(pending, done, seconds), progress)
-                # From here on, epochs tell of what was decided last.
+                # The pace is estimated from epochs after this decision only.
                 seconds.clear()
                 finals = _kept(session, finals)
                 for final in finals:
@@ -111,7 +112,7 @@ def run_finals(
 
 
 def _problem(session: Session, final: Final, result: dict[str, Any]) -> str | None:
-    """Publishes a run that has ended; returns why it cannot be, if so."""
+    """Publishes a run that has ended; returns why it could not be published, or None."""
     if error := result.get("error"):
         note_failure(session, final.key, final.run_id)
         return str(error["message"])
@@ -123,18 +124,18 @@ def _problem(session: Session, final: Final, result: dict[str, Any]) -> str | No
 
 
 def _trained(session: Session, final: Final) -> int:
-    """Epochs of a run that need not be done again."""
+    """Returns the epochs of a run that its checkpoints hold."""
     return epochs_done(session.checkpoints(final.key))
 
 
 def _kept(session: Session, finals: Sequence[Final]) -> list[Final]:
-    """Those that were not left out for want of time."""
+    """Returns the finals that were not left out for lack of time."""
     shortened = session.dispatcher.state.shortened
     return [final for final in finals if final.run_id not in shortened or shortened[final.run_id][-1].until]
 
 
 def _change_lengths(session: Session, waiting: Sequence[Final], runs: list[ShortenedFinal], progress: Progress) -> None:
-    """Journals which runs end earlier, or later again, if any, once nothing trains any more, and says so."""
+    """Journals and reports which runs end earlier, or later again; to be called once nothing trains any more."""
     cuts = session.dispatcher.state.shortened
     before = {run_id: changes[-1].until for run_id, changes in cuts.items()}
     if runs:
@@ -154,13 +155,13 @@ def _change_lengths(session: Session, waiting: Sequence[Final], runs: list[Short
 
 
 def leave_out(session: Session, final: Final, why: str, progress: Progress) -> None:
-    """Goes on without a run that failed or cannot be published; the next start tries it again."""
+    """Notes and reports a run that failed or cannot be published; the next start tries it again."""
     session.failures[final.run_id] = why
     progress.warn(f"{final.run_id} failed: {why}; the same command tries it again")
 
 
 def none_retrained(session: Session, count: int) -> StateError:
-    """The error of a search whose finalists, so many, all failed."""
+    """Returns the error of a search whose finalists, `count` of them, all failed."""
     run_id, why = list(session.failures.items())[-1]
     return StateError(
         f"none of the {count} finalists of {session.directory.name} could be retrained; the last one, {run_id}: {why}",
@@ -169,8 +170,8 @@ def none_retrained(session: Session, count: int) -> StateError:
 
 
 def numbered(session: Session, final: Final) -> Final:
-    """`final` with its earlier trainings counted: those that failed, whose files are gone before they were published,
-    and those published that are no longer there."""
+    """Returns `final` with its earlier trainings counted: those that failed or were withdrawn, those whose files were
+    lost before they were published, and those whose published files are gone."""
     state = session.dispatcher.state
     published = sum(record.run_id == final.run_id for record in state.published)
     there = (session.workspace.run(final.run_id) / "metrics.json").exists()
@@ -189,9 +190,9 @@ def numbered(session: Session, final: Final) -> Final:
 
 
 def note_failure(session: Session, key: str, run_id: str) -> None:
-    """Journals, once, that a training failed before it opened the test split, where it did.
+    """Journals, once, that a training failed before it opened the test split, if that is so.
 
-    The opening is on record before a training starts, so that none is ever forgotten; this takes it back.
+    The opening is journaled before a training starts, so that none is ever missed; this entry takes it back.
     """
     folder = staging(session, key)
     if key not in session.dispatcher.state.unopened and not folder.with_name(f"{folder.name}.opened").exists():
@@ -199,8 +200,8 @@ def note_failure(session: Session, key: str, run_id: str) -> None:
 
 
 def withdraw(session: Session, run_ids: Set[str]) -> None:
-    """Journals, once, that nobody goes on with these runs, because others were planned. One that was published is moved
-    into the search's folder; its evaluation on the test split counts on."""
+    """Journals, once, that these runs are given up because others were planned. A published one is moved into the
+    search's folder; its evaluation on the test split still counts."""
     state = session.dispatcher.state
     for record in [one for one in state.test_openings if one.run_id in run_ids and one.key not in state.withdrawn]:
         if record.key in {one.key for one in state.published}:
@@ -211,7 +212,7 @@ def withdraw(session: Session, run_ids: Set[str]) -> None:
 
 
 def staged_runs(session: Session) -> set[str]:
-    """Run ids of those that have ended and wait to be published: a kill came first."""
+    """Returns the ids of runs that have ended but were not published, because the command was killed before."""
     state, found = session.dispatcher.state, set()
     published = {record.key for record in state.published}
     for record in state.test_openings:
@@ -223,18 +224,18 @@ def staged_runs(session: Session) -> set[str]:
 
 
 def test_evaluations(session: Session, final: Final) -> int:
-    """How often the test split was opened for this run: once, and once more for each time it was trained anew.
+    """Returns how often the test split was opened for this run: once, and once more for each time it was trained anew.
 
-    An evaluation that a kill cut short and that is done again, with the same weights, is the same opening. A training
-    that failed before its evaluation opened nothing.
+    An evaluation that was killed and repeated with the same weights is one opening. A training that failed before its
+    evaluation opened nothing.
     """
     state = session.dispatcher.state
     return sum(record.run_id == final.run_id and record.key not in state.unopened for record in state.test_openings)
 
 
 def staging(session: Session, key: str) -> Path:
-    """The folder for a final's files; beside it lies, under the same name with `.opened`, what the worker leaves there
-    before it opens the test split."""
+    """Returns the folder for a final's files. Before the worker opens the test split, it leaves a mark beside this
+    folder, under the same name with `.opened`."""
     return session.directory / "staging" / key.removeprefix("final/")
 
 
@@ -291,7 +292,7 @@ def about(
     additions: Additions | None = None,
     best_member: int | None = None,
 ) -> About:
-    """What only this search knows of a run."""
+    """Returns what only this search knows about a run."""
     settings, info = session.settings, read_info(session.workspace)
     return About(
         run_id=final.run_id,
@@ -325,21 +326,21 @@ def about(
 
 
 def publish(session: Session, final: Final, own: About, history: Columns, params: Params) -> None:
-    """Publishes what a job has left in its staging folder, once, and clears that away."""
+    """Publishes, once, what a job has left in its staging folder, and removes that folder."""
     done = {record.run_id for record in session.dispatcher.state.published}
     folder = staging(session, final.key)
     if final.run_id not in done or not (session.workspace.run(final.run_id) / "metrics.json").exists():
         lineage.keep(session.workspace)
         publish_run(session.workspace, StagedRun(folder, own, history, params))
         session.dispatcher.record(Published(key=final.key, run_id=final.run_id))
-    # A kill may have come between the two.
+    # Also if it was published before: a kill may have come in between.
     remove_directory(folder)
     folder.with_name(f"{folder.name}.opened").unlink(missing_ok=True)
     remove_directory(session.checkpoints(final.key))
 
 
 def trained_with(session: Session, final: Final) -> TrainedWith:
-    """The settings that decided a run."""
+    """Returns the settings that determined a run."""
     settings, cuts = session.settings, session.dispatcher.state.shortened.get(final.run_id)
     return TrainedWith(
         space=final.space or settings.space,
@@ -350,14 +351,14 @@ def trained_with(session: Session, final: Final) -> TrainedWith:
         early_stopping=settings.early_stopping,
         reduce_lr=settings.reduce_lr,
         epochs=final.epochs,
-        # Code of this package has its version.
+        # The version of this package identifies the code of its own spaces.
         space_digest=settings.space_digest if ":" in settings.space and final.space is None else msgspec.UNSET,
         shortened=tuple((cut.after, cut.until) for cut in cuts) if cuts else msgspec.UNSET,
     )
 
 
 def history_columns(result: FinalResult) -> Columns:
-    """Keras-style columns of a curve; None where an epoch lacks a metric."""
+    """Returns the Keras-style columns of a curve; None where an epoch lacks a metric."""
     curve = result.curve
     names = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_f1_macro", "learning_rate"]
     columns = {name: [entry.get(name) for entry in curve] for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from pathlib import Path
 
 from tuning.core.errors import DataError
@@ -13,7 +14,7 @@ FOLDER, REACHED = "code", "reached.json"
 
 
 def keep(directory: Path, space: str, digest: str) -> None:
-    """Keeps the code of a space in a search's folder, where it is not kept yet; an accepted change beside it."""
+    """Copies the code of a space into a search's folder, unless it is there already; each version has its subfolder."""
     folder = directory / FOLDER / digest[:12]
     if (folder / REACHED).exists() or space_digest(space) != digest:
         return
@@ -25,7 +26,7 @@ def keep(directory: Path, space: str, digest: str) -> None:
 
 
 def first_change(directory: Path, space: str) -> str:
-    """The first line of a space's code that is not as it was kept last, in words; empty where nothing was kept."""
+    """Describes the first line of a space's code that differs from the latest copy; empty if there is no copy."""
     kept = sorted((directory / FOLDER).glob(f"*/{REACHED}"), key=lambda path: path.stat().st_mtime)
     if not kept:
         return ""
@@ -36,10 +37,11 @@ def first_change(directory: Path, space: str) -> str:
     now, _ = space_code(space)
     for module in sorted({*before, *now}):
         old, new = ("\n".join(code.get(module, [])).splitlines() for code in (before, now))
-        changed = [line for line in difflib.unified_diff(old, new, n=0, lineterm="") if line[:3] not in ("---", "+++")]
-        lines = [line for line in changed if not line.startswith("@@")]
-        if lines:
-            first = next((line[1:].strip() for line in lines if line.startswith("-")), "nothing")
-            second = next((line[1:].strip() for line in lines if line.startswith("+")), "nothing")
+        # Two lines of headers, then each change after a line that begins with @@.
+        changes = list(difflib.unified_diff(old, new, n=0, lineterm=""))[3:]
+        change = list(itertools.takewhile(lambda line: not line.startswith("@@"), changes))
+        if change:
+            first = next((line[1:].strip() for line in change if line.startswith("-")), "nothing")
+            second = next((line[1:].strip() for line in change if line.startswith("+")), "nothing")
             return f" (in {module}, {first!r} is {second!r} now; the code that it began with is in {kept[-1].parent})"
     return ""

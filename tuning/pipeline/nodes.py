@@ -23,7 +23,7 @@ from tuning.trials import node
 def node_check(
     workspace: Workspace, folder: Path, settings: RunSettings, environment: Mapping[str, str]
 ) -> Iterator[Check]:
-    """How nodes are checked for a search; within the block, a mark for them to see lies in `folder`."""
+    """Yields the check that nodes have to pass; within the block, `folder` holds a mark file that they have to see."""
     mark, token = folder.absolute() / f"mark-{secrets.token_hex(4)}", secrets.token_hex(16)
     mark.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -47,10 +47,10 @@ def node_check(
 
 
 class NodeReporter:
-    """Tells what happens to nodes, and where they compute with something else than those before them.
+    """Reports what happens to nodes, and which compute with other hardware or software than those before them.
 
     Args:
-        state: of the search, which knows the nodes of earlier sessions.
+        state: of the search; it has the nodes of earlier sessions.
     """
 
     def __init__(self, state: SearchState, progress: Progress) -> None:
@@ -58,7 +58,7 @@ class NodeReporter:
         self._warned: set[str] = set()
 
     def changed(self, event: NodeChanged) -> None:
-        """To be called before the change is a part of the state."""
+        """Reports a change; to be called before it is part of the state."""
         if event.what == "left out":
             self._progress.warn(f"node {event.node} is left out: {event.reason}")
         elif event.what == "lost":

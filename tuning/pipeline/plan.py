@@ -42,12 +42,12 @@ class SearchPlan:
     Attributes:
         trials, epochs: of the search; None if they depend on its results.
         final_epochs: of finalists and baseline together, at most.
-        seconds: expected wall-clock time, final training included, for models like the default one; None without a
-            number of epochs.
+        seconds: expected wall-clock time, final training included, for models like the default one; None if the number
+            of epochs is unknown.
         disk_bytes: checkpoints at their peak, if all models were as large as the largest.
         budget: the plan of a budget in words, with what half and four times the time would buy; empty without one.
         models: "smallest", "default", "largest" of some configurations: parameters, epoch_seconds, values.
-        schedule: the trainings without a budget, in words.
+        schedule: the trainings without a budget, in words; empty with one.
         hint: advice that is worth more than this search, in words; may be empty.
         warnings: about the space, one sentence each: its preprocessing, compute type, and unsupported export formats.
         known: configurations tried right after the default one, in words; may be empty.
@@ -68,7 +68,7 @@ class SearchPlan:
     warnings: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """The plan for a person."""
+        """Formats the plan as text."""
         lines = [f"{self.name}: {self.budget[0]}", *self.budget[1:]] if self.budget else self._without_budget()
         lines[:0] = [*([self.hint] if self.hint else []), *(f"warning: {one}" for one in self.warnings)]
         for name, model in self.models.items():
@@ -164,7 +164,7 @@ def plan_search(
 
 
 def refused_exports(workspace: Workspace, description: Description, progress: Progress) -> list[str]:
-    """For each format that the default configuration of a space cannot be exported in: a sentence that says why."""
+    """Returns a sentence for each format in which the default configuration cannot be exported, with the reason."""
     if not description.unproven_model:
         return []
     from tuning.results.exporters.foresight import cannot_leave
@@ -174,7 +174,7 @@ def refused_exports(workspace: Workspace, description: Description, progress: Pr
 
 
 def base_hint(settings: RunSettings, images: int) -> str:
-    """For a folder of so many training images: that there is something better than a search from scratch."""
+    """Returns the advice to start from a base if there are few training images, else an empty string."""
     if settings.base is not None or images >= FEW_IMAGES:
         return ""
     return (
@@ -187,11 +187,14 @@ def base_hint(settings: RunSettings, images: int) -> str:
 def schedule_text(
     settings: SearchSettings, trials: int | None, epochs: int | None, workers: int, budget: float | None = None
 ) -> str:
-    """What a search without a plan trains, for a person; None where a number is open.
+    """Describes what a search without a plan trains; empty for one with a plan.
 
     Args:
+        trials, epochs: of the search; None if unknown.
         budget: seconds after which it ends, finals included, although it began without a budget.
     """
+    if settings.plan is not None:
+        return ""
     final = settings.final_runs * settings.retrain_epochs
     full, short = settings.max_epochs, settings.min_epochs
     ends = "" if budget is None else f"; begun without a budget, it keeps this plan and ends after {duration(budget)}"

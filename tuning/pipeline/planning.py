@@ -1,7 +1,7 @@
-"""What a search does with its time: how long a full training is, how many fit, what is kept for the finals. Pure.
+"""Plans a search's time: how long a full training is, how many fit, how much is reserved for the finals. Pure.
 
-A plan is made once, from prices that were measured on this machine, and written down with the search. What the clock
-decides afterwards (the search ends; the finals have so many epochs and seeds) is journaled by those who ask it.
+A plan is made once, from prices measured on this machine, and stored with the search. Later decisions that depend on
+the clock (the end of the search; epochs and seeds of the finals) are journaled by the callers.
 """
 
 from __future__ import annotations
@@ -18,63 +18,64 @@ from tuning.engine.budget import as_given
 from tuning.oracles.rungs import shortest
 from tuning.pipeline.prices import MOST_EPOCHS, Prices, Sample
 
-#: Full trainings' worth of epochs that a search should have, at the least and at the most, before their length changes;
-#: and the fewest, of the shortest length, with which it is begun at all.
+#: Fewest and most full trainings that should fit into a search: beyond these, their length changes; and the fewest of
+#: the shortest length with which a search is begun at all.
 FEWEST, MOST, FEWEST_OF_ALL = 8, 40, 3
-#: The most where a training starts from a model that has learned already.
+#: Most epochs of a training that starts from a base.
 MOST_EPOCHS_FROM_BASE = 40
-#: Training images below which starting from such a model is worth more than any search from scratch.
+#: Training images below which starting from a base is worth more than any search from scratch.
 FEW_IMAGES = 3_000
 #: Optimizer steps of a full training, of a short one, and of the shortest: with fewer, scores say little. Expensive
 #: configurations are left out before a training gets shorter than a short one.
 STEPS, SHORT_STEPS, LEAST_STEPS = 8_000, 2_700, 1_500
-#: The same in epochs, where an epoch has few steps: beyond `MOST_EPOCHS`, more of them teach nothing new, and below the
-#: last, nothing has been learned.
+#: Upper limits of the last two in epochs, for data with few steps per epoch: before `LEAST_EPOCHS`, nothing has been
+#: learned there, and after `MOST_EPOCHS`, nothing new is.
 SHORT_EPOCHS, LEAST_EPOCHS = 27, 12
-#: Steps of a final training, where there is time for as many.
+#: Optimizer steps of a final training, if there is time for them.
 FINAL_STEPS = 20_000
-#: Share of the space, from its cheapest configurations on, that a plan can pay for whose trainings are longer than
-#: short ones; that one with shorter trainings can; and that any plan can.
+#: Least share of the space, its cheapest configurations, that must be affordable: while full trainings are longer than
+#: short ones; once they are shorter; and for any plan at all.
 KEPT, HALF_KEPT, LEAST_KEPT = 0.75, 0.5, 0.25
-#: Share of the budget that is kept for the finals; and where the space names configurations that are known to be good,
-#: so that training them longer is worth more than looking for others.
+#: Share of the budget reserved for the finals; and the same if the space has starting points: training these longer is
+#: worth more than searching for others.
 FINALS_SHARE, FINALS_SHARE_KNOWN = 0.35, 0.65
 #: A final training is at most this many times as long as a training of the search, or has `FINAL_STEPS` steps.
 LONGER = 3
-#: What has had that share of a full training is as good as trained whole.
+#: Share of a full training from which on a configuration counts as trained in full.
 NEARLY = 0.75
-#: Seeds of one configuration beyond which another one tells little.
+#: Most seeds of one configuration: a further one tells little.
 MOST_SEEDS = 5
-#: Share of the budget in which everything should be over: estimates are a few percent off.
+#: Share of the budget in which everything should end: estimates are a few percent off.
 TARGET = 0.975
-#: Images a step, where lengths are given in steps.
+#: Images per optimizer step, for lengths given in steps.
 BATCH = 64
 #: Seconds after the last training: leaderboard, promotion, report.
 CLOSING_SECONDS = 4.0
 
 
 def steps_per_epoch(images: int) -> int:
-    """Optimizer steps of an epoch of so many images in batches of `BATCH`, at least 1."""
+    """Returns the optimizer steps per epoch of `images` in batches of `BATCH`, at least 1."""
     return max(1, images // BATCH)
 
 
 def full_training(steps_per_epoch: int) -> int:
-    """Epochs of a full training where time is no matter: `STEPS` steps, between 20 epochs and `MOST_EPOCHS`."""
+    """Returns the epochs of a full training if time does not matter: `STEPS` steps, in 20 to `MOST_EPOCHS` epochs."""
     return min(MOST_EPOCHS, max(20, round(STEPS / steps_per_epoch)))
 
 
 def short_training(steps_per_epoch: int) -> int:
-    """Epochs below which a training is not shortened as long as it helps to leave expensive configurations out."""
+    """Returns the epochs below which trainings are shortened only after expensive configurations were left out."""
     return max(least_training(steps_per_epoch), min(SHORT_EPOCHS, math.ceil(SHORT_STEPS / steps_per_epoch)))
 
 
 def least_training(steps_per_epoch: int) -> int:
-    """Epochs below which a full training of the search is not planned."""
+    """Returns the fewest epochs that a full training of the search may have."""
     return min(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps_per_epoch))
 
 
 def least_rung(max_epochs: int, steps_per_epoch: int, factor: int = 3) -> int:
-    """The fewest epochs of a first rung: R / 9, and about 200 steps; at most R / 3. Rounded as the rungs are."""
+    """Returns the fewest epochs of a first rung: a ninth of `max_epochs` and about 200 steps, but at most a third of
+    `max_epochs`; rounded as the rungs are."""
     ninth, steps = round(max_epochs / 9), math.ceil(200 / steps_per_epoch)
     return shortest(max_epochs, factor, max(1, min(max(ninth, steps), max_epochs // 3)))
 
@@ -82,25 +83,25 @@ def least_rung(max_epochs: int, steps_per_epoch: int, factor: int = 3) -> int:
 def plan_budget(
     budget: float, spent: float, prices: Prices, steps_per_epoch: int, seats: int, max_epochs: int | None = None
 ) -> Plan:
-    """The plan of a budget.
+    """Returns the plan of a budget.
 
-    A full training has `STEPS` steps where 8 to 40 of them fit. Where more would fit, it becomes longer, up to
-    `MOST_EPOCHS`. Where fewer would, the most expensive configurations are left out, first a quarter of the space, then
-    a half, then three quarters; and for each of these it becomes shorter, down to `SHORT_STEPS` and then to
-    `LEAST_STEPS` steps. A configuration of which one training takes more than half of the search's time, or all of the
-    finals', is always left out. For the first starting point trainings become as short as they may, for each further
-    one half as long at the least; those that the finals could not train for `SHORT_STEPS` steps are not tried. More
-    time or workers never cost one. What the finals could not use, were the most expensive ones retrained, is the
+    A full training has `STEPS` steps if 8 to 40 of them fit. If more would fit, it becomes longer, up to `MOST_EPOCHS`.
+    If fewer would, the most expensive configurations are left out, first a quarter of the space, then a half, then
+    three quarters; and for each of these it becomes shorter, down to `SHORT_STEPS` and then to `LEAST_STEPS` steps. A
+    configuration is always left out if one training of it takes more than half of the search's time, or all of the
+    finals'. To afford a first starting point, trainings may become as short as possible; to afford more of them, down
+    to half of that length. Starting points that the finals could not train for `SHORT_STEPS` steps are not tried. More
+    time or workers never cost one. Time that the finals could not use even for the most expensive configurations is the
     search's.
 
     Args:
-        budget: seconds in all.
+        budget: seconds in total.
         spent: seconds that have passed.
         seats: trials at a time.
-        max_epochs: epochs of a full training, where a person said so.
+        max_epochs: epochs of a full training, if the user set them.
 
     Raises:
-        UsageError: not even three of the shortest trainings fit; says which budget is the least.
+        UsageError: not even three of the shortest trainings fit; the message names the least budget.
     """
 
     def attempt(seconds: float) -> Plan | None:
@@ -123,7 +124,7 @@ def plan_budget(
 
 @dataclass(frozen=True)
 class _Choice:
-    """Share of the budget for the finals, epochs of a full training, the samples and starting points paid for."""
+    """Share of the budget for the finals, epochs of a full training, affordable samples and starting points."""
 
     share: float
     epochs: int
@@ -136,11 +137,11 @@ def _planned(
 ) -> Plan | None:
     dearest = max((prices.default, *prices.good, *prices.samples), key=lambda one: one.epoch)
     trained = (prices.default, *[dearest] * prices.top_k)
-    # The evaluation of a run takes less than an epoch of it.
+    # The evaluation of a run takes less than one of its epochs.
     runs = [Candidate(key="", epoch=one.epoch, start=prices.start + one.epoch) for one in trained]
 
     def split(share: float, epochs: int) -> tuple[float, float]:
-        """Seconds of the search, and of the finals."""
+        """Returns the seconds of the search and of the finals."""
         longest = longest_final(epochs, steps_per_epoch, prices.most_epochs)
         finals = min(share * budget, all_seeds(runs, longest, seats))
         return TARGET * budget - finals - spent - CLOSING_SECONDS, finals
@@ -149,7 +150,7 @@ def _planned(
         return _tried(prices, epochs, *split(share, epochs), seats, steps_per_epoch)
 
     def choice(share: float, fewest_tried: int) -> _Choice | None:
-        """The best compromise with so many starting points, or one with more where trainings stay half as long."""
+        """Returns the best compromise with enough starting points, or with more if trainings stay half as long."""
         found: _Choice | None = None
         fewest_epochs = 1
         for epochs, part, fewest in _compromises(steps_per_epoch, max_epochs, prices.most_epochs):
@@ -193,10 +194,10 @@ def _planned(
 
 
 def _tried(prices: Prices, epochs: int, left: float, finals: float, seats: int, steps_per_epoch: int) -> list[Sample]:
-    """The starting points that can be paid for, beside the defaults and the first of them.
+    """Returns the affordable starting points: each must fit beside the defaults and the first of them.
 
-    Each is priced as trained whole, as the first two of them are, and the finals have time for a short training of it
-    at the least: with less, what costs less learns more.
+    Each is priced at a full training, which the first two get, and the finals must have time for at least a short
+    training of it: in less time, cheaper configurations learn more.
     """
     again = max(epochs, short_training(steps_per_epoch))
     tried: list[Sample] = []
@@ -211,7 +212,7 @@ def _tried(prices: Prices, epochs: int, left: float, finals: float, seats: int, 
 
 
 def _compromises(steps_per_epoch: int, max_epochs: int | None, most: int) -> list[tuple[int, float, int]]:
-    """(epochs of a full training, share of the space that is kept, fewest trainings) to try, the best first."""
+    """Returns the (epochs of a full training, least share of the space, fewest trainings) to try, the best first."""
     full, short, least = (
         max_epochs or min(most, length(steps_per_epoch)) for length in (full_training, short_training, least_training)
     )
@@ -226,7 +227,7 @@ def _compromises(steps_per_epoch: int, max_epochs: int | None, most: int) -> lis
 def _affordable(
     prices: Prices, epochs: int, left: float, finals: float, seats: int, share: float, fewest: int
 ) -> list[Sample]:
-    """As many of the cheapest samples as so many trainings fit of; empty where the share is not reached."""
+    """Returns as many of the cheapest samples as leave room for `fewest` trainings; empty if below `share` of all."""
     samples = prices.by_cost()
     for count in range(len(samples), math.ceil(share * len(samples)) - 1, -1):
         kept = samples[:count]
@@ -237,20 +238,20 @@ def _affordable(
 
 
 def window_of(seats: int) -> int:
-    """Trials asked for ahead: twice the seats, so that nobody waits for a rung; more where they are many."""
+    """Returns how many trials are proposed ahead: twice the seats, so that none waits for a rung; more if many."""
     return max(4, 4 * seats if seats > 8 else 2 * seats)
 
 
 def _cost(epochs: int, price: Price) -> float:
-    """Seconds of one worker for a full training, its share of started and stopped ones included.
+    """Returns the seconds that one worker takes for a full training's worth of epochs, the starts of trials included.
 
-    For every full training's worth of epochs, about three trials begin or go on.
+    In a full training's worth of epochs, about three trials begin or continue.
     """
     return epochs * price.epoch + 3 * price.start
 
 
 def trainings_in(seconds: float, epochs: int, price: Price, seats: int) -> float:
-    """Full trainings' worth of epochs that fit into so much time."""
+    """Returns how many full trainings' worth of epochs fit into `seconds`."""
     return max(0.0, seconds) * seats / _cost(epochs, price)
 
 
@@ -259,9 +260,9 @@ class Candidate:
     """A configuration that could be retrained.
 
     Attributes:
-        key: its name, for whoever asks.
-        epoch: seconds that an epoch of it takes.
-        start: seconds from its begin to its first step, evaluation and publishing included.
+        key: its name, chosen by the caller.
+        epoch: seconds per epoch.
+        start: seconds beside the epochs: until the first step, for the evaluation and for publishing.
     """
 
     key: str
@@ -273,7 +274,7 @@ class Candidate:
 
 
 def makespan(durations: Sequence[float], seats: int) -> float:
-    """Seconds until all are done, the longest first, each on the seat that is free first."""
+    """Returns the seconds until all are done, if the longest start first, each on the first seat that is free."""
     free = [0.0] * max(1, seats)
     for duration in sorted(durations, reverse=True):
         heapq.heapreplace(free, free[0] + duration)
@@ -281,33 +282,32 @@ def makespan(durations: Sequence[float], seats: int) -> float:
 
 
 def all_seeds(candidates: Iterable[Candidate], epochs: int, seats: int) -> float:
-    """Seconds of all the final trainings that there can be of these, each with so many epochs."""
+    """Returns the seconds of final trainings with `MOST_SEEDS` seeds of each candidate, all with `epochs` epochs."""
     return makespan([one.seconds(epochs) for one in candidates for _ in range(MOST_SEEDS)], seats)
 
 
 def longest_final(max_epochs: int, steps_per_epoch: int, most: int = MOST_EPOCHS) -> int:
-    """Epochs that a final training may have where trainings of the search have `max_epochs`."""
+    """Returns the most epochs of a final training, if trainings of the search have `max_epochs`."""
     return max(max_epochs, min(max(LONGER * max_epochs, round(FINAL_STEPS / steps_per_epoch)), most))
 
 
 def plan_finals(
     baseline: Candidate, finalists: Sequence[Candidate], seconds: float, seats: int, max_epochs: int, longest: int
 ) -> list[FinalTraining]:
-    """The first final trainings: what fits into the time that is left, in order of what it is worth.
+    """Returns the first final trainings: those that fit into the time left, the most valuable ones first.
 
     First the baseline and each finalist once, with `max_epochs` epochs; then a second seed of the baseline and of the
-    best finalist, without which nobody can tell a difference from luck; then all of them longer, up to `longest`; then
-    further seeds, up to five. Where twice `max_epochs` and half of `longest` are not reached so, the second seeds wait,
-    and finalists beyond the second are left out, but for those that fit beside the others all the same: longer
-    trainings are worth more.
+    best finalist, without which a difference cannot be told from luck; then more epochs for all, up to `longest`; then
+    further seeds, up to five. Longer trainings are worth more: if twice `max_epochs` and half of `longest` do not fit
+    as well, second seeds come last, and finalists beyond the second only if they fit beside the others.
 
-    Where not even the first fits, all become shorter, down to `NEARLY`; then finalists are left out, the last one
-    first. The baseline and one finalist remain whatever they cost, with still fewer epochs where they must.
+    If not even the first step fits, all get fewer epochs, down to the share `NEARLY`; then finalists are left out, the
+    last one first. The baseline and one finalist remain whatever they cost, with still fewer epochs if necessary.
 
     Args:
         finalists: the best on validation first.
-        seconds: that are left for them.
-        longest: epochs of a final training at the most.
+        seconds: time left for the finals.
+        longest: most epochs of a final training.
     """
     kept = list(finalists)
 
@@ -332,7 +332,7 @@ def plan_finals(
             seeds[key] = 2
     while epochs < longest and fits(seeds, epochs + 1):
         epochs += 1
-    # One that costs less than the dearest may fit beside it all the same.
+    # A finalist that was left out may still fit if it is cheaper than the most expensive one.
     for candidate in finalists[len(kept) :]:
         kept.append(candidate)
         if fits(seeds | {candidate.key: 1}, epochs):
@@ -359,20 +359,20 @@ def more_finals(
     failed: Set[str] = frozenset(),
     least: int = 1,
 ) -> list[FinalTraining]:
-    """Further seeds of what has been retrained, as many as fit; empty where nothing does, or all have five.
+    """Returns further seeds of the retrained candidates, as many as fit; empty if none fits, or all have five.
 
-    Those of the best finalist and of the baseline come first. What failed gets none: they would fail alike. Where all
-    finalists did, the next best is retrained, first of all, and with fewer epochs where it must.
+    Seeds of the best finalist and of the baseline come first. Candidates that failed get none: they would fail again.
+    If all retrained finalists failed, the next best one is retrained first, with fewer epochs if necessary.
 
     Args:
-        done: with the epochs that they had; 0: left out for want of time.
-        failed: keys of those all of whose trainings failed.
-        least: epochs below which the next best is not worth it.
+        done: the final trainings so far, with the epochs that they had; 0: left out for lack of time.
+        failed: keys of the candidates whose trainings all failed.
+        least: epochs below which the next best finalist is not worth retraining.
     """
     epochs = max(training.epochs for training in done)
     used = Counter(training.key for training in done)
     seeds = Counter(training.key for training in done if training.epochs)
-    sound = [one for one in finalists if one.key not in failed]
+    viable = [one for one in finalists if one.key not in failed]
     new: list[FinalTraining] = []
     durations: list[float] = []
 
@@ -382,14 +382,14 @@ def more_finals(
         used[candidate.key] += 1
         seeds[candidate.key] += 1
 
-    if sound and not any(seeds[one.key] for one in sound):
+    if viable and not any(seeds[one.key] for one in viable):
         fitting = (
-            length for length in range(epochs, min(epochs, least) - 1, -1) if sound[0].seconds(length) <= seconds
+            length for length in range(epochs, min(epochs, least) - 1, -1) if viable[0].seconds(length) <= seconds
         )
         if length := next(fitting, 0):
-            begin(sound[0], length)
-    tried = [baseline] if baseline.key not in failed else []
-    for candidates in ((*sound[:1], *tried), sound[1:]):
+            begin(viable[0], length)
+    viable_baseline = [baseline] if baseline.key not in failed else []
+    for candidates in ((*viable[:1], *viable_baseline), viable[1:]):
         for number in range(1, MOST_SEEDS + 1):
             for candidate in candidates:
                 duration = candidate.seconds(epochs)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tuning.core.plan import CostLimit, KnownCost, Price
 
-#: Epochs of any training, at the most.
+#: Most epochs of any training.
 MOST_EPOCHS = 100
 
 
@@ -29,11 +29,11 @@ class Prices:
     Attributes:
         default: the default configuration.
         samples: uniform draws, in any order.
-        good: configurations that the space names as known to be good.
-        start: seconds from a trial's begin to its first step.
+        good: the starting points of the space.
+        start: seconds from the start of a trial to its first step.
         timed: how many of the samples were timed.
-        most_epochs: of any training, where no person says otherwise.
-        top_k: finalists at the most.
+        most_epochs: most epochs of any training, unless the user says otherwise.
+        top_k: most finalists.
     """
 
     default: Sample
@@ -45,11 +45,11 @@ class Prices:
     top_k: int = 3
 
     def by_cost(self) -> list[Sample]:
-        """The samples, the cheapest first; the default where there are none."""
+        """Returns the samples, the cheapest first; the default if there are none."""
         return sorted(self.samples, key=lambda sample: sample.cost) or [self.default]
 
     def price(self, kept: Sequence[Sample]) -> Price:
-        """The price of these samples."""
+        """Returns the price of a plan that can afford these samples."""
         epochs = sorted(sample.epoch for sample in kept)
         quartiles = statistics.quantiles(epochs, n=4, method="inclusive") if len(epochs) > 1 else [epochs[0]] * 3
         return Price(
@@ -62,7 +62,7 @@ class Prices:
         )
 
     def limit(self, kept: Sequence[Sample]) -> CostLimit | None:
-        """The limit below which these are all; None where all samples are among them."""
+        """Returns the limit that admits only these samples, the cheapest first; None if they are all samples."""
         if len(kept) >= len(self.samples):
             return None
         most = max(kept[-1].cost, self.default.cost)

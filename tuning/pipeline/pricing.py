@@ -17,27 +17,27 @@ from tuning.oracles.cost_model import with_fixed
 from tuning.pipeline.prices import Prices, Sample
 from tuning.pipeline.session import Session, decoded
 
-#: Configurations that are drawn, built and counted.
+#: Number of sampled configurations whose multiply-adds are counted.
 DRAWN = 32
-#: Which of them are timed, as shares of the way from the cheapest to the most expensive; those that are known to be
-#: good come after the first two, as little time does not reach for all.
+#: Which of them are timed, in this order, as quantiles of the cost; the starting points are timed after the first
+#: `BEFORE_GOOD`, as a small budget has no time for all.
 TIMED_AT = (0.4, 0.15, 0.6, 0.05, 0.25)
 BEFORE_GOOD = 2
-#: Workers that count at a time, at most.
+#: Most workers that count at a time.
 COUNTING = 8
-#: Share of the time for all of it that counting may take.
+#: Share of the time for pricing that counting may take.
 COUNTING_SHARE = 0.3
 
 
 def measured(session: Session, description: Description, good: Sequence[Values], seconds: float) -> Prices:
-    """What the space costs: the default configuration, sampled ones, and those that are known to be good.
+    """Measures what the space costs: its default configuration, samples of it, and its starting points.
 
-    The good ones are timed too, one for all of the same multiply-adds: whether they can be paid for decides what a
+    The starting points are timed too, one for all of the same multiply-adds: whether they are affordable decides what a
     budget is worth, and an estimate may be too high (on FER2013, 168 to 204 s an epoch where they took 142 s).
 
     Args:
-        good: configurations that the space itself names.
-        seconds: that this should take; the configurations that are begun with are finished.
+        good: the starting points.
+        seconds: time that this should take; what has begun by then is finished.
     """
     began = time.monotonic()
     drawn = sampled(description, DRAWN)
@@ -74,7 +74,7 @@ def measured(session: Session, description: Description, good: Sequence[Values],
 
 
 def sampled(description: Description, count: int) -> list[Values]:
-    """So many uniform draws from the space, always the same."""
+    """Returns `count` uniform draws from the space, always the same ones."""
     from keras_tuner import HyperParameters
 
     from tuning.oracles import space
@@ -96,7 +96,7 @@ def _ratio(cost: float, default: float) -> float:
 
 
 def _counted(session: Session, configurations: Sequence[Values], seconds: float) -> list[float | None]:
-    """Multiply-adds of each; None of those that cannot be built, or that time was short for."""
+    """Returns the multiply-adds of each; None if it cannot be built, or if there was no time for it."""
     groups = min(session.workers, COUNTING)
     keys = [f"count/{group}" for group in range(groups)]
     for group, key in enumerate(keys):
@@ -110,12 +110,12 @@ def _counted(session: Session, configurations: Sequence[Values], seconds: float)
 
 
 def _timed(session: Session, configurations: Mapping[str, Values], until: float) -> dict[str, Rehearsal]:
-    """Seconds of the default and of some others, by their names; as many as can be begun before `until`.
+    """Times the default and as many others as can begin before `until`; returns the results by name.
 
-    As many at a time as there are workers: a training has no worker for itself either.
+    All workers are busy meanwhile, as in a search: trainings slow each other down there too.
 
     Args:
-        configurations: by their names, in the order in which they are timed; "default" is the first.
+        configurations: by name, in the order in which they are timed; "default" is the first.
     """
     waiting = list(configurations.items())
     for name, values in itertools.islice(waiting, session.workers):
@@ -123,7 +123,7 @@ def _timed(session: Session, configurations: Mapping[str, Values], until: float)
     found: dict[str, Rehearsal] = {}
     for number, (name, _) in enumerate(waiting):
         if number and session.dispatcher.result(_key(name)) is None and _key(name) not in session.dispatcher.running():
-            continue  # was never begun
+            continue  # never begun
         try:
             found[name] = decoded(expect(session.wait_for(_key(name)), f"the {name} model"), Rehearsal)
         except JobFailed:
@@ -145,10 +145,10 @@ def _request(session: Session, name: str, values: Values) -> None:
 
 
 def rehearsed(session: Session, configurations: Mapping[str, Values]) -> dict[str, Rehearsal]:
-    """What a few batches of each configuration measured, by its name; all workers at it at a time.
+    """Times a few batches of each configuration, with all workers at a time; returns the results by name.
 
     Raises:
-        JobFailed: one of them cannot be trained.
+        JobFailed: a configuration cannot be trained.
     """
     for name, values in configurations.items():
         _request(session, name, values)

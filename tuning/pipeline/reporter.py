@@ -1,7 +1,7 @@
-"""How a search looks to the person in front of it: a line a trial, and one bar with what matters now.
+"""Shows the progress of a search: one line per trial, and a bar with the present state.
 
-With a budget the bar counts its time, search and finals in one; without, the epochs of the plan, or its trials where
-nobody knows how many epochs they take.
+With a budget the bar counts its time, search and finals in one; without, the planned epochs, or the trials if the
+number of epochs is unknown.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec, epochs_of
 from tuning.engine.budget import duration
 from tuning.pipeline.timing import Clock, Timing
 
-#: Seconds between lines about the epochs of final trainings, at the least.
+#: Least seconds between two lines about the epochs of final trainings.
 PACE = 10.0
 
 
 @contextlib.contextmanager
 def time_bar(progress: Progress, description: str, time: Clock) -> Iterator[Bar]:
-    """A bar over all of a budget's time, from where it stands."""
+    """Opens a bar over the whole time of a budget, at the time already spent."""
     with progress.bar(time.budget, description, "second", noted=True) as bar:
         bar.reach(time.budget - time.left())
         yield bar
 
 
 class ProgressReporter:
-    """Tells what happens in a search; decides nothing. To be used in a `with` block.
+    """Reports what happens in a search; decides nothing. To be used in a `with` block.
 
     Args:
         timing: has the measured epochs.
-        planned: (trials, epochs) that the search will take, each None where nobody knows.
-        time: of the budget; None: there is none.
-        counts: how many trials have ended, and how many run now; one that has ended is told when it is its turn.
+        planned: (trials, epochs) that the search will take, each None if unknown.
+        time: clock of the budget; None: there is none.
+        counts: returns how many trials have ended, and how many run now; an ended trial is reported in its turn.
         workers: trials at a time.
-        final_epochs: epochs that follow the search, each at its own worker's pace.
-        before: trials that an earlier start has finished: they are told together, in one line.
+        final_epochs: epochs of the final trainings, all together.
+        before: ids of trials that an earlier start has finished: they are reported together, in one line.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ProgressReporter:
         self._progress, self._timing, self._time = progress, timing, time
         self._planned_trials, self._planned_epochs = planned
         self._counts, self._workers, self._final_epochs = counts, workers, final_epochs
-        self._before, self._told_before = before, 0
+        self._before, self._reported_before = before, 0
         self._done = self._failed = 0
         self._best: tuple[float, str] | None = None
         self._closing = contextlib.ExitStack()
@@ -76,13 +76,13 @@ class ProgressReporter:
         self._closing.close()
 
     def epoch(self, key: str, entry: Mapping[str, Any]) -> None:
-        """A new entry of a running trial's curve."""
+        """Counts a new entry of a running trial's curve."""
         if key.startswith("trial/"):
             self._timing.epoch(key, entry)
             self.show()
 
     def completed(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
-        """A trial has ended; what the journal knew of it counts now."""
+        """Reports a trial that has ended, and counts its epochs that were not reported while it ran."""
         self._timing.completed(spec, outcome)
         self._done += 1
         if outcome.status != COMPLETED or outcome.score is None:
@@ -90,16 +90,16 @@ class ProgressReporter:
         elif self._best is None or outcome.score > self._best[0]:
             self._best = (outcome.score, spec.trial_id)
         if spec.trial_id in self._before:
-            self._told_before += 1
-            if self._told_before == len(self._before):
-                text = [f"{self._told_before} trials were done before", self._best_text(), self._failed_text()]
+            self._reported_before += 1
+            if self._reported_before == len(self._before):
+                text = [f"{self._reported_before} trials were done before", self._best_text(), self._failed_text()]
                 self._progress.say(", ".join(filter(None, text)))
         else:
             self._progress.say(f"{self._count()} trial {spec.trial_id}: {_ended(spec, outcome)}")
         self.show()
 
     def show(self) -> None:
-        """Brings the bar up to now."""
+        """Updates the bar."""
         self._bar.note(self.state())
         if self._time is not None:
             self._bar.reach(self._time.budget - self._time.left())
@@ -109,14 +109,14 @@ class ProgressReporter:
             self._bar.reach(self._done)
 
     def state(self) -> str:
-        """The present state in a few words; what matters most comes first, because a narrow terminal cuts the rest."""
+        """Returns the present state in a few words, the most important first: a narrow terminal cuts off the rest."""
         ended, running = self._counts()
         done = max(self._done, ended)
         counts = [f"{done} trial{'s' * (done != 1)} done", self._failed_text(), f"{running} running"]
         return " · ".join(filter(None, [self._to_go(), self._best_text(), *counts]))
 
     def _to_go(self) -> str:
-        """How much longer it takes, final training included, if epochs go on to take what they took."""
+        """Estimates the time left, final training included, if epochs take as long as so far."""
         seconds = self._timing.remaining(self._planned_epochs, self._final_epochs, self._workers)
         left = None if self._time is None else self._time.left()
         if left is not None and (seconds is None or seconds > left):
@@ -142,13 +142,13 @@ def _ended(spec: TrialSpec, outcome: TrialOutcome) -> str:
 
 
 class FinalsReporter:
-    """Tells what happens in final trainings; decides nothing. To be used in a `with` block.
+    """Reports what happens in final trainings; decides nothing. To be used in a `with` block.
 
     Args:
-        epochs: that are still to be trained, at most.
-        time: of the budget; None: there is none.
-        every: after so many epochs of a run there is a line, unless one has just been written.
-        now: seconds of a clock.
+        epochs: most epochs that are still to be trained.
+        time: clock of the budget; None: there is none.
+        every: epochs of a run per line, unless the last line is less than `PACE` old.
+        now: returns the seconds of a clock.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class FinalsReporter:
         now: Callable[[], float] = monotonic,
     ) -> None:
         self._progress, self._time, self._every, self._now = progress, time, every, now
-        self._told = -math.inf
+        self._last_line_at = -math.inf
         self._context = (
             progress.bar(epochs, "final training", "epoch")
             if time is None
@@ -175,15 +175,15 @@ class FinalsReporter:
         self._context.__exit__(None, None, None)
 
     def epoch(self, key: str, entry: Mapping[str, Any]) -> None:
-        """A new entry of a run's curve."""
+        """Reports a new entry of a run's curve."""
         if self._time is None:
             self._bar.update()
         else:
             left = self._time.left()
             self._bar.note(f"{duration(left)} to go")
             self._bar.reach(self._time.budget - left)
-        if entry["epoch"] % self._every == 0 and self._now() - self._told >= PACE:
-            self._told = self._now()
+        if entry["epoch"] % self._every == 0 and self._now() - self._last_line_at >= PACE:
+            self._last_line_at = self._now()
             figures = ", ".join(f"{name} {_shown(entry[name])}" for name in ("loss", "val_loss", "val_f1_macro"))
             self._progress.say(
                 f"  {key.removeprefix('final/')}: epoch {entry['epoch']}, {figures} ({entry['seconds']:.1f} s)"

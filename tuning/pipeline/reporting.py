@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def preparing_report() -> Iterator[bool]:
-    """Imports, one by one, what `write_report` will need, more than a second in all; yields True after each."""
+    """Imports the modules that `write_report` needs, more than a second in all; yields True after each one."""
     for name in (
         "tuning.results.report",
         "matplotlib.figure",
@@ -28,18 +28,18 @@ def preparing_report() -> Iterator[bool]:
         "sklearn.ensemble",
         "sklearn.inspection",
     ):
-        # Whatever is wrong with it, the search goes on; `write_report` will say so.
+        # If an import fails, the search goes on; `write_report` will report it.
         with contextlib.suppress(Exception):
             importlib.import_module(name)
         yield True
 
 
 def write_report(workspace: Workspace, name: str, progress: Progress) -> Verdict | None:
-    """The page of the search; returns its verdict, None where it could not be written.
+    """Writes the report of the search; returns its verdict, None if it could not be written.
 
-    All that was found is safe by now: no defect of a picture may make a failure of it.
+    All results are stored by now: a defect of the report must not make the search fail.
     """
-    # Not before it is needed: plots and statistics.
+    # Imported only now: plots and statistics.
     from tuning.results import report
 
     try:

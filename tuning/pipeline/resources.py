@@ -106,7 +106,7 @@ class Resources:
         seats.parse(self.ray_resources)
 
     def options(self) -> dict[str, Any]:
-        """What the executor is told of this, beside the time limit."""
+        """Returns the executor's arguments that follow from this, except the time limit."""
         if self.executor != "ray":
             return {"workers": self.count()}
         # The size of a cluster is known only once it is joined.
@@ -114,5 +114,5 @@ class Resources:
         return {"workers": self.workers, "address": self.ray_address, "request": request, "wait": self.ray_wait}
 
     def count(self) -> int:
-        """Workers in numbers."""
+        """Returns the number of workers."""
         return self.workers or len(machine.gpus()) or machine.usable_cores()

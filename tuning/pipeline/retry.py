@@ -1,12 +1,12 @@
-"""Failed trials, run again: `search --retry-failed`, for a cause that has been mended since.
+"""Runs failed trials again: `search --retry-failed`, after their cause has been mended.
 
-The rule. Results are told in a logical order that depends on the proposals alone. The failed trials' results are taken
-back, and with them every proposal that was made after the first of them had been told; what is left is exactly the
-search as it stood at that moment, had the trial not ended yet. From there it goes on as any search does: the strategy
-is asked, and told what the trials now come to. So it ends as it would have ended if they had come to that the first
-time. A proposal that is made again, equal to one that was taken back, keeps its result.
+The strategy is told results in a logical order that depends on its proposals alone. A retry takes back the results of
+the failed trials, and every proposal made after the strategy was told the first of them. What is left is exactly the
+search as it stood at that moment, as if that trial had not ended yet. From there it goes on like any search, with the
+trials' new results, and so ends as it would have ended with these results the first time. A proposal that is made
+again, equal to one that was taken back, keeps its result.
 
-The decision is one record of the journal, `retry-failed`, with the trials and the number of proposals that stay.
+The decision is one journal entry, `retry-failed`, with the trials and the number of proposals that stay.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tuning.pipeline.session import Session
 
 
 def retry_failed(session: Session, settings: SearchSettings, progress: Progress) -> None:
-    """Takes back what has failed so far, but for what a configuration has of itself, such as a loss that diverges.
+    """Takes back the trials that have failed so far, except for failures of the configuration itself: a diverged loss.
 
     Raises:
         StateError: the search is over: its budget has ended it, or its finalists have been tested.
@@ -43,7 +43,7 @@ def retry_failed(session: Session, settings: SearchSettings, progress: Progress)
         if happened:
             raise StateError(f"the failed trials of {name} cannot be run again: {why}", remedy)
     asks = unaffected_asks(state, failed, settings.window)
-    # First: whoever finds no checkpoint trains anew, but none may find another configuration's.
+    # Before journaling: a trial without checkpoints trains anew, but none may find those of another configuration.
     for trial_id in [*(ask.trial.trial_id for ask in state.asks[asks:]), *failed]:
         remove_directory(session.checkpoints(trial_key(trial_id)))
     session.dispatcher.record(RetryFailed(trials=failed, asks=asks))
@@ -51,7 +51,7 @@ def retry_failed(session: Session, settings: SearchSettings, progress: Progress)
 
 
 def failed_trials(state: SearchState) -> list[str]:
-    """Ids of the trials whose failure may have been the machine's."""
+    """Returns the ids of trials that failed for reasons other than their own configuration."""
     found = []
     for ask in state.asks:
         job = state.jobs.get(trial_key(ask.trial.trial_id))
@@ -65,7 +65,7 @@ def failed_trials(state: SearchState) -> list[str]:
 
 
 def unaffected_asks(state: SearchState, failed: Sequence[str], window: int) -> int:
-    """How many proposals were made before the first of these trials was told."""
+    """Returns how many proposals were made before the strategy was told the first result of these trials."""
     order, completed = LogicalOrder(window), 0
     for index, ask in enumerate(state.asks):
         while completed < ask.completed:

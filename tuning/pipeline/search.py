@@ -64,7 +64,7 @@ class SearchResult:
         failures: run ids of those that could not be published, and why; the next start tries them again.
         promoted: run id of the model promoted in the workspace; None with `search_only`.
         directory: the search's folder.
-        verdict: of the report, in a sentence; None where it could not be written.
+        verdict: of the report, in a sentence; None if the report could not be written.
         verdict_kind: "good" (better than the baseline), "tie", "bad" or "open"; None without a verdict.
     """
 
@@ -127,7 +127,7 @@ def run_search(
     accepted = acceptable(accept)
     check_start(workspace, directory, frozen, resources, tracking, fresh, accepted)
     if fresh or not search_only:
-        # A damaged one would be met when the finals have been trained.
+        # Refuse damaged runs now, not after the finals have been trained.
         read_runs(workspace, runs_of(workspace, frozen.name) if fresh else ())
     new = fresh or not (directory / FILE_NAME).exists()
     bases.check_overlap(workspace, frozen, settings.get("base"), accept, new)
@@ -144,7 +144,7 @@ def run_search(
 
     complete_settings = budget is None or (not fresh and (directory / FILE_NAME).exists())
     if fresh and (budget is not None or resources.executor == "ray"):
-        # Refused, it leaves the search that is there as it was.
+        # In a scratch folder first: if the new search is refused, the existing one stays as it was.
         with (
             scratch(workspace, resources) as folder,
             opened(workspace, folder, frozen, resources, base=base, dtype=settings.get("dtype")) as session,
@@ -223,7 +223,7 @@ def _run_finals(
 ) -> list[str]:
     """Retrains, tests and publishes the finalists and the baseline; returns the run ids.
 
-    With a budget, the time that is left decides on epochs and seeds, unless a person did.
+    With a budget, the time left decides on epochs and seeds, unless the user did.
     """
     roles = final_roles(
         settings.name,
@@ -246,7 +246,7 @@ def _run_finals(
 
 
 def _clock(settings: SearchSettings, budget: float | None, stopwatch: Stopwatch, progress: Progress) -> Clock | None:
-    """The clock of a search with a budget, whose plan is told; None without one."""
+    """Reports the plan, if there is one, and returns the clock of the budget; None without a budget."""
     plan = settings.plan
     if plan is None:
         return None if budget is None else Clock(budget, stopwatch)
@@ -261,7 +261,11 @@ def _summary(
     best_first: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
     directory: Path,
 ) -> dict[str, Any]:
-    """The fields of a `SearchResult` that trials decide."""
+    """Returns the fields of a `SearchResult` that depend on the trials only.
+
+    Raises:
+        StateError: all trials failed.
+    """
     if not best_first:
         failures = [outcome.failure.message for _, outcome in trials if outcome.failure]
         last = failures[-1] if failures else "none was run"
@@ -284,7 +288,7 @@ def _summary(
 
 
 def epochs_in(settings: SearchSettings, trials: Sequence[Completed]) -> int | float:
-    """Epochs that were trained, each counted once: those of a trial's curve that the one before had not trained."""
+    """Counts the trained epochs, each once: a trial that continues another adds only its own."""
     total: int | float = 0
     for spec, outcome in trials:
         epochs = epochs_of(outcome.curve)
@@ -294,7 +298,8 @@ def epochs_in(settings: SearchSettings, trials: Sequence[Completed]) -> int | fl
 
 
 def _refuse_a_lost_journal(session: Session, name: str) -> None:
-    """Runs that no journal tells of would be made again, and their openings of the test split would not count."""
+    """Refuses a search that has runs but lost its journal: they would be trained again, and their openings of the test
+    split would not count."""
     if not session.dispatcher.state.asks and (runs := runs_of(session.workspace, name)):
         raise StateError(
             f"search {name} has no trial in {session.directory / JOURNAL}, but there is {runs[0]}",
@@ -303,7 +308,7 @@ def _refuse_a_lost_journal(session: Session, name: str) -> None:
 
 
 def _start_over(workspace: Workspace, directory: Path, progress: Progress) -> None:
-    """Moves a search aside, with the runs it published: a new search must not share the leaderboard with its ghost."""
+    """Moves a search aside, with the runs it published: they must not stay on the new search's leaderboard."""
     aside = move_aside(directory, runs_of(workspace, directory.name))
     if aside:
         progress.say(f"moved the search of that name aside, to {aside}")

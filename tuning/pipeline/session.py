@@ -38,7 +38,7 @@ from tuning.trials import runtime
 from tuning.trials.checkpoint import epochs_done
 
 WORK = "tuning.trials.jobs:run_job"
-#: Kinds of failure that are the end of a worker process rather than an exception in it.
+#: Kinds of failure in which the worker process ended, rather than raised an exception.
 DEATHS = ("crash", "memory", "timeout", "lost")
 
 Result = TypeVar("Result")
@@ -57,21 +57,21 @@ class Session:
     failures: dict[str, str] = field(default_factory=dict)
     #: The model that trainings start from.
     base: BaseModel | None = None
-    #: What was asked for with --dtype, by name: nothing else will do. None: bfloat16, or float32 where that fails.
+    #: The value of --dtype, which has to be obeyed; None: bfloat16, or float32 if the space does not train in that.
     dtype: str | None = None
 
     def begin(self, settings: config.RunSettings) -> Session:
-        """The same with its complete settings, which are written down."""
+        """Writes the complete settings, and returns the session with them."""
         config.freeze(self.directory, settings)
         kept_code.keep(self.directory, settings.space, settings.space_digest)
         return replace(self, settings=settings)
 
     def checkpoints(self, key: str) -> Path:
-        """Folder of a job's checkpoints."""
+        """Returns the folder of a job's checkpoints."""
         return _checkpoints(self.directory, key)
 
     def common(self) -> dict[str, Any]:
-        """The fields of `tuning.core.jobs.Job`, which every job has."""
+        """Returns the fields of `tuning.core.jobs.Job`, which every job has."""
         settings = self.settings
         return {
             "root": str(self.workspace.root.resolve()),
@@ -85,42 +85,42 @@ class Session:
 
     @property
     def dtype_policy(self) -> str:
-        """What trainings compute in: what was asked for, unless the space turned out not to train in that."""
+        """The dtype policy of trainings: that of the settings, unless the space turned out not to train in it."""
         for key in ("describe", "describe-default"):
             if found := (self.dispatcher.result(key) or {}).get("dtype_policy"):
                 return str(found)
         return self.settings.dtype_policy
 
     def training(self) -> dict[str, Any]:
-        """Those, and what all trainings of a search have in common."""
+        """Returns the fields that all trainings of a search share: those of `common`, and more."""
         settings = self.settings
         return {**self.common(), "early_stopping": settings.early_stopping, "reduce_lr": settings.reduce_lr}
 
     def request(self, key: str, kind: str, job: Callable[[int], Job]) -> None:
-        """Asks for the result of a job, which `job` makes of an attempt's fencing number."""
+        """Requests the result of a job, which `job` makes from an attempt's fencing number."""
         self.dispatcher.request(key, kind, lambda fence: msgspec.to_builtins(job(fence)))
 
     def wait_for(self, key: str) -> dict[str, Any]:
-        """The result of a job that was requested, errors included."""
+        """Waits for a job that was requested, and returns its result, errors included."""
         while (result := self.dispatcher.result(key)) is None:
             self.dispatcher.wait()
         return result
 
     def warm_up(self) -> None:
-        """Has all workers start while one still reads the space, where it has not been read before."""
+        """Starts all workers while one still reads the space, unless that has been read before."""
         if self.dispatcher.result("describe") is None:
             self.dispatcher.executor.warm_up()
 
     def describe(self) -> Description:
-        """The search space, as a worker found it by building a few configurations; journaled once.
+        """Returns the search space, as found by a worker that built a few configurations; journaled once.
 
         Raises:
             JobFailed: the default configuration cannot be built.
-            UsageError: it does not train in what was asked for by name.
+            UsageError: the space does not train in the value of --dtype.
         """
         result = self._described("describe", discover=True)
         if "error" in result and result["error"]["kind"] in DEATHS:
-            # A configuration that ends its process, say for want of memory, is met again as a failed trial.
+            # Some configuration ended its process, for example for lack of memory: as a trial, it will fail alone.
             result = self._described("describe-default", discover=False)
         found = decoded(expect(result, f"search space {self.settings.space!r}"), Description)
         if found.dtype_policy is not None and self.dtype is not None:
@@ -139,10 +139,10 @@ class Session:
 
 
 def decoded(result: dict[str, Any], kind: type[Result]) -> Result:
-    """A job's result as the record that it is.
+    """Converts a job's result to a record of type `kind`.
 
     Raises:
-        StateError: it is none.
+        StateError: the result is no such record.
     """
     try:
         return msgspec.convert(result, kind)
@@ -151,7 +151,7 @@ def decoded(result: dict[str, Any], kind: type[Result]) -> Result:
 
 
 def import_keras() -> None:
-    """Imports Keras Tuner, and Keras with the backend that is configured; called while workers start."""
+    """Imports Keras Tuner, and Keras with the configured backend; called while workers start."""
     with without_greeting():
         importlib.import_module("keras_tuner")
 
@@ -193,7 +193,7 @@ def check_start(
 def _with_what_changed(
     error: OtherSettings, workspace: Workspace, directory: Path, settings: config.RunSettings
 ) -> tuple[str, str]:
-    """(problem, remedy) of changed settings: with the line of code that changed, and how to go on all the same."""
+    """Returns (problem, remedy) of changed settings, with the line of code that changed, and how to resume anyway."""
     problem, remedy = error.problem, error.remedy
     if "space_digest" in error.fields:
         problem += kept_code.first_change(directory, settings.space)
@@ -233,18 +233,18 @@ def opened(
 ) -> Iterator[Session]:
     """Opens (or begins) a search in `directory`, and ends its workers when the block does.
 
-    What is refused before the first trial leaves nothing of a search that is new: whoever mends the cause, in space,
-    data or command, begins anew.
+    A new search that is refused before its first trial leaves nothing behind: once its cause (in space, data or
+    command) is mended, it begins anew.
 
     Args:
-        base: the model that trainings start from.
-        dtype: what was asked for with --dtype, if anything.
-        progress: is told what happens to the machines that jobs run on.
-        planned: the settings are complete. If not, whoever opened it completes them (see `Session.begin`).
+        planned: the settings are complete. If not, the caller completes them (see `Session.begin`).
         accepted: fields of the settings that may have changed.
+        base: the model that trainings start from.
+        dtype: the value of --dtype, if given.
+        progress: reports what happens to the machines that jobs run on.
 
     Raises:
-        StateError: it began with other settings, another process has it, or its journal is damaged.
+        StateError: it began with other settings, another process has it open, or its journal is damaged.
     """
     new = not directory.exists()
     try:
@@ -260,12 +260,12 @@ def opened(
             )
             dispatcher.on_node = NodeReporter(dispatcher.state, progress).changed
             try:
-                # Whole paths: a worker may run on another machine, in another folder.
+                # Absolute paths: a worker may run on another machine, in another folder.
                 own = None if dtype == "auto" else dtype
                 root = directory.resolve()
                 yield Session(workspace, root, settings, dispatcher, executor.free(), base=base, dtype=own)
             except BaseException as error:
-                # What ends the command says nothing of the trainings under way; on a full disk that is not written.
+                # Journal that running trainings were stopped, and did not die; on a full disk, that is not possible.
                 with contextlib.suppress(Exception):
                     dispatcher.cancel()
                 refused = isinstance(error, JobFailed | UsageError)
@@ -273,7 +273,7 @@ def opened(
                     _unlink(directory / JOURNAL, directory / config.FILE_NAME)
                 raise
     except (UsageError, EnvironmentProblem):
-        # Unless another command has begun in it meanwhile.
+        # Unless another command has begun a search in it meanwhile.
         with contextlib.suppress(StateError, OSError):
             if new and not (directory / config.FILE_NAME).exists():
                 with held(directory):
@@ -283,7 +283,7 @@ def opened(
 
 @contextlib.contextmanager
 def scratch(workspace: Workspace, resources: Resources) -> Iterator[Path]:
-    """A folder for a search that is only tried; for nodes of a cluster it is in the workspace, which they see."""
+    """Yields a temporary folder to try a search in; with Ray it is in the workspace, which the nodes see."""
     place = workspace.root.resolve() if resources.executor == "ray" else None
     with tempfile.TemporaryDirectory(dir=place, prefix=".tried-") as folder:
         yield Path(folder)
@@ -324,7 +324,7 @@ def _journal(directory: Path) -> Iterator[Journal]:
             if any(isinstance(record, Ask) for record in journal.records):
                 raise StateError(f"{directory / config.FILE_NAME} is gone, but the search has begun", RESTORE)
             if not any(isinstance(record, OpenedTestSplit) for record in journal.records):
-                # Of a planning that was interrupted: no settings say of which space, base or precision it was.
+                # Left by an interrupted planning: no settings say which space, base or dtype policy it was for.
                 journal.forget()
         yield journal
 
@@ -335,15 +335,15 @@ def _checkpoints(directory: Path, key: str) -> Path:
 
 def _unlink(*paths: Path) -> None:
     for path in paths:
-        # Windows keeps files that are open.
+        # Windows does not delete open files.
         with contextlib.suppress(PermissionError):
             path.unlink(missing_ok=True)
 
 
 def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:
-    """Moves a folder, with `runs` in it, to the next free `<name>~<number>`; returns that, None where there is neither.
+    """Moves `runs` into a folder, and this to the next free `<name>~<number>`; returns that, None if neither exists.
 
-    The runs go first: interrupted in between, it is still there to be moved.
+    The runs are moved first: after an interruption in between, the folder is still there to be moved.
 
     Raises:
         StateError: another process is using it.
@@ -361,14 +361,14 @@ def move_aside(directory: Path, runs: Iterable[Path]) -> Path | None:
 
 
 def keep_aside(directory: Path, run: Path) -> None:
-    """Moves a run's folder, where it is still there, into the folder of its search."""
+    """Moves a run's folder, if it still exists, into the folder of its search."""
     if run.exists():
         (directory / "runs").mkdir(exist_ok=True)
         move(run, _unused(directory / "runs" / run.name))
 
 
 def _unused(path: Path) -> Path:
-    """`path`, or the next free `<name>~<number>`."""
+    """Returns `path` or, if that exists, the next free `<name>~<number>`."""
     number, found = 0, path
     while found.exists():
         number += 1

@@ -28,11 +28,11 @@ from tuning.pipeline.warm_start import learned, own_configuration
 from tuning.trials.spaces import keras_home, space_digest
 
 BACKENDS = ("tensorflow", "jax", "torch")
-#: The space of a search from scratch, and of one that starts from a base.
+#: Default space of a search from scratch, and of one that starts from a base.
 BASELINE, FINE_TUNE = "baseline_cnn", "fine_tune"
-#: What `run_search` and `plan_search` take beside the settings, for messages; where trials run stands in `resources`.
+#: Arguments of `run_search` and `plan_search` beside the settings, for messages; `resources` says where trials run.
 _MORE = ("accept", "base_license", "base_weights", "budget", "fresh", "progress", "resources")
-#: Of a search's folder; the page over all searches is beside it.
+#: A search's name, and that of its folder; report.html beside the folders is the page about all searches.
 _NAME = re.compile(r"(?!report\.html$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -43,15 +43,15 @@ def search_settings(
 
     Args:
         strategy: a name of `STRATEGIES`.
-        fresh: the search starts over; what one of that name began with does not count.
-        plan: of a budget; decides what is not given. None: that of the search of this name, where it has one.
+        fresh: the search starts over; what an existing one of that name began with does not count.
+        plan: of a budget; decides what is not given. None: the plan of the existing search of this name, if it has one.
         given: the options of `SearchSettings` by their names. As values in Python, `min_epochs` is a whole number, or a
             part of an epoch as "1/3" or `1 / 3`; `tries` holds configurations as text or as mappings; `max_memory` is
             bytes, or text as "8G", and 0 for no limit.
 
     Raises:
         TypeError: an argument that is no option.
-        UsageError: an option that cannot be meant.
+        UsageError: an option is invalid, or contradicts another.
         DataError: the workspace holds no prepared data.
     """
     row = find_strategy(strategy)
@@ -94,13 +94,14 @@ def search_settings(
 
 
 def began_with(workspace: Workspace, name: str) -> Plan | None:
-    """The plan that a search of this name began with; None where there is none."""
+    """Returns the plan that the existing search of this name began with; None if there is none."""
     directory = workspace.search(name)
     return load(directory, SearchSettings).plan if (directory / FILE_NAME).exists() else None
 
 
 def _overlap_it_began_with(workspace: Workspace, name: str, run: Mapping[str, Any]) -> int | None:
-    """What a search from this base says of it: what is learned of a base later is no other setting of the search."""
+    """Returns the overlap that a search from this base began with: what is learned about a base later must not count as
+    a changed setting."""
     if run["base"] is None or not (workspace.search(name) / FILE_NAME).exists():
         return run["base_overlap"]
     began = read_settings(workspace.search(name))
@@ -121,10 +122,10 @@ def train_settings(workspace: Workspace, values: Mapping[str, Any] | None = None
 
 
 def space_of(values: Mapping[str, Any]) -> str:
-    """The search space that is meant: the one given, or that of a search from scratch, or of one from a base.
+    """Returns the search space: the given one, or the default of a search from scratch or from a base.
 
     Raises:
-        UsageError: it needs a base, and there is none.
+        UsageError: the space needs a base, and none is given.
     """
     space, base = values["space"], values["base"]
     if space == FINE_TUNE and base is None:
@@ -133,7 +134,7 @@ def space_of(values: Mapping[str, Any]) -> str:
 
 
 def _complete(kind: type[Any], values: dict[str, Any]) -> Any:
-    """The settings, every value of its field's type."""
+    """Returns the settings, each value converted to its field's type."""
     values = {name: value for name, value in values.items() if name != "dtype"}
     try:
         return msgspec.convert(values, kind)
@@ -142,7 +143,7 @@ def _complete(kind: type[Any], values: dict[str, Any]) -> Any:
 
 
 def _run_values(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `RunSettings` that follow from the options, the data and the machine."""
+    """Returns the fields of `RunSettings` that follow from the options, the data and the machine."""
     backend = training_backend()
     # The module of a builder imports Keras.
     with without_greeting():
@@ -164,7 +165,7 @@ def _run_values(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, An
 def _name_of(values: Mapping[str, Any]) -> str:
     name = values["name"]
     if name is None:
-        # Modules may have letters that no name has, and be many levels deep: the end says more than the beginning.
+        # A module may have characters that a name cannot have, and many levels: its end says more than its beginning.
         plain = re.sub(r"[^A-Za-z0-9._-]", "-", f"{values['space']}-{values['strategy']}")
         name = plain[-64:].lstrip("._-")
     if not _NAME.fullmatch(name):
@@ -209,17 +210,17 @@ def _memory_limit(workspace: Workspace, name: str, given: str | int | None, fres
     if given is not None:
         return size(given) or None
     if not fresh and (workspace.search(name) / FILE_NAME).exists():
-        # It keeps to what there was when it began, on whatever machine it goes on.
+        # A search keeps the limit that it began with, whatever machine it resumes on.
         return read_settings(workspace.search(name)).get("max_memory")
-    # The larger: whether the backend can use a GPU that is there, nobody knows here.
+    # The larger memory: whether the backend can use an existing GPU is unknown here.
     return max((*(gpu.memory for gpu in machine.gpus()), machine.memory().total or 0)) or None
 
 
 def size(text: str | int) -> int:
-    """The bytes that "8G", "1.5GB", "512MiB" or a whole number mean; decimal and binary units are the same here.
+    """Returns the bytes of a size such as "8G", "1.5GB" or "512MiB", or of a plain number; all units are binary.
 
     Raises:
-        UsageError: they mean none.
+        UsageError: it is no size.
     """
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(?:i?B)?", str(text).strip(), re.IGNORECASE)
     if match is None:
@@ -228,10 +229,10 @@ def size(text: str | int) -> int:
 
 
 def first_rung(given: float | str | None) -> tuple[int | None, int]:
-    """(whole epochs, or None; parts that the first epoch is trained in) of what `--min-epochs` says.
+    """Parses `--min-epochs`: returns (whole epochs, or None; number of parts that the first epoch is trained in).
 
     Raises:
-        UsageError: neither a whole number nor 1/N.
+        UsageError: it is neither a whole number nor 1/N.
     """
     if given is None or isinstance(given, int):
         return given, 1
@@ -245,7 +246,7 @@ def first_rung(given: float | str | None) -> tuple[int | None, int]:
 
 
 def _as_typed(number: float) -> str:
-    """What stands for a number on the command line: "2" for 2.0, "1/3" for 1 / 3."""
+    """Returns a number as it is typed on the command line: "2" for 2.0, "1/3" for 1 / 3."""
     if number.is_integer():
         return str(int(number))
     parts = round(1 / number) if 1e-6 <= number < 1 else 0
@@ -253,13 +254,13 @@ def _as_typed(number: float) -> str:
 
 
 def training_backend() -> str:
-    """The Keras backend that trials run on: what Keras itself would take in a new process.
+    """Returns the Keras backend that trials run on: the one that Keras itself would choose in a new process.
 
-    That is KERAS_BACKEND; without it, the backend of Keras where this process has imported it, else the one in Keras's
-    own configuration file, else TensorFlow.
+    That is KERAS_BACKEND; without it, the backend of Keras if this process has imported it, else the one in Keras's own
+    configuration file, else TensorFlow.
 
     Raises:
-        UsageError: it is one that cannot train.
+        UsageError: that backend cannot train.
     """
     named = os.environ.get("KERAS_BACKEND")
     name = named or _configured_backend()
@@ -280,9 +281,9 @@ def _configured_backend() -> str:
 
 
 def dtype_policy(choice: str, backend: str) -> str:
-    """The Keras dtype policy of a choice: "auto" is bfloat16 where the processor or GPU computes in it.
+    """Returns the Keras dtype policy of a --dtype: "auto" is bfloat16 if the processor or GPU computes in it.
 
-    JAX computes bfloat16 in float32 on any processor, with conversions that make it the slower one.
+    On any processor, JAX computes bfloat16 in float32, with conversions that make it slower.
     """
     if choice == "auto":
         faster = machine.has_bfloat16() and (backend != "jax" or bool(machine.gpus()))

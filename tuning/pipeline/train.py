@@ -77,7 +77,7 @@ def train_one(
     frozen = train_settings(workspace, values, space=space, **settings)
     directory = workspace.art / "work" / f"train-{frozen.digest()[:12]}"
     check_start(workspace, directory, frozen, resources, tracking, fresh)
-    # A damaged one would be met when this one has been trained.
+    # Refuse damaged runs now, not after this one has been trained.
     read_runs(workspace, _earlier(workspace, frozen) if fresh else ())
     new = fresh or not (directory / FILE_NAME).exists()
     if accept not in (None, OVERLAP):
@@ -115,12 +115,12 @@ def train_one(
 
 
 def _suffix(settings: TrainSettings) -> str:
-    """The end of a run's id, which tells it from the runs of other settings."""
+    """Returns the end of a run's id, by which it differs from runs with other settings."""
     return f"-e{settings.epochs}-s{settings.seed}-{settings.digest()[:6]}"
 
 
 def _earlier(workspace: Workspace, settings: TrainSettings) -> list[Path]:
-    """The folder of the run that an earlier training with these settings has published."""
+    """Returns the folder of the run that an earlier training with these settings has published, if any, in a list."""
     return sorted(workspace.trials.glob(f"*{_suffix(settings)}"))
 
 
@@ -135,10 +135,10 @@ def _start_over(workspace: Workspace, directory: Path, settings: TrainSettings, 
 
 
 def values_of_trial(workspace: Workspace, reference: str) -> tuple[str, dict[str, Any], str | None]:
-    """(space, values, sha256 of the base) of a trial named SEARCH/TRIAL, or of a run by its id or short name.
+    """Returns (space, values, sha256 of the base) of a trial named SEARCH/TRIAL, or of a run by its id or short name.
 
     Raises:
-        UsageError: none of that; no such search, trial or run, with the valid names; or an ensemble.
+        UsageError: malformed; no such search, trial or run, with the valid names; or an ensemble.
     """
     search, slash, trial = reference.partition("/")
     if not slash:

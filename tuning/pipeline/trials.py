@@ -51,7 +51,7 @@ def run_trials(
     """Runs all trials and returns them with their outcomes, in logical order.
 
     Args:
-        clock: of a budget; None: there is none.
+        clock: of the budget; None: there is none.
         search_only: no finals follow.
 
     Raises:
@@ -65,7 +65,7 @@ def run_trials(
         planned_reserve = Reserve(settings.plan, session.workers, info.counts, settings)
 
     def for_finals() -> float:
-        """Seconds to keep back for what follows the trials."""
+        """Returns the seconds to reserve for what follows the trials."""
         if search_only:
             return 0.0
         if planned_reserve is not None:
@@ -74,7 +74,7 @@ def run_trials(
         return reserve(timing.seconds, epochs, runs, session.workers, clock.budget if clock else 0.0)
 
     def left() -> float | None:
-        """Seconds that remain for trials; None without a budget. Journals the running time as it goes."""
+        """Returns the seconds left for trials; None without a budget. Also journals the running time now and then."""
         elapsed = stopwatch.elapsed()
         return None if clock is None else clock.budget - for_finals() - elapsed
 
@@ -146,9 +146,9 @@ def run_trials(
 
 
 def counts(dispatcher: Dispatcher) -> Callable[[], tuple[int, int]]:
-    """Says, when called, how many of the trials asked for have ended, told or not, and how many run.
+    """Returns a function that counts the trials that have ended, told to the strategy or not, and those that run.
 
-    A trial that has ended is not looked at again.
+    A trial that has ended is not checked again.
     """
     asks, seen = dispatcher.state.asks, 0
     outstanding: set[str] = set()
@@ -164,7 +164,7 @@ def counts(dispatcher: Dispatcher) -> Callable[[], tuple[int, int]]:
 
 
 def build_strategy(settings: SearchSettings, description: Description, classes: int) -> OracleSearch:
-    """The strategy of a search over so many classes, ready to be asked.
+    """Returns the strategy of a search over data with `classes` classes, ready to be asked.
 
     Raises:
         UsageError: a configuration to --try does not fit the space.
@@ -180,7 +180,8 @@ def build_strategy(settings: SearchSettings, description: Description, classes: 
     given = {name: value for name, value in given.items() if value is not None}
     if "chance" in row.options:
         given["chance"] = 1 / classes
-    plan = settings.plan if settings.max_trials is None else None  # of a search that goes on until the time is over
+    # With a plan and without --max-trials, the search goes on until its time is over.
+    plan = settings.plan if settings.max_trials is None else None
     if plan is not None and "iterations" in row.options:
         given.setdefault("iterations", None)
     oracle: Any = row(
@@ -195,6 +196,7 @@ def build_strategy(settings: SearchSettings, description: Description, classes: 
         **given,
     )
     if plan is not None:
+        # Without the default number of trials of some strategies.
         oracle.max_trials = None
     return OracleSearch(oracle, settings.parts)
 
@@ -202,7 +204,7 @@ def build_strategy(settings: SearchSettings, description: Description, classes: 
 def trial_jobs(
     session: Session, settings: SearchSettings, description: Description
 ) -> Callable[[TrialSpec, int], TrialJob]:
-    """What a worker is told about a trial, as a function of the trial and its attempt's fencing number."""
+    """Returns a function that makes a worker's job from a trial and its attempt's fencing number."""
     known = sorted(map(entry_key, description.space))
 
     def job(spec: TrialSpec, fence: int) -> TrialJob:
@@ -229,7 +231,8 @@ def trial_jobs(
 def checkpoint_pruning(
     session: Session, settings: SearchSettings, strategy: OracleSearch
 ) -> Callable[[TrialSpec, TrialOutcome], None]:
-    """Deletes, after each completed trial, the checkpoints that neither a later trial nor a finalist can go on from."""
+    """Returns a function to call after each completed trial: it deletes checkpoints that no later trial or finalist can
+    continue from."""
     best: list[Completed] = []
     kept: set[str] = set()  # completed trials whose checkpoints may still be there
 
@@ -247,13 +250,13 @@ def checkpoint_pruning(
 
 
 def planned_epochs(strategy: OracleSearch, settings: SearchSettings) -> tuple[int | None, int | None]:
-    """(trials, epochs) that the search will take if nothing fails; None where nobody knows."""
+    """Returns (trials, epochs) that the search will take if nothing fails, each None if unknown."""
     trials, epochs = strategy.oracle.planned()
     return trials, None if epochs is None else math.ceil(epochs / settings.parts)
 
 
 def idle_workers(workers: int, window: int, trials: int | None) -> str | None:
-    """A warning if there are more workers than trials proposed ahead; None otherwise.
+    """Returns a warning if there are more workers than trials proposed ahead; None otherwise.
 
     Args:
         trials: of the search; None if unknown.
@@ -267,7 +270,7 @@ def idle_workers(workers: int, window: int, trials: int | None) -> str | None:
 
 
 def never_learned(outcome: TrialOutcome, classes: int) -> str | None:
-    """A warning if the default configuration has learned nothing; None otherwise."""
+    """Returns a warning if the default configuration has learned nothing; None otherwise."""
     scores = [entry["val_f1_macro"] for entry in outcome.curve if entry.get("val_f1_macro") is not None]
     if not scores or max(scores) >= LEFT_CHANCE / classes:
         return None
@@ -279,7 +282,7 @@ def never_learned(outcome: TrialOutcome, classes: int) -> str | None:
 
 
 def unrepeatable(backend: str) -> str | None:
-    """A warning if repeated trials will not give the same bits; None if they will."""
+    """Returns a warning if repeated trials will not give the same bits; None if they will."""
     if backend != "jax" or not machine.gpus():
         return None
     return (

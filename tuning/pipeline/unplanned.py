@@ -10,16 +10,16 @@ from tuning.engine.entries import Extended
 
 
 def limited(dispatcher: Dispatcher, budget: float | None, spent: float, progress: Progress) -> None:
-    """Journals a first budget, or a larger one: a search that the one before has ended goes on.
+    """Journals a first budget, or a larger one: a search that the previous budget has ended goes on.
 
-    A smaller one holds for this command; what it ends is journaled.
+    A smaller one is in force for this command only; what it ends is journaled.
 
     Args:
-        budget: that a person gave; None: none.
+        budget: given by the user; None: not given.
         spent: seconds that have passed.
 
     Raises:
-        UsageError: the budget given has been used already.
+        UsageError: the given budget is used up already.
     """
     state = dispatcher.state
     before = state.extension.budget if state.extension else None

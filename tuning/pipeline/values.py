@@ -10,15 +10,15 @@ from tuning.core.errors import UsageError
 from tuning.core.jobs import Description, Values
 from tuning.core.records import configuration
 
-#: What the columns of hyperparameters begin with in `trials_frame`.
+#: Prefix of the columns of hyperparameters in `trials_frame`.
 COLUMN = "hp."
 
 
 def as_text(given: Mapping[str, Any]) -> dict[str, str]:
-    """Hyperparameters as a person would type them, from whatever holds them in Python.
+    """Converts hyperparameter values in Python to text, as typed on the command line.
 
     Args:
-        given: values by name, Keras Tuner's `tuner/…` among them or not; or a row of `trials_frame`.
+        given: values by name, with or without Keras Tuner's `tuner/…`; or a row of `trials_frame`.
 
     Raises:
         UsageError: it is something else.
@@ -42,7 +42,7 @@ def as_text(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def completed(description: Description, given: Mapping[str, str]) -> Values:
-    """Every active hyperparameter's value: those given, read as what they are, the others at their defaults.
+    """Returns the value of every active hyperparameter: the given ones parsed, the others at their defaults.
 
     Args:
         description: of the space.
@@ -52,7 +52,8 @@ def completed(description: Description, given: Mapping[str, str]) -> Values:
     """
     from keras_tuner import HyperParameters
 
-    space = HyperParameters.from_config({"space": copy.deepcopy(description.space), "values": {}})  # it changes them
+    # A copy: `from_config` changes its argument.
+    space = HyperParameters.from_config({"space": copy.deepcopy(description.space), "values": {}})
     names = sorted({parameter.name for parameter in space.space})
     for name in given:
         if name not in names:
@@ -73,20 +74,20 @@ def completed(description: Description, given: Mapping[str, str]) -> Values:
 
 
 def parsed(parameter: Any, text: str) -> Any:
-    """The value that `text` means for a Keras Tuner hyperparameter.
+    """Returns the value that `text` stands for, as a value of a Keras Tuner hyperparameter.
 
     Raises:
-        UsageError: it means none in its range, and is not its default either.
+        UsageError: it is neither in the hyperparameter's range nor its default.
     """
     kind = type(parameter).__name__
     if _means(text, parameter.default):
         return parameter.default
     if kind in ("Choice", "Boolean", "Fixed"):
         valid = [parameter.value] if kind == "Fixed" else parameter.values if kind == "Choice" else [True, False]
-        # One letter may be all that two choices differ in: what is written alike comes last.
+        # Two choices may differ in case alone: matches that ignore the case come last.
         alike = [value for value in valid if text.lower() == str(value).lower()]
         if kind == "Choice" and set(valid) == {0, 1}:
-            # What Keras Tuner makes of a choice of True and False.
+            # Keras Tuner stores a choice of True and False as 1 and 0.
             alike += [value for value in valid if text.lower() == str(bool(value)).lower()]
         if found := [value for value in valid if _means(text, value)] + alike:
             return found[0]

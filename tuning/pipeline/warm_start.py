@@ -1,7 +1,6 @@
-"""What a search knows before it begins: configurations of a person's own, the best ones of an earlier search, and what
-the space says is good.
+"""Configurations that a search tries first: the user's, the best of an earlier search, the space's starting points.
 
-All are tried right after the defaults, and change nothing else: what came of them elsewhere is no result here.
+All are tried right after the defaults, and change nothing else: results from elsewhere do not count here.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from tuning.history import searches
 from tuning.pipeline.completed import ranked
 from tuning.pipeline.values import completed
 
-#: Configurations of an earlier search that are tried, and how many of its best are looked at for those that fit.
+#: How many configurations of an earlier search are tried, and how many of its best are kept to find some that fit.
 TRIED, KEPT = 3, 6
 
 
 def own_configuration(text: str) -> dict[str, str]:
-    """The values, by name, of what `--try` says.
+    """Parses `--try` into values by name.
 
     Raises:
         UsageError: not NAME=VALUE,NAME=VALUE, or a name twice.
@@ -39,14 +38,14 @@ def own_configuration(text: str) -> dict[str, str]:
 
 
 def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[Values]:
-    """The best configurations of search `name` now, or, where search `own` began with them, what they were then.
+    """Returns the best configurations of search `name`; if search `own` began with some of these, the same ones again.
 
     Args:
         own: name of the search that starts from them.
-        fresh: it starts over.
+        fresh: search `own` starts over.
 
     Raises:
-        UsageError: there is no such search, or nothing in it has a score, or it is the search itself.
+        UsageError: there is no such search, none of its trials has a score, or it is the search itself.
     """
     path = workspace.search(own) / config.FILE_NAME
     if not fresh and path.exists():
@@ -65,14 +64,14 @@ def learned(workspace: Workspace, name: str, own: str, fresh: bool) -> list[Valu
 
 
 def warm_start(settings: SearchSettings, description: Description) -> list[Values]:
-    """Complete configurations to try after the defaults: a person's own first, those of the space last.
+    """Returns complete configurations to try after the defaults: the user's own first, those of the space last.
 
     Args:
         description: of the space.
 
     Raises:
-        UsageError: one of a person's own, or of the space's, has an unknown name or a value out of range, with the
-            valid ones; or none of the earlier search's fits this space.
+        UsageError: one of the user's or the space's has an unknown name or a value out of range, with the valid ones;
+            or none of the earlier search's fits this space.
     """
     first = [_checked(description, given, "--try") for given in settings.tries or []]
     if settings.learned:
@@ -88,7 +87,7 @@ def warm_start(settings: SearchSettings, description: Description) -> list[Value
 
 
 def space_starting_points(settings: SearchSettings, description: Description) -> list[Values]:
-    """Complete configurations that the space says are good; none with `--no-starting-points`.
+    """Returns the space's starting points as complete configurations; none with `--no-starting-points`.
 
     Raises:
         UsageError: one has an unknown name or a value out of range, with the valid ones.
@@ -99,11 +98,11 @@ def space_starting_points(settings: SearchSettings, description: Description) ->
 
 
 def known_text(settings: SearchSettings, description: Description) -> list[str]:
-    """What is tried right after the defaults, for a person: a line each of what it has that the defaults have not."""
+    """Describes what is tried right after the defaults: one line each, with the values that differ from these."""
     lines = []
     for values in warm_start(settings, description):
         different = {name: value for name, value in values.items() if description.defaults.get(name) != value}
-        # A terminal breaks it after a comma.
+        # The spaces after commas let a terminal wrap the line.
         if different and (line := f"  {', '.join(_pairs(different))}") not in lines:
             lines.append(line)
     if not lines:
@@ -125,7 +124,7 @@ def _pairs(values: Mapping[str, Any]) -> list[str]:
 
 
 def _fitting(description: Description, values: Mapping[str, Any]) -> Values | None:
-    """`values` as a configuration of this space, without what it does not know; None where they are none of it."""
+    """Completes `values`, without names unknown to this space, to a configuration of it; None if they do not fit."""
     names = {entry["config"]["name"] for entry in description.space}
     shared = {name: str(value) for name, value in values.items() if name in names}
     try:

@@ -1,6 +1,6 @@
-"""Short names of runs: two words that follow from the run's id, to be typed where the id is too long. Pure.
+"""Short names of runs: two words derived from the run's id, to type instead of the long id. Pure.
 
-A run has the same words in every workspace. Where two runs of a workspace would share them, both get more words.
+A run has the same words in every workspace. If two runs of a workspace would share a name, both get more words.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ robin rose rowan salmon seal shore sky snow spruce squid star stone stork storm 
 violet wave willow wolf wren yak zebra
 """.split()  # noqa: SIM905 (a table to be read)
 
-#: Words of a name: of two at first, and of so many at the most.
+#: Fewest and most words of a name.
 _FEWEST, _MOST = 2, 6
 
 
 def alias(run_id: str, words: int = _FEWEST) -> str:
-    """So many words, with dashes, that follow from the run's id."""
+    """Returns a name of `words` words, joined by dashes, that is derived from the run's id."""
     digest = hashlib.sha256(run_id.encode()).digest()
     numbers = [int.from_bytes(digest[4 * place : 4 * place + 4], "big") for place in range(words)]
     first, *rest = numbers
@@ -44,7 +44,7 @@ def alias(run_id: str, words: int = _FEWEST) -> str:
 
 
 def aliases(run_ids: Iterable[str]) -> dict[str, str]:
-    """The short name of each of a workspace's runs, by its id; no two are the same."""
+    """Returns the short names of a workspace's runs, by run id; names are unique unless even six words are equal."""
     found, open_ids = {}, set(run_ids)
     for words in range(_FEWEST, _MOST):
         names = {run_id: alias(run_id, words) for run_id in open_ids}
@@ -56,7 +56,10 @@ def aliases(run_ids: Iterable[str]) -> dict[str, str]:
 
 
 def meant(name: str, run_ids: Iterable[str]) -> list[str]:
-    """The runs that a person may mean: the one of that id, else those of that short name, or of a longer form of it."""
+    """Returns the ids that `name` can stand for: the run with this id, else all runs with this short name.
+
+    A short name may have more words than needed: every length from `_FEWEST` to `_MOST` is accepted.
+    """
     known = list(run_ids)
     if name in known:
         return [name]

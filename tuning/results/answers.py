@@ -1,4 +1,4 @@
-"""Predictions of runs on their test split, read from their own files, and comparisons of all runs on it."""
+"""Reads the predictions of runs on their test split from their own files, and compares all runs on it."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from tuning.results.comparison import Comparison, Difference, Entrant, SeedNoise
     from tuning.trials.bootstrap import Resampled
 
-#: What a difference between two runs is.
+#: Verdicts on a run that is compared with another one, usually the one with the highest score.
 TIED, WORSE, SEEDS_UNKNOWN = "tied", "worse", "seeds unknown"
-#: Over its seeds, although the other run has the higher score: that is the luck of its own seed.
+#: The configuration is better over its seeds, although the other run's single score is higher, by luck of its seed.
 BETTER = "better in the mean"
-#: What makes seeds known.
+#: How to learn the effect of training seeds.
 SECOND_SEED = (
     "train the best configuration with another --seed (the search command, given again, names the line under next:, "
     "unless its budget's clock ended those runs early), or search with --executions 2 and a new --name"
 )
-#: With fewer repeated runs, what is not known of the deviation between seeds makes intervals wide.
+#: With fewer repeated runs than this, the uncertainty of the deviation between seeds makes intervals wide.
 NARROW = 4
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a run said of each test image.
+    """A run's predictions on the test split.
 
     Attributes:
-        metrics: of the run.
-        labels, predicted: (n,) class indices.
-        units: (n,) which images depend on each other.
+        metrics: the run's metrics.
+        labels, predicted: (n,) true and predicted class indices.
+        units: (n,) the unit of each image; images of a unit are not independent of each other.
     """
 
     metrics: Metrics
@@ -52,47 +52,47 @@ class Answers:
 
 
 class Board:
-    """Runs that were tested on the same images, compared by what they predicted.
+    """A comparison of runs that were tested on the same images, by their predictions.
 
     Attributes:
-        names: run ids of those that are compared; others' predictions were not kept.
+        names: ids of the compared runs; the predictions of the other runs were not kept.
     """
 
     def __init__(self, workspace: Workspace, runs: Iterable[Metrics]) -> None:
-        """Reads and compares; at the cost of a second where there are dozens of runs."""
+        """Reads the predictions and compares the runs; takes about a second for dozens of runs."""
         from tuning.results.comparison import Comparison
         from tuning.trials.bootstrap import resample
 
-        # Callers have them by name or by score; what is drawn for a column must not depend on that.
+        # Callers sort runs by name or by score; the random draws of a run must not depend on that.
         ordered = sorted(runs, key=lambda metrics: metrics.run_id)
         answers = [found for metrics in ordered if (found := read_answers(workspace, metrics)) is not None]
         answers = [one for one in answers if _same(one.labels, answers[0].labels)]
         self.names = [one.metrics.run_id for one in answers]
-        self._found: Resampled | None = None
-        self._compared: Comparison | None = None
+        self._resampled: Resampled | None = None
+        self._comparison: Comparison | None = None
         if not answers:
             return
-        # On the same data labels and units are the same.
+        # All runs share the test split, and so its units.
         first, predictions = answers[0], [one.predicted for one in answers]
-        self._found = resample(first.labels, predictions, len(first.metrics.classes), first.units)
-        self._compared = Comparison(_entrants(workspace, answers), self._found)
+        self._resampled = resample(first.labels, predictions, len(first.metrics.classes), first.units)
+        self._comparison = Comparison(_entrants(workspace, answers), self._resampled)
 
     @property
     def noise(self) -> SeedNoise | None:
-        """Of the training seed; None where no configuration was trained with a second one."""
-        return self._compared.noise if self._compared else None
+        """The variation between training seeds; None if no configuration was trained with a second seed."""
+        return self._comparison.noise if self._comparison else None
 
     def difference(self, one: str, other: str) -> Difference | None:
-        """How much better the configuration of one run is than that of another; None where one is not compared."""
-        if self._compared is None or one not in self.names or other not in self.names:
+        """Returns how much better the configuration of `one` is than that of `other`; None if one is not compared."""
+        if self._comparison is None or one not in self.names or other not in self.names:
             return None
-        return self._compared.difference(self.names.index(one), self.names.index(other))
+        return self._comparison.difference(self.names.index(one), self.names.index(other))
 
     def standing(self, one: str, other: str) -> str | None:
-        """What `difference` allows to say of the first run: that it is worse than the second, or better, or neither.
+        """Returns the verdict on run `one` compared with run `other`; None if one is not compared.
 
-        A difference that the choice of test images explains is none, whatever seeds do. One that it does not explain
-        is one only where seeds were compared, too.
+        If the choice of test images explains the difference, the runs are tied, whatever the effect of seeds. If it
+        does not, a verdict also needs the variation between seeds.
         """
         found = self.difference(one, other)
         if found is None:
@@ -102,22 +102,24 @@ class Board:
         return SEEDS_UNKNOWN if self.noise is None else WORSE if found.high < 0 else BETTER
 
     def chosen_score(self, names: Sequence[str]) -> float | None:
-        """What the highest score is worth, see `comparison.chosen_score`; None where predictions were not kept, or are
-        of a single unit, which no resample leaves out.
+        """Returns the highest score corrected for selection, see `comparison.chosen_score`.
+
+        None if predictions were not kept or, with several runs, form a single unit, which no resample leaves out.
 
         Args:
-            names: the runs that it is the highest of.
+            names: ids of the runs that the highest was chosen from.
         """
         from tuning.results.comparison import chosen_score
         from tuning.trials.metrics import rounded
 
-        if self._found is None or not set(names) <= set(self.names) or (self._found.units == 1 and len(names) > 1):
+        scores = self._resampled
+        if scores is None or not set(names) <= set(self.names) or (scores.units == 1 and len(names) > 1):
             return None
-        return rounded(chosen_score(self._found.of(sorted(map(self.names.index, names)))))
+        return rounded(chosen_score(scores.of(sorted(map(self.names.index, names)))))
 
 
 def boards(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Board]:
-    """A board for each data digest."""
+    """Returns a board for each data digest."""
     digests = dict.fromkeys(metrics.data_digest for metrics in runs)
     return {
         digest: Board(workspace, [metrics for metrics in runs if metrics.data_digest == digest]) for digest in digests
@@ -125,7 +127,7 @@ def boards(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Board]:
 
 
 def read_answers(workspace: Workspace, metrics: Metrics) -> Answers | None:
-    """None where they were not kept, or are not those that the run's figures come from."""
+    """Returns a run's test predictions; None if they were not kept or contradict its recorded confusion matrix."""
     from tuning.trials.metrics import confusion_matrix
 
     kept = kept_arrays(workspace, metrics.run_id, *TESTED)
@@ -143,12 +145,11 @@ def read_answers(workspace: Workspace, metrics: Metrics) -> Answers | None:
 
 
 def _entrants(workspace: Workspace, answers: Sequence[Answers]) -> list[Entrant]:
-    """The runs as they are compared.
+    """Returns the runs as entrants of the comparison.
 
-    A run that was made twice with one seed is no second seed: it stands for itself. Whatever made it, and whichever
-    version of anything, the same weights are no further evidence of what a seed changes. Nor do seeds of a
-    configuration that never left chance tell how much those differ that did; where one of its seeds did, the others'
-    collapse is what a seed may do.
+    A repetition of the same configuration and seed is no second seed: it becomes a configuration of its own. Runs with
+    equal weights, whatever made them, count once for the variation between seeds. A configuration of which no seed left
+    chance does not count for that variation either; if one of its seeds did, the collapse of the others counts.
     """
     from tuning.results.comparison import Entrant
 
@@ -171,17 +172,17 @@ def _entrants(workspace: Workspace, answers: Sequence[Answers]) -> list[Entrant]
 
 
 def _learned(metrics: Metrics) -> bool:
-    """Whether it has left chance."""
+    """Whether the run's test score is above chance."""
     return metrics.test.f1_macro >= LEAVES / len(metrics.classes)
 
 
 def configuration(workspace: Workspace, metrics: Metrics) -> tuple[str, ...]:
-    """What runs that differ in nothing but their seed have in common, whichever search or training they are from.
+    """Returns a key that is equal for runs that differ only in their seed, whichever search or command made them.
 
-    The epochs that they were meant to train for count, not those after which they stopped early; but where the clock of
-    a budget ended one, how it did.
+    It contains the planned number of epochs, not the number after early stopping. If a budget's clock shortened the
+    run, the key contains how.
     """
-    # The digest of the package's code changes with every edit, be it of a report.
+    # The code digest is left out: it changes with every edit of the package, even of a report.
     versions = sorted((name, version) for name, version in metrics.versions.items() if name != CODE)
     about = [metrics.config_digest, str(metrics.parameters), str(versions)]
     params = run_params(workspace, metrics.run_id)

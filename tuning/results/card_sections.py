@@ -1,4 +1,4 @@
-"""What a model card says about data, training and evaluation, in Markdown. Pure: no files."""
+"""The sections of a model card about data, training and evaluation, in Markdown. Pure: no files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tuning.results.standings import Seeds
 if TYPE_CHECKING:
     import numpy as np
 
-#: Confusions that the card names.
+#: Most confusions that the card names.
 _CONFUSIONS = 3
 
 INTENDED_USE = """\
@@ -83,7 +83,7 @@ def data(metrics: Metrics, summary: PoolSummary | None) -> Iterator[str]:
 
 
 def _grouping(summary: PoolSummary) -> str:
-    # Without the expression or file that identifies persons: it may hold a path.
+    # Omit the expression or file that identifies persons, because it may contain a path.
     words = replace(summary, subjects=None, group_by=None).grouping
     if summary.subjects is None:
         return f"{words}. Persons were not identified: the same person may be in training and in test."
@@ -100,7 +100,7 @@ def _leakage(found: Leakage, naive: Leakage | None) -> str:
 
 
 def base(used: UsedBase) -> Iterator[str]:
-    """The model that a run started from, and whether it had seen what judges the run."""
+    """Yields the facts about a run's base model, and whether it has seen images of the validation or test split."""
     about = {
         "name": used.name,
         "sha256": used.sha256,
@@ -126,8 +126,10 @@ def base(used: UsedBase) -> Iterator[str]:
 
 
 def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -> Iterator[str]:
-    """Args:
-    repeatable: whether `train` draws the random numbers that the run had.
+    """Yields the section about training.
+
+    Args:
+        repeatable: whether `train` would draw the same random numbers as the run did.
     """
     about: dict[str, str | int | None] = {
         "search space": metrics.space,
@@ -173,7 +175,7 @@ def training(metrics: Metrics, params: Params | None, repeatable: bool = True) -
 
 
 def _additions(found: Additions) -> str:
-    """Which additions the graph has, and why it lacks the others."""
+    """Lists the additions to the network in the graph, with the reason for each one that was left out."""
     words = {
         "mirrored view: the mean of the network's outputs for an image and its mirror image": found.mirrored_view,
         "prior correction: probabilities times the classes' shares in training, to a power": found.prior_correction,
@@ -194,8 +196,8 @@ def _additions(found: Additions) -> str:
 
 
 def again(metrics: Metrics, params: Params) -> str:
-    """The command that trains the run's configuration with its seed again; where a person accepted something, so does
-    it."""
+    """Returns the command that trains the run's configuration with its seed again; an overlap that was accepted for the
+    run is accepted by the command."""
     words = ["python", "-m", "tuning.train"]
     if metrics.trial is not None:
         words += ["--from-trial", f"{metrics.search}/{metrics.trial}"]
@@ -312,7 +314,7 @@ def _with_interval(value: float, bounds: Sequence[float]) -> str:
 
 
 def _confusions(confusion: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """The commonest errors as shares of their class, in words; largest share first."""
+    """Describes the most frequent confusions, the largest share of the true class first."""
     found = [
         (-confusion[i, j] / confusion[i].sum(), i, j)
         for i in range(len(classes))
@@ -326,7 +328,7 @@ def _confusions(confusion: np.ndarray, classes: Sequence[str]) -> list[str]:
 
 
 def _numbers(columns: int) -> list[bool]:
-    """A column of words, then so many of numbers, flush right."""
+    """Returns, for each column, whether it is right-aligned: one column of words, then `columns` of numbers."""
     return [False] + [True] * columns
 
 

@@ -1,4 +1,4 @@
-"""The last lines of a search in the terminal: whether an earlier model was kept, and what to run next."""
+"""The last lines that a search prints: whether an earlier model stays promoted, and which command to run next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tuning.results.runs import best_run, read_run, readable_runs, run_params
 
 
 def kept_words(workspace: Workspace, promoted: str, runs: tuple[str, ...]) -> str:
-    """That the promoted model is not one of these runs; nothing where it is."""
+    """Returns a sentence if the promoted model is none of these runs; empty if it is one of them."""
     if promoted in runs:
         return ""
     score = read_run(workspace.run(promoted)).test.f1_macro
@@ -21,11 +21,12 @@ def kept_words(workspace: Workspace, promoted: str, runs: tuple[str, ...]) -> st
 
 
 def second_seed(workspace: Workspace, runs: tuple[str, ...]) -> str | None:
-    """The command that trains the best of these runs with another seed: until then nothing is better or worse.
+    """Returns the command that trains the best of these runs with another seed, so that the noise of seeds is known.
 
-    Nor is much where a single run of another configuration was repeated: one more takes three quarters off the width of
-    intervals (`python -m benchmarks.claims power`). A run that its budget's clock ended early has no other seeds. None
-    where seeds are known, nothing is tied with the best, or there is nothing to compare.
+    It is also suggested if only one run was repeated, of another configuration, and something is tied with the best:
+    one more repeat makes intervals narrower by three quarters (`python -m benchmarks.claims power`). Returns None if
+    more repeats exist, nothing is tied with the best, or there are fewer than two runs. Runs that their budget's clock
+    ended early are not considered: no command can repeat them.
     """
     readable, own = readable_runs(workspace), {}
     for metrics in readable:

@@ -1,18 +1,18 @@
-"""What the runs on one test split can claim of each other: who is worse than whom, and what the best score is worth.
+"""Statistical comparison of the runs on one test split: which are worse than others, and the best score corrected.
 
-All pairs of configurations are compared at once: simultaneous intervals by a max-t bootstrap (Tukey's all pairs, as in
-Hsu, Multiple Comparisons, 1996, chapter 5; Westfall & Young, Resampling-Based Multiple Testing, 1993), which therefore
-hold whichever pair is looked at, also that with the best, which was chosen by the same scores. Comparison with the best
-alone (Hsu, Annals of Statistics 9, 1981, and 12, 1984) is narrower, but says nothing of which of several equal ones is
-worse than another.
+All pairs of configurations are compared at once, with simultaneous intervals by a max-t bootstrap (Tukey's all pairs,
+as in Hsu, Multiple Comparisons, 1996, chapter 5; Westfall & Young, Resampling-Based Multiple Testing, 1993). They
+therefore hold for every pair, including those with the best run, which was chosen by the same scores. Comparison with
+the best alone (Hsu, Annals of Statistics 9, 1981, and 12, 1984) gives narrower intervals, but does not tell which of
+several runs equal to the best is worse than another.
 
-A difference has two sources of chance. One is the choice of test units, which the bootstrap repeats; what it misses
-where they are few is added: its standard deviation is too small by sqrt((G - 1) / G), and known with G - 1 degrees of
-freedom only (Cameron, Gelbach & Miller, Review of Economics and Statistics 90, 2008). The other is the training seed:
-its variance is pooled over all configurations of which runs with different seeds exist, less what the choice of units
-explains of it, and enters with the uncertainty that its degrees of freedom leave (generalised inference: Weerahandi,
-Journal of the American Statistical Association 88, 1993). Without such runs nothing is known of it.
-`python -m benchmarks.claims` measures how often all of this errs.
+A difference has two sources of chance. The first is the choice of test units, which the bootstrap repeats. With few
+units G, its standard deviation is too small by sqrt((G - 1) / G) and is known with G - 1 degrees of freedom only, for
+which it is corrected (Cameron, Gelbach & Miller, Review of Economics and Statistics 90, 2008). The second is the
+training seed. Its variance is pooled over all configurations that have runs with different seeds, minus the part that
+the choice of units explains, and enters with the uncertainty of its degrees of freedom (generalised inference:
+Weerahandi, Journal of the American Statistical Association 88, 1993). Without such runs it is unknown.
+`python -m benchmarks.claims` measures how often these claims are wrong.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ import numpy as np
 
 from tuning.trials.bootstrap import LEVEL, SEED, Resampled, few_units
 
-#: Scores that are no further apart differ by rounding alone.
+#: Scores that differ by no more than this are equal except for rounding.
 _EQUAL = 1e-12
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """A run that is compared.
+    """A run in the comparison.
 
     Attributes:
-        configuration: equal for runs that differ in nothing but their seed.
-        seeded: whether other seeds of it tell of the luck of training. Of an ensemble they do not: its members have
-            seeds of their own. It is taken to vary as a single run does, although a mean varies less. Nor do they of
-            a configuration that has learned nothing, nor does a copy of a run.
+        configuration: key that is equal for runs that differ only in their seed.
+        seeded: whether the run counts for the variation between seeds. False for an ensemble, whose members have seeds
+            of their own (it is assumed to vary as a single run does, although a mean varies less), for a configuration
+            that has learned nothing, and for a copy of another run.
     """
 
     configuration: Hashable
@@ -45,9 +45,11 @@ class Entrant:
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """Attributes:
-    deviation: of test macro-F1 between training seeds, as far as the choice of test units does not explain it.
-    degrees: runs beyond the first of each configuration that it comes from.
+    """Variation between training seeds.
+
+    Attributes:
+        deviation: standard deviation of test macro-F1 between seeds, without the part explained by the choice of units.
+        degrees: degrees of freedom: the number of runs minus the number of configurations that it is estimated from.
     """
 
     deviation: float
@@ -56,7 +58,7 @@ class SeedNoise:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two configurations' test macro-F1, means over their seeds, with its simultaneous 95 % interval."""
+    """Difference of two configurations' mean test macro-F1 over seeds, with its simultaneous 95 % interval."""
 
     value: float
     low: float
@@ -64,16 +66,18 @@ class Difference:
 
 
 class Comparison:
-    """Runs on the same test split, compared with each other.
+    """A comparison of runs on the same test split.
 
     Attributes:
-        noise: of the training seed; None where no configuration was trained with a second seed.
+        noise: variation between training seeds; None if no configuration was trained with a second seed.
     """
 
     def __init__(self, entrants: Sequence[Entrant], found: Resampled) -> None:
-        """Args:
-        entrants: the runs.
-        found: their scores, columns in the order of the runs.
+        """Compares all pairs of configurations.
+
+        Args:
+            entrants: the runs.
+            found: their scores; columns are in the order of `entrants`.
         """
         names = list(dict.fromkeys(entrant.configuration for entrant in entrants))
         self._places = np.array([names.index(entrant.configuration) for entrant in entrants])
@@ -87,7 +91,7 @@ class Comparison:
         covariance = np.atleast_2d(np.cov(shifts, rowvar=False))
         shifts = shifts * few_units(found.units, len(shifts))[:, None]
         own = np.diagonal(covariance)
-        # Never below 0 by a rounding error.
+        # Rounding errors must not make a variance negative.
         variances = np.maximum(0, own[:, None] + own[None, :] - 2 * covariance)
         self.noise: SeedNoise | None = None
         if degrees:
@@ -103,24 +107,24 @@ class Comparison:
         self._factor = _factor(shifts, self._errors)
 
     def difference(self, one: int, other: int) -> Difference:
-        """How much better one run's configuration is than another's."""
+        """Returns how much better the configuration of run `one` is than that of run `other` (indices of entrants)."""
         first, second = self._places[one], self._places[other]
         value = float(self._means[first] - self._means[second])
         half = 0.0 if first == second else float(self._factor * self._errors[first, second])
         if self._units == 1 and first != second:
-            # A single unit says nothing of what others would.
+            # A single unit allows no conclusion about other units.
             half = 2.0
-        # No two scores are further apart than 1; with one repeated seed the half width alone can be more.
+        # Scores differ by at most 1, but with one repeated seed the half width can be larger.
         return Difference(value, max(-1.0, value - half), min(1.0, value + half))
 
 
 def chosen_score(found: Resampled) -> float:
-    """What the highest of several scores is worth, corrected for its having been chosen on the same images.
+    """Returns the highest of several scores, corrected for having been chosen on the same images.
 
-    On each resample the best run is chosen, and scored on the units that the resample has left out (Efron & Tibshirani,
+    On each resample, the best run is chosen and scored on the units that the resample left out (Efron & Tibshirani,
     Journal of the American Statistical Association 92, 1997; Dwork et al., Science 349, 2015, on why the same images
-    cannot do both). What a score on fewer images is lower by itself is added again, so that one run alone has its own.
-    Runs that are equally good on a resample share its choice.
+    cannot serve both purposes). The mean loss in score from having fewer images is added back, so that a single run
+    keeps its score. If several runs are best on a resample, the mean of their scores counts.
     """
     chosen = found.inside >= found.inside.max(axis=1, keepdims=True) - _EQUAL
     beside = found.outside - found.outside.mean(axis=0) + found.scores
@@ -129,14 +133,20 @@ def chosen_score(found: Resampled) -> float:
 
 
 def _within(scores: np.ndarray, places: np.ndarray, degrees: int) -> np.ndarray:
-    """The variance within configurations, pooled over them, of each row of `scores`; `places` tells which is whose."""
+    """Returns the pooled variance within configurations for each row of `scores`.
+
+    Args:
+        scores: (rows, runs).
+        places: (runs,) the configuration of each run.
+        degrees: degrees of freedom.
+    """
     own = (places[:, None] == np.unique(places)).astype(np.float64)
     apart = scores - scores @ (own / own.sum(axis=0)) @ own.T
     return np.square(apart).sum(axis=1) / degrees
 
 
 def _factor(shifts: np.ndarray, errors: np.ndarray) -> float:
-    """The quantile of the largest |difference| in units of its standard error, over all pairs."""
+    """Returns the `LEVEL` quantile, over resamples, of the largest |difference| / standard error among all pairs."""
     one, other = np.triu_indices(shifts.shape[1], 1)
     if not len(one):
         return 0.0

@@ -1,4 +1,4 @@
-"""Matplotlib figures for notebooks: of a search, a run, the faces of a data set."""
+"""Matplotlib figures for notebooks: for a search, a run, and the faces of a data set."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tuning.results.report.pictures import pictures
 from tuning.results.runs import read_columns, read_run, run_predictions
 from tuning.results.sources import find_run
 
-#: Of a label that is right, and of one that is wrong: told apart with any colour vision.
+#: Colours of correct and wrong labels, distinguishable with any colour vision.
 RIGHT, WRONG = "#0072B2", "#D55E00"
 _ANEW = "train that run anew"
 
 
 def search_figures(workspace: Workspace, search: str, seed: int = 0) -> dict[str, Figure]:
-    """The pictures of a search, by name: `best_so_far`, `learning_curves`, `importance`.
+    """Returns the figures of a search by name: `best_so_far`, `learning_curves`, `importance`.
 
-    Pictures without enough data are left out; `importance` needs some twenty trials.
+    Figures without enough data are left out; `importance` needs some twenty trials.
 
     Args:
-        seed: for the estimate of the importances.
+        seed: seed of the estimate of importances.
 
     Raises:
         UsageError: there is no search of that name; the message lists the existing ones.
@@ -42,14 +42,14 @@ def search_figures(workspace: Workspace, search: str, seed: int = 0) -> dict[str
 
 
 def run_figures(workspace: Workspace, run_id: str) -> dict[str, Figure]:
-    """The pictures of a finished run: `accuracy`, `loss`, `confusion_matrix_raw`, `confusion_matrix_norm`.
+    """Returns the figures of a finished run: `accuracy`, `loss`, `confusion_matrix_raw`, `confusion_matrix_norm`.
 
     Args:
-        run_id: or the run's short name.
+        run_id: the run's id or short name.
 
     Raises:
         UsageError: there is no run of that name.
-        DataError: its files are broken.
+        DataError: the run's files are broken.
     """
     folder = workspace.run(find_run(workspace, run_id))
     history, metrics = read_columns(folder / "history.json", _ANEW), read_run(folder)
@@ -59,12 +59,13 @@ def run_figures(workspace: Workspace, run_id: str) -> dict[str, Figure]:
 
 
 def predictions_figure(workspace: Workspace, run_id: str, images: int = 24) -> Figure:
-    """Test images with a run's labels, from the predictions kept when it was tested; nothing is evaluated.
+    """Shows test images with the labels that a run predicted when it was tested; nothing is evaluated anew.
 
-    The images are evenly spaced over the test split; below a wrong label stands the true one.
+    The images are evenly spaced over the test split. A wrong label is followed by the true one.
 
     Args:
-        run_id: or the run's short name.
+        run_id: the run's id or short name.
+        images: number of images, at most.
 
     Raises:
         UsageError: there is no run of that name, or `images` is below 1.
@@ -102,7 +103,7 @@ def _show(axes: Axes, image: np.ndarray) -> None:
 
 
 def faces_figure(workspace: Workspace, per_class: int = 8) -> Figure:
-    """The first images of each class in the training split, as the model sees them, one row per class.
+    """Shows the first images of each class in the training split, as the model sees them, one row per class.
 
     Raises:
         UsageError: `per_class` is below 1.

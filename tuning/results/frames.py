@@ -42,7 +42,8 @@ def trials_frame(workspace: Workspace, search: str) -> pandas.DataFrame:
 
 
 def _types_of_values(trials: Sequence[Trial], names: list[str]) -> dict[str, str]:
-    """Column -> pandas type, where a missing cell would turn whole numbers into fractions, or booleans into objects."""
+    """Returns column -> nullable pandas type for integers and booleans, which missing cells would turn into floats or
+    objects."""
     types = {}
     for name in names:
         kinds = {type(value) for trial in trials if (value := trial.values.get(name)) is not None}
@@ -84,7 +85,7 @@ def dataset_frame(workspace: Workspace) -> pandas.DataFrame:
     return frame.assign(all=frame.sum(axis=1)).rename_axis("class")
 
 
-#: Column -> pandas type of what is known of a trial beside its hyperparameters.
+#: Column -> pandas type, for all columns of a trial except its hyperparameters.
 _COLUMNS = {
     "status": "string",
     "val_f1_macro": "float64",
@@ -98,7 +99,7 @@ _COLUMNS = {
 
 
 def _row(trial: Trial, names: list[str], pending: str) -> dict[str, Any]:
-    """A row of the frame; `pending` is the status of a trial that has no result."""
+    """Returns a row of the frame; `pending` is the status of a trial without a result."""
     status = FAILED if trial.failure else COMPLETED if trial.done is not None else pending
     return {
         "trial": trial.trial_id,

@@ -1,4 +1,4 @@
-"""Checks whether a workspace is consistent, and repairs what can be derived."""
+"""Checks whether a workspace is consistent, and repairs what can be derived from its runs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ PREPARE = "run: python -m tuning.prepare"
 
 
 def check(workspace: Workspace) -> list[Finding]:
-    """Looks at everything in a workspace and changes nothing. Checks go on after a fault.
+    """Checks everything in a workspace without changing it; later checks run even if an earlier one finds a fault.
 
-    Commands in the remedies are for this workspace, wherever the person is, and for the images it was prepared from.
+    Commands in remedies name this workspace, so that they work in any directory, and the images that it was prepared
+    from.
     """
     if workspace.root.exists() and not workspace.root.is_dir():
         return [Finding("workspace", FAULT, f"{workspace.root} exists and is not a folder", "give another --root")]
@@ -48,11 +49,11 @@ def check(workspace: Workspace) -> list[Finding]:
         except OSError as error:
             detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             findings.append(Finding(subject, FAULT, detail, "check that path and the disk it is on"))
-    return [replace(finding, remedy=_here(finding.remedy, workspace)) for finding in findings]
+    return [replace(finding, remedy=_completed(finding.remedy, workspace)) for finding in findings]
 
 
-def _here(remedy: str, workspace: Workspace) -> str:
-    """A remedy whose commands say which workspace they are for, and which images."""
+def _completed(remedy: str, workspace: Workspace) -> str:
+    """Completes the commands in a remedy with the workspace, and with the raw images if a command needs them."""
     if PREPARE in remedy and not workspace.raw.exists():
         raw = _prepared_from(workspace)
         options = " ".join(f"--raw {shlex.quote(path)}" for path in raw)
@@ -62,7 +63,7 @@ def _here(remedy: str, workspace: Workspace) -> str:
 
 
 def _prepared_from(workspace: Workspace) -> list[str]:
-    """The folders and archives that the pool was made from; empty where the manifest does not say."""
+    """Returns the folders and archives that the pool was made from; empty if the manifest does not tell."""
     with contextlib.suppress(DataError, LookupError, TypeError):
         manifest = files.read_json(workspace.pool_manifest, "")
         return list(dict.fromkeys(str(entry["raw"]) for entry in manifest["source"]))
@@ -70,20 +71,19 @@ def _prepared_from(workspace: Workspace) -> list[str]:
 
 
 def repair(workspace: Workspace) -> list[str]:
-    """Clears away what interrupted writes left, and derives leaderboard and promoted model anew from the runs.
+    """Removes the leftovers of interrupted writes, and derives leaderboard and promoted model from the runs.
 
-    Touches nothing that a running process is writing, and never a run, a manifest or a journal.
-
-    Where a run cannot be trusted, nothing can be derived from the runs, and `check` names it.
+    Never changes a file that a running process is writing, nor a run, a manifest or a journal. If a run is invalid,
+    nothing is derived, and `check` names that run.
 
     Returns:
-        what was done, one sentence each.
+        one phrase for each thing that was done.
     """
     done = []
     for leftover in _abandoned(workspace):
         restored = files.put_back(leftover)
         done.append(f"put {restored} back in its place" if restored else f"removed {leftover}")
-    if not run_folders(workspace):
+    if not run_folders(workspace) and not workspace.leaderboard.is_file():
         return done
     with contextlib.suppress(DataError):
         if leaderboard.verify(workspace):
@@ -109,18 +109,18 @@ def _interrupted_writes(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _abandoned(workspace: Workspace) -> list[Path]:
-    """Leftovers that no process is still writing to."""
+    """Returns the leftovers of interrupted writes that no process is still writing to."""
     running = [folder for folder in searches.folders(workspace) if _in_use(folder)]
     return [
         path
         for folder in (workspace.data, workspace.art)
         for path in files.leftovers(folder)
-        if not _alive(path) and not any(search in path.parents for search in running)
+        if not _writer_is_running(path) and not any(search in path.parents for search in running)
     ]
 
 
-def _alive(leftover: Path) -> bool:
-    """Whether the process whose number the leftover bears exists."""
+def _writer_is_running(leftover: Path) -> bool:
+    """Whether the process whose ID is in the leftover's name is running; False on Windows."""
     number = leftover.name.split("-", 2)[1]
     return number.isdigit() and os.name != "nt" and machine.is_running(int(number))
 
@@ -162,12 +162,12 @@ def _runs(workspace: Workspace) -> Iterator[Finding]:
         except TuningError as error:
             faults += 1
             yield Finding("runs", FAULT, error.problem, error.remedy)
-    silent = [folder.name for folder in folders if not workspace.predictions(folder.name).is_file()]
-    if silent:
+    lacking = [folder.name for folder in folders if not workspace.predictions(folder.name).is_file()]
+    if lacking:
         yield Finding(
             "predictions",
             NOTE,
-            f"{len(silent)} of {len(folders)} runs lack {workspace.predictions(silent[0])} or its like: ties, "
+            f"{len(lacking)} of {len(folders)} runs lack {workspace.predictions(lacking[0])} or its like: ties, "
             "calibration and worst mistakes are not shown",
             "restore that folder from a copy; only another training makes them anew, and nothing else needs them",
         )
@@ -208,7 +208,7 @@ def _promoted(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _promotion_fault(workspace: Workspace) -> str:
-    """Why the promoted model is not what the rule would promote."""
+    """Explains why the promoted model is not the one that the rule would promote."""
     try:
         return f"{promotion.promoted(workspace).run_id} is promoted by an older comparison"
     except TuningError as error:
@@ -225,10 +225,10 @@ def _searches(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _search(workspace: Workspace, folder: Path) -> tuple[str, str]:
-    """State and detail of one search.
+    """Returns the state and the detail of a search's finding.
 
     Raises:
-        TuningError: its settings or its journal are damaged.
+        TuningError: the settings or the journal are damaged, or the journal lacks trials of published runs.
     """
     config.read_settings(folder)
     found = source.check(folder)
@@ -255,5 +255,5 @@ def _in_use(folder: Path) -> bool:
     except Timeout:
         return True
     except OSError:
-        # What this person may only read, this person's processes do not write.
+        # The user has no write permission, so none of the user's processes writes there.
         return False

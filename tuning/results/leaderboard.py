@@ -1,7 +1,7 @@
-"""The leaderboard: one row a run, best test macro-F1 first, derived from the runs' own metrics.json.
+"""The leaderboard: one row per run, best test macro-F1 first, derived from the runs' own metrics.json.
 
-leaderboard.csv is written for people and other programs, and never read for its rows. It is rebuilt from all runs under
-an inter-process lock, so that writers that finish at the same moment lose nothing.
+leaderboard.csv is written for people and other programs; its rows are never read back. It is always rebuilt from all
+runs under an inter-process lock, so that processes that finish at the same moment lose no row.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in the leaderboard; fields are columns of the CSV, in their order.
+    """A run in the leaderboard; the fields are the columns of the CSV, in order.
 
-    A run that `tuning.train` made belongs to no search, so that some of its cells are empty. Digests are shortened.
+    A run made by `tuning.train` belongs to no search, so some of its cells are empty. Digests are shortened.
     """
 
     run_id: str
@@ -53,15 +53,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     test_evaluations: int = msgspec.field(name="test_openings")
     data_digest: str
     config_digest: str
-    #: What it started from, and whether that has seen what judges it; empty from scratch.
+    #: Digest of the base model and its overlap with the validation and test split; None if trained from scratch.
     base: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The cells by column."""
+        """Returns the cells by column name."""
         return msgspec.to_builtins(self)
 
 
-#: As the CSV names them.
+#: Column names of the CSV.
 COLUMNS = Row.__struct_encode_fields__
 DIGEST_LENGTH = 12
 LOCK_SECONDS = 60.0
@@ -71,7 +71,7 @@ _EMPTY_REMEDY = "train something first: python -m tuning.search, or python -m tu
 
 
 def row(metrics: Metrics) -> Row:
-    """A run's row."""
+    """Returns a run's row."""
     test, base = metrics.test, metrics.base
     low, high = test.f1_macro_interval
     return Row(
@@ -102,7 +102,7 @@ def row(metrics: Metrics) -> Row:
 
 
 def to_csv(runs: Iterable[Metrics]) -> str:
-    """The CSV text of the rows of `runs` in their order, header first, LF newlines."""
+    """Returns the CSV text: the header, then the rows of `runs` in the given order, with LF newlines."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -111,9 +111,10 @@ def to_csv(runs: Iterable[Metrics]) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value as a CSV cell: floats with 6 decimals, None empty, text that no spreadsheet takes for a formula.
+    """Formats a value as a CSV cell: floats with 6 decimals, None as empty, text so that it is never a formula.
 
-    Control characters go; a text that starts with = + - @ gets an apostrophe in front (OWASP, CSV injection).
+    Control characters are removed, and a text that starts with = + - @ is prefixed with an apostrophe (OWASP, CSV
+    injection).
     """
     if value is None:
         return ""
@@ -127,7 +128,7 @@ def cell(value: Any) -> str:
 
 
 def differences(found: str, expected: str) -> list[str]:
-    """Where one leaderboard's CSV text differs from another's: one phrase for each cell, or each row."""
+    """Compares the CSV text of a leaderboard with the expected one; returns one phrase per differing cell or row."""
     if found == expected:
         return []
     try:
@@ -160,17 +161,17 @@ def differences(found: str, expected: str) -> list[str]:
 
 
 def _lines(text: str) -> list[tuple[int, list[str]]]:
-    """(number of its last line in the file, cells) of each row."""
+    """Parses CSV text; returns (line number of the row's last line, cells) for each row."""
     reader = csv.reader(io.StringIO(text, newline=""))
     return [(reader.line_num, cells) for cells in reader]
 
 
 @contextlib.contextmanager
 def locked(workspace: Workspace) -> Iterator[None]:
-    """Holds the lock under which leaderboard and promoted model change. Not re-entrant.
+    """Holds the lock that guards the leaderboard and the promoted model. Not re-entrant.
 
     Raises:
-        EnvironmentProblem: another process has held it for a minute.
+        EnvironmentProblem: another process has held the lock for `LOCK_SECONDS`.
     """
     from filelock import FileLock, Timeout
 
@@ -191,30 +192,30 @@ def locked(workspace: Workspace) -> Iterator[None]:
 
 
 def rebuild(workspace: Workspace) -> list[Metrics]:
-    """Writes leaderboard.csv from all runs' own metrics.json and returns these, best first.
+    """Writes leaderboard.csv from the metrics.json of all runs; returns the metrics, best first.
 
     Raises:
-        DataError: a run's metrics.json cannot be trusted; the leaderboard stays as it was.
+        DataError: a run's metrics.json is invalid; the leaderboard is left unchanged.
     """
     with locked(workspace):
         return write_under_lock(workspace, read_runs(workspace))
 
 
 def write_under_lock(workspace: Workspace, runs: Iterable[Metrics]) -> list[Metrics]:
-    """`rebuild` for a caller that already holds the lock and has read the runs."""
+    """Does the same as `rebuild`, for a caller that already holds the lock and has read the runs."""
     in_order = ranked(runs)
     text = to_csv(in_order)
-    # An unchanged file keeps its time stamp.
+    # An unchanged file keeps its modification time.
     if not workspace.leaderboard.is_file() or workspace.leaderboard.read_bytes() != text.encode():
         files.write_text(workspace.leaderboard, text)
     return in_order
 
 
 def read(workspace: Workspace) -> list[Metrics]:
-    """The metrics of all runs, best first, whatever leaderboard.csv says.
+    """Returns the metrics of all runs, best first, read from the runs' own files and not from leaderboard.csv.
 
     Raises:
-        DataError: there is no run, or a run's metrics.json cannot be trusted.
+        DataError: there is no run, or a run's metrics.json is invalid.
     """
     runs = ranked(read_runs(workspace))
     if not runs:
@@ -223,18 +224,18 @@ def read(workspace: Workspace) -> list[Metrics]:
 
 
 def empty(workspace: Workspace) -> DataError:
-    """The error for a leaderboard without a row."""
+    """Returns the error for a leaderboard without rows."""
     return DataError(f"the leaderboard is empty: no finished run in {workspace.trials}", _EMPTY_REMEDY)
 
 
 def verify(workspace: Workspace, runs: Sequence[Metrics] | None = None) -> list[str]:
-    """How leaderboard.csv differs from the runs' own files; empty when it is exactly what `rebuild` would write.
+    """Returns how leaderboard.csv differs from the runs' own files; empty if it is exactly what `rebuild` would write.
 
     Args:
-        runs: what `read` has returned; None: they are read.
+        runs: the result of `read`; None to read the runs here.
 
     Raises:
-        DataError: a run's metrics.json cannot be trusted.
+        DataError: a run's metrics.json is invalid.
     """
     if runs is None:
         runs = ranked(read_runs(workspace))
@@ -249,7 +250,7 @@ def verify(workspace: Workspace, runs: Sequence[Metrics] | None = None) -> list[
 
 
 def leaderboard_frame(workspace: Workspace) -> pandas.DataFrame:
-    """The leaderboard as a pandas frame, best first; missing cells as <NA>.
+    """Returns the leaderboard as a pandas frame, best first; missing cells are <NA>.
 
     Raises:
         DataError: as `read`.

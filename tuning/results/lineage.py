@@ -1,4 +1,4 @@
-"""The origin of a model: what the files beside it say, and which images it, its members and its base have seen."""
+"""The origin of a model: its metrics and base, and which images it, its members and its base have seen."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _RECORD_REMEDY = "remove that file, and give --base with the model's file again"
 
 @dataclass(frozen=True)
 class About:
-    """What the metrics beside a model of this package say of it.
+    """Facts about a model of this package, from the metrics beside its file.
 
     Attributes:
-        name: the run's.
-        scaling: how it wants pixels.
-        member: the member best on validation, from 1, where it is an ensemble.
-        trained_on: in words.
-        licence: of its own base, where it has one and that is known.
+        name: the run's id.
+        scaling: the pixel scaling that it expects, a key of `schema.SCALINGS`.
+        member: for an ensemble, the member that is best on validation, from 1.
+        trained_on: its training data, in words.
+        licence: licence of its own base; None without a base, or if unknown.
     """
 
     name: str
@@ -46,28 +46,28 @@ def record_path(workspace: Workspace, sha256: str) -> Path:
 
 
 def seen_path(workspace: Workspace, sha256: str) -> Path:
-    """Signatures of what the base saw; not there where nobody knows."""
+    """Returns the path of the signatures of the images that the base has seen; the file is missing if unknown."""
     return workspace.bases / f"{sha256}.npz"
 
 
 def record_of(workspace: Workspace, sha256: str) -> BaseRecord | None:
-    """What is known of a base that the workspace has; None where it has none of that sha256.
+    """Returns the record of the workspace's base with this sha256; None if there is no such base.
 
     Raises:
-        DataError: its record is damaged.
+        DataError: the record is damaged.
     """
     path = record_path(workspace, sha256)
     return decoded(read_json(path, _RECORD_REMEDY), BaseRecord, path, _RECORD_REMEDY) if path.is_file() else None
 
 
 def records(workspace: Workspace) -> list[BaseRecord]:
-    """All bases of the workspace, by the time of their copies."""
+    """Returns the records of all bases of the workspace, the least recently written first."""
     paths = sorted(workspace.bases.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     return [found for path in paths if (found := record_of(workspace, path.stem)) is not None]
 
 
 def used(workspace: Workspace, sha256: str | None, overlap: int | None) -> UsedBase | None:
-    """What a run says of the base that it started from."""
+    """Returns the entry for metrics.json about the base that a run started from; None without a known base."""
     record = None if sha256 is None else record_of(workspace, sha256)
     if record is None:
         return None
@@ -77,7 +77,7 @@ def used(workspace: Workspace, sha256: str | None, overlap: int | None) -> UsedB
 
 
 def words(record: BaseRecord, overlap: int | None) -> str:
-    """A base for a person, in one line."""
+    """Describes a base in one line for people."""
     height, width, channels = record.input
     size = f"{height} × {width}" if height and width else "any size"
     color = {1: "gray", 3: "rgb"}[channels]
@@ -90,9 +90,9 @@ def words(record: BaseRecord, overlap: int | None) -> str:
 
 
 def describe(model: Path, sha256: str) -> About | None:
-    """What is said of a model of this package beside its file: in a run's folder, an exported one, or artifacts/models.
+    """Returns facts about a model from the metrics beside it: in a run's or an export's folder, or in artifacts/models.
 
-    None where nothing there is about the file of that sha256.
+    None if no metrics there describe a file with this sha256.
     """
     metrics = _metrics_of(model, sha256)
     if metrics is None:
@@ -108,7 +108,7 @@ def describe(model: Path, sha256: str) -> About | None:
 
 
 def seen_by(model: Path, sha256: str) -> Seen | None:
-    """The images that the model in this file saw; None where nobody knows."""
+    """Returns the signatures of the images that the model in this file has seen; None if unknown."""
     if (known := seen.read(model.parent / SIGNATURES, sha256)) is not None:
         return known
     metrics = _metrics_of(model, sha256)
@@ -119,7 +119,7 @@ def seen_by(model: Path, sha256: str) -> Seen | None:
 
 
 def seen_of(workspace: Workspace, metrics: Metrics) -> Seen | None:
-    """The images that a run of this workspace saw, those of its base included; None where nobody knows."""
+    """Returns the signatures of the images that a run of this workspace and its base have seen; None if unknown."""
     own = seen.read(workspace.signatures(metrics.data_digest))
     if own is None or metrics.base is None:
         return own
@@ -128,7 +128,7 @@ def seen_of(workspace: Workspace, metrics: Metrics) -> Seen | None:
 
 
 def keep(workspace: Workspace) -> None:
-    """Keeps the signatures of the prepared split, once: what is trained on it now may be a base later."""
+    """Stores the signatures of the prepared split, once, because a model trained on it may become a base later."""
     from tuning.dataset.store.arrays import read_info
 
     path = workspace.signatures(read_info(workspace).digest)

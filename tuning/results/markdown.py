@@ -1,4 +1,4 @@
-"""Tables and plain words in GitHub's Markdown. Pure."""
+"""Tables and escaped text in GitHub's Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def escaped(text: str) -> str:
-    """`text` as plain words: nothing in it starts a cell, a tag, a link, code or emphasis, or breaks the line."""
+    """Escapes `text` so that nothing in it starts a cell, a tag, a link, code or emphasis, or breaks the line."""
     text = "".join(character for character in " ".join(text.split()) if unicodedata.category(character) != "Cc")
     for character in "\\`*_[]|~":
         text = text.replace(character, f"\\{character}")
@@ -15,6 +15,6 @@ def escaped(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()) -> str:
-    """A table; the cells are Markdown already. `right` says which columns are flush right (default: none)."""
+    """Returns a table; the cells must already be Markdown. `right` marks the right-aligned columns (default: none)."""
     marks = ["--:" if flush else ":--" for flush in right] or ["---"] * len(header)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, marks, *rows))

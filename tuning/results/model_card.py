@@ -1,8 +1,8 @@
 """The model card: a README.md beside a promoted or exported model, with the metadata that model hubs read.
 
-It says what the model is for and what not, what it was trained on, how, how well it did and how sure that is, and how
-to load it without this project. The form is that of Mitchell et al., Model Cards for Model Reporting (FAT* 2019), the
-metadata are Hugging Face's.
+It states intended use and limits, data, training, scores with intervals, and how to load the model without this
+project. The form is that of Mitchell et al., Model Cards for Model Reporting (FAT* 2019), the metadata are Hugging
+Face's.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ def model_card(
     also: Mapping[str, str] = {},
     saved_by: str | None = None,
 ) -> str:
-    """The text of the card, without any path of this machine or date in it.
+    """Returns the text of the card; it contains no date and no path of this machine.
 
     Args:
-        workspace: of the run; what it no longer holds of the run's parameters and data, the card leaves out.
+        workspace: the run's workspace; the card omits parameters and data that it no longer holds.
         metrics: the run's metrics.json.
-        model: the name of the file that the loading lines open.
-        loading: Python lines that load the model and label a face.jpg; None: those for a `.keras` file, which read the
-            labels from the metrics beside it.
-        also: further files of the folder, name -> what it is.
-        saved_by: the version of Keras that saved the model; None: not known.
+        model: name of the file that the loading example opens.
+        loading: Python lines that load the model and label a face.jpg; None for those of a `.keras` file, which read
+            the labels from the metrics beside it.
+        also: further files of the folder, name -> description.
+        saved_by: version of Keras that saved the model; None if unknown.
     """
     held = [[f"`{name}`", escaped(what)] for name, what in also.items()]
     parts = {
@@ -79,22 +79,22 @@ def model_card(
 
 
 def signed(text: str) -> str:
-    """A card with the digest of its text as its last line: whoever rewrites it sees whether a person has edited it."""
+    """Appends the digest of the card's text as its last line, which shows later whether a person has edited it."""
     return f"{text}{_SIGNATURE}{hashlib.sha256(text.encode()).hexdigest()} -->\n"
 
 
 def is_untouched(card: str) -> bool:
-    """Whether a card is as `signed` has left it."""
+    """Whether a card is unchanged since `signed` returned it."""
     return card == signed(card.rpartition(_SIGNATURE)[0])
 
 
 def has_data(workspace: Workspace, metrics: Metrics) -> bool:
-    """Whether the workspace still holds what a card says of the run's data."""
+    """Whether the workspace still holds the summary of the run's data that a card needs."""
     return _summary(workspace, metrics) is not None
 
 
 def loading_lines(metrics: Metrics, model: str) -> str:
-    """Five lines of Python that label face.jpg with the `.keras` file `model`, run in its folder."""
+    """Returns five lines of Python that label face.jpg with the `.keras` file `model`, to be run in its folder."""
     given, stem = metrics.input, model.removesuffix(".keras")
     color = {"gray": "COLOR_BGR2GRAY", "rgb": "COLOR_BGR2RGB"}[given.color]
     return _LOADING.format(
@@ -108,7 +108,7 @@ def loading_lines(metrics: Metrics, model: str) -> str:
 
 
 def _metadata(metrics: Metrics) -> str:
-    """The YAML at the top: Hugging Face's fields, the figures in its `model-index`."""
+    """Returns the YAML header: Hugging Face's fields, with the scores in `model-index`."""
     import yaml
 
     test = metrics.test
@@ -119,7 +119,7 @@ def _metadata(metrics: Metrics) -> str:
         ("recall", "Macro recall", test.recall_macro, {"average": "macro"}),
     ]
     if (corrected := _corrected(metrics)) is not None:
-        # Of a type of its own: readers that look for f1 find what was measured.
+        # A separate metric type, so that programs that look for f1 find the measured score.
         figures.append(("f1_corrected", "Macro-F1, corrected for having been chosen", corrected, {"average": "macro"}))
     result = {
         "task": {"type": "image-classification", "name": "Image classification"},
@@ -144,7 +144,7 @@ def _metadata(metrics: Metrics) -> str:
 
 
 def _corrected(metrics: Metrics) -> float | None:
-    """The score corrected for its having been chosen; None of a run that was not, or of which it is not known."""
+    """Returns the test score corrected for selection; None if the run was not chosen among several, or if unknown."""
     return None if metrics.promoted is UNSET or metrics.promoted.compared < 2 else metrics.promoted.corrected
 
 
@@ -186,7 +186,7 @@ def _how_to_load(metrics: Metrics, model: str, loading: str | None, saved_by: st
 
 
 def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
-    """What `prepare` found; None where the workspace holds other data than the run's, or none."""
+    """Returns the summary that `prepare` wrote; None if the workspace holds no data or other data than the run's."""
     from tuning.dataset.store.description import read_description
     from tuning.dataset.summary import read_summary
 
@@ -199,10 +199,10 @@ def _summary(workspace: Workspace, metrics: Metrics) -> PoolSummary | None:
 
 
 def _repeatable(workspace: Workspace, metrics: Metrics) -> bool:
-    """Whether `train` keys the run's random numbers as its search did, by its configuration.
+    """Whether `train` keys the run's random numbers as its search did: by the configuration.
 
-    Those of a training of the search that was gone on with are keyed by its trial. And the baseline of a search from a
-    base is named by no values there, by all of them where it is trained alone.
+    This does not hold in two cases. A final that continued a trial (`--reuse-trials`) is keyed by that trial. The
+    baseline of a search with `--base` is keyed by an empty configuration in the search, but by all values in `train`.
     """
     if metrics.search is None:
         return True
@@ -216,13 +216,13 @@ def _repeatable(workspace: Workspace, metrics: Metrics) -> bool:
 
 
 def _seeds(workspace: Workspace, metrics: Metrics) -> Seeds | None:
-    """Mean and deviation over the runs that differ from this one in their seed alone."""
+    """Returns the statistics over all readable runs that differ from this one only in their seed."""
     others = [found for found in readable_runs(workspace) if found.run_id != metrics.run_id]
     return over_seeds(workspace, [metrics, *others]).get(metrics.run_id)
 
 
 def keras_version(model: Path) -> str | None:
-    """The Keras that saved a `.keras` file, as the file says; None where it does not."""
+    """Returns the Keras version recorded in a `.keras` file; None if it cannot be read."""
     try:
         with zipfile.ZipFile(model) as archive:
             return str(json.loads(archive.read("metadata.json"))["keras_version"])

@@ -1,7 +1,6 @@
-"""Pictures of a run: learning curves and confusion matrices, as matplotlib figures.
+"""Learning curves and confusion matrices of a run, as matplotlib figures.
 
-Figures are built through matplotlib's object interface: no pyplot, no global state, no screen needed. A notebook shows
-them, a command saves them.
+Figures are built through matplotlib's object interface: no pyplot, no global state, no display needed.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from matplotlib.ticker import MaxNLocator
 from tuning.core import files
 from tuning.results.schema import Columns, Metrics
 
-# Okabe & Ito's palette: told apart with any colour vision; the line styles differ as well.
+# Okabe & Ito's palette, distinguishable with any colour vision; the line styles differ as well.
 TRAIN = {"color": "#0072B2", "linestyle": "-"}
 VALIDATION = {"color": "#D55E00", "linestyle": "--"}
 MACRO_F1 = {"color": "#009E73", "linestyle": "-."}
 MUTED = "#666666"
 
 DPI = 130
-#: Fonts with letters that matplotlib's own lacks; those that a machine has are asked for them, in this order.
+#: Fonts with letters that matplotlib's own font lacks; the installed ones are used as fallbacks, in this order.
 FURTHER_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -46,20 +45,20 @@ FURTHER_FONTS = (
 )
 LONGEST_NAME = 24
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
-#: Above this many classes the cells are too small for numbers.
+#: With more classes than this, cells are too small for numbers.
 NUMBERED_CLASSES = 40
-#: Black and white text have the same contrast (WCAG 2) on a ground of this luminance.
+#: Black and white text have the same contrast (WCAG 2) on a background of this luminance.
 EVEN_LUMINANCE = 0.179
-# One marker an epoch helps a short curve and buries a long one.
+# Curves with more epochs have no markers, which would hide the line.
 _MARKED_EPOCHS = 40
 
 
 def run_figures(metrics: Metrics, history: Columns) -> dict[str, Figure]:
-    """The four pictures of a run, by file name.
+    """Returns the four figures of a run by file name.
 
     Args:
-        metrics: the run's.
-        history: the columns of history.json; None where a value was not finite.
+        metrics: the run's metrics.
+        history: the columns of history.json; None for a value that was not finite.
     """
     test = metrics.test
     low, high = test.f1_macro_interval
@@ -70,12 +69,12 @@ def run_figures(metrics: Metrics, history: Columns) -> dict[str, Figure]:
         f"(95 % interval {low:.3f}–{high:.3f}),",
         f"{images:,} images",
     ]
-    # In a narrow picture the caption breaks between its parts, not within one.
+    # In a narrow figure the caption wraps between its parts, not within one.
     caption = " ".join(part.replace(" ", NO_BREAK_SPACE) for part in parts)
     run_id, curves = metrics.run_id, metrics.run_id
     published: int | None = metrics.best_epoch
     if metrics.kind == "ensemble":
-        # No epoch of it was chosen, nor do its scores come from these curves.
+        # An ensemble has no published epoch, and its scores do not come from these curves.
         published, curves = None, f"{run_id}: mean of its members' curves"
     confusion = np.asarray(test.confusion_matrix)
     return {
@@ -87,7 +86,7 @@ def run_figures(metrics: Metrics, history: Columns) -> dict[str, Figure]:
 
 
 def accuracy_figure(history: Mapping[str, Sequence[float | None]], published: int | None, title: str) -> Figure:
-    """Training and validation accuracy and validation macro-F1 over epochs; the published one is marked, if any."""
+    """Plots training and validation accuracy and validation macro-F1 over epochs; marks the published epoch, if any."""
     lines = [
         ("accuracy", "training accuracy", TRAIN),
         ("val_accuracy", "validation accuracy", VALIDATION),
@@ -102,7 +101,7 @@ def accuracy_figure(history: Mapping[str, Sequence[float | None]], published: in
 
 
 def loss_figure(history: Mapping[str, Sequence[float | None]], published: int | None, title: str) -> Figure:
-    """Training and validation loss over epochs, the published epoch marked, if there is one."""
+    """Plots training and validation loss over epochs; marks the published epoch, if any."""
     figure, axes = _curves(
         history, [("loss", "training loss", TRAIN), ("val_loss", "validation loss", VALIDATION)], title
     )
@@ -114,10 +113,10 @@ def loss_figure(history: Mapping[str, Sequence[float | None]], published: int | 
 def confusion_figure(
     confusion: np.ndarray, class_names: Sequence[str], title: str, caption: str = "", normalised: bool = False
 ) -> Figure:
-    """A confusion matrix with its numbers.
+    """Plots a confusion matrix with its numbers.
 
     Args:
-        confusion: (k, k) counts, rows true, columns predicted.
+        confusion: (k, k) counts; rows are true classes, columns predicted ones.
         class_names: the k names, by index.
         normalised: show each row as shares of its true class; a class without images shows "–".
     """
@@ -127,7 +126,7 @@ def confusion_figure(
     side = float(np.clip(0.62 * classes, 2.6, 14))
     names = [_elided(name) for name in class_names]
     longest, size = max(map(len, names)), 10 if classes <= 20 else 7
-    # A letter is about 0.6 of its size wide; the matrix keeps its size whatever room the names take.
+    # A letter is about 0.6 of its font size wide. The figure grows with the names; the matrix keeps its size.
     room = 0.62 * longest * size / 72
     width = max(side + room + 2.1, 5.2)
     figure = Figure(figsize=(width, side + room * 0.75 + 1.7), dpi=DPI, layout="constrained")
@@ -151,7 +150,7 @@ def confusion_figure(
     axes.set_ylabel("true class")
     if classes <= NUMBERED_CLASSES:
         _number_cells(axes, shown, support[:, 0], top, normalised, side / classes)
-    # An inset is as high as the matrix itself, whatever room the labels take.
+    # Inset axes keep the colour bar as high as the matrix, however much room the labels take.
     bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.12 / side**0.5, 1)))
     bar.outline.set_visible(False)
     bar.set_label("share of the true class" if normalised else "images")
@@ -162,7 +161,7 @@ def confusion_figure(
 
 
 def lettered(figure: Figure) -> Figure:
-    """`figure`, whose words take letters that matplotlib's own font lacks from others of this machine."""
+    """Sets installed fallback fonts for non-ASCII text in `figure`, and returns it."""
     installed = set(font_manager.get_font_names())
     for text in figure.findobj(Text):
         if isinstance(text, Text) and not text.get_text().isascii():
@@ -171,7 +170,7 @@ def lettered(figure: Figure) -> Figure:
 
 
 def ruled(height: float) -> tuple[Figure, Axes]:
-    """An empty chart over a grid; `height` in inches."""
+    """Returns a figure with empty axes over a grid; `height` is in inches."""
     figure = Figure(figsize=(7.6, height), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.grid(color="#dddddd", linewidth=0.7)
@@ -181,11 +180,11 @@ def ruled(height: float) -> tuple[Figure, Axes]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG, all or nothing, that is the same file for the same figure (no version, no time inside)."""
+    """Writes a PNG atomically; equal figures give identical files (no version or time in the metadata)."""
     with files.replacing(path) as temporary, warnings.catch_warnings():
-        # Where no font has them, boxes stand for letters of a class's name; the pages that a browser shows have them.
+        # Letters of class names that no font has are drawn as boxes; the HTML pages show them correctly.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        # "tight" makes room for whatever the names of classes need, beyond what the layout foresaw.
+        # "tight" makes room for class names that extend beyond the layout.
         figure.savefig(
             temporary, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None}
         )
@@ -217,7 +216,7 @@ def _mark_published(axes: Axes, history: Mapping, epoch: int | None, column: str
     axes.axvline(epoch, color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
     if value is not None:
         axes.plot([epoch], [value], marker="*", markersize=13, color=color, markeredgecolor="white", zorder=4)
-    # On the side with more room, above the axes, where no curve runs.
+    # Above the axes, where no curve runs, and towards the side with more room.
     left, right = axes.get_xlim()
     share = (epoch - left) / (right - left)
     side = "left" if share < 0.33 else "right" if share > 0.67 else "center"
@@ -237,13 +236,13 @@ def _mark_published(axes: Axes, history: Mapping, epoch: int | None, column: str
 def _number_cells(
     axes: Axes, shown: np.ndarray, support: np.ndarray, top: float, normalised: bool, inches: float
 ) -> None:
-    """Writes every cell's number, dark on light cells and white on dark ones."""
+    """Writes every cell's number, black on light cells and white on dark ones."""
     texts = [
         [("–" if support[row] == 0 else f"{value:.2f}") if normalised else f"{int(value)}" for value in values]
         for row, values in enumerate(shown)
     ]
     longest = max(len(text) for row in texts for text in row)
-    # A digit is about 0.62 of its size wide, and a point is 1/72 inch: the longest number fills 80 % of its cell.
+    # A digit is about 0.62 of its font size wide, and a point is 1/72 inch: the longest number fills 80 % of its cell.
     size = min(11.0, 0.8 * inches * 72 / (0.62 * longest))
     colours = colormaps["Blues"](shown / top)
     for row, column in np.ndindex(*shown.shape):
@@ -265,7 +264,7 @@ def _luminance(colour: np.ndarray) -> float:
 
 
 def _elided(name: str) -> str:
-    """A long name without its middle: names often differ at their ends only."""
+    """Elides the middle of a long name, because names often differ only at their ends."""
     half = (LONGEST_NAME - 1) // 2
     return name if len(name) <= LONGEST_NAME else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
 

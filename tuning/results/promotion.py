@@ -1,8 +1,8 @@
 """The promotion rule: the run with the highest test macro-F1 becomes `artifacts/models/best_model.keras`, with its
 metrics and a model card beside it.
 
-No fallback rule: nothing else is looked at, and where no run can be compared, nothing is promoted. Runs are compared
-on one test split only, that of the current data.
+There is no fallback: no other figure counts, and without a comparable run nothing is promoted. Only runs that were
+tested on the current data are compared.
 """
 
 from __future__ import annotations
@@ -27,25 +27,24 @@ from tuning.results.schema import Metrics, Origin, base_words, read_metrics
 
 PROMOTE = "python -m tuning.promote"
 RULE = "highest test_f1_macro among the runs tested on the same data; ties by run_id"
-#: Runs that are left out, and named.
+#: Most left-out runs that the warning names.
 _NAMED = 5
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What the rule decided.
+    """The outcome of the promotion rule.
 
     Attributes:
         run_id: the run with the highest test macro-F1.
-        test_f1_macro: its figure.
-        base: what to say of the base that it started from; empty: nothing.
-        corrected: the same, corrected for its having been chosen; None where predictions were not kept, or are of a
-            single unit.
-        previous: the run that was promoted before; None if there was none, or none that can be trusted.
-        changed: whether the promoted files had to be written (with a dry run: would have to be).
-        compared: how many runs the rule looked at.
+        test_f1_macro: its test macro-F1.
+        base: suffix that names the base it started from, see `base_words`; may be empty.
+        corrected: `test_f1_macro` corrected for selection; None if predictions were not kept or are of a single unit.
+        previous: the run that was promoted before; None if there was none or its files do not belong together.
+        changed: whether model and metrics had to be written (with a dry run: would have to be).
+        compared: number of runs that were compared.
         left_out: runs tested on other data, whose figures are not comparable.
-        data_digest: the data that the compared runs were tested on.
+        data_digest: digest of the data that the compared runs were tested on.
     """
 
     run_id: str
@@ -63,13 +62,13 @@ class Promotion:
 
 
 def comparable(runs: Sequence[Metrics], digest: str) -> tuple[list[Metrics], list[Metrics]]:
-    """The metrics of `runs` tested on the data of `digest`, and those tested on other data."""
+    """Splits `runs` into those tested on the data with `digest` and those tested on other data."""
     same = [metrics for metrics in runs if metrics.data_digest == digest]
     return same, [metrics for metrics in runs if metrics.data_digest != digest]
 
 
 def current_digest(workspace: Workspace, runs: Sequence[Metrics]) -> str:
-    """The digest of the prepared data; where it is no longer there, that of the run that finished last.
+    """Returns the digest of the prepared data; if that is gone, the data digest of the run that finished last.
 
     Args:
         runs: the metrics of all runs, at least one.
@@ -85,21 +84,21 @@ def current_digest(workspace: Workspace, runs: Sequence[Metrics]) -> str:
 
 
 def promote(workspace: Workspace, dry_run: bool = False, progress: Progress = SILENT) -> Promotion:
-    """Rebuilds the leaderboard, finds the best run, and makes it the promoted model, under one lock.
+    """Rebuilds the leaderboard and promotes the best run, under one lock.
 
-    Model, card and metrics are all written aside before the first of them takes its place, so that an error leaves the
-    old ones. They take their places in that order: a crash in between leaves a model and metrics whose digests
+    Model, card and metrics are written to temporary files before the first of them is put in place, so an error leaves
+    the old ones. They are put in place in this order; a crash in between leaves a model and metrics whose digests
     disagree, which `promoted` refuses and the next `promote` repairs.
 
-    The card is written for another model than before, where it is missing, and where it would say something else by
-    now; but what a person has written into it stays as long as the model does.
+    The card is rewritten if the model changed, if the card is missing, or if its generated text changed. A card that a
+    person has edited is kept as long as the model stays the same.
 
     Args:
-        dry_run: decide, and write nothing.
+        dry_run: only decide, write nothing.
 
     Raises:
-        DataError: there is no run; none was tested on the current data; a run's metrics.json cannot be trusted; or
-            the best run's model is not the file its metrics describe.
+        DataError: there is no run; none was tested on the current data; a run's metrics.json is invalid; or the best
+            run's model is not the file that its metrics describe.
     """
     if dry_run:
         return _promote(workspace, read_runs(workspace), True, progress)
@@ -110,7 +109,7 @@ def promote(workspace: Workspace, dry_run: bool = False, progress: Progress = SI
 
 
 def promoted(workspace: Workspace) -> Metrics:
-    """The metrics of the promoted model, once the pair of files is shown to belong together.
+    """Returns the metrics of the promoted model after checking that model and metrics belong together.
 
     Raises:
         DataError: nothing is promoted yet, or model and metrics do not belong together.
@@ -129,12 +128,12 @@ def promoted(workspace: Workspace) -> Metrics:
 def origin_of(
     workspace: Workspace, best: Metrics, among: Sequence[Metrics], tested: Sequence[Metrics], rule: str, left_out: int
 ) -> Origin:
-    """Why a run was chosen, and what its score is worth after that.
+    """Returns the record of why `best` was chosen, with its score corrected for selection.
 
     Args:
-        among: the runs that it was chosen from; predictions of all of them tell what that made of its score.
-        tested: all on the same data, whose seeds tell how much those differ.
-        left_out: how many were tested on other data.
+        among: the runs that it was chosen from; their predictions give the corrected score.
+        tested: all runs on the same data; they give the deviation between seeds.
+        left_out: number of runs tested on other data.
     """
     from tuning.trials.metrics import rounded
 
@@ -189,10 +188,10 @@ def _promote(workspace: Workspace, runs: list[Metrics], dry_run: bool, progress:
 
 
 def _write(workspace: Workspace, source: Path, content: Metrics, changed: bool) -> None:
-    """Puts what is missing of model, card and metrics into artifacts/models: `changed` says whether the pair is."""
+    """Writes model and metrics into artifacts/models if `changed`, and the card if its text has to change."""
     card = workspace.models / model_card.CARD
     workspace.models.mkdir(parents=True, exist_ok=True)
-    # The last to be entered is the first to take its place.
+    # The context entered last exits first: the model is put in place first, then the card, then the metrics.
     with contextlib.ExitStack() as stack:
         if changed:
             metrics = stack.enter_context(files.replacing(workspace.best_model_metrics))
@@ -204,10 +203,10 @@ def _write(workspace: Workspace, source: Path, content: Metrics, changed: bool) 
 
 
 def _card(workspace: Workspace, source: Path, metrics: Metrics) -> str | None:
-    """The text of the promoted model's card; None where the one that is there stays.
+    """Returns the new text of the promoted model's card; None if the existing card is kept.
 
-    That is one of the same model which a person has edited, or which says the same; or, where the data have gone that
-    it describes, any of the same model.
+    A card of the same model is kept if a person has edited it, if its text would not change, or if the workspace no
+    longer holds the data that it describes.
     """
     card = workspace.models / model_card.CARD
     found = card.read_bytes().decode(errors="replace") if card.is_file() else ""
@@ -222,7 +221,7 @@ def _card(workspace: Workspace, source: Path, metrics: Metrics) -> str | None:
 
 
 def _previous(workspace: Workspace) -> Metrics | None:
-    """The metrics of the promoted model, or None where there is none or the pair cannot be trusted."""
+    """Returns the metrics of the promoted model; None if there is none, or model and metrics do not belong together."""
     try:
         return promoted(workspace)
     except TuningError:

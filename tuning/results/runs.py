@@ -1,4 +1,4 @@
-"""Finished runs: ten files in `artifacts/trials/<run_id>/`, published whole or not at all, read back with checks."""
+"""Finished runs: ten files in `artifacts/trials/<run_id>/`, published atomically and validated when read back."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RUN_FILES = (
     "model.keras",
     "params.json",
 )
-#: Arrays of the test split in predictions.npz; images of one unit depend on each other.
+#: Arrays of the test split in predictions.npz. Images of the same unit are not independent of each other.
 TESTED = ("labels", "probabilities", "units")
 STAGED_FILES = ("model.keras", "model_summary.txt", "predictions.npz")
 HISTORY_COLUMNS = (
@@ -61,15 +61,15 @@ _STAGE_REMEDY = "restore that run's folder in artifacts/trials from a copy, or s
 
 @dataclass(frozen=True)
 class StagedRun:
-    """A finished run as a worker leaves it.
+    """A finished run in the worker's staging folder, before it is published.
 
     Attributes:
-        directory: holds `model.keras`, `model_summary.txt` and `predictions.npz` (of the test split: `labels` and
-            `units` int64 (n,), `probabilities` float32 (n, k); `val_labels` and `val_probabilities`).
-        about: what only the worker and its search know; `run_id` is the name of its folder in `artifacts/trials/`, and
-            the same run always has the same.
-        history: Keras-style columns, one value per epoch: `HISTORY_COLUMNS`, and further metrics where there are any.
-        params: the configuration, and what else decided the run.
+        directory: the staging folder with `model.keras`, `model_summary.txt` and `predictions.npz` (test split:
+            `labels` and `units` int64 (n,), `probabilities` float32 (n, k); also `val_labels`, `val_probabilities`).
+        about: the fields of metrics.json that only the worker and its search know. `run_id` names the folder in
+            `artifacts/trials/` and is deterministic.
+        history: Keras-style columns with one value per epoch: `HISTORY_COLUMNS` and any further metrics.
+        params: the configuration and the training settings.
     """
 
     directory: Path
@@ -85,13 +85,14 @@ class StagedRun:
 def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
     """Writes the files of a run, replacing an earlier publication of the same run, and returns its metrics.
 
-    Everything is written aside first; a crash leaves the old folder or the new one. The staged folder stays.
+    All files are written to a temporary folder first, so a crash leaves either the old folder or the new one. The
+    staging folder is not removed.
 
     Raises:
-        DataError: a staged file is missing or does not fit the rest.
-        ValueError: the caller's `history` lacks a column, or its figures cannot be meant.
+        DataError: a staged file is missing or does not hold what it should.
+        ValueError: `run_id` is no folder name, `history` lacks a column, or a figure is out of range.
     """
-    # Plotting and sklearn take a second to import, and reading runs needs neither.
+    # Imported here because plotting and sklearn take a second to import and are not needed to read runs.
     from tuning.results import plots
     from tuning.trials.classification import classification_metrics
 
@@ -102,7 +103,8 @@ def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
     found = classification_metrics(labels, probabilities, staged.about.classes, units, staged.about.additions)
     test = msgspec.convert(found, Evaluation)
     target, kept = workspace.run(staged.run_id), workspace.predictions(staged.run_id)
-    # Before the run is there: its figures are never without them. Of the same run they are always the same.
+    # Copied before the run is published, so that no published run lacks its predictions. Copying again is harmless:
+    # the same run always has the same predictions.
     kept.parent.mkdir(parents=True, exist_ok=True)
     _copy(predictions, kept)
     with files.replacing_directory(target) as folder:
@@ -120,10 +122,10 @@ def publish_run(workspace: Workspace, staged: StagedRun) -> Metrics:
 
 
 def read_run(path: Path) -> Metrics:
-    """The metrics of the run whose folder is `path`, checked.
+    """Returns the validated metrics of the run in the folder `path`.
 
     Raises:
-        DataError: metrics.json is missing, broken, of another schema, or of another run than the folder says.
+        DataError: metrics.json is missing, broken, of another schema version, or its run_id is not the folder's name.
     """
     file = path / "metrics.json"
     metrics = read_metrics(file, _READ_REMEDY)
@@ -133,13 +135,13 @@ def read_run(path: Path) -> Metrics:
 
 
 def read_columns(path: Path, remedy: str) -> Columns:
-    """The content of a history.json.
+    """Returns the columns of a history.json.
 
     Raises:
-        DataError: it is missing, no JSON, or holds other than a run's columns.
+        DataError: the file is missing, is not JSON, or its columns are missing, empty or of different lengths.
     """
     content = files.read_json(path, remedy)
-    # Whole numbers stay whole: epochs are counted with them.
+    # `int` in the type keeps epoch numbers integers.
     columns = decoded(content, dict[str, list[int | float | None]], path, remedy)
     if wrong := _column_faults(columns):
         raise DataError(f"{path}: {'; '.join(wrong)}", remedy)
@@ -154,7 +156,8 @@ def _column_faults(history: Columns) -> list[str]:
 
 
 def run_folders(workspace: Workspace) -> list[Path]:
-    """The folders of all published runs, by name. Folders without a metrics.json are no runs, nor are hidden ones."""
+    """Returns the folders of all published runs, sorted by name; hidden ones and those without a metrics.json do not
+    count."""
     if not workspace.trials.is_dir():
         return []
     return sorted(
@@ -165,7 +168,10 @@ def run_folders(workspace: Workspace) -> list[Path]:
 
 
 def runs_of(workspace: Workspace, search: str) -> list[Path]:
-    """The folders of the runs that a search has published, by name; one that cannot be read is assigned by its name."""
+    """Returns the folders of the runs that a search published, sorted by name.
+
+    A run whose metrics cannot be read belongs to the search with the longest name that its folder's name begins with.
+    """
     searches = {search, *(path.name for path in workspace.searches.glob("*/"))}
 
     def owner(folder: Path) -> str | None:
@@ -179,19 +185,19 @@ def runs_of(workspace: Workspace, search: str) -> list[Path]:
 
 
 def read_runs(workspace: Workspace, but: Sequence[Path] = ()) -> list[Metrics]:
-    """The metrics of all published runs, by run_id.
+    """Returns the metrics of all published runs, sorted by run_id.
 
     Args:
-        but: folders of runs that are about to be moved aside.
+        but: folders of runs to skip, because they are about to be moved aside.
 
     Raises:
-        DataError: one of them cannot be trusted; it names the file.
+        DataError: a run's metrics.json is invalid; the message names the file.
     """
     return [read_run(folder) for folder in run_folders(workspace) if folder not in but]
 
 
 def readable_run(path: Path) -> Metrics | None:
-    """`read_run`, and None where it refuses."""
+    """Like `read_run`, but returns None instead of raising DataError."""
     try:
         return read_run(path)
     except DataError:
@@ -199,22 +205,22 @@ def readable_run(path: Path) -> Metrics | None:
 
 
 def readable_runs(workspace: Workspace) -> list[Metrics]:
-    """The metrics of all published runs that can be read, by run_id."""
+    """Returns the metrics of all published runs that can be read, sorted by run_id."""
     return [metrics for folder in run_folders(workspace) if (metrics := readable_run(folder)) is not None]
 
 
 def ranked(runs: Iterable[Metrics]) -> list[Metrics]:
-    """Highest test macro-F1 first; equal ones by run_id."""
+    """Sorts runs by test macro-F1, highest first; ties by run_id."""
     return sorted(runs, key=lambda metrics: (-metrics.test.f1_macro, metrics.run_id))
 
 
 def best_run(runs: Iterable[Metrics]) -> Metrics | None:
-    """The first of `ranked`; None without runs."""
+    """Returns the first run of `ranked`; None if there are no runs."""
     return next(iter(ranked(runs)), None)
 
 
 def run_params(workspace: Workspace, run_id: str) -> Params | None:
-    """The run's params.json; None where it is gone or broken."""
+    """Returns the content of the run's params.json; None if it is missing or broken."""
     try:
         return read_params(workspace.run(run_id) / "params.json", "")
     except (DataError, OSError):
@@ -222,10 +228,10 @@ def run_params(workspace: Workspace, run_id: str) -> Params | None:
 
 
 def run_predictions(workspace: Workspace, run_id: str, split: str = "test") -> tuple[np.ndarray, np.ndarray] | None:
-    """What a run's model predicts of the split "test" or "val": labels int64 (n,), probabilities float32 (n, k).
+    """Returns labels, int64 (n,), and a run's predicted probabilities, float32 (n, k), for the split "test" or "val".
 
-    Images are in the order of the split, the same for all runs on the same data. None where they were not kept, or
-    cannot be read.
+    Images are in the order of the split, which is the same for all runs on the same data. None if the predictions were
+    not kept or cannot be read.
     """
     prefix = {"test": "", "val": "val_"}[split]
     found = kept_arrays(workspace, run_id, f"{prefix}labels", f"{prefix}probabilities")
@@ -233,7 +239,7 @@ def run_predictions(workspace: Workspace, run_id: str, split: str = "test") -> t
 
 
 def kept_arrays(workspace: Workspace, run_id: str, *names: str) -> list[np.ndarray] | None:
-    """Arrays that were kept of a run's evaluation, by name; None where one was not kept, or cannot be read."""
+    """Returns the named arrays of a run's predictions file; None if one was not kept or cannot be read."""
     try:
         return _arrays(workspace.predictions(run_id), *names)
     except (OSError, DataError):
@@ -241,10 +247,10 @@ def kept_arrays(workspace: Workspace, run_id: str, *names: str) -> list[np.ndarr
 
 
 def verify_model(model: Path, metrics: Metrics, remedy: str) -> None:
-    """Refuses a model file that is not the one that `metrics` describes.
+    """Checks that a model file is the one that `metrics` describes.
 
     Raises:
-        DataError: the file is missing, or its sha256 differs from `model_sha256`.
+        DataError: the file is missing, or its sha256 differs from `metrics.model_sha256`.
     """
     if not model.is_file():
         raise DataError(f"{model} does not exist", remedy)
@@ -283,11 +289,11 @@ def _arrays(path: Path, *names: str) -> list[np.ndarray]:
 
 
 def _metrics(staged: StagedRun, epochs: int, test: Evaluation, model_sha256: str) -> Metrics:
-    """Raises ValueError where a figure cannot be meant."""
+    """Builds the metrics; raises ValueError if a figure is out of range."""
     about = msgspec.structs.replace(staged.about, val=_rounded(staged.about.val))
     metrics = Metrics(**msgspec.structs.asdict(about), epochs=epochs, test=test, model_sha256=model_sha256)
     try:
-        # Records that are made here are not validated, only those that are decoded.
+        # msgspec validates on decoding, not on construction.
         return msgspec.convert(msgspec.to_builtins(metrics), Metrics)
     except msgspec.ValidationError as error:
         raise ValueError(f"run {staged.run_id}: {error}") from None
@@ -308,7 +314,7 @@ def _ordered(history: Columns) -> Columns:
 
 
 def _finite(value: Any) -> Any:
-    """A JSON number; None for NaN and infinity, which JSON lacks."""
+    """Converts a NumPy scalar to a Python number; NaN and infinity, which JSON lacks, become None."""
     number = value.item() if hasattr(value, "item") else value
     return None if isinstance(number, float) and not math.isfinite(number) else number
 

@@ -1,4 +1,4 @@
-"""The JSON files of a run as records: decoding one validates it."""
+"""The JSON files of a run as typed records, validated when decoded."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from tuning.core import files
 from tuning.core.errors import DataError
 from tuning.core.jobs import Additions, Input, Values
 
-#: Version of metrics.json, as its field `schema` says.
+#: Version of metrics.json, stored in its field `schema`.
 METRICS_SCHEMA = 1
 
-#: How pixels (0…255 as decoded) reach the model, by the word that `input.scaling` holds.
+#: Value of `input.scaling` -> how decoded pixels (0…255) are scaled before they reach the model.
 SCALINGS = {
     "0-1": "float32 pixels divided by 255",
     "0-255": "float32 pixels as decoded; the model rescales them itself",
 }
 
-#: A class with fewer units in the test split: the interval of a good F1, .9, excludes a poor one, .5, in less than four
-#: of five cases (`python -m benchmarks.claims coverage`).
+#: A class with fewer test units than this has too few to judge: the interval of a good F1, .9, excludes a poor one, .5,
+#: in less than four of five cases (`python -m benchmarks.claims coverage`).
 FEW = 8
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-#: The two ends of an interval.
+#: Lower and upper end of an interval.
 Bounds = tuple[Share, Share]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 #: Why a run was trained.
 Kind = Literal["finalist", "baseline", "train", "ensemble"]
-#: Columns of a run's history by name, one value an epoch; None where it was not finite.
+#: Columns of a run's history by name, one value per epoch; None for a value that was not finite.
 Columns = dict[str, list[float | None]]
 
 Decoded = TypeVar("Decoded")
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A record that knows all its fields."""
+    """A record that refuses unknown fields."""
 
 
 class Validation(Strict, frozen=True, kw_only=True):
-    """Figures of the published model on the validation split; None where they were not finite."""
+    """Figures of the published model on the validation split; None for values that were not finite."""
 
     f1_macro: Share
     accuracy: Share | None
@@ -53,7 +53,12 @@ class Validation(Strict, frozen=True, kw_only=True):
 
 
 class ClassFigures(Strict, frozen=True, kw_only=True):
-    """How well one class was recognised, with 95 % intervals; `support` images, in so many units, carry its label."""
+    """Precision, recall and F1 of one class, with 95 % intervals.
+
+    Attributes:
+        support: test images of the class.
+        units: independent units that these images form.
+    """
 
     precision: Share
     recall: Share
@@ -66,16 +71,17 @@ class ClassFigures(Strict, frozen=True, kw_only=True):
 
     @property
     def few(self) -> bool:
-        """Whether there are too few independent test images to tell a class that is recognised from one that is not."""
+        """Whether the class has too few independent test images to judge how well it is recognised."""
         return self.units < FEW
 
 
 class Reliability(Strict, frozen=True, kw_only=True):
-    """How far a model's confidence is from its accuracy.
+    """Calibration of a model: how far its confidence is from its accuracy.
 
     Attributes:
-        error: the expected calibration error, in 15 bins; interval: its 95 % interval.
-        overconfident: mean confidence less accuracy.
+        error: expected calibration error, in 15 bins.
+        interval: 95 % interval of `error`.
+        overconfident: mean confidence minus accuracy.
     """
 
     error: Share
@@ -87,10 +93,10 @@ class Evaluation(Strict, frozen=True, kw_only=True):
     """Figures of the published model on the test split; rows of the confusion matrix are true classes.
 
     Attributes:
-        calibration: of its predicted classes; untempered: the same without the temperature in its graph, None where
-            there is none.
-        units: of the split: images, where none depends on another; copies, a photo's faces or, with `--group-by`, a
-            person's images are one. Intervals hold for the choice of units.
+        calibration: calibration of the predicted classes.
+        untempered: the same without the temperature in the model's graph; None if the graph has no temperature.
+        units: independent units of the split. Copies of an image, faces of one photo and, with `--group-by`, images of
+            one person form one unit; every other image is a unit of its own. Intervals are over the choice of units.
     """
 
     accuracy: Share
@@ -124,34 +130,36 @@ class Evaluation(Strict, frozen=True, kw_only=True):
 
     @property
     def sample(self) -> str:
-        """What the intervals are over, in words."""
+        """The sample that the intervals are computed over, in words."""
         return f"{self.images:,} test images" + (f" in {self.independent}" if self.dependent else "")
 
     @property
     def independent(self) -> str:
-        """How many units there are, in words."""
+        """The number of units, in words."""
         return f"{self.units:,} independent unit{'s' * (self.units != 1)}"
 
     @property
     def missing(self) -> list[str]:
-        """Classes without a test image, whose F1 is 0 whatever a model does."""
+        """Classes without a test image; their F1 is 0 for every model."""
         return [name for name, found in self.per_class.items() if not found.support]
 
 
-#: How the rule begins by which `export` chose one of the runs that a person's limits allow.
+#: Beginning of `Origin.rule` if `export` chose the best run within `--max-parameters` or `--max-ms`.
 FITTING = "highest test_f1_macro among the runs tested on the same data that fit"
 
 
 class Origin(Strict, frozen=True, kw_only=True):
-    """Where the promoted model comes from, or one that was exported as the best that fits.
+    """The run that a promoted model comes from, or a model exported as the best within given limits.
 
     Attributes:
         origin: the run's folder.
-        rule: by which it was chosen.
-        compared, left_out: runs that were looked at, and runs that were tested on other data.
-        corrected: its test macro-F1, corrected for its having been chosen on the same images; None where predictions
-            of any that were looked at were not kept.
-        seed_deviation: of test macro-F1 between training seeds; None where no configuration was trained with two.
+        rule: the rule that chose the run.
+        compared: number of runs that the rule chose from.
+        left_out: number of runs that were tested on other data.
+        corrected: the run's test macro-F1, corrected for selection on the same images; None if the predictions of a
+            compared run were not kept.
+        seed_deviation: standard deviation of test macro-F1 between training seeds; None if no configuration was trained
+            with two seeds.
     """
 
     origin: Text = msgspec.field(name="from")
@@ -166,12 +174,12 @@ class UsedBase(Strict, frozen=True, kw_only=True):
     """The model that a run started from.
 
     Attributes:
-        name: a run's, a file's, or a Keras Application's.
-        sha256: of its file.
-        trained_on: what it saw before, in words; None: unknown.
-        licence: what a person said of it; None: nothing.
-        overlap: images of the validation and test split that it had seen, which a person accepted; None: not checked,
-            because nobody knows what it saw.
+        name: the name of a run, a file or a Keras Application.
+        sha256: digest of the model file.
+        trained_on: its training data, in words; None if unknown.
+        licence: the licence as stated by a person; None if none was stated.
+        overlap: number of validation and test images that it had seen, which a person accepted; None if not checked,
+            because the images that it saw are unknown.
     """
 
     name: Text
@@ -182,30 +190,31 @@ class UsedBase(Strict, frozen=True, kw_only=True):
 
 
 def overlap_words(overlap: int | None) -> str:
-    """How many of the images that judge a run its base has seen, for a person; None: nobody knows."""
+    """Describes how many validation and test images a base has seen; None means unknown."""
     if overlap is None:
         return "not checked"
     return f"{overlap:,} accepted" if overlap else "none"
 
 
 def base_words(base: UsedBase | None) -> str:
-    """What a run started from, to stand behind its figure; empty where that is nothing, or saw none of its judges."""
+    """Returns a suffix for a run's score that names its base; empty without a base, or if the base has seen no
+    validation or test image."""
     if base is None or base.overlap == 0:
         return ""
     return f", started from base {base.sha256[:12]}, overlap {overlap_words(base.overlap)}"
 
 
 class BaseRecord(Strict, frozen=True, kw_only=True):
-    """What a workspace knows of a model that trainings start from; stands beside its copy.
+    """A workspace's record of a base model that trainings start from, stored beside the copy of the model.
 
     Attributes:
-        given: what `--base` has said for it.
+        given: the values of `--base` that this model was given by.
         name, trained_on, licence: as in `UsedBase`.
-        scaling: how it wants pixels.
-        member: which member of it is used, from 1, where it is an ensemble.
-        input: (height, width, channels) that it takes; None: any.
-        features: shape of what its classifier is computed from.
-        parameters: up to there.
+        scaling: the pixel scaling that it expects, a key of `SCALINGS`.
+        member: the member that is used, from 1, if it is an ensemble.
+        input: (height, width, channels) of its input; None stands for any size.
+        features: shape of the features that its classifier head takes.
+        parameters: number of parameters up to the features.
     """
 
     schema: Literal[1] = 1
@@ -222,24 +231,25 @@ class BaseRecord(Strict, frozen=True, kw_only=True):
 
 
 class About(Strict, frozen=True, kw_only=True):
-    """metrics.json, as far as whoever trained a run knows it.
+    """The fields of metrics.json that are known when training ends, before the files are published.
 
     Attributes:
-        run_id: the name of its folder.
-        kind: why it was trained.
-        search, trial, rank, strategy: where it comes from; None where it comes from no search.
-        best_epoch: from 1; the epoch whose weights the model has, the last within one standard error of the best on
+        run_id: the name of the run's folder.
+        kind: why the run was trained.
+        search, trial, rank, strategy: the search and trial that it comes from; None if it belongs to no search.
+        best_epoch: the epoch whose weights are published, from 1: the last one within one standard error of the best on
             validation.
-        val: figures of that very model.
+        val: validation figures of the published model.
         test_evaluations: how often a model of this run was evaluated on the test split; `test_openings` in the file.
         classes: in the order of the model's outputs.
-        versions: of this package, Keras, its backend and Python, which it was trained with.
-        output: what the model puts out.
+        versions: versions of this package, Keras, its backend and Python in training.
+        output: the kind of the model's outputs.
         started, finished: UTC times in ISO 8601.
-        milliseconds: that the model takes for an image, in large batches, where it was evaluated.
-        additions: what its graph has beside the network, and what each gave on validation; None: nothing was tried.
-        base: the model that it started from; None: from scratch.
-        best_member: of an ensemble, the member that is best on validation, from 1, in the order of `members`.
+        milliseconds: inference time per image in large batches, measured on the machine that evaluated the run.
+        additions: what the graph has besides the network, with the effect of each on validation; None if nothing was
+            tried.
+        base: the model that training started from; None if from scratch.
+        best_member: for an ensemble, the member that is best on validation, from 1, in the order of `members`.
     """
 
     schema: Literal[1] = 1
@@ -273,16 +283,17 @@ class About(Strict, frozen=True, kw_only=True):
 
     @property
     def role(self) -> str:
-        """What a run of a search is called in a sentence."""
+        """The noun phrase for this run of a search in a sentence."""
         return {"baseline": "the baseline", "ensemble": "the ensemble"}.get(self.kind, f"trial {self.trial}")
 
 
 class Metrics(About, frozen=True, kw_only=True):
-    """metrics.json: what a run is, and how well it did.
+    """metrics.json: the identity of a run and its results.
 
     Attributes:
-        test: figures of the model of `best_epoch`.
-        promoted: only in best_model_metrics.json, in exports of it, and in those of the best that fits.
+        test: test figures of the published model.
+        promoted: set only in best_model_metrics.json, in exports of the promoted model, and in exports of the best run
+            within given limits.
     """
 
     epochs: Count
@@ -298,14 +309,13 @@ class Metrics(About, frozen=True, kw_only=True):
 
 
 class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
-    """What else decided a run beside its configuration: `settings` in params.json.
+    """The training settings besides the configuration: `settings` in params.json.
 
     Attributes:
-        members: of an ensemble: run id -> its share in the mean, in parts of their sum; no other run has the field.
-        space_digest: sha256 of the code of a builder of one's own, which may change under its name; no other run has
-            the field.
-        shortened: of a training that the clock of its budget ended early, each time: epochs after which its learning
-            rate fell, and its last one. No other seed, and no command, trains like that again.
+        members: only for an ensemble: run id -> weight of the member in the mean, relative to the sum of weights.
+        space_digest: only for a user's own builder: sha256 of its code, which can change under the same name.
+        shortened: only for a training that its budget's clock ended early: for each time it was shortened, the epoch
+            after which the learning rate decayed, and the last epoch. No command and no other seed can repeat this.
     """
 
     space: str
@@ -322,7 +332,7 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True):
-    """params.json, where the values stand beside `settings`."""
+    """params.json; the file holds the hyperparameters' values at the top level, next to `settings`."""
 
     values: Values
     settings: TrainedWith
@@ -332,10 +342,10 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_metrics(path: Path, remedy: str) -> Metrics:
-    """The content of a metrics.json.
+    """Returns the content of a metrics.json.
 
     Raises:
-        DataError: it is missing, no JSON, of another schema, or a field of it cannot be meant.
+        DataError: the file is missing, is not JSON, has another schema version, or a field is invalid.
     """
     content = files.read_json(path, remedy)
     found = content.get("schema") if isinstance(content, dict) else METRICS_SCHEMA
@@ -345,10 +355,10 @@ def read_metrics(path: Path, remedy: str) -> Metrics:
 
 
 def read_params(path: Path, remedy: str) -> Params:
-    """The content of a params.json.
+    """Returns the content of a params.json.
 
     Raises:
-        DataError: it is missing, no JSON, or a field of it cannot be meant.
+        DataError: the file is missing, is not JSON, or a field is missing or invalid.
     """
     content = files.read_json(path, remedy)
     if not isinstance(content, dict) or "settings" not in content:
@@ -358,7 +368,7 @@ def read_params(path: Path, remedy: str) -> Params:
 
 
 def decoded(content: Any, kind: type[Decoded], path: Path, remedy: str) -> Decoded:
-    """JSON content of a file as what it should be; raises DataError where it is not."""
+    """Converts the JSON content of a file to the type `kind`; raises DataError if it does not fit."""
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
@@ -366,7 +376,7 @@ def decoded(content: Any, kind: type[Decoded], path: Path, remedy: str) -> Decod
 
 
 def _with_value(error: msgspec.ValidationError, content: Any) -> str:
-    """The error's message with the value that it is about, where it says which that is."""
+    """Returns the error's message with the offending value, if msgspec says where that is."""
     message = str(error)
     place = re.search(r" - at `\$([^`]*)`$", message)
     if place is None:

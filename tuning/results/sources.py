@@ -1,4 +1,4 @@
-"""Finds the model that is meant (the promoted one, a run's, or the best of a search), and its metrics."""
+"""Finds the model to export (the promoted one, that of a run, or the best of a search) and its metrics."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LISTED_NAMES = 20
 
 @dataclass(frozen=True)
 class Source:
-    """What is exported: a model file whose digest `metrics` carries.
+    """A model to export; `metrics` holds the digest of the model file.
 
     Attributes:
-        name: of the export's default folder: the run's, the search's, or "best_model".
+        name: name of the export's default folder: that of the run or the search, or "best_model".
         model: the `.keras` file.
-        metrics: the run's.
+        metrics: metrics of the run that trained the model.
     """
 
     name: str
@@ -37,30 +37,30 @@ class Source:
 
 
 def promoted_source(workspace: Workspace) -> Source:
-    """The promoted model.
+    """Returns the promoted model.
 
     Raises:
-        DataError: nothing is promoted, or the pair of files does not belong together.
+        DataError: nothing is promoted, or model and metrics do not belong together.
     """
     return Source("best_model", workspace.best_model, promoted(workspace))
 
 
 def run_source(workspace: Workspace, run_id: str) -> Source:
-    """The model of one run, by its id or short name.
+    """Returns the model of the run with this id or short name.
 
     Raises:
-        UsageError: there is no such run; it lists those there are.
-        DataError: the model is not the one its metrics describe.
+        UsageError: there is no such run (the message lists the existing ones), or the name stands for several.
+        DataError: the model is not the one that its metrics describe.
     """
     run_id = find_run(workspace, run_id)
     return _checked(workspace, run_id, read_run(workspace.run(run_id)))
 
 
 def find_run(workspace: Workspace, name: str) -> str:
-    """The id of the run that a person names by it, or by its short name.
+    """Returns the id of the run with this id or short name.
 
     Raises:
-        UsageError: there is none, or there are several; it lists those that can be meant.
+        UsageError: there is no such run, or the name stands for several; the message lists the possible names.
     """
     known = [folder.name for folder in run_folders(workspace)]
     found = meant(name, known)
@@ -73,10 +73,10 @@ def find_run(workspace: Workspace, name: str) -> str:
 
 
 def search_of(workspace: Workspace, name: str) -> str:
-    """The search that a person names by its own name or by one of its runs; any other name as it is.
+    """Returns the search with this name, or the search of the run with this name; any other name unchanged.
 
     Raises:
-        UsageError: a run that no search has made, or a name that stands for several runs.
+        UsageError: the run belongs to no search, or the name stands for several runs.
     """
     if name in searches.names(workspace) or not meant(name, [folder.name for folder in run_folders(workspace)]):
         return name
@@ -88,16 +88,17 @@ def search_of(workspace: Workspace, name: str) -> str:
 
 
 def fitting_source(workspace: Workspace, max_parameters: int | None, max_ms: float | None) -> Source:
-    """The model of the best row of the leaderboard that is small and fast enough, of the runs on the current data.
+    """Returns the best run on the current data that is within the limits on size and speed.
 
-    The test split has chosen it, so its metrics say of how many, and what its score is worth after that.
+    The run is chosen by its test score, so its metrics state how many runs it was chosen from and the score corrected
+    for selection.
 
     Args:
-        max_parameters: None: as many as it has.
-        max_ms: milliseconds an image, as measured where a run was evaluated; None: as long as it takes.
+        max_parameters: None for no limit.
+        max_ms: milliseconds per image, as measured on the machine that evaluated the run; None for no limit.
 
     Raises:
-        DataError: there is no run; or none fits, and it says what the nearest has.
+        DataError: there is no run, or none is within the limits; the message then names the closest value.
     """
     runs = read_runs(workspace)
     if not runs:
@@ -122,7 +123,7 @@ def _limits(max_parameters: int | None, max_ms: float | None) -> str:
 
 
 def _nearest(found: Sequence[Metrics], max_parameters: int | None, small: Sequence[Metrics]) -> str:
-    """What to do where no run fits."""
+    """Returns the remedy if no run is within the limits."""
     if max_parameters is not None and not small and found:
         return (
             f"the smallest has {min(one.parameters for one in found):,} parameters: allow more, or train a smaller one"
@@ -134,13 +135,13 @@ def _nearest(found: Sequence[Metrics], max_parameters: int | None, small: Sequen
 
 
 def search_source(workspace: Workspace, search: str) -> Source:
-    """The model of a search's best run: of its finalists and their ensemble, the highest validation macro-F1.
+    """Returns the model of a search's best run: the finalist or ensemble with the highest validation macro-F1.
 
     Raises:
-        UsageError: no such search has a finalist; it lists those that have.
-        DataError: the model is not the one its metrics describe.
+        UsageError: there is no such search; the message lists the searches with finalists.
+        DataError: the search has no finalist yet, or the model is not the one that its metrics describe.
     """
-    # A baseline that the search itself ranked among its best is published once, as the baseline with its rank.
+    # If the baseline is itself among the finalists, it is published once: as the baseline, with its rank.
     kinds = ("finalist", "ensemble")
     finalists = [metrics for metrics in read_runs(workspace) if metrics.kind in kinds or metrics.rank is not None]
     of_search = [metrics for metrics in finalists if metrics.search == search]
@@ -158,8 +159,7 @@ def search_source(workspace: Workspace, search: str) -> Source:
 
 
 def best_finalist(finalists: Sequence[Metrics]) -> Metrics:
-    """The metrics with the highest val.f1_macro, the first run_id among equals. Validation decides; the test split
-    chooses nothing."""
+    """Returns the metrics with the highest val.f1_macro; ties by run_id. Test figures play no part."""
     return min(finalists, key=lambda metrics: (-metrics.val.f1_macro, metrics.run_id))
 
 

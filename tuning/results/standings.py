@@ -1,5 +1,5 @@
-"""What the leaderboard's rows say about each other: who is tied with the best, what came of several seeds, how often
-the test split was used. All of it follows from the runs' own files; nothing is written."""
+"""Comparisons between the leaderboard's rows: ties with the best run, statistics over seeds, uses of the test split.
+Everything is derived from the runs' own files; nothing is written."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ BEST = "best"
 
 @dataclass(frozen=True)
 class Seeds:
-    """How many runs trained the same configuration, each with its own seed: mean and sample standard deviation of their
-    test macro-F1. Among `runs`, their ids, one that repeats a seed is no further one."""
+    """Test macro-F1 of one configuration over training seeds.
+
+    Attributes:
+        count: number of different seeds.
+        mean, deviation: mean and sample standard deviation over the seeds.
+        runs: ids of all runs of the configuration, including those that repeat a seed.
+    """
 
     count: int
     mean: float
@@ -36,23 +41,23 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Standing:
-    """A row of the leaderboard, put into proportion.
+    """A row of the leaderboard with its comparison to the best run on the same data.
 
     Attributes:
         row: the row.
-        test: the run's figures on the test split.
+        test: the run's test figures.
         name: the run's short name in its workspace.
-        place: from 1.
-        verdict: "best"; "tied", where the 95 % interval of the difference to the best includes 0; "worse", where it
-            does not; "better in the mean", where it does not either, but the configuration is the better one over its
-            seeds; "seeds unknown", where it does not, and nothing is known of what another training seed changes; None
-            where the predictions of one of both were not kept.
-        difference: of the configuration's mean over seeds to that of the best; None where predictions were not kept.
-        corrected: the best row's test macro-F1, corrected for its having been chosen; None in other rows, and where
-            predictions of any that it was chosen from were not kept.
-        compared: how many runs it was chosen from; None in other rows.
-        seeds: None where no other run on the same data has the same configuration and another seed.
-        noise: of the training seed, from all runs on the same data; None where it is not known.
+        place: rank in the leaderboard, from 1.
+        verdict: "best" for the best run. Otherwise "tied" if the 95 % interval of the difference to the best includes
+            0. If it excludes 0: "seeds unknown" if no configuration was trained with two seeds, else "worse", or
+            "better in the mean" if this configuration is the better one over its seeds. None if the predictions of one
+            of the two runs were not kept.
+        difference: the configuration's mean over seeds minus that of the best; None if predictions were not kept.
+        corrected: test macro-F1 of the best run, corrected for selection; None in other rows, and if the predictions of
+            a run that it was chosen from were not kept.
+        compared: number of runs that the best was chosen from; None in other rows.
+        seeds: statistics over seeds; None if no run on the same data has the same configuration and another seed.
+        noise: variation between training seeds, from all runs on the same data; None if unknown.
     """
 
     row: Row
@@ -68,11 +73,11 @@ class Standing:
 
     @property
     def per_class(self) -> dict[str, float]:
-        """Class name -> F1."""
+        """Class name -> test F1."""
         return {name: found.f1 for name, found in self.test.per_class.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """The row's columns, what puts them into proportion, and at last `per_class`."""
+        """Returns the row's columns, then the comparison's fields, and `per_class` last."""
         difference, seeds = self.difference, self.seeds
         return {
             **self.row.to_json(),
@@ -94,13 +99,13 @@ class Standing:
 
 
 def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
-    """The leaderboard's rows, best first, each put into proportion.
+    """Returns the leaderboard's rows, best first, each compared with the best run on the same data.
 
-    The best of the runs tested on the same data is compared with each of the others, all at once (`comparison`): what
-    is called worse is so beyond the choice of test images and beyond the luck of a training seed.
+    All runs on the same data are compared simultaneously (see `comparison`): a run is "worse" only if neither the
+    choice of test images nor the luck of a training seed explains the difference.
 
     Args:
-        runs: as `leaderboard.read` returns them.
+        runs: the result of `leaderboard.read`.
     """
     compared = boards(workspace, runs)
     seeds = over_seeds(workspace, runs)
@@ -130,17 +135,17 @@ def standings(workspace: Workspace, runs: Sequence[Metrics]) -> list[Standing]:
 
 
 def over_seeds(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Seeds]:
-    """By run id, what came of those among `runs` that differ in their seed alone; only where several do.
+    """Returns, by run id, the statistics over seeds for those of `runs` whose configuration has several seeds.
 
-    Whatever made them: the line under `next:` has `train` make a search's second seed. Of a run that was made twice
-    with one seed, say under another rank, both are the same training.
+    It does not matter which search or command made a run: the line under `next:` that a search prints uses `train` for
+    the second seed. Two runs with the same seed, e.g. under different ranks, count once.
     """
     groups: dict[tuple[str, ...], list[Metrics]] = {}
     for one in sorted(runs, key=lambda metrics: metrics.run_id):
         groups.setdefault((one.data_digest, *configuration(workspace, one)), []).append(one)
     found: dict[str, Seeds] = {}
     for members in groups.values():
-        # Of a seed that is there twice the first one, which is also what `Board` takes for it.
+        # If a seed occurs twice, its first run counts, as in `Board`.
         scores = {one.seed: one.test.f1_macro for one in reversed(members)}.values()
         if len(scores) > 1:
             names = tuple(one.run_id for one in members)
@@ -150,9 +155,10 @@ def over_seeds(workspace: Workspace, runs: Sequence[Metrics]) -> dict[str, Seeds
 
 
 def test_evaluations(workspace: Workspace, rows: Sequence[Row]) -> dict[str, int]:
-    """How often models were evaluated on the test split of each data set in `rows`, by the digest in its rows.
+    """Returns the number of evaluations on the test split for each data set in `rows`, by its shortened digest.
 
-    The journals count, those of searches that were moved aside included; where they are gone, the rows do.
+    Evaluations are counted from the journals, including those of searches that were moved aside. For each run, the
+    count in its row is used if that is higher, because its journal may be gone.
     """
     counted: Counter[tuple[str, str]] = Counter()
     for (data, run_id), count in searches.test_evaluations(workspace).items():

@@ -1,4 +1,4 @@
-"""The leaderboard as aligned text for a terminal, as Markdown, and as CSV with all that `standings` adds. Pure."""
+"""The leaderboard as aligned text for a terminal, as Markdown, and as CSV with the fields of `standings`. Pure."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Column:
     """A column of the table.
 
     Attributes:
-        name: its header.
-        text: what a row shows there.
-        right: whether its cells are flush right.
-        need: columns of need 0 are always shown; of the others, in a narrow terminal, the lower come first.
-        short: its header in a terminal; empty: the same.
+        name: header.
+        text: returns the cell's text for a row.
+        right: whether the cells are right-aligned.
+        need: columns with need 0 are always shown; in a narrow terminal, those with a lower need take precedence.
+        short: header in a terminal; empty to use `name`.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Column:
     short: str = ""
 
 
-#: In the order in which they stand.
+#: All columns, in display order.
 TABLE = (
     Column("#", lambda entry: str(entry.place), need=0),
     Column("name", lambda entry: entry.name, right=False, need=0),
@@ -80,15 +80,14 @@ def leaderboard_table(
     evaluations: Mapping[str, int] | None = None,
     coloured: bool = False,
 ) -> str:
-    """The leaderboard as a person reads it: three decimals, the interval beside its figure.
+    """Returns the leaderboard as text for people: scores with three decimals, the interval next to its score.
 
     Args:
-        rows: as `standings` returns them, at least one.
-        width: of the terminal, in characters: then the columns that fit, and below them, in tables of their own, F1 by
-            class, mean and deviation over seeds, and what the words mean. None: one table, every column, F1 by class
-            included.
-        evaluations: how often models were evaluated on the test split of each data set.
-        coloured: the best row is green, and what is better in the mean; those tied with it yellow, the worse ones red.
+        rows: the result of `standings`, at least one row.
+        width: width of the terminal in characters: the table has the columns that fit, followed by separate tables of
+            F1 by class and of means over seeds, and by notes. None: one table with every column and F1 by class.
+        evaluations: number of evaluations on the test split, by the shortened digest of the data set.
+        coloured: paint the best row and rows "better in the mean" green, tied rows yellow, worse rows red.
     """
     columns = _columns(rows)
     if width is None:
@@ -112,14 +111,18 @@ def _painted(text: str, rows: Sequence[Standing]) -> str:
 
 
 def leaderboard_markdown(rows: Sequence[Standing]) -> str:
-    """The table with every column in GitHub's Markdown."""
+    """Returns the table with every column in GitHub's Markdown."""
     columns = [*_columns(rows), *_class_columns(rows, "F1 ")]
     cells = [[escaped(column.text(row)) for column in columns] for row in rows]
     return table([escaped(column.name) for column in columns], cells, [column.right for column in columns])
 
 
 def leaderboard_csv(rows: Sequence[Standing]) -> str:
-    """The columns of leaderboard.csv, what `standings` adds, and F1 by class; at least one row, no cell a formula."""
+    """Returns CSV with the columns of leaderboard.csv, those of `standings`, and F1 by class; no cell is a formula.
+
+    Args:
+        rows: the result of `standings`, at least one row.
+    """
     classes, entries = _classes(rows), [row.to_json() for row in rows]
     columns = [name for name in entries[0] if name != "per_class"]
     text = io.StringIO()
@@ -132,18 +135,18 @@ def leaderboard_csv(rows: Sequence[Standing]) -> str:
 
 
 def _columns(rows: Sequence[Standing]) -> list[Column]:
-    """The columns that have something to say about these rows."""
-    # Figures of runs that were tested on different data are not comparable.
-    idle = {"data"} if len({entry.row.data_digest for entry in rows}) == 1 else set()
+    """Returns the columns without those that are empty or equal in all rows."""
+    # Runs tested on different data are not comparable, so the data column is shown if there are several data sets.
+    omitted = {"data"} if len({entry.row.data_digest for entry in rows}) == 1 else set()
     if not any(entry.seeds for entry in rows):
-        idle.add("over seeds")
+        omitted.add("over seeds")
     if not any(entry.row.base for entry in rows):
-        idle.add("base")
+        omitted.add("base")
     if not any(entry.corrected is not None and (entry.compared or 0) > 1 for entry in rows):
-        idle.add("corrected")
+        omitted.add("corrected")
     if not any(entry.test.dependent for entry in rows):
-        idle.add("units")
-    return [column for column in TABLE if column.name not in idle]
+        omitted.add("units")
+    return [column for column in TABLE if column.name not in omitted]
 
 
 def _aligned(columns: Sequence[Column], rows: Sequence[Standing]) -> str:
@@ -152,13 +155,13 @@ def _aligned(columns: Sequence[Column], rows: Sequence[Standing]) -> str:
 
 
 def _fitting(columns: Sequence[Column], rows: Sequence[Standing], width: int) -> list[Column]:
-    """The columns to show in so many characters, in their order."""
+    """Returns the columns that fit into `width` characters, in display order."""
     sizes = {column.name: max(map(display_width, [column.name, *map(column.text, rows)])) + GAP for column in columns}
-    # Two blanks precede each column but the first.
+    # A gap precedes each column but the first.
     left, chosen = width + GAP, set()
     for column in sorted(columns, key=lambda column: column.need):
         if column.need > 0 and sizes[column.name] > left:
-            # Nor one that is needed less, however narrow.
+            # Stop here: a column with a higher need is not shown instead, even if it is narrow enough.
             break
         chosen.add(column.name)
         left -= sizes[column.name]
@@ -179,7 +182,7 @@ def _f1_of(name: str, entry: Standing) -> str:
 
 
 def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
-    """F1 by class in as many tables as it takes to fit them into the width."""
+    """Yields tables of F1 by class, each with as many classes as fit into the width."""
     pending, title = _class_columns(rows), "F1 by class"
     while pending:
         count = len(pending)
@@ -190,7 +193,7 @@ def _class_tables(rows: Sequence[Standing], width: int) -> Iterator[str]:
 
 
 def _claims(rows: Sequence[Standing]) -> Iterator[str]:
-    """What `vs best` means for these rows."""
+    """Yields notes on the verdicts in the column `vs best`."""
     by_data = _by_data(rows)
     several = len(by_data) > 1
     noises = {data: entry.noise for data, own in by_data.items() for entry in own if entry.noise}
@@ -224,7 +227,7 @@ def _claims(rows: Sequence[Standing]) -> Iterator[str]:
 
 
 def _by_data(rows: Sequence[Standing]) -> dict[str, list[Standing]]:
-    """The rows by the digest of the data that they were tested on."""
+    """Groups the rows by the shortened digest of the data that they were tested on."""
     found: dict[str, list[Standing]] = {}
     for entry in rows:
         found.setdefault(entry.row.data_digest, []).append(entry)
@@ -236,7 +239,7 @@ def _repeated(noise: SeedNoise) -> str:
 
 
 def _score(rows: Sequence[Standing]) -> Iterator[str]:
-    """What the best score is worth, and how many independent images it comes from."""
+    """Yields notes on the corrected best score, the test units, and classes with too few test images."""
     for entry in rows:
         if entry.corrected is not None and (entry.compared or 0) > 1:
             yield (
@@ -244,7 +247,7 @@ def _score(rows: Sequence[Standing]) -> Iterator[str]:
                 f"corrected for that {entry.corrected:.3f} (chosen on resampled images, scored on the others)."
             )
     for own in _by_data(rows).values():
-        # The images are the same for all of them; the best may be in no row.
+        # All rows on the same data share the test images, so any row will do.
         test = own[0].test
         if test.dependent:
             yield (
@@ -259,7 +262,7 @@ def _score(rows: Sequence[Standing]) -> Iterator[str]:
 
 
 def _bases(rows: Sequence[Standing]) -> Iterator[str]:
-    """What rows started from, where that had seen what judges them, or nobody knows."""
+    """Yields a note per base that has seen validation or test images, or of which that is unknown."""
     by_base: dict[str, list[int]] = {}
     for entry in rows:
         if entry.row.base and not entry.row.base.endswith(f"overlap {overlap_words(0)}"):
@@ -293,7 +296,7 @@ def _seed_table(rows: Sequence[Standing], width: int) -> Iterator[str]:
 
 
 def _corrected(entry: Standing) -> str:
-    """With how many it was the best of."""
+    """Returns the corrected score and the number of runs that it was chosen from."""
     return _MISSING if entry.corrected is None else f"{entry.corrected:.3f} (of {entry.compared})"
 
 

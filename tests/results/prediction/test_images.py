@@ -12,7 +12,7 @@ import pytest
 from tuning.core.errors import DataError, UsageError
 from tuning.dataset.decode import MAX_BYTES
 from tuning.results.prediction import images
-from tuning.results.prediction.images import Image, bursts, from_standard_input
+from tuning.results.prediction.images import Image, bursts, found_at, from_standard_input
 
 
 @pytest.fixture
@@ -95,6 +95,12 @@ def test_paths_that_end_with_nul_may_hold_anything_else(folder, piped):
         (folder / name).touch()
     data = b"".join(os.fsencode(name) + b"\0" for name in names)
     assert list(from_standard_input(piped(data), True)) == [[Image(name) for name in names]]
+
+
+def test_a_folder_whose_path_is_no_text_is_not_said_to_lack_permission(folder):
+    path = os.fsdecode(b"\xff")
+    os.mkdir(path)
+    assert found_at(path) == [Image(path, error="has a path that is not valid text")]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 64])

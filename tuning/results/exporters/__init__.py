@@ -1,4 +1,4 @@
-"""Formats of export, by name; a new one is one file and one row."""
+"""Export formats by name; a new format is one module and one row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The description of an export: how an image becomes the model's input, and an example of ten lines."""
+"""The description of an export: the preprocessing of images, and a ten-line example."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ for path in sys.argv[1:]:
 
 
 def example_name(name: str) -> str:
-    """The file name of the example for format `name`."""
+    """Returns the file name of the example for format `name`."""
     return "load_example.py" if name == "keras" else f"load_example_{name}.py"
 
 
 def example(name: str, form: Format, metrics: Metrics) -> str:
-    """A program of ten lines that labels images with the product of `form`, and needs nothing of this project."""
+    """Returns a ten-line program that labels images with the product of `form` and does not need this project."""
     given = metrics.input
     size, channels = given.image_size, given.channels
     divide = " / 255" if given.scaling == "0-1" else ""
@@ -46,13 +46,13 @@ def example(name: str, form: Format, metrics: Metrics) -> str:
         outputs=form.outputs.replace(
             "IMAGES", f'face.reshape(1, {size}, {size}, {channels}).astype("float32"){divide}'
         ),
-        # Of the label alone, the softmax of logits is this.
+        # The softmax probability of the predicted label.
         probability="1 / np.exp(outputs - outputs.max()).sum()" if metrics.output == "logits" else "outputs.max()",
     )
 
 
 def opening_lines(form: Format, metrics: Metrics) -> str:
-    """A few lines that open the product and predict, for people to read."""
+    """Returns a few lines that open the product and predict, for people to read."""
     size, channels = metrics.input.image_size, metrics.input.channels
     opening = form.opening.replace("PATH", f'"{form.product}"')
     outputs = form.outputs.replace("IMAGES", "images")
@@ -66,7 +66,7 @@ def opening_lines(form: Format, metrics: Metrics) -> str:
 
 
 def preprocessing(metrics: Metrics) -> dict[str, Any]:
-    """How an image file becomes the model's input, for someone who has only the export."""
+    """Returns a description of the preprocessing and the outputs, for users who have only the export."""
     given = metrics.input
     size, channels = given.image_size, given.channels
     logits = metrics.output == "logits"
@@ -100,5 +100,5 @@ def preprocessing(metrics: Metrics) -> dict[str, Any]:
 
 
 def scaling_factor(scaling: str) -> float:
-    """What pixels (0…255) are multiplied by, for a name of `schema.SCALINGS`."""
+    """Returns the factor that pixels (0…255) are multiplied by, for a key of `schema.SCALINGS`."""
     return 1 / 255 if scaling == "0-1" else 1.0

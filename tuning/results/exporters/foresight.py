@@ -1,4 +1,4 @@
-"""Finds the formats that a model cannot be exported in, before it is trained."""
+"""Finds the formats in which a model cannot be exported, before it is trained."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ keras.models.model_from_json(pathlib.Path(source).read_text(encoding="utf-8")).s
 
 
 def cannot_leave(model: str, shape: tuple[int, int, int], progress: Progress, suspects: Sequence[str]) -> list[str]:
-    """Of each format that a model cannot be exported in: that it cannot, and why; formats without their extra apart.
+    """Tries to export a model; returns a sentence for each format that fails, with the reason.
+
+    Formats whose packages are not installed are not tried.
 
     Args:
-        model: the model as Keras writes it in JSON.
-        shape: of an image.
-        suspects: layers that are not known to be converted; named where the converter names none.
+        model: the model as Keras's JSON.
+        shape: shape of an image.
+        suspects: layers that may not be convertible, named if the converter names none.
     """
     wanted = {
         name: form

@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 class Format:
     """One kind of model file.
 
-    `load` runs in a process that cannot import this project: its source goes there as text. So it is a plain function
-    of that very name that imports what it needs itself.
+    `load` runs in a process that cannot import this project and receives its source as text. It must therefore be a
+    plain function named `load` that imports everything it needs itself.
 
     Attributes:
         product: the name of the file (or folder) in the export.
-        title: what it is, in a few words.
-        runtime: what opens it, in a few words.
-        keras_format: what Keras's `Model.export` calls it; None where the product is the `.keras` file itself.
+        title: a short description of the product.
+        runtime: the name of the runtime that opens it.
+        keras_format: the format's name in Keras's `Model.export`; None if the product is the `.keras` file itself.
         load: `load(path) -> predict`, in the product's own runtime; `predict` maps float32 images
             (n, height, width, channels) to outputs (n, classes), for any n.
-        install: the packages that its user needs, as pip names them.
+        install: the packages that users of the product need, as pip names them.
         imports: the modules that `opening` and `outputs` use, separated by commas.
         opening: the expression that opens the product at PATH, for people to read.
         outputs: the expression that maps IMAGES to outputs, with the open product in `model`.
-        modules: what must be importable to write and check it, beyond what this project always needs.
-        extra: the extra that brings `modules`.
-        unneeded: modules that its runtime must do without, kept from it in the check.
+        modules: modules needed to write and check the product, beyond this project's requirements.
+        extra: the extra of this project that installs `modules`.
+        unneeded: modules that the runtime must work without; they cannot be imported during the check.
     """
 
     product: str

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 CHECK_SECONDS = 300
-#: Characters of a process's last words that are told.
+#: Most characters of a process's last line that an error quotes.
 _SHOWN = 400
 
-#: The annotations of the functions that follow name modules that are not imported there.
+#: Annotations of the functions below name modules that are not imported in the process, so they must not be evaluated.
 _HEAD = "from __future__ import annotations\nimport sys\n"
 
-#: Outputs for a batch, and for an image alone: the number of images must be free.
+#: Predicts a batch and a single image, to check that the model takes any number of images.
 _PREDICT_ALL = """
 def predict_all(predict, images):
     parts = [predict(images), predict(images[:1])]
@@ -33,13 +33,13 @@ np.save(outputs, predict_all(load(product), np.load(images)))
 
 
 class Failed(Exception):
-    """A process that did not do what it was for; its text says why."""
+    """A process did not end successfully; the message says why."""
 
 
 class Isolated:
-    """A running Python process that cannot import this project; it ends with the `with` block at the latest.
+    """A running Python process that cannot import this project; it is killed at the end of the `with` block.
 
-    Its working directory is `folder`; what it prints goes into `<name>.log` there.
+    Its working directory is `folder`; its output is written to `<name>.log` there.
     """
 
     def __init__(self, name: str, program: str, arguments: Sequence[object], folder: Path, blocked: Sequence[str] = ()):
@@ -47,7 +47,7 @@ class Isolated:
         self._began, self._log = time.monotonic(), folder / f"{name}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                # Without PYTHONPATH and the working directory; an installed copy of this project is blocked by name.
+                # -E ignores PYTHONPATH, -P leaves out the working directory; an installed copy is blocked by name.
                 [sys.executable, "-E", "-P", "-c", f"{_HEAD}{blocks}{program}", *map(str, arguments)],
                 cwd=folder,
                 env=_environment(folder),
@@ -64,7 +64,7 @@ class Isolated:
         self._process.wait()
 
     def finish(self) -> None:
-        """Waits for a successful end. Raises Failed for any other, with the last line that it wrote."""
+        """Waits until the process ends successfully; raises Failed if it fails, with its last line, or times out."""
         remaining = self._began + CHECK_SECONDS - time.monotonic()
         try:
             code = self._process.wait(max(remaining, 0))
@@ -76,17 +76,17 @@ class Isolated:
 
 
 def loader(load: Callable) -> str:
-    """A program that writes the outputs of a product; arguments: product, images.npy, outputs.npy."""
+    """Returns a program that writes the outputs of a product; arguments: product, images.npy, outputs.npy."""
     return f"import numpy as np\n{_PREDICT_ALL}\n{_source(load)}\n{_LOAD}"
 
 
 def converter(load: Callable, formats: Mapping[str, tuple[str, Path]], begun: Path) -> str:
-    """A program that writes the outputs of the original, and each product; arguments as for `loader`.
+    """Returns a program that writes the outputs of the original, and then each product; arguments as for `loader`.
 
     Args:
         load: opens the original.
-        formats: name -> (Keras's name of the format, where to).
-        begun: a file that then holds the name of the last conversion that was begun.
+        formats: name -> (Keras's name of the format, path of the product).
+        begun: a file that the program writes the name of each format to before it converts to it.
     """
     steps = "".join(
         f"open({str(begun)!r}, 'w').write({name!r})\nconvert(product, {str(path)!r}, {keras_format!r})\n"
@@ -96,11 +96,11 @@ def converter(load: Callable, formats: Mapping[str, tuple[str, Path]], begun: Pa
 
 
 def convertible(model: Any, keras_format: str) -> Any:
-    """Runs in the other process: the model, in place, with layers written in what a format's converter knows.
+    """Runs in the other process: changes the model in place so that its layers use operations the converter supports.
 
-    GELU by the error function (x/2 · (1 + erf(x/√2))), grouped convolutions as one for each group, recurrent layers
-    unrolled over their steps: the same numbers by other operations. Mean and variance of a Normalization are tensors of
-    its own, which would become inputs of an ONNX graph: they are made constants. What a converter takes as it is stays.
+    The results stay the same. For ONNX, GELU is computed by the error function (x/2 · (1 + erf(x/√2))), and mean and
+    variance of a Normalization layer become constants, as they would otherwise become inputs of the graph. Grouped
+    convolutions are split into one per group. For LiteRT, recurrent layers are unrolled over their steps.
     """
     import keras
     import numpy as np
@@ -141,9 +141,9 @@ def convert(source: str, path: str, keras_format: str) -> None:
 
     model = convertible(keras.saving.load_model(source, safe_mode=True, compile=False), keras_format)
     image = keras.Input(model.input_shape[1:], name="image")
-    # Around the model, so that inference is meant: left to itself, `export` keeps augmentation layers at work.
+    # Call the model with training=False: `export` of the model itself would keep augmentation layers active.
     inference = keras.Model(image, model(image, training=False))
-    # The input has the same name in all formats, whatever the builder called it.
+    # The input has the same name in all formats, whatever its name in the builder.
     signature = [keras.InputSpec(shape=image.shape, dtype="float32", name="image")]
     try:
         inference.export(path, format=keras_format, verbose=False, input_signature=signature)
@@ -153,7 +153,7 @@ def convert(source: str, path: str, keras_format: str) -> None:
 
 
 def suspect(model: Any, keras_format: str) -> str:
-    """Runs in the other process: names the first layer that cannot be converted by itself; "" if each one can."""
+    """Runs in the other process: names the first layer that cannot be converted alone; "" if there is none."""
     import tempfile
 
     import keras
@@ -189,8 +189,11 @@ def _source(function: Callable) -> str:
 
 
 def _environment(keras_home: Path) -> dict[str, str]:
-    """This process may run Keras on another backend, and a person's `keras.json` ask for another float type; and
-    rounding is compared, which GPUs do in their own way."""
+    """Returns the environment for the process: TensorFlow on the CPU with Keras's defaults.
+
+    This process may use another Keras backend, the user's `keras.json` may set another float type, and GPUs round
+    differently, which would affect the comparison of outputs.
+    """
     fixed = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     fixed["KERAS_HOME"] = str(keras_home)
     return {**os.environ, **fixed}

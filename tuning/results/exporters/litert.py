@@ -1,4 +1,4 @@
-"""LiteRT, once TensorFlow Lite: for phones, microcontrollers and other small machines."""
+"""LiteRT, formerly TensorFlow Lite: for phones, microcontrollers and other small devices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def load(path: str) -> Callable[[np.ndarray], np.ndarray]:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        # TensorFlow still has the same interpreter, under its old name.
+        # TensorFlow contains the same interpreter under its old name.
         import tensorflow
 
         Interpreter = tensorflow.lite.Interpreter

@@ -1,4 +1,4 @@
-"""ONNX, by tf2onnx: for ONNX Runtime, on nearly every platform and in a browser."""
+"""ONNX, written by tf2onnx: for ONNX Runtime, on nearly every platform and in browsers."""
 
 from __future__ import annotations
 

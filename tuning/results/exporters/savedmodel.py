@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel: for TensorFlow Serving, TensorFlow.js, and other languages than Python."""
+"""TensorFlow's SavedModel: for TensorFlow Serving, TensorFlow.js, and languages other than Python."""
 
 from __future__ import annotations
 

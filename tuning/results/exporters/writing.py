@@ -1,7 +1,7 @@
-"""Writes an export: a folder with models, what must be known to use them, and examples that run without this project.
+"""Writes an export: a folder with models, their description, and examples that run without this project.
 
-An export is done when each written model, opened in its own runtime in a fresh process that cannot import this
-project, has predicted what the original predicts.
+Each written model is opened in its own runtime, in a new process that cannot import this project, and must predict what
+the original model predicts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tuning.dataset.seen import Seen
 
 CHECK_IMAGES = 16
-#: The largest difference between two runtimes' float32 outputs that rounding explains.
+#: The largest difference between the float32 outputs of two runtimes that counts as rounding.
 TOLERANCE = 1e-4
 
 PREPROCESSING = "preprocessing.json"
@@ -47,7 +47,7 @@ METRICS = "metrics.json"
 _CUSTOM = "a model for export must need no custom objects: build it from Keras's own layers, losses and metrics"
 _UNSUPPORTED = "that format's converter cannot handle one of the model's layers: export other formats, or replace it"
 
-# Left behind by looking at a folder.
+# Written by file managers when a folder is opened.
 _FILE_MANAGER_FILES = (".DS_Store", "Thumbs.db")
 
 
@@ -59,24 +59,24 @@ def export(
     progress: Progress = SILENT,
     signatures: bool = True,
 ) -> dict[str, Any]:
-    """Writes an export, whole or not at all, and checks each model in a process of its own.
+    """Writes an export atomically, and checks each model in a separate process.
 
     Args:
         formats: names from `FORMATS`.
         out: the folder to write; default `artifacts/exports/<source.name>`. An earlier export there is replaced.
-        signatures: whether those of the images that the model saw go along, so that whoever starts from it can tell
-            whether it has seen theirs.
+        signatures: whether to include the signatures of the images that the model has seen, by which users of the model
+            as a base can tell whether it has seen their images.
 
     Returns:
-        directory, run_id, files, under `failed` by format why it could not be written, and under `checked` for each
-        format its runtime, the number and origin of the compared images, and the largest difference between the
-        exported model's outputs and the original's.
+        directory, run_id, files, `failed` (format -> why it was left out), and `checked` (format -> its runtime, the
+        number and origin of the compared images, and the largest difference between the outputs of the exported and the
+        original model).
 
     Raises:
-        UsageError: `out` holds something else than an earlier export, or is not a folder.
-        EnvironmentProblem: a format's extra is not installed.
-        DataError: the model can be converted to none of the formats, or does not open outside this project in any; or
-            one predicts something else.
+        UsageError: `out` holds anything but an earlier export, or is not a folder.
+        EnvironmentProblem: TensorFlow or a format's extra is not installed.
+        DataError: no format could be written that opens outside this project and predicts the same; or an exported
+            model's outputs have another shape.
     """
     import numpy as np
 
@@ -90,7 +90,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix="tuning-export-") as scratch, files.replacing_directory(out) as folder:
         np.save(Path(scratch) / "images.npy", images)
         progress.say(f"writing {', '.join(wanted)}, and opening each without this project: {len(images)} {origin}")
-        # The processes that open it stand elsewhere.
+        # An absolute path, because the processes that open the model have another working directory.
         differences, failed = write_what_can_be(source.model.resolve(), wanted, folder, Path(scratch), progress)
         files.write_json(folder / CLASS_NAMES, source.metrics.classes)
         files.write_json(folder / PREPROCESSING, description.preprocessing(source.metrics))
@@ -117,7 +117,7 @@ def export(
 
 
 class _Unsuitable(DataError):
-    """The model cannot leave in one `format`."""
+    """The model cannot be exported in `format`."""
 
     def __init__(self, problem: str, remedy: str, format: str) -> None:
         super().__init__(problem, remedy)
@@ -127,14 +127,14 @@ class _Unsuitable(DataError):
 def write_what_can_be(
     model: Path, wanted: dict[str, Format], folder: Path, scratch: Path, progress: Progress = SILENT
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Puts the products into `folder`; returns how far their outputs are from the original's, and why others failed.
+    """Writes each product into `folder`; returns (format -> largest difference to the original, format -> failure).
 
     Args:
-        wanted: formats by name; those that fail are taken out.
-        scratch: a folder with the images to compare as `images.npy`.
+        wanted: formats by name; those that fail are removed from it.
+        scratch: a folder that holds the images to compare as `images.npy`.
 
     Raises:
-        DataError: none is left.
+        DataError: no format is left, or a product's outputs have another shape than the original's.
     """
     failed: dict[str, str] = {}
     while True:
@@ -151,10 +151,9 @@ def write_what_can_be(
 
 
 def _write_models(model: Path, wanted: Mapping[str, Format], folder: Path, scratch: Path) -> dict[str, float]:
-    """Puts each product into `folder`; returns how far its outputs are from the original's.
+    """Writes each product into `folder`; returns format -> largest difference between its outputs and the original's.
 
-    The images are `images.npy` in `scratch`. Processes of different formats run side by side: importing TensorFlow is
-    most of what they do.
+    The processes of the formats run in parallel, because they spend most of their time importing TensorFlow.
     """
     import numpy as np
 
@@ -225,7 +224,7 @@ def _card(
 
 def _refuse_missing(wanted: Mapping[str, Format]) -> None:
     if importlib.util.find_spec("tensorflow") is None:
-        # Whatever the backend that trained it: every format is written, or compared, by TensorFlow.
+        # Every format is written or compared by TensorFlow, whichever backend trained the model.
         raise EnvironmentProblem("exporting needs TensorFlow, which is not installed", "run: pip install tensorflow")
     for name, form in wanted.items():
         missing = [module for module in form.modules if importlib.util.find_spec(module) is None]
@@ -237,14 +236,14 @@ def _refuse_missing(wanted: Mapping[str, Format]) -> None:
 
 
 def _refuse_foreign(out: Path) -> None:
-    """An export replaces its folder, so a folder that holds anything else must never be given to it."""
+    """Refuses a folder that holds anything but an earlier export, because an export replaces its folder."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is not a folder", "give a folder that is empty or does not exist")
     found = set(os.listdir(out)) - set(_FILE_MANAGER_FILES) if out.is_dir() else set()
     known = {CLASS_NAMES, PREPROCESSING, METRICS, CARD, lineage.SIGNATURES}
     for name, form in FORMATS.items():
         known |= {form.product, description.example_name(name)}
-    # Any folder may hold a README.md: only files that every export holds show that this is one.
+    # A README.md alone proves nothing; a folder is an export only if it has the files that every export has.
     foreign = sorted(found - known) or ([] if {PREPROCESSING, METRICS} <= found else sorted(found))
     if foreign:
         raise UsageError(
@@ -254,21 +253,22 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _check_images(workspace: Workspace, metrics: Metrics) -> tuple[np.ndarray, str]:
-    """(n, size, size, channels) float32 as the model wants them, and where they come from, in words."""
+    """Returns images as model input, float32 (n, size, size, channels), and their origin in words."""
     import numpy as np
 
     given = metrics.input
     shape = given.shape
     pixels, origin = _validation_pixels(workspace, shape), "validation images"
     if pixels is None:
-        # The data may have been prepared anew for other models, or be on another machine.
+        # The data may have been prepared anew with another image size, or be on another machine.
         origin = "noise images (this workspace holds no validation images of the model's size)"
         pixels = np.random.default_rng(0).integers(0, 256, (CHECK_IMAGES, *shape), dtype=np.uint8)
     return pixels.astype(np.float32) * np.float32(description.scaling_factor(given.scaling)), origin
 
 
 def _validation_pixels(workspace: Workspace, shape: tuple[int, int, int]) -> np.ndarray | None:
-    """Up to CHECK_IMAGES images, uint8 (n, *shape), spread over the validation split; None where there are none."""
+    """Returns up to CHECK_IMAGES images, uint8 (n, *shape), spread over the validation split; None if there are none of
+    this shape."""
     import numpy as np
 
     from tuning.dataset.store.arrays import open_split, read_info

@@ -1,1 +1,1 @@
-"""Labels for images, from the promoted model or any other `.keras` file whose metrics lie beside it."""
+"""Labels images with the promoted model, or with any `.keras` file that has its metrics beside it."""

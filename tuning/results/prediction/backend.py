@@ -1,4 +1,4 @@
-"""Keras in this process, on whatever backend a person has chosen."""
+"""Keras in this process, on the backend that the user has chosen."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tuning.core.quiet import without_greeting
 
 
 def import_keras() -> None:
-    """Imports Keras and its backend, silently; changes nothing in the environment.
+    """Imports Keras and its backend without their output; changes no environment variable.
 
     Raises:
-        EnvironmentProblem: one of them is missing or broken.
+        EnvironmentProblem: Keras or its backend is missing or broken.
     """
     if "keras" in sys.modules:
         return
@@ -25,8 +25,10 @@ def import_keras() -> None:
 
 
 def unable(error: Exception) -> EnvironmentProblem | None:
-    """The error to raise in place of `error`, which came out of a model, where Keras's NumPy backend is the cause: it
-    lacks operations that some layers need. None on any other backend."""
+    """Returns the error to raise instead of `error`, which a model raised, if Keras runs on NumPy; None otherwise.
+
+    Keras's NumPy backend lacks operations that some layers need.
+    """
     import keras
 
     backend = keras.backend.backend()

@@ -21,15 +21,15 @@ _METRICS_REMEDY = "give a model.keras in a run's or an export's folder: what to 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A model file and what must be known to use it.
+    """A model file and the facts needed to use it.
 
     Attributes:
         path: the `.keras` file; its sha256 has been checked.
-        run_id: the run that trained it.
-        classes: labels in the order of its outputs.
-        image_size: height and width of its input in pixels.
+        run_id: the run that trained the model.
+        classes: labels in the order of the outputs.
+        image_size: height and width of the input in pixels.
         color: "gray" or "rgb".
-        scaling: a name of `schema.SCALINGS`.
+        scaling: a key of `schema.SCALINGS`.
         output: "probabilities" or "logits".
     """
 
@@ -47,7 +47,7 @@ class Classifier:
 
 
 def promoted_classifier(workspace: Workspace) -> Classifier:
-    """The promoted model.
+    """Returns the promoted model.
 
     Raises:
         DataError: nothing is promoted, or model and metrics do not belong together.
@@ -56,11 +56,11 @@ def promoted_classifier(workspace: Workspace) -> Classifier:
 
 
 def classifier(model: Path) -> Classifier:
-    """The model of a `.keras` file with `<stem>_metrics.json` or `metrics.json` beside it.
+    """Returns the model of a `.keras` file that has `<stem>_metrics.json` or `metrics.json` beside it.
 
     Raises:
-        UsageError: it is not a `.keras` file.
-        DataError: it does not exist, or its metrics are missing, broken, or those of another file.
+        UsageError: the file is not a `.keras` file.
+        DataError: the file does not exist, or its metrics are missing, broken, or those of another file.
     """
     if model.suffix != ".keras":
         raise UsageError(
@@ -89,23 +89,23 @@ def _classifier(path: Path, metrics: schema.Metrics) -> Classifier:
 
 
 def load(found: Classifier) -> keras.Model:
-    """Opens the model; code that a file may bring along is never run.
+    """Opens the model; code embedded in the file is never run.
 
     Raises:
-        DataError: Keras cannot open it, or its input or output is not what its metrics say.
+        DataError: Keras cannot open the model, or its input or output shape contradicts its metrics.
     """
     import keras
 
     try:
         model = keras.saving.load_model(found.path, safe_mode=True, compile=False)
-    except Exception as error:  # Keras raises whatever a broken archive or config leads to.
+    except Exception as error:  # Keras raises various errors for a broken archive or config.
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"{found.path} cannot be opened: {first}",
             "a model must consist of Keras's own layers to be opened anywhere; train or export it anew",
         ) from None
     taken, given = (None, *found.input_shape), (None, len(found.classes))
-    # A builder may leave height and width of its images open.
+    # A builder may leave the height and width of the input open (None).
     fits = len(model.input_shape) == len(taken) and all(
         own in (None, wanted) for own, wanted in zip(model.input_shape, taken, strict=True)
     )

@@ -28,7 +28,7 @@ def predict_frame(
     """Labels images as `python -m tuning.predict` does, with Keras in this process.
 
     Args:
-        images: image files and folders of them.
+        images: image files, and folders of images.
         model: a `.keras` file of a run or an export; None: the promoted model.
         top_k: labels per image.
 
@@ -49,7 +49,7 @@ def predict_frame(
     paths = [images] if isinstance(images, str | os.PathLike) else list(images)
     known = [image for path in paths for image in found_at(os.fspath(path))]
     import_keras()
-    # It imports what Keras needs.
+    # Imported here because it imports NumPy and OpenCV.
     from tuning.results.prediction.labelling import Labeller
 
     rows: list[tuple[str, int | None, str | None, float | None, str | None]] = []

@@ -1,7 +1,7 @@
-"""Which images are meant: files, folders, and on standard input paths or one image.
+"""Finds the images to label: files, folders, and standard input with paths or one image.
 
-Images come in bursts, lists of those that are known by then. Files and folders are one burst; standard input is one for
-each piece that has arrived, so that what trickles in is labelled at once.
+Images are yielded in bursts, lists of the images known at that time. Files and folders form one burst; standard input
+forms one for each piece of data that arrives, so that paths which arrive slowly are labelled at once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from tuning.core.errors import DataError, UsageError
 
-#: Stands for standard input among the paths.
+#: Stands for standard input in the list of paths.
 STANDARD_INPUT = "-"
 
 _REMEDY = "give image files, or folders with images"
 _NO_FILE = "does not exist, or is no file"
 _READ_BYTES = 65_536
-#: How files begin that are no list of paths: JPEG, PNG, TIFF.
+#: First bytes of JPEG, PNG and TIFF files, which distinguish an image from a list of paths.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")
 
 
@@ -29,9 +29,9 @@ class Image:
     """One image to label.
 
     Attributes:
-        path: its file, as the person gave it; `STANDARD_INPUT` where the image itself came from there.
-        data: the encoded image where it has no file.
-        error: why it cannot be read, where that is known already.
+        path: its file, as it was given; `STANDARD_INPUT` if the image itself came from standard input.
+        data: the encoded image if it has no file.
+        error: why it cannot be read, if that is already known.
     """
 
     path: str
@@ -40,16 +40,17 @@ class Image:
 
 
 def bursts(given: Sequence[str], null: bool, descriptor: int = 0) -> Iterator[list[Image]]:
-    """The images of `given`, in order.
+    """Yields the images of `given`, in order.
 
     Args:
-        given: files; folders, which stand for the images below them, sorted; `STANDARD_INPUT`.
-        null: paths on standard input end with NUL, not with a line.
-        descriptor: standard input's.
+        given: files, folders (all images below them, sorted), and `STANDARD_INPUT`.
+        null: whether paths on standard input end with NUL instead of a newline.
+        descriptor: file descriptor of standard input.
 
     Raises:
-        UsageError: standard input is named twice; what comes from it is neither paths nor an image.
-        DataError: a file or folder of `given` does not exist, or a folder holds no image; at once, not on iteration.
+        UsageError: standard input is given twice; or, on iteration, it holds neither paths nor an image.
+        DataError: a file or folder of `given` does not exist, or a folder holds no image; raised at once, not on
+            iteration.
     """
     if list(given).count(STANDARD_INPUT) > 1:
         raise UsageError("standard input (-) was given more than once", "give it once")
@@ -61,14 +62,14 @@ def bursts(given: Sequence[str], null: bool, descriptor: int = 0) -> Iterator[li
 
 
 def from_standard_input(descriptor: int, null: bool) -> Iterator[list[Image]]:
-    """One image, if that is what comes; else the images whose paths come.
+    """Yields the one image that standard input holds, or the images whose paths it lists.
 
     Raises:
-        UsageError: what comes is neither.
+        UsageError: standard input holds neither.
     """
-    # Not through `sys.stdin`, which waits until its buffer is full.
+    # Not `sys.stdin`, which waits until its buffer is full.
     data = os.read(descriptor, _READ_BYTES)
-    # What arrives first may be less than an image is known by.
+    # The first piece may be shorter than the signature of an image.
     while data and any(len(data) < len(start) and start.startswith(data) for start in _SIGNATURES):
         if not (more := os.read(descriptor, _READ_BYTES)):
             break
@@ -102,9 +103,9 @@ def _named(given: Iterable[str]) -> list[Image]:
 
 
 def _listed(name: bytes, null: bool) -> list[Image]:
-    """The image, or the images, of a path that came on standard input."""
+    """Returns the images of a path that was read from standard input."""
     if not null:
-        # A list that was made on Windows.
+        # A list written on Windows has CRLF line ends.
         name = name.removesuffix(b"\r")
         if b"\0" in name:
             raise UsageError(
@@ -115,7 +116,7 @@ def _listed(name: bytes, null: bool) -> list[Image]:
 
 
 def found_at(path: str) -> list[Image]:
-    """A file itself, or the images below a folder; with `error` where there is none."""
+    """Returns the file itself, or the images below a folder; without an image, one entry with an `error`."""
     from tuning.dataset.formats import IMAGE_SUFFIXES
     from tuning.dataset.sources.inventory import suffix, take
 
@@ -124,11 +125,14 @@ def found_at(path: str) -> list[Image]:
     if not os.path.isdir(path):
         return [Image(path, error=_NO_FILE)]
     try:
+        os.path.abspath(path).encode()
         tree = take(Path(path))
+    except UnicodeEncodeError:
+        return [Image(path, error="has a path that is not valid text")]
     except DataError:
         return [Image(path, error="may not be read by you: no permission")]
     found = {name: Image(os.path.join(path, name)) for name in tree.files if name in tree.images}
-    # Links that lead out of the folder, and the like: not read, but not passed over in silence either.
+    # Links that lead out of the folder, for example, are not read, but reported.
     for refused in tree.refused:
         if suffix(refused.source) in IMAGE_SUFFIXES:
             found[refused.source] = Image(os.path.join(path, refused.source), error=refused.reason)

@@ -1,8 +1,8 @@
-"""From images to labels: threads decode ahead of the model, which sees batches of one size.
+"""Labels images: threads decode images ahead of the model, which predicts batches of a fixed size.
 
-Memory stays the same however many images there are: only a few batches are decoded ahead. Every batch that the model
-sees has the same size, filled up with zeros where images lack: it is compiled once, and an image's probabilities do not
-depend on which others came with it, to the last bit.
+Only a few batches are decoded ahead, so memory does not grow with the number of images. An incomplete batch is padded
+with zeros: the model is compiled only once, and the probabilities of an image are bit-identical whichever other images
+are in its batch.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from tuning.trials.metrics import rounded, softmax
 if TYPE_CHECKING:
     import keras
 
-#: Images that the model sees at a time.
+#: Images per batch of the model.
 BATCH = 64
 #: Batches that are decoded ahead of the model.
 AHEAD = 3
-#: Images that a thread decodes at a time: handing one over alone would cost as much as decoding a small one.
+#: Images that a thread decodes per task: for a single small image, submitting it would cost as much as decoding it.
 _SLICE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One image's labels.
+    """The labels of one image.
 
     Attributes:
-        path: the image's, as it was given.
-        labels: (label, probability) pairs, most probable first; empty where the image cannot be read.
-        error: why it cannot be read; None where it can.
+        path: the image's path, as it was given.
+        labels: (label, probability) pairs, most probable first; empty if the image cannot be read.
+        error: why the image cannot be read; None if it can.
     """
 
     path: str
@@ -53,16 +53,16 @@ class Prediction:
 
 
 class Labeller:
-    """Labels images with one model, which is opened when the first image has been read.
+    """Labels images with one model, which is opened when the first image has been decoded.
 
-    To be used in a `with` block, which ends its threads.
+    Use it in a `with` block, which ends its threads.
 
     Attributes:
-        opened: when the model was open (`time.monotonic`); None as long as it is not.
+        opened: time at which the model was open (`time.monotonic`); None before.
     """
 
-    def __init__(self, found: Classifier, top: int) -> None:
-        self._found, self._top = found, top
+    def __init__(self, classifier: Classifier, top: int) -> None:
+        self._classifier, self._top = classifier, top
         self._model: keras.Model | None = None
         self.opened: float | None = None
         self._threads = ThreadPoolExecutor(machine.usable_cores())
@@ -74,35 +74,36 @@ class Labeller:
         self._threads.shutdown(cancel_futures=True)
 
     def open(self) -> keras.Model:
-        """The model, compiled; the first call takes seconds.
+        """Opens the model, runs it once so that it is compiled, and returns it; only the first call takes seconds.
 
         Raises:
-            DataError: Keras cannot open it, or its input or output is not what its metrics say.
-            EnvironmentProblem: Keras's backend cannot run it.
+            DataError: Keras cannot open the model, its input or output shape contradicts its metrics, or its outputs
+                are not finite.
+            EnvironmentProblem: Keras's backend cannot run the model.
         """
         if self._model is None:
-            model = load(self._found)
+            model = load(self._classifier)
             try:
-                probabilities(model, self._found, np.zeros((1, *self._found.input_shape), np.uint8))
+                probabilities(model, self._classifier, np.zeros((1, *self._classifier.input_shape), np.uint8))
             except TuningError:
                 raise
-            except Exception as error:  # whatever a backend raises for what it lacks
+            except Exception as error:  # Backends raise various errors for missing operations.
                 raise unable(error) or error from error
             self._model = model
             self.opened = time.monotonic()
         return self._model
 
     def label(self, images: Sequence[Image]) -> Iterator[list[Prediction]]:
-        """Labels `images` in order, up to `BATCH` at a time; an image that cannot be read gets an `error`.
+        """Yields the predictions for `images` in order, up to `BATCH` at a time; unreadable images have an `error`.
 
         Raises:
-            DataError, EnvironmentProblem: as `open`; or the model's outputs are not finite.
+            DataError, EnvironmentProblem: as `open`.
         """
         waiting: deque[tuple[Sequence[Image], list[Future]]] = deque()
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]
             slices = [batch[first : first + _SLICE] for first in range(0, len(batch), _SLICE)]
-            waiting.append((batch, [self._threads.submit(_decoded, part, self._found) for part in slices]))
+            waiting.append((batch, [self._threads.submit(_decoded, part, self._classifier) for part in slices]))
             if len(waiting) > AHEAD:
                 yield self._labelled(*waiting.popleft())
         while waiting:
@@ -111,7 +112,7 @@ class Labeller:
     def _labelled(self, batch: Sequence[Image], futures: Iterable[Future]) -> list[Prediction]:
         decoded = [value for future in futures for value in future.result()]
         pixels = [value for value in decoded if not isinstance(value, str)]
-        rows = probabilities(self.open(), self._found, np.stack(pixels)) if pixels else np.empty((0, 1))
+        rows = probabilities(self.open(), self._classifier, np.stack(pixels)) if pixels else np.empty((0, 1))
         order = np.argsort(-rows, axis=1, kind="stable")[:, : self._top]
         ranked = iter(zip(rows, order, strict=True))
         result = []
@@ -120,39 +121,41 @@ class Labeller:
                 result.append(Prediction(image.path, (), value))
                 continue
             row, best = next(ranked)
-            labels = tuple((self._found.classes[index], rounded(row[index])) for index in best)
+            labels = tuple((self._classifier.classes[index], rounded(row[index])) for index in best)
             result.append(Prediction(image.path, labels))
         return result
 
 
-def probabilities(model: keras.Model, found: Classifier, pixels: np.ndarray) -> np.ndarray:
-    """Class probabilities, float32 (n, classes), of up to `BATCH` uint8 images (n, height, width, channels).
+def probabilities(model: keras.Model, classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
+    """Returns class probabilities, float32 (n, classes), for up to `BATCH` uint8 images (n, height, width, channels).
 
     Raises:
-        DataError: they are not finite.
+        DataError: the probabilities are not finite.
     """
-    images = np.zeros((BATCH, *found.input_shape), np.float32)
+    images = np.zeros((BATCH, *classifier.input_shape), np.float32)
     images[: len(pixels)] = pixels
-    if found.scaling == "0-1":
+    if classifier.scaling == "0-1":
         images /= np.float32(255)
     outputs = np.asarray(model.predict_on_batch(images), np.float32)[: len(pixels)]
-    if found.output == "logits":
+    if classifier.output == "logits":
         outputs = softmax(outputs)
     if not np.isfinite(outputs).all():
-        raise DataError(f"{found.path} puts out values that are not finite", "its weights are broken: train it anew")
+        raise DataError(
+            f"{classifier.path} puts out values that are not finite", "its weights are broken: train it anew"
+        )
     return outputs
 
 
-def _decoded(images: Sequence[Image], found: Classifier) -> list[np.ndarray | str]:
-    """For each image its pixels, or why it has none."""
-    return [image.error or _pixels(image, found) for image in images]
+def _decoded(images: Sequence[Image], classifier: Classifier) -> list[np.ndarray | str]:
+    """Returns the pixels of each image, or the reason why it cannot be read."""
+    return [image.error or _pixels(image, classifier) for image in images]
 
 
-def _pixels(image: Image, found: Classifier) -> np.ndarray | str:
+def _pixels(image: Image, classifier: Classifier) -> np.ndarray | str:
     if reason := formats.undeveloped(Path(image.path).suffix.lower()):
         return reason
     try:
-        return decode(image.data or Path(image.path), found.image_size, found.color)
+        return decode(image.data or Path(image.path), classifier.image_size, classifier.color)
     except DataError as error:
         return error.problem
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A contact sheet: images with their labels and probabilities in one picture, for people who would rather look."""
+"""A contact sheet: one picture that shows images with their labels and probabilities."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from tuning.core.errors import DataError, UsageError
 from tuning.dataset.decode import read_image
 from tuning.results.prediction.labelling import Prediction
 
-#: Images on a sheet at the most; of more, the first are shown, and the sheet says so.
+#: Most images on a sheet; if there are more, the first are shown, and the title says so.
 MOST = 200
-#: What it may be written as: suffix -> Pillow's name.
+#: File suffix -> Pillow's name of the format.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-#: Labels below an image, at the most.
+#: Most labels below an image.
 LABELS = 3
-#: Images in a row; pixels of an image's square, between tiles, and of a line of text.
+#: Images per row; in pixels: side of an image's square, gap between tiles, and height of a line of text.
 _ACROSS, _SIDE, _GAP, _LINE = 6, 160, 12, 17
-#: Letters that fit beside each other into a tile, about.
+#: Approximate number of letters that fit into the width of a tile.
 _LETTERS = 22
 _PAPER, _INK, _FAINT, _BAR, _EMPTY, _WRONG = "#ffffff", "#1c1c1c", "#5e5e5e", "#cfe0f0", "#e9ebee", "#aa3311"
 
 
 def check(path: Path) -> None:
-    """Refuses a name that no sheet can be written to.
+    """Checks that a sheet can be written to `path`.
 
     Raises:
-        UsageError: its suffix is none of `FORMATS`, or its folder is not there.
+        UsageError: the suffix is none of `FORMATS`, the path is a folder, or its parent folder does not exist.
     """
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"--sheet is {str(path)!r}", f"give a name that ends in {', '.join(FORMATS)}")
@@ -48,7 +48,7 @@ class _Tile:
 
 
 class Sheet:
-    """Collects what was labelled, in order, and writes it as one picture."""
+    """Collects predictions in order and draws them as one picture."""
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
@@ -56,14 +56,14 @@ class Sheet:
         self._count = 0
 
     def add(self, prediction: Prediction, data: bytes | None = None) -> None:
-        """One image; `data` where it has no file. Beyond `MOST` it is only counted."""
+        """Adds one image; `data` is the encoded image if it has no file. Images beyond `MOST` are only counted."""
         self._count += 1
         if len(self._tiles) < MOST:
             picture = None if prediction.error else _picture(data or Path(prediction.path))
             self._tiles.append(_Tile(prediction, picture))
 
     def write(self, path: Path) -> str:
-        """Writes it; returns what is on it, in words."""
+        """Writes the sheet; returns in words which images it shows."""
         cut = self._count > len(self._tiles)
         number = f"{self._count:,} image{'s' * (self._count != 1)}"
         words = f"the first {len(self._tiles)} of {number}" if cut else number
@@ -77,7 +77,7 @@ class Sheet:
         across = max(1, min(_ACROSS, len(self._tiles)))
         rows = math.ceil(len(self._tiles) / across)
         head = _GAP + 2 * _LINE
-        # A title needs some width, however few images there are.
+        # The title needs some width even if there are few images.
         width = max(_GAP + across * (_SIDE + _GAP), 3 * (_SIDE + _GAP))
         sheet = Image.new("RGB", (width, head + rows * (height + _GAP) + _GAP), _PAPER)
         draw = ImageDraw.Draw(sheet)
@@ -94,7 +94,7 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: _Tile, left:
         x, y = ((_SIDE - size) // 2 for size in tile.picture.size)
         sheet.paste(tile.picture, (left + x, top + y))
     line = top + _SIDE + 4
-    # Of a long path its end tells images apart.
+    # If a path is too long, keep its end, which distinguishes images.
     _write(draw, (left, line), tile.prediction.path, _FAINT, _SIDE, keep_end=True)
     if tile.prediction.error:
         _write(draw, (left, line + _LINE), "unreadable", _WRONG, _SIDE)
@@ -102,7 +102,7 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: _Tile, left:
             _write(draw, (left + 6, top + 4 + number * _LINE), part, _FAINT, _SIDE - 12)
     for number, (label, probability) in enumerate(tile.prediction.labels[:LABELS]):
         line += _LINE
-        # Behind the words, as wide as it is probable.
+        # A bar behind the text, as wide as the probability.
         bar = (left, line, left + max(0, round(probability * _SIDE) - 1), line + _LINE - 3)
         draw.rectangle(bar, fill=_BAR if number == 0 else _EMPTY)
         figure = f"{probability:.3f}"
@@ -114,7 +114,7 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: _Tile, left:
 def _write(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: str, room: int, keep_end: bool = False
 ) -> None:
-    """A line of text that is cut where there is no room; nothing in it moves the pen to another line."""
+    """Writes a line of text, elided to `room` pixels; unprintable characters such as newlines become "?"."""
     text = "".join(character if character.isprintable() else "?" for character in text)
     if _width(draw, text) > room:
         while text and _width(draw, f"{text}…") > room:
@@ -129,14 +129,14 @@ def _width(draw: ImageDraw.ImageDraw, text: str) -> int:
 
 @functools.cache
 def _font() -> ImageFont.FreeTypeFont:
-    """The one that matplotlib brings along: it has the letters of most alphabets."""
+    """Returns the font that is part of matplotlib; it covers most alphabets."""
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 12)
 
 
 def _picture(source: bytes | Path) -> Image.Image | None:
-    """The image, upright and whole, as large as a tile; None where it can no longer be read."""
+    """Returns the whole image, upright, scaled to a tile; None if it can no longer be read."""
     try:
         found = Image.fromarray(read_image(source))
     except (DataError, OSError):

@@ -1,4 +1,4 @@
-"""Predictions as text, written as they come: a table for people, CSV, JSON Lines, or one JSON object."""
+"""Writes predictions as text while they arrive: as a table for people, CSV, JSON Lines, or one JSON object."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from tuning.results.leaderboard import cell
 from tuning.results.prediction.classifier import Classifier
 from tuning.results.prediction.labelling import Prediction
 
-#: Between a path and its labels, and between labels.
+#: Separates a path from its labels, and labels from each other.
 _GAP = "  "
-#: How far labels are set in below paths that leave them no place; characters for the reason why there are none.
+#: Indentation of labels below a path that leaves no room for them; least width for the reason of an unreadable image.
 _INDENT, _REASON = 4, 30
 
 
 class Writer:
     """Writes predictions to a text stream."""
 
-    def begin(self, found: Classifier) -> None:
-        """Once, before the first predictions."""
+    def begin(self, classifier: Classifier) -> None:
+        """Is called once, before the first predictions."""
 
     def write(self, predictions: Sequence[Prediction]) -> None:
-        """Any number of times."""
+        """Writes some predictions; may be called any number of times."""
 
     def end(self, summary: dict[str, Any]) -> None:
-        """Once, after the last, also if it was not to be the last: then the text is still whole."""
+        """Is called once, after the last predictions or an interruption, and completes the text."""
 
 
 class TableWriter(Writer):
-    """One line an image: its path, then its labels with probabilities; aligned as far as paths are known.
+    """Writes one line per image: its path, then its labels with probabilities, aligned by the paths known so far.
 
-    In a terminal, `room` characters wide, labels stand below a path that leaves them no place: nothing is cut, and no
-    line breaks just where the terminal ends.
+    In a terminal that is `room` characters wide, labels go below a path that leaves no room for them, so that nothing
+    is cut and the terminal wraps no line.
     """
 
     def __init__(self, stream: TextIO, paths: Sequence[str] = (), room: int | None = None) -> None:
@@ -56,13 +56,13 @@ class TableWriter(Writer):
             self._stream.writelines(f"{line}\n" for line in [path, *(" " * column + line for line in lines)])
 
     def _column(self, least: int) -> int:
-        """Where labels begin: right of all paths, or of those that leave `least` characters."""
+        """Returns the column of the labels: right of the longest path that leaves `least` characters for them."""
         ends = [width + len(_GAP) for width in self._known]
         return max((end for end in ends if self._room is None or end <= self._room - least), default=_INDENT)
 
 
 def _least(entry: Prediction) -> int:
-    """Characters that what is said of an image needs on its line."""
+    """Returns the width that an image's labels, or the reason why it has none, need on a line."""
     return display_width(_GAP.join(_labels(entry))) if entry.labels else _REASON
 
 
@@ -71,7 +71,7 @@ def _labels(entry: Prediction) -> list[str]:
 
 
 def _lines(entry: Prediction, room: int | None) -> list[str]:
-    """What is said of an image, in lines of `room` characters."""
+    """Returns the labels of an image, or the reason why it has none, in lines of at most `room` characters."""
     if not entry.labels:
         reason = f"unreadable: {shown(entry.error or '')}"
         return [reason] if room is None else textwrap.wrap(reason, max(room, _REASON), break_on_hyphens=False)
@@ -87,12 +87,12 @@ def _lines(entry: Prediction, room: int | None) -> list[str]:
 
 
 class CsvWriter(Writer):
-    """`path,rank,label,probability,error`: a row for each label, or one with the error."""
+    """Writes `path,rank,label,probability,error`: one row per label, or one row with the error."""
 
     def __init__(self, stream: TextIO) -> None:
         self._rows = csv.writer(stream, lineterminator="\n")
 
-    def begin(self, found: Classifier) -> None:
+    def begin(self, classifier: Classifier) -> None:
         self._rows.writerow(["path", "rank", "label", "probability", "error"])
 
     def write(self, predictions: Sequence[Prediction]) -> None:
@@ -105,7 +105,7 @@ class CsvWriter(Writer):
 
 
 class JsonLinesWriter(Writer):
-    """One JSON object a line and image."""
+    """Writes one JSON object per image, each on a line."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -115,13 +115,13 @@ class JsonLinesWriter(Writer):
 
 
 class JsonWriter(Writer):
-    """One JSON object on one line: `model`, `run_id`, `predictions`, and then the summary."""
+    """Writes one JSON object on one line: `model`, `run_id`, `predictions`, and the fields of the summary."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._separator = stream, ""
 
-    def begin(self, found: Classifier) -> None:
-        head = _json({"model": str(found.path), "run_id": found.run_id})
+    def begin(self, classifier: Classifier) -> None:
+        head = _json({"model": str(classifier.path), "run_id": classifier.run_id})
         self._stream.write(f'{head[:-1]}, "predictions": [')
 
     def write(self, predictions: Sequence[Prediction]) -> None:
@@ -134,7 +134,7 @@ class JsonWriter(Writer):
 
 
 def shown(text: str) -> str:
-    """A path or reason as a terminal may have it."""
+    """Returns a path or reason as one line of text that is safe to print in a terminal."""
     return one_line(_text(text))
 
 
@@ -152,5 +152,5 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def _text(path: str) -> str:
-    """A path as valid text; bytes that are none are spelled out."""
+    """Returns a path as valid text; bytes that are not UTF-8 are written as backslash escapes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,7 +1,8 @@
-"""The report of a search: `artifacts/searches/<name>/report.html`, and pictures of it beside.
+"""The report of a search: `artifacts/searches/<name>/report.html`, with its main charts as PNG files beside it.
 
-The page is written from the search's journal and its runs' own files, without their locks, at any time: while the
-search runs, after it ended, or after it was killed. It loads nothing from anywhere and never opens the test split.
+The page is written from the search's journal and its runs' own files without taking their locks, at any time: while the
+search runs, after it ended, or after it was killed. It loads no external resources, and writing it never opens the test
+split.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tuning.results.report import sections
 from tuning.results.report.comparable import comparable
 from tuning.results.report.data import compared_entries, ordered, scored
 from tuning.results.report.evidence import Evidence, compare, in_search, read_evidence
+from tuning.results.report.finals_part import finals_part
 from tuning.results.report.importance import Importance, importances
 from tuning.results.report.importance_part import importance_part
 from tuning.results.report.time_part import time_part
@@ -38,17 +40,17 @@ PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """What a report is made of.
+    """The content of a report.
 
     Attributes:
-        search: as it was read.
-        status: what the search is doing, a word of `history.status.WORDS`.
-        runs: its published runs, best test score first.
-        importances: of its hyperparameters.
-        verdict: in words.
-        classes: of the data that the search was run on; None where that has gone.
-        links: to what lies beside it, as words and an address relative to the page.
-        problems: what could not be read, a sentence each.
+        search: the search as read from its folder.
+        status: state of the search, a key of `history.status.WORDS`.
+        runs: published runs, best test score first.
+        importances: importances of the hyperparameters, per budget.
+        verdict: the verdict in words.
+        classes: number of classes of the search's data; None if that data is no longer prepared.
+        links: links to related files, as (text, address relative to the page).
+        problems: a sentence for each run that could not be read.
     """
 
     search: Search
@@ -62,17 +64,17 @@ class Report:
 
 
 def collect(workspace: Workspace, name: str) -> Report:
-    """Everything that is known of a search at this moment.
+    """Reads a search and its runs as they are now.
 
     Raises:
-        UsageError: there is no search of that name; it lists those there are.
-        DataError: its settings cannot be read.
-        StateError: its settings were edited, or its journal is damaged or contradicts itself.
+        UsageError: there is no search of that name; the message lists the existing ones.
+        DataError: the settings cannot be read.
+        StateError: the settings were edited, or the journal is damaged or contradicts itself.
     """
     search = searches.read(workspace, name)
     history = search.history
     runs, problems = read_evidence(workspace, [final.run_id for final in history.finals if final.published])
-    runs = in_search(history, runs, _reused(search))
+    runs = in_search(history, runs, _reused_seed(search))
     status = status_of(history, is_open(search.directory))
     claims = compare(workspace, runs)
     return Report(
@@ -87,13 +89,13 @@ def collect(workspace: Workspace, name: str) -> Report:
     )
 
 
-def _reused(search: Search) -> int | None:
-    """The seed of the runs that went on with the search's own training; None: none did."""
+def _reused_seed(search: Search) -> int | None:
+    """Returns the seed of the final runs that continued a trial (`--reuse-trials`); None if none did."""
     return search.settings.get("seed") if search.settings.get("reuse_trials") else None
 
 
-def _error(runs: Sequence[Evidence]) -> float | None:
-    """Half the width of the 95 % interval of a validation score, in the middle of all runs."""
+def _score_error(runs: Sequence[Evidence]) -> float | None:
+    """Returns half the width of the 95 % interval of a validation score, as the median over all runs."""
     widths = [(run.validated[1] - run.validated[0]) / 2 for run in runs if run.validated]
     return statistics.median(widths) if widths else None
 
@@ -107,21 +109,18 @@ def _classes(workspace: Workspace, data_digest: str | None) -> int | None:
 
 
 def render(report: Report, refresh: int = 0) -> str:
-    """The page.
+    """Returns the page as HTML.
 
     Args:
-        refresh: seconds after which it loads itself again; 0: never.
+        refresh: seconds after which the page reloads itself; 0 for never.
     """
-    # Pictures of mistakes need OpenCV; a search that has just begun has none.
-    from tuning.results.report.finals_part import finals_part
-
     search, history = report.search, report.search.history
     compared = comparable(history, report.importances)
     entries, parameters = scored(history, report.runs), ordered(history, report.importances)
     equal = compared_entries(entries, compared.scores)
     parts = [("verdict", sections.verdict_part(report.verdict, history, report.runs, report.problems))]
     if history.configurations or search.plan is not None:
-        parts.append(("time", time_part(history, report.runs, search.plan, report.classes, _reused(search))))
+        parts.append(("time", time_part(history, report.runs, search.plan, report.classes, _reused_seed(search))))
     if history.configurations:
         parts += [
             ("progress", sections.progress_part(history, entries)),
@@ -129,7 +128,7 @@ def render(report: Report, refresh: int = 0) -> str:
             ("rungs", sections.rungs_part(history, entries)),
             (
                 "configurations",
-                trials_part(search.name, entries, equal, parameters, report.runs, compared, _error(report.runs)),
+                trials_part(search.name, entries, equal, parameters, report.runs, compared, _score_error(report.runs)),
             ),
             ("importance", importance_part(compared, report.importances)),
             ("slices", sections.slices_part(equal, parameters, compared)),
@@ -145,7 +144,7 @@ def render(report: Report, refresh: int = 0) -> str:
         ),
     ]
     shown = [(title, html) for title, html in parts if html]
-    body = "\n".join([_head(report), _jump(shown), *(html for _, html in shown)])
+    body = "\n".join([_head(report), _navigation(shown), *(html for _, html in shown)])
     return document(
         f"{search.name} · search report",
         body,
@@ -156,8 +155,10 @@ def render(report: Report, refresh: int = 0) -> str:
 
 
 def outdated(workspace: Workspace, name: str) -> bool:
-    """Whether a search has no page, or went on since its page was written, or other runs came or went, whose seeds and
-    scores its verdict is also made from."""
+    """Whether a search has no page, or its journal or the leaderboard changed after the page was written.
+
+    The leaderboard counts because the verdict also depends on the scores and seeds of other runs.
+    """
     page, sources = workspace.search(name) / PAGE, (workspace.search(name) / JOURNAL, workspace.leaderboard)
     return not page.is_file() or any(
         path.is_file() and page.stat().st_mtime_ns < path.stat().st_mtime_ns for path in sources
@@ -165,12 +166,12 @@ def outdated(workspace: Workspace, name: str) -> bool:
 
 
 def write(workspace: Workspace, name: str, refresh: int = 0) -> tuple[Path, Report]:
-    """Writes the page and its pictures into the search's folder; returns the page's path and what is in it.
+    """Writes the page and its pictures into the search's folder; returns the page's path and its content.
 
     Raises:
         TuningError: as `collect`.
     """
-    # matplotlib takes a second to import.
+    # Imported here because matplotlib takes a second to import.
     from tuning.results.plots import save
     from tuning.results.report.pictures import pictures
 
@@ -188,12 +189,12 @@ def _head(report: Report) -> str:
     words = " · ".join(escape(str(fact)) for fact in facts if fact)
     return (
         f'<header><h1>{escape(report.search.name)}</h1><p class="sub">{words} '
-        f'<span class="chip">{escape(WORDS[report.status])}</span></p>{_beside(report.links)}</header>'
+        f'<span class="chip">{escape(WORDS[report.status])}</span></p>{_link_list(report.links)}</header>'
     )
 
 
 def _links(workspace: Workspace) -> tuple[tuple[str, str], ...]:
-    """What there is to look at beside the page."""
+    """Returns the links to existing related files, as (text, address relative to the page)."""
     places = {
         "the data: pool report": workspace.pool_report,
         "leaderboard": workspace.leaderboard,
@@ -206,12 +207,12 @@ def _links(workspace: Workspace) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _beside(links: Sequence[tuple[str, str]]) -> str:
+def _link_list(links: Sequence[tuple[str, str]]) -> str:
     shown = "".join(f'<a href="{address}">{words}</a>' for words, address in links)
     return f'<p class="beside">{shown}</p>' if shown else ""
 
 
-def _jump(parts: Sequence[tuple[str, str]]) -> str:
+def _navigation(parts: Sequence[tuple[str, str]]) -> str:
     links = []
     for title, html in parts:
         anchor = html.partition('id="')[2].partition('"')[0]
@@ -220,5 +221,5 @@ def _jump(parts: Sequence[tuple[str, str]]) -> str:
 
 
 def asset(name: str) -> str:
-    """The text of a file in `assets/`."""
+    """Returns the text of a file in `assets/`."""
     return (resources("tuning.results.report") / "assets" / name).read_text(encoding="utf-8")

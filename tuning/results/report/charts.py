@@ -1,4 +1,4 @@
-"""The charts of the page, each as HTML: see `plot`."""
+"""The charts of the page, each returned as HTML; see `plot`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from tuning.results.report.html import value_words
 from tuning.results.report.plot import Axis, Drawing, Place, dots, line, note, padded, plot, rectangle, short
 from tuning.trials.calibration import Calibration
 
-#: Points of all learning curves together; beyond, every so many epochs are shown.
+#: Most points of all learning curves together; if there are more, curves are thinned out.
 MOST_POINTS = 60_000
-#: From so many configurations on, marks are thinner.
+#: With more configurations than this, marks are thinner.
 MANY = 200
-#: Where the parallel coordinates show a hyperparameter that a configuration does not have, below the axes' ends.
+#: Parallel coordinates: where the axes end, and where inactive hyperparameters are shown, as shares of the height.
 AXIS_END, UNUSED = 0.9, 0.97
 
+#: Fraction of the golden ratio, which spreads dots evenly without a pattern.
 _GOLDEN = 0.618
 
 
 def best(history: History, entries: Sequence[Entry], over: str) -> str:
-    """Best score so far over "time", "epochs" or "trials"; "" without a score."""
+    """Draws the best score so far over "time", "epochs" or "trials"; "" if there is no score."""
     steps = [step for step in history.steps if step.best is not None]
     if not steps:
         return ""
@@ -57,7 +58,7 @@ def best(history: History, entries: Sequence[Entry], over: str) -> str:
 
 
 def cost(entries: Sequence[Entry]) -> str:
-    """Score against training time, or epochs where no time is known; "" without a score."""
+    """Draws score against training time, or against epochs if no time is known; "" if there is no score."""
     timed = any(entry.configuration.seconds > 0 for entry in entries)
     spent = [(entry.configuration.seconds if timed else float(entry.configuration.epochs), entry) for entry in entries]
     shown = [(price, entry) for price, entry in spent if price > 0]
@@ -80,7 +81,7 @@ def cost(entries: Sequence[Entry]) -> str:
 
 
 def curves(entries: Sequence[Entry], loss: bool = False) -> str:
-    """Learning curves of all configurations, finalists and baseline on top and named; "" without one."""
+    """Draws the learning curves of all configurations, labelled finalists and baseline on top; "" if there is none."""
     stride = -(-sum(len(entry.configuration.curve) for entry in entries) // MOST_POINTS) or 1
     found: list[tuple[Entry, list[tuple[float, float]]]] = []
     for entry in entries:
@@ -92,10 +93,10 @@ def curves(entries: Sequence[Entry], loss: bool = False) -> str:
     if not found:
         return ""
     every = sorted(value for _, points in found for _, value in points)
-    # One loss that ran away must not flatten all the others.
+    # A diverged loss must not flatten all other curves.
     top = every[int(len(every) * 0.98)] if loss and len(every) > 1 else every[-1]
     epochs = [epoch for _, points in found for epoch, _ in points]
-    x = Axis(min(1.0, *epochs, 1.0), max(2.0, *epochs, 2.0), "epoch", whole=True)
+    x = Axis(min(1.0, *epochs), max(2.0, *epochs), "epoch", whole=True)
     draw = Drawing(x, Axis(*padded([every[0], top])))
     marks, above, tags = [], [], []
     for entry, points in sorted(found, key=lambda one: one[0].score):
@@ -116,7 +117,7 @@ def curves(entries: Sequence[Entry], loss: bool = False) -> str:
         draw.y,
         [*marks, *above],
         title,
-        _apart(tags),
+        _end_labels(tags),
         height=300,
         labels=(12, 6),
         right=72,
@@ -124,8 +125,8 @@ def curves(entries: Sequence[Entry], loss: bool = False) -> str:
     )
 
 
-def _apart(tags: Sequence[tuple[Place, str, str]]) -> list[str]:
-    """Names where curves end, none upon another."""
+def _end_labels(tags: Sequence[tuple[Place, str, str]]) -> list[str]:
+    """Places the labels at the ends of curves so that they do not overlap."""
     placed: list[Place] = []
     notes = []
     for (x, y), text, kind in sorted(tags, key=lambda tag: tag[0][1]):
@@ -139,12 +140,13 @@ def _apart(tags: Sequence[tuple[Place, str, str]]) -> list[str]:
 
 
 def rungs(found: Mapping[float, Sequence[Trial]], entries: Sequence[Entry]) -> str:
-    """The trials of each rung at its end, and lines where one went on.
+    """Draws the trials at the end of each rung, and lines for promotions.
 
-    One chart for all brackets: what one of them paused, another may take up.
+    One chart covers all brackets, because a trial paused in one bracket may be continued in another.
     """
     owners = {trial: entry for entry in entries for trial in entry.configuration.trial_ids}
-    y = Axis(*padded([entry.score for entry in entries], 0.1))
+    scores = [trial.score for trials in found.values() for trial in trials if trial.score is not None]
+    y = Axis(*padded(scores, 0.1))
     draw = Drawing(Axis(names=[f"{short(epochs)} epoch{'s' * (epochs != 1)}" for epochs in found]), y)
     where: dict[str, Place] = {}
     promoted, points, notes = [], [], []
@@ -166,13 +168,14 @@ def rungs(found: Mapping[float, Sequence[Trial]], entries: Sequence[Entry]) -> s
 
 
 def parameter_slice(parameter: Parameter, place: int, entries: Sequence[Entry], scores: Mapping[str, float]) -> str:
-    """Every configuration's score against one hyperparameter; "" where none has it.
+    """Draws every configuration's score against one hyperparameter; "" if it is inactive in all of them.
 
-    Lines are the means of groups of values, in bands that are their 95 % intervals; see `comparable.groups`.
+    Lines are means of groups of values, within bands that are their 95 % intervals; see `comparable.groups`.
 
     Args:
-        scores: that the groups are made of, by the root of the configuration.
-        place: among the slices: dots of a choice stand otherwise in each, so that no slope repeats itself.
+        place: index of the slice. Dots of a choice are spread differently in each slice, so that no apparent slope
+            recurs.
+        scores: the scores to group, by the root trial of the configuration.
     """
     x = _axis(parameter, 0.04)
     draw = Drawing(x, Axis(*padded([entry.score for entry in entries])))
@@ -199,7 +202,7 @@ def parameter_slice(parameter: Parameter, place: int, entries: Sequence[Entry], 
 
 
 def parallel(parameters: Sequence[Parameter], entries: Sequence[Entry]) -> str:
-    """Parallel coordinates: one axis a hyperparameter, the score first; one line a configuration."""
+    """Draws parallel coordinates: an axis for the score and for each hyperparameter, a line for each configuration."""
     scores = [entry.score for entry in entries]
     low, high = min(scores), max(scores)
     sides = [("val macro-F1", Axis(low, high if high > low else low + 1e-6)), *((p.name, _axis(p)) for p in parameters)]
@@ -248,7 +251,7 @@ def parallel(parameters: Sequence[Parameter], entries: Sequence[Entry]) -> str:
 
 
 def reliability(found: Calibration) -> str:
-    """Accuracy by confidence, as bars, and the mean confidence of each, as a line across it."""
+    """Draws accuracy by confidence as bars, each with its mean confidence as a line."""
     draw = Drawing(Axis(label="confidence"), Axis())
     most = max(entry.count for entry in found.bins)
     marks = []
@@ -268,7 +271,7 @@ def reliability(found: Calibration) -> str:
 
 
 def position(parameter: Parameter, entry: Entry) -> float | None:
-    """A configuration's value on the axis of a hyperparameter; None where it has none."""
+    """Returns a configuration's value on the axis of a hyperparameter; None if the hyperparameter is inactive."""
     value = entry.configuration.values.get(parameter.name)
     return value if parameter.kind == "number" else parameter.place(value)
 
@@ -284,7 +287,7 @@ def _axis(parameter: Parameter, air: float = 0.0) -> Axis:
 
 
 def _scatter(points: Sequence[tuple[Place, Entry]]) -> list[str]:
-    """Dots by shade; below them the rings of the finalists and the square of the baseline."""
+    """Draws dots by shade, on top of rings for finalists and a square for the baseline."""
     rings = {
         "hot": [place for place, entry in points if entry.rank],
         "base": [place for place, entry in points if entry.baseline],

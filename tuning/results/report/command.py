@@ -14,11 +14,11 @@ from tuning.engine.budget import as_given
 
 
 def repeat_command(settings: Mapping[str, Any], plan: Plan | None = None) -> str:
-    """The command that begins a search with these settings, in full: what a default is today may change.
+    """Returns the command that begins a search with these settings; it states every option, as defaults may change.
 
     Args:
-        settings: as frozen in search.json; each is the option of its name.
-        plan: of its budget.
+        settings: the settings in search.json; each has the name of its option.
+        plan: the plan of the search's budget, if it has one.
     """
     words = ["python", "-m", "tuning.search"]
     for option in options_of(SearchSettings):
@@ -39,7 +39,7 @@ def repeat_command(settings: Mapping[str, Any], plan: Plan | None = None) -> str
 
 
 def _as_given(field: str, settings: Mapping[str, Any]) -> Any:
-    """What a person gives for a setting that is stored in another form."""
+    """Returns a setting as it is given on the command line, which differs from the stored form for some."""
     value = settings.get(field)
     if field == "dtype_policy":
         return {"mixed_bfloat16": "bfloat16"}.get(str(value), value)

@@ -1,4 +1,5 @@
-"""Selects configurations that may be compared: with equal epochs, and differing by more than chance. Pure."""
+"""Selects configurations that may be compared: trained for equal epochs, with scores that differ by more than chance.
+Pure."""
 
 from __future__ import annotations
 
@@ -12,22 +13,22 @@ from tuning.history.records import History, Parameter
 from tuning.results.report.importance import FEWEST, Importance, most_telling
 from tuning.trials.bootstrap import TAILS
 
-#: With fewer scores a mean has no interval that says anything.
+#: With fewer scores, the interval of a mean is too wide to be useful.
 FEWEST_IN_A_GROUP = 3
-#: Said wherever else something is not drawn.
+#: Shown in the later sections that are not drawn.
 AS_ABOVE = "Not drawn, for the reason given under Configurations above."
-#: A number's values are put into so many groups of equal size.
+#: Number of groups of equal size for the values of a numeric hyperparameter.
 GROUPS = 3
 
 
 @dataclass(frozen=True)
 class Comparable:
-    """The scores of configurations after one budget.
+    """Scores of configurations after the same number of epochs.
 
     Attributes:
-        epochs: the budget; None: all were trained alike, or there are none.
-        scores: by the root of the configuration.
-        why_not: why nothing is drawn of them, a sentence; empty where something can be told.
+        epochs: the number of epochs; None if all configurations have the same budget, or there are no scores.
+        scores: score by the root trial of the configuration.
+        why_not: a sentence that says why the scores are not drawn; empty if they are.
     """
 
     epochs: float | None
@@ -36,7 +37,7 @@ class Comparable:
 
     @property
     def words(self) -> str:
-        """Which configurations they are."""
+        """Number of configurations and epochs, in words."""
         count = f"{len(self.scores):,} configurations"
         if self.epochs is None:
             return f"{count}, all trained for the same number of epochs"
@@ -45,8 +46,8 @@ class Comparable:
 
 @dataclass(frozen=True)
 class Group:
-    """The mean score of the configurations whose value of a hyperparameter lies in [start, end], with its 95 % interval
-    (Student's t); of a choice, start and end are its place."""
+    """Mean score, with its 95 % interval (Student's t), of configurations whose value of a hyperparameter lies in
+    [start, end]; for a choice, start and end are both its index."""
 
     start: float
     end: float
@@ -56,7 +57,7 @@ class Group:
 
 
 def comparable(history: History, found: Sequence[Importance]) -> Comparable:
-    """The configurations of the budget whose scores a forest explains most surely; see `importance`."""
+    """Returns the configurations of the budget whose scores the forest explains most reliably; see `importance`."""
     if not found:
         scored = sum(entry.score is not None for entry in history.configurations)
         return Comparable(
@@ -75,7 +76,7 @@ def comparable(history: History, found: Sequence[Importance]) -> Comparable:
 
 
 def not_told(found: Importance) -> str:
-    """Why nothing is drawn of a budget."""
+    """Returns the sentence that says why the scores of a budget are not drawn."""
     after = "" if found.epochs is None else f" after {epochs_text(found.epochs)}"
     return (
         f"From the hyperparameters of {found.configurations} configurations, a random forest explains "
@@ -93,11 +94,11 @@ def epochs_text(epochs: float) -> str:
 
 
 def groups(parameter: Parameter, values: Mapping[str, Any], scores: Mapping[str, float]) -> list[Group]:
-    """The mean scores over the values of one hyperparameter; groups that are too small are left out.
+    """Groups the scores by the values of one hyperparameter; groups that are too small are left out.
 
     Args:
-        values: root of a configuration -> its value; None where the hyperparameter is inactive.
-        scores: root -> score.
+        values: root trial of a configuration -> its value; None if the hyperparameter is inactive.
+        scores: root trial -> score.
     """
     numbers = {
         root: float(number)

@@ -1,4 +1,4 @@
-"""The data of the report's charts and table: configurations with their number, rank and shade. Pure."""
+"""The data of the report's charts and table: configurations with number, rank and shade. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tuning.history.records import Configuration, History, Parameter, Trial
 from tuning.results.report.evidence import Evidence
 from tuning.results.report.importance import Importance, most_telling
 
-#: Hyperparameters that get an axis and a slice, the most important first.
+#: Most hyperparameters that get an axis and a slice; the most important are chosen.
 MOST_AXES = 20
-#: Shades from the worst to the best score.
+#: Number of shades from the worst to the best score.
 SHADES = 8
 
 
@@ -20,13 +20,13 @@ class Entry:
     """A configuration on the page.
 
     Attributes:
-        number: by which charts, table and script know it.
-        configuration: itself.
-        score: its own; among those that are compared, that after as many epochs as all of them had.
-        trial: the trial that it is called by, the longest one that ended well.
-        rank: in the search, of a finalist; None: it was not retrained.
+        number: number that identifies it in charts, table and script.
+        configuration: the configuration.
+        score: its score; in `compared_entries`, its score after the common number of epochs.
+        trial: id of the trial that names it: the last one that completed.
+        rank: a finalist's rank in the search; None if it was not retrained.
         baseline: whether every hyperparameter has its default.
-        shade: of its score, from 0 to `SHADES` - 1.
+        shade: shade of its score, from 0 to `SHADES` - 1.
     """
 
     number: int
@@ -39,19 +39,19 @@ class Entry:
 
     @property
     def role(self) -> str:
-        """The class of its curve: which one it is, or else its shade."""
+        """CSS class of its marks: "reference" for the baseline, "finalist", or else its shade."""
         return "reference" if self.baseline else "finalist" if self.rank else f"s{self.shade}"
 
     @property
     def about(self) -> str:
-        """What it is, in a line."""
+        """One-line description."""
         roles = [f"finalist {self.rank}"] * bool(self.rank) + ["the baseline"] * self.baseline
         epochs = f"{self.configuration.epochs:g} epoch{'s' * (self.configuration.epochs != 1)}"
         return f"{', '.join([*roles, f'trial {self.trial}'])}: {self.score:.3f} after {epochs}"
 
 
 def scored(history: History, runs: Sequence[Evidence]) -> tuple[Entry, ...]:
-    """The configurations that have a score, in the order in which they were begun."""
+    """Returns the configurations that have a score, in the order in which they were begun."""
     known = [(entry, entry.score) for entry in history.configurations if entry.score is not None]
     low, high = _range([score for _, score in known])
     ranks = {run.metrics.trial: run.metrics.rank for run in runs if run.metrics.trial}
@@ -70,7 +70,7 @@ def scored(history: History, runs: Sequence[Evidence]) -> tuple[Entry, ...]:
 
 
 def compared_entries(entries: Sequence[Entry], scores: Mapping[str, float]) -> tuple[Entry, ...]:
-    """Those of `entries` that have one of `scores`, by the root of the configuration, with these scores."""
+    """Returns the entries whose configuration's root trial is in `scores`, each with that score and its shade."""
     low, high = _range(list(scores.values()))
     return tuple(
         replace(entry, score=score, shade=_shade(score, low, high))
@@ -80,7 +80,7 @@ def compared_entries(entries: Sequence[Entry], scores: Mapping[str, float]) -> t
 
 
 def _range(scores: Sequence[float]) -> tuple[float, float]:
-    """The lowest twentieth shares a shade, so that a runaway does not bleach the rest."""
+    """Returns the range of scores to shade, without the lowest twentieth, so that outliers do not compress the rest."""
     ascending = sorted(scores)
     return (ascending[len(ascending) // 20], ascending[-1]) if ascending else (0.0, 1.0)
 
@@ -90,7 +90,7 @@ def _shade(score: float, low: float, high: float) -> int:
 
 
 def ordered(history: History, importances: Sequence[Importance]) -> list[Parameter]:
-    """The hyperparameters that vary, the most important first, the others as they were declared."""
+    """Returns the hyperparameters that vary: the most important first, those without an importance as declared."""
     varied = {entry.name: entry for entry in history.parameters if entry.varies}
     shares = most_telling(importances).shares if importances else ()
     first = [share.name for share in shares if share.name in varied]
@@ -98,7 +98,7 @@ def ordered(history: History, importances: Sequence[Importance]) -> list[Paramet
 
 
 def rungs(history: History) -> dict[float, list[Trial]]:
-    """The ended trials by the epochs that they were asked to reach; empty where all had the same."""
+    """Returns the ended trials by the number of epochs that they were to reach; empty if that is equal for all."""
     return {
         epochs: [trial for trial in history.trials if trial.epochs == epochs and trial.done is not None]
         for epochs in history.rung_epochs()

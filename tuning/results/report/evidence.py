@@ -1,4 +1,4 @@
-"""The results of retrained runs on the test split, read from their own files: the split stays sealed."""
+"""The results of retrained runs on the test split, read from the runs' own files; the split itself stays sealed."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test image that was labelled wrongly.
+    """A misclassified test image.
 
     Attributes:
         pixels: uint8 (side, side, channels).
-        label, guess: names of its true and of the predicted class.
-        label_share, guess_share: their probabilities.
-        source: where the image comes from; empty where that is not known any more.
+        label, guess: names of the true and the predicted class.
+        label_share, guess_share: predicted probabilities of these classes.
+        source: where the image comes from in the raw data; empty if the data has changed since.
     """
 
     pixels: np.ndarray
@@ -57,7 +57,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Searched:
-    """How a run's configuration did in the search: its best validation macro-F1, and the epochs it was trained for."""
+    """Results of a run's configuration in the search: best validation macro-F1, and epochs trained."""
 
     score: float
     epochs: float
@@ -68,17 +68,18 @@ class Evidence:
     """A published run.
 
     Attributes:
-        metrics: its own.
-        calibration: of its predictions of the test split; None where they were not kept.
-        untempered: the same without the temperature in the model's graph; None where it has none.
-        mistakes: the worst ones first.
-        configuration: what it has in common with runs that differ in nothing but their seed.
-        repeated: whether other runs have its hyperparameters, so that its name tells its seed.
-        validated: the 95 % interval of its validation macro-F1, over the choice of images; None where predictions were
-            not kept.
-        searched: its configuration in the search; None where it had no score there, or goes on with its training.
-        loss: why its training loss is above its validation loss, in words; empty where it is not.
-        short: its short name, as in the leaderboard.
+        metrics: the run's metrics.
+        configuration: key that is equal for runs that differ only in their seed.
+        calibration: calibration on the test split; None if predictions were not kept.
+        untempered: the same without the temperature in the model's graph; None if the graph has none.
+        mistakes: misclassified test images, the worst first.
+        repeated: whether other runs have the same hyperparameters, so that the run's name must include its seed.
+        validated: 95 % interval of the validation macro-F1, over the choice of images; None if predictions were not
+            kept.
+        searched: results of its configuration in the search; None if it had no score there, or if the run continued
+            that training.
+        loss: explains why the training loss is above the validation loss; empty if it is not.
+        short: short name, as in the leaderboard.
     """
 
     metrics: Metrics
@@ -94,7 +95,7 @@ class Evidence:
 
     @property
     def name(self) -> str:
-        """What it is called in a sentence."""
+        """The noun phrase for this run in a sentence."""
         return f"{self.metrics.role}, seed {self.metrics.seed}" if self.repeated else self.metrics.role
 
     @property
@@ -111,8 +112,8 @@ class Evidence:
 
     @property
     def network_score(self) -> float | None:
-        """The validation macro-F1 of its network's published epoch, without what its graph has beside it, as scores in
-        the search are; None of an ensemble, which has several."""
+        """Validation macro-F1 of the network in the published epoch, without the additions to its graph, and thus
+        comparable to scores in the search; None for an ensemble, which has several networks."""
         if self.metrics.kind == "ensemble":
             return None
         found = self.metrics.additions
@@ -123,13 +124,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Rival:
-    """How much better the best run is than another one.
+    """The best run compared with another one.
 
     Attributes:
-        difference: of their test macro-F1, means over seeds where there are several.
-        low, high: its 95 % interval, which holds for all runs at once; None where predictions were not kept.
-        standing: of the other run, "tied", "worse", "better in the mean" or "seeds unknown"; None where predictions
-            were not kept.
+        difference: test macro-F1 of the best run minus that of the other; means over seeds if there are several.
+        low, high: simultaneous 95 % interval of the difference; None if predictions were not kept.
+        standing: verdict on the other run: "tied", "worse", "better in the mean" or "seeds unknown"; None if
+            predictions were not kept.
     """
 
     difference: float
@@ -140,14 +141,13 @@ class Rival:
 
 @dataclass(frozen=True)
 class Claims:
-    """What may be said of a search's runs.
+    """The statistical comparison of a search's runs.
 
     Attributes:
-        rivals: by run id, every run but the best.
-        noise: of the training seed, from all runs on the same data; None where it is not known.
-        corrected: the best score, corrected for its having been chosen among them; None where predictions were not
-            kept.
-        seeds: by run id, what came of its configuration over seeds, those that no search has trained included.
+        rivals: by run id, all runs except the best.
+        noise: variation between training seeds, from all runs on the same data; None if unknown.
+        corrected: the best score, corrected for selection; None if predictions were not kept.
+        seeds: by run id, statistics of its configuration over seeds, including runs that no search trained.
     """
 
     rivals: Mapping[str, Rival]
@@ -157,7 +157,7 @@ class Claims:
 
 
 def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Evidence], list[str]]:
-    """The published runs among `run_ids`, best test score first, and a sentence for each that cannot be read."""
+    """Returns the readable runs among `run_ids`, best test score first, and a sentence for each unreadable one."""
     found, problems = [], []
     short = aliases([*(folder.name for folder in run_folders(workspace)), *run_ids])
     for run_id in run_ids:
@@ -186,7 +186,7 @@ def read_evidence(workspace: Workspace, run_ids: Sequence[str]) -> tuple[list[Ev
 
 
 def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
-    """Compares the best run, the first, with the others: on one board with all that was tested on the same data."""
+    """Compares the best run, which is the first, with the others, on one board with all runs on the same data."""
     if not runs:
         return Claims({})
     best, digest = runs[0], runs[0].metrics.data_digest
@@ -194,7 +194,7 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
     board = Board(workspace, tested)
     rivals = {}
     for run in runs[1:]:
-        # Seen from the other run, as in the leaderboard: it may be worse.
+        # From the other run's point of view, as in the leaderboard.
         name, first = run.metrics.run_id, best.metrics.run_id
         found = board.difference(name, first)
         rivals[name] = (
@@ -207,10 +207,11 @@ def compare(workspace: Workspace, runs: Sequence[Evidence]) -> Claims:
 
 
 def in_search(history: History, runs: Sequence[Evidence], reused: int | None = None) -> list[Evidence]:
-    """The runs with what their configurations had in the search.
+    """Returns the runs with the results of their configurations in the search.
 
     Args:
-        reused: the seed of those that went on with the search's own training and are no second one; None: none did.
+        reused: seed of the runs that continued a trial, whose configurations were thus trained only once; None if none
+            did.
     """
     found = []
     for run in runs:
@@ -243,7 +244,7 @@ def _validated(workspace: Workspace, metrics: Metrics) -> tuple[float, float] | 
 
 
 def _loss(folder: Path, metrics: Metrics) -> str:
-    """An ensemble, which nothing trained, has no losses; its history is the mean of its members'."""
+    """Explains the run's training loss; empty for an ensemble, whose history is only the mean of its members'."""
     if metrics.kind == "ensemble":
         return ""
     try:
@@ -272,7 +273,7 @@ def _mistakes(
 
 
 def _sources(workspace: Workspace, data_digest: str) -> list[str]:
-    """Where the test images come from, in the order of the split; empty where the data has changed since."""
+    """Returns the sources of the test images, in the order of the split; empty if the data has changed since."""
     try:
         manifest = read_split_manifest(workspace.split_manifest)
         if manifest is None or read_info(workspace).digest != data_digest:

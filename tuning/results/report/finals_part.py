@@ -1,4 +1,4 @@
-"""The part of the page about the retrained runs on the test split: matrices, classes, calibration, worst mistakes."""
+"""The section about the retrained runs on the test split: confusion matrices, classes, calibration, worst mistakes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tuning.results.report.validation_part import validation_table
 from tuning.results.schema import Metrics, overlap_words
 from tuning.trials.calibration import Calibration
 
-#: From this share of a row on, a cell is dark enough for text in the colour of the ground.
+#: From this share of the true class on, a cell is dark enough for text in the background colour.
 _STRONG = 0.55
-#: With more classes a table of counts is no picture any more.
+#: With more classes than this, the table is too large to be useful.
 _MOST_CLASSES = 40
 
 
 def finals_part(runs: Sequence[Evidence], finals: Sequence[FinalRun]) -> str:
-    """Every retrained run, best test score first; the failed and the missing ones by name."""
+    """Returns the section with every retrained run, best test score first, then the failed and unfinished ones."""
     if not finals:
         words = "No finalist has been retrained: the test split is sealed."
         return section("finalists", "Finalists", "", remark(words))
@@ -63,8 +63,9 @@ def _run(place: int, run: Evidence) -> str:
             too = "high" if excess > 0 else "low"
             words = f"on average its confidence is {100 * abs(excess):.1f} percentage points too {too}"
         note = (
-            f"Expected calibration error {_calibrated(run.calibration)} (15 bins, Guo et al. 2017): {words}."
-            f"{_before(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer images."
+            f"Expected calibration error {_calibration_error(run.calibration)} (15 bins, Guo et al. 2017): {words}."
+            f"{_without_temperature(run)} Bars are accuracy, orange lines the mean confidence; paler bars hold fewer "
+            "images."
         )
         calibrated = card("Calibration", remark(note) + _reliability(place, run.calibration, run.untempered))
     link = f'<a href="{RUNS}/{quote(metrics.run_id)}/">artifacts/trials/{escape(metrics.run_id)}</a>'
@@ -79,31 +80,31 @@ def _run(place: int, run: Evidence) -> str:
 
 
 def _milliseconds(metrics: Metrics) -> str:
-    """With two digits, or all that stand before the point."""
+    """Formats the time per image with two significant digits, or as an integer from 100 ms on."""
     return format(metrics.milliseconds, ".2g" if metrics.milliseconds < 99.5 else ",.0f")
 
 
 def _reliability(place: int, found: Calibration, before: Calibration | None) -> str:
-    """The diagram; where a temperature is in the graph, that without it too."""
+    """Returns the reliability diagram; if the graph has a temperature, also the diagram without it."""
     if before is None:
         return charts.reliability(found)
     names = ["as published", "without its temperature"]
     return switch(f"reliability-{place}", names, [charts.reliability(one) for one in (found, before)])
 
 
-def _calibrated(found: Calibration) -> str:
+def _calibration_error(found: Calibration) -> str:
     return f"{found.error:.3f} (95 % interval {found.low:.3f} to {found.high:.3f})"
 
 
-def _before(run: Evidence) -> str:
-    """What it was without the temperature that is in the graph."""
+def _without_temperature(run: Evidence) -> str:
+    """Returns a sentence about the calibration without the temperature in the graph; empty if there is none."""
     if run.untempered is None:
         return ""
-    return f" Without the temperature in its graph, fitted on validation, it is {_calibrated(run.untempered)}."
+    return f" Without the temperature in its graph, fitted on validation, it is {_calibration_error(run.untempered)}."
 
 
 def _validated(run: Evidence) -> str:
-    """Its validation score, called what it is, and what its losses mean."""
+    """Returns the validation score, what it refers to, and the explanation of the losses."""
     if run.metrics.kind == "ensemble":
         what = "of the mean of its members, which were chosen on validation; no epoch is chosen"
     else:
@@ -118,7 +119,7 @@ def _epoch(metrics: Metrics) -> str:
 
 
 def _base(metrics: Metrics) -> str:
-    """What it started from, and whether that had seen what judges it."""
+    """Returns the run's base model and its overlap with the validation and test split; empty if there is no base."""
     base = metrics.base
     if base is None:
         return ""
@@ -130,7 +131,7 @@ def _base(metrics: Metrics) -> str:
 
 
 def _additions(metrics: Metrics) -> str:
-    """What the graph has beside the network, and what that gave on validation."""
+    """Returns the additions to the network in the graph, with their effect on validation; empty if there are none."""
     if metrics.additions is None:
         return ""
     words = [
@@ -192,7 +193,12 @@ def _classes(run: Evidence) -> str:
 
 
 def _class_row(name: str, *cells: Any) -> str:
-    """The name as HTML, then (value, its interval) of each figure, then the number of images."""
+    """Returns a table row.
+
+    Args:
+        name: first cell, as HTML.
+        cells: (value, interval or None) for each figure, and at last the number of images.
+    """
     *figures, images = cells
     shown = "".join(
         f'<td>{value:.3f}{_bounds(bounds)}<span class="meter" style="--share:{value:.3f}"></span></td>'
@@ -227,13 +233,13 @@ def _answer(name: str, share: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """Never 100 % or 0 % for what is not quite."""
+    """Formats a probability in percent; shows 100 % or 0 % only if it is exact."""
     return "> 99\u00a0%" if 0.995 <= share < 1 else "< 1\u00a0%" if 0 < share < 0.01 else f"{100 * share:.0f}\u00a0%"
 
 
 def _picture(pixels: np.ndarray) -> str:
     import cv2
 
-    # OpenCV thinks in BGR.
+    # OpenCV expects BGR.
     ok, png = cv2.imencode(".png", pixels[..., ::-1] if pixels.shape[-1] == 3 else pixels)
     return f"data:image/png;base64,{base64.b64encode(png).decode()}" if ok else ""

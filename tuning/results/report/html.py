@@ -1,4 +1,4 @@
-"""Small pieces of HTML that several parts of the page share."""
+"""Small pieces of HTML that several sections of the page share."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-#: Where the folders of runs are, from the folder of a search, in which its page is.
+#: Relative address of the folder of runs, as seen from a search's folder, which holds its page.
 RUNS = "../../trials"
 
 
 def section(name: str, title: str, lead: str, content: str) -> str:
-    """A section with an anchor; `lead` and `content` are HTML."""
+    """Returns a section with the anchor `name`; all other arguments are HTML."""
     lead = f'<p class="lead">{lead}</p>\n' if lead else ""
     return f'<section id="{name}">\n<h2>{title}</h2>\n{lead}{content}\n</section>'
 
 
 def card(title: str, content: str) -> str:
-    """A framed part of a section, with its title; both are HTML."""
+    """Returns a framed part of a section with its title; both are HTML."""
     return f'<figure class="card"><figcaption>{title}</figcaption>{content}</figure>'
 
 
 def remark(words: str) -> str:
-    """A paragraph beside what is shown, as HTML."""
+    """Returns an explanatory paragraph; `words` is HTML."""
     return f'<p class="note">{words}</p>'
 
 
 def table(kind: str, head: str, rows: str, foot: str = "") -> str:
-    """A table that scrolls where it is wider than the page; `head`, `rows` and `foot` are rows in HTML."""
+    """Returns a table that scrolls if it is wider than the page; `head`, `rows` and `foot` are rows in HTML."""
     foot = f"<tfoot>{foot}</tfoot>" if foot else ""
     body = f"<thead>{head}</thead><tbody>{rows}</tbody>{foot}"
     return f'<div class="scroll"><table class="{kind}">{body}</table></div>'
 
 
 def switch(name: str, labels: Sequence[str], panels: Sequence[str], first: int = 0) -> str:
-    """Panels of which one is shown, `first` at first, chosen by radio buttons: no script."""
+    """Returns panels of which one is shown, initially number `first`; radio buttons switch them without a script."""
     buttons = "".join(
         f'<input type="radio" name="{name}" id="{name}-{place}"{" checked" * (place == first)}>'
         f'<label for="{name}-{place}">{label}</label>'
@@ -44,7 +44,7 @@ def switch(name: str, labels: Sequence[str], panels: Sequence[str], first: int =
 
 
 def key_row(more: str = "", dots: bool = False) -> str:
-    """The key of a chart of lines, or of dots."""
+    """Returns the legend of a chart of lines, or of dots."""
     kind = " shape" * dots
     more = f"<span>{more}</span>" if more else ""
     return (
@@ -54,12 +54,12 @@ def key_row(more: str = "", dots: bool = False) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A hyperparameter's value as HTML; a dash where it is inactive."""
+    """Formats a hyperparameter's value as HTML; a dash if it is inactive."""
     return "–" if value is None else escape(value_words(value))
 
 
 def value_words(value: Any) -> str:
-    """A hyperparameter's value as people write it."""
+    """Formats a hyperparameter's value as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

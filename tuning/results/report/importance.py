@@ -1,14 +1,15 @@
-"""Which hyperparameters mattered: permutation importance of a random forest, measured on trials it has not seen.
+"""Importance of hyperparameters: permutation importance of a random forest, measured on unseen configurations.
 
-Sources: Breiman, "Random Forests", Machine Learning 45 (2001), section 10; the implementations are scikit-learn's
-`RandomForestRegressor` and `permutation_importance`. The forest learns score from hyperparameters on four fifths of the
-configurations; on the last fifth, one hyperparameter after the other is shuffled. What its squared error grows by, as a
-share of the variance of the scores, is the importance: 0 where the forest does not need it, below 0 by chance.
+Source: Breiman, "Random Forests", Machine Learning 45 (2001), section 10, as implemented by scikit-learn's
+`RandomForestRegressor` and `permutation_importance`. In each of five folds, the forest learns to predict the score from
+the hyperparameters on four fifths of the configurations; on the last fifth, one hyperparameter after the other is
+shuffled. The importance is the growth of the squared error, as a share of the variance of the scores: 0 if the forest
+does not use the hyperparameter, below 0 only by chance.
 
-A forest that predicts unseen scores no better than their mean has found nothing, and what it "needs" says nothing. So
-importances are measured only where the share of variance that it explains of them (cross-validated R²) is above 0 with
-its whole 90 % interval: with 10 to 60 configurations whose scores are pure chance, that is so in 0 to 10 % of cases,
-where R² itself is above 0 in up to 22 %.
+If a forest predicts unseen scores no better than their mean, its importances mean nothing. They are therefore measured
+only if the 90 % interval of the explained share of variance (cross-validated R²) lies entirely above 0. With 10 to 60
+configurations whose scores are pure chance, that happens in 0 to 10 % of cases, while R² itself is above 0 in up to
+22 %.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from tuning.trials.bootstrap import SEED
 if TYPE_CHECKING:
     import numpy as np
 
-#: With fewer configurations there is nothing to tell.
+#: With fewer configurations, importances are not estimated.
 FEWEST = 10
-#: Configurations that are looked at, at most, and budgets.
+#: Most configurations, and most budgets, for which importances are estimated.
 MOST, BUDGETS = 1_000, 3
 FOLDS, SHUFFLES, TREES = 5, 4, 30
 LOW, HIGH = 0.05, 0.95
-#: Resamples of configurations for the interval of the explained share.
+#: Bootstrap resamples of configurations for the interval of the explained share of variance.
 RESAMPLES = 2_000
 
 
 @dataclass(frozen=True)
 class Share:
-    """One hyperparameter's importance: the mean over all folds and shuffles, and their 5 % and 95 % quantiles."""
+    """One hyperparameter's importance: mean, 5 % and 95 % quantile over all folds and shuffles."""
 
     name: str
     mean: float
@@ -46,15 +47,15 @@ class Share:
 
 @dataclass(frozen=True)
 class Importance:
-    """The importances for the scores after one budget.
+    """The importances for the scores after one number of epochs (budget).
 
     Attributes:
-        epochs: the budget; None: all configurations were trained alike, the whole training counts.
-        configurations: how many were trained for so long.
-        explained: share of the variance of unseen scores that the forest explains; below 0 their mean would have been
-            the better guess.
-        low, high: its 90 % interval, by bootstrap over the configurations.
-        shares: most important first; empty where the forest has learnt nothing.
+        epochs: the budget; None if all configurations have the same one, so that their final scores count.
+        configurations: number of configurations that reached the budget.
+        explained: share of the variance of unseen scores that the forest explains; below 0, their mean would have been
+            the better prediction.
+        low, high: 90 % interval of `explained`, by bootstrap over the configurations.
+        shares: most important first; empty if the forest explains nothing.
     """
 
     epochs: float | None
@@ -66,15 +67,15 @@ class Importance:
 
     @property
     def tells(self) -> bool:
-        """Whether the forest has learnt anything of the scores."""
+        """Whether the forest explains unseen scores beyond chance."""
         return self.low > 0
 
 
 def importances(history: History, seed: int) -> tuple[Importance, ...]:
-    """The importances at each budget that enough configurations reached, the shortest budget first.
+    """Returns the importances at each budget that enough configurations reached, the shortest budget first.
 
     Scores after different numbers of epochs are never mixed. Only good configurations reach the longer budgets, and
-    they differ less: a hyperparameter that decided early seems to matter less there.
+    they differ less, so a hyperparameter that was decisive early seems to matter less there.
     """
     budgets: list[float | None] = [*history.rung_epochs()] or [None]
     found = []
@@ -86,7 +87,7 @@ def importances(history: History, seed: int) -> tuple[Importance, ...]:
 
 
 def most_telling(found: Sequence[Importance]) -> Importance:
-    """The budget whose scores the forest explains most surely."""
+    """Returns the importances of the budget with the highest lower bound of the explained share."""
     return max(found, key=lambda entry: entry.low)
 
 
@@ -96,7 +97,7 @@ def _rows(configurations: Sequence[Configuration], epochs: float | None) -> list
         for entry in configurations
     ]
     rows = [(values, score, root) for values, score, root in scored if score is not None]
-    # Where there are more than a forest needs, those whose key comes first.
+    # If there are more than `MOST`, take a pseudo-random sample, keyed by the root trial.
     rows.sort(key=lambda row: keyed_seed(0, row[2]))
     return [(values, score) for values, score, _ in rows[:MOST]]
 
@@ -110,7 +111,7 @@ def _importance(
     from sklearn.model_selection import KFold
 
     columns = {entry.name: [_number(entry, values.get(entry.name)) for values, _ in rows] for entry in parameters}
-    # What never varied cannot have mattered; NaN, for inactive, is a value like any other.
+    # Skip hyperparameters that never varied. NaN, which stands for inactive, counts as a value.
     varied = [name for name, column in columns.items() if len(set(map(str, column))) > 1]
     data, scores = np.array([columns[name] for name in varied]).T, np.array([score for _, score in rows])
     folds = list(KFold(FOLDS, shuffle=True, random_state=seed % 2**32).split(data))
@@ -119,7 +120,7 @@ def _importance(
         forest = RandomForestRegressor(TREES, max_features=0.5, random_state=keyed_seed(seed, "forest", fold))
         forests.append(forest.fit(data[seen], scores[seen]))
         missed[unseen] = (forest.predict(data[unseen]) - scores[unseen]) ** 2
-        # Nobody who predicts them knows the mean of all.
+        # The mean of the training folds only: the mean of all scores would use the unseen ones.
         spread[unseen] = (scores[seen].mean() - scores[unseen]) ** 2
     explained, low, high = _explained(missed, spread)
     if low <= 0:
@@ -144,18 +145,18 @@ def _importance(
 
 
 def _explained(missed: np.ndarray, spread: np.ndarray) -> tuple[float, float, float]:
-    """1 − Σ missed / Σ spread, and its 90 % interval by bootstrap over configurations, never below −1."""
+    """Returns 1 − Σ missed / Σ spread and its 90 % interval by bootstrap over configurations, each at least −1."""
     import numpy as np
 
     rng = np.random.default_rng(SEED)
     drawn = rng.integers(len(missed), size=(RESAMPLES, len(missed)))
-    # Configurations with equal scores, drawn alone, have no variance to explain.
+    # A resample may hold only equal scores, whose variance is 0.
     shares = 1 - missed[drawn].sum(axis=1) / np.maximum(spread[drawn].sum(axis=1), np.finfo(float).tiny)
     low, high = np.quantile(np.maximum(shares, -1.0), [LOW, HIGH])
     return max(-1.0, 1 - float(missed.sum()) / float(spread.sum())), float(low), float(high)
 
 
 def _number(parameter: Parameter, value: Any) -> float:
-    """A value as the forest sees it: the place of a choice; NaN where the hyperparameter is inactive."""
+    """Encodes a value for the forest: a choice by its index, an inactive hyperparameter as NaN."""
     found = parameter.place(value) if parameter.kind == "choice" else value
     return float("nan") if found is None else float(found)

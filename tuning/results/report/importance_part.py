@@ -1,4 +1,4 @@
-"""The part of the page about the importance of hyperparameters: bars with whiskers, without any script."""
+"""The section about the importance of hyperparameters: bars with whiskers, without a script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tuning.results.report.importance import HIGH, LOW, Importance, most_telling
 
 
 def importance_part(compared: Comparable, found: Sequence[Importance]) -> str:
-    """Importance of each hyperparameter, at each budget; in words where no budget's scores can be explained."""
+    """Returns the section with the importances at each budget, or the reason if no budget's scores can be explained."""
     lead = (
         "A random forest predicts the score from the hyperparameters. Each hyperparameter is then shuffled on "
         "configurations that the forest has not seen; its bar is the growth of the squared error, as a share of the "

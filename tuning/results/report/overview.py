@@ -30,15 +30,15 @@ class Row:
     """A search in the table.
 
     Attributes:
-        name: of the search.
-        status: a word of `history.status.WORDS`.
-        data_digest: of the data that it was run on.
+        name: name of the search.
+        status: a key of `history.status.WORDS`.
+        data_digest: digest of the data that it was run on.
         asked: strategy and space.
-        trials: ended so far.
-        seconds: running time; None where it is not known.
-        worked: when its journal was written last, in seconds since 1970.
-        run: its best published run, by test macro-F1; None: there is none.
-        score: the best validation macro-F1 of its trials; None where none ended well.
+        trials: number of trials that have ended.
+        seconds: running time; None if unknown.
+        worked: time of the last write to its journal, in seconds since 1970; 0 without a journal.
+        run: its best published run, by test macro-F1; None if there is none.
+        score: the best validation macro-F1 of its trials; None if no trial completed.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Row:
 
     @property
     def base(self) -> str:
-        """As of `base_words`, of its best run."""
+        """The result of `base_words` for its best run."""
         return base_words(self.run.base if self.run else None)
 
     @property
     def words(self) -> str:
-        """For the terminal, in a line."""
+        """One line for the terminal."""
         found = "no score yet" if self.score is None else f"validation {self.score:.3f}, not tested yet"
         if self.run is not None:
             found = f"test {self.run.test.f1_macro:.3f} ({self.run.run_id}){self.base}"
@@ -66,7 +66,11 @@ class Row:
 
 
 def write_overview(workspace: Workspace) -> tuple[Path, list[Row], list[str]]:
-    """Writes the page, and those of the searches that have none or went on since; returns also what cannot be read."""
+    """Writes the overview, and the outdated pages of searches.
+
+    Returns:
+        the path of the overview, its rows, and a sentence for each search that cannot be read.
+    """
     rows, problems = [], []
     for folder in searches.folders(workspace):
         try:
@@ -76,7 +80,7 @@ def write_overview(workspace: Workspace) -> tuple[Path, list[Row], list[str]]:
     rows.sort(key=lambda row: (-row.worked, row.name))
     path = workspace.searches / PAGE
     files.write_text(path, render(rows, problems, _classes(workspace), workspace.pool_report.is_file()))
-    # Afterwards, so that they link back to it.
+    # Written after the overview, so that these pages link back to it.
     for row in rows:
         if outdated(workspace, row.name):
             write(workspace, row.name)
@@ -86,7 +90,7 @@ def write_overview(workspace: Workspace) -> tuple[Path, list[Row], list[str]]:
 def _row(workspace: Workspace, name: str) -> Row:
     search = searches.read(workspace, name)
     history, settings = search.history, search.settings
-    # A run that cannot be read is named on the search's own page; the others are still worth a line.
+    # Unreadable runs are skipped here and named on the search's own page.
     runs = [readable_run(workspace.run(final.run_id)) for final in history.finals if final.published]
     return Row(
         name=name,
@@ -102,7 +106,7 @@ def _row(workspace: Workspace, name: str) -> Row:
 
 
 def _classes(workspace: Workspace) -> tuple[str, int] | None:
-    """The digest of the data as they are prepared now, and how many classes they have; None: there are none."""
+    """Returns digest and number of classes of the prepared data; None if no data is prepared."""
     try:
         info = read_info(workspace)
     except DataError:
@@ -111,12 +115,12 @@ def _classes(workspace: Workspace) -> tuple[str, int] | None:
 
 
 def render(rows: Sequence[Row], problems: Iterable[str], now: tuple[str, int] | None, pool: bool) -> str:
-    """The page.
+    """Returns the page as HTML.
 
     Args:
-        rows: the searches, the one that was last at work first.
-        problems: what could not be read, a sentence each.
-        now: of the data as they are prepared now: digest and number of classes.
+        rows: the searches, the most recently active first.
+        problems: a sentence for each search that could not be read.
+        now: digest and number of classes of the prepared data; None if no data is prepared.
         pool: whether there is a pool report to link to.
     """
     by_data: dict[str, list[Row]] = {}
@@ -171,7 +175,7 @@ def _best(row: Row, top: float | None) -> str:
 
 
 def summary(rows: Iterable[Row]) -> list[Mapping[str, object]]:
-    """The rows for programs."""
+    """Returns the rows as JSON objects for programs."""
     return [
         {
             "search": row.name,

@@ -1,4 +1,4 @@
-"""The charts that are quoted most, as matplotlib figures: for papers and slides, the same for the same search."""
+"""The main charts of a report as matplotlib figures, for papers and slides; equal searches give equal figures."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tuning.results.plots import MUTED, ruled
 from tuning.results.report.importance import Importance, most_telling
 
 _BEST, _BASELINE, _DOTS = "#D55E00", "#009E73", "#0072B2"
-#: Bars in the picture of importances.
+#: Most bars in the figure of importances.
 _BARS = 15
 
 
 def pictures(history: History, importances: Sequence[Importance], title: str) -> dict[str, Figure]:
-    """The figures by file name; those that there is no data for are left out."""
+    """Returns the figures by file name; figures without data are left out."""
     found = {}
     if any(entry.score is not None for entry in history.configurations):
         found["best_so_far.png"] = best_figure(history, title)
@@ -31,7 +31,7 @@ def pictures(history: History, importances: Sequence[Importance], title: str) ->
 
 
 def best_figure(history: History, title: str) -> Figure:
-    """The best validation macro-F1 over the epochs trained by all trials together."""
+    """Plots the best validation macro-F1 so far over the epochs trained by all trials together."""
     figure, axes = _figure(title, "epochs trained, all trials together", "validation macro-F1")
     steps = [step for step in history.steps if step.best is not None]
     scored = [step for step in steps if step.score is not None]
@@ -44,7 +44,7 @@ def best_figure(history: History, title: str) -> Figure:
 
 
 def curves_figure(history: History, title: str) -> Figure:
-    """The learning curves of all configurations, the best and the baseline on top."""
+    """Plots the learning curves of all configurations, the best and the baseline on top."""
     figure, axes = _figure(title, "epoch", "validation macro-F1")
     scored = [(entry.score, entry) for entry in history.configurations if entry.score is not None]
     low, high = min(score for score, _ in scored), max(score for score, _ in scored)
@@ -64,12 +64,12 @@ def curves_figure(history: History, title: str) -> Figure:
 
 
 def importance_figure(found: Importance, title: str) -> Figure:
-    """Permutation importances with their quantiles over folds and shuffles."""
+    """Plots permutation importances with their quantiles over folds and shuffles."""
     shares = found.shares[:_BARS][::-1]
     budget = "" if found.epochs is None else f" after {found.epochs:.4g} epochs"
     figure, axes = _figure(title, f"growth of squared error / variance of scores{budget}", "", 1.4 + 0.3 * len(shares))
     means = [share.mean for share in shares]
-    # A skewed sample can have its mean beyond a quantile; the whisker then starts at the mean.
+    # The mean of a skewed sample can lie beyond a quantile; that whisker then has no length.
     reach = [
         [max(0.0, share.mean - share.low) for share in shares],
         [max(0.0, share.high - share.mean) for share in shares],

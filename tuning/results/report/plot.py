@@ -1,8 +1,8 @@
-"""Charts as static HTML: an SVG that stretches with its place, and labels beside it that keep their size.
+"""Charts as static HTML: an SVG that stretches to the available width, with HTML labels of constant size around it.
 
-The drawing area is 1,000 × 1,000 units whatever its size on the page; strokes and dots keep theirs. So a chart needs no
-script, fits any width and any paper, and follows light and dark. What belongs to a configuration carries its number in
-`data-c`: a script finds it by that.
+The drawing area is 1,000 × 1,000 units whatever its size on the page; strokes and dots have constant width. So a chart
+needs no script, fits any width and paper size, and follows light and dark mode. Marks of a configuration carry its
+number in `data-c`, by which the page's script finds them.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from html import escape
 from tuning.engine.budget import duration
 
 UNITS = 1000
+#: (x, y) as shares of the drawing area; y grows downwards. See `Drawing`.
 Place = tuple[float, float]
 
-#: Labels along x that fit into every chart; beyond, every other one goes where it is narrow.
+#: Most labels along x that fit into every chart; with more, narrow charts hide every other one.
 _FEW = 5
-_MINUTES = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+#: Steps between labels of times, in seconds.
+_TIME_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
 def short(value: float) -> str:
-    """A number in at most four digits: 0.0012, 1.5e-5, 320."""
+    """Formats a number with at most four significant digits: 0.0012, 1.5e-5, 320."""
     size = abs(value)
     if size and (size < 1e-3 or size >= 1e6):
         digits, _, power = f"{value:.2e}".partition("e")
@@ -33,14 +35,14 @@ def short(value: float) -> str:
 
 @dataclass(frozen=True)
 class Axis:
-    """What lies along one side of a chart.
+    """The x or y axis of a chart.
 
     Attributes:
         low, high: the values at its ends.
-        label: below it; empty: none.
-        log: whether it is logarithmic.
-        whole: labels at whole numbers only.
-        names: of a choice, one band each; values are then places among them.
+        label: title of the axis; empty for none.
+        log: whether the scale is logarithmic.
+        whole: whether to label whole numbers only.
+        names: for a categorical axis, the name of each band; values are then indices of the names.
         time: whether the values are seconds.
     """
 
@@ -53,7 +55,7 @@ class Axis:
     time: bool = False
 
     def at(self, value: float) -> float:
-        """The share of the axis that lies before a value."""
+        """Returns the position of a value as a share of the axis."""
         if self.names:
             return (value + 0.5) / len(self.names)
         if self.log:
@@ -61,7 +63,7 @@ class Axis:
         return (value - self.low) / ((self.high - self.low) or 1)
 
     def ticks(self, count: int) -> list[tuple[float, str]]:
-        """Where labels stand, as shares of the axis, and what they say; about `count`."""
+        """Returns about `count` labels as (position as a share of the axis, text)."""
         if self.names:
             return [(self.at(place), name) for place, name in enumerate(self.names)]
         values = _log_ticks(self.low, self.high, count) if self.log else self._linear_ticks(count)
@@ -75,8 +77,8 @@ class Axis:
     def _linear_ticks(self, count: int) -> list[float]:
         rough = (self.high - self.low) / count or 1
         power = 10.0 ** math.floor(math.log10(rough))
-        steps: Sequence[float] = _MINUTES if self.time else [power * part for part in (1, 2, 5, 10)]
-        # Of long times, whole days.
+        steps: Sequence[float] = _TIME_STEPS if self.time else [power * part for part in (1, 2, 5, 10)]
+        # Beyond the longest time step, use a multiple of it, which is a day.
         step = next((size for size in steps if size >= rough * 0.75), steps[-1] * math.ceil(rough / steps[-1]))
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [float(f"{place * step:.12g}") for place in range(first, last + 1)]
@@ -90,22 +92,22 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
         ticks = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
         if len(ticks) <= count + 1:
             break
-    # Over many powers of ten, every so many of them.
+    # If there are still too many, keep every n-th.
     return ticks[:: -(-len(ticks) // (count + 1))] if ticks else []
 
 
 def padded(values: Iterable[float], share: float = 0.04) -> tuple[float, float]:
-    """The range of values with a little air around it; a single value gets some too."""
+    """Returns the range of values, extended by `share` of its width at each end; also widens a range of width 0."""
     known = list(values)
     if not known:
         return 0.0, 1.0
     low, high = min(known), max(known)
-    air = (high - low) * share or abs(high) * 0.1 or 1.0
-    return low - air, high + air
+    margin = (high - low) * share or abs(high) * 0.1 or 1.0
+    return low - margin, high + margin
 
 
 def dots(points: Sequence[Place], numbers: Sequence[int], kind: str) -> str:
-    """Dots in one path, lines of no length with round ends, so that thousands cost little; "" for none."""
+    """Returns dots as one path of zero-length lines with round caps, which is cheap for thousands; "" for none."""
     if not points:
         return ""
     own = f' data-c="{" ".join(map(str, numbers))}"' if numbers else ""
@@ -113,20 +115,20 @@ def dots(points: Sequence[Place], numbers: Sequence[int], kind: str) -> str:
 
 
 def line(points: Sequence[Place], kind: str, number: int | None = None) -> str:
-    """A line through places; one that has a number belongs to that configuration."""
+    """Returns a line through `points`; `number` is that of the configuration that it belongs to."""
     own = "" if number is None else f' data-c="{number}"'
     return f'<path class="{kind}"{own} d="M{"L".join(map(_pair, points))}"/>'
 
 
 def rectangle(corner: Place, opposite: Place, kind: str) -> str:
-    """A rectangle between the corner at the upper left and that at the lower right."""
+    """Returns a rectangle; `corner` is the upper left one, `opposite` the lower right one."""
     (left, top), (right, bottom) = corner, opposite
     size = f'width="{_unit(right - left)}" height="{_unit(bottom - top)}"'
     return f'<rect class="{kind}" x="{_unit(left)}" y="{_unit(top)}" {size}/>'
 
 
 def note(at: Place, text: str, kind: str) -> str:
-    """Words at a place of the drawing area."""
+    """Returns text at a position in the drawing area."""
     return f'<b class="{kind}" style="left:{_percent(at[0])};top:{_percent(at[1])}">{escape(text)}</b>'
 
 
@@ -143,18 +145,18 @@ def plot(
     many: bool = False,
     bare: bool = False,
 ) -> str:
-    """A chart.
+    """Returns a chart as HTML.
 
     Args:
-        name: of what it shows, for scripts.
-        marks: SVG in units, of which y grows downwards: see `Drawing`.
-        title: says to those who cannot see it what it shows.
-        notes: HTML above the marks, see `note`.
-        height: of the drawing area in pixels.
-        labels: about how many there are along x and y.
-        right: pixels to the right of the drawing area, for notes.
-        many: whether there is so much in it that marks are drawn thinner.
-        bare: without labels and grid.
+        name: kind of chart, for scripts and style sheets.
+        marks: SVG elements, see `dots`, `line` and `rectangle`.
+        title: accessible description of the chart.
+        notes: HTML on top of the marks, see `note`.
+        height: height of the drawing area in pixels.
+        labels: approximate number of labels along x and y.
+        right: margin to the right of the drawing area in pixels, for notes.
+        many: whether to draw thinner marks, because there are many.
+        bare: whether to omit labels and grid.
     """
     beside, below, grid = [], [], []
     for place, text in y.ticks(labels[1]) if not bare else ():
@@ -183,7 +185,7 @@ def plot(
 
 @dataclass(frozen=True)
 class Drawing:
-    """From values to places in units."""
+    """Maps values to places."""
 
     x: Axis
     y: Axis

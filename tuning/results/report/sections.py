@@ -1,4 +1,4 @@
-"""The parts of the page about the search itself, as HTML."""
+"""The sections of the page about the search itself, as HTML."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tuning.results.report.evidence import Evidence
 from tuning.results.report.html import card, key_row, remark, section, switch, table, value_text
 from tuning.results.report.verdict import Verdict
 
-#: Causes of failure in the page, and trials that are named for each.
+#: Most causes of failure on the page, and most trials that are named for each.
 MOST_CAUSES, MOST_NAMED = 50, 12
-#: An option with its number, and the name of any option: no line breaks within them.
+#: An option with its number, and an option's name: both are marked up so that no line breaks within them.
 _QUOTED, _NAMED = re.compile(r"--[a-z-]+(?: \d+)?"), re.compile(r"--[a-z-]+")
 
 
 def verdict_part(found: Verdict, history: History, runs: Sequence[Evidence], problems: Sequence[str]) -> str:
-    """The verdict, its reasons, the figures, and the intervals of all retrained runs."""
+    """Returns the verdict, its reasons, the key figures, and the intervals of all retrained runs."""
     quoted = [_QUOTED.sub(r"<code>\g<0></code>", escape(reason)) for reason in found.reasons]
     reasons = "".join(f"<li>{reason}</li>" for reason in quoted)
     warnings = "".join(f'<p class="verdict bad">{escape(problem)}</p>' for problem in problems)
@@ -52,12 +52,12 @@ def verdict_part(found: Verdict, history: History, runs: Sequence[Evidence], pro
     return (
         f'<section id="verdict" aria-label="Verdict">\n<p class="verdict {found.kind}">{escape(found.headline)}</p>\n'
         f'<ul class="reasons">{reasons}</ul>\n{warnings}<div class="tiles">{tiles}</div>\n'
-        f"{_forest(runs)}{_apart(history, runs)}</section>"
+        f"{_forest(runs)}{_differences(history, runs)}</section>"
     )
 
 
 def _forest(runs: Sequence[Evidence]) -> str:
-    """Test macro-F1 of every run with its interval, on one scale."""
+    """Draws the test macro-F1 of every run with its interval, on one scale (a forest plot)."""
     if not runs:
         return ""
     low, high = min(run.interval[0] for run in runs), max(run.interval[1] for run in runs)
@@ -85,8 +85,8 @@ def _forest(runs: Sequence[Evidence]) -> str:
     return card(title, f'<div class="forest">{"".join(rows)}{scale}</div>') + "\n"
 
 
-def _apart(history: History, runs: Sequence[Evidence]) -> str:
-    """What the best configuration has otherwise than the baseline."""
+def _differences(history: History, runs: Sequence[Evidence]) -> str:
+    """Lists the hyperparameters whose values in the best configuration differ from the baseline's."""
     trial = next((run.metrics.trial for run in runs if run.metrics.trial), None) if runs else None
     best = history.configuration_of(trial) if trial else history.best
     if best is None or not history.defaults:
@@ -105,7 +105,7 @@ def _apart(history: History, runs: Sequence[Evidence]) -> str:
 
 
 def progress_part(history: History, entries: Sequence[Entry]) -> str:
-    """Best so far, and cost against score."""
+    """Returns the section with the best score so far, and cost against score."""
     over = {"running time": "time", "epochs": "epochs", "trials": "trials"}
     if not history.seconds:
         del over["running time"]
@@ -124,7 +124,7 @@ def progress_part(history: History, entries: Sequence[Entry]) -> str:
 
 
 def curves_part(entries: Sequence[Entry]) -> str:
-    """Learning curves of all configurations."""
+    """Returns the section with the learning curves of all configurations."""
     names = {"validation macro-F1": charts.curves(entries), "validation loss": charts.curves(entries, loss=True)}
     shown = {name: chart for name, chart in names.items() if chart}
     if not shown:
@@ -138,7 +138,7 @@ def curves_part(entries: Sequence[Entry]) -> str:
 
 
 def rungs_part(history: History, entries: Sequence[Entry]) -> str:
-    """Who was promoted; nothing for strategies that train every configuration in full."""
+    """Returns the section about rungs and promotions; empty for strategies without rungs."""
     found = rungs(history)
     if not found:
         return ""
@@ -156,10 +156,10 @@ def rungs_part(history: History, entries: Sequence[Entry]) -> str:
 
 
 def slices_part(entries: Sequence[Entry], parameters: Sequence[Parameter], compared: Comparable) -> str:
-    """Each hyperparameter against the score.
+    """Returns the section with the score against each hyperparameter.
 
     Args:
-        entries: those that may be compared, with their scores after equal budgets.
+        entries: the comparable configurations, with their scores after equal numbers of epochs.
     """
     if compared.why_not:
         return section("slices", "Slices", "", remark(AS_ABOVE))
@@ -181,7 +181,7 @@ def slices_part(entries: Sequence[Entry], parameters: Sequence[Parameter], compa
 
 
 def failures_part(history: History) -> str:
-    """Failed trials with their causes, equal ones together, the most frequent first."""
+    """Returns the section with the failed trials, grouped by cause, the most frequent cause first."""
     if not history.failed:
         return ""
     causes: dict[tuple[str, str], list[tuple[Trial, Failure]]] = {}
@@ -198,7 +198,7 @@ def failures_part(history: History) -> str:
 
 
 def _failures(trials: Sequence[tuple[Trial, Failure]]) -> str:
-    """A row for trials that failed for the same reason; the first one in full."""
+    """Returns a table row for trials that failed for the same reason, with details of the first."""
     trial, failure = trials[0]
     values = ", ".join(f"{escape(name)} {value_text(value)}" for name, value in sorted(trial.values.items()))
     trace = f"<pre>{escape(failure.traceback)}</pre>" if failure.traceback else ""
@@ -219,11 +219,11 @@ def repeat_part(
     stopped: bool,
     accepted: Sequence[str] = (),
 ) -> str:
-    """The command, the seeds, the digests.
+    """Returns the section with the command, the seeds and the digests.
 
     Args:
-        stopped: a budget that came later was over before its trials were.
-        accepted: what changed on the way and was accepted, words of `--accept`.
+        stopped: whether a budget ended the search before its strategy did.
+        accepted: the changes during the search that a person accepted, as values of `--accept`.
     """
     command = _NAMED.sub(r"<span>\g<0></span>", escape(repeat_command(settings, plan)))
     rows = [

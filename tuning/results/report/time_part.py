@@ -18,11 +18,12 @@ FINALS = "finals"
 def time_part(
     history: History, runs: Sequence[Evidence], plan: Plan | None, classes: int | None, reused: int | None = None
 ) -> str:
-    """A table of rungs and finals with their share of the workers' time, below the plan where there is one. Before the
-    first trial has ended, the plan alone.
+    """Returns the section with the plan, if there is one, and a table of the workers' time by rung and for the finals.
+    Before the first trial has ended, there is no table.
 
     Args:
-        reused: the seed of those that went on with the search's own training, which is the search's; None: none did.
+        reused: seed of the final runs that continued a trial, so that the trial's epochs and time are not counted
+            again; None if none did.
     """
     rungs = by_rung(history, classes)
     finals = [run.metrics for run in runs if run.metrics.kind != "ensemble"]
@@ -33,10 +34,10 @@ def time_part(
         seconds = sum(m.train_seconds for m in finals) - sum(entry.seconds for entry in before if entry)
         shares.append(Share(FINALS, len(finals), max(0, epochs), max(0.0, seconds), None))
     lead = "Times are summed over workers: two workers busy for one minute count as two minutes."
-    if (silent := share_at_chance(rungs)) is not None:
+    if (at_chance := share_at_chance(rungs)) is not None:
         lead += (
-            f" <b>{silent:.0%}</b> of the search's epochs ended at chance: with the score of a model that has learned "
-            "nothing."
+            f" <b>{at_chance:.0%}</b> of the search's epochs ended at chance: with the score of a model that has "
+            "learned nothing."
         )
     planned = "" if plan is None else card("The plan", _items([line.strip() for line in plan_text(plan)]))
     nodes = f"<p><b>Where it ran</b></p>{_items(history.nodes)}" if history.nodes else ""

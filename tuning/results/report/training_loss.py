@@ -1,4 +1,4 @@
-"""Explains why a training loss is above the validation loss: they measure different things. Pure."""
+"""Explains why a training loss is above the validation loss: the two measure different things. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-#: A part of a hyperparameter's name -> what it does to the training loss alone.
+#: Part of a hyperparameter's name -> what it changes in the training loss but not in the validation loss.
 _CAUSES = {
     "smooth": "labels are smoothed",
     "mixup": "images are mixed with each other, and so are their labels",
@@ -22,12 +22,13 @@ _CAUSES = {
 def explanation(
     history: Mapping[str, Sequence[float | None]], values: Mapping[str, Any], epoch: int, classes: int
 ) -> str:
-    """What makes the training loss of a run's published epoch larger than its validation loss; empty where it is not.
+    """Explains why a run's training loss exceeds its validation loss in the published epoch; empty if it does not.
 
     Args:
         history: the columns of history.json.
         values: the run's hyperparameters.
-        epoch: the published one, from 1.
+        epoch: the published epoch, from 1.
+        classes: number of classes.
     """
     loss, validated = (_at(history.get(name, ()), epoch) for name in ("loss", "val_loss"))
     if loss is None or validated is None or loss <= validated:
@@ -63,7 +64,7 @@ def _is_on(value: Any) -> bool:
 
 
 def _floor(values: Mapping[str, Any], classes: int) -> float | None:
-    """The cross-entropy of smoothed labels with themselves; None where none are smoothed."""
+    """Returns the entropy of smoothed labels, which no model's cross-entropy can undercut; None without smoothing."""
     share = next((value for name, value in values.items() if "smooth" in name.lower() and _is_number(value)), 0)
     if not 0 < share < 1:
         return None

@@ -1,4 +1,4 @@
-"""The part of the page with every configuration: parallel coordinates, and a table that needs no script."""
+"""The section with all configurations: parallel coordinates, and a table that needs no script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tuning.results.report.data import MOST_AXES, Entry
 from tuning.results.report.evidence import Evidence
 from tuning.results.report.html import RUNS, key_row, remark, section, value_text
 
-#: Rows that are shown before the table is unfolded.
+#: Rows of the table before it is unfolded; report.css hides the rows after them.
 FEW = 12
 
 
@@ -28,13 +28,14 @@ def trials_part(
     compared: Comparable,
     error: float | None,
 ) -> str:
-    """Parallel coordinates, and the table of all configurations, best first.
+    """Returns the section with parallel coordinates and the table of all configurations, best first.
 
     Args:
-        name: of the search.
-        equal: those of `entries` that may be compared, with their scores after equal budgets: the coordinates' lines.
-        compared: which budget that is; or why nothing is drawn.
-        error: half the width of the 95 % interval of a validation score; None where no predictions were kept.
+        name: name of the search.
+        entries: all configurations that have a score.
+        equal: the comparable ones among them, with their scores after equal numbers of epochs, drawn as lines.
+        compared: the number of epochs of `equal`, or why nothing is drawn.
+        error: half the width of the 95 % interval of a validation score; None if no predictions were kept.
     """
     if not entries:
         return ""
@@ -103,7 +104,7 @@ def _cell(values: Mapping[str, Any], parameter: Parameter) -> tuple[Any, str]:
 
 
 def _links(entry: Entry, runs: Sequence[Evidence]) -> str:
-    """The folders of the runs that trained it again."""
+    """Returns links to the folders of the runs that retrained the configuration."""
     own = [
         run
         for run in runs

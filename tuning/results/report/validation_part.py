@@ -1,4 +1,4 @@
-"""The table that puts a finalist's validation score beside that of its configuration in the search."""
+"""The table that compares a final run's validation score with that of its configuration in the search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tuning.results.report.html import card, remark, table
 
 
 def validation_table(runs: Sequence[Evidence]) -> str:
-    """Search, retrained, published, test: one row a run."""
+    """Returns a table with each run's score in the search, retrained, published, and on the test split."""
     if not any(run.searched for run in runs):
         return ""
     rows = "".join(

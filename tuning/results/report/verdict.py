@@ -1,4 +1,4 @@
-"""The verdict in words: what won, by how much, what is a tie, and whether to believe it. Pure."""
+"""The verdict in words: which run won, by how much, which runs are tied, and how reliable that is. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tuning.history.status import INTERRUPTED, RUNNING, TESTING
 from tuning.results.answers import BETTER, NARROW, SECOND_SEED, SEEDS_UNKNOWN, TIED, WORSE
 from tuning.results.report.evidence import Claims, Evidence
 
-#: A test score this far below the validation score deserves a word.
+#: From this difference between two scores on, e.g. validation and test, the verdict mentions it.
 NOTABLE_DROP = 0.05
-#: Classes that a sentence names.
+#: Most classes that a sentence names.
 _NAMED = 10
-#: What is said first where there are runs, and more may follow.
+#: First sentence if there are runs but more may follow.
 _NOT_YET = {
     RUNNING: "The search is still running: further runs may follow.",
     TESTING: "Finalists are still being retrained: further runs will follow.",
@@ -26,11 +26,13 @@ _NOT_YET = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """Attributes:
-    kind: "good" (better than the baseline), "tie", "bad" (worse than it, or all failed) or "open".
-    headline: one sentence.
-    reasons: further sentences, the most important first.
-    corrected: the best test score, corrected for its having been chosen of several; None where it was not.
+    """The verdict on a search.
+
+    Attributes:
+        kind: "good" (better than the baseline), "tie", "bad" (worse than the baseline, or all failed) or "open".
+        headline: one sentence.
+        reasons: further sentences, the most important first.
+        corrected: the best of several test scores, corrected for selection; None if there is only one, or if unknown.
     """
 
     kind: str
@@ -40,12 +42,12 @@ class Verdict:
 
 
 def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Claims) -> Verdict:
-    """The verdict.
+    """Returns the verdict on a search.
 
     Args:
-        status: what the search is doing, a word of `history.status`.
+        status: state of the search, a constant of `history.status`.
         runs: the published runs, best test score first.
-        claims: what may be said of them.
+        claims: the statistical comparison of the runs.
     """
     if not runs:
         return _without_test(history, status)
@@ -55,12 +57,12 @@ def verdict(history: History, status: str, runs: Sequence[Evidence], claims: Cla
     headline, kind = _headline(best, others, baselines, claims)
     reasons = [
         *([_NOT_YET[status]] if status in _NOT_YET else []),
-        *_base(runs),
+        *_base_warning(runs),
         *_against_baseline(best, baselines, claims),
-        # Another seed of the same is no rival.
+        # Another seed of the best configuration is not compared with it.
         *_ties([run for run in others if run.configuration != best.configuration], claims),
         *_seeds(runs, claims),
-        *_honesty(best, runs, claims),
+        *_caveats(best, runs, claims),
     ]
     return Verdict(kind, headline, tuple(reasons), claims.corrected if len(runs) > 1 else None)
 
@@ -129,13 +131,13 @@ def _headline(
 
 
 def _highest_alone(over: Evidence, score: str, claims: Claims) -> str:
-    """Of the best run, beside one whose configuration is better."""
+    """Ends the headline if the run `over` has a lower score than the best run, but a better configuration."""
     apart, name = -claims.rivals[over.metrics.run_id].difference, over.metrics.role
     return f"the highest single score, {score}, but {name} is better over its seeds: {apart:+.3f} in the mean."
 
 
-def _base(runs: Sequence[Evidence]) -> list[str]:
-    """What the model that runs started from had seen, where that makes their scores doubtful."""
+def _base_warning(runs: Sequence[Evidence]) -> list[str]:
+    """Returns a warning if the base model has seen validation or test images, or if that is unknown."""
     base = next((run.metrics.base for run in runs if run.metrics.base), None)
     if base is None or base.overlap == 0:
         return []
@@ -151,7 +153,7 @@ def _base(runs: Sequence[Evidence]) -> list[str]:
 
 
 def _is_of_means(best: Evidence, rival: Evidence, claims: Claims) -> bool:
-    """Whether what is compared is another difference than that of the two scores."""
+    """Whether the difference is one of means over seeds, and so differs from that of the two scores."""
     return abs(claims.rivals[rival.metrics.run_id].difference - (best.score - rival.score)) > 0.0005
 
 
@@ -205,7 +207,7 @@ def _rival(run: Evidence, claims: Claims) -> str:
 
 
 def interval_text(low: float, high: float, units: int) -> str:
-    """From where to where; in words where it holds every difference that two scores can have."""
+    """Formats an interval of a difference; says "unknown" if it spans all possible differences, -1 to 1."""
     if low > -1 or high < 1:
         return f"{low:+.3f} to {high:+.3f}"
     return "unknown, too few seeds" if units > 1 else "unknown, of a single independent unit"
@@ -225,7 +227,7 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
         )
     trained: dict[tuple[str, ...], Evidence] = {}
     for run in runs:
-        # Nothing of an ensemble is trained.
+        # An ensemble is not trained, so it has no seeds.
         if run.metrics.kind != "ensemble":
             trained.setdefault(run.configuration, run)
     if all(run.metrics.run_id not in claims.seeds for run in trained.values()):
@@ -238,7 +240,7 @@ def _seeds(runs: Sequence[Evidence], claims: Claims) -> list[str]:
     return [*sentences, f"Mean ± standard deviation over training seeds (number of seeds): {'; '.join(parts)}."]
 
 
-def _honesty(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[str]:
+def _caveats(best: Evidence, runs: Sequence[Evidence], claims: Claims) -> list[str]:
     sentences = []
     if claims.corrected is not None and len(runs) > 1:
         sentences.append(

@@ -1,5 +1,5 @@
-// Makes the page's own charts and table answer: point at a configuration, click it for its details, filter by axes,
-// sort. It draws nothing that is not there: every mark of a configuration carries its number in `data-c`.
+// Makes the page's charts and table interactive: hover over a configuration, click it for details, filter by axes,
+// sort. The charts themselves are static; every mark of a configuration carries its number in `data-c`.
 
 const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
 const make = (tag, attributes = {}, ...children) => {
@@ -12,7 +12,7 @@ const body = table?.tBodies[0];
 const rows = new Map(all("#trials tbody tr").map((row) => [row.dataset.c, row]));
 const baseline = document.querySelector("#trials tr.baseline")?.dataset.c;
 
-// Of each chart: every place that a configuration has in it, in units of its drawing area, and the lines among them.
+// For each chart: the points of every configuration, in units of the drawing area, and the paths of its lines.
 const readChart = (plot) => {
   const points = [], lines = new Map();
   for (const path of all("[data-c]", plot)) {
@@ -25,7 +25,7 @@ const readChart = (plot) => {
 };
 const charts = all("[data-chart]").map(readChart).filter(({ points }) => points.length);
 
-// One more path in each chart, over the marks of some configurations; `lined`: over their lines too.
+// Draws an extra path in each chart over the marks of the `chosen` configurations; with `lined`, also over their lines.
 function overlay(kind, chosen, lined = true) {
   const own = new Set(chosen);
   for (const { svg, points, lines } of charts) {
@@ -37,7 +37,7 @@ function overlay(kind, chosen, lined = true) {
   }
 }
 
-// What is under the pointer.
+// Tooltip for the configuration under the pointer.
 const tip = make("div", { className: "tip", hidden: true });
 tip.setAttribute("role", "status");
 document.body.append(tip);
@@ -82,7 +82,7 @@ for (const chart of charts) {
   });
 }
 
-// Details of one configuration, or of two beside each other, against the baseline.
+// Details of one configuration, or of two side by side, compared with the baseline.
 let picked = [], opener = null;
 const panel = make("aside", { id: "detail", hidden: true, tabIndex: -1 });
 panel.setAttribute("aria-label", "Details of a configuration");
@@ -134,7 +134,7 @@ function curve() {
 }
 panel.addEventListener("keydown", (event) => { if (event.key === "Escape") panel.querySelector("button").click(); });
 
-// The table: heads sort it, a row opens its details; what brushes leave out is not shown.
+// The table: clicking a header sorts it, clicking a row opens its details; rows outside the brushes are hidden.
 let sortBy = 1, descending = true, selected = null;
 function order() {
   const value = (row) => { const text = row.cells[sortBy].dataset.v; return text === "" || isNaN(text) ? text : +text; };
@@ -156,7 +156,7 @@ function order() {
 // Brushes on the axes of the parallel coordinates: shares of each axis, from 0 (its lower end) to 1.
 const brushes = new Map(), END = 900;
 const parallel = charts.find(({ plot }) => plot.dataset.chart === "parallel");
-const shares = new Map(); // configuration → its share of each axis; below 0 where it has no such value
+const shares = new Map(); // configuration → its position on each axis, as a share; below 0 if it has no value there
 for (const { c, y } of parallel?.points ?? []) shares.set(c, [...(shares.get(c) ?? []), 1 - y / END]);
 function filter(rest = true) {
   const within = (own) => [...brushes].every(([n, [low, high]]) => own[n] >= low - 1e-3 && own[n] <= high + 1e-3);
@@ -237,7 +237,7 @@ if (table) {
 }
 const command = document.getElementById("command");
 document.getElementById("copying")?.append(make("button", { type: "button", id: "copy", textContent: "copy", onclick: async ({ target }) => {
-  // A file of one's own disk may not be let near the clipboard: then the line is selected, ready to be copied.
+  // Browsers may deny clipboard access to a local file; then the command is selected, ready to be copied.
   try {
     await navigator.clipboard.writeText(command.textContent);
     target.textContent = "copied";
