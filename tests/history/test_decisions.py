@@ -55,10 +55,18 @@ def test_a_search_that_decided_nothing_has_none():
     assert told({"type": "spent", "seconds": 30.0}) == ()
 
 
-def test_what_is_shortened_is_told():
-    cut = [{"run_id": "a-s0", "after": 20, "until": 35}, {"run_id": "a-s1", "after": 0, "until": 0}]
+def test_what_is_shortened_and_lengthened_again_is_told():
+    first, second, baseline = "a-01-t0003-8e3b08b3-s0", "a-01-t0003-8e3b08b3-s1", "a-baseline-52ed6772-s0"
+    cut = [
+        {"run_id": first, "after": 20, "until": 35},
+        {"run_id": second, "after": 0, "until": 0},
+        {"run_id": baseline, "after": 20, "until": 35},
+    ]
     (found,) = told({"type": "shortened-finals", "runs": cut})
-    assert found.words == "Trainings take longer than planned: a-s0 ends after epoch 35, a-s1 is left out."
-    again = [{"run_id": "a-s0", "after": 24, "until": 40}]
+    assert found.words == (
+        "Trainings take longer than planned: trial 0003 (seed 0) ends after epoch 35, trial 0003 (seed 1) is left out, "
+        "the baseline (seed 0) ends after epoch 35."
+    )
+    again = [{"run_id": first, "after": 24, "until": 40}]
     _, found = told({"type": "shortened-finals", "runs": cut}, {"type": "shortened-finals", "runs": again})
-    assert found.words == "There is time for more epochs again: a-s0 ends after epoch 40."
+    assert found.words == "There is time for more epochs again: trial 0003 (seed 0) ends after epoch 40."

@@ -71,7 +71,7 @@ def _words(record: Closing | Extended | RetryFailed | Stopped) -> str:
 
 
 def _lengths(runs: Sequence[ShortenedFinal], is_longer: bool) -> str:
-    words = [f"{run.run_id} {f'ends after epoch {run.until}' if run.until else 'is left out'}" for run in runs]
+    words = [f"{_run(run.run_id)} {f'ends after epoch {run.until}' if run.until else 'is left out'}" for run in runs]
     why = "There is time for more epochs again" if is_longer else "Trainings take longer than planned"
     return f"{why}: {', '.join(words)}."
 
@@ -89,6 +89,11 @@ def _finals(runs: Sequence[FinalTraining], trained: bool) -> str:
     kind = "further final training" if trained else "final training"
     why = "with the time still left" if trained else "as many as fit into the time kept for them"
     return f"{counted(len(runs), kind)}, {why}: {'; '.join(items)}."
+
+
+def _run(run_id: str) -> str:
+    key, _, seed = run_id.rpartition("-s")
+    return f"{_name(key)} (seed {seed})"
 
 
 def _name(key: str) -> str:
