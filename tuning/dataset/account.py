@@ -41,6 +41,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ("columns;", "write a box as class, centre x, centre y, width, height; a polygon as class and x y pairs"),
     ("face box is", "label larger faces, or use larger images"),
     ("outside every class folder", "move it into the folder of its class"),
+    ("outside the data set", "give --raw the folders that are wanted, one after the other"),
     ("label file without an image", "put its image beside the label, or in images/"),
     ("emotion must be", "write 0 to 6, or the names of the classes in every row"),
     ("a table without a row", "write it again, with its rows"),

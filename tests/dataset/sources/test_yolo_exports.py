@@ -85,6 +85,7 @@ PLACES = {
     "names one folder higher": ([("set/train/images", "set/train/labels")], {"data.yaml": YAML}, "8: "),
     "all in a folder": ([("x/train/images", "x/train/labels")], {"x/data.yaml": YAML}, "8: "),
     "no names": ([("train/images", "train/labels")], {}, r"refused: no data\.yaml or classes\.txt .* classes 0, 1"),
+    "no names, folders of other names": ([("JPEGImages", "labels")], {}, r"refused: no data\.yaml or classes\.txt"),
     "no names, all in one folder": ([("data", "data")], {}, r"refused: no data\.yaml or classes\.txt"),
     "names of nothing": ([("images", "labels")], {"classes.txt": "\n"}, "refused: no class names"),
     "two exports": (

@@ -14,7 +14,7 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.sources import aliases, archives, inventory
 from tuning.dataset.sources import detect as sources
 from tuning.dataset.sources.inventory import RawTree, suffix
-from tuning.dataset.sources.samples import Ignored, Item, Listing
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,14 @@ class Part:
     @property
     def title(self) -> str:
         return sources.SOURCES[self.kind].title
+
+    def outside(self) -> Iterator[Item]:
+        """What lies beside the folder of the data set."""
+        start = f"{self.prefix}/" if self.prefix else ""
+        for path in self.tree.files:
+            if not path.startswith(start):
+                kind = Rejected if path in self.tree.images else Ignored
+                yield kind(path, f"lies outside the data set in {start}")
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class Collection:
     def items(self) -> Iterator[Item]:
         """Everything found, in the order given, under the names and labels of the collection."""
         for part in self.parts:
-            for item in itertools.chain(part.tree.refused, part.tree.skipped, part.listing.items):
+            for item in itertools.chain(part.tree.refused, part.tree.skipped, part.outside(), part.listing.items):
                 if part.name:
                     item = replace(item, source=f"{part.name}/{item.source}")
                 if not isinstance(item, Ignored) and item.label is not None:

@@ -57,7 +57,9 @@ def _has_classes(tree: RawTree, prefix: str) -> bool:
         found = layout.recognise(tree, prefix)
     except DataError:
         return True
-    return found is not None and len(set(found.labels.values())) > 1
+    # A folder of label files is no class.
+    filled = {label for folder, label in found.labels.items() if folder in tree.holding} if found else set()
+    return len(filled) > 1
 
 
 def _labelled(tree: RawTree, prefix: str) -> bool:
