@@ -168,6 +168,30 @@ def test_forms_of_labels(name, export, expect):
     expect(expected, raw)
 
 
+@pytest.mark.parametrize(
+    ("reading", "box"),
+    [
+        ("left, top, right, bottom", lambda x, y, w, h: (x, y, x + w, y + h)),
+        ("left, top, width, height", lambda x, y, w, h: (x, y, w, h)),
+        (None, lambda x, y, w, h: (x + w / 2, y + h / 2, w, h)),
+    ],
+)
+@pytest.mark.parametrize("more", ["", " 0.9"])
+def test_boxes_of_another_convention_are_refused_instead_of_cut_out_wrong(reading, box, more, export, expect):
+    places = [(n % 3 * 0.3, n % 4 * 0.2, 0.4, 0.3 + n % 2 / 10) for n in range(8)]
+    raw = export("images", "labels", lambda n: f"{n % 2} {' '.join(map(str, box(*places[n])))}", form="{}" + more)
+    (raw / "data.yaml").write_text(YAML)
+    expect(
+        f"refused: of the 8 boxes in .* out of the image as centre .*, and none as {reading}" if reading else "8: ", raw
+    )
+
+
+def test_a_few_boxes_that_reach_out_are_left_out(export, expect):
+    raw = export("images", "labels", lambda n: f"{n % 2} 0.1 0.1 0.5 0.5" if n < 2 else f"{n % 2} {BOX}", form="{}")
+    (raw / "data.yaml").write_text(YAML)
+    expect("6: reaches out of the image", raw)
+
+
 def test_a_polygon_is_its_bounding_box(export, outcome_of, workspace):
     import json
 

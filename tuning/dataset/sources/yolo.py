@@ -96,6 +96,7 @@ def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
     if names is None:
         raise _unnamed(tree, prefix, reading.used)
     _check_numbers(tree, names, reading.used)
+    _check_boxes(tree, prefix, reading.boxes)
     return Listing(
         classes={label: names.path for label in names.labels.values()},
         items=iter(items),
@@ -133,6 +134,26 @@ def _check_numbers(tree: RawTree, names: Names, used: Counter[int]) -> None:
                 f"{tree.root / names.path}",
                 "add its name there, or remove these labels",
             )
+
+
+def _check_boxes(tree: RawTree, prefix: str, boxes: Counter[str]) -> None:
+    """Refuses boxes of another convention: those that happen to lie within the image would be cut out wrong.
+
+    Args:
+        boxes: "box" -> all of them, and each reading -> those that it keeps within their image.
+
+    Raises:
+        DataError: a fifth of the boxes is out of the image as YOLO writes them, and none as others do.
+    """
+    count = boxes["box"]
+    out = count - boxes[yolo_lines.CENTRE]
+    other = next((reading for reading, fits in boxes.items() if fits == count and reading != "box"), None)
+    if other and out >= max(3, count / 5):
+        raise DataError(
+            f"{out:,} of the {count:,} boxes in {tree.root / prefix} reach out of the image as {yolo_lines.CENTRE}, "
+            f"and none as {other}",
+            f"write each line as class, {yolo_lines.CENTRE}, in fractions of the image's size",
+        )
 
 
 def _merged(names: Names) -> tuple[str, ...]:
@@ -201,6 +222,7 @@ class Reading:
     Attributes:
         used: class index -> labels that carry it, also those that name no class.
         forms: what the labels were -> how many.
+        boxes: as for `_check_boxes`.
     """
 
     tree: RawTree
@@ -209,6 +231,7 @@ class Reading:
     crop: str
     used: Counter[int] = field(default_factory=Counter)
     forms: Counter[str] = field(default_factory=Counter)
+    boxes: Counter[str] = field(default_factory=Counter)
 
     def items(self) -> Iterator[Item]:
         tree, files = self.tree, _LabelFiles(self.tree, self.prefix)
@@ -252,6 +275,7 @@ class Reading:
             yield Ignored(image, "background: empty label file")
         labels = self.names.labels if self.names else {}
         for number, line in numbered:
+            self.boxes.update(yolo_lines.readings(line))
             try:
                 index, box, form = yolo_lines.parse(line, self.names.keypoints if self.names else None)
             except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Literal
 from tuning.dataset.sources.samples import Box
 
 Form = Literal["box", "polygon", "keypoints"]
+CENTRE = "centre x, centre y, width, height"
 
 #: How far outside the image a box may reach before it is a mistake and not rounding.
 _TOLERANCE = 0.01
@@ -31,7 +32,7 @@ def parse(line: str, keypoints: tuple[int, int] | None = None) -> tuple[int, Box
     """
     fields = _fields(line)
     if len(fields) < 5:
-        raise ValueError(f"{len(fields)} columns; a face box has 5: class, centre x, centre y, width, height")
+        raise ValueError(f"{len(fields)} columns; a face box has 5: class, {CENTRE}")
     index = _index(fields[0])
     try:
         values = [_number(field) for field in fields[1:]]
@@ -48,6 +49,22 @@ def index_of(line: str) -> int | None:
         return _index(_fields(line)[0])
     except (ValueError, IndexError):
         return None
+
+
+def readings(line: str) -> tuple[str, ...]:
+    """What the numbers of a box can mean that keep it within the image; () for what is no box."""
+    fields = _fields(line)[1:]
+    if not 4 <= len(fields) <= 5 or not all(map(_NUMBER.match, fields)):
+        return ()
+    one, two, three, four = map(float, fields[:4])
+    low, high = -_TOLERANCE, 1 + _TOLERANCE
+    starts_within = low <= one and low <= two
+    fitting = {
+        CENTRE: _is_box([one, two, three, four]),
+        "left, top, right, bottom": starts_within and one < three <= high and two < four <= high,
+        "left, top, width, height": starts_within and min(three, four) > 0 and one + three <= high >= two + four,
+    }
+    return ("box", *(reading for reading, fits in fitting.items() if fits))
 
 
 def is_label(line: str) -> bool:
