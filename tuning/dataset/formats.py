@@ -17,6 +17,11 @@ NOT_READ = {
     **dict.fromkeys((".psd", ".psb"), "Photoshop"),
     ".exr": "OpenEXR",
     ".svg": "SVG",
+    ".dcm": "DICOM",
+    ".ico": "ICO",
+    ".pcx": "PCX",
+    ".dds": "DDS",
+    ".xcf": "GIMP",
 }
 #: What cameras write before anything is developed. Such a file is a TIFF to a decoder, which then shows its thumbnail.
 _CAMERA_RAW = frozenset(

@@ -239,6 +239,13 @@ def test_versions_of_one_photo_share_a_split(tmp_path, save, workspace):
     assert any("60 files are versions of 20 images" in note for note in summary.notes)
 
 
+def test_names_in_another_encoding_are_refused_with_the_way_out(export, outcome_of):
+    raw = export("images", "labels")
+    (raw / "data.yaml").write_bytes("names: [dégoût, joie]".encode("cp1252"))
+    outcome = outcome_of(raw)
+    assert (outcome.code, outcome.remedy.strip()) == (3, "→ save it as UTF-8")
+
+
 def test_a_read_me_is_no_label_file(export, outcome_of):
     raw = export("train/images", "train/labels")
     (raw / "data.yaml").write_text(YAML)

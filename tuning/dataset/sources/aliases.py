@@ -27,6 +27,9 @@ _NUMBERED = re.compile(r"^\d+[_.-]+(?=\D)")
 #: What systems add to the name of a folder that is there already: "happy (1)", "happy - Copy", "happy copy 2".
 _COPIED = re.compile(r"(_\(\d+\)|(_-)?_copy(_\d+|_\(\d+\))?)$")
 
+#: A split in a name, as in "train_happy" beside "test_happy".
+_SPLIT = re.compile(r"^(train|test|val|valid)(ing|idation)?[_.-]+|[_.-]+(train|test|val|valid)(ing|idation)?$")
+
 
 def parse(text: str | None) -> dict[str, str]:
     """Reads "anger=angry,happiness=happy", or "emotions" for the built-in table, or both; cleaned labels.
@@ -70,7 +73,7 @@ def suggestion(labels: Iterable[str], aliases: Mapping[str, str]) -> str | None:
     """What to tell a person whose classes look like the same emotion under two names; None where none do."""
     names: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
-        bare = _COPIED.sub("", _NUMBERED.sub("", label))
+        bare = _SPLIT.sub("", _COPIED.sub("", _NUMBERED.sub("", label)))
         names.setdefault(EMOTIONS.get(bare, bare), []).append(label)
     same = {wanted: found for wanted, found in names.items() if len(found) > 1}
     if not same:

@@ -192,6 +192,10 @@ def _tree(
         state = given.stat()
         return {"": (state.st_size, state.st_mtime_ns)}, *_unpacked(workspace, given, progress)
     tree = inventory.take(given)
+    if given.is_file() and (tree.images or suffix(given.name) in (".yaml", ".yml")):
+        raise DataError(
+            f"--raw {given} is one file of a data set", f"give --raw {given.absolute().parent}, or the folder above it"
+        )
     if tree.images or any(suffix(path) in (".csv", ".tsv") for path in tree.files):
         return tree.files, tree, ()
     packed = [tree.root / path for path in tree.files if archives.is_archive(tree.root / path)]

@@ -110,7 +110,8 @@ def _unnamed(tree: RawTree, prefix: str, used: Counter[int]) -> DataError:
     numbers = f"; its labels use the classes {', '.join(map(str, sorted(used)[:10]))}" if used else ""
     return DataError(
         f"{tree.root / prefix} has images and labels but no data.yaml or classes.txt that names the classes{numbers}",
-        "add a data.yaml with the class names, class 0 first, for example `names: [angry, happy]`",
+        "give --raw the folder that holds data.yaml, or add one with the class names, class 0 first, for example "
+        "`names: [angry, happy]`",
     )
 
 
