@@ -63,7 +63,9 @@ def divided(images: Iterable[PooledImage]) -> str | None:
         if person and image.label in map(label_of, folders.split("/")):
             found.setdefault(person, set()).add(f"{folders}/{person}")
     several = next((sorted(names) for names in found.values() if len(names) > 1), None)
-    return several and (
+    if several is None:
+        return None
+    return (
         f"--group-by takes folders of classes for a part of the persons: {several[0]} and {several[1]} count as two. "
         "If they are one, prepare another --root with an expression that matches no /, such as '([^/_]+)_'."
     )
