@@ -1,14 +1,15 @@
 """The baseline CNN and the space around it.
 
-The default value of every hyperparameter *is* the baseline: three blocks of one convolution and pooling with 32, 64 and
-128 filters, a dense layer of 128 units, softmax; Adam at 1e-3 on a cosine schedule, batches of 64 from a balanced
-sampler (macro-F1 counts every class alike), mirrored at random. Beside it the space contains the small VGG-like
-networks that suit photos of faces, see `STARTING_POINTS`. What is searched, what is not, and why: `docs/recipe.md`.
+The defaults *are* the baseline: three blocks of one convolution and pooling with 32, 64 and 128 filters, a dense layer
+of 128 units, softmax; Adam at 1e-3 on a cosine schedule, batches of 64 from a balanced sampler (macro-F1 weights all
+classes equally), random mirroring. The space also contains the small VGG-like networks that suit photos of faces, see
+`STARTING_POINTS`. What is searched, what is not, and why: `docs/recipe.md`.
 
 Architecture and optimizer are used here. The training hyperparameters (`batch_size`, `class_balance`, `augmentation`,
 `flip`, `schedule`) are declared here too, so that the tuner sees one space; the trial reads them by name.
 
-Shares are choices rather than `hp.Float` with a step: that counts its steps in floats and misses the largest value.
+Rates of dropout and the like are `hp.Choice` rather than `hp.Float` with a step, which counts its steps in floats and
+misses the largest value.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from keras import KerasTensor, layers
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters
 
-#: Kinds of blocks whose width, depth and dropout are searched. Plain ones stay at chance for epochs where these are not
-#: the baseline's; single ones do with an average head.
+#: Kinds of blocks whose width, depth and dropout are searched. Plain blocks stay at chance for epochs with other values
+#: than the baseline's; so do blocks of a single convolution with an average head.
 NORMALISED = ["normalised", "double"]
-#: The baseline's blocks, the filters of the first, and the dropout of whole feature maps after each.
+#: The baseline's number of blocks and filters of the first one; dropout of whole feature maps after each block.
 BLOCKS, WIDTH, SPATIAL_DROPOUT = 3, 32, 0.1
 MAX_FILTERS = 256
-#: Units of the dense layer that the probabilities are made from.
+#: Units of the last hidden dense layer.
 UNITS = 128
-#: Of batch norm's averages. Keras's 0.99, and still 0.9, lag behind the weights of a small data set for epochs, and
-#: what is ranked then is their lag.
+#: Momentum of batch norm. With Keras's 0.99, and even with 0.9, the averages lag behind the weights for epochs on a
+#: small data set, so that configurations would be ranked by that lag.
 MOMENTUM = 0.7
-#: Images of so many pixels have something left to pool in a fifth block.
+#: Images with sides of at least this many pixels are large enough for pooling in a fifth block.
 LARGE = 96
 
 #: A small VGG: stages of two normalised convolutions.
@@ -47,9 +48,9 @@ _VGG = {
     "learning_rate": 4e-3,
     "weight_decay": 2e-2,
 }
-#: Configurations known to be good, on photos of faces of 48 pixels, tried right after the default one. The second makes
-#: other mistakes than the first, for the ensemble's sake. The third trains in a third of the time, and such a small
-#: network needs less regularization.
+#: Configurations known to be good on photos of faces of 48 pixels, tried right after the default one. The second makes
+#: other mistakes than the first, which helps an ensemble. The third trains in a third of the time; such a small network
+#: needs less regularization.
 STARTING_POINTS = (
     _VGG,
     {**_VGG, "class_balance": "none"},
@@ -61,7 +62,7 @@ def build_model(hp: HyperParameters, input_shape: tuple[int, int, int], num_clas
     """Builds and compiles one configuration.
 
     Args:
-        hp: takes and declares the hyperparameters.
+        hp: declares the hyperparameters and supplies their values.
         input_shape: (height, width, channels); images arrive as uint8 0…255, the model scales them itself.
         num_classes: number of classes, that is, of softmax outputs.
 
@@ -74,7 +75,7 @@ def build_model(hp: HyperParameters, input_shape: tuple[int, int, int], num_clas
     kind = hp.Choice("block", ["plain", *NORMALISED], default="plain")
     x = feature_blocks(hp, x, kind)
     x = head(hp, x, kind)
-    # Softmax in float32 whatever the compute type: bfloat16 probabilities have two digits.
+    # Softmax in float32 under every dtype policy: bfloat16 probabilities have only two digits.
     outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
 
     model = keras.Model(inputs, outputs, name="baseline_cnn")
@@ -88,7 +89,7 @@ def build_model(hp: HyperParameters, input_shape: tuple[int, int, int], num_clas
 
 
 def training_hyperparameters(hp: HyperParameters) -> None:
-    """Declares what the trial, not the model, needs to know."""
+    """Declares the hyperparameters that the trial uses, not the model."""
     hp.Choice("class_balance", ["none", "sampler"], default="sampler")
     hp.Float("augmentation", 0.0, 0.75, default=0.0)
     hp.Fixed("flip", True)
@@ -97,10 +98,10 @@ def training_hyperparameters(hp: HyperParameters) -> None:
 
 
 def feature_blocks(hp: HyperParameters, x: KerasTensor, kind: str) -> KerasTensor:
-    """Blocks of convolutions, each closed by pooling and spatial dropout; pooling stops at 3×3 feature maps.
+    """Adds blocks of convolutions, each ending in pooling and spatial dropout; pooling stops at 3×3 feature maps.
 
-    A "double" block has two convolutions. In the first of them all, whose maps are the largest, half the filters do:
-    that layer takes most of the time, and least of the capacity.
+    A "double" block has two convolutions. The very first one has half the filters: its maps are the largest, so that it
+    takes most of the time, but contributes least to the capacity.
     """
     with hp.conditional_scope("block", NORMALISED):
         deepest = 5 if min(x.shape[1:3]) >= LARGE else 4
@@ -123,19 +124,19 @@ def feature_blocks(hp: HyperParameters, x: KerasTensor, kind: str) -> KerasTenso
 
 
 def convolution(x: KerasTensor, filters: int, kind: str) -> KerasTensor:
-    """A 3×3 convolution, normalised unless its block is plain, and ReLU."""
+    """Adds a 3×3 convolution, batch norm unless the block is plain, and ReLU."""
     return rectified(layers.Conv2D(filters, 3, padding="same", use_bias=kind == "plain")(x), kind)
 
 
 def head(hp: HyperParameters, x: KerasTensor, kind: str) -> KerasTensor:
-    """Feature maps to a vector: all of them or the average of each, then a dense layer."""
+    """Converts feature maps to a vector, flattened or averaged, and adds a dense layer and dropout."""
     with hp.conditional_scope("block", ["double"]):
         pooling = hp.Choice("head", ["dense", "average"], default="dense")
     if pooling == "average":
         x = layers.GlobalAveragePooling2D()(x)
     else:
         x = layers.Flatten()(x)
-    # Normalised as the blocks are: what follows normalised maps would stay at one class for many epochs.
+    # Normalised like the blocks: a plain layer after normalised maps would predict a single class for many epochs.
     x = rectified(layers.Dense(UNITS, use_bias=kind == "plain")(x), kind)
     return layers.Dropout(hp.Choice("head_dropout", [0.2, 0.3, 0.4, 0.5], default=0.5))(x)
 
@@ -147,7 +148,7 @@ def rectified(x: KerasTensor, kind: str) -> KerasTensor:
 
 
 def optimizer(hp: HyperParameters, kind: str) -> keras.optimizers.Optimizer:
-    """Adam, or AdamW where weights decay. Plain blocks stay at chance with the rates that suit normalised ones."""
+    """Returns Adam, or AdamW with weight decay. Plain blocks stay at chance with the rates of normalised ones."""
     with hp.conditional_scope("block", ["plain"]):
         plain = hp.Float("learning_rate", 7e-4, 3e-3, sampling="log", default=1e-3)
     with hp.conditional_scope("block", NORMALISED):

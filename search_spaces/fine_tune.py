@@ -1,12 +1,12 @@
-"""Fine-tuning: a model that has seen faces, or other pictures, gets a new head and is trained on.
+"""Fine-tuning: a model pretrained on faces or other images gets a new head and is trained further.
 
-The defaults train every layer of the base at a small rate. What is searched: how much of the base stays as it is, the
-rates of base and head, whether its batch norms keep their statistics, the head, and what keeps a small folder from
-being learned by heart. Images are brought to the size and channels of the base in the graph.
+The defaults train every layer of the base at a small rate. Searched are the frozen share of the base, the rates of base
+and head, whether batch norms of the base keep their statistics, the head, and the regularization against overfitting a
+small folder. Images are converted to the size and channels of the base in the graph.
 
-The head learns `head_rate` times as fast as the base: its outputs are multiplied by that number and its first weights
-divided by it. To an optimizer whose steps do not depend on the size of gradients, as Adam's, that is a learning rate so
-many times as high, and needs no optimizer of its own.
+The head learns `head_rate` times as fast as the base: its outputs are multiplied by that number, and its initial
+weights divided by it. For an optimizer such as Adam, whose steps do not depend on the size of gradients, this is
+equivalent to a learning rate higher by that factor, and needs no second optimizer.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def build_model(
     """Builds and compiles one configuration.
 
     Args:
-        hp: takes and declares the hyperparameters.
+        hp: declares the hyperparameters and supplies their values.
         input_shape: (height, width, channels); images arrive as uint8 0…255.
         num_classes: number of softmax outputs.
-        base: from pixels 0…255 of its own size and channels to a vector or feature maps; its layers are its own.
+        base: maps pixels 0…255, in its own size and channels, to a vector or feature maps; its layers are not shared.
     """
     training_hyperparameters(hp)
     prepare(base, hp.Choice("frozen", [0.0, 0.25, 0.5, 0.75, 1.0], default=0.0), hp.Boolean("adapt_batch_norm", True))
@@ -56,7 +56,7 @@ def build_model(
 
 
 def training_hyperparameters(hp: HyperParameters) -> None:
-    """Declares what the trial, not the model, needs to know."""
+    """Declares the hyperparameters that the trial uses, not the model."""
     hp.Choice("class_balance", ["none", "sampler"], default="sampler")
     hp.Float("augmentation", 0.0, 0.75, default=0.5)
     hp.Fixed("flip", True)
@@ -65,9 +65,9 @@ def training_hyperparameters(hp: HyperParameters) -> None:
 
 
 def prepare(base: keras.Model, frozen: float, adapt_batch_norm: bool) -> None:
-    """Freezes the lower share of the base's layers with weights, and its batch norms unless they are to adapt.
+    """Freezes the given share of the base's layers, from the bottom, and its batch norms unless they are to adapt.
 
-    A batch norm that cannot be trained computes with the statistics it came with, in training too.
+    Only layers with weights count. A frozen batch norm uses its stored statistics also in training.
     """
     weighted = [layer for layer in leaves(base) if layer.weights]
     for layer in weighted[: round(frozen * len(weighted))]:
@@ -79,7 +79,7 @@ def prepare(base: keras.Model, frozen: float, adapt_batch_norm: bool) -> None:
 
 
 def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of a model from bottom to top, those of nested models in their place."""
+    """Yields the layers of a model from bottom to top, with nested models replaced by their layers."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from leaves(layer)
@@ -88,7 +88,7 @@ def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def fitted(image: KerasTensor, shape: tuple[int | None, int | None, int]) -> KerasTensor:
-    """An image in the size and channels that the base wants; sizes that it leaves open stay."""
+    """Converts an image to the size and channels of the base; a size that the base leaves open is not changed."""
     height, width, channels = shape
     if height and width and (height, width) != tuple(image.shape[1:3]):
         image = layers.Resizing(height, width, interpolation="bilinear", name="resize")(image)
@@ -100,7 +100,7 @@ def fitted(image: KerasTensor, shape: tuple[int | None, int | None, int]) -> Ker
 
 
 def head(hp: HyperParameters, x: KerasTensor, num_classes: int) -> KerasTensor:
-    """Features to probabilities."""
+    """Converts features to probabilities."""
     kind = hp.Choice("head", ["linear", "dense"], default="linear")
     if kind == "dense":
         x = layers.Dense(UNITS, use_bias=False)(x)
@@ -111,7 +111,7 @@ def head(hp: HyperParameters, x: KerasTensor, num_classes: int) -> KerasTensor:
         x = layers.Dropout(dropout)(x)
     rate = hp.Choice("head_rate", [1.0, 3.0, 10.0], default=1.0)
     first = keras.initializers.VarianceScaling(1 / rate**2, mode="fan_avg", distribution="uniform")
-    # In float32 whatever the compute type: bfloat16 probabilities have two digits.
+    # In float32 under every dtype policy: bfloat16 probabilities have only two digits.
     x = layers.Dense(num_classes, kernel_initializer=first, dtype="float32", name="logits")(x)
     if rate != 1:
         x = layers.Rescaling(rate, dtype="float32", name="head_rate")(x)

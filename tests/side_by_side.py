@@ -1,7 +1,7 @@
-"""Tests in several processes at once, and those that want the machine to themselves. A plugin of `tests/conftest.py`.
+"""Which tests a run of pytest has. A plugin of `tests/conftest.py`.
 
-`pytest -n auto --dist loadfile` runs some files at a time and leaves out the tests marked `alone`, `pytest --alone`
-runs these and no others, and plain `pytest` runs all, one after the other.
+`pytest -n auto --dist loadfile` runs some files at a time, without the tests marked `alone` or `long`. `pytest --alone`
+runs the former and `pytest --long` the latter, and no others. Plain `pytest` runs all, one after the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ MOST = 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--alone", action="store_true", help="run the tests marked `alone` only; -n leaves them out")
+    for marker in ("alone", "long"):
+        parser.addoption(
+            f"--{marker}", action="store_true", help=f"run the tests marked `{marker}` only; -n leaves them out"
+        )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,23 +36,30 @@ def _is_one_of_several(config: pytest.Config) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Importing all tests takes ten seconds; those that are alone are in a few files."""
-    if config.getoption("--alone") and collection_path.name.startswith("test_") and collection_path.is_file():
-        return "pytest.mark.alone" not in collection_path.read_text(encoding="utf-8") or None
+    """Importing all tests takes ten seconds; those that are marked are in a few files."""
+    marker = _only(config)
+    if marker and collection_path.name.startswith("test_") and collection_path.is_file():
+        return f"pytest.mark.{marker}" not in collection_path.read_text(encoding="utf-8") or None
     return None
 
 
+def _only(config: pytest.Config) -> str | None:
+    """The marker of the only tests that are meant; None: all others are, or all."""
+    return next((marker for marker in ("alone", "long") if config.getoption(f"--{marker}")), None)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    alone, several = config.getoption("--alone"), _is_one_of_several(config)
-    if not alone and not several:
+    only = _only(config)
+    if only is None and not _is_one_of_several(config):
         return
     wanted, left_out = [], []
     for item in items:
-        (wanted if (item.get_closest_marker("alone") is not None) == alone else left_out).append(item)
+        marked = {marker for marker in ("alone", "long") if item.get_closest_marker(marker) is not None}
+        (wanted if (only in marked if only else not marked) else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
     # Files that take long come first, so that no process is busy with one when the others have nothing left to do.
-    long = {item.path for item in wanted if item.get_closest_marker("slow") is not None}
-    items[:] = sorted(wanted, key=lambda item: item.path not in long)
+    slow = {item.path for item in wanted if item.get_closest_marker("slow") is not None}
+    items[:] = sorted(wanted, key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

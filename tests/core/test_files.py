@@ -263,6 +263,28 @@ def test_what_moves_to_another_file_system_is_copied(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_copy_to_another_file_system_that_fails_leaves_no_part_of_it(kind, tmp_path, monkeypatch):
+    source, target = tmp_path / "source", tmp_path / "other" / "target"
+    target.parent.mkdir()
+    inner = source if kind == "file" else source / "inner"
+    inner.parent.mkdir(exist_ok=True)
+    inner.write_text("whole")
+
+    def refuse(old, new):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(old))
+
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(files, "_fsync", full)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        files.move(source, target)
+    assert inner.read_text() == "whole"
+    assert not list(target.parent.iterdir())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
 def test_a_link_to_a_folder_on_another_disk_stays_a_link(tmp_path):
     there, link = tmp_path / "disk" / "pool", tmp_path / "pool"

@@ -41,6 +41,26 @@ def test_a_gpu_decides_where_there_is_one():
     assert not machine.bfloat16_is_native(machine.Processor("unknown", None), ())
 
 
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        (None, ["A", "B", "C"]),
+        ("", []),
+        ("-1", []),
+        ("1", ["B"]),
+        ("2, 0", ["C", "A"]),
+        ("GPU-5f1c,GPU-77ab", ["A", "B"]),
+        ("0,1,2,3", ["A", "B", "C"]),
+    ],
+)
+def test_a_hidden_gpu_is_none(visible, names, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(machine, "_output", lambda *command: "A, 10, 8.0\nB, 10, 8.0\nC, 10, 8.0\n")
+    assert [gpu.name for gpu in machine.gpus.__wrapped__()] == names
+
+
 def test_containers_limit_cores_and_memory(monkeypatch):
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
     limits = {"cpu.max": ["150000 100000", "max 100000"], "memory.max": ["max", str(2**30)]}

@@ -47,6 +47,9 @@ def test_reasons_that_differ_in_values_are_one_entry():
         ("an archive beside images, not unpacked", "unpack it where"),
         ("a placeholder of iCloud for a file that is not on this machine", "download the images"),
         ("a camera's raw file (NEF), which is not decoded", "convert the files to JPEG or PNG"),
+        ("a link that leads out of the raw folder", "copy the files with `cp -rL`"),
+        ("a link that leads out of the raw folder, and is broken", "fetch what the links lead to"),
+        ("a broken link", "fetch what the links lead to"),
     ],
 )
 def test_a_remedy_fits_its_reason(reason, remedy):

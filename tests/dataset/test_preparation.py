@@ -319,6 +319,17 @@ def test_a_raw_folder_that_prepare_itself_writes_is_refused(workspace, faces):
             prepare_dataset(workspace, own)
 
 
+def test_a_link_that_leads_to_no_usable_path_is_refused(workspace, tmp_path):
+    target = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(target)
+    os.symlink(target, tmp_path / "link")
+    os.symlink("circle", tmp_path / "circle")
+    for name, problem in (("link", "leads to .*: that path is not valid text"), ("circle", "does not exist")):
+        with pytest.raises(DataError, match=problem):
+            prepare_dataset(workspace, tmp_path / name)
+    assert not workspace.data.exists()
+
+
 def test_two_at_once_are_refused(workspace, faces):
     from filelock import FileLock
 

@@ -87,6 +87,18 @@ def test_a_full_disk_ends_the_command_with_the_path_or_the_words_of_who_met_it(e
         assert dispatcher.result("trial/0001") is None
 
 
+def test_a_result_that_arrives_with_the_error_of_a_full_disk_counts(tmp_path):
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        full = JobError("environment", "no room", errno=28)
+        dispatcher = Dispatcher(journal, Answering((None, full), ({"score": 1}, None)))
+        for key in ("trial/0001", "trial/0002"):
+            dispatcher.request(key, "trial", lambda fence: {})
+        with pytest.raises(OSError, match="no room"):
+            dispatcher.wait(0)
+        assert dispatcher.result("trial/0001") is None
+        assert dispatcher.result("trial/0002") == {"score": 1}
+
+
 @pytest.mark.parametrize("kind", ["environment", "outdated", "stop"])
 def test_however_often_it_is_told_to_stop_a_job_is_not_suspected(kind, tmp_path):
     """By the disk, by changed code, or by a person: the next start has a clean slate."""

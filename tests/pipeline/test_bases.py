@@ -93,7 +93,7 @@ def test_code_in_a_base_is_refused_by_the_name_of_its_layer(workspace, here, bas
     assert not workspace.bases.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_a_search_from_a_base_goes_on_without_the_original_however_it_is_run(prepared, copied, start, base, here):
     arguments = ("--base", str(base), "--name", "s", "--strategy", "random", "--max-epochs", "1", "--max-trials", "2")

@@ -274,7 +274,7 @@ def test_a_configuration_keeps_its_seeds_under_another_rank_after_a_larger_budge
     assert not {"s-01-t0004-aaaaaaaa-s0", "s-01-t0004-aaaaaaaa-s1", "s-baseline-bbbbbbbb-s0"} & set(runs)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_larger_budget_goes_on_where_the_search_ended_and_keeps_its_runs(budgeted_search):
     workspace, result, _ = budgeted_search
     again = run_search(workspace, budget=2 * BUDGET, resources=Resources(workers=2), **GIVEN)

@@ -19,7 +19,7 @@ print(json.dumps(faults.main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 @pytest.mark.parametrize(("scenario", "kill_every", "error_every"), [("search", 12, 40), ("fresh", 29, 61)])
 def test_a_fault_leaves_the_old_or_the_new_state_and_a_search_that_goes_on(tmp_path, scenario, kill_every, error_every):

@@ -121,7 +121,7 @@ def answers(workspace):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_answer_without_workers_and_with_two_that_are_killed(prepared, workspace, copied, start):
     alone = copied(prepared)
     reference = start(alone, "search", *SEARCH, "--executor", "inline")

@@ -21,7 +21,7 @@ def test_where_there_can_be_no_hosts_the_reason_is_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_hosts_of_a_ray_cluster_give_the_same_answer(finished, prepared, sample_environment, tmp_path):
     if not importlib.util.find_spec("ray"):
         pytest.skip("Ray is not installed")

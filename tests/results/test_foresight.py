@@ -68,6 +68,7 @@ def in_json() -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.long
 def test_what_is_not_tried_leaves_in_all_formats(in_json):
     assert cannot_leave(in_json[0], SHAPE, SILENT, []) == []
 

@@ -14,7 +14,7 @@ import pytest
 from tuning.core.workspace import Workspace
 from tuning.trials.checkpoint import load_state
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 BACKENDS = [
     pytest.param(name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not there"))

@@ -213,7 +213,8 @@ BACKENDS = {"TensorFlowSteps": "tensorflow", "JaxSteps": "jax", "TorchSteps": "t
 def _case(case: str):
     backend = BACKENDS[case.split()[0]]
     missing = importlib.util.find_spec(backend) is None
-    return pytest.param(case, marks=pytest.mark.skipif(missing, reason=f"{backend} is not there"))
+    marks = [pytest.mark.skipif(missing, reason=f"{backend} is not there")]
+    return pytest.param(case, marks=marks if backend == "tensorflow" else [*marks, pytest.mark.long])
 
 
 #: Class of the steps, and how many batches a call gets of those that may get several.

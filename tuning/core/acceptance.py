@@ -1,20 +1,20 @@
-"""The changes despite which a search may resume although results depend on them: `--accept`."""
+"""The values of `--accept`: changes that affect results, but despite which a search may resume."""
 
 from __future__ import annotations
 
 from tuning.core.errors import UsageError
 
-#: What `--accept` may name -> the field whose change it lets pass.
+#: Value of `--accept` -> the settings field that may then differ.
 ACCEPTABLE = {"code": "space_digest", "versions": "versions"}
-#: Another word of it: a base that has seen images of the validation or test split.
+#: A further value: start from a base model that has seen images of the validation or test split.
 OVERLAP = "base-overlap"
 
 
 def acceptable(text: str | None) -> frozenset[str]:
-    """The fields whose changes `--accept` lets pass.
+    """The settings fields that may differ according to `--accept`.
 
     Raises:
-        UsageError: it names something else.
+        UsageError: `text` holds an unknown value.
     """
     words = _words(text)
     if unknown := [word for word in words if word not in ACCEPTABLE and word != OVERLAP]:
@@ -26,7 +26,7 @@ def acceptable(text: str | None) -> frozenset[str]:
 
 
 def accepts_overlap(text: str | None) -> bool:
-    """Whether `--accept` names a base's knowledge of images."""
+    """Whether `--accept` contains `OVERLAP`."""
     return OVERLAP in _words(text)
 
 

@@ -1,7 +1,7 @@
-"""The border of the Python API: what a caller hands over becomes what the rooms expect, or a `UsageError` in his words.
+"""The border of the Python API: converts a caller's arguments to what the packages expect, or raises a `UsageError`.
 
-Text becomes a path or a `Workspace`, a function or class of an importable module its name; numbers, texts and switches
-are what they are annotated as.
+Text becomes a path or a `Workspace`, and a function or class of an importable module becomes its name. Numbers, text
+and switches are checked against their annotations.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 from tuning.core.errors import UsageError
 from tuning.core.workspace import Workspace
 
-#: What a worker runs as.
+#: The `__main__` module of a worker process.
 _WORKER = "tuning.engine.executors.worker"
 _PLAIN = (int, float, str, bool, type(None))
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, whose arguments are checked and converted first."""
+    """Wraps `function` so that its arguments are checked and converted first."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -34,18 +34,18 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         _refuse_in_worker(function)
         hints = _hints(function)
         names = list(signature.parameters)[: len(arguments)]
-        positional = [_met(name, value, hints.get(name)) for name, value in zip(names, arguments, strict=False)]
-        named = {name: _met(name, value, hints.get(name)) for name, value in given.items()}
+        positional = [_converted(name, value, hints.get(name)) for name, value in zip(names, arguments, strict=False)]
+        named = {name: _converted(name, value, hints.get(name)) for name, value in given.items()}
         return function(*positional, *arguments[len(names) :], **named)
 
     return call
 
 
 def _refuse_in_worker(function: Callable[..., Any]) -> None:
-    """Refuses a search within a search: a worker imports the module of a builder, and runs what stands in it.
+    """Refuses a search within a search: a worker that imports the builder's module also runs its top-level code.
 
     Raises:
-        UsageError: says where the call belongs.
+        UsageError: this process is a worker; the remedy says where the call belongs.
     """
     main = getattr(sys.modules.get("__main__"), "__spec__", None)
     if function.__module__.startswith("tuning.pipeline.") and main is not None and main.name == _WORKER:
@@ -58,15 +58,15 @@ def _refuse_in_worker(function: Callable[..., Any]) -> None:
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
-    except NameError:  # a name that only type checkers import; the other arguments are still checked
-        found = {}
+    except NameError:  # an annotation names something imported only for type checkers; check the other arguments
+        hints = {}
         for name, hint in function.__annotations__.items():
             with contextlib.suppress(NameError):
-                found[name] = eval(hint, function.__globals__) if isinstance(hint, str) else hint
-        return found
+                hints[name] = eval(hint, function.__globals__) if isinstance(hint, str) else hint
+        return hints
 
 
-def _met(name: str, value: Any, hint: Any) -> Any:
+def _converted(name: str, value: Any, hint: Any) -> Any:
     if name == "workspace":
         return _workspace(value)
     if name == "space":
@@ -118,7 +118,7 @@ def _plain(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
 
 
 def _python(value: Any) -> Any:
-    """A number of NumPy's as Python's own; anything else as it is."""
+    """Converts a NumPy scalar to a Python one; returns anything else unchanged."""
     return value.item() if hasattr(value, "item") and not getattr(value, "shape", None) else value
 
 
@@ -127,10 +127,10 @@ def _methods(protocol: type) -> list[str]:
 
 
 def space_name(value: Any) -> Any:
-    """The name of a space that is given as the function, class or object itself; text and None stay.
+    """The name `module:attribute` of a space that is given as a function, class or object; text and None stay.
 
     Raises:
-        UsageError: workers could not import it by any name.
+        UsageError: no imported module holds it, so that workers could not import it.
     """
     if value is None or isinstance(value, str):
         return value
@@ -138,11 +138,11 @@ def space_name(value: Any) -> Any:
         raise UsageError(f"space is {value!r}", "give a name, a function or a HyperModel")
     inner = value.func if isinstance(value, functools.partial) else value
     module = getattr(inner, "__module__", type(value).__module__)
-    candidates = [module, *(name for name, found in list(sys.modules.items()) if isinstance(found, types.ModuleType))]
+    candidates = [module, *(name for name, loaded in list(sys.modules.items()) if isinstance(loaded, types.ModuleType))]
     for name in dict.fromkeys(candidates):
         holder = sys.modules.get(name)
-        for attribute, found in list(vars(holder).items()) if holder is not None and name != "__main__" else ():
-            if found is value:
+        for attribute, member in list(vars(holder).items()) if holder is not None and name != "__main__" else ():
+            if member is value:
                 return f"{name}:{attribute}"
     raise UsageError(
         f"space is {value!r}, which no module holds by a name",

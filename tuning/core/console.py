@@ -1,7 +1,7 @@
-"""What a person sees while a command works: messages and one progress bar, on stderr.
+"""What a user sees while a command works: messages and one progress bar, on stderr.
 
-In a terminal the bar is one line that fits, and messages stand above it, broken at words. In a file or pipe there is no
-bar: once in a while a plain line says how far the work is.
+In a terminal the bar is one line that fits the width, and messages are printed above it, wrapped at words. In a file or
+pipe there is no bar: a plain line reports the progress every `PACE` seconds.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 from tuning.core import output
 from tuning.core.progress import Bar
 
-#: Seconds between the lines about progress where there is no terminal.
+#: Seconds between progress lines where there is no terminal.
 PACE = 60.0
-#: What stands before and after a bar that estimates its end itself, and of one whose note says what matters.
+#: tqdm formats: a bar with tqdm's own estimate of the remaining time, one with a note instead, and one without a total.
 _COUNTED = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit}s, {remaining} to go"
 _NOTED = "{desc}: {percentage:3.0f}%|{bar:10}|"
 _OPEN = "{desc}: {n:.4g} {unit}s"
 
-#: How commands are written in help and messages; `through_script` changes it.
+#: Prefix of commands in help and messages; `through_script` changes it.
 _spoken = "python -m tuning."
 
 
 def through_script(name: str) -> None:
-    """From now on help and messages say `NAME COMMAND`, as the person does, in place of `python -m tuning.COMMAND`."""
+    """Makes help and messages say `NAME COMMAND`, as the user typed it, in place of `python -m tuning.COMMAND`."""
     global _spoken
     _spoken = f"{name} "
 
@@ -40,7 +40,7 @@ def as_typed(text: str) -> str:
 
 
 def in_terminal(text: str) -> str:
-    """`text` for this terminal: its lines break at words; one with a command stays whole, so that it can be copied."""
+    """`text` wrapped at words to the terminal's width; commands stay on one line, so that they can be copied."""
     return output.wrapped(text, shutil.get_terminal_size().columns, _spoken)
 
 
@@ -49,7 +49,7 @@ class Console:
 
     def __init__(self, quiet: bool = False, now: Callable[[], float] = time.monotonic) -> None:
         self.quiet, self._now = quiet, now
-        self._told = now()
+        self._last_progress = now()
 
     def say(self, text: str) -> None:
         if not self.quiet:
@@ -67,7 +67,7 @@ class Console:
         from tqdm import tqdm
 
         form = _OPEN if total is None else _NOTED if noted else _COUNTED
-        # What is over has nothing left to go: the line goes away, the results follow.
+        # leave=False: a finished bar disappears, and the results follow.
         with tqdm(
             total=total,
             desc=description,
@@ -82,9 +82,9 @@ class Console:
             yield _TerminalBar(bar, form)
 
     def progressed(self, text: str) -> None:
-        """A line about progress, where the last such line was a while ago."""
-        if self._now() - self._told >= PACE:
-            self._told = self._now()
+        """Prints a progress line unless the last one was printed less than `PACE` seconds ago."""
+        if self._now() - self._last_progress >= PACE:
+            self._last_progress = self._now()
             self.say(text)
 
     def _write(self, text: str) -> None:
@@ -95,13 +95,13 @@ class Console:
         if "tqdm" not in sys.modules:
             output.say(text)
             return
-        # Above the bar, if there is one, instead of through it.
+        # tqdm.write prints above a bar instead of through it.
         sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
         sys.stderr.flush()
 
 
 class _TerminalBar:
-    """tqdm's bar under the names that the rooms below know; `form` says how it is set."""
+    """A tqdm bar behind the `Bar` protocol; `form` is its format without the note."""
 
     def __init__(self, bar: Any, form: str) -> None:
         self._bar, self._form = bar, form
@@ -110,7 +110,7 @@ class _TerminalBar:
         self.reach(self._bar.n + n)
 
     def reach(self, n: float) -> None:
-        # A bar that has more than all loses its figures.
+        # tqdm drops percentage and total from a bar that exceeds its total.
         most = n if self._bar.total is None else min(n, self._bar.total)
         self._bar.update(most - self._bar.n)
 
@@ -121,7 +121,7 @@ class _TerminalBar:
 
 
 def _shortened(text: str, room: int) -> str:
-    """As many of a note's parts as fit whole, but the first two in any case."""
+    """As many whole parts of a note as fit into `room` characters, but at least the first two."""
     parts = text.split(" · ")
     while len(" · ".join(parts)) > room and len(parts) > 2:
         parts.pop()
@@ -129,7 +129,7 @@ def _shortened(text: str, room: int) -> str:
 
 
 class _Lines:
-    """A bar where there is no terminal."""
+    """The `Bar` used without a terminal: prints a line now and then."""
 
     def __init__(self, console: Console, total: float | None, description: str, unit: str) -> None:
         self._console, self._total, self._description, self._unit = console, total, description, unit

@@ -1,4 +1,4 @@
-"""Options given at each start of a search or a run, on which no result depends."""
+"""Options given at each start of a search or a run; no result depends on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tuning.core.settings import HOW
 
 @dataclass(frozen=True, kw_only=True)
 class BaseControl:
-    """What is said about the model of `--base` when it is given."""
+    """Details of the model given with `--base`."""
 
     base_weights: str | None = option(
         None,
@@ -26,7 +26,7 @@ class BaseControl:
 
 @dataclass(frozen=True, kw_only=True)
 class Control(BaseControl):
-    """What a search is told at each start; see also `tuning.pipeline.retry` and `tuning.core.acceptance`."""
+    """Options given at each start of a search; see also `tuning.pipeline.retry` and `tuning.core.acceptance`."""
 
     budget: float | None = option(
         None,
@@ -68,7 +68,7 @@ class Control(BaseControl):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainControl(BaseControl):
-    """What a single run is told at each start."""
+    """Options given at each start of a single run."""
 
     accept: str | None = option(
         None,

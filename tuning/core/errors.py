@@ -1,7 +1,7 @@
-"""Errors a person can act on: each names what is wrong, the value received, and the remedy.
+"""Errors that a user can act on: each names what is wrong, the value received, and the remedy.
 
-Every error carries the exit code of the command that meets it (see the README's table). Anything that is not a
-`TuningError` and not an operating-system error is a defect of this package and exits with 1.
+Every error carries the exit code of the command that raises it (see the README's table). Anything that is neither a
+`TuningError` nor an operating-system error is a defect of this package and exits with 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 3
 EXIT_ENVIRONMENT = 4
 EXIT_BUDGET = 5
-#: As a process that SIGPIPE ends: whoever read the output went away before all was said.
+#: The exit code of a process that SIGPIPE ends (128 + 13): the reader of the output closed it early.
 EXIT_UNREAD = 141
 
 #: The remedy for a search whose own files are damaged.
@@ -24,12 +24,12 @@ RESTORE = "restore the file from a copy, or start the search over with --fresh"
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """Names for a message: the first few, and how many more there are."""
+    """Names for a message: the first `most`, and the number of the others."""
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 class TuningError(Exception):
-    """A problem with a known remedy, which a traceback ends with.
+    """A problem with a known remedy, which is also shown at the end of a traceback.
 
     Args:
         problem: one sentence: what is wrong, with the value received and the file (and line) it came from.
@@ -50,29 +50,29 @@ class TuningError(Exception):
 
 
 class UsageError(TuningError):
-    """An option or argument that cannot be meant (exit 2)."""
+    """An invalid option or argument (exit 2)."""
 
     exit_code = EXIT_USAGE
 
 
 class DataError(TuningError):
-    """Images, labels or manifests that cannot be used as they are (exit 3)."""
+    """Images, labels or manifests that are unusable as they are (exit 3)."""
 
     exit_code = EXIT_REFUSED
 
 
 class StateError(TuningError):
-    """A search or workspace whose state contradicts what was asked (exit 3)."""
+    """A search or workspace whose state contradicts the request (exit 3)."""
 
     exit_code = EXIT_REFUSED
 
 
 class Outdated(StateError):
-    """Data or code are no longer those that a search began with; no trial of it may go on (exit 3)."""
+    """Data or code have changed since the search began; none of its trials may continue (exit 3)."""
 
 
 class OtherSettings(StateError):
-    """The search began with other values of some `fields`."""
+    """The search began with other settings; `fields` names those that differ (exit 3)."""
 
     def __init__(self, problem: str, remedy: str, fields: list[str]) -> None:
         super().__init__(problem, remedy)
@@ -83,13 +83,13 @@ class OtherSettings(StateError):
 
 
 class EnvironmentProblem(TuningError):
-    """Disk, permission, a missing extra (exit 4)."""
+    """A problem of the environment: disk, permissions, a missing extra (exit 4)."""
 
     exit_code = EXIT_ENVIRONMENT
 
 
 class Disconnected(EnvironmentProblem):
-    """What a search ran on is gone; everything worth keeping is saved, and the same command goes on (exit 4)."""
+    """The cluster of a search has gone; finished work is saved, and the same command resumes (exit 4)."""
 
 
 class BudgetEnded(TuningError):
@@ -99,7 +99,7 @@ class BudgetEnded(TuningError):
 
 
 class Interrupted(TuningError):
-    """SIGINT or SIGTERM arrived; everything worth keeping is saved (exit 128 + signal)."""
+    """SIGINT or SIGTERM arrived; finished work is saved (exit 128 + signal)."""
 
     def __init__(self, signal_number: int) -> None:
         name = signal.Signals(signal_number).name
@@ -112,5 +112,5 @@ class Interrupted(TuningError):
         return type(self), (self.signal_number,)
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in the place of a traceback: to stop a cell is no fault."""
+        """The lines that IPython shows instead of a traceback, because stopping a cell is no error."""
         return [f"stopped: {self.problem}; the same cell resumes (fresh=True would start over)"]

@@ -1,8 +1,8 @@
-"""The one place that writes files that matter.
+"""Atomic, durable writes: the one place that writes files that matter.
 
-Every write is all or nothing: written aside in the same folder, fsynced, renamed over the old file, folder fsynced.
-Each primitive step announces itself to `fault_hook` first, so that a test can crash or fail the n-th operation of a
-run and prove that either the old or the new state is there, never half of one.
+Every write is all or nothing: a temporary file in the same folder is written, fsynced and renamed over the old file,
+and the folder is fsynced. Each primitive step is announced to `fault_hook` first, so that a test can crash or fail the
+n-th operation of a run and prove that either the old or the new state remains, never a mixture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tuning.core.errors import DataError
 fault_hook: Callable[[str, Path], None] | None = None
 
 TEMPORARY_MARK = ".partial-"
-#: A folder that is being replaced bears this mark for a moment; a crash in that moment leaves it.
+#: Prefix of the old folder while `replacing_directory` moves the new one into place; a crash then leaves it behind.
 RETIRED_MARK = ".retired-"
 
 
@@ -35,7 +35,7 @@ def announce(operation: str, path: Path) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Gives errors of the operating system the path that they lack: a full disk names none on write() and fsync()."""
+    """Adds the path to an `OSError` without one: on a full disk write() and fsync() name no file."""
     try:
         yield
     except OSError as error:
@@ -45,8 +45,8 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def fsync_directory(directory: Path) -> None:
-    """Makes a rename in `directory` durable; a no-op where directories cannot be opened (Windows), or where the file
-    system knows no such thing, as of some network disks."""
+    """Makes a rename in `directory` durable; a no-op where directories cannot be opened (Windows) or cannot be fsynced
+    (some network file systems)."""
     try:
         descriptor = os.open(directory, os.O_RDONLY)
     except OSError:
@@ -104,12 +104,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def canonical_json(value: Any) -> str:
-    """One line of JSON that is the same for the same value: sorted keys, no blanks, no NaN."""
+    """One line of JSON that is equal for equal values: sorted keys, no blanks; refuses NaN and infinities."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def readable_json(value: Any) -> str:
-    """JSON in lines that a person can read; no NaN."""
+    """Indented JSON for people to read; refuses NaN and infinities."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -121,7 +121,7 @@ def read_json(path: Path, remedy: str) -> Any:
     """Reads JSON that this package wrote.
 
     Raises:
-        DataError: the file is missing, unreadable or not JSON; carries `remedy`.
+        DataError: the file is missing or not valid JSON; carries `remedy`.
     """
     try:
         return json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
@@ -132,7 +132,7 @@ def read_json(path: Path, remedy: str) -> Any:
 
 
 def _finite(text: str) -> float:
-    """A number of a JSON file: this package writes none that is NaN or infinite, such as 1e999."""
+    """Parses a JSON number; refuses NaN and infinities (1e999 too), which this package never writes."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"the number {text}")
@@ -141,19 +141,19 @@ def _finite(text: str) -> float:
 
 @contextlib.contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yields an empty temporary folder beside `path`; on success it takes the place of `path`, whole.
+    """Yields an empty temporary folder beside `path`, which replaces `path` as a whole when the block succeeds.
 
-    A full folder cannot be replaced in one step. A crash between the two leaves no `path`, but the old folder whole
-    beside it, and `put_back` returns it to its place.
+    A non-empty folder cannot be replaced in one step: the old one is renamed first. A crash between the two renames
+    leaves no `path`, but the complete old folder beside it, which `put_back` restores.
     """
     if path.is_symlink():
-        # Onto another disk, say: it stays a link, and what it leads to is replaced there.
+        # The link (for example to another disk) stays; its target is replaced.
         path = path.resolve()
         for leftover in path.parent.glob(f"{RETIRED_MARK}*-{path.name}"):
             put_back(leftover)
     temporary = path.with_name(f"{TEMPORARY_MARK}{os.getpid()}-{path.name}")
     retired = path.with_name(f"{RETIRED_MARK}{os.getpid()}-{path.name}")
-    # Process numbers come again: these may be what a crash left behind.
+    # Process ids recur: a crashed process with this id may have left folders of these names.
     put_back(retired)
     shutil.rmtree(temporary, ignore_errors=True)
     with naming(path):
@@ -177,7 +177,7 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
 
 def move(source: Path, target: Path) -> None:
-    """Renames a file or folder, durably; to another file system, copies it, and then removes what was there."""
+    """Renames a file or folder durably; to another file system it copies, then removes the source."""
     announce("rename", source)
     try:
         os.rename(source, target)
@@ -195,7 +195,10 @@ def move(source: Path, target: Path) -> None:
                     _fsync(path)
             os.rename(copied, target)
         except BaseException:
+            # rmtree does not remove a file, nor unlink a folder.
             shutil.rmtree(copied, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                copied.unlink(missing_ok=True)
             raise
         remove_directory(source) if source.is_dir() else source.unlink()
     announce("fsync-directory", target)
@@ -204,14 +207,14 @@ def move(source: Path, target: Path) -> None:
 
 
 def remove_directory(path: Path) -> None:
-    """Removes a folder that nothing needs any more; what cannot be removed stays."""
+    """Removes a folder that is no longer needed; files that cannot be removed stay."""
     if path.exists():
         announce("remove", path)
         shutil.rmtree(path, ignore_errors=True)
 
 
 def leftovers(root: Path) -> list[Path]:
-    """What interrupted writes left below `root`: the outermost files and folders that bear one of the marks."""
+    """What interrupted writes left below `root`: the outermost files and folders whose names begin with a mark."""
     found = []
     for folder, folders, names in os.walk(root):
         marked = {name for name in (*folders, *names) if name.startswith((TEMPORARY_MARK, RETIRED_MARK))}
@@ -221,7 +224,7 @@ def leftovers(root: Path) -> list[Path]:
 
 
 def put_back(leftover: Path) -> Path | None:
-    """Clears one leftover away. A retired folder whose place is empty returns there; that path is the answer then."""
+    """Removes one leftover, or moves a retired folder back if its original path is free, and returns that path then."""
     mark, _, name = leftover.name.removeprefix(".").partition("-")
     original = leftover.with_name(name.partition("-")[2])
     if not leftover.exists():
@@ -242,7 +245,7 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_or_nothing(path: Path) -> str:
-    """As `sha256_file`; "" where the file cannot be read."""
+    """Like `sha256_file`, but "" if the file cannot be read."""
     try:
         return sha256_file(path)
     except OSError:
@@ -250,5 +253,5 @@ def sha256_or_nothing(path: Path) -> str:
 
 
 def digest(value: Any) -> str:
-    """sha256 (hex) of a JSON value in its canonical form."""
+    """sha256 (hex) of the canonical form of a JSON value."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

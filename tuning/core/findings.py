@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OK = "ok"
-#: Worth knowing, nothing wrong.
+#: Worth knowing, but no fault.
 NOTE = "note"
 FAULT = "fault"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The finding of one check.
 
     Attributes:
-        subject: what was looked at.
+        subject: what was checked.
         state: OK, NOTE or FAULT.
-        detail: what was found, in one sentence.
+        detail: the result, in one sentence.
         remedy: what to do about a fault.
     """
 

@@ -1,6 +1,6 @@
-"""The shell that every page of this project shares: one self-contained file, light or dark, from a phone's width up.
+"""The shell of every HTML page of this project: one self-contained file, light or dark, from a phone's width up.
 
-A page loads nothing: no font, no script, no picture from elsewhere, and its own policy forbids it to try.
+A page loads no font, script or picture from elsewhere; its Content-Security-Policy forbids it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ button, select { font: inherit; font-size: .85rem; color: var(--ink); background
   #theme { display: none; } p, figure, tr { break-inside: avoid; } h2, h3, .lead { break-after: avoid; } }
 """
 
-#: The system's theme, until a person chooses one. A file may have no storage: then the choice is for this view only.
+#: The system's theme until the user chooses one. Without localStorage (a local file) the choice is not remembered.
 _THEME = """
 { const root = document.documentElement, system = matchMedia("(prefers-color-scheme: dark)");
   const stored = (act) => { try { return act(); } catch { return null; } };
@@ -56,15 +56,15 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 
 
 def document(title: str, body: str, style: str = "", script: str = "", refresh: int = 0) -> str:
-    """A whole page.
+    """A complete page.
 
     Args:
         title: plain text.
-        body: HTML, with everything foreign in it escaped.
+        body: HTML, with all foreign text escaped.
         style: CSS after the shared `STYLE`.
-        script: JavaScript, run as a module once the page is read; without one, the page has no script at all and
-            follows the system's theme.
-        refresh: seconds after which the page loads itself again; 0: never.
+        script: JavaScript, run as a module once the page is parsed; without it the page has no script and no theme
+            button, and follows the system's theme.
+        refresh: seconds after which the page reloads itself; 0: never.
     """
     again = f'<meta http-equiv="refresh" content="{refresh}">\n' if refresh else ""
     theme, code = (f"<script>{_THEME}</script>\n", f'<script type="module">{script}</script>\n') if script else ("", "")

@@ -1,9 +1,9 @@
-"""The wish to stop, for code that an exception out of a signal handler may not reach.
+"""Requests to stop (SIGINT, SIGTERM), recorded for code that an exception from a signal handler may not reach.
 
-A signal raises `Interrupted` wherever the main thread happens to be. Inside a destructor Python drops it, printing a
-traceback; inside a library's callback it comes out as that library's own error, which looks like a failed trial. So the
-handler also notes the signal here, whoever is about to record a result, or to wait, asks first, and a dropped
-`Interrupted` is not printed: it has been noted.
+A signal raises `Interrupted` wherever the main thread happens to be. Inside a destructor Python drops the exception and
+prints a traceback; inside a library's callback it surfaces as that library's own error, which looks like a failed
+trial. So the handler also records the signal here, and code that is about to record a result or to wait calls `check`
+first. A dropped `Interrupted` is not printed, because the signal is recorded.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ def check() -> None:
 
 
 def note_started_over() -> None:
-    """What --fresh asked for is done: the line that goes on from here is the one without it."""
+    """Records that --fresh has moved the old search or run aside: the command that resumes is the one without it."""
     global _started_over
     _started_over = True
 
 
 def started_over() -> bool:
-    """Whether that was noted since the command began."""
+    """Whether `note_started_over` was called since the command began."""
     return _started_over
 
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """While the block runs, a signal is noted; it raises when the block has ended.
+    """Delays `Interrupted`: a signal during the block raises when the block has ended.
 
-    For imports of native code, such as TensorFlow's: an exception in the midst of them aborts the process.
+    For imports of native code, such as TensorFlow's, which an exception would make abort the process.
     """
     global _deferred
     before, _deferred = _deferred, True
@@ -54,7 +54,7 @@ def deferred() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_raise() -> Iterator[None]:
-    """While the block runs, SIGINT and SIGTERM raise `Interrupted`, so that every `finally` runs; and are noted."""
+    """Makes SIGINT and SIGTERM raise `Interrupted` during the block, so that every `finally` runs, and records them."""
     global _noted, _started_over
 
     def note_and_raise(number: int, frame: object) -> None:
@@ -77,7 +77,7 @@ def signals_raise() -> Iterator[None]:
     except Interrupted:
         raise
     except Exception as error:
-        # Whatever it came out as: that it was a signal is what the person should hear.
+        # Report the signal, whatever error a library turned it into.
         if _noted is not None:
             raise Interrupted(_noted) from error
         raise

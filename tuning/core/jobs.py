@@ -1,7 +1,7 @@
-"""The jobs that a worker runs, and what comes of them: one record a kind, decoded and thereby validated at each end.
+"""The jobs that a worker runs and their results: one record for each kind, validated by decoding at each end.
 
-They cross process borders as JSON: `msgspec.to_builtins` on one side, `msgspec.convert` on the other. The record that
-comes of a `TrialJob` is `tuning.core.records.TrialOutcome`.
+They cross process borders as JSON: `msgspec.to_builtins` on one side, `msgspec.convert` on the other. The result of a
+`TrialJob` is a `tuning.core.records.TrialOutcome`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import msgspec
 
 from tuning.core.plan import ShortenedFinal
 
-#: Values of hyperparameters by name: what Keras Tuner stores.
+#: Hyperparameter values by name, of the types that Keras Tuner stores.
 Values = dict[str, bool | int | float | str | None]
 #: One entry of a learning curve: `epoch` and metrics by name; None for a metric that was not finite.
 Entry = dict[str, int | float | None]
 
 
 class BaseModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The model that trainings start from, as a worker needs to know it.
+    """The pretrained model that trainings start from.
 
     Attributes:
-        model: its file, as an absolute path.
-        scaling: how it wants pixels: "0-1" or "0-255".
-        member: which of its members is used, from 1, where it is an ensemble of this package; None: it is none.
+        model: absolute path of its file.
+        scaling: range of the pixels that it expects: "0-1" or "0-255".
+        member: number (from 1) of the member to use if the model is an ensemble of this package; None: it is not.
     """
 
     model: str
@@ -33,12 +33,12 @@ class BaseModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every job holds.
+    """The fields of every job.
 
     Attributes:
-        root: the workspace, as an absolute path.
+        root: absolute path of the workspace.
         space: a name of `SPACES` or `package.module:function`.
-        space_digest, data_digest: what the worker must find there, else the job is refused.
+        space_digest, data_digest: expected digests; a worker that finds others refuses the job.
         threads: threads to compute with.
         dtype_policy: Keras dtype policy during training.
         base: the model that trainings start from; None: from scratch.
@@ -54,7 +54,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class DescribeJob(Job, frozen=True, kw_only=True):
-    """Reads a search space. With `discover`, by building other configurations than the default one, too."""
+    """Reads a search space; with `discover`, also builds configurations other than the default one."""
 
     discover: bool = True
 
@@ -66,29 +66,32 @@ class RehearseJob(Job, frozen=True, kw_only=True):
 
 
 class CountJob(Job, frozen=True, kw_only=True):
-    """Counts the multiply-adds of configurations, for about so many `seconds`."""
+    """Counts the multiply-adds of configurations; stops after about `seconds`."""
 
     values: list[Values]
     seconds: float
 
 
 class TrainingJob(Job, frozen=True, kw_only=True):
-    """What trials and finals have in common.
+    """The common fields of trials and finals.
 
     Attributes:
-        values: hyperparameters; what is missing takes its default.
-        seed: what initialisation, shuffling, augmentation and dropout are keyed by.
-        until: train until so many epochs are done in total; parts of an epoch, where `parts` is more than 1.
-        total_epochs: epochs that learning-rate schedules are laid out for.
-        shortened: each time that it was to end earlier than planned, in order; the learning rate then falls to its end.
-        parts: parts that the first epoch is trained in, so that trainings shorter than an epoch can be compared.
-        stop_curves: whether it ends where its curve has clearly ended.
-        keep_chosen: whether the weights that would be published are kept, for that or for a final that goes on.
+        values: hyperparameters; missing ones take their defaults.
+        seed: keys initialisation, shuffling, augmentation and dropout.
+        until: total number of epochs at which training ends; counted in parts of an epoch if `parts` exceeds 1.
+        total_epochs: number of epochs that learning-rate schedules are laid out for.
+        shortened: each decision to end this training earlier than planned, in order; the learning rate then decays
+            to its final value by the new end.
+        parts: number of parts that the first epoch is trained in, so that trainings shorter than an epoch can be
+            compared.
+        stop_curves: whether to stop early on a learning curve that has collapsed or levelled off.
+        keep_chosen: whether to keep the weights that would be published, to publish them or for a final that
+            continues this training.
         early_stopping: epochs without a better val_f1_macro before training stops; None: never.
         reduce_lr: epochs without a better val_loss before a constant learning rate is halved; None: never.
         attempt: fencing number that checkpoints are written under.
-        checkpoints: own folder of checkpoints, as an absolute path.
-        parent: folder of the trial that this one goes on from; None: from scratch.
+        checkpoints: absolute path of this job's checkpoint folder.
+        parent: checkpoint folder of the trial that this training continues; None: from scratch.
     """
 
     values: Values
@@ -110,8 +113,8 @@ class TrialJob(TrainingJob, frozen=True, kw_only=True):
     """Trains one configuration for the search.
 
     Attributes:
-        trial_id: the oracle's name for it.
-        known: hyperparameters that the search knows already, each as `core.records.entry_key` has it.
+        trial_id: the oracle's id of the trial.
+        known: `core.records.entry_key` of each hyperparameter that the search already knows.
         max_memory: bytes that a training may take; None: no limit.
     """
 
@@ -124,8 +127,8 @@ class FinalJob(TrainingJob, frozen=True, kw_only=True):
     """Trains one configuration and evaluates it once on the test split.
 
     Attributes:
-        run_id, purpose: what the opening of the test split is recorded under.
-        staging: folder for the run's files, as an absolute path.
+        run_id, purpose: recorded with the opening of the test split.
+        staging: absolute path of the folder for the run's files.
     """
 
     keep_chosen: bool = True
@@ -136,13 +139,13 @@ class FinalJob(TrainingJob, frozen=True, kw_only=True):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A published run's model as a part of an ensemble.
+    """A published run's model as a member of an ensemble.
 
     Attributes:
-        model: its file, as an absolute path.
-        weight: its share in the mean, before the shares are divided by their sum.
-        scaled: whether it wants pixels divided by 255.
-        logits: whether it puts out logits.
+        model: absolute path of its file.
+        weight: its weight in the mean; weights are divided by their sum.
+        scaled: whether it expects pixels divided by 255.
+        logits: whether it outputs logits.
     """
 
     model: str
@@ -152,10 +155,10 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnsembleJob(Job, frozen=True, kw_only=True):
-    """Builds one model that is the mean of others, and evaluates it once on the test split.
+    """Builds one model that averages its members, and evaluates it once on the test split.
 
     Attributes:
-        members: in the order in which they are built.
+        members: in building order.
         run_id, purpose, staging: as in `FinalJob`.
     """
 
@@ -173,18 +176,20 @@ class CountedModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What a `DescribeJob` found.
+    """The result of a `DescribeJob`.
 
     Attributes:
         space: Keras Tuner's configs of all hyperparameters.
-        defaults: the default configuration, complete.
+        defaults: the complete default configuration.
         parameters: the "smallest", "default" and "largest" model seen.
-        starting_points: configurations that the space says are good; what one leaves out is at its default.
-        dtype_policy: what training computes in, where it is not what the job said: in that, it cannot.
-        dtype_problem: why it cannot; empty where it can.
-        warnings: for a person, before anything trains.
-        unproven_layers: layers of the default model that some format of export may not take.
-        unproven_model: that model as Keras writes it in JSON; empty where there is none.
+        starting_points: configurations that the space declares to be good; omitted hyperparameters take their
+            defaults.
+        dtype_policy: the policy to train with if the job's is not supported; None: the job's is.
+        dtype_problem: why the job's policy is not supported; empty if it is.
+        warnings: shown to the user before anything trains.
+        unproven_layers: layers of the default model that some export format may not support.
+        unproven_model: the default model, as it would be published, in Keras's JSON format; empty if there are no such
+            layers.
     """
 
     space: list[dict[str, Any]]
@@ -199,19 +204,19 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a `CountJob` found: multiply-adds of an image's way forward, as many as there were configurations."""
+    """The result of a `CountJob`: multiply-adds of one image's forward pass for each configuration, in order."""
 
     costs: list[int | None]
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """What a `RehearseJob` measured.
+    """The measurements of a `RehearseJob`.
 
     Attributes:
-        epoch_seconds: training and validation on all data, estimated.
-        start_seconds: building and tracing.
-        checkpoint_bytes: of one checkpoint.
-        parameters: of the model.
+        epoch_seconds: estimated time of one epoch: training and validation on all data.
+        start_seconds: time for building and tracing the model.
+        checkpoint_bytes: size of one checkpoint.
+        parameters: number of the model's parameters.
     """
 
     epoch_seconds: float
@@ -221,7 +226,7 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a published model wants: images of `image_size` pixels a side, their colour and their scaling."""
+    """The input of a published model: images of `image_size` pixels a side, their colour and the range of pixels."""
 
     color: Literal["gray", "rgb"]
     image_size: Annotated[int, msgspec.Meta(gt=0)]
@@ -237,14 +242,14 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Addition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a published graph may have beside the network that was trained; decided on validation alone.
+    """A step that a published graph may have beside the trained network; decided on the validation split alone.
 
     Attributes:
-        used: whether it is in the graph.
-        reason: why it is not; None where it is.
-        value: the exponent of the classes' shares, or the temperature; None where there is none, or nothing was tried.
-        f1_macro_before, f1_macro_after, loss_before, loss_after: on the validation split without it and with it, what
-            stands before it in the graph included; None where it was not tried.
+        used: whether the step is in the graph.
+        reason: why it is not; None if it is.
+        value: the exponent of the class shares, or the temperature; None if the step has no value or was not tried.
+        f1_macro_before, f1_macro_after, loss_before, loss_after: on the validation split, without and with the step,
+            both with the steps before it; None if it was not tried.
     """
 
     used: bool
@@ -257,12 +262,12 @@ class Addition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Additions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that a published graph may have, in the order in which it is computed.
+    """All additional steps of a published graph, in the order in which they are computed.
 
     Attributes:
-        mirrored_view: the mean of what the network says of an image and of its mirror image.
-        prior_correction: probabilities times the classes' shares in training to the power of `value`.
-        temperature: probabilities to the power of 1 / `value`.
+        mirrored_view: averages the network's outputs for an image and its mirror image.
+        prior_correction: multiplies probabilities by the class shares in training to the power of `value`.
+        temperature: raises probabilities to the power of 1 / `value`.
     """
 
     mirrored_view: Addition
@@ -271,15 +276,15 @@ class Additions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a model that is to be published, beside the files in its staging folder.
+    """The result of a job whose model is to be published, beside the files in its staging folder.
 
     Attributes:
         val: `f1_macro`, `accuracy` and `loss` of the published model on the validation split; None: not finite.
-        parameters: of the model.
-        weights_sha256: over the bytes of all weights.
-        input: what the model wants.
+        parameters: number of the model's parameters.
+        weights_sha256: digest of the bytes of all weights.
+        input: the input that the model expects.
         output: "logits" or "probabilities".
-        milliseconds: that it takes for an image, in large batches, where it was evaluated.
+        milliseconds: inference time per image in large batches, on the machine that evaluated the model.
         started, finished: UTC times in ISO 8601.
     """
 
@@ -294,13 +299,13 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinalResult(RunResult, frozen=True, kw_only=True):
-    """What came of a `FinalJob`.
+    """The result of a `FinalJob`.
 
     Attributes:
         curve, seconds: the learning curve, and the wall-clock seconds of each epoch.
         best_epoch: from 1; the epoch whose weights are published.
-        values: the configuration, complete.
-        additions: what the published graph has beside the network.
+        values: the complete configuration.
+        additions: the additional steps of the published graph.
     """
 
     curve: list[Entry]

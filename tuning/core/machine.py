@@ -1,4 +1,4 @@
-"""Facts about this machine that need no heavy import: processor, cores, memory, disk, graphics processors."""
+"""Facts about this machine that need no heavy import: processor, cores, memory, disk, GPUs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: Processor features that decide about speed here: wide vectors, and two ways to multiply bfloat16 natively.
+#: Processor features that determine training speed: wide vectors, and two kinds of native bfloat16 multiplication.
 FEATURES = {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
 #: NVIDIA GPUs multiply bfloat16 natively from this compute capability on (Ampere).
 BFLOAT16_CAPABILITY = 8.0
@@ -25,7 +25,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Processor:
-    """model: as it calls itself; flags: what it can do, in Linux's words, or None where that cannot be found out."""
+    """A processor: its model name, and its feature flags in Linux's spelling (None where unknown)."""
 
     model: str
     flags: frozenset[str] | None
@@ -33,7 +33,7 @@ class Processor:
 
 @dataclass(frozen=True)
 class Memory:
-    """In bytes, container limits included; None where unknown."""
+    """Memory in bytes, container limits considered; None where unknown."""
 
     total: int | None
     available: int | None
@@ -41,7 +41,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Gpu:
-    """memory in bytes; capability: CUDA compute capability."""
+    """An NVIDIA GPU: its memory in bytes and its CUDA compute capability."""
 
     name: str
     memory: int
@@ -73,7 +73,7 @@ def parse_cpuinfo(text: str) -> Processor:
 
 
 def usable_cores() -> int:
-    """Cores this process may use: its affinity, and the processor quota of its container."""
+    """Cores that this process may use, limited by its affinity and its container's CPU quota."""
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
@@ -111,7 +111,7 @@ def parse_meminfo(text: str) -> dict[str, int]:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process of that number. Not to be asked on Windows, where probing one would end it."""
+    """Whether a process with this id exists. Not for Windows, where `os.kill(process, 0)` would end the process."""
     try:
         os.kill(process, 0)
     except PermissionError:
@@ -122,7 +122,7 @@ def is_running(process: int) -> bool:
 
 
 def free_disk(path: Path) -> int:
-    """Bytes free for us on the file system that holds `path`, or would hold it."""
+    """Bytes available to this user on the file system that holds, or would hold, `path`."""
     existing = path.absolute()
     while not existing.exists():
         existing = existing.parent
@@ -131,12 +131,23 @@ def free_disk(path: Path) -> int:
 
 @cache
 def gpus() -> tuple[Gpu, ...]:
-    """The NVIDIA GPUs that this process may use, per nvidia-smi; CUDA_VISIBLE_DEVICES may hide them."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "unset") in ("", "-1"):
+    """The NVIDIA GPUs that this process may use: those that nvidia-smi lists and CUDA_VISIBLE_DEVICES does not hide.
+
+    CUDA may number different GPUs in another order than nvidia-smi, unless CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible in ("", "-1"):
         return ()
-    return parse_gpus(
+    listed = parse_gpus(
         _output("nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits")
     )
+    if visible is None:
+        return listed
+    chosen = [name.strip() for name in visible.split(",")]
+    if all(name.isdecimal() and int(name) < len(listed) for name in chosen):
+        return tuple(listed[int(name)] for name in chosen)
+    # GPUs named by UUID cannot be told apart here; their number is known.
+    return listed[: len(chosen)]
 
 
 def parse_gpus(text: str) -> tuple[Gpu, ...]:
@@ -160,12 +171,12 @@ def bfloat16_is_native(cpu: Processor, visible: tuple[Gpu, ...]) -> bool:
     if visible:
         return all(gpu.capability >= BFLOAT16_CAPABILITY for gpu in visible)
     flags = cpu.flags or frozenset()
-    # Intel's, without its matrix unit (a virtual machine may hide it), takes 1.5 to 1.8 times as long in bfloat16.
+    # On Intel without the matrix unit (which a virtual machine may hide) bfloat16 takes 1.5 to 1.8 times as long.
     return "amx_bf16" in flags or ("avx512_bf16" in flags and "intel" not in cpu.model.lower())
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """Everything above as plain JSON values; `path` says whose disk is meant."""
+    """All of these facts as plain JSON values; the free disk space is that of the file system of `path`."""
     cpu, store = processor(), memory()
     return {
         "platform": platform.platform(),

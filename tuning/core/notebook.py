@@ -12,14 +12,14 @@ from tuning.core import output
 from tuning.core.errors import EnvironmentProblem
 from tuning.core.progress import Bar
 
-#: Seconds between two pictures of a moving bar.
+#: Seconds between two updates of a bar.
 PAUSE = 0.3
-#: Characters that fit beside each other in a notebook, about.
+#: Characters that about fit into one line of a notebook.
 WIDTH = 95
 
 
 class ProgressLine:
-    """A `Progress` for notebooks: messages and the state of a bar share one line; warnings stay, below it.
+    """A `Progress` for notebooks: messages and the bar share one line; warnings are printed below it and stay.
 
     Create a new one for each call that takes a `progress`, in the same cell.
     """
@@ -31,7 +31,7 @@ class ProgressLine:
         self._show(text)
 
     def warn(self, text: str) -> None:
-        # JupyterLab breaks longer lines in the middle of words.
+        # JupyterLab would break long lines within words.
         print(output.wrapped(f"warning: {text}", WIDTH, "python -m tuning."), file=sys.stderr)
 
     @contextlib.contextmanager
@@ -69,7 +69,7 @@ class _Bar:
         self.reach(self._done + n)
 
     def reach(self, n: float) -> None:
-        """`n` steps are done in all."""
+        """Sets the number of finished steps to `n`."""
         self._done = n
         if time.monotonic() - self._shown >= PAUSE:
             self.show()

@@ -1,7 +1,7 @@
-"""Options, told once: a frozen dataclass whose fields carry their help, range and default.
+"""Options, declared once: a frozen dataclass whose fields carry their help, range and default.
 
-From such a class come the options of a command (`add_options`), the keyword arguments of the Python API (`given`), the
-checks of ranges, and the table of the documentation (`table`). Nothing heavy is imported: `--help` answers at once.
+Such a class yields the options of a command (`add_options`), the keyword arguments of the Python API (`given`), the
+checks of ranges, and the table of the documentation (`table`). Nothing heavy is imported, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from typing import Any
 
 from tuning.core.errors import UsageError
 
-#: Titles of the groups of options that come first and last.
+#: Titles of the first and the last group of options.
 USUAL, RARE = "most used", "rarely needed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option: what `option` says of it, completed by `options_of` with what follows from its field.
+    """One option: the arguments of `option`, completed by `options_of` from its field.
 
     Attributes:
         field: the field that holds its value.
-        name: the keyword argument of the Python API; with dashes, the option's name on the command line.
-        flag: on the command line, e.g. "--max-epochs".
-        help: what it does; may name words in braces, which whoever shows it fills in.
-        kind: type that its text is converted to; bool for a pair of flags, or a switch where the default is off.
-        default: what an omitted option means.
+        name: the keyword argument of the Python API.
+        flag: the option on the command line, e.g. "--max-epochs".
+        help: what it does; may contain placeholders in braces, which `add_options` and `table` fill in.
+        kind: the type that its text is converted to; bool for a flag.
+        default: the value of an omitted option.
         group: title of the group that it is listed in.
-        metavar: stands for its value in the help.
-        choices: values that it may have; None: any.
-        least: smallest value that is accepted; None: any.
+        metavar: placeholder of its value in the help.
+        choices: accepted values; None: any.
+        least: smallest accepted value; None: any.
         repeated: it may be given several times; its value is a list.
-        switch: a flag without its opposite.
-        fixed: it is part of what a result depends on, and cannot change once a search has begun.
-        text: its value is text in Python as well.
+        switch: a flag without a `--no-` counterpart.
+        fixed: results depend on it, and it cannot change once a search has begun.
+        text: its value in Python is text, too.
     """
 
     field: str = ""
@@ -58,11 +58,11 @@ class Option:
 
 
 def option(default: Any, help: str, *, label: str = "", **about: Any) -> Any:
-    """A field of a dataclass that is an option.
+    """Declares a dataclass field that is an option.
 
     Args:
-        label: what messages call it; its name unless given.
-        about: further attributes of `Option`; name, flag and kind are the field's own unless given.
+        label: its name in messages; by default the option's name.
+        about: further attributes of `Option`; name, flag and kind are derived from the field unless given.
     """
     return dataclasses.field(
         default=default, metadata={"option": Option(help=help, default=default, **about), "label": label}
@@ -70,67 +70,72 @@ def option(default: Any, help: str, *, label: str = "", **about: Any) -> Any:
 
 
 def derived(label: str = "", **default: Any) -> Any:
-    """A field that is no option: it follows from others, the data, the code or the machine; `label` names it."""
+    """Declares a field that is no option but derived from others, the data, the code or the machine.
+
+    Args:
+        label: its name in messages.
+    """
     return dataclasses.field(metadata={"label": label}, **default)
 
 
 def options_of(*kinds: type) -> list[Option]:
     """All options of these dataclasses, in order."""
-    found = []
+    options = []
     for kind in kinds:
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
-            told: Option | None = field.metadata.get("option")
-            if told is None:
+            declared: Option | None = field.metadata.get("option")
+            if declared is None:
                 continue
-            name = told.name or field.name
-            flag = told.flag or f"--{name.replace('_', '-')}"
-            own = told.kind or _plain(hints[field.name])
-            text = told.kind is None and own is str and not told.repeated
-            found.append(dataclasses.replace(told, field=field.name, name=name, flag=flag, kind=own, text=text))
-    return found
+            name = declared.name or field.name
+            flag = declared.flag or f"--{name.replace('_', '-')}"
+            plain = declared.kind or _plain(hints[field.name])
+            text = declared.kind is None and plain is str and not declared.repeated
+            options.append(dataclasses.replace(declared, field=field.name, name=name, flag=flag, kind=plain, text=text))
+    return options
 
 
 def _shown(*kinds: type) -> list[Option]:
-    """All options of these dataclasses in the order in which a person meets them: by group, what is usual first."""
-    found = options_of(*kinds)
-    between = [option.group for option in found if option.group not in (USUAL, RARE)]
+    """All options of these dataclasses in display order: by group, the most used first, the rarely needed last."""
+    options = options_of(*kinds)
+    between = [option.group for option in options if option.group not in (USUAL, RARE)]
     order = [USUAL, *dict.fromkeys(between), RARE]
-    return sorted(found, key=lambda option: order.index(option.group))
+    return sorted(options, key=lambda option: order.index(option.group))
 
 
 def _plain(hint: Any) -> type:
-    """`int` of `int` and of `int | None`."""
+    """The plain type of an annotation: `int` for `int` and for `int | None`; str if it is no plain type."""
     if isinstance(hint, types.UnionType):
         (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
     return hint if isinstance(hint, type) else str
 
 
 def labels(kind: type) -> dict[str, str]:
-    """Field -> what a person calls it: its label, or the name of its option."""
-    own = {option.field: option.name for option in options_of(kind)}
+    """Field -> its name in messages: its label, else the name of its option, else its own."""
+    names = {option.field: option.name for option in options_of(kind)}
     return {
-        field.name: field.metadata.get("label") or own.get(field.name, field.name) for field in dataclasses.fields(kind)
+        field.name: field.metadata.get("label") or names.get(field.name, field.name)
+        for field in dataclasses.fields(kind)
     }
 
 
 def given(kind: type, arguments: Mapping[str, Any], more: Iterable[str] = ()) -> dict[str, Any]:
-    """The value of every option by its name: as given, else its default; ranges and choices are checked.
+    """The value of every option by name: as given, else its default; types, ranges and choices are checked.
 
     Args:
-        arguments: keyword arguments of a caller.
+        arguments: the caller's keyword arguments.
         more: further names that the caller accepts, for the message.
 
     Raises:
-        TypeError: a name that is no option; the message lists those that are.
-        UsageError: a value out of its range.
+        TypeError: an argument is no option; the message lists the options.
+        UsageError: a value has the wrong type or is out of range.
     """
-    known = {option.name: option for option in options_of(kind)}
+    options = {option.name: option for option in options_of(kind)}
     for name in arguments:
-        if name not in known:
-            raise TypeError(f"there is no setting {name!r}; use one of {', '.join(sorted({*known, *more}))}")
-    values = {name: arguments.get(name, option.default) for name, option in known.items()}
-    for name, option in known.items():
+        if name not in options:
+            raise TypeError(f"there is no setting {name!r}; use one of {', '.join(sorted({*options, *more}))}")
+    values = {name: arguments.get(name, option.default) for name, option in options.items()}
+    for name, option in options.items():
         check(option, values[name])
         if option.kind is int and isinstance(values[name], float):
             values[name] = int(values[name])
@@ -138,46 +143,46 @@ def given(kind: type, arguments: Mapping[str, Any], more: Iterable[str] = ()) ->
 
 
 def check(option: Option, value: Any) -> None:
-    """Refuses a value of another kind than the option's, or out of its range.
+    """Checks the type and range of an option's value.
 
     Raises:
-        UsageError: it is.
+        UsageError: the value has the wrong type, is out of range, or is none of the choices.
     """
-    said = f"{option.flag} is {value!r}"
+    problem = f"{option.flag} is {value!r}"
     if value is None:
         if option.default is not None:
-            raise UsageError(said, f"leave it out, which means {option.default!r}")
+            raise UsageError(problem, f"leave it out, which means {option.default!r}")
         return
     if option.kind is bool and not isinstance(value, bool):
-        raise UsageError(said, "give True or False")
+        raise UsageError(problem, "give True or False")
     if option.choices and value not in option.choices:
-        raise UsageError(said, f"use one of {', '.join(option.choices)}")
+        raise UsageError(problem, f"use one of {', '.join(option.choices)}")
     if option.text and not isinstance(value, str):
-        raise UsageError(said, "give text")
+        raise UsageError(problem, "give text")
     if option.repeated and isinstance(value, str | Mapping):
-        raise UsageError(said, "give a list of them")
+        raise UsageError(problem, "give a list of them")
     if option.kind not in (int, float):
         return
     if not isinstance(value, int | float) or isinstance(value, bool):
         least = "" if option.least is None else f", {option.least:g} or more"
-        raise UsageError(said, f"give a number{least}")
-    if option.least is not None and not value >= option.least:  # NaN neither
-        raise UsageError(said, f"give {option.least:g} or more")
+        raise UsageError(problem, f"give a number{least}")
+    if option.least is not None and not value >= option.least:  # `not >=` refuses NaN, too
+        raise UsageError(problem, f"give {option.least:g} or more")
     if option.kind is int and isinstance(value, float) and not value.is_integer():
-        raise UsageError(said, "give a whole number")
+        raise UsageError(problem, "give a whole number")
 
 
 def check_all(instance: Any) -> None:
-    """Checks every option of a dataclass's instance.
+    """Checks every option of a dataclass instance.
 
     Raises:
-        UsageError: a value is out of its range.
+        UsageError: a value has the wrong type or is out of range.
     """
     for option in options_of(type(instance)):
         check(option, getattr(instance, option.field))
 
 
-#: What a shell offers for an option's value: called with the action that argparse made of it.
+#: Adds shell completion for an option's value: called with the option's argparse action.
 Complete = Callable[[argparse.Action], None]
 
 
@@ -190,8 +195,8 @@ def add_options(
     """Adds the options of these dataclasses to a command, group by group.
 
     Args:
-        words: what the braces in help texts stand for.
-        complete: by option name, who is told of its action, to offer values to a shell.
+        words: values for the placeholders in help texts.
+        complete: option name -> function that adds shell completion to its action.
     """
     groups: dict[str, Any] = {"": parser}
     for option in _shown(*kinds):
@@ -203,7 +208,7 @@ def add_options(
 
 
 class _Pair(argparse.BooleanOptionalAction):
-    """A flag and its opposite. Before 3.13 Python adds the default, as True or False, to what the help says of it."""
+    """A flag and its `--no-` counterpart. Before 3.13 argparse appends the default to the help; this removes it."""
 
     def __init__(self, *args: Any, help: str, **given: Any) -> None:
         super().__init__(*args, help=help, **given)
@@ -211,19 +216,19 @@ class _Pair(argparse.BooleanOptionalAction):
 
 
 def _arguments(option: Option, words: Mapping[str, str]) -> dict[str, Any]:
-    """The keyword arguments of `add_argument`; ranges are checked where the settings are made, with a remedy."""
-    found: dict[str, Any] = {"help": option.help.format(**words), "default": option.default}
+    """The keyword arguments of `add_argument`; ranges are checked later, by `check`, whose errors have a remedy."""
+    common: dict[str, Any] = {"help": option.help.format(**words), "default": option.default}
     if option.kind is bool:
-        return {**found, "action": "store_true" if option.switch else _Pair}
+        return {**common, "action": "store_true" if option.switch else _Pair}
     if option.repeated:
-        return {**found, "action": "append", "metavar": option.metavar}
+        return {**common, "action": "append", "metavar": option.metavar}
     if option.choices:
-        return {**found, "choices": option.choices}
-    return {**found, "type": option.kind, "metavar": option.metavar}
+        return {**common, "choices": option.choices}
+    return {**common, "type": option.kind, "metavar": option.metavar}
 
 
 def values_of(args: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """What the command line says of the options of a dataclass, by their names."""
+    """The parsed values of a dataclass's options, by name."""
     return {option.name: getattr(args, option.name) for option in options_of(kind)}
 
 

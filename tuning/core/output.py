@@ -1,4 +1,4 @@
-"""Output to a terminal that may be gone, closed, or use an encoding without our arrows."""
+"""Output to a terminal that may be gone or closed, or whose encoding may lack characters such as arrows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
-#: What stands for characters that an encoding such as cp1252 or ASCII may lack.
+#: Replacements for characters that an encoding such as cp1252 or ASCII may lack.
 _PLAIN = {"→": "->", "…": "...", "×": "x", "·": "-", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "±": "+-"}
 _HANDLER = "tuning.plain"
-#: The last of the descriptors that every program takes for stdin, stdout and stderr.
+#: The highest of the standard descriptors 0 to 2 (stdin, stdout, stderr).
 _STANDARD = 2
 #: Blanks between two columns.
 GAP = 2
-#: A line and the colour it is painted in, if any.
+#: A line, with the colour codes around it, if any.
 _COLOURED = re.compile(r"^(\x1b\[\d+m|)(.*?)(\x1b\[0m|)$")
 
 
@@ -33,8 +33,10 @@ codecs.register_error(_HANDLER, _replaced)
 
 
 def use_as_they_are() -> None:
-    """Makes stdout and stderr take any text: what they cannot show is written in other words, and where there is none
-    of them, as in `pythonw`, nothing is written: neither by us, nor by a library of C into a file that got its number.
+    """Makes stdout and stderr accept any text: characters that they cannot encode are replaced.
+
+    If one of them is missing, as in `pythonw`, its output is discarded. Missing standard descriptors are opened on
+    devnull, so that no file gets one of their numbers, into which a C library would then print.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD:
         os.set_inheritable(descriptor, True)
@@ -44,12 +46,12 @@ def use_as_they_are() -> None:
         if stream is None:
             setattr(sys, name, _nowhere())
         elif hasattr(stream, "reconfigure") and (stream.errors == "strict" or not shows(stream, "".join(_PLAIN))):
-            # Even UTF-8 lacks what stands for the bytes of a file's name that is no UTF-8.
+            # Even UTF-8 cannot encode the surrogates that stand for undecodable bytes of a file name.
             stream.reconfigure(errors=_HANDLER)
 
 
 def shows(stream: TextIO, text: str) -> bool:
-    """Whether a stream's encoding has all characters of a text."""
+    """Whether a stream's encoding can encode a text."""
     try:
         text.encode(stream.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError, AttributeError):
@@ -58,7 +60,7 @@ def shows(stream: TextIO, text: str) -> bool:
 
 
 def say(text: str) -> None:
-    """Writes a line to stderr; once nobody reads that any more, nowhere."""
+    """Writes a line to stderr; once that has been closed, discards this line and all later ones."""
     try:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):
@@ -66,9 +68,9 @@ def say(text: str) -> None:
 
 
 def wrapped(text: str, width: int, command: str) -> str:
-    """`text` with its lines broken at words; what follows a `command` in a line stays whole, to be copied.
+    """`text` wrapped at words; the rest of a line from `command` on stays on one line, to be copied.
 
-    The colour of a line (see `tuning.core.colour`) takes no room.
+    Colour codes (see `tuning.core.colour`) do not count towards the width.
     """
 
     def fitting(line: re.Match[str]) -> str:
@@ -81,7 +83,7 @@ def wrapped(text: str, width: int, command: str) -> str:
 def _broken(line: str, width: int, command: str) -> str:
     indent = " " * (len(line) - len(line.lstrip()) + 2)
     place = line.find(command)
-    # The path of a Python belongs to its command.
+    # The path of the Python interpreter before `-m` belongs to the command.
     start = len(line) if place < 0 else line.rfind(" ", 0, place) + 1
     words, rest = line[:start], line[start:]
     lines = textwrap.wrap(
@@ -93,12 +95,12 @@ def _broken(line: str, width: int, command: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` without what a stranger's file name could do to a terminal: control characters are spelled out."""
+    """`text` with control characters escaped, so that a hostile file name cannot control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Columns padded to their widest cell, two blanks between; `right` says which are flush right."""
+    """A text table: columns padded to their widest cell, `GAP` blanks between; `right` says which are right-aligned."""
     widths = [max(map(display_width, column)) for column in zip(header, *rows, strict=True)]
     lines = []
     for cells in (header, *rows):
@@ -111,7 +113,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
 
 
 def display_width(text: str) -> int:
-    """The columns that `text` takes in a terminal: two for each wide character, none for a combining one."""
+    """The terminal columns that `text` takes: two for each wide character, none for a combining one."""
     return sum(
         0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
         for character in text

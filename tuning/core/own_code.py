@@ -1,8 +1,8 @@
-"""A digest of this package's own code: `__version__` is the same in every revision between two releases.
+"""A digest of this package's own code, because `__version__` is the same in every revision between two releases.
 
-What counts is the syntax tree of every module: no comment, docstring, blank or line end. Parsing them all takes a
-second, so each module's digest is kept beside Python's own compiled modules, as long as size and time of its file are
-the same.
+It covers the syntax tree of every module, without comments, docstrings, blanks and line ends. Parsing all modules takes
+a second, so each module's digest is cached beside Python's compiled modules; it is valid while size and modification
+time of the module are the same.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from pathlib import Path
 from tuning.core.files import digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
-#: Characters of a digest that are shown and kept.
+#: Number of a digest's characters that are shown and stored.
 SHORT = 12
 
-#: Module, as a path below the package -> [size, time, digest].
-_Kept = dict[str, tuple[int, int, str]]
+#: Path of a module below the package -> (size, modification time in ns, digest).
+_Cache = dict[str, tuple[int, int, str]]
 
 
 @cache
 def own_digest() -> str:
-    """The beginning of a sha256 over the code of this package, as its files are when it is first asked for."""
+    """The first characters of a sha256 of this package's code, as its files are at the first call."""
     return digest_of(PACKAGE, Path(cache_from_source(str(PACKAGE / "own_code.py"))).with_suffix(".json"))
 
 
-def digest_of(package: Path, kept_in: Path) -> str:
-    """The digest of the modules below a folder; what is known of them is read from, and written to, `kept_in`."""
-    known = _read(kept_in)
-    found: _Kept = {}
+def digest_of(package: Path, cache_file: Path) -> str:
+    """The digest of the modules below `package`."""
+    cached = _read(cache_file)
+    current: _Cache = {}
     for path in sorted(package.rglob("*.py")):
         name, state = path.relative_to(package).as_posix(), path.stat()
-        before = known.get(name)
-        same = before is not None and tuple(before[:2]) == (state.st_size, state.st_mtime_ns)
-        text = before[2] if before is not None and same else module_digest(path.read_bytes())
-        found[name] = (state.st_size, state.st_mtime_ns, text)
-    if found != known and not sys.dont_write_bytecode:
-        # As Python does with its compiled modules: where it cannot be written, it is done without.
+        size, time, text = cached.get(name, (-1, -1, ""))
+        if (size, time) != (state.st_size, state.st_mtime_ns):
+            text = module_digest(path.read_bytes())
+        current[name] = (state.st_size, state.st_mtime_ns, text)
+    if current != cached and not sys.dont_write_bytecode:
+        # As with Python's compiled modules, a cache that cannot be written is no error.
         with contextlib.suppress(OSError):
-            kept_in.parent.mkdir(exist_ok=True)
-            partial = kept_in.with_suffix(f".{hashlib.sha256(repr(found).encode()).hexdigest()[:8]}")
-            partial.write_text(json.dumps(found))
-            partial.replace(kept_in)
-    return digest({name: text for name, (_, _, text) in found.items()})[:SHORT]
+            cache_file.parent.mkdir(exist_ok=True)
+            partial = cache_file.with_suffix(f".{hashlib.sha256(repr(current).encode()).hexdigest()[:8]}")
+            partial.write_text(json.dumps(current))
+            partial.replace(cache_file)
+    return digest({name: text for name, (_, _, text) in current.items()})[:SHORT]
 
 
 def module_digest(source: bytes) -> str:
@@ -63,7 +63,7 @@ def module_digest(source: bytes) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def _read(path: Path) -> _Kept:
+def _read(path: Path) -> _Cache:
     try:
         entries = json.loads(path.read_text()).items()
         return {name: (int(size), int(time), str(text)) for name, (size, time, text) in entries}

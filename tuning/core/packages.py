@@ -12,14 +12,14 @@ from pathlib import Path
 from tuning.core.own_code import own_digest
 
 DISTRIBUTION = "face-tuning"
-#: What the digest of this package's own code is called among versions.
+#: Name of the digest of this package's own code among the versions.
 CODE = "package code"
 
-#: Packages that bring the same modules: one of them is enough.
+#: Distributions that provide the same modules: one of them is enough.
 _SAME_MODULES = (
     ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python"),
 )
-#: What a distribution is imported as, where that is not its name.
+#: Distribution -> the module that it is imported as, if the names differ.
 _IMPORTED_AS = {
     "ai-edge-litert": "ai_edge_litert",
     "keras-tuner": "keras_tuner",
@@ -35,11 +35,11 @@ class Package:
     """One requirement of this project.
 
     Attributes:
-        name: of the distribution; an installed one that brings the same modules counts, and is named here then.
-        wanted: the versions that will do, e.g. ">=3.15.1"; empty: any.
+        name: of the distribution, or of an installed one that provides the same modules.
+        wanted: the accepted versions, e.g. ">=3.15.1"; empty: any.
         installed: the installed version; None: it is missing.
-        suits: whether that version will do.
-        extra: the extra it belongs to; None: always needed.
+        suits: whether the installed version is accepted.
+        extra: the extra that it belongs to; None: it is always needed.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Package:
 
 
 def packages() -> list[Package]:
-    """Every requirement, extras last, with what is installed of it."""
+    """Every requirement with its installed version, those of extras last."""
     return [_package(line, extra) for extra, lines in requirements().items() for line in lines]
 
 
 def versions(backend: str) -> dict[str, str]:
-    """Versions that results depend on: this package's, Keras's and its backend's, and Python's but for the last number;
-    and a digest of this package's code, which changes between its versions.
+    """The versions that results depend on: this package, Keras, its backend, and Python (major.minor); and a digest of
+    this package's code, which changes between its versions.
 
     Imports none of them.
     """
@@ -71,29 +71,29 @@ def versions(backend: str) -> dict[str, str]:
         "keras": ("keras", "keras-nightly"),
         backend: (backend, f"{backend}-cpu", f"{backend}-macos", "tf-nightly"),
     }.items():
-        if there := next(filter(None, map(version, distributions)), None):
-            found[name] = there
+        if installed := next(filter(None, map(version, distributions)), None):
+            found[name] = installed
     return found
 
 
 def install_line(extra: str) -> str:
-    """The line that installs an extra: from the folder with setup.cfg where this runs from one, else by name."""
+    """The command that installs an extra: from the source folder if this package runs from one, else by name."""
     return f"pip install -e '.[{extra}]'" if _settings() else f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def upgrade_line() -> str:
-    """The line that brings all that is always needed up to date."""
+    """The command that updates all required packages, extras excluded."""
     return f"pip install --upgrade {'-r requirements.txt' if _settings() else DISTRIBUTION}"
 
 
 def missing() -> str | None:
-    """The first of the packages that are always needed which this Python does not have; imports none of them."""
+    """The first required package, extras excluded, that is not installed; imports none of them."""
     names = (_split(line)[0] for line in requirements()[None])
     return next((name for name in names if not importable(_IMPORTED_AS.get(name, name))), None)
 
 
 def remedy(module: str) -> str:
-    """What to do where importing `module`, or what it belongs to, failed because it is not installed."""
+    """The remedy for a failed import of `module`, whose package is not installed."""
     top = module.partition(".")[0]
     for extra, lines in requirements().items():
         if extra and top in (_IMPORTED_AS.get(name, name) for name, _ in map(_split, lines)):
@@ -102,7 +102,7 @@ def remedy(module: str) -> str:
 
 
 def importable(module: str) -> bool:
-    """Whether a package is installed; a folder of that name in the current one is not it."""
+    """Whether a package is installed; a mere folder of that name (a namespace package) does not count."""
     if module in sys.modules:
         return sys.modules[module] is not None
     try:
@@ -113,9 +113,9 @@ def importable(module: str) -> bool:
 
 
 def requirements() -> dict[str | None, list[str]]:
-    """extra -> its requirement lines; None for what is always needed.
+    """Extra -> its requirement lines; None -> those that are always needed.
 
-    From setup.cfg beside the package; where it was installed without it, from the installed metadata.
+    Read from setup.cfg beside the package, or from the installed metadata if there is none.
     """
     parser = _settings()
     if parser:
@@ -126,12 +126,12 @@ def requirements() -> dict[str | None, list[str]]:
     try:
         return _from_metadata(metadata.requires(DISTRIBUTION) or [])
     except metadata.PackageNotFoundError:
-        # Code that was copied rather than installed.
+        # The code was copied rather than installed.
         return {None: [DISTRIBUTION]}
 
 
 def _settings() -> configparser.ConfigParser | None:
-    """setup.cfg beside the package; None where it was installed without it."""
+    """The parsed setup.cfg beside the package; None if the package was installed without it."""
     path = Path(__file__).resolve().parents[2] / "setup.cfg"
     parser = configparser.ConfigParser(interpolation=None)
     if parser.read(path, encoding="utf-8") and parser.get("metadata", "name", fallback=None) == DISTRIBUTION:
@@ -144,7 +144,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _from_metadata(lines: list[str]) -> dict[str | None, list[str]]:
-    """Lines such as `pytest>=9.0; extra == "test"`; setuptools writes no other markers for this project."""
+    """Parses lines such as `pytest>=9.0; extra == "test"`; setuptools writes no other markers for this project."""
     result: dict[str | None, list[str]] = {None: []}
     for line in lines:
         text, _, marker = line.partition(";")
@@ -155,15 +155,15 @@ def _from_metadata(lines: list[str]) -> dict[str | None, list[str]]:
 
 def _package(line: str, extra: str | None) -> Package:
     name, wanted = _split(line)
-    same = next((names for names in _SAME_MODULES if name in names), ())
-    found = {other: there for other in (name, *same) if (there := version(other))}
-    name = next(iter(found), name)
-    installed = found.get(name)
-    return Package(name, wanted, installed, installed is not None and _suits(installed, wanted), extra)
+    alternatives = next((names for names in _SAME_MODULES if name in names), ())
+    installed = {other: found for other in (name, *alternatives) if (found := version(other))}
+    name = next(iter(installed), name)
+    suits = name in installed and _suits(installed[name], wanted)
+    return Package(name, wanted, installed.get(name), suits, extra)
 
 
 def _split(line: str) -> tuple[str, str]:
-    """Name and wanted versions of a requirement line without extras and markers."""
+    """Splits a requirement line without markers into name and accepted versions; drops its extras in brackets."""
     end = next((index for index, character in enumerate(line) if character in "[<>=!~ "), len(line))
     name, rest = line[:end], line[end:]
     return name, (rest.partition("]")[2] if rest.startswith("[") else rest).strip()
@@ -173,13 +173,13 @@ def _suits(version: str, wanted: str) -> bool:
     try:
         from packaging.specifiers import SpecifierSet
     except ModuleNotFoundError:
-        # It comes with the packages that are being looked for; without it, being there is all that can be said.
+        # `packaging` comes with the required packages; without it, any installed version counts.
         return True
     return SpecifierSet(wanted).contains(version, prereleases=True)
 
 
 def version(name: str) -> str | None:
-    """The installed version of a distribution; None: it is not installed."""
+    """The installed version of a distribution, or None."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Command-line parsing: refusals with a remedy, and help that fits the terminal, the most used options first."""
+"""Command-line parsing: errors with a remedy, and help that fits the terminal, the most used options first."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
-#: Help is set in lines of at most so many characters, however wide the terminal.
+#: Maximum width of help in characters, however wide the terminal is.
 WIDEST = 100
-#: Words after which the lines of a paragraph are set in: what a command reads and writes.
+#: Beginnings of the entries of a paragraph with hanging indents: what a command reads and writes.
 _HANGING = ("reads  ", "writes ")
 
 _Namespace = TypeVar("_Namespace")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose refusals look like every other error, and whose help ends with what every command has.
+    """A parser whose errors look like all others, and whose help ends with the options common to all commands.
 
     Args:
-        refuse: called with what is wrong, and a remedy; ends the process.
+        refuse: called with the arguments, the problem and a remedy; ends the process.
         last: titles of the groups of options that are shown last, in this order.
     """
 
@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
         self._refuse(self._given, f"there is no option {unknown}", meant + see)
 
     def _unknown(self) -> str | None:
-        """The first option on the line that this command has not, nor one that begins so."""
+        """The first option on the command line that is not the beginning of any of this command's options."""
         for word in self._given:
             if word == "--":
                 return None
@@ -72,7 +72,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Lines break at words. Paragraphs are set anew; indented lines, such as commands, are kept as far as they fit."""
+    """Wraps help at words. Paragraphs are refilled; indented lines, such as commands, are kept as far as they fit."""
 
     def __init__(self, prog: str, indent_increment: int = 2, max_help_position: int = 26, width: int | None = None):
         width = width or min(WIDEST, shutil.get_terminal_size().columns) - 1
@@ -95,7 +95,7 @@ def _paragraph(text: str, width: int) -> str:
 
 
 def _hanging(lines: Sequence[str], width: int) -> list[str]:
-    """`reads   …` and `writes  …`, what belongs to either set in below it."""
+    """Fills the entries `reads   …` and `writes  …`, with their continuation lines indented."""
     entries: list[str] = []
     for line in lines:
         if line.startswith(_HANGING):
@@ -106,7 +106,7 @@ def _hanging(lines: Sequence[str], width: int) -> list[str]:
 
 
 def _kept(line: str, width: int) -> str:
-    """An indented line as it is; too long, its comment stands above it, and what is left goes on in the next."""
+    """An indented line, unchanged if it fits; else its comment is put above it, and the rest is wrapped."""
     if len(line) <= width:
         return line
     indent = line[: len(line) - len(line.lstrip())]
@@ -116,7 +116,7 @@ def _kept(line: str, width: int) -> str:
         return f"{above}\n{_kept(command.rstrip(), width)}"
     first, gap, rest = line.strip().partition("  ")
     if gap and not first.startswith(("python ", "face-tuning ")):
-        # A table's row: its second column stays one.
+        # A table row: its second column keeps its indent.
         return _filled(line, width, " " * (len(line) - len(rest.lstrip())))
     if first.startswith(("python ", "face-tuning ", "find ", "curl ")):
         *before, last = _filled(line, width - 2, f"{indent}    ").splitlines()

@@ -1,4 +1,4 @@
-"""Records of how a search's time is spent, stored in its settings and its journal."""
+"""Records of how a search spends its time, stored in its settings and its journal."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Any
 
 import msgspec
 
-#: What a starting point of the space that was trained whole lacks to a score of 1 counts so much less, where finalists
-#: are chosen: it is made for long trainings. On FER2013 one was 0.003 behind a sampled configuration after 10 epochs,
-#: and 0.051 ahead of it after 34.
+#: When finalists are chosen, the distance of a fully trained starting point's score from 1 is reduced by this share,
+#: because starting points are made for long trainings. On FER2013 one was 0.003 behind a sampled configuration after 10
+#: epochs, and 0.051 ahead of it after 34.
 KNOWN_LEAD = 0.06
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What configurations cost on this machine, one worker each and all workers busy, in seconds.
+    """Training times on this machine in seconds, with each trial on one worker and all workers busy.
 
     Attributes:
-        epoch: training and validation of an epoch, the mean over sampled configurations that the plan can pay for.
+        epoch: one epoch with its validation, averaged over the sampled configurations that the plan can afford.
         low, high: quartiles of the same.
-        start: from a trial's begin to its first step: building and tracing.
-        default: an epoch of the default configuration.
-        timed: how many sampled configurations were timed; others' seconds follow from their multiply-adds.
+        start: from a trial's start to its first step: building and tracing.
+        default: one epoch of the default configuration.
+        timed: number of sampled configurations that were timed; the times of the others follow from their
+            multiply-adds.
     """
 
     epoch: float
@@ -35,7 +36,7 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True)
 class KnownCost:
-    """A configuration and the multiply-adds of one image's way forward through its model."""
+    """A configuration and the multiply-adds of one image's forward pass through its model."""
 
     values: dict[str, Any]
     cost: float
@@ -43,13 +44,13 @@ class KnownCost:
 
 @dataclass(frozen=True, kw_only=True)
 class CostLimit:
-    """Which configurations a budget cannot pay for: a full training of one takes too large a part of it.
+    """The cost above which configurations are excluded: one full training would take too much of the budget.
 
     Attributes:
-        most: multiply-adds of one image's way forward, at the most.
+        most: maximum multiply-adds of one image's forward pass.
         relative: the same, as a multiple of the default configuration's.
-        excluded: share of the space, about, that costs more.
-        known: from these, the cost of any other configuration is predicted.
+        excluded: estimated share of the space that costs more.
+        known: configurations of known cost, from which the cost of any other is predicted.
     """
 
     most: float
@@ -63,21 +64,21 @@ class Plan:
     """How a budget is spent.
 
     Attributes:
-        budget: seconds, from the start of the command to its end, pauses between resumes apart.
-        seats: trials at a time that were counted on.
-        price: what it was made from.
+        budget: seconds from the start of the command to its end, excluding pauses between resumes.
+        seats: number of parallel trials assumed.
+        price: the training times that the plan is based on.
         max_epochs: epochs of a full training of the search.
         first_rung: epochs of the shortest trainings that are compared.
-        trainings: full trainings' worth of epochs that should fit.
-        search: seconds until the finals begin at the latest, start-up included.
-        finals: seconds kept for the finals at the least, unless all their seeds take less.
-        final_epochs: epochs of a final training at the most.
-        window: trials that may be asked for before their results are told.
-        limit: what is too expensive to be proposed; None: nothing is.
-        untried: starting points of the space that the time cannot pay for beside the default configuration.
-        good: the others, which go before those that lead them by little where finalists are chosen, as final trainings
-            are longer; empty where these are not.
-        final_runs: final trainings that a person asked for, at the most; None: what the time allows.
+        trainings: number of full trainings whose epochs should fit.
+        search: seconds after which the finals begin at the latest, start-up included.
+        finals: minimum seconds reserved for the finals, unless all their seeds take less.
+        final_epochs: maximum epochs of a final training.
+        window: number of trials that may be asked for before their results are told.
+        limit: the cost above which configurations are not proposed; None: no limit.
+        untried: starting points of the space that the budget cannot pay for beside the default configuration.
+        good: the other starting points; `KNOWN_LEAD` favours them when finalists are chosen. Empty if final trainings
+            are no longer than those of the search.
+        final_runs: maximum number of final trainings that the user asked for; None: as many as the time allows.
     """
 
     budget: float
@@ -97,7 +98,7 @@ class Plan:
 
 
 class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One final training: a candidate's `key`, which of its seeds (from 0), and epochs."""
+    """One final training: the candidate's `key`, the index of its seed (from 0), and the number of epochs."""
 
     key: str
     seed: int
@@ -108,10 +109,11 @@ class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A new length of a final training: shorter because the machine has become slower, or nearer to the plan again.
 
     Attributes:
-        after: epochs trained when it was decided; from there the learning rate falls from its present value to its end.
-        until: the last epoch; 0: the training is left out.
-        since: number of the journal entry that decided it, 0 in the entry itself. Attempts older than that entry
-            trained with another learning rate.
+        after: epochs finished at the time of the decision; from there the learning rate decays from its current value
+            to its final one.
+        until: the new last epoch; 0: the training is left out.
+        since: number of the journal entry with the decision, which does not apply to earlier attempts; 0 in the entry
+            itself.
     """
 
     run_id: str

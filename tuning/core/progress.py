@@ -1,4 +1,4 @@
-"""How long work reports its progress: lines and a bar, through an object that the caller passes in."""
+"""Progress reports of long work: lines and a bar, through an object that the caller passes in."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Protocol
 
 class Bar(Protocol):
     def update(self, n: float = 1) -> object:
-        """`n` more steps are done."""
+        """Adds `n` finished steps."""
 
     def reach(self, n: float) -> object:
-        """`n` steps are done in all."""
+        """Sets the number of finished steps to `n`."""
 
     def note(self, text: str) -> object:
-        """A few words beside the bar, replacing those before."""
+        """Sets a short note beside the bar, replacing the previous one."""
 
 
 class Progress(Protocol):
-    """How code below the commands reports progress."""
+    """The object through which code below the commands reports progress."""
 
     def say(self, text: str) -> None:
-        """One line of plain information."""
+        """Prints a line of information."""
 
     def warn(self, text: str) -> None:
-        """One line that the user should not miss."""
+        """Prints a warning, a line that the user should not miss."""
 
     def bar(
         self, total: float | None, description: str, unit: str = "it", noted: bool = False
@@ -33,7 +33,7 @@ class Progress(Protocol):
         """A progress bar for `total` steps, as a context.
 
         Args:
-            noted: its note says how long it still takes; otherwise the bar estimates that.
+            noted: the caller's notes tell the remaining time; otherwise the bar estimates it.
         """
 
 
@@ -49,7 +49,7 @@ class _NoBar:
 
 
 class Silent:
-    """Says nothing: for tests, notebooks and library use."""
+    """A `Progress` that shows nothing: for tests, notebooks and library use."""
 
     def say(self, text: str) -> None:
         return None

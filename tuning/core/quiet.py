@@ -1,4 +1,4 @@
-"""Suppresses TensorFlow's greeting, lines about the processor that ignore its log level."""
+"""Suppresses TensorFlow's greeting: lines about the processor that ignore its log level."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from collections.abc import Iterator
 
 from tuning.core import interruption
 
-#: Lines that its libraries write before they have a log to write to: information and warnings, no errors.
+#: Lines that TensorFlow's libraries print before their log is initialised: information and warnings, no errors.
 _GREETING = re.compile(rb"(?:WARNING: All log messages before absl::InitializeLog|[IW]0000 )")
 _STDERR = 2
 
 
 @contextlib.contextmanager
 def without_greeting() -> Iterator[None]:
-    """Within the block, where Keras may be imported, what goes to the process's stderr is held back; at its end all but
-    the greeting is written. A signal is heard when the block has ended."""
+    """Removes the greeting from the stderr of a block that may import Keras.
+
+    All output to the process's stderr is held back until the block ends. A signal takes effect then, too.
+    """
     if "tensorflow" in sys.modules:
         yield
         return
@@ -28,7 +30,7 @@ def without_greeting() -> Iterator[None]:
         try:
             before = os.dup(_STDERR)
         except OSError:
-            # There is none.
+            # The process has no stderr.
             yield
             return
         sys.stderr.flush()

@@ -1,5 +1,5 @@
-"""The frozen records that rooms pass to each other. Plain data: `msgspec.to_builtins` and `msgspec.convert` turn every
-record into JSON and back unchanged.
+"""The frozen records that packages pass to each other. They are plain data: `msgspec.to_builtins` and `msgspec.convert`
+turn each into JSON and back unchanged.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import msgspec
 
 from tuning.core.files import canonical_json
 
-#: Values of hyperparameters by name: what Keras Tuner stores, that is bool, int, float, str or None.
+#: Hyperparameter values by name, of the types that Keras Tuner stores: bool, int, float, str or None.
 Values = dict[str, Any]
-#: One entry of a learning curve: `epoch` (a fraction before the first one is finished) and metrics by name.
+#: One entry of a learning curve: `epoch` (a fraction until the first epoch is finished) and metrics by name.
 CurveEntry = dict[str, Any]
 
 #: Hyperparameter names with this prefix are Keras Tuner's own bookkeeping, not part of a configuration.
@@ -22,7 +22,7 @@ RESERVED_PREFIX = "tuner/"
 
 COMPLETED: Final = "COMPLETED"
 FAILED: Final = "FAILED"
-#: Kinds of failure that a configuration has of itself, however many in a row have it.
+#: Kinds of failure that are due to the configuration, however many trials in a row fail with them.
 OWN = ("not-finite", "too-large", "unfit")
 
 
@@ -32,7 +32,7 @@ def configuration(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def entry_key(entry: Mapping[str, Any]) -> str:
-    """What tells one of Keras Tuner's hyperparameters, given by its config, from all others: name and conditions."""
+    """The key that identifies a Keras Tuner hyperparameter, given by its config: its name and conditions."""
     return canonical_json([entry["config"]["name"], entry["config"].get("conditions") or []])
 
 
@@ -43,17 +43,17 @@ def keyed_seed(seed: int, *key: object) -> int:
 
 
 class TrialSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One trial as the oracle wants it run.
+    """One trial as proposed by the oracle.
 
     Attributes:
-        trial_id: the oracle's name for it, e.g. "0007".
+        trial_id: the oracle's id, e.g. "0007".
         values: every active hyperparameter value, Keras Tuner's `tuner/…` entries included.
-        epochs: train until this many epochs are done in total; None where the strategy leaves it to the search.
+        epochs: total number of epochs at which training ends; None if the strategy leaves it to the search.
         initial_epoch: epochs that `continues` has already trained (0: from scratch).
-        continues: the trial whose last state (weights, optimizer, curve) this one goes on from.
-        root: the first trial of that configuration; its seed is the seed of all, so that a promoted trial goes on
+        continues: the trial whose last state (weights, optimizer, curve) this trial continues from.
+        root: the first trial of the configuration; its seed is used by all of them, so that a promoted trial continues
             exactly.
-        cost: of an epoch, as the strategy expects it, in units of the first one that ended; None: no idea.
+        cost: the strategy's estimate of an epoch's cost, in units of the first trial that reported one; None: unknown.
     """
 
     trial_id: str
@@ -69,13 +69,13 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a trial ended without a score.
 
     Attributes:
-        kind: "exception", "crash" (killed by a signal), "memory", "timeout", "not-finite", "lost", "stopped" (by the
-            search itself, which ended or needs it no more), "too-large" (not even begun: the memory that it takes at
-            the least is more than there may be) or "unfit" (its builder says so, with Keras Tuner's
+        kind: "exception", "crash" (the process ended), "memory", "timeout", "not-finite", "lost" (its worker or node),
+            "stopped" (by the search itself, which ended or no longer needs the trial), "too-large" (not begun, because
+            the memory that it needs at least exceeds the limit) or "unfit" (its builder raised Keras Tuner's
             `FailedTrialError`).
-        message: one line for a person, with the probable cause.
-        epoch: the epoch (from 1) it happened in, where known.
-        traceback: Python's traceback, or the end of the worker's log, where there is one.
+        message: one line for the user, with the probable cause.
+        epoch: the epoch (from 1) in which it happened, if known.
+        traceback: Python's traceback, or the end of the worker's log, if there is one.
     """
 
     kind: str
@@ -85,20 +85,20 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrialOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What came of a trial.
+    """The result of a trial.
 
     Attributes:
         trial_id: as in the `TrialSpec`.
         status: COMPLETED or FAILED.
-        score: best value of the objective over the curve; None when FAILED.
+        score: best value of the objective over the curve; None if FAILED.
         curve: one dict per epoch from epoch 1, those of the continued trials included: `epoch`, `loss`, `val_loss`,
-            `val_f1_macro`, …; None for a metric that was not finite. Wall-clock figures stand apart, in `seconds`,
-            because nothing may depend on them.
-        failure: the reason, when FAILED.
-        space: configs of hyperparameters that the builder declared while building and that were unknown before.
-        seconds: wall-clock seconds of each epoch of the curve: for forecasts, and for what a budget can hold.
-        cost: multiply-adds that an image takes forward; None where nobody counted.
-        memory: bytes that its training takes at the least; None where nobody counted.
+            `val_f1_macro`, …; None for a metric that was not finite. Wall-clock times are kept apart, in `seconds`,
+            because no result may depend on them.
+        failure: the reason if FAILED.
+        space: configs of previously unknown hyperparameters that the builder declared while building.
+        seconds: wall-clock seconds of each epoch of the curve, for forecasts and for planning a budget.
+        cost: multiply-adds of one image's forward pass; None if they were not counted.
+        memory: minimum bytes that its training takes; None if they were not computed.
     """
 
     trial_id: str
@@ -113,12 +113,12 @@ class TrialOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def epochs_of(curve: Sequence[Mapping[str, Any]]) -> int | float:
-    """Epochs that a curve covers: a whole number, or a fraction where the first epoch has not been finished."""
+    """Epochs that a curve covers: a whole number, or a fraction if the first epoch is not finished."""
     return curve[-1]["epoch"] if curve else 0
 
 
 class Signal:
-    """An answer of `ask` that is not a trial."""
+    """An answer of a strategy's `ask` that is not a trial."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -127,7 +127,7 @@ class Signal:
         return self.name
 
 
-#: Nothing to run until an outstanding trial has ended.
+#: There is nothing to run until an outstanding trial has ended.
 WAIT = Signal("WAIT")
 #: The strategy is finished.
 DONE = Signal("DONE")

@@ -1,9 +1,8 @@
-"""The settings of a search or a run: typed, frozen, and written down before the first trial.
+"""The settings of a search or a run: typed, frozen, and written before the first trial.
 
-Everything the result is a function of stands in `SearchSettings` and `TrainSettings`, and nothing else: what
-`tuning.core.control` and `tuning.pipeline.resources.Resources` hold may change from one resume to the next. A field
-made with `option` is an option of the command and a keyword argument of the Python API; adding one is adding a field,
-and using it.
+`SearchSettings` and `TrainSettings` hold exactly what results depend on. The options in `tuning.core.control` and
+`tuning.pipeline.resources.Resources` may change from one resume to the next. A field made with `option` is an option of
+the command and a keyword argument of the Python API; to add an option, add a field and use it.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ HOW = "running and resuming (may change at each resume)"
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What training any configuration depends on.
+    """The settings that every training depends on.
 
-    Attributes: beyond what the help of an option says,
+    Attributes: in addition to the help of the options,
         base: sha256 of the model that trainings start from; None: from scratch.
-        base_overlap: images of the validation and test split that it has seen; None: nobody knows, or no base.
-        space_digest: sha256 of the file that defines the space.
-        data_digest: of the prepared arrays (see `tuning.dataset.store.arrays`).
+        base_overlap: number of validation and test images that the base has seen; None: unknown, or no base.
+        space_digest: sha256 of the code that defines the space.
+        data_digest: digest of the prepared arrays (see `tuning.dataset.store.arrays`).
         backend: Keras backend of the workers.
-        versions: of this package, Keras and the backend, and of Python without its last number.
-        threads: threads a trial computes with; the order of float additions depends on it.
+        versions: see `tuning.core.packages.versions`.
+        threads: number of threads of a trial; the order of float additions depends on it.
         dtype_policy: Keras dtype policy during training, e.g. "mixed_bfloat16".
     """
 
@@ -96,16 +95,16 @@ class RunSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings(RunSettings):
-    """What a search depends on, beside that.
+    """The further settings that a search depends on.
 
-    Attributes: beyond what the help of an option says,
-        min_epochs, max_trials, iterations: None: the strategy's own measure.
-        window: trials asked for and not yet completed, at most (logical order).
-        tries: values, as text, by name.
+    Attributes: in addition to the help of the options,
+        min_epochs, max_trials, iterations: None: the strategy's own default.
+        window: maximum number of trials asked for and not yet completed (in logical order).
+        tries: hyperparameter values, as text, by name.
         max_memory: in bytes; None: no limit.
-        plan: how its first budget is spent; None: it began without one.
-        parts: parts that the first epoch is trained in: the shortest trainings are one of them; 1: whole epochs only.
-        learned: the best of `from_search` when this search began, the best first; None: none.
+        plan: how the first budget is spent; None: the search began without a budget.
+        parts: number of parts of the first epoch; the shortest trainings are one part long. 1: whole epochs only.
+        learned: the best configurations of `from_search` when this search began, best first; None: none.
     """
 
     strategy: str = option("hyperband", "one of {strategies} (default: hyperband)", group=USUAL, metavar="NAME")
@@ -223,18 +222,18 @@ class SearchSettings(RunSettings):
 
     @property
     def final_runs(self) -> int:
-        """Runs after the search, at most: finalists and baseline, each with all its seeds."""
+        """Maximum number of runs after the search: finalists and baseline, each with all its seeds."""
         return (self.top_k + 1) * self.executions
 
     @property
     def finals_by_person(self) -> bool:
-        """Whether a person said how the finals are trained; with a budget, the time that is left does otherwise."""
+        """Whether the user's options determine how the finals are trained; with a budget, otherwise the time does."""
         return self.executions > 1 or self.reuse_trials or self.retrain_epochs != self.max_epochs
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings(RunSettings):
-    """What a single run depends on, beside that: the hyperparameters given (others at their defaults) and epochs."""
+    """The further settings that a single run depends on: its epochs, and the hyperparameters given by the user."""
 
     epochs: int = option(30, "epochs to train for (default: 30)", group=USUAL, metavar="N", least=1)
     values: dict[str, str] = derived("the hyperparameters")
@@ -244,12 +243,12 @@ Settings = TypeVar("Settings", bound=RunSettings)
 
 
 def freeze(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> None:
-    """Writes the settings into a new folder, or checks them against what it began with.
+    """Writes the settings into a new folder, or checks them against those in an existing one.
 
-    Changes of fields that are `accepted` are written down, with what was there before; they hold from now on.
+    Changes of `accepted` fields are recorded with the old values, and hold from now on.
 
     Raises:
-        StateError: they differ; the message names each difference.
+        StateError: other fields differ; the message names each difference.
     """
     path = directory / FILE_NAME
     now = asdict(settings)
@@ -267,28 +266,28 @@ def freeze(directory: Path, settings: RunSettings, accepted: frozenset[str] = fr
 
 
 def check(directory: Path, settings: RunSettings, accepted: frozenset[str] = frozenset()) -> RunSettings:
-    """The settings that the search in `directory` began with, where these are the same but for `accepted` fields.
+    """Checks `settings` against those in `directory`, except for `accepted` fields; returns the stored ones.
 
     Raises:
-        StateError: they differ; the message names each difference.
+        StateError: other fields differ; the message names each difference.
     """
     began = load(directory, type(settings))
-    kept = dataclasses.replace(settings, **{name: getattr(began, name) for name in accepted})
-    if changes := differences(began, kept):
+    current = dataclasses.replace(settings, **{name: getattr(began, name) for name in accepted})
+    if changes := differences(began, current):
         raise OtherSettings(
             f"{directory.name} began with other settings: {'; '.join(changes)}",
             "use the settings it began with, give another --name, or start over with --fresh",
-            [name for name, value in asdict(began).items() if asdict(kept)[name] != value],
+            [name for name, value in asdict(began).items() if asdict(current)[name] != value],
         )
     return began
 
 
 def read_settings(directory: Path) -> dict[str, Any]:
-    """The settings in a search's folder, as they were written.
+    """The settings in a search's folder, as plain JSON.
 
     Raises:
-        DataError: the file is gone, or no JSON.
-        StateError: it holds something else, or was edited.
+        DataError: the file is missing or not valid JSON.
+        StateError: it holds no settings, or was edited.
     """
     path = directory / FILE_NAME
     written = read_json(path, RESTORE)
@@ -301,10 +300,10 @@ def read_settings(directory: Path) -> dict[str, Any]:
 
 
 def load(directory: Path, kind: type[Settings]) -> Settings:
-    """The settings that a search began with.
+    """The settings in a search's folder.
 
     Raises:
-        StateError: the file holds other fields than this version knows, or values of another type.
+        StateError: as for `read_settings`; or fields are missing, unknown, or of another type.
     """
     values, path = read_settings(directory), directory / FILE_NAME
     names = {field.name for field in dataclasses.fields(kind)}
@@ -316,10 +315,10 @@ def load(directory: Path, kind: type[Settings]) -> Settings:
 
 
 def decoded(values: Mapping[str, Any], kind: type[Settings], where: str) -> Settings:
-    """Settings from plain values, every one of its field's type.
+    """Settings from plain values, with their types checked.
 
     Raises:
-        StateError: one is not; says `where`.
+        StateError: a value is of another type; the message begins with `where`.
     """
     try:
         return msgspec.convert(dict(values), kind)
@@ -328,15 +327,15 @@ def decoded(values: Mapping[str, Any], kind: type[Settings], where: str) -> Sett
 
 
 def differences(began: RunSettings, current: RunSettings) -> list[str]:
-    """A few readable words for each setting that changed."""
-    called, lines = labels(type(current)), []
+    """A readable phrase for each setting that changed."""
+    names, lines = labels(type(current)), []
     old_values, new_values = asdict(began), asdict(current)
     for name in sorted(new_values):
         old, new = old_values[name], new_values[name]
         if old != new:
             if isinstance(old, dict) and isinstance(new, dict) and old:
                 lines += [
-                    f"{called[name]} {key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}"
+                    f"{names[name]} {key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}"
                     for key in sorted({*old, *new})
                     if old.get(key) != new.get(key)
                 ]
@@ -344,5 +343,5 @@ def differences(began: RunSettings, current: RunSettings) -> list[str]:
             shown = (
                 f"{str(v)[:12]}…" if name.endswith("_digest") or (name == "base" and v) else repr(v) for v in (old, new)
             )
-            lines.append(f"{called[name]} was {next(shown)}, now {next(shown)}")
+            lines.append(f"{names[name]} was {next(shown)}, now {next(shown)}")
     return lines

@@ -18,7 +18,7 @@ class Workspace:
     root: Path
 
     def __post_init__(self) -> None:
-        # Text is taken too; a shell leaves the ~ of `--root=~/faces` as it is, and Python every one.
+        # Text is accepted, too. Neither a shell (in `--root=~/faces`) nor Python expands this ~.
         object.__setattr__(self, "root", Path(os.path.expanduser(self.root)))
 
     @property
@@ -31,7 +31,7 @@ class Workspace:
 
     @property
     def unpacked(self) -> Path:
-        """Archives that were given as raw data, unpacked."""
+        """The unpacked archives that were given as raw data."""
         return self.data / "unpacked"
 
     @property
@@ -64,12 +64,12 @@ class Workspace:
 
     @property
     def compiled(self) -> Path:
-        """Programs that JAX compiled for a GPU; may be deleted at any time."""
+        """JAX's cache of programs compiled for a GPU; may be deleted at any time."""
         return self.art / "compiled"
 
     @property
     def bases(self) -> Path:
-        """Models that trainings start from, copied once: `<sha256>.keras`, and what is known of each beside it."""
+        """Copies of the models that trainings start from: `<sha256>.keras`, each with a file that describes it."""
         return self.art / "bases"
 
     @property
@@ -90,12 +90,12 @@ class Workspace:
 
     @property
     def base_overlap(self) -> Path:
-        """Validation and test images that the last refused base has seen: what the raw data calls them, a line each."""
+        """The raw data's names of the validation and test images that the last refused base has seen, one a line."""
         return self.outs / "base_overlap.txt"
 
     @property
     def data_state(self) -> Path:
-        """Sizes and times of all data files, as `prepare` left them."""
+        """Sizes and modification times of all data files when `prepare` finished."""
         return self.data / "data_state.json"
 
     @property
@@ -119,7 +119,7 @@ class Workspace:
         return self.trials / run_id
 
     def predictions(self, run_id: str) -> Path:
-        """What one run's model predicts of the test split."""
+        """The predictions of one run's model on the test split."""
         return self.outs / "predictions" / f"{run_id}.npz"
 
     def signatures(self, data_digest: str) -> Path:
@@ -131,7 +131,7 @@ class Workspace:
         return self.searches / name
 
     def addressed(self, remedy: str) -> str:
-        """A remedy whose commands say which workspace they are for, wherever the person is."""
+        """Adds `--root` to the commands in a remedy, unless the workspace is the current directory."""
         commands = re.compile(r"python -m tuning\.\w+\b(?! --help)")
         if "--root" in remedy or not commands.search(remedy) or self.root.resolve() == Path.cwd():
             return remedy
@@ -139,7 +139,7 @@ class Workspace:
         return commands.sub(lambda found: found[0] + root, remedy)
 
     def require(self) -> None:
-        """Refuses a root in which nothing was ever prepared, so that a mistyped one is noticed and stays untouched.
+        """Refuses a root without a workspace, so that a mistyped one is noticed and stays untouched.
 
         Raises:
             StateError: there is neither `data/` nor `artifacts/`.
@@ -156,7 +156,7 @@ class Workspace:
         )
 
     def create(self) -> Workspace:
-        """Creates what is missing and verifies that every folder can be written.
+        """Creates missing folders and verifies that every folder is writable.
 
         Raises:
             UsageError: the root, or one of its folders, exists and is not a folder.

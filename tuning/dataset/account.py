@@ -1,6 +1,6 @@
-"""The account of what became no image of the data set: every file by its reason, with an example and the remedy.
+"""The account of every file that was left out of the data set: counted by reason, with an example and a remedy.
 
-Errors, the summary, its JSON and the pool report all say the same, because all of them are made from this.
+Error messages, the summary, its JSON and the pool report are all made from it, so they never disagree.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Literal
 from tuning.dataset.sources.samples import Ignored, Rejected
 
 Outcome = Literal["dropped", "unusable", "ignored"]
-#: Values in a reason: what differs between two files with the same fault.
+#: Values within a reason, which differ between two files with the same fault; replaced by "#" before counting.
 _VALUES = re.compile(r"'[^']*'|[-+]?\d[\d.,e+-]*|\b(nan|inf)\b")
 _SHOWN = 4
 
-#: A part of a reason -> what to do about it; the first that is found.
+#: (substring of a reason, remedy); the first match counts, so the more specific substrings come first.
 _REMEDIES: tuple[tuple[str, str], ...] = (
+    ("and is broken", "fetch what the links lead to (git annex get, dvc pull), then copy the files with `cp -rL`"),
     ("leads out of the raw folder", "copy the files with `cp -rL`, or give --raw the folder that the links lead to"),
     ("link to a folder", "copy that folder with `cp -rL`"),
     ("broken link", "fetch what the links lead to (git annex get, dvc pull), or copy the files with `cp -rL`"),
@@ -70,10 +71,10 @@ class Entry:
 
     Attributes:
         outcome: "dropped" (a usable image, left out for its label), "unusable" (should have been an image), "ignored".
-        reason: in words; the values in it are the first one's.
-        count: how many files, lines or images.
-        example: where the first one is.
-        remedy: what to do about it; "" where there is nothing to do.
+        reason: in words; values in it, such as sizes, are those of the first item.
+        count: number of files, lines or images.
+        example: the source of the first item.
+        remedy: what to do about it; "" if nothing can be done.
     """
 
     outcome: Outcome
@@ -94,7 +95,7 @@ def remedy(reason: str) -> str:
 def take(
     rejected: Iterable[Rejected] = (), ignored: Iterable[Ignored] = (), dropped: Iterable[Rejected] = ()
 ) -> tuple[Entry, ...]:
-    """The account, most frequent reasons first; what was dropped comes before what could not be used, and so on."""
+    """Returns the account: dropped, then unusable, then ignored items, each by reason, the most frequent first."""
     result: list[Entry] = []
     kinds: tuple[tuple[Outcome, Iterable[Rejected | Ignored]], ...] = (
         ("dropped", dropped),
@@ -114,13 +115,13 @@ def take(
 
 
 def words(entries: Sequence[Entry]) -> str:
-    """The most frequent reasons in one line."""
+    """Returns the most frequent reasons in one line."""
     shown = "; ".join(entry.words for entry in entries[:_SHOWN])
     more = sum(entry.count for entry in entries[_SHOWN:])
     return shown + (f"; {more:,} more for other reasons" if more else "")
 
 
 def best_remedy(entries: Sequence[Entry]) -> str:
-    """What to do about the most frequent of the reasons that something can be done about."""
-    known = [entry for entry in entries if entry.remedy]
-    return max(known, key=lambda entry: entry.count).remedy if known else REMEDY
+    """Returns the remedy for the most frequent reason that has one, else a general one."""
+    remediable = [entry for entry in entries if entry.remedy]
+    return max(remediable, key=lambda entry: entry.count).remedy if remediable else REMEDY

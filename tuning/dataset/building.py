@@ -1,8 +1,8 @@
-"""Everything that `prepare` does where there is something to do: from raw images to a data set in its place.
+"""Builds the data set: what `prepare` does unless everything is up to date.
 
-All of it is made aside first and put in place last, in an order in which a kill at any moment leaves either the old
-data set or one that the same command completes: split manifest, `data/cls_data`, `data/cls_pool`, the pool manifest,
-and the record of all files' sizes and times, which alone says that nothing is left to do.
+All outputs are first written to temporary paths, then moved into place in this order: split manifest, `data/cls_data`,
+`data/cls_pool`, the pool manifest, and last the record of all files' sizes and times, which marks the data set as
+complete. A kill at any moment therefore leaves either the old data set or one that the same command completes.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ from tuning.dataset.store.request import present_request
 from tuning.dataset.store.rows import RowFile, RowWriter
 from tuning.dataset.summary import NearCopies, PoolSummary, PreparedDataset, write_summary
 
-#: Mean gray value, of 255, below which an image shows nothing, and standard deviation; so many of them are no accident.
+#: An image whose mean gray value (of 255) or standard deviation is below these shows nothing.
 _DARK, _FLAT = 8, 1
+#: Fewer such images than this, or than 5 % of all, are not reported, unless they are all images of a class.
 _MANY_DARK = 5
-#: A set of near copies of more images, and of a larger share of all, is told.
+#: A set of near copies is reported if it has more images than this and a larger share of all images than that.
 _LARGE_SET, _LARGE_SHARE = 20, 0.2
 
 
@@ -54,11 +55,7 @@ def build(
     accept_removed: bool,
     progress: Progress,
 ) -> PreparedDataset:
-    """Prepares `raws`; the caller holds the workspace's lock.
-
-    Args:
-        accept_removed: as for `prepare_dataset`.
-    """
+    """Prepares `raws`; the caller holds the workspace's lock. `accept_removed` is as for `prepare_dataset`."""
     pool.refuse_foreign_files(workspace)
     manifest = manifests.read_split_manifest(workspace.split_manifest)
     if manifest is not None:
@@ -69,7 +66,7 @@ def build(
 
 @dataclass(frozen=True)
 class _Preparation:
-    """One run that has something to do."""
+    """One run of `prepare` and its inputs; `manifest` is the existing split, if any."""
 
     workspace: Workspace
     collection: Collection
@@ -115,7 +112,7 @@ class _Preparation:
         return PreparedDataset(info, summary, True, added, extension.removed)
 
     def _changes(self) -> list[str]:
-        """In which ways the arrays will differ from those that are there, in words."""
+        """Describes how the new arrays will differ from the existing ones: crop, image size, colour."""
         manifest, settings = self.manifest, self.settings
         if manifest is None:
             return []
@@ -129,7 +126,7 @@ class _Preparation:
         return changes
 
     def _fill(self, pool_folder: Path, scratch: Path) -> Pool:
-        """Fills the pool; row i of `pixels` and of `thumbs` in the scratch folder is image i."""
+        """Fills the pool; row i of `pixels` and of `thumbs` in the scratch folder belongs to image i."""
         settings, everything = self.settings, self.collection
         target = pool.Target(everything.locate, everything.size, pool_folder, settings.image_size, settings.color)
         with (
@@ -146,7 +143,7 @@ class _Preparation:
         return found if self.by is None else replace(found, images=self.by.assign(found.images))
 
     def _near(self, found: Pool, scratch: Path) -> list[NearPair]:
-        """Near copies among the first of every set of equal images."""
+        """Finds near copies; of each set of exact copies, only the first image is compared."""
         self.progress.say("looking for near copies")
         first = {image.sha256: row for row, image in reversed([*enumerate(found.images)])}
         is_copy = np.ones(len(found.images), np.bool_)
@@ -243,7 +240,7 @@ class _Preparation:
 
 
 def _dark(found: Pool, images: Sequence[PooledImage]) -> str | None:
-    """What to say where many images, or all of a class, are nearly black: their values do not use the range."""
+    """Returns a note if many images, or all images of a class, are nearly black or flat, else None."""
     used = {image.file for image in images}
     rows = [row for row, image in enumerate(found.images) if image.file in used]
     measures = found.signatures["measures"]

@@ -48,15 +48,15 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 1024 * 1024
 MIN_CROP = 8
 
-# Damaged files are reported by name and reason; OpenCV's own messages would only clutter the terminal. What libjpeg and
-# libpng print about damage that they read past cannot be turned off.
+# Damaged files are reported by name and reason; OpenCV's own messages would only clutter the terminal. The warnings of
+# libjpeg and libpng about damage that they tolerate cannot be turned off.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-# Loaded now: plug-ins that load on first use are not safe to load from several threads.
+# Load Pillow's plug-ins now: loading them on first use is not thread-safe.
 Image.init()
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
-#: Decoded by Pillow, not by OpenCV.
+#: Formats that Pillow decodes instead of OpenCV -> Pillow's name of the format.
 _BY_PILLOW = {"AVIF": "AVIF", "HEIC": "HEIF"}
-#: Bits that cameras put into 16; values below 256 are an image of 8 bits that was saved as 16.
+#: Bit depths stored in 16-bit images: cameras write 10 to 14 bits; 8 is an 8-bit image saved as 16-bit.
 _DEPTHS = (8, 10, 12, 14, 16)
 #: Images above this many pixels are decoded one at a time, so that memory does not grow with the number of cores.
 _LARGE = 4_000_000
@@ -67,14 +67,13 @@ class UnreadableImage(DataError):
     """An image that cannot be used; `problem` is the reason, without the file's name."""
 
 
-def decode(source: bytes | Path, image_size: int, color: str, box: Box | None = None) -> np.ndarray:
+def decode(source: bytes | Path, image_size: int, color: str) -> np.ndarray:
     """Decodes one image into what a model sees.
 
     Args:
         source: the encoded image, or the file that holds it.
         image_size: height and width of the result in pixels.
         color: "gray" or "rgb".
-        box: the face to cut out first.
 
     Returns:
         uint8 (image_size, image_size, 1 or 3).
@@ -83,8 +82,7 @@ def decode(source: bytes | Path, image_size: int, color: str, box: Box | None = 
         UnreadableImage: see the table above.
         OSError: the file cannot be read.
     """
-    pixels = read_image(source)
-    return to_model(pixels if box is None else crop(pixels, box), image_size, color)
+    return to_model(read_image(source), image_size, color)
 
 
 def read_image(source: bytes | Path) -> np.ndarray:
@@ -125,7 +123,7 @@ def to_model(pixels: np.ndarray, image_size: int, color: str) -> np.ndarray:
 def pixel_sha256(pixels: np.ndarray) -> str:
     """sha256 (hex) of an upright RGB image's shape and full-size pixels.
 
-    Taken before shrinking, so that which images are equal does not depend on the size or colour they are prepared in.
+    Computed before resizing, so that which images are equal does not depend on the prepared size or colour.
     """
     result = hashlib.sha256(b"%dx%d;" % pixels.shape[:2])
     result.update(np.ascontiguousarray(pixels))
@@ -133,7 +131,7 @@ def pixel_sha256(pixels: np.ndarray) -> str:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """RGB (height, width, 3) as a PNG file's content."""
+    """Encodes RGB (height, width, 3) as PNG."""
     ok, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not ok:
         raise UnreadableImage(f"an image of shape {pixels.shape} cannot be written as PNG")
@@ -141,7 +139,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def read_file(path: Path | str) -> bytes:
-    """The content of an image file. Raises UnreadableImage above 256 MB, OSError where it cannot be read."""
+    """Reads an image file. Raises UnreadableImage above 256 MB, OSError if it cannot be read."""
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:
@@ -156,7 +154,7 @@ def _pixels_in_header(data: bytes) -> int:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImage(f"too many pixels: {error}") from None
-    except Exception as error:  # Whatever a parser makes of foreign bytes, they are no image to us.
+    except Exception as error:  # Parsers fail on foreign bytes in unforeseeable ways.
         if isinstance(error, ValueError) and re.search("Decompressed data too large|text chunks", str(error)):
             raise UnreadableImage("a PNG file with too much text, or too large a colour profile") from None
         found = formats.advice(data)
@@ -169,7 +167,7 @@ def _pixels_in_header(data: bytes) -> int:
     return width * height
 
 
-#: PNG chunks of a fixed, small size.
+#: Small PNG chunks that may precede the pixels in a plain file.
 _SMALL_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"sBIT", b"bKGD", b"tRNS", b"PLTE", b"tIME")
 
 
@@ -179,7 +177,7 @@ def _size(data: bytes) -> tuple[int, int]:
 
 
 def _pillow_formats(data: bytes) -> tuple[str, ...] | None:
-    """What Pillow is to decode `data` as; None where OpenCV does."""
+    """Returns Pillow's format names for `data`; None if OpenCV decodes it."""
     found = formats.kind(data[:32])
     if found not in _BY_PILLOW:
         return None
@@ -202,16 +200,16 @@ def _by_pillow(data: bytes, kinds: tuple[str, ...]) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=kinds) as image:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except Exception as error:  # Whatever a parser makes of a damaged file.
+    except Exception as error:  # Parsers fail on damaged files in unforeseeable ways.
         raise UnreadableImage(f"truncated or damaged: {' '.join(str(error).split())[:200]}") from None
 
 
 def _common_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) from the header of a PNG or JPEG file, ten times as fast as Pillow; None where it is not plain.
+    """Reads (width, height) from the header of a plain PNG or JPEG file, ten times as fast as Pillow; else None.
 
-    PNG: the first chunk is IHDR; one with texts or profiles before its pixels is Pillow's, which limits their size.
-    JPEG: segments "FF, marker, length" up to a start of frame, C0 to CF but for the tables C4, C8 and CC (ITU-T T.81,
-    B.1 and B.2).
+    PNG: the first chunk is IHDR. Files with text or profile chunks before the pixels are left to Pillow, which limits
+    the size of those chunks. JPEG: segments "FF, marker, length" up to a start of frame, which is C0 to CF except for
+    the tables C4, C8 and CC (ITU-T T.81, B.1 and B.2).
     """
     if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":
         at = 33
@@ -237,7 +235,7 @@ def _decode(data: bytes) -> np.ndarray:
     deep = formats.kind(data[:32]) in ("TIFF", "PNM", "JPEG 2000") or (
         data[:4] == b"\x89PNG" and data[24:25] == b"\x10"
     )
-    # OpenCV 5.0.0 decodes TIFF of 16 bits straight to RGB with memory that nothing was written to.
+    # Read these as BGR: OpenCV 5.0.0 returns uninitialised memory when it decodes 16-bit TIFF directly to RGB.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_COLOR_RGB
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -251,7 +249,7 @@ def _decode(data: bytes) -> np.ndarray:
 
 
 def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    """The most significant 8 of the bits that an image of 16 bits uses."""
+    """Returns the 8 most significant of the bits that a 16-bit image uses."""
     largest = int(pixels.max(initial=0))
     bits = next(bits for bits in _DEPTHS if largest < 1 << bits)
     return (pixels >> (bits - 8)).astype(np.uint8)

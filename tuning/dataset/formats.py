@@ -1,4 +1,4 @@
-"""Which files are images: by suffix, and by their first bytes where the suffix says nothing."""
+"""Decides which files are images: by suffix, or by their first bytes if the suffix is unknown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _READ = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
     *(".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".avif", ".heic", ".heif"),
 )
-#: Suffixes of images that are not decoded -> what they are. A file of another content is read all the same.
+#: Suffixes of image formats that are not decoded -> name. A file whose content is another format is read all the same.
 NOT_READ = {
     ".jxl": "JPEG XL",
     **dict.fromkeys((".tga", ".icb", ".vda"), "Targa"),
@@ -23,12 +23,12 @@ NOT_READ = {
     ".dds": "DDS",
     ".xcf": "GIMP",
 }
-#: What cameras write before anything is developed. Such a file is a TIFF to a decoder, which then shows its thumbnail.
+#: Suffixes of camera raw files. Decoders read most of them as TIFF and would return the embedded thumbnail.
 _CAMERA_RAW = frozenset(
     (*(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"), ".raw", ".crw", ".3fr", ".iiq")
 )
 IMAGE_SUFFIXES = frozenset((*_READ, *NOT_READ, *_CAMERA_RAW))
-#: Not opened to see whether they are images: label files and the like, of which there may be as many as images.
+#: Not opened to check for an image: label files and the like, of which there may be as many as images.
 _TEXT_SUFFIXES = frozenset((".txt", ".xml", ".json", ".csv", ".tsv", ".yaml", ".yml"))
 _HEAD_BYTES = 32
 
@@ -51,19 +51,19 @@ _MAGIC: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
     )
 )
 
-#: What lies in the place of an image that was not fetched.
-_WRITTEN = re.compile(
+#: Content of a file whose image was not fetched: a Git LFS pointer or a web page.
+_PLACEHOLDER = re.compile(
     rb"(?P<pointer>version https://git-lfs\.)|\s*<(!doctype html|html|head|\?xml[^>]*>\s*<html)", re.I
 )
 
 
 def kind(head: bytes) -> str | None:
-    """The image format whose files begin with such bytes; None where none is known."""
+    """Returns the image format whose files begin with `head`, or None."""
     return next((name for name, pattern in _MAGIC if pattern.match(head)), None)
 
 
 def undeveloped(suffix: str) -> str | None:
-    """Why a camera's raw file is no image, where such a suffix says that it is one."""
+    """Returns the reason to refuse a file whose suffix is that of a camera raw format, else None."""
     return f"a camera's raw file ({suffix[1:].upper()}), which is not decoded" if suffix in _CAMERA_RAW else None
 
 
@@ -78,15 +78,15 @@ def is_image(path: str, root: Path, suffix: str) -> bool:
             found = kind(file.read(_HEAD_BYTES))
     except OSError:
         return False
-    # Two bytes prove nothing.
+    # A JPEG XL codestream is recognised by only two bytes, which other files may begin with.
     return found is not None and found != "JPEG XL"
 
 
 def advice(data: bytes) -> str | None:
-    """What to call the content of a file that no decoder reads; None where it is no known image."""
+    """Names the content of a file that no decoder reads: an image format, Git LFS pointer or web page; else None."""
     found = kind(data[:_HEAD_BYTES])
     if found is None and b"<svg" in data[:1000].lower():
         found = "SVG"
-    if found is None and (page := _WRITTEN.match(data[:1000])):
-        found = "a Git LFS pointer" if page["pointer"] else "a web page"
+    if found is None and (match := _PLACEHOLDER.match(data[:1000])):
+        found = "a Git LFS pointer" if match["pointer"] else "a web page"
     return found if found in {"HEIC", "a Git LFS pointer", "a web page", *NOT_READ.values()} else None

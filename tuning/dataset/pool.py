@@ -1,6 +1,6 @@
 """The pool: every usable face, decoded once, on all cores, and written as `<class>/<file>`.
 
-Threads, not processes: OpenCV, hashing and file access all release the interpreter's lock, and no pixel is copied
+It uses threads, not processes: OpenCV, hashing and file access all release the GIL, and no pixels need to be copied
 between processes. The number of batches in flight is bounded, so memory does not grow with the number of images.
 """
 
@@ -35,12 +35,12 @@ from tuning.dataset.store import file_state
 _BATCH = 64
 #: Batches in flight for each thread.
 _AHEAD = 3
-#: With files smaller than this, Python does more of the work than OpenCV, and threads would only wait for its lock.
+#: With files smaller than this on average, most time is spent in Python, and threads would only wait for the GIL.
 _SMALL_FILE_BYTES = 4096
 #: What follows the last full stop of a name can be a whole sentence, or the query of a web address.
 _MAX_SUFFIX = 20
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-#: What `prepare` itself writes into the pool, see `file_name`, and into the split.
+#: Paths that `prepare` itself writes into the pool (see `file_name`) and into the split folder.
 _IMAGE = r"[^/]+/[^/]*-[0-9a-f]{12}(\.[^./]+)?"
 _OWN_IN_POOL = re.compile(_IMAGE)
 _OWN_IN_SPLIT = re.compile(rf"(train|val|test)/{_IMAGE}|(train|val|test)\.(images|labels)\.npy|arrays\.json")
@@ -48,13 +48,13 @@ _OWN_IN_SPLIT = re.compile(rf"(train|val|test)/{_IMAGE}|(train|val|test)\.(image
 
 @dataclass(frozen=True)
 class Target:
-    """Where samples come from and what becomes of them.
+    """Where to read samples and how to write them.
 
     Attributes:
-        locate: a sample's source -> the path of its file; nothing there is changed.
-        size: a sample's source -> the size of its file in bytes.
+        locate: returns the path of the file of a sample's source; that file is only read.
+        size: returns the size in bytes of the file of a sample's source.
         folder: an empty folder for the pool.
-        image_size, color: of the pixels that a model sees.
+        image_size, color: of the model's input.
     """
 
     locate: Callable[[str], Path | str]
@@ -66,12 +66,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Pool:
-    """What came of the samples.
+    """The result of `fill`.
 
     Attributes:
         images: every usable image, in the order of the source.
-        rejected: what should have been an image and is none, with reasons.
-        passed: the files that are no samples, with reasons.
+        rejected: items that should have been images but could not be used, with reasons.
+        passed: files that are not samples, with reasons.
         labels: every label that a sample carries, usable or not.
         signatures: of `images`, (n,) of `signature.DTYPE`.
         digests: source of each image file that was read, usable or not -> sha256 of its content.
@@ -86,13 +86,13 @@ class Pool:
 
     @property
     def ignored(self) -> dict[str, int]:
-        """Reason -> how many files are no samples for it."""
+        """Reason -> number of files in `passed`."""
         return dict(sorted(Counter(item.reason for item in self.passed).items()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Face:
-    """A sample that was decoded: its entry in the pool, the pixels that a model sees, and its thumbnail."""
+    """A decoded sample: its entry in the pool, the model's input pixels, and its thumbnail."""
 
     image: PooledImage
     pixels: np.ndarray
@@ -101,7 +101,7 @@ class _Face:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What came of some items: one result each, in order; signatures of the faces among them; digests of the files."""
+    """The results of some items, one each, in order; the signatures of the faces among them; digests of files read."""
 
     results: list[_Face | Rejected | Ignored]
     signatures: np.ndarray
@@ -115,7 +115,7 @@ def fill(
 
     Args:
         items: what the source lists.
-        keep: called with the pixels and the thumbnail of each usable image, in order.
+        keep: called with the model's input pixels and the thumbnail of each usable image, in order.
         on_bad: "skip" lists unusable items, "stop" raises at the first one (in listing order).
 
     Raises:
@@ -151,7 +151,7 @@ def fill(
 
 
 def _decoded(items: Iterable[Item], target: Target) -> Iterator[_Batch]:
-    """The results of batch after batch, in order, worked on by as many threads as there are cores."""
+    """Yields the results batch by batch, in order, decoded by one thread per core."""
     one_at_a_time = threading.Lock()
 
     def work(batch: Sequence[Item]) -> _Batch:
@@ -174,7 +174,7 @@ def _decoded(items: Iterable[Item], target: Target) -> Iterator[_Batch]:
 
 
 class _Photo:
-    """Reads image files, and remembers the last one: the faces of one photo follow each other.
+    """Reads image files and caches the last one, because the faces of one photo are consecutive samples.
 
     Attributes:
         digests: source of each file that was read -> sha256 of its content.
@@ -187,7 +187,7 @@ class _Photo:
         self._content, self._pixels = b"", np.empty(0, np.uint8)
 
     def read(self, source: str) -> tuple[bytes, np.ndarray]:
-        """(content of the file, its pixels). Raises UnreadableImage or OSError."""
+        """Returns (content of the file, its pixels). Raises UnreadableImage or OSError."""
         if source != self._source:
             self._source = None
             self._content = decode.read_file(self._locate(source))
@@ -235,7 +235,7 @@ def _face(sample: Sample, photo: _Photo, target: Target) -> _Face | Rejected:
 
 
 def file_name(sample: Sample) -> str:
-    """Where a sample lies below the pool: the same for the same source whatever else is there, and never shared."""
+    """Returns a sample's path below the pool: unique, and independent of which other samples there are."""
     stem, suffix = split_name(sample.source)
     stem = _NOT_IN_FILE_NAMES.sub("_", stem)[:60]
     if sample.line is not None:
@@ -246,10 +246,10 @@ def file_name(sample: Sample) -> str:
 
 
 def refuse_foreign_files(workspace: Workspace) -> None:
-    """Refuses to replace a pool or a split in which a person has put files: they would be lost.
+    """Refuses to replace a pool or split folder that holds files of other origin, which would be lost.
 
     Raises:
-        DataError: naming one of them.
+        DataError: there are such files; names one of them.
     """
     for folder, own in ((workspace.pool, _OWN_IN_POOL), (workspace.split, _OWN_IN_SPLIT)):
         foreign = [path for path in file_state.paths(folder) if not own.fullmatch(path)]
@@ -262,10 +262,10 @@ def refuse_foreign_files(workspace: Workspace) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Writes one pool file: a copy, never a link, so that the raw folder stays as it was whatever happens to the pool.
+    """Writes one pool file: a copy, never a link, so that no change to the pool reaches the raw folder.
 
     Raises:
-        OSError: with the path; a full disk names none by itself.
+        OSError: with the path, which a full disk's own error lacks.
     """
     with files.naming(path):
         try:
@@ -277,7 +277,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _has_small_files(batch: Iterable[Item], target: Target) -> bool:
     samples = [item for item in batch if isinstance(item, Sample)]
-    # A row of a table is no file, and its size says nothing.
+    # Table rows have no file of their own and count as 0 bytes.
     total = sum(target.size(sample.source) for sample in samples if sample.pixels is None)
     return total < _SMALL_FILE_BYTES * len(samples)
 
@@ -290,7 +290,7 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 @contextlib.contextmanager
 def _single_threaded_opencv() -> Iterator[None]:
-    """Our threads fill the cores; OpenCV's own would only compete with them."""
+    """Turns off OpenCV's own threads, which would only compete with ours for the cores."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

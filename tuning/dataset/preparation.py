@@ -1,6 +1,6 @@
-"""Raw images to a pool, a split and packed arrays: everything `python -m tuning.prepare` does.
+"""Turns raw images into a pool, a split and packed arrays: everything `python -m tuning.prepare` does.
 
-Where nothing has changed, that is found out from sizes and times, without decoding, NumPy, or a single image read.
+If nothing has changed, it finds that out from file sizes and times alone, without reading an image or importing NumPy.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def prepare_dataset(
     given = [workspace.raw] if raw is None else [raw] if isinstance(raw, (str, os.PathLike)) else raw
     raws = list(dict.fromkeys(Path(os.path.expanduser(path)) for path in given))
     for path in raws:
-        _refuse_own_folders(workspace, path)
         inventory.check(path)
+        _refuse_own_folders(workspace, path)
     _refuse_twice(raws)
     workspace.create()
     with lock.locked(workspace):
@@ -96,7 +96,7 @@ def prepare_dataset(
 def _done_already(
     workspace: Workspace, raws: Sequence[Path], settings: Settings, by: GroupBy | None
 ) -> PreparedDataset | None:
-    """What is prepared, if the last run was asked for the same, and every file that it read or wrote is the same."""
+    """Returns the existing data set if the last run had the same request and no file has changed since, else None."""
     state = file_state.read(workspace)
     if state is None or state.prepared != present_request(workspace, raws, settings, by):
         return None
@@ -115,21 +115,23 @@ def _done_already(
 
 
 def _refuse_twice(raws: Sequence[Path]) -> None:
-    """Refuses the same folder twice, by another name or within another one: all of its images would count twice.
+    """Refuses a path given twice under different names, or a folder inside another: its images would count twice.
+
+    A table or archive may be given together with the folder that holds it: beside class folders, it is not read.
 
     Raises:
-        UsageError: naming both.
+        UsageError: there are such paths; names both.
     """
-    folders = [path for path in raws if path.is_dir()]
-    for inner, outer in itertools.permutations(folders, 2):
-        if inner.resolve().is_relative_to(outer.resolve()):
+    for inner, outer in itertools.permutations(raws, 2):
+        real, real_outer = inner.resolve(), outer.resolve()
+        if real == real_outer or (inner.is_dir() and real.is_relative_to(real_outer)):
             raise UsageError(
                 f"--raw {inner} is {outer}, or lies in it: its images would count twice", "give one of them"
             )
 
 
 def _refuse_own_folders(workspace: Workspace, raw: Path) -> None:
-    """Refuses a raw folder that `prepare` itself would replace or read back.
+    """Refuses a raw path that overlaps with a folder that `prepare` writes.
 
     Raises:
         UsageError: `raw` lies in the pool or the split, or contains them.

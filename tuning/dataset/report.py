@@ -1,4 +1,4 @@
-"""`pool_report.html`: the health of a pool on one self-contained page, for people."""
+"""Renders `pool_report.html`: the health of a pool on one self-contained page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REJECTED = 200
 _SIDE = 64
 #: Images are constant below this standard deviation of 256 gray levels.
 _CONSTANT = 1.0
-#: Beyond what all pages share.
+#: CSS in addition to that of `tuning.core.html`.
 _STYLE = """
 td.bar { width: 40%; min-width: 8rem; } .bar div { display: flex; height: .8rem; }
 .bar i, .key { display: inline-block; } .key { width: .7rem; height: .7rem; margin-right: .3rem; border-radius: .1rem; }
@@ -47,7 +47,7 @@ figcaption { font-size: .68rem; line-height: 1.25; color: var(--soft); overflow-
 
 
 class _Pictures:
-    """Images of the pool as `<figure>` elements with their pixels in the page."""
+    """Renders images of the pool as `<figure>` elements with embedded pixels."""
 
     def __init__(self, images: Sequence[PooledImage], splits: Mapping[str, str], folder: Path) -> None:
         self.images, self._splits, self._folder = images, splits, folder
@@ -83,11 +83,11 @@ def render(
     measures: np.ndarray,
     folder: Path,
 ) -> str:
-    """The page.
+    """Renders the page.
 
     Args:
-        images: every usable image, those that were dropped included.
-        manifest: which of them are where.
+        images: every usable image, including those that were dropped.
+        manifest: the split of those that were not.
         pairs: near copies, as positions in `images`.
         measures: float32 (n, 3), of `images`, see `signature`.
         folder: the pool, with all of `images`.
@@ -158,7 +158,7 @@ def _classes(summary: PoolSummary) -> str:
 
 
 def _samples(pictures: _Pictures, summary: PoolSummary) -> str:
-    """The same images for the same pool: those whose key comes first."""
+    """Shows the images of each class with the smallest sha256: always the same for the same pool."""
     by_label: dict[str, list[int]] = {label: [] for label in summary.counts}
     for row, image in enumerate(pictures.images):
         if image.label in by_label:
@@ -190,7 +190,7 @@ def _copies(pictures: _Pictures, summary: PoolSummary) -> str:
 
 
 def _near(pictures: _Pictures, pairs: Sequence[NearPair]) -> str:
-    """The doubtful ones first: other labels, then mirrored, then the least alike."""
+    """Shows the doubtful pairs first: different labels (at most half of all shown), then mirrored, then least alike."""
     images = pictures.images
     order = sorted(
         pairs,

@@ -1,9 +1,9 @@
-"""Signatures of the images that a model has seen, and whether it has seen those that are to judge another one.
+"""Signatures of the images that a model has seen, to check whether validation or test images are among them.
 
-An image has two signatures: the first half of the hash of its decoded pixels, which finds copies and, asked for the
-mirror image's, mirrored ones; and a rough hash (`rough_hash`), which finds copies of another size, quality or
-brightness. Whoever has a picture can tell from them whether it was used; from the rough one, a blurred sketch of it
-could be guessed.
+Each image has two: the first 64 bits of the sha256 of its decoded pixels, which finds exact copies and, computed of the
+mirror image, mirrored ones; and a perceptual hash (`rough_hash`), which finds copies of different size, quality or
+brightness. The signatures reveal to anyone who has a picture whether it was used; from the perceptual hash, a blurred
+sketch of the picture could be reconstructed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from tuning.dataset import decode
 from tuning.dataset.rough_hash import WORDS, is_near, rough_hash
 from tuning.dataset.store.manifests import Place, SplitManifest, read_split_manifest
 
-#: What models see in training, and what judges them.
+#: The splits that a model sees in training, and those that it is evaluated on.
 SEEN, JUDGES = ("train", "val"), ("val", "test")
 _DIGITS = 16
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Images that a model, its members and its own base saw.
+    """Signatures of the images that a model, its ensemble members and its base model saw.
 
     Attributes:
-        signatures: uint64 (n,), sorted, each once.
-        rough: uint64 (m, 3), their rough hashes, sorted, each once.
-        complete: whether these are all; not where a base of it is of unknown origin.
+        signatures: uint64 (n,), sorted and unique.
+        rough: uint64 (m, 3), their perceptual hashes, sorted and unique.
+        complete: whether these are all images; False if a base model's training images are unknown.
     """
 
     signatures: np.ndarray
@@ -52,9 +52,9 @@ class Overlap:
     """Images of the validation and the test split that a model has seen.
 
     Attributes:
-        exact, mirrored, near: how many it has seen as they are; else mirrored; else at another size, quality or
+        exact, mirrored, near: how many it has seen unchanged; else mirrored; else at another size, quality or
             brightness, mirrored or not.
-        files: of all of them, in the raw data's words.
+        files: the source of each in the raw data.
     """
 
     exact: int
@@ -72,7 +72,7 @@ def signature(sha256: str) -> int:
 
 
 def seen_here(workspace: Workspace) -> Seen:
-    """What a model sees that is trained on the prepared split.
+    """Returns the signatures of the images that a model trained on the prepared split sees.
 
     Raises:
         DataError: nothing is prepared.
@@ -81,14 +81,14 @@ def seen_here(workspace: Workspace) -> Seen:
     found = {signature(place.sha256) for place in places}
     rough = []
     for place in places:
-        # Trained on packed arrays, a run is published although an image of the pool is gone, which then has no hash.
+        # Runs train on the packed arrays, so an image may be missing from the pool; it then has no perceptual hash.
         with contextlib.suppress(DataError):
             rough.append(rough_hash(_pixels(workspace, place)))
     return Seen(np.array(sorted(found), np.uint64), np.unique(np.array(rough, np.uint64).reshape(-1, WORDS), axis=0))
 
 
 def overlap(workspace: Workspace, seen: Seen) -> Overlap:
-    """Which images of the validation and the test split are among those seen, whole or nearly, as they are or mirrored.
+    """Finds the validation and test images that are exact, mirrored or near copies of images in `seen`.
 
     Raises:
         DataError: nothing is prepared, or an image of the split cannot be read.
@@ -130,10 +130,10 @@ def _split(workspace: Workspace) -> SplitManifest:
 
 
 def write(path: Path, seen: Seen, models: Iterable[str] = ()) -> None:
-    """Writes signatures, all or nothing.
+    """Writes signatures atomically.
 
     Args:
-        models: sha256 of the `.keras` files that saw them, where the file goes along with these.
+        models: sha256 of the `.keras` files that saw the images; `read` can require one of them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     complete, names = np.array(seen.complete), np.array(sorted(models), "U64")
@@ -142,10 +142,10 @@ def write(path: Path, seen: Seen, models: Iterable[str] = ()) -> None:
 
 
 def read(path: Path, model: str | None = None) -> Seen | None:
-    """The signatures in a file; None where it is not there, or is not about `model`.
+    """Reads signatures; None if the file does not exist or is not about `model`.
 
     Args:
-        model: sha256 of the `.keras` file that they must be of; None: any.
+        model: sha256 of the `.keras` file that must be listed in the file; None accepts any.
 
     Raises:
         DataError: the file is damaged.
@@ -154,7 +154,7 @@ def read(path: Path, model: str | None = None) -> Seen | None:
         with np.load(path, allow_pickle=False) as content:
             rough = content["rough"].astype(np.uint64).reshape(-1, WORDS)
             found = Seen(content["signatures"].astype(np.uint64), rough, bool(content["complete"]))
-            models = [str(one) for one in content["models"]]
+            models = [str(sha256) for sha256 in content["models"]]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:

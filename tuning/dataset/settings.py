@@ -23,7 +23,7 @@ class Settings:
     """The options of `prepare`; see `tuning.dataset.preparation.prepare_dataset`.
 
     Raises:
-        UsageError: a value that cannot be meant.
+        UsageError: a value is not allowed.
     """
 
     image_size: int = 48
@@ -51,10 +51,10 @@ class Settings:
 
 
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that decide which images are in the pool and in which groups, as files record them.
+    """The settings that decide which images are in the pool and in which groups, as recorded in files.
 
     Attributes:
-        group_by_table: digest of the table that `--group-by` names; None for an expression, or without.
+        group_by_table: digest of the table that `--group-by` names; None for an expression, or without `--group-by`.
     """
 
     crop: Crop

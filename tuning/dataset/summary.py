@@ -1,4 +1,4 @@
-"""The findings of `prepare` as one record: kept in `pool_summary.json`, returned to Python, and printed."""
+"""The findings of `prepare` as one record: written to `pool_summary.json`, returned to Python, and printed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from tuning.dataset.splitting.near_duplicates import NearPair
 
 SCHEMA = 1
-#: Validation or test images below which a class is warned about.
+#: A class with fewer validation or test images than this gets a warning.
 FEWEST = 5
-#: How many reasons a person is shown; the JSON file lists all files.
+#: Number of reasons in the printed text; the JSON file lists all files.
 _SHOWN = 5
 
 
@@ -36,10 +36,10 @@ class NearCopies:
     """Near copies among images with different pixels.
 
     Attributes:
-        sets, images: sets of images that near copies tie together, and images in them.
+        sets, images: sets of images connected by near-copy pairs, and images in them.
         pairs: confirmed pairs.
-        mirrored: those that show each other as in a mirror.
-        other_label: those whose labels differ.
+        mirrored: pairs in which one image is mirrored.
+        other_label: pairs whose labels differ.
         largest: images in the largest set.
     """
 
@@ -52,7 +52,7 @@ class NearCopies:
 
     @staticmethod
     def count(images: Sequence[PooledImage], pairs: Sequence[NearPair]) -> NearCopies:
-        """Counts `pairs`, whose numbers are positions in `images`."""
+        """Counts `pairs`, which are positions in `images`."""
         sizes = Counter(smallest_tied((pair.one, pair.other) for pair in pairs).values())
         return NearCopies(
             sets=len(sizes),
@@ -66,25 +66,25 @@ class NearCopies:
 
 @dataclass(frozen=True)
 class PoolSummary:
-    """What is in the pool and what is not.
+    """What is in the pool and what was left out.
 
     Attributes:
-        source: what kind of data set was found ("class folders", "YOLO export", "FER2013 CSV").
-        raw: the raw folder.
+        source: kind of the data set ("class folders", "YOLO export", "FER2013 CSV"); several are joined by "and".
+        raw: the raw paths, joined by commas.
         counts: label -> split -> images.
-        rejected: what should have been an image and is none, with reasons.
-        ignored: reason -> how many files were no samples for that reason.
-        copy_sets, redundant: sets of images with the same pixels and label, and images beyond the first of each.
+        rejected: items that should have been images but could not be used, with reasons.
+        ignored: reason -> number of files that are not samples.
+        copy_sets, redundant: sets of pool images with the same pixels, and images beyond the first of each.
         conflicts: sets of images with the same pixels and different labels.
         imbalance: largest against smallest class.
-        notes: what else the person should know.
-        on_conflict: what became of conflicts: "drop", "keep" or "majority".
-        near: near copies among the different images.
-        group_by: the `--group-by` that finds who is shown; None without.
-        subjects: how many persons it distinguished; None without.
+        notes: further remarks for the user.
+        on_conflict: how conflicts were resolved: "drop", "keep" or "majority".
+        near: near copies among images with different pixels.
+        group_by: the `--group-by` that identifies persons; None without.
+        subjects: number of persons that it distinguished; None without.
         naive: what would leak from train into test if every image were placed by itself.
         leakage: what does leak.
-        account: everything that is no image of the data set, by its reason.
+        account: everything that was left out of the data set, by reason.
     """
 
     source: str
@@ -111,12 +111,12 @@ class PoolSummary:
 
     @property
     def dropped(self) -> int:
-        """Images dropped because equal ones carry another label."""
+        """Number of images dropped because images with equal pixels carry another label."""
         return sum(conflict.dropped for conflict in self.conflicts)
 
     @property
     def grouping(self) -> str:
-        """Which images share a split, in words."""
+        """A sentence on which images share a split."""
         kinds = ["exact copies", "near copies"]
         if "YOLO" in self.source:
             kinds.append("faces of one photo")
@@ -126,7 +126,7 @@ class PoolSummary:
 
     @property
     def leakage_words(self) -> list[str]:
-        """What leaks from train into test, and what would without groups."""
+        """Sentences on what leaks from train into test, and what would leak without groups."""
         if self.leakage is None:
             return []
         before = f"; without groups it would be {self.naive.words}" if self.naive else ""
@@ -137,7 +137,7 @@ class PoolSummary:
 
     @property
     def who(self) -> list[str]:
-        """What file names suggest about who is shown, and what to do about it."""
+        """A hint that file names seem to identify persons, with the `--group-by` for it; or nothing."""
         named = self.leakage.named if self.leakage else None
         if named is None:
             return []
@@ -149,7 +149,7 @@ class PoolSummary:
 
     @property
     def small_classes(self) -> list[str]:
-        """A warning about classes with too few validation or test images to choose or to judge by; or nothing."""
+        """A warning about classes with too few validation or test images for a meaningful score; or nothing."""
         small = [
             f"{label} ({splits['val']:,} validation, {splits['test']:,} test)"
             for label, splits in self.counts.items()
@@ -169,16 +169,16 @@ class PoolSummary:
         return [*lines, *([f"  … and {rest:,} more in pool_summary.json"] if rest else [])]
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `pool_summary.json`: what is known, put together, and what follows from it."""
+        """Returns the content of `pool_summary.json`: the fields and what is derived from them."""
         own: dict[str, Any] = msgspec.to_builtins(self)
-        follows = {"ratio": round(self.imbalance.ratio, 4), "words": self.imbalance.words}
+        derived = {"ratio": round(self.imbalance.ratio, 4), "words": self.imbalance.words}
         return {
             "schema": SCHEMA,
             "source": self.source,
             "raw": self.raw,
             "images": self.images,
             "classes": {label: {**splits, "all": sum(splits.values())} for label, splits in self.counts.items()},
-            "imbalance": own["imbalance"] | follows,
+            "imbalance": own["imbalance"] | derived,
             "duplicates": {"sets": self.copy_sets, "redundant_images": self.redundant, "near": own["near"]},
             "conflicts": {
                 "policy": self.on_conflict,
@@ -195,10 +195,10 @@ class PoolSummary:
         }
 
     def text(self, width: int | None = None) -> str:
-        """A page for a person: table of counts, what was left out, and what the imbalance means.
+        """Returns the text that `prepare` prints: table of counts, what was left out, and what the imbalance means.
 
         Args:
-            width: characters after which lines break, at words; None: as they come.
+            width: wrap lines at words after so many characters; None does not wrap.
         """
         lines = [f"{self.images:,} images in {len(self.counts)} classes, from {self.source} in {self.raw}", ""]
         lines += _table(self.counts)
@@ -235,7 +235,7 @@ class PreparedDataset:
 
     Attributes:
         info: digest, classes, size and counts of the data set, as training sees it.
-        summary: what is in the pool, what is not, and why.
+        summary: what is in the pool, what was left out, and why.
         changed: False if everything was prepared already and nothing was done.
         added, removed: images that this call added to the split or removed from it.
     """
@@ -252,10 +252,10 @@ def write_summary(path: Path, summary: PoolSummary) -> None:
 
 
 def read_summary(path: Path) -> PoolSummary:
-    """What `prepare` found, from its `pool_summary.json`.
+    """Reads `pool_summary.json`.
 
     Raises:
-        DataError: the file is missing, or not as it was written.
+        DataError: the file is missing or invalid.
     """
     try:
         return msgspec.convert(_fields(read_record(path, dict[str, Any], SCHEMA, PREPARE_REMEDY)), PoolSummary)
@@ -266,7 +266,7 @@ def read_summary(path: Path) -> PoolSummary:
 
 
 def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a `PoolSummary` out of the content of its file."""
+    """Returns the fields of a `PoolSummary` from the content of its file."""
     return {
         **{name: found[name] for name in ("source", "raw", "imbalance", "ignored", "notes", "account")},
         "counts": {label: {split: row[split] for split in SPLITS} for label, row in found["classes"].items()},
@@ -284,7 +284,7 @@ def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conflict(conflict: Conflict) -> str:
-    """One image of each label."""
+    """Names one image of each label."""
     first = {label: source for source, label in reversed(conflict.sources.items())}
     return " and ".join(f"{source} ({label})" for label, source in sorted(first.items()))
 

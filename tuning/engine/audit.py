@@ -1,4 +1,4 @@
-"""Checks a journal: nothing lost, nothing twice, nothing out of order. Pure."""
+"""Audits a journal for lost, duplicate and misordered entries. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _FINAL = "final/"
 
 
 def audit(records: Sequence[Entry], ended: bool = False) -> list[str]:
-    """One phrase for each thing that must not be; empty when all is well.
+    """One phrase for each violation; empty if the journal is sound.
 
     Args:
-        records: of the journal, in order.
-        ended: the search has run to its end, so that nothing may be open.
+        records: the journal's entries, in order.
+        ended: the search has run to its end, so that no job may be unfinished.
     """
     wrong = [f"record {index} carries number {record.n}" for index, record in enumerate(records) if record.n != index]
     try:
-        # Refuses a result without its attempt, a second result, and any fencing number but the latest.
+        # Refuses a result without an attempt, a second result, and a fencing number that is not the latest.
         state = replay(records)
     except StateError as error:
         return [*wrong, error.problem]
@@ -38,7 +38,7 @@ def audit(records: Sequence[Entry], ended: bool = False) -> list[str]:
 
 
 def _unsealed(records: Sequence[Entry]) -> list[str]:
-    """Final runs that began before their opening of the test split was on record, or with more than one."""
+    """Final runs that began before their opening of the test split was recorded, or that opened it more than once."""
     opened: Counter[str] = Counter()
     wrong = []
     for record in records:

@@ -1,4 +1,4 @@
-"""A time budget: counted over all resumes, with a share reserved for the work after the search."""
+"""A time budget, counted over all resumes, with a reserve for the work after the search."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tuning.core.errors import UsageError
 from tuning.engine.entries import Spent
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-#: Running time is journaled at least this often, so that a kill forgets no more than that.
+#: Running time is journaled at least this often, so that a kill loses no more than this.
 JOURNAL_SECONDS = 30.0
 
 
 def seconds(text: str) -> float:
-    """The seconds that "90s", "45m", "8h", "2d" or "1h30m" mean.
+    """Parses a time such as "90s", "45m", "8h", "2d" or "1h30m" into seconds.
 
     Raises:
-        UsageError: it means none.
+        UsageError: `text` is no such time, or not more than 0.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
@@ -31,13 +31,13 @@ def seconds(text: str) -> float:
 
 
 def as_given(value: float) -> str:
-    """Seconds as a person gives a budget, in the largest unit that tells them exactly: "90s", "4m", "2h"."""
+    """Whole seconds in the form of `--budget`, in the largest exact unit of hours, minutes and seconds: "90s", "4m"."""
     unit = next((unit for unit in "hm" if value % _UNITS[unit] == 0), "s")
     return f"{value / _UNITS[unit]:.0f}{unit}"
 
 
 def duration(value: float) -> str:
-    """Seconds in words of at most two units: "45 s", "12 min", "3 h 05 min", "2 d 4 h"."""
+    """Seconds as text of at most two units: "45 s", "12 min", "3 h 05 min", "2 d 4 h"."""
     value = max(0, round(value))
     if value < 60:
         return f"{value} s"
@@ -52,28 +52,28 @@ def duration(value: float) -> str:
 
 
 def reserve(epoch_seconds: Iterable[float], epochs: int, runs: int, workers: int, budget: float) -> float:
-    """Seconds to keep back for retraining `runs` configurations for `epochs` each, `workers` at a time.
+    """Seconds to reserve for retraining `runs` configurations for `epochs` each, `workers` at a time.
 
     Args:
-        epoch_seconds: measured epochs of the trials so far. The slower half counts: finalists tend to be large.
-            While there are none, a fifth of the budget is kept back.
+        epoch_seconds: measured times of the trials' epochs so far. The slower half is averaged, because finalists tend
+            to be large. If there are none, a fifth of the budget is reserved.
     """
     measured = sorted(epoch_seconds)
     if not measured:
         return budget / 5
     slower = measured[len(measured) // 2 :]
     rounds = math.ceil(runs / max(1, workers))
-    # A tenth for starting, tracing, and the evaluation itself.
+    # A tenth is added for starting, tracing and evaluation.
     return 1.1 * rounds * epochs * sum(slower) / len(slower)
 
 
 class Stopwatch:
-    """Running time of a search over all its resumes.
+    """Measures the running time of a search over all its resumes.
 
     Args:
-        before: what the journal says was spent.
+        before: the journal's entries of time spent.
         record: journals an entry.
-        began: reading of `time.monotonic` from which time counts; None: now.
+        began: value of `time.monotonic` from which time counts; None: now.
     """
 
     def __init__(self, before: Iterable[Spent], record: Callable[[Spent], object], began: float | None = None) -> None:
@@ -82,14 +82,14 @@ class Stopwatch:
         self._began = self._noted = time.monotonic() if began is None else began
 
     def elapsed(self) -> float:
-        """Seconds of running time, earlier ones included; journaled as it goes."""
+        """Seconds of running time, earlier starts included; journals it every `JOURNAL_SECONDS`."""
         now = time.monotonic()
         if now - self._noted >= JOURNAL_SECONDS:
             self.note()
         return self._before + now - self._began
 
     def note(self) -> None:
-        """Journals the time since the last note."""
+        """Journals the time since it was last journaled."""
         now = time.monotonic()
         self._record(Spent(seconds=round(now - self._noted, 3)))
         self._noted = now

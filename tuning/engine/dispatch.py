@@ -1,5 +1,5 @@
-"""Between the loop and the executor: attempts are journaled before they run, results only count with their fencing
-number, deaths are counted, and whatever ends a job ends it once.
+"""Between the loop and the executor: journals attempts before they run, accepts results only with the current fencing
+number, counts deaths, and ends each job exactly once.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from tuning.core import interruption
 from tuning.core.errors import EXIT_INTERNAL, StateError, TuningError
 from tuning.core.records import Failure
 from tuning.engine.entries import Attempt, AttemptDied, Entry, Node, Result
-from tuning.engine.executors import Died, Executor, Finished, Job, JobError, NodeChanged, Progressed
+from tuning.engine.executors import Died, Event, Executor, Finished, Job, JobError, NodeChanged, Progressed
 from tuning.engine.journal import Journal
 from tuning.engine.state import SearchState, accepts, apply, replay
 
-#: How often one who waits looks up: for a signal, or the end of a budget.
+#: Maximum seconds of one wait, after which signals and the end of the budget are checked.
 LOOK_SECONDS = 2.0
-#: Observed deaths of one job before it counts as failed.
+#: Observed deaths after which a job counts as failed.
 MAX_DEATHS = 2
-#: So many attempts of a job in a row that ended with the whole search (nobody saw how), none of them an epoch further
-#: than the one before, make it as suspect as one observed death.
+#: This many consecutive attempts of a job that ended with the whole search (for an unknown reason), none an epoch
+#: further than the one before, are as suspect as one observed death.
 UNRESOLVED_PER_DEATH = 6
 
 UNKNOWN_RESULT = "continue with the version of this package that wrote it, or start the search over with --fresh"
 
-#: A job's payload as JSON, made just before it runs, given its fencing number.
+#: Fencing number -> a job's payload as JSON; called just before the job runs.
 Payload = Callable[[int], dict[str, Any]]
 
 
 class JobFailed(TuningError):
-    """A job that must not fail did; carries the worker's own words, remedy and exit code."""
+    """A job that the search cannot do without has failed; carries the worker's message, remedy and exit code."""
 
     def __init__(self, problem: str, remedy: str, exit_code: int = EXIT_INTERNAL) -> None:
         super().__init__(problem, remedy)
@@ -47,14 +47,14 @@ class Dispatcher:
     """Runs jobs through an executor, with the journal as memory.
 
     Args:
-        journal: open journal; its records are replayed into `state`.
-        executor: where jobs run.
-        max_deaths: deaths of one job before its result is a failure.
-        epochs_done: how many epochs of a job, by its key, need not be done again.
+        journal: open journal; its entries are replayed into `state`.
+        executor: runs the jobs.
+        max_deaths: deaths after which a job counts as failed.
+        epochs_done: job key -> number of epochs that a new attempt can resume from.
 
     Attributes:
-        on_progress: called with (key, entry) for each new entry of a job's curve; to be set by whoever cares.
-        on_node: called with what has happened to a machine that jobs run on, before it is journaled; the same.
+        on_progress: called with (key, entry) for each new entry of a job's curve; the caller may set it.
+        on_node: called with each event of a node, before it is journaled; the caller may set it.
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class Dispatcher:
         return written
 
     def result(self, key: str) -> dict[str, Any] | None:
-        """The result of a job, or None while there is none; that of a failed one is a `JobError` under `error`."""
+        """The result of a job, or None while there is none; a failed job's holds a `JobError` under `error`."""
         job = self.state.jobs.get(key)
         return job.result if job else None
 
     def request(self, key: str, kind: str, payload: Payload, priority: float = 0.0) -> None:
-        """Asks for a job's result; a job that has one, or is under way, is not run again.
+        """Queues a job unless it has a result, is running or is queued already.
 
         Args:
-            priority: of the jobs that wait, the one with the smallest is started first; among equals the first.
+            priority: the queued job with the smallest value starts first; among equals, the one queued first.
         """
         if self.result(key) is None and key not in self._running and key not in self._queued:
             self._enqueue(priority, key, kind, payload)
@@ -100,14 +100,15 @@ class Dispatcher:
         heapq.heappush(self._queue, (priority, next(self._numbers), key))
 
     def wait(self, timeout: float = LOOK_SECONDS) -> None:
-        """Starts what can be started, then waits until something happened, at most so long, and journals it.
+        """Starts queued jobs, then waits for events for at most `timeout` seconds and journals them.
 
         Raises:
             Interrupted: a signal asked this process to stop.
         """
         interruption.check()
         self.start()
-        for event in self.executor.collect(timeout):
+        # An error of the environment ends the search: journal the results that arrived with it first.
+        for event in sorted(self.executor.collect(timeout), key=_of_environment):
             if isinstance(event, Progressed):
                 self.on_progress(event.key, event.entry)
             elif isinstance(event, NodeChanged):
@@ -118,9 +119,9 @@ class Dispatcher:
         self.start()
 
     def cancel(self) -> None:
-        """Gives up all jobs that have no result; they may be requested again.
+        """Gives up all jobs without a result; they may be requested again.
 
-        Journaled, so that no such attempt counts as one that ended with the whole search.
+        This is journaled, so that the attempts do not count as ended by the death of the whole search.
         """
         running, self._running = self._running, {}
         self._queue.clear()
@@ -132,11 +133,11 @@ class Dispatcher:
                 self.record(AttemptDied(key=key, fence=fence, failure=Failure("stopped", "given up by the search")))
 
     def running(self) -> tuple[str, ...]:
-        """Keys of the jobs under way."""
+        """Keys of the running jobs."""
         return tuple(self._running)
 
     def start(self) -> None:
-        """Starts what can be started."""
+        """Starts as many queued jobs as the executor has room for; fails those with too many bad attempts."""
         while self._queue and self.executor.free() > 0:
             _, _, key = heapq.heappop(self._queue)
             kind, payload = self._queued.pop(key)
@@ -151,17 +152,17 @@ class Dispatcher:
     def _ended(self, event: Finished | Died) -> None:
         job = self.state.job(event.key)
         if event.key not in self._running or not accepts(job, event.fence):
-            # A process that was given up finished after all: its successor's result is the one that counts.
+            # A process that was given up has finished after all: only its successor's result counts.
             return
         error = None if isinstance(event, Died) else event.error or _not_finite(event.result)
-        # Neither says anything of the configuration: whoever ends the search closes the attempt, see `cancel`.
+        # The next two errors say nothing about the configuration. They end the search; `cancel` closes the attempt.
         if error is not None and error.kind == "environment":
-            # The disk: nothing to record, the same command goes on when there is room.
-            # Where no path says what it was, the words of whoever met it may.
+            # The disk, say: there is nothing to record, and the same command resumes once it is mended. Without a path
+            # the worker's message is more specific than the error number.
             words = os.strerror(error.errno or 0) if error.filename else error.message
             raise OSError(error.errno, words, error.filename or "a worker")
         if error is not None and error.kind == "outdated":
-            # Nothing that is trained from now on would belong to this search.
+            # Trainings with changed data or code would not belong to this search.
             raise JobFailed(error.message, error.remedy, error.exit_code)
         kind, payload = self._running.pop(event.key)
         if isinstance(event, Died):
@@ -170,14 +171,15 @@ class Dispatcher:
         elif error is None:
             self.record(Result(key=event.key, fence=event.fence, result=event.result or {}, node=event.node))
         elif error.kind == "memory":
-            # As where the system kills the process: it says as much of what else ran beside it.
+            # Like a process killed for lack of memory: other processes may have caused it, so it is tried again.
             self.record(AttemptDied(key=event.key, fence=event.fence, failure=error.failure(), node=event.node))
             self._enqueue(-math.inf, event.key, kind, payload)
         else:
             self._fail(event.key, event.fence, error, event.node)
 
     def _give_up(self, key: str) -> None:
-        """Too many attempts ended badly: the last death, or that none was seen, becomes the result of a new attempt."""
+        """Fails a job with too many bad attempts: a new attempt gets the last death as its result, or the number of
+        attempts whose end was not observed."""
         job = self.state.job(key)
         last = Failure("crash", f"the whole search, or a node, ended {job.unresolved} times while this ran")
         message = last.message
@@ -191,11 +193,15 @@ class Dispatcher:
         self.record(Result(key=key, fence=fence, result={"error": msgspec.to_builtins(error)}, node=node))
 
 
+def _of_environment(event: Event) -> bool:
+    return isinstance(event, Finished) and event.error is not None and event.error.kind == "environment"
+
+
 def error_of(result: Mapping[str, Any]) -> JobError | None:
-    """Why a job failed; None where it did not.
+    """The error of a failed job; None if the job did not fail.
 
     Raises:
-        StateError: the journal says so in a way that this version does not know.
+        StateError: the error has a form that this version does not know.
     """
     if (error := result.get("error")) is None:
         return None
@@ -208,10 +214,10 @@ def error_of(result: Mapping[str, Any]) -> JobError | None:
 
 
 def expect(result: dict[str, Any], what: str) -> dict[str, Any]:
-    """The result of a job that the search cannot do without.
+    """Returns the result of a job that the search cannot do without.
 
     Raises:
-        JobFailed: it failed; says `what`, and the worker's own message and remedy.
+        JobFailed: the job failed; carries the worker's message, after `what` unless there is a remedy.
     """
     error = error_of(result)
     if error is None:
@@ -224,7 +230,7 @@ def expect(result: dict[str, Any], what: str) -> dict[str, Any]:
 
 
 def _not_finite(result: Any, place: str = "result") -> JobError | None:
-    """The error of a job whose result holds NaN or an infinity: no journal can hold that, and no resume read it."""
+    """The error of a job whose result holds NaN or an infinity, which JSON cannot represent; None if it holds none."""
     if isinstance(result, float) and not math.isfinite(result):
         return JobError("not-finite", f"the worker's answer is not a finite number: {place} is {result}")
     if isinstance(result, Mapping):

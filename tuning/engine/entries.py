@@ -1,6 +1,6 @@
-"""The entries of a journal: one frozen record a kind, told apart by the field `type`. Decoding one validates it.
+"""The entries of a journal: one frozen record for each kind, tagged by the field `type`. Decoding validates an entry.
 
-Whoever journals something new adds its record here, and to `Entry`.
+A new kind of entry needs a record here, and a place in `Entry`.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import msgspec
 from tuning.core.plan import FinalTraining, ShortenedFinal
 from tuning.core.records import Failure, TrialSpec
 
-#: Number of an entry that is not in a journal yet.
+#: Number of an entry that has not been journaled yet.
 UNNUMBERED = -1
 
 
 class _Numbered(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
-    """What all entries have: `n`, their number in the journal, which `Journal.append` gives them."""
+    """Base of all entries: `n` is the entry's number in the journal, assigned by `Journal.append`."""
 
     n: int = UNNUMBERED
 
 
 class Ask(_Numbered, frozen=True, tag="ask"):
-    """The strategy proposed `trial`; in logical order.
+    """The strategy proposed `trial`.
 
     Attributes:
-        completed: how many trials had ended, in logical order, when it did.
+        completed: number of trials that had ended, in logical order, by then.
     """
 
     trial: TrialSpec
@@ -34,7 +34,7 @@ class Ask(_Numbered, frozen=True, tag="ask"):
 
 
 class Attempt(_Numbered, frozen=True, tag="attempt"):
-    """Job `key` is about to run, from `epoch` on. The entry's number is the attempt's fencing number."""
+    """Job `key` is about to run, with `epoch` epochs done. The entry's number is the attempt's fencing number."""
 
     key: str
     epoch: int = 0
@@ -44,7 +44,7 @@ class AttemptDied(_Numbered, frozen=True, tag="died", omit_defaults=True):
     """Attempt `fence` of job `key` ended without a result: its process was killed, crashed, or was given up.
 
     Attributes:
-        node: where it ran, as of `Node`; None: on the machine of the search itself.
+        node: name of the node that it ran on; None: the machine of the search itself.
     """
 
     key: str
@@ -57,8 +57,8 @@ class Result(_Numbered, frozen=True, tag="result", omit_defaults=True):
     """Attempt `fence` of job `key` ended.
 
     Attributes:
-        result: what the job's kind of work returns, as JSON; or, under `error`, a `JobError`.
-        node: as of `AttemptDied`.
+        result: the work function's result as JSON; or, under `error`, a `JobError`.
+        node: as in `AttemptDied`.
     """
 
     key: str
@@ -68,7 +68,7 @@ class Result(_Numbered, frozen=True, tag="result", omit_defaults=True):
 
 
 class Node(_Numbered, frozen=True, tag="node", omit_defaults=True):
-    """Something happened to a machine that jobs may run on; the fields are those of `NodeChanged`."""
+    """The state of a node that jobs may run on has changed; the fields are those of `NodeChanged`."""
 
     node: str
     what: Literal["used", "returned", "lost", "left out"]
@@ -77,14 +77,14 @@ class Node(_Numbered, frozen=True, tag="node", omit_defaults=True):
 
 
 class Stopped(_Numbered, frozen=True, tag="stopped"):
-    """The search ended before its strategy was done, because its time was over."""
+    """The search ended before its strategy was done, because its share of the budget was spent."""
 
 
 class Closing(_Numbered, frozen=True, tag="closing"):
-    """After the first `asks` proposals nothing new was begun, because the time left was that of a full training.
+    """After the first `asks` proposals no new configuration is begun: the rest of the time is for promising ones.
 
     Attributes:
-        promotions: how many of those begun may still be trained to the end.
+        promotions: number of configurations already begun that may still be trained to the end.
     """
 
     asks: int
@@ -92,11 +92,11 @@ class Closing(_Numbered, frozen=True, tag="closing"):
 
 
 class Extended(_Numbered, frozen=True, tag="extended"):
-    """After the first `asks` proposals a larger budget was given: the search goes on from where it ended.
+    """After the first `asks` proposals a larger budget was given: the search continues from where it ended.
 
     Attributes:
-        budget: seconds in all.
-        finals: seconds of it that are kept for the finals.
+        budget: total seconds.
+        finals: seconds of the budget that are reserved for the finals.
     """
 
     asks: int
@@ -105,13 +105,13 @@ class Extended(_Numbered, frozen=True, tag="extended"):
 
 
 class Spent(_Numbered, frozen=True, tag="spent"):
-    """So many seconds of running time have passed since the last such entry, or since the command began."""
+    """`seconds` of running time have passed since the last such entry, or since the command began."""
 
     seconds: float
 
 
 class OpenedTestSplit(_Numbered, frozen=True, tag="test-opened"):
-    """Run `run_id`, by job `key`, is about to be evaluated on the test split."""
+    """Run `run_id` of job `key` is about to be evaluated on the test split."""
 
     key: str
     run_id: str
@@ -126,18 +126,17 @@ class UnopenedTestSplit(_Numbered, frozen=True, tag="test-unopened"):
 
 
 class RetryFailed(_Numbered, frozen=True, tag="retry-failed"):
-    """The results of these trials no longer count, nor what was asked after the first `asks` proposals."""
+    """The results of `trials` no longer count, nor do the proposals after the first `asks`."""
 
     trials: list[str]
     asks: int
 
 
 class PlannedFinals(_Numbered, frozen=True, tag="planned-finals", omit_defaults=True):
-    """With the time that was left, these final trainings were decided on; each entry adds to those before it.
+    """Final trainings planned for the remaining time; each entry adds to the previous ones.
 
     Attributes:
-        until: seconds of running time at which they should be over, where that is later than the budget; None: it is
-            not.
+        until: running time in seconds at which they should be over, if that is later than the end of the budget.
     """
 
     runs: list[FinalTraining]
@@ -145,20 +144,20 @@ class PlannedFinals(_Numbered, frozen=True, tag="planned-finals", omit_defaults=
 
 
 class ShortenedFinals(_Numbered, frozen=True, tag="shortened-finals"):
-    """The time that is left is too short for final trainings as they were planned: these end earlier."""
+    """Final trainings that end earlier than planned, because the remaining time is too short."""
 
     runs: list[ShortenedFinal]
 
 
 class Published(_Numbered, frozen=True, tag="published"):
-    """The files of run `run_id`, by job `key`, are in the workspace."""
+    """The files of run `run_id` of job `key` are in the workspace."""
 
     key: str
     run_id: str
 
 
 class Withdrawn(_Numbered, frozen=True, tag="withdrawn"):
-    """Nothing is to come of job `key` any more: run `run_id` was given up, or is no longer one of the search's."""
+    """Run `run_id` of job `key` was given up, or no longer belongs to the search; nothing of it will be published."""
 
     key: str
     run_id: str
@@ -185,9 +184,9 @@ Entry = (
 
 
 def from_json(value: dict[str, Any]) -> Entry:
-    """The entry that a line of a journal holds.
+    """Decodes an entry.
 
     Raises:
-        msgspec.ValidationError: it is of no known kind, or a field is missing, unknown, or of another type.
+        msgspec.ValidationError: its kind is unknown, or a field is missing, unknown, or of another type.
     """
     return msgspec.convert(value, Entry)

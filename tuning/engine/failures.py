@@ -1,4 +1,4 @@
-"""Detects failures that have one common cause instead of being due to configurations: many in a row."""
+"""Detects consecutive failures with one common cause, which are not due to the configurations."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from tuning.core.errors import StateError
 from tuning.core.records import OWN, TrialOutcome
 
-#: So many failures in a row, all with the same cause, end a search: what fails is not the configurations.
+#: This many consecutive failures with the same cause end a search.
 LIMIT = 10
 
 
 class RunOfFailures:
-    """Counts failures in logical order.
+    """Counts consecutive failures with the same cause, in logical order.
 
     Args:
-        name: of the search, for the message.
-        directory: of the search, for the message.
+        name: name of the search, for the message.
+        directory: folder of the search, for the message.
     """
 
     def __init__(self, name: str, directory: Path) -> None:
@@ -26,17 +26,17 @@ class RunOfFailures:
         self._count = 0
 
     def tell(self, outcome: TrialOutcome) -> None:
-        """Takes note of an outcome.
+        """Counts an outcome.
 
         Raises:
-            StateError: it is the last of a run of failures with one cause.
+            StateError: it is at least the `LIMIT`-th consecutive failure with the same cause.
         """
         if outcome.failure is None:
             self._cause, self._count = None, 0
             return
-        found = (outcome.failure.kind, _without_numbers(outcome.failure.message))
-        self._count = self._count + 1 if found == self._cause else 1
-        self._cause = found
+        cause = (outcome.failure.kind, _without_numbers(outcome.failure.message))
+        self._count = self._count + 1 if cause == self._cause else 1
+        self._cause = cause
         if self._count >= LIMIT and outcome.failure.kind not in OWN:
             raise StateError(
                 f"{self._count} trials of {self._name} in a row failed alike: {outcome.failure.message}",
@@ -45,5 +45,5 @@ class RunOfFailures:
 
 
 def _without_numbers(message: str) -> str:
-    """The message without what differs from one occurrence of a cause to the next."""
+    """The message without its numbers, which may differ between occurrences of one cause."""
     return re.sub(r"0x[0-9a-f]+|\d+", "#", message)

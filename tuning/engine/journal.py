@@ -1,8 +1,9 @@
-"""The append-only journal of a search: the only state there is.
+"""The append-only journal of a search: its only state.
 
-One entry (see `tuning.engine.entries`) a line: `<crc32 as 8 hex digits> <canonical JSON>`, numbered without gaps from
-0. An entry is true once its line is fsynced. A kill can leave a torn last line, which the next owner truncates under
-the lock; a damaged line with others after it, or a whole line that is no known entry, is no accident and is refused.
+One entry (see `tuning.engine.entries`) per line: `<crc32 as 8 hex digits> <canonical JSON>`, numbered without gaps from
+0. An entry counts once its line is fsynced. A kill can leave a torn last line, which the next owner of the lock
+truncates. A damaged line with others after it, or a complete line that is no known entry, cannot be the result of a
+kill and is refused.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ _REMEDY = (
 
 
 def encode(entry: Entry) -> bytes:
-    """One line of the journal, newline included."""
+    """The journal line of an entry, newline included."""
     body = canonical_json(msgspec.to_builtins(entry)).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
 def decode(line: bytes) -> dict[str, Any] | None:
-    """The JSON of a line without its newline; None where the line is damaged."""
+    """The JSON of a line without its newline; None if the line is damaged."""
     if len(line) < 10 or line[8:9] != b" ":
         return None
     try:
@@ -53,7 +54,7 @@ def decode(line: bytes) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a journal's bytes say: its whole entries, how many bytes they take, and the damage after them, if any."""
+    """A parsed journal: its complete entries, their length in bytes, and the damage after them, if any."""
 
     records: tuple[Entry, ...]
     length: int
@@ -61,11 +62,11 @@ class Parsed:
 
 
 def parse(data: bytes) -> Parsed:
-    """Reads a journal's bytes.
+    """Parses a journal's bytes.
 
-    The entries end at the first damaged line. `damage` is None when nothing follows, or only a torn tail: a last line
-    that never became whole, or zeros. Lines after a damaged one, a gap or repetition in the numbers, and an entry of an
-    unknown kind or with wrong fields are damage.
+    The entries end at the first damaged line. `damage` is None if nothing follows, or only a torn tail: an incomplete
+    last line, or zeros. Lines after a damaged one, a gap or repetition in the numbers, and an entry of an unknown kind
+    or with wrong fields are damage.
     """
     records: list[Entry] = []
     position = 0
@@ -75,7 +76,7 @@ def parse(data: bytes) -> Parsed:
         line = data[position:] if end < 0 else data[position:end]
         found = decode(line) if end >= 0 else None
         if found is None:
-            # One line is written at a time, so that one alone can be torn.
+            # Lines are written one at a time, so only the last one can be torn.
             if end >= 0 and data[end + 1 :].strip(b"\0"):
                 damage = "is damaged, and it is not the last one"
             break
@@ -92,10 +93,10 @@ def parse(data: bytes) -> Parsed:
 
 
 class Journal:
-    """An open journal. Whoever holds one is the only process that may write to its search.
+    """An open journal. Its owner is the only process that may write to the search.
 
     Raises (on construction):
-        StateError: another process holds it (named by pid and host), or a line is damaged or no known entry.
+        StateError: another process has it open (named by pid and host), or a line is damaged or no known entry.
     """
 
     def __init__(self, path: Path) -> None:
@@ -108,15 +109,15 @@ class Journal:
             self._held = stack.pop_all()
 
     def append(self, entry: Entry) -> Entry:
-        """Writes one entry and returns it, with its number `n`, as a resume will read it; it is durable by then.
+        """Writes one entry durably and returns it with its number `n`, decoded as a resume will read it.
 
         Raises:
-            StateError: another process has written to it, though we have the lock: it was removed, or is one that only
-                this machine sees. What is there is whole.
+            StateError: another process has written to the journal despite our lock: the lock file was removed, or the
+                lock is visible on this machine only. The entries in the file are complete.
         """
         with naming(self.path):
             if self._in_doubt:
-                # An append was cut short, by an error or a signal: what the file says counts, a torn line goes.
+                # An error or a signal cut the last append short: read the file again, and truncate a torn line.
                 self.records = self._recover()
                 self._in_doubt = False
             if os.fstat(self._file.fileno()).st_size != self._length:
@@ -139,7 +140,7 @@ class Journal:
     def _write(self, line: bytes) -> None:
         try:
             while line:
-                # As much as fits is written without an error.
+                # On a nearly full disk write() writes what fits without an error.
                 line = line[self._file.write(line) :]
             os.fsync(self._file.fileno())
         except OSError:
@@ -148,7 +149,7 @@ class Journal:
             raise
 
     def forget(self) -> None:
-        """Takes all entries back: the journal is as if it were new."""
+        """Removes all entries."""
         if not self.records:
             return
         with naming(self.path):
@@ -188,10 +189,10 @@ class Journal:
 
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Within the block, no other process can have the search in `directory`, whatever its journal holds.
+    """Locks the search in `directory` for the block, whatever its journal holds.
 
     Raises:
-        StateError: another process has it (named by pid and host).
+        StateError: another process holds the lock (named by pid and host).
     """
     lock, owner = FileLock(directory / LOCK), directory / "journal.owner"
     try:
@@ -219,7 +220,7 @@ def _described(owner: Path) -> str:
 
 
 def read(path: Path) -> tuple[Entry, ...]:
-    """The whole entries of a journal that another process may be writing; takes no lock and changes nothing.
+    """The complete entries of a journal that another process may be writing; takes no lock and changes nothing.
 
     Raises:
         StateError: a line that is not the last one is damaged, or holds no known entry.

@@ -1,9 +1,9 @@
 """The search loop: ask, submit, collect, tell, in logical order.
 
 A window limits how many trials may be asked for before their results are told, and results are told in the order that
-`tuning.engine.order` defines, in which neither clock nor workers occur. So the strategy sees the same sequence of asks
-and tells however many workers there are and however often the search was killed; replaying a journal is running this
-loop with the results already there.
+`tuning.engine.order` defines, which depends on neither clock nor workers. So the strategy sees the same sequence of
+asks and tells, however many workers there are and however often the search was killed. To replay a journal is to run
+this loop with the results already present.
 """
 
 from __future__ import annotations
@@ -25,26 +25,29 @@ Completed = tuple[TrialSpec, TrialOutcome]
 
 
 class Strategy(Protocol):
-    """What the loop needs of a strategy."""
+    """The interface of a strategy."""
 
     def ask(self, recorded: TrialSpec | None = None) -> TrialSpec | Signal:
-        """The next trial, WAIT (a result is needed first) or DONE.
+        """Returns the next trial, WAIT (a result is needed first) or DONE.
 
-        `recorded` is the trial that the journal holds at this place, so that it need not be computed again.
+        `recorded` is the journal's trial at this position, so that it need not be computed again.
         """
 
     def tell(self, outcome: TrialOutcome) -> None:
-        """The outcome of a trial; in logical order."""
+        """Receives the outcome of a trial; called in logical order."""
 
     def close(self, promotions: int | None) -> None:
-        """From now on nothing new is to be begun, and so many of those begun may be trained to the end; None: go on."""
+        """Begins no new configuration from now on, and trains at most `promotions` of those begun to the end.
+
+        None lifts the restriction.
+        """
 
 
 def outcome_of(spec: TrialSpec, result: Mapping[str, Any]) -> TrialOutcome:
-    """The outcome of a trial job's result, errors included.
+    """Converts a trial job's result, or its error, to an outcome.
 
     Raises:
-        StateError: the journal's result is none that this version knows.
+        StateError: the result in the journal has a form that this version does not know.
     """
     if (error := error_of(result)) is not None:
         return TrialOutcome(spec.trial_id, FAILED, failure=error.failure())
@@ -57,18 +60,19 @@ def outcome_of(spec: TrialSpec, result: Mapping[str, Any]) -> TrialOutcome:
 
 
 class SearchLoop:
-    """A search under way.
+    """A running search.
 
     Args:
-        window: how many trials may be asked for before their results are told; part of the search's settings.
-        payload: (spec, fencing number) -> what the worker is given.
+        window: number of trials that may be asked for before their results are told; part of the search's settings.
+        payload: (spec, fencing number) -> the job's payload for the worker.
         on_completed: called after the strategy was told a result.
-        out_of_time: called every few seconds; once it is True, nothing more is asked, what runs is given up, and
-            the trials that have a result by then are the search. That moment is journaled: a resume ends there too.
-        on_idle: called while a worker has nothing to do, again and again until it returns False; takes no part in
-            the search, and a fraction of a second at most, for which results wait.
-        last_trainings: called before a proposal; once it is a number, nothing new is begun, and so many of those begun
-            may be trained to the end. Journaled as well.
+        out_of_time: called every few seconds. Once it returns True, no more trials are asked for, running ones are
+            given up, and only trials that have a result by then count. This is journaled, so that a resume ends there,
+            too.
+        on_idle: called repeatedly while a worker is idle, until it returns False. It must not affect the search, and
+            must return within a fraction of a second, because results wait meanwhile.
+        last_trainings: called before a proposal. Once it returns a number, no new configuration is begun, and this many
+            of those begun may be trained to the end. This is journaled, too.
     """
 
     def __init__(
@@ -88,8 +92,8 @@ class SearchLoop:
         self._outstanding = LogicalOrder(window)
         self._asked = 0
         self._completed: list[Completed] = []
-        self._phases = 0  # those of the journal that the strategy was told of
-        self._exhausted = False  # nothing more is to be asked
+        self._phases = 0  # number of the journal's phases that the strategy was told of
+        self._exhausted = False  # no more trials are asked for
         self._idle_work = True
 
     def run(self) -> list[Completed]:
@@ -111,13 +115,13 @@ class SearchLoop:
             self._tell(spec, result)
 
     def _fill_window(self) -> None:
-        """Asks for trials until the window is full, or the strategy needs a result, or is done."""
+        """Asks for trials until the window is full, the strategy needs a result, or the strategy is done."""
         while not self._exhausted and not self._outstanding.full:
             recorded = self._recorded()
             if recorded is None and self._stopped():
                 self._exhausted = True
             elif recorded is not None and self._outstanding and len(self._completed) < recorded.completed:
-                # The strategy waited for results here; what it proposes may depend on them.
+                # The strategy waited for results at this point; its proposal may depend on them.
                 return
             else:
                 self._close_where_due(recorded)
@@ -125,7 +129,7 @@ class SearchLoop:
                     return
 
     def _close_where_due(self, recorded: Ask | None) -> None:
-        """Has the strategy begin nothing new from here on: where the journal says so, or because it is time."""
+        """Tells the strategy of the journal's phases that are due; journals a `Closing` first if it is time."""
         state = self._dispatcher.state
         if recorded is None and self._completed and not state.is_closing:
             promotions = self._last_trainings()
@@ -138,12 +142,12 @@ class SearchLoop:
             self._phases += 1
 
     def _recorded(self) -> Ask | None:
-        """The journal's next proposal, where it holds one more."""
+        """The journal's next proposal, or None if all have been replayed."""
         asks = self._dispatcher.state.asks
         return asks[self._asked] if self._asked < len(asks) else None
 
     def _ask(self, recorded: Ask | None) -> bool:
-        """Asks for one trial and has it run; False where the strategy has none for now."""
+        """Asks for one trial and requests its job; returns False if the strategy has none for now."""
         answer = self._strategy.ask(recorded.trial if recorded else None)
         if recorded is not None:
             self._check_replay(recorded, answer)
@@ -159,7 +163,7 @@ class SearchLoop:
         if not self._dispatcher.state.stopped:
             self._request(answer, end)
         if recorded is None:
-            # At once: with a wide window the last proposal can be a minute away.
+            # Start it at once: with a wide window, the last proposal can be a minute away.
             self._dispatcher.start()
         return True
 
@@ -184,7 +188,7 @@ class SearchLoop:
         )
 
     def _awaited(self, spec: TrialSpec) -> dict[str, Any] | None:
-        """The result of a trial, once it is there; None where the search is stopped before."""
+        """Waits for the result of a trial; returns None if the search is stopped first."""
         while (result := self._dispatcher.result(trial_key(spec.trial_id))) is None:
             if self._stopped():
                 return None
@@ -197,13 +201,13 @@ class SearchLoop:
         return result
 
     def _stopped(self) -> bool:
-        """Whether the search has been stopped before its end; journaled when it is."""
+        """Whether the search has been stopped before its end; journals it when time runs out."""
         if not self._dispatcher.state.stopped and self._out_of_time():
             self._dispatcher.record(Stopped())
         return self._dispatcher.state.stopped
 
     def _end_here(self) -> None:
-        """Gives up what runs; of the outstanding trials, those that have a result still count."""
+        """Gives up running trials; tells the strategy those outstanding trials that have a result."""
         self._dispatcher.cancel()
         for spec in self._outstanding:
             if (result := self._dispatcher.result(trial_key(spec.trial_id))) is not None:

@@ -1,11 +1,11 @@
-"""The order in which results are told: that of an imaginary machine, so that no real one has a say in it. Pure.
+"""The order in which results are told: that of a simulated machine, and so independent of the real one. Pure.
 
-The imaginary machine has as many slots as the search has a window. A trial takes one when it is asked for and holds it
-for as many units of time as it has epochs to train, times what the strategy expects an epoch of it to cost; results are
-told in the order in which trials end there. So a strategy meets a short training's result before that of a long one
-that was asked for earlier, as on a real machine, and what it meets when depends on its own proposals and on the window
-alone. The better costs are foreseen, the less the real machine waits for the imaginary one. Where all trainings are
-equally long this is plain: proposal *i* is asked for when proposal *i − window* has been told.
+The simulated machine has as many slots as the search's window. A trial takes a slot when it is asked for and occupies
+it for as many units of time as it has epochs to train, times the strategy's estimate of the cost of one of its epochs.
+Results are told in the order in which trials end on this machine. So a strategy receives a short training's result
+before that of a long one that was asked for earlier, as on a real machine, but the order depends only on its own
+proposals and on the window. The better the estimates, the less the real machine waits for the simulated one. If all
+trainings are equally long, proposal *i* is asked for when proposal *i − window* has been told.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tuning.core.records import TrialSpec
 
 
 class LogicalOrder:
-    """Trials that were asked for and have not ended yet, in the order of their ends.
+    """Trials that were asked for and have not ended yet, in the order of their simulated ends.
 
     Args:
-        window: slots.
+        window: number of slots.
     """
 
     def __init__(self, window: int) -> None:
@@ -33,7 +33,7 @@ class LogicalOrder:
         return len(self._running)
 
     def __iter__(self) -> Iterator[TrialSpec]:
-        """In the order in which they will be told if nothing more is asked for."""
+        """Yields the trials in the order in which they will be told if no more are asked for."""
         return (spec for _, _, spec in sorted(self._running))
 
     @property
@@ -41,7 +41,7 @@ class LogicalOrder:
         return len(self._running) >= self._window
 
     def ask(self, spec: TrialSpec) -> float:
-        """Starts a trial and returns when it ends; of those that end together the first one is told first."""
+        """Starts a trial and returns its simulated end; of trials that end together, the first asked is told first."""
         end = self._now + _length(spec)
         heapq.heappush(self._running, (end, self._asked, spec))
         self._asked += 1
@@ -49,24 +49,24 @@ class LogicalOrder:
 
     @staticmethod
     def priority(spec: TrialSpec, end: float) -> float:
-        """Which of the waiting trials a real worker should run first: the one with the smallest number.
+        """The priority of a trial in the real queue; the smallest value runs first.
 
-        With a strategy that foresees costs, the one that ends first, because its result is waited for. With others,
-        whose results are in no hurry, the one that was begun longest ago, so that long ones are not left for the end.
+        If the strategy estimates costs, the trial that ends first runs first, because its result is needed first.
+        Otherwise the configuration trained longest so far does, so that long trainings are not left for the end.
         """
         return -spec.initial_epoch if spec.cost is None else end
 
     def next(self) -> TrialSpec:
-        """The trial to be told next; there must be one."""
+        """The trial whose result is told next; there must be one."""
         return self._running[0][2]
 
     def completed(self) -> None:
-        """Ends that trial: its time has come."""
+        """Ends the trial that `next` returns, and advances the simulated time to its end."""
         self._now = heapq.heappop(self._running)[0]
 
 
 def _length(spec: TrialSpec) -> float:
-    # As planned: a training that fails or stops early has its place in the order all the same. A strategy that says
-    # nothing about epochs leaves all its trials equally long.
+    # The planned length, so that failing or stopping early does not change the order. Without epochs from the strategy,
+    # all trials are equally long.
     epochs = 1.0 if spec.epochs is None else spec.epochs - spec.initial_epoch
     return epochs if spec.cost is None else epochs * spec.cost

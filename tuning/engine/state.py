@@ -40,13 +40,14 @@ class JobState:
     """The attempts of one job.
 
     Attributes:
-        fence: number of the latest attempt; only a result that carries it counts.
-        deaths: attempts seen to die, with their failures; those whose node or worker was merely lost, and those that
-            were told to stop, apart.
-        result: the result, once there is one: JSON, with a `JobError` under `error` where the job failed.
-        epoch: epochs that were done when an attempt began.
-        unresolved: attempts from that epoch on that neither died nor ended before our eyes: the whole search was
-            killed meanwhile. Those that got further are no cause for suspicion.
+        fence: fencing number of the latest attempt, the only one whose result counts; None once that attempt has died.
+        deaths: failures of the attempts that were seen to die, except those that were stopped by the search or whose
+            node or worker was merely lost.
+        result: the result as JSON, with a `JobError` under `error` if the job failed; None while there is none.
+        epoch: the most epochs that were done when an attempt began.
+        unresolved: number of attempts since that epoch was reached whose end was not observed, because the whole
+            search was killed, or their node or worker was lost; a running attempt counts, too. Progress resets the
+            number, because an attempt that got further is not suspect.
     """
 
     fence: int | None = None
@@ -58,23 +59,23 @@ class JobState:
 
 @dataclass
 class SearchState:
-    """Everything the journal knows.
+    """The state that follows from a journal.
 
     Attributes:
-        jobs: by their keys.
-        asks: the trials proposed, in logical order.
-        phases: from which proposals on nothing new was begun, and from which on it was again; in order.
+        jobs: job key -> its attempts.
+        asks: the proposed trials, in logical order.
+        phases: the points from which on no new configurations were begun, or were begun again; in order.
         stopped: whether the search ended before its strategy was done.
         spent: running time.
         test_openings: evaluations on the test split, each recorded beforehand.
-        unopened: keys of those jobs among them that failed before they opened it.
-        former: jobs of proposals that no longer count, by the content of these; see `withdraw`.
-        planned_finals: what was decided on the finals, in order; empty without a budget.
-        earlier_finals: the same, before the budget was extended.
-        shortened: final trainings that end earlier than planned, by their run ids: each time they were shortened.
+        unopened: keys of the jobs that failed before they opened it.
+        former: jobs of withdrawn proposals, by the proposals' `content`; see `withdraw`.
+        planned_finals: the decisions on final trainings, in order; empty without a budget.
+        earlier_finals: those before the budget was extended.
+        shortened: run id -> each decision on a new length of that final training, in order.
         published: runs whose files are in the workspace.
-        withdrawn: keys of finals of which nothing is to come any more.
-        nodes: what has happened to machines that jobs ran on, in order.
+        withdrawn: keys of finals that will not be published.
+        nodes: events of the nodes that jobs ran on, in order.
     """
 
     jobs: dict[str, JobState] = field(default_factory=dict)
@@ -94,12 +95,12 @@ class SearchState:
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing new is begun any more."""
+        """Whether no new configuration may be begun."""
         return bool(self.phases) and isinstance(self.phases[-1], Closing)
 
     @property
     def extension(self) -> Extended | None:
-        """The latest larger budget; None: that of the plan holds."""
+        """The latest extension of the budget; None: there was none."""
         return next((phase for phase in reversed(self.phases) if isinstance(phase, Extended)), None)
 
     def job(self, key: str) -> JobState:
@@ -110,7 +111,7 @@ def replay(records: Iterable[Entry]) -> SearchState:
     """The state after all entries, in order.
 
     Raises:
-        StateError: a result or death whose fencing number is not that of the job's latest attempt.
+        StateError: an attempt follows its job's result, or a result or death does not belong to the job's open attempt.
     """
     state = SearchState()
     for record in records:
@@ -161,20 +162,20 @@ def apply(state: SearchState, record: Entry) -> None:
 
 
 def trial_key(trial_id: str) -> str:
-    """The name of a trial's job in the journal."""
+    """The key of a trial's job in the journal."""
     return f"trial/{trial_id}"
 
 
 def content(trial: TrialSpec) -> str:
-    """All of a proposal that its training depends on."""
+    """The part of a proposal that its training depends on, as canonical JSON."""
     return canonical_json({name: value for name, value in msgspec.to_builtins(trial).items() if name != "cost"})
 
 
 def withdraw(state: SearchState, trials: Sequence[str], asks: int) -> None:
-    """Takes back the results of `trials`, and the proposals after the first `asks`, which these may have influenced.
+    """Withdraws the results of `trials`, and the proposals after the first `asks`, which these may have influenced.
 
-    What remains is the beginning of the search as it would have been if those trials had not ended yet. A proposal that
-    was taken back and is made again, equal in all that its training depends on, has its old job, result included.
+    The rest is the search as it would be if those trials had not ended yet. If a withdrawn proposal is made again with
+    the same `content`, it gets its old job back, result included.
     """
     for ask in state.asks[asks:]:
         job = state.jobs.pop(trial_key(ask.trial.trial_id), None)
@@ -183,7 +184,7 @@ def withdraw(state: SearchState, trials: Sequence[str], asks: int) -> None:
     for trial_id in trials:
         state.jobs.pop(trial_key(trial_id), None)
     del state.asks[asks:]
-    # A larger budget stays; that nothing new was begun is decided again.
+    # An extension of the budget stays; later decisions to begin nothing new are dropped and made again.
     state.phases = [
         msgspec.structs.replace(phase, asks=min(phase.asks, asks))
         for phase in state.phases
@@ -192,7 +193,7 @@ def withdraw(state: SearchState, trials: Sequence[str], asks: int) -> None:
 
 
 def accepts(job: JobState, fence: int) -> bool:
-    """Whether a result or death of attempt `fence` still counts: it is the latest, and it is open."""
+    """Whether a result or death of attempt `fence` counts: the attempt is the latest and has not ended."""
     return job.result is None and job.fence is not None and job.fence == fence
 
 
@@ -213,10 +214,10 @@ def _end(job: JobState, record: AttemptDied | Result) -> None:
         job.result = record.result
         return
     job.fence = None
-    # A lost node or a worker that fell silent says as little of the configuration as a killed search.
+    # A lost node or a silent worker says as little about the configuration as a killed search: it stays unresolved.
     if record.failure.kind == "lost":
         return
     job.unresolved -= 1
-    # That it was told to stop says nothing.
+    # Nor does an attempt that the search itself stopped.
     if record.failure.kind != "stopped":
         job.deaths.append(record.failure)

@@ -1,1 +1,1 @@
-"""The one read model of a search: its journal as trials, configurations and curves."""
+"""The only read model of a search: presents its journal as trials, configurations and curves."""

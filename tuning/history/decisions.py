@@ -1,4 +1,4 @@
-"""The decisions of a search while it ran, in words and in order; each was journaled before it took effect."""
+"""The decisions of a search while it ran, as text, in order; each was journaled before it took effect."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ _FINALIST = re.compile(r"-t(?P<trial>[^-]+)-[0-9a-f]+$")
 
 @dataclass(frozen=True)
 class Decision:
-    """Attributes:
-    seconds: running time when it was taken, to within half a minute.
-    words: what was decided, and why.
+    """A decision of a search.
+
+    Attributes:
+        seconds: running time at which it was made, to within half a minute.
+        words: the decision and its reason.
     """
 
     seconds: float
@@ -55,7 +57,7 @@ def _words(record: Closing | Extended | RetryFailed | Stopped) -> str:
                 f"needed to train {counted(promotions, 'promising one')} to the end."
             )
         case Extended(asks=asks, budget=budget, finals=finals):
-            # Without a plan nothing of it is set aside, and it may be the first.
+            # Without a plan nothing is reserved for the finals, and this budget may be the first one.
             given = f"A budget was given, {duration(budget)} in all"
             if finals:
                 given = (
@@ -95,5 +97,5 @@ def _name(key: str) -> str:
 
 
 def counted(number: float, noun: str) -> str:
-    """A number of things, in words."""
+    """A number with its noun, in the plural unless the number is 1."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -1,4 +1,4 @@
-"""The machines of a cluster that a search ran on, from its journal. Pure."""
+"""The nodes of a cluster that a search ran on, from its journal. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tuning.engine.entries import Entry, Node, Result
 
 
 def node_lines(records: Sequence[Entry]) -> tuple[str, ...]:
-    """A line for each machine: jobs that it finished, what it computes with, and what happened to it."""
+    """A line for each node: the number of jobs it finished, its hardware, and how often it was lost and came back."""
     events: dict[str, list[Node]] = {}
     for record in records:
         if isinstance(record, Node):
@@ -19,15 +19,15 @@ def node_lines(records: Sequence[Entry]) -> tuple[str, ...]:
 
 
 def _line(happened: Sequence[Node], jobs: int) -> str:
-    used = [one for one in happened if one.what in ("used", "returned")]
+    used = [event for event in happened if event.what in ("used", "returned")]
     if not used:
         return f"left out: {happened[-1].reason}"
     parts = [f"{jobs} job{'s' * (jobs != 1)}"]
-    for computes in dict.fromkeys(", ".join(one.computes.values()) for one in used):
+    for computes in dict.fromkeys(", ".join(event.computes.values()) for event in used):
         parts.append(computes)
-    lost = sum(one.what == "lost" for one in happened)
+    lost = sum(event.what == "lost" for event in happened)
     if lost:
-        back = sum(one.what == "returned" for one in happened)
+        back = sum(event.what == "returned" for event in happened)
         parts.append(f"lost {_times(lost)}" + (f", back {_times(back)}" if back else ""))
     return "; ".join(filter(None, parts))
 

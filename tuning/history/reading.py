@@ -1,4 +1,4 @@
-"""Turns the facts of a journal into the history of its search. Pure."""
+"""Builds the history of a search from the facts of its journal. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def history_of(facts: Facts, slices: int = 1, from_base: bool = False) -> Histor
     """The history of a search.
 
     Args:
-        slices: how many the first epoch is trained in; the budgets of trials are counted in slices.
-        from_base: whether it started from a model.
+        slices: number of slices of the first epoch, in which the budgets of trials are counted.
+        from_base: whether the search started from a pretrained model.
     """
     places = {trial_id: place for place, trial_id in enumerate(facts.outcomes)}
     trials = tuple(_trial(spec, facts, places, slices) for spec in facts.proposals)
@@ -35,7 +35,7 @@ def history_of(facts: Facts, slices: int = 1, from_base: bool = False) -> Histor
 
 
 def _trial(spec: TrialSpec, facts: Facts, places: Mapping[str, int], slices: int) -> Trial:
-    # A first epoch in slices has a point of the curve for each of them, every later epoch one.
+    # The curve has one point for each slice of the first epoch, and one for each later epoch.
     inherited = min(spec.initial_epoch, slices) + max(0, spec.initial_epoch // slices - 1)
     trial = Trial(
         trial_id=spec.trial_id,
@@ -56,7 +56,7 @@ def _trial(spec: TrialSpec, facts: Facts, places: Mapping[str, int], slices: int
             Point(entry.get("epoch", number), finite(entry.get("val_f1_macro")), finite(entry.get("val_loss")))
             for number, entry in enumerate(outcome.curve, start=1)
         ),
-        # The worker counts from the configuration's first epoch.
+        # The worker reports the seconds of all epochs of the configuration.
         seconds=sum(outcome.seconds[inherited:] if spec.continues else outcome.seconds),
         failure=outcome.failure,
         done=places[spec.trial_id],
@@ -64,13 +64,13 @@ def _trial(spec: TrialSpec, facts: Facts, places: Mapping[str, int], slices: int
 
 
 def finite(value: Any) -> float | None:
-    """`value` as a float; None where it is none, or not finite."""
+    """`value` as a float; None if it is no number, or not finite."""
     number = float(value) if isinstance(value, int | float) else math.nan
     return number if math.isfinite(number) else None
 
 
 def whole(epochs: float) -> float:
-    """A number of epochs without the noise of adding fractions; an integer where it is one."""
+    """A number of epochs without rounding errors from adding fractions; an int if it is whole."""
     rounded = round(epochs, 4)
     return int(rounded) if rounded == int(rounded) else rounded
 
@@ -102,7 +102,7 @@ def _steps(trials: Iterable[Trial], facts: Facts) -> tuple[Step, ...]:
 
 
 def _parameters(space: Iterable[Mapping[str, Any]], trials: Iterable[Trial]) -> tuple[Parameter, ...]:
-    """One for each name; a name that is declared under several conditions spans all of them, and what trials had."""
+    """One hyperparameter for each name, which spans all declarations of the name and the values in trials."""
     found: dict[str, Parameter] = {}
     for entry in space:
         new = _parameter(entry["class_name"], entry["config"])
@@ -118,7 +118,7 @@ def _parameters(space: Iterable[Mapping[str, Any]], trials: Iterable[Trial]) -> 
 
 
 def _with(parameter: Parameter, values: Sequence[Any]) -> Parameter:
-    """A hyperparameter with these values among its own: a default may lie out of its range, or between its steps."""
+    """A hyperparameter extended by these values: a default may be outside its range, or between its steps."""
     if parameter.kind == "number":
         if all(isinstance(value, int | float) for value in values):
             low, high = min((parameter.low, *values)), max((parameter.high, *values))

@@ -1,6 +1,6 @@
-"""A search for its readers: trials, configurations, rungs, time. Frozen records, nothing else.
+"""The read model of a search as frozen records: trials, configurations, rungs, time.
 
-In Hyperband a promoted trial continues from the last state of another; only together they are one training, that of a
+In Hyperband a promoted trial continues from the last state of another trial; together they are one training, that of a
 configuration.
 """
 
@@ -17,11 +17,11 @@ from tuning.oracles.ranking import RankedTrial, rank
 
 
 class Point(NamedTuple):
-    """An entry of a learning curve; figures that are not finite are None.
+    """An entry of a learning curve.
 
     Attributes:
-        epoch: epochs trained: a fraction within a first epoch that is trained in slices.
-        score, loss: val_f1_macro and val_loss.
+        epoch: epochs trained; a fraction within a first epoch that is trained in slices.
+        score, loss: val_f1_macro and val_loss; None: not finite.
     """
 
     epoch: float
@@ -34,18 +34,18 @@ class Trial:
     """One trial.
 
     Attributes:
-        trial_id: the oracle's name for it.
+        trial_id: the oracle's id.
         root: the first trial of its configuration.
-        values: hyperparameters, the tuner's bookkeeping apart.
-        epochs: epochs it was asked to reach; None where the strategy leaves that open.
-        inherited: points of the curve that were there when it began.
-        continues: the trial that it goes on from.
-        bracket: of Hyperband; None elsewhere.
-        score: best objective of its whole curve; None while it runs, and where it failed.
+        values: hyperparameter values, without the tuner's bookkeeping.
+        epochs: total number of epochs that it was asked to reach; None if the strategy leaves that open.
+        inherited: number of the curve's points that were inherited from the trial that it continues.
+        continues: the trial that it continues from; None: from scratch.
+        bracket: number of its Hyperband bracket; None for other strategies.
+        score: best objective of its whole curve; None while it runs, and if it failed.
         curve: from the first epoch of the configuration on.
         seconds: wall-clock seconds of its own epochs.
-        failure: why it failed.
-        done: its place among the ended trials, from 0; None while it runs.
+        failure: why it failed; None if it did not.
+        done: its index among the ended trials, from 0; None while it runs.
     """
 
     trial_id: str
@@ -63,7 +63,7 @@ class Trial:
 
     @property
     def new_epochs(self) -> float:
-        """Epochs that it trained itself."""
+        """Epochs that this trial trained itself."""
         before = self.curve[: self.inherited]
         return last_epoch(self.curve) - last_epoch(before)
 
@@ -73,10 +73,10 @@ class Configuration:
     """A configuration, with the trials that trained it.
 
     Attributes:
-        trials: in order; the last one that ended well has the longest curve.
-        curve: of that one; of the one that failed where none ended well.
-        score: the best of the curve; None where none ended well.
-        seconds: of all trials together.
+        trials: in order.
+        curve: the longest curve among its completed trials, or among its failed ones if none completed.
+        score: the score of the trial with that curve; None if none completed.
+        seconds: total of all trials.
     """
 
     trials: tuple[Trial, ...]
@@ -98,13 +98,13 @@ class Configuration:
 
     @property
     def epochs(self) -> float:
-        """Epochs that it was trained for."""
+        """Number of epochs of its curve."""
         return last_epoch(self.curve)
 
     def score_after(self, epochs: float) -> float | None:
-        """The best score of its first `epochs` epochs; None where it was not asked to train so long, or failed before.
+        """The best score of the first `epochs` epochs; None if it was not asked to train that long, or failed before.
 
-        A training that was asked for more and stopped early counts with what it had.
+        A training that was asked to train longer but stopped early counts with its best score.
         """
         asked = max((trial.epochs or 0 for trial in self.trials if trial.score is not None), default=0)
         if self.score is None or max(asked, self.epochs) < epochs:
@@ -115,19 +115,19 @@ class Configuration:
 
 
 def last_epoch(curve: Sequence[Point]) -> float:
-    """Epochs trained at the end of a curve."""
+    """The number of epochs at the end of a curve; 0 for an empty one."""
     return curve[-1].epoch if curve else 0
 
 
 @dataclass(frozen=True)
 class Step:
-    """The search at the end of a trial.
+    """The progress of a search at the end of a trial.
 
     Attributes:
-        trials: ended so far, this one included.
-        epochs: trained so far, each counted once.
-        seconds: running time so far, to within half a minute; None where the journal does not say.
-        score: of this trial; None where it failed.
+        trials: number of trials that have ended, this one included.
+        epochs: number of epochs trained so far, each counted once.
+        seconds: running time so far, to within half a minute; None if the journal holds no times.
+        score: of this trial; None if it failed.
         best: the best score so far; None before the first.
         trial_id: of this trial.
     """
@@ -145,11 +145,11 @@ class Parameter:
     """A hyperparameter of the space.
 
     Attributes:
-        name: as the builder declares it.
-        kind: "number" (an interval) or "choice" (a few values: booleans, fixed values and short ranges included).
-        choices: the values of a choice, in their order.
-        low, high: the interval.
-        log: whether it is drawn on a logarithmic scale.
+        name: as declared by the builder.
+        kind: "number" (an interval) or "choice" (a few values, including booleans, fixed values and short ranges).
+        choices: the values of a choice, in order.
+        low, high: the interval of a number.
+        log: whether it is sampled on a logarithmic scale.
     """
 
     name: str
@@ -165,9 +165,9 @@ class Parameter:
         return len(self.choices) > 1 if self.kind == "choice" else self.high > self.low
 
     def place(self, value: Any) -> int | None:
-        """The place of a value among the choices; None where it is none of them, or the hyperparameter is inactive."""
+        """The index of a value among the choices; None if it is none of them, as for an inactive hyperparameter."""
         for place, choice in enumerate(self.choices):
-            # Steps of a float are counted in floats: 0.30000000000000004 is 0.3.
+            # Steps of a float accumulate rounding errors: 0.30000000000000004 is 0.3.
             numbers = isinstance(value, float) and isinstance(choice, int | float)
             if value == choice or (numbers and math.isclose(value, choice, rel_tol=1e-9)):
                 return place
@@ -176,7 +176,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class FinalRun:
-    """A retraining: open, failed (`error` says why) or done; `published` once its files are there."""
+    """A final training: open, failed (`error` says why) or done; `published` once its files are in the workspace."""
 
     run_id: str
     purpose: str
@@ -187,21 +187,21 @@ class FinalRun:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a journal says, in the engine's own terms.
+    """The content of a journal, in the engine's terms.
 
     Attributes:
         proposals: the trials, in the order in which they were proposed.
-        outcomes: of those that have ended, by trial id, in the order in which they ended.
-        times: running time at the end of each of these; None where the journal holds no times.
-        space: Keras Tuner configs of the hyperparameters, those that only a trial's builder declared included.
+        outcomes: trial id -> outcome of an ended trial, in the order in which they ended.
+        times: running time at the end of each of these; None if the journal holds no times.
+        space: Keras Tuner configs of the hyperparameters, including those that a builder declared only in a trial.
         defaults: the default configuration.
-        finals: the retrainings that were begun.
+        finals: the final trainings that were begun.
         test_evaluations: the run id of each evaluation on the test split, in order.
-        seconds: running time in all; None where the journal holds no times.
+        seconds: total running time; None if the journal holds no times.
         stopped: the budget ended the search before its strategy did.
-        reopened: it goes on after its finals, because of a larger budget or of `--retry-failed`.
-        decisions: what was decided while it ran.
-        nodes: machines of a cluster that it ran on, in words.
+        reopened: the search continues after its finals, because of a larger budget or of `--retry-failed`.
+        decisions: the decisions made while it ran.
+        nodes: a line for each node of a cluster that it ran on.
     """
 
     proposals: tuple[TrialSpec, ...] = ()
@@ -219,17 +219,21 @@ class Facts:
 
     @property
     def completed(self) -> list[tuple[TrialSpec, TrialOutcome]]:
-        """The trials that have ended, with what came of them, in the order in which they were proposed."""
+        """The trials that have ended, with their outcomes, in the order in which they were proposed."""
         return [(spec, self.outcomes[spec.trial_id]) for spec in self.proposals if spec.trial_id in self.outcomes]
 
 
 @dataclass(frozen=True)
 class History(Facts):
-    """The facts, and what follows from them.
+    """The facts, and what is derived from them.
 
     Attributes:
-        defaults: the baseline's values; empty where the search started from a model: its defaults are then those of
-            fine-tuning, and the baseline, from scratch, is in no trial.
+        defaults: the baseline's values; empty if the search started from a pretrained model, because its defaults are
+            then those of fine-tuning, and the baseline (from scratch) is none of the trials.
+        trials: in the order in which they were proposed.
+        configurations: those with an ended trial.
+        steps: one for each ended trial, in the order in which they ended.
+        parameters: one for each name of a hyperparameter.
     """
 
     trials: tuple[Trial, ...] = ()
@@ -251,7 +255,7 @@ class History(Facts):
 
     @property
     def best(self) -> Configuration | None:
-        """The configuration that ranks first: among those trained longest, the highest score."""
+        """The best configuration: the one with the highest score among those trained longest."""
         ranked = rank(
             [RankedTrial(t.trial_id, t.epochs or last_epoch(t.curve), t.score, t.root) for t in self.trials],
             direction="max",
@@ -264,10 +268,10 @@ class History(Facts):
 
     @property
     def baseline(self) -> Configuration | None:
-        """The configuration that is retrained as the baseline; None where it is in no trial."""
+        """The configuration that is retrained as the baseline; None if no trial has it."""
         return next((entry for entry in self.configurations if entry.values == self.defaults), None)
 
     def rung_epochs(self) -> tuple[float, ...]:
-        """The budgets that trials were asked to reach, in order; empty where all had the same."""
+        """The numbers of epochs that trials were asked to reach, in order; empty if all had the same."""
         found = sorted({trial.epochs for trial in self.trials if trial.epochs})
         return tuple(found) if len(found) > 1 else ()

@@ -1,6 +1,6 @@
-"""The searches of a workspace: which there are, what each was asked for, and what came of it.
+"""The searches of a workspace: their names, settings and results.
 
-Every reader of searches starts here. Nothing takes a lock or changes a file: a search may be running meanwhile.
+Every reader of searches starts here. Nothing takes a lock or changes a file, because a search may be running.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _LISTED = 20
 
 @dataclass(frozen=True)
 class Search:
-    """A search as it is at this moment.
+    """A snapshot of a search.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         directory: its folder.
-        settings: as frozen in its search.json.
-        facts: what its journal says.
+        settings: the content of its search.json.
+        facts: the content of its journal.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Search:
 
     @property
     def plan(self) -> Plan | None:
-        """That of its budget; None: it had none."""
+        """The plan of its budget; None: it began without a budget."""
         found = self.settings.get("plan")
         return None if found is None else msgspec.convert(found, Plan)
 
     @cached_property
     def accepted(self) -> tuple[str, ...]:
-        """What has changed since it began, and was accepted: words of `--accept`."""
+        """The values of `--accept` for changes that were accepted since it began."""
         content = files.read_json(self.directory / config.FILE_NAME, errors.RESTORE)
         fields = {change["what"] for change in content.get("accepted", ())}
         return tuple(word for word, name in ACCEPTABLE.items() if name in fields)
@@ -67,7 +67,7 @@ class Search:
 
 
 def names(workspace: Workspace) -> list[str]:
-    """The searches there are, sorted."""
+    """The names of all searches, sorted."""
     return sorted(path.parent.name for path in workspace.searches.glob(f"*/{config.FILE_NAME}"))
 
 
@@ -75,7 +75,7 @@ def find(workspace: Workspace, name: str) -> Path:
     """The folder of a search.
 
     Raises:
-        UsageError: there is none of that name; it lists those there are.
+        UsageError: there is no search of that name; the remedy lists the existing ones.
     """
     directory = workspace.search(name)
     if not name or Path(name).name != name or not (directory / config.FILE_NAME).is_file():
@@ -84,10 +84,10 @@ def find(workspace: Workspace, name: str) -> Path:
 
 
 def read(workspace: Workspace, name: str) -> Search:
-    """A search by its name.
+    """Reads a search by its name.
 
     Raises:
-        UsageError: there is none of that name; it lists those there are.
+        UsageError: there is no search of that name; the remedy lists the existing ones.
         DataError: its settings cannot be read.
         StateError: its settings were edited, or its journal is damaged or contradicts itself.
     """
@@ -108,17 +108,17 @@ def latest(workspace: Workspace) -> str:
 
 
 def folders(workspace: Workspace) -> list[Path]:
-    """The folders that hold a part of a search, be it damaged, sorted."""
+    """The folders with settings or a journal, damaged or not, sorted."""
     return sorted(
         {path.parent for name in (config.FILE_NAME, JOURNAL) for path in workspace.searches.glob(f"*/{name}")}
     )
 
 
 def test_evaluations(workspace: Workspace) -> Counter[tuple[str, str]]:
-    """(data digest, run id) -> recorded evaluations on the test split.
+    """(Data digest, run id) -> number of recorded evaluations on the test split.
 
-    Single runs and searches that were moved aside count as well. A search that is damaged, or just being begun, is left
-    out: the leaderboard can be shown without it.
+    Includes single runs and searches that were moved aside. Skips a search that is damaged or only just beginning,
+    because the leaderboard can be shown without it.
     """
     counted: Counter[tuple[str, str]] = Counter()
     for path in (*workspace.searches.glob(f"*/{JOURNAL}"), *workspace.art.glob(f"work/*/{JOURNAL}")):
@@ -131,7 +131,7 @@ def test_evaluations(workspace: Workspace) -> Counter[tuple[str, str]]:
 
 
 def listed(choices: Sequence[str]) -> str:
-    """Names for a remedy: some of them, where they are many."""
+    """Names for a remedy; only the first `_LISTED` if there are more."""
     return errors.listed(choices, _LISTED) if choices else "(there are none yet)"
 
 

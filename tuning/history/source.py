@@ -1,6 +1,6 @@
-"""What the records of a journal say of a search, as typed facts.
+"""Converts a journal's entries to typed facts about the search.
 
-Outside the engine, this module alone knows what records look like; all other readers start from `records.Facts`.
+Most readers outside the engine start from `records.Facts`; in this package, `decisions` and `nodes` read entries, too.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ _TRIALS = trial_key("")
 
 @dataclass(frozen=True)
 class Soundness:
-    """How far a search has come, of one whose journal is sound: trials proposed, jobs, and how many of them are done.
+    """The progress of a search with a sound journal.
 
     Attributes:
-        torn: the last line never became whole; the next run drops it.
+        trials: number of proposed trials.
+        jobs, done: number of jobs, and how many of them have a result.
+        torn: the journal's last line is incomplete; the next start drops it.
     """
 
     trials: int
@@ -40,7 +42,7 @@ class Soundness:
 
 
 def read_facts(directory: Path) -> Facts:
-    """What the journal in a search's folder says now; another process may be writing it.
+    """The facts in the journal of a search's folder; another process may be writing it.
 
     Raises:
         StateError: the journal is damaged, or contradicts itself.
@@ -49,15 +51,15 @@ def read_facts(directory: Path) -> Facts:
 
 
 def facts_of(records: Sequence[Entry]) -> Facts:
-    """What these records say.
+    """The facts in a journal's entries.
 
     Raises:
-        StateError: they contradict each other.
+        StateError: the entries contradict each other.
     """
     state = replay(records)
     proposals = tuple(asked.trial for asked in state.asks)
     specs = {trial_key(spec.trial_id): spec for spec in proposals}
-    # Of a trial that was run again, the last result counts; its place is where that one ended.
+    # If a trial was run again, its last result counts, also for the order.
     last = {record.key: record.n for record in records if isinstance(record, Result) and record.key in specs}
     ended = [key for key in sorted(last, key=lambda key: last[key]) if state.job(key).result is not None]
     outcomes = {}
@@ -70,7 +72,7 @@ def facts_of(records: Sequence[Entry]) -> Facts:
         proposals=proposals,
         outcomes=outcomes,
         times=tuple(_times(records, {last[key] for key in ended})),
-        space=(*described.get("space", ()), *_found_later(state)),
+        space=(*described.get("space", ()), *_declared_later(state)),
         defaults=configuration(described.get("defaults", {})),
         finals=_finals(state),
         test_evaluations=tuple(_test_evaluations(records)),
@@ -83,16 +85,16 @@ def facts_of(records: Sequence[Entry]) -> Facts:
 
 
 def recorded_evaluations(path: Path) -> list[str]:
-    """The run id of each evaluation on the test split in a journal, as far as the journal can be read.
+    """The run id of each evaluation on the test split in a journal, up to its first damaged line.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file cannot be read.
     """
     return _test_evaluations(journal.parse(path.read_bytes()).records)
 
 
 def _test_evaluations(records: Sequence[Entry]) -> list[str]:
-    """The run id of each evaluation on the test split: recorded beforehand, and taken back where a run failed first."""
+    """The run id of each evaluation on the test split, except those withdrawn because the run failed first."""
     unopened = {record.key for record in records if isinstance(record, UnopenedTestSplit)}
     return [record.run_id for record in records if isinstance(record, OpenedTestSplit) and record.key not in unopened]
 
@@ -101,7 +103,7 @@ def check(directory: Path) -> Soundness:
     """Checks the journal in a search's folder, more strictly than reading it does.
 
     Raises:
-        DataError: it is gone or damaged, or says what cannot be.
+        DataError: the journal is missing or damaged, or violates a rule of `audit`.
     """
     path = directory / JOURNAL
     if not path.exists():
@@ -125,18 +127,21 @@ def _described(state: SearchState) -> Mapping[str, Any]:
     return {}
 
 
-def _found_later(state: SearchState) -> Iterable[Mapping[str, Any]]:
-    """Hyperparameters that a builder declared only in some trial."""
+def _declared_later(state: SearchState) -> Iterable[Mapping[str, Any]]:
+    """Hyperparameters that a builder declared only in a trial."""
     for key, job in state.jobs.items():
         if key.startswith(_TRIALS) and job.result:
             yield from job.result.get("space", ())
 
 
 def _times(records: Iterable[Entry], ended: set[int]) -> list[float | None]:
-    """Running time at the end of each trial, in the order in which they ended.
+    """Running time at the end of each trial, in the order in which they ended; None without journaled times.
 
-    The running time is journaled every half minute; the trials that end in between share that interval evenly. Those
-    that ended after the last such record have its time.
+    Running time is journaled every half minute; the ends of the trials in between are spread evenly over the interval.
+    Trials that ended after the last such entry have its time.
+
+    Args:
+        ended: numbers of the trials' result entries.
     """
     times: list[float | None] = []
     waiting, total = 0, 0.0
@@ -150,7 +155,7 @@ def _times(records: Iterable[Entry], ended: set[int]) -> list[float | None]:
 
 
 def _reopened(state: SearchState) -> bool:
-    """Whether finals of a larger budget are not planned yet, or trials are under way beside earlier finals."""
+    """Whether the finals of a larger budget are not planned yet, or trials are unfinished although finals exist."""
     if state.earlier_finals and not state.planned_finals:
         return True
     trials = (state.jobs.get(trial_key(asked.trial.trial_id)) for asked in state.asks)
@@ -165,7 +170,7 @@ def _finals(state: SearchState) -> tuple[FinalRun, ...]:
         result = job.result if job else None
         error = (result or {}).get("error")
         if (cuts and not cuts[-1].until) or (record.key in state.withdrawn and not error):
-            # Left out for want of time, or given up for what was planned later: nothing is to come of it.
+            # Left out for lack of time, or withdrawn in favour of later plans: it will not be published.
             continue
         latest[record.run_id] = FinalRun(
             record.run_id,

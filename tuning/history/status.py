@@ -1,4 +1,4 @@
-"""The status of a search, seen from outside: no lock is taken, nothing is changed."""
+"""The status of a search, determined without taking a lock or changing anything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORDS = {
 
 
 def status_of(history: History, alive: bool) -> str:
-    """One of the words above.
+    """The status of a search: RUNNING, TESTING, FINISHED, TRIALS_ONLY or INTERRUPTED.
 
     Args:
         alive: whether a process has the search open.
@@ -40,16 +40,16 @@ def status_of(history: History, alive: bool) -> str:
 
 
 def is_open(directory: Path) -> bool:
-    """Whether a process has the search in `directory` open, as far as can be seen without disturbing it."""
+    """Whether a process has the search in `directory` open, as far as its owner file and the process id tell."""
     try:
         owner = (directory / "journal.owner").read_text()
     except (OSError, UnicodeDecodeError):
         return False
     found = re.fullmatch(r"process (\d+) on (.*)", owner)
     if not found or found[2] != socket.gethostname() or os.name == "nt":
-        # A process of another machine cannot be probed, and on Windows probing it would end it.
+        # A process on another machine cannot be probed, and on Windows probing would end the process.
         return True
     if int(found[1]) == os.getpid():
-        # This very process writes the report as the last thing of its search.
+        # This process is writing the report, the last step of its search.
         return False
     return machine.is_running(int(found[1]))

@@ -1,4 +1,4 @@
-"""How a search used its time: by rung, in the finals, and how much of it was spent at chance. Pure."""
+"""How a search uses its time: the plan in words, the trials by rung, and the epochs spent at chance. Pure."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from tuning.core.plan import KNOWN_LEAD, Plan
 from tuning.engine.budget import duration
 from tuning.history.records import History, Trial, last_epoch
 
-#: A score that is not so many times that of one label for all images, 1 / classes, is at chance, in counts
-#: and warnings. Where a strategy decides on it, `tuning.oracles.chance` asks for a little more.
+#: A score below this multiple of 1 / classes, the score of a single label for all images, is at chance, in counts and
+#: warnings. For decisions of a strategy, `tuning.oracles.chance` sets a slightly higher threshold.
 LEFT_CHANCE = 1.1
 
 
 @dataclass(frozen=True)
 class Share:
-    """A part of a search.
+    """A part of a search's trainings.
 
     Attributes:
         name: of the part.
-        trainings: trials, or runs, in it.
-        epochs: that they trained themselves.
-        seconds: of one worker each.
-        at_chance: how many of these epochs ended at chance; None where nobody knows.
+        trainings: number of trials or runs.
+        epochs: number of epochs that they trained themselves.
+        seconds: their total time, each on one worker.
+        at_chance: how many of these epochs ended at chance; None: unknown.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Share:
 
 
 def by_rung(history: History, classes: int | None) -> list[Share]:
-    """The trials by the epochs that they were asked to reach, the shortest first; one share where all had the same."""
+    """The trials grouped by the number of epochs that they were asked to reach, the shortest first."""
     rungs = sorted({trial.epochs or 0.0 for trial in history.trials})
     shares = []
     for rung in rungs:
@@ -53,14 +53,14 @@ def by_rung(history: History, classes: int | None) -> list[Share]:
 
 
 def share_at_chance(shares: Sequence[Share]) -> float | None:
-    """Of all epochs, between 0 and 1; None where nobody knows."""
+    """The share of epochs at chance, from 0 to 1; None: unknown."""
     known = [share for share in shares if share.at_chance is not None]
     epochs = sum(share.epochs for share in known)
     return sum(share.at_chance or 0.0 for share in known) / epochs if epochs else None
 
 
 def _at_chance(trial: Trial, classes: int) -> float:
-    """Epochs of its own after which it scored as if it answered one label; parts of an epoch count as parts."""
+    """The trial's own epochs that ended with a score at chance; parts of an epoch count as fractions."""
     before = last_epoch(trial.curve[: trial.inherited])
     total = 0.0
     for point in trial.curve[trial.inherited :]:
@@ -71,7 +71,7 @@ def _at_chance(trial: Trial, classes: int) -> float:
 
 
 def plan_text(plan: Plan) -> list[str]:
-    """A plan for the person who has to trust it: a heading, and lines below it."""
+    """A plan as text for the user: a heading, and indented lines."""
     price, most = plan.price, max(plan.first_rung, round(plan.max_epochs / 3))
     spread = _span(price.low, price.high, ".1f")
     trainings = _span(plan.trainings * price.epoch / price.high, plan.trainings * price.epoch / price.low, ".0f")
@@ -119,7 +119,7 @@ def _finals_text(plan: Plan) -> str:
 
 
 def _span(low: float, high: float, form: str) -> str:
-    """From the one to the other; nothing where both are written alike."""
+    """`low to high`; empty if both format to the same text."""
     ends = format(low, form), format(high, form)
     return "" if ends[0] == ends[1] else " to ".join(ends)
 

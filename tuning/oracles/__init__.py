@@ -1,4 +1,4 @@
-"""Search strategies: one file and one row in `STRATEGIES` each. Naming them imports neither Keras nor NumPy."""
+"""Search strategies: one file and one row in `STRATEGIES` each. Importing it loads neither Keras nor NumPy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Strategy:
     """A row of `STRATEGIES`: calling it builds the oracle.
 
     Attributes:
-        module: where its `build` function is.
-        window: how many trials may be asked for and not yet told, unless a person says otherwise; more workers than
-            that cannot be busy. Large where waiting costs knowledge nothing, small where each result improves the next.
-        options: further arguments of its `build` that a command may offer.
+        module: the module that defines the strategy's `build` function.
+        window: default limit on trials that were proposed and have no result yet; more workers than that cannot be
+            busy. Large for strategies that do not learn from results, small where each result improves the next trial.
+        options: further arguments of `build` that a command may offer.
     """
 
     module: str
@@ -42,10 +42,10 @@ class Strategy:
 
         Args:
             objective: e.g. `keras_tuner.Objective("val_f1_macro", "max")`.
-            hyperparameters: the space; entries that a builder declares later are added to it.
+            hyperparameters: the space; hyperparameters that a builder declares later are added.
             max_epochs: epochs of a full training.
             factor: reduction factor of strategies that compare short trainings first.
-            max_trials: cap on the proposals; None leaves it to the strategy.
+            max_trials: limit on the number of trials; None leaves it to the strategy.
             seed: any integer, 0 included; None draws one.
             **options: further arguments of the oracle's class.
 
@@ -70,16 +70,16 @@ STRATEGIES: dict[str, Strategy] = {
     "bayesian": Strategy("tuning.oracles.bayesian", window=8),
     "random": Strategy("tuning.oracles.random", window=64),
 }
-#: What the benchmark of strategies found best. Settings of a search hold this name, not `auto`.
+#: The best strategy according to the benchmark. A search's settings record this name, not `auto`.
 BEST = "hyperband"
 STRATEGIES["auto"] = STRATEGIES[BEST]
 
 
 def find_strategy(name: str) -> Strategy:
-    """The row of `name`.
+    """Returns the row of `STRATEGIES` called `name`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such strategy.
     """
     if name not in STRATEGIES:
         raise UsageError(f"there is no strategy {name!r}", f"choose one of {', '.join(STRATEGIES)}")

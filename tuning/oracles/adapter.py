@@ -1,4 +1,4 @@
-"""The search loop's view of a Keras Tuner oracle: `ask` and `tell` over the frozen records, nothing of Keras Tuner."""
+"""Adapts a Keras Tuner oracle to the search loop: `ask` and `tell` with frozen records, no Keras Tuner types."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT, ReplayableOracle
 
 
 class OracleSearch:
-    """Drives one oracle. What it answers depends on the order of the calls alone, and a WAIT or DONE changes nothing.
+    """Drives one oracle. Its answers depend only on the order of the calls; returning WAIT or DONE changes no state.
 
     Args:
-        oracle: built by a row of `STRATEGIES`; it must not be used by anything else.
-        parts: parts of an epoch that the oracle counts in, in place of epochs.
+        oracle: built by a row of `STRATEGIES`; nothing else may use it.
+        parts: parts per epoch, where the oracle counts parts of an epoch instead of epochs.
     """
 
     def __init__(self, oracle: ReplayableOracle, parts: int = 1) -> None:
@@ -30,16 +30,16 @@ class OracleSearch:
         self._outstanding: set[str] = set()
 
     def ask(self, recorded: TrialSpec | None = None) -> TrialSpec | Signal:
-        """The next trial to run; WAIT until an outstanding one was told; DONE when nothing more will come.
+        """Returns the next trial to run; WAIT: first report an outstanding trial; DONE: the search is over.
 
         Args:
-            recorded: the trial that was asked for here when the search was first run. Its configuration is taken, not
-                computed again: a search of many trials is resumed at once, and goes on although a library now draws
-                other numbers. Everything else is the oracle's own answer; whether both agree is for the caller to see.
+            recorded: during replay, the trial that the journal has at this point. Its configuration is used instead of
+                being computed again: resuming a search of many trials is fast, and still works if a library now draws
+                other numbers. Everything else is the oracle's own answer; the caller checks that both agree.
         """
         self.oracle.recorded = recorded.values if recorded else None
         try:
-            # Keras Tuner hands out one trial to each tuner at a time, so every trial gets a tuner of its own.
+            # Keras Tuner gives each tuner id one trial at a time, so every trial gets its own tuner id.
             trial = self.oracle.create_trial(f"trial-{len(self.oracle.trials)}")
         finally:
             self.oracle.recorded = None
@@ -53,10 +53,10 @@ class OracleSearch:
         return self._spec(trial, self.oracle.expected_cost(trial.trial_id) if recorded is None else recorded.cost)
 
     def tell(self, outcome: TrialOutcome) -> None:
-        """Reports what came of an outstanding trial.
+        """Reports the outcome of an outstanding trial.
 
-        Its whole curve counts, the epochs of the trials it continued included, so that scores at the same number of
-        epochs are comparable between brackets.
+        Its whole curve is reported, including the epochs of the trials it continued, so that scores after the same
+        number of epochs are comparable between brackets.
 
         Raises:
             StateError: the trial is not outstanding.
@@ -68,8 +68,8 @@ class OracleSearch:
         trial = self.oracle.get_trial(outcome.trial_id)
         declared = [kt_hyperparameters.deserialize(copy.deepcopy(entry)) for entry in outcome.space]
         trial.hyperparameters.merge(declared, overwrite=False)
-        given, reached = trial.hyperparameters.values.get(EPOCHS, 0), self._steps(outcome)
-        self.oracle.note(trial, outcome, complete=bool(reached) and max(reached) < given)
+        epochs, steps = trial.hyperparameters.values.get(EPOCHS, 0), self._steps(outcome)
+        self.oracle.note(trial, outcome, complete=bool(steps) and max(steps) < epochs)
         self._report(outcome, trial)
         trial.status = TrialStatus.COMPLETED if outcome.status == records.COMPLETED else TrialStatus.FAILED
         trial.message = outcome.failure.message if outcome.failure else None
@@ -77,24 +77,25 @@ class OracleSearch:
         self._outstanding.remove(outcome.trial_id)
 
     def close(self, promotions: int | None) -> None:
-        """From now on no new configuration is proposed, and so many of the begun ones may be trained to the end.
+        """Stops proposing new configurations.
 
         Args:
-            promotions: None: there is time again, and new ones are proposed as before.
+            promotions: how many paused configurations may still be trained to the end; None reopens the search, so
+                that new configurations are proposed again.
         """
         self.oracle.closing = promotions
 
     def recommended(self) -> str | None:
-        """The first trial of the configuration that the oracle expects most of; None where there is none."""
+        """Returns the first trial of the configuration that the oracle recommends; None if there is none."""
         trial_id = self.oracle.recommended()
         return None if trial_id is None else self.oracle.root_of(trial_id)
 
     def continuable(self) -> set[str]:
-        """Trials told whose last state a later trial may still go on from."""
+        """Returns the ended trials whose checkpoints later trials may still resume from."""
         return self.oracle.continuable()
 
     def _report(self, outcome: TrialOutcome, trial: Trial) -> None:
-        # The objective alone: the oracle decides by nothing else, and the other metrics are kept where the curve is.
+        # Only the objective: the oracle uses nothing else, and the curve is stored elsewhere with all metrics.
         objective = self.oracle.objective.name
         scores = {step: row[objective] for step, row in self._steps(outcome).items() if row.get(objective) is not None}
         if not scores and outcome.score is not None:
@@ -103,7 +104,7 @@ class OracleSearch:
             self.oracle.update_trial(trial.trial_id, {objective: score}, step=epoch)
 
     def _steps(self, outcome: TrialOutcome) -> dict[int, Mapping[str, Any]]:
-        """Entries of the curve by the epochs, or parts of an epoch, that the oracle counts in."""
+        """Returns the curve's entries by the oracle's unit of training: epochs, or parts of an epoch."""
         return {round(row["epoch"] * self._parts): row for row in outcome.curve}
 
     def _spec(self, trial: Trial, cost: float | None) -> TrialSpec:

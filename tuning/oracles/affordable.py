@@ -1,4 +1,4 @@
-"""Predicts which configurations a budget can pay for, from some whose cost was counted. Pure."""
+"""Predicts which configurations a budget can afford, from configurations whose cost was counted. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tuning.oracles.embedding import Embedding
 
 
 class Affordable:
-    """For one list of hyperparameter entries.
+    """Predicts for one list of hyperparameter entries which configurations are affordable.
 
     Args:
-        limit: what the budget's plan says.
-        entries: of the space.
+        limit: the cost limit of the budget's plan, with counted costs.
+        entries: the entries of the space.
     """
 
     def __init__(self, limit: CostLimit, entries: Sequence[HyperParameter]) -> None:
@@ -30,11 +30,11 @@ class Affordable:
             self._model = CostModel(self._embedding.features(rows), costs, limit.most)
 
     def rows(self, latent: np.ndarray) -> np.ndarray:
-        """(m,) bool of (m, d) latent rows."""
+        """Returns whether the configurations of latent rows (m, d) are affordable, (m,) bool."""
         if not self._tunable:
             return np.ones(len(latent), bool)
         return np.asarray(self._model.relative(self._embedding.features(latent)) <= 1.0)
 
     def values(self, values: Mapping[str, Any]) -> bool:
-        """Of one configuration."""
+        """Returns whether one configuration is affordable."""
         return bool(self.rows(self._embedding.latent(values)[None])[0])

@@ -1,11 +1,11 @@
-"""A `keras_tuner.Oracle` whose proposals depend on the seed and the order of asks and tells, and on nothing else.
+"""A `keras_tuner.Oracle` whose proposals depend only on the seed and on the order of proposals and results.
 
 What Keras Tuner 1.4.8 does differently, and why this class overrides it:
 
-- seed 0 means a random seed, and draws come from a counter that every collision moves: here each draw is keyed by
-  (seed, number of the trial, attempt), so there is no random state to save or to lose;
-- a value missing from a trial is drawn from an unseeded generator: here it is the entry's default;
-- `get_best_trials` compares scores after 1 and after 27 epochs and pads the list with failed trials.
+- seed 0 means a random seed, and draws use a counter that every collision advances; here each draw is keyed by (seed,
+  trial number, attempt), so there is no random state to save or lose;
+- a value missing from a trial is drawn from an unseeded generator; here it is the hyperparameter's default;
+- `get_best_trials` compares scores after 1 epoch with scores after 27, and pads the list with failed trials.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ PARENT = records.RESERVED_PREFIX + "trial_id"
 BRACKET = records.RESERVED_PREFIX + "bracket"
 ROUND = records.RESERVED_PREFIX + "round"
 
-#: Keyed draws before a new configuration is looked for by enumeration.
+#: Random draws tried for an untried configuration before enumeration is used.
 DRAWS = 60
-#: Configurations that enumeration looks at before it says that none is left.
+#: Configurations that enumeration examines before concluding that none is left.
 ENUMERATED = 10_000
 
 
 class ReplayableOracle(TrialsOracle):
     """Base class of all strategies; a subclass defines `populate_space` and may override `draw` and `_ended`.
 
-    Works without a project directory (nothing is written then) and in a `keras_tuner.Tuner`, which sets one.
+    Works without a project directory (then nothing is written) and in a `keras_tuner.Tuner`, which sets one.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
         max_epochs: epochs of a full training.
-        max_trials: cap on the proposals; None for no cap.
-        hyperparameters: the space, copied.
+        max_trials: limit on the number of trials; None for no limit.
+        hyperparameters: the space; it is copied.
         seed: any integer; None draws one from the operating system.
         allow_new_entries: as for `keras_tuner.Oracle`.
         tune_new_entries: as for `keras_tuner.Oracle`.
         max_retries_per_trial: how often a trial that ended INVALID or without a finite objective is run again.
-        max_consecutive_failed_trials: that many FAILED trials in a row raise RuntimeError; None never does.
-        first: configurations to try right after the defaults, in this order; what one leaves out is at its default.
-        limit: what is too expensive to be proposed; None: nothing is.
+        max_consecutive_failed_trials: this many FAILED trials in a row raise RuntimeError; None: no limit.
+        first: configurations to try right after the defaults, in this order; missing values are defaults.
+        limit: the highest affordable cost; more expensive configurations are not proposed. None: no limit.
 
     Attributes:
-        costs: trial id -> multiply-adds per image; of those that reported it.
-        closing: once it is a number, no new configuration is proposed; so many of those begun may still be trained to
-            the end, by strategies that pause trainings.
-        complete: ids of trials whose training ended by itself before the epochs that it was given.
+        costs: trial id -> multiply-adds per image, for trials that reported them.
+        closing: None while the search is open. A number closes it: no new configuration is proposed, and strategies
+            that pause trainings may still train this many paused configurations to the end.
+        complete: ids of trials whose training stopped early, before the epochs they were given.
 
     Raises:
         UsageError: a number out of its range, or a value in `first`.
@@ -103,8 +103,8 @@ class ReplayableOracle(TrialsOracle):
         self.first = tuple(dict(values) for values in first)
         self._check_first()
         self.limit = limit
-        self._affordable: tuple[int, Affordable] | None = None  # entries of the space then
-        #: The values that the next trial is known to have had, `tuner/…` included, while a journal is replayed.
+        self._affordable: tuple[int, Affordable] | None = None  # with the number of entries it was fitted for
+        #: During replay: the values of the next trial as the journal records them, `tuner/…` included.
         self.recorded: Mapping[str, Any] | None = None
         self.costs: dict[str, float] = {}
         self.complete: set[str] = set()
@@ -124,22 +124,22 @@ class ReplayableOracle(TrialsOracle):
     # What subclasses use -------------------------------------------------------------------------------------------
 
     def new_configuration(self) -> dict[str, Any] | None:
-        """A configuration that no trial has had, those known to be good first; None where there is none left.
+        """Returns an untried configuration: starting points first, then draws.
 
-        None as well once the search is closing.
+        Returns None when no configuration is left or the search is closing.
         """
         if self.closing is not None:
             return None
         if self.recorded is not None:
-            # A promotion in its place says that there was none left.
+            # The journal has a promotion here, so no new configuration was left.
             return None if PARENT in self.recorded else records.configuration(self.recorded)
-        known = self.starting_point()
-        return self.draw(len(self.trials)) if known is None else known
+        start = self.starting_point()
+        return self.draw(len(self.trials)) if start is None else start
 
     def starting_point(self) -> dict[str, Any] | None:
-        """What is tried before anything is drawn: the space's defaults, then `first`; None once all were.
+        """Returns the next configuration to try before any is drawn: the space's defaults, then those of `first`.
 
-        Those that were tried meanwhile are left out.
+        Skips configurations that have been tried meanwhile; returns None when all have been.
         """
         entries = self.hyperparameters.space
         if not self.trials:
@@ -151,7 +151,7 @@ class ReplayableOracle(TrialsOracle):
         return None
 
     def draw(self, number: int) -> dict[str, Any] | None:
-        """An untried configuration for trial `number`, uniform over what the search can pay for; None: none is left."""
+        """Draws an untried, affordable configuration for trial `number` uniformly; returns None when none is left."""
         entries = self.hyperparameters.space
         for attempt in range(DRAWS):
             values = space.fill(entries, partial(self._drawn, number, attempt))
@@ -160,27 +160,27 @@ class ReplayableOracle(TrialsOracle):
         enumerated = space.enumerate_configurations(
             entries, lambda entry, draw: self.uniform(number, entry, "enumerate", draw)
         )
-        looked_at = itertools.islice(enumerated, ENUMERATED)
-        return next((values for values in looked_at if not self.is_excluded(values)), None)
+        examined = itertools.islice(enumerated, ENUMERATED)
+        return next((values for values in examined if not self.is_excluded(values)), None)
 
     def _drawn(self, number: int, attempt: int, entry: HyperParameter) -> Any:
         return space.value_at(entry, self.uniform(number, entry, attempt))
 
     def uniform(self, number: int, entry: HyperParameter, *key: object) -> float:
-        """The number in [0, 1) that belongs to this trial, entry and key."""
+        """Returns the number in [0, 1) keyed by the seed, the trial number, `key` and the entry's name."""
         return records.keyed_seed(self.seed, "suggest", number, *key, entry.name) / 2**31
 
     def is_tried(self, values: Mapping[str, Any]) -> bool:
-        """Whether a trial has had these values; those of inactive hyperparameters are in neither."""
+        """Returns whether a trial had these values; inactive hyperparameters are not part of a configuration."""
         return self._duplicate(values)
 
     def is_excluded(self, values: Mapping[str, Any]) -> bool:
-        """Whether a trial has had these values, or they cost more than the search can pay for."""
+        """Returns whether a configuration was tried before or costs more than the search can afford."""
         affordable = self.affordable()
         return self.is_tried(values) or not (affordable is None or affordable.values(values))
 
     def affordable(self) -> Affordable | None:
-        """What the search can pay for; None: everything."""
+        """Returns the predictor of affordable configurations; None: every configuration is affordable."""
         if self.limit is None:
             return None
         entries = self.hyperparameters.space
@@ -189,42 +189,42 @@ class ReplayableOracle(TrialsOracle):
         return self._affordable[1]
 
     def full_training(self, values: dict[str, Any] | None) -> dict[str, Any]:
-        """The answer of `populate_space` for a configuration trained to the end, or for none."""
+        """Returns the answer of `populate_space` that trains `values` for `max_epochs`, or `nothing_new()` for None."""
         if values is None:
             return self.nothing_new()
         return {"status": TrialStatus.RUNNING, "values": {**values, EPOCHS: self.max_epochs, INITIAL_EPOCH: 0}}
 
     def nothing_new(self) -> dict[str, Any]:
-        """The answer of `populate_space` when no trial can start: wait for those that run, or stop."""
+        """Returns the answer of `populate_space` when no trial can start: wait for running trials, or stop."""
         return {"status": TrialStatus.IDLE if self.ongoing_trials else TrialStatus.STOPPED}
 
     def note(self, trial: Trial, outcome: records.TrialOutcome, complete: bool = False) -> None:
-        """Remembers what a trial reported beside its scores; `complete` as for the attribute of that name."""
+        """Records a trial's cost, and whether its training stopped early (see the attribute `complete`)."""
         if complete:
             self.complete.add(trial.trial_id)
         if outcome.cost:
             self.costs[trial.trial_id] = outcome.cost
 
     def expected_cost(self, trial_id: str) -> float | None:
-        """What an epoch of a trial will cost, in units of the first that was told; None where nothing is known."""
+        """Returns the expected cost of an epoch of a trial, relative to the first reported cost; None: unknown."""
         return None
 
     def continuable(self) -> set[str]:
-        """Trials that were told and whose last state a later trial may still go on from; others' can be deleted."""
+        """Returns the ended trials whose checkpoints later trials may still resume from; others can be deleted."""
         return set()
 
     def planned(self) -> tuple[int | None, int | None]:
-        """(trials, epochs) that the search will take if nothing fails; None where a number is not known beforehand."""
+        """Returns (trials, epochs) of the search if nothing fails; None for a number that is not known beforehand."""
         return (None, None) if self.max_trials is None else (self.max_trials, self.max_trials * self.max_epochs)
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
-        """Finished trials with a finite score, longest trained first, one a configuration; never padded."""
+        """Returns finished trials with a finite score, longest trained first, one per configuration; never padded."""
         finished = [trial for trial in self.trials.values() if trial.status == TrialStatus.COMPLETED]
         ranked = ranking.rank([self._ranked(trial) for trial in finished], self.objective.direction)
         return [self.trials[entry.trial_id] for entry in ranked[:num_trials]]
 
     def recommended(self) -> str | None:
-        """The finished trial whose configuration should be trained to the end now; None where none has a score."""
+        """Returns the finished trial whose configuration should be trained to the end now; None if none has a score."""
         best = self.get_best_trials()
         return best[0].trial_id if best else None
 
@@ -233,7 +233,7 @@ class ReplayableOracle(TrialsOracle):
         return ranking.RankedTrial(trial.trial_id, epochs, trial.score, self.root_of(trial.trial_id))
 
     def root_of(self, trial_id: str) -> str:
-        """The first trial of the configuration that `trial_id` trains."""
+        """Returns the id of the first trial of the configuration that `trial_id` trains."""
         while (parent := self.trials[trial_id].hyperparameters.values.get(PARENT)) is not None:
             trial_id = parent
         return trial_id

@@ -1,8 +1,8 @@
-"""Bayesian optimisation: a Gaussian process proposes, every configuration is trained to the end.
+"""Bayesian optimisation with a Gaussian process; every configuration is trained to the end.
 
 Sources: Jones, Schonlau, Welch, "Efficient Global Optimization of Expensive Black-Box Functions", J. Global Optim. 13
-(1998); McKay, Beckman, Conover, Technometrics 21 (1979) (Latin hypercube design); `tuning.oracles.search_model` for the
-model and what it proposes.
+(1998); McKay, Beckman, Conover, Technometrics 21 (1979) (Latin hypercube design). The model and its proposals are in
+`tuning.oracles.search_model`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tuning.oracles.search_model import PENDING, Score, SearchModel, milestone, 
 
 
 class BayesianOracle(ReplayableOracle):
-    """Log expected improvement over a Gaussian process; pending trials are believed to come out as expected.
+    """Maximises log expected improvement under a Gaussian process; pending trials are assumed to score as predicted.
 
-    The space's defaults come first, then a Latin hypercube, then the model. What failed says where the next ones are
-    likely to fail too. No configuration is proposed twice.
+    The space's defaults come first, then a Latin hypercube, then the model's proposals. Failed trials lower the
+    expected improvement of similar configurations. No configuration is proposed twice.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
@@ -70,7 +70,7 @@ class BayesianOracle(ReplayableOracle):
         return super().draw(number)
 
     def _initial_points(self) -> int:
-        """Trials before the model proposes."""
+        """Returns the number of trials before the model proposes configurations."""
         return max(3, min(len(self._model.embedding.entries) + 2, (self.max_trials or DEFAULT_TRIALS) // 3))
 
     def _pending(self) -> list[tuple[int, int]]:
@@ -78,7 +78,7 @@ class BayesianOracle(ReplayableOracle):
         return [(int(trial.trial_id), self.max_epochs) for trial in running]
 
     def recommended(self) -> str | None:
-        """The trial with the best expected score: single scores are noisy."""
+        """Returns the trial with the best expected score, because single scores are noisy."""
         self._model.follow(self.hyperparameters.space)
         if not self._model.is_ready:
             return super().recommended()
@@ -107,5 +107,5 @@ class BayesianOracle(ReplayableOracle):
 def build(
     objective: keras_tuner.Objective | str | None, *, factor: int, max_trials: int | None, **settings: Any
 ) -> BayesianOracle:
-    """The row of `STRATEGIES`: every training is a full one, so there is no `factor` to use."""
+    """Builds the oracle of a row of `STRATEGIES`; `factor` is unused, since every training is a full one."""
     return BayesianOracle(objective, max_trials=DEFAULT_TRIALS if max_trials is None else max_trials, **settings)

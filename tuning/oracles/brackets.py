@@ -1,9 +1,9 @@
 """Brackets that are filled from a common pool of paused configurations. Pure: no Keras, no clock.
 
-Their sizes are the paper's (see `tuning.oracles.rungs`). Unlike there, a rung is filled with the best of *all* paused
-configurations below it, whichever bracket began them, and the first rung of a pass may differ from the last pass's.
+Their sizes are the paper's (see `tuning.oracles.rungs`). Unlike in the paper, a rung is filled with the best of *all*
+configurations paused below it, whichever bracket began them, and the first rung may differ from pass to pass.
 
-`Brackets.find` changes nothing, so that what happens depends only on what was started and what ended, in that order.
+`Brackets.find` changes nothing: the state depends only on the order in which trials started and ended.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tuning.oracles import rungs
 
 @dataclass
 class Bracket:
-    """A bracket under way.
+    """A bracket in progress.
 
     Attributes:
         number: from 1, in the order in which brackets began.
         first: the rung that it starts from.
-        sizes: trials of each of its rungs.
-        stage: which of them it fills.
-        started, failed, running: trials of this stage.
+        sizes: number of trials of each of its rungs.
+        stage: index into `sizes` of the rung being filled.
+        started, failed, running: number of trials of this stage.
     """
 
     number: int
@@ -37,7 +37,7 @@ class Bracket:
 
     @property
     def has_room(self) -> bool:
-        """Whether the stage wants another trial: failed ones are replaced, at most as many as it is large."""
+        """Whether the stage can take another trial: failed ones are replaced, at most as many as its size."""
         size = self.sizes[self.stage]
         return self.started - self.failed < size and self.started < 2 * size
 
@@ -48,7 +48,7 @@ class Bracket:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for a trial: in which bracket, and in which of its stages."""
+    """A place for a trial in a stage of a bracket."""
 
     bracket: Bracket
     stage: int
@@ -60,31 +60,32 @@ class Slot:
 
 
 class Brackets:
-    """Passes of Hyperband, without end.
+    """An endless sequence of Hyperband passes.
 
     Args:
         last: number of the last rung, counted from 0.
         factor: eta.
-        first: the rung from which a bracket that is opened now would start, were it the widest of its pass.
-        waiting: how many configurations wait at a rung; before the first bracket began, these are its first ones.
+        first: returns the rung from which the widest bracket of a pass would start if it were opened now.
+        waiting: returns how many configurations are paused at a rung. Those at the first rung when the first bracket
+            opens count as started in it.
 
     Attributes:
-        begun: how many brackets have.
+        begun: number of brackets begun.
     """
 
     def __init__(self, last: int, factor: int, first: Callable[[], int], waiting: Callable[[int], int]) -> None:
         self._last, self._factor, self._first, self._waiting_at = last, factor, first, waiting
         self.begun = 0
-        self._promotions = -1  # s of the next bracket; -1: that of the widest
+        self._promotions = -1  # s of the next bracket; -1: start a new pass with the widest bracket
         self._open: list[Bracket] = []
-        self._bracket_of: dict[str, Bracket] = {}  # of running trials
+        self._bracket_of: dict[str, Bracket] = {}  # by the id of a running trial
 
     def find(self, fresh: bool, paused_below: Callable[[int], bool]) -> Slot | None:
-        """Where the next trial goes; None where nothing can start.
+        """Returns the slot of the next trial; None if no trial can start.
 
         Args:
-            fresh: whether a new configuration can be had.
-            paused_below: whether a configuration waits below a rung.
+            fresh: whether a new configuration is available.
+            paused_below: returns whether a configuration is paused below a rung.
         """
         for bracket in self._open:
             if (slot := self._slot(bracket, fresh, paused_below)) is not None:
@@ -92,14 +93,14 @@ class Brackets:
         return self._slot(self._upcoming(), fresh, paused_below)
 
     def slot_of(self, number: int, rung: int) -> Slot | None:
-        """Where the trial of a bracket that is trained to `rung` goes; None: there is no such bracket."""
+        """Returns the slot in bracket `number` of a trial that is trained to `rung`; None if there is none."""
         for bracket in [*self._open, self._upcoming()]:
             if bracket.number == number and 0 <= rung - bracket.first < len(bracket.sizes):
                 return Slot(bracket, rung - bracket.first)
         return None
 
     def start(self, trial_id: str, slot: Slot) -> None:
-        """Records that a trial takes a slot."""
+        """Records that a trial was started in a slot."""
         bracket = slot.bracket
         if bracket.number > self.begun:
             self.begun = bracket.number
@@ -112,7 +113,7 @@ class Brackets:
         self._bracket_of[trial_id] = bracket
 
     def end(self, trial_id: str, failed: bool) -> None:
-        """Records that a trial has ended; those outside of brackets are ignored."""
+        """Records that a trial has ended; trials outside all brackets are ignored."""
         bracket = self._bracket_of.pop(trial_id, None)
         if bracket is None:
             return
@@ -122,7 +123,7 @@ class Brackets:
             self._open.remove(bracket)
 
     def state(self) -> dict[str, Any]:
-        """Of JSON."""
+        """Returns the state, serialisable as JSON."""
         return {
             "begun": self.begun,
             "promotions": self._promotions,
@@ -150,7 +151,7 @@ class Brackets:
         here = Slot(bracket, bracket.stage)
         if bracket.has_room and ((fresh and not bracket.stage) or paused_below(here.rung)):
             return here
-        if bracket.running:  # only a whole stage is promoted from
+        if bracket.running:  # promotion waits until the stage is complete
             return None
         later = (Slot(bracket, stage) for stage in range(bracket.stage + 1, len(bracket.sizes)))
         return next((slot for slot in later if paused_below(slot.rung)), None)

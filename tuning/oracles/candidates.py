@@ -1,4 +1,4 @@
-"""Where a model looks for its next configuration: latent rows (see `tuning.oracles.embedding`), all of them keyed."""
+"""Candidates for a model's next configuration, as latent rows (see `tuning.oracles.embedding`); all draws are keyed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from tuning.oracles.embedding import LAST, Embedding
 
 #: Step sizes of local candidates, in cumulative probability.
 STEPS = (0.02, 0.1, 0.3)
-#: Uniform candidates, and some around the best known.
+#: Number of uniform candidates, and of candidates around the best known configurations.
 UNIFORM, LOCAL = 200, 100
-#: Then so many around the best candidates, with steps that become shorter from round to round.
+#: Then the number of candidates per round around the best so far, and the relative step length of each round.
 CLIMBING, SHORTER = 40, (1.0, 0.5, 0.2)
-#: Candidates that are climbed from.
+#: Number of best candidates from which each round continues.
 SUMMITS = 5
 
 
 def design_row(embedding: Embedding, seed: int, number: int, count: int) -> np.ndarray:
-    """Row `number` of `count` of a Latin hypercube (McKay, Beckman, Conover, Technometrics 21, 1979), (d,).
+    """Returns row `number` of a Latin hypercube of `count` rows, (d,).
 
-    Over the design, every entry takes each part of its range once.
+    Across the design, every entry takes each of `count` equal parts of its range once (McKay, Beckman, Conover,
+    Technometrics 21, 1979).
     """
     row = []
     for entry in embedding.entries:
@@ -37,11 +38,11 @@ def maximise(
     centres: np.ndarray,
     generator: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates (m, d) and their gains (m,), the best first: many, then climbing from the best of them.
+    """Returns candidates (m, d) and their gains (m,), best first: a random search, then local search from the best.
 
     Args:
-        gains_of: gains of latent rows.
-        centres: (c, d) latent rows around which is looked too.
+        gains_of: computes the gains of latent rows.
+        centres: (c, d) latent rows around which candidates are generated too.
     """
     uniform = generator.random((UNIFORM, len(embedding.entries)))
     rows = np.vstack([uniform, around(embedding, centres, LOCAL, generator)])
@@ -57,16 +58,16 @@ def maximise(
 def around(
     embedding: Embedding, centres: np.ndarray, count: int, generator: np.random.Generator, length: float = 1.0
 ) -> np.ndarray:
-    """(count, d): copies of the centres (c, d) with some entries moved a step, or drawn anew if unordered.
+    """Returns copies (count, d) of the centres (c, d), with some entries moved by a step or, if unordered, redrawn.
 
     Args:
-        length: of the steps, as a share of `STEPS`.
+        length: length of the steps relative to `STEPS`.
     """
     dimensions = centres.shape[1]
     rows = centres[np.arange(count) % len(centres)]
     moved = generator.random((count, dimensions)) < max(0.2, 1.0 / dimensions)
     moved[np.arange(count), generator.integers(dimensions, size=count)] = True
     steps = generator.normal(size=(count, dimensions)) * generator.choice(STEPS, size=(count, 1)) * length
-    anew = generator.random((count, dimensions))
-    moves = np.where(embedding.unordered, anew, np.clip(rows + steps, 0.0, LAST))
+    redrawn = generator.random((count, dimensions))
+    moves = np.where(embedding.unordered, redrawn, np.clip(rows + steps, 0.0, LAST))
     return np.where(moved, moves, rows)

@@ -1,7 +1,7 @@
-"""What a configuration costs, predicted from those whose cost is known. Pure.
+"""Predicts the cost of a configuration from configurations with known costs. Pure.
 
-Cost per training image, as counted (see `tuning.trials.cost`), never as measured: a search must not depend on a clock.
-Source of its use: Snoek, Larochelle, Adams, "Practical Bayesian Optimization of Machine Learning Algorithms", NIPS
+Costs are counted per training image (see `tuning.trials.cost`), never measured: a search must not depend on a clock.
+Source of the idea: Snoek, Larochelle, Adams, "Practical Bayesian Optimization of Machine Learning Algorithms", NIPS
 2012, section 3.2 (expected improvement per unit of a modelled log cost).
 """
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-#: Share of the reference's cost that any training has, whatever its model: feeding images, starting operations.
+#: Share of the reference's cost that every training has, whatever its model: feeding images, starting operations.
 FIXED = 0.1
-#: Weight of the prior that nothing matters, in observations.
+#: Ridge penalty: weight of the prior that no feature matters, in observations.
 RIDGE = 1e-2
-#: How far beyond the costs seen a prediction may go.
+#: How far a prediction may lie outside the range of known log costs.
 BEYOND = np.log(4.0)
 
 
@@ -23,9 +23,9 @@ class CostModel:
     """Ridge regression of the log cost on features and their squares: costs are products of widths and depths.
 
     Args:
-        features: (n, f) in about [0, 1].
+        features: (n, f), in about [0, 1].
         costs: (n,) multiply-adds per image, above 0.
-        reference: the cost that counts as 1, say the default configuration's.
+        reference: the cost in multiply-adds that counts as 1, such as that of the default configuration.
     """
 
     def __init__(self, features: np.ndarray, costs: np.ndarray, reference: float) -> None:
@@ -42,7 +42,7 @@ class CostModel:
         self._weights = np.linalg.solve(columns.T @ columns + penalty, columns.T @ (targets - self._middle))
 
     def relative(self, features: np.ndarray) -> np.ndarray:
-        """(m,) costs of a training at (m, f) features, 1 for the reference's; all 1 while fewer than two are known."""
+        """Returns training costs (m,) for features (m, f), relative to the reference; 1 if fewer than two are known."""
         if self._weights is None:
             return np.ones(len(features))
         logarithm = self._middle + (_columns(features) - self._centre) @ self._weights
@@ -50,7 +50,7 @@ class CostModel:
 
 
 def with_fixed(ratio: Any) -> Any:
-    """The cost of a training relative to another's, where the ratio of their multiply-adds is `ratio`."""
+    """Returns the relative cost of two trainings whose multiply-adds have the ratio `ratio`."""
     return FIXED + (1.0 - FIXED) * ratio
 
 

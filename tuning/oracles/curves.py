@@ -1,4 +1,4 @@
-"""What the curves of a search say of its configurations: which scores the model sees, and which configurations work."""
+"""Derives from learning curves which scores the model uses and which configurations work."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tuning.oracles.chance import ChanceLevel
 from tuning.oracles.rung_oracle import Configuration
 from tuning.oracles.search_model import Score
 
-#: A score is the mean of the last epochs, one in so many of those trained: single epochs are noisy.
+#: A score is the mean over the last 1 / `SMOOTHED` of the epochs trained, because single epochs are noisy.
 SMOOTHED = 10
-#: Deviations of a score that a configuration counts less which never leaves chance.
+#: Penalty of a configuration that never leaves chance, in standard deviations of a score.
 AT_CHANCE = 5.0
 
 
 class Curves:
-    """Of one search.
+    """The learning curves of one search.
 
     Args:
-        chance: what guessing scores; None: unknown.
-        levels: epochs of the rungs, growing.
+        chance: the score of guessing; None: unknown.
+        levels: epochs of the rungs, ascending.
 
     Attributes:
-        chance_level: when curves leave chance.
+        chance_level: which curves have left chance, and when.
     """
 
     def __init__(self, chance: float | None, levels: Sequence[int]) -> None:
@@ -32,19 +32,20 @@ class Curves:
         self._levels = tuple(levels)
 
     def record(self, number: int, before: int, rung: int, scores: Mapping[int, float]) -> list[Score]:
-        """Records that a configuration went from a rung (-1: from nothing) to another; returns what the model may know.
+        """Records that a configuration was trained from one rung to another; returns new scores for the model.
 
-        Scores at chance say nothing of how good a configuration is once it learns, so that the model sees none.
+        Scores at chance are left out: they do not show how good a configuration is once it learns.
 
         Args:
+            before: the rung it started from; -1: from scratch.
             scores: by epoch, larger is better.
         """
-        known = self.chance_level.left(number)
+        already = self.chance_level.left(number)
         left = self.chance_level.record(number, rung, scores)
         found: list[Score] = []
         if left is None:
             return found
-        for passed in range(0 if known is None else before + 1, rung + 1):
+        for passed in range(0 if already is None else before + 1, rung + 1):
             epoch = self._levels[passed]
             if epoch < left or (passed < rung and epoch not in scores):
                 continue
@@ -54,7 +55,10 @@ class Curves:
         return found
 
     def works(self, configurations: Sequence[Configuration]) -> list[tuple[int, bool]]:
-        """Which configurations work, and which failed or will never leave chance; what may yet leave it is neither."""
+        """Returns (number, whether it works); False: the configuration failed, or is unlikely to leave chance.
+
+        A configuration at chance that may still leave it is left out.
+        """
         level = self.chance_level
         dead = [level.probability_of_leaving(rung) < 0.5 for rung in range(len(self._levels) - 1)] + [True]
         works = []
@@ -68,7 +72,7 @@ class Curves:
         return works
 
     def penalties(self, configurations: Sequence[Configuration]) -> np.ndarray:
-        """What those that are at chance count less, in deviations of a score."""
+        """Returns the penalties of configurations at chance, in standard deviations of a score."""
         level = self.chance_level
         at_chance = [level.left(each.number) is None for each in configurations]
         leaving = [0.0 if each.over else level.probability_of_leaving(each.rung) for each in configurations]

@@ -1,9 +1,9 @@
-"""Configurations as points: what a surrogate model sees of a mixed, conditional, log-scaled space.
+"""Encodes configurations of a mixed, conditional, log-scaled space as vectors for a surrogate model.
 
-Two forms: a latent row has one cumulative probability in [0, 1) for each tunable entry, which is what candidates are
-made of; features are what distances are measured in: a centred bucket for ordered entries (as `value_to_prob` of Keras
-Tuner, which undoes logarithmic scales), one-hot columns for unordered choices, and a column that says whether each set
-of conditions holds. An inactive entry stands at its default.
+There are two encodings. A latent row has one cumulative probability in [0, 1) per tunable entry; candidates are
+generated in this form. Features are what distances are computed on: a centred bucket for each ordered entry (as
+`value_to_prob` of Keras Tuner, which undoes logarithmic scales), one-hot columns for unordered choices, and one column
+per set of conditions that says whether it holds. Inactive entries are encoded at their defaults.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from keras_tuner.engine.hyperparameters import Choice, Fixed, HyperParameter
 
 from tuning.oracles import space
 
-#: The largest latent value: below 1, so that it never leaves the last bucket.
+#: The largest latent value: below 1, so that it falls into the last bucket.
 LAST = 1.0 - 1e-9
 
-#: Name and values of each condition: all of them hold where an entry is active.
+#: (name, values) of each condition of an entry, which is active where all of them hold.
 Conditions = tuple[tuple[str, tuple[Any, ...]], ...]
 
 
 class Embedding:
-    """For one list of hyperparameter entries.
+    """The encoding of configurations of one list of hyperparameter entries.
 
     Attributes:
-        entries: the tunable ones, one latent column each.
-        unordered: (d,) bool, entries whose values have no order.
+        entries: the tunable entries, one latent column each.
+        unordered: (d,) bool, whether the values of an entry have no order.
     """
 
     def __init__(self, entries: Sequence[HyperParameter]) -> None:
@@ -41,7 +41,7 @@ class Embedding:
         self._conditions = {id(entry): _conditions(entry) for entry in entries}
         sets = dict.fromkeys(self._conditions[id(entry)] for entry in entries if entry.conditions)
         self._sets: list[Conditions] = list(sets)
-        #: What an entry of a name says of each condition on that name: whether it holds, by level.
+        # For each entry and each condition on its name: at which levels of the entry the condition holds.
         single = dict.fromkeys(condition for conditions in sets for condition in conditions)
         self._single = {name: [condition for condition in single if condition[0] == name] for name, _ in single}
         self._holds_at = {
@@ -58,18 +58,18 @@ class Embedding:
         self._default = np.array([self._probability(entry, {}) for entry in self.entries])
 
     def latent(self, values: Mapping[str, Any]) -> np.ndarray:
-        """(d,) of a configuration; entries that are inactive or unknown to it stand at their defaults."""
+        """Returns the latent row (d,) of a configuration; inactive or missing entries are at their defaults."""
         return np.array([self._probability(entry, values) for entry in self.entries])
 
     @staticmethod
     def _probability(entry: HyperParameter, values: Mapping[str, Any]) -> float:
-        known = entry.name in values and space.is_active(entry, values)
-        # Of two entries of one name, each has values of its own.
-        known = known and space.accepts(entry, values[entry.name])
-        return min(max(space.probability_of(entry, values[entry.name] if known else entry.default), 0.0), LAST)
+        given = entry.name in values and space.is_active(entry, values)
+        # Two entries of the same name may have different ranges.
+        given = given and space.accepts(entry, values[entry.name])
+        return min(max(space.probability_of(entry, values[entry.name] if given else entry.default), 0.0), LAST)
 
     def configuration(self, latent: np.ndarray) -> dict[str, Any]:
-        """The configuration at a latent row (d,); only active entries are in it."""
+        """Decodes a latent row (d,) into a configuration of the active entries."""
         return space.fill(self._space, lambda entry: self._value(entry, latent))
 
     def _value(self, entry: HyperParameter, latent: np.ndarray) -> Any:
@@ -77,15 +77,15 @@ class Embedding:
         return entry.default if column is None else space.value_at(entry, float(latent[column]))
 
     def features(self, latent: np.ndarray) -> np.ndarray:
-        """(m, d) latent rows to (m, f) features."""
+        """Converts latent rows (m, d) to features (m, f)."""
         active, sets = self._activity(latent)
-        standing = np.where(active, latent, self._default)
-        buckets = np.minimum(np.floor(standing * self._count), self._count - 1.0)
-        centred = np.where(self._stepped, (buckets + 0.5) / self._count, standing)
+        effective = np.where(active, latent, self._default)
+        buckets = np.minimum(np.floor(effective * self._count), self._count - 1.0)
+        centred = np.where(self._stepped, (buckets + 0.5) / self._count, effective)
         return np.hstack([centred[:, self._ordered], buckets[:, self._hot] == self._hot_level, *sets])
 
     def _activity(self, latent: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        """(m, d) which entries are active, and (m, 1) whether each set of conditions holds."""
+        """Returns which entries are active, (m, d), and for each set of conditions whether it holds, (m, 1)."""
         active = np.ones(latent.shape, bool)
         if not self._sets:
             return active, []
@@ -102,12 +102,12 @@ class Embedding:
                 if column is not None:
                     active[:, column] = here
             for condition in self._single.get(entry.name, ()):
-                says = self._says(entry, column, condition, latent)
-                single[condition] = np.where(here, says, single.get(condition, nothing))
+                holds = self._holds(entry, column, condition, latent)
+                single[condition] = np.where(here, holds, single.get(condition, nothing))
         return active, [sets[conditions][:, None] for conditions in self._sets]
 
-    def _says(self, entry: HyperParameter, column: int | None, condition: tuple, latent: np.ndarray) -> np.ndarray:
-        """(m,) whether the entry's value meets a condition."""
+    def _holds(self, entry: HyperParameter, column: int | None, condition: tuple, latent: np.ndarray) -> np.ndarray:
+        """Returns whether the entry's value meets a condition, (m,) bool."""
         table = self._holds_at[id(entry), condition]
         if table is None:
             return np.array([self._value(entry, row) in condition[1] for row in latent], bool)
@@ -116,7 +116,7 @@ class Embedding:
 
     @staticmethod
     def _by_level(entry: HyperParameter, values: tuple[Any, ...]) -> np.ndarray | None:
-        """(levels,) bool; None for an interval."""
+        """Returns at which levels of an entry its value is one of `values`, (levels,) bool; None for an interval."""
         if isinstance(entry, Fixed):
             return np.array([entry.default in values])
         count = space.levels(entry)

@@ -1,7 +1,7 @@
-"""How likely a configuration works: that its training does not fail, and leaves chance. Pure.
+"""The probability that a configuration works: its training does not fail, and its score leaves chance. Pure.
 
-A logistic regression knows that what is larger than something that was too large does not work either; near the edge,
-where the best ones often are, neighbours know more.
+A logistic regression extrapolates: what is larger than a configuration that was too large does not work either. Near
+the boundary, where the best configurations often are, the nearest known configurations predict better.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import numpy as np
 
 from tuning.oracles.surrogate import matern
 
-#: Deviation of the normal prior of each slope: over the whole of a feature, odds may well change by a factor of 100.
+#: Deviation of the normal prior of each slope: over a feature's whole range, odds may well change by a factor of 100.
 SLOPE = 5.0
 STEPS = 25
-#: Length scales of what neighbours say, as shares of the surrogate's; and what the regression counts beside them.
+#: Length scales of the neighbours' weights, relative to the surrogate's; weight of the regression, in neighbours.
 NEAR, OPINION = 0.3, 0.5
 
 
@@ -21,8 +21,8 @@ class LogisticRegression:
     """Maximum a posteriori logistic regression (Bishop 2006, section 4.3.3: Newton's method).
 
     Args:
-        features: (n, f) in about [0, 1] of trials that ended.
-        failed: (n,) bool, those that did not work.
+        features: (n, f), in about [0, 1], of trials that ended.
+        failed: (n,) bool, whether a trial did not work.
     """
 
     def __init__(self, features: np.ndarray, failed: np.ndarray) -> None:
@@ -30,7 +30,7 @@ class LogisticRegression:
         if not failed.any():
             return
         columns = _columns(features)
-        # Of the intercept nothing is known but that most configurations work.
+        # The prior mean of the intercept only says that most configurations work.
         precision = np.full(columns.shape[1], 1.0 / SLOPE**2)
         prior = np.zeros(columns.shape[1])
         prior[0] = 2.0
@@ -44,18 +44,18 @@ class LogisticRegression:
         self._weights = weights
 
     def probability(self, features: np.ndarray) -> np.ndarray:
-        """(m,) probabilities that the configurations at (m, f) features work; 1 while nothing has failed."""
+        """Returns the probabilities (m,) that configurations with features (m, f) work; 1 while none has failed."""
         if self._weights is None:
             return np.ones(len(features))
         return _logistic(_columns(features) @ self._weights)
 
 
 class Feasibility:
-    """The share of the neighbours that work, weighted by distance, with the regression's opinion among them.
+    """Averages the outcomes of the nearest configurations, weighted by distance, and the regression's prediction.
 
     Args:
-        x: (n, f) features of configurations that worked or did not.
-        failed: (n,) bool.
+        x: (n, f) features of known configurations.
+        failed: (n,) bool, whether a configuration did not work.
     """
 
     def __init__(self, x: np.ndarray, failed: np.ndarray) -> None:
@@ -63,14 +63,18 @@ class Feasibility:
         self._regression = LogisticRegression(_squared(x), failed)
 
     def probability(self, x: np.ndarray, scales: np.ndarray) -> np.ndarray:
-        """(m,) of configurations with features (m, f); `scales` (f,) are the surrogate's."""
+        """Returns the probabilities (m,) that configurations with features (m, f) work.
+
+        Args:
+            scales: (f,) length scales of the surrogate.
+        """
         near = matern(x / (NEAR * scales), self._x / (NEAR * scales))
         opinion = OPINION * self._regression.probability(_squared(x))
         return (opinion + near @ self._worked) / (OPINION + near.sum(axis=1))
 
 
 def _squared(x: np.ndarray) -> np.ndarray:
-    """(n, 2 f): features and their squares, so that what works may lie between two bounds."""
+    """Returns features and their squares (n, 2 f), so that working values may lie between two bounds."""
     return np.hstack([x, 0.5 + 2.0 * (x - 0.5) ** 2])
 
 

@@ -1,7 +1,7 @@
-"""From which rung the widest bracket of a pass starts: what the curves so far say. Pure.
+"""Chooses the rung from which the widest bracket of a pass starts, based on the curves so far. Pure.
 
-A first look is worth something once curves have left chance. The shorter it is, the more configurations can be looked
-at, which counts most where many of them never learn.
+Scores at the first rung are informative only once curves have left chance. The shorter the first rung, the more
+configurations can be tried, which matters most where many of them never learn.
 """
 
 from __future__ import annotations
@@ -10,32 +10,32 @@ from collections.abc import Sequence
 
 from tuning.oracles.chance import ChanceLevel
 
-#: Curves at chance at the first rung that leave it later: so large a share of them is too much.
+#: Largest tolerated share of curves that are at chance at the first rung and leave it later.
 LATE = 1 / 3
-#: Curves that say whether a rung lower is enough.
+#: Number of curves needed to decide whether one rung lower is enough.
 PROBES = 5
 
 
 def usual_rung(levels: Sequence[int]) -> int:
-    """That of R / factor^2, to which is trained what begins before the curves have said anything."""
+    """Returns the rung of R / factor^2 epochs, to which configurations train before enough curves are known."""
     return max(len(levels) - 3, 0)
 
 
 def may_be_lower(levels: Sequence[int], chance: ChanceLevel) -> bool:
-    """Whether the defaults had left chance a rung below the usual one."""
+    """Returns whether the defaults had left chance one rung below the usual one."""
     usual, left = usual_rung(levels), chance.left(0)
     return usual > 0 and left is not None and left <= levels[usual - 1]
 
 
 def first_rung(levels: Sequence[int], chance: ChanceLevel) -> int:
-    """The first at which the defaults had left chance, from R / factor^2 to R / factor.
+    """Returns the first rung, from R / factor^2 to R / factor epochs, at which the defaults had left chance.
 
-    One more while a third of the curves is at chance there that leave it later. One less, R / factor^3, where the
-    defaults and nearly all that ever leave chance have left it by then.
+    It is a rung higher while more than a third of the curves are at chance there and likely to leave it later. It is a
+    rung lower, R / factor^3, if the defaults had left chance there, and at most a third of the curves leave it later.
 
     Args:
-        levels: epochs of the rungs, growing.
-        chance: of the curves so far; curve 0 is that of the defaults.
+        levels: epochs of the rungs, ascending.
+        chance: chance level of the curves so far; curve 0 is that of the defaults.
     """
     first, highest = usual_rung(levels), max(len(levels) - 2, 0)
     if not chance.is_known(0):
@@ -51,7 +51,7 @@ def first_rung(levels: Sequence[int], chance: ChanceLevel) -> int:
 
 
 def is_doubtful(rung: int, chance: ChanceLevel) -> bool:
-    """Whether many curves are at chance at a rung for good, as it seems, but none of them was trained on."""
+    """Returns whether many curves at a rung seem to stay at chance, but none has been trained further to show it."""
     many = chance.share_at_chance(rung) > LATE
     return many and not chance.is_tested(rung) and chance.probability_of_leaving(rung) < 0.5
 

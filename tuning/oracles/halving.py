@@ -1,4 +1,4 @@
-"""What strategies that train to rungs are given: the paper's numbers, and a limit on trials or epochs."""
+"""The settings of strategies that train to rungs: the paper's numbers, and a limit on trials or epochs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tuning.oracles.base import ReplayableOracle
 
 
 class HalvingOracle(ReplayableOracle):
-    """Base class; a subclass says what a limit means to it.
+    """Base class; a subclass defines how the limits apply.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
         max_epochs: epochs of the last rung.
         factor: each rung has `factor` times the epochs of the one below.
-        min_epochs: epochs of the shortest first rung, at least: long enough to mean something.
+        min_epochs: smallest number of epochs of any first rung, so that its scores are informative.
         iterations: passes of Hyperband; None: no limit, if there is no `max_trials` either.
-        max_trials: cap on the proposals, promotions included.
+        max_trials: limit on the number of trials, promotions included.
         **settings: see `ReplayableOracle`.
 
     Attributes:
-        one_pass: the paper's brackets.
+        one_pass: the brackets of one pass, as in the paper.
 
     Raises:
         UsageError: a number out of its range.
@@ -53,4 +53,4 @@ class HalvingOracle(ReplayableOracle):
 
     @abstractmethod
     def _begin_anew(self) -> None:
-        """Sets what is known to what it is before the first trial."""
+        """Resets the strategy's state to that before the first trial."""

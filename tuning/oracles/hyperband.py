@@ -1,9 +1,9 @@
-"""Hyperband whose brackets a model fills, promotes and recommends from.
+"""Hyperband with a surrogate model that proposes, promotes and recommends configurations.
 
 Sources: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter
 Optimization", JMLR 18 (2018), for the brackets; Falkner, Klein, Hutter, "BOHB: Robust and Efficient Hyperparameter
-Optimization at Scale", ICML 2018, for a model that fills them and for the share of uniform draws. The model is that of
-`tuning.oracles.surrogate`: it sees all rungs, so that it can also say what is promoted and what is recommended.
+Optimization at Scale", ICML 2018, for a model that fills them and for the share of uniform draws. The model, that of
+`tuning.oracles.surrogate`, uses the scores of all rungs, so that it also decides on promotions and recommendations.
 """
 
 from __future__ import annotations
@@ -29,25 +29,26 @@ from tuning.oracles.rung_oracle import Configuration, Decision, RungOracle
 from tuning.oracles.search_model import PENDING, Proposal, SearchModel, milestone, one_thread
 from tuning.oracles.surrogate import Points, Surrogate
 
-#: Configurations before the model has a say, the defaults among them: rows of a Latin hypercube.
+#: Configurations before the model proposes any: the defaults, and rows of a Latin hypercube.
 DESIGN = 5
-#: Configurations that are trained whole at once: the defaults, and the first of those given.
+#: First configurations, which get a full training at once: the defaults, and the first two of `first`.
 WHOLE = 3
-#: One new configuration in so many is a uniform draw, so that a model that is wrong is found out.
+#: One new configuration in this many is a uniform draw, as a safeguard against a wrong model.
 UNIFORM_SHARE = 5
-#: Configurations, and whole trainings, before the model recommends.
+#: Configurations, and full trainings, needed before the model recommends.
 FEW, FEW_WHOLE = 12, 2
-#: Configurations of each rung, the best by their scores there, among which the best at the last rung is looked for.
+#: Number of best configurations of each rung, by their scores there, that are candidates for the best at the last rung.
 LEADING = 20
 
 
 class HyperbandOracle(RungOracle):
-    """The defaults, and the first two given, are trained whole; then brackets, from a rung that the curves choose.
+    """Trains the defaults and the first two of `first` in full, then runs brackets from a rung chosen by the curves.
 
-    Whoever gives a configuration knows something of it that no first rung shows. While the defaults are trained nothing
-    is known about that rung: no bracket begins, and what is asked for ahead are new configurations up to the lowest
-    one. A bracket's new configuration has the largest expected improvement at the last rung; a paused one that has a
-    larger one takes its place. What is promoted, and recommended, has the best expected score there.
+    A configuration in `first` is known to be good in a way that a first rung may not show. While the defaults are still
+    training, that rung cannot be chosen: no bracket begins, and other trials are new configurations, trained to the
+    usual first rung. A bracket's new configuration maximises expected improvement at the last rung; a paused
+    configuration with a larger expected improvement takes its place. Promoted and recommended are the configurations
+    with the best expected score at the last rung.
 
     Args:
         objective: as for `keras_tuner.Oracle`.
@@ -66,20 +67,20 @@ class HyperbandOracle(RungOracle):
         self._brackets = Brackets(
             len(self.levels) - 1, self.factor, self.first_rung, lambda rung: len(self._paused[rung])
         )
-        self._slot: Slot | None = None  # of the trial that is being decided about
-        # A loss has no such bound.
+        self._slot: Slot | None = None  # of the trial being decided on
+        # A minimised objective, such as a loss, has no chance level.
         self._curves = Curves(self.chance if self.objective.direction == "max" else None, self.levels)
         self._model = SearchModel(self.seed, self.levels, lambda number: self.values_of(self.configurations[number]))
-        self._completed = 0  # trials
+        self._completed = 0  # number of trials that have ended
 
     # What is trained next ------------------------------------------------------------------------------------------
 
     def first_rung(self) -> int:
-        """The rung from which a bracket that is opened now would start, were it the widest of its pass."""
+        """Returns the rung from which the widest bracket of a pass would start if it were opened now."""
         return first_rung(self.levels, self._curves.chance_level)
 
     def _next(self, number: int) -> Decision | None:
-        """What is known to learn goes to the end at once."""
+        """Decides on the next trial; the first starting points are trained to the end at once."""
         self._model.follow(self.hyperparameters.space)
         self._slot = None
         last = len(self.levels) - 1
@@ -89,7 +90,7 @@ class HyperbandOracle(RungOracle):
         if number == 0 or (number < WHOLE and given is not None):
             return Decision(last, values=given)
         if self._is_probing():
-            # Many may be asked for while the defaults are trained: enough for the model to have a say.
+            # Many trials may start while the defaults are training: enough for the model to propose some.
             proposal = self._proposal(number) if given is None else None
             if (values := self.new_configuration() if proposal is None else proposal.values) is not None:
                 return Decision(usual_rung(self.levels), values=values)
@@ -101,14 +102,14 @@ class HyperbandOracle(RungOracle):
         return self.decide(number) if given is None else Decision(slot.rung, values=given)
 
     def _is_probing(self) -> bool:
-        """Whether what is asked for now should say from which rung brackets start."""
+        """Returns whether new trials should help to choose the rung from which brackets start."""
         if self.configurations[0].running:
             return True
         few = len(self.configurations) < PROBES and not self._brackets.begun
         return few and may_be_lower(self.levels, self._curves.chance_level)
 
     def _last_promotion(self, last: int) -> Decision | None:
-        """The best of those that wait, once all that may wait do, to the end; so many of them as may be."""
+        """Promotes the best paused configuration to the end while `closing` allows and no shorter trial is running."""
         paused = self._paused_below(last)
         running = any(trial.hyperparameters.values[EPOCHS] < self.max_epochs for trial in self.ongoing_trials.values())
         if not self.closing or not paused or running:
@@ -118,11 +119,11 @@ class HyperbandOracle(RungOracle):
     def decide(self, number: int) -> Decision | None:
         if self._slot is not None and (decision := self._begin_or_take(self._slot, number)) is not None:
             return decision
-        self._slot = slot = self._brackets.find(False, self._any_paused_below)  # no configuration is left
+        self._slot = slot = self._brackets.find(False, self._any_paused_below)  # no new configuration is available
         return None if slot is None else self._promote(slot)
 
     def draw(self, number: int) -> dict[str, Any] | None:
-        """A row of the design while there is one, else a uniform draw."""
+        """Returns a row of the Latin hypercube for the first configurations, then a uniform draw."""
         self._model.follow(self.hyperparameters.space)
         begun, embedding = len(self.configurations), self._model.embedding
         if begun < DESIGN and embedding.entries:
@@ -139,13 +140,13 @@ class HyperbandOracle(RungOracle):
 
     def _promote(self, slot: Slot) -> Decision:
         paused, level = self._paused_below(slot.rung), self._curves.chance_level
-        if is_doubtful(slot.rung - 1, level):  # one of them shows whether they leave chance later
+        if is_doubtful(slot.rung - 1, level):  # promoting one of them shows whether they leave chance later
             doubtful = [each for each in self.paused(slot.rung - 1) if level.left(each.number) is None]
             paused = doubtful or paused
         return Decision(slot.rung, paused[best_of(self.expected_finals(paused))])
 
     def _begin_or_take(self, slot: Slot, number: int) -> Decision | None:
-        """A new configuration, or a paused one with a larger expected improvement; None where there is neither."""
+        """Returns a new configuration, or a paused one with a larger expected improvement; None if there is neither."""
         proposal = self._proposal(number)
         paused = self._paused_below(slot.rung)
         if proposal is not None and paused:
@@ -161,7 +162,7 @@ class HyperbandOracle(RungOracle):
         return None if values is None else Decision(slot.rung, values=values)
 
     def _proposal(self, number: int) -> Proposal | None:
-        """None where there is no model, where this one is a uniform draw, and where no configuration is left."""
+        """Returns the model's proposal; None without a model, for a uniform draw, or if no configuration is left."""
         if not self._has_model or len(self.configurations) < DESIGN or self._is_uniform(number):
             return None
         with one_thread():
@@ -187,7 +188,7 @@ class HyperbandOracle(RungOracle):
         return self._model.ends([each.number for each in configurations])
 
     def _leading(self) -> list[Configuration]:
-        """The best at each rung."""
+        """Returns the `LEADING` best configurations of each rung."""
         numbers = dict.fromkeys(number for rung in self._reached for _, number in rung[:LEADING])
         return [self.configurations[number] for number in numbers]
 
@@ -200,10 +201,10 @@ class HyperbandOracle(RungOracle):
         return (expected - self._curves.penalties(configurations)).tolist()
 
     def recommended(self) -> str | None:
-        """The trial whose configuration is expected to be best at the last rung, whatever it has been trained for.
+        """Returns the trial whose configuration is expected to be best at the last rung, however long it was trained.
 
-        While few are known, the one whose score is furthest above that of the defaults after as many epochs. Never one
-        whose training has failed since.
+        While few results are known, it is the one whose score is furthest above that of the defaults at the same rung.
+        Configurations that have failed since are never recommended.
         """
         leading = [each for each in self._leading() if not each.failed]
         if not leading:
@@ -211,15 +212,15 @@ class HyperbandOracle(RungOracle):
         if len(self.configurations) < FEW or len(self._reached[-1]) < FEW_WHOLE:
             unknown = self.chance or 0.0
             defaults = {score.rung: score.score for score in self._model.scores if score.configuration == 0}
-            headroom: Sequence[float] = [each.score - defaults.get(each.rung, unknown) for each in leading]
+            merits: Sequence[float] = [each.score - defaults.get(each.rung, unknown) for each in leading]
         else:
-            headroom = self.expected_finals(leading)
-        return leading[best_of(headroom)].last
+            merits = self.expected_finals(leading)
+        return leading[best_of(merits)].last
 
     def expected_cost(self, trial_id: str) -> float | None:
-        """In units of the first cost that was reported.
+        """Returns the cost of an epoch of a trial relative to the first reported cost; None: unknown.
 
-        To three digits: no result depends on how a library rounds.
+        Rounded to three digits, so that it does not depend on how a library rounds.
         """
         self._model.follow(self.hyperparameters.space)
         cost = self._model.relative_cost(self._configuration_of[trial_id].number)
@@ -275,11 +276,11 @@ class HyperbandOracle(RungOracle):
 
 
 def best_of(values: Sequence[float] | np.ndarray) -> int:
-    """Of equals, the first."""
+    """Returns the index of the largest value, the first one of equals."""
     return int(np.argmax(values))
 
 
-#: What may fill, promote and recommend.
+#: What may choose configurations: the surrogate model, or uniform draws as in the paper.
 SAMPLERS = ("model", "random")
 
 
@@ -290,7 +291,7 @@ def build(
     chance: float | None = None,
     **settings: Any,
 ) -> ReplayableOracle:
-    """The row of `STRATEGIES`: `sampler="random"` is the paper's own.
+    """Builds the oracle of a row of `STRATEGIES`; `sampler="random"` is the paper's algorithm.
 
     Raises:
         UsageError: there is no such sampler.

@@ -1,9 +1,10 @@
-"""How a trial of an oracle begins, is reported on and ends.
+"""The life of an oracle's trial: creation, reported metrics, end.
 
 What Keras Tuner 1.4.8 does differently, and why this class overrides it:
 
-- the lock stays taken when a synchronized call raises; every call costs time proportional to the trials so far;
-- a retried trial is scored on its old metrics too, NaN is retried and infinity can become the best score.
+- the lock is not released when a synchronized call raises, and every call takes time proportional to the number of
+  trials so far;
+- a retried trial is also scored on the metrics of earlier attempts, NaN is retried, and infinity can be the best score.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tuning.oracles.saving import SavedOracle
 
 
 class TrialsOracle(SavedOracle):
-    """Base class of `ReplayableOracle`, which decides what the trials are."""
+    """Base class of `ReplayableOracle`, which decides which trials there are."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -83,12 +84,13 @@ class TrialsOracle(SavedOracle):
             return trial
 
     def _register_metric(self, trial: Trial, name: str) -> None:
-        known = self.objective.direction if name == self.objective.name else self._directions.get(name)
-        trial.metrics.register(name, direction=known)  # looking a direction up goes through Keras's metric classes
+        direction = self.objective.direction if name == self.objective.name else self._directions.get(name)
+        # Given explicitly where known: Keras Tuner's own lookup goes through all metric classes of Keras.
+        trial.metrics.register(name, direction=direction)
         self._directions[name] = trial.metrics.get_direction(name)
 
     def score_trial(self, trial: Trial) -> None:
-        """The best value of the objective over the trial's steps; none at all where one of them is not finite."""
+        """Scores a trial with the best value of the objective over its steps; INVALID if any value is not finite."""
         history = trial.metrics.get_history(self.objective.name) if trial.metrics.exists(self.objective.name) else []
         means = {observation.step: float(observation.mean()) for observation in history}
         bad = next((step for step, value in means.items() if not math.isfinite(value)), None)
@@ -113,7 +115,7 @@ class TrialsOracle(SavedOracle):
             slot = next((key for key, held in self.ongoing_trials.items() if held.trial_id == trial.trial_id), None)
             if slot is None:
                 raise ValueError(f"trial {trial.trial_id} is not running")
-            self.update_space(trial.hyperparameters)  # may refuse: before anything has changed
+            self.update_space(trial.hyperparameters)  # first, since it may raise: nothing has changed yet
             own = self.trials[trial.trial_id]
             own.hyperparameters, own.status, own.message = trial.hyperparameters, trial.status, trial.message
             if own.status == TrialStatus.COMPLETED:
@@ -145,7 +147,7 @@ class TrialsOracle(SavedOracle):
         return files.digest(records.configuration(values))
 
     def _record_values(self, trial: Trial) -> None:
-        # The hash of the values as proposed stays, too: a proposal never has the entries that its builder adds.
+        # The hash of the proposed values is kept as well: a proposal never has the entries that its builder adds.
         space.ensure_active_values(trial.hyperparameters)
         self._id_to_hash[trial.trial_id] = self._compute_values_hash(trial.hyperparameters.values)
         self._tried_so_far.add(self._id_to_hash[trial.trial_id])

@@ -1,4 +1,4 @@
-"""Hyperband: many short trainings, the best of them continued, in brackets that trade breadth for depth.
+"""Hyperband as in the paper: many short trainings, the best continued, in brackets that trade breadth for depth.
 
 Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter
 Optimization", JMLR 18 (2018), Algorithm 1. The schedule and the promotion rule are in `tuning.oracles.rungs`.
@@ -18,12 +18,12 @@ from tuning.oracles.halving import HalvingOracle
 
 
 class PaperHyperbandOracle(HalvingOracle):
-    """Promotes from whole rungs, so that the choice never depends on which trial happened to end first.
+    """Promotes from complete rungs, so that the choice never depends on which trial happened to end first.
 
     While a rung waits for its last trials, the first rungs of the following brackets start. A failed trial frees its
-    slot: see `rungs.Halving`. A promoted trial carries `tuner/trial_id`, the trial whose last state it goes on from.
+    slot: see `rungs.Halving`. A promoted trial has `tuner/trial_id`, the trial from whose checkpoint it resumes.
 
-    A cap on the trials fits the plan to it, so that a small one still ends in trials of `max_epochs`.
+    The plan is fitted to `max_trials`, so that even a small limit ends in trials of `max_epochs` epochs.
 
     Args:
         **settings: see `HalvingOracle`.
@@ -34,18 +34,18 @@ class PaperHyperbandOracle(HalvingOracle):
         passes = 1 if self._endless else self.iterations
         self._plan = tuple(rungs.plan(self.max_epochs, self.factor, self.min_epochs, passes, self.max_trials))
         self._planned_trials = rungs.total_trials(self._plan)
-        self._begun = 0  # brackets started so far
-        self._open: list[rungs.Halving] = []  # those that more can come of
-        self._waiting: set[rungs.Halving] = set()  # those of them that can start nothing until a result is told
-        self._continuable: dict[rungs.Halving, set[str]] = {}  # what each said last, while nothing has changed in it
-        self._bracket_of: dict[str, rungs.Halving] = {}  # of the running trials
+        self._begun = 0  # number of brackets started so far
+        self._open: list[rungs.Halving] = []  # brackets that may start further trials
+        self._waiting: set[rungs.Halving] = set()  # open brackets that cannot start a trial before the next result
+        self._continuable: dict[rungs.Halving, set[str]] = {}  # cache, cleared when a bracket changes
+        self._bracket_of: dict[str, rungs.Halving] = {}  # by the id of a running trial
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if not self.hyperparameters.space and self.ongoing_trials:
-            return self.nothing_new()  # the space is what the first trial's builder will declare
+            return self.nothing_new()  # the space is empty until the first trial's builder has declared it
         new: Mapping[str, Any] | None = None
         fresh = True
-        # Hundreds of brackets are open where there are a thousand workers; nearly all of them wait.
+        # With a thousand workers, hundreds of brackets are open; nearly all of them wait.
         ready = (bracket for bracket in self._open if bracket not in self._waiting)
         for bracket in [*ready, self._upcoming()]:
             if bracket is None:
@@ -99,7 +99,7 @@ class PaperHyperbandOracle(HalvingOracle):
         return rungs.Halving(self._plan[self._begun % len(self._plan)], self.objective.direction)
 
     def _allowance(self, bracket: rungs.Halving) -> int | None:
-        """Trials that the cap leaves to `bracket` once the plan of all others is served."""
+        """Returns how many trials `max_trials` leaves for `bracket` besides those planned in all other brackets."""
         if self.max_trials is None:
             return None
         begun = rungs.total_trials(self._plan[: self._begun + (bracket not in self._open)])

@@ -11,7 +11,7 @@ import keras_tuner
 
 from tuning.oracles.base import ReplayableOracle
 
-#: Trials of a search that names no number: what a model of ten or so hyperparameters can use.
+#: Default number of trials: enough for a surrogate model of about ten hyperparameters.
 DEFAULT_TRIALS = 30
 
 
@@ -36,5 +36,5 @@ class RandomOracle(ReplayableOracle):
 def build(
     objective: keras_tuner.Objective | str | None, *, factor: int, max_trials: int | None, **settings: Any
 ) -> RandomOracle:
-    """The row of `STRATEGIES`: every training is a full one, so there is no `factor` to use."""
+    """Builds the oracle of a row of `STRATEGIES`; `factor` is unused, since every training is a full one."""
     return RandomOracle(objective, max_trials=DEFAULT_TRIALS if max_trials is None else max_trials, **settings)

@@ -1,4 +1,4 @@
-"""Which trials are best, compared at equal budgets. Pure: used by the oracles and by the choice of finalists."""
+"""Ranks trials at equal budgets. Pure: used by the oracles and by the choice of finalists."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RankedTrial:
-    """What ranking needs to know of a finished trial.
+    """The properties of a finished trial that its rank depends on.
 
     Attributes:
         trial_id: as in its `TrialSpec`.
-        epochs: epochs it was trained for in total, those of the trials it continued included.
-        score: the objective; None or not finite where there is none.
-        root: the first trial of its configuration; empty where the trial continues none.
+        epochs: epochs it was trained for in total, including those of the trials it continues.
+        score: the objective; None or not finite if there is none.
+        root: the first trial of its configuration; empty if the trial continues none.
     """
 
     trial_id: str
@@ -25,7 +25,7 @@ class RankedTrial:
 
 
 def by_number(trial_id: str) -> tuple[int, str]:
-    """Sort key of ids that are zero-padded numbers: "9999" comes before "10000"."""
+    """Returns a sort key for ids that are zero-padded numbers: "9999" comes before "10000"."""
     return len(trial_id), trial_id
 
 
@@ -36,16 +36,16 @@ def _sign(direction: str) -> int:
 
 
 def best_first(scores: Mapping[str, float], direction: str) -> list[str]:
-    """The ids of `scores` from best to worst; ties go to the earlier trial."""
+    """Returns the ids of `scores` from best to worst; the earlier trial wins a tie."""
     sign = _sign(direction)
     return sorted(scores, key=lambda trial_id: (sign * scores[trial_id], by_number(trial_id)))
 
 
 def rank(trials: Sequence[RankedTrial], direction: str) -> list[RankedTrial]:
-    """Trials from best to worst: those trained longest come first, the score decides among equals.
+    """Returns trials from best to worst: those trained longest come first, then those with the better score.
 
-    A score after 27 epochs and one after 1 epoch say nothing about each other, so they are never compared. A
-    configuration counts once, by its longest trial that has a score. Trials without a finite score are left out.
+    Scores after different numbers of epochs are not comparable, so they are never compared. A configuration counts
+    once, by its longest trial with a score. Trials without a finite score are left out.
 
     Args:
         trials: in any order.

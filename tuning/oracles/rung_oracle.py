@@ -1,8 +1,8 @@
-"""Configurations that are trained from rung to rung, a limit on their epochs, and how a search ends.
+"""Trains configurations from rung to rung within a limit on epochs or trials, and ends the search.
 
-A configuration is trained by a first trial and by those that continue it; it pauses at each rung, until the strategy
-continues it. A subclass says what comes next. When the limit is near the search closes: the best configuration is
-trained to the end, so that it always ends with a full training of the best that it knows.
+A configuration is trained by a first trial and by the trials that continue it; it is paused at each rung until the
+strategy continues it. A subclass decides which trial comes next. When the limit is nearly reached, the search closes
+with a last trial that trains the best unfinished configuration to the end.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from tuning.oracles import rungs
 from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT, ROUND
 from tuning.oracles.halving import HalvingOracle
 
-#: Paused configurations at a rung that may still go on; the states of the others need not be kept.
+#: Number of best paused configurations per rung that may be continued; checkpoints of others need not be kept.
 KEPT = 32
 
 
 @dataclass
 class Configuration:
-    """One that was begun.
+    """A configuration whose training has begun.
 
     Attributes:
-        number: from 0, in the order in which they began.
+        number: from 0, in order of their first trials.
         last: id of its latest trial.
         rung: the highest rung that it has reached; -1 before the first.
-        score: at that rung, larger is better; 0 before the first.
+        score: its score at that rung, larger is better; 0 before the first.
         running: whether a trial of it is running.
-        over: whether it cannot go on: trained to the end, or failed.
+        over: whether it cannot be continued: trained to the end, stopped early, or failed.
         failed: whether it failed.
     """
 
@@ -49,7 +49,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to run next, up to `rung`: a paused configuration, or a new one of `values`."""
+    """The next trial: trains a paused configuration, or a new one with `values`, up to `rung`."""
 
     rung: int
     paused: Configuration | None = None
@@ -59,14 +59,14 @@ class Decision:
 class RungOracle(HalvingOracle):
     """Base class; a subclass defines `decide`, and may define `expected_finals`.
 
-    `iterations` limits the epochs to those of so many passes, `max_trials` the trials in their place.
+    `max_trials` limits the number of trials; without it, `iterations` limits the epochs to those of that many passes.
 
     Args:
         **settings: see `HalvingOracle`.
 
     Attributes:
-        levels: epochs of the rungs, growing.
-        configurations: those begun, by number.
+        levels: epochs of the rungs, ascending.
+        configurations: all configurations begun, by number.
     """
 
     def _begin_anew(self) -> None:
@@ -75,9 +75,10 @@ class RungOracle(HalvingOracle):
         if self.max_trials is None and self.iterations is not None:
             self._epochs_allowed = rungs.total_epochs(self.one_pass) * self.iterations
         self.configurations: list[Configuration] = []
-        self._configuration_of: dict[str, Configuration] = {}  # by its latest trial
-        self._paused: list[list[tuple[float, int]]] = [[] for _ in self.levels]  # (-score, number), best first
-        self._reached: list[list[tuple[float, int]]] = [[] for _ in self.levels]  # the same, of all that got there
+        self._configuration_of: dict[str, Configuration] = {}  # by the id of its latest trial
+        # Per rung, (-score, number) of the configurations paused there, and of all that have reached it; best first.
+        self._paused: list[list[tuple[float, int]]] = [[] for _ in self.levels]
+        self._reached: list[list[tuple[float, int]]] = [[] for _ in self.levels]
         self._epochs_asked = 0
         self._closed = False
 
@@ -85,16 +86,16 @@ class RungOracle(HalvingOracle):
 
     @abstractmethod
     def decide(self, number: int) -> Decision | None:
-        """What trial `number` should be; None where nothing can start before a result is in. Changes nothing."""
+        """Decides what trial `number` trains; None if no trial can start before a result arrives. Changes nothing."""
 
     def expected_finals(self, configurations: list[Configuration]) -> list[float]:
-        """The scores that are expected of them at the last rung; here, those that got further come first."""
+        """Returns expected scores at the last rung; here, configurations at a higher rung rank first."""
         return [each.rung * 1e9 + each.score for each in configurations]
 
     # What subclasses use -------------------------------------------------------------------------------------------
 
     def paused(self, rung: int) -> Iterator[Configuration]:
-        """Configurations that wait at `rung`, the best first."""
+        """Returns the best configurations paused at `rung`, at most `KEPT`, best first."""
         return (self.configurations[number] for _, number in self._paused[rung][:KEPT])
 
     def promotable(self) -> list[Configuration]:
@@ -107,7 +108,7 @@ class RungOracle(HalvingOracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if self._closed or (not self.hyperparameters.space and self.ongoing_trials):
-            # An empty space is what the first trial's builder will declare.
+            # The space is empty until the first trial's builder has declared it.
             return self.nothing_new()
         if self.recorded is not None:
             decision: Decision | None = self._recorded_decision(self.recorded)
@@ -121,7 +122,7 @@ class RungOracle(HalvingOracle):
         return self._begin(trial_id, decision)
 
     def _next(self, number: int) -> Decision | None:
-        """What is known to be good comes before anything that the strategy decides."""
+        """Returns the next starting point, or, once all have been tried, the strategy's decision."""
         values = self.starting_point()
         return self.decide(number) if values is None else Decision(0, values=values)
 
@@ -132,7 +133,7 @@ class RungOracle(HalvingOracle):
         return Decision(rung, self._configuration_of[parent])
 
     def _last_decision(self) -> Decision | None:
-        """The last trial, asked for when all others have ended: the best unfinished configuration, to its end."""
+        """Returns the last trial once no other is running: it trains the best unfinished configuration to the end."""
         if self.ongoing_trials:
             return None
         last, paused = len(self.levels) - 1, self.promotable()
@@ -145,17 +146,17 @@ class RungOracle(HalvingOracle):
         return None if values is None else Decision(last, values=values)
 
     def cost(self, decision: Decision) -> int:
-        """Epochs that it trains."""
+        """Returns the epochs that a decision trains."""
         return self.levels[decision.rung] - (0 if decision.paused is None else self.levels[decision.paused.rung])
 
     def has_room(self, decision: Decision) -> bool:
-        """Whether after it there is still room for a last trial, a training to the end."""
+        """Returns whether the limit leaves room for a last trial, a training to the end, after this one."""
         return self._affords(self.cost(decision))
 
     def _affords(self, cost: int) -> bool:
-        """Whether after a trial of `cost` epochs there is still room for a last one, a training to the end.
+        """Returns whether the limit leaves room for a last trial, a training to the end, after one of `cost` epochs.
 
-        No trial before the last costs as much as going to the end from any rung, so that the last one never has room.
+        Room is left for the costliest continuation, from the first rung to the end.
         """
         if self.max_trials is not None:
             return len(self.trials) < self.max_trials - 1
@@ -164,7 +165,7 @@ class RungOracle(HalvingOracle):
         return self._epochs_asked + cost + self.max_epochs - self.levels[0] <= self._epochs_allowed
 
     def _is_spent(self) -> bool:
-        """Whether the epochs that are left are too few for a training from scratch to the end."""
+        """Returns whether too few epochs are left for a full training from scratch."""
         return self._epochs_allowed is not None and self._epochs_asked + self.max_epochs > self._epochs_allowed
 
     def _begin(self, trial_id: str, decision: Decision) -> dict[str, Any]:
@@ -194,12 +195,12 @@ class RungOracle(HalvingOracle):
         each.running = False
         if trial.status != TrialStatus.COMPLETED:
             each.over = each.failed = True
-            # The last training failed: the next best takes its place.
+            # If the last trial failed, the next best configuration takes its place.
             self._closed = self._closed and not self.promotable()
             return
         scores = self._scores_by_epoch(trial)
-        # After the last epoch, what a longer training would go on from: the best epoch's score would favour curves that
-        # were lucky once, or have begun to fall.
+        # The score after the last epoch, from which a longer training would continue: the best epoch's score would
+        # favour curves that were lucky once or have begun to fall.
         each.score = scores[max(scores)]
         each.rung = rung
         each.over = self.levels[rung] == self.max_epochs or trial.trial_id in self.complete
@@ -208,7 +209,7 @@ class RungOracle(HalvingOracle):
             bisect.insort(self._paused[rung], (-each.score, each.number))
 
     def _scores_by_epoch(self, trial: Trial) -> dict[int, float]:
-        """The objective after each epoch that was reported, larger is better."""
+        """Returns the objective after each reported epoch, with its sign set so that larger is better."""
         sign = 1.0 if self.objective.direction == "max" else -1.0
         history = trial.metrics.get_history(self.objective.name)
         return {observation.step: sign * float(observation.mean()) for observation in history}
@@ -221,7 +222,7 @@ class RungOracle(HalvingOracle):
         }
 
     def planned(self) -> tuple[int | None, int | None]:
-        """One of the two is its limit; what comes of it decides about the other."""
+        """Returns (limit on trials, limit on epochs); the number without a limit depends on the results."""
         return self.max_trials, self._epochs_allowed
 
     def get_state(self) -> dict[str, Any]:
@@ -239,5 +240,5 @@ class RungOracle(HalvingOracle):
             self._started(trial_id, values)
         for trial_id in ends:
             self._ended(self.trials[trial_id])
-        # Not where it is given more trials than it had.
+        # A search that was closed reopens if its limit has been raised since.
         self._closed = state["closed"] and not self._affords(self.levels[0])

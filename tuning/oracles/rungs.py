@@ -1,8 +1,8 @@
 """Hyperband's schedule and the promotion rule, in integers: no Keras, no floats, no clock.
 
 Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter
-Optimization", JMLR 18 (2018), Algorithm 1 and Table 1. Powers are counted with integers because float logarithms are
-off by one at exact powers: log(243) / log(3) is 4.999….
+Optimization", JMLR 18 (2018), Algorithm 1 and Table 1. Powers are counted in integers because float logarithms are off
+by one at exact powers: log(243) / log(3) is 4.999….
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tuning.oracles.ranking import best_first
 
 @dataclass(frozen=True)
 class Rung:
-    """`size` trials trained until `epochs` epochs are done in total."""
+    """A rung of `size` trials, each trained to `epochs` epochs in total."""
 
     size: int
     epochs: int
@@ -32,23 +32,23 @@ class Bracket:
 
     @property
     def trials(self) -> int:
-        """Proposals when nothing fails, promotions included."""
+        """The number of trials if nothing fails, promotions included."""
         return sum(rung.size for rung in self.rungs)
 
     @property
     def epochs(self) -> int:
-        """Epochs trained when nothing fails; a promoted trial trains only the epochs that it has not seen."""
+        """The epochs trained if nothing fails; a promoted trial trains only the additional epochs."""
         done = [0, *(rung.epochs for rung in self.rungs)]
         return sum(rung.size * (rung.epochs - before) for rung, before in zip(self.rungs, done, strict=False))
 
 
 def brackets(max_epochs: int, factor: int, min_epochs: int = 1) -> tuple[Bracket, ...]:
-    """One pass of Hyperband, the bracket that halves most first.
+    """Returns the brackets of one pass of Hyperband, starting with the one that has most rungs.
 
     Args:
         max_epochs: R, the epochs of the last rung of every bracket.
-        factor: eta, the share (1 / factor) of a rung that is promoted.
-        min_epochs: no rung, rounded as it is, is shorter; 1 gives the paper's table.
+        factor: eta; 1 / factor of a rung is promoted.
+        min_epochs: no rung, after rounding, has fewer epochs; 1 gives the paper's table.
 
     Raises:
         UsageError: a number out of its range.
@@ -67,7 +67,7 @@ def brackets(max_epochs: int, factor: int, min_epochs: int = 1) -> tuple[Bracket
 
 
 def sizes(number: int, deepest: int, factor: int) -> list[int]:
-    """Trials of each rung of the bracket with `number` promotions, where the bracket that halves most has `deepest`."""
+    """Returns the trials per rung of the bracket with `number` promotions, where the deepest bracket has `deepest`."""
     size = -(-(deepest + 1) * factor**number // (number + 1))  # ceil((s_max + 1) / (s + 1) * eta^s)
     return [size // factor**promotions for promotions in range(number + 1)]
 
@@ -80,22 +80,22 @@ def _bracket(number: int, deepest: int, max_epochs: int, factor: int) -> Bracket
 
 
 def _rung(max_epochs: int, share: int) -> int:
-    """max_epochs / share, rounded half up."""
+    """Returns max_epochs / share, rounded half up."""
     return (2 * max_epochs + share) // (2 * share)
 
 
 def shortest(max_epochs: int, factor: int, min_epochs: int) -> int:
-    """Epochs of the shortest rung; arguments and errors as of `brackets`."""
+    """Returns the epochs of the shortest rung; arguments and errors are those of `brackets`."""
     return brackets(max_epochs, factor, min_epochs)[0].rungs[0].epochs
 
 
 def plan(
     max_epochs: int, factor: int, min_epochs: int = 1, iterations: int | None = 1, max_trials: int | None = None
 ) -> Iterator[Bracket]:
-    """The brackets of a whole search, in order: endless where `iterations` and `max_trials` are both None.
+    """Returns the brackets of a whole search in order; endless if `iterations` and `max_trials` are both None.
 
-    A cap on the trials shortens the bracket that no longer fits instead of cutting it off, so that a small cap still
-    gives trials of `max_epochs` epochs.
+    If `max_trials` leaves too few trials for a bracket, the bracket is shortened rather than cut off, so that even a
+    small limit gives trials of `max_epochs` epochs.
 
     Raises:
         UsageError: a number out of its range.
@@ -117,24 +117,24 @@ def _capped(stream: Iterable[Bracket], max_trials: int, factor: int) -> Iterator
 
 
 def _shortened(bracket: Bracket, trials: int, factor: int) -> Bracket:
-    """The last rungs of `bracket`, as many as `trials` can fill with true halving, with all of `trials` in them."""
+    """Returns a bracket of `trials` trials in the last rungs of `bracket`, as many as can be halved properly."""
     stages = 1
     while stages < len(bracket.rungs) and sum(factor**rung for rung in range(stages + 1)) <= trials:
         stages += 1
     size = trials
     while sum(size // factor**rung for rung in range(stages)) > trials:
         size -= 1
-    kept = bracket.rungs[-stages:]
-    return Bracket(stages - 1, tuple(Rung(size // factor**index, rung.epochs) for index, rung in enumerate(kept)))
+    last = bracket.rungs[-stages:]
+    return Bracket(stages - 1, tuple(Rung(size // factor**index, rung.epochs) for index, rung in enumerate(last)))
 
 
 def total_trials(planned: Iterable[Bracket]) -> int:
-    """Proposals of a plan when nothing fails."""
+    """Returns the number of trials of a plan if nothing fails."""
     return sum(bracket.trials for bracket in planned)
 
 
 def total_epochs(planned: Iterable[Bracket]) -> int:
-    """Epochs trained by a plan when nothing fails and promoted trials continue from where they were."""
+    """Returns the epochs that a plan trains if nothing fails and promoted trials resume from their checkpoints."""
     return sum(bracket.epochs for bracket in planned)
 
 
@@ -149,18 +149,18 @@ class Step:
 
 
 class Halving:
-    """One bracket under way: promotes from whole rungs, and refills the slots that failed trials leave.
+    """A bracket in progress: promotes from complete rungs, and refills the slots of failed trials.
 
-    A failed trial of the first rung is replaced by a new configuration (at most as many as the rung is large, so that
-    a builder that always fails ends); one of a higher rung by the next best of the rung below. Where configurations
-    run out the bracket shrinks. So it reaches its last rung whenever any trial can be trained that far.
+    A failed trial of the first rung is replaced by a new configuration (at most as often as the rung has trials, so
+    that a search whose builder always fails ends), one of a higher rung by the next best trial of the rung below. If
+    configurations run out, the bracket shrinks. Thus it reaches its last rung if any trial can be trained that far.
 
-    `next_step` changes nothing: what happens depends only on what was started and told, in that order.
+    `next_step` changes nothing: the state depends only on the order of `start` and `tell`.
 
     Attributes:
-        bracket: the plan.
+        bracket: the planned rungs.
         asked: per rung, the ids of the trials started in it, in order.
-        running: trials started and not yet told.
+        running: number of trials started whose result has not been told.
     """
 
     def __init__(self, bracket: Bracket, direction: str) -> None:
@@ -170,15 +170,15 @@ class Halving:
         self._direction = direction
         self._rung = 0
         self._scores: dict[str, float] = {}  # of the current rung's finished trials
-        self._candidates: list[str] = []  # survivors of the rung below, best first
+        self._candidates: list[str] = []  # trials of the rung below that can be promoted, best first
 
     def next_step(self, allowance: int | None = None, fresh: bool = True) -> Step | None:
-        """What to start now; None while the rung is not whole or when the bracket is over.
+        """Returns the trial to start now; None while the rung is incomplete or when the bracket is over.
 
         Args:
-            allowance: how many trials this bracket may still start under a cap; None without a cap. Planned trials
-                always may; slots are refilled only from what the plan leaves over, or to keep the bracket alive.
-            fresh: whether a new configuration can be had.
+            allowance: how many trials this bracket may still start under `max_trials`; None: no limit. It restricts
+                only refills, which need trials beyond the planned ones, or serve to keep the bracket alive.
+            fresh: whether a new configuration is available.
         """
         if self._has_slot(allowance, fresh):
             candidate = self._candidates[len(self.asked[self._rung])] if self._rung else None
@@ -188,7 +188,7 @@ class Halving:
         return self._step(self._rung + 1, best_first(self._scores, self._direction)[0])
 
     def start(self, trial_id: str, step: Step) -> None:
-        """Records that `step` runs as `trial_id`."""
+        """Records that `step` was started as trial `trial_id`."""
         if step.rung > self._rung:
             self._candidates = best_first(self._scores, self._direction)
             self._scores = {}
@@ -203,7 +203,7 @@ class Halving:
             self._scores[trial_id] = score
 
     def replay(self, asked: Iterable[Iterable[str]], ended: Mapping[str, float | None]) -> None:
-        """Brings a fresh bracket to the state with these trials started and, of those, these ended."""
+        """Restores the state of a bracket from the trials started per rung and the results of those that ended."""
         for rung, trial_ids in enumerate(asked):
             for trial_id in trial_ids:
                 self.start(trial_id, self._step(rung, None))
@@ -211,22 +211,22 @@ class Halving:
                     self.tell(trial_id, ended[trial_id])
 
     def continuable(self) -> set[str]:
-        """Trials whose last state a trial that is running, or may still be started, goes on from."""
+        """Returns the trials whose checkpoints a running trial, or one that may still be started, resumes from."""
         last = self._rung + 1 == len(self.bracket.rungs)
         promotable = set() if last else set(self._scores)
-        whole = not self.running and len(self._scores) >= self._size()
-        return promotable if whole else promotable | set(self._candidates)
+        complete = not self.running and len(self._scores) >= self._size()
+        return promotable if complete else promotable | set(self._candidates)
 
     @property
     def reserved(self) -> int:
-        """Trials that the plan still wants in this bracket."""
+        """The number of planned trials of this bracket that have not been started."""
         size = self._size()
         later = sum(min(rung.size, size) for rung in self.bracket.rungs[self._rung + 1 :])
         return max(0, size - len(self.asked[self._rung])) + later
 
     @property
     def spent(self) -> bool:
-        """Whether nothing more can come of this bracket, whatever happens elsewhere."""
+        """Whether this bracket can start no further trial, whatever happens elsewhere."""
         return not self.running and self.next_step() is None
 
     def _size(self) -> int:

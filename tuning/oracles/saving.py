@@ -1,8 +1,8 @@
-"""An oracle's state and the files of a Keras Tuner project, whole or not at all.
+"""Atomic saving of an oracle's state and of the files of a Keras Tuner project.
 
-Keras Tuner 1.4.8 spreads the state over one file a trial and `oracle.json`, all rewritten in place: a kill between two
-of them leaves a trial running for ever, a kill within one leaves a project that cannot be opened. Here `oracle.json`
-holds everything and is replaced atomically; the trials' own files are for people and for other tools.
+Keras Tuner 1.4.8 spreads the state over `oracle.json` and one file per trial, all rewritten in place: a kill between
+two writes leaves a trial running forever, and a kill during one leaves a project that cannot be opened. Here
+`oracle.json` holds the whole state and is replaced atomically; the trials' files are for people and other tools.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from tuning.oracles import ranking
 
 
 class SavedOracle(keras_tuner.Oracle):
-    """Writes nothing until a `keras_tuner.Tuner` sets a project directory."""
+    """A `keras_tuner.Oracle` that saves its state; it writes nothing until a tuner sets a project directory."""
 
-    #: Whether it says how long a trial trains and which one it goes on from; a plain `keras_tuner.Tuner` does neither.
+    #: Whether the oracle sets a trial's epochs and the trial it continues; a plain `keras_tuner.Tuner` ignores both.
     continues_trials = False
     _directory: str | None = None
     ongoing_trials: dict[str, Trial]
     _retry_queue: list[str]
 
     def _set_project_dir(self, directory: str, project_name: str) -> None:
-        """As Keras Tuner's, where the tuner that calls it can be used.
+        """Sets the project directory, after checking that the calling tuner can be used.
 
         Raises:
-            UsageError: it would train every trial in full, and nobody would notice.
+            UsageError: the tuner would silently train every trial in full.
         """
         frame = inspect.currentframe()
         if self.continues_trials and _is_plain(frame and frame.f_back):
@@ -47,7 +47,7 @@ class SavedOracle(keras_tuner.Oracle):
         super()._set_project_dir(directory, project_name)
 
     def get_state(self) -> dict[str, Any]:
-        """A snapshot of all of it, as JSON: trials and their metrics too."""
+        """Returns a JSON-serialisable snapshot of the whole state, including trials and their metrics."""
         state = copy.deepcopy(super().get_state())
         state["tried_so_far"] = sorted(self._tried_so_far)
         state["trials"] = [trial.get_state() for trial in self.trials.values()]
@@ -59,7 +59,7 @@ class SavedOracle(keras_tuner.Oracle):
         super().set_state(state)
 
     def reload(self) -> None:
-        """Reads `oracle.json` and queues the trials that were running to be run again, with fresh metrics.
+        """Reads `oracle.json` and queues the interrupted trials to be run again, with fresh metrics.
 
         Raises:
             RuntimeError: the project was written by another kind of oracle.
@@ -85,9 +85,9 @@ class SavedOracle(keras_tuner.Oracle):
 
 
 def _is_plain(caller: types.FrameType | None) -> bool:
-    """Whether it is a method of a tuner without a training of its own, with a hypermodel that has none either.
+    """Returns whether `caller` runs in a tuner with Keras Tuner's own `run_trial`, whose hypermodel has no own `fit`.
 
-    An oracle is not told which tuner it is in: the frame that sets its folder, that tuner's constructor, shows it.
+    An oracle has no reference to its tuner: only the frame that sets its directory, the tuner's constructor, has it.
     """
     tuner = None if caller is None else caller.f_locals.get("self")
     if not isinstance(tuner, keras_tuner.Tuner) or type(tuner).run_trial is not keras_tuner.Tuner.run_trial:

@@ -1,8 +1,8 @@
-"""What the surrogate knows of one search, and what it proposes: the same for all strategies that have a model.
+"""The surrogate model of one search and its proposals, shared by all strategies that use a model.
 
-Its cost has a bound: beyond some hundred scores it knows a fixed subset, and it is fitted anew only when there are
-`GROWTH` times as many. All of it depends only on the seed and on what was completed, in that order: never on how often
-it was asked, or in which process.
+Its cost is bounded: beyond about a hundred scores it uses a subset of fixed size, and it is refitted only when the
+number of scores has grown by the factor `GROWTH`. Its state depends only on the seed and on the completed trials, in
+order of completion: never on how often it is queried, or in which process.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from tuning.oracles.embedding import Embedding
 from tuning.oracles.feasibility import Feasibility
 from tuning.oracles.surrogate import Points, Prior, Surrogate, Timeline, fit
 
-#: The best known configurations, around which candidates are looked for.
+#: Number of best known configurations around which candidates are generated.
 CENTRES = 5
-#: The best candidates, of which the first untried one is proposed.
+#: Number of best candidates examined; the first untried one is proposed.
 PROPOSALS = 50
-#: Power of the probability that a configuration works, beside its expected improvement.
+#: The expected improvement is multiplied by the probability that a configuration works, to this power.
 CAUTION = 4.0
-#: Scores that the model knows at most: cubic cost.
+#: Largest number of scores that the model uses, because its cost is cubic.
 KNOWN = 120
-#: Scores without which there is no model.
+#: Smallest number of scores for a model.
 FEWEST = 4
-#: Pending trials that it believes at most, the latest.
+#: Largest number of pending trials that the model takes into account: the latest ones.
 PENDING = 16
-#: The parameters are fitted anew when there are this many times as many scores as at the last fit.
+#: The parameters are refitted when the number of scores has grown by this factor since the last fit.
 GROWTH = 1.15
-#: Configurations that say which work, and what an epoch costs.
+#: Largest number of configurations that the models of feasibility and of cost are fitted to.
 COUNTED = 300
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score that the model may know.
+    """A score that the model may use.
 
     Attributes:
-        configuration: its number.
-        rung: from 0.
-        epoch: after which it was scored.
+        configuration: number of the configuration.
+        rung: number of the rung, from 0.
+        epoch: the epoch after which the score was measured.
         left: the epoch in which the curve left chance.
         score: larger is better.
     """
@@ -72,17 +72,17 @@ class Proposal:
 
 
 class SearchModel:
-    """Of one search.
+    """The surrogate model of one search.
 
     Args:
-        seed: of the search.
-        rungs: epochs of the rungs, growing.
-        values_of: values of the configuration of a number.
+        seed: seed of the search.
+        rungs: epochs of the rungs, ascending.
+        values_of: returns the values of a configuration, given its number.
 
     Attributes:
-        embedding: of the entries that are known.
-        scores: all that is known, in the order of completion.
-        costs: of an epoch of a configuration, by number, in the order of completion.
+        embedding: encoding of the hyperparameters known so far.
+        scores: all scores, in order of completion.
+        costs: configuration number -> cost of an epoch, in order of completion.
     """
 
     def __init__(self, seed: int, rungs: Sequence[int], values_of: Callable[[int], Mapping[str, Any]]) -> None:
@@ -95,20 +95,21 @@ class SearchModel:
         self.follow([])
 
     def follow(self, entries: Sequence[HyperParameter]) -> None:
-        """Takes over the entries of the space, which a builder may have added to."""
+        """Adopts the entries of the space, and discards fitted models if a builder has added entries."""
         if len(entries) != self._entries:
             self._entries = len(entries)
             self.embedding = Embedding(entries)
-            self._rows: dict[int, np.ndarray] = {}  # latent
-            self._x: dict[int, np.ndarray] = {}  # features
-            self._fitted: tuple[int, np.ndarray] | None = None  # scores then, parameters
-            self._model: tuple[int, Surrogate] | None = None  # scores then
-            self._believing: tuple[Surrogate, Sequence[tuple[int, int]], Surrogate] | None = None  # of what, pending
-            self._cost_model: tuple[int, CostModel] | None = None  # costs then
+            self._rows: dict[int, np.ndarray] = {}  # latent rows by configuration
+            self._x: dict[int, np.ndarray] = {}  # features by configuration
+            self._fitted: tuple[int, np.ndarray] | None = None  # (number of scores, parameters)
+            self._model: tuple[int, Surrogate] | None = None  # (number of scores, posterior)
+            # (posterior, pending trials, posterior given both)
+            self._believing: tuple[Surrogate, Sequence[tuple[int, int]], Surrogate] | None = None
+            self._cost_model: tuple[int, CostModel] | None = None  # (number of costs, model)
             self._feasibility: Feasibility | None = None  # from `_works`
 
     def forget(self, number: int) -> None:
-        """A configuration's values may have changed."""
+        """Drops the cached encoding of a configuration whose values may have changed."""
         self._rows.pop(number, None)
         self._x.pop(number, None)
 
@@ -119,10 +120,10 @@ class SearchModel:
     # The posterior -------------------------------------------------------------------------------------------------
 
     def posterior(self, pending: Sequence[tuple[int, int]] = ()) -> Surrogate:
-        """Given what is completed, and that what is pending comes out as expected.
+        """Returns the posterior given the completed trials, assuming that pending ones score as predicted.
 
         Args:
-            pending: (configuration, epochs that it will have), the latest first.
+            pending: (configuration, its epochs once the trial ends), the latest first.
         """
         model = self._completed()
         if not pending:
@@ -135,48 +136,51 @@ class SearchModel:
         return self._believing[2]
 
     def _completed(self) -> Surrogate:
-        """Where hundreds of scores are known, one more changes nothing."""
+        """Returns the posterior given the completed trials, updated less often the more scores there are."""
         count = len(self.scores)
         count -= count % max(count // KNOWN, 1)
         if self._model is None or self._model[0] != count:
             prior = Prior(self._features([self.scores[0].configuration]).shape[1], self._timeline)
-            vector, kept = self._fit(prior, count)
-            points, targets = self._seen(kept)
+            vector, used = self._fit(prior, count)
+            points, targets = self._seen(used)
             self._model = count, Surrogate(points, targets, vector, prior)
         return self._model[1]
 
     def _fit(self, prior: Prior, count: int) -> tuple[np.ndarray, list[int]]:
-        """Parameters, and which of the first `count` scores are known: the latest all."""
-        at = milestone(FEWEST, count)
-        if self._fitted is None or self._fitted[0] != at:
-            self._fitted = at, fit(*self._seen(_subset(self.scores[:at], KNOWN)), prior)
-        recent = range(max(at, count - KNOWN // 4), count)
+        """Returns the parameters, and the indices of the scores to use among the first `count`.
+
+        These include the scores since the last fit, up to a quarter of `KNOWN`.
+        """
+        fitted = milestone(FEWEST, count)
+        if self._fitted is None or self._fitted[0] != fitted:
+            self._fitted = fitted, fit(*self._seen(_subset(self.scores[:fitted], KNOWN)), prior)
+        recent = range(max(fitted, count - KNOWN // 4), count)
         return self._fitted[1], [*_subset(self.scores[: recent.start], KNOWN - len(recent)), *recent]
 
-    def _seen(self, kept: Iterable[int]) -> tuple[Points, np.ndarray]:
-        """The scores of these indices, and their targets."""
-        scores = [self.scores[index] for index in kept]
+    def _seen(self, indices: Iterable[int]) -> tuple[Points, np.ndarray]:
+        """Returns the points and the standardised targets of the scores at these indices."""
+        scores = [self.scores[index] for index in indices]
         numbers = np.array([score.configuration for score in scores])
         weights = np.array([self._timeline.weights(score.epoch, score.left) for score in scores])
         return Points(self._features(numbers), numbers, weights), standardised(np.array([s.score for s in scores]))
 
     def known(self) -> list[int]:
-        """Configurations whose scores the posterior knows, in the order of their numbers."""
+        """Returns the configurations whose scores the posterior uses, in the order of their numbers."""
         return sorted({int(number) for number in self._completed().seen.curve})
 
     def ends(self, numbers: Sequence[int]) -> Points:
-        """The last rung of configurations."""
+        """Returns the points of these configurations at the last rung."""
         return Points(self._features(numbers), np.array(numbers), self._timeline.end[None])
 
     def _features(self, numbers: Iterable[int]) -> np.ndarray:
-        asked = [int(number) for number in numbers]
-        if missing := [number for number in asked if number not in self._x]:
+        wanted = [int(number) for number in numbers]
+        if missing := [number for number in wanted if number not in self._x]:
             rows = np.array([self._row(number) for number in missing])
             self._x.update(zip(missing, self.embedding.features(rows), strict=True))
-        return np.array([self._x[number] for number in asked])
+        return np.array([self._x[number] for number in wanted])
 
     def _row(self, number: int) -> np.ndarray:
-        """(d,) latent row of a configuration."""
+        """Returns the latent row (d,) of a configuration."""
         if number not in self._rows:
             self._rows[number] = self.embedding.latent(self._values_of(number))
         return self._rows[number]
@@ -191,13 +195,15 @@ class SearchModel:
         is_tried: Callable[[Mapping[str, Any]], bool],
         affordable: Affordable | None = None,
     ) -> Proposal | None:
-        """The untried configuration with the largest expected improvement on the best of `numbers`.
+        """Proposes the untried configuration with the largest expected improvement over the best of `numbers`.
+
+        Returns None if no candidate is untried and affordable.
 
         Args:
-            key: number of the trial; what is drawn is keyed by it.
-            numbers: configurations, around the best of which is looked too.
+            key: number of the trial, which keys the draws.
+            numbers: known configurations; some candidates are generated around the best of them.
             is_tried: whether a configuration was tried.
-            affordable: what the search can pay for; None: everything.
+            affordable: predicts affordable configurations; None: all are.
         """
         means = posterior.mean(self.ends(numbers))
         order = np.argsort(-means, kind="stable")[:CENTRES]
@@ -215,7 +221,7 @@ class SearchModel:
 
     def _gains(self, posterior: Surrogate, best: float, affordable: Affordable | None, rows: np.ndarray) -> np.ndarray:
         x = self.embedding.features(rows)
-        # Numbers that no configuration has: their curves are nobody's.
+        # Negative numbers, which no configuration has: candidates share no curve with any known score.
         points = Points(x, -1 - np.arange(len(rows)), self._timeline.end[None])
         gains = log_expected_improvement(*posterior.predict(points), best)
         if affordable is not None:
@@ -223,22 +229,22 @@ class SearchModel:
         if not self._works:
             return gains
         if self._feasibility is None:
-            known = _spread(self._works)
-            failed = np.array([not works for _, works in known])
-            self._feasibility = Feasibility(self._features(number for number, _ in known), failed)
+            sample = _spread(self._works)
+            failed = np.array([not works for _, works in sample])
+            self._feasibility = Feasibility(self._features(number for number, _ in sample), failed)
         return gains + CAUTION * np.log(np.maximum(self._feasibility.probability(x, posterior.scales), 1e-12))
 
     def set_works(self, works: Sequence[tuple[int, bool]]) -> None:
-        """Which configurations are known to work, and which not to; without one that does not, all do."""
-        self._works = list(works) if any(not one for _, one in works) else []
+        """Sets which configurations work and which do not; with no failure among them, all count as working."""
+        self._works = list(works) if any(not working for _, working in works) else []
         self._feasibility = None
 
     # Costs ---------------------------------------------------------------------------------------------------------
 
     def relative_cost(self, number: int) -> float | None:
-        """What an epoch of a configuration costs, in units of the first of `costs`; None while nothing can be said.
+        """Returns the cost of an epoch of a configuration relative to the first of `costs`; None: unknown.
 
-        As counted, where that is known, else predicted from others'.
+        The counted cost is used where there is one, else a prediction from the costs of other configurations.
         """
         if not self.costs:
             return None
@@ -247,32 +253,35 @@ class SearchModel:
             return with_fixed(self.costs[number] / first)
         if not self.embedding.entries:
             return None
-        at = milestone(1, len(self.costs))
-        if self._cost_model is None or self._cost_model[0] != at:
-            known = _spread(list(self.costs)[:at])
-            costs = np.array([self.costs[each] for each in known])
-            self._cost_model = at, CostModel(self._features(known), costs, first)
+        count = milestone(1, len(self.costs))
+        if self._cost_model is None or self._cost_model[0] != count:
+            sample = _spread(list(self.costs)[:count])
+            costs = np.array([self.costs[each] for each in sample])
+            self._cost_model = count, CostModel(self._features(sample), costs, first)
         return float(self._cost_model[1].relative(self._features([number]))[0])
 
 
 def milestone(first: int, count: int) -> int:
-    """The last of a growing row of numbers, from `first`, that is not above `count`: when models are fitted anew."""
+    """Returns the last milestone up to `count`: models are refitted only at these counts.
+
+    Milestones start at `first` and grow by the factor `GROWTH`, at least by 1.
+    """
     while (later := max(first + 1, int(first * GROWTH))) <= count:
         first = later
     return first
 
 
 def _subset(scores: Sequence[Score], size: int) -> list[int]:
-    """Indices of so many: half of `KNOWN` are the best of the highest rungs, the rest an even spread of the others."""
+    """Returns `size` indices: the `KNOWN` / 2 best scores of the highest rungs, then an even sample of the rest."""
     if len(scores) <= size:
         return list(range(len(scores)))
     order = sorted(range(len(scores)), key=lambda i: (-scores[i].rung, -scores[i].score))
-    best, others = order[: KNOWN // 2], sorted(order[KNOWN // 2 :])
-    return best + [others[index] for index in np.linspace(0, len(others) - 1, size - len(best)).astype(int)]
+    best, rest = order[: KNOWN // 2], sorted(order[KNOWN // 2 :])
+    return best + [rest[index] for index in np.linspace(0, len(rest) - 1, size - len(best)).astype(int)]
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Sums come out the same on every machine, and the cores belong to the workers."""
+    """Limits BLAS to one thread: sums are the same on every machine, and the cores stay free for the workers."""
     return _libraries().limit(limits=1, user_api="blas")
 
 
@@ -281,6 +290,6 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _spread(known: Sequence[Any]) -> list[Any]:
-    """At most `COUNTED` of them, evenly spread."""
-    return [known[index] for index in np.unique(np.linspace(0, len(known) - 1, COUNTED).astype(int))]
+def _spread(items: Sequence[Any]) -> list[Any]:
+    """Returns at most `COUNTED` of the items, evenly spread."""
+    return [items[index] for index in np.unique(np.linspace(0, len(items) - 1, COUNTED).astype(int))]

@@ -9,21 +9,21 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.hyperparameters import Boolean, Choice, Fixed, HyperParameter, Int
 
-#: Values that `untried` takes from an interval: enumeration needs a few, and two draws never coincide in practice.
+#: Values that enumeration draws from an interval: it needs only a few, since two draws never coincide in practice.
 DRAWS_FROM_INTERVAL = 3
-#: Significant digits of a stepped value: those that a person writes, 0.3 rather than 0.30000000000000004.
+#: Significant digits of a stepped value, as a person would write it: 0.3 rather than 0.30000000000000004.
 DIGITS = 12
-#: What a count of steps in floats may be short of.
-_HAIR = 1e-8
+#: Tolerance for rounding errors when steps are counted in floats.
+_TOLERANCE = 1e-8
 
 
 def is_active(entry: HyperParameter, values: Mapping[str, Any]) -> bool:
-    """Whether all conditions of `entry` hold in `values`."""
+    """Returns whether all conditions of `entry` hold in `values`."""
     return all(condition.is_active(values) for condition in entry.conditions)
 
 
 def fill(space: Sequence[HyperParameter], choose: Callable[[HyperParameter], Any]) -> dict[str, Any]:
-    """A configuration: `choose(entry)` for every active entry, in the order of declaration."""
+    """Returns a configuration: `choose(entry)` for every active entry, in the order of declaration."""
     values: dict[str, Any] = {}
     for entry in space:
         if is_active(entry, values):
@@ -32,12 +32,12 @@ def fill(space: Sequence[HyperParameter], choose: Callable[[HyperParameter], Any
 
 
 def defaults(space: Sequence[HyperParameter]) -> dict[str, Any]:
-    """The configuration that a builder uses when nobody tunes it."""
+    """Returns the default configuration."""
     return fill(space, lambda entry: entry.default)
 
 
 def accepts(entry: HyperParameter, value: Any) -> bool:
-    """Whether a value lies in the entry's range, or is its default; a number need not be one of its steps."""
+    """Returns whether a value lies in the entry's range or is its default; a number may lie between two steps."""
     if value == entry.default:
         return True
     if isinstance(entry, Fixed):
@@ -68,7 +68,7 @@ def ensure_active_values(hyperparameters: keras_tuner.HyperParameters) -> None:
 def shallow_copy(
     hyperparameters: keras_tuner.HyperParameters, values: Mapping[str, Any]
 ) -> keras_tuner.HyperParameters:
-    """A `HyperParameters` of its own with `values`; the entries, which never change, are shared (50 times faster)."""
+    """Returns a new `HyperParameters` with `values`; it shares the entries, which never change (50 times faster)."""
     copy = keras_tuner.HyperParameters()
     copy._space.extend(hyperparameters.space)
     for name, entries in hyperparameters._hps.items():
@@ -78,9 +78,9 @@ def shallow_copy(
 
 
 def levels(entry: HyperParameter) -> int | None:
-    """How many equally likely values the entry's cumulative probability is cut into; None for an interval.
+    """Returns the number of equally likely values of an entry; None for an interval.
 
-    Keras Tuner divides floats to count their steps and so misses the largest value of 0, 0.1, …, 0.5.
+    Keras Tuner divides floats to count steps, and so misses the largest value of 0, 0.1, …, 0.5.
     """
     if isinstance(entry, Fixed):
         return 1
@@ -91,14 +91,14 @@ def levels(entry: HyperParameter) -> int | None:
     if entry.step is None:
         return None
     if entry.sampling == "linear":
-        return math.floor((entry.max_value - entry.min_value) / entry.step + _HAIR) + 1
-    return math.floor(math.log(entry.max_value / entry.min_value, entry.step) + _HAIR) + 1
+        return math.floor((entry.max_value - entry.min_value) / entry.step + _TOLERANCE) + 1
+    return math.floor(math.log(entry.max_value / entry.min_value, entry.step) + _TOLERANCE) + 1
 
 
 def value_at(entry: HyperParameter, probability: float) -> Any:
-    """The entry's value at a cumulative probability in [0, 1), always within its range.
+    """Returns the entry's value at a cumulative probability in [0, 1), always within its range.
 
-    Keras Tuner's `prob_to_value`, which rounds out of the range for `reverse_log`, and for `levels`.
+    Corrects Keras Tuner's `prob_to_value`, which rounds out of the range for `reverse_log` and miscounts `levels`.
     """
     if isinstance(entry, (Fixed, Boolean, Choice)):
         return entry.prob_to_value(probability)
@@ -112,9 +112,10 @@ def value_at(entry: HyperParameter, probability: float) -> Any:
 
 
 def probability_of(entry: HyperParameter, value: Any) -> float:
-    """Where `value_at` gives this value, in the middle; one between two steps counts as the step before it.
+    """Inverts `value_at`: returns the middle of the probabilities at which it returns `value`.
 
-    A default out of its range, such as 0 on a logarithmic scale, counts as the end that is next to it.
+    A value between two steps counts as the step below. A default outside the range, such as 0 on a logarithmic scale,
+    counts as the nearest end of the range.
     """
     if isinstance(entry, (Fixed, Boolean, Choice)):
         return entry.value_to_prob(value)
@@ -127,11 +128,11 @@ def probability_of(entry: HyperParameter, value: Any) -> float:
         # Keras Tuner counts the steps of a reversed scale from its largest value.
         from_below = value if entry.sampling == "log" else entry.max_value + entry.min_value - value
         steps = math.log(from_below / entry.min_value, entry.step)
-    return (min(max(math.floor(steps + _HAIR), 0), count - 1) + 0.5) / count
+    return (min(max(math.floor(steps + _TOLERANCE), 0), count - 1) + 0.5) / count
 
 
 def _values_from(entry: HyperParameter, uniform: Callable[..., float]) -> Iterator[Any]:
-    """All values of a finite entry, starting at a drawn one; a few draws from an interval."""
+    """Yields all values of a finite entry, starting at a drawn one, or a few draws from an interval."""
     integers = isinstance(entry, Int) and entry.step is None
     count = entry.max_value - entry.min_value + 1 if integers else levels(entry)
     if count is None:
@@ -147,7 +148,10 @@ def _values_from(entry: HyperParameter, uniform: Callable[..., float]) -> Iterat
 def enumerate_configurations(
     space: Sequence[HyperParameter], uniform: Callable[[HyperParameter, int], float]
 ) -> Iterator[dict[str, Any]]:
-    """The configurations of a finite space, in an order that `uniform(entry, draw)` in [0, 1) decides."""
+    """Yields the configurations of a space, in an order determined by `uniform(entry, draw)` in [0, 1).
+
+    Each interval contributes only a few drawn values.
+    """
     if not space:
         yield {}
         return

@@ -1,16 +1,16 @@
-"""The one Gaussian process of all strategies: what configurations and short trainings say about full trainings.
+"""The Gaussian process that all strategies share: it predicts scores of full trainings from those of short ones.
 
-The covariance of the scores of two trainings, of configurations x and x' at positions p and p' on their curves, is
+The covariance of two scores, of configurations x and x' at positions p and p' on their learning curves, is
 
     s0 e^(-|p - p'| / l0)  +  s1 M(x, x') e^(-|p - p'| / l1)  +  s2 [same curve] e^(-|p - p'| / l2)  +  noise
 
-what all curves share, what like configurations share (M: Matérn 5/2, a length scale a feature), and a curve's own
-course; the last two are the terms of Swersky, Snoek, Adams, "Freeze-Thaw Bayesian Optimization" (arXiv:1406.3896),
-equations 14-16, with an Ornstein-Uhlenbeck process in place of their exponential decay.
+The terms are: what all curves share; what similar configurations share (M: Matérn 5/2, one length scale per feature);
+the course of a single curve. The last two are the terms of Swersky, Snoek, Adams, "Freeze-Thaw Bayesian Optimization"
+(arXiv:1406.3896), equations 14-16, with an Ornstein-Uhlenbeck process in place of their exponential decay.
 
-A position is a weighted sum of *gaps* between rungs, which are learned with the rest: no fixed scale of time says how
-much an epoch tells of the last one. `Timeline` turns epochs into weights, counted from the epoch at which a curve left
-chance, so that curves that start late are compared at the same age.
+A position is a weighted sum of the *gaps* between rungs. The gaps are fitted with the other parameters, because no
+fixed time scale tells how well the score after an epoch predicts the last one. `Timeline` converts epochs to weights,
+counted from the epoch at which a curve left chance, so that curves that start late are compared at the same age.
 
 NumPy and SciPy only, no random state. Maximum a posteriori by L-BFGS-B with the exact gradient (Rasmussen and Williams,
 "Gaussian Processes for Machine Learning" (2006), equation 5.9).
@@ -33,10 +33,10 @@ FIT_ITERATIONS = 20
 
 
 class Timeline:
-    """Where on its curve a score is, as weights of the gaps.
+    """Converts epochs to positions on a learning curve, given as weights of the gaps.
 
     Args:
-        rungs: epochs of the rungs, growing.
+        rungs: epochs of the rungs, ascending.
     """
 
     def __init__(self, rungs: Sequence[int]) -> None:
@@ -46,11 +46,11 @@ class Timeline:
 
     @property
     def gaps(self) -> int:
-        """Those between rungs; at least one, so that there is something to learn."""
+        """The number of gaps between rungs; at least one, so that there is a parameter to fit."""
         return max(len(self.rungs) - 1, 1)
 
     def weights(self, epoch: int, left: int = 1) -> np.ndarray:
-        """(gaps,) of a score after `epoch` epochs of a curve that left chance in epoch `left`."""
+        """Returns the weights (gaps,) of a score after `epoch` epochs of a curve that left chance in epoch `left`."""
         age = max(1, epoch - left + 1)
         if age not in self._weights:
             place = float(np.interp(math.log(age), self._logs, np.arange(len(self._logs))))
@@ -59,18 +59,18 @@ class Timeline:
 
     @property
     def end(self) -> np.ndarray:
-        """(gaps,) of the last score of a full training that began at once."""
+        """The weights (gaps,) of the last score of a full training that left chance in its first epoch."""
         return self.weights(self.rungs[-1])
 
 
 @dataclass(frozen=True)
 class Points:
-    """Scores, known or asked for.
+    """The inputs of the process: where scores were observed or are to be predicted.
 
     Attributes:
         x: (n, f) float64 features, in about [0, 1].
-        curve: (n,) int, which configuration: equal numbers share a curve.
-        weights: (n, gaps) of their positions; (1, gaps) where all have the same, which is faster.
+        curve: (n,) int, number of the configuration; points with equal numbers lie on the same curve.
+        weights: (n, gaps) of the positions; (1, gaps) if all points have the same position, which is faster.
     """
 
     x: np.ndarray
@@ -89,14 +89,14 @@ class Prior:
     """Log-normal priors of the parameters, in the order: f length scales, l0-l2, s0-s2, gaps, noise.
 
     Args:
-        features: f.
-        timeline: the gaps between its rungs are expected to be those of the epochs' logarithms.
+        features: f, the number of features.
+        timeline: the prior expects its gaps to be proportional to the differences of the epochs' logarithms.
     """
 
     def __init__(self, features: int, timeline: Timeline) -> None:
         between = np.diff(np.log(np.asarray(timeline.rungs, float)))
         gaps = between / max(math.log(timeline.rungs[-1]), 1.0) if len(between) else np.ones(1)
-        # Length scales that grow with the dimension: Hvarfner, Hellsten, Nardi, ICML 2024.
+        # Length scales grow with the dimension: Hvarfner, Hellsten, Nardi, ICML 2024.
         scale = math.log(0.5 * math.sqrt(max(features, 1)))
         self.features, self.gaps = features, len(gaps)
         self.mean = np.concatenate(
@@ -105,14 +105,14 @@ class Prior:
         self.deviation = np.concatenate([np.ones(features), np.full(3, 0.7), np.ones(3 + self.gaps), [1.5]])
         low = [0.05] * (features + 3) + [1e-3] * 3 + [0.003] * self.gaps + [1e-5]
         high = [50.0] * features + [10.0] * 3 + [20.0] * 3 + [10.0] * self.gaps + [1.0]
-        if len(timeline.rungs) == 1:  # each curve has one score: its own course cannot be told from noise
+        if len(timeline.rungs) == 1:  # one score per curve: a curve's own course is indistinguishable from noise
             self.mean[features + 5], low[features + 5] = math.log(1e-6), 1e-7
         self.bounds = list(zip(np.log(low), np.log(high), strict=True))
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Parameters in their own units, from the vector of logarithms that is fitted."""
+    """The parameters themselves; fitted are their logarithms, as one vector."""
 
     scales: np.ndarray
     times: np.ndarray
@@ -127,13 +127,13 @@ class Parameters:
 
 
 class Surrogate:
-    """The process with given parameters, knowing some scores.
+    """The posterior of the process with given parameters.
 
     Args:
-        seen: what is known.
+        seen: the observed points.
         targets: (n,) their standardised scores.
-        vector: as `fit` returns it.
-        prior: the one it was fitted with.
+        vector: logarithms of the parameters, as returned by `fit`.
+        prior: the prior that they were fitted with.
     """
 
     def __init__(self, seen: Points, targets: np.ndarray, vector: np.ndarray, prior: Prior) -> None:
@@ -153,18 +153,18 @@ class Surrogate:
         return self._parameters.scales
 
     def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation, both (m,), of the noise-free scores at `points`."""
+        """Returns mean and standard deviation, both (m,), of the noise-free scores at `points`."""
         cross = _covariance(self._parameters, self.seen, points)
         half = self._root @ cross
         variance = self._parameters.variances.sum() - np.einsum("ij,ij->j", half, half)
         return cross.T @ self._weights, np.sqrt(np.maximum(variance, 1e-10))
 
     def mean(self, points: Points) -> np.ndarray:
-        """(m,) of the noise-free scores at `points`."""
+        """Returns the mean (m,) of the noise-free scores at `points`."""
         return _covariance(self._parameters, self.seen, points).T @ self._weights
 
     def believing(self, pending: Points) -> Surrogate:
-        """The process once `pending` will have come out as it expects (kriging believer: Ginsbourger et al. 2010)."""
+        """Returns the posterior if `pending` score as predicted (kriging believer: Ginsbourger et al. 2010)."""
         cross = _covariance(self._parameters, self.seen, pending)
         half = self._root @ cross
         corner = _inverse_root(self._noisy(pending) - half.T @ half)
@@ -177,7 +177,7 @@ class Surrogate:
 
 
 def fit(seen: Points, targets: np.ndarray, prior: Prior) -> np.ndarray:
-    """The logarithms of the most probable parameters, given standardised targets (n,).
+    """Returns the logarithms of the most probable parameters, given standardised targets (n,).
 
     Cost: about 20 evaluations, each of n^3 and (number of parameters) n^2.
     """
@@ -195,11 +195,12 @@ def fit(seen: Points, targets: np.ndarray, prior: Prior) -> np.ndarray:
 
 
 def _inverse_root(covariance: np.ndarray) -> np.ndarray:
-    """The inverse of the lower Cholesky factor: products with it take a third of the time of solving."""
+    """Returns the inverse of the lower Cholesky factor: products with it take a third of the time of solving."""
     return dtrtri(cholesky(covariance, lower=True, check_finite=False, overwrite_a=True), lower=1)[0]
 
 
 def _apart(parameters: Parameters, a: Points, b: Points) -> np.ndarray:
+    """Returns the signed distances (n, m) between the positions of two sets of points."""
     return np.subtract.outer(a.weights @ parameters.gaps, b.weights @ parameters.gaps)
 
 
@@ -219,7 +220,7 @@ def _covariance(parameters: Parameters, a: Points, b: Points) -> np.ndarray:
 
 
 def matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, m) Matérn 5/2 correlations of points (n, f) and (m, f), in length scales."""
+    """Returns Matérn 5/2 correlations (n, m) of points (n, f) and (m, f), given in units of the length scales."""
     root = np.sqrt(5.0 * _squared_distances(a, b))
     correlations = np.exp(-root)
     correlations *= 1.0 + root * (1.0 + root * (1.0 / 3.0))
@@ -236,7 +237,7 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _negative_log_posterior(
     vector: np.ndarray, seen: Points, same: np.ndarray, y: np.ndarray, prior: Prior
 ) -> tuple[float, np.ndarray]:
-    """Value and gradient over the logarithms."""
+    """Returns the value and its gradient with respect to `vector`, the logarithms of the parameters."""
     p = Parameters.of(vector, prior)
     features = prior.features
     signed = _apart(p, seen, seen)

@@ -1,4 +1,4 @@
-"""A `keras_tuner.Tuner` that trains each trial as far as our oracles say, and continues promoted trials."""
+"""A `keras_tuner.Tuner` that trains each trial for the epochs that our oracles set, and continues promoted trials."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from keras_tuner.engine.trial import Trial
 from tuning.core.errors import StateError, UsageError
 from tuning.oracles.base import EPOCHS, INITIAL_EPOCH, PARENT
 
-#: In a trial's folder: weights and optimizer after the last epoch; and what a model without an input is built from.
+#: In a trial's folder: weights and optimizer after the last epoch; shapes to build a model that declares no input.
 LAST, SHAPES = "last.weights.h5", "last.build.json"
 
 
 class Tuner(keras_tuner.Tuner):
     """Replaces `keras_tuner.Tuner(oracle=…)`, which trains every trial in full whatever the oracle says.
 
-    A trial trains from `tuner/initial_epoch` to `tuner/epochs`; one that continues another (`tuner/trial_id`) begins
-    with that one's final weights and optimizer. The oracle gets the objective after every epoch. The `epochs` given
-    to `search` only count if the oracle names none.
+    A trial trains from `tuner/initial_epoch` to `tuner/epochs`; a trial that continues another (`tuner/trial_id`)
+    begins with the final weights and optimizer state of that trial. The oracle gets the objective after every epoch.
+    The `epochs` given to `search` are used only if the oracle sets none.
 
     Args:
         *args, **kwargs: as for `keras_tuner.Tuner`.
@@ -54,7 +54,7 @@ class Tuner(keras_tuner.Tuner):
     def on_epoch_end(self, trial: Trial, model: keras.Model, epoch: int, logs: dict[str, float] | None = None) -> None:
         objective = self.oracle.objective
         if logs and objective.has_value(logs):
-            # Of a list of objectives, Keras Tuner wants each of them beside their sum.
+            # For a list of objectives, Keras Tuner expects each one in addition to their sum.
             parts = {name: logs[name] for name in getattr(objective, "name_to_direction", ())}
             metrics = {**parts, objective.name: objective.get_value(logs)}
             self.oracle.update_trial(trial.trial_id, metrics, step=epoch + 1)
@@ -64,7 +64,7 @@ class Tuner(keras_tuner.Tuner):
 
 
 class _Resumed(keras.callbacks.Callback):
-    """Begins a training with what another one left, and leaves what the next may begin with."""
+    """Restores weights and optimizer from the parent trial, and saves them at the end for a trial that continues."""
 
     def __init__(self, begin: Path | None, end: Path) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Resumed(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if self.begin is None:
             return
-        # On TensorFlow, Keras builds both with the first batch only, and loads nothing into what has no variables yet.
+        # On TensorFlow, Keras builds model and optimizer with the first batch, and loads nothing into unbuilt ones.
         if not self.model.built:
             self.model.build_from_config(json.loads(self.begin.with_name(SHAPES).read_bytes()))
         self.model.optimizer.build(self.model.trainable_variables)

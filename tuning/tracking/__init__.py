@@ -1,9 +1,8 @@
-"""Where a search appears beside its own files: TensorBoard and MLflow, one file each and one row in `TRACKERS`.
+"""Trackers show a search in TensorBoard and MLflow; each is one file and one row in `TRACKERS`.
 
-A tracker shows what the journal holds. It is given every trial and every published run, in logical order and at every
-resume again, and skips what it has already; what is another one since, because it failed and was tried again, replaces
-what it has. It has no influence on the search: one that fails is left out for the rest of it, with a warning, and
-catches up at the next resume.
+A tracker shows the content of the journal. It receives every trial and every published run in logical order, again at
+each resume, and skips those it has already. A trial or run that failed and was tried again replaces its old version. A
+tracker does not influence the search: if it fails, it is left out with a warning, and catches up at the next resume.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from tuning.results.schema import Columns, Metrics, Params, read_params
 
 @dataclass(frozen=True)
 class Tracking:
-    """Which trackers follow a search or a run.
+    """The trackers of a search or a run.
 
     Attributes:
-        tensorboard: write event files.
-        mlflow: where MLflow keeps its runs: a server's http(s) address, a database such as `sqlite:///mlflow.db`, or a
-            folder; None: not at all.
+        tensorboard: whether to write event files.
+        mlflow: where MLflow stores its runs: a server's http(s) address, a database such as `sqlite:///mlflow.db`, or a
+            folder; None: do not use MLflow.
     """
 
     tensorboard: bool = False
@@ -45,15 +44,15 @@ class Tracking:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is followed.
+    """The tracked search or single run.
 
     Attributes:
-        name: of the search; of a single run, its run id.
+        name: name of the search, or run id of a single run.
         directory: its own folder.
         events: the folder of its TensorBoard event files.
-        settings: what it is a function of.
+        settings: the settings that it depends on.
         space: Keras Tuner configs of its hyperparameters.
-        single: it is one run, not a search.
+        single: whether it is a single run rather than a search.
     """
 
     name: str
@@ -66,7 +65,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Published:
-    """A finalist, baseline or single run as it lies in `artifacts/trials/<run_id>/`.
+    """A published run (finalist, baseline, ensemble or single run) in `artifacts/trials/<run_id>/`.
 
     Attributes:
         folder: the run's folder.
@@ -80,7 +79,7 @@ class Published:
 
     @staticmethod
     def read(folder: Path) -> Published:
-        """The run whose folder this is.
+        """Reads the run in `folder`.
 
         Raises:
             DataError: one of its files is missing or broken.
@@ -94,7 +93,7 @@ class Published:
 
     @property
     def values(self) -> Values:
-        """Its hyperparameters."""
+        """Its hyperparameter values."""
         return configuration(self.params.values)
 
     @property
@@ -104,13 +103,13 @@ class Published:
 
     @property
     def curve(self) -> list[dict[str, Any]]:
-        """One dict an epoch, as in `TrialOutcome.curve`."""
+        """One dict per epoch, as in `TrialOutcome.curve`."""
         columns = {name: column for name, column in self.history.items() if name != "seconds"}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     @property
     def results(self) -> dict[str, float]:
-        """The figures that runs are compared by."""
+        """The metrics by which runs are compared."""
         test = self.metrics.test
         return {
             "val_f1_macro": self.metrics.val.f1_macro,
@@ -122,24 +121,24 @@ class Published:
 
 
 def version(*records: msgspec.Struct) -> str:
-    """What tells these records of a trial or a run from those of the same one, tried again."""
+    """A digest of a trial's or a run's records; it changes when the trial or run is tried again."""
     return digest(msgspec.to_builtins(records))[:12]
 
 
 class Tracker(Protocol):
-    """What each tracker does. Any exception leaves it out for the rest of the search."""
+    """The interface of a tracker. If a method raises an exception, the tracker is left out until the next resume."""
 
     def trial(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
-        """A trial is over."""
+        """Shows a trial that has ended."""
 
     def run(self, run: Published) -> None:
-        """A run has been published."""
+        """Shows a run that has been published."""
 
     def end(self, finished: bool) -> None:
-        """Nothing more comes; `finished`: because all is done."""
+        """Ends the tracking; `finished`: whether the search or run is complete."""
 
 
-#: name, as in the fields of `Tracking` -> "module:class"; each takes (subject, where)
+#: Field of `Tracking` -> "module:class"; each class takes (subject, value of the field).
 TRACKERS = {
     "tensorboard": "tuning.tracking.tensorboard:TensorBoard",
     "mlflow": "tuning.tracking.mlflow:MLflow",
@@ -147,7 +146,7 @@ TRACKERS = {
 
 
 class Trackers:
-    """The trackers of a search, behind a wall: their errors do not reach it."""
+    """The trackers of a search, whose errors do not reach it."""
 
     def __init__(self, trackers: Mapping[str, Tracker], progress: Progress) -> None:
         self._trackers, self._progress = dict(trackers), progress
@@ -169,7 +168,7 @@ class Trackers:
             except Interrupted:
                 raise
             except Exception as error:
-                # A signal may have come out of the library as an error of its own.
+                # A library may have turned a signal's `Interrupted` into an error of its own.
                 interruption.check()
                 del self._trackers[name]
                 self._progress.warn(_gave_up(name, error))
@@ -177,7 +176,7 @@ class Trackers:
 
 @contextlib.contextmanager
 def following(tracking: Tracking, subject: Subject, progress: Progress) -> Iterator[Trackers]:
-    """Opens the trackers that are asked for, and closes them with the block."""
+    """Opens the requested trackers, and ends them with the block."""
     opened: dict[str, Tracker] = {}
     for name, where in TRACKERS.items():
         wanted = getattr(tracking, name)
@@ -188,7 +187,7 @@ def following(tracking: Tracking, subject: Subject, progress: Progress) -> Itera
         try:
             opened[name] = kind(subject, wanted)
         except TuningError:
-            # A signal, or something that waiting does not mend.
+            # A signal, or a problem that a later resume would have as well.
             raise
         except Exception as error:
             interruption.check()
@@ -197,7 +196,7 @@ def following(tracking: Tracking, subject: Subject, progress: Progress) -> Itera
     try:
         yield trackers
     except BaseException:
-        # Whatever ended the search is what the person should hear of.
+        # An error of a tracker must not hide the exception that ended the search.
         with contextlib.suppress(Exception):
             trackers.end(finished=False)
         raise

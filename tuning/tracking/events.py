@@ -1,4 +1,4 @@
-"""TensorBoard's event files, written with the `tensorboard` package alone, without TensorFlow.
+"""TensorBoard event files, encoded with the `tensorboard` package alone, without TensorFlow.
 
 An event file is a sequence of protocol buffers in TensorFlow's record format. Pure: records in, bytes out.
 """
@@ -17,18 +17,18 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-#: The version of the format, as the first record of a file states it.
+#: The format version in the first record of a file.
 FILE_VERSION = "brain.Event:2"
 
 if TYPE_CHECKING:
-    # TensorBoard's messages have no type information.
+    # TensorBoard's protocol buffers have no type information.
     Event = Any
 else:
     Event = event_pb2.Event
 
 
 def file_bytes(events: Iterable[Event], started: float) -> bytes:
-    """The content of an event file; `started` is in seconds since 1970."""
+    """The content of an event file; `started` and all times are in seconds since 1970."""
     buffer = io.BytesIO()
     writer = RecordWriter(buffer)
     for event in (Event(wall_time=started, file_version=FILE_VERSION), *events):
@@ -37,7 +37,7 @@ def file_bytes(events: Iterable[Event], started: float) -> bytes:
 
 
 def scalars(values: Mapping[str, Any], step: int, time: float) -> Event:
-    """One event with every finite number of `values`, by tag."""
+    """An event with every finite number in `values`, by tag."""
     numbers = {
         tag: float(value)
         for tag, value in values.items()
@@ -50,14 +50,14 @@ def scalars(values: Mapping[str, Any], step: int, time: float) -> Event:
 
 
 def text(tag: str, content: str, time: float) -> Event:
-    """A text, shown as Markdown."""
+    """An event with a text, which TensorBoard shows as Markdown."""
     return Event(wall_time=time, summary=text_pb(tag, content))
 
 
 def experiment(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, str], time: float) -> Event:
-    """What the HParams page compares: the hyperparameters of Keras Tuner configs `space`, and `metrics` tag -> name.
+    """The columns of the HParams page: hyperparameters (Keras Tuner configs) and metrics (tag -> name).
 
-    Fixed hyperparameters are left out: they have the same value everywhere.
+    Fixed hyperparameters are left out, because they have the same value everywhere.
     """
     content = api_pb2.Experiment(
         time_created_secs=time,
@@ -71,13 +71,13 @@ def experiment(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, str], t
 
 
 def session_start(group: str, values: Mapping[str, Any], time: float) -> Event:
-    """A row of the HParams page: the configuration of one trial or run."""
+    """The start of a row of the HParams page: the configuration of one trial or run."""
     known = {name: value if isinstance(value, int | float) else str(value) for name, value in values.items()}
     return Event(wall_time=time, summary=hparams_pb(known, trial_id=group, start_time_secs=time))
 
 
 def session_end(completed: bool, time: float) -> Event:
-    """The end of that row."""
+    """The end of a row of the HParams page."""
     status = api_pb2.STATUS_SUCCESS if completed else api_pb2.STATUS_FAILURE
     end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
     data = plugin_data_pb2.HParamsPluginData(session_end_info=end)

@@ -1,8 +1,7 @@
-"""A search in MLflow: a parent run, below it one run a trial and one a finalist, with its files.
+"""A search in MLflow: a parent run, with a child run for each trial and each published run, the latter with its files.
 
-Which MLflow run belongs to which trial is written in tags, so that a resume, on whatever machine, finds what is there:
-a run that is over is left alone; one that an interruption cut short, or whose trial was tried again since it failed, is
-made anew.
+Tags map MLflow runs to trials, so that a resume on any machine finds them. A run that has ended is left alone; one that
+was interrupted, or whose trial failed and was tried again, is deleted and created anew.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from tuning.tracking import Published, Subject, version
 from tuning.tracking.times import timed_points
 
 EXPERIMENT = "face-tuning"
-#: Tags by which a resume finds its runs: the search's own number, the trial's or run's name in it, and its version.
+#: Tags by which a resume finds its runs: the search's unique id, the key of the trial or run, and its version.
 SEARCH_TAG, KEY_TAG, VERSION_TAG = "face_tuning.search", "face_tuning.key", "face_tuning.version"
-#: Holds the number of a search, in its folder; a search that is started over gets another.
+#: File in a search's folder with its unique id; a search that is started over gets another one.
 NUMBER_FILE = "mlflow.json"
-#: Makes MLflow's pages start with runs and metrics rather than with conversations.
+#: Makes MLflow's pages open with runs and metrics rather than with conversations.
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-#: MLflow's own limits.
+#: MLflow's limits.
 METRICS_AT_ONCE, PARAMS_AT_ONCE, PAGE, LONGEST_VALUE = 1000, 100, 1000, 5000
-#: MLflow would try for minutes, and the search would wait: what fails is caught up with at the next resume.
+#: Few retries and a short timeout: MLflow would retry for minutes while the search waits. A resume catches up.
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -45,17 +44,17 @@ _NOT_IN_NAMES = re.compile(r"[^\w\-. /]")
 
 
 class MLflow:
-    """The runs of one search in one MLflow.
+    """The `Tracker` of a search or a run in MLflow.
 
     Args:
-        subject: what is followed.
+        subject: the search or run.
         where: a server's address, a database's address, or a folder.
     """
 
     def __init__(self, subject: Subject, where: str) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        # It logs every table that it creates in a new database.
+        # Alembic logs every table that it creates in a new database.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
@@ -63,8 +62,8 @@ class MLflow:
         self._subject = subject
         self._client = MlflowClient(tracking_uri=uri)
         self._experiment = self._find_experiment(artifacts)
-        self._number = _number(subject.directory)
-        self._there = {run.data.tags[KEY_TAG]: run for run in self._runs()}
+        self._search_id = _search_id(subject.directory)
+        self._existing = {run.data.tags[KEY_TAG]: run for run in self._runs()}
         self._parent = None if subject.single else self._open_parent()
         self._results: list[dict[str, float]] = []
         self._best: float | None = None
@@ -76,8 +75,8 @@ class MLflow:
         self._counts["failed"] += not completed
         if outcome.score is not None:
             self._best = outcome.score if self._best is None else max(self._best, outcome.score)
-        key, found = f"trial/{spec.trial_id}", version(spec, outcome)
-        run_id = self._fresh(key, found, f"trial {spec.trial_id}", outcome.seconds)
+        key, wanted = f"trial/{spec.trial_id}", version(spec, outcome)
+        run_id = self._new_run(key, wanted, f"trial {spec.trial_id}", outcome.seconds)
         if run_id is None:
             return
         results: dict[str, float] = {}
@@ -98,7 +97,7 @@ class MLflow:
 
     def run(self, run: Published) -> None:
         self._results.append(run.results)
-        run_id = self._fresh(f"final/{run.run_id}", version(run.metrics), run.run_id, run.seconds)
+        run_id = self._new_run(f"final/{run.run_id}", version(run.metrics), run.run_id, run.seconds)
         if run_id is None:
             return
         results = {**run.results, "best_val_f1_macro": run.results["val_f1_macro"]}
@@ -119,8 +118,8 @@ class MLflow:
             **({} if self._best is None else {"best_val_f1_macro": self._best}),
             **{name: value for name, value in best.items() if name.startswith("test_")},
         }
-        there = self._client.get_run(self._parent).data.metrics
-        new = {name: value for name, value in figures.items() if there.get(name) != value}
+        logged = self._client.get_run(self._parent).data.metrics
+        new = {name: value for name, value in figures.items() if logged.get(name) != value}
         self._log_metrics(self._parent, [(name, value, _now(), 0) for name, value in new.items()])
         self._client.set_terminated(self._parent, "FINISHED" if finished else "KILLED")
 
@@ -129,7 +128,7 @@ class MLflow:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id
-        # Where MLflow is left to itself, it keeps files below whatever folder this process was started in.
+        # Without a location, MLflow stores files below this process's current folder.
         where = None if artifacts is None else artifacts.resolve().as_uri()
         return self._client.create_experiment(name, artifact_location=where, tags=MODEL_TRAINING)
 
@@ -138,7 +137,7 @@ class MLflow:
         token = None
         while True:
             page = self._client.search_runs(
-                [self._experiment], f"tags.`{SEARCH_TAG}` = '{self._number}'", max_results=PAGE, page_token=token
+                [self._experiment], f"tags.`{SEARCH_TAG}` = '{self._search_id}'", max_results=PAGE, page_token=token
             )
             yield from page
             token = page.token
@@ -146,7 +145,7 @@ class MLflow:
                 return
 
     def _open_parent(self) -> str:
-        if found := self._there.get("search"):
+        if found := self._existing.get("search"):
             run_id = str(found.info.run_id)
             self._client.update_run(run_id, status="RUNNING")
             return run_id
@@ -154,9 +153,12 @@ class MLflow:
         self._log_params(run_id, self._subject.settings)
         return run_id
 
-    def _fresh(self, key: str, wanted: str, name: str, seconds: Sequence[float]) -> str | None:
-        """The id of a new run for `key`, or None where one of this version is there that is over."""
-        found = self._there.get(key)
+    def _new_run(self, key: str, wanted: str, name: str, seconds: Sequence[float]) -> str | None:
+        """Creates a run for `key` and returns its id; returns None if a run of this version exists and has ended.
+
+        A run of another version, or one that has not ended, is deleted first.
+        """
+        found = self._existing.get(key)
         if found is not None and found.info.status in _OVER and found.data.tags.get(VERSION_TAG) == wanted:
             return None
         if found is not None:
@@ -165,7 +167,7 @@ class MLflow:
         return self._create(key, name, _now() - int(1000 * sum(seconds)), tags)
 
     def _create(self, key: str, name: str, start: int, tags: Mapping[str, str]) -> str:
-        tags = {SEARCH_TAG: self._number, KEY_TAG: key, "mlflow.source.name": "tuning", **tags}
+        tags = {SEARCH_TAG: self._search_id, KEY_TAG: key, "mlflow.source.name": "tuning", **tags}
         return self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=name).info.run_id
 
     def _log(
@@ -212,9 +214,9 @@ class MLflow:
 
 
 def address(where: str) -> tuple[str, Path | None]:
-    """(MLflow's address of `where`, the folder for files); None: a server knows itself where files go.
+    """MLflow's tracking address for `where`, and the folder for files (None: the server decides).
 
-    A folder gets a database `mlflow.db` and a folder `artifacts`.
+    In a folder these are a database `mlflow.db` and a folder `artifacts`.
     """
     scheme, separator, rest = where.partition("://")
     if not separator or scheme == "file":
@@ -228,7 +230,7 @@ def address(where: str) -> tuple[str, Path | None]:
     return where, None
 
 
-def _number(directory: Path) -> str:
+def _search_id(directory: Path) -> str:
     path = directory / NUMBER_FILE
     if path.exists():
         return files.read_json(path, f"remove {path}: the search appears in MLflow anew then")["number"]
@@ -242,7 +244,7 @@ def _parts(things: list, size: int) -> Iterator[list]:
 
 
 def _name(name: str) -> str:
-    """A name that MLflow takes."""
+    """`name` with the characters that MLflow does not accept replaced."""
     return _NOT_IN_NAMES.sub("_", name)
 
 

@@ -2,9 +2,9 @@
 
     tensorboard --logdir artifacts/searches/<name>/tensorboard
 
-One event file a trial, written when the trial is over and whole from the start; its name ends with what tells one
-version of the trial from another. A resume writes those that are missing, replaces those of trials that have failed and
-were tried again, and touches no other.
+Each trial and run has one event file, which is written completely when the trial or run has ended; the suffix of its
+name is a digest of the records it shows. A resume writes missing files, replaces those of trials that failed and were
+tried again, and leaves all others alone.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ METRICS = {
     "result/test_accuracy": "test_accuracy",
     "result/test_loss": "test_loss",
 }
-#: TensorBoard takes every file with this in its name for one of its own.
+#: TensorBoard reads every file with this in its name as an event file.
 MARK = "tfevents"
 
 
 class TensorBoard:
-    """Event files below `subject.events`: `trials/<trial>` and `runs/<run_id>`, and what they have in common."""
+    """The `Tracker` for TensorBoard: writes event files in `subject.events`, for the columns of the HParams page, and
+    below it in `trials/<trial>` and `runs/<run_id>`."""
 
     def __init__(self, subject: Subject, wanted: bool) -> None:
         self._folder, self._staged = subject.events, subject.directory / "event-file"
@@ -40,10 +41,10 @@ class TensorBoard:
         self._describe()
 
     def trial(self, spec: TrialSpec, outcome: TrialOutcome) -> None:
-        # A builder may declare further hyperparameters at any time; TensorBoard shows only those that were described.
-        found = {entry["config"]["name"]: entry for entry in outcome.space}
-        if found.keys() - self._space.keys():
-            self._space = found | self._space
+        # A builder may declare further hyperparameters in any trial; TensorBoard shows only those described as columns.
+        declared = {entry["config"]["name"]: entry for entry in outcome.space}
+        if declared.keys() - self._space.keys():
+            self._space = declared | self._space
             self._describe()
         completed = outcome.status == COMPLETED
         results = {"val_f1_macro": outcome.score, "epochs": epochs_of(outcome.curve)} if completed else {}
@@ -59,8 +60,8 @@ class TensorBoard:
         )
 
     def run(self, run: Published) -> None:
-        found = version(run.metrics)
-        self._row(f"runs/{run.run_id}", found, run.run_id, run.values, run.curve, run.seconds, run.results, None)
+        suffix = version(run.metrics)
+        self._row(f"runs/{run.run_id}", suffix, run.run_id, run.values, run.curve, run.seconds, run.results, None)
 
     def end(self, finished: bool) -> None:
         return None
@@ -68,7 +69,7 @@ class TensorBoard:
     def _row(
         self,
         name: str,
-        found: str,
+        suffix: str,
         group: str,
         values: Mapping[str, Any],
         curve: Sequence[Mapping[str, Any]],
@@ -92,10 +93,10 @@ class TensorBoard:
                 events.session_end(failure is None, now),
             ]
 
-        self._write(self._folder / name, found, content, sum(seconds))
+        self._write(self._folder / name, suffix, content, sum(seconds))
 
     def _describe(self) -> None:
-        """Writes what the HParams page shows, if that is not there yet, in place of what was there."""
+        """Writes the columns of the HParams page, replacing an earlier version of them."""
 
         def content(started: float, now: float) -> list[events.Event]:
             return [events.experiment(list(self._space.values()), METRICS, now)]
@@ -105,26 +106,26 @@ class TensorBoard:
     def _write(
         self,
         folder: Path,
-        found: str,
+        suffix: str,
         content: Callable[[float, float], Sequence[events.Event]],
         seconds: float = 0.0,
     ) -> None:
-        """The one event file of a folder, where that of version `found` is not there yet; whole or not at all.
+        """Writes the only event file of a folder atomically, unless it exists with this suffix; removes other versions.
 
-        TensorBoard may be reading the folder at this moment. So the file is made outside of it: the temporary file of
-        an ordinary atomic write would be read as well.
+        TensorBoard may be reading the folder, and would also read the temporary file of an ordinary atomic write. So
+        the file is written outside of the folder and moved there.
 
         Args:
-            content: made of the times when it began and ended.
-            seconds: between the two.
+            content: (start time, end time) -> the events.
+            seconds: duration of the training, which determines the start time.
         """
-        there = sorted(path for path in folder.glob("*") if MARK in path.name)
-        others = [path for path in there if not path.name.endswith(f".{found}")]
-        if others == there:
+        existing = sorted(path for path in folder.glob("*") if MARK in path.name)
+        outdated = [path for path in existing if not path.name.endswith(f".{suffix}")]
+        if outdated == existing:
             now = time.time()
             started = now - seconds
             folder.mkdir(parents=True, exist_ok=True)
             files.write_bytes(self._staged, events.file_bytes(content(started, now), started))
-            files.move(self._staged, folder / f"events.out.{MARK}.{int(started)}.{found}")
-        for path in others:
+            files.move(self._staged, folder / f"events.out.{MARK}.{int(started)}.{suffix}")
+        for path in outdated:
             path.unlink()

@@ -1,4 +1,4 @@
-"""Selects the points of a curve that a tracker draws, and their times."""
+"""Selects the points of a learning curve that a tracker draws, and computes their times."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 def timed_points(
     curve: Sequence[Mapping[str, Any]], seconds: Sequence[float], end: float
 ) -> list[tuple[int, float, Mapping[str, Any]]]:
-    """(epoch, time, entry) of the points to draw, if the last entry was at `end`.
+    """(epoch, time, entry) of each point to draw, given that the last entry was made at `end`.
 
-    Trackers count in whole epochs. Of a first epoch that was trained in slices only its end is drawn; a trial that did
-    not get so far has its last slice, at epoch 0.
+    Trackers count in whole epochs. If the first epoch was trained in slices, only its end is drawn; for a trial that
+    did not finish it, the last slice is drawn at epoch 0.
     """
     entries = list(zip(curve, entry_times(len(curve), seconds, end), strict=True))
     whole = [(int(entry["epoch"]), at, entry) for entry, at in entries if entry["epoch"] == int(entry["epoch"])]
@@ -20,7 +20,10 @@ def timed_points(
 
 
 def entry_times(entries: int, seconds: Sequence[float], end: float) -> list[float]:
-    """When each entry of a curve was made, if the last was made at `end`; another trial's were there at the start."""
+    """The time of each entry of a curve, given that the last was made at `end`.
+
+    Entries without seconds, those inherited from another trial, get the start time.
+    """
     times, at = [], end
     for index in range(entries):
         times.append(at)

@@ -1,7 +1,7 @@
-"""What a published graph has beside the network: a mirrored view, a prior correction, a temperature. NumPy only.
+"""Additions to the network in a published graph: a mirrored view, a prior correction, a temperature. NumPy only.
 
-Each is decided on the validation split alone, in the order in which the graph computes them, and left out where it does
-not pay there: figures of the same probabilities always decide the same.
+Each one is decided on the validation split alone, in the order in which the graph computes them, and left out if it
+does not improve the metrics there. The decision is a deterministic function of the probabilities.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from tuning.core.jobs import Addition, Additions
 from tuning.trials.bootstrap import macro_f1_difference, numbered
 from tuning.trials.metrics import CLIP, cross_entropy, macro_f1_of, rounded
 
-#: Exponents of the classes' shares that are tried. Those below 0 favour rare classes.
+#: Exponents tried for the classes' shares. Those below 0 favour rare classes.
 EXPONENTS = (-1.0, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1.0)
-#: Temperatures that are tried: from a quarter to four, so many of them for each doubling.
+#: Temperatures tried: from 1/4 to 4, with this many per doubling.
 _PER_DOUBLING = 8
 TEMPERATURES = tuple(2.0 ** (step / _PER_DOUBLING) for step in range(-2 * _PER_DOUBLING, 2 * _PER_DOUBLING + 1))
-#: Images that obey the model's own probabilities and are added to those that a temperature is fitted on.
+#: Number of imaginary images, labelled by the model's own probabilities, that are added when a temperature is fitted.
 PRIOR_IMAGES = 10
-#: What a temperature must take off the cross-entropy, in nats: less is nothing that anyone could tell.
+#: Smallest useful reduction of the cross-entropy by a temperature, in nats.
 LEAST_GAIN = 1e-3
 
 _LOGITS = "the model puts out logits"
@@ -32,19 +32,19 @@ def decide(
     counts: np.ndarray,
     units: np.ndarray | None = None,
 ) -> Additions:
-    """What pays on the validation split.
+    """Decides which additions improve the metrics on the validation split.
 
-    The view is in where macro-F1 rises; the prior correction where the 95 % interval of its paired gain is above 0,
-    because the best of several exponents always seems to gain something; the temperature where cross-entropy falls.
-    Which temperature that is, a prior towards 1 decides with the images (see `_fitted_loss`); the losses that are
-    returned are plain cross-entropy of the images alone, and so is the fall that decides whether it pays.
+    The view is used if macro-F1 rises; the prior correction if the 95 % interval of its paired gain is above 0, because
+    the best of several exponents always seems to gain something; the temperature if cross-entropy falls. The
+    temperature is fitted with a prior towards 1 (see `_fitted_loss`); whether it is used, and the losses returned,
+    depend on the plain cross-entropy of the images alone.
 
     Args:
         labels: (n,) of the validation split.
         plain: (n, k) probabilities of these images.
-        mirrored: the same of their mirror images; None where mirroring is no change that the labels are known to stand.
-        counts: (k,) training images of each class.
-        units: (n,) which images of the validation split depend on each other; None: none does.
+        mirrored: (n, k) probabilities of their mirror images; None if mirroring may change the labels.
+        counts: (k,) number of training images of each class.
+        units: (n,) the unit of each image; images of one unit are not independent. None: all are.
     """
     now = plain.astype(np.float64)
     if mirrored is None:
@@ -57,7 +57,7 @@ def decide(
     exponent = max(EXPONENTS, key=lambda one: (macro_f1_of(labels, candidates[one]), -abs(one), one))
     guesses = candidates[exponent].argmax(axis=1), now.argmax(axis=1)
     _, low, _ = macro_f1_difference(labels, guesses[0], guesses[1], now.shape[1], units)
-    # Of a single unit, say one person, the interval has no width, and nothing is known.
+    # With a single unit, such as one person, the interval has no width, and shows nothing.
     clearly = low > 0 and numbered(units, len(labels))[1] > 1
     prior = _compared(labels, now, candidates[exponent], exponent, clearly)
     if prior.used:
@@ -71,7 +71,7 @@ def decide(
         used=pays,
         reason=None if pays else "cross-entropy does not fall",
         value=round(value, 6),
-        # A power keeps the order of the classes.
+        # Macro-F1 is unchanged: a power keeps the order of the classes.
         f1_macro_before=f1,
         f1_macro_after=f1,
         loss_before=rounded(before),
@@ -81,34 +81,34 @@ def decide(
 
 
 def none_for_logits() -> Additions:
-    """All left out: they are arithmetic of probabilities, and whoever uses the model expects logits."""
+    """Returns the result without any addition, for models that return logits: additions need probabilities."""
     one = Addition(used=False, reason=_LOGITS)
     return Additions(mirrored_view=one, prior_correction=one, temperature=one)
 
 
 def prior_scale(counts: np.ndarray, exponent: float) -> np.ndarray:
-    """The factor of each class, (k,); the largest is 1. A class without training images counts as one image."""
+    """Returns the factor of each class, (k,), the largest being 1; a class without training images counts as one."""
     shares = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
     scale = shares.astype(np.float64) ** exponent
     return scale / scale.max()
 
 
 def corrected(probabilities: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Probabilities times each class's factor, with sums of 1 again."""
+    """Multiplies probabilities by each class's factor, and normalises them."""
     return _normalised(probabilities * scale)
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities to the power of 1 / temperature, with sums of 1 again."""
+    """Raises probabilities to the power of 1 / temperature, and normalises them."""
     return _normalised(probabilities ** (1 / temperature))
 
 
 def _fitted_loss(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
-    """Cross-entropy of `after`, as if `PRIOR_IMAGES` more had each label as often as `before` says.
+    """Returns the cross-entropy of `after` including `PRIOR_IMAGES` imaginary images labelled according to `before`.
 
-    Where the images hold no error, as a few often do, cross-entropy alone falls the surer a model is made, without end.
-    The loss of the added images is lowest where nothing is changed, at temperature 1: a prior towards it, which many
-    images outweigh.
+    If all images are predicted correctly, as often with few, plain cross-entropy has no minimum: it falls the more
+    confident the model is made. The loss of the imaginary images is lowest at temperature 1, which gives a prior
+    towards it that many real images outweigh.
     """
     own = -(before * np.log(np.clip(after, CLIP, 1.0))).sum(axis=1).mean()
     count = len(labels)

@@ -1,4 +1,4 @@
-"""Backbones of Keras Applications as bases: built once, preprocessing included, and saved like any other model."""
+"""Keras Applications as base models: a backbone is built once with its preprocessing, and saved as a `.keras` file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tuning.trials.spaces import keras_home
 if TYPE_CHECKING:
     import keras
 
-#: Pixels a side that they are built for: the least that all of them take, rounded up.
+#: Height and width of the input, in pixels: the smallest that all backbones accept, rounded up.
 SIZE = 96
-#: Name -> what its pixels must be: scaled by a layer of its own, to -1…1, by ImageNet's mean and deviation, or to blue,
-#: green, red without ImageNet's mean.
+#: Name -> its preprocessing: "own": a layer inside the backbone; "to -1…1"; "mean and deviation": standardised with
+#: ImageNet's; "mean of BGR": channels in the order blue, green, red, minus ImageNet's mean.
 APPLICATIONS = {
     **dict.fromkeys((f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")), "own"),
     **dict.fromkeys((f"EfficientNetB{number}" for number in range(8)), "own"),
@@ -30,23 +30,23 @@ APPLICATIONS = {
     **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201"), "mean and deviation"),
     **dict.fromkeys(("ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19"), "mean of BGR"),
 }
-#: Keras builds another network where the weights are ImageNet's of its own: one with a rescaling more. Which of the two
-#: a file is of, nothing in it says.
+#: For `weights="imagenet"` Keras builds a network with an additional rescaling layer. A file of weights does not show
+#: which of the two networks it belongs to.
 _FROM_CACHE_ALONE = tuple(f"EfficientNetB{number}" for number in range(8))
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _MEAN_OF_BGR = (103.939, 116.779, 123.68)
 
 
 def save_application(name: str, weights: str | None, path: Path) -> None:
-    """Saves the backbone `name` without its classifier, from pixels 0…255 in red, green, blue to feature maps.
+    """Saves the backbone `name` without its classifier: it maps RGB pixels 0…255 to feature maps.
 
     Args:
-        weights: a file of weights for it, with its classifier or without; None: ImageNet's, from Keras's own cache or,
-            where there is a network, fetched into it.
+        weights: a file of weights for it, with or without its classifier; None: ImageNet's, from Keras's cache, where
+            they are downloaded to if missing.
 
     Raises:
-        UsageError: the weights are not those of this backbone, or cannot be given as a file.
-        EnvironmentProblem: ImageNet's weights are not here and cannot be fetched; says where to put the file.
+        UsageError: the weights are not those of this backbone, or this backbone's cannot be given as a file.
+        EnvironmentProblem: ImageNet's weights are not cached and cannot be downloaded; says where to put the file.
     """
     import keras
 
@@ -65,7 +65,7 @@ def save_application(name: str, weights: str | None, path: Path) -> None:
 
 
 def _without_its_making(path: Path) -> None:
-    """Writes a `.keras` file anew without times and addresses: its sha256 decides ids and seeds of runs."""
+    """Rewrites a `.keras` file without times and object ids, because its sha256 determines ids and seeds of runs."""
     old, numbers = path.with_name(f"{path.name}.old"), dict[str, int]()
 
     def numbered(found: re.Match[str]) -> str:
@@ -74,7 +74,7 @@ def _without_its_making(path: Path) -> None:
     path.rename(old)
     with zipfile.ZipFile(old) as source, zipfile.ZipFile(path, "w") as target:
         for name in sorted(source.namelist()):
-            member = zipfile.ZipInfo(name)  # of 1980
+            member = zipfile.ZipInfo(name)  # its time is 1980-01-01
             if name.endswith(".json"):
                 text = re.sub(r'"shared_object_id": (\d+)', numbered, source.read(name).decode())
                 content = json.loads(text)
@@ -108,13 +108,13 @@ def _from_file(name: str, build: Any, shape: tuple[int, int, int], weights: str)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
     try:
-        # The file of a whole classifier is as good: what is below its head is taken.
+        # A file of the whole classifier works too: the layers below its head are used.
         whole = build(include_top=True, weights=None)
         whole.load_weights(weights)
-        own, others = ([layer for layer in model.layers if layer.weights] for model in (bare, whole))
-        # In order, and not by name: Keras counts layers without a name on from one model to the next.
-        for layer, other in zip(own, others, strict=False):
-            layer.set_weights(other.get_weights())
+        targets, sources = ([layer for layer in model.layers if layer.weights] for model in (bare, whole))
+        # Matched by order, not by name: Keras numbers unnamed layers across models.
+        for layer, source in zip(targets, sources, strict=False):
+            layer.set_weights(source.get_weights())
         return bare
     except Exception:
         raise UsageError(
@@ -124,7 +124,7 @@ def _from_file(name: str, build: Any, shape: tuple[int, int, int], weights: str)
 
 
 def preprocessed(image: Any, wanted: str) -> Any:
-    """Pixels 0…255 as a backbone wants them (a value of `APPLICATIONS`), by layers alone."""
+    """Applies a preprocessing of `APPLICATIONS` to pixels 0…255, using only layers."""
     from keras import layers, ops
 
     if wanted == "own":

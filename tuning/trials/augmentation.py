@@ -1,7 +1,7 @@
-"""Augmentation on uint8 images, outside the model: what is exported stays free of random layers.
+"""Augmentation of uint8 images outside the model, so that exported models have no random layers.
 
-One affine warp an image (shift, rotation, zoom, flip together, so pixels are interpolated once), one contrast change,
-one erased rectangle. About 12 µs for a 48×48 image at magnitude 1: 2.3 % of the usual CNN's training step.
+One affine warp per image (shift, rotation, zoom and flip together, so that pixels are interpolated once), one change of
+contrast, one erased rectangle. About 12 µs for a 48×48 image at magnitude 1: 2.3 % of the usual CNN's training step.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ MAX_SHIFT, MAX_ROTATION, MAX_ZOOM, MAX_CONTRAST, MAX_ERASED = 0.15, 15.0, 0.15, 
 
 
 def augment(images: np.ndarray, magnitude: float, flip: bool, rng: np.random.Generator) -> np.ndarray:
-    """Returns changed copies of `images`, uint8 (n, h, w, c); a function of the arguments and `rng`'s state alone.
+    """Returns augmented copies of `images`, uint8 (n, h, w, c); depends only on the arguments and the state of `rng`.
 
     Args:
-        magnitude: 0 (flips at most) to 1 (every change up to its largest).
+        magnitude: from 0 (only flips) to 1 (every change up to its maximum).
         flip: mirror each image with probability one half.
     """
     count = len(images)
@@ -40,9 +40,9 @@ def augment(images: np.ndarray, magnitude: float, flip: bool, rng: np.random.Gen
 
 
 def _matrices(shape: tuple[int, int], draws: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
-    """Affine matrices (n, 2, 3), from a place in the image to its place in the changed one.
+    """Returns affine matrices (n, 2, 3), which map positions in an image to positions in the augmented image.
 
-    Rotation and zoom about the centre as `cv2.getRotationMatrix2D` has them, then shift, then mirror.
+    Rotation and zoom about the centre, as in `cv2.getRotationMatrix2D`, then shift, then mirroring.
     """
     height, width = shape
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
@@ -59,13 +59,13 @@ def _matrices(shape: tuple[int, int], draws: np.ndarray, mirrored: np.ndarray) -
 
 
 def _tables(draws: np.ndarray) -> np.ndarray:
-    """What becomes of each grey value, uint8 (n, 256): a change of contrast without a float copy of the images."""
+    """Returns lookup tables uint8 (n, 256) that change the contrast without a float copy of the images."""
     gains = 1.0 + draws[:, 4:5] * MAX_CONTRAST
     return np.clip((np.arange(256) - 128.0) * gains + 128.0, 0, 255).astype(np.uint8)
 
 
 def _erase(images: np.ndarray, chosen: np.ndarray, draws: np.ndarray) -> None:
-    """Fills a rectangle of each chosen image with the mean of the whole, in place; draws (n, 4)."""
+    """Fills a rectangle of each chosen image with that image's mean, in place; draws (n, 4) in [0, 1)."""
     height, width = images.shape[1:3]
     tall = np.maximum(1, (draws[:, 0] * MAX_ERASED * height).astype(int))
     wide = np.maximum(1, (draws[:, 1] * MAX_ERASED * width).astype(int))

@@ -1,6 +1,6 @@
-"""Averages of a model's weights over its training (`use_ema`), where that goes on after each epoch.
+"""Handles averages of weights (`use_ema`) in a training that is split into epochs.
 
-Keras's `fit` puts them in the place of the weights at its end, once.
+Keras's `fit` replaces the weights by their averages once, at its end.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def averaged(model: keras.Model) -> Iterator[None]:
-    """Within, a model whose optimizer averages its weights (`use_ema`) has the averages, as after Keras's `fit`.
+    """Sets a model's weights to their averages (`use_ema`) within the context, as Keras's `fit` does at its end.
 
-    Afterwards it has the weights again with which training goes on.
+    Restores the weights afterwards, so that training can go on.
     """
     pairs = [
         (variable, average)
@@ -40,14 +40,14 @@ def averaged(model: keras.Model) -> Iterator[None]:
 
 
 def _averaging(optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    """The optimizers in an optimizer that average weights."""
+    """Returns the optimizers that average weights: `optimizer` itself, or those that it wraps."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return [one for one in getattr(inner, "optimizers", [inner]) if getattr(one, "use_ema", False)]
 
 
 @contextlib.contextmanager
 def averages_deferred(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Within, the end of a `fit` is that of an epoch: averages do not yet take the place of the weights."""
+    """Keeps `fit` from replacing the weights by their averages within the context, where `fit` trains one epoch."""
     if not _averaging(optimizer):
         yield
         return

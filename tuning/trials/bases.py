@@ -1,7 +1,7 @@
-"""The model that a training starts from: opened, stripped to its features, built under the trial's dtype policy.
+"""Opens the base model of a training, strips it to its features, and rebuilds it under the trial's dtype policy.
 
-A published graph has more than the network around it (views, a prior correction, a temperature, other members of an
-ensemble), all of it for its own classes. What is left here is one network, from pixels to what its classifier saw.
+A published graph contains more than the network (a mirrored view, a prior correction, a temperature, other members of
+an ensemble), all of it for its own classes. What remains here is one network, from pixels to the classifier's input.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tuning.core.errors import UsageError
 from tuning.core.jobs import BaseModel
 from tuning.trials.keras_private import all_layers, functional_graph, nodes_in_order, producer, sources
 
-#: Of batch norm's averages, at the most: 0.99, or the 0.999 of some published networks, would still be those of other
-#: pictures when the training on a small folder is over.
+#: Largest momentum of batch norm: with 0.99, or the 0.999 of some published networks, the averages would still be those
+#: of the base's own images when the training on a small folder is over.
 MOMENTUM = 0.9
 _CHANNELS = (1, 3)
 _CHOOSE = "take one that maps one image (height, width, 1 or 3 channels) to one vector or one stack of feature maps"
@@ -26,25 +26,25 @@ _opened = False
 
 
 def use(base: BaseModel | None) -> None:
-    """Sets what `base_model` opens; called for each job before anything is built."""
+    """Sets the model that `base_model` opens; called for each job before anything is built."""
     global _current, _opened
     _current, _opened = base, False
 
 
 def opened() -> bool:
-    """Whether a builder has asked for that model since."""
+    """Returns whether `base_model` has been called since `use`."""
     return _opened
 
 
 def base_model() -> keras.Model:
-    """The model of `--base` without its classifier, for model builders, which call this once for each model.
+    """Returns the model of `--base` without its classifier; a builder calls this once for each model.
 
-    Its input is an image with pixels 0…255 of its own size and channels (see its `input_shape`); its output a vector,
-    or feature maps, of the compute type of the trial. All its layers can be trained, and are its own: another call
-    makes another model. Batch norm's momentum is 0.9 at the most.
+    Its input is an image with pixels 0…255, of the size and channels given by its `input_shape`; its output is a vector
+    or feature maps, in the trial's compute type. All its layers are trainable and new: another call makes another
+    model. Batch norm's momentum is at most 0.9.
 
     Raises:
-        UsageError: there is none: the search or training was not given `--base`.
+        UsageError: the search or training was not given `--base`.
     """
     global _opened
     if _current is None:
@@ -60,10 +60,10 @@ def base_model() -> keras.Model:
 
 
 def stripped(model: keras.Model, member: int | None = None) -> tuple[keras.Model, float]:
-    """(the network inside a published graph, the factor that its pixels are multiplied by there).
+    """Returns (the network inside a published graph, the factor on its pixels there).
 
-    Any other model is returned as it is: only graphs that consist of whole networks, fed with the image itself, and of
-    layers without weights are taken apart.
+    Any other model is returned unchanged: a graph is taken apart only if it consists of whole networks that get the
+    image itself, and of layers without weights.
     """
     factor = 1.0
     while (inner := _inner(model, member)) is not None:
@@ -88,17 +88,17 @@ def _inner(model: keras.Model, member: int | None) -> tuple[keras.Model, float] 
             before = producer(node.input_tensors[0])
             if isinstance(before, layers.InputLayer):
                 return networks[0], 1.0
-            # Members of an ensemble may want pixels scaled in another way than the first does.
+            # Members of an ensemble may take another pixel range than the first one.
             if networks[0].name.startswith("member_") and type(before) is layers.Rescaling:
                 return networks[0], float(before.scale)
     return None
 
 
 def features(network: keras.Model) -> Any:
-    """The tensor that a network's classifier is computed from; its output where it has none.
+    """Returns the input tensor of a network's classifier; the network's output if it has no classifier.
 
-    A classifier is a dense layer, or a convolution of one pixel, with an output for each class, and what follows it
-    without weights of its own. It may be the end of a model within the network.
+    A classifier is a dense layer or a 1×1 convolution with one output per class, and the layers without weights after
+    it. It may be at the end of a model nested in the network.
     """
     output = functional_graph(network).outputs[0]
     if len(output.shape) != 2:
@@ -122,7 +122,7 @@ def features(network: keras.Model) -> Any:
 
 
 def _inner_features(model: keras.Model, given: Any, output: Any) -> Any:
-    """What the classifier of a model within a network is computed from there; `output` where it has none."""
+    """Returns the input of the classifier of a model nested in a network; `output` if it has no classifier."""
     graph = functional_graph(model)
     if len(graph.outputs) != 1:
         return output
@@ -139,18 +139,19 @@ def _classifies(layer: Any, classes: int) -> bool:
 
 
 def _rebuilt(model: keras.Model) -> keras.Model:
-    """The same model, every layer under the current dtype policy and to be trained."""
+    """Returns a copy of the model with all layers trainable and under the current dtype policy."""
     policy = keras.config.dtype_policy().name
     fresh = type(model).from_config(_under(model.get_config(), policy))
     fresh.set_weights(model.get_weights())
     for layer in all_layers(fresh):
         if isinstance(layer, layers.Normalization):
-            # It computes with what it derives from its weights.
+            # It computes with values derived from its weights.
             layer.finalize_state()
     return fresh
 
 
 def _under(config: Any, policy: str) -> Any:
+    """Returns a model's configuration with this dtype policy, all layers trainable, and momentum limited."""
     if isinstance(config, (list, tuple)):
         return type(config)(_under(part, policy) for part in config)
     if not isinstance(config, dict):
@@ -166,10 +167,11 @@ def _under(config: Any, policy: str) -> Any:
 
 
 def check(model: keras.Model) -> None:
-    """Refuses a model that no training here can start from.
+    """Refuses a model that cannot be used as a base.
 
     Raises:
-        UsageError: it takes something else than one image, or puts out something else than features.
+        UsageError: its layers cannot be told apart, its input is not one image, or its output is not a vector or
+            feature maps.
     """
     if not isinstance(model, keras.Model) or not nodes_in_order(model):
         raise UsageError(f"the base is a {type(model).__name__}, whose layers cannot be told apart", _CHOOSE)

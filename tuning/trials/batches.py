@@ -1,4 +1,4 @@
-"""Batches from the packed arrays: what an epoch sees is a function of (seed, epoch) alone."""
+"""Batches from the packed arrays: the images of an epoch depend only on (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tuning.trials.read_ahead import ReadAhead
 from tuning.trials.spaces import Interface
 
 EVALUATION_BATCH = 512
-#: An epoch's last images join the batch before them where they are less than this share of one. In batch norm's
-#: averages a step of few images weighs as much as any other, and the last one most: with a momentum of 0.7, one image
-#: alone would be 30 % of the averages that are validated and published.
+#: An epoch's last images join the batch before them if they are fewer than this share of a batch. In batch norm's
+#: averages a step of few images weighs as much as any other, and the last step most: with a momentum of 0.7, a single
+#: image would make up 30 % of the averages that are validated and published.
 LEAST_LAST_BATCH = 0.25
-#: What the images may take of batches that are made one after the other: the first of them finds all caches full of a
-#: training step's data, the others do not.
+#: Bytes of images in batches that are made one after the other: for the first of them, the CPU caches are full of the
+#: training step's data, for the others they are not.
 BYTES_TOGETHER = 2**20
 
 
 def epoch_order(labels: np.ndarray, class_balance: str, seed: int, epoch: int) -> np.ndarray:
-    """Indices (n,) int64 of the images an epoch visits, in order.
+    """Returns the indices (n,) int64 of the images of an epoch, in order.
 
-    With the balanced sampler, each draw picks a class uniformly, then an image of it (with replacement), so that an
-    epoch is as long as without it and every class counts alike.
+    With the balanced sampler, each draw picks a class uniformly, then an image of it (with replacement), so that all
+    classes have equal weight and the epoch has as many images as without it.
     """
     rng = np.random.default_rng(keyed_seed(seed, "order", epoch))
     if class_balance != "sampler":
@@ -37,14 +37,14 @@ def epoch_order(labels: np.ndarray, class_balance: str, seed: int, epoch: int) -
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
-    """Weights (classes,) float32 proportional to 1/√count, with mean 1 over the images."""
+    """Returns weights (classes,) float32 proportional to 1/√count, with mean 1 over the images."""
     counts = np.bincount(labels)
     weights = np.divide(1.0, np.sqrt(counts), out=np.zeros(len(counts)), where=counts > 0)
     return (weights / np.average(weights, weights=counts)).astype(np.float32)
 
 
 def as_input(images: np.ndarray, interface: Interface) -> np.ndarray:
-    """uint8 images as the model wants them: themselves, or float32 in 0…1."""
+    """Converts uint8 images to the model's input: unchanged, or float32 in 0…1."""
     return images.astype(np.float32) / np.float32(255) if interface.scaled else images
 
 
@@ -52,7 +52,7 @@ class TrainingBatches(keras.utils.PyDataset):
     """One epoch of training batches: (images, labels[, weights]).
 
     Args:
-        subset: (index, count) of a subset of the epoch's images; all of them, in order, are the epoch.
+        subset: (index, count) of a subset of the epoch's images; the subsets in order make up the epoch.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TrainingBatches(keras.utils.PyDataset):
         return max(1, whole + (rest >= LEAST_LAST_BATCH * self.plan.batch_size))
 
     def chosen(self, index: int) -> np.ndarray:
-        """Indices of the images of a batch."""
+        """Returns the indices of the images of a batch."""
         end = None if index == len(self) - 1 else (index + 1) * self.plan.batch_size
         return self.order[index * self.plan.batch_size : end]
 

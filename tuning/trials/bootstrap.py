@@ -1,4 +1,4 @@
-"""The bootstrap of macro-F1 over units: images, or groups of images that are not independent of each other.
+"""Bootstrap of macro-F1 over units: single images, or groups of images that are not independent of each other.
 
 Units are resampled with replacement, each with all its images (cluster bootstrap: Davison & Hinkley, Bootstrap Methods
 and their Application, 1997, section 3.8). The seed is fixed: the same predictions always give the same figures.
@@ -17,7 +17,7 @@ RESAMPLES = 2_000
 LEVEL = 0.95
 TAILS = ((1 - LEVEL) / 2, 1 - (1 - LEVEL) / 2)
 SEED = 20_130_713
-#: Weights of so many units, over all resamples, are held at a time.
+#: Number of weights (units times resamples) held in memory at a time.
 _AT_A_TIME = 2_000_000
 
 
@@ -28,8 +28,8 @@ class Resampled:
     Attributes:
         scores: (m,) on the images themselves.
         inside: (resamples, m) on each resample.
-        outside: (resamples, m) on the units that the resample has left out.
-        units: that were resampled.
+        outside: (resamples, m) on the units that each resample leaves out.
+        units: number of units.
     """
 
     scores: np.ndarray
@@ -38,12 +38,12 @@ class Resampled:
     units: int
 
     def of(self, columns: Sequence[int]) -> Resampled:
-        """Some of the predictions."""
+        """Selects some of the predictions."""
         return Resampled(self.scores[columns], self.inside[:, columns], self.outside[:, columns], self.units)
 
 
 def numbered(units: np.ndarray | None, images: int) -> tuple[np.ndarray, int]:
-    """The number of each image's unit, from 0, and how many there are; without units each image is one."""
+    """Returns the number of each image's unit, from 0, and the number of units; None: each image is its own unit."""
     if units is None:
         return np.arange(images), images
     names, numbers = np.unique(units, return_inverse=True)
@@ -57,12 +57,12 @@ def resample(
     units: np.ndarray | None = None,
     resamples: int = RESAMPLES,
 ) -> Resampled:
-    """Scores all predictions on the same resamples, so that what makes an image hard for all of them cancels out.
+    """Scores all predictions on the same resamples, so that the difficulty of an image cancels out in differences.
 
     Args:
         labels: (n,) integers in [0, classes), n > 0.
-        predictions: m times (n,) of the same.
-        units: (n,) the unit of each image; None: each image is one.
+        predictions: m arrays like `labels`.
+        units: (n,) the unit of each image; None: each image is its own unit.
 
     Raises:
         DataError: lengths differ, or a label or prediction lies outside [0, classes).
@@ -70,7 +70,7 @@ def resample(
     scores = np.array([macro_f1(confusion_matrix(labels, guesses, classes)) for guesses in predictions])
     numbers, count = numbered(units, len(labels))
     true = _counts(numbers, labels, count, classes)
-    # (units, m · k) each: how many of its images are taken for a class, and rightly so.
+    # (units, m · k) each: how many images of a unit are predicted as a class, and how many of these correctly.
     guessed = np.concatenate([_counts(numbers, guesses, count, classes) for guesses in predictions], axis=1)
     hits = np.concatenate(
         [_counts(numbers[right := guesses == labels], labels[right], count, classes) for guesses in predictions], axis=1
@@ -85,10 +85,10 @@ def resample(
 def macro_f1_difference(
     labels: np.ndarray, one: np.ndarray, other: np.ndarray, classes: int, units: np.ndarray | None = None
 ) -> tuple[float, float, float]:
-    """Macro-F1 of `one` less that of `other`, and the 95 % interval of this difference by paired bootstrap.
+    """Returns macro-F1 of `one` minus that of `other`, with the 95 % interval by paired bootstrap.
 
     Koehn, Statistical significance tests for machine translation evaluation, EMNLP 2004; percentile interval (Efron &
-    Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). It is of one pair that was not chosen for its
+    Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). Valid for a pair that was not selected for its
     difference; for the rows of a leaderboard see `tuning.results.comparison`.
 
     Returns:
@@ -100,23 +100,23 @@ def macro_f1_difference(
 
 
 def interval(resampled: np.ndarray, units: int) -> tuple[float, float]:
-    """The 95 % percentile interval of a figure, wider about its median by what the bootstrap misses with few units.
+    """Returns the 95 % percentile interval, widened about its median to correct the bootstrap for few units.
 
-    Its standard deviation is then too small by a factor of sqrt((G - 1) / G), and its tails are those of Student's t
-    with G - 1 degrees of freedom (Cameron, Gelbach & Miller, Bootstrap-based improvements for inference with clustered
-    errors, Review of Economics and Statistics 90, 2008). Of a single unit nothing is known: no width.
+    With G units, the bootstrap's standard deviation is too small by a factor of sqrt((G - 1) / G), and its tails are
+    those of Student's t with G - 1 degrees of freedom (Cameron, Gelbach & Miller, Bootstrap-based improvements for
+    inference with clustered errors, Review of Economics and Statistics 90, 2008). A single unit gives no width.
     """
     from scipy.special import ndtri, stdtrit
 
     low, middle, high = (float(value) for value in np.quantile(resampled, (TAILS[0], 0.5, TAILS[1])))
-    wider = 1.0
+    widening = 1.0
     if units > 1:
-        wider = float(stdtrit(units - 1, TAILS[1]) / ndtri(TAILS[1])) * (units / (units - 1)) ** 0.5
-    return middle - wider * (middle - low), middle + wider * (high - middle)
+        widening = float(stdtrit(units - 1, TAILS[1]) / ndtri(TAILS[1])) * (units / (units - 1)) ** 0.5
+    return middle - widening * (middle - low), middle + widening * (high - middle)
 
 
 def few_units(units: int, resamples: int) -> np.ndarray:
-    """(resamples,) by how much each resample's shift is larger than the bootstrap has it; 1 where there is one unit."""
+    """Returns factors (resamples,) that correct each resample's deviation for few units; 1 for a single unit."""
     if units < 2:
         return np.ones(resamples)
     spread = (units - 1) / np.random.default_rng((SEED, units)).chisquare(units - 1, resamples)
@@ -124,7 +124,7 @@ def few_units(units: int, resamples: int) -> np.ndarray:
 
 
 def draws(count: int, resamples: int) -> Iterator[np.ndarray]:
-    """How often each unit is drawn: float32 (some resamples, count), whole numbers."""
+    """Yields how often each unit is drawn, whole numbers as float32 (some of the resamples, count)."""
     rng = np.random.default_rng(SEED)
     most = max(1, _AT_A_TIME // count)
     for start in range(0, resamples, most):
@@ -134,13 +134,13 @@ def draws(count: int, resamples: int) -> Iterator[np.ndarray]:
 
 
 def _counts(numbers: np.ndarray, classes_of: np.ndarray, count: int, classes: int) -> np.ndarray:
-    """Images by unit and class, float32 (count, classes)."""
+    """Counts images by unit and class, float32 (count, classes)."""
     found = np.bincount(numbers * classes + classes_of, minlength=count * classes)
     return found.reshape(count, classes).astype(np.float32)
 
 
 def _macro(weights: np.ndarray, true: np.ndarray, guessed: np.ndarray, hits: np.ndarray) -> np.ndarray:
-    """Macro-F1 (resamples, m). Sums of whole numbers below 2^24 are exact in float32, in whatever order."""
+    """Returns macro-F1 (resamples, m). Sums of whole numbers below 2^24 are exact in float32, in any order."""
     classes = true.shape[1]
     shape = (len(weights), -1, classes)
     support = (weights @ true)[:, None, :].astype(np.float64)

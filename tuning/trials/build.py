@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
     from keras_tuner import HyperParameters
 
-#: What a builder cannot be blamed for: no space, no descriptors, no memory, a disk that fails.
+#: Error numbers that are not a builder's fault: no disk space, no file descriptors, no memory, a failing disk.
 _MACHINE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
@@ -28,14 +28,14 @@ _MACHINE = (
 
 
 def of_machine(error: BaseException) -> bool:
-    """Whether it says nothing of the builder that met it: the machine failed while it built."""
+    """Returns whether an error raised while building is the machine's fault, not the builder's."""
     return isinstance(error, OSError) and error.errno in _MACHINE
 
 
 def built(
     space: str, values: Values, seed: int, dtype_policy: str, dataset: Dataset
 ) -> tuple[keras.Model, HyperParameters]:
-    """(model, hyperparameters) as the builder made them."""
+    """Builds a configuration from a seed; returns (model, hyperparameters) as the builder made them."""
     info = dataset.info
     runtime.begin_import()
     load_builder(space)
@@ -44,12 +44,12 @@ def built(
 
 
 def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) -> tuple[KerasSteps, HyperParameters]:
-    """(steps, hyperparameters) of a job's values, initialised from the seed and as fast as can be.
+    """Builds a job's configuration from a seed; returns (its fastest training steps, hyperparameters).
 
     Raises:
-        UsageError: these values do not build, or build what cannot be trained; a file or a host that the builder does
-            not find is its own affair, too.
-        OSError: the machine failed while it built.
+        UsageError: the builder fails for these values, also because it does not find a file or a host, or builds a
+            model that cannot be trained.
+        OSError: the machine failed while the builder ran.
     """
     try:
         model, hp = built(job.space, job.values, seed, job.dtype_policy, dataset)
@@ -65,10 +65,10 @@ def training_steps(job: TrainingJob | RehearseJob, seed: int, dataset: Dataset) 
 
 
 def start_state(job: TrainingJob) -> TrainingState | None:
-    """The checkpoint that a job goes on from: its own, else its parent's; None: it starts from scratch.
+    """Returns the checkpoint that a job resumes from: its own, else its parent's; None: it starts from scratch.
 
-    A parent's state that was lost costs its epochs again, nothing else: parent and child are one configuration, trained
-    from one seed.
+    If the parent's checkpoint is lost, its epochs are trained again with the same result: parent and child are the same
+    configuration, trained from the same seed.
     """
     own = load_state(Path(job.checkpoints), ((cut.after, cut.since) for cut in job.shortened))
     return own or (load_state(Path(job.parent)) if job.parent else None)

@@ -1,7 +1,7 @@
-"""Epoch checkpoints: weights, optimizer, epoch and curve as one file that is there whole or not at all.
+"""Epoch checkpoints: weights, optimizer, epoch and curve in one file, written atomically.
 
-Each attempt writes under its own fencing number, so a process that was given up but still runs cannot overwrite what
-its successor wrote; whichever file is newest and whole is as good as any other, because training is deterministic.
+Each attempt writes under its own fencing number, so that a process that was given up but is still running cannot
+overwrite the files of its successor. Any complete file of an epoch is as good as another: training is deterministic.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ import numpy as np
 from tuning.core.files import announce, replacing
 from tuning.core.jobs import Entry
 
-#: What reading a damaged file raises: the last two come from a damaged zip directory.
+#: Errors that reading a damaged file raises; the last two come from a damaged zip directory.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _NAME = re.compile(r"epoch-(\d{5,})-attempt-(\d{7,})\.npz")
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything a trial needs to go on after `epoch` epochs as if nothing had happened.
+    """Everything a trial needs to resume after `epoch` epochs as if it had not been interrupted.
 
     Attributes:
-        epoch: epochs done; parts of an epoch where it has several, see `plan.next_part`.
+        epoch: epochs done; parts of an epoch if it has several, see `plan.next_part`.
         curve: one dict per epoch, from epoch 1; nothing in it depends on the clock.
         seconds: wall-clock seconds of each epoch.
-        weights: `model.weights` as float arrays, in their order.
+        weights: `model.weights` as arrays, in their order.
         optimizer: `model.optimizer.variables`, in their order.
-        chosen: `model.weights` after the epoch that would be published now; empty where only the last state matters.
-        chosen_epoch: that epoch; 0 where there is none.
+        chosen: `model.weights` after the epoch that would be published now; empty if only the last state is needed.
+        chosen_epoch: that epoch; 0 if there is none.
     """
 
     epoch: int
@@ -51,7 +51,7 @@ class TrainingState:
 
 
 def save_state(directory: Path, attempt: int, state: TrainingState) -> None:
-    """Writes the state atomically, then removes the ones before it."""
+    """Writes the state atomically, then removes those of earlier epochs."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"epoch-{state.epoch:05d}-attempt-{attempt:07d}.npz"
     groups = {"weights": state.weights, "optimizer": state.optimizer, "chosen": state.chosen}
@@ -73,12 +73,13 @@ def save_state(directory: Path, attempt: int, state: TrainingState) -> None:
 
 
 class Saver:
-    """Saves states one after the other while training goes on; at the end of the `with` all are on disk.
+    """Saves states in a background thread while training goes on; at the end of the `with` block all are on disk.
 
-    A state is saved whole before the next is begun, so that at most the epoch in work and the one before are lost.
+    A state is saved completely before the next one is begun, so that a crash loses at most the current epoch and the
+    one before.
 
     Raises:
-        OSError: what saving raised, from the next `save` or the end.
+        OSError: saving failed; raised by the next `save` or at the end of the block.
     """
 
     def __init__(self, directory: Path, attempt: int) -> None:
@@ -100,18 +101,18 @@ class Saver:
 
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
-        # Also where training has failed: of what could not be saved, its result would lack epochs.
+        # Also after a failed training: its result is read from the checkpoint, and would lack epochs without it.
         self._finish()
 
 
 def load_state(directory: Path, changes: Iterable[tuple[int, int]] = ()) -> TrainingState | None:
-    """The newest whole state of a trial; None where there is none.
+    """Returns the newest readable state of a trial; None if there is none.
 
-    A file that does not read back (its checksum fails) is passed over: an older one costs epochs, not truth.
+    A damaged file is skipped: an older one only costs epochs.
 
     Args:
-        changes: (epochs, attempt) of each time that a training was changed: what it did after so many epochs counts
-            only from that attempt on. One that was given up may still end an epoch, in the way that no longer holds.
+        changes: (epochs, attempt) of each change of the training: states after that many epochs are valid only from
+            that attempt on. An earlier attempt that was given up may still finish an epoch with the old settings.
     """
     changes = tuple(changes)
     for epoch, attempt, path in reversed(_states(directory)):
@@ -125,7 +126,7 @@ def load_state(directory: Path, changes: Iterable[tuple[int, int]] = ()) -> Trai
 
 
 def epochs_done(directory: Path) -> int:
-    """Epochs of a trial that its newest checkpoint has done; 0 where there is none."""
+    """Returns the epochs done according to a trial's newest checkpoint; 0 if there is none."""
     states = _states(directory)
     return states[-1][0] if states else 0
 
@@ -133,7 +134,7 @@ def epochs_done(directory: Path) -> int:
 def _read(path: Path) -> TrainingState:
     with np.load(path, allow_pickle=False) as file:
         about = json.loads(file["about"].tobytes())
-        # A view: NumPy's files hold the bytes of types that it lacks itself, but not their names.
+        # A view restores types that NumPy lacks, such as bfloat16: its files hold their bytes, but not their names.
         groups = {
             name: tuple(file[f"{name}-{i}"].view(getattr(ml_dtypes, dtype, dtype)) for i, dtype in enumerate(dtypes))
             for name, dtypes in about["dtypes"].items()
@@ -148,7 +149,7 @@ def _read(path: Path) -> TrainingState:
 
 
 def _states(directory: Path) -> list[tuple[int, int, Path]]:
-    """(epoch, attempt, path) of each checkpoint file."""
+    """Returns (epoch, attempt, path) of each checkpoint file, in ascending order."""
     if not directory.is_dir():
         return []
     found = []

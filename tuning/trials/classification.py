@@ -1,4 +1,4 @@
-"""All figures of one evaluation, as metrics.json holds them for the test split. Pure."""
+"""All metrics of one evaluation, as metrics.json records them for the test split. Pure."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def classification_metrics(
     units: np.ndarray | None = None,
     additions: Additions | None = None,
 ) -> dict[str, Any]:
-    """All figures of one evaluation, ready for JSON: floats rounded to 6 decimals, no NumPy types.
+    """Computes all metrics of one evaluation, ready for JSON: floats rounded to 6 decimals, no NumPy types.
 
     Args:
         labels: (n,) integers in [0, k).
         probabilities: (n, k) floats; each row sums to 1 (not logits).
         class_names: the k names, by index.
-        units: (n,) the unit of each image, see `intervals`; None: each image is one.
-        additions: what the model's graph has beside the network; None: nothing.
+        units: (n,) the unit of each image, see `intervals`; None: each image is its own unit.
+        additions: what the model's graph adds to the network; None: nothing.
 
     Returns:
         The fields of `results.schema.Evaluation`; loss is the mean cross entropy, in nats.
@@ -68,32 +68,32 @@ def classification_metrics(
                 "f1": rounded(f1[index]),
                 "support": int(support[index]),
                 "units": found.units_of[index],
-                "precision_interval": _written(found.precision[index]),
-                "recall_interval": _written(found.recall[index]),
-                "f1_interval": _written(found.f1[index]),
+                "precision_interval": _rounded_interval(found.precision[index]),
+                "recall_interval": _rounded_interval(found.recall[index]),
+                "f1_interval": _rounded_interval(found.f1[index]),
             }
             for index, name in enumerate(class_names)
         },
         "confusion_matrix": confusion.tolist(),
-        "f1_macro_interval": _written(found.f1_macro),
-        "accuracy_interval": _written(found.accuracy),
+        "f1_macro_interval": _rounded_interval(found.f1_macro),
+        "accuracy_interval": _rounded_interval(found.accuracy),
         "units": found.units,
         "calibration": _reliability(calibration(labels, probabilities, units=units)),
         "untempered": _reliability(untempered(labels, probabilities, additions, units)),
     }
 
 
-def _reliability(found: Calibration | None) -> dict[str, Any] | None:
-    if found is None:
+def _reliability(measured: Calibration | None) -> dict[str, Any] | None:
+    if measured is None:
         return None
     return {
-        "error": rounded(found.error),
-        "interval": _written((found.low, found.high)),
-        "overconfident": rounded(found.overconfident),
+        "error": rounded(measured.error),
+        "interval": _rounded_interval((measured.low, measured.high)),
+        "overconfident": rounded(measured.overconfident),
     }
 
 
-def _written(interval: Interval) -> list[float]:
+def _rounded_interval(interval: Interval) -> list[float]:
     return [rounded(bound) for bound in interval]
 
 

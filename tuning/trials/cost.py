@@ -1,4 +1,4 @@
-"""Counts the cost of training a model: the same on every machine, busy or not."""
+"""Counts the cost of training a model, which is the same on every machine, whatever its load."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tuning.trials.keras_private import all_layers
 if TYPE_CHECKING:
     import keras
 
-#: Attributes under which Keras's layers keep what they multiply images with.
+#: Attributes of Keras layers that hold kernels.
 _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
-#: Bytes of a number of other types than float32.
+#: Bytes per number of types other than float32.
 _SIZES = {"bfloat16": 2, "float16": 2, "float64": 8}
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Multiply-adds of one image's way forward through a built Keras model: its kernels, once for each output position.
+    """Counts the multiply-adds of a forward pass of one image: kernel sizes times output positions.
 
-    Convolutions and dense layers are nearly all of it; what lies between them is not counted. Of a layer inside another
-    one's `call`, where no output shape is known, a kernel counts once.
+    Only kernels are counted: convolutions and dense layers are nearly all of the cost. The kernel of a layer called
+    inside another layer's `call`, whose output shape is unknown, counts once.
     """
     total = 0
     for layer in all_layers(model, include_self=False):
@@ -33,11 +33,10 @@ def multiply_adds(model: keras.Model) -> int:
 
 
 def least_memory(model: keras.Model, batch_size: int) -> int:
-    """Bytes that training a built Keras model holds at the very least, at the end of a batch's way forward.
+    """Returns a lower bound on the bytes in use at the end of a batch's forward pass in training.
 
-    Its weights, the gradients of those that are trained, and what every trained kernel was applied to, of which its
-    gradient is made. An optimizer's averages, all other outputs and what the libraries need come on top: twice as much
-    is usual.
+    Counts the weights, the gradients of trained weights, and the inputs of trained kernels, which their gradients need.
+    The optimizer's state, all other activations and the libraries come on top: twice as much is usual.
     """
     weights = sum(_bytes(weight.shape, weight.dtype) for weight in model.weights)
     gradients = sum(_bytes(weight.shape, weight.dtype) for weight in model.trainable_weights)
@@ -46,7 +45,7 @@ def least_memory(model: keras.Model, batch_size: int) -> int:
 
 
 def _applied(layer: keras.layers.Layer) -> tuple[object, int]:
-    """(what the layer's trained kernels are applied to, its bytes of one image); (None, 0) where that is unknown."""
+    """Returns (input tensor of a layer with trained kernels, its bytes per image); (None, 0) if unknown."""
     kernels = [getattr(layer, name, None) for name in _KERNELS]
     if not any(kernel is not None and kernel.trainable for kernel in kernels):
         return None, 0
@@ -62,7 +61,7 @@ def _bytes(shape: Iterable[int], dtype: str) -> int:
 
 
 def _positions(layer: keras.layers.Layer) -> int:
-    """How many places of an image the layer's kernel is applied at."""
+    """Returns the number of output positions at which the layer's kernel is applied."""
     try:
         shape = layer.output.shape
     except AttributeError:

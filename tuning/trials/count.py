@@ -14,7 +14,7 @@ from tuning.trials.data import open_verified
 
 
 def count(job: CountJob, report: Callable[[Entry], None]) -> Counts:
-    """Multiply-adds of each configuration; None of one that cannot be built, and of those that time is short for."""
+    """Counts the multiply-adds of each configuration; None if it cannot be built, or if time is up before."""
     dataset = open_verified(job, open_dataset)
     until = time.monotonic() + job.seconds
     costs: list[int | None] = []
@@ -26,7 +26,7 @@ def count(job: CountJob, report: Callable[[Entry], None]) -> Counts:
             except Interrupted:
                 raise
             except Exception:
-                # Not every combination must build; the search meets such a one as a failed trial.
+                # A builder need not support every combination; in the search such a configuration is a failed trial.
                 cost = None
         costs.append(cost)
     return Counts(costs=costs)

@@ -1,4 +1,4 @@
-"""Opens the data that a job was meant for, or refuses."""
+"""Opens the prepared data of a job, and checks that they are those the job names."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ T = TypeVar("T")
 
 
 def open_verified(job: Job, opener: Callable[[Workspace], T]) -> T:
-    """What `opener` opens, if the data are those that the job names.
+    """Returns the result of `opener` if the data are those that the job names.
 
-    They are compared once it is open: what is open stays what it is, whatever is put in its place.
+    The digest is compared after opening: open files stay the same even if they are replaced later.
+
+    Raises:
+        Outdated: the data cannot be opened, or were prepared again since.
     """
     workspace = Workspace(Path(job.root))
     try:
-        found, digest = opener(workspace), read_info(workspace).digest
+        opened, digest = opener(workspace), read_info(workspace).digest
     except DataError as error:
-        # Half replaced, say: whatever is wrong with the data says nothing about a configuration.
+        # For example while being replaced: a fault of the data must not count as one of the configuration.
         raise Outdated(error.problem, error.remedy) from error
     if job.data_digest != digest:
         raise Outdated(
@@ -31,4 +34,4 @@ def open_verified(job: Job, opener: Callable[[Workspace], T]) -> T:
             "prepare what was there before and give the same command again, or begin anew with another --name or "
             "--fresh",
         )
-    return found
+    return opened

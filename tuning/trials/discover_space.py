@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import keras_tuner  # every job needs it; here, so that a worker imports it before its first job
+import keras_tuner  # every job needs it: imported here so that a worker has it before its first job
 import msgspec
 
 from search_spaces import SPACES
@@ -29,19 +29,21 @@ from tuning.trials.tryout import try_default
 if TYPE_CHECKING:
     import keras
 
-#: Random configurations built to find hyperparameters that the default configuration does not reach.
+#: Number of configurations built to find hyperparameters that the default configuration does not declare.
 DISCOVERY_BUILDS = 6
-#: What a configuration that cannot be trained in less is trained in.
+#: The dtype policy of spaces that cannot be trained in lower precision.
 PLAIN = "float32"
 
 
 def discover_space(job: DescribeJob, report: Callable[[Entry], None]) -> Description:
-    """The hyperparameters of a space, its default configuration, and sizes of the models that were built.
+    """Finds the hyperparameters of a space, its default configuration, and the sizes of the models that it built.
+
+    A space that cannot be trained in the job's dtype policy is described in `PLAIN`.
 
     Raises:
-        UsageError: the builder does not build its default configuration, declares values that are not finite, builds
-            what cannot be trained here, uses layers in two models, or does not start from the base that is given.
-        OSError: the machine failed while it built.
+        UsageError: the builder fails for its default configuration, declares values that are not finite, builds a model
+            that cannot be trained here, shares layers between models, or does not use the given base.
+        OSError: the machine failed while the builder ran.
     """
     dataset = open_verified(job, open_dataset)
     try:
@@ -73,7 +75,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
     form = interface(model, job.space)
     check_outputs(model, form, job.space, dataset.val.images)
     warnings = [doubts(model, form.scaled), _backend_without_effect()]
-    # The model is kept: no other object gets the identity of one of its weights.
+    # Keeping the model alive ensures that no other object gets the id of one of its weights.
     first, weights = model, _trained_weights(model)
     default = CountedModel(count=int(model.count_params()), values=dict(hp.values))
     models = [default]
@@ -85,9 +87,9 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
             raise
         except Exception as error:
             if of_machine(error):
-                # Else what the space is, and so the search, would be its doing.
+                # Otherwise the hyperparameters found would depend on the state of the machine.
                 raise
-            # Not every combination must build; the search meets such a one as a failed trial.
+            # A builder need not support every combination; in the search such a configuration is a failed trial.
             continue
         shared = "an optimizer" if model.optimizer is first.optimizer else ""
         if first is model or weights & _trained_weights(model):
@@ -99,10 +101,10 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
                 "make, or load, every layer, and the optimizer, inside the builder",
             )
         models.append(CountedModel(count=int(model.count_params()), values=dict(hp.values)))
-        # Else Keras Tuner adds every entry once more, and a model of the space has as many dimensions too many.
+        # With overwrite=True, Keras Tuner would add every entry again: a model of the space would see duplicates.
         known.merge(hp.space, overwrite=False)
     if job.base is not None and job.discover and not bases.opened():
-        # Else models from scratch would be published as started from it.
+        # Otherwise models trained from scratch would be published as fine-tuned from the base.
         raise UsageError(
             f"search space {job.space!r} does not use the model of --base",
             "leave --space out for fine_tune; or take an argument base in the builder, or call tuning.base_model() "
@@ -118,7 +120,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         again, _ = built(job.space, {}, 0, job.dtype_policy, dataset)
         check_repeats(job.space, first, again)
         if layers := unproven(first):
-            # As it is published, whatever it trains in.
+            # In the dtype policy in which it would be published.
             unproven_model = first.to_json().replace(f'"{job.dtype_policy}"', f'"{PLAIN}"')
         del model, first, again
         try_default(job, dataset)
@@ -135,7 +137,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
 
 
 def _backend_without_effect() -> str | None:
-    """What to tell a person whose module says which backend Keras has; None where that is the one it has."""
+    """Returns a warning if a module sets KERAS_BACKEND to another backend than the one loaded, else None."""
     import keras
 
     named, own = os.environ.get("KERAS_BACKEND"), keras.backend.backend()
@@ -148,9 +150,9 @@ def _backend_without_effect() -> str | None:
 
 
 def sampled(known: keras_tuner.HyperParameters, build: int) -> dict[str, Any]:
-    """The active values of one configuration: in build 0 the largest of everything, then random ones.
+    """Returns the active values of one configuration: in build 0 the largest values, then random ones.
 
-    With the largest, loops over a count reach their last round, and declare what they declare there.
+    With the largest values, loops over a number of blocks run completely, and declare all their hyperparameters.
     """
     found = known.copy()
     found.values = {}
@@ -162,5 +164,5 @@ def sampled(known: keras_tuner.HyperParameters, build: int) -> dict[str, Any]:
 
 
 def _trained_weights(model: keras.Model) -> set[int]:
-    """Identities of the weights, the states of random layers apart."""
+    """Returns the ids of the weights, without the states of random layers."""
     return {id(variable) for variable in model.weights if not runtime.is_seed_state(variable)}

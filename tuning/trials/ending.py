@@ -1,13 +1,13 @@
-"""Curves that have clearly ended: what a longer training cannot change, as pure functions of the curve.
+"""Detects learning curves that a longer training would not improve, as pure functions of the curve.
 
-Two rules, both cautious. A trial that they end counts as having reached its rung with the score it has; nothing else
-about it changes, and a search without them only takes longer.
+Two rules, both cautious. A trial ended by one of them counts as having reached its rung with its current score; nothing
+else about it changes, and a search without the rules only takes longer.
 
-*Dead*: for `DEAD` epochs every validation image has got the same label, and neither loss has become better by a
-hundredth. Nothing reaches the weights any more, or nothing but noise.
+*Dead*: for `DEAD` epochs all validation images have got the same label, and neither loss has improved by a hundredth.
+No gradient reaches the weights any more, or only noise.
 
-*Flat*: a power law fitted to the score, extrapolated to the end of the training, stays below what the best epoch has
-already reached, by less than the noise between seeds. Extrapolating learning curves of neural networks with parametric
+*Flat*: a power law fitted to the score and extrapolated to the end of the training exceeds the best score so far by at
+most the noise between seeds. Extrapolating learning curves of neural networks with parametric
 families, of which the power law is one, is Domhan, Springenberg and Hutter's (Speeding up automatic hyperparameter
 optimization of deep neural networks by extrapolation of learning curves, IJCAI 2015); that a criterion should look at
 whole runs of epochs, because validation curves are not smooth, is Prechelt's (Early stopping, but when?, 1998).
@@ -20,20 +20,20 @@ from collections.abc import Sequence
 from tuning.core.jobs import Entry
 from tuning.trials.plan import TrainingPlan, warmup_epochs
 
-#: Epochs in a row that show a trial to be dead.
+#: Number of consecutive epochs without improvement that show a trial to be dead.
 DEAD = 5
-#: What a loss must gain, relative to its best before, to be alive.
+#: By how much a loss must fall, relative to its smallest value before, to count as improved.
 GAIN = 0.01
 
-#: Epochs before a curve can be flat, and the share of all epochs that must be over.
+#: Smallest number of epochs of a flat curve, and smallest share of all its epochs.
 SHORTEST, SHARE = 10, 1 / 3
 #: Epochs without a better score before a curve is extrapolated.
 PATIENCE = 5
 #: Macro-F1 by which two seeds of one configuration differ (standard deviation, rounded down).
 NOISE = 0.01
-#: Exponents of the power law that are tried.
+#: Exponents tried for the power law.
 EXPONENTS = (0.25, 0.5, 1.0, 2.0, 3.0)
-#: While the learning rate will still fall below this share of what it is now, a flat curve may rise again.
+#: A curve can be flat only once the learning rate is at most this share of its maximum: it may rise as the rate falls.
 RATE = 0.1
 
 
@@ -44,13 +44,13 @@ def curve_end(
     classes: int,
     reduce_lr: int | None = None,
 ) -> str | None:
-    """Why the curve has ended: "dead" or "flat"; None where it may still go somewhere.
+    """Returns why the curve has ended, "dead" or "flat"; None if it may still improve.
 
     Args:
         curve: entries of whole epochs.
-        plan, reduce_lr: what the learning rate follows.
-        total_epochs: of the full training.
-        classes: how many labels there are.
+        plan, reduce_lr: the schedule of the learning rate.
+        total_epochs: epochs of the full training.
+        classes: number of classes.
     """
     after = list(curve[warmup_epochs(plan, total_epochs) :])
     if is_dead(after, classes):
@@ -60,7 +60,7 @@ def curve_end(
 
 
 def is_dead(curve: Sequence[Entry], classes: int) -> bool:
-    """Whether the last epochs all predict one and the same label for everything, and no loss gets better."""
+    """Returns whether each of the last epochs predicts a single label for all images, and no loss improves."""
     if len(curve) <= DEAD:
         return False
     before, last = curve[:-DEAD], curve[-DEAD:]
@@ -70,7 +70,7 @@ def is_dead(curve: Sequence[Entry], classes: int) -> bool:
 
 
 def _has_improved(before: Sequence[Entry], last: Sequence[Entry], name: str) -> bool:
-    """Whether the smallest loss of the last epochs is clearly below the smallest one before; missing ones aside."""
+    """Returns whether the smallest of the last losses is clearly below the smallest before; None is ignored."""
     earlier, later = ([loss for entry in e if (loss := entry[name]) is not None] for e in (before, last))
     if not earlier or not later:
         return bool(later)
@@ -78,15 +78,15 @@ def _has_improved(before: Sequence[Entry], last: Sequence[Entry], name: str) -> 
 
 
 def predicts_one_label(entry: Entry, classes: int) -> bool:
-    """Whether an epoch's figures are those of a constant prediction: accuracy p and macro-F1 2p / (1 + p) / classes."""
+    """Returns whether an epoch predicts one constant class: accuracy p and macro-F1 2p / (1 + p) / classes."""
     share, score = entry["val_accuracy"], entry["val_f1_macro"]
     return share is not None and score is not None and abs(score - 2 * share / (1 + share) / classes) < 1e-9
 
 
 def is_flat(curve: Sequence[Entry], total_epochs: int) -> bool:
-    """Whether the score cannot be expected to gain more than the noise between seeds before the training ends.
+    """Returns whether the score is not expected to rise by more than the noise between seeds.
 
-    A curve with a missing score is not: a law fitted to the rest would say nothing about that.
+    A curve with a missing score is never flat: a power law fitted to the other scores cannot predict it.
     """
     scores = [score for entry in curve if (score := entry["val_f1_macro"]) is not None]
     if len(scores) < len(curve) or len(scores) < max(SHORTEST, SHARE * total_epochs) or len(scores) >= total_epochs:
@@ -98,10 +98,10 @@ def is_flat(curve: Sequence[Entry], total_epochs: int) -> bool:
 
 
 def extrapolated(scores: Sequence[float], epoch: int) -> float:
-    """What `scores` (of epochs 1, 2, …) may reach by `epoch`: two standard deviations above a fitted power law.
+    """Extrapolates `scores` (of epochs 1, 2, …) to `epoch`: two standard deviations above a fitted power law.
 
-    c - a t^-b by least squares, epoch t with weight t, because what came last says most of what is to come; for each b
-    of `EXPONENTS`, and of the fits that are nearly as good as the best one (half as much error again) the highest.
+    Fits c - a t^-b by least squares for each b of `EXPONENTS`, with weight t for epoch t, because the latest scores
+    predict best. Returns the highest value among the fits with at most 1.5 times the error of the best one.
     """
     fits = [_power_law(scores, exponent, epoch) for exponent in EXPONENTS]
     least = min(variance for variance, _ in fits)
@@ -109,7 +109,7 @@ def extrapolated(scores: Sequence[float], epoch: int) -> float:
 
 
 def _power_law(scores: Sequence[float], exponent: float, epoch: int) -> tuple[float, float]:
-    """(weighted mean of squared errors, value at `epoch`) of the best c - a t^-exponent."""
+    """Fits c - a t^-exponent; returns (weighted mean of squared errors, value at `epoch`)."""
     times = range(1, len(scores) + 1)
     weight = sum(times)
     powers = [t**-exponent for t in times]
@@ -122,9 +122,9 @@ def _power_law(scores: Sequence[float], exponent: float, epoch: int) -> tuple[fl
 
 
 def _rate_has_fallen(curve: Sequence[Entry], steady: bool) -> bool:
-    """Whether no fall of the learning rate is to come that could lift a flat curve.
+    """Returns whether no further fall of the learning rate is to come that could raise a flat curve.
 
-    Under a schedule of the builder's own, no rate is recorded, and no fall can be ruled out.
+    With a schedule of the builder's own no rate is recorded, so that a later fall cannot be ruled out.
     """
     rates = [rate for entry in curve if (rate := entry.get("learning_rate")) is not None]
     return bool(rates) and (steady or rates[-1] <= RATE * max(rates))

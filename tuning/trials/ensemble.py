@@ -1,4 +1,4 @@
-"""The job that makes one model of several published ones, and evaluates it once on the test split."""
+"""The job that combines several published models into one, and evaluates it once on the test split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tuning.trials.steps import steps_of
 
 
 def run_ensemble(job: EnsembleJob, report: Callable[[Entry], None]) -> RunResult:
-    """Builds, saves and evaluates the mean of the members; nothing is trained, so nothing is reported.
+    """Builds, saves and evaluates the weighted mean of the members; nothing is trained, so nothing is reported.
 
     Writes `model.keras`, `model_summary.txt` and `predictions.npz` into `staging`.
 

@@ -1,4 +1,4 @@
-"""The evaluation of a saved model that was opened again: on validation, then once on the test split."""
+"""Evaluates a saved and reopened model on the validation split, then once on the test split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tuning.trials.mistakes import worst_mistakes
 from tuning.trials.published import summary, weights_sha256
 from tuning.trials.steps import KerasSteps
 
-#: Images and repetitions that the time an image takes is measured with.
+#: Number of images, and of repetitions, for measuring the time per image.
 _TIMED, _REPEATED = 256, 3
 
 
@@ -28,8 +28,8 @@ def evaluate(job: FinalJob | EnsembleJob, steps: KerasSteps, dataset: Dataset, e
     """Evaluates the model of `steps`, and writes `model_summary.txt` and `predictions.npz` into the staging folder.
 
     Args:
-        epoch: whose weights it has; for messages.
-        started: when the job began.
+        epoch: the epoch that the weights are of; for messages.
+        started: when the job began, in ISO 8601.
 
     Raises:
         NotFinite: an image has no finite probabilities.
@@ -40,7 +40,7 @@ def evaluate(job: FinalJob | EnsembleJob, steps: KerasSteps, dataset: Dataset, e
         raise NotFinite("predictions of validation images are NaN or infinite with the weights", epoch)
     opened = Path(f"{job.staging}.opened")
     opened.parent.mkdir(parents=True, exist_ok=True)
-    # What fails before this has opened nothing.
+    # Marks that the test split may have been opened: a job that fails earlier has not opened it.
     write_text(opened, "")
     test = open_verified(job, lambda workspace: open_test(workspace, TestOpening(job.run_id, job.purpose)))
     probabilities = predict(steps, test.images)
@@ -52,7 +52,7 @@ def evaluate(job: FinalJob | EnsembleJob, steps: KerasSteps, dataset: Dataset, e
         "labels": test.labels,
         "probabilities": probabilities,
         "units": open_verified(job, lambda workspace: read_units(workspace, "test")),
-        # An ensemble is chosen by these.
+        # The members of an ensemble are chosen by these.
         "val_labels": val.labels,
         "val_probabilities": validated,
         **worst_mistakes(test, probabilities),
@@ -76,12 +76,12 @@ def evaluate(job: FinalJob | EnsembleJob, steps: KerasSteps, dataset: Dataset, e
 
 
 def now() -> str:
-    """UTC, in ISO 8601."""
+    """Returns the current time in UTC, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _milliseconds(steps: KerasSteps, images: np.ndarray) -> float:
-    """That an image takes, everything compiled: the shortest of a few, the others had company."""
+    """Measures the time per image with everything compiled: the shortest of several, least disturbed by other load."""
     taken = []
     for _ in range(_REPEATED):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Recognises models that every export format is known to support, so that only others must be tried."""
+"""Recognises models that every export format is known to support, so that only other models need a trial export."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ACTIVATIONS = frozenset(
 
 
 def unproven(model: keras.Model) -> list[str]:
-    """Names of the layers and operations of a model that some format may not take."""
+    """Returns the names of a model's layers and operations that some format may not support."""
     found = []
     for node in nodes_in_order(model):
         operation: Any = node.operation

@@ -25,16 +25,16 @@ from tuning.trials.steps import KerasSteps, steps_of
 
 
 def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
-    """Trains one configuration and evaluates the epoch that `chosen_epoch` names, once, on the test split.
+    """Trains one configuration, and evaluates the epoch that `chosen_epoch` selects, once, on the test split.
 
-    With `parent`, it goes on from that trial of the search; without that state, the same training starts from scratch.
-    What is evaluated is the file that is published, opened again: the model rebuilt in float32, with the weights of
-    that epoch, without optimizer, loss and metrics, which may be the builder's own, and with what pays on validation
-    around it. Writes `model.keras`, `model_summary.txt` and `predictions.npz` into `staging`.
+    With `parent`, training resumes from that trial of the search; if its checkpoint is missing, the same training
+    starts from scratch. Evaluated is the published file, opened again: the model rebuilt in float32 with the weights of
+    that epoch, without optimizer, loss and metrics, which may be the builder's own, and with those additions that
+    improve the validation metrics. Writes `model.keras`, `model_summary.txt` and `predictions.npz` into `staging`.
 
     Raises:
-        NotFinite: training diverged, or no epoch could be validated, or an image has no finite probabilities.
-        NotAsTrained: the saved model computes something else than the trained one.
+        NotFinite: training diverged, no epoch could be validated, or an image has no finite probabilities.
+        NotAsTrained: the predictions of the saved model differ from those of the trained one.
     """
     started = now()
     dataset = open_verified(job, open_dataset)
@@ -57,16 +57,16 @@ def run_final(job: FinalJob, report: Callable[[Entry], None]) -> FinalResult:
 
 
 def _start(job: FinalJob) -> TrainingState | None:
-    """The checkpoint to go on from; none where it is a trial's that did not keep the weights of its best epochs."""
+    """Returns the checkpoint to resume from; None also if it is a trial's that lacks the weights of its best epoch."""
     start = start_state(job)
     if start is None or start.chosen:
         return start
-    # While no epoch could be validated, there is nothing to keep.
+    # Without any validated epoch, there was no best epoch to keep.
     return start if best_score([entry["val_f1_macro"] for entry in start.curve]) is None else None
 
 
 def _saved(job: FinalJob, dataset: Dataset, weights: Sequence[np.ndarray], interface: Interface) -> KerasSteps:
-    """The trained network in float32, saved and opened again; shown to compute what it did."""
+    """Saves the trained network in float32 and opens it again; checks that its predictions are unchanged."""
     original, _ = built(job.space, job.values, job.seed, "float32", dataset)
     original.set_weights(list(weights))
     staging = Path(job.staging)
@@ -79,7 +79,7 @@ def _saved(job: FinalJob, dataset: Dataset, weights: Sequence[np.ndarray], inter
 def _improved(
     job: FinalJob, opened: KerasSteps, dataset: Dataset, flip: bool, epoch: int
 ) -> tuple[KerasSteps, Additions]:
-    """The network with what pays on validation around it, saved and opened again where that is anything."""
+    """Adds to the network what improves the validation metrics; if there is anything, saves and opens it again."""
     if opened.interface.logits:
         return opened, none_for_logits()
     val = dataset.val

@@ -1,4 +1,4 @@
-"""Training one model epoch by epoch, with a checkpoint beside each; going on where a checkpoint left off."""
+"""Trains one model epoch by epoch, with a checkpoint after each; resumes from a checkpoint."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     import keras
 
 
-#: Images whose outputs are looked at before anything trains.
+#: Number of images whose outputs are checked before training.
 CHECKED = 8
 
 
 class NotFinite(TuningError):
-    """Training has diverged: the loss or the weights are no numbers any more, or no epoch could be validated.
+    """Training has diverged: loss or weights are NaN or infinite, or no epoch could be validated.
 
     Args:
-        what: the first thing that was not finite, as the subject of a sentence.
-        epoch: in which epoch, from 1.
+        what: what was not finite first, as a clause without the epoch.
+        epoch: the epoch in which it happened, from 1.
     """
 
     def __init__(self, what: str, epoch: int) -> None:
@@ -66,15 +66,15 @@ def fit(
     """Trains the model of `steps` and returns its state after the last epoch.
 
     Args:
-        job: how long it is trained, where its checkpoints are, and what else its record says.
-        start: the state to go on from; the model's weights and optimizer are set to it.
-        report: called with the new entry of the curve after each epoch, whose checkpoint may still be being written.
+        job: the training's length, checkpoint folder and other settings.
+        start: the state to resume from; the model's weights and optimizer are set to it.
+        report: called with the new entry of the curve after each epoch, while its checkpoint may still be written.
 
-    A metric that is not finite is missing from the curve (None): a validation that overflows, say in bfloat16 or before
-    batch normalisation has seen enough, says nothing about the next one.
+    A metric that is not finite is None in the curve: a validation that overflows, for example in bfloat16 or before
+    batch normalisation has averaged enough batches, does not show that the next one will.
 
     Raises:
-        NotFinite: the training loss is NaN or infinite; or validation is, because weights are.
+        NotFinite: the training loss is NaN or infinite, or validation metrics are because weights are.
     """
     model = steps.model
     base_rate = _base_learning_rate(model)
@@ -138,41 +138,41 @@ def fit(
 
 
 def never_finite(curve: Sequence[Entry]) -> NotFinite:
-    """The failure of a training of which no epoch could be validated."""
+    """Returns the failure of a training none of whose epochs could be validated."""
     return NotFinite("there was still no finite val_f1_macro", math.ceil(epochs_of(curve)))
 
 
 def _is_chosen(state: TrainingState, entry: Entry, images: int) -> bool:
-    """Whether an epoch would be published if it were the last."""
+    """Returns whether an epoch would be published if it were the last."""
     scores = [e["val_f1_macro"] for e in (*state.curve, entry)]
     return chosen_epoch(scores, images) == len(scores)
 
 
 def _all_finite(arrays: Iterable[np.ndarray]) -> bool:
-    # As float32: NumPy cannot tell of bfloat16. The states of random layers are whole numbers.
+    # As float32: `np.isfinite` does not support bfloat16. The states of random layers are integers.
     return all(np.isfinite(array.astype(np.float32)).all() for array in arrays)
 
 
 def _copies(variables: Iterable[Any]) -> tuple[np.ndarray, ...]:
-    """Arrays that stay as they are while training goes on."""
+    """Returns copies of the variables, which further training does not change."""
     return tuple(np.asarray(variable).copy() for variable in variables)
 
 
 def restore(model: keras.Model, state: TrainingState) -> None:
-    """Sets weights and optimizer; the optimizer must be built, or Keras drops its variables in silence."""
+    """Sets weights and optimizer; the optimizer must be built, since Keras would silently drop its variables."""
     model.set_weights(list(state.weights))
     for variable, value in zip(model.optimizer.variables, state.optimizer, strict=True):
         variable.assign(value)
 
 
 def _base_learning_rate(model: keras.Model) -> float | None:
-    """The compiled learning rate; None where the builder compiled something else than one number, which then rules."""
+    """Returns the compiled learning rate; None if the builder compiled no single number, which is then left alone."""
     rate = learning_rate_variable(model.optimizer)
     return None if rate is None else float(rate)
 
 
 def _training_metrics(logs: Mapping[str, Any], epoch: int, model: keras.Model) -> Entry:
-    """`loss`, and `accuracy` where the builder compiled it, whatever it is called.
+    """Returns `loss`, and `accuracy` if the builder compiled such a metric under any name.
 
     Raises:
         NotFinite: the loss is NaN or infinite.
@@ -181,7 +181,7 @@ def _training_metrics(logs: Mapping[str, Any], epoch: int, model: keras.Model) -
     if not math.isfinite(loss):
         raise NotFinite(f"loss became {loss}", epoch)
     metrics: Entry = {"loss": loss}
-    # In order of their names, as Keras reports them, whichever steps these are from.
+    # Sorted by name, as Keras reports them, so that all implementations of steps agree.
     names = sorted(_accuracies(model).intersection(logs), key=lambda name: (name != "accuracy", name))
     if names:
         metrics["accuracy"] = _finite(logs[names[0]])
@@ -189,8 +189,9 @@ def _training_metrics(logs: Mapping[str, Any], epoch: int, model: keras.Model) -
 
 
 def _accuracies(model: keras.Model) -> set[str]:
-    """Names of the metrics that are the share of right answers, as `val_accuracy` is: neither one of the best three nor
-    that of a yes or no for each class.
+    """Returns the names of the metrics that are the share of correct predictions, as `val_accuracy` is.
+
+    Neither top-k nor binary accuracies are among them.
     """
     import keras
 
@@ -200,15 +201,15 @@ def _accuracies(model: keras.Model) -> set[str]:
 
 
 def _finite(value: Any) -> float | None:
-    """A metric as the curve holds it: None where it is not finite."""
+    """Returns a metric for the curve: None if it is not finite."""
     number = float(value)
     return number if math.isfinite(number) else None
 
 
 def figures(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> Entry:
-    """`val_loss` (mean cross-entropy, without smoothing or penalties), `val_accuracy` and `val_f1_macro`.
+    """Returns `val_loss` (mean cross-entropy, without smoothing or penalties), `val_accuracy` and `val_f1_macro`.
 
-    All are None where an output is not finite: an image without probabilities has no predicted class.
+    All are None if any output is not finite: an image without probabilities has no predicted class.
     """
     if not np.isfinite(probabilities).all():
         return dict.fromkeys(("val_loss", "val_accuracy", "val_f1_macro"))
@@ -221,10 +222,10 @@ def figures(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> Entr
 
 
 def check_outputs(model: keras.Model, interface: Interface, space: str, images: np.ndarray) -> None:
-    """Refuses a model whose outputs are no probabilities although its loss takes them for some, or the other way round.
+    """Refuses a model whose loss expects probabilities but whose outputs are logits, or the other way round.
 
     Raises:
-        UsageError: such a model; it would train, and no figure of it would mean anything.
+        UsageError: outputs and loss disagree; the model would train, but its metrics would be meaningless.
     """
     import keras
 
@@ -238,7 +239,7 @@ def check_outputs(model: keras.Model, interface: Interface, space: str, images: 
     outputs = [
         keras.ops.convert_to_numpy(found).astype(np.float32) for found in (first, _outputs_of_other_weights(model, few))
     ]
-    # Two sigmoids sum to about 1 before they have learned anything, but not with other weights.
+    # Two untrained sigmoids also sum to about 1, but not with other weights.
     distance = max(float(np.abs(found.sum(axis=1) - 1).max()) for found in outputs)
     lowest = float(outputs[0].min())
     if interface.logits and lowest >= 0 and distance <= PROBABILITY_SLACK:
@@ -254,9 +255,9 @@ def check_outputs(model: keras.Model, interface: Interface, space: str, images: 
 
 
 def _outputs_of_other_weights(model: keras.Model, images: np.ndarray) -> Any:
-    """What a model would put out if the last of its trained weights, as a rule the biases of its outputs, were 1 more.
+    """Returns the outputs as they would be with 1 added to the last trained weight, usually the bias of the outputs.
 
-    The model itself stays as it is.
+    The model itself is not changed.
     """
     trained = [variable.value for variable in model.trainable_variables]
     others = [variable.value for variable in model.non_trainable_variables]
@@ -265,6 +266,6 @@ def _outputs_of_other_weights(model: keras.Model, images: np.ndarray) -> Any:
 
 
 def predict(steps: KerasSteps, images: np.ndarray) -> np.ndarray:
-    """Class probabilities, float32 (n, classes)."""
+    """Returns class probabilities, float32 (n, classes)."""
     outputs = steps.outputs(images)
     return softmax(outputs) if steps.interface.logits else outputs

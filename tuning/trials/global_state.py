@@ -1,4 +1,4 @@
-"""Detects changes by builders to Keras's global state, which would affect other trials and the published model."""
+"""Detects builders that change Keras's global state, which would affect other trials and the published model."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class ChangedKeras(UsageError):
 
 @contextlib.contextmanager
 def unchanged(space: str) -> Iterator[None]:
-    """Refuses a builder that leaves Keras with another dtype policy, float type or image format than it found.
+    """Refuses a builder, run within the context, that changes Keras's dtype policy, float type or image format.
 
-    Which warnings it shows or turns into errors, and NumPy's reaction to overflows, hold for the builder alone.
+    The builder's settings for warnings and for NumPy's floating-point errors are undone silently.
 
     Raises:
-        ChangedKeras: it does; says what was changed, and puts it back.
+        ChangedKeras: the builder changed one of them; the change is named and undone.
     """
     before = _state()
     with warnings.catch_warnings(), np.errstate():

@@ -1,9 +1,9 @@
-"""Which range of pixels a model wants, found by what its first layers make of them.
+"""Detects the pixel range that a model expects, from the output of its preprocessing.
 
-Builders bring their preprocessing in many ways: a `Rescaling` layer, `x / 255`, `preprocess_input`, a `Normalization`
-with means of 0 to 255, an application that has one inside, an integer input. All that comes before the first layer with
-weights is asked what it makes of images of 0 to 1 and of 0 to 255; the one whose spread a network can learn from is
-meant. Where nothing comes before it, nothing is said, and images are of 0 to 1.
+Builders preprocess in many ways: a `Rescaling` layer, `x / 255`, `preprocess_input`, a `Normalization` with means in 0
+to 255, an application with preprocessing inside, an integer input. Everything before the first layer with weights is
+applied to images of 0 to 1 and of 0 to 255; the expected range is the one whose result a network can learn from. If
+there is nothing before that layer, images are of 0 to 1.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from tuning.trials.runtime import is_seed_state
 if TYPE_CHECKING:
     import keras
 
-#: A network that sees less or more than this, from the darkest to the brightest, learns slowly or not at all.
+#: Smallest and largest difference between the darkest and the brightest input value: beyond, a network learns slowly or
+#: not at all.
 LEAST_SPREAD, MOST_SPREAD = 0.05, 300.0
-#: A mean so many deviations from nothing is one that the preprocessing did not mean.
+#: A mean more than this many standard deviations from 0 shows that the range is not the intended one.
 _FAR = 10.0
 _SAMPLES = 4
 
 
 def wants_0_to_1(model: keras.Model) -> bool:
-    """Whether a model wants pixels divided by 255 rather than as they are."""
+    """Returns whether a model expects pixels divided by 255 rather than 0 to 255."""
     if "int" in str(model.inputs[0].dtype):
         return False
     images = _images(model)
@@ -39,15 +40,15 @@ def wants_0_to_1(model: keras.Model) -> bool:
 
 
 def _are_pixels(seen: np.ndarray) -> bool:
-    """Whether images of 0 to 255 are still of that range, whatever their size."""
+    """Returns whether preprocessed images of 0 to 255 are still in that range."""
     return bool(seen.min() > -1 and seen.max() < 256 and np.ptp(seen) > 128)
 
 
 def doubts(model: keras.Model, scaled: bool) -> str | None:
-    """What to tell a person about the range that a model's first layer with weights sees; None where it can learn.
+    """Returns a warning if a model can hardly learn from the range that its first layer with weights gets, else None.
 
     Args:
-        scaled: whether it is given pixels divided by 255.
+        scaled: whether the model gets pixels divided by 255.
     """
     images = _images(model)
     seen = _seen(model, images / 255 if scaled else images)
@@ -63,7 +64,7 @@ def doubts(model: keras.Model, scaled: bool) -> str | None:
 
 
 def _doubt(seen: np.ndarray) -> float:
-    """How far from what a network learns from: a deviation about 1, around a mean that is not far from 0."""
+    """Measures how unsuitable inputs are: suitable are a standard deviation of about 1 and a mean not far from 0."""
     deviation = float(seen.std())
     if not math.isfinite(deviation) or deviation == 0:
         return math.inf
@@ -77,7 +78,7 @@ def _images(model: keras.Model) -> np.ndarray:
 
 
 def _seen(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """What the first layer with weights gets of these images."""
+    """Returns the input of the first layer with weights for these images."""
     import keras
 
     found: Any = images
@@ -87,7 +88,7 @@ def _seen(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def _before_weights(model: keras.Model) -> list[keras.Model]:
-    """The models, one after the other, that lead to the first layer with weights; none where nothing is before it."""
+    """Returns the models that, applied in order, lead to the first layer with weights; none if that comes first."""
     import keras
 
     for node in nodes_in_order(model):
@@ -105,7 +106,7 @@ def _has_weights(layer: Any) -> bool:
     import keras
 
     if isinstance(layer, keras.layers.Normalization):
-        return False  # it is preprocessing, weights or no
+        return False  # it is preprocessing, despite its weights
     if isinstance(layer, keras.Model):
         return any(_has_weights(inner) for inner in layer.layers)
     return any(not is_seed_state(weight) for weight in getattr(layer, "weights", ()))

@@ -1,4 +1,4 @@
-"""Looks at the model that trainings are to start from, in a process of its own: whatever the file holds ends here.
+"""Inspects a base model in a separate process, so that a harmful or broken file affects only that process.
 
 Usage: python -m tuning.trials.inspect_base REQUEST, a JSON record `Request`; prints the JSON record `Inspected`, or
 `Refusal`, in one line.
@@ -20,22 +20,23 @@ from tuning.core.errors import TuningError, UsageError
 from tuning.core.jobs import BaseModel
 from tuning.trials.portable import custom_objects
 
-#: Bytes of data that opening a model may take at the least, TensorFlow itself included.
+#: Lower bound on the memory limit, in bytes: TensorFlow itself needs that much.
 LEAST_MEMORY = 4 * 2**30
-#: Bytes that a configuration may have: no network is described by more.
+#: Largest plausible size of a network's configuration, in bytes.
 _MOST_CONFIG = 64 * 2**20
 _PLAIN = "save it again from Keras's own layers alone"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to look at.
+    """The model to inspect.
 
     Attributes:
-        model: the `.keras` file; of a Keras Application, the file to write.
-        scaling: how it wants its pixels; None: to be detected.
-        member: of an ensemble.
-        application, weights: the Keras Application to build first, and the file of its weights; None: Keras's own.
-        memory: bytes that it may take; None: no limit.
+        model: the `.keras` file; for a Keras Application, the file to write.
+        scaling: the pixel range that it takes; None: to be detected.
+        member: number of the member to use, of an ensemble.
+        application: the Keras Application to build first; None: `model` exists already.
+        weights: the file of that application's weights; None: Keras's own.
+        memory: limit on memory in bytes; None: no limit.
     """
 
     model: str
@@ -47,13 +48,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True, tag="inspected"):
-    """What was seen.
+    """The properties of a usable base model.
 
     Attributes:
-        scaling: how it wants its pixels: "0-1" or "0-255".
-        input: (height, width, channels); None where any size will do.
-        features: the shape of what its classifier was computed from.
-        parameters: up to there.
+        scaling: the pixel range that it takes: "0-1" or "0-255".
+        input: (height, width, channels); None for a size that is not fixed.
+        features: shape of the classifier's input.
+        parameters: number of parameters up to there.
     """
 
     scaling: Literal["0-1", "0-255"]
@@ -63,17 +64,17 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True, tag="inspected"):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
-    """Why it cannot be started from."""
+    """Why the model cannot be used as a base."""
 
     problem: str
     remedy: str
 
 
 def inspect(request: Request) -> Inspected:
-    """Opens a model as workers will, with Keras alone.
+    """Opens a model as workers will, with plain Keras.
 
     Raises:
-        TuningError: it is no model that a training can start from.
+        TuningError: no training can start from the model.
     """
     if request.application is not None:
         from tuning.trials.applications import save_application
@@ -106,10 +107,10 @@ def inspect(request: Request) -> Inspected:
 
 
 def check_archive(path: Path) -> None:
-    """Refuses, before Keras sees it, a file whose configuration needs more than Keras's own layers.
+    """Refuses, before Keras opens it, a file whose configuration needs more than Keras's own layers.
 
     Raises:
-        UsageError: it is no zipped `.keras` file, or a layer of it is code; names the layer.
+        UsageError: it is not a zipped `.keras` file, or one of its layers needs code; names the layer.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -130,7 +131,7 @@ def check_archive(path: Path) -> None:
 
 
 def _owners(config: Any) -> Iterator[str]:
-    """The names of the innermost layers with something custom in their configuration."""
+    """Yields the names of the innermost layers with a custom object in their configuration."""
     if isinstance(config, (list, tuple)):
         for part in config:
             yield from _owners(part)
@@ -144,7 +145,7 @@ def _owners(config: Any) -> Iterator[str]:
 
 
 def limit_memory(most: int | None) -> None:
-    """Bytes of data that this process may take, where the system can say so."""
+    """Limits the data size of this process in bytes, on systems that support it."""
     if most is None:
         return
     with contextlib.suppress(ImportError, ValueError, OSError):

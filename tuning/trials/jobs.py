@@ -1,4 +1,4 @@
-"""Entry point of this package: jobs come in and results go out as JSON, validated on the way."""
+"""Entry point of this package: runs jobs given as JSON, and returns results as JSON, both validated."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ JOBS: dict[str, tuple[type[Job], Callable[..., Any]]] = {
 
 
 def run_job(kind: str, payload: Mapping[str, Any], report: Callable[[Entry], None]) -> dict[str, Any]:
-    """Runs one job; files appear below its folders.
+    """Runs one job, which may write files into its folders.
 
     Args:
-        kind: a name of `JOBS`.
-        payload: its record, as JSON.
+        kind: a key of `JOBS`.
+        payload: the job's record, as JSON.
         report: called with each new entry of a learning curve.
 
     Returns:
-        The record of its result, as JSON.
+        The record of the result, as JSON.
 
     Raises:
-        Outdated: the job was written by another version of this package; or the search space's code, or the prepared
-            data, are no longer what it was meant for.
+        Outdated: the job was written by another version of this package, or the search space's code or the prepared
+            data have changed since.
     """
     record, function = JOBS[kind]
     try:
@@ -68,7 +68,7 @@ def run_job(kind: str, payload: Mapping[str, Any], report: Callable[[Entry], Non
 
 
 def plain(value: Any) -> Any:
-    """A number of NumPy's, such as a choice that a builder took from an array, as Python's own."""
+    """Converts a NumPy scalar, such as a choice that a builder took from an array, to a Python number."""
     if isinstance(value, np.generic):
         return value.item()
     raise NotImplementedError(f"{type(value).__name__} is no JSON")

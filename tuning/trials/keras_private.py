@@ -1,9 +1,9 @@
-"""Every private part of other libraries that this package uses, in one place.
+"""All private parts of other libraries that this package uses, in one place.
 
-Keras and Keras Tuner have no public way to do what these do, and may change them in any minor version: that is why
+Keras and Keras Tuner have no public equivalents, and may change these parts in any minor version: that is why
 `setup.cfg` bounds both. To raise a bound, run `tests/trials/test_keras_private.py` on the new version first. The
-accessors here are used by `tuning.trials`; what is overridden or inherited cannot be called through a function, so
-`INHERITED` lists it.
+functions here are used by `tuning.trials`; overridden or inherited members cannot be wrapped in functions, so
+`INHERITED` lists them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-#: "module:class" -> private methods and attributes that subclasses of ours call or set; the class must have them.
+#: "module:class" -> private methods and attributes that our subclasses call, override or set; the class must have them.
 INHERITED = {
     # `on_tensorflow.layers.EightBitSpatialDropout2D`
     "keras.layers:SpatialDropout2D": ("_get_noise_shape",),
@@ -36,7 +36,7 @@ INHERITED = {
         "_set_project_dir",
     ),
 }
-#: The same of attributes that objects of the class have once they are made.
+#: The same for attributes that only instances have.
 INHERITED_OF_OBJECTS = {
     # `on_tensorflow.optimizers`, once it is built
     "keras.optimizers:Adam": ("_momentums", "_velocities"),
@@ -51,35 +51,35 @@ INHERITED_OF_OBJECTS = {
 
 
 def all_layers(model: keras.layers.Layer, include_self: bool = True) -> list[keras.layers.Layer]:
-    """The layers of a model or a layer, those nested in others included."""
+    """Returns the layers of a model or a layer, including nested ones."""
     return list(model._flatten_layers(include_self=include_self))
 
 
 def symbolic_build(model: keras.Model, batch: Any) -> None:
-    """Makes the variables of loss and metrics, from the shapes of a batch, as the first step of `fit` does."""
+    """Creates the variables of loss and metrics from the shapes of a batch, as the first step of `fit` does."""
     model._symbolic_build(data_batch=batch)
 
 
 def nodes_in_order(model: keras.Model) -> list[Any]:
-    """The calls of layers of a functional or sequential model, from its input on; none of any other layer."""
+    """Returns the layer calls (nodes) of a functional or sequential model, from its input on; none for other layers."""
     by_depth = getattr(functional_graph(model), "_nodes_by_depth", {})
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
 def functional_graph(model: keras.Model) -> Any:
-    """The functional model inside a sequential one; any other layer is returned itself."""
+    """Returns the functional model inside a sequential one; any other layer unchanged."""
     import keras
 
     return model._functional if isinstance(model, keras.Sequential) else model
 
 
 def producer(tensor: Any) -> keras.layers.Layer:
-    """The layer that a tensor of a functional model is an output of."""
+    """Returns the layer that produces a tensor of a functional model."""
     return tensor._keras_history.operation
 
 
 def sources(tensor: Any) -> list[Any]:
-    """The tensors that a tensor of a functional model is computed from by the layer that put it out."""
+    """Returns the input tensors of the layer call that produces a tensor of a functional model."""
     history = tensor._keras_history
     if history.node_index < 0 or not history.operation._inbound_nodes:
         return []
@@ -90,14 +90,14 @@ def sources(tensor: Any) -> list[Any]:
 
 
 def loss_arguments(loss: Any) -> dict[str, Any]:
-    """The arguments that a loss object passes on to its function; none for any other loss."""
+    """Returns the arguments that a loss object passes to its function; none for any other loss."""
     return getattr(loss, "_fn_kwargs", {})
 
 
 def learning_rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
-    """The variable of an optimizer's rate, or of the one's within `LossScaleOptimizer`, whose own nobody reads.
+    """Returns the variable of an optimizer's learning rate; of the inner optimizer for `LossScaleOptimizer`.
 
-    None where a schedule or a function says the rate, or several optimizers have one each.
+    None if a schedule or a function determines the rate, or if there are several inner optimizers.
     """
     import keras
 
@@ -107,7 +107,7 @@ def learning_rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Varia
 
 
 def weight_averages(optimizer: keras.optimizers.Optimizer) -> Iterable[tuple[Any, Any]]:
-    """(variable, its average or None) of a built optimizer with `use_ema`."""
+    """Returns pairs (variable, its average or None) of a built optimizer with `use_ema`."""
     return zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
 
 
@@ -115,8 +115,10 @@ def weight_averages(optimizer: keras.optimizers.Optimizer) -> Iterable[tuple[Any
 
 
 def own_build(builder: Any) -> Any:
-    """The `build` of a HyperModel as it was written, whose own one hides its arguments; of other objects, theirs, and
-    a function itself."""
+    """Returns the original `build` of a HyperModel, which Keras Tuner wraps, hiding its arguments.
+
+    For other objects returns their `build`, and for a function the function itself.
+    """
     import keras_tuner
 
     build = getattr(builder, "build", builder)
@@ -127,21 +129,21 @@ def own_build(builder: Any) -> Any:
 
 
 def make_shared_seed_generator() -> Any:
-    """Keras's global seed generator, made now where there is none: made within a graph, it would begin anywhere."""
+    """Returns Keras's global seed generator, created now if missing: inside a graph, its state would be arbitrary."""
     from keras.src.random.seed_generator import global_seed_generator
 
     return global_seed_generator()
 
 
 def shared_seed_generator() -> Any:
-    """Keras's global seed generator, which layers without one of their own draw from; None before its first use."""
+    """Returns Keras's global seed generator, used by layers without their own; None before its first use."""
     from keras.src.backend.common import global_state
 
     return global_state.get_global_attribute("global_seed_generator")
 
 
 def torch_device() -> str:
-    """The device that Keras computes on with PyTorch."""
+    """Returns the device that Keras uses with PyTorch."""
     from keras.src.backend.torch.core import get_device
 
     return get_device()

@@ -1,4 +1,4 @@
-"""Lists a search space for people: its hyperparameters and starting points; nothing is trained."""
+"""Lists the hyperparameters and starting points of a search space, without training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tuning.trials.spaces import build_model, load_builder, mistake, starting_po
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A hyperparameter counts only where another one, `name`, has one of these values."""
+    """A hyperparameter is active only if another one, `name`, has one of these values."""
 
     name: str
     values: list[Any]
@@ -29,11 +29,12 @@ class Hyperparameter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: "choice", "boolean", "int", "float" or "fixed".
-        values: those it may have; None where it has a range.
-        low, high, step: of its range, both ends included; no step: anything between.
+        values: its possible values; None if it has a range.
+        low, high: the ends of its range, both included.
+        step: the step of its range; None: continuous.
         sampling: how a range is sampled: "linear", "log" or "reverse_log".
-        default: the baseline's value.
-        conditions: all of them must hold.
+        default: its value in the default configuration.
+        conditions: it is active if all of them hold.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         space: its name.
         input_shape, classes: what its models were built for.
-        starting_points: configurations that it says are good; what one leaves out is at its default.
+        starting_points: known good configurations; missing values are defaults.
     """
 
     space: str
@@ -64,9 +65,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_space(space: str, input_shape: tuple[int, int, int], classes: int) -> Listing:
-    """Builds a few configurations of a space and lists what they declare.
+    """Builds a few configurations of a space and lists the hyperparameters that they declare.
 
-    A space that starts from a model is given a small one, which has no weights of anybody's.
+    A space that starts from a base model gets a small untrained one.
 
     Raises:
         UsageError: there is no such space, or it does not build its default configuration.
@@ -89,7 +90,7 @@ def list_space(space: str, input_shape: tuple[int, int, int], classes: int) -> L
 
 
 def _declared(space: str, input_shape: tuple[int, int, int], classes: int) -> keras_tuner.HyperParameters:
-    """What the default configuration declares, and what some others do that it does not reach."""
+    """Returns the hyperparameters that the default configuration and a few others declare."""
     try:
         _, hp = build_model(space, {}, input_shape, classes)
     except (TuningError, MemoryError):
@@ -103,7 +104,7 @@ def _declared(space: str, input_shape: tuple[int, int, int], classes: int) -> ke
         except Interrupted:
             raise
         except Exception:
-            # Not every combination must build; a search meets such a one as a failed trial.
+            # A builder need not support every combination; in a search such a configuration is a failed trial.
             continue
         known.merge(hp.space, overwrite=False)
     return known
@@ -120,7 +121,7 @@ def _stand_in(folder: Path) -> BaseModel:
 
 def _hyperparameter(entry: Any) -> Hyperparameter:
     kind, config = type(entry).__name__.lower(), entry.get_config()
-    # Not the configuration's own default: that is None where Keras Tuner takes the first value, or the lowest.
+    # `entry.default`, not `config["default"]`, which is None if Keras Tuner takes the first or the lowest value.
     common = {"name": entry.name, "kind": kind, "default": entry.default}
     common["conditions"] = [
         Condition(found["config"]["name"], list(found["config"]["values"])) for found in config.get("conditions") or []

@@ -1,4 +1,4 @@
-"""Keeps the worst mistakes on the test split with a run's predictions, so that no report opens the split again."""
+"""Selects the worst mistakes on the test split, saved with a run's predictions so that no report opens the split."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import numpy as np
 from tuning.dataset.store.packing import ImageSplit
 
 SHOWN = 24
-#: Longest side of a kept picture, in pixels.
+#: Largest side of a saved image, in pixels.
 SIDE = 96
 
 
 def worst_mistakes(split: ImageSplit, probabilities: np.ndarray) -> dict[str, np.ndarray]:
-    """The misclassified images whose true class got the lowest probability, the worst first.
+    """Returns the misclassified images whose true class got the lowest probability, worst first.
 
     Args:
         split: the images and labels that were predicted.
         probabilities: float32 (n, k).
 
     Returns:
-        `worst`: int64 (m,), their places in the split, m at most `SHOWN`; `worst_images`: uint8 (m, side, side,
-        channels), their pixels, no larger than `SIDE`.
+        `worst`: int64 (m,), their indices in the split, m at most `SHOWN`; `worst_images`: uint8 (m, side, side,
+        channels), their pixels, with side at most `SIDE`.
     """
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != split.labels)
     order = np.argsort(probabilities[wrong, split.labels[wrong]], kind="stable")

@@ -1,4 +1,4 @@
-"""Checks whether a trial of this search may run on another machine."""
+"""Checks whether trials of this search can run on another node of a cluster."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.store.arrays import open_dataset
 from tuning.trials.spaces import space_digest
 
-#: How long a file that was just written may take to be seen on another machine.
+#: How long a file that was just written may take to become visible on another machine.
 VISIBLE_SECONDS = 15.0
-#: A process that trains takes more than this.
+#: Smallest free memory for a process that trains, in bytes.
 LEAST_MEMORY = 2**30
 _SHARE = "share the workspace with every node, at the same path (a mount, not a copy)"
 _SAME = "install the same versions on every node: the same search must give the same answer anywhere"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a node is asked.
+    """The requirements that a node is checked against.
 
     Attributes:
-        root: the workspace, as an absolute path.
-        folder: of the search, which both sides write into, as an absolute path.
-        mark: a file in it whose text is `token`.
-        space, backend, dtype_policy, environment: of the search, and of its workers.
-        versions, space_digest, data_digest: what must be found there.
+        root: absolute path of the workspace.
+        folder: absolute path of the search's folder, which both sides write into.
+        mark: path of a file in it whose text is `token`.
+        space, backend, dtype_policy: settings of the search.
+        environment: environment variables of its workers.
+        versions, space_digest, data_digest: values that the node must have, too.
     """
 
     root: str
@@ -52,15 +53,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node says of itself; where a text is empty, all is well.
+    """What a node reports about itself.
 
     Attributes:
         shared: whether it sees the mark.
-        written: name of a file that it has written beside the mark.
-        unwritable, unreadable: why it cannot write, or read the data.
-        data_digest: of the data there.
-        space_digest: of the builder's code there; empty where there is no such module.
-        memory: bytes that are free; None: nobody knows.
+        written: name of a file that it has written beside the mark; empty if it cannot write.
+        unwritable, unreadable: why it cannot write, or read the data; empty if it can.
+        data_digest: digest of the data there.
+        versions: as `versions` returns them there.
+        space_digest: digest of the builder's code there; empty if there is no such module.
+        memory: free bytes; None: unknown.
         computes: see `tuning.core.computing`.
     """
 
@@ -76,7 +78,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def versions(backend: str) -> dict[str, str]:
-    """What must be the same everywhere for a trial to give the same bits anywhere; all of Python's version, too."""
+    """Returns the versions that must be equal on all nodes for bit-identical trials, Python's full version included."""
     found = {**packages.versions(backend), "python": platform.python_version()}
     for name in ("numpy", "keras-tuner", "opencv-python-headless"):
         if version := packages.version(name):
@@ -85,7 +87,7 @@ def versions(backend: str) -> dict[str, str]:
 
 
 def inspect(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of the node that this runs on, as JSON."""
+    """Returns the `Facts` of the node that this runs on, as JSON."""
     asked = msgspec.convert(request, Request)
     common: dict[str, Any] = {
         "versions": versions(asked.backend),
@@ -103,7 +105,7 @@ def inspect(request: Mapping[str, Any]) -> dict[str, Any]:
         found = open_dataset(Workspace(Path(asked.root)))
         data = found.info.digest
         for split in (found.train, found.val):
-            # A page from either end, so that what cannot be read fails here.
+            # Reads a page at either end, so that unreadable data fail here.
             int(split.images[0].sum()) + int(split.images[-1].sum())
     except TuningError as error:
         unreadable = error.problem
@@ -126,7 +128,7 @@ def inspect(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refusal(facts: Mapping[str, Any], request: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(problem, remedy) of a node that cannot run trials of this search; None where it can."""
+    """Returns (problem, remedy) if a node cannot run trials of this search, else None."""
     asked = msgspec.convert(request, Request)
     try:
         node = msgspec.convert(facts, Facts)
@@ -177,7 +179,7 @@ def _sees(path: Path, text: str) -> bool:
     deadline = time.monotonic() + VISIBLE_SECONDS
     while True:
         try:
-            # Looking into the folder makes a network file system forget that a file was not there.
+            # Listing the folder makes a network file system drop a cached "no such file".
             os.listdir(path.parent)
             if path.read_text(encoding="utf-8") == text:
                 return True

@@ -1,6 +1,7 @@
-"""How one configuration is trained, as pure functions: which hyperparameters mean what, the learning rate of an
-epoch, when to stop. Callbacks without state: everything is a function of the curve so far, so a resumed trial cannot
-differ from an uninterrupted one.
+"""How one configuration is trained, as pure functions: training hyperparameters, learning rates, early stopping.
+
+There are no stateful callbacks: everything is a function of the curve so far, so that a resumed trial cannot differ
+from an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PLATEAU_PATIENCE = 3
 PLATEAU_FACTOR = 0.5
 #: Never below this share of the base learning rate.
 FLOOR = 0.01
-#: Epochs that cosine warms up for, as a share of all.
+#: Warm-up of the cosine schedule, as a share of all epochs.
 WARMUP = 0.05
 
 
@@ -46,15 +47,15 @@ class TrainingPlan:
 
     @staticmethod
     def from_values(values: Mapping[str, Any]) -> TrainingPlan:
-        """Reads the plan out of hyperparameter values.
+        """Reads the plan from hyperparameter values.
 
         Raises:
-            UsageError: a value of one of these names that cannot be meant.
+            UsageError: a training hyperparameter has an invalid value.
         """
         return TrainingPlan(**{name: _read(name, values.get(name, getattr(TrainingPlan, name))) for name in MEANINGS})
 
 
-#: Name of a hyperparameter that means something to a trial -> what its values can be, in words.
+#: Name of a training hyperparameter -> its valid values, in words.
 MEANINGS = {
     "batch_size": "a whole number, 1 or more",
     "class_balance": f"one of {', '.join(CLASS_BALANCE)}",
@@ -62,16 +63,16 @@ MEANINGS = {
     "flip": "True or False",
     "schedule": f"one of {', '.join(SCHEDULES)}",
 }
-#: Shares of a range, spread over it unevenly, whose values are looked at beside its ends: a number between two that can
-#: be meant need not be one.
+#: Positions in a range, unevenly spread, at which its values are checked besides its ends: a value between two valid
+#: ones need not be valid.
 _SHARES = [number * 0.6180339887 % 1 for number in range(1, 17)]
 
 
 def _read(name: str, value: Any) -> Any:
-    """A value as the plan has it; strictly, for "none" and "False" are true to Python.
+    """Converts a value to the type of the plan; strictly, because the strings "none" and "False" are truthy in Python.
 
     Raises:
-        UsageError: it cannot be meant.
+        UsageError: the value is invalid.
     """
     number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
     if name == "batch_size" and number and math.isfinite(value) and value >= 1 and value == int(value):
@@ -89,15 +90,15 @@ def _read(name: str, value: Any) -> Any:
 
 
 def check_values(space: str, entries: Sequence[Any]) -> None:
-    """Refuses a space in which a hyperparameter has a name or values that cannot be meant.
+    """Refuses a space with a hyperparameter whose name or values are invalid.
 
     Args:
         entries: Keras Tuner's hyperparameters.
 
     Raises:
-        UsageError: there is one; or the number of epochs is one, which would have no effect; or one has a name that is
-            Keras Tuner's, which no builder is given a value of, or that params.json has for something else; or the
-            steps of a range lead nowhere.
+        UsageError: a training hyperparameter has an invalid value; a name is reserved by Keras Tuner, so that the
+            builder would never get its value, or by params.json; the name is `epochs`, which would have no effect; or
+            the step of a range is not positive.
     """
     for entry in entries:
         if entry.name.startswith(RESERVED_PREFIX):
@@ -135,12 +136,12 @@ def check_values(space: str, entries: Sequence[Any]) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """What is trained between two checkpoints: a whole epoch, or a part of the first one.
+    """The training between two checkpoints: a whole epoch, or a part of the first one.
 
     Attributes:
-        done: parts trained by its end, in total; where an epoch is one part, epochs.
+        done: number of parts trained by its end, in total; if an epoch is one part, epochs.
         epoch: the epoch (from 1) that it belongs to.
-        subset: (index from 0, count) of the subset of that epoch's images; None: all of them.
+        subset: (index from 0, count) of the subset of that epoch's images; None: all images.
         epochs: epochs trained by its end, in total: a whole number, or a fraction in the first epoch.
     """
 
@@ -151,10 +152,10 @@ class Part:
 
 
 def next_part(done: int, parts: int = 1) -> Part:
-    """What comes after `done` parts, where an epoch has `parts`.
+    """Returns the part that follows after `done` parts, if an epoch has `parts` parts.
 
-    The first epoch is trained part by part, so that trainings shorter than an epoch can be compared; all later ones
-    whole. Where a training stops has no influence on it, so one that goes on is exactly one that never stopped.
+    The first epoch is trained part by part, so that trainings shorter than an epoch can be compared; later epochs are
+    trained whole. The parts do not depend on where a training stops, so a resumed training equals an uninterrupted one.
     """
     if done < parts:
         subset = (done, parts) if parts > 1 else None
@@ -164,17 +165,17 @@ def next_part(done: int, parts: int = 1) -> Part:
 
 
 def epochs_trained(done: int, parts: int) -> int | float:
-    """Epochs of a training that was asked for `done` parts: beyond the first epoch, whole ones."""
+    """Returns the epochs of a training of `done` parts: beyond the first epoch, rounded up to whole epochs."""
     return done / parts if 0 < done < parts else -(-done // parts)
 
 
 def whole_epochs(curve: Sequence[Entry]) -> list[Entry]:
-    """The entries of a curve that stand for whole epochs: patience and schedules are counted in them."""
+    """Returns the entries of a curve after whole epochs, in which patience and schedules are counted."""
     return [entry for entry in curve if (epoch := entry["epoch"]) is not None and epoch == int(epoch)]
 
 
 def warmup_epochs(plan: TrainingPlan, total_epochs: int) -> int:
-    """Epochs in which the learning rate still rises."""
+    """Returns the number of warm-up epochs, in which the learning rate rises."""
     return max(1, round(WARMUP * total_epochs)) if plan.schedule == "cosine" and total_epochs >= 4 else 0
 
 
@@ -185,11 +186,12 @@ def learning_rate_factor(
     val_losses: Sequence[float | None],
     reduce_patience: int | None = None,
 ) -> float:
-    """The factor on the compiled learning rate in `epoch` (from 1); in a warm-up, at its end (see `warmup_factors`).
+    """Returns the factor on the compiled learning rate in `epoch` (from 1).
 
-    `cosine` warms up over the first 5 % of epochs (at least one, where there are four or more), then follows half a
-    cosine to 1 % (Loshchilov & Hutter 2017, SGDR, eq. 5, one cycle). `plateau`, or `reduce_patience` with a constant
-    schedule, halves the rate after that many epochs without a better validation loss, down to 1 %.
+    `cosine` warms up over the first 5 % of epochs (at least one, if there are four or more), then follows half a cosine
+    to 1 % (Loshchilov & Hutter 2017, SGDR, eq. 5, one cycle). In the warm-up, the factor is that at the end of the
+    epoch; `warmup_factors` has one per step. `plateau`, or `reduce_patience` with a constant schedule, halves the rate
+    after that many epochs without a better validation loss, down to 1 %.
 
     Args:
         val_losses: validation losses of the epochs before this one; None: not finite.
@@ -207,13 +209,13 @@ def learning_rate_factor(
 
 
 def cooling_factor(epoch: float, cuts: Sequence[ShortenedFinal]) -> float:
-    """The factor on the rate of `epoch` (from 1) where a training ends earlier than planned: half a cosine to 1 %.
+    """Returns the factor on the rate of `epoch` (from 1) in a shortened training: half a cosine to 1 %.
 
-    A rate that ends high leaves a model far from where it could be (Hu et al. 2024, MiniCPM, section 4).
+    A training that ends at a high rate ends far from its optimum (Hu et al. 2024, MiniCPM, section 4).
 
     Args:
-        cuts: each time that it was shortened, in order. From there the rate falls from what those before have left of
-            it; until there it is theirs, so that no epoch that was trained has to be trained again.
+        cuts: the shortenings of the training, in order. Each one lowers the rate only after the epoch at which it was
+            decided, starting from the factor of the earlier ones, so that no finished epoch has to be repeated.
     """
     if not cuts:
         return 1.0
@@ -228,13 +230,13 @@ def cooling_factor(epoch: float, cuts: Sequence[ShortenedFinal]) -> float:
 def warmup_factors(
     plan: TrainingPlan, before: float, epoch: float, total_epochs: int, steps: int
 ) -> list[float] | None:
-    """The factor of each step between `before` and `epoch` epochs, where the rate still rises; None after that.
+    """Returns the factor of each step between `before` and `epoch` epochs during the warm-up; None after it.
 
-    It rises with every step, from nothing to 1 (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.2): a
-    warm-up that starts at half the rate, as one by epochs does, warms up nothing where the first epoch is the warm-up.
+    The factor rises with every step from 0 to 1 (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.2): if
+    it rose by epochs, a warm-up of a single epoch would have no effect.
 
     Args:
-        steps: optimizer steps between the two.
+        steps: number of optimizer steps between the two.
     """
     warmup = warmup_epochs(plan, total_epochs)
     if epoch > warmup:
@@ -243,7 +245,7 @@ def warmup_factors(
 
 
 def plateaus(losses: Sequence[float | None], patience: int) -> int:
-    """How often `patience` losses in a row were no better than the best one before them; a missing one is no better."""
+    """Counts how often `patience` losses in a row did not improve on the best one before; None is no improvement."""
     count, best, waited = 0, math.inf, 0
     for loss in losses:
         if loss is not None and loss < best:
@@ -256,9 +258,9 @@ def plateaus(losses: Sequence[float | None], patience: int) -> int:
 
 
 def should_stop(scores: Sequence[float | None], patience: int | None) -> bool:
-    """Whether the last `patience` epochs brought no better score (larger is better) than an epoch before them.
+    """Returns whether none of the last `patience` epochs improved on the best score before (larger is better).
 
-    A missing score is no better than any other; until there has been one, nothing is known to have stopped.
+    A missing score is no improvement; before the first score, the result is False.
     """
     if not patience or len(scores) <= patience:
         return False
@@ -268,23 +270,23 @@ def should_stop(scores: Sequence[float | None], patience: int | None) -> bool:
 
 
 def best_score(scores: Sequence[float | None]) -> float | None:
-    """The highest score; None where all are missing."""
+    """Returns the highest score; None if all are missing."""
     return max((score for score in scores if score is not None), default=None)
 
 
 def chosen_epoch(scores: Sequence[float | None], images: int) -> int | None:
-    """The epoch (from 1) whose weights are published: the last within one standard error of the best score.
+    """Returns the epoch (from 1) whose weights are published: the last within one standard error of the best score.
 
-    The highest of many noisy scores is a lucky one, all the more where few images are behind it, while epochs at the
-    end of a schedule are better as a rule. This is the one-standard-error rule (Breiman, Friedman, Olshen and Stone,
-    Classification and regression trees, 1984, 3.4.3), with the standard error of a share.
+    The highest of many noisy scores is partly luck, especially with few images, whereas epochs at the end of a schedule
+    are usually better. This is the one-standard-error rule (Breiman, Friedman, Olshen and Stone, Classification and
+    regression trees, 1984, 3.4.3), with the standard error of a proportion.
 
     Args:
-        scores: macro-F1 after each epoch; one that is missing is never chosen.
-        images: that they were measured on.
+        scores: macro-F1 after each epoch; an epoch without a score is never chosen.
+        images: number of images that the scores were measured on.
 
     Returns:
-        None where all scores are missing.
+        The epoch; None if all scores are missing.
     """
     best = best_score(scores)
     if best is None:

@@ -1,4 +1,4 @@
-"""Checks whether a model will load in plain Keras, without the code that built it."""
+"""Checks whether plain Keras can load a model without the code that built it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def custom_objects(config: Any) -> list[str]:
-    """Names of everything in a model's configuration that only its builder's code can bring back.
+    """Returns the names of all objects in a model's configuration that need code outside Keras.
 
-    Custom layers, activations, initializers and the like, registered ones too (a registration is code), and
+    These are custom layers, activations, initializers and the like, even registered ones (registration needs code), and
     Lambda layers, whose code Keras refuses to run with `safe_mode=True`.
 
     Args:
@@ -27,7 +27,7 @@ def _of_all(parts: Iterable[Any]) -> list[str]:
 
 def _is_custom(entry: dict[str, Any]) -> bool:
     if entry["class_name"].startswith("__"):
-        return entry["class_name"] == "__lambda__"  # the others are plain values: tuples, arrays
+        return entry["class_name"] == "__lambda__"  # others are plain values: tuples, arrays
     return (entry.get("module") or "").partition(".")[0] != "keras"
 
 

@@ -1,4 +1,4 @@
-"""The parts of a model that compute in float32 although the rest does not."""
+"""Lets a model's output layer compute in float32 under a lower-precision policy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def use_float32_outputs(model: keras.Model) -> None:
-    """Lets the layer that a compiled model ends in compute in float32, in place, whatever the others compute in.
+    """Sets the output layer of a compiled model to float32, in place, whatever the policy of the other layers.
 
-    Probabilities in bfloat16 have two digits: classes tie, and loss and metrics are of what is left.
+    Probabilities in bfloat16 have two digits: classes tie, and loss and metrics become inexact.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""The graphs that are published: built from Keras's own layers, saved, and opened again before they are tested."""
+"""Builds the published graphs from Keras's own layers, saves them, and opens them again before they are tested."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from tuning.trials.steps import KerasSteps
 if TYPE_CHECKING:
     import keras
 
-#: The largest difference of two probabilities that rounding explains.
+#: Largest difference of two probabilities that is explained by rounding.
 TOLERANCE = 1e-4
-#: Validation images that the saved model is compared on.
+#: Number of validation images on which the saved model is compared with the trained one.
 COMPARED = 256
+#: Names of the layers and operations that `with_additions` adds; Keras names the operations itself.
+_ADDED = ("mean_of_views", "prior_correction", "flip", "power", "sum", "divide")
 
 
 class NotAsTrained(TuningError):
-    """The saved model, opened again, computes something else than the one that was trained."""
+    """The predictions of the saved model, opened again, differ from those of the trained one."""
 
     def __init__(self, difference: float, images: int) -> None:
         super().__init__(
@@ -40,10 +42,10 @@ class NotAsTrained(TuningError):
 
 
 def plain_model(model: keras.Model) -> keras.Model:
-    """The graph of a compiled model over its own layers, without optimizer, loss, metrics and custom class.
+    """Returns the graph of a compiled model over its own layers, without optimizer, loss, metrics and custom class.
 
-    Plain Keras would refuse a file that names a metric or a loss it does not know. Layers are shared, not cloned: a
-    clone has their weights, but not what they derived from them, such as the mean of an adapted `Normalization`.
+    Plain Keras would refuse a file that names an unknown metric or loss. Layers are shared, not cloned: a clone has
+    their weights, but not the state derived from them, such as the mean of an adapted `Normalization`.
     """
     import keras
 
@@ -55,7 +57,7 @@ def plain_model(model: keras.Model) -> keras.Model:
 
 
 def save_and_open(model: keras.Model, path: Path) -> keras.Model:
-    """Saves a model, and returns what whoever opens the file has, with Keras alone and without code of its own."""
+    """Saves a model, and returns it loaded again as any user would: with plain Keras, without custom code."""
     import keras
 
     with replacing(path) as temporary:
@@ -64,29 +66,29 @@ def save_and_open(model: keras.Model, path: Path) -> keras.Model:
 
 
 def check_as_trained(trained: KerasSteps, opened: KerasSteps, images: np.ndarray) -> None:
-    """Refuses a saved model that computes something else than the trained one, both in float32.
+    """Refuses a saved model whose predictions differ from those of the trained one, both in float32.
 
     Raises:
-        NotAsTrained: probabilities differ by more than rounding explains.
+        NotAsTrained: probabilities differ by more than `TOLERANCE`.
     """
     few = images[:COMPARED]
     expected = predict(trained, few)
     difference = float(np.abs(expected - predict(opened, few)).max())
-    # A network that overflows is refused for that.
+    # A network that overflows is refused elsewhere, with that reason.
     if np.isfinite(expected).all() and not difference <= TOLERANCE:
         raise NotAsTrained(difference, len(few))
 
 
 def with_additions(model: keras.Model, additions: Additions, counts: np.ndarray) -> keras.Model:
-    """A model of probabilities with what was decided on around it; the model itself where that is nothing."""
+    """Returns a model of probabilities with the additions to be used; the model itself if there are none."""
     import keras
     from keras import layers, ops
 
     view, prior, temperature = additions.mirrored_view, additions.prior_correction, additions.temperature
     if not (view.used or prior.used or temperature.used):
         return model
-    if model.name in (model.inputs[0].name, "mean_of_views", "prior_correction"):
-        # A model may have the name of its own input, but here both are layers of one graph.
+    if model.name in (model.inputs[0].name, *_ADDED):
+        # A model may have the name of its input or of an addition, but within one graph names must be unique.
         model = keras.Model(model.inputs[0], model.outputs[0], name=f"{model.name}_network")
     image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype, name=model.inputs[0].name)
     output = model(image)
@@ -103,7 +105,7 @@ def with_additions(model: keras.Model, additions: Additions, counts: np.ndarray)
 
 
 def ensemble(models: Sequence[keras.Model], members: Sequence[Member]) -> keras.Model:
-    """The weighted mean of the models' probabilities, for images as the first of them wants them."""
+    """Builds the weighted mean of the models' probabilities; it takes images in the pixel range of the first member."""
     import keras
     from keras import layers
 
@@ -111,7 +113,7 @@ def ensemble(models: Sequence[keras.Model], members: Sequence[Member]) -> keras.
     image = keras.Input(batch_shape=models[0].inputs[0].shape, dtype="float32", name="image")
     outputs = []
     for number, (model, member) in enumerate(zip(models, members, strict=True), start=1):
-        # Members of one search often have the same name, which only one layer of a graph may have.
+        # Members of one search often have the same name, but in one graph names must be unique.
         own = keras.Model(model.inputs[0], model.outputs[0], name=f"member_{number}")
         given = image
         if member.scaled != first.scaled:
@@ -124,7 +126,7 @@ def ensemble(models: Sequence[keras.Model], members: Sequence[Member]) -> keras.
 
 
 def weights_sha256(model: keras.Model) -> str:
-    """sha256 over the bytes of all weights in order; the states of random layers, which no prediction uses, apart."""
+    """Returns the sha256 of all weights in order, without the states of random layers, which no prediction uses."""
     result = hashlib.sha256()
     for variable in model.weights:
         if not runtime.is_seed_state(variable):
@@ -133,7 +135,7 @@ def weights_sha256(model: keras.Model) -> str:
 
 
 def summary(model: keras.Model) -> str:
-    """Keras's table of the layers, whole: its printer cuts it off at the width of whatever terminal it finds."""
+    """Returns Keras's table of the layers at full width; Keras would cut it to the width of the terminal."""
     lines: list[str] = []
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "100"

@@ -1,4 +1,4 @@
-"""The random state of a training step outside the layers of its model."""
+"""The random state of a training step outside the model's layers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Randomness:
     """Where the random numbers of a step come from.
 
     Attributes:
-        unkeyed: operations whose state lies in the compiled step, which only a new one sets back: it is made anew for
-            every epoch, from a seed of that epoch.
-        foreign: names of variables that a step uses and that belong to neither the model, its optimizer and metrics,
-            nor to Keras: no checkpoint has them.
-        states: states of Keras's seed generators that belong to neither the model nor Keras itself, but say to a loss.
+        unkeyed: operations whose random state is part of the compiled step. Only compiling resets it, so the step is
+            compiled again for every epoch, from a seed of that epoch.
+        foreign: names of variables that a step uses but that belong neither to the model, its optimizer or metrics, nor
+            to Keras: no checkpoint contains them.
+        states: states of Keras seed generators that belong neither to the model nor to Keras, for example to a loss.
     """
 
     unkeyed: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
-"""Reading ahead in a memory map that may be larger than memory.
+"""Reads ahead in a memory map that may be larger than memory.
 
-A shuffled epoch touches a packed file in random places. Left alone, the kernel reads megabytes around each of them: 49
-MB and 54 ms for a batch of 64 images from a file of 3 GB that is not in memory. Told to expect random access, and which
-rows come next, it reads those and nothing else while the batch before is trained: 1.5 ms.
+A shuffled epoch reads a packed file in random order. By default, the kernel reads megabytes around each place: 49 MB
+and 54 ms for a batch of 64 images from a file of 3 GB that is not in memory. If it is told to expect random access, and
+which rows come next, it reads only these while the batch before is trained: 1.5 ms.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 
 from tuning.core import machine
 
-#: Below this share of memory a file soon lies in the page cache whole, and reading around is what brings it there.
+#: A file below this share of memory is soon in the page cache completely, which the kernel's default speeds up.
 SMALL = 0.25
 
 
 class ReadAhead:
-    """Asks the kernel for rows of an array; without effect where it lies in no memory map, or in a small one.
+    """Asks the kernel to read rows of an array; without effect if the array is not memory-mapped, or small.
 
     Args:
-        rows: (n, …), whole rows one after the other, as `numpy.load(…, mmap_mode="r")` gives them or a slice of that.
+        rows: (n, …), contiguous rows, as `numpy.load(…, mmap_mode="r")` returns them, or a slice of these.
     """
 
     def __init__(self, rows: np.ndarray) -> None:
@@ -36,13 +36,13 @@ class ReadAhead:
         self._map.madvise(mmap.MADV_RANDOM)
 
     def request(self, indices: np.ndarray) -> None:
-        """Starts to read these rows, and returns at once."""
+        """Starts reading these rows, and returns at once."""
         if self._map is None:
             return
         for index in indices.tolist():
             begin = self._start + index * self._row
             page = begin - begin % mmap.PAGESIZE
-            # Advice only: a kernel that will not take it reads the rows when they are used.
+            # Only advice: if the kernel refuses it, the rows are read when they are used.
             with contextlib.suppress(OSError):
                 self._map.madvise(mmap.MADV_WILLNEED, page, begin + self._row - page)
 

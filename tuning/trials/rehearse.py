@@ -17,12 +17,12 @@ from tuning.trials.data import open_verified
 from tuning.trials.fit import predict
 from tuning.trials.plan import TrainingPlan
 
-#: Batches that are timed together, and how often, for how many seconds at the least.
+#: Number of batches per round, and the rounds: at most `MOST_ROUNDS`, until `SECONDS` have been timed.
 BATCHES, MOST_ROUNDS, SECONDS = 4, 8, 0.5
 
 
 def rehearse(job: RehearseJob, report: Callable[[Entry], None]) -> Rehearsal:
-    """Trains a few batches to trace and compile, then times the same again; the median round counts."""
+    """Times training on a few batches, after a first round that traces and compiles; the median round counts."""
     dataset = open_verified(job, open_dataset)
     began = time.monotonic()
     steps, hp = training_steps(job, 0, dataset)

@@ -1,4 +1,4 @@
-"""Checks that only the seed of a trial decides what its builder draws."""
+"""Checks that a builder's random draws depend only on the trial's seed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tuning.trials.spaces import space_code
 if TYPE_CHECKING:
     import keras
 
-#: In the body of a function: what seeds generators that others draw from, too.
+#: In the body of a function: a call that seeds a global generator.
 _SEEDING = re.compile(r"^\s+(.*\b(set_random_seed|random\.seed|set_seed|manual_seed)\(.*)", re.MULTILINE)
 
 
 def generators() -> dict[str, Any]:
-    """How the shared generators stand, by the call that seeds them."""
+    """Returns the states of the global random generators, by the call that seeds them."""
     import keras
 
     state = np.random.get_state()
@@ -38,13 +38,13 @@ def generators() -> dict[str, Any]:
 
 
 def check_seeds(space: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
-    """Refuses a builder after which generators stand alike whatever the seed that it was called under.
+    """Refuses a builder that seeds global generators itself: their states are then equal whatever the trial's seed.
 
     Args:
         one, other: `generators()` after the same configuration was built under two seeds.
 
     Raises:
-        UsageError: they do; names the calls, and the line where it can be found.
+        UsageError: a state is equal in both; names the call, and its line in the builder if found.
     """
     seeded = [name for name, state in one.items() if other[name] == state]
     if not seeded:
@@ -61,8 +61,9 @@ def check_seeds(space: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 
 def check_repeats(space: str, one: keras.Model, other: keras.Model) -> None:
-    """Refuses a builder that remembers earlier calls, or draws what no seed decides: which worker builds a trial, and
-    after which others, would decide about its result.
+    """Refuses a builder that remembers earlier calls or draws random numbers without a seed.
+
+    A trial's result would then depend on which worker builds it, and after which other trials.
 
     Args:
         one, other: built from the same values under the same seed.
@@ -90,7 +91,7 @@ def _weights(one: keras.Model, other: keras.Model) -> list[tuple[np.ndarray, np.
 
 
 def same_weights(one: keras.Model, other: keras.Model) -> str | None:
-    """What to say where two models of one configuration begin alike although their seeds differ; None where not."""
+    """Returns a warning if two models of one configuration have equal weights despite different seeds, else None."""
     drawn = _weights(one, other)
     varied = [pair for pair in drawn if pair[0].size > 1 and pair[0].std() > 0]
     if not varied or not all(np.array_equal(a, b) for a, b in varied):

@@ -1,4 +1,4 @@
-"""Fixed arithmetic: the same seed and settings give the same bits, whoever runs the trial."""
+"""Reproducible arithmetic: the same seed and settings give the same bits, whichever process runs the trial."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tuning.trials.keras_private import make_shared_seed_generator, shared_seed_
 if TYPE_CHECKING:
     import keras
 
-#: What `keep_compiled` keeps at most: a program takes one megabyte or a few.
+#: Largest size of the cache of `keep_compiled`: a program takes one or a few megabytes.
 COMPILED_BYTES = 2**30
 
-#: What Keras calls the state of a seed generator.
+#: Keras's name for the state of a seed generator.
 SEED_STATE = "seed_generator_state"
 
-#: What this process was told to compute with; None: it was not.
+#: Number of threads that `configure` has set in this process; None: not yet.
 _threads: int | None = None
 
 _THREAD_VARIABLES = (
@@ -39,7 +39,7 @@ _THREAD_VARIABLES = (
 
 
 def environment(backend: str, threads: int) -> Mapping[str, str]:
-    """Environment variables that a process must start with to run trials: libraries read them on import."""
+    """Returns the environment variables that a process needs before it starts: libraries read them on import."""
     more = _for_jax(threads) if backend == "jax" else {}
     return {
         "KERAS_BACKEND": backend,
@@ -47,9 +47,9 @@ def environment(backend: str, threads: int) -> Mapping[str, str]:
         "TF_ENABLE_ONEDNN_OPTS": "1",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "PYTHONHASHSEED": "0",
-        # Whoever pins oneDNN to an instruction set means it on every machine.
+        # An instruction set that the user pinned for oneDNN holds on every machine.
         **{name: os.environ[name] for name in LEVEL_VARIABLES if os.environ.get(name)},
-        # Activations live in huge pages: with 4 KB ones, looking addresses up takes a tenth of a training step.
+        # Huge pages for activations: with 4 KB pages, address translation takes a tenth of a training step.
         "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES") or "glibc.malloc.hugetlb=1",
         **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
         **more,
@@ -57,7 +57,7 @@ def environment(backend: str, threads: int) -> Mapping[str, str]:
 
 
 def _for_jax(threads: int) -> Mapping[str, str]:
-    """JAX is deterministic on a GPU only if told so, and takes a GPU whole."""
+    """Returns the variables for JAX, which by default is not deterministic on a GPU and preallocates its memory."""
     flags = [
         f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}",
         f"intra_op_parallelism_threads={threads}",
@@ -68,12 +68,12 @@ def _for_jax(threads: int) -> Mapping[str, str]:
 
 
 def configure(threads: int) -> None:
-    """Sets thread counts and op determinism; to be called before the first operation.
+    """Sets thread counts and op determinism; must be called before the first operation.
 
     Idempotent: a process that runs many trials calls it for each.
 
     Raises:
-        UsageError: the backend has computed with another number of threads, which cannot be changed any more.
+        UsageError: the backend has already computed with another number of threads, which can no longer be changed.
     """
     global _threads
     _threads = threads
@@ -82,7 +82,7 @@ def configure(threads: int) -> None:
 
     cv2.setNumThreads(0)
     if not gc.get_freeze_count():
-        # Libraries stay; looking for garbage among them takes a third of a second at the start of every trial.
+        # Excludes library objects from garbage collection, which costs a third of a second at the start of every trial.
         gc.freeze()
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -90,8 +90,8 @@ def configure(threads: int) -> None:
         _use_threads(threads)
         tf.config.experimental.enable_op_determinism()
     elif keras.backend.backend() == "jax":
-        # On a processor, its threads are as many as it believes there are cores, flags or no. With one, it would never
-        # end compiling for a GPU; that is for each node of a cluster to know.
+        # On a CPU, JAX starts as many threads as it believes there are cores, whatever the flags. Where there is a GPU,
+        # which only the node itself knows, compiling with one thread would never end.
         if not machine.gpus():
             os.environ["NPROC"] = str(threads)
     elif keras.backend.backend() == "torch":
@@ -100,12 +100,12 @@ def configure(threads: int) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # Else all new memory is filled first, for a third of a training step, against reads of uninitialised memory.
+        # Otherwise PyTorch fills all new memory, which takes a third of a training step.
         torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def _use_threads(threads: int) -> None:
-    """Has TensorFlow compute with so many threads; see `configure`."""
+    """Sets TensorFlow's number of threads; see `configure`."""
     import tensorflow as tf
 
     given = tf.config.threading
@@ -124,32 +124,32 @@ def _use_threads(threads: int) -> None:
 
 
 def keep_compiled(folder: Path) -> None:
-    """Has JAX keep in `folder` what it compiles for a GPU, for the other workers and for searches to come."""
+    """Makes JAX cache programs compiled for a GPU in `folder`, for other workers and later searches."""
     import keras
 
     if keras.backend.backend() != "jax":
         return
     import jax
 
-    # What it compiles for a processor depends on more than its key tells.
+    # Not for a CPU: those programs depend on more than the cache key contains.
     if jax.default_backend() != "cpu" and jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", COMPILED_BYTES)
 
 
 def use_keras_defaults() -> None:
-    """Sets what no job records, as Keras has it where no `keras.json` of a person's says otherwise."""
+    """Resets Keras settings that no job records to Keras's defaults, whatever the user's `keras.json` says."""
     import keras
 
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
-    # Keras makes it of the float type, but once.
+    # Keras derives the policy from the float type only once.
     keras.config.set_dtype_policy("float32")
 
 
 def begin_import() -> None:
-    """Seeds what a builder's module may draw while it is imported: in every process alike."""
+    """Seeds the random numbers that a builder's module may draw while it is imported, equally in every process."""
     import keras
 
     use_keras_defaults()
@@ -157,23 +157,25 @@ def begin_import() -> None:
 
 
 def begin_trial(seed: int, dtype_policy: str) -> None:
-    """Forgets the last trial's graphs, seeds Python, NumPy and the backend, and sets the dtype policy."""
+    """Clears the last trial's graphs, seeds Python, NumPy and the backend, and sets the dtype policy."""
     import keras
 
-    # Again: a builder's module may have set them, and is imported by the first trial of a process alone.
+    # Again: a builder's module may have changed them, and only the first trial of a process imports it.
     use_keras_defaults()
     if _threads is not None:
         configure(_threads)
     keras.utils.clear_session()
-    # Only now: clearing the session also forgets the policy, in silence.
+    # Only now: clearing the session silently resets the policy.
     keras.config.set_dtype_policy(dtype_policy)
     keras.utils.set_random_seed(keyed_seed(seed, "initialise"))
     make_shared_seed_generator()
 
 
 def begin_tracing(seed: int, *key: object) -> None:
-    """Keys what a graph draws while it is made, and the seeds of what it draws later, by the trial: whichever process
-    makes it, after whatever epoch."""
+    """Seeds the random numbers that tracing a graph draws, and those that the graph draws later, by the trial.
+
+    They are then independent of the process that traces it, and of the epoch after which it does.
+    """
     import keras
 
     traced = keyed_seed(seed, "trace", *key)
@@ -186,13 +188,14 @@ def begin_tracing(seed: int, *key: object) -> None:
 
 
 def begin_epoch(model: keras.Model, seed: int, epoch: int, others: Sequence[Any] = ()) -> None:
-    """Keys every source of randomness by (seed, epoch), so that a resumed epoch draws what it would have drawn.
+    """Seeds every source of randomness by (seed, epoch), so that a resumed training draws the same numbers.
 
-    Dropout and its like draw from the state of their seed generators, which a resume would otherwise leave behind.
-    Not `keras.utils.set_random_seed`: on TensorFlow it throws away every compiled kernel, half a second an epoch.
+    Dropout and similar layers draw from the states of their seed generators, which a resume would otherwise not
+    restore. `keras.utils.set_random_seed` is not used because on TensorFlow it discards every compiled kernel, which
+    costs half a second per epoch.
 
     Args:
-        others: states of generators that a step draws from beside the model's and the shared one.
+        others: states of further generators that a step uses, besides the model's and Keras's global one.
     """
     import keras
 
@@ -202,7 +205,7 @@ def begin_epoch(model: keras.Model, seed: int, epoch: int, others: Sequence[Any]
     if keras.backend.backend() == "torch":
         import torch
 
-        # Keras's dropout draws from PyTorch's own generator there, whatever the layer's seed.
+        # On PyTorch, Keras's dropout draws from PyTorch's own generator, whatever the layer's seed.
         torch.manual_seed(epoch_seed)
     for index, variable in enumerate([*seed_states(model), *others]):
         dtype = getattr(variable.dtype, "as_numpy_dtype", variable.dtype)
@@ -210,7 +213,7 @@ def begin_epoch(model: keras.Model, seed: int, epoch: int, others: Sequence[Any]
 
 
 def seed_states(model: keras.Model) -> list[Any]:
-    """The state variables of all seed generators: the model's in layer order, then Keras's global one if it is used."""
+    """Returns the states of all seed generators: the model's in layer order, then Keras's global one if it is used."""
     states = [variable for variable in model.variables if is_seed_state(variable)]
     shared = shared_seed_generator()
     return states if shared is None else [*states, shared.state]

@@ -1,10 +1,9 @@
-"""The code of a search space, found without running it: what its builder reaches in a person's own modules.
+"""Finds the code of a search space without running it: what its builder reaches in the user's own modules.
 
-What is compared is the syntax tree: neither comments, docstrings, blanks and line ends nor functions that the builder
-never calls are the space's code. Names are followed statically, from module to module; where that cannot be done (a
-module handed on as a value, `globals()`, `eval`, an import with a star), the whole module counts. Statements of a
-module that do more than to define a name always count, but for what runs in a script or a type checker alone. An import
-that only happens at run time is not seen.
+The syntax trees are compared, so that comments, docstrings, blanks, line ends, and functions that the builder never
+calls do not count. Names are followed statically, from module to module; where that is impossible (a module passed as a
+value, `globals()`, `eval`, a star import), the whole module counts. Statements that do more than define a name always
+count, except those that only run in a script or a type checker. Imports that only happen at run time are not found.
 """
 
 from __future__ import annotations
@@ -19,26 +18,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Its `__init__` is the table of spaces: a row that is added there changes no space.
+#: The package whose `__init__` is the table of spaces: adding a row there changes no space.
 _TABLE = "search_spaces"
-#: Folders of installed libraries, this Python's or, as a cluster's environment modules have it, another one's.
+#: Names of folders of installed libraries, also of another Python's, as in environment modules of a cluster.
 _LIBRARIES = frozenset({"site-packages", "dist-packages"})
-#: Conditions that never hold in a module that is imported.
+#: Conditions that are never true in an imported module.
 _NEVER_TRUE = frozenset({"__name__ == '__main__'", "'__main__' == __name__", "TYPE_CHECKING", "typing.TYPE_CHECKING"})
-#: Calls that reach names which do not stand in the code.
+#: Names through which code can reach other names dynamically.
 _DYNAMIC = frozenset({"globals", "locals", "vars", "eval", "exec", "__import__", "importlib"})
 
 
 def reached_code(module: str, attribute: str, file: Path) -> tuple[dict[str, list[str]], dict[str, Path]]:
-    """By module: the statements that an attribute of one reaches, each as plain text, in their order; and its file.
+    """Returns, by module, the statements that an attribute of `module` reaches, as normalised text, and the files.
 
     Args:
         module: dotted name.
-        file: where it is.
+        attribute: name of the builder in it.
+        file: the module's file.
     """
     walk = _Walk()
     walk.modules[module] = _read(module, file)
-    walk.reach(module, attribute.partition(".")[0])
+    walk.reach(module, attribute)
     modules = {name: found for name, found in sorted(walk.modules.items()) if found is not None}
     code = {name: texts for name, found in modules.items() if (texts := found.texts())}
     return code, {name: modules[name].file for name in code}
@@ -46,13 +46,13 @@ def reached_code(module: str, attribute: str, file: Path) -> tuple[dict[str, lis
 
 @dataclass
 class _Module:
-    """A module of a person's own.
+    """One of the user's own modules.
 
     Attributes:
-        statements: at its top level; empty where Python cannot read it, and then `text` counts.
-        defined: name -> the statements that bind it.
-        parts: numbers of statements that set an attribute of a function or class.
-        reached: numbers of the statements that count.
+        statements: its top-level statements; empty if it cannot be parsed: then all of `text` counts.
+        defined: name -> indices of the statements that bind it.
+        parts: indices of statements that set an attribute of a function or class.
+        reached: indices of the statements that count.
     """
 
     name: str
@@ -79,7 +79,7 @@ def _read(name: str, file: Path) -> _Module:
             found.defined.setdefault(bound, []).append(index)
     for index, statement in enumerate(statements):
         # `build.starting_points = …` is a part of `build`.
-        owners = {name for name in _owners(statement) if _is_own(statements, found.defined.get(name, []))}
+        owners = {name for name in _owners(statement) if _is_definition(statements, found.defined.get(name, []))}
         for name in owners:
             found.defined[name].append(index)
             found.parts.add(index)
@@ -87,27 +87,27 @@ def _read(name: str, file: Path) -> _Module:
 
 
 def _is_for_others(statement: ast.stmt) -> bool:
-    """Whether it runs only where its file is a script, or not at all: no module that is imported has it."""
+    """Returns whether a statement never runs in an imported module, but only in a script or a type checker."""
     if not isinstance(statement, ast.If) or statement.orelse:
         return False
     return ast.unparse(statement.test) in _NEVER_TRUE
 
 
 def _owners(statement: ast.stmt) -> list[str]:
-    """The names whose attributes an assignment sets; none where it does anything else."""
+    """Returns the names whose attributes an assignment sets; none if it assigns to anything else too."""
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     names = [t.value.id for t in targets if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name)]
     return names if len(names) == len(targets) else []
 
 
-def _is_own(statements: list[ast.stmt], places: list[int]) -> bool:
-    """Whether a function or class stands at each of these places."""
+def _is_definition(statements: list[ast.stmt], places: list[int]) -> bool:
+    """Returns whether the first of the statements at these places defines a function or class."""
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     return bool(places) and isinstance(statements[places[0]], kinds)
 
 
 def _bound(statement: ast.stmt) -> list[str]:
-    """The names that a statement binds at the top level of its module."""
+    """Returns the names that a statement binds at the top level of its module."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Import):
@@ -118,7 +118,7 @@ def _bound(statement: ast.stmt) -> list[str]:
 
 
 def _only_defines(statement: ast.stmt) -> bool:
-    """Whether a statement matters to nobody who does not use the names that it binds."""
+    """Returns whether a statement has no effect except for binding names."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)
     if isinstance(statement, ast.Assign):
@@ -126,12 +126,12 @@ def _only_defines(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.AnnAssign):
         return isinstance(statement.target, ast.Name)
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return not statement.decorator_list  # one that registers what it is given
+        return not statement.decorator_list  # a decorator may register the function
     return isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass)
 
 
 def _plain(statement: ast.stmt) -> str:
-    """A statement without its docstrings, written in one way."""
+    """Returns a statement as normalised text, without docstrings."""
     copy = ast.parse(ast.unparse(statement))
     for node in ast.walk(copy):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -142,10 +142,10 @@ def _plain(statement: ast.stmt) -> str:
 
 
 class _Walk:
-    """Follows names through the modules of a person's own."""
+    """Follows names through the user's own modules."""
 
     def __init__(self) -> None:
-        #: None: it is a library's, or nowhere.
+        #: By name; None: the module belongs to a library, or does not exist.
         self.modules: dict[str, _Module | None] = {}
         self._ran: set[str] = set()
 
@@ -156,12 +156,12 @@ class _Walk:
         return self.modules[name]
 
     def reach(self, name: str, attribute: str | None) -> None:
-        """Reaches an attribute of a module, or, with None, all of it; and what importing it runs."""
+        """Marks an attribute of a module as reached, or all of it with None, and what importing it runs."""
         self._runs(name)
         module = self.module(name)
         if module is None:
             if attribute is not None and self.module(f"{name}.{attribute}") is not None:
-                self.reach(f"{name}.{attribute}", None)  # within a folder without code of its own
+                self.reach(f"{name}.{attribute}", None)  # in a namespace package
             return
         if name == _TABLE and attribute is None:
             return
@@ -175,7 +175,7 @@ class _Walk:
             self._statement(module, index)
 
     def _effects(self, module: _Module) -> None:
-        """What runs when a module is imported, and when it imports others."""
+        """Marks as reached what runs when a module is imported, and when it imports others."""
         if module.name in self._ran:
             return
         self._ran.add(module.name)
@@ -215,7 +215,12 @@ class _Walk:
                 self._used(module, place, node.id, through.get(id(node)))
 
     def _used(self, module: _Module, place: int, name: str, attribute: str | None) -> None:
-        """A statement uses `name`, which the one at `place` binds; of a module, the attribute where it says which."""
+        """Marks as reached what a use of `name` refers to.
+
+        Args:
+            place: index of the statement that binds `name`.
+            attribute: the attribute of `name` that is used, if known; for imported modules only this is reached.
+        """
         statement = module.statements[place]
         if isinstance(statement, ast.Import) and attribute is not None:
             module.reached.add(place)
@@ -223,7 +228,7 @@ class _Walk:
                 if alias.asname == name:
                     self.reach(alias.name, attribute)
                 elif alias.asname is None and alias.name.partition(".")[0] == name:
-                    # `import a.b`, and then a.b.c: what of it, is not looked at.
+                    # `import a.b`, then `a.b.c`: which attribute is used is not examined, so all of `a.b` counts.
                     self.reach(alias.name, attribute if alias.name == name else None)
             return
         if isinstance(statement, ast.ImportFrom):
@@ -244,7 +249,7 @@ def _is_star(statement: ast.stmt) -> bool:
 
 
 def _packages(name: str) -> Iterator[str]:
-    """`a`, `a.b` and `a.b.c` of `a.b.c`: importing the last runs all."""
+    """Yields `a`, `a.b` and `a.b.c` for `a.b.c`: importing the last one runs all."""
     parts = name.split(".")
     return (".".join(parts[:count]) for count in range(1, len(parts) + 1))
 
@@ -252,7 +257,7 @@ def _packages(name: str) -> Iterator[str]:
 def _imported(
     module: _Module, statement: ast.Import | ast.ImportFrom, only: str | None
 ) -> Iterator[tuple[str, str | None]]:
-    """(module, attribute or None for all of it) of what a statement imports; with `only`, of that name alone."""
+    """Yields (module, attribute; None: the whole module) for what a statement imports, or only for the name `only`."""
     if isinstance(statement, ast.Import):
         yield from ((alias.name, None) for alias in statement.names)
         return
@@ -267,7 +272,7 @@ def _imported(
 
 
 def own_file(module: str) -> Path | None:
-    """The file of a module of a person's own; None for what Python, this package or a library brings."""
+    """Returns the file of one of the user's own modules; None for those of Python, this package or a library."""
     first, *rest = module.split(".")
     if not module or first in sys.stdlib_module_names or first == "tuning":
         return None
@@ -284,7 +289,7 @@ def own_file(module: str) -> Path | None:
 
 @functools.cache
 def _own_folders(paths: tuple[str, ...]) -> list[Path]:
-    """The folders of `sys.path` that may hold a person's modules, not Python's or installed ones."""
+    """Returns the folders of `sys.path` that may contain the user's modules, rather than Python's or installed ones."""
     known = sysconfig.get_paths()
     installed = {Path(known[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     installed |= {Path(folder).resolve() for folder in (*site.getsitepackages(), site.getusersitepackages())}
@@ -301,9 +306,9 @@ def _own_folders(paths: tuple[str, ...]) -> list[Path]:
 
 @functools.cache
 def _libraries(folder: Path) -> frozenset[str]:
-    """First names of what was installed into a folder that a person put on PYTHONPATH."""
+    """Returns the top-level names of packages installed into a folder, such as one that the user put on PYTHONPATH."""
     found: set[str] = set()
-    # Read as text: importlib.metadata looks whether each file is there, which takes minutes on a shared disk.
+    # Read as text: importlib.metadata checks whether each file exists, which takes minutes on a shared disk.
     for record in folder.glob("*.dist-info/RECORD"):
         with contextlib.suppress(OSError):
             lines = record.read_text(errors="replace").splitlines()

@@ -1,4 +1,4 @@
-"""Builds a compiled model from the name of a search space, and finds what input the model expects."""
+"""Builds a compiled model from the name of a search space, and determines what input the model expects."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 
 def target(space: str) -> tuple[str, str]:
-    """(module, attribute) of a space: a name of `SPACES`, or `package.module:function`.
+    """Returns (module, attribute) of a space: a name of `SPACES`, or `package.module:function`.
 
     Raises:
-        UsageError: neither, with the valid names.
+        UsageError: it is neither; lists the valid names.
     """
     module, colon, attribute = SPACES.get(space, space).partition(":")
     if not colon or not module or not attribute:
@@ -47,7 +47,7 @@ def target(space: str) -> tuple[str, str]:
 
 
 def space_digest(space: str) -> str:
-    """sha256 of the code that defines the space, see `space_code`; found without importing it.
+    """Returns the sha256 of the code that defines the space, see `space_code`, without importing it.
 
     Raises:
         UsageError: there is no such module.
@@ -56,12 +56,12 @@ def space_digest(space: str) -> str:
 
 
 def space_code(space: str) -> tuple[dict[str, list[str]], dict[str, Path]]:
-    """By module: the statements that the space's digest is of, and the file that they stand in."""
+    """Returns, by module, the statements that the space's digest covers, and the module's file."""
     return reached_code(*_located(space))
 
 
 def _located(space: str) -> tuple[str, str, Path]:
-    """(module, attribute, file) of a space.
+    """Returns (module, attribute, file) of a space.
 
     Raises:
         UsageError: there is no such module.
@@ -83,30 +83,30 @@ def _located(space: str) -> tuple[str, str, Path]:
     return module, attribute, Path(spec.origin)
 
 
-#: Space -> (its module's spec, which a reload replaces, and the digest of its code) when this process imported it:
-#: whatever its file holds now, that is what runs here.
+#: Space -> (its module's spec, which a reload replaces; the digest of its code) when this process imported it. This is
+#: the code that runs here, even if the file has changed since.
 _imported: dict[str, tuple[Any, str]] = {}
 
 
 def loaded_space_digest(space: str) -> str:
-    """`space_digest` of the code that this process runs for a space, or would import for it now."""
+    """Returns `space_digest` of the code that this process has imported for a space, or would import now."""
     module, _ = target(space)
-    spec, found = _imported.get(space, (None, ""))
+    spec, imported = _imported.get(space, (None, ""))
     loaded = getattr(sys.modules.get(module), "__spec__", None)
-    return found if spec is not None and spec is loaded else space_digest(space)
+    return imported if spec is not None and spec is loaded else space_digest(space)
 
 
 def load_builder(space: str) -> Callable[..., Any]:
-    """The model builder of a space as `build(hp, input_shape, num_classes) -> compiled model`.
+    """Returns the model builder of a space as `build(hp, input_shape, num_classes) -> compiled model`.
 
-    A function or method may take (hp), as plain Keras Tuner builders do, or also `input_shape`, `num_classes` and
-    `base`, what `tuning.base_model()` returns; a `keras_tuner.HyperModel`, class or instance, is used through its
-    `declare_hyperparameters(hp)` and `build(hp)`. A class is made with the shape and the number of classes where its
-    constructor has them.
+    A function or method may take only (hp), as plain Keras Tuner builders do, or also `input_shape`, `num_classes` and
+    `base`, which gets the result of `tuning.base_model()`. A `keras_tuner.HyperModel`, class or instance, is used
+    through its `declare_hyperparameters(hp)` and `build(hp)`. A class is instantiated with the input shape and the
+    number of classes if its constructor takes them.
 
     Raises:
-        UsageError: no such module or attribute, or it is not callable; the module cannot be imported; a HyperModel
-            trains in a way of its own.
+        UsageError: there is no such module or attribute, or it is not callable; the module cannot be imported; a
+            HyperModel defines its own `fit`.
     """
     found: Any = _found(space)
     if not callable(getattr(found, "build", found)):
@@ -123,7 +123,7 @@ def load_builder(space: str) -> Callable[..., Any]:
         builder = getattr(builder, "build", builder)
         given = _wanted(declared, offered)
         if "base" in inspect.signature(declared).parameters:
-            # With Keras, which not everyone who asks for a builder needs.
+            # Imported here because it loads Keras, which not every caller needs.
             given["base"] = importlib.import_module("tuning.trials.bases").base_model()
         _check_arguments(space, declared, given)
         try:
@@ -135,22 +135,22 @@ def load_builder(space: str) -> Callable[..., Any]:
 
 
 def _wanted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the offered arguments that a function has by name, and that a partial of it does not hold already."""
-    given = function.keywords if isinstance(function, functools.partial) else {}
+    """Returns the offered arguments that a function has as parameters, except those that a partial has bound."""
+    bound = function.keywords if isinstance(function, functools.partial) else {}
     parameters = inspect.signature(function).parameters
-    return {name: value for name, value in offered.items() if name in parameters and name not in given}
+    return {name: value for name, value in offered.items() if name in parameters and name not in bound}
 
 
 def _check_arguments(space: str, builder: Callable[..., Any], given: Mapping[str, Any]) -> None:
-    """Refuses a builder with arguments that nobody would give it.
+    """Refuses a builder with required arguments that a search does not provide.
 
     Raises:
         UsageError: names them.
     """
-    others = list(inspect.signature(builder).parameters.values())[1:]  # the first one is hp, whatever it is called
+    parameters = list(inspect.signature(builder).parameters.values())[1:]  # the first one is hp, whatever its name
     missing = [
         one.name
-        for one in others
+        for one in parameters
         if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and one.name not in given
     ]
     if missing:
@@ -175,10 +175,10 @@ def _check_hypermodel(space: str, found: Any) -> None:
 
 
 def _found(space: str) -> Any:
-    """The function, class or instance that a space names; None where its module has none of that name.
+    """Imports and returns the function, class or instance that a space names; None if its module has no such name.
 
     Raises:
-        UsageError: no such module, or it cannot be imported.
+        UsageError: there is no such module, or it cannot be imported.
     """
     module_name, attribute = target(space)
     code = space_digest(space)
@@ -194,10 +194,10 @@ def _found(space: str) -> Any:
 
 
 def starting_points(space: str) -> list[dict[str, Any]]:
-    """What a space knows to be good: `starting_points` of its builder, some values by name each; empty without any.
+    """Returns the `starting_points` of a space's builder: known good configurations, each as some values by name.
 
     Raises:
-        UsageError: it is something else than such a list.
+        UsageError: `starting_points` is not a list of mappings.
     """
     points = getattr(_found(space), "starting_points", ())
     if not isinstance(points, (list, tuple)) or not all(isinstance(point, Mapping) for point in points):
@@ -209,10 +209,10 @@ def starting_points(space: str) -> list[dict[str, Any]]:
 
 
 def mistake(space: str, error: BaseException, importing: bool = False) -> UsageError:
-    """What a search space's own code raised, as one line that says where.
+    """Converts an error raised by a search space's own code to one line that names the place.
 
     Args:
-        importing: while its module was imported, or a package around it.
+        importing: whether it was raised while the module, or a package around it, was imported.
     """
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
@@ -231,19 +231,19 @@ def mistake(space: str, error: BaseException, importing: bool = False) -> UsageE
 
 
 def _place_of_download(error: BaseException, address: str) -> Path:
-    """Where `keras.utils.get_file`, which raised this, looks for the file: its callers say folder and name."""
+    """Returns where `keras.utils.get_file`, which raised the error, looks for the file; its callers may choose that."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "get_file"]
-    found = frames[-1].f_locals.get("download_target") if frames else None
-    return Path(found or keras_home() / "models" / address.rpartition("/")[2])
+    place = frames[-1].f_locals.get("download_target") if frames else None
+    return Path(place or keras_home() / "models" / address.rpartition("/")[2])
 
 
 def keras_home() -> Path:
-    """Where Keras keeps what it has fetched."""
+    """Returns the folder in which Keras caches downloads."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
 
 
 def _is_user_code(file: str) -> bool:
-    """Whether a file of a traceback is neither a library, Python's own included, nor this package."""
+    """Returns whether a file of a traceback belongs neither to a library, to Python, nor to this package."""
     path = Path(file)
     others = (Path(__file__).parents[1], Path(sysconfig.get_path("stdlib")))
     return path.is_file() and "site-packages" not in path.parts and not any(one in path.parents for one in others)
@@ -254,9 +254,9 @@ class Interface:
     """What a compiled model expects and returns.
 
     Attributes:
-        sparse: labels as class indices (n,) rather than one-hot rows (n, classes).
-        scaled: images as float32 0…1; False where the model brings its own preprocessing and takes 0…255.
-        logits: the outputs are logits rather than probabilities.
+        sparse: whether labels are class indices (n,) rather than one-hot rows (n, classes).
+        scaled: whether images are float32 0…1; False: the model has its own preprocessing and takes 0…255.
+        logits: whether the outputs are logits rather than probabilities.
     """
 
     sparse: bool
@@ -265,10 +265,10 @@ class Interface:
 
 
 def interface(model: keras.Model, space: str) -> Interface:
-    """Reads the interface off a compiled model.
+    """Determines the interface of a compiled model.
 
     Raises:
-        UsageError: the loss is no categorical cross-entropy (or relative) that says which labels it wants.
+        UsageError: the loss is not a categorical cross-entropy or similar loss whose name tells which labels it takes.
     """
     loss = model.loss
     while isinstance(loss, (list, tuple, Mapping)) and len(loss) == 1:
@@ -288,7 +288,7 @@ def interface(model: keras.Model, space: str) -> Interface:
             "compile with a sparse or one-hot categorical cross-entropy; a loss of your own says by its name which "
             "labels it takes, with sparse_categorical or categorical in it",
         )
-    # Keras's generalized cross-entropy is fed indices, whatever its name leaves out.
+    # Keras's generalized cross-entropy takes indices, although its name does not say so.
     sparse = "sparse" in plain or plain == "categoricalgeneralizedcrossentropy"
     return Interface(sparse=sparse, scaled=wants_0_to_1(model), logits=bool(logits))
 
@@ -296,11 +296,11 @@ def interface(model: keras.Model, space: str) -> Interface:
 def build_model(
     space: str, values: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int
 ) -> tuple[keras.Model, HyperParameters]:
-    """Builds one configuration: (compiled model, the hyperparameters as the builder left them).
+    """Builds one configuration; returns (compiled model, hyperparameters as the builder left them).
 
     Raises:
-        UsageError: a hyperparameter has a choice or a bound that is not finite; the builder returns something else than
-            a compiled Keras model, or one that does not fit the data.
+        UsageError: a hyperparameter has a choice or bound that is not finite; the builder does not return a compiled
+            Keras model, or returns one that does not fit the data or needs code outside Keras.
     """
     import keras
     from keras_tuner import HyperParameters

@@ -1,4 +1,4 @@
-"""The steps of one model: an epoch of training, and outputs for images in large batches."""
+"""Training and prediction steps of a model: an epoch of training, and outputs for images in large batches."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tuning.trials.spaces import Interface
 if TYPE_CHECKING:
     import keras
 
-#: Methods that a custom model may replace.
+#: Methods of `keras.Model` that a custom model may override.
 _REPLACEABLE = ("fit", "make_train_function", "train_step", "compute_metrics", "predict", "make_predict_function")
 
 
 def swap_layers(model: keras.Model) -> None:
-    """Turns the plain layers of a compiled model into ones that compute the same faster on this backend, in place.
+    """Replaces the plain layers of a compiled model, in place, by faster equivalents for this backend.
 
-    Weights, names, order and compilation stay. Only the model that is trained is treated so; what leaves the package is
-    built anew and stays plain.
+    Weights, names, order and compilation are kept. This is done only to the model that is trained; published models are
+    built again, from plain layers.
     """
     _on_this_backend("layers").swap_layers(model)
 
 
 def steps_of(model: keras.Model, interface: Interface) -> KerasSteps:
-    """The fastest steps that compute what `model.fit` and `model.predict` do."""
+    """Returns the fastest steps that are equivalent to `model.fit` and `model.predict`."""
     if model.run_eagerly or model.steps_per_execution > 1 or _is_custom(model):
         return KerasSteps(model, interface)
     return _on_this_backend("steps").steps_of(model, interface)
@@ -46,22 +46,22 @@ def _on_this_backend(name: str) -> Any:
 
 
 def _is_custom(model: keras.Model) -> bool:
-    """Whether `fit` does more with a model than to repeat Keras's step and to read its metrics."""
+    """Returns whether a model overrides a method that the faster steps bypass."""
     import keras
 
-    # One that brings its own loop is meant to be trained by it; one with its own step reports what that returns.
+    # A model with its own loop must be trained by it; one with its own step reports the metrics that the step returns.
     methods = ((getattr(model, name), getattr(keras.Model, name)) for name in _REPLACEABLE)
     return any(getattr(method, "__func__", None) is not plain for method, plain in methods)
 
 
 def build_optimizer(model: keras.Model) -> None:
-    """Makes the optimizer's variables, once: a second time, Keras's `LossScaleOptimizer` would add them again."""
+    """Creates the optimizer's variables, once: Keras's `LossScaleOptimizer` would add them again a second time."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
 
 
 def _randomness(model: keras.Model, batch: tuple[np.ndarray, ...]) -> Randomness:
-    """What a model's own step draws from, found by making a graph of it that is thrown away."""
+    """Finds the sources of randomness of a model's own training step by tracing a temporary graph of it."""
     import keras
 
     if keras.backend.backend() != "tensorflow" or model.run_eagerly:
@@ -75,24 +75,24 @@ def _randomness(model: keras.Model, batch: tuple[np.ndarray, ...]) -> Randomness
     step = tf.function(lambda *data: model.train_step(data), input_signature=signature, autograph=False)
     try:
         found = found_in(step.get_concrete_function().graph, model)
-    except Exception:  # whatever a person's step raises: where it matters, training raises it too
+    except Exception:  # whatever a user's step raises: if it matters, training raises it too
         return Randomness(unkeyed=("a step that cannot be read",))
     after = random.getstate(), np.random.get_state()[1:3]
     if drawn[0] != after[0] or drawn[1][1] != after[1][1] or not np.array_equal(drawn[1][0], after[1][0]):
-        # Keras makes its graph of the step in whichever epoch comes first in a process.
+        # Tracing draws random numbers, and Keras traces the step in whichever epoch a process trains first.
         return dataclasses.replace(found, unkeyed=(*found.unkeyed, "Python's or NumPy's random numbers"))
     return found
 
 
 class KerasSteps:
-    """How a model is trained and asked: here by Keras's own loops, on any backend. What is compiled serves every epoch.
+    """Trains and evaluates a model, here by Keras's own loops on any backend; compiled code serves every epoch.
 
     Attributes:
         model: the compiled Keras model.
         interface: what the model expects and returns.
         batch_interface: what `train` expects of its batches; images may be scaled on the device rather than before.
-        randomness: what its training draws from, known once it was prepared.
-        traces_late: its step becomes a graph, which nothing inside can be read of, with the first batch.
+        randomness: sources of randomness of the training step; known after `prepare`.
+        traces_late: whether the step is traced only with the first batch, to a graph that cannot be inspected.
     """
 
     def __init__(self, model: keras.Model, interface: Interface) -> None:
@@ -104,21 +104,21 @@ class KerasSteps:
         self._built = False
 
     def prepare(self, batches: TrainingBatches) -> None:
-        """Builds what depends on a batch's shapes; to be called before seeding, because building may draw numbers."""
+        """Builds what depends on a batch's shapes; must be called before seeding, since building may draw numbers."""
         if not self._built:
             symbolic_build(self.model, batches[0])
             self._built = True
             self.randomness = _randomness(self.model, batches[0])
 
     def retrace(self, batches: TrainingBatches) -> None:
-        """Makes the step of training anew, from the seeds as they are now."""
+        """Traces the training step again, from the current seeds."""
         self.model.train_function = None
 
     def train(self, batches: TrainingBatches, rates: Sequence[float] | None = None) -> dict[str, Any]:
-        """One epoch; returns `loss` and the compiled metrics by name, as `model.fit` would report them.
+        """Trains one epoch; returns `loss` and the compiled metrics by name, as `model.fit` would report them.
 
         Args:
-            rates: learning rate of each step; None: the optimizer keeps the one it has.
+            rates: learning rate of each step; None: the optimizer keeps its current one.
         """
         import keras
 
@@ -138,6 +138,6 @@ class KerasSteps:
         return {name: values[0] for name, values in history.items()}
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
-        """The model's outputs, float32 (n, classes), for images uint8 (n, height, width, channels)."""
+        """Returns the model's outputs, float32 (n, classes), for images uint8 (n, height, width, channels)."""
         batches = EvaluationBatches(images, self.interface)
         return np.asarray(self.model.predict(batches, verbose=0)).astype(np.float32)

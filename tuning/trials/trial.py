@@ -19,7 +19,7 @@ from tuning.trials.plan import TrainingPlan, best_score
 
 
 def run_trial(job: TrialJob, report: Callable[[Entry], None]) -> TrialOutcome:
-    """Trains one configuration, from its own or its parent's checkpoint where there is one."""
+    """Trains one configuration, from its own or its parent's checkpoint if there is one."""
     dataset = open_verified(job, open_dataset)
     start = start_state(job)
     steps, hp = training_steps(job, job.seed, dataset)
@@ -41,7 +41,7 @@ def run_trial(job: TrialJob, report: Callable[[Entry], None]) -> TrialOutcome:
         before = load_state(own) or start
         return msgspec.structs.replace(outcome, failure=_not_finite(error), curve=before.curve if before else ())
     if state is start:
-        # Nothing was left to train; a trial that goes on from this one looks for its state here, not at the parent's.
+        # Nothing was left to train; a trial that continues this one looks for the checkpoint here, not at the parent's.
         save_state(own, job.attempt, state)
     score = best_score([entry["val_f1_macro"] for entry in state.curve])
     if score is None:

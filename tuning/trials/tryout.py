@@ -1,4 +1,4 @@
-"""Tries a few steps of a space's default configuration before a search: whether it trains, and repeatably."""
+"""Trains a space's default configuration for a few steps before a search, to check that this works reproducibly."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tuning.trials.fit import NotFinite, fit
 from tuning.trials.plan import TrainingPlan
 from tuning.trials.steps import KerasSteps
 
-#: Batches of an epoch of it, and images that it is validated on.
+#: Number of batches per epoch of the tryout, and of validation images.
 BATCHES, VALIDATED = 2, 16
-#: Of its randomness; those of trials come from `keyed_seed`.
+#: Seed of the tryout; seeds of trials come from `keyed_seed`.
 SEED = 0
 
 
 def try_default(job: DescribeJob, dataset: Dataset) -> None:
-    """Trains the default configuration for two short epochs; and the second one once more, as after an interruption.
+    """Trains the default configuration for two short epochs, and the second epoch again as after an interruption.
 
     Raises:
-        UsageError: both do not end alike.
-        Exception: whatever training raises.
+        UsageError: the two results differ.
+        Exception: any other error of the training.
     """
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         try:
@@ -39,7 +39,7 @@ def try_default(job: DescribeJob, dataset: Dataset) -> None:
             straight = first.until(2, begun)
             again = _Training(job, dataset, other).until(2, begun)
         except NotFinite:
-            return  # its own affair, and told as that of a trial
+            return  # not a fault of the space: a trial reports it as its failure
     if _same(straight, again) or _never_the_same():
         return
     raise UsageError(
@@ -67,7 +67,7 @@ class _Training:
 
 
 def _first(split: ImageSplit, count: int) -> ImageSplit:
-    # Spread over the split: its first images may all be of one class.
+    # Evenly spread over the split: its first images may all be of one class.
     places = np.unique(np.linspace(0, len(split) - 1, min(count, len(split))).astype(int))
     return ImageSplit(split.images[places], split.labels[places])
 
@@ -78,7 +78,7 @@ def _same(one: TrainingState, other: TrainingState) -> bool:
 
 
 def _never_the_same() -> bool:
-    """Whether this machine rounds differently from one compilation to the next, whatever the builder."""
+    """Returns whether rounding may differ between compilations on this machine, whatever the builder."""
     import keras
 
     return keras.backend.backend() == "jax" and bool(machine.gpus())

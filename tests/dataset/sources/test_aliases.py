@@ -28,7 +28,15 @@ def test_the_built_in_table_is_clean_and_ends_after_one_step():
         assert label not in aliases.EMOTIONS
 
 
-@pytest.mark.parametrize("text", ["anger", "anger=", "=angry", "a=b,a=c", "a=b,b=c", "a=../x", "a=con"])
+@pytest.mark.parametrize("text", ["emotions,joy=happy,sadness=blue", "sadness=blue,emotions"])
+def test_a_pair_overrules_the_built_in_table_in_either_order(text):
+    found = aliases.parse(text)
+    assert (found["joy"], found["sadness"], found["anger"]) == ("happy", "blue", "angry")
+
+
+@pytest.mark.parametrize(
+    "text", ["anger", "anger=", "=angry", "a=b,a=c", "anger=angry,anger=rage", "a=b,b=c", "a=../x", "a=con"]
+)
 def test_what_cannot_be_meant_is_refused(text):
     with pytest.raises(UsageError) as caught:
         aliases.parse(text)
@@ -79,6 +87,14 @@ def test_images_that_are_given_twice_are_refused(workspace, faces, tmp_path):
         with pytest.raises(UsageError, match="would count twice"):
             prepare_dataset(workspace, given)
     assert prepare_dataset(workspace, [raw / "train", raw / "test"]).summary.images == 16
+
+
+@pytest.mark.parametrize("name", ["faces.zip", "faces.csv"])
+def test_a_file_that_is_given_twice_is_refused(name, workspace, tmp_path):
+    (tmp_path / name).write_bytes(b"")
+    (tmp_path / f"link-{name}").symlink_to(tmp_path / name)
+    with pytest.raises(UsageError, match="would count twice"):
+        prepare_dataset(workspace, [tmp_path / name, tmp_path / f"link-{name}"])
 
 
 def test_several_sources_become_one_data_set(workspace, faces, tmp_path, save):

@@ -95,8 +95,9 @@ def test_a_label_file_is_read_or_its_line_named(name, yolo, expect):
 
 DEEP = "names: " + "[" * 2000
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-    f"{one}: &{one} [{','.join([f'*{other}'] * 9)}]\n" for other, one in zip("abcdefg", "bcdefgh", strict=True)
+    f"{one}: &{one} [{','.join([f'*{other}'] * 9)}]\n" for other, one in zip("abcdefghijk", "bcdefghijkl", strict=True)
 )
+LONG = f"0x1{'0' * 5000}"
 #: name -> (content of data.yaml, outcome).
 NAMES = {
     "a list": ("names: [happy, sad]", "8: "),
@@ -133,7 +134,15 @@ NAMES = {
         r"refused: data\.yaml:2: .*'names' is given twice",
     ),
     "a deep nest": (DEEP, "refused: not valid YAML"),
-    "a bomb of aliases": (BOMB + "names: *h", "refused: .*is not text"),
+    "a bomb of aliases": (BOMB + "names: *l", "refused: .*is not text"),
+    "a bomb as nc": (BOMB + "names: [happy, sad]\nnc: *l", "refused: nc is .* but names has 2"),
+    "a bomb as an index": (
+        BOMB + "names: {? *l : happy}",
+        r"refused: data\.yaml:\d+: not valid YAML: found unhashable",
+    ),
+    "an endless index": (f"names: {{? {LONG} : happy}}", "refused: a number has too many digits"),
+    "an endless name": (f"names: [happy, {LONG}]", "refused: a number has too many digits"),
+    "an endless nc": (f"names: [happy, sad]\nnc: {LONG}", "refused: a number has too many digits"),
     "binary": ("\x00\x01", "refused: not valid YAML"),
     "JSON": ('{"names": ["happy", "sad"]}', "8: "),
     "two documents": ("names: [happy, sad]\n---\nnames: [a, b]", "refused: not valid YAML"),

@@ -113,5 +113,18 @@ def test_images_of_too_few_persons_are_not_called_too_few_images():
     assert "add images of others" in caught.value.remedy
 
 
+def test_of_a_class_that_repeats_others_one_of_its_own_images_is_named():
+    images = [
+        *(image(f"happy/{n}", "a") for n in range(2)),
+        image("sad/0", "a", "sad"),
+        image("happy/2", "b"),
+        image("all/0", "b", "all"),
+    ]
+    found = integrity.conflicts(images, "majority")
+    images = integrity.without_conflicts(images, found)
+    with pytest.raises(DataError, match="all 1 images in all are equal to those of other classes, such as all/0"):
+        integrity.check_classes(images, {"all": "all"}, (), conflicting=found)
+
+
 def test_a_class_that_only_data_yaml_names_may_be_empty():
     integrity.check_classes(pool(happy=3, sad=3), {"happy": "y", "sad": "y", "fear": "y"}, ())

@@ -32,6 +32,15 @@ def test_a_missing_or_old_ray_is_named_with_the_line_to_install_it(tmp_path, mon
     assert "pip install -e '.[ray]'" in caught.value.remedy
 
 
+def test_installed_without_its_sources_ray_comes_from_an_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(packages, "_settings", lambda: None)
+    monkeypatch.setattr(packages, "requirements", lambda: {None: [], "ray": ["ray>=2.52"]})
+    monkeypatch.setattr(packages, "version", lambda name: None)
+    with pytest.raises(EnvironmentProblem) as caught:
+        RayExecutor(1, "sample_work:run", {}, tmp_path)
+    assert caught.value.remedy == "run: pip install 'face-tuning[ray]'"
+
+
 @pytest.mark.parametrize("address", ["ray://somewhere:10001", "local", "somewhere", ":6379", "host:port"])
 def test_an_address_is_auto_or_host_and_port(address):
     with pytest.raises(UsageError, match=f"--ray-address is '{address}'"):
@@ -65,6 +74,27 @@ def test_what_has_ended_before_the_cluster_went_away_counts(tmp_path, monkeypatc
         assert executor.collect(0) == [Finished("trial/0001", 3, {"score": 1})]
         with pytest.raises(Disconnected):
             executor.collect(0)
+    finally:
+        executor.close()
+
+
+_REFUSAL = """
+print('{"type": "refused", "problem": "no room", "remedy": "wait"}', flush=True)
+"""
+
+
+def test_what_has_ended_before_the_driver_gave_up_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "command", lambda: [sys.executable, "-c", _DRIVER + _REFUSAL])
+    executor = RayExecutor(1, "sample_work:run", {}, tmp_path, address="auto")
+    try:
+        executor.submit(Job("trial/0001", 3, "trial"))
+        executor._process.wait(60)
+        while executor._answers.qsize() < 3:  # its result, the refusal, and the end of its answers
+            time.sleep(0.01)
+        assert executor.collect(0) == [Finished("trial/0001", 3, {"score": 1})]
+        for _ in range(2):
+            with pytest.raises(EnvironmentProblem, match="no room"):
+                executor.collect(0)
     finally:
         executor.close()
 

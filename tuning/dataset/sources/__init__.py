@@ -1,1 +1,1 @@
-"""Raw data: layouts are detected, and every file becomes a sample, or is rejected or ignored."""
+"""Reads raw data: detects its layout, and turns every file into samples, or rejects or ignores it."""

@@ -1,4 +1,4 @@
-"""Renaming of classes: `--aliases`, and the usual names of emotions."""
+"""Renames classes: `--aliases`, and the usual names of emotions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from tuning.core.errors import DataError, UsageError
 from tuning.dataset.sources.samples import clean_label
 
-#: `--aliases emotions` stands for this table: what common data sets call the same expression -> FER2013's name for it.
+#: The table that `--aliases emotions` stands for: name of an emotion in common data sets -> FER2013's name for it.
 EMOTIONS: dict[str, str] = {
     **dict.fromkeys(("anger", "angry_face", "mad"), "angry"),
     "contemptuous": "contempt",
@@ -24,32 +24,29 @@ BUILT_IN = "emotions"
 _REMEDY = f"give pairs such as anger=angry,happiness=happy, or `{BUILT_IN}` for the usual names of emotions"
 #: A number before a name, as in "0_angry".
 _NUMBERED = re.compile(r"^\d+[_.-]+(?=\D)")
-#: What systems add to the name of a folder that is there already: "happy (1)", "happy - Copy", "happy copy 2".
+#: Suffixes that file managers add to the name of a copied folder: "happy (1)", "happy - Copy", "happy copy 2".
 _COPIED = re.compile(r"(_\(\d+\)|(_-)?_copy(_\d+|_\(\d+\))?)$")
-
 #: A split in a name, as in "train_happy" beside "test_happy".
 _SPLIT = re.compile(r"^(train|test|val|valid)(ing|idation)?[_.-]+|[_.-]+(train|test|val|valid)(ing|idation)?$")
 
 
 def parse(text: str | None) -> dict[str, str]:
-    """Reads "anger=angry,happiness=happy", or "emotions" for the built-in table, or both; cleaned labels.
+    """Parses "anger=angry,happiness=happy", or "emotions" for the built-in table, or both, into name -> label.
+
+    Names and labels are cleaned by `clean_label`; pairs take precedence over the table.
 
     Raises:
-        UsageError: not such a list, or a name that is given two meanings or stands for an alias itself.
+        UsageError: not such a list, a name with two labels, or a label that is itself renamed.
     """
-    found: dict[str, str] = {}
-    for part in (text or "").split(","):
-        part = part.strip()
-        if not part:
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    pairs: dict[str, str] = {}
+    for part in parts:
+        if part == BUILT_IN:
             continue
-        pairs = EMOTIONS if part == BUILT_IN else dict([_pair(part)])
-        for name, label in pairs.items():
-            if part == BUILT_IN:
-                found.setdefault(name, label)
-            elif found.get(name, label) != label and EMOTIONS.get(name) != found[name]:
-                raise UsageError(f"--aliases: {name!r} is both {found[name]!r} and {label!r}", "keep one of the two")
-            else:
-                found[name] = label
+        name, label = _pair(part)
+        if pairs.setdefault(name, label) != label:
+            raise UsageError(f"--aliases: {name!r} is both {pairs[name]!r} and {label!r}", "keep one of the two")
+    found = (EMOTIONS if BUILT_IN in parts else {}) | pairs
     for name, label in found.items():
         if found.get(label, label) != label:
             raise UsageError(
@@ -70,7 +67,7 @@ def _pair(part: str) -> tuple[str, str]:
 
 
 def suggestion(labels: Iterable[str], aliases: Mapping[str, str]) -> str | None:
-    """What to tell a person whose classes look like the same emotion under two names; None where none do."""
+    """Returns a hint if several classes look like the same emotion under different names, else None."""
     names: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
         bare = _SPLIT.sub("", _COPIED.sub("", _NUMBERED.sub("", label)))

@@ -1,7 +1,7 @@
-"""Zip and tar archives of images, unpacked below `data/` before anything in them is read.
+"""Unpacks zip and tar archives of images below `data/`.
 
-An archive is a stranger's: every member's name, kind and size is checked before the first byte is written, and sizes
-are counted again while unpacking, because headers lie. A failed unpacking leaves nothing.
+Archives are not trusted: every member's name, kind and size is checked before the first byte is written, and sizes are
+counted again while unpacking, because headers can lie. A failed unpacking leaves no files.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ MAX_ENTRIES = 2_000_000
 MAX_BYTES = 200 * 1024**3
 #: Unpacked bytes per packed byte. Images hardly compress; text (a FER2013 CSV) shrinks to a third.
 MAX_RATIO = 200
-#: Ratios of small archives say nothing.
+#: Archives that unpack to less may have any ratio.
 _RATIO_FROM = 10 * 1024**2
 _MAX_NAME = 1000
 _KEY_DIGITS = 12
 _CHUNK = 1 << 20
-#: What follows the end of an archive is read so far, to reach the checksum.
+#: Chunks read after the end of an archive to reach the checksum of its compression.
 _PADDING_CHUNKS = 64
 _DRIVE = re.compile(r"[A-Za-z]:")
 _REMEDY = "unpack it yourself where you trust it, and give --raw the folder"
@@ -56,7 +56,7 @@ class _Member:
     Attributes:
         path: cleaned by `_safe_path`.
         size: in bytes, as the archive declares it.
-        modified: seconds since 1970; None where the archive does not tell.
+        modified: seconds since 1970; None if unknown.
         open: opens it for reading.
     """
 
@@ -71,7 +71,7 @@ def is_archive(path: Path) -> bool:
 
 
 def refuse_foreign(place: Path, files: Iterable[str]) -> None:
-    """Raises DataError where there is an archive of a kind that is not unpacked here."""
+    """Raises DataError if `files` holds an archive of a kind that is not supported."""
     found = next((path for path in files if path.lower().endswith(_FOREIGN)), None)
     if found:
         where = place if place.name == found else f"{found} in {place}"
@@ -82,14 +82,14 @@ def refuse_foreign(place: Path, files: Iterable[str]) -> None:
 
 
 def unpack(workspace: Workspace, archive: Path, progress: Progress) -> tuple[Path, tuple[str, ...]]:
-    """Unpacks `archive`, anew only where it has changed.
+    """Unpacks `archive`, unless the same archive has been unpacked already.
 
     Returns:
-        (the folder that holds what is in it, what the person should know about the names there).
+        (the folder with its content, notes about the names in it).
 
     Raises:
-        DataError: it is damaged, encrypted, too large, or holds members that a folder of images does not; names them.
-        EnvironmentProblem: the disk is too full.
+        DataError: it is damaged, encrypted, too large, or has a member that is refused, such as a link; names it.
+        EnvironmentProblem: the disk has too little free space.
     """
     state = archive.stat()
     key = hashlib.sha256(f"{archive.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:_KEY_DIGITS]
@@ -122,9 +122,9 @@ def unpack(workspace: Workspace, archive: Path, progress: Progress) -> tuple[Pat
 
 
 def remove_earlier(current: Collection[Path]) -> None:
-    """Removes what archives of the same names as those unpacked to `current` were unpacked to before.
+    """Removes the folders of earlier archives that had the same name as one unpacked to `current`.
 
-    Two archives that are given together may have the same name, in different folders.
+    No folder in `current` is removed: two archives given together may have the same name, in different folders.
     """
     for folder in current:
         for other in folder.parent.glob(f"{folder.name[:-_KEY_DIGITS]}{'?' * _KEY_DIGITS}"):
@@ -135,7 +135,7 @@ def remove_earlier(current: Collection[Path]) -> None:
 
 @contextlib.contextmanager
 def _opened(archive: Path) -> Iterator[tuple[list[_Member], list[str]]]:
-    """The files of the archive, which stays open meanwhile, and what to say about their names."""
+    """Opens the archive and yields its files and the notes about their names."""
     if _is_zip(archive):
         with zipfile.ZipFile(archive) as package:
             _check_count(archive, package.infolist())
@@ -153,7 +153,7 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Member], list[str]]]:
 
 
 def _is_zip(archive: Path) -> bool:
-    """By content: downloads are called what someone expected them to be. What is neither counts as its name says."""
+    """Whether it is a zip file by content, because downloads may have a wrong suffix; if neither, by suffix."""
     if archive.name.lower().endswith(".zip"):
         return zipfile.is_zipfile(archive) or not tarfile.is_tarfile(archive)
     with archive.open("rb") as file:
@@ -161,7 +161,7 @@ def _is_zip(archive: Path) -> bool:
 
 
 class _Names:
-    """Names that are not UTF-8, read in the code page that fits all of them."""
+    """Decodes names that are not UTF-8, in the one code page that fits all of them."""
 
     def __init__(self, archive: Path, raw: Sequence[bytes]) -> None:
         self._guess = code_pages.guess(raw) if any(not name.isascii() for name in raw) else None
@@ -176,12 +176,12 @@ class _Names:
 
 
 def _is_unflagged(entry: zipfile.ZipInfo) -> bool:
-    """Whether a zip says about a name neither that it is UTF-8, nor what it is in UTF-8."""
+    """Whether a non-ASCII name has neither zip's UTF-8 flag nor the extra field with its UTF-8 form."""
     return not entry.flag_bits & 0x800 and not entry.orig_filename.isascii() and _unicode_path(entry) is None
 
 
 def _unicode_path(entry: zipfile.ZipInfo) -> str | None:
-    """The name in UTF-8 that Info-ZIP puts into the extra field 0x7075, if it belongs to this name."""
+    """Returns the UTF-8 name in Info-ZIP's extra field 0x7075 if its checksum fits the entry's name, else None."""
     extra, at = entry.extra, 0
     while at + 4 <= len(extra):
         kind, size = struct.unpack_from("<HH", extra, at)
@@ -197,7 +197,7 @@ def _unicode_path(entry: zipfile.ZipInfo) -> str | None:
 
 
 def _raw(name: str) -> bytes | None:
-    """The bytes of a name that is not UTF-8, which `tarfile` keeps as surrogates; None for a sound name."""
+    """Returns the bytes of a name that is not UTF-8, which `tarfile` decodes to surrogates; None for a valid name."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -219,7 +219,7 @@ def _zip_members(archive: Path, package: zipfile.ZipFile, names: _Names) -> Iter
         if _is_unflagged(entry):
             name = names.read(entry.orig_filename.encode("cp437")) or name
         path = _safe_path(archive, name)
-        # Windows programs end a folder's name with a backslash.
+        # Some Windows programs end a folder's name with a backslash.
         if not name.endswith(("/", "\\")) and path:
             yield _Member(path, entry.file_size, None, functools.partial(package.open, entry))
 
@@ -241,14 +241,16 @@ def _tar_members(
 
 
 def _check_end(package: tarfile.TarFile, packed: bool) -> None:
-    """To `tarfile`, a damaged header ends an archive like any other; and only at the very end are checksums compared.
+    """Checks that a tar archive is complete: `tarfile` takes a damaged header for the end of the archive.
+
+    It also reads to the end of a compressed archive, because the checksum is verified only there.
 
     Raises:
-        tarfile.ReadError: there is something else than zeros where the members end.
+        tarfile.ReadError: the members are followed by something other than zeros.
     """
     package.fileobj.seek(package.offset)
     end = package.fileobj.read(tarfile.BLOCKSIZE)
-    # Some programs write no end block; the checksum of a compressed archive has been verified by then.
+    # Some programs write no end block; in a compressed archive, the checksum has shown by now that nothing is missing.
     if end != bytes(tarfile.BLOCKSIZE) and (end or not packed):
         raise tarfile.ReadError(f"after {len(package.getmembers()):,} members comes neither another one nor an end")
     for _ in range(_PADDING_CHUNKS):
@@ -257,7 +259,7 @@ def _check_end(package: tarfile.TarFile, packed: bool) -> None:
 
 
 def _safe_path(archive: Path, name: str) -> str:
-    """The member's path below the folder. Raises DataError for one that could land anywhere else."""
+    """Returns the member's path below the folder. Raises DataError if it could lead outside, or is no valid name."""
     if any(ord(character) < 32 for character in name):
         _refuse(archive, name, "a name with control characters")
     try:
@@ -266,7 +268,7 @@ def _safe_path(archive: Path, name: str) -> str:
         _refuse(archive, name, "a name that is not valid text")
     if len(name) > _MAX_NAME or any(len(part.encode()) > 255 for part in name.split("/")):
         _refuse(archive, name, "a name too long for a file system")
-    # Windows programs write backslashes between folders; on that system they are what they look like.
+    # Some Windows programs separate folders by backslashes.
     plain = name.replace("\\", "/")
     if plain.startswith("/") or _DRIVE.match(plain):
         _refuse(archive, name, "an absolute path")
@@ -276,7 +278,7 @@ def _safe_path(archive: Path, name: str) -> str:
 
 
 def _check_members(archive: Path, members: list[_Member], packed: int, place: Path) -> int:
-    """The bytes that unpacking takes. Raises DataError or EnvironmentProblem where that must not be tried."""
+    """Returns the total size in bytes. Raises DataError or EnvironmentProblem if the members must not be unpacked."""
     names: dict[str, str] = {}
     folders: dict[str, str] = {}
     for member in members:
@@ -312,7 +314,7 @@ def _check_members(archive: Path, members: list[_Member], packed: int, place: Pa
 
 
 def _write(archive: Path, member: _Member, target: Path, left: int) -> int:
-    """Unpacks one member of at most `left` bytes; returns how many it has."""
+    """Unpacks one member of at most `left` bytes; returns its size."""
     path = target / member.path
     path.parent.mkdir(parents=True, exist_ok=True)
     source = member.open()

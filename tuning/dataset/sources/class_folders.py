@@ -1,4 +1,4 @@
-"""Class folders: `<class>/…images`, also below or above train, valid, test or persons' folders: see `layout`."""
+"""Class folders: `<class>/…images`, also below or above folders of splits (train, …) or persons: see `layout`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tuning.dataset.sources.layout import Layout
 from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample
 
 _EMOTIONS = frozenset(EMOTIONS.values())
-#: Folders beside each other, as an export with images and labels has them.
+#: Maximum number of folders in an export that has images and labels side by side.
 _FEW = 4
 
 
@@ -23,10 +23,11 @@ def detect(tree: RawTree, prefix: str) -> bool:
 
 
 def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
-    """Every image below a class folder becomes a sample, however deep it lies; `crop` has no meaning here.
+    """Lists every image below a class folder, at any depth, as a sample; `crop` has no effect here.
 
     Raises:
-        DataError: a folder's name cannot be a label, or a class's folder cannot be looked into.
+        DataError: a folder's name cannot be a label, a class folder cannot be read or lies in that of another class,
+            or a folder holds labels in a format that is not read.
     """
     found = layout.recognise(tree, prefix)
     assert found is not None
@@ -42,10 +43,10 @@ def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
 
 
 def _refuse_unread_classes(tree: RawTree, prefix: str, found: Layout) -> None:
-    """A class whose folder is a link, or has no readable name, would vanish from the classes.
+    """Refuses class folders that are not read (links, invalid names), because the class would silently be missing.
 
     Raises:
-        DataError: naming the folder, why it is not read, and what to do.
+        DataError: there is one; names it and the reason.
     """
     tops = {prefix, *found.parts, *map(parent, found.labels)}
     for path, unread in tree.unread.items():
@@ -66,10 +67,10 @@ FOREIGN_LABELS = (".xml", ".json", ".npy", ".mat", ".pts")
 
 
 def _refuse_foreign_labels(tree: RawTree, found: Layout) -> None:
-    """Images in one folder and their labels, as XML, JSON or arrays, in another: neither folder is a class.
+    """Refuses a folder of images beside a folder of labels in XML, JSON or arrays: neither folder is a class.
 
     Raises:
-        DataError: naming the labels' folder.
+        DataError: there is such a folder of labels; names it.
     """
     for folder in found.labels:
         if folder in tree.holding or len(found.labels) > _FEW:
@@ -88,12 +89,12 @@ def foreign_labels(tree: RawTree, path: str) -> DataError:
 
 
 def _refuse_class_in_class(tree: RawTree, found: Layout) -> None:
-    """A class's folder that was dropped into another one's would give its images a wrong label.
+    """Refuses a class folder inside another class's folder, because its images would get the wrong label.
 
-    What lies in several classes, such as the first frames of each in `neutral/`, is called so on purpose.
+    A name that occurs inside several classes, such as `neutral/` for the first frames of each, is deliberate.
 
     Raises:
-        DataError: naming the folder and both classes.
+        DataError: there is one; names the folder and both classes.
     """
     known = {label for label in found.labels.values() if any(map(str.isalpha, label))}
     homes: dict[str, dict[str, str]] = {}
@@ -120,7 +121,7 @@ def _plain(label: str) -> str:
 
 
 def _merged(labels: dict[str, str]) -> tuple[str, ...]:
-    """One note per label that folders of different spelling share."""
+    """Returns a note for each label that folders of different spelling share."""
     spellings: dict[str, set[str]] = {}
     for folder, label in labels.items():
         spellings.setdefault(label, set()).add(layout.name(folder))

@@ -1,7 +1,7 @@
-"""Names in archives that are not UTF-8: which code page the program that wrote them used, guessed from all names.
+"""Guesses the code page of names in archives that are not UTF-8, from all names together.
 
-Zip files say which names are UTF-8; the others are in the code page of the machine that packed them, which no file
-tells. The guess is always told to the person, for it decides what the classes are called.
+Zip files flag names in UTF-8; other names are in the code page of the machine that packed them, which is recorded
+nowhere. The guess is always reported to the user, because it decides the names of the classes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CodePage:
-    """A code page and what usual text in it consists of.
+    """A code page and the characters that text in it usually consists of.
 
     Attributes:
         codec: Python's name for it.
-        language: for whom it is the usual one.
-        usual: whether two bytes, as one number, are a common character; None for pages of single bytes.
-        script: what the names of its letters begin with.
+        language: the language and system that commonly use it.
+        script: prefixes of the Unicode names of its letters.
+        usual: whether (lead byte, trail byte) is a common character; None for single-byte code pages.
     """
 
     codec: str
@@ -30,11 +30,12 @@ class CodePage:
 
 
 def _between(*ranges: tuple[int, int]) -> Callable[[int, int], bool]:
-    """Whether the lead byte lies in one of the ranges and the trail byte is one."""
+    """Returns a test: is the lead byte in one of the ranges, and the trail byte at least 0x40?"""
     return lambda lead, trail: any(low <= lead <= high for low, high in ranges) and trail >= 0x40
 
 
-#: The rows of common characters in each national standard: GB 2312 and Big5 level 1, JIS level 1 and kana, Hangul.
+#: For double-byte pages, `usual` covers the common characters of each national standard: GB 2312 and Big5 level 1, JIS
+#: level 1 and kana, Hangul.
 _PAGES = (
     CodePage("cp866", "Russian, DOS", ("CYRILLIC",)),
     CodePage("cp1251", "Russian, Windows", ("CYRILLIC",)),
@@ -50,21 +51,22 @@ _PAGES = (
     CodePage("cp737", "Greek, DOS", ("GREEK",)),
     CodePage("cp1253", "Greek, Windows", ("GREEK",)),
 )
-#: Below this share of usual characters a code page is not believed.
+#: Minimum share of usual characters for a code page to be considered.
 _BELIEVED = 0.8
-#: Korean lies where the more frequent half of Chinese does: so many different characters do so by no chance.
+#: Korean uses the same bytes as the more frequent half of Chinese. Text that fits both counts as Korean only if it has
+#: at least so many different characters, too many for a coincidence.
 _MANY = 6
 
 
 @dataclass(frozen=True)
 class Guess:
-    """The code page that fits best, and the others that fit as well."""
+    """The code page that fits best, and one other that fits equally well, if any."""
 
     page: CodePage
     others: tuple[CodePage, ...] = ()
 
     def words(self, names: Sequence[bytes]) -> str:
-        """What a person is told: the page, how some names read in it, and how they would read otherwise."""
+        """Describes the guess: the code page, how some names read in it, and how they would read in the other."""
         return f"{_reading(self.page, names)}" + "".join(
             f"; it may as well be {_reading(p, names)}" for p in self.others
         )
@@ -74,12 +76,12 @@ UTF8 = CodePage("utf-8", "all languages", ())
 
 
 def guess(names: Sequence[bytes]) -> Guess | None:
-    """The code page of names that are not all ASCII; None where none of those known fits.
+    """Guesses the code page of names that are not all ASCII; None if no known page fits.
 
-    UTF-8 comes first: nothing else looks like it by chance.
+    UTF-8 is tried first: text in another code page is hardly ever valid UTF-8.
     """
     text = [name for name in dict.fromkeys(names) if not name.isascii()]
-    if _score_utf8(text):
+    if _is_utf8(text):
         return Guess(UTF8)
     scores = {page.codec: _score(text, page) for page in _PAGES}
     best = max(scores.values())
@@ -93,7 +95,7 @@ def guess(names: Sequence[bytes]) -> Guess | None:
     return Guess(first, tuple(others[:1]))
 
 
-def _score_utf8(names: Sequence[bytes]) -> bool:
+def _is_utf8(names: Sequence[bytes]) -> bool:
     try:
         return all(name.decode("utf-8") for name in names)
     except UnicodeDecodeError:
@@ -112,7 +114,7 @@ def _reading(page: CodePage, names: Sequence[bytes]) -> str:
 
 
 def _score(names: Sequence[bytes], page: CodePage) -> float:
-    """Which share of what is not ASCII is usual text in a code page, from 0 to 1."""
+    """Returns the share of non-ASCII characters that are usual in a code page, from 0 to 1."""
     usual = total = 0
     for name in names:
         try:
@@ -136,14 +138,14 @@ def _is_letter(character: str, script: tuple[str, ...]) -> bool:
 
 
 def _is_natural(text: str, script: tuple[str, ...]) -> bool:
-    """Whether no word mixes scripts, or has a capital after a small letter, or hardly a letter that is ASCII."""
+    """Whether the words look like text: one script each, no capital after a small letter, Western ones mostly ASCII."""
     for word in "".join(c if unicodedata.category(c)[0] in "LM" else " " for c in text).split():
         foreign = [c for c in word if ord(c) > 127]
         if not foreign:
             continue
         if script != ("LATIN",) and len(foreign) != len(word):
             return False
-        # Western words are mostly ASCII; others come out as letters with accents alone.
+        # Western words are mostly ASCII; words of other languages, misread as Western, are mostly accented letters.
         if script == ("LATIN",) and 2 * len(foreign) > len(word) + 1:
             return False
         if any(b.isupper() and a.islower() for a, b in itertools.pairwise(word)):

@@ -1,4 +1,4 @@
-"""Everything that was given as raw data, as one: several folders, archives and tables, under one set of labels."""
+"""Combines everything given as raw data, several folders, archives and tables, under one set of labels."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Part:
     """One raw folder, table or archive.
 
     Attributes:
-        name: what its samples' sources begin with, where there are several parts; "" for a single one.
+        name: the first component of its samples' sources if there are several parts; "" for a single one.
         given: the path that was given.
-        states: of everything there, path relative to `given` -> (size in bytes, mtime in ns); "" is an archive itself.
-        tree: what lies there (in the folder that an archive was unpacked to).
-        kind: a name of `sources.SOURCES`.
+        states: path relative to `given` -> (size in bytes, mtime in ns) of every file; "" stands for an archive itself.
+        tree: the files there (for an archive, in the folder that it was unpacked to).
+        kind: a key of `sources.SOURCES`.
         prefix: the folder in `tree` that holds the data set.
-        listing: what was found.
+        listing: its samples.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Part:
         return sources.SOURCES[self.kind].title
 
     def outside(self) -> Iterator[Item]:
-        """What lies beside the folder of the data set."""
+        """Yields the files beside the folder of the data set: images as rejected, others as ignored."""
         start = f"{self.prefix}/" if self.prefix else ""
         for path in self.tree.files:
             if not path.startswith(start):
@@ -54,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Collection:
-    """All parts as one data set; `aliases` maps labels as found to labels as wanted."""
+    """All parts as one data set; `aliases` maps labels as found to the labels to use."""
 
     parts: tuple[Part, ...]
     aliases: Mapping[str, str]
@@ -109,35 +109,35 @@ class Collection:
         return self.aliases.get(found, found)
 
     def items(self) -> Iterator[Item]:
-        """Everything found, in the order given, under the names and labels of the collection."""
+        """Yields the items of all parts, in the order given, with the sources and labels of the collection."""
         for part in self.parts:
             for item in itertools.chain(part.tree.refused, part.tree.skipped, part.outside(), part.listing.items):
                 if part.name:
                     item = replace(item, source=f"{part.name}/{item.source}")
-                if not isinstance(item, Ignored) and item.label is not None:
-                    item = replace(item, label=self.label(item.label)) if item.label in self.aliases else item
+                if not isinstance(item, Ignored) and item.label is not None and item.label in self.aliases:
+                    item = replace(item, label=self.aliases[item.label])
                 yield item
 
     def locate(self, source: str) -> str:
-        """The path of the file that a sample's source names."""
+        """Returns the path of the file that a sample's source names."""
         part, path = self._part(source)
         return f"{part.tree.root}/{path}"
 
     def size(self, source: str) -> int:
-        """The size in bytes of the file that a sample's source names."""
+        """Returns the size in bytes of the file that a sample's source names."""
         part, path = self._part(source)
         return part.tree.files[path][0]
 
     def digests(self, read: Mapping[str, str]) -> dict[Path, dict[str, str]]:
-        """Of each given path, the sha256 of its files, "" where one cannot be read.
+        """Returns given path -> relative path -> sha256 of the file; "" if it cannot be read.
 
         Args:
-            read: what is known already, by the sources of samples.
+            read: source of a sample -> sha256, for files whose sha256 is known already.
         """
         found = {}
         for part in self.parts:
             given, start = part.given, f"{part.name}/" if part.name else ""
-            # What was read of an archive are the files in it.
+            # For an archive, `read` is about the files in it, but what is wanted is the sha256 of the archive itself.
             own = read if part.tree.root == given else {}
             found[given] = {
                 path: own.get(start + path) or files.sha256_or_nothing(given if given.is_file() else given / path)
@@ -155,10 +155,10 @@ class Collection:
 def gather(
     workspace: Workspace, raws: Sequence[Path], crop: str, renamed: Mapping[str, str], progress: Progress
 ) -> Collection:
-    """Looks at everything that was given; archives are unpacked.
+    """Lists the content of all raw paths; unpacks archives.
 
     Raises:
-        DataError: something given holds no data set, or several; names it.
+        DataError: a path holds no data set, or several; names it.
     """
     names = part_names(raws)
     parts = []
@@ -175,7 +175,7 @@ def gather(
 
 
 def _above(workspace: Workspace, given: Path) -> Path | None:
-    """The folder that holds `given`; None where it cannot be given itself, because `prepare` writes in it."""
+    """Returns the folder that holds `given`; None if it holds the pool, so that it cannot be a raw folder itself."""
     above = given.resolve().parent
     return None if workspace.pool.resolve().is_relative_to(above) else above
 
@@ -183,10 +183,13 @@ def _above(workspace: Workspace, given: Path) -> Path | None:
 def _tree(
     workspace: Workspace, given: Path, progress: Progress
 ) -> tuple[dict[str, tuple[int, int]], RawTree, tuple[str, ...]]:
-    """(states of what was given, what lies in that folder, table or archive, or in the one archive in a folder, notes).
+    """Lists a folder, a table, an archive, or the only archive in a folder.
+
+    Returns:
+        (states of the files in `given`, tree of the files to read, notes).
 
     Raises:
-        DataError: there are several archives, one in another, or one that cannot be unpacked here.
+        DataError: there are several archives, one inside another, or one of a kind that is not supported.
     """
     if archives.is_archive(given):
         state = given.stat()
@@ -224,7 +227,7 @@ def _unpacked(workspace: Workspace, archive: Path, progress: Progress) -> tuple[
 
 
 def part_names(raws: Sequence[Path]) -> list[str]:
-    """A name for each of several parts: its last folder, numbered where that is not enough."""
+    """Returns a unique name for each of several parts: its file or folder name, numbered if necessary."""
     if len(raws) == 1:
         return [""]
     names: list[str] = []

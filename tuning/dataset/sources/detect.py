@@ -1,6 +1,6 @@
-"""Which kind of data set a folder holds, found by looking, and what is in it.
+"""Detects which kind of data set a folder holds.
 
-A new source is one module with `detect` and `list_samples`, and one row in `SOURCES`.
+A new kind is one module with `detect` and `list_samples`, and one row in `SOURCES`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Source:
     """One kind of data set.
 
     Attributes:
-        title: what a person calls it.
-        detect: `(tree, prefix)` -> whether `prefix` is the top of such a data set.
+        title: its name in messages.
+        detect: `(tree, prefix)` -> whether `prefix` is the top folder of such a data set.
         list_samples: `(tree, prefix, crop)` -> its `Listing`.
     """
 
@@ -39,7 +39,7 @@ class Source:
     list_samples: Callable[[RawTree, str, str], Listing]
 
 
-#: In order of precedence: the most telling marks first.
+#: In order of precedence: the most specific kind first.
 SOURCES: dict[str, Source] = {
     "yolo": Source("YOLO export", yolo.detect, yolo.list_samples),
     "fer_csv": Source("FER2013 CSV", fer_csv.detect, fer_csv.list_samples),
@@ -48,16 +48,16 @@ SOURCES: dict[str, Source] = {
 
 
 def find(tree: RawTree, above: Path | None = None) -> tuple[str, str]:
-    """The data set in a raw folder, or in the one nested folder that holds it (as unzipped archives have it).
+    """Finds the data set in a raw folder, or in the one nested folder that holds it (as in unpacked archives).
 
     Args:
-        above: the folder to give instead, where this one may be a class.
+        above: the folder that the error suggests instead, in case this one is a class; None suggests none.
 
     Returns:
-        (name in SOURCES, folder relative to the raw folder, "" for the folder itself).
+        (key of SOURCES, folder relative to the raw folder, "" for the folder itself).
 
     Raises:
-        DataError: nothing is recognised, or several folders could be meant.
+        DataError: nothing is recognised, or several folders could be the data set.
     """
     level = [""]
     depth = 0
@@ -87,18 +87,19 @@ def _kind(tree: RawTree, prefix: str) -> str | None:
 
 
 def _nothing(tree: RawTree, above: Path | None) -> DataError:
-    """What was seen instead of a data set."""
-    seen = _seen(tree, above)
+    """Returns the error for a folder without a data set, with a hint at archives in it."""
+    error = _nothing_unpacked(tree, above)
     packed = [path for path in tree.files if archives.is_archive(tree.root / path)][:_SHOWN_ARCHIVES]
     if not packed:
-        return seen
+        return error
     return DataError(
-        f"{seen.problem}; {' and '.join(packed)} beside them: an archive is unpacked only where it is alone",
-        f"give --raw {' '.join(str(tree.root / path) for path in packed)} if that is the data set; else {seen.remedy}",
+        f"{error.problem}; {' and '.join(packed)} beside them: an archive is unpacked only where it is alone",
+        f"give --raw {' '.join(str(tree.root / path) for path in packed)} if that is the data set; else {error.remedy}",
     )
 
 
-def _seen(tree: RawTree, above: Path | None) -> DataError:
+def _nothing_unpacked(tree: RawTree, above: Path | None) -> DataError:
+    """Returns the error that describes the files found instead of a data set."""
     images = len(tree.images)
     entries = account.take(tree.refused, tree.skipped)
     seen = f" ({account.words(entries)})" if entries else ""

@@ -1,5 +1,7 @@
-"""Tables of faces such as FER2013's: one row a face, a column of labels and one of pixels (or a column for each pixel),
-under whatever names, delimiter and order; all usages become one pool."""
+"""Tables of faces such as FER2013's: one row per face, with a column of labels and one of pixels (or one per pixel).
+
+Names, delimiter and order of the columns may vary. Rows of all usages (training, test, …) become one pool.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,12 @@ from tuning.dataset.sources.inventory import RawTree, parent, suffix
 from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected, Sample, are_many, clean_label
 from tuning.dataset.sources.table_columns import Columns
 
-#: The data set's own numbering.
+#: In the order of FER2013's numbers.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-#: One image of a thousand pixels squared, written with decimals and in full.
+#: Characters of a field: enough for an image of 1000 × 1000 pixels in full-precision decimals.
 _MAX_FIELD = 24_000_000
 _NUMBER = re.compile(r"\+?(\d{1,6})(\.0*)?$", re.ASCII)
-_NO_DIGITS = str.maketrans("[](){};,|", "         ")
+_PUNCTUATION_TO_BLANKS = str.maketrans("[](){};,|", "         ")
 #: Tables and arrays that are not read.
 _FOREIGN = (
     *(".xlsx", ".xls", ".ods", ".parquet", ".feather", ".npz", ".npy", ".h5", ".hdf5", ".mat", ".pkl", ".pickle"),
@@ -39,12 +41,12 @@ REMEDY = (
 
 
 def detect(tree: RawTree, prefix: str) -> bool:
-    """Whether a table directly in `prefix` has a column of labels and one of pixels."""
+    """Whether a table directly in `prefix` has a column of labels and one of pixels, or one per pixel."""
     return bool(_tables(tree, prefix))
 
 
 def describe(tree: RawTree) -> str:
-    """Which columns tables have that are none of faces; "" where there is no table."""
+    """Describes a table that is not read: its columns, or its format; "" if there is none."""
     found = [path for path in tree.files if suffix(path) in table_columns.SUFFIXES]
     if not found:
         for path in tree.files:
@@ -60,16 +62,16 @@ def describe(tree: RawTree) -> str:
 
 
 def lists_files(tree: RawTree) -> str | None:
-    """A table that names image files and says of what class each is; None where there is none."""
+    """Returns the path of a table that lists image files with their classes, or None."""
     tables = (path for path in tree.files if suffix(path) in (*table_columns.SUFFIXES, ".txt"))
     return next((path for path in tables if table_columns.names_files(tree.root / path)), None)
 
 
 def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
-    """Every row becomes a sample, read lazily; `crop` has no meaning here.
+    """Lists every row as a sample, lazily; `crop` has no effect here.
 
     Raises:
-        DataError: a label that several rows carry is none.
+        DataError: several rows have the same invalid label.
     """
     tables = {path: _Table.read(tree.root / path, columns) for path, columns in _tables(tree, prefix).items()}
     classes: dict[str, str] = {}
@@ -91,13 +93,13 @@ def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
 
 
 def parse_pixels(text: str) -> np.ndarray:
-    """A row's pixel values as uint8 RGB (side, side, 3).
+    """Converts a row's pixel values to uint8 RGB (side, side, 3).
 
-    Numbers from 0 to 255, in any notation, with brackets or commas among them; those of an image whose values are
-    fractions from 0 to 1 count 255 times.
+    The values are numbers from 0 to 255 in any notation, possibly with brackets or commas. If all are from 0 to 1 and
+    some are fractions, they are multiplied by 255.
 
     Raises:
-        UnreadableImage: not a square number of such values.
+        UnreadableImage: a value is invalid, or their number is not a square.
     """
     try:
         values = np.frombuffer(bytes(map(int, text.split())), np.uint8) if "_" not in text else _decimals(text)
@@ -117,7 +119,7 @@ def parse_pixels(text: str) -> np.ndarray:
 
 
 def _decimals(text: str) -> np.ndarray:
-    fields = text.translate(_NO_DIGITS).split()
+    fields = text.translate(_PUNCTUATION_TO_BLANKS).split()
     if "..." in fields or "…" in fields:
         raise UnreadableImage("the pixels are shortened with '...', as NumPy prints long arrays")
     try:
@@ -126,7 +128,7 @@ def _decimals(text: str) -> np.ndarray:
         values = np.array(list(map(float, fields)), np.float64)
     except ValueError:
         raise UnreadableImage("the pixels are not all numbers from 0 to 255") from None
-    # NaN fails the comparison as well.
+    # NaN fails this comparison too.
     if not ((values >= 0) & (values <= 255)).all():
         raise UnreadableImage("the pixels are not all numbers from 0 to 255")
     if len(values) and (values <= 1).all() and (values != np.floor(values)).any():
@@ -142,11 +144,11 @@ def _tables(tree: RawTree, prefix: str) -> dict[str, Columns]:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table whose labels have been looked through.
+    """A table whose labels have been checked.
 
     Attributes:
-        labels: what the label's column holds -> label. What it does not have is no label.
-        in_words: whether the labels are words; numbers otherwise.
+        labels: text in the label column -> label; invalid texts are not included.
+        in_words: whether most labels are words rather than numbers.
     """
 
     file: Path
@@ -201,7 +203,7 @@ class _Table:
         return "write the classes in words in every row, or remove these rows"
 
     def note(self, path: str) -> str | None:
-        """What a person should know about what the numbers were taken for."""
+        """Returns a note on how numeric labels were interpreted, if that is not certain."""
         if self.in_words or not self.labels:
             return None
         if not self.columns.names:
@@ -220,12 +222,12 @@ class _Table:
 
 
 def _is_word(text: str) -> bool:
-    """Whether a label is a name, and neither a number nor what programs write where there is none."""
+    """Whether a label contains a letter and is not a placeholder for a missing value."""
     return any(map(str.isalpha, text)) and text.lower() not in ("nan", "null", "na", "n/a")
 
 
 def _number(text: str) -> int | None:
-    """A whole number, also as 3.0; None where it is none."""
+    """Parses a whole number, also written as 3.0; None if it is not one."""
     match = _NUMBER.match(text)
     return int(match[1]) if match else None
 
@@ -259,7 +261,7 @@ def _samples(table: _Table, path: str) -> Iterator[Sample | Rejected]:
 
 @contextlib.contextmanager
 def _long_fields() -> Iterator[None]:
-    """The limit of a field is one of the whole process."""
+    """Raises the csv module's limit on the length of a field, which is global to the process."""
     before = csv.field_size_limit(_MAX_FIELD)
     try:
         yield
@@ -268,7 +270,7 @@ def _long_fields() -> Iterator[None]:
 
 
 def _rows(file: Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
-    """(number of its last line, fields) of every row after the header that is not blank."""
+    """Yields (number of its last line, fields) for every row after the header that is not blank."""
     with _long_fields(), file.open(encoding=columns.encoding, errors="replace", newline="") as text:
         rows = csv.reader(text, delimiter=columns.delimiter)
         header = bool(columns.names)
@@ -279,7 +281,7 @@ def _rows(file: Path, columns: Columns) -> Iterator[tuple[int, list[str]]]:
             except StopIteration:
                 return
             except csv.Error as error:
-                # Where the row begins: a quotation mark that is not closed may be thousands of lines above.
+                # Report where the row begins: an unclosed quotation mark may be thousands of lines above.
                 raise DataError(f"{file}:{before + 1}: {error}", "repair or delete that line") from None
             if not row or (len(row) == 1 and row[0].lower().startswith("sep=")):
                 continue

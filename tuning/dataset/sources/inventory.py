@@ -1,4 +1,4 @@
-"""The files below the raw folder: names, sizes and times, without opening any."""
+"""Lists the files below the raw folder: names, sizes and times, without opening any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tuning.core.errors import DataError
 from tuning.dataset import formats
 from tuning.dataset.sources.samples import Ignored, Rejected
 
-#: What systems and file managers leave behind. Thumbnails among them are copies of images, never images of their own.
+#: Names of files and folders that systems and file managers create. Thumbnails in them are mere copies of images.
 _SYSTEM_FILES = {
     *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "icon\r"),
     *("@eadir", "#recycle", "lost+found", "thumbnails", "__pycache__"),
@@ -23,11 +23,11 @@ _TEXTS = frozenset((".txt", ".yaml", ".yml", ".names", ".labels", ".csv", ".tsv"
 
 @dataclass(frozen=True)
 class Unread:
-    """A folder that is not looked into, or a link that leads nowhere and may have been one.
+    """A folder that is not read, or a broken link that may have led to a folder.
 
     Attributes:
         reason: why, in words.
-        target: where a link leads, relative to the raw folder; None where it leads out of it, or is none.
+        target: target of a link, relative to the raw folder; None if it lies outside, or if this is not a link.
     """
 
     reason: str
@@ -36,15 +36,16 @@ class Unread:
 
 @dataclass(frozen=True)
 class RawTree:
-    """Everything below one raw folder, hidden files and system files left out.
+    """Everything below one raw folder, without hidden files and system files.
 
     Attributes:
         root: the folder.
         files: path relative to `root` (with "/") -> (size in bytes, mtime in ns), sorted by path.
         folders: every folder's relative path, sorted.
-        refused: links that lead out of the folder, names that cannot be text, folders nested too deep.
-        skipped: hidden files and folders, what file managers leave behind, and what is no file at all.
-        unread: those of `refused` that are, or may have been, folders.
+        refused: links to folders, broken links, links out of the folder, names that are not valid text, and folders
+            nested too deep.
+        skipped: hidden files and folders, those that file managers create, and special files.
+        unread: relative path -> those links and names of `refused` that are, or may have been, folders.
     """
 
     root: Path
@@ -65,7 +66,7 @@ class RawTree:
 
     @functools.cached_property
     def images(self) -> frozenset[str]:
-        """The files that are images by their suffix, or by their content where the suffix says nothing."""
+        """The files that are images by their suffix, or by their content if the suffix is unknown."""
         return frozenset(path for path in self.files if formats.is_image(path, self.root, suffix(path)))
 
     @functools.cached_property
@@ -110,22 +111,22 @@ def suffix(path: str) -> str:
 
 
 def split_name(path: str) -> tuple[str, str]:
-    """(stem, suffix) of a relative path's last part: what `PurePosixPath` says, at a tenth of its cost."""
+    """Returns (stem, suffix) of a relative path's last part, as `PurePosixPath` does, but ten times as fast."""
     name = path.rpartition("/")[2]
     dot = name.rfind(".")
     return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder is hidden, or of a kind that systems and file managers leave behind."""
+    """Whether a file or folder is hidden, or of a kind that systems and file managers create."""
     return name.startswith(".") or name.lower() in _SYSTEM_FILES
 
 
 def check(raw: Path) -> None:
-    """Refuses a path that is not there, before anything is made.
+    """Refuses an unusable raw path.
 
     Raises:
-        DataError: `raw` does not exist, or cannot be written down.
+        DataError: `raw` does not exist, or its path, or that of a link's target, is not valid text.
     """
     if _is_no_text(str(raw.absolute())):
         raise DataError(
@@ -137,10 +138,15 @@ def check(raw: Path) -> None:
             "give --raw the folder (class folders, a YOLO export), archive or FER2013 CSV file that holds your images, "
             "or draw synthetic faces first: python -m tuning.demo",
         )
+    if _is_no_text(str(raw.resolve())):
+        raise DataError(
+            f"--raw {raw} leads to {raw.resolve()}: that path is not valid text",
+            "rename that folder, or move the images into another",
+        )
 
 
 def take(raw: Path) -> RawTree:
-    """Lists what lies below `raw`, or the single file `raw`.
+    """Lists the files below `raw`, or the single file `raw`.
 
     Raises:
         DataError: `raw` does not exist or cannot be read.
@@ -217,7 +223,7 @@ def _litter(entry: os.DirEntry[str]) -> str:
 
 
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:
-    """A folder, a link to one, or a link that leads nowhere and is not called like a file."""
+    """Whether an entry is a folder, a link to one, or a broken link whose name has no suffix."""
     try:
         if entry.is_dir():
             return True
@@ -235,7 +241,7 @@ def _target(entry: os.DirEntry[str], real_root: Path) -> str | None:
 
 
 def _is_no_text(path: str) -> bool:
-    """Whether bytes of a path mean no characters: no file that tells of it could be written."""
+    """Whether a path holds bytes that are not valid text, so that it could not be written to any of our files."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -244,7 +250,7 @@ def _is_no_text(path: str) -> bool:
 
 
 def _refusal(entry: os.DirEntry[str], path: str, real_root: Path) -> str | None:
-    """Why an entry is refused without being opened, or None."""
+    """Returns the reason to refuse an entry without opening it, or None."""
     if _is_no_text(path):
         return "the name is not valid text"
     if not entry.is_symlink():

@@ -1,7 +1,7 @@
-"""Which folders are classes, and which are splits, parts or persons: told by the shape of the whole, then by names.
+"""Decides which folders are classes, and which are splits, parts or persons: by the shape of the tree, then by names.
 
-`<class>/…`, `<split>/<class>/…`, `<class>/<split>/…`, `<class>/<person>/…`, `<person>/<class>/…` and mixtures. A folder
-that fits into none of these is refused by name: taken for a class, it would give all of its images a wrong label.
+Recognises `<class>/…`, `<split>/<class>/…`, `<class>/<split>/…`, `<class>/<person>/…`, `<person>/<class>/…` and
+mixtures. A folder beside splits that fits none of these is refused: as a class, it would mislabel all of its images.
 """
 
 from __future__ import annotations
@@ -18,36 +18,37 @@ from tuning.dataset.sources.aliases import EMOTIONS
 from tuning.dataset.sources.inventory import RawTree
 from tuning.dataset.sources.samples import clean_label
 
-#: Splits wherever they stand, whatever is in them.
+#: Names of folders that are always splits, wherever they are and whatever they hold.
 SPLIT_FOLDERS = frozenset(("train", "training", "valid", "validation", "val", "test", "testing"))
-#: Words that make a folder of folders a split.
+#: Words in the name of a folder that make it a split if it holds only folders.
 _SPLIT_WORDS = SPLIT_FOLDERS | {
     *("trainset", "valset", "testset", "trainval", "dev", "devel", "development", "eval", "evaluation", "holdout"),
     *("publictest", "privatetest", "unseen"),
 }
+#: Words that make such a folder a split together with a number.
 _NUMBERED_PARTS = frozenset(("fold", "part", "split", "batch", "set", "subset", "chunk", "shard"))
 _EMOTION_WORDS = frozenset((*EMOTIONS, *EMOTIONS.values(), "pain", "sleepy", "confused", "bored", "boredom"))
-#: Words that make a number one of a class.
+#: Words that show that a numbered folder is a class, not a person.
 _CLASS_WORDS = frozenset((*_EMOTION_WORDS, "class", "label", "emotion", "expression", "category", "type", "level"))
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-#: Who or which is shown, and not what: S001, subject_12, person3, 0042.
+#: Names that number a person or a series rather than name a class: S001, subject_12, person3, 0042.
 _NUMBERED = re.compile(r"(?i)(.*[a-z_ -]\d+[a-z]?|\d{2,}.*)$")
 _DEPTH = 6
-#: Names that are shown of many.
+#: Maximum number of names listed in a message.
 _SHOWN = 6
-#: A majority of names decides.
+#: A property of names counts if more than this share of them has it.
 _MOST = 0.5
 _ODD = "rename it to one of these classes, put it into a class's folder, or move it out of the raw folder"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set of class folders is laid out.
+    """The layout of a data set of class folders.
 
     Attributes:
         labels: class folder -> label.
-        parts: folders that stand above class folders: splits, copies, persons.
-        notes: what was recognised beyond the usual, one sentence each.
+        parts: folders above class folders: splits, copies, persons.
+        notes: how unusual folders were interpreted, one sentence each.
     """
 
     labels: dict[str, str]
@@ -56,7 +57,7 @@ class Layout:
 
 
 def recognise(tree: RawTree, prefix: str) -> Layout | None:
-    """The data set whose top is `prefix`; None where `prefix` is not one.
+    """Returns the layout of the data set whose top folder is `prefix`; None if `prefix` is not one.
 
     Raises:
         DataError: a folder beside splits is neither a split nor one of their classes.
@@ -67,15 +68,19 @@ def recognise(tree: RawTree, prefix: str) -> Layout | None:
 
 
 def name(folder: str) -> str:
+    """Returns the last part of a path."""
     return folder.rpartition("/")[2]
 
 
 class _Reader:
+    """Reads the layout of the folders in a tree."""
+
     def __init__(self, tree: RawTree) -> None:
         self.tree = tree
         self.own, self.holding = tree.own, tree.holding
 
     def read(self, prefix: str, depth: int = 0) -> Layout | None:
+        """Returns the layout of the data set whose top folder is `prefix`, or None."""
         kids = self.tree.children(prefix)
         if depth > _DEPTH or not any(kid in self.holding for kid in kids):
             return None
@@ -101,23 +106,24 @@ class _Reader:
         return named and folder not in self.own and bool(self._inside(folder))
 
     def _inside(self, folder: str) -> list[str]:
+        """Returns the folders directly in `folder` that hold images at any depth."""
         return [child for child in self.tree.children(folder) if child in self.holding]
 
     def _verdict(self, folders: Sequence[str]) -> Literal["classes", "parts", "unclear"]:
-        """Whether folders of one level are classes, or stand above classes."""
+        """Decides whether the folders of one level are classes, or parts that hold classes."""
         inside = [child for folder in folders for child in self._inside(folder)]
         names = {name(child).lower() for child in inside}
         emotional = _share(folders, _is_emotion)
         above = bool(names) and _share(names, _is_emotion) > _MOST and emotional <= _MOST
-        # A single folder may hold a picture beside its classes or splits.
+        # A single folder may hold an image beside its classes or splits.
         is_top = len(folders) == 1 and (len(inside) > 1 or any(map(self._is_split, inside)))
         if not is_top and any(folder in self.own for folder in folders):
-            # A picture of its own beside folders of classes (a cover) makes no class of a person.
+            # A person's folder may hold an image of its own (a cover) beside the class folders.
             return "parts" if above and all(self._inside(folder) for folder in folders) else "classes"
         if len(folders) == 1:
-            # It may as well be called after the data set.
-            one = label_of(folders[0]) in _EMOTION_WORDS and _share(names, _is_numbered) > _MOST
-            return "classes" if one else "parts" if above else "unclear"
+            # A single folder may have the name of the data set rather than of a class.
+            is_class = label_of(folders[0]) in _EMOTION_WORDS and _share(names, _is_numbered) > _MOST
+            return "classes" if is_class else "parts" if above else "unclear"
         if emotional > _MOST:
             return "classes"
         if above:
@@ -127,14 +133,15 @@ class _Reader:
         return "classes" if _share(names, _is_numbered) > _MOST and not _share(folders, _is_numbered) else "unclear"
 
     def _below_splits(self, kids: Sequence[str], splits: Sequence[str], depth: int) -> Layout | None:
+        """Returns the layout of the classes in `splits`, together with those of the other `kids` beside them."""
         found = self._through(splits, depth)
         rest = [kid for kid in kids if kid not in splits]
         if found is None:
-            # Classes, and beside them a split with images of no class.
+            # The other folders are classes, beside splits that hold images without a class.
             return replace(self._classes(rest, depth), parts=tuple(splits)) if self.holding & {*rest} else None
         known = set(found.labels.values())
         beside = {label_of(kid) for kid in rest if kid in self.own}
-        # A split of one class is none yet, and says nothing about the others.
+        # If the splits hold only one class, nothing can be concluded from the names of the folders beside them.
         are_classes = 2 * len(beside & known) > len(beside) or len(known) < 2
         unusual = [split for split in splits if name(split).strip().lower() not in SPLIT_FOLDERS]
         if unusual:
@@ -184,7 +191,7 @@ class _Reader:
         return replace(found, notes=(*found.notes, note))
 
     def _classes(self, kids: Sequence[str], depth: int) -> Layout:
-        """Class folders; one without images of its own that holds folders called like the others is a part."""
+        """Returns the layout of class folders; one that holds only folders with names of the others is a part."""
         whole = [kid for kid in kids if kid in self.own]
         known = {label_of(kid) for kid in whole}
         found = Layout({})
@@ -197,7 +204,7 @@ class _Reader:
         return found
 
     def naming_persons(self, found: Layout) -> Layout:
-        """Folders in classes that are called alike may be persons, whom a split must not part; so may the classes."""
+        """Adds a note if the classes, or the folders in them, may be persons, whose images must share a split."""
         if len(found.labels) > 1 and _share(found.labels, _is_person) > _MOST:
             names = listed(sorted(set(found.labels.values())), _SHOWN)
             note = (
@@ -209,7 +216,7 @@ class _Reader:
         if _share(inside, _is_numbered) <= _MOST:
             return found
         persons = [child for folder in found.labels for child in self._inside(folder)]
-        # A person's images may lie in folders of sessions, and not all equally deep: what is above tells more.
+        # Persons' folders may hold folders of sessions, at varying depth: then find the person by the class above it.
         deeper = any(self._inside(person) for person in persons)
         classes = "|".join(sorted({re.escape(name(folder)) for folder in found.labels}))
         expression = f"(?:^|/)(?:{classes})/([^/]+)/" if deeper else "[^/]+/([^/]+)/[^/]+$"
@@ -220,7 +227,7 @@ class _Reader:
         return replace(found, notes=(*found.notes, note))
 
     def _part(self, folder: str, known: set[str], depth: int) -> Layout | None:
-        """What is in a folder that holds at least half of its classes under names that are known; else None."""
+        """Returns the layout of a folder in which at least half of the classes are in `known`, else None."""
         if folder in self.own:
             return None
         found = self.read(folder, depth + 1) or self._plain(folder)
@@ -228,10 +235,11 @@ class _Reader:
         return found if labels & known and 2 * len(labels & known) >= len(labels) else None
 
     def _plain(self, folder: str) -> Layout:
+        """Returns a layout in which the folders directly in `folder` are classes, if their names can be labels."""
         return Layout({child: label for child in self._inside(folder) if (label := label_of(child))})
 
     def _through(self, parts: Sequence[str], depth: int) -> Layout | None:
-        """The classes in folders that stand above them, at whatever depth they begin."""
+        """Returns the layout of the classes below `parts`, at whatever depth they are."""
         folders = [child for part in parts for child in self.tree.children(part)]
         filled = [folder for folder in folders if folder in self.holding]
         if not filled or depth > _DEPTH:
@@ -240,7 +248,7 @@ class _Reader:
         if len(inner) == len(filled):
             return self._through(inner, depth + 1)
         verdict = self._verdict(filled)
-        # A folder that is alone in each part says nothing: train/images/happy.
+        # If each part holds a single folder of the same name, that is not a class: train/images/happy.
         alone = len({name(folder).lower() for folder in filled}) == 1 and not any(f in self.own for f in filled)
         if verdict == "parts" or (alone and verdict != "classes"):
             found = self._through(filled, depth + 1)
@@ -296,7 +304,7 @@ def _share(folders: Collection[str], test: Callable[[str], bool]) -> float:
 
 
 def label_of(folder: str) -> str:
-    """As `clean_label`, and "" for what cannot be one."""
+    """Returns `clean_label` of the folder's name, or "" if it cannot be a label."""
     try:
         return clean_label(name(folder), "")
     except DataError:

@@ -1,5 +1,7 @@
-"""What sources yield: every file below the raw folder ends as samples, as rejected, or as ignored; and what a sample
-becomes, a pooled image."""
+"""The items that sources yield, and the pooled image that a sample becomes.
+
+Every file below the raw folder yields samples, or is rejected or ignored.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ Box = tuple[float, float, float, float]
 _UNSAFE = set('<>:"/\\|?*')
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
 _MAX_LABEL = 64
-#: What `Sample.name` appends where a file holds several samples; an image's own name ends in its suffix.
+#: The line number that `Sample.name` appends; an image's own name ends in its suffix instead.
 _LINE = re.compile(r"#\d+$")
 
 
@@ -24,11 +26,11 @@ class Sample:
     """One labelled face that has not been decoded yet.
 
     Attributes:
-        source: the file it comes from, relative to the raw folder, with "/".
+        source: the file that it comes from, relative to the raw folder, with "/".
         label: cleaned by `clean_label`.
-        line: for a YOLO box the line in its label file, for a CSV row its line; None for a whole image.
+        line: for a YOLO label the line in its label file, for a CSV row its line; None for an image without either.
         box: the face in the image; None for the whole image.
-        pixels: a FER2013 row's pixel values as text; None where `source` is an image file.
+        pixels: a table row's pixel values as text; None if `source` is an image file.
     """
 
     source: str
@@ -39,7 +41,7 @@ class Sample:
 
     @property
     def name(self) -> str:
-        """What this sample is called in manifests: the file, and the line where a file holds several."""
+        """Its name in manifests: the file and, if there is one, the line."""
         return self.source if self.line is None else f"{self.source}#{self.line}"
 
 
@@ -48,14 +50,14 @@ class PooledImage:
     """One usable face.
 
     Attributes:
-        file: where it lies below the pool, "<label>/<name>".
+        file: its path below the pool, "<label>/<name>".
         source: `Sample.name`.
         sha256: of its full-size decoded pixels, see `decode.pixel_sha256`.
-        width, height: of the face in pixels, before it is brought to model size.
+        width, height: of the face in pixels, before it is resized to model size.
         label: its class.
-        group: images of one group never cross splits; "" until groups are formed.
-        photo: the image file that several labelled faces share; None where a source holds no such files.
-        subject: the person shown, where `--group-by` is given and finds one; None otherwise.
+        group: images of one group share a split; "" until groups are formed.
+        photo: the image file, for sources in which an image may hold several labelled faces; None for others.
+        subject: the person shown, if `--group-by` is given and finds one; None otherwise.
     """
 
     file: str
@@ -70,16 +72,16 @@ class PooledImage:
 
     @property
     def path(self) -> str:
-        """The file that it comes from, without the line where that file holds several."""
+        """`source` without the line number."""
         return _LINE.sub("", self.source)
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Something that should have been a sample and cannot be: `--on-bad` decides what follows.
+    """An item that should have been a sample but is unusable; `--on-bad` decides how to continue.
 
     Attributes:
-        label: the class that it would have been of, where that is known.
+        label: the class that it would have had, if known.
     """
 
     source: str
@@ -89,25 +91,25 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A file that is no sample and need not be one (a text file, an image without a face)."""
+    """A file that is not a sample and is not expected to be one (a text file, an image without a face)."""
 
     source: str
     reason: str
 
 
-#: What a source lists.
+#: An item of a source's listing.
 Item = Sample | Rejected | Ignored
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source found.
+    """The content of a source.
 
     Attributes:
-        classes: label -> where it is declared (a folder, `data.yaml`), also for labels without a single sample.
-        items: everything found, in a deterministic order; lazy, so that a large CSV is never held whole.
-        total: how many files or rows `items` comes from, where that is known beforehand.
-        notes: what the person should know, one sentence each (merged folders).
+        classes: label -> where it is declared (a folder, `data.yaml`), including labels without a sample.
+        items: all items, in a deterministic order; lazy, so that a large CSV is never held in memory as a whole.
+        total: number of files or rows that `items` come from, if known beforehand.
+        notes: remarks for the user, one sentence each (merged folders).
         empty_is_error: whether a declared class without an image is a mistake (a folder), or usual (`data.yaml`).
     """
 
@@ -119,19 +121,19 @@ class Listing:
 
 
 def are_many(count: int, total: int) -> bool:
-    """Whether so many of all labels that mean nothing are a class that would vanish, and no slip of the pen."""
+    """Whether an invalid label occurs so often (`count` of `total` labels) that it must be a class, not a typo."""
     return count > 1 and count >= min(3, total // 50)
 
 
 def clean_label(text: str, where: str) -> str:
-    """The label that a folder name or class name stands for: NFC, lower-case, blanks as "_".
+    """Returns the label for a folder name or class name: NFC, lower-case, blanks as "_".
 
     Args:
         text: the name as found.
-        where: what to call its place in an error.
+        where: its place, for the error message.
 
     Raises:
-        DataError: nothing is left, or it cannot be a folder name on every system.
+        DataError: the label is empty or too long, or cannot be a folder name on every system.
     """
     label = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     label = "_".join(label.split())

@@ -1,5 +1,4 @@
-"""The columns of a table by their role, whatever its delimiter and the names it uses: which is the label, where the
-pixels are."""
+"""Finds the columns of a table that hold the label and the pixels, for various delimiters and column names."""
 
 from __future__ import annotations
 
@@ -16,30 +15,30 @@ DELIMITERS = (",", ";", "\t", "|")
 #: In order of precedence.
 _LABELS = ("emotion", "emotions", "label", "labels", "class", "expression", "target", "category", "sentiment", "y")
 _PIXELS = ("pixels", "pixel", "image", "images", "image_pixels", "img", "data")
-#: A column for each pixel: pixel0, px_12, 0, ….
+#: Name of a column that holds one pixel: pixel0, px_12, 0, ….
 _ONE_PIXEL = re.compile(r"(pixel|pix|px|p|x)?[ _.-]?(\d+)$|(\d+)x(\d+)$", re.ASCII)
 _MIN_PIXELS = 64
-#: The name of an image file, or its address.
+#: The name of an image file, or a URL.
 _FILE = re.compile(r"\.(jpe?g|png|bmp|gif|webp|tiff?|ppm|pgm)$|^https?://", re.IGNORECASE)
-#: Several numbers, or the bracket before them.
+#: The beginning of several numbers, possibly with a bracket.
 _NUMBERS = re.compile(r"[\[(]|\d\S*\s+\d")
 _HEAD_BYTES = 1 << 16
-#: A header with a column for each pixel of a large image is no longer.
+#: Maximum bytes of a line: enough for a header with a column for each pixel of a large image.
 _LINE_BYTES = 1 << 22
-#: What a row is used for, in FER2013's words and others.
+#: Values of a usage column, in FER2013 and other tables.
 _USAGES = SPLIT_FOLDERS | {"publictest", "privatetest"}
 _SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where the label and the pixels of a row are.
+    """The positions of the label and the pixels in a row.
 
     Attributes:
         delimiter, encoding: of the file.
-        names: of the columns, as found; empty where the file has no header.
+        names: of the columns, as found; empty if the file has no header.
         label: the label's column.
-        first, last: the pixels' columns, `last` included; one column holds all pixels where they are equal.
+        first, last: the first and last column of pixels; if they are equal, one column holds all pixels.
     """
 
     delimiter: str
@@ -51,24 +50,25 @@ class Columns:
 
     @property
     def is_fer(self) -> bool:
-        """Whether numbers in the label's column are FER2013's: the column is called as there, or nothing is."""
+        """Whether numeric labels are FER2013's: the column has the same name, or there is no header."""
         return not self.names or _plain(self.names[self.label]) in ("emotion", "emotions")
 
     def holds_rows(self, field: str) -> bool:
-        """Whether whole rows are in a field, as after a quotation mark that is not closed."""
+        """Whether a field contains whole rows, as after a quotation mark that is not closed."""
         _, _, second = field.partition("\n")
         parts = second.partition("\n")[0].split(self.delimiter)
         return self.first < len(parts) > 1 and len(parts[self.first].split()) >= _MIN_PIXELS
 
     def pixels(self, row: list[str]) -> str:
+        """Returns the pixel values of a row, separated by blanks."""
         return row[self.first] if self.first == self.last else " ".join(row[self.first : self.last + 1])
 
 
 def read(path: Path) -> Columns | None:
-    """The columns of a table of faces; None where it has no column of labels, or none of pixels.
+    """Returns the columns of a table of faces; None if it lacks labels or pixels.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     (line, row), encoding = _first_lines(path)
     for delimiter in sorted(DELIMITERS, key=lambda one: -line.count(one)):
@@ -82,7 +82,7 @@ def read(path: Path) -> Columns | None:
 
 
 def names_files(path: Path) -> bool:
-    """Whether the first rows of a table name an image file, and something beside it."""
+    """Whether one of the first two lines of a table has an image file among several fields."""
     (line, row), _ = _first_lines(path)
     return any(
         len(fields) > 1 and any(_FILE.search(_bare(field)) for field in fields)
@@ -92,7 +92,7 @@ def names_files(path: Path) -> bool:
 
 
 def names(path: Path) -> list[str]:
-    """The names of a table's columns, for a person."""
+    """Returns the names of a table's columns, shortened for a message."""
     (line, _), _ = _first_lines(path)
     delimiter = max(DELIMITERS, key=line.count)
     found = [_bare(name)[:40] for name in line.split(delimiter)]
@@ -100,20 +100,20 @@ def names(path: Path) -> list[str]:
 
 
 def _first_lines(path: Path) -> tuple[tuple[str, str], str]:
-    """(the first two lines that hold something, the encoding)."""
+    """Returns (the first two lines that are not blank, the encoding)."""
     try:
         with path.open("rb") as file:
             head, count = b"", 0
-            # What the delimiter is, the header and a row, however long.
+            # Enough for a line that declares the delimiter, the header and a row, however long.
             while (count < 3 or len(head) < _HEAD_BYTES) and (line := file.readline(_LINE_BYTES)):
                 head, count = head + line, count + 1
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", "give yourself permission to read it") from None
     encoding = texts.encoding(head)
-    # A line ends in the middle of a character of two bytes.
+    # In UTF-16, `readline` stops in the middle of a two-byte character; drop the odd byte.
     text = head[: len(head) // 2 * 2 if encoding == "utf-16" else None].decode(encoding, "replace")
     lines = [line for line in text.splitlines() if line.strip()]
-    # Spreadsheets may say what their delimiter is before anything else.
+    # Spreadsheets may declare their delimiter in the first line.
     if lines and lines[0].lower().startswith("sep="):
         lines = lines[1:]
     first, second = [*lines[:2], "", ""][:2]
@@ -129,7 +129,7 @@ def _plain(name: str) -> str:
 
 
 def _by_name(found: list[str]) -> tuple[int, int, int] | None:
-    """(label, first, last) by the names of the columns."""
+    """Finds (label, first, last) by the names of the columns."""
     plain = [_plain(name) for name in found]
     label = next((plain.index(name) for name in _LABELS if name in plain), None)
     if label is None:
@@ -144,12 +144,15 @@ def _by_name(found: list[str]) -> tuple[int, int, int] | None:
 
 
 def _holds_pixels(fields: list[str], first: int, last: int) -> bool:
-    """Whether the one column of pixels holds numbers."""
+    """Whether a single column of pixels holds numbers."""
     return first == last < len(fields) and _NUMBERS.match(fields[first]) is not None
 
 
 def _without_header(line: str, encoding: str) -> Columns | None:
-    """The first line is a row itself: one field holds a face's pixels, the first other that is no usage its label."""
+    """Returns the columns of a table whose first line is a row, or None.
+
+    One field holds a face's pixels; of the others, the first that is not a usage is the label.
+    """
     for delimiter in DELIMITERS:
         fields = [_bare(field) for field in line.split(delimiter)]
         at = next((at for at, field in enumerate(fields) if len(field.split()) >= _MIN_PIXELS), None)

@@ -6,10 +6,10 @@ import codecs
 
 
 def encoding(head: bytes) -> str:
-    """The encoding of a text that begins with `head`."""
+    """Returns the encoding of a text that begins with `head`."""
     return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def decode(data: bytes, errors: str = "strict") -> str:
-    """The text. Raises UnicodeDecodeError where it is in another encoding and `errors` says "strict"."""
+    """Decodes a text. Raises UnicodeDecodeError if it is in another encoding and `errors` is "strict"."""
     return data.decode(encoding(data), errors)

@@ -1,8 +1,8 @@
-"""YOLO export: label files hold one face a line, a file beside or above them names the classes.
+"""YOLO export: label files hold one face per line; a file beside or above them names the classes.
 
-Known by its shape: `images/` beside `labels/` at any depth, or images with a label file of the same name beside them or
-in a folder that stands where the images' folder does. Coordinates are fractions of the upright image. All splits become
-one pool. An image with an empty label file, or with none, is background and no sample.
+It is recognised by `images/` beside `labels/` at any depth, or by images with a label file of the same name in the same
+folder or in one whose path differs in one part. Coordinates are fractions of the upright image. All splits become one
+pool. An image with an empty label file, or without one, is background and not a sample.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _TRIED = 20
 
 
 def detect(tree: RawTree, prefix: str) -> bool:
-    """Whether `prefix` is the top of an export; see the module."""
+    """Whether `prefix` is the top folder of an export; see the module's docstring."""
     kids = tree.children(prefix)
     if _has_both(tree, prefix) or (yolo_names.is_yaml_named(tree, prefix) and _is_alone(tree, prefix)):
         return True
-    # Exports side by side; splits that each bring the names are one.
-    whole = [kid for kid in kids if layout.name(kid).lower() not in layout.SPLIT_FOLDERS]
-    if any(yolo_names.is_named(tree, kid) and _has_both(tree, kid) for kid in whole):
+    # Folders that each have their own names are separate exports, unless they are splits of one export.
+    exports = [kid for kid in kids if layout.name(kid).lower() not in layout.SPLIT_FOLDERS]
+    if any(yolo_names.is_named(tree, kid) and _has_both(tree, kid) for kid in exports):
         return False
     if any(_has_both(tree, kid) for kid in kids):
         return True
@@ -38,21 +38,22 @@ def detect(tree: RawTree, prefix: str) -> bool:
 
 
 def _has_both(tree: RawTree, folder: str) -> bool:
-    names = {kid.rpartition("/")[2].lower() for kid in tree.children(folder)}
+    names = {layout.name(kid).lower() for kid in tree.children(folder)}
     return {"images", "labels"} <= names
 
 
 def _is_alone(tree: RawTree, prefix: str) -> bool:
-    """Whether a YAML file with names is what describes the folder: there are labels, or no folders of classes."""
+    """Whether a YAML file with names describes the whole folder: it has labels, an images folder, or no classes."""
     return _labelled(tree, prefix) or not _has_classes(tree, prefix) or _has_image_folder(tree, prefix)
 
 
 def _has_image_folder(tree: RawTree, prefix: str) -> bool:
     start = f"{prefix}/" if prefix else ""
-    return any(f.startswith(start) and f.rpartition("/")[2].lower() == "images" for f in tree.own)
+    return any(folder.startswith(start) and layout.name(folder).lower() == "images" for folder in tree.own)
 
 
 def _has_classes(tree: RawTree, prefix: str) -> bool:
+    """Whether `prefix` looks like class folders of several classes, even if they are refused."""
     try:
         found = layout.recognise(tree, prefix)
     except DataError:
@@ -63,7 +64,7 @@ def _has_classes(tree: RawTree, prefix: str) -> bool:
 
 
 def _labelled(tree: RawTree, prefix: str) -> bool:
-    """Whether most images below `prefix` have a file beside them, or where labels lie, with lines of labels."""
+    """Whether most of a sample of the images below `prefix` have a label file."""
     if not any(tree.texts.values()):
         return False
     labels = _LabelFiles(tree, prefix)
@@ -75,6 +76,7 @@ def _labelled(tree: RawTree, prefix: str) -> bool:
 
 
 def _looks_labelled(tree: RawTree, text: str) -> bool:
+    """Whether a text file is empty, or its first line that is not blank looks like a label."""
     try:
         with (tree.root / text).open("rb") as file:
             lines = texts.decode(file.read(4096), "replace").split("\n")
@@ -85,10 +87,10 @@ def _looks_labelled(tree: RawTree, text: str) -> bool:
 
 
 def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
-    """Every labelled face becomes a sample: its box with `crop="box"`, the whole image with `crop="image"`.
+    """Lists every labelled face as a sample: its box with `crop="box"`, the whole image with `crop="image"`.
 
     Raises:
-        DataError: the classes are not named, or not as the labels number them.
+        DataError: the classes have no names, or the labels' numbers do not fit the names.
     """
     names = yolo_names.find(tree, prefix)
     reading = Reading(tree, prefix, names, crop)
@@ -116,10 +118,10 @@ def _unnamed(tree: RawTree, prefix: str, used: Counter[int]) -> DataError:
 
 
 def _check_numbers(tree: RawTree, names: Names, used: Counter[int]) -> None:
-    """Refuses labels whose numbers do not fit the names: each would be another class, or none.
+    """Refuses labels whose numbers do not fit the names: they would get a wrong class, or none.
 
     Raises:
-        DataError: with the numbers and the file of the names.
+        DataError: they do not; states the numbers and the file with the names.
     """
     count = len(names.labels)
     if set(names.labels) == set(range(count)) and used[count] and not used[0]:
@@ -169,7 +171,7 @@ def _merged(names: Names) -> tuple[str, ...]:
 
 
 def label_path(image: str) -> str:
-    """Where the labels of an image lie: the last `images` folder of its path replaced by `labels`, suffix `.txt`."""
+    """Returns the usual path of an image's labels: the last `images` folder becomes `labels`, the suffix `.txt`."""
     parts = image.split("/")
     at = max((i for i, part in enumerate(parts[:-1]) if part.lower() == "images"), default=None)
     if at is not None:
@@ -195,8 +197,8 @@ class _LabelFiles:
             self._named.setdefault(path.rpartition("/")[2], []).append(path)
 
     def of(self, image: str) -> str | None:
-        """The label file of an image; None where there is none, or several could be meant."""
-        folder, name = parent(image).lower(), image.rpartition("/")[2].lower()
+        """Returns the label file of an image; None if there is none, or if several are possible."""
+        folder, name = parent(image).lower(), layout.name(image).lower()
         usual, beside = label_path(image).lower(), f"{split_name(name)[0]}.txt"
         # Some tools write a.jpg.txt for a.jpg.
         for path in (usual, *(f"{parent(usual)}/{name}.txt", f"{folder}/{beside}", f"{folder}/{name}.txt")):
@@ -211,9 +213,9 @@ class _LabelFiles:
 
 
 def _differ_by_one(path: str, parts: list[str]) -> bool:
-    """Whether a file's folders are `parts` but for one of them, as in train/jpg/1.jpg and train/txt/1.txt."""
-    others = path.split("/")[:-1]
-    return len(others) == len(parts) and sum(a != b for a, b in zip(others, parts, strict=True)) == 1
+    """Whether a file's folders differ from `parts` in exactly one, as in train/jpg/1.jpg and train/txt/1.txt."""
+    folders = path.split("/")[:-1]
+    return len(folders) == len(parts) and sum(a != b for a, b in zip(folders, parts, strict=True)) == 1
 
 
 @dataclass
@@ -221,9 +223,9 @@ class Reading:
     """Reads the label files of an export.
 
     Attributes:
-        used: class index -> labels that carry it, also those that name no class.
-        forms: what the labels were -> how many.
-        boxes: as for `_check_boxes`.
+        used: class index -> number of labels, including indices that have no name.
+        forms: form of a label, such as "polygon" -> number of labels.
+        boxes: "box" -> number of box labels, and each reading -> number of those that it keeps within the image.
     """
 
     tree: RawTree
@@ -235,6 +237,7 @@ class Reading:
     boxes: Counter[str] = field(default_factory=Counter)
 
     def items(self) -> Iterator[Item]:
+        """Yields the items of all files; counts `used` and `forms` meanwhile."""
         tree, files = self.tree, _LabelFiles(self.tree, self.prefix)
         below = tree.below(self.prefix)
         seen = {self.names.path} if self.names else set()
@@ -267,6 +270,7 @@ class Reading:
             yield f"No label has the class 0 ({names.labels[0]}): look whether the labels are numbered from 1."
 
     def faces(self, image: str, text: str) -> Iterator[Item]:
+        """Yields the items of one image from its label file `text`."""
         if self.tree.files[text][0] > _MAX_LABEL_BYTES:
             yield Rejected(text, f"more than {_MAX_LABEL_BYTES:,} bytes; that is no label file")
             return

@@ -1,5 +1,8 @@
-"""One line of a YOLO label file, in every form that tools write: a box, also with a confidence, a tracker's number or
-keypoints after it, or a polygon, whose bounding box is taken. Numbers in any notation."""
+"""Parses one line of a YOLO label file, in every form that tools write, with numbers in any notation.
+
+A line is a box, possibly followed by a confidence, a tracker's number or keypoints, or it is a polygon, of which the
+bounding box is used.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,20 @@ from tuning.dataset.sources.samples import Box
 Form = Literal["box", "polygon", "keypoints"]
 CENTRE = "centre x, centre y, width, height"
 
-#: How far outside the image a box may reach before it is a mistake and not rounding.
+#: A box that reaches farther out of the image than this is a mistake, not a rounding error.
 _TOLERANCE = 0.01
 _MAX_INDEX = 1_000_000
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,4})?$|[-+]?(nan|inf|infinity)$", re.IGNORECASE | re.ASCII)
 _FEWEST_LANDMARKS = 3
-#: The middle of the landmarks, in which the centre of their box lies; an ellipse has no point in .7 of it.
+#: The centre of a box lies in this middle share of its landmarks' ranges; an ellipse has no point in the middle 0.7.
 _AMONG = 0.6
 
 
 def parse(line: str, keypoints: tuple[int, int] | None = None) -> tuple[int, Box, Form]:
-    """(class index, box, what the line holds).
+    """Parses a line as (class index, box, form).
 
     Args:
-        keypoints: number and values of the keypoints that follow each box, where the export says so.
+        keypoints: (number of keypoints after each box, values of each) if the export declares it, else None.
 
     Raises:
         ValueError: the reason, without file and line.
@@ -44,7 +47,7 @@ def parse(line: str, keypoints: tuple[int, int] | None = None) -> tuple[int, Box
 
 
 def index_of(line: str) -> int | None:
-    """The class index of a line that may be wrong otherwise; None where it has none."""
+    """Returns the class index of a line that may be invalid otherwise; None if it has none."""
     try:
         return _index(_fields(line)[0])
     except (ValueError, IndexError):
@@ -52,7 +55,7 @@ def index_of(line: str) -> int | None:
 
 
 def readings(line: str) -> tuple[str, ...]:
-    """What the numbers of a box can mean that keep it within the image; () for what is no box."""
+    """Returns "box" and the readings of its numbers that lie within the image; () if the line is no box."""
     fields = _fields(line)[1:]
     if not 4 <= len(fields) <= 5 or not all(map(_NUMBER.match, fields)):
         return ()
@@ -74,7 +77,7 @@ def is_label(line: str) -> bool:
 
 
 def _fields(line: str) -> list[str]:
-    """Between blanks; else between semicolons or commas. A comma within a field is a decimal comma."""
+    """Splits a line at blanks, else at semicolons or commas. A comma within a field is a decimal comma."""
     fields = line.split()
     if len(fields) < 5 and ";" in line:
         fields = [field.strip() for field in line.split(";")]
@@ -108,15 +111,15 @@ def _pose(values: list[float], points: int, columns: int) -> tuple[Box, Form]:
 
 
 def _by_shape(values: list[float], columns: int) -> tuple[Box, Form]:
-    """What the columns say: 5 or 6 a box, more of them a box with a tracker's number or keypoints, else a polygon."""
+    """Decides by the values: 5 or 6 columns are a box; more are one with tracker number or keypoints, or a polygon."""
     box, rest = values[:4], values[4:]
     if columns <= 6 or (columns == 7 and _is_tracked(box, rest)):
         return _box(box), "box"
-    if _seen_within(box, rest):
+    if _keypoints_within(box, rest):
         return _box(box), "keypoints"
     if columns % 2 == 0 and len(rest) % 3 == 0 and all(value in (0, 1, 2) for value in rest[2::3]):
         return _box(box), "keypoints"
-    # What is over is a confidence.
+    # One value too many for a polygon is a confidence.
     if columns % 2 == 0 and not 0 <= rest.pop() <= 1:
         raise ValueError(f"{columns} columns; a box has 5, a polygon one more than twice its points")
     if len(rest) >= 2 * _FEWEST_LANDMARKS and _landmarks_within(box, rest):
@@ -125,24 +128,27 @@ def _by_shape(values: list[float], columns: int) -> tuple[Box, Form]:
 
 
 def _is_tracked(box: list[float], rest: list[float]) -> bool:
-    """Whether `rest` is a confidence and a tracker's number: no point of a triangle, or one that makes `box` none."""
+    """Whether `rest` is a confidence and a tracker's number, rather than the third point of a triangle.
+
+    A number above 1 cannot be a coordinate; 0 and 1 count if the first four values are a valid box.
+    """
     confidence, number = rest
     return 0 <= confidence <= 1 and number.is_integer() and (number > 1 or (number >= 0 and _is_box(box)))
 
 
-def _seen_within(box: list[float], rest: list[float]) -> bool:
-    """Whether `rest` is keypoints (x, y, visibility), those that are seen within the box."""
+def _keypoints_within(box: list[float], rest: list[float]) -> bool:
+    """Whether `rest` is keypoints (x, y, visibility), of which the visible ones lie within the box."""
     if len(rest) % 3 or not all(value in (0, 1, 2) for value in rest[2::3]):
         return False
-    points = [(x, y) for x, y, seen in zip(rest[::3], rest[1::3], rest[2::3], strict=True) if seen]
+    points = [(x, y) for x, y, visible in zip(rest[::3], rest[1::3], rest[2::3], strict=True) if visible]
     return bool(points) and all(_within(box, x, y) for x, y in points)
 
 
 def _landmarks_within(box: list[float], rest: list[float]) -> bool:
-    """Whether `rest` is landmarks (x, y) within the box and around its centre; -1 stands for one that is not seen.
+    """Whether `rest` is landmarks (x, y) within the box and around its centre; -1 marks one that is not visible.
 
-    The same numbers can be a polygon whose first point would be the centre of a box. That point lies at the rim of the
-    others and not among them, and the second one, which would be the box's size, lies close to it.
+    The same numbers can be a polygon, whose first two points would then be the box's centre and size. But the first
+    point of a polygon lies on the rim of the others, not among them, and its second point lies close to the first.
     """
     if not _is_box(box):
         return False
@@ -156,7 +162,7 @@ def _landmarks_within(box: list[float], rest: list[float]) -> bool:
 
 
 def _is_face(points: list[tuple[float, float]]) -> bool:
-    """Whether points go from left to right above (the eyes) and again below (the mouth), as a rim does not."""
+    """Whether the points are eyes, then mouth, each from left to right; points along a polygon's rim are not."""
     (left_eye, right_eye), (mouth_left, mouth_right) = points[:2], points[-2:]
     return (
         len(points) in (4, 5)
@@ -167,7 +173,7 @@ def _is_face(points: list[tuple[float, float]]) -> bool:
 
 
 def _is_among(value: float, others: list[float], share: float) -> bool:
-    """Whether a value lies in that share of the range of `others`, in its middle."""
+    """Whether a value lies in the middle `share` of the range of `others`."""
     low, high = min(others), max(others)
     return abs(value - (low + high) / 2) < share * (high - low) / 2
 

@@ -1,7 +1,8 @@
-"""The class names of a YOLO export: any YAML file that has `names`, or a list such as `classes.txt` or `obj.names`."""
+"""Reads the class names of a YOLO export: a YAML file with `names`, or a list such as `classes.txt` or `obj.names`."""
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tuning.dataset.sources import texts
 from tuning.dataset.sources.inventory import RawTree, suffix
 from tuning.dataset.sources.samples import clean_label
 
-#: First those that tools write; where one of them has names, no other file is asked.
+#: YAML files that tools write. If one of them exists, it is read and no other file.
 _FIRST = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _LISTS = ("classes.txt", "obj.names", "_darknet.labels", "class_names.txt", "predefined_classes.txt", "labels.txt")
 _MAX_YAML_BYTES = 200_000
@@ -22,12 +23,12 @@ _REMEDY = "it must name the classes, for example `names: [angry, happy]`"
 
 @dataclass(frozen=True)
 class Names:
-    """What a file of class names says.
+    """The content of a file of class names.
 
     Attributes:
         path: the file, relative to the raw folder.
         labels: class index -> label.
-        keypoints: (number of keypoints, values of each) in every line of a pose export; None for boxes and polygons.
+        keypoints: (number of keypoints, values of each) in the lines of a pose export; None for boxes and polygons.
     """
 
     path: str
@@ -36,31 +37,32 @@ class Names:
 
 
 def is_named(tree: RawTree, folder: str) -> bool:
-    """Whether `folder` directly holds a file that is called as one with class names, or is one by its content."""
+    """Whether `folder` directly holds a file of class names, by its name or its content."""
     return bool(_candidates(tree, folder))
 
 
 def is_yaml_named(tree: RawTree, folder: str) -> bool:
-    """As `is_named`, by a YAML file: nothing but a YOLO export has one."""
+    """Whether `folder` directly holds a YAML file of class names, which only YOLO exports have."""
     return any(suffix(path) in (".yaml", ".yml") for path in _candidates(tree, folder))
 
 
 def is_list(path: str) -> bool:
-    """Whether a file is called like a list of class names: no label file, although it ends in `.txt`."""
+    """Whether a file has the name of a list of class names, and is thus not a label file even if it ends in `.txt`."""
     name = path.rpartition("/")[2].lower()
     return name in _LISTS or name.endswith(".names")
 
 
 def find(tree: RawTree, prefix: str) -> Names | None:
-    """The class names in `prefix`, or else in the folders nearest below it that have any.
+    """Reads the class names in `prefix`, or else in the nearest folders below it that have any.
 
     Raises:
         DataError: a file that should name the classes does not, or two name them differently.
     """
     start = f"{prefix}/" if prefix else ""
-    folders = [prefix, *(folder for folder in tree.folders if folder.startswith(start))]
-    for depth in sorted({folder.count("/") if folder else -1 for folder in folders}):
-        level = [folder for folder in folders if (folder.count("/") if folder else -1) == depth]
+    levels: dict[int, list[str]] = {}
+    for folder in (prefix, *(folder for folder in tree.folders if folder.startswith(start))):
+        levels.setdefault(folder.count("/") if folder else -1, []).append(folder)
+    for _, level in sorted(levels.items()):
         found = [read(tree, path) for folder in level for path in _candidates(tree, folder)]
         for other in found[1:]:
             if other.labels != found[0].labels:
@@ -74,6 +76,7 @@ def find(tree: RawTree, prefix: str) -> Names | None:
 
 
 def _candidates(tree: RawTree, folder: str) -> list[str]:
+    """Returns the files directly in `folder` to read class names from: YAML files if there are any, else lists."""
     here = {path.rpartition("/")[2].lower(): path for path in tree.texts.get(folder, ())}
     first = [here[name] for name in _FIRST if name in here]
     if first:
@@ -94,36 +97,42 @@ def _names(value: Any) -> Any:
 
 
 def _key(value: Any, key: str) -> Any:
-    """A value of a mapping, whatever the case of its key."""
+    """Returns a value of a mapping, ignoring the case of its key; None if there is none."""
     if not isinstance(value, dict):
         return None
     return next((found for name, found in value.items() if isinstance(name, str) and name.lower() == key), None)
 
 
 def read(tree: RawTree, path: str) -> Names:
-    """The class names in a YAML file (a list or a mapping), or in a list of one name a line.
+    """Reads the class names in a YAML file (a list or a mapping), or in a list of one name per line.
 
     Raises:
-        DataError: it names none, or not clearly; with the file (and line, where YAML knows it).
+        DataError: it has no names, or ambiguous ones; states the file (and the line, if YAML knows it).
     """
     file = tree.root / path
     if suffix(path) in (".yaml", ".yml"):
         value = _load(file)
         shape = _key(value, "kpt_shape")
         pose = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int and 0 < n < 1000 for n in shape)
-        return Names(path, _labels(value, file), (shape[0], shape[1]) if pose else None)
+        try:
+            labels = _labels(value, file)
+        except ValueError:  # Python converts no integer of more than 4300 digits to text.
+            raise DataError(f"{file}: a number has too many digits", _REMEDY) from None
+        return Names(path, labels, (shape[0], shape[1]) if pose else None)
     return Names(path, _listed(file))
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML takes the last: one class would have the name of another."""
+    """Refuses a duplicate key, for which YAML would use the last value: one class would get the name of another."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
-            if (key.tag, str(key.value)) in seen:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            seen.add((key.tag, str(key.value)))
+            seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
 
 
@@ -147,8 +156,8 @@ def _labels(value: Any, path: Path) -> dict[int, str]:
     if not isinstance(names, dict) or not names:
         raise DataError(f"{path}: no class names found under 'names'", _REMEDY)
     count = _key(value, "nc")
-    if count is not None and str(count).strip() != str(len(names)):
-        raise DataError(f"{path}: nc is {str(count)[:40]} but names has {len(names)} entries", "make both agree")
+    if count is not None and _shown(count).strip() != str(len(names)):
+        raise DataError(f"{path}: nc is {_shown(count)[:40]} but names has {len(names)} entries", "make both agree")
     labels: dict[int, str] = {}
     for key, name in names.items():
         index = _index(key, path)
@@ -159,7 +168,7 @@ def _labels(value: Any, path: Path) -> dict[int, str]:
 
 
 def _listed(path: Path) -> dict[int, str]:
-    """One name a line; its number is its line's, from 0."""
+    """Reads one name per line; the first line is class 0."""
     if path.stat().st_size > _MAX_YAML_BYTES:
         raise DataError(f"{path} has more than {_MAX_YAML_BYTES:,} bytes; that is no list of classes", _REMEDY)
     try:
@@ -188,5 +197,10 @@ def _index(key: Any, path: Path) -> int:
 def _text(name: Any, path: Path) -> str:
     # YAML reads unquoted class names such as `no` or `1` as other types.
     if isinstance(name, bool) or not isinstance(name, (str, int)):
-        raise DataError(f"{path}: class name {str(name)[:40]!r} is not text", "put that name in quotes")
+        raise DataError(f"{path}: class name {_shown(name)[:40]!r} is not text", "put that name in quotes")
     return str(name)
+
+
+def _shown(value: Any) -> str:
+    """Converts a value to text; abridges lists and mappings, because aliases can make them huge in a small file."""
+    return reprlib.repr(value) if isinstance(value, (list, dict, set)) else str(value)

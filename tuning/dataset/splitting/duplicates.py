@@ -1,4 +1,4 @@
-"""Exact copies, conflicting labels and imbalance in a pool. Pure functions."""
+"""Exact copies, conflicting labels, groups and class imbalance in a pool. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tuning.dataset.account import Entry
 from tuning.dataset.sources.samples import Ignored, PooledImage, Rejected
 from tuning.dataset.splitting import names
 
-#: A class needs one group of images in each of train, val and test.
+#: Groups that a class needs: one in each of train, val and test.
 MIN_GROUPS = 3
 _SHOWN = 5
 
@@ -26,7 +26,7 @@ class Conflict:
 
     Attributes:
         sha256: of their pixels.
-        sources: where they come from -> label.
+        sources: source of each image -> its label.
         kept: labels whose images stay in the pool.
     """
 
@@ -36,7 +36,7 @@ class Conflict:
 
     @property
     def dropped(self) -> int:
-        """Images that do not stay in the pool."""
+        """Number of images that do not stay in the pool."""
         return sum(label not in self.kept for label in self.sources.values())
 
 
@@ -58,7 +58,7 @@ class Imbalance:
 
     @property
     def words(self) -> str:
-        """What it means for a person who looks at macro-F1."""
+        """What the imbalance means for macro-F1, in words."""
         if self.ratio < 1.2:
             shares = (
                 f"the largest, {self.largest} ({self.largest_count:,}), has {self.ratio:.2f} times as many images as "
@@ -80,35 +80,36 @@ class Imbalance:
 
 
 def group(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]] = ()) -> tuple[PooledImage, ...]:
-    """The images with their groups; see `group_names`."""
-    found = group_names(images, linked)
-    return tuple(replace(image, group=found[image.sha256]) for image in images)
+    """Returns the images with their groups; see `group_names`."""
+    groups = group_names(images, linked)
+    return tuple(replace(image, group=groups[image.sha256]) for image in images)
 
 
 def group_names(images: Sequence[PooledImage], linked: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
-    """The group of each sha256: the same pixels, faces of one photo or its versions, and images of a person share one.
+    """Returns the group of each sha256, named after the smallest sha256 in the group.
 
-    A group is named after the smallest sha256 in it; "the same" is transitive.
+    Images share a group if they have the same pixels, come from one photo or versions of it, show the same person, or
+    are `linked`; groups are the transitive closure of these relations.
 
     Args:
-        linked: pairs of sha256 that belong together besides, such as near copies.
+        linked: further pairs of sha256 that belong together, such as near copies.
     """
     first_with: dict[tuple[str, object], str] = {}
     versions = names.versions(images)
-    ties = []
+    pairs = []
     for image in images:
         kinds = (("photo", image.photo), ("subject", image.subject), ("version", versions.get(image.path)))
         for kind, key in kinds:
             if key is not None:
-                ties.append((image.sha256, first_with.setdefault((kind, key), image.sha256)))
+                pairs.append((image.sha256, first_with.setdefault((kind, key), image.sha256)))
     present = {image.sha256 for image in images}
-    ties += [pair for pair in linked if present.issuperset(pair)]
-    smallest = smallest_tied(ties)
+    pairs += [pair for pair in linked if present.issuperset(pair)]
+    smallest = smallest_tied(pairs)
     return {sha: smallest.get(sha, sha)[:16] for sha in present}
 
 
 def smallest_tied(pairs: Iterable[tuple[Key, Key]]) -> dict[Key, Key]:
-    """For each element of the pairs, the smallest of all that these tie it to, itself included."""
+    """Maps each element of the pairs to the smallest element of its connected component (union-find)."""
     parents: dict[Key, Key] = {}
 
     def root(key: Key) -> Key:
@@ -118,16 +119,16 @@ def smallest_tied(pairs: Iterable[tuple[Key, Key]]) -> dict[Key, Key]:
         return key
 
     for first, second in pairs:
-        one, other = sorted((root(first), root(second)))
-        parents[other] = one
+        smaller, larger = sorted((root(first), root(second)))
+        parents[larger] = smaller
     return {key: root(key) for key in parents}
 
 
 def conflicts(images: Iterable[PooledImage], policy: str = "drop") -> tuple[Conflict, ...]:
-    """Sets of images with the same pixels and different labels, sorted by sha256.
+    """Finds sets of images with the same pixels and different labels, sorted by sha256.
 
     Args:
-        policy: "drop" keeps none of them, "keep" all, "majority" those whose label more than half of them carry.
+        policy: of each set, "drop" keeps no image, "keep" all, "majority" those whose label more than half carry.
     """
     same: dict[str, list[PooledImage]] = {}
     for image in images:
@@ -147,27 +148,27 @@ def _kept(labels: Sequence[str], policy: str) -> tuple[str, ...]:
 
 
 def without_conflicts(images: Iterable[PooledImage], found: Iterable[Conflict]) -> list[PooledImage]:
-    """The images that stay, in order."""
+    """Returns the images that stay, in order."""
     kept = {conflict.sha256: conflict.kept for conflict in found}
     return [image for image in images if image.sha256 not in kept or image.label in kept[image.sha256]]
 
 
 def exact_copies(images: Iterable[PooledImage]) -> tuple[int, int]:
-    """(number of sets of images with the same pixels, images in them beyond the first of each)."""
+    """Returns (number of sets of images with the same pixels, images in them beyond the first of each)."""
     counts = Counter(image.sha256 for image in images)
     sets = [count for count in counts.values() if count > 1]
     return len(sets), sum(sets) - len(sets)
 
 
 def imbalance(counts: Mapping[str, int]) -> Imbalance:
-    """Compares the largest and the smallest class; ties go to the first in the alphabet."""
+    """Compares the largest and the smallest class; of equal classes, the alphabetically first counts."""
     largest = min(counts, key=lambda label: (-counts[label], label))
     smallest = min(counts, key=lambda label: (counts[label], label))
     return Imbalance(largest, counts[largest], smallest, counts[smallest], sum(counts.values()), len(counts))
 
 
 def dropped(found: Iterable[Conflict]) -> tuple[Rejected, ...]:
-    """The images that do not stay, because equal ones carry another label."""
+    """Returns the images that are dropped because images with equal pixels carry another label."""
     return tuple(
         Rejected(source, "equal pixels carry another label", label)
         for conflict in found
@@ -190,9 +191,9 @@ def check_classes(
     Args:
         declared: label -> where it is declared.
         required: declared classes that must not be empty.
-        rejected, ignored: what is no image of the pool; explains an empty class.
-        conflicting: equal images with different labels, likewise.
-        seen: labels that samples carry, usable or not: none of these classes may be empty either.
+        rejected, ignored: items that are not in the pool; they explain an empty class.
+        conflicting: conflicts, which explain it too.
+        seen: labels that samples carry, usable or not; these classes must not be empty either.
 
     Raises:
         DataError: no images, an empty class, one class only, or a class too small to be in all three splits.
@@ -206,10 +207,10 @@ def check_classes(
     repeating = _repeating(conflicting, groups.keys())
     if repeating is not None:
         where = declared.get(repeating, repeating)
-        count = sum(entry.label == repeating for entry in gone)
+        repeated = [entry for entry in gone if entry.label == repeating]
         raise DataError(
-            f"class {repeating!r} has no image of its own: all {count:,} images in {where} are equal to those of other "
-            f"classes, such as {gone[0].source}",
+            f"class {repeating!r} has no image of its own: all {len(repeated):,} images in {where} are equal to those "
+            f"of other classes, such as {repeated[0].source}",
             "remove it from the raw folder if it repeats the others, or run with --on-conflict keep",
         )
     if not groups:
@@ -240,7 +241,12 @@ def check_classes(
 def _too_small(
     small: Mapping[str, int], images: Sequence[PooledImage], declared: Mapping[str, str], left_out: Sequence[Entry]
 ) -> DataError:
-    """Names the classes of `small`, label -> groups; of the first, what its images share, and what it has lost."""
+    """Returns the error for too small classes; it explains the first one.
+
+    Args:
+        small: label -> number of groups.
+        left_out: the account of the first label's images that are not in the pool.
+    """
     (label, count), *others = small.items()
     place = repr(declared.get(label, label))
     different = len({image.sha256 for image in images if image.label == label})
@@ -264,14 +270,14 @@ def _too_small(
 
 
 def _is_of(item: Rejected | Ignored, label: str, where: str) -> bool:
-    """Whether an item belongs to a class, which `where` declares (a folder, or a file with names)."""
+    """Whether an item belongs to the class `label`, declared in `where` (a folder, or a file with class names)."""
     return (isinstance(item, Rejected) and item.label == label) or f"{item.source}/".startswith(f"{where}/")
 
 
 def _repeating(found: Sequence[Conflict], filled: Collection[str]) -> str | None:
-    """The one class that is in all conflicts and has no image beside them: a folder that repeats the others."""
+    """Returns the class whose folder repeats images of the others: it is in every conflict and has no other image."""
     labels = [set(conflict.sources.values()) for conflict in found if not conflict.kept]
-    if not labels:
+    if not labels or any(len(pair) > 2 for pair in labels):
         return None
-    alone = [label for label in set.intersection(*labels) if label not in filled and all(len(s) == 2 for s in labels)]
-    return alone[0] if len(alone) == 1 else None
+    empty = [label for label in set.intersection(*labels) if label not in filled]
+    return empty[0] if len(empty) == 1 else None

@@ -1,4 +1,4 @@
-"""The persons on images: `--group-by` takes them from file names, or from a table."""
+"""Identifies the persons on images: `--group-by` takes them from file names, or from a table."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _REMEDY = (
     r"give a regular expression that finds the person in a path, such as '(S\d+)_', or a CSV file with the columns "
     "file,group"
 )
-#: Longer paths are not searched: a careless expression could take very long on them.
+#: Only the last characters of a longer path are searched: a careless expression could take very long on all of it.
 _MAX_PATH = 512
 _MAX_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
 class GroupBy:
-    """A way to find out who is shown on an image.
+    """A way to find out which person an image shows.
 
     Attributes:
-        text: what the person gave; part of the split's settings.
-        subject: a sample's source -> who it shows, or None.
+        text: the expression, or the table's file name; part of the split's settings.
+        subject: returns the person for an image's path, or None.
         digest: of the table; None for an expression.
     """
 
@@ -41,12 +41,12 @@ class GroupBy:
     digest: str | None = None
 
     def assign(self, images: Sequence[PooledImage]) -> tuple[PooledImage, ...]:
-        """The images with their subjects.
+        """Returns the images with their subjects.
 
         Raises:
-            DataError: not one image has a subject.
+            DataError: no image has a subject.
         """
-        # Systems write an accent in two ways; what looks the same is the same person.
+        # File systems encode accents as NFC or NFD; normalise so that names that look the same are the same person.
         found = tuple(replace(image, subject=self.subject(normalize("NFC", image.path))) for image in images)
         if images and not any(image.subject for image in found):
             raise DataError(
@@ -56,7 +56,7 @@ class GroupBy:
 
 
 def divided(images: Iterable[PooledImage]) -> str | None:
-    """What to say where the folders of classes are part of persons, so that one in two classes counts as two."""
+    """Returns a note if persons include the folders of classes, so that one in two classes counts as two; else None."""
     found: dict[str, set[str]] = {}
     for image in images:
         folders, _, person = (image.subject or "").rpartition("/")
@@ -72,14 +72,14 @@ def divided(images: Iterable[PooledImage]) -> str | None:
 
 
 def parse(text: str) -> GroupBy:
-    """Reads `--group-by`: the name of a CSV file that exists, or a regular expression.
+    """Parses `--group-by`: the name of an existing CSV file, or a regular expression.
 
-    The expression is searched in a sample's path; the group named `group`, else the first group, else the whole match
-    is the person.
+    The expression is searched for in an image's path; the person is the group named `group`, else the first group,
+    else the whole match.
 
     Raises:
         UsageError: neither a file nor a valid expression.
-        DataError: the file cannot be understood; names the line.
+        DataError: the file is invalid; names the line.
     """
     path = Path(text)
     try:
@@ -93,7 +93,7 @@ def parse(text: str) -> GroupBy:
         raise UsageError(f"--group-by {text} does not exist", _REMEDY)
     try:
         with warnings.catch_warnings():
-            # What a future Python may read differently is nothing a person can act on here.
+            # Users cannot act on warnings that a future Python may read the expression differently.
             warnings.simplefilter("ignore", FutureWarning)
             pattern = re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
@@ -111,17 +111,18 @@ def _search(pattern: re.Pattern[str], source: str) -> str | None:
 
 
 def _look_up(rows: Mapping[str, str], source: str) -> str | None:
-    """A sample's row by its path, then by the end of its path down to the bare file name."""
+    """Looks up a path in the table, then ever shorter ends of it, down to the bare file name."""
     parts = PurePosixPath(source).parts
     tails = ("/".join(parts[start:]) for start in range(len(parts)))
     return next((rows[tail] for tail in tails if tail in rows), None)
 
 
 def read_table(path: Path) -> dict[str, str]:
-    """File -> group of a CSV file with a header.
+    """Reads file -> group from a CSV file with a header.
 
     Raises:
-        DataError: no such columns, a row that is too short or empty, or one file in two groups; names the line.
+        DataError: a column is missing, a row is too short or has an empty field, or one file is in two groups; names
+            the line.
     """
     if path.stat().st_size > _MAX_BYTES:
         raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes; that is no table of groups", _REMEDY)

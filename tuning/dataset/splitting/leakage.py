@@ -1,4 +1,4 @@
-"""Leakage of a split: test images that are nearly the same as training images. Pure functions."""
+"""Measures leakage of a split: test images that also occur, or nearly, in train. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tuning.dataset.splitting.names import Named
 
 @dataclass(frozen=True)
 class Leakage:
-    """Of the test images, how many are also in train.
+    """How many test images also occur in train.
 
     Attributes:
         test: images in the test split.
-        exact: those with the same pixels as a training image.
-        near: those of which a training image is an exact or near copy.
-        subject: those of a person who is also in training; None where persons are not known.
-        named: what file names suggest about persons, where these are not known; None: nothing.
-        unknown: images of which no person is known, where those of others are.
+        exact: test images with the same pixels as a training image.
+        near: test images that are exact or near copies of a training image.
+        subject: test images of a person who is also in train; None if no persons are known.
+        named: what file names suggest about persons, if none are known; None if they suggest nothing.
+        unknown: images (of all splits) without a known person, if other images have one.
     """
 
     test: int
@@ -33,7 +33,7 @@ class Leakage:
 
     @property
     def verdict(self) -> tuple[str, str]:
-        """What kind of verdict it is, "good", "open" or "bad", and the verdict in a sentence."""
+        """Returns ("good", "open" or "bad", the verdict in a sentence)."""
         if self.near or self.subject:
             return "bad", f"Leakage: {self.words}."
         if self.unknown:
@@ -63,7 +63,7 @@ def measure(images: Sequence[PooledImage], splits: Mapping[str, str], near_pairs
     """Counts what leaks from train into test.
 
     Args:
-        images: with their subjects, where these are known.
+        images: with their subjects, if known.
         splits: file -> split, of every image.
         near_pairs: pairs of pixel sha256 that are near copies of each other.
     """
@@ -85,7 +85,7 @@ def measure(images: Sequence[PooledImage], splits: Mapping[str, str], near_pairs
 def naive(
     images: Sequence[PooledImage], ratios: tuple[float, float, float], seed: int, near_pairs: Sequence[tuple[str, str]]
 ) -> Leakage | None:
-    """What a split that places every image by itself would leak; None where even that cannot be made."""
+    """Returns what a split that places every image by itself would leak; None if there is no such split."""
     items = [split.Item(image.file, image.label, image.file) for image in images]
     try:
         return measure(images, split.place(items, ratios, seed), near_pairs)

@@ -1,7 +1,7 @@
-"""File names that look as if they said who is shown: `Name_0001`, `S010_004`, `KA.AN1.39`. Pure functions.
+"""Finds file names that seem to identify the person shown: `Name_0001`, `S010_004`, `KA.AN1.39`. Pure functions.
 
-Whether they do, only a person knows; so nothing is grouped by them. They are told, with the `--group-by` that would.
-Only Roboflow's names of versions, `photo_jpg.rf.<hash>.jpg`, cannot be meant otherwise.
+Only the user knows whether they do, so images are not grouped by them; the user is told which `--group-by` would do so.
+Only Roboflow's names of versions, `photo_jpg.rf.<hash>.jpg`, are unambiguous.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tuning.dataset.sources.samples import PooledImage
 
-#: What a prefix may look like, as an expression for `--group-by`: the narrowest first.
+#: Expressions for `--group-by` that capture a prefix, the narrowest first.
 _FORMS = (
     # Rafd090_01_Caucasian_female_angry_frontal of RaFD: the camera's angle comes first.
     r"Rafd[0-9]+_([0-9]+)_[^/]*$",
@@ -32,16 +32,16 @@ _FORMS = (
     # S010/0001.png, a folder for each person
     r"([A-Za-z]{0,8}[0-9]{1,5})/[^/]+$",
 )
-#: Of the images, so many must have such a name, and so many share theirs with another one.
+#: Minimum shares of the images that have a prefix, and that share theirs with another image.
 _MOST = 0.8
 _SHARED = 0.25
 #: Fewer prefixes are kinds or parts of a data set rather than persons.
-_LEAST = 5
-#: Shorter names of classes are found in persons' names.
-_TELLING = 3
+_MIN_PREFIXES = 5
+#: Shorter class names may occur in names of persons by chance.
+_MIN_CLASS_NAME = 3
 
 _VERSION = re.compile(r"([^/]+)\.rf\.[0-9A-Za-z]{16,}\.[^./]+$")
-#: So many versions of one image are not made: these are different images of one name.
+#: Nobody makes so many versions of one image: these are different images of the same name.
 _TOO_MANY_VERSIONS = 50
 
 
@@ -50,10 +50,10 @@ class Named:
     """What file names suggest.
 
     Attributes:
-        group_by: the expression that takes the prefix from a path.
-        prefixes: different ones.
-        test: test images with such a prefix.
-        shared: those whose prefix is also that of a training image.
+        group_by: the expression that captures the prefix of a path.
+        prefixes: number of different prefixes.
+        test: test images that have a prefix.
+        shared: those of them whose prefix is also that of a training image.
         example: a prefix.
     """
 
@@ -69,7 +69,7 @@ class Named:
 
 
 def look(images: Sequence[PooledImage], splits: Mapping[str, str]) -> Named | None:
-    """The first form of name that most images have, with prefixes that say more than class or split.
+    """Returns the first form of name that most images have and whose prefixes are not just names of classes.
 
     Args:
         splits: file -> split, of every image.
@@ -79,36 +79,37 @@ def look(images: Sequence[PooledImage], splits: Mapping[str, str]) -> Named | No
         pattern = re.compile(rf"(?:^|/){form}")
         found = {image.file: match[1] for image in images if (match := pattern.search(image.path))}
         counts = Counter(found.values())
-        said = {name for name in counts if not _names_a_class(name, labels)}
-        repeated = sum(count for name, count in counts.items() if name in said and count > 1)
+        persons = {name for name in counts if not _names_a_class(name, labels)}
+        repeated = sum(count for name, count in counts.items() if name in persons and count > 1)
         if (
             len(found) < _MOST * len(images)
-            or len(said) < max(_LEAST, 0.5 * len(counts))
+            or len(persons) < max(_MIN_PREFIXES, 0.5 * len(counts))
             or repeated < _SHARED * len(images)
             or max(counts.values()) > 0.5 * len(images)
         ):
             continue
-        seen = {name for file, name in found.items() if splits[file] == "train"}
+        train = {name for file, name in found.items() if splits[file] == "train"}
         test = [name for file, name in found.items() if splits[file] == "test"]
-        return Named(f"(?:^|/){form}", len(counts), len(test), sum(name in seen for name in test), min(said))
+        return Named(f"(?:^|/){form}", len(counts), len(test), sum(name in train for name in test), min(persons))
     return None
 
 
 def versions(images: Sequence[PooledImage]) -> dict[str, tuple[str, str]]:
-    """Path -> of which image it is a version: Roboflow turns, crops and blurs images, and exports each several times.
+    """Maps paths of Roboflow's versions (an image exported several times, rotated, cropped or blurred) to the original.
 
-    Only paths of which there are several versions. In folders of classes, equal names are those of one class.
+    Only originals with several versions are included. With class folders, images of different classes are never
+    versions of one original.
     """
-    found = {
+    originals = {
         image.path: ("" if image.photo else image.label, match[1])
         for image in images
         if ".rf." in image.source and (match := _VERSION.search(image.path))
     }
-    counts = Counter(found.values())
-    return {path: original for path, original in found.items() if 1 < counts[original] < _TOO_MANY_VERSIONS}
+    counts = Counter(originals.values())
+    return {path: original for path, original in originals.items() if 1 < counts[original] < _TOO_MANY_VERSIONS}
 
 
 def _names_a_class(name: str, labels: Collection[str]) -> bool:
-    """As `happy`, `train_happy` and `happy1` do."""
+    """Whether a prefix names a class, as `happy`, `train_happy` and `happy1` do."""
     letters = re.sub(r"[0-9]", "", name).casefold()
-    return name.casefold() in labels or any(len(label) >= _TELLING and label in letters for label in labels)
+    return name.casefold() in labels or any(len(label) >= _MIN_CLASS_NAME and label in letters for label in labels)

@@ -1,14 +1,14 @@
-"""Near copies: the same picture at another brightness, size or JPEG quality, mirrored or not.
+"""Finds near copies: the same picture at another brightness, size or JPEG quality, mirrored or not.
 
 A perceptual hash proposes pairs and a correlation confirms them. The hash is dHash, 128 bits: whether each cell of a
 coarse grid is brighter than its neighbour on the left (8 × 8 bits) and above (8 × 8 bits). Two pictures whose hashes
 differ in at most 10 bits are compared by the normalised cross-correlation of their 48 × 48 gray thumbnails, and are
 near copies from 0.95 on; dHash alone flags too many aligned faces.
 
-Pairs are found without comparing all with all, by multi-index hashing (Norouzi, Punjani and Fleet: Fast exact search in
-Hamming space with multi-index hashing, 2014). The 128 bits are dealt out to 6 bands. Hashes that differ in at most 10
-bits differ in at most 1 bit in one of the bands, so looking up each band as it is, and with every single bit flipped,
-misses none.
+Multi-index hashing finds the pairs without comparing all with all (Norouzi, Punjani and Fleet: Fast exact search in
+Hamming space with multi-index hashing, 2014). The 128 bits are divided into 6 bands. Hashes that differ in at most 10
+bits differ in at most 1 bit in at least one band, so looking up each band unchanged, and with every single bit
+flipped, misses no pair.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from tuning.dataset.store.rows import RowFile
 
-#: Height and width of the gray thumbnails that everything here looks at.
+#: Height and width of the gray thumbnails that are compared.
 THUMB = 48
 MAX_DISTANCE = 10
 MIN_CORRELATION = 0.95
@@ -30,8 +30,8 @@ _BITS = 128
 _BANDS = 6
 #: Images of less contrast (standard deviation of 256 gray levels) show nothing that could be compared.
 FLAT = 2.0
-#: Entries of one bucket that one image is compared with. Only floods of look-alikes have larger ones: without a limit
-#: they would make the cost quadratic.
+#: Maximum number of images in a bucket that one image is compared with. Only masses of look-alike images fill larger
+#: buckets; without a limit they would make the cost quadratic.
 _BUCKET = 512
 _CHUNK = 1 << 20
 _PAIRS_AT_A_TIME = 2048
@@ -39,11 +39,11 @@ _PAIRS_AT_A_TIME = 2048
 
 @dataclass(frozen=True, slots=True)
 class NearPair:
-    """Two images that show the same; `one` < `other` are their rows.
+    """Two images that show the same picture; `one` < `other` are their rows.
 
     Attributes:
         correlation: of their thumbnails, from 0.95 to 1.
-        mirrored: whether one shows the other as in a mirror.
+        mirrored: whether one is a mirror image of the other.
     """
 
     one: int
@@ -53,14 +53,14 @@ class NearPair:
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (48, 48) gray of an upright RGB image."""
+    """Returns the gray thumbnail, uint8 (48, 48), of an upright RGB image."""
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     method = cv2.INTER_AREA if min(gray.shape) >= THUMB else cv2.INTER_LINEAR
     return cv2.resize(gray, (THUMB, THUMB), interpolation=method)
 
 
 def hashes(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """dHash of thumbnails uint8 (n, 48, 48) and of their mirror images: twice uint64 (n, 2)."""
+    """Returns the dHashes of thumbnails uint8 (n, 48, 48) and of their mirror images, each uint64 (n, 2)."""
     wide = np.empty((len(thumbs), 8, 9), np.uint8)
     tall = np.empty((len(thumbs), 9, 8), np.uint8)
     for row, thumb in enumerate(thumbs):
@@ -71,23 +71,23 @@ def hashes(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _hash(wide: np.ndarray, tall: np.ndarray) -> np.ndarray:
     bits = [(wide[:, :, 1:] > wide[:, :, :-1]), (tall[:, 1:] > tall[:, :-1])]
-    # Bits of neighbouring cells depend on each other; dealt out in turn, each band gets some of every region.
-    flat = np.concatenate([part.reshape(len(wide), _BITS // 2) for part in bits], axis=1)[:, _DEAL]
+    # Bits of neighbouring cells are correlated; interleaving gives each band some bits of every region.
+    flat = np.concatenate([part.reshape(len(wide), _BITS // 2) for part in bits], axis=1)[:, _INTERLEAVED]
     return np.ascontiguousarray(np.packbits(flat, axis=1)).view(np.uint64)
 
 
-_DEAL = np.concatenate([np.arange(start, _BITS, _BANDS) for start in range(_BANDS)])
+_INTERLEAVED = np.concatenate([np.arange(start, _BITS, _BANDS) for start in range(_BANDS)])
 
 
 def candidates(plain: np.ndarray, mirrored: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of images whose hashes differ in at most 10 bits, each pair once.
+    """Finds pairs of images whose hashes differ in at most 10 bits, each pair once.
 
     Args:
         plain, mirrored: as `hashes` returns them.
 
     Returns:
-        (int64 (m, 2) rows with the smaller first, uint8 (m,) distances, bool (m,) whether the second is mirrored),
-        sorted by distance, then by rows.
+        (int64 (m, 2) rows with the smaller first, uint8 (m,) distances, bool (m,) whether it is the first image's
+        mirror image that is near the second), sorted by distance, then by rows.
     """
     count = len(plain)
     found = []
@@ -99,30 +99,30 @@ def candidates(plain: np.ndarray, mirrored: np.ndarray) -> tuple[np.ndarray, np.
     distance = _distance(left, plain[rows[:, 1]])
     order = np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0], distance))
     rows, distance = rows[order], distance[order]
-    # A face can be near both to another and to its mirror image; the closer of the two counts.
+    # A face can be near both to another face and to its mirror image; keep the closer of the two.
     _, first = np.unique(rows[:, 0] * count + rows[:, 1], return_index=True)
     keep = np.sort(first)
     return rows[keep, :2], distance[keep], rows[keep, 2] == 1
 
 
 def _colliding(plain: np.ndarray, queries: np.ndarray, count: int) -> Iterator[np.ndarray]:
-    """`smaller row * count + larger row` of pairs within the distance, some of them more than once."""
+    """Yields `smaller row * count + larger row` for pairs within the distance, some pairs more than once."""
     edges = np.linspace(0, _BITS, _BANDS + 1).round().astype(int)
     for start, stop in itertools.pairwise(edges):
-        keys, wanted = (_band(values, start, stop) for values in (plain, queries))
+        keys, query_keys = (_band(values, start, stop) for values in (plain, queries))
         by_key = np.argsort(keys, kind="stable")
         keys = keys[by_key]
-        asking = np.argsort(wanted, kind="stable")
-        wanted = wanted[asking]
+        by_query_key = np.argsort(query_keys, kind="stable")
+        query_keys = query_keys[by_query_key]
         buckets, first, sizes = np.unique(keys, return_index=True, return_counts=True)
         for flip in (0, *(1 << bit for bit in range(stop - start))):
-            key = wanted ^ np.uint32(flip)
+            key = query_keys ^ np.uint32(flip)
             bucket = np.minimum(np.searchsorted(buckets, key), len(buckets) - 1)
             hit = np.flatnonzero(buckets[bucket] == key)
-            bucket, asked = bucket[hit], asking[hit]
+            bucket, query_rows = bucket[hit], by_query_key[hit]
             low, lengths = first[bucket], np.minimum(sizes[bucket], _BUCKET)
             for begin, end in _chunks(lengths):
-                one, other = asked[begin:end], low[begin:end]
+                one, other = query_rows[begin:end], low[begin:end]
                 repeats = lengths[begin:end]
                 offsets = np.arange(repeats.sum()) - np.repeat(repeats.cumsum() - repeats, repeats)
                 one, other = np.repeat(one, repeats), by_key[np.repeat(other, repeats) + offsets]
@@ -131,7 +131,7 @@ def _colliding(plain: np.ndarray, queries: np.ndarray, count: int) -> Iterator[n
 
 
 def _chunks(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Runs of rows whose lengths add up to about `_CHUNK`: memory stays the same however many pairs there are."""
+    """Yields ranges of rows whose lengths add up to about `_CHUNK`, so that memory does not grow with the pairs."""
     total = lengths.cumsum()
     begin = 0
     while begin < len(lengths):
@@ -142,7 +142,7 @@ def _chunks(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _band(values: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Bits `start` to `stop` of every hash as one number: uint32 (n,)."""
+    """Returns bits `start` to `stop` of every hash as one number: uint32 (n,)."""
     bits = np.unpackbits(values.view(np.uint8).reshape(-1, _BITS // 8), axis=1)[:, start:stop]
     return bits.astype(np.uint32) @ (np.uint32(1) << np.arange(stop - start, dtype=np.uint32))
 
@@ -152,19 +152,19 @@ def _distance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def correlations(thumbs: np.ndarray | RowFile, pairs: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
-    """Normalised cross-correlation of each pair's thumbnails, the first turned round where `mirrored`: float32 (m,)."""
+    """Returns the normalised cross-correlation of each pair of thumbnails, float32 (m,); `mirrored` flips the first."""
     result = np.empty(len(pairs), np.float32)
     for start in range(0, len(pairs), _PAIRS_AT_A_TIME):
         part = slice(start, start + _PAIRS_AT_A_TIME)
         one, other = thumbs[pairs[part, 0]], thumbs[pairs[part, 1]]
-        turn = mirrored[part]
-        one[turn] = one[turn][:, :, ::-1]
+        flip = mirrored[part]
+        one[flip] = one[flip][:, :, ::-1]
         result[part] = np.einsum("ij,ij->i", _standard(one), _standard(other))
     return result
 
 
 def _standard(thumbs: np.ndarray) -> np.ndarray:
-    """Flattened thumbnails with mean 0 and length 1; all 0 where there is nothing to compare."""
+    """Returns flattened thumbnails with mean 0 and length 1; all 0 for flat ones."""
     flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.sqrt(np.einsum("ij,ij->i", flat, flat))[:, None]
@@ -172,20 +172,20 @@ def _standard(thumbs: np.ndarray) -> np.ndarray:
 
 
 def find(thumbs: np.ndarray | RowFile, plain: np.ndarray, mirrored: np.ndarray, ignore: np.ndarray) -> list[NearPair]:
-    """The near copies among thumbnails uint8 (n, 48, 48), closest hashes first.
+    """Finds the near copies among thumbnails uint8 (n, 48, 48), closest hashes first.
 
     Args:
         plain, mirrored: as `hashes` returns them.
-        ignore: bool (n,), images that are left out, such as exact copies of others.
+        ignore: bool (n,), images to leave out, such as exact copies of others.
     """
     rows = np.flatnonzero(~ignore)
     if len(rows) < 2:
         return []
-    pairs, _, turned = candidates(plain[rows], mirrored[rows])
+    pairs, _, flipped = candidates(plain[rows], mirrored[rows])
     pairs = rows[pairs]
-    values = correlations(thumbs, pairs, turned)
+    values = correlations(thumbs, pairs, flipped)
     return [
-        NearPair(int(one), int(other), round(float(value), 4), bool(turn))
-        for (one, other), value, turn in zip(pairs, values, turned, strict=True)
+        NearPair(int(one), int(other), round(float(value), 4), bool(flip))
+        for (one, other), value, flip in zip(pairs, values, flipped, strict=True)
         if value >= MIN_CORRELATION
     ]

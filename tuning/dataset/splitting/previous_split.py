@@ -1,4 +1,4 @@
-"""How a pool relates to the split that was made before: who keeps which place, and who is gone. Pure functions."""
+"""Extends the existing split to a new pool: which images keep their place, and which are gone. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tuning.dataset.splitting import duplicates, split
 from tuning.dataset.store.description import SplitName
 from tuning.dataset.store.manifests import Place, SplitManifest
 
-#: Why an image has lost its place -> what to do about it.
+#: Reason why an image of the split is gone -> remedy.
 _BACK = {"removed": "put them back", "its pixels have changed": "put back the images that they were"}
 
 
 @dataclass(frozen=True)
 class Extension:
-    """What `extend` made of a pool.
+    """The result of `extend`.
 
     Attributes:
-        images: with their groups.
+        images: the images that stay, with their groups.
         manifest: the new split.
         left_out: images that cannot stay, because their group would then be in several splits.
-        removed: places given up.
-        separated: pairs of sha256 of near copies that have had places in different splits before, and keep them.
+        removed: number of previous places without an image.
+        separated: pairs of sha256 of near copies that already had places in different splits, and keep them.
     """
 
     images: tuple[PooledImage, ...]
@@ -39,10 +39,10 @@ class Extension:
 
 
 def check_settings(manifest: SplitManifest, settings: Settings, path: str) -> None:
-    """Refuses other ratios or another seed than the split was made with.
+    """Refuses ratios, a seed or a `--group-by` that differ from those the split was made with.
 
     Raises:
-        DataError: with the difference.
+        DataError: they differ; names the differences.
     """
     differences = []
     if manifest.ratios != settings.ratios:
@@ -77,13 +77,13 @@ def _shown(ratios: Sequence[float]) -> str:
 def recall(
     manifest: SplitManifest, images: Sequence[PooledImage], crop: Crop
 ) -> tuple[dict[str, SplitName], list[Place]]:
-    """Which images have a place already, and which places have no image any more.
+    """Finds the images that already have a place, and the places whose image is gone.
 
-    An image is known by its pixels, whatever it is called now; where `crop` differs from the manifest's, pixels say
-    nothing, and it is known by where it comes from.
+    An image is recognised by its pixels, whatever its name; if `crop` differs from the manifest's, its pixels differ
+    too, and it is recognised by its source.
 
     Returns:
-        (pool file -> split, places that are left without an image).
+        (pool file -> split, places without an image).
     """
     same_crop = manifest.crop == crop
     known = dict(manifest.retired) if same_crop else {}
@@ -93,7 +93,7 @@ def recall(
 
     left = Counter(keys.values())
     missing = []
-    # A place whose own file is still there is served first, so that the copy that went is the one named.
+    # Of several copies, places whose own file still exists are matched first, so that the removed copy is reported.
     for place in sorted(manifest.places, key=lambda place: (place.file not in keys, place.file)):
         key = place.sha256 if same_crop else place.source
         if left[key]:
@@ -104,15 +104,15 @@ def recall(
 
 
 def refuse_missing(missing: Sequence[Place], total: int, reasons: Mapping[str, str]) -> None:
-    """Refuses to go on without images that have a place.
+    """Refuses to continue without images that have a place.
 
     Args:
         missing: places without an image.
-        total: how many places there were.
-        reasons: source -> why it is not in the pool, where that is known.
+        total: number of places before.
+        reasons: source -> why it is not in the pool, if known.
 
     Raises:
-        DataError: naming the first few, if there are any.
+        DataError: `missing` is not empty; names the first few.
     """
     if not missing:
         return
@@ -136,10 +136,13 @@ def extend(
     accept_removed: bool,
     near_pairs: Sequence[tuple[str, str]] = (),
 ) -> Extension:
-    """Gives every image its place: the one it had, or a new one.
+    """Gives every image its place: the previous one, or a new one.
 
     Args:
-        near_pairs: pairs of sha256 of near copies. Where both have places, in different splits, they stay there.
+        near_pairs: pairs of sha256 of near copies. Two that already have places in different splits keep them.
+
+    Raises:
+        DataError: an image of the split is gone and `accept_removed` is false, or a class cannot be in all splits.
     """
     placed: dict[str, SplitName] = {}
     missing: tuple[Place, ...] = ()
@@ -161,7 +164,7 @@ def extend(
         ]
         images = duplicates.group([image for image in images if image.file not in conflicting], linked)
     if manifest is not None:
-        # Also those that have just been left out.
+        # Computed only now, so that it includes placed images that have just been left out.
         missing = tuple(recall(manifest, images, settings.crop)[1])
         if not accept_removed:
             entries = (*rejected, *duplicates.dropped(conflicts), *left_out)
@@ -182,15 +185,16 @@ def extend(
 def _replaced(
     images: Sequence[PooledImage], missing: Sequence[Place], placed: Mapping[str, SplitName]
 ) -> dict[str, SplitName]:
-    """The places of images that were put in the place of others (a corrected box, a better scan): that of the others.
+    """Gives images that replaced others under the same name (a corrected box, a better scan) the place of the others.
 
-    Known by their names alone, they take a place only where none of their group has one, and all would take the same.
+    Since only the name is the same, a group takes such a place only if none of its images has one already and all
+    replaced images were in the same split.
     """
     gone = {place.source: place.split for place in missing}
-    known = {image.group for image in images if image.file in placed}
+    placed_groups = {image.group for image in images if image.file in placed}
     homes: dict[str, set[SplitName]] = {}
     for image in images:
-        if image.group not in known and image.source in gone:
+        if image.group not in placed_groups and image.source in gone:
             homes.setdefault(image.group, set()).add(gone[image.source])
     return {image.file: min(homes[image.group]) for image in images if len(homes.get(image.group, ())) == 1}
 

@@ -1,4 +1,4 @@
-"""Properties of an image's thumbnail: its perceptual hashes, brightness, contrast and sharpness."""
+"""Computes properties of an image's thumbnail: its perceptual hashes, brightness, contrast and sharpness."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import numpy as np
 
 from tuning.dataset.splitting import near_duplicates as near
 
-#: One row an image: dHash of it and of its mirror image (see `near`), then mean, standard deviation, and variance of
-#: the Laplacian of its thumbnail.
+#: One row per image: the dHashes of it and of its mirror image (see `near_duplicates`), then the mean, standard
+#: deviation and variance of the Laplacian of its thumbnail.
 DTYPE = np.dtype([("plain", np.uint64, 2), ("mirrored", np.uint64, 2), ("measures", np.float32, 3)])
 
 
 def signatures(thumbs: np.ndarray) -> np.ndarray:
-    """The signatures (n,) of thumbnails uint8 (n, 48, 48)."""
+    """Returns the signatures (n,) of thumbnails uint8 (n, 48, 48)."""
     result = np.empty(len(thumbs), DTYPE)
     result["plain"], result["mirrored"] = near.hashes(thumbs)
     for row, thumb in enumerate(thumbs):

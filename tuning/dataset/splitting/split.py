@@ -1,10 +1,10 @@
-"""Which image goes to train, val or test. Pure functions: the same images, seed and history give the same split.
+"""Places images in train, val or test. Pure functions: the same images, seed and history give the same split.
 
-Groups, not images, are placed, so that copies of one face never sit on both sides. Each group goes where it adds
-least to the chi-square distance between the split's class counts and the wanted ones,
-sum over splits and classes of (have - wanted)^2 / wanted; for single images that is Webster's (Sainte-Laguë's) method
-of apportionment, exact to one image per class. Groups of equal size come in an order keyed by (seed, group), never by
-name or position. Images that have a place keep it.
+Groups, not images, are placed, so that copies of one face never end up in different splits. Each group goes where it
+adds least to the chi-square distance between actual and wanted class counts, the sum over splits and classes of
+(have - wanted)^2 / wanted; for single images that is Webster's (Sainte-Laguë's) method of apportionment, exact to one
+image per class. Larger groups are placed first; groups of equal size in an order keyed by (seed, group), never by name
+or position. Images that have a place keep it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RATIOS = re.compile(r"[\d.]+(?:\s*[/:,]\s*[\d.]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image to place: its pixels' sha256, its label, and the group it must stay with."""
+    """One image to place: a unique key (its file in the pool), its label, and the group it must stay with."""
 
     key: str
     label: str
@@ -68,17 +68,18 @@ def check_ratios(ratios: Iterable[float]) -> tuple[float, float, float]:
 
 
 def conflicting(items: Iterable[Item], placed: Mapping[str, SplitName]) -> frozenset[str]:
-    """Keys of images to leave out, because their group would otherwise be in several splits.
+    """Returns keys of images to leave out, because their group would otherwise be in several splits.
 
-    A new image that links images of different splits is left out; where placed images turn out to belong together,
-    those outside the split that holds most of the group are. Form groups again without them, until none conflicts.
+    In a group with images in different splits, the new images are left out, since they may be what links the others;
+    without new images, those outside the split that holds most of the group are. The caller forms groups again
+    without them, and repeats this until there is no conflict.
     """
     result: set[str] = set()
     for members in _by_group(items).values():
-        found = Counter(placed[item.key] for item in members if item.key in placed)
-        if len(found) > 1:
+        counts = Counter(placed[item.key] for item in members if item.key in placed)
+        if len(counts) > 1:
             newcomers = [item.key for item in members if item.key not in placed]
-            home = max(SPLITS, key=lambda split: found[split])
+            home = max(SPLITS, key=lambda split: counts[split])
             result.update(newcomers or [item.key for item in members if placed[item.key] != home])
     return frozenset(result)
 
@@ -138,12 +139,12 @@ def _cheapest(
     have: Mapping[SplitName, Mapping[str, int]],
     wanted: Mapping[SplitName, Mapping[str, float]],
 ) -> SplitName:
-    """The split whose distance grows least when `added` joins it; the first of several."""
+    """Returns the split whose distance grows least when `added` joins it; the first of equals."""
     return min(SPLITS, key=lambda split: _cost(added, have[split], wanted[split]))
 
 
 def _cost(added: Mapping[str, int], have: Mapping[str, int], wanted: Mapping[str, float]) -> float:
-    """How much the chi-square distance of one split grows when `added` joins it."""
+    """Returns how much the chi-square distance of one split grows when `added` joins it."""
     cost = 0.0
     for label, count in added.items():
         cost += count * (2 * (have[label] - wanted[label]) + count) / wanted[label]
@@ -156,7 +157,11 @@ def _fill_gaps(
     labels: Mapping[str, Counter[str]],
     have: Mapping[SplitName, Counter[str]],
 ) -> None:
-    """Moves new groups so that every class is in every split: small ones that apportionment left out."""
+    """Moves new groups so that every class is in every split, even a class too small for its share to reach one group.
+
+    Raises:
+        DataError: a class has no group that can be moved.
+    """
     for label in sorted(set().union(*labels.values())):
         for gap in [split for split in SPLITS if not have[split][label]]:
             movable = [

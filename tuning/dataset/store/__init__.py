@@ -1,1 +1,1 @@
-"""A prepared data set on disk: manifests, file states, packed arrays, the sealed test split."""
+"""Stores a prepared data set: manifests, file states, packed arrays, the sealed test split."""

@@ -1,6 +1,6 @@
-"""The data set as training sees it: packed train and val arrays, opened with mmap, and what describes them.
+"""Opens the data set as training sees it: the packed train and val arrays, with mmap, and their description.
 
-The test split is not here: see `tuning.dataset.store.sealed`.
+For the test split see `tuning.dataset.store.sealed`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tuning.dataset.store.packing import ImageSplit
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared data set: what describes it, and the two splits that training may see."""
+    """A prepared data set: its description and the two splits that training may see."""
 
     info: DatasetInfo
     train: ImageSplit

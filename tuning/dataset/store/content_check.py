@@ -1,4 +1,4 @@
-"""Checks whether a file with another size or time still has the recorded content."""
+"""Checks whether a file whose size or time has changed still has the recorded content."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tuning.dataset.store.manifests import read_split_manifest
 
 
 class ContentCheck:
-    """Reads files that differ: arrays and raw files are compared by their sha256, prepared images by their pixels.
+    """Compares array files and raw files by their sha256, prepared images by their pixels.
 
     Args:
-        raws: of each raw path's area, path -> sha256 of the file as it was read; "" where it could not be.
+        raws: area of each raw path -> path -> recorded sha256; "" if the file could not be read.
     """
 
     def __init__(self, workspace: Workspace, raws: Mapping[str, Mapping[str, str]]) -> None:
@@ -32,7 +32,7 @@ class ContentCheck:
         if area == "split" and name in self._hashes:
             return files.sha256_file(path) == self._hashes[name]
         if area == "split" and name == description.DESCRIPTION:
-            # `read_info` compares it with the split manifest whenever the arrays are opened.
+            # Raises DataError if it does not fit the split manifest.
             return description.read_info(self._workspace) is not None
         expected = self._pixels.get(name.partition("/")[2] if area == "split" else name)
         try:
@@ -42,11 +42,11 @@ class ContentCheck:
 
     @functools.cached_property
     def _hashes(self) -> dict[str, str]:
-        """The sha256 of each array file, by its name."""
+        """Name of each array file -> its sha256."""
         return description.read_description(self._workspace.split).sha256
 
     @functools.cached_property
     def _pixels(self) -> dict[str, str]:
-        """The sha256 of an image's pixels, by its file in the pool."""
+        """File in the pool -> sha256 of its pixels."""
         manifest = read_split_manifest(self._workspace.split_manifest)
         return {place.file: place.sha256 for place in manifest.places} if manifest else {}

@@ -1,4 +1,4 @@
-"""The description of the packed arrays, `arrays.json`: read and checked without opening an array, and without NumPy."""
+"""Reads and writes `arrays.json`, the description of the packed arrays, without opening an array or importing NumPy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 #: Version of `arrays.json` and the array files beside it.
 SCHEMA = 1
 DESCRIPTION = "arrays.json"
-#: What to tell a person whose workspace holds no usable arrays.
+#: The remedy for a workspace without usable arrays.
 PREPARE_REMEDY = (
     "run `python -m tuning.prepare --raw PATH` with your folder of face images; for synthetic faces, "
     "`python -m tuning.demo` and then `python -m tuning.prepare`"
@@ -27,7 +27,7 @@ PREPARE_REMEDY = (
 _AGAIN = "run `python -m tuning.prepare` again"
 COLORS = {"gray": 1, "rgb": 3}
 Color = Literal["gray", "rgb"]
-#: Of `tuning.dataset.decode`: increased whenever the same file may give other pixels than before. In every digest.
+#: Version of `tuning.dataset.decode`, increased whenever a file may decode to other pixels; part of every digest.
 DECODER_VERSION = 1
 
 
@@ -36,8 +36,8 @@ class DatasetInfo:
     """What is known about a prepared data set without opening an array.
 
     Attributes:
-        digest: sha256 over classes, image size, colour and every split's (pixel sha256, label) list; independent of
-            file names, paths and time. Two workspaces with the same digest hold the same arrays.
+        digest: sha256 over classes, image size, colour, decoder version and every split's (pixel sha256, label) list;
+            independent of file names, paths and time. Two workspaces with the same digest hold the same arrays.
         classes: labels in index order (alphabetical).
         image_size: height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
@@ -76,8 +76,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         digest, image_size, color, classes, counts: as in `DatasetInfo`.
-        split_digest: of the split manifest that the arrays were made from.
-        sha256: of each array file, by its name.
+        split_digest: digest of the split manifest that the arrays were made from.
+        sha256: name of each array file -> its sha256.
     """
 
     schema: int = SCHEMA
@@ -96,13 +96,13 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class _SplitDigest(msgspec.Struct, frozen=True):
-    """Of the split manifest, what the arrays must agree with; its many images are not decoded."""
+    """The digest field of the split manifest, decoded without its many images."""
 
     digest: str
 
 
 def read_info(workspace: Workspace) -> DatasetInfo:
-    """Reads the description of the prepared arrays, and checks that they were made from the present split.
+    """Reads the description of the prepared arrays, and checks that they were made from the current split.
 
     Raises:
         DataError: nothing is prepared, or the arrays do not belong to the split manifest; names the command to run.
@@ -121,7 +121,7 @@ def dataset_digest(
     decoder: int,
     content: Mapping[SplitName, Sequence[tuple[str, str]]],
 ) -> str:
-    """The digest of a data set; `content` maps each split to its (pixel sha256, label) pairs, in any order."""
+    """Returns the digest of a data set; `content` maps each split to its (pixel sha256, label) pairs, in any order."""
     return files.digest(
         {
             "classes": list(classes),
@@ -137,8 +137,8 @@ def write_description(folder: Path, info: DatasetInfo, split_digest: str, hashes
     """Writes `arrays.json` into `folder`.
 
     Args:
-        split_digest: of the split manifest that the arrays were made from.
-        hashes: sha256 of each array file, by its name.
+        split_digest: digest of the split manifest that the arrays were made from.
+        hashes: name of each array file -> its sha256.
     """
     description = Description(
         digest=info.digest,
@@ -156,7 +156,7 @@ def read_description(folder: Path) -> Description:
     """Reads and validates `arrays.json` in `folder`.
 
     Raises:
-        DataError: it is missing, not ours, or of a schema this version does not know.
+        DataError: it is missing, invalid, or of a schema that this version does not know.
     """
     path = folder / DESCRIPTION
     if not path.exists():

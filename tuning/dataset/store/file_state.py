@@ -1,7 +1,7 @@
-"""Are the data still what was prepared? `prepare` records every file's size and time; each start compares them.
+"""Detects changes to prepared data: `prepare` records every file's size and time, and each start compares them.
 
-Looking at 60,000 files costs about a quarter of a second; reading them, many. So a file is read only where its size or
-time differs, and where its content turns out to be the same (a copied workspace), the new times are recorded.
+Listing 60,000 files takes about a quarter of a second, reading them much longer. So a file is read only if its size or
+time differs; if its content turns out to be the same (a copied workspace), the new times are recorded.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ _REMEDY = (
     "moves; or put the files back"
 )
 
-#: Area ("pool", "split", "raw:PATH") -> lines "path, size, time", sorted. The pool's lines are its folders: its
-#: files are the split's under other names, and a folder's time changes when one is added or removed.
+#: Area ("pool", "split", "raw:PATH") -> lines "path, size, time" (tab-separated), sorted. For the pool, only folders
+#: are listed: its files are also in the split, and a folder's time changes when a file is added or removed.
 Areas = dict[str, str]
 
 
 class FileState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `data_state.json`: the state of every file that `prepare` read or wrote, and what it was asked.
+    """The content of `data_state.json`: the state of every file that `prepare` read or wrote, and its request.
 
     Attributes:
-        contents: of each raw path's area, lines "path, sha256 of the file", without it where it could not be read.
+        files: the sizes and times of all areas.
+        contents: area of each raw path -> lines "path, sha256", the latter empty if the file could not be read.
+        prepared: the request.
     """
 
     schema: int = SCHEMA
@@ -59,7 +61,7 @@ class FileState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 @dataclass(frozen=True)
 class Difference:
-    """A file that is not as recorded: `what` is "changed", "missing" or "added"."""
+    """A file that differs from the record: `what` is "changed", "missing" or "added"."""
 
     area: str
     path: str
@@ -72,12 +74,12 @@ def record(
     digests: Mapping[Path, Mapping[str, str]],
     prepared: Request,
 ) -> None:
-    """Records the present state of the pool, the split and the arrays.
+    """Records the present state of the pool and the split, and the state of the raw files when they were read.
 
     Args:
-        raws: each raw path's files as they were when they were read: (size, mtime in ns) by relative path.
-        digests: likewise, the sha256 of each file's content; "" where it could not be read.
-        prepared: what was asked for.
+        raws: raw path -> relative path -> (size, mtime in ns) of the file when it was read.
+        digests: raw path -> relative path -> sha256 of the file's content; "" if it could not be read.
+        prepared: the request.
     """
     areas, contents = scan(workspace, []), {}
     for raw, found in raws.items():
@@ -88,7 +90,7 @@ def record(
 
 
 def read(workspace: Workspace) -> FileState | None:
-    """What was recorded; None where there is nothing that can be read."""
+    """Reads the record; None if it is missing or damaged."""
     try:
         return read_record(workspace.data_state, FileState, SCHEMA, "")
     except DataError:
@@ -96,30 +98,29 @@ def read(workspace: Workspace) -> FileState | None:
 
 
 def verify_data(workspace: Workspace, look_only: bool = False) -> None:
-    """Refuses to go on with other data than was prepared. Cheap: sizes and times first, contents where they differ.
+    """Refuses to continue if the data have changed: compares sizes and times first, and contents only if they differ.
 
-    Raw data that are gone as a whole (an unplugged disk) are not needed, and their absence is no change.
+    A raw path that is missing as a whole (an unplugged disk) is not needed and does not count as a change.
 
     Args:
-        look_only: write nothing; else, new times of files whose content is the same are recorded.
+        look_only: write nothing; otherwise, new times of files with unchanged content are recorded.
 
     Raises:
         DataError: an image, array or raw file was changed, removed or added; names the first few.
     """
     state = read(workspace)
     if state is None:
-        # It was lost or damaged: the arrays' own digests tell.
+        # The record is lost or damaged: check the arrays against their own digests.
         _check_arrays(workspace, read_description(workspace.split).sha256)
     else:
         verify_state(workspace, state, scan(workspace, state.raws), look_only)
 
 
 def verify_state(workspace: Workspace, state: FileState, present: Areas, look_only: bool = False) -> None:
-    """As `verify_data`, where the recorded and the present state (of the same raw paths) have been read already."""
+    """Does the same as `verify_data`, given the recorded and the present state of the same raw paths."""
     if present == state.files:
         return
-    found = _differences(workspace, state.files, present)
-    # Decoding takes half a second to import, and is rarely needed.
+    # Imported late: it loads the decoder, which takes half a second and is rarely needed.
     from tuning.dataset.store.content_check import ContentCheck
 
     contents = {
@@ -127,39 +128,43 @@ def verify_state(workspace: Workspace, state: FileState, present: Areas, look_on
         for area, lines in state.contents.items()
     }
     check = ContentCheck(workspace, contents)
-    wrong = [one for one in found if one.what != "changed" or not check.same(one.area, one.path, _path(workspace, one))]
+    wrong = [
+        found
+        for found in _differences(workspace, state.files, present)
+        if found.what != "changed" or not check.same(found.area, found.path, _path(workspace, found))
+    ]
     if wrong:
-        named = listed([f"{_path(workspace, one)} ({one.what})" for one in wrong], _SHOWN)
+        named = listed([f"{_path(workspace, found)} ({found.what})" for found in wrong], _SHOWN)
         raise DataError(f"the data are not what was prepared: {named}", _REMEDY)
     if look_only:
         return
     try:
         _write(workspace, msgspec.structs.replace(state, files=state.files | present))
     except (OSError, EnvironmentProblem):
-        # A read-only workspace stays as it is; the contents are compared again next time.
+        # In a read-only workspace, the contents are compared again next time.
         return
 
 
 def paths(folder: Path) -> list[str]:
-    """The files below a folder, relative to it; not what file managers leave there."""
+    """Lists the files below a folder, relative to it, without those that file managers create."""
     return [*_by_path(_walk(folder))]
 
 
 def _path(workspace: Workspace, difference: Difference) -> Path:
-    """The path of the file that a difference is about."""
+    """Returns the path of the file that a difference is about."""
     areas = {"pool": workspace.pool, "split": workspace.split}
     folder = areas.get(difference.area) or workspace.root / difference.area.removeprefix("raw:")
     if folder.is_file():
         return folder
     path = folder / difference.path
-    if "\\" in difference.path and not path.exists():  # not printable, and written as `_shown` does
+    if "\\" in difference.path and not path.exists():  # an unprintable name, escaped by `_shown`
         with contextlib.suppress(UnicodeDecodeError):
             return folder / difference.path.encode().decode("unicode_escape")
     return path
 
 
 def scan(workspace: Workspace, raws: Sequence[str]) -> Areas:
-    """The present state of the pool, the split and `raws` (as `raw_key` writes them), without raws that are gone."""
+    """Returns the present state of the pool, the split and those of `raws` (written as by `raw_key`) that exist."""
     areas = {"pool": _folders(workspace.pool), "split": _walk(workspace.split)}
     for raw in raws:
         lines = _raw(workspace.root / raw)
@@ -169,7 +174,7 @@ def scan(workspace: Workspace, raws: Sequence[str]) -> Areas:
 
 
 def _raw(path: Path) -> str | None:
-    """The state of one `--raw`; None where it is gone as a whole, or cannot be read."""
+    """Returns the state of one `--raw`; None if it is missing as a whole or cannot be read."""
     try:
         if archives.is_archive(path):
             state = path.stat()
@@ -184,7 +189,7 @@ def _lines(found: Mapping[str, tuple[int, int]]) -> str:
 
 
 def _folders(folder: Path) -> str:
-    """The folder and those in it, with their times."""
+    """Returns the lines of a folder and the folders directly in it, with their times."""
     try:
         with os.scandir(folder) as entries:
             inner = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -194,7 +199,7 @@ def _folders(folder: Path) -> str:
 
 
 def _walk(folder: Path) -> str:
-    """The files below a folder; not what looking at it leaves there, such as thumbnails."""
+    """Returns the lines of the files below a folder, without those that file managers create, such as thumbnails."""
     lines: list[str] = []
     pending = [(str(folder), "")]
     try:
@@ -220,12 +225,12 @@ def _shown(name: str) -> str:
 
 
 def _differences(workspace: Workspace, before: Areas, now: Areas) -> Iterator[Difference]:
-    """What differs, area by area."""
+    """Yields the files that differ, area by area; areas missing from `now` are skipped."""
     for area, lines in before.items():
         if area not in now or now[area] == lines:
             continue
         if area == "pool":
-            # The split's images, but for the folder of their split.
+            # The pool's files are the images of the split folder without the first part of their path.
             names = [path.partition("/")[2] for path in _by_path(before["split"]) if path.count("/") > 1]
             old, new = dict.fromkeys(names, ""), dict.fromkeys(_by_path(_walk(workspace.pool)), "")
         else:

@@ -1,4 +1,4 @@
-"""Allows one `prepare` at a time in a workspace, and repairs first what a killed one left."""
+"""Allows one `prepare` at a time in a workspace, and first cleans up after a killed one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SCRATCH = "rows"
 
 @contextlib.contextmanager
 def locked(workspace: Workspace) -> Iterator[None]:
-    """Holds the lock under which a workspace's data change.
+    """Holds the lock that every change to a workspace's data requires.
 
     Raises:
         EnvironmentProblem: another process holds it.
@@ -36,14 +36,14 @@ def locked(workspace: Workspace) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scratch_folder(workspace: Workspace) -> Iterator[Path]:
-    """A folder for what only one run needs; removed at its end, or by the next run."""
+    """Creates a folder for one run's temporary files; removed at the end of the run, or by the next run."""
     prefix = f"{files.TEMPORARY_MARK}{os.getpid()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=f"-{_SCRATCH}", dir=workspace.data) as folder:
         yield Path(folder)
 
 
 def _recover(workspace: Workspace) -> None:
-    """Removes what a killed run left, and puts back what it had moved aside but not yet replaced."""
+    """Removes a killed run's temporary files, and restores what it had moved aside but not yet replaced."""
     for name in (workspace.pool.name, workspace.split.name, _SCRATCH):
         for mark in (files.RETIRED_MARK, files.TEMPORARY_MARK):
             for left in sorted(workspace.data.glob(f"{mark}*-{name}")):

@@ -1,4 +1,4 @@
-"""The manifests in `artifacts/outputs/`: the images of the pool, and the permanent split of each."""
+"""The manifests in `artifacts/outputs/`: the images of the pool, and the permanent split of each image."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One image's entry in the split manifest.
 
     Attributes:
-        file: where it lies below the pool and, in its split's folder, below `data/cls_data/`.
-        source: where it comes from, see `samples.Sample.name`.
+        file: its path below the pool and below its split's folder in `data/cls_data/`.
+        source: its origin, see `samples.Sample.name`.
         sha256: of its decoded pixels.
         label, group: as in the pool.
     """
@@ -48,15 +48,15 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class SplitManifest:
-    """Every image's split.
+    """Every image's split, and the settings that the split was made with.
 
     Attributes:
-        ratios: percentages of train, val and test that it was made with.
-        seed: the seed that it was made with.
-        crop: what a sample was when it was made, "box" or "image".
+        ratios: percentages of train, val and test.
+        seed: of the split.
+        crop: "box" or "image", see `prepare_dataset`.
         places: sorted by file.
-        retired: pixel sha256 -> split of images that were removed: should they come back, they get their old place.
-        group_by: the `--group-by` that it was made with; None without.
+        retired: pixel sha256 -> split of removed images: if they come back, they get their old place.
+        group_by: the `--group-by`; None without.
     """
 
     ratios: tuple[float, float, float]
@@ -68,17 +68,17 @@ class SplitManifest:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Over ratios, seed and every image's (sha256, label, split); independent of file names."""
+        """Digest of ratios, seed and every image's (sha256, label, split); independent of file names."""
         content = sorted([place.sha256, place.label, place.split] for place in self.places)
         return files.digest({"ratios": list(self.ratios), "seed": self.seed, "images": content})
 
     def of(self, split: SplitName) -> list[Place]:
-        """The images of a split in the order of its arrays: that of their pixels' sha256, not of any name."""
+        """Returns the images of a split in the order of its arrays: by pixel sha256, independent of file names."""
         found = [place for place in self.places if place.split == split]
         return sorted(found, key=lambda place: (place.sha256, place.label))
 
     def counts(self) -> dict[str, dict[SplitName, int]]:
-        """label -> split -> images, labels and splits in order."""
+        """Returns label -> split -> number of images, labels and splits in order."""
         found = Counter((place.label, place.split) for place in self.places)
         labels = sorted({place.label for place in self.places})
         return {label: {split: found[label, split] for split in SPLITS} for label in labels}
@@ -114,7 +114,7 @@ def write_split_manifest(path: Path, manifest: SplitManifest) -> None:
 
 
 def read_split_manifest(path: Path) -> SplitManifest | None:
-    """The split of a workspace, or None where there is none yet.
+    """Reads a workspace's split; None if there is none yet.
 
     Raises:
         DataError: the file is damaged, of an unknown schema, puts one image or group into two splits, or does not
@@ -143,11 +143,11 @@ def write_pool_manifest(
     raw_files: Sequence[tuple[str, str, int, int]],
     images: Sequence[PooledImage],
 ) -> None:
-    """Writes `pool_manifest.json`, for people who want to know where an image comes from.
+    """Writes `pool_manifest.json`, which documents where each image comes from.
 
     Args:
-        source: kind, path given and folder inside it of each raw folder, table or archive.
-        settings: what decides which images are in the pool, and in which groups.
+        source: kind, given path and folder inside it of each raw folder, table or archive.
+        settings: the settings that decide which images are in the pool, and in which groups.
         split_digest, dataset_digest: of the split manifest and of the arrays made from it.
         raw_files: (given path, relative path, size in bytes, mtime in ns) of every raw file.
         images: in the order of the pool.
@@ -172,7 +172,7 @@ def _row(image: PooledImage) -> dict[str, Any]:
 
 
 def _write_rows(path: Path, head: Mapping[str, Any], tables: Mapping[str, Sequence[Any]]) -> None:
-    """JSON with one row a line: readable, and searchable with grep."""
+    """Writes JSON with one table row per line: readable, and searchable with grep."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     parts = [f"  {encode(key)}: {encode(value)}" for key, value in head.items()]
     for key, rows in tables.items():
@@ -182,7 +182,7 @@ def _write_rows(path: Path, head: Mapping[str, Any], tables: Mapping[str, Sequen
 
 
 def _check_places(places: Sequence[Place]) -> None:
-    """Raises ValueError for a path that leaves the pool, a file listed twice, an image or group in two splits."""
+    """Raises ValueError for a path that leaves the pool, a file listed twice, or an image or group in two splits."""
     homes: dict[tuple[str, str], str] = {}
     names: set[str] = set()
     for place in places:

@@ -35,9 +35,9 @@ def pack(
     """Writes the packed arrays and `arrays.json`.
 
     Args:
-        folder: where they are written.
-        pixels_path: a `RowFile` of the pixels that a model sees.
-        rows: file in the pool -> its row there.
+        folder: the folder to write to.
+        pixels_path: a `RowFile` of the model's input pixels.
+        rows: file in the pool -> its row in `pixels_path`.
     """
     classes = sorted({place.label for place in manifest.places})
     channels = COLORS[settings.color]
@@ -64,7 +64,7 @@ def pack(
 
 
 def link_images(pool_folder: Path, split_folder: Path, places: Sequence[Place], progress: Progress) -> None:
-    """Every image's file in the folder of its split and class: a second name for the pool's, or a copy."""
+    """Puts every image's file into the folder of its split and class, as a hard link to the pool's file or a copy."""
     for name in SPLITS:
         for label in {place.label for place in places}:
             (split_folder / name / label).mkdir(parents=True)
@@ -75,7 +75,7 @@ def link_images(pool_folder: Path, split_folder: Path, places: Sequence[Place], 
 
 
 def link_or_copy(source: Path | str, target: Path | str) -> None:
-    """Makes `target` a hard link to `source`, or a copy where the file system or the system's rules forbid links."""
+    """Makes `target` a hard link to `source`, or a copy if the file system or system policy forbids links."""
     try:
         os.link(source, target)
     except FileExistsError:

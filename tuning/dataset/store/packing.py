@@ -1,4 +1,4 @@
-"""The packed form of one split: `<split>.images.npy` and `<split>.labels.npy`, written as a stream, opened with mmap.
+"""Packs one split into `<split>.images.npy` and `<split>.labels.npy`, written as a stream, opened with mmap.
 
 Only `arrays` (train and val) and `sealed` (test) read splits through this module.
 """
@@ -49,14 +49,14 @@ def labels_path(folder: Path, split: str) -> Path:
 def write_split(
     folder: Path, split: str, pixels: np.ndarray | RowFile, rows: np.ndarray, labels: np.ndarray
 ) -> dict[str, str]:
-    """Writes `pixels[rows]` and `labels` as the arrays of `split`; returns the sha256 of each file by its name.
+    """Writes `pixels[rows]` and `labels` as the arrays of `split`; returns file name -> sha256.
+
+    It uses ordinary file writes, not a writable memory map: a full disk is then an error, not a SIGBUS.
 
     Args:
         pixels: uint8 (pool size, height, width, channels).
         rows: int64 (n,), which rows of `pixels` belong to the split, in order.
         labels: int64 (n,).
-
-    Written through ordinary file writes, not a writable memory map: a full disk is then an error, not a SIGBUS.
     """
     images, targets = images_path(folder, split), labels_path(folder, split)
     chunks = (np.ascontiguousarray(pixels[rows[i : i + _CHUNK]]).data for i in range(0, len(rows), _CHUNK))
@@ -79,7 +79,7 @@ def _write_npy(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunks:
 
 
 def read_split(folder: Path, split: str, shape: tuple[int, int, int, int], classes: int) -> ImageSplit:
-    """Opens one split with mmap and checks that it is what `arrays.json` says.
+    """Opens one split with mmap and checks that it agrees with `arrays.json`.
 
     Args:
         shape: the expected (n, height, width, channels).

@@ -1,4 +1,4 @@
-"""The request of a run of `prepare`, and whether it has been fulfilled already."""
+"""The request of a run of `prepare`, recorded to find out whether a later run asks for the same."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SCHEMA = 1
 
 
 class Request(PoolSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a run of `prepare` was asked for, beside the raw files themselves, and the files that it wrote.
+    """The arguments of a run of `prepare`, and the state of the output files that it wrote.
 
     Attributes:
         schema, decoder: versions of this record and of the decoder.
         raws: the raw paths, see `raw_key`.
         image_size, color, ratios, seed: as in `Settings`.
-        outputs: name of each file in `artifacts/outputs/` -> its size and time (mtime in ns); None: it is not there.
+        outputs: name of each file in `artifacts/outputs/` -> (size, mtime in ns); None if it does not exist.
     """
 
     schema: int
@@ -37,7 +37,7 @@ class Request(PoolSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def present_request(workspace: Workspace, raws: Sequence[Path], settings: Settings, by: GroupBy | None) -> Request:
-    """The request with the outputs as they are now: a run that ends makes it once these are written."""
+    """Returns the request with the present state of the outputs; a run records it after writing them."""
     outputs = (
         workspace.class_names,
         workspace.pool_manifest,
@@ -59,7 +59,7 @@ def present_request(workspace: Workspace, raws: Sequence[Path], settings: Settin
 
 
 def raw_key(workspace: Workspace, raw: Path) -> str:
-    """A raw path as it is recorded: relative to the workspace where it lies in it, so that the whole can be moved."""
+    """Returns a raw path as recorded: relative if it lies in the workspace, so that the workspace can be moved."""
     real, root = raw.resolve(), workspace.root.resolve()
     return real.relative_to(root).as_posix() if real.is_relative_to(root) else str(real)
 

@@ -1,4 +1,4 @@
-"""Rows of one size in a plain file, read on demand, so that memory does not grow with their number."""
+"""Stores rows of one size in a plain file and reads them on demand, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tuning.core import files
 
 
 class RowWriter:
-    """Writes the rows of a `RowFile`, one after the other; a context."""
+    """Writes the rows of a `RowFile` one after the other; a context manager."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("wb")
 
     def add(self, row: np.ndarray) -> None:
-        """Raises OSError with the path where the disk is full."""
+        """Appends a row. Raises OSError with the path if the disk is full."""
         with files.naming(self._path):
             self._file.write(np.ascontiguousarray(row).data)
 
@@ -32,16 +32,16 @@ class RowWriter:
 
 
 class RowFile:
-    """uint8 rows of one shape; `rows[indices]` reads those rows, and nothing else.
+    """uint8 rows of one shape; `row_file[indices]` reads only those rows.
 
-    Not a memory map: its pages would count as this process's own memory as they are touched.
+    It is not a memory map, because the pages of a map count as this process's memory once they are touched.
 
     Args:
         path: a file of rows, one after the other.
         shape: of one row.
 
     Attributes:
-        shape: (number of rows, *shape of one).
+        shape: (number of rows, *shape of one row).
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
@@ -53,7 +53,7 @@ class RowFile:
         return self.shape[0]
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """uint8 (len(rows), *shape of one). Raises OSError where one of them is not there."""
+        """Returns uint8 (len(rows), *shape of one row). Raises OSError if a row does not exist."""
         result = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for at, row in enumerate(rows):
             self._file.seek(int(row) * self._size)

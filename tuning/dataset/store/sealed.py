@@ -1,7 +1,7 @@
-"""The sealed test split. It opens only for a `TestOpening`, which the trainer's final stage alone constructs.
+"""The sealed test split. It opens only for a `TestOpening`, which only the trainer's final stage constructs.
 
-A configuration that was chosen by looking at test images has no honest test score; so nothing that chooses can see
-them. Whoever opens the split writes the opening into the run's record.
+A configuration chosen by looking at test images has no unbiased test score, so no code that makes choices can see
+them. The caller that opens the split records the opening in the run's record.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from tuning.dataset.store import packing
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.packing import ImageSplit
 
-#: What a training is for.
+#: Purpose of a training.
 Trained = Literal["finalist", "baseline", "train"]
+#: Purpose of a test opening.
 Purpose = Literal["finalist", "baseline", "train", "ensemble"]
 
 
 @dataclass(frozen=True)
 class TestOpening:
-    """Who opens the test split, and what for.
+    """Which run opens the test split, and for what purpose.
 
     Attributes:
         run_id: the run whose final evaluation this is.
-        purpose: "finalist" (chosen by a search), "baseline" (its yardstick), "ensemble" (the mean
-            of some of these) or "train" (one run by itself).
+        purpose: "finalist" (chosen by a search), "baseline" (what finalists are compared with), "ensemble" (the mean
+            of some of these) or "train" (a single training).
 
     Raises:
-        ValueError: a field holds anything else.
+        ValueError: a field is invalid.
     """
 
-    __test__ = False  # not a test case, whatever pytest thinks of the name
+    __test__ = False  # keeps pytest from collecting it because of its name
 
     run_id: str
     purpose: Purpose

@@ -1,4 +1,4 @@
-"""Reads the JSON files of a prepared data set into records: decoding is validation."""
+"""Reads the JSON files of a prepared data set into records; decoding validates them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 def read_record(path: Path, kind: type[T], schema: int, remedy: str) -> T:
-    """The record in `path`, which must be of this schema.
+    """Reads the record in `path`, which must have this schema version.
 
     Raises:
-        DataError: the file is missing, of another schema, or not such a record; carries `remedy`.
+        DataError: the file is missing, of another schema version, or not such a record; carries `remedy`.
     """
     content = read_content(path, remedy)
     found = decode(path, content, _Head, remedy).schema
@@ -30,7 +30,7 @@ def read_record(path: Path, kind: type[T], schema: int, remedy: str) -> T:
 
 
 def read_content(path: Path, remedy: str) -> bytes:
-    """The bytes of a file. Raises DataError where it does not exist."""
+    """Returns the bytes of a file. Raises DataError if it does not exist."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -38,7 +38,7 @@ def read_content(path: Path, remedy: str) -> bytes:
 
 
 def decode(path: Path, content: bytes, kind: type[T], remedy: str) -> T:
-    """The record in `content`, which was read from `path`. Raises DataError where it is none."""
+    """Decodes `content`, which was read from `path`. Raises DataError if it is invalid."""
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:

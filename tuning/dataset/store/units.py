@@ -1,4 +1,4 @@
-"""The groups of dependent images in a split."""
+"""Numbers the groups of dependent images in a split, for statistics."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tuning.dataset.store.manifests import read_split_manifest
 
 
 def read_units(workspace: Workspace, split: SplitName) -> np.ndarray:
-    """The unit of each image of a split, int64 (n,), in the order of its arrays; numbered from 0 as they come.
+    """Returns the unit (group) of each image of a split, int64 (n,), in array order; units are numbered from 0.
 
-    Copies, near copies, the faces of a photo and, with `--group-by`, the images of a person are one unit: they went
-    into the split together, and what a model says of one tells what it says of the others.
+    Copies, near copies, the faces of a photo and, with `--group-by`, the images of a person form one unit: they were
+    placed in the split together, and a model's predictions for them are not independent.
 
     Raises:
         DataError: the split manifest is damaged.

@@ -1,5 +1,6 @@
-"""Where jobs run. An executor only submits, reports and waits; what a job means, and what its end means, is not its
-business. Each is one file and one row in `EXECUTORS`.
+"""Executors run jobs. They only submit, report and wait; they neither interpret a job nor its end.
+
+Each is one file and one row in `EXECUTORS`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from tuning.core.records import Failure
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One piece of work: plain data, so that it can go to another process or machine.
+    """One attempt of a job: plain data, so that it can be sent to another process or machine.
 
     Attributes:
-        key: the job's name in the journal, e.g. "trial/0007".
+        key: the job's key in the journal, e.g. "trial/0007".
         fence: the fencing number of this attempt.
-        kind: what the work function should do.
-        payload: its arguments, plain JSON.
+        kind: the kind of work, for the work function.
+        payload: the work function's arguments, plain JSON.
     """
 
     key: str
@@ -30,7 +31,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def is_timed(job: Job) -> bool:
-    """Whether the time limit of trials holds for a job: not for what is to be published, which is trained longer."""
+    """Whether the time limit of trials applies: not to finals and ensembles, which take longer."""
     return job.kind not in ("final", "ensemble")
 
 
@@ -38,10 +39,10 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     """Why a job has no result.
 
     Attributes:
-        kind: as of a `Failure`; "refused" for a `TuningError` of ours; "outdated" where data or code have changed since
-            the search began; "environment" where the operating system refused something.
-        message: one line for a person.
-        traceback: as of a `Failure`.
+        kind: as in `Failure`; or "refused" for a `TuningError`, "outdated" if data or code have changed since the
+            search began, "environment" for an error of the operating system.
+        message: one line for the user.
+        traceback: as in `Failure`.
         remedy, exit_code: of a `TuningError`.
         errno, filename: of an `OSError`.
     """
@@ -55,12 +56,12 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     filename: str | None = None
 
     def failure(self) -> Failure:
-        """What it says of the configuration."""
+        """The same as the `Failure` of a trial."""
         return Failure(self.kind, self.message, traceback=self.traceback)
 
 
 class Progressed(msgspec.Struct, frozen=True, tag_field="type", tag="progressed"):
-    """A job is alive and has something to show (an entry of its curve)."""
+    """A job has reported an entry of its learning curve."""
 
     key: str
     fence: int
@@ -68,10 +69,11 @@ class Progressed(msgspec.Struct, frozen=True, tag_field="type", tag="progressed"
 
 
 class Finished(msgspec.Struct, frozen=True, tag_field="type", tag="finished"):
-    """A job returned `result`, or `error` says why not; its process holds so many bytes of `memory` afterwards.
+    """A job returned `result`, or failed with `error`.
 
     Attributes:
-        node: where it ran; None: on this machine.
+        memory: bytes that its process holds afterwards; 0: unknown.
+        node: name of the node that it ran on; None: this machine.
     """
 
     key: str
@@ -83,7 +85,7 @@ class Finished(msgspec.Struct, frozen=True, tag_field="type", tag="finished"):
 
 
 class Died(msgspec.Struct, frozen=True, tag_field="type", tag="died"):
-    """A job's process ended or was given up; on `node`, as of `Finished`."""
+    """A job's process ended or was given up; `node` is as in `Finished`."""
 
     key: str
     fence: int
@@ -92,12 +94,12 @@ class Died(msgspec.Struct, frozen=True, tag_field="type", tag="died"):
 
 
 class NodeChanged(msgspec.Struct, frozen=True, tag_field="type", tag="node"):
-    """Something happened to a machine that jobs may run on.
+    """The state of a node that jobs may run on has changed.
 
     Attributes:
         node: its name.
-        what: it is "used" from now on, again after it was lost ("returned"), it is "lost", or it was "left out".
-        computes: what it computes with, by names that a person knows.
+        what: from now on it is "used", used again after it was lost ("returned"), "lost", or "left out".
+        computes: the facts of `tuning.core.computing.computes`.
         reason: why it was lost or left out.
     """
 
@@ -111,28 +113,28 @@ Event = Progressed | Finished | Died | NodeChanged
 
 
 class Executor(Protocol):
-    """What every executor offers."""
+    """The interface of every executor."""
 
     def warm_up(self) -> None:
-        """Has workers start now that would start with their first jobs, where that takes time; may do nothing."""
+        """Starts workers now that would otherwise start with their first jobs; may do nothing."""
 
     def free(self) -> int:
-        """How many more jobs it could start now."""
+        """The number of further jobs that could start now."""
 
     def submit(self, job: Job) -> None:
         """Starts a job; only to be called while `free()` is positive."""
 
     def collect(self, timeout: float) -> list[Event]:
-        """What happened since the last call; waits up to `timeout` seconds for something to happen."""
+        """The events since the last call; waits up to `timeout` seconds for one."""
 
     def cancel(self) -> None:
-        """Gives up all running jobs, without an event; others may be submitted afterwards."""
+        """Gives up all running jobs without events; further jobs may be submitted afterwards."""
 
     def close(self) -> None:
         """Ends everything at once, running jobs included; may be called twice."""
 
 
-#: name -> "module:class"; each takes (workers, work, environment, log_directory, trial_timeout), and some more
+#: Name -> "module:class". Each takes (workers, work, environment, log_directory, trial_timeout); some take more.
 EXECUTORS = {
     "local": "tuning.engine.executors.local:LocalExecutor",
     "inline": "tuning.engine.executors.inline:InlineExecutor",

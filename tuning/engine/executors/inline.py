@@ -1,4 +1,4 @@
-"""Runs jobs one after the other in this process: no isolation, nothing to start, easy to debug."""
+"""Runs jobs one after the other in this process: without isolation or start-up, and easy to debug."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tuning.engine.executors.running import attempt
 class InlineExecutor:
     """An `Executor` that does the work inside `collect`.
 
-    The process must have been started with the environment that the work wants; libraries read it on import.
+    The process must have been started with the environment that the work needs, because libraries read it on import;
+    all arguments but `work` are ignored.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class InlineExecutor:
     ) -> None:
         self._work = work
         self._waiting: list[Job] = []
-        #: Where the work has gone, as builders do that read files beside them; None: nowhere.
+        #: The work's current folder, which a builder may change to read files beside it; None: this process's.
         self._folder: str | None = None
 
     def warm_up(self) -> None:
@@ -52,14 +53,14 @@ class InlineExecutor:
             interruption.check()
             events.append(Progressed(job.key, job.fence, entry))
 
-        # As in a worker: what the work prints is no result of the command.
+        # As in a worker, what the work prints must not mix with the command's results on stdout.
         with contextlib.redirect_stdout(sys.stderr), self._in_its_folder():
             result, error = attempt(self._work, job.kind, job.payload, report)
         return [*events, Finished(job.key, job.fence, result, error)]
 
     @contextlib.contextmanager
     def _in_its_folder(self) -> Iterator[None]:
-        """The work has a current folder of its own, as in a worker: paths of this process's may be relative."""
+        """Gives the work a current folder of its own, as in a worker, because this process may use relative paths."""
         own = os.getcwd()
         if self._folder is not None:
             os.chdir(self._folder)

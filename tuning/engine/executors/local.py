@@ -1,7 +1,7 @@
-"""Runs jobs in persistent processes of their own on this machine, one job a process at a time.
+"""Runs jobs in persistent worker processes on this machine, each running one job at a time.
 
-A worker that crashes, is killed, hangs or falls silent is an event like any other; the search goes on with a new one.
-The parent only waits: a thread per worker reads its answers into one queue.
+If a worker crashes, is killed, hangs or falls silent, that becomes an event, and a new worker replaces it. The parent
+only waits: one thread per worker reads its messages into a common queue.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from tuning.engine.executors import Died, Event, Job, Progressed, is_timed
 from tuning.engine.executors.pipes import answers, opened, send, started
 from tuning.engine.executors.worker import Alive, Message
 
-#: A worker that has not been heard of for this long is given up (it sends a sign of life every two seconds).
+#: A worker that has sent nothing for this long is given up (it sends a heartbeat every two seconds).
 LEASE_SECONDS = 60.0
-#: How often leases and timeouts are looked at; also the longest that a wait can last.
+#: How often leases and timeouts are checked.
 CHECK_SECONDS = 5.0
-#: A worker is replaced after this many jobs, or when it holds this much memory: both grow with the models it has seen.
+#: A worker is replaced after this many jobs, or once it holds this much memory, which grows with the models it builds.
 RECYCLE_JOBS = 40
 RECYCLE_BYTES = 3 * 2**30
-#: How long a worker whose answers have ended may take to end itself, and one that was killed to be gone.
+#: How long a worker that has closed its pipe may take to exit, and a killed one to disappear.
 ENDING_SECONDS = 10.0
-#: How much of a dead worker's log goes into the failure.
+#: Characters of a dead worker's log that go into the failure.
 _LOG_TAIL = 2_000
 
 
@@ -53,11 +53,11 @@ class LocalExecutor:
     """An `Executor` over `workers` processes.
 
     Args:
-        workers: processes at most; each is started when first needed, or by `warm_up`.
-        work: the function that runs a job, as `module:function`, called in the worker.
-        environment: variables the workers start with, beside those of this process.
-        log_directory: where each worker's output goes.
-        trial_timeout: seconds after which a job is given up, see `is_timed`; None: never.
+        workers: maximum number of processes; each is started when first needed, or by `warm_up`.
+        work: the function that runs a job in the worker, as `module:function`.
+        environment: environment variables of the workers, in addition to those of this process.
+        log_directory: folder of the workers' logs.
+        trial_timeout: seconds after which a job is given up (see `is_timed`); None: never.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class LocalExecutor:
         for worker in [one for one in self._workers if one.job is None]:
             if self._give(worker, job):
                 return
-            # It died while idle: the job has not met it, and goes to the next.
+            # It died while idle and has not received the job, which goes to the next worker.
             self._kill(worker)
-        # Of one that ends at once, the end is read from the queue like any other.
+        # If the new worker ends at once, its end arrives through the queue like any other.
         self._give(self._start(), job)
 
     def _give(self, worker: _Worker, job: Job) -> bool:
-        """Sends a job to a worker; False where it does not listen any more."""
+        """Sends a job to a worker; returns False if the worker has ended."""
         worker.job, worker.began, worker.seen = job, time.monotonic(), time.monotonic()
         return send(worker.process.stdin, job)
 
@@ -118,7 +118,7 @@ class LocalExecutor:
 
     def close(self) -> None:
         for worker in self._workers:
-            # All first, so that they end side by side: giving a gigabyte back takes a moment.
+            # Kill all before waiting for any: they end in parallel, and freeing a gigabyte takes a moment.
             _end(worker.process)
         for worker in list(self._workers):
             self._kill(worker)
@@ -164,7 +164,7 @@ class LocalExecutor:
     def _overdue(self) -> list[Event]:
         now = time.monotonic()
         if now - self._checked > 2 * CHECK_SECONDS:
-            # We were stopped ourselves: silence meanwhile says nothing about the workers, nor does the time it took.
+            # This process was stopped meanwhile: count neither the silence nor the elapsed time against the workers.
             for worker in self._workers:
                 worker.seen = now
                 worker.began += now - self._checked
@@ -190,8 +190,8 @@ class LocalExecutor:
         try:
             worker.process.wait(ENDING_SECONDS)
         except subprocess.TimeoutExpired:
-            # One that hangs in a driver, or on a disk that has gone, cannot even be killed: the others go on. Its
-            # answers are still listened to, and cannot be closed.
+            # A worker that hangs in a driver or on a lost disk cannot be killed; the others go on. A thread is still
+            # reading its pipe, which therefore cannot be closed.
             return
         for pipe in (worker.process.stdin, worker.process.stdout):
             with contextlib.suppress(OSError):
@@ -199,13 +199,13 @@ class LocalExecutor:
 
 
 def _ended_with(process: subprocess.Popen[str]) -> int:
-    """The exit status of a worker whose answers have ended; ends what it has left, or itself where it lives on."""
+    """The exit status of a worker that has closed its pipe; kills it if it does not exit, and what it left running."""
     deadline = time.monotonic() + ENDING_SECONDS
     if os.name == "posix":
-        # Looked at before it is waited for: until then its number, which is its group's, can be no other's.
-        looked = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        # WNOWAIT leaves a zombie: until it is reaped, its process id, also that of its group, cannot be reused.
+        options = os.WEXITED | os.WNOWAIT | os.WNOHANG
         with contextlib.suppress(OSError):
-            while os.waitid(os.P_PID, process.pid, looked) is None and time.monotonic() < deadline:
+            while os.waitid(os.P_PID, process.pid, options) is None and time.monotonic() < deadline:
                 time.sleep(0.01)
     else:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -215,9 +215,9 @@ def _ended_with(process: subprocess.Popen[str]) -> int:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Kills a worker with all that its builders have started: it leads a process group of its own."""
+    """Kills a worker and everything that its builders have started: it leads a process group of its own."""
     if os.name == "posix":
-        # Once its end has been waited for, its number may be another's.
+        # Once it has been reaped, its process id may belong to another process.
         if process.returncode is None:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -226,7 +226,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _own_gpu(slot: int) -> dict[str, str]:
-    """One GPU a worker, in turn, of those that this process may use, where there are any."""
+    """The variable that assigns a worker one of this process's GPUs, round robin; empty if there are none."""
     count = len(machine.gpus())
     if count == 0:
         return {}
@@ -236,7 +236,7 @@ def _own_gpu(slot: int) -> dict[str, str]:
 
 
 def _cause(code: int, log: Path) -> Failure:
-    """Why a worker ended, from its exit status, with the end of its log."""
+    """The failure that a worker's exit status indicates, with the end of its log."""
     if code >= 0:
         return Failure("crash", f"the worker ended with exit code {code}", traceback=_tail(log))
     try:

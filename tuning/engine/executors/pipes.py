@@ -1,4 +1,4 @@
-"""Messages between a process and a child, as JSON lines on two descriptors that nothing else uses."""
+"""Messages between a process and its child, as JSON lines on two descriptors reserved for them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def take_over() -> tuple[int, int]:
-    """Moves stdin and stdout to descriptors that none of our own children get, and that no library knows.
+    """Moves stdin and stdout to descriptors that child processes do not inherit and no library knows.
 
-    What is printed from then on goes to stderr, a log; what is read is empty.
+    From then on stdout goes to stderr (a log), and stdin is empty. Returns the two new descriptors.
     """
     descriptors = os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno())
     for descriptor in descriptors:
@@ -35,14 +35,14 @@ def take_over() -> tuple[int, int]:
 
 
 class Channel:
-    """Whole lines to the parent, from more than one thread; the end of the parent is the end of us."""
+    """Sends complete lines to the parent, from several threads; exits if the parent has ended."""
 
     def __init__(self, descriptor: int) -> None:
         self._file: IO[str] = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
         self._lock = threading.Lock()
 
     def send(self, message: msgspec.Struct) -> None:
-        # Not by msgspec: it writes a number that is not finite as null, and the parent must see that it was one.
+        # Not msgspec.json: it writes NaN and infinities as null, and the parent must see them.
         line = json.dumps(msgspec.to_builtins(message)) + "\n"
         try:
             with self._lock:
@@ -53,8 +53,8 @@ class Channel:
 
 
 def received(descriptor: int) -> Iterator[Any]:
-    """What the parent sends, until it ends."""
-    # By hand: a buffered reader holds a lock while it waits, and a child that is forked meanwhile holds it for ever.
+    """Yields the parent's messages until the parent ends."""
+    # Unbuffered: a buffered reader holds a lock while it waits, and a child forked meanwhile would hold it for ever.
     rest = b""
     while data := os.read(descriptor, 1 << 16):
         *lines, rest = (rest + data).split(b"\n")
@@ -62,9 +62,9 @@ def received(descriptor: int) -> Iterator[Any]:
 
 
 def started(command: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
-    """A process that imports what this one does, with pipes for messages; what else it says goes into `log`.
+    """Starts a process with this one's import path, pipes for messages, and stderr in `log`.
 
-    Ctrl-C in the terminal is for its parent, which decides what becomes of it.
+    Ctrl-C in the terminal reaches only the parent, which decides what happens to the child.
     """
     with log.open("wb") as file:
         return subprocess.Popen(
@@ -80,13 +80,13 @@ def started(command: Sequence[str], environment: Mapping[str, str], log: Path) -
 
 
 def opened(pipe: IO[str] | None) -> IO[str]:
-    """A pipe of a process that was started with it."""
+    """Narrows the type of a pipe that the process was started with."""
     assert pipe is not None
     return pipe
 
 
 def send(pipe: IO[str] | None, message: msgspec.Struct) -> bool:
-    """One message to a process that we have started; False where it has ended, which its answers say too."""
+    """Sends a message to a started process; returns False if the process has ended, as `answers` then shows, too."""
     try:
         print(json.dumps(msgspec.to_builtins(message)), file=opened(pipe), flush=True)
     except OSError:
@@ -95,16 +95,16 @@ def send(pipe: IO[str] | None, message: msgspec.Struct) -> bool:
 
 
 def answers(pipe: IO[str] | None, kind: Any) -> Iterator[Any]:
-    """What a process that we have started says, until it ends."""
+    """Yields the messages of a started process until it ends."""
     with contextlib.suppress(OSError, ValueError):
         for line in opened(pipe):
-            # A line cut off by its death is no message.
+            # Skip a line cut off by the death of the process.
             with contextlib.suppress(ValueError, msgspec.ValidationError):
                 yield msgspec.convert(json.loads(line), kind)
 
 
 def die_with(parent: int) -> None:
-    """On Linux the kernel kills this process with its parent, even while it is stopped."""
+    """Ends this process if its parent has ended. On Linux the kernel also kills it with the parent, even if stopped."""
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

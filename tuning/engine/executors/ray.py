@@ -1,4 +1,4 @@
-"""Runs jobs on a Ray cluster, through a driver process of its own: see `ray_driver`. Imports no Ray."""
+"""Runs jobs on a Ray cluster through a separate driver process (see `ray_driver`). Does not import Ray."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tuning.engine.executors.ray_messages import (
 )
 from tuning.engine.executors.seats import Request
 
-#: How long the driver may take to leave.
+#: How long the driver may take to exit.
 ENDING_SECONDS = 5.0
 
 
@@ -36,18 +36,18 @@ class RayExecutor:
     """An `Executor` over the nodes of a Ray cluster.
 
     Args:
-        workers: trials at a time at most; None: as many as the nodes have room for.
+        workers: maximum number of parallel trials; None: as many as the nodes have room for.
         work, environment, trial_timeout: as for `LocalExecutor`.
-        log_directory: where workers' output goes, at the same path on every node.
-        address: of a running cluster that this machine belongs to; None: that of the environment.
-        request: what a trial asks for.
-        wait: seconds without room for any trial after which it gives up; None: never.
-        check: what a node must be; None: any will do.
-        say: is told a line for a person now and then.
+        log_directory: folder of the workers' logs, at the same path on every node.
+        address: of a running cluster that this machine belongs to; None: from the environment.
+        request: the resources that a trial requests.
+        wait: seconds without room for any trial after which to give up; None: never.
+        check: the check that a node must pass; None: any node is used.
+        say: called with lines for the user.
 
     Raises:
-        EnvironmentProblem: Ray is missing or too old, there is no cluster to be had, or no node of it can be used.
-        UsageError: an address of another kind.
+        EnvironmentProblem: Ray is missing or too old, no cluster can be joined, or none of its nodes can be used.
+        UsageError: the address is neither host:port nor auto.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class RayExecutor:
         self._answers: queue.Queue[Answer | None] = queue.Queue()
         self._seats, self._running = 0, set[tuple[str, int]]()
         self._events: list[Event] = []
+        self._refusal: EnvironmentProblem | None = None
         self._process = started(command(), {}, self._log)
         threading.Thread(target=self._listen, daemon=True).start()
         try:
@@ -94,7 +95,7 @@ class RayExecutor:
             raise
 
     def warm_up(self) -> None:
-        """Nothing: others may want the cluster's cores until there is work for them."""
+        """Does nothing: others may use the cluster's cores until there is work for them."""
 
     def free(self) -> int:
         return self._seats - len(self._running)
@@ -113,8 +114,8 @@ class RayExecutor:
                     self._received(self._answers.get_nowait())
             except queue.Empty:
                 pass
-            except Disconnected:
-                # First what has ended before; whoever asks again is told.
+            except EnvironmentProblem:
+                # Return the earlier events first; the next call raises again.
                 if not self._events:
                     raise
             if self._events or time.monotonic() >= deadline:
@@ -126,7 +127,7 @@ class RayExecutor:
         send(self._process.stdin, Cancel())
 
     def close(self) -> None:
-        # The end of its commands is the sign to leave; a driver that still waits for a cluster does not see it.
+        # The driver exits when its commands end, but does not notice while it still waits for a cluster.
         with contextlib.suppress(OSError):
             opened(self._process.stdin).close()
         try:
@@ -148,25 +149,28 @@ class RayExecutor:
             self._received(answer)
 
     def _received(self, answer: Answer | None) -> None:
-        """
+        """Handles a message of the driver; None means that the driver has ended.
+
         Raises:
-            EnvironmentProblem: the driver has ended, by its own will or by Ray's.
+            EnvironmentProblem: the driver has given up.
+            Disconnected: Ray has ended the driver.
         """
         match answer:
             case None:
-                self._answers.put(None)  # for whoever asks again
-                raise Disconnected(
+                self._answers.put(None)  # for the next call
+                raise self._refusal or Disconnected(
                     f"Ray has ended the connection to the cluster at {self._address}: {self._last_words()}",
                     "see `ray status` on its head; what was finished is saved",
                 )
             case Refused():
-                raise EnvironmentProblem(answer.problem, answer.remedy)
+                self._refusal = EnvironmentProblem(answer.problem, answer.remedy)
+                raise self._refusal
             case Said():
                 self._say(answer.text)
             case Seats():
                 self._seats = answer.count
             case Finished() | Died():
-                # What was cancelled is nobody's any more.
+                # Ignore jobs that were cancelled.
                 if (answer.key, answer.fence) in self._running:
                     self._running.remove((answer.key, answer.fence))
                     self._events.append(answer)

@@ -1,6 +1,6 @@
-"""The connection to a Ray cluster that runs already, and of which this machine is a node.
+"""The connection to a running Ray cluster of which this machine is a node.
 
-Whatever of Ray is used that Ray does not promise to keep stands at the end of this module, and nowhere else.
+All uses of Ray's unstable interfaces are at the end of this module.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 from tuning.core import packages
 from tuning.core.errors import EnvironmentProblem, TuningError, UsageError
 
-#: Ray takes 127.0.0.1 for a mistake and replaces it by an address that others can reach; this one it lets be.
+#: Ray replaces 127.0.0.1 by an address that other machines can reach; it accepts this loopback address.
 LOOPBACK = "127.0.0.2" if sys.platform.startswith("linux") else "127.0.0.1"
-#: Where Ray puts the settings of a job into the environment of its entrypoint.
+#: Environment variable that Ray sets for the entrypoint of a submitted job.
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _AUTO = "auto"
-#: Ray opens ports, and whoever reaches one can run code: so a token that nobody can guess, and a loopback address.
+#: Anyone who reaches one of Ray's ports can run code, hence the secret token and the loopback address.
 _START = (
     "start one on this machine with these two lines:\n"
     "  export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))') && "
@@ -35,13 +35,14 @@ _START = (
 )
 _EXTRA = "ray"
 CONNECT_SECONDS = 3.0
-#: So long a cluster's control service may take to answer; and so long the import of Ray on a busy machine before that.
+#: How long a cluster's control service may take to answer, and before that the import of Ray on a busy machine.
 ANSWER_SECONDS = 9.0
 IMPORT_SECONDS = 120.0
 
 
 def check_installed() -> None:
-    """
+    """Checks that a suitable version of Ray is installed.
+
     Raises:
         EnvironmentProblem: Ray is missing or too old.
     """
@@ -51,23 +52,23 @@ def check_installed() -> None:
     wanted, installed = lacking[0].wanted, lacking[0].installed or "none"
     raise EnvironmentProblem(
         f"--executor ray needs Ray {wanted}, and {installed} is installed",
-        f"in this project's folder, run: pip install -e '.[{_EXTRA}]'",
+        f"run: {packages.install_line(_EXTRA)}",
     )
 
 
 def checked_address(address: str | None) -> str:
-    """`host:port` of something that answers, or "auto"; None means the environment's RAY_ADDRESS, or "auto".
+    """Returns `host:port`, after checking that something listens there, or "auto".
 
-    A process that is connected already, as a notebook may be, means the cluster that it is connected to.
+    None means the cluster that this process (a notebook, say) is connected to already, else RAY_ADDRESS, else "auto".
 
     Raises:
-        UsageError: an address of another kind.
-        EnvironmentProblem: nothing answers there.
+        UsageError: the address has another form.
+        EnvironmentProblem: nothing listens there.
     """
     ray = sys.modules.get("ray")
     if address is None and ray is not None and ray.is_initialized():
         return str(ray.get_runtime_context().gcs_address)
-    given, address = _found(address)
+    given, address = _given_address(address)
     if address == _AUTO:
         return address
     host, _, port = address.rpartition(":")
@@ -85,8 +86,8 @@ def checked_address(address: str | None) -> str:
     return address
 
 
-def _found(address: str | None) -> tuple[str, str]:
-    """(where it was given, the address)."""
+def _given_address(address: str | None) -> tuple[str, str]:
+    """The option or variable that gives the address, and the address."""
     if address is not None:
         return "--ray-address", address
     from_environment = os.environ.get("RAY_ADDRESS") or _AUTO
@@ -101,7 +102,7 @@ def _found(address: str | None) -> tuple[str, str]:
 
 
 def no_answer(address: str) -> EnvironmentProblem:
-    """What to say where something listens that does not answer as Ray does."""
+    """The error for an address where something other than a Ray control service listens."""
     return EnvironmentProblem(
         f"what listens at {address} does not answer as a Ray cluster does within {ANSWER_SECONDS:g} s",
         "give the port of the head's control service, 6379 unless `ray start --port` says otherwise: not that of the "
@@ -110,18 +111,18 @@ def no_answer(address: str) -> EnvironmentProblem:
 
 
 def join(address: str, asking: Callable[[], None] = lambda: None, answered: Callable[[], None] = lambda: None) -> Any:
-    """Joins a cluster, in a process that does nothing else, and returns the module `ray`.
+    """Joins a cluster and returns the module `ray`; for a process that does nothing else.
 
     Args:
         asking, answered: called before the control service is asked, and once it has answered.
 
     Raises:
-        EnvironmentProblem: there is none, it has other versions, or it does not let this process in.
+        EnvironmentProblem: there is no cluster, it has other versions, or it refuses this process.
     """
     if os.environ.get("RAY_AUTH_TOKEN"):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Only now: Ray reads its settings from the environment when it is imported.
+    # Imported only now, because Ray reads its settings from the environment on import.
     import ray
 
     errors = (ray.exceptions.RayError, OSError, RuntimeError, ValueError, AssertionError)
@@ -148,10 +149,10 @@ def join(address: str, asking: Callable[[], None] = lambda: None, answered: Call
 
 
 def _check_versions(address: str, service: Any, version: str) -> None:
-    """Asks for the cluster's versions before anything else, which another version of Ray may answer otherwise.
+    """Compares the cluster's versions with this process's, before other requests that may fail between versions.
 
     Raises:
-        EnvironmentProblem: they are not those of this process.
+        EnvironmentProblem: the versions differ.
     """
     theirs, ours = _versions(service), (version, platform.python_version())
     if theirs and theirs != ours:
@@ -163,9 +164,9 @@ def _check_versions(address: str, service: Any, version: str) -> None:
 
 
 def _own_addresses(service: Any) -> list[str]:
-    """Of this machine's nodes in the cluster; waits a moment for one that has just been started."""
+    """The addresses of this machine's nodes in the cluster; waits a moment for a node that has just started."""
     deadline = time.monotonic() + CONNECT_SECONDS
-    while not (own := [there for there in _node_addresses(service) if _is_ours(there)]):
+    while not (own := [address for address in _node_addresses(service) if _is_ours(address)]):
         if time.monotonic() > deadline:
             break
         time.sleep(0.3)
@@ -197,19 +198,19 @@ def _has_token() -> bool:
 
 
 def _is_ours(address: str) -> bool:
-    """Whether an address is one of this machine's: only such a one can be bound."""
+    """Whether an address is one of this machine's: only those can be bound."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with contextlib.suppress(OSError), socket.socket(family) as one:
-        one.bind((address, 0))
+    with contextlib.suppress(OSError), socket.socket(family) as probe:
+        probe.bind((address, 0))
         return True
     return False
 
 
-# What Ray does not promise to keep.
+# Unstable interfaces of Ray.
 
 
 def _host_and_port(address: str) -> str:
-    """Of the cluster that "auto" stands for: Ray's own search, without which one cannot ask whether it is alive."""
+    """Resolves "auto" by Ray's own search, so that the cluster can be asked whether it is alive."""
     if address != _AUTO:
         return address
     from ray._private import services
@@ -218,25 +219,25 @@ def _host_and_port(address: str) -> str:
 
 
 def _control_service(address: str) -> Any:
-    """Of a cluster: asked itself, because `ray.init` takes minutes to say no, and does not always say why."""
+    """A client of a cluster's control service. `ray.init` takes minutes to fail, and does not always tell why."""
     return importlib.import_module("ray._raylet").GcsClient(address=address)
 
 
 def _versions(service: Any) -> tuple[str, str] | None:
-    """Of Ray and Python that the cluster was started with; None: it has only just been, and does not say yet."""
-    kept = service.internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster", timeout=CONNECT_SECONDS)
-    if kept is None:
+    """The cluster's versions of Ray and Python; None: it has just started and has not stored them yet."""
+    stored = service.internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster", timeout=CONNECT_SECONDS)
+    if stored is None:
         return None
-    found = json.loads(kept)
-    return found["ray_version"], found["python_version"]
+    metadata = json.loads(stored)
+    return metadata["ray_version"], metadata["python_version"]
 
 
 def _node_addresses(service: Any) -> list[str]:
-    """Of the nodes that are alive."""
+    """The addresses of all nodes that are alive."""
     nodes = service.get_all_node_info(timeout=CONNECT_SECONDS)
     return [info.node_manager_address for info in nodes.values() if info.state == 0]
 
 
 def _node_address(own: list[str]) -> dict[str, str]:
-    """On a loopback address Ray must be told which node is meant: it looks for one that others could reach."""
+    """The argument of `ray.init` that names a node on a loopback address, which Ray would not find by itself."""
     return {"_node_ip_address": own[0]} if own[0].startswith("127.") else {}

@@ -1,7 +1,7 @@
-"""The process that is Ray's driver: started by `RayExecutor`, it joins the cluster and has jobs run there.
+"""The Ray driver process: started by `RayExecutor`, it joins the cluster and runs jobs there.
 
-It is a process of its own because Ray may take minutes to give up an address, replaces signal handlers, prints what it
-likes, and, once the cluster's control service has been away for a minute, ends the process that it is in.
+It is a separate process because Ray may take minutes to give up an address, replaces signal handlers, prints to the
+terminal, and exits the process once the cluster's control service has been away for a minute.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tuning.engine.executors.ray_messages import Asking, Cancel, Command, Connec
 from tuning.engine.executors.ray_nodes import LIST_SECONDS, Nodes
 from tuning.engine.executors.ray_seats import Pool
 
-#: How long Ray is listened to before a new command is looked at; and how long for a while after a job has ended,
-#: because the next one comes soon.
+#: How long to wait for Ray before the next look at commands.
 LOOK_SECONDS = 0.2
+#: The same for `SOON_SECONDS` after a job has ended, because the next job comes soon.
 NEXT_SECONDS, SOON_SECONDS = 0.02, 1.0
-#: After so long without room for any trial, or without an answer of the control service, the person is told.
+#: How long to go without room for any trial, or without an answer of the control service, before telling the user.
 PATIENCE_SECONDS = 3.0
-#: A cluster that seems to have room may need so long to start the first actor.
+#: How long a cluster that seems to have room may take to start the first actor.
 START_SECONDS = 20.0
 
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
         channel.send(Refused(error.problem, error.remedy))
     except Exception:
         traceback.print_exc()
-    # Ray's own way to leave may wait for a control service that has gone.
+    # A regular exit of Ray may wait for a control service that has gone.
     os._exit(0)
 
 
@@ -65,17 +65,17 @@ class _Driver:
         self._setup = msgspec.structs.replace(setup, request=setup.request.shared_by(gpus, setup.workers))
         self._nodes = Nodes(ray, self._setup.request, setup.check)
         self._pool = Pool(ray, self._setup, self._nodes)
-        self._told: set[str] = set()
-        self._room = time.monotonic()
+        self._reported: set[str] = set()
+        self._last_room = time.monotonic()
 
     def run(self) -> None:
-        """Until the commands end."""
+        """Runs until the commands end."""
         self._begin()
         soon = 0.0
-        while self._obey():
+        while self._execute_commands():
             look = NEXT_SECONDS if time.monotonic() < soon else LOOK_SECONDS
             pending = [*self._pool.pending(), *self._nodes.pending()]
-            events = [*self._pool.advance(self._ready(pending, look)), *self._look_around()]
+            events = [*self._pool.advance(self._ready(pending, look)), *self._node_changes()]
             for event in events:
                 self._send(event)
             if any(isinstance(event, Finished | Died) for event in events):
@@ -84,10 +84,10 @@ class _Driver:
         self._pool.close()
 
     def _begin(self) -> None:
-        """Checks all nodes that there are.
+        """Checks all present nodes, and reports them and the number of seats.
 
         Raises:
-            EnvironmentProblem: none of them can be used.
+            EnvironmentProblem: nodes were refused, and none can be used.
         """
         self._nodes.watch()
         events = self._nodes.changes()
@@ -103,11 +103,11 @@ class _Driver:
             )
         for event in events:
             self._send(event)
-        self._count()
+        self._send_seats()
         if self._nodes.used():
             self._send(Said(self._nodes.text(self._pool.limit)))
 
-    def _count(self) -> None:
+    def _send_seats(self) -> None:
         room = sum(node.seats for node in self._nodes.used())
         self._pool.limit = self._setup.workers or max(1, room)
         self._send(Seats(self._pool.limit))
@@ -120,8 +120,8 @@ class _Driver:
             ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
         return list(ready)
 
-    def _obey(self) -> bool:
-        """Does what it is told; False once nothing more will be."""
+    def _execute_commands(self) -> bool:
+        """Executes pending commands; returns False once the commands have ended."""
         idle = not self._pool.pending() and not self._nodes.pending()
         try:
             command = self._commands.get(timeout=LOOK_SECONDS if idle else 0.0)
@@ -135,51 +135,52 @@ class _Driver:
             return True
         return False
 
-    def _look_around(self) -> list[Any]:
+    def _node_changes(self) -> list[Any]:
         away = time.monotonic() - self._nodes.heard
-        self._tell(
+        self._report(
             "the control service of the Ray cluster does not answer: running trials go on; Ray gives up after a minute",
             "the control service of the Ray cluster answers again",
             away > LIST_SECONDS + 3 * PATIENCE_SECONDS,
         )
         changes = self._nodes.changes()
         if changes:
-            self._count()
+            self._send_seats()
         return changes
 
     def _wait_for_room(self) -> None:
-        """
+        """Tells the user while jobs wait for room in the cluster.
+
         Raises:
-            EnvironmentProblem: there has been none for as long as a person wants to wait.
+            EnvironmentProblem: there has been no room for the seconds of --ray-wait.
         """
         now, limit, what = time.monotonic(), self._setup.wait, self._setup.request.text()
         if not self._pool.stuck:
-            self._room = now
-        elif limit is not None and now - self._room > limit:
+            self._last_room = now
+        elif limit is not None and now - self._last_room > limit:
             raise EnvironmentProblem(
                 f"the Ray cluster had no room for a trial, {what} each, within {limit:g} s (--ray-wait)",
                 "see `ray status`; the same command resumes once there is room",
             )
         until = "without end (--ray-wait SECONDS gives up)" if limit is None else f"for up to {limit:g} s (--ray-wait)"
-        there = "all are busy with other work" if self._nodes.used() else "no node that can be used has that"
-        self._tell(
-            f"waiting for room in the Ray cluster, {what} for each trial, {until}: {there}; see `ray status`",
+        reason = "all are busy with other work" if self._nodes.used() else "no node that can be used has that"
+        self._report(
+            f"waiting for room in the Ray cluster, {what} for each trial, {until}: {reason}; see `ray status`",
             "the Ray cluster has room now",
-            now - self._room > (PATIENCE_SECONDS if self._nodes.crowded() else START_SECONDS),
+            now - self._last_room > (PATIENCE_SECONDS if self._nodes.crowded() else START_SECONDS),
         )
 
-    def _tell(self, begins: str, ends: str, is_so: bool) -> None:
-        """Says once that something is so, and once that it is no more."""
-        if is_so and ends not in self._told:
-            self._told.add(ends)
+    def _report(self, begins: str, ends: str, is_so: bool) -> None:
+        """Reports a condition once when it begins, and once when it ends."""
+        if is_so and ends not in self._reported:
+            self._reported.add(ends)
             self._send(Said(begins))
-        elif not is_so and ends in self._told:
-            self._told.discard(ends)
+        elif not is_so and ends in self._reported:
+            self._reported.discard(ends)
             self._send(Said(ends))
 
 
 def command() -> list[str]:
-    """How `RayExecutor` starts it. Not as a module: Ray would put this folder, which holds a `ray.py`, on workers'
-    paths."""
+    """The command that starts the driver. Not `python -m`: Ray would put this folder, which contains a `ray.py`, on the
+    workers' import path."""
     code = "import sys; from tuning.engine.executors.ray_driver import main; sys.exit(main(sys.argv[1:]))"
     return [sys.executable, "-c", code, str(os.getpid())]

@@ -11,12 +11,13 @@ from tuning.engine.executors.seats import Request
 
 
 class Check(msgspec.Struct, frozen=True):
-    """How a node is checked before a job may run on it.
+    """The check of a node before a job may run on it.
 
     Attributes:
-        module: has `inspect(request)`, called on the node, which returns its facts; and `refusal(facts, request)`,
-            called here, which returns a problem and a remedy, or None. The facts hold `computes`, see `NodeChanged`.
-        request: what both are given, plain JSON.
+        module: a module with `inspect(request)`, called on the node, which returns its facts, including `computes` (see
+            `NodeChanged`); and `refusal(facts, request)`, called in the driver, which returns a problem and a remedy,
+            or None.
+        request: the argument of both, plain JSON.
     """
 
     module: str
@@ -49,7 +50,7 @@ Command = Setup | Submit | Cancel
 
 
 class Asking(msgspec.Struct, frozen=True, tag_field="type", tag="asking"):
-    """Ray is imported, which takes what it takes on a busy machine; now the cluster is asked."""
+    """Ray has been imported, which takes long on a busy machine; the cluster is asked next."""
 
 
 class Connected(msgspec.Struct, frozen=True, tag_field="type", tag="connected"):
@@ -57,19 +58,19 @@ class Connected(msgspec.Struct, frozen=True, tag_field="type", tag="connected"):
 
 
 class Seats(msgspec.Struct, frozen=True, tag_field="type", tag="seats"):
-    """From now on so many jobs can be had at a time; the first one says that nodes have been checked."""
+    """From now on `count` jobs can run in parallel; the first message also says that the nodes have been checked."""
 
     count: int
 
 
 class Said(msgspec.Struct, frozen=True, tag_field="type", tag="said"):
-    """A line for the person in front of the search."""
+    """A line for the user."""
 
     text: str
 
 
 class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
-    """The end of the driver, with the reason."""
+    """The driver gives up, with the reason."""
 
     problem: str
     remedy: str

@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster: each is checked before a job may run on it, and watched from then on."""
+"""The nodes of a Ray cluster: each is checked before a job may run on it, and monitored from then on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from tuning.engine.executors import NodeChanged
 from tuning.engine.executors.ray_messages import Check
 from tuning.engine.executors.seats import NODE_LABEL, Request
 
-#: A node is left out for now when its check has not ended for so long.
+#: A node is left out, for now, if its check takes longer than this.
 CHECK_SECONDS = 60.0
-#: How often Ray is asked which nodes there are.
+#: How often Ray is asked for its nodes.
 LIST_SECONDS = 3.0
+#: Maximum number of nodes that are named in a message.
 _SHOWN = 8
 
 
@@ -29,11 +30,11 @@ class Node:
     """A node with room for a trial.
 
     Attributes:
-        seats: trials that it has room for.
-        pending: the answer to its check, while there is none.
-        state: "asked", "silent" (asked in vain so far), "used", "left out" or "lost".
+        seats: number of trials that it has room for.
+        pending: Ray's reference to the check's result, while that is outstanding.
+        state: "asked" (being checked), "silent" (its check is overdue), "used", "left out" or "lost".
         problem, remedy: why it is left out.
-        since: when it was asked.
+        since: time at which the check began.
     """
 
     node_id: str
@@ -47,12 +48,12 @@ class Node:
 
 
 class Nodes:
-    """All of them, by Ray's id; one that comes back has a new one.
+    """All nodes by Ray's id; a node that comes back has a new id.
 
     Args:
         ray: the module, connected.
-        request: what a trial asks for.
-        check: None: every node will do.
+        request: the resources that a trial requests.
+        check: the check of a node; None: every node is used.
     """
 
     def __init__(self, ray: Any, request: Request, check: Check | None) -> None:
@@ -64,14 +65,14 @@ class Nodes:
         self.heard = time.monotonic()
 
     def watch(self) -> None:
-        """Asks Ray for its nodes from now on, aside: while its control service is away, the answer takes a minute."""
+        """Starts to ask Ray for its nodes in a thread: while its control service is away, the answer takes a minute."""
         self._list()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
         while True:
             time.sleep(LIST_SECONDS)
-            # Whatever it is: without this thread it would look as if the control service had gone.
+            # Any error: if this thread ended, it would look as if the control service had gone.
             with contextlib.suppress(Exception):
                 self._list()
 
@@ -80,26 +81,26 @@ class Nodes:
         self.heard = time.monotonic()
 
     def pending(self) -> list[Any]:
-        """What Ray will answer next."""
+        """Ray's references to outstanding results."""
         return [node.pending for node in self._all.values() if node.pending is not None]
 
     def used(self) -> list[Node]:
         return [node for node in self._all.values() if node.state == "used"]
 
     def waiting(self) -> bool:
-        """Whether a check is under way that may still end in time."""
+        """Whether a check is running that is not overdue."""
         return any(node.state == "asked" for node in self._all.values())
 
     def crowded(self) -> bool:
-        """Whether the cluster as a whole has not even what one trial asks for."""
+        """Whether even the free resources of the whole cluster together are too few for one trial."""
         return not msgspec.structs.replace(self._request, labels={}).seats(self._free, {})
 
     def refused(self) -> list[Node]:
-        """Those that are there and cannot be used."""
+        """The nodes that are alive but cannot be used."""
         return [node for node in self._all.values() if node.state in ("left out", "silent")]
 
     def state(self, node_id: str) -> str:
-        """Of a node, "asked" where it has not been heard of."""
+        """The state of a node; "asked" if it is unknown."""
         node = self._all.get(node_id)
         return node.state if node else "asked"
 
@@ -108,12 +109,12 @@ class Nodes:
         return node.name if node else node_id[:8]
 
     def selector(self) -> dict[str, str]:
-        """Labels that keep an actor off nodes that cannot be used."""
+        """Label selector of actors: the requested labels, and none of the nodes that cannot be used."""
         refused = [node.node_id for node in self.refused()]
         return {**({NODE_LABEL: f"!in({','.join(refused)})"} if refused else {}), **self._request.labels}
 
     def text(self, workers: int) -> str:
-        """Where so many trials at a time will run."""
+        """A line for the user: on which nodes `workers` trials at a time will run."""
         used = self.used()
         shown = listed([f"{node.name} ({node.seats})" for node in used], _SHOWN)
         room = sum(node.seats for node in used)
@@ -123,12 +124,12 @@ class Nodes:
         return f"Ray cluster: {count} on {len(used)} node{'s' * (len(used) != 1)}: {shown}"
 
     def changes(self) -> list[NodeChanged]:
-        """What has happened since the last call."""
+        """The changes since the last call."""
         found = []
         alive = {info["NodeID"]: info for info in self._listed if info["Alive"]}
         for info in alive.values():
             if info["NodeID"] not in self._all and (seats := self._request.seats(info["Resources"], info["Labels"])):
-                found += self._came(info, seats)
+                found += self._added(info, seats)
         gone = {info["NodeID"]: info for info in self._listed if not info["Alive"]}
         for node in self._all.values():
             if node.state != "lost" and node.node_id in gone:
@@ -141,7 +142,7 @@ class Nodes:
         ready = self._ray.wait(pending, num_returns=len(pending), timeout=0)[0] if pending else []
         for node in self._all.values():
             if node.pending is not None and node.pending in ready:
-                found += self._judged(node)
+                found += self._checked(node)
             elif node.state == "asked" and node.pending is not None and time.monotonic() - node.since > CHECK_SECONDS:
                 node.state = "silent"
                 node.problem = f"it has not answered within {CHECK_SECONDS:g} s"
@@ -149,7 +150,7 @@ class Nodes:
                 found.append(NodeChanged(node.name, "left out", reason=node.problem))
         return found
 
-    def _came(self, info: dict[str, Any], seats: int) -> list[NodeChanged]:
+    def _added(self, info: dict[str, Any], seats: int) -> list[NodeChanged]:
         node = Node(info["NodeID"], self._free_name(info), seats, since=time.monotonic())
         self._all[node.node_id] = node
         if self._check is None:
@@ -160,21 +161,21 @@ class Nodes:
         return []
 
     def _free_name(self, info: dict[str, Any]) -> str:
-        """What a person calls a node: as `ray start --node-name` says, else its host's name."""
+        """A readable unique name: that of `ray start --node-name`, else the host's name."""
         named = info.get("NodeName") or ""
         name = info["NodeManagerHostname"] if named in ("", info["NodeManagerAddress"]) else named
         taken = {node.name for node in self._all.values() if node.state != "lost"}
         return name if name not in taken else f"{name}#{info['NodeID'][:6]}"
 
-    def _judged(self, node: Node) -> list[NodeChanged]:
+    def _checked(self, node: Node) -> list[NodeChanged]:
         pending, node.pending = node.pending, None
         if self._check is None:
             return []
         try:
             facts = self._ray.get(pending)
         except self._ray.exceptions.RayError as error:
-            found = (f"its check failed: {last_line(error)}", "see Ray's logs there, then restart Ray on that machine")
-            return [self._left_out(node, *found)]
+            problem = f"its check failed: {last_line(error)}"
+            return [self._left_out(node, problem, "see Ray's logs there, then restart Ray on that machine")]
         if missing := facts.get("missing"):
             return [
                 self._left_out(
@@ -198,19 +199,19 @@ class Nodes:
 
 
 def last_line(error: Exception) -> str:
-    """What an error of Ray comes down to."""
+    """The last line of a Ray error, which names the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:300] if lines else type(error).__name__
 
 
 def _probe() -> Callable[[str, dict[str, Any], bool], dict[str, Any]]:
-    """The check as Ray sends it: a function in a function goes by its code, and runs where this package is missing."""
+    """The check as a nested function: Ray serialises its code, so that it runs where this package is missing."""
 
     def probe(module: str, request: dict[str, Any], gpus: bool) -> dict[str, Any]:
         import importlib
         import os
 
-        # A task without a GPU sees none or all, as Ray's version has it; trials see what they ask for.
+        # A task without a GPU sees none or all, depending on Ray's version; trials see those they request.
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         elif not os.environ.get("CUDA_VISIBLE_DEVICES"):

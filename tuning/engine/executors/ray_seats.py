@@ -1,10 +1,10 @@
-"""Actors on a Ray cluster: one a trial at a time, wherever the cluster has room for it.
+"""Actors on a Ray cluster: each runs one trial at a time, wherever the cluster has room for it.
 
-An actor does not work itself; it holds one worker process as `LocalExecutor` does. Ray's `env_vars` would give an actor
-the same environment; a process of its own is kept because an actor that dies with its trial tells neither the signal
-(a trial too large for memory must not look like a crash) nor the end of the log, and because only a process can be
-ended where a trial hangs. Retries are ours: Ray restarts nothing. A lost node is an event like any other, and the
-job's next attempt goes on from its last checkpoint, on another one.
+An actor does not work itself; it runs one worker process through `LocalExecutor`. Ray's `env_vars` could set its
+environment, too; but an actor that dies with its trial reports neither the signal (a trial too large for memory must
+not look like a crash) nor the end of the log, and only a separate process can be killed when a trial hangs. Ray
+restarts nothing; the dispatcher does. A lost node is an event like any other, and the job's next attempt continues
+from its last checkpoint, on another node.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tuning.engine.executors.local import LocalExecutor
 from tuning.engine.executors.ray_messages import Setup
 from tuning.engine.executors.ray_nodes import Nodes, last_line
 
-#: An actor sends a sign of life this often, and is given up when it has not for the length of a lease.
+#: An actor sends a heartbeat this often, and is given up after `LEASE_SECONDS` without one.
 HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 60.0
-#: An actor that has had nothing to do for so long is given back: others may want its cores.
+#: An actor that has been idle for this long is released, so that others can use its cores.
 IDLE_SECONDS = 60.0
-#: Actors in a row that may end before they could work.
+#: The search ends after this many consecutive actors that ended before they could work.
 _FALSE_STARTS = 3
-#: Those that end so soon after one another count once: their node has gone.
+#: Actors that end within this time of one another count once, because their node has gone.
 _TOGETHER_SECONDS = 10.0
 
 
@@ -46,18 +46,18 @@ class Seat:
         import ray
 
         if not ray.get_gpu_ids():
-            # Newer versions of Ray leave all GPUs to be seen, also those that others have asked for.
+            # Newer versions of Ray leave all GPUs visible, also those assigned to others.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._executor = LocalExecutor(1, work, environment, log_directory, trial_timeout)
 
     def node(self) -> str:
-        """Ray's id of the node that it is on."""
+        """Ray's id of the node that the actor runs on."""
         import ray
 
         return str(ray.get_runtime_context().get_node_id())
 
     def run(self, job: Job) -> Iterator[list[Event]]:
-        """The events of a job as they happen; now and then none, as a sign of life."""
+        """Yields the events of a job as they happen, and empty lists as heartbeats."""
         self._executor.submit(job)
         yield []
         while True:
@@ -69,14 +69,14 @@ class Seat:
 
 @dataclass(eq=False)
 class _Slot:
-    """An actor as seen from here: starting, then idle, or busy with a job.
+    """The driver's view of an actor: starting, idle, or busy with a job.
 
     Attributes:
-        pending: what Ray will answer next: an object reference while it starts, a stream while busy; None: idle.
+        pending: Ray's outstanding result: an object reference while starting, a stream while busy; None: idle.
         node: Ray's id of its node, once it has started.
         ready: it has started on a node that may be used.
         working: it has begun with its job.
-        seen: when it was last heard of.
+        seen: time of its last message, or of its start or the start of its job.
     """
 
     number: int
@@ -90,12 +90,12 @@ class _Slot:
 
 
 class Pool:
-    """Actors for the jobs that there are, at most `limit` at a time.
+    """Actors for the waiting jobs, at most `limit` at a time.
 
     Args:
         ray: the module, connected.
-        setup: what the driver was told.
-        nodes: where actors may run.
+        setup: the driver's settings.
+        nodes: the nodes that actors may run on.
     """
 
     def __init__(self, ray: Any, setup: Setup, nodes: Nodes) -> None:
@@ -104,7 +104,7 @@ class Pool:
         self._actor = ray.remote(
             max_restarts=0,
             max_task_retries=0,
-            # One trial computes on one core: two nodes with one each are better than one with two.
+            # One trial on each of two nodes is better than two on one: a trial computes on one core.
             scheduling_strategy="SPREAD",
             **setup.request.options(),
         )(Seat)
@@ -115,11 +115,11 @@ class Pool:
 
     @property
     def stuck(self) -> bool:
-        """Whether there are jobs, and no actor that could run one."""
+        """Whether jobs are waiting, and no actor is ready."""
         return bool(self.waiting) and not any(slot.ready for slot in self._slots)
 
     def pending(self) -> list[Any]:
-        """What Ray will answer next."""
+        """Ray's outstanding results."""
         return [slot.pending for slot in self._slots if slot.pending is not None]
 
     def cancel(self) -> None:
@@ -135,7 +135,7 @@ class Pool:
             self._drop(slot)
 
     def advance(self, ready: list[Any]) -> list[Event]:
-        """The events that answers of Ray bring; looks after actors, and gives them work."""
+        """Processes Ray's finished results into events, starts and ends actors, and assigns jobs."""
         events: list[Event] = []
         answered = set(ready)
         for slot in [slot for slot in self._slots if slot.pending is not None and slot.pending in answered]:
@@ -146,7 +146,7 @@ class Pool:
         return events
 
     def _admit(self) -> None:
-        """Lets actors work whose node has been checked meanwhile."""
+        """Marks actors whose node has passed its check as ready; drops those whose node cannot be used."""
         for slot in [slot for slot in self._slots if slot.node and not slot.ready]:
             state = self._nodes.state(slot.node)
             slot.ready = state == "used"
@@ -154,7 +154,7 @@ class Pool:
                 self._drop(slot)
 
     def _assign(self) -> None:
-        """Gives waiting jobs to idle actors, and has actors started for those that are left over."""
+        """Assigns waiting jobs to idle actors, and starts actors for the other jobs."""
         now = time.monotonic()
         for slot in [slot for slot in self._slots if slot.ready and slot.job is None]:
             if self.waiting:
@@ -162,12 +162,12 @@ class Pool:
                 slot.pending = slot.actor.run.options(num_returns="streaming").remote(slot.job)
             elif now - slot.seen > IDLE_SECONDS:
                 self._drop(slot)
-        # A job is not tied to an actor that is still to start: the cluster may have no room for it now.
+        # A job is not assigned to a starting actor, for which the cluster may have no room now.
         starting = [slot for slot in self._slots if not slot.ready]
         for _ in range(min(len(self.waiting) - len(starting), self.limit - len(self._slots))):
             self._slots.append(self._start())
         for slot in starting if not self.waiting else ():
-            # Its job has gone to another one, and it would take a place that others want.
+            # Its job has gone to another actor, and it would occupy room that others can use.
             if now - slot.seen > IDLE_SECONDS:
                 self._drop(slot)
 
@@ -201,7 +201,7 @@ class Pool:
         self._drop(slot)
         if slot.job is not None and slot.working:
             return [Died(slot.job.key, slot.job.fence, self._failure(error), self._nodes.name(slot.node))]
-        # Its node went before it could begin: that says nothing about the job.
+        # The actor ended before it began with the job, which says nothing about the job.
         if slot.job is not None:
             self.waiting.appendleft(slot.job)
         now = time.monotonic()
@@ -217,7 +217,7 @@ class Pool:
     def _overdue(self) -> list[Event]:
         now = time.monotonic()
         if now - self._checked > LEASE_SECONDS / 2:
-            # We were stopped ourselves, or Ray was away: silence meanwhile says nothing about the nodes.
+            # This process was stopped, or Ray was away: the silence meanwhile says nothing about the nodes.
             for slot in self._slots:
                 slot.seen = now
         self._checked = now
@@ -235,7 +235,7 @@ class Pool:
         slot.pending = None
 
     def _failure(self, error: Exception) -> Failure:
-        """Why an actor ended."""
+        """The failure that the end of an actor indicates."""
         kinds, details = self._ray.exceptions, str(error)
         if isinstance(error, kinds.OutOfMemoryError):
             return Failure("memory", "Ray ended the worker: its node ran out of memory", traceback=details)

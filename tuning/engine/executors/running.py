@@ -1,6 +1,4 @@
-"""Runs one job in this process and turns whatever happens into plain data: the one place where a crash of Python code
-becomes an outcome.
-"""
+"""Runs one job in this process and converts its result, or any exception, to plain data."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ Report = Callable[[dict[str, Any]], None]
 Work = Callable[[str, Mapping[str, Any], Report], dict[str, Any]]
 
 
-#: Exceptions of libraries that mean more than that something is wrong -> what.
+#: Names of library exceptions with a meaning of their own -> the kind of `JobError`.
 _KINDS = {"ResourceExhaustedError": "memory", "FailedTrialError": "unfit"}
 
 
@@ -30,13 +28,13 @@ def load_work(target: str) -> Work:
 def attempt(
     work: str, kind: str, payload: Mapping[str, Any], report: Report
 ) -> tuple[dict[str, Any] | None, JobError | None]:
-    """(result, None) of the work function, or (None, error) when it raised.
+    """Calls the work function; returns (result, None), or (None, error) if it raised.
 
-    `OSError` with a number, as of a full or failing disk, and `Outdated` are errors of kinds of their own, because they
-    say nothing about the configuration that met them.
+    `OSError` with an error number, as for a full or failing disk, and `Outdated` become separate kinds of error,
+    because they say nothing about the configuration.
 
     Raises:
-        Interrupted: a signal asked this process to stop; whatever came of the work meanwhile does not count.
+        Interrupted: a signal asked this process to stop; the result of the work is discarded.
     """
     answer = _answer(work, kind, payload, report)
     interruption.check()
@@ -57,7 +55,7 @@ def _answer(
         return None, _error(kind, error.problem, error, remedy=_encodable(error.remedy), exit_code=error.exit_code)
     except OSError as error:
         if error.errno is None:
-            # No system call failed: a library's own word, such as that a file is none of its format.
+            # No system call failed: a library raised it, for example for a file of another format.
             return None, _error("exception", f"{type(error).__name__}: {_first_line(error)}", error)
         return None, _error(
             "environment",
@@ -66,7 +64,7 @@ def _answer(
             errno=error.errno,
             filename=str(error.filename) if error.filename else None,
         )
-    except (Exception, SystemExit) as error:  # a training of a person's own that gives up may not end the search
+    except (Exception, SystemExit) as error:  # a user's code that calls sys.exit must not end the search
         kind = _KINDS.get(type(error).__name__, "exception")
         return None, _error(kind, f"{type(error).__name__}: {_first_line(error)}", error)
 
@@ -77,7 +75,7 @@ def _error(kind: str, message: str, error: BaseException, **more: Any) -> JobErr
 
 
 def _encodable(text: str) -> str:
-    """No file holds half of a surrogate pair, as Python has it for a byte of a file name that is not UTF-8."""
+    """Escapes lone surrogates, by which Python represents undecodable bytes of file names; UTF-8 cannot encode them."""
     return text.encode(errors="backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""The resources that a trial requests of a cluster, and how many trials fit on its nodes at a time. Needs no Ray."""
+"""The resources that a trial requests from a cluster, and how many trials fit on its nodes. Does not need Ray."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from tuning.core.errors import UsageError
 
-#: Ray's own name of a node among its labels.
+#: Ray's label that holds a node's id.
 NODE_LABEL = "ray.io/node-id"
 _FLAG = "--ray-resources"
 _REMEDY = "give for example CPU=1,GPU=0.5,memory=4g,NAME=1,label:KEY=VALUE; label:KEY=!VALUE for any other value"
@@ -19,13 +19,13 @@ _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What one trial asks for.
+    """The resources that one trial requests.
 
     Attributes:
-        cpus, gpus: logical ones; None: a GPU's share, where the cluster has any.
-        memory: bytes, by which Ray counts what it places on a node; 0: not counted.
-        others: of the cluster's own resources, by their names.
-        labels: what a node's labels must be, by their keys; "!" before a value: anything else.
+        cpus, gpus: numbers of logical CPUs and GPUs; gpus None: a share of the cluster's GPUs, see `shared_by`.
+        memory: bytes that Ray reserves on a node; 0: none.
+        others: amounts of the cluster's custom resources, by name.
+        labels: required values of a node's labels, by key; "!" before a value: any other value.
     """
 
     cpus: float = 1
@@ -35,7 +35,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
 
     def text(self) -> str:
-        """As a person writes it."""
+        """The request in the form of `--ray-resources`."""
         amounts = {"CPU": self.cpus, "GPU": self.gpus or 0, **self.others}
         parts = [f"{name}={amount:g}" for name, amount in amounts.items() if amount]
         if self.memory:
@@ -44,34 +44,34 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return ",".join(parts) or "CPU=0"
 
     def shared_by(self, gpus: int, workers: int | None) -> Request:
-        """The same with a share of the cluster's GPUs, where a person has not said which."""
+        """Fills in a share of the cluster's GPUs unless the user has specified one."""
         if self.gpus is not None:
             return self
         share = 0.0 if not gpus else 1 / math.ceil((workers or gpus) / gpus)
         return msgspec.structs.replace(self, gpus=share)
 
     def seats(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> int:
-        """How many such trials a node of these resources and labels has room for, others' work apart."""
+        """The number of such trials that an otherwise idle node with these resources and labels has room for."""
         if not all(_fits(labels.get(key), wanted) for key, wanted in self.labels.items()):
             return 0
         amounts = {"CPU": self.cpus, "GPU": self.gpus or 0, "memory": self.memory, **self.others}
-        # Ray counts in ten-thousandths.
+        # Ray counts in ten-thousandths, so the quotient of floats is rounded.
         rooms = [
             math.floor(round(resources.get(name, 0) / amount, 6)) for name, amount in amounts.items() if amount > 0
         ]
         return min(rooms, default=1)
 
     def options(self) -> dict[str, Any]:
-        """The same as options of a Ray actor."""
+        """The request as options of a Ray actor."""
         found: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus or 0, "resources": dict(self.others)}
         return {**found, "memory": self.memory} if self.memory else found
 
 
 def parse(text: str | None) -> Request:
-    """The request that `--ray-resources` writes down; a CPU where it names none.
+    """Parses `--ray-resources`; one CPU unless it names another number.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is no valid request.
     """
     found: dict[str, Any] = {"others": {}, "labels": {}}
     given: set[str] = set()
@@ -101,7 +101,7 @@ def _amount(part: str, value: str) -> float:
         amount = float(value)
     except ValueError:
         amount = math.nan
-    # Parts of more than one cannot be placed: one and a half GPUs are not a thing.
+    # Ray accepts fractions below 1 only: one and a half GPUs cannot be assigned.
     if not 0 <= amount < math.inf or (amount > 1 and amount != int(amount)):
         raise UsageError(f"{_FLAG}: {part!r} is no amount", f"a whole number or a part of one; {_REMEDY}")
     return amount

@@ -1,10 +1,10 @@
-"""A worker process: takes jobs as JSON lines on one descriptor, answers as JSON lines on another, until the first ends.
+"""A worker process: reads jobs as JSON lines from one descriptor and writes messages as JSON lines to another.
 
-Started by `LocalExecutor` as `python -m tuning.engine.executors.worker WORK PARENT`, with the two as stdin and stdout.
-Before it does anything else it moves them to descriptors that none of its own children get, and that no library knows:
-a builder then has an empty stdin, and prints into the log. It stays alive between jobs, because importing TensorFlow
-takes seconds. It cannot outlive its parent: the end of the jobs ends it, and on Linux the kernel kills it with the
-parent even while it is stopped. What a builder starts ends with it.
+`LocalExecutor` starts it as `python -m tuning.engine.executors.worker WORK PARENT`, with the two descriptors as stdin
+and stdout. First the worker moves them to descriptors that its child processes do not inherit and no library knows: a
+builder then has an empty stdin, and prints into the log. The worker stays alive between jobs, because importing
+TensorFlow takes seconds. It cannot outlive its parent: the end of its input ends it, and on Linux the kernel kills it
+with the parent even while it is stopped. Processes that a builder starts end with the worker.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ HEARTBEAT_SECONDS = 2.0
 
 
 class Alive(msgspec.Struct, frozen=True, tag_field="type", tag="alive"):
-    """The process runs, whatever its job does."""
+    """A heartbeat: the process runs, whatever its job does."""
 
 
-#: What a worker says.
+#: The messages of a worker.
 Message = Alive | Progressed | Finished
 
 
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     work, parent = argv[0], int(argv[1])
     die_with(parent)
     descriptors = take_over()
-    # A debugger waits for an answer that nobody can give.
+    # A debugger would wait for input for ever.
     sys.breakpointhook = _no_breakpoint
     _own_children(descriptors)
     channel = Channel(descriptors[1])
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     threading.Thread(target=_read_jobs, args=(descriptors[0], jobs), daemon=True).start()
     threading.Thread(target=_beat, args=(channel,), daemon=True).start()
     with contextlib.suppress(Exception):
-        # Its imports take seconds, which the first job need not wait for. What is wrong with them is told there.
+        # Its imports take seconds, so they begin before the first job arrives, which then reports their errors.
         load_work(work)
     while True:
         job = jobs.get()
@@ -71,7 +71,7 @@ def _no_breakpoint(*_: Any, **__: Any) -> None:
 
 
 def _own_children(descriptors: tuple[int, int]) -> None:
-    """What is forked from here has neither of our descriptors, and is no worker."""
+    """Makes forked children close the worker's descriptors, and end with the worker."""
     if not hasattr(os, "register_at_fork"):
         return
 
@@ -85,7 +85,7 @@ def _own_children(descriptors: tuple[int, int]) -> None:
 
 
 def _end_children() -> None:
-    """Ends what a builder has started: it is in our process group, which the worker leads."""
+    """Kills the processes that a builder has started: they are in the process group that the worker leads."""
     if os.name == "posix" and os.getpgrp() == os.getpid():
         with contextlib.suppress(OSError):
             os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -98,9 +98,9 @@ def _beat(channel: Channel) -> None:
 
 
 def _resident_bytes() -> int:
-    """Resident memory of our own now, where the system tells; 0 elsewhere.
+    """This process's resident memory on Linux, without pages of files; 0 elsewhere.
 
-    Pages of files, such as a packed data set larger than memory, are the page cache's, and shared by all workers.
+    Those, for example of a packed data set larger than memory, belong to the page cache, which all workers share.
     """
     try:
         with open("/proc/self/statm") as file:

@@ -1,4 +1,4 @@
-"""Plain Keras layers computed faster on JAX: the same functions, in a form that XLA fuses."""
+"""Faster implementations of plain Keras layers on JAX: the same functions, in a form that XLA fuses."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tuning.trials.keras_private import all_layers
 
 
 def swap_layers(model: keras.Model) -> None:
-    """See `tuning.trials.steps.swap_layers`; nested models are included, subclasses of a layer stay what they are."""
+    """See `tuning.trials.steps.swap_layers`; includes nested models, leaves subclasses of a layer unchanged."""
     for layer in all_layers(model):
         if type(layer) is layers.MaxPooling2D and _in_tiles(layer):
             layer.__class__ = TiledMaxPooling2D
 
 
 class TiledMaxPooling2D(layers.MaxPooling2D):
-    """Max pooling by windows that do not overlap, whose gradient is a comparison.
+    """Max pooling with windows that do not overlap, whose gradient is computed by comparison.
 
-    The gradient of XLA's own is a scatter, which takes half of a training step on a processor and a fifth on a GPU.
-    Where several values of a window are the largest, the first one gets the gradient in either.
+    XLA computes the gradient by a scatter, which takes half of a training step on a CPU and a fifth on a GPU. In both
+    versions, the first of several equal maxima of a window gets the gradient.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -41,7 +41,7 @@ def _in_tiles(layer: layers.MaxPooling2D) -> bool:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def tiled_max(images: Any, window: tuple[int, int]) -> Any:
-    """The largest value of every window of images (n, height, width, channels); rows and columns left over are cut."""
+    """Returns the maximum of every window of images (n, height, width, channels); incomplete windows are cut off."""
     return functools.reduce(jnp.maximum, _places(images, window))
 
 
@@ -60,7 +60,7 @@ def _backward(window: tuple[int, int], seen: tuple[Any, Any], gradient: Any) -> 
         shares.append(jnp.where(here, gradient, jnp.zeros_like(gradient)))
     n, height, width, channels = largest.shape
     rows, columns = window
-    # Places, row by row, side by side again: (n, height, rows, width, columns, channels).
+    # Interleaves the positions again, row by row: (n, height, rows, width, columns, channels).
     lines = [
         jnp.stack(shares[row * columns : (row + 1) * columns], axis=3).reshape(n, height, width * columns, channels)
         for row in range(rows)
@@ -74,7 +74,7 @@ tiled_max.defvjp(_forward, _backward)
 
 
 def _places(images: Any, window: tuple[int, int]) -> list[Any]:
-    """For each place of a window, row by row, its values in all windows: (n, windows, windows, channels)."""
+    """Returns for each position in a window, row by row, its values (n, windows, windows, channels) in all windows."""
     rows, columns = window
     height, width = images.shape[1] // rows * rows, images.shape[2] // columns * columns
     return [images[:, row:height:rows, column:width:columns] for row in range(rows) for column in range(columns)]

@@ -1,4 +1,4 @@
-"""The steps of a model on JAX."""
+"""Training and prediction steps on JAX."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from tuning.trials.keras_private import learning_rate_variable
 from tuning.trials.spaces import Interface
 from tuning.trials.steps import KerasSteps
 
-#: Batches that a call of a GPU trains on, and what they may take, in bytes: calling takes longer than a small step.
+#: Largest number of batches per call on a GPU, and of their bytes: a call has more overhead than a small step takes.
 BATCHES_A_CALL, BYTES_A_CALL = 16, 2**26
-#: Calls that may wait for the device, with their batches in its memory.
+#: Number of calls that may be queued on the device, with their batches in its memory.
 CALLS_AHEAD = 2
 
 Arrays = tuple[np.ndarray, ...]
 
 
 def steps_of(model: keras.Model, interface: Interface) -> KerasSteps:
-    """For a model that `model.fit` would train by Keras's own training step."""
+    """Returns the steps of a model that `model.fit` would train with Keras's own training step."""
     return (JaxSteps if model.jit_compile else KerasSteps)(model, interface)
 
 
 class JaxSteps(KerasSteps):
-    """Keras's own stateless training step, without Keras's loop around it; the state stays on the device for an epoch.
+    """Runs Keras's own stateless training step without Keras's loop; the state stays on the device for an epoch.
 
-    A GPU gets several batches with every call. Images travel as uint8 and are scaled inside the step.
+    A GPU gets several batches per call. Images are transferred as uint8 and scaled inside the step.
     """
 
     def __init__(self, model: keras.Model, interface: Interface) -> None:
         super().__init__(model, interface)
         self.batch_interface = dataclasses.replace(interface, scaled=False)
-        # A processor gains nothing, and XLA computes convolutions within a loop by slower code there.
+        # On a CPU this gains nothing, and XLA uses slower code for convolutions within a loop.
         self._most = 1 if jax.default_backend() == "cpu" else BATCHES_A_CALL
         self._train = jax.jit(self._training_steps, donate_argnums=0, static_argnums=4)
         self._predict = jax.jit(self._prediction_step)
@@ -51,7 +51,7 @@ class JaxSteps(KerasSteps):
         state = _values(variables)
         running: deque[Any] = deque()
         place = _place_of_learning_rate(self.model.optimizer)
-        # Handed over though it stays as it is: a step without it would be compiled beside that of a warm-up.
+        # Always passed, even if constant: a step without rates would be compiled in addition to that of a warm-up.
         rate = 0.0 if place is None else float(variables[2][place])
         done_steps = 0
         for count, stacked in stacks(batches, self._most):
@@ -74,13 +74,13 @@ class JaxSteps(KerasSteps):
         for start in range(0, len(images), EVALUATION_BATCH):
             batch = np.asarray(images[start : start + EVALUATION_BATCH])
             if start:
-                # A last batch of another length would be compiled anew.
+                # The last batch is padded: another length would be compiled separately.
                 batch = np.pad(batch, [(0, EVALUATION_BATCH - len(batch)), *[(0, 0)] * (batch.ndim - 1)])
             found.append(self._predict(weights, batch))
         return np.concatenate([np.asarray(outputs) for outputs in found])[: len(images)]
 
     def _variables(self) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
-        """In the order of the state of Keras's step."""
+        """Returns the variables in the order of the state of Keras's stateless step."""
         model = self.model
         return (
             model.trainable_variables,
@@ -90,10 +90,11 @@ class JaxSteps(KerasSteps):
         )
 
     def _training_steps(self, state: Any, count: Any, stacked: Any, rates: Any, place: int | None) -> tuple[Any, Any]:
-        """(state, something small that is there once the state is) after the first `count` batches of `stacked`.
+        """Trains on the first `count` batches of `stacked`; returns the state, and a scalar to wait for.
 
         Args:
-            rates: learning rates of these batches, float32, for the optimizer variable at `place`; None: there is none.
+            rates: learning rates of these batches, float32.
+            place: index of the learning rate among the optimizer's variables; None: it has no such variable.
         """
 
         def step(index: Any, state: Any) -> tuple[list[Any], ...]:
@@ -117,23 +118,23 @@ class JaxSteps(KerasSteps):
 
 
 def stacks(batches: TrainingBatches, most: int) -> Iterator[tuple[int, Arrays]]:
-    """All batches in order, several stacked in one array of shape (`most`, …), with how many of them count.
+    """Yields all batches in order as (count, stacked arrays of up to `most` batches, the first `count` of them valid).
 
-    Fewer where they would take too much; a last batch of fewer or more images comes alone.
+    Stacks are smaller if they would exceed `BYTES_A_CALL`; a last batch of another size comes alone.
     """
     whole = len(batches) - (len(batches.order) != len(batches) * batches.plan.batch_size)
     most = max(1, min(most, BYTES_A_CALL // (batches.split.images[:1].nbytes * batches.plan.batch_size)))
     for start in range(0, whole, most):
         count = min(most, whole - start)
         arrays = [batches[start + index] for index in range(count)]
-        # The rest is never looked at; another length would be compiled anew.
+        # Padding, which is never used: another length would be compiled separately.
         yield count, tuple(np.stack([*same, *[same[0]] * (most - count)]) for same in zip(*arrays, strict=True))
     if whole < len(batches):
         yield 1, tuple(array[None] for array in batches[whole])
 
 
 def _place_of_learning_rate(optimizer: keras.optimizers.Optimizer) -> int | None:
-    """Where the variable of the learning rate stands among those of an optimizer; None where there is no one rate."""
+    """Returns the index of the learning rate among an optimizer's variables; None if it has no single rate variable."""
     rate = learning_rate_variable(optimizer)
     return next((place for place, variable in enumerate(optimizer.variables) if variable is rate), None)
 

@@ -1,6 +1,6 @@
-"""Plain Keras layers and optimizers computed faster on TensorFlow: the same functions, in fewer passes over memory.
+"""Faster implementations of plain Keras layers on TensorFlow: the same functions, in fewer passes over memory.
 
-On a processor with wide vectors most of a training step is not convolutions but what lies between them.
+On a CPU with wide vectors, most of a training step is spent between the convolutions, not in them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tuning.trials.on_tensorflow.optimizers import optimize_faster
 
 #: The least epsilon that cuDNN's batch normalisation takes.
 _LEAST_EPSILON = 1e-5
-#: How many values the random bits have that decide about one value of a dropout.
+#: Number of possible values of the 8 random bits that decide whether a value is dropped.
 _DRAWS = 2**8
 
 
 def swap_layers(model: keras.Model) -> None:
-    """See `tuning.trials.steps.swap_layers`; nested models are included, and the optimizer.
+    """See `tuning.trials.steps.swap_layers`; includes nested models and the optimizer.
 
-    Subclasses of a layer, which may compute anything, stay what they are.
+    Subclasses of a layer, which may compute anything, are left unchanged.
     """
     for layer in all_layers(model):
         if faster := _FASTER.get(type(layer)):
@@ -42,9 +42,9 @@ def swap_layers(model: keras.Model) -> None:
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation by TensorFlow's fused op; Keras composes it of five passes, in float32 whatever the policy.
+    """Batch normalisation (Ioffe & Szegedy 2015) by TensorFlow's fused op; Keras takes five passes, always in float32.
 
-    (Ioffe & Szegedy 2015.) The op takes channels-last images of any float type and computes in float32 inside;
+    The op takes channels-last images of any float type and computes in float32 inside;
     everything else (masks, other ranks and axes, renormalisation, synchronisation) is left to Keras.
     """
 
@@ -89,10 +89,10 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 
 class EightBitDropout(layers.Dropout):
-    """Dropout that spends 8 random bits on a value, not 32, and one product, not a product and a selection.
+    """Dropout with 8 random bits per value, not 32, and one product, not a product and a selection.
 
-    A value is dropped where its bits, a number from 0 to 255, are below a threshold: 256 times the rate, rounded up or
-    down at random, once for all values of a step, so that each is dropped with the very probability that was asked for.
+    A value is dropped if its bits, a number from 0 to 255, are below a threshold: 256 times the rate, rounded up or
+    down at random once per step, so that the probability of dropping each value is exactly the rate.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -104,7 +104,7 @@ class EightBitDropout(layers.Dropout):
 
 
 class EightBitSpatialDropout2D(layers.SpatialDropout2D):
-    """The same for whole feature maps."""
+    """`EightBitDropout` for whole feature maps."""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training or not _drops(self.rate):
@@ -113,7 +113,7 @@ class EightBitSpatialDropout2D(layers.SpatialDropout2D):
 
 
 class RectifyingDropout(EightBitDropout):
-    """ReLU, then that dropout: one product, whose gradient is one product, does both."""
+    """ReLU, then `EightBitDropout`, as one product, whose gradient is one product."""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training:
@@ -124,7 +124,7 @@ class RectifyingDropout(EightBitDropout):
 
 
 def _drops(rate: float) -> bool:
-    # The threshold, rounded up, still is a number of eight bits.
+    # Rounded up, the threshold must still be a number of 8 bits.
     return 1 <= rate * _DRAWS <= _DRAWS - 2
 
 
@@ -132,7 +132,7 @@ def _dropped(inputs: Any, shape: Any, rate: float, seed_generator: Any, also_kep
     import tensorflow as tf
 
     count = tf.reduce_prod(shape)
-    # A seed of Keras's is an int64; the op wants an int32.
+    # Keras's seed is an int64; the op takes an int32.
     seed = tf.cast(tf.math.floormod(seed_generator.next(), tf.int32.max - 1), tf.int32)
     words = tf.random.stateless_uniform([1 + (count + 3) // 4], seed, None, None, tf.uint32)
     rounding = tf.cast(words[0], tf.float32) / 2**32
@@ -145,10 +145,10 @@ def _dropped(inputs: Any, shape: Any, rate: float, seed_generator: Any, also_kep
 
 
 class RectifiedMaxPooling2D(layers.MaxPooling2D):
-    """Max pooling, then ReLU: in this order ReLU and its gradient see a quarter of the values.
+    """Max pooling, then ReLU: in this order, ReLU and its gradient process a quarter of the values.
 
-    ReLU is monotone, so it commutes with the maximum, to the bit; where the maximum is not positive, no gradient
-    passes in either order.
+    ReLU is monotone, so it commutes exactly with the maximum; where the maximum is not positive, no gradient passes in
+    either order.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -163,9 +163,9 @@ _FASTER = {
 
 
 def _rectified_then_pooled(model: keras.Model) -> Iterator[tuple[layers.Layer, layers.Layer, layers.Layer | None]]:
-    """(rectifier, pooling, dropout): where the pooling is the only layer that reads what the rectifier's ReLU returns.
+    """Yields (rectifier, pooling, dropout) where the pooling is the only consumer of the rectifier's output.
 
-    The dropout is the only layer that reads what was pooled; None where there is no such layer.
+    The dropout is the only consumer of the pooling's output; None if there is no such layer.
     """
     graphs = [layer for layer in all_layers(model) if nodes_in_order(layer)]
     nodes = [node for graph in graphs for node in nodes_in_order(graph)]
@@ -186,7 +186,7 @@ def _rectified_then_pooled(model: keras.Model) -> Iterator[tuple[layers.Layer, l
         (pooled,) = node.output_tensors
         dropout = consumer.get(id(pooled))
         alone = type(dropout) is EightBitDropout and calls[id(dropout)] == consumers[id(pooled)] == 1
-        # A penalty looks at what the pooling returns, so that this must be rectified already.
+        # If the pooling's output is also a model output or regularized, it must be rectified before the dropout.
         seen = id(pooled) in outputs or getattr(node.operation, "activity_regularizer", None) is not None
         yield source, node.operation, dropout if alone and not seen else None
 

@@ -9,13 +9,13 @@ from keras import optimizers
 
 
 def optimize_faster(optimizer: keras.optimizers.Optimizer) -> None:
-    """Turns a plain Adam or AdamW into the class below, in place; leaves any other what it is. TensorFlow only."""
+    """Turns a plain Adam or AdamW into its fused version, in place; leaves other optimizers unchanged."""
     if faster := _FASTER.get(type(optimizer)):
         optimizer.__class__ = faster
 
 
 class FusedAdam(optimizers.Adam):
-    """Kingma & Ba 2015, algorithm 1, in the form before section 2.1; everything else is Keras's own."""
+    """Adam by TensorFlow's fused op: Kingma & Ba 2015, algorithm 1, in the form before section 2.1."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
         import tensorflow as tf
@@ -40,11 +40,11 @@ class FusedAdam(optimizers.Adam):
 
 
 class FusedAdamW(FusedAdam, optimizers.AdamW):
-    """Adam with decoupled weight decay, which stays Keras's own."""
+    """`FusedAdam` with decoupled weight decay, which is Keras's own."""
 
 
 def _handle(variable: Any) -> Any:
-    """Of a variable of Keras's, or of TensorFlow's, which is what Keras hands over within a step."""
+    """Returns the handle of a Keras variable, or of a TensorFlow variable, which Keras passes within a step."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 

@@ -1,4 +1,4 @@
-"""The sources of random numbers in a TensorFlow graph."""
+"""Finds the sources of random numbers in a TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tuning.trials.runtime import SEED_STATE, seed_states
 if TYPE_CHECKING:
     import keras
 
-#: Operations that draw from a state of their own and have no word for it in their names.
+#: Operations that draw random numbers although their names do not contain "Random".
 _DRAWING = ("Multinomial", "TruncatedNormal")
 
 
 def found_in(graph: Any, model: keras.Model) -> Randomness:
-    """What a training step of `model` draws from, by its graph."""
+    """Returns the sources of randomness of a training step of `model`, given its graph."""
     own = [*model.variables, *model.optimizer.variables, *model.metrics_variables, *seed_states(model)]
     known = {id(variable.value) for variable in own}
     foreign = {id(variable): variable for variable in graph.variables if id(variable) not in known}
@@ -32,5 +32,5 @@ def _unkeyed(graph: Any) -> set[str]:
 
 
 def _draws(kind: str) -> bool:
-    """Whether operations of a kind draw from a state of their own, which no variable holds."""
+    """Returns whether operations of a kind draw from an internal state that no variable holds."""
     return not kind.startswith("Stateless") and ("Random" in kind or kind.endswith(_DRAWING))

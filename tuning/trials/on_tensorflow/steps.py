@@ -1,4 +1,4 @@
-"""The steps of a model on TensorFlow."""
+"""Training and prediction steps on TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 
 def steps_of(model: keras.Model, interface: Interface) -> TensorFlowSteps:
-    """For a model that `model.fit` would train in a graph, by Keras's own training step."""
+    """Returns the steps of a model that `model.fit` would train in a graph, with Keras's own training step."""
     return TensorFlowSteps(model, interface)
 
 
 class TensorFlowSteps(KerasSteps):
-    """Keras's own training step, compiled once for batches of any length and called without Keras's loop around it.
+    """Runs Keras's own training step without Keras's loop, compiled once for batches of any length.
 
-    `model.fit` lays a new `tf.data` pipeline and a second graph around the step, which cost a second in every trial
-    and a tenth in every epoch. Images travel as uint8 and are scaled inside the graph.
+    `model.fit` wraps the step in a new `tf.data` pipeline and a second graph, which costs a second per trial and a
+    tenth of a second per epoch. Images are transferred as uint8 and scaled inside the graph.
     """
 
     def __init__(self, model: keras.Model, interface: Interface) -> None:
         super().__init__(model, interface)
         self.batch_interface = dataclasses.replace(interface, scaled=False)
-        self._train: dict[int, Any] = {}  # by the number of arrays in a batch: weights of the samples or none
+        self._train: dict[int, Any] = {}  # by the number of arrays in a batch: 3 with sample weights, else 2
         self._predict: Any = None
 
     def prepare(self, batches: TrainingBatches) -> None:
         if not self._train:
-            # Metrics and loss: their variables cannot be made inside the graph.
+            # The variables of metrics and loss cannot be created inside the graph.
             symbolic_build(self.model, batches[0])
         if len(batches[0]) not in self._train:
             self._train[len(batches[0])] = self._traced(batches[0])
@@ -47,7 +47,7 @@ class TensorFlowSteps(KerasSteps):
         self._train[len(batches[0])] = self._traced(batches[0])
 
     def _traced(self, batch: tuple[np.ndarray, ...]) -> Any:
-        """The training step as a graph, made now; notes what it draws from."""
+        """Traces the training step as a graph, and records its sources of randomness."""
         step = self._compiled(self._training_step, batch)
         self.randomness = found_in(step.get_concrete_function().graph, self.model)
         return step
@@ -82,7 +82,7 @@ class TensorFlowSteps(KerasSteps):
         return tf.cast(images, tf.float32) / 255 if self.interface.scaled else images
 
     def _compiled(self, step: Callable[..., Any], batch: tuple[np.ndarray, ...]) -> Any:
-        """`step` as a graph for batches like `batch`, of any length."""
+        """Returns `step` as a graph for batches of any length with the shapes and types of `batch`."""
         import tensorflow as tf
 
         signature = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batch]

@@ -1,6 +1,6 @@
-"""Plain Keras layers computed faster by PyTorch on a processor: the same functions, in fewer passes over memory.
+"""Faster implementations of plain Keras layers on PyTorch on a CPU: the same functions, in fewer passes over memory.
 
-There a convolution is a tenth of a training step of Keras's, and most of the rest is avoided here. On a GPU no layer is
+There convolutions are a tenth of a Keras training step, and most of the rest is avoided here. On a GPU no layer is
 swapped: neither speed nor reproducibility has been measured there.
 """
 
@@ -14,13 +14,13 @@ from keras import layers
 
 from tuning.trials.keras_private import all_layers
 
-#: How many values the random bits have that decide about one value of a dropout.
+#: Number of possible values of the 8 random bits that decide whether a value is dropped.
 _DRAWS = 2**8
 _WORDS = torch.iinfo(torch.int64)
 
 
 def swap_layers(model: keras.Model) -> None:
-    """See `tuning.trials.steps.swap_layers`; nested models are included, subclasses of a layer stay what they are."""
+    """See `tuning.trials.steps.swap_layers`; includes nested models, leaves subclasses of a layer unchanged."""
     if any(variable.value.device.type != "cpu" for variable in model.variables):
         return
     for layer in all_layers(model):
@@ -29,9 +29,9 @@ def swap_layers(model: keras.Model) -> None:
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation by PyTorch's fused function; Keras composes it of a dozen passes.
+    """Batch normalisation (Ioffe & Szegedy 2015) by PyTorch's fused function; Keras composes it of a dozen passes.
 
-    (Ioffe & Szegedy 2015.) It takes images of any float type and computes in float32 inside; everything else (masks,
+    It takes images of any float type and computes in float32 inside; everything else (masks,
     other ranks and axes, renormalisation, synchronisation) is left to Keras.
     """
 
@@ -41,7 +41,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
         updates = bool(training) and self.trainable
         mean, variance = self.moving_mean.value, self.moving_variance.value
         if updates:
-            # With a momentum of 1, what it moves becomes the statistics of this batch.
+            # With a momentum of 1, these become the statistics of this batch.
             mean, variance = torch.zeros_like(mean), torch.zeros_like(variance)
         outputs = torch.nn.functional.batch_norm(
             inputs.movedim(-1, 1),
@@ -77,7 +77,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 
 class ChannelsLastMaxPooling2D(layers.MaxPooling2D):
-    """Max pooling of images as they lie in memory; Keras has them laid out anew, and pooled several times as slowly."""
+    """Max pooling in the channels-last memory layout; Keras converts the layout and pools several times as slowly."""
 
     def call(self, inputs: Any) -> Any:
         if self.padding != "valid" or self.data_format != "channels_last" or inputs.device.type != "cpu":
@@ -87,16 +87,16 @@ class ChannelsLastMaxPooling2D(layers.MaxPooling2D):
 
 
 class EightBitDropout(layers.Dropout):
-    """Dropout that spends 8 random bits on a value, not a number of its own, and one product.
+    """Dropout with 8 random bits per value, instead of a random number each, and one product.
 
-    A value is dropped where its bits, a number from 0 to 255, are below a threshold: 256 times the rate, rounded up or
-    down at random, once for all values of a step, so that each is dropped with the very probability that was asked for.
-    The bits are PyTorch's own, as Keras's are.
+    A value is dropped if its bits, a number from 0 to 255, are below a threshold: 256 times the rate, rounded up or
+    down at random once per step, so that the probability of dropping each value is exactly the rate. The bits come from
+    PyTorch's own generator, as in Keras.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         suits = inputs.device.type == "cpu" and self.noise_shape is None
-        # The threshold, rounded up, still is a number of eight bits.
+        # Rounded up, the threshold must still be a number of 8 bits.
         if not training or not suits or not 1 <= self.rate * _DRAWS <= _DRAWS - 2:
             return super().call(inputs, training=training)
         threshold = int(self.rate * _DRAWS + torch.rand(()).item())

@@ -1,4 +1,4 @@
-"""The steps of a model on PyTorch."""
+"""Training and prediction steps on PyTorch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tuning.trials.steps import KerasSteps
 
 
 def steps_of(model: keras.Model, interface: Interface) -> KerasSteps:
-    """For a model that `model.fit` would train by Keras's own training step."""
+    """Returns the steps of a model that `model.fit` would train with Keras's own training step."""
     return (KerasSteps if model.jit_compile else TorchSteps)(model, interface)
 
 
 class TorchSteps(KerasSteps):
-    """Keras's own training step, without Keras's loop around it, which waits for the device after every step.
+    """Runs Keras's own training step without Keras's loop, which waits for the device after every step.
 
-    Images travel as uint8 and are scaled on the device.
+    Images are transferred as uint8 and scaled on the device.
     """
 
     def __init__(self, model: keras.Model, interface: Interface) -> None:
