@@ -82,6 +82,10 @@ LAYOUTS = {
     ),
     "a split with one emotion more": ([*files("train"), "test/fear/1.png"], (*LABELS, "fear")),
     "a picture beside classes": (["x/logo.png", *files("x", labels=("cat", "dog"))], ("cat", "dog")),
+    "one class with images and folders": (
+        [*(f"cat/{n}.png" for n in range(3)), "cat/a/1.png", "cat/b/1.png"],
+        ("cat",),
+    ),
     "a picture beside splits": (["fer/logo.png", *files("fer/train")], LABELS),
     "below all folders of a machine": (files("a/b/c/d/e/f/g/train"), LABELS),
     "images of no class beside splits": ([*files("train", "test"), "unlabeled/1.png"], "unlabeled stands beside test/"),

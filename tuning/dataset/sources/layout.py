@@ -15,7 +15,7 @@ from typing import Literal
 
 from tuning.core.errors import DataError, listed
 from tuning.dataset.sources.aliases import EMOTIONS
-from tuning.dataset.sources.inventory import RawTree
+from tuning.dataset.sources.inventory import RawTree, parent
 from tuning.dataset.sources.samples import clean_label
 
 #: Names of folders that are always splits, wherever they are and whatever they hold.
@@ -115,9 +115,7 @@ class _Reader:
         names = {name(child).lower() for child in inside}
         emotional = _share(folders, _is_emotion)
         above = bool(names) and _share(names, _is_emotion) > _MOST and emotional <= _MOST
-        # A single folder may hold an image beside its classes or splits.
-        is_top = len(folders) == 1 and (len(inside) > 1 or any(map(self._is_split, inside)))
-        if not is_top and any(folder in self.own for folder in folders):
+        if not self._is_top(folders, inside) and any(folder in self.own for folder in folders):
             # A person's folder may hold an image of its own (a cover) beside the class folders.
             return "parts" if above and all(self._inside(folder) for folder in folders) else "classes"
         if len(folders) == 1:
@@ -131,6 +129,12 @@ class _Reader:
         if not any(_SPLIT_WORDS.isdisjoint(_words(child)) for child in inside):
             return "classes"
         return "classes" if _share(names, _is_numbered) > _MOST and not _share(folders, _is_numbered) else "unclear"
+
+    def _is_top(self, folders: Sequence[str], inside: Sequence[str]) -> bool:
+        """Whether a single folder holds splits, or classes with hardly an image beside them."""
+        if len(folders) != 1 or any(map(self._is_split, inside)):
+            return len(folders) == 1
+        return len(inside) > 1 and sum(parent(path) == folders[0] for path in self.tree.images) <= len(inside)
 
     def _below_splits(self, kids: Sequence[str], splits: Sequence[str], depth: int) -> Layout | None:
         """Returns the layout of the classes in `splits`, together with those of the other `kids` beside them."""
