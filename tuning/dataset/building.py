@@ -26,6 +26,7 @@ from tuning.dataset.sources import collection
 from tuning.dataset.sources.collection import Collection
 from tuning.dataset.sources.samples import PooledImage
 from tuning.dataset.splitting import duplicates, leakage, names, previous_split
+from tuning.dataset.splitting import groups as grouping
 from tuning.dataset.splitting import near_duplicates as near
 from tuning.dataset.splitting.duplicates import Conflict
 from tuning.dataset.splitting.groups import GroupBy
@@ -187,6 +188,8 @@ class _Preparation:
         without = sum(image.subject is None for image in images) if self.by else 0
         if without:
             notes += (f"--group-by finds no person for {without:,} images; each of them is a group of its own.",)
+        if divided := grouping.divided(images):
+            notes += (divided,)
         copy_sets, redundant = duplicates.exact_copies(images)
         splits = {place.file: place.split for place in extension.manifest.places}
         labelled = [image for image in found.images if image.label in counts]

@@ -31,6 +31,7 @@ import hashlib
 import importlib
 import io
 import os
+import re
 import struct
 import threading
 from pathlib import Path
@@ -153,7 +154,9 @@ def _pixels_in_header(data: bytes) -> int:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImage(f"too many pixels: {error}") from None
-    except Exception:  # Parsers fail on foreign bytes in unforeseeable ways.
+    except Exception as error:  # Parsers fail on foreign bytes in unforeseeable ways.
+        if isinstance(error, ValueError) and re.search("Decompressed data too large|text chunks", str(error)):
+            raise UnreadableImage("a PNG file with too much text, or too large a colour profile") from None
         found = formats.advice(data)
         if formats.kind(data[:32]) in _BY_PILLOW:
             raise UnreadableImage(f"a truncated or damaged {formats.kind(data[:32])} file") from None
@@ -238,7 +241,7 @@ def _decode(data: bytes) -> np.ndarray:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise UnreadableImage(f"damaged: {' '.join(str(error.err or error).split())}") from None
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+    if pixels is None or pixels.ndim != 3 or pixels.dtype not in (np.uint8, np.uint16):
         raise UnreadableImage("truncated, damaged, or of a kind that cannot be decoded to 8 bits")
     if deep:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

@@ -17,6 +17,11 @@ NOT_READ = {
     **dict.fromkeys((".psd", ".psb"), "Photoshop"),
     ".exr": "OpenEXR",
     ".svg": "SVG",
+    ".dcm": "DICOM",
+    ".ico": "ICO",
+    ".pcx": "PCX",
+    ".dds": "DDS",
+    ".xcf": "GIMP",
 }
 #: Suffixes of camera raw files. Decoders read most of them as TIFF and would return the embedded thumbnail.
 _CAMERA_RAW = frozenset(

@@ -37,6 +37,8 @@ _BATCH = 64
 _AHEAD = 3
 #: With files smaller than this on average, most time is spent in Python, and threads would only wait for the GIL.
 _SMALL_FILE_BYTES = 4096
+#: What follows the last full stop of a name can be a whole sentence, or the query of a web address.
+_MAX_SUFFIX = 20
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 #: Paths that `prepare` itself writes into the pool (see `file_name`) and into the split folder.
 _IMAGE = r"[^/]+/[^/]*-[0-9a-f]{12}(\.[^./]+)?"
@@ -240,7 +242,7 @@ def file_name(sample: Sample) -> str:
         stem = f"{stem}_{sample.line}"
     key = hashlib.sha256(sample.name.encode()).hexdigest()[:12]
     is_whole_file = sample.box is None and sample.pixels is None
-    return f"{sample.label}/{stem}-{key}{suffix.lower() if is_whole_file else '.png'}"
+    return f"{sample.label}/{stem}-{key}{suffix.lower()[:_MAX_SUFFIX] if is_whole_file else '.png'}"
 
 
 def refuse_foreign_files(workspace: Workspace) -> None:

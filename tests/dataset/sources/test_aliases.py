@@ -54,6 +54,8 @@ def test_what_cannot_be_meant_is_refused(text):
         (["0_angry", "angry", "1-joy", "happy"], "0_angry=angry,1-joy=happy"),
         (["happy", "happy_(1)", "sad", "sad_-_copy"], "'happy_(1)=happy,sad_-_copy=sad'"),
         (["cat", "cat_copy_2", "copycat", "dog_(1)"], "cat_copy_2=cat"),
+        (["test_a", "train_a", "test-b", "training-b"], "test-b=b,training-b=b,test_a=a,train_a=a"),
+        (["training_fake", "training_real", "test", "val"], None),
     ],
 )
 def test_two_names_for_one_emotion_are_pointed_out(labels, advice):

@@ -107,6 +107,28 @@ def test_who_gives_the_folder_of_a_class_is_told_which_one_to_give(workspace, fa
     assert prepare_dataset(workspace, raw).summary.images == 15
 
 
+@pytest.mark.parametrize("name", ["data.yaml", "1.png"])
+def test_who_gives_a_file_of_a_data_set_is_told_which_folder_to_give(workspace, save, tmp_path, name):
+    write(tmp_path / "raw" / "data.yaml", "names: [a, b]")
+    save(tmp_path / "raw" / "1.png", 0)
+    with pytest.raises(DataError, match=f"{name} is one file of a data set") as caught:
+        prepare_dataset(workspace, tmp_path / "raw" / name)
+    assert caught.value.remedy.startswith(f"give --raw {tmp_path / 'raw'}, or")
+
+
+def test_what_lies_beside_the_data_set_is_told(workspace, faces, save, tmp_path):
+    faces({"a": 5, "b": 5}, tmp_path / "raw" / "faces")
+    faces({"a": 3, "b": 3}, tmp_path / "raw" / "more" / "of" / "them")
+    save(tmp_path / "raw" / "cover.png", 99)
+    (tmp_path / "raw" / "notes.txt").touch()
+    summary = prepare_dataset(workspace, tmp_path / "raw").summary
+    outside = "lies outside the data set in faces/"
+    assert (summary.images, summary.ignored) == (10, {outside: 1})
+    assert [item.reason for item in summary.rejected] == [outside] * 7
+    with pytest.raises(DataError, match=f"cover.png: {outside}"):
+        prepare_dataset(workspace, tmp_path / "raw", on_bad="stop")
+
+
 def test_no_folder_is_named_that_cannot_be_given(workspace, faces, tmp_path):
     faces({".": 5}, workspace.raw)
     shutil.make_archive(str(tmp_path / "faces"), "zip", workspace.raw)

@@ -124,7 +124,7 @@ ARCHIVES = {
     "hidden members": ("a.zip", zip_with("__MACOSX/happy/._0.png"), "8: "),
     "a broken image": ("a.zip", zip_with("happy/x.png"), "8: x.png: the content is not an image"),
     "a text file": ("a.zip", zip_with("README.txt"), "8: not an image file"),
-    "an archive in it": ("a.zip", zip_with("more.zip", zipped(SOUND)), "8: not an image file"),
+    "an archive in it": ("a.zip", zip_with("more.zip", zipped(SOUND)), "8: an archive beside images, not unpacked"),
     "a way out": ("a.zip", zip_with("../evil.png"), r"refused: member '\.\./evil\.png' is a path that leaves"),
     "a way out, deep": ("a.zip", zip_with("happy/../../evil.png"), "refused: a path that leaves"),
     "a way out with backslashes": ("a.zip", zip_with("..\\evil.png"), "refused: a path that leaves"),

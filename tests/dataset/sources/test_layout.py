@@ -76,6 +76,18 @@ LAYOUTS = {
         ("0", "1", "2", "3"),
     ),
     "one class with persons": (["happy/S001/1.png", "happy/S002/1.png"], ("happy",)),
+    "a split with images of no class": (
+        [*files("train", "valid"), "test/unknown/1.png"],
+        "test/unknown is the only folder in test/ and none of the classes of the other splits",
+    ),
+    "a split with one emotion more": ([*files("train"), "test/fear/1.png"], (*LABELS, "fear")),
+    "a picture beside classes": (["x/logo.png", *files("x", labels=("cat", "dog"))], ("cat", "dog")),
+    "one class with images and folders": (
+        [*(f"cat/{n}.png" for n in range(3)), "cat/a/1.png", "cat/b/1.png"],
+        ("cat",),
+    ),
+    "a picture beside splits": (["fer/logo.png", *files("fer/train")], LABELS),
+    "below all folders of a machine": (files("a/b/c/d/e/f/g/train"), LABELS),
     "images of no class beside splits": ([*files("train", "test"), "unlabeled/1.png"], "unlabeled stands beside test/"),
     "folders of none beside splits": (
         [*files("train"), "more/x/1.png", "more/y/1.png"],
@@ -140,6 +152,14 @@ def test_what_was_recognised_is_said(tmp_path):
         (tmp_path / path).write_bytes(b"")
     found = layout.recognise(inventory.take(tmp_path), "")
     assert found.notes == ("vaild/ is read as another part: it holds folders of the same classes.",)
+
+
+def test_a_class_that_one_split_alone_has_is_told(tmp_path):
+    for path in (*files("train", "test", labels=("a", "b")), "train/rare/1.png", "test/typo/1.png", "test/empty/1.txt"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    [note] = layout.recognise(inventory.take(tmp_path), "").notes
+    assert note.startswith("Only one split has the class typo (test/), rare (train/): ")
 
 
 @pytest.mark.parametrize("below", ["", "day 1/", "day 1/left/"])

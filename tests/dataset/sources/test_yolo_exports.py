@@ -85,6 +85,7 @@ PLACES = {
     "names one folder higher": ([("set/train/images", "set/train/labels")], {"data.yaml": YAML}, "8: "),
     "all in a folder": ([("x/train/images", "x/train/labels")], {"x/data.yaml": YAML}, "8: "),
     "no names": ([("train/images", "train/labels")], {}, r"refused: no data\.yaml or classes\.txt .* classes 0, 1"),
+    "no names, folders of other names": ([("JPEGImages", "labels")], {}, r"refused: no data\.yaml or classes\.txt"),
     "no names, all in one folder": ([("data", "data")], {}, r"refused: no data\.yaml or classes\.txt"),
     "names of nothing": ([("images", "labels")], {"classes.txt": "\n"}, "refused: no class names"),
     "two exports": (
@@ -167,6 +168,30 @@ def test_forms_of_labels(name, export, expect):
     expect(expected, raw)
 
 
+@pytest.mark.parametrize(
+    ("reading", "box"),
+    [
+        ("left, top, right, bottom", lambda x, y, w, h: (x, y, x + w, y + h)),
+        ("left, top, width, height", lambda x, y, w, h: (x, y, w, h)),
+        (None, lambda x, y, w, h: (x + w / 2, y + h / 2, w, h)),
+    ],
+)
+@pytest.mark.parametrize("more", ["", " 0.9"])
+def test_boxes_of_another_convention_are_refused_instead_of_cut_out_wrong(reading, box, more, export, expect):
+    places = [(n % 3 * 0.3, n % 4 * 0.2, 0.4, 0.3 + n % 2 / 10) for n in range(8)]
+    raw = export("images", "labels", lambda n: f"{n % 2} {' '.join(map(str, box(*places[n])))}", form="{}" + more)
+    (raw / "data.yaml").write_text(YAML)
+    expect(
+        f"refused: of the 8 boxes in .* out of the image as centre .*, and none as {reading}" if reading else "8: ", raw
+    )
+
+
+def test_a_few_boxes_that_reach_out_are_left_out(export, expect):
+    raw = export("images", "labels", lambda n: f"{n % 2} 0.1 0.1 0.5 0.5" if n < 2 else f"{n % 2} {BOX}", form="{}")
+    (raw / "data.yaml").write_text(YAML)
+    expect("6: reaches out of the image", raw)
+
+
 def test_a_polygon_is_its_bounding_box(export, outcome_of, workspace):
     import json
 
@@ -212,6 +237,13 @@ def test_versions_of_one_photo_share_a_split(tmp_path, save, workspace):
     assert len(homes) == 20
     assert all(len(splits) == 1 for splits in homes.values())
     assert any("60 files are versions of 20 images" in note for note in summary.notes)
+
+
+def test_names_in_another_encoding_are_refused_with_the_way_out(export, outcome_of):
+    raw = export("images", "labels")
+    (raw / "data.yaml").write_bytes("names: [dégoût, joie]".encode("cp1252"))
+    outcome = outcome_of(raw)
+    assert (outcome.code, outcome.remedy.strip()) == (3, "→ save it as UTF-8")
 
 
 def test_a_read_me_is_no_label_file(export, outcome_of):

@@ -128,6 +128,15 @@ def test_images_without_a_person_are_told(workspace, people, save):
     )
 
 
+@pytest.mark.parametrize(("expression", "divided"), [("([^_]+)_", True), ("([^/_]+)_", False), ("/(.*)_", False)])
+def test_persons_that_are_divided_by_class_are_told(workspace, people, expression, divided):
+    (people / "a").rename(people / "A")
+    summary = prepare_dataset(workspace, people, group_by=expression).summary
+    assert (summary.subjects == 24) == divided
+    assert [note for note in summary.notes if "A/P00 and b/P00 count as two" in note] == list(summary.notes)
+    assert bool(summary.notes) == divided
+
+
 @pytest.mark.parametrize("by", ["table", "expression"])
 def test_an_accent_that_is_written_in_two_ways_makes_no_two_persons(by, workspace, save, tmp_path):
     files = {f"{label}/{name}_{n}.png": name for label in "ab" for name in ("René", "Zoë", "Uwe") for n in range(8)}

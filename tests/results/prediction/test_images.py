@@ -55,6 +55,26 @@ def test_an_image_without_a_suffix_is_one_too(folder):
     assert "./photo" in paths(bursts(["."], False))
 
 
+def test_folders_and_links_that_are_not_read_are_told(folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "a.png").touch()
+    for name, target in {
+        "album": outside,
+        "2024.05": outside,
+        "gone": outside / "b",
+        "photo": outside / "a.png",
+        "again": folder / "deeper",
+        "all": folder,
+    }.items():
+        (folder / name).symlink_to(target)
+    (folder / "x" / "/".join("y" * 40)).mkdir(parents=True)
+    [found] = bursts(["."], False)
+    told = {image.path: image.error for image in found if image.error}
+    assert told.pop(next(path for path in told if path.startswith("./x/"))).startswith("nested more than")
+    assert told.keys() == {"./2024.05", "./album", "./gone", "./photo"}
+    assert all("leads out of" in reason for reason in told.values())
+
+
 @pytest.mark.parametrize(
     ("given", "says"), [("missing.png", "missing.png does not exist"), ("empty", "empty holds no image")]
 )
@@ -87,6 +107,13 @@ def test_blank_lines_line_ends_and_what_is_no_file(folder, piped):
         Image("empty", error="holds no image"),
     ]
     assert found[1:] == [[Image("deeper/a.jpg")]]
+
+
+@pytest.mark.parametrize("size", [2, 65_536])
+def test_a_list_may_begin_with_a_byte_order_mark(folder, piped, monkeypatch, size):
+    monkeypatch.setattr(images, "_READ_BYTES", size)
+    found = from_standard_input(piped(b"\xef\xbb\xbfb\r\nb.png\r\n"[: None if size > 2 else 6]), False)
+    assert paths(found) == ["b", "b.png"][: None if size > 2 else 1]
 
 
 def test_paths_that_end_with_nul_may_hold_anything_else(folder, piped):

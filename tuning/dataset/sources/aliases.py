@@ -26,6 +26,8 @@ _REMEDY = f"give pairs such as anger=angry,happiness=happy, or `{BUILT_IN}` for 
 _NUMBERED = re.compile(r"^\d+[_.-]+(?=\D)")
 #: Suffixes that file managers add to the name of a copied folder: "happy (1)", "happy - Copy", "happy copy 2".
 _COPIED = re.compile(r"(_\(\d+\)|(_-)?_copy(_\d+|_\(\d+\))?)$")
+#: A split in a name, as in "train_happy" beside "test_happy".
+_SPLIT = re.compile(r"^(train|test|val|valid)(ing|idation)?[_.-]+|[_.-]+(train|test|val|valid)(ing|idation)?$")
 
 
 def parse(text: str | None) -> dict[str, str]:
@@ -68,7 +70,7 @@ def suggestion(labels: Iterable[str], aliases: Mapping[str, str]) -> str | None:
     """Returns a hint if several classes look like the same emotion under different names, else None."""
     names: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
-        bare = _COPIED.sub("", _NUMBERED.sub("", label))
+        bare = _SPLIT.sub("", _COPIED.sub("", _NUMBERED.sub("", label)))
         names.setdefault(EMOTIONS.get(bare, bare), []).append(label)
     same = {wanted: found for wanted, found in names.items() if len(found) > 1}
     if not same:

@@ -33,6 +33,7 @@ from tuning.dataset.sources import code_pages
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FOREIGN = (".rar", ".7z", ".tar.zst", ".zst", ".lz4", ".iso", ".z01", ".001", ".gz", ".bz2", ".xz")
+ALL_SUFFIXES = SUFFIXES + _FOREIGN
 MAX_ENTRIES = 2_000_000
 MAX_BYTES = 200 * 1024**3
 #: Unpacked bytes per packed byte. Images hardly compress; text (a FER2013 CSV) shrinks to a third.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tuning.core.errors import DataError
 from tuning.dataset import account, formats
-from tuning.dataset.sources import layout
+from tuning.dataset.sources import archives, layout
 from tuning.dataset.sources.aliases import EMOTIONS
 from tuning.dataset.sources.inventory import RawTree, parent, suffix
 from tuning.dataset.sources.layout import Layout
@@ -138,7 +138,8 @@ def _items(tree: RawTree, prefix: str, labels: dict[str, str]) -> Iterator[Item]
         parts = path.split("/")
         label = next((labels[top] for n in depths if (top := "/".join(parts[:n])) in labels and n < len(parts)), None)
         if path not in tree.images:
-            yield Ignored(path, "not an image file")
+            is_packed = path.lower().endswith(archives.ALL_SUFFIXES)
+            yield Ignored(path, "an archive beside images, not unpacked" if is_packed else "not an image file")
         elif label is None:
             yield Rejected(path, "lies outside every class folder")
         elif reason := formats.undeveloped(suffix(path)):

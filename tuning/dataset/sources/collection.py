@@ -14,7 +14,7 @@ from tuning.core.workspace import Workspace
 from tuning.dataset.sources import aliases, archives, inventory
 from tuning.dataset.sources import detect as sources
 from tuning.dataset.sources.inventory import RawTree, suffix
-from tuning.dataset.sources.samples import Ignored, Item, Listing
+from tuning.dataset.sources.samples import Ignored, Item, Listing, Rejected
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,14 @@ class Part:
     @property
     def title(self) -> str:
         return sources.SOURCES[self.kind].title
+
+    def outside(self) -> Iterator[Item]:
+        """Yields the files beside the folder of the data set: images as rejected, others as ignored."""
+        start = f"{self.prefix}/" if self.prefix else ""
+        for path in self.tree.files:
+            if not path.startswith(start):
+                kind = Rejected if path in self.tree.images else Ignored
+                yield kind(path, f"lies outside the data set in {start}")
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class Collection:
     def items(self) -> Iterator[Item]:
         """Yields the items of all parts, in the order given, with the sources and labels of the collection."""
         for part in self.parts:
-            for item in itertools.chain(part.tree.refused, part.tree.skipped, part.listing.items):
+            for item in itertools.chain(part.tree.refused, part.tree.skipped, part.outside(), part.listing.items):
                 if part.name:
                     item = replace(item, source=f"{part.name}/{item.source}")
                 if not isinstance(item, Ignored) and item.label is not None and item.label in self.aliases:
@@ -187,6 +195,10 @@ def _tree(
         state = given.stat()
         return {"": (state.st_size, state.st_mtime_ns)}, *_unpacked(workspace, given, progress)
     tree = inventory.take(given)
+    if given.is_file() and (tree.images or suffix(given.name) in (".yaml", ".yml")):
+        raise DataError(
+            f"--raw {given} is one file of a data set", f"give --raw {given.absolute().parent}, or the folder above it"
+        )
     if tree.images or any(suffix(path) in (".csv", ".tsv") for path in tree.files):
         return tree.files, tree, ()
     packed = [tree.root / path for path in tree.files if archives.is_archive(tree.root / path)]

@@ -60,7 +60,10 @@ def find(tree: RawTree, above: Path | None = None) -> tuple[str, str]:
         DataError: nothing is recognised, or several folders could be the data set.
     """
     level = [""]
-    for _ in range(_SEARCH_DEPTH):
+    depth = 0
+    # An archive may hold all folders above the data set, one in the other.
+    while level and (depth < _SEARCH_DEPTH or len(level) == 1):
+        depth += 1
         found = [(kind, prefix) for prefix in level if (kind := _kind(tree, prefix))]
         if len(found) > 1:
             names = ", ".join(prefix for _, prefix in found[:5])

@@ -213,6 +213,8 @@ def _shown(path: str) -> str:
 
 
 def _litter(entry: os.DirEntry[str]) -> str:
+    if entry.name.endswith(".icloud"):
+        return "a placeholder of iCloud for a file that is not on this machine"
     try:
         what = "folder" if entry.is_dir(follow_symlinks=False) else "file"
     except OSError:

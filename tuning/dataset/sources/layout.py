@@ -15,7 +15,7 @@ from typing import Literal
 
 from tuning.core.errors import DataError, listed
 from tuning.dataset.sources.aliases import EMOTIONS
-from tuning.dataset.sources.inventory import RawTree
+from tuning.dataset.sources.inventory import RawTree, parent
 from tuning.dataset.sources.samples import clean_label
 
 #: Names of folders that are always splits, wherever they are and whatever they hold.
@@ -38,6 +38,7 @@ _DEPTH = 6
 _SHOWN = 6
 #: A property of names counts if more than this share of them has it.
 _MOST = 0.5
+_ODD = "rename it to one of these classes, put it into a class's folder, or move it out of the raw folder"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class _Reader:
         names = {name(child).lower() for child in inside}
         emotional = _share(folders, _is_emotion)
         above = bool(names) and _share(names, _is_emotion) > _MOST and emotional <= _MOST
-        if any(folder in self.own for folder in folders):
+        if not self._is_top(folders, inside) and any(folder in self.own for folder in folders):
             # A person's folder may hold an image of its own (a cover) beside the class folders.
             return "parts" if above and all(self._inside(folder) for folder in folders) else "classes"
         if len(folders) == 1:
@@ -128,6 +129,12 @@ class _Reader:
         if not any(_SPLIT_WORDS.isdisjoint(_words(child)) for child in inside):
             return "classes"
         return "classes" if _share(names, _is_numbered) > _MOST and not _share(folders, _is_numbered) else "unclear"
+
+    def _is_top(self, folders: Sequence[str], inside: Sequence[str]) -> bool:
+        """Whether a single folder holds splits, or classes with hardly an image beside them."""
+        if len(folders) != 1 or any(map(self._is_split, inside)):
+            return len(folders) == 1
+        return len(inside) > 1 and sum(parent(path) == folders[0] for path in self.tree.images) <= len(inside)
 
     def _below_splits(self, kids: Sequence[str], splits: Sequence[str], depth: int) -> Layout | None:
         """Returns the layout of the classes in `splits`, together with those of the other `kids` beside them."""
@@ -143,15 +150,49 @@ class _Reader:
         unusual = [split for split in splits if name(split).strip().lower() not in SPLIT_FOLDERS]
         if unusual:
             found = _noting(found, unusual, "are read as splits")
+        parts = [*splits]
         for kid in rest:
             is_class = label_of(kid) in known | _EMOTION_WORDS or (kid in self.own and are_classes)
             if is_class or kid not in self.holding:
                 found = replace(found, labels=found.labels | self._label([kid]))
             elif (more := self._part(kid, known, depth)) is not None:
                 found = _merged(found, kid, more)
+                parts.append(kid)
             else:
                 raise self._odd(kid, splits, known)
-        return found
+        return self._in_one_split(found, parts)
+
+    def _in_one_split(self, found: Layout, splits: Sequence[str]) -> Layout:
+        """Notes the classes that only one of several splits has.
+
+        Raises:
+            DataError: a split's one folder is none of the others' classes: its images are of no class (test/unknown).
+        """
+        filled = {
+            split: {
+                label: folder
+                for folder, label in found.labels.items()
+                if folder in self.holding and folder.startswith(f"{split}/")
+            }
+            for split in splits
+        }
+        filled = {split: classes for split, classes in filled.items() if classes}
+        alone: list[str] = []
+        for split, classes in filled.items():
+            others = set[str]().union(*(labels for other, labels in filled.items() if other != split))
+            only = sorted(classes.keys() - others)
+            if len(others) > 1 and len(classes) == 1 and only and only[0] not in _EMOTION_WORDS:
+                raise DataError(
+                    f"{self.tree.root / classes[only[0]]} is the only folder in {split}/ and none of the classes of "
+                    f"the other splits ({listed(sorted(others), _SHOWN)})",
+                    _ODD,
+                )
+            if others:
+                alone += [f"{label} ({split}/)" for label in only]
+        if not alone:
+            return found
+        note = f"Only one split has the class {listed(alone, _SHOWN)}: look whether the others have it by another name."
+        return replace(found, notes=(*found.notes, note))
 
     def _classes(self, kids: Sequence[str], depth: int) -> Layout:
         """Returns the layout of class folders; one that holds only folders with names of the others is a part."""
@@ -228,7 +269,7 @@ class _Reader:
         return DataError(
             f"{self.tree.root / folder} stands beside {others} and holds {holds}: it is neither a split nor one of the "
             f"classes {listed(sorted(known), _SHOWN)}",
-            "rename it to one of these classes, put it into a class's folder, or move it out of the raw folder",
+            _ODD,
         )
 
 

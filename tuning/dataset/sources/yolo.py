@@ -58,7 +58,9 @@ def _has_classes(tree: RawTree, prefix: str) -> bool:
         found = layout.recognise(tree, prefix)
     except DataError:
         return True
-    return found is not None and len(set(found.labels.values())) > 1
+    # A folder of label files is no class.
+    filled = {label for folder, label in found.labels.items() if folder in tree.holding} if found else set()
+    return len(filled) > 1
 
 
 def _labelled(tree: RawTree, prefix: str) -> bool:
@@ -96,6 +98,7 @@ def list_samples(tree: RawTree, prefix: str, crop: str) -> Listing:
     if names is None:
         raise _unnamed(tree, prefix, reading.used)
     _check_numbers(tree, names, reading.used)
+    _check_boxes(tree, prefix, reading.boxes)
     return Listing(
         classes={label: names.path for label in names.labels.values()},
         items=iter(items),
@@ -109,7 +112,8 @@ def _unnamed(tree: RawTree, prefix: str, used: Counter[int]) -> DataError:
     numbers = f"; its labels use the classes {', '.join(map(str, sorted(used)[:10]))}" if used else ""
     return DataError(
         f"{tree.root / prefix} has images and labels but no data.yaml or classes.txt that names the classes{numbers}",
-        "add a data.yaml with the class names, class 0 first, for example `names: [angry, happy]`",
+        "give --raw the folder that holds data.yaml, or add one with the class names, class 0 first, for example "
+        "`names: [angry, happy]`",
     )
 
 
@@ -133,6 +137,26 @@ def _check_numbers(tree: RawTree, names: Names, used: Counter[int]) -> None:
                 f"{tree.root / names.path}",
                 "add its name there, or remove these labels",
             )
+
+
+def _check_boxes(tree: RawTree, prefix: str, boxes: Counter[str]) -> None:
+    """Refuses boxes of another convention: those that happen to lie within the image would be cut out wrong.
+
+    Args:
+        boxes: "box" -> all of them, and each reading -> those that it keeps within their image.
+
+    Raises:
+        DataError: a fifth of the boxes is out of the image as YOLO writes them, and none as others do.
+    """
+    count = boxes["box"]
+    out = count - boxes[yolo_lines.CENTRE]
+    other = next((reading for reading, fits in boxes.items() if fits == count and reading != "box"), None)
+    if other and out >= max(3, count / 5):
+        raise DataError(
+            f"{out:,} of the {count:,} boxes in {tree.root / prefix} reach out of the image as {yolo_lines.CENTRE}, "
+            f"and none as {other}",
+            f"write each line as class, {yolo_lines.CENTRE}, in fractions of the image's size",
+        )
 
 
 def _merged(names: Names) -> tuple[str, ...]:
@@ -201,6 +225,7 @@ class Reading:
     Attributes:
         used: class index -> number of labels, including indices that have no name.
         forms: form of a label, such as "polygon" -> number of labels.
+        boxes: "box" -> number of box labels, and each reading -> number of those that it keeps within the image.
     """
 
     tree: RawTree
@@ -209,6 +234,7 @@ class Reading:
     crop: str
     used: Counter[int] = field(default_factory=Counter)
     forms: Counter[str] = field(default_factory=Counter)
+    boxes: Counter[str] = field(default_factory=Counter)
 
     def items(self) -> Iterator[Item]:
         """Yields the items of all files; counts `used` and `forms` meanwhile."""
@@ -254,6 +280,7 @@ class Reading:
             yield Ignored(image, "background: empty label file")
         labels = self.names.labels if self.names else {}
         for number, line in numbered:
+            self.boxes.update(yolo_lines.readings(line))
             try:
                 index, box, form = yolo_lines.parse(line, self.names.keypoints if self.names else None)
             except ValueError as error:

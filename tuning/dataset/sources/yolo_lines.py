@@ -13,6 +13,7 @@ from typing import Literal
 from tuning.dataset.sources.samples import Box
 
 Form = Literal["box", "polygon", "keypoints"]
+CENTRE = "centre x, centre y, width, height"
 
 #: A box that reaches farther out of the image than this is a mistake, not a rounding error.
 _TOLERANCE = 0.01
@@ -34,7 +35,7 @@ def parse(line: str, keypoints: tuple[int, int] | None = None) -> tuple[int, Box
     """
     fields = _fields(line)
     if len(fields) < 5:
-        raise ValueError(f"{len(fields)} columns; a face box has 5: class, centre x, centre y, width, height")
+        raise ValueError(f"{len(fields)} columns; a face box has 5: class, {CENTRE}")
     index = _index(fields[0])
     try:
         values = [_number(field) for field in fields[1:]]
@@ -51,6 +52,22 @@ def index_of(line: str) -> int | None:
         return _index(_fields(line)[0])
     except (ValueError, IndexError):
         return None
+
+
+def readings(line: str) -> tuple[str, ...]:
+    """Returns "box" and the readings of its numbers that lie within the image; () if the line is no box."""
+    fields = _fields(line)[1:]
+    if not 4 <= len(fields) <= 5 or not all(map(_NUMBER.match, fields)):
+        return ()
+    one, two, three, four = map(float, fields[:4])
+    low, high = -_TOLERANCE, 1 + _TOLERANCE
+    starts_within = low <= one and low <= two
+    fitting = {
+        CENTRE: _is_box([one, two, three, four]),
+        "left, top, right, bottom": starts_within and one < three <= high and two < four <= high,
+        "left, top, width, height": starts_within and min(three, four) > 0 and one + three <= high >= two + four,
+    }
+    return ("box", *(reading for reading, fits in fitting.items() if fits))
 
 
 def is_label(line: str) -> bool:

@@ -145,7 +145,8 @@ def _load(path: Path) -> Any:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DataError(f"{path}{line}: not valid YAML: {error.problem}", _REMEDY) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise DataError(f"{path}: not valid YAML: {' '.join(str(error).split())}", _REMEDY) from None
+        remedy = "save it as UTF-8" if isinstance(error, yaml.reader.ReaderError) else _REMEDY
+        raise DataError(f"{path}: not valid YAML: {' '.join(str(error).split())}", remedy) from None
 
 
 def _labels(value: Any, path: Path) -> dict[int, str]:

@@ -12,6 +12,7 @@ from unicodedata import normalize
 
 from tuning.core import files
 from tuning.core.errors import DataError, UsageError
+from tuning.dataset.sources.layout import label_of
 from tuning.dataset.sources.samples import PooledImage
 
 _FILE_COLUMNS = ("file", "path", "image", "filename", "source")
@@ -52,6 +53,22 @@ class GroupBy:
                 f"--group-by {self.text} fits none of {len(images):,} images, such as {images[0].source}", _REMEDY
             )
         return found
+
+
+def divided(images: Iterable[PooledImage]) -> str | None:
+    """Returns a note if persons include the folders of classes, so that one in two classes counts as two; else None."""
+    found: dict[str, set[str]] = {}
+    for image in images:
+        folders, _, person = (image.subject or "").rpartition("/")
+        if person and image.label in map(label_of, folders.split("/")):
+            found.setdefault(person, set()).add(f"{folders}/{person}")
+    several = next((sorted(names) for names in found.values() if len(names) > 1), None)
+    if several is None:
+        return None
+    return (
+        f"--group-by takes folders of classes for a part of the persons: {several[0]} and {several[1]} count as two. "
+        "If they are one, prepare another --root with an expression that matches no /, such as '([^/_]+)_'."
+    )
 
 
 def parse(text: str) -> GroupBy:

@@ -6,6 +6,7 @@ forms one for each piece of data that arrives, so that paths which arrive slowly
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,14 +70,16 @@ def from_standard_input(descriptor: int, null: bool) -> Iterator[list[Image]]:
     """
     # Not `sys.stdin`, which waits until its buffer is full.
     data = os.read(descriptor, _READ_BYTES)
-    # The first piece may be shorter than the signature of an image.
-    while data and any(len(data) < len(start) and start.startswith(data) for start in _SIGNATURES):
+    # The first piece may be shorter than the signature of an image, or than a byte order mark.
+    while data and any(len(data) < len(start) and start.startswith(data) for start in (*_SIGNATURES, codecs.BOM_UTF8)):
         if not (more := os.read(descriptor, _READ_BYTES)):
             break
         data += more
     if data.startswith(_SIGNATURES):
         yield [_piped_image(descriptor, data)]
         return
+    # Editors and shells on Windows begin a list so.
+    data = data.removeprefix(codecs.BOM_UTF8)
     separator, rest = b"\0" if null else b"\n", b""
     while data:
         *names, rest = (rest + data).split(separator)
@@ -134,7 +137,11 @@ def found_at(path: str) -> list[Image]:
     found = {name: Image(os.path.join(path, name)) for name in tree.files if name in tree.images}
     # Links that lead out of the folder, for example, are not read, but reported.
     for refused in tree.refused:
-        if suffix(refused.source) in IMAGE_SUFFIXES:
+        unread = tree.unread.get(refused.source)
+        if unread is not None and unread.target in ("", *tree.folders):
+            # What it leads to is found where it lies.
+            continue
+        if unread is not None or suffix(refused.source) in ("", *IMAGE_SUFFIXES):
             found[refused.source] = Image(os.path.join(path, refused.source), error=refused.reason)
     return [found[name] for name in sorted(found)] or [Image(path, error="holds no image")]
 
