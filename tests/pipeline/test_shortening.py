@@ -21,7 +21,7 @@ from tuning.pipeline.final_roles import Final
 from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
-from tuning.pipeline.shortening import Remaining, Watch, lengthened, remaining, shortened
+from tuning.pipeline.shortening import Remaining, Watch, lengthened, loses_little, remaining, shortened
 from tuning.results.runs import read_runs, run_params
 from tuning.trials.checkpoint import TrainingState, epochs_done, save_state
 
@@ -103,6 +103,23 @@ def test_no_epoch_comes_back_before_all_trainings_have_begun():
     waiting = Remaining("b-s0", done=0, left=5, planned=50, epoch=10.0, others=5.0, needed=True)
     assert lengthened([under_way], 900.0, seats=2)
     assert lengthened([under_way, waiting], 900.0, seats=2) == []
+
+
+def test_trainings_are_stopped_when_little_of_their_epochs_would_be_lost():
+    seconds = {"a": [90.0, 100.0], "b": [100.0], "c": [10.0]}
+    assert loses_little({}, seconds)
+    # One by itself: just after its epoch, not in the middle of one, nor while it is evaluated.
+    assert loses_little({"a": 5.0}, seconds)
+    assert not loses_little({"a": 50.0}, seconds) and not loses_little({"a": 500.0}, seconds)
+    # Two that began together, one of which has ended its epoch: the other one will in a moment.
+    assert not loses_little({"a": 0.0, "b": 95.0}, seconds)
+    assert loses_little({"a": 5.0, "b": 0.0}, seconds)
+    # However two are shifted, one of their ends is good.
+    assert all(
+        loses_little({"a": 0.0, "b": shift}, seconds) or loses_little({"a": 100.0 - shift, "b": 0.0}, seconds)
+        for shift in range(101)
+    )
+    assert loses_little({"a": 60.0, "b": 40.0, "c": 0.0}, seconds)
 
 
 def watch(left: float, *cuts: ShortenedFinal) -> Watch:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from tuning.engine.state import trial_key
 from tuning.pipeline.final_roles import Final, config_digest
 from tuning.pipeline.reporter import FinalsReporter
 from tuning.pipeline.session import Session, decoded, keep_aside
-from tuning.pipeline.shortening import Watch
+from tuning.pipeline.shortening import Watch, loses_little
 from tuning.pipeline.timing import Clock
 from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
@@ -72,6 +73,7 @@ def run_finals(
     run_ids = {final.key: final.run_id for final in finals}
     done = {final.run_id: _trained(session, final) for final in finals}
     seconds: dict[str, list[float]] = {}
+    ended: dict[str, float] = {}  # run id -> when its last epoch ended
     left = [final for final in finals if dispatcher.result(final.key) is None]
     if left:
         names = f"{len(left)} runs" if len(left) > 1 else left[0].run_id
@@ -86,6 +88,7 @@ def run_finals(
             reporter.epoch(key, entry)
             done[run_ids[key]] = int(entry["epoch"])
             seconds.setdefault(run_ids[key], []).append(entry["seconds"])
+            ended[run_ids[key]] = monotonic()
 
         dispatcher.on_progress = show_epoch
         publish_ended()
@@ -94,13 +97,15 @@ def run_finals(
             # At once: if the user stops the command now and gives a larger budget, these runs are kept.
             publish_ended()
             pending = [final for final in pending if dispatcher.result(final.key) is None]
-            if watch is not None and watch.is_off_schedule(pending, done, seconds):
+            ages = {final.run_id: monotonic() - ended[final.run_id] for final in pending if final.run_id in ended}
+            if watch is not None and watch.is_off_schedule(pending, done, seconds) and loses_little(ages, seconds):
                 dispatcher.cancel()
                 # A checkpoint may be an epoch behind what was reported, or ahead of it.
                 done |= {final.run_id: max(_trained(session, final), done[final.run_id]) for final in pending}
                 _change_lengths(session, pending, watch.new_lengths(pending, done, seconds), progress)
                 # The pace is estimated from epochs after this decision only.
                 seconds.clear()
+                ended.clear()
                 finals = _kept(session, finals)
                 for final in finals:
                     session.request(final.key, "final", partial(_job, session, final))

@@ -25,7 +25,8 @@ LATEST, LATEST_SHARE = 3, 0.2
 LEAST_SHARE = 0.01
 #: New workers start a training's current epoch anew, so that getting epochs back has to gain more than one.
 WORTH_EPOCHS = 2
-
+#: Trainings are stopped when they lose at most what they would on average, and this share of an epoch more.
+LOSS_TOLERANCE = 0.1
 
 #: For each run id, the changes of that final training's length so far, in order.
 Cuts = Mapping[str, Sequence[ShortenedFinal]]
@@ -157,6 +158,20 @@ def _share(durations: Callable[[float], list[float]], seconds: float, seats: int
     """
     shares = (percent / 100 for percent in range(100, 0, -1))
     return next((share for share in shares if makespan(durations(share), seats) <= seconds), LEAST_SHARE)
+
+
+def loses_little(ages: Mapping[str, float], seconds: Mapping[str, Sequence[float]]) -> bool:
+    """Return whether this is a good moment to stop all trainings, each of which loses the epoch that it is in. Pure.
+
+    When one of n trainings ends an epoch, the n - 1 others are, on average, half through theirs. Trainings that began
+    together end their epochs one shortly after the other: with the first, the others would lose nearly all of theirs.
+
+    Args:
+        ages: for each run id, the seconds since its last epoch ended.
+        seconds: for each run id, the durations of its epochs.
+    """
+    begun = [min(1.0, age / seconds[run_id][-1]) for run_id, age in ages.items()]
+    return sum(begun) <= max(0, len(begun) - 1) / 2 + LOSS_TOLERANCE
 
 
 class Watch:
