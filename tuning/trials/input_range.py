@@ -39,7 +39,15 @@ def wants_0_to_1(model: keras.Model) -> bool:
     plain, divided = _seen(model, images), _seen(model, images / 255)
     if not _are_pixels(plain) and not np.allclose(plain, divided):
         return _doubt(divided) <= _doubt(plain)
-    return not any(_names_pixels(layer) for layer in all_layers(model))
+    layers = list(all_layers(model))
+    return any(_makes_pixels(layer) for layer in layers) or not any(_names_pixels(layer) for layer in layers)
+
+
+def _makes_pixels(layer: keras.layers.Layer) -> bool:
+    """Whether a layer brings pixels of 0 to 1 to 0 to 255, as an ensemble does for members that want these."""
+    import keras
+
+    return isinstance(layer, keras.layers.Rescaling) and bool(np.min(np.abs(layer.scale)) > 1 / _OF_PIXELS[1])
 
 
 def _names_pixels(layer: keras.layers.Layer) -> bool:
