@@ -19,7 +19,7 @@ demo_root := demo-workspace
 help:
 	@echo "make demo    set up, then find a CNN for synthetic faces, in $(demo_root)/"
 	@echo "make test    set up, then run the tests (ARGS='-k name' for some of them)"
-	@echo "make stress  set up, then kill searches, fail disks, damage journals, break a Ray cluster, and run the long tests (ARGS='--searches 2' for less)"
+	@echo "make stress  set up, then kill searches, fail disks, break a Ray cluster, run the long tests (ARGS='--searches 2' for less)"
 	@echo "make bench   set up, then measure speed, on an idle machine (ARGS='step search' for some parts, ARGS=--full)"
 	@echo "make bench-strategies  set up, then compare strategies on known learning curves (ARGS='--seeds 1')"
 	@echo "make docs    set up, then render docs/ into build/docs"

@@ -314,8 +314,8 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         members: only for an ensemble: run id -> weight of the member in the mean, relative to the sum of weights.
         space_digest: only for a user's own builder: sha256 of its code, which can change under the same name.
-        shortened: only for a training that its budget's clock ended early: for each time it was shortened, the epoch
-            after which the learning rate decayed, and the last epoch. No command and no other seed can repeat this.
+        shortened: only for a training whose length its budget's clock changed: for each change, the epoch after which
+            the learning rate decayed, and the new last epoch. No command and no other seed can repeat this.
     """
 
     space: str
