@@ -21,7 +21,7 @@ from tuning.core.files import replacing, sha256_file, write_bytes, write_text
 from tuning.core.plan import ShortenedFinal
 from tuning.core.records import COMPLETED, configuration, keyed_seed
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
-from tuning.trials.plan import cooling_factor
+from tuning.trials.plan import TrainingPlan, learning_rate_factor
 
 #: Environment variable with the seconds that an epoch takes, so that there is something to interrupt.
 SECONDS = "STRESS_EPOCH_SECONDS"
@@ -87,8 +87,9 @@ def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None])
         seconds = slower * 0.1
         rng = np.random.default_rng(keyed_seed(payload["seed"], "epoch", epoch))
         weights = 0.9 * state.weights[0] + payload["values"]["rate"] * rng.random(8)
-        # A shortened training decays its learning rate, which changes its weights.
-        weights = cooling_factor(epoch, cuts) * weights
+        # Another length changes the learning rate, and that the weights.
+        constant = TrainingPlan(schedule="constant")
+        weights = learning_rate_factor(constant, epoch, payload["total_epochs"], [], changes=cuts) * weights
         score = float(weights.mean() % 1)
         entry = {"epoch": epoch, "learning_rate": 0.1, "accuracy": score, "val_accuracy": score, "val_f1_macro": score}
         entry |= {"loss": 1 - score, "val_loss": 1 - score}

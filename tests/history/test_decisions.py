@@ -69,4 +69,4 @@ def test_what_is_shortened_and_lengthened_again_is_told():
     )
     again = [{"run_id": first, "after": 24, "until": 40}]
     _, found = told({"type": "shortened-finals", "runs": cut}, {"type": "shortened-finals", "runs": again})
-    assert found.words == "There is time for more epochs again: trial 0003 (seed 0) ends after epoch 40."
+    assert found.words == "There is time for more epochs: trial 0003 (seed 0) ends after epoch 40."

@@ -36,7 +36,7 @@ def final(run_id: str, epochs: int = 50) -> Final:
 
 def test_what_is_left_is_counted_in_epochs_as_they_take_now():
     finals = [final("a-s0"), final("a-s1"), final("b-s0")]
-    found = remaining(finals, {"a-s0": 20}, {"a-s0": [90.0, *[10.0] * 9, *[30.0] * 10]}, PRICES, {})
+    found = remaining(finals, {"a-s0": 20}, {"a-s0": [90.0, *[10.0] * 9, *[30.0] * 10]}, PRICES, {}, 50)
     assert [(one.done, one.left, one.epoch) for one in found] == [(20, 30, 30.0), (0, 50, 30.0), (0, 50, 30.0)]
     # A further seed that has not begun may be left out; what alone stands for its configuration may not.
     assert [one.needed for one in found] == [True, False, True]
@@ -50,8 +50,8 @@ def test_what_has_not_told_yet_is_taken_to_be_as_slow_as_what_has():
     }
     finals = [final("slow-s0"), final("quick-s0")]
     done, seconds = {"slow-s0": 2, "quick-s0": 11}, {"slow-s0": [90.0, 80.0], "quick-s0": [25.0, *[20.0] * 10]}
-    assert [one.epoch for one in remaining(finals, done, seconds, prices, {})] == [80.0, 20.0]
-    late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, tolerated=0.0, cuts={})
+    assert [one.epoch for one in remaining(finals, done, seconds, prices, {}, 50)] == [80.0, 20.0]
+    late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, tolerated=0.0, longest=50, cuts={})
     assert late.is_off_schedule(finals, done, seconds)
     assert late.new_lengths(finals, done, seconds) == [
         ShortenedFinal(run_id="slow-s0", after=2, until=26),
@@ -61,15 +61,15 @@ def test_what_has_not_told_yet_is_taken_to_be_as_slow_as_what_has():
 
 def test_a_yardstick_that_costs_more_than_it_was_taken_for_makes_nothing_else_slower():
     finals = [final("a-s0"), replace(final("b-s0"), space="baseline_cnn")]
-    found = remaining(finals, {"b-s0": 11}, {"b-s0": [50.0, *[40.0] * 10]}, PRICES, {})
+    found = remaining(finals, {"b-s0": 11}, {"b-s0": [50.0, *[40.0] * 10]}, PRICES, {}, 50)
     assert [one.epoch for one in found] == [10.0, 40.0]
 
 
 def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():
     trainings = [
-        Remaining("a-s0", done=20, left=30, planned=30, epoch=10.0, others=5.0, needed=True),
-        Remaining("a-s1", done=0, left=50, planned=50, epoch=10.0, others=5.0, needed=False),
-        Remaining("b-s0", done=0, left=50, planned=50, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s0", done=20, left=30, most=30, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s1", done=0, left=50, most=50, epoch=10.0, others=5.0, needed=False),
+        Remaining("b-s0", done=0, left=50, most=50, epoch=10.0, others=5.0, needed=True),
     ]
     assert shortened(trainings, 255.0, seats=2) == [
         ShortenedFinal(run_id="a-s0", after=20, until=35),
@@ -80,29 +80,22 @@ def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():
     assert [run.until for run in shortened(trainings, 0.0, seats=2)] == [21, 0, 1]
 
 
-def test_epochs_come_back_up_to_those_planned_and_only_where_some_were_taken():
+def test_each_gets_an_equal_share_of_what_it_may_still_have():
     trainings = [
-        Remaining("a-s0", done=20, left=10, planned=30, epoch=10.0, others=5.0, needed=True),
-        Remaining("a-s1", done=1, left=49, planned=49, epoch=10.0, others=5.0, needed=True),
-        Remaining("b-s0", done=40, left=0, planned=10, epoch=10.0, others=5.0, needed=True),
-        Remaining("c-s0", done=12, left=2, planned=40, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s0", done=20, left=10, most=30, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s1", done=1, left=49, most=49, epoch=10.0, others=5.0, needed=True),
+        Remaining("b-s0", done=40, left=0, most=10, epoch=10.0, others=5.0, needed=True),
+        Remaining("c-s0", done=0, left=2, most=40, epoch=10.0, others=5.0, needed=True),
     ]
-    # One after the other: 105, 495, 5 and 25 s. With seven tenths of what was planned for them: 215 and 285 s.
+    # One after the other: 105, 495, 5 and 25 s. With seven tenths of the most for them: 215 and 285 s.
     assert lengthened(trainings, 1000.0, seats=1) == [
         ShortenedFinal(run_id="a-s0", after=20, until=41),
-        ShortenedFinal(run_id="c-s0", after=12, until=40),
+        ShortenedFinal(run_id="c-s0", after=0, until=28),
     ]
     # What a training has already is not taken from it where the others get more.
-    assert lengthened(trainings, 730.0, seats=1) == [ShortenedFinal(run_id="c-s0", after=12, until=24)]
+    assert lengthened(trainings, 730.0, seats=1) == [ShortenedFinal(run_id="c-s0", after=0, until=12)]
     assert lengthened(trainings, 630.0, seats=1) == []
-    assert [run.until for run in lengthened(trainings, math.inf, seats=1)] == [50, 52]
-
-
-def test_no_epoch_comes_back_before_all_trainings_have_begun():
-    under_way = Remaining("a-s0", done=20, left=10, planned=30, epoch=10.0, others=5.0, needed=True)
-    waiting = Remaining("b-s0", done=0, left=5, planned=50, epoch=10.0, others=5.0, needed=True)
-    assert lengthened([under_way], 900.0, seats=2)
-    assert lengthened([under_way, waiting], 900.0, seats=2) == []
+    assert [run.until for run in lengthened(trainings, math.inf, seats=1)] == [50, 40]
 
 
 def test_trainings_are_stopped_when_little_of_their_epochs_would_be_lost():
@@ -122,9 +115,9 @@ def test_trainings_are_stopped_when_little_of_their_epochs_would_be_lost():
     assert loses_little({"a": 60.0, "b": 40.0, "c": 0.0}, seconds)
 
 
-def watch(left: float, *cuts: ShortenedFinal) -> Watch:
+def watch(left: float, *cuts: ShortenedFinal, longest: int = 50) -> Watch:
     known = {cut.run_id: [one for one in cuts if one.run_id == cut.run_id] for cut in cuts}
-    return Watch(dict(PRICES), lambda: left, 1, after=10.0, restart=5.0, tolerated=20.0, cuts=known)
+    return Watch(dict(PRICES), lambda: left, 1, after=10.0, restart=5.0, tolerated=20.0, longest=longest, cuts=known)
 
 
 def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
@@ -160,16 +153,33 @@ def test_what_was_shortened_gets_epochs_back_once_the_machine_is_quicker_again()
     assert early.is_off_schedule(pending, done, seconds)
     assert early.new_lengths(pending, done, seconds) == [ShortenedFinal(run_id="a-s0", after=30, until=44)]
     assert watch(900.0, once).new_lengths(pending, done, seconds)[0].until == 50
-    # Too few epochs since, nothing taken from it, or nothing left to train.
+    # Too few epochs since, or nothing left to train.
     assert not watch(900.0, once).is_off_schedule(pending, done, {"a-s0": [40.0, *[10.0] * 3]})
-    assert not watch(900.0).is_off_schedule(pending, done, {"a-s0": [40.0, *[10.0] * 12]})
     assert not watch(900.0, once).is_off_schedule(pending, {"a-s0": 40}, seconds)
+
+
+def test_a_machine_that_is_quicker_than_planned_trains_all_longer_even_those_that_have_not_begun():
+    pending, done, seconds = [final("a-s0"), final("b-s0")], {"a-s0": 11}, {"a-s0": [40.0, *[5.0] * 10]}
+    # 39 and 50 epochs of 5 s, twice 5 s, and 10 s after them: 465 s, where 915 s were planned.
+    early = watch(905.0, longest=150)
+    assert early.is_off_schedule(pending, done, seconds)
+    assert early.new_lengths(pending, done, seconds) == [
+        ShortenedFinal(run_id="a-s0", after=11, until=94),
+        ShortenedFinal(run_id="b-s0", after=0, until=90),
+    ]
+    # Not beyond the most that a final training may have; and not before its pace is known.
+    assert not watch(905.0).is_off_schedule(pending, done, seconds)
+    assert not watch(905.0, longest=150).is_off_schedule(pending, done, {"a-s0": [40.0, *[5.0] * 9]})
+    # A machine whose pace has changed once may do so again; then only once both have begun.
+    cut = ShortenedFinal(run_id="a-s0", after=2, until=50)
+    assert not watch(905.0, cut, longest=150).is_off_schedule(pending, done, seconds)
+    assert watch(905.0, cut, longest=150).is_off_schedule(pending, done | {"b-s0": 1}, seconds)
 
 
 def test_after_it_what_epochs_took_then_is_what_is_planned_with():
     # So that one that has not told is not taken for three times as slow once more.
     prices, seconds = dict(PRICES), {"a-s0": [90.0, *[30.0] * 10]}
-    late = Watch(prices, lambda: 444.0, 2, after=10.0, restart=5.0, tolerated=0.0, cuts={})
+    late = Watch(prices, lambda: 444.0, 2, after=10.0, restart=5.0, tolerated=0.0, longest=50, cuts={})
     assert late.new_lengths([final("a-s0"), final("b-s0")], {"a-s0": 11}, seconds)
     assert [price.epoch for price in prices.values()] == [30.0, 30.0]
 

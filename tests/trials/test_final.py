@@ -10,12 +10,13 @@ from msgspec import to_builtins
 
 from tuning.core.plan import ShortenedFinal
 from tuning.trials.metrics import confusion_matrix, macro_f1, rounded
-from tuning.trials.plan import cooling_factor
+from tuning.trials.plan import TrainingPlan, learning_rate_factor
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 #: Each time that a training is shortened: once, and twice.
 CUT = [ShortenedFinal(run_id="", after=2, until=4)]
+LONGER = [ShortenedFinal(run_id="", after=2, until=9)]
 TWICE = [ShortenedFinal(run_id="", after=1, until=6), ShortenedFinal(run_id="", after=3, until=5)]
 #: Final trainings whose files are opened.
 OPENED = ("adapted", "tiny")
@@ -50,6 +51,8 @@ def finals(tmp_path_factory, job, run_jobs):
         job("final", folder / "went on", "tiny", until=2, total_epochs=6),
         job("final", folder / "went on", "tiny", **cut, attempt=2),
     ]
+    longer = to_builtins(LONGER)
+    jobs.append(job("final", folder / "longer", "tiny", until=9, total_epochs=6, shortened=longer))
     # One that is shortened twice; and the same from the checkpoints that it had each time, and one thereafter.
     twice = to_builtins(TWICE)
     jobs.append(job("final", folder / "twice", "tiny", until=5, total_epochs=6, shortened=twice))
@@ -59,7 +62,7 @@ def finals(tmp_path_factory, job, run_jobs):
         for attempt, (until, cuts) in enumerate(steps, start=1)
     ]
     steps = ["twice", "step 1", "step 2", "step 3", "in steps"]
-    return folder, dict(zip([*names, "cut", "begun", "went on", *steps], run_jobs(jobs), strict=True))
+    return folder, dict(zip([*names, "cut", "begun", "went on", "longer", *steps], run_jobs(jobs), strict=True))
 
 
 def staged(folder):
@@ -108,6 +111,11 @@ def test_what_the_graph_has_beside_the_network_is_said_and_the_same_each_time(fi
     json.dumps(tried)
 
 
+def rate_factors(changes, epochs):
+    plan = TrainingPlan(schedule="constant")
+    return [learning_rate_factor(plan, epoch, 6, [], changes=changes) for epoch in range(1, epochs + 1)]
+
+
 def test_one_that_ends_earlier_cools_down_and_is_the_same_wherever_it_goes_on_from(finals):
     _, outcomes = finals
     whole, cut, again = (outcomes[name]["result"]["curve"] for name in ("tiny", "cut", "went on"))
@@ -116,8 +124,7 @@ def test_one_that_ends_earlier_cools_down_and_is_the_same_wherever_it_goes_on_fr
     assert len(cut) == 4
     assert cut[:2] == whole[:2]
     rates = [entry["learning_rate"] for entry in cut]
-    assert rates[2] == pytest.approx(whole[2]["learning_rate"] * cooling_factor(3, CUT))
-    assert rates[3] == pytest.approx(whole[3]["learning_rate"] * cooling_factor(4, CUT))
+    assert rates == pytest.approx([whole[0]["learning_rate"] * factor for factor in rate_factors(CUT, 4)])
 
 
 def test_one_that_is_shortened_twice_is_the_same_wherever_it_goes_on_from(finals):
@@ -127,7 +134,13 @@ def test_one_that_is_shortened_twice_is_the_same_wherever_it_goes_on_from(finals
     assert twice == steps
     assert outcomes["twice"]["result"]["weights_sha256"] == outcomes["in steps"]["result"]["weights_sha256"]
     assert len(twice) == 5 and twice[:1] == whole[:1]
-    factors = [cooling_factor(epoch, TWICE) for epoch in range(1, 6)]
-    assert factors[0] == 1 and factors == sorted(set(factors), reverse=True)
-    rates = [entry["learning_rate"] * factor for entry, factor in zip(whole, factors, strict=False)]
+    rates = [whole[0]["learning_rate"] * factor for factor in rate_factors(TWICE, 5)]
     assert [entry["learning_rate"] for entry in twice] == pytest.approx(rates)
+
+
+def test_one_that_is_lengthened_trains_on_beyond_its_plan(finals):
+    _, outcomes = finals
+    whole, longer = (outcomes[name]["result"]["curve"] for name in ("tiny", "longer"))
+    assert len(longer) == 9 and longer[:2] == whole[:2]
+    rates = [entry["learning_rate"] for entry in longer]
+    assert rates == pytest.approx([whole[0]["learning_rate"] * factor for factor in rate_factors(LONGER, 9)])

@@ -14,7 +14,7 @@ from tuning.trials.plan import (
     TrainingPlan,
     check_values,
     chosen_epoch,
-    cooling_factor,
+    laid_out,
     learning_rate_factor,
     plateaus,
     should_stop,
@@ -219,23 +219,63 @@ def cut(after, until):
     return ShortenedFinal(run_id="a-s0", after=after, until=until)
 
 
-def test_a_training_that_ends_earlier_cools_down_to_the_floor_whatever_is_left():
-    assert [cooling_factor(epoch, []) for epoch in (1, 9)] == [1, 1]
-    long = [cooling_factor(epoch, [cut(5, 25)]) for epoch in range(4, 26)]
-    assert long[:2] == [1, 1]
-    assert long == sorted(long, reverse=True)
-    assert FLOOR < long[-1] < 2 * FLOOR
-    assert cooling_factor(6, [cut(5, 6)]) == pytest.approx((1 + FLOOR) / 2)
-    # To the last bit as ever, so that a journal of old is replayed as it was.
-    assert long[2:] == [FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * n / 21)) for n in range(1, 21)]
+def changed(plan, total, *changes, until=None):
+    epochs = range(1, (until or changes[-1].until) + 1)
+    return [learning_rate_factor(plan, epoch, total, [], changes=changes) for epoch in epochs]
 
 
-def test_one_that_is_shortened_again_goes_on_from_the_rate_that_it_had():
-    once, twice, thrice = [cut(5, 25)], [cut(5, 25), cut(15, 18)], [cut(5, 25), cut(15, 18), cut(16, 17)]
-    assert [cooling_factor(epoch, twice) for epoch in range(1, 16)] == [cooling_factor(e, once) for e in range(1, 16)]
-    assert cooling_factor(16, thrice) == cooling_factor(16, twice)
-    for cuts in (twice, thrice):
-        rates = [cooling_factor(epoch, cuts) for epoch in range(15, cuts[-1].until + 1)]
-        assert rates == sorted(rates, reverse=True)
-        assert FLOOR < rates[-1] < 0.5 * rates[0] + FLOOR
-        assert cooling_factor(cuts[-1].until, cuts) < cooling_factor(cuts[-1].until, once)
+@pytest.mark.parametrize("until", [11, 14, 20, 35, 100])
+def test_the_rest_of_a_cosine_is_stretched_or_compressed_to_a_new_length(until):
+    planned, other = factors(COSINE, 20), changed(COSINE, 20, cut(10, until))
+    assert other[:10] == planned[:10]
+    assert other == sorted(other[:1]) + sorted(other[1:], reverse=True)
+    # It goes on from the same point of the schedule, and passes through the same rates at the same shares of the rest.
+    assert other[10] == pytest.approx(planned[10])
+    middle = (until - 10) / 2
+    halfway = learning_rate_factor(COSINE, 11 + middle, 20, [], changes=[cut(10, until)])
+    assert halfway == pytest.approx(learning_rate_factor(COSINE, 16, 20, []))
+    after = learning_rate_factor(COSINE, until + 1, 20, [], changes=[cut(10, until)])
+    assert after == pytest.approx(FLOOR)
+
+
+def test_the_same_length_again_changes_nothing():
+    assert changed(COSINE, 20, cut(10, 14), cut(12, 20), cut(13, 20)) == pytest.approx(
+        changed(COSINE, 20, cut(10, 14), cut(12, 20))
+    )
+    assert changed(COSINE, 20, cut(7, 20)) == pytest.approx(factors(COSINE, 20))
+
+
+def test_each_change_affects_the_rate_only_after_it():
+    once, twice = changed(COSINE, 40, cut(10, 25)), changed(COSINE, 40, cut(10, 25), cut(15, 60))
+    assert twice[:16] == pytest.approx(once[:16])
+    assert all(long > short for long, short in zip(twice[16:], once[16:], strict=False))
+    assert len(twice) == 60 and FLOOR < twice[-1] < 2 * FLOOR
+
+
+def test_a_length_decided_in_the_warm_up_leaves_the_warm_up_as_it_is():
+    planned, other = factors(COSINE, 60), changed(COSINE, 60, cut(1, 30))
+    assert other[:3] == planned[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert other[3] == 1 and other[3:] == sorted(other[3:], reverse=True) and other[-1] < 2 * FLOOR
+
+
+def test_a_length_decided_before_the_training_is_its_planned_one():
+    changes = [cut(0, 5), cut(0, 30), cut(10, 20)]
+    assert (laid_out(60, []), laid_out(60, [cut(3, 5)]), laid_out(60, changes)) == (60, 60, 30)
+    assert changed(COSINE, 30, *changes) == pytest.approx(changed(COSINE, 30, cut(10, 20)))
+    assert changed(COSINE, 30, cut(0, 30)) == pytest.approx(factors(COSINE, 30))
+
+
+def test_other_schedules_fall_to_the_floor_whatever_is_left():
+    plan = TrainingPlan(schedule="constant")
+    long = changed(plan, 40, cut(5, 25))
+    assert long[:6] == [1] * 5 + [pytest.approx(FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi / 21)))]
+    assert long[5:] == sorted(set(long[5:]), reverse=True) and FLOOR < long[-1] < 2 * FLOOR
+    assert changed(plan, 40, cut(5, 6))[-1] == pytest.approx((1 + FLOOR) / 2)
+    twice = changed(plan, 40, cut(5, 25), cut(15, 18))
+    assert twice[:15] == long[:15] and twice[-1] < long[17]
+    assert twice[14:] == sorted(twice[14:], reverse=True)
+    # On top of what a plateau has taken.
+    losses = [1.0] * 30
+    halved = learning_rate_factor(PLATEAU, 10, 40, losses[:9])
+    assert 0 < halved < 1
+    assert learning_rate_factor(PLATEAU, 10, 40, losses[:9], changes=[cut(5, 25)]) == pytest.approx(halved * long[9])

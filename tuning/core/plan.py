@@ -106,7 +106,7 @@ class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A new length of a final training: shorter because the machine has become slower, or nearer to the plan again.
+    """A new length of a final training: shorter because the machine has become slower, or longer because it is faster.
 
     Attributes:
         after: epochs finished at the time of the decision; from there the learning rate decays from its current value

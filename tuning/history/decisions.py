@@ -31,16 +31,20 @@ def decisions(records: Iterable[Entry]) -> tuple[Decision, ...]:
     seconds = 0.0
     found: list[Decision] = []
     trained = False
-    ends: dict[str, int] = {}  # the last epoch of each training that was shortened
+    planned: dict[str, int] = {}  # epochs of each configuration's final trainings
+    ends: dict[str, int] = {}  # the last epoch of each training whose length was changed
     for record in records:
         match record:
             case Spent():
                 seconds += record.seconds
             case PlannedFinals():
                 found.append(Decision(seconds, _finals(record.runs, trained)))
+                planned |= {run.key: run.epochs for run in record.runs}
                 trained = True
             case ShortenedFinals(runs=runs):
-                is_longer = any(run.until > ends.get(run.run_id, run.until) for run in runs)
+                is_longer = any(
+                    run.until > ends.get(run.run_id, planned.get(_key(run.run_id), run.until)) for run in runs
+                )
                 found.append(Decision(seconds, _lengths(runs, is_longer)))
                 ends |= {run.run_id: run.until for run in runs}
             case Closing() | Extended() | RetryFailed() | Stopped():
@@ -72,7 +76,7 @@ def _words(record: Closing | Extended | RetryFailed | Stopped) -> str:
 
 def _lengths(runs: Sequence[ShortenedFinal], is_longer: bool) -> str:
     words = [f"{_run(run.run_id)} {f'ends after epoch {run.until}' if run.until else 'is left out'}" for run in runs]
-    why = "There is time for more epochs again" if is_longer else "Trainings take longer than planned"
+    why = "There is time for more epochs" if is_longer else "Trainings take longer than planned"
     return f"{why}: {', '.join(words)}."
 
 
@@ -92,8 +96,11 @@ def _finals(runs: Sequence[FinalTraining], trained: bool) -> str:
 
 
 def _run(run_id: str) -> str:
-    key, _, seed = run_id.rpartition("-s")
-    return f"{_name(key)} (seed {seed})"
+    return f"{_name(_key(run_id))} (seed {run_id.rpartition('-s')[2]})"
+
+
+def _key(run_id: str) -> str:
+    return run_id.rpartition("-s")[0]
 
 
 def _name(key: str) -> str:

@@ -115,6 +115,7 @@ def run_budgeted_finals(
         after=ensemble_reserve(len(candidates)) + CLOSING_SECONDS,
         restart=RESTART_SECONDS,
         tolerated=TOLERANCE * clock.budget,
+        longest=plan.final_epochs,
         cuts=dispatcher.state.shortened,
     )
     done: list[FinalTraining] = []

@@ -149,12 +149,12 @@ def _change_lengths(session: Session, waiting: Sequence[Final], runs: list[Short
     for run in runs:
         final = planned[run.run_id]
         if run.until:
-            words = f"ends after {run.until} of {final.epochs} epochs"
+            words = f"ends after {run.until} epochs instead of {before.get(run.run_id, final.epochs)}"
         else:
             note_failure(session, final.key, final.run_id)
             words = "is left out"
         is_longer = run.until > before.get(run.run_id, final.epochs)
-        why = "there is time for more epochs again" if is_longer else "trainings take longer than planned"
+        why = "there is time for more epochs" if is_longer else "trainings take longer than planned"
         say = progress.say if is_longer else progress.warn
         say(f"{why}: {run.run_id} {words}")
 

@@ -1,9 +1,9 @@
-"""Final trainings that no longer fit the time left: which of them end earlier, and after how many epochs.
+"""Final trainings that no longer fit the time left, or leave some: after how many epochs each of them ends.
 
-A machine that was quiet when prices were measured may be busy later. If the final trainings would then exceed the
-budget, all are shortened: every training under way, and the first seed of every configuration, keeps an equal share of
-its remaining epochs; further seeds that have not begun are left out. If the machine becomes faster again, and all have
-begun, the trainings that were shortened get epochs back, up to the number first planned. Every decision is journaled.
+A machine that was quiet when prices were measured may be busy later, or the other way round. If the final trainings
+would exceed the budget, all are shortened: every training under way, and the first seed of every configuration, keeps
+an equal share of its remaining epochs; further seeds that have not begun are left out. If they would leave time, all
+are lengthened. Every decision is journaled.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Remaining:
 
     Attributes:
         done, left: epochs trained, and still to train.
-        planned: epochs still to train if it had never been shortened.
+        most: epochs still to train if it had all that a final training may have.
         epoch: seconds per epoch.
         others: seconds beside its epochs, for starting and evaluating.
         needed: False if it may be left out.
@@ -47,7 +47,7 @@ class Remaining:
     run_id: str
     done: int
     left: int
-    planned: int
+    most: int
     epoch: float
     others: float
     needed: bool
@@ -82,6 +82,7 @@ def remaining(
     seconds: Mapping[str, Sequence[float]],
     prices: Mapping[str, Candidate],
     cuts: Cuts,
+    longest: int,
 ) -> list[Remaining]:
     """Estimate the rest of each of `finals`.
 
@@ -90,6 +91,7 @@ def remaining(
         seconds: as for `latest`.
         prices: estimates made before the trainings began, by run id without the seed.
         cuts: as for `latest`.
+        longest: most epochs of a final training.
     """
     found, begun = [], {role_of(final.run_id) for final in finals if done.get(final.run_id)}
     pace = {final.run_id: statistics.median(last) for final in finals if (last := latest(final, seconds, cuts))}
@@ -110,7 +112,7 @@ def remaining(
                 run_id=final.run_id,
                 done=epochs,
                 left=max(0, until - epochs),
-                planned=max(0, final.epochs - epochs),
+                most=max(0, longest - epochs),
                 epoch=pace.get(final.run_id, slowdown * prices[role].epoch),
                 others=prices[role].start,
                 needed=bool(epochs) or role not in begun,
@@ -132,15 +134,13 @@ def shortened(trainings: Sequence[Remaining], seconds: float, seats: int) -> lis
 
 
 def lengthened(trainings: Sequence[Remaining], seconds: float, seats: int) -> list[ShortenedFinal]:
-    """Decide which shortened trainings get epochs back so that all are still done after this many seconds. Pure.
+    """Decide which trainings end later so that all are still done after this many seconds. Pure.
 
-    None does before all have begun: if the machine became slow once more, the last ones would pay for the first.
+    Each gets at least an equal share of the most epochs that it may still have. One that has ended stays as it is.
     """
-    if not all(one.done for one in trainings):
-        return []
 
     def epochs(one: Remaining, share: float) -> int:
-        return max(one.left, one.part(share, one.planned)) if one.left else 0
+        return max(one.left, one.part(share, one.most)) if one.left else 0
 
     share = _share(lambda share: [one.seconds(epochs(one, share)) for one in trainings], seconds, seats)
     return [
@@ -183,6 +183,7 @@ class Watch:
         after: seconds needed after the last training.
         restart: seconds until there are new workers, once those at work have been stopped.
         tolerated: seconds by which the budget may be missed.
+        longest: most epochs of a final training.
         cuts: the journaled changes of length so far, by run id.
     """
 
@@ -195,10 +196,11 @@ class Watch:
         after: float,
         restart: float,
         tolerated: float,
+        longest: int,
         cuts: Cuts,
     ) -> None:
         self._prices, self._left, self._seats, self._cuts = prices, left, seats, cuts
-        self._after, self._restart, self._tolerated = after, restart, tolerated
+        self._after, self._restart, self._tolerated, self._longest = after, restart, tolerated, longest
 
     def is_off_schedule(
         self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
@@ -206,16 +208,19 @@ class Watch:
         """Return whether the lengths of the trainings without a result should change.
 
         They should if the trainings would end too late, and earlier with fewer epochs; or if they would end so early
-        that some that were shortened can have `WORTH_EPOCHS` epochs back. Never while too few epochs are known for an
-        estimate, since the beginning or since the last change.
+        that one of them can have `WORTH_EPOCHS` epochs more. Never while too few epochs are known for an estimate,
+        since the beginning or since the last change. After a change, none becomes longer before all have begun: if the
+        machine became slow once more, the last ones would pay for the first.
         """
         if not any(latest(final, seconds, self._cuts) for final in pending):
             return False
-        trainings = remaining(pending, done, seconds, self._prices, self._cuts)
+        trainings = remaining(pending, done, seconds, self._prices, self._cuts, self._longest)
         needed, available = self._needed(trainings), self._available()
         if needed > available + self._tolerated:
             least = [one.seconds(one.part(LEAST_SHARE, one.left)) for one in trainings if one.needed]
             return makespan(least, self._seats) + self._restart < needed
+        if any(one.run_id in self._cuts for one in trainings) and not all(one.done for one in trainings):
+            return False
         left = {one.run_id: one.left for one in trainings}
         longer = lengthened(trainings, available - self._tolerated - self._restart, self._seats)
         return any(one.until - one.after >= left[one.run_id] + WORTH_EPOCHS for one in longer)
@@ -224,7 +229,7 @@ class Watch:
         self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
     ) -> list[ShortenedFinal]:
         """Decide the new lengths, once no worker trains any more; from then on the present pace is the estimate."""
-        trainings = remaining(pending, done, seconds, self._prices, self._cuts)
+        trainings = remaining(pending, done, seconds, self._prices, self._cuts, self._longest)
         for one in sorted(trainings, key=lambda one: one.done):  # the seed with the most epochs decides
             role = role_of(one.run_id)
             self._prices[role] = replace(self._prices[role], epoch=one.epoch)

@@ -24,7 +24,7 @@ from tuning.trials.metrics import PROBABILITY_SLACK, confusion_matrix, cross_ent
 from tuning.trials.plan import (
     TrainingPlan,
     chosen_epoch,
-    cooling_factor,
+    laid_out,
     learning_rate_factor,
     next_part,
     should_stop,
@@ -83,19 +83,20 @@ def fit(
         restore(model, start)
     state = first = start or TrainingState(0, (), (), (), ())
     classes = len(dataset.info.classes)
+    changes = job.shortened
+    total = job.total_epochs if job.parent else laid_out(job.total_epochs, changes)
     with Saver(Path(job.checkpoints), job.attempt) as saver:
         while state.epoch < job.until:
             whole = whole_epochs(state.curve)
             if should_stop([entry["val_f1_macro"] for entry in whole], job.early_stopping):
                 break
-            if job.stop_curves and curve_end(whole, plan, job.total_epochs, classes, job.reduce_lr):
+            if job.stop_curves and curve_end(whole, plan, total, classes, job.reduce_lr):
                 break
             part, began = next_part(state.epoch, job.parts), time.monotonic()
             entry: Entry = {"epoch": part.epochs}
             if base_rate is not None:
                 losses = [e["val_loss"] for e in whole]
-                cooling = cooling_factor(part.epochs, job.shortened)
-                factor = cooling * learning_rate_factor(plan, part.epochs, job.total_epochs, losses, job.reduce_lr)
+                factor = learning_rate_factor(plan, part.epochs, total, losses, job.reduce_lr, changes)
                 model.optimizer.learning_rate = entry["learning_rate"] = base_rate * factor
             batches = TrainingBatches(
                 dataset.train, classes, plan, steps.batch_interface, job.seed, part.epoch, part.subset
@@ -112,8 +113,8 @@ def fit(
             rates = None
             if base_rate is not None:
                 before = epochs_of(state.curve)
-                factors = warmup_factors(plan, before, part.epochs, job.total_epochs, len(batches))
-                rates = factors and [base_rate * cooling * factor for factor in factors]
+                factors = warmup_factors(plan, before, part.epochs, total, len(batches))
+                rates = factors and [base_rate * factor for factor in factors]
             entry |= _training_metrics(steps.train(batches, rates), part.epoch, model)
             with averaged(model):
                 entry |= figures(predict(steps, dataset.val.images), dataset.val.labels, classes)

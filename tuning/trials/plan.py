@@ -179,12 +179,19 @@ def warmup_epochs(plan: TrainingPlan, total_epochs: int) -> int:
     return max(1, round(WARMUP * total_epochs)) if plan.schedule == "cosine" and total_epochs >= 4 else 0
 
 
+def laid_out(total_epochs: int, changes: Sequence[ShortenedFinal]) -> int:
+    """Returns the number of epochs that the schedule of a training is laid out for: its first planned length, or the
+    last one that was decided before it began."""
+    return next((change.until for change in reversed(changes) if not change.after), total_epochs)
+
+
 def learning_rate_factor(
     plan: TrainingPlan,
     epoch: float,
     total_epochs: int,
     val_losses: Sequence[float | None],
     reduce_patience: int | None = None,
+    changes: Sequence[ShortenedFinal] = (),
 ) -> float:
     """Returns the factor on the compiled learning rate in `epoch` (from 1).
 
@@ -193,36 +200,53 @@ def learning_rate_factor(
     epoch; `warmup_factors` has one per step. `plateau`, or `reduce_patience` with a constant schedule, halves the rate
     after that many epochs without a better validation loss, down to 1 %.
 
+    If the training's length changes, the rest of a cosine is stretched or compressed to the new length. Other schedules
+    have no end that could be moved: there, the rate falls by half a cosine to 1 % of what it was. A training that ends
+    at a high rate ends far from its optimum (Hu et al. 2024, MiniCPM, section 4).
+
     Args:
+        total_epochs: what the schedule is laid out for, see `laid_out`.
         val_losses: validation losses of the epochs before this one; None: not finite.
+        changes: the changes of the length, in order. Each one affects the rate only after the epoch at which it was
+            decided, so that no finished epoch has to be repeated.
     """
     if plan.schedule == "cosine":
         warmup = warmup_epochs(plan, total_epochs)
         if epoch <= warmup:
             return epoch / warmup
-        progress = max(0, epoch - 1 - warmup) / max(1, total_epochs - warmup)
-        return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        at = _scheduled(epoch - 1, total_epochs, warmup, changes)
+        progress = (at - warmup) / max(1, total_epochs - warmup)
+        return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * max(0.0, min(1.0, progress))))
+    cooling = _cooling(epoch, changes)
     patience = PLATEAU_PATIENCE if plan.schedule == "plateau" else reduce_patience
     if not patience:
-        return 1.0
-    return max(FLOOR, PLATEAU_FACTOR ** plateaus(val_losses, patience))
+        return cooling
+    return cooling * max(FLOOR, PLATEAU_FACTOR ** plateaus(val_losses, patience))
 
 
-def cooling_factor(epoch: float, cuts: Sequence[ShortenedFinal]) -> float:
-    """Returns the factor on the rate of `epoch` (from 1) in a shortened training: half a cosine to 1 %.
+def _scheduled(done: float, total_epochs: int, warmup: int, changes: Sequence[ShortenedFinal]) -> float:
+    """Returns the point of the schedule that a training has reached after `done` epochs, in epochs of the schedule.
 
-    A training that ends at a high rate ends far from its optimum (Hu et al. 2024, MiniCPM, section 4).
-
-    Args:
-        cuts: the shortenings of the training, in order. Each one lowers the rate only after the epoch at which it was
-            decided, starting from the factor of the earlier ones, so that no finished epoch has to be repeated.
+    A change of the length within the warm-up counts from the warm-up's end.
     """
-    if not cuts:
+    if not changes:
+        return done
+    *before, last = changes
+    begin = max(last.after, warmup)
+    if done <= begin:
+        return _scheduled(done, total_epochs, warmup, before)
+    reached = _scheduled(begin, total_epochs, warmup, before)
+    return reached + (total_epochs - reached) * (done - begin) / (last.until - begin)
+
+
+def _cooling(epoch: float, changes: Sequence[ShortenedFinal]) -> float:
+    """Returns the factor by which the rate of `epoch` (from 1) has fallen since the training's length changed."""
+    if not changes:
         return 1.0
-    *before, last = cuts
+    *before, last = changes
     if epoch <= last.after:
-        return cooling_factor(epoch, before)
-    begin = cooling_factor(last.after, before)
+        return _cooling(epoch, before)
+    begin = _cooling(last.after, before)
     epochs = last.until - last.after + 1
     return FLOOR + (begin - FLOOR) * 0.5 * (1 + math.cos(math.pi * (epoch - last.after) / epochs))
 
