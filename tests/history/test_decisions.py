@@ -70,3 +70,10 @@ def test_what_is_shortened_and_lengthened_again_is_told():
     again = [{"run_id": first, "after": 24, "until": 40}]
     _, found = told({"type": "shortened-finals", "runs": cut}, {"type": "shortened-finals", "runs": again})
     assert found.words == "There is time for more epochs: trial 0003 (seed 0) ends after epoch 40."
+
+
+def test_what_is_trained_longer_than_planned_is_told_as_that():
+    key = "a-01-t0003-8e3b08b3"
+    plan = {"type": "planned-finals", "runs": [{"key": key, "seed": 0, "epochs": 20}]}
+    _, found = told(plan, {"type": "shortened-finals", "runs": [{"run_id": f"{key}-s0", "after": 5, "until": 26}]})
+    assert found.words == "There is time for more epochs: trial 0003 (seed 0) ends after epoch 26."
