@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -56,8 +57,8 @@ def described(tmp_path, workspace, monkeypatch):
         backend="tensorflow", values={},
     )  # fmt: skip
 
-    def describe(answer, dtype):
-        return Session(workspace, tmp_path, settings, Answering(answer), workers=1, dtype=dtype)
+    def describe(answer, dtype, **changes):
+        return Session(workspace, tmp_path, replace(settings, **changes), Answering(answer), workers=1, dtype=dtype)
 
     return describe
 
@@ -69,6 +70,15 @@ def test_only_auto_may_compute_in_something_else(described):
     with pytest.raises(UsageError, match=r"--dtype bfloat16 cannot be obeyed: .*TypeError: no bfloat16") as refused:
         described(IN_LESS, "bfloat16").describe()
     assert "--dtype float32" in refused.value.remedy
+
+
+def test_a_rate_that_cannot_be_halved_is_told(described):
+    scheduled = msgspec.structs.replace(FOUND, constant_rate=False, warnings=["other"])
+    other, useless = described(scheduled, None, reduce_lr=3).describe().warnings
+    assert other == "other"
+    assert useless.startswith("--reduce-lr 3 has no effect on the default configuration of 'tests:builder'")
+    assert described(scheduled, None).describe().warnings == ["other"]
+    assert described(FOUND, None, reduce_lr=3).describe().warnings == []
 
 
 @pytest.mark.parametrize(

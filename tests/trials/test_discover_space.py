@@ -41,10 +41,17 @@ def test_the_space_its_defaults_and_its_smallest_and_largest_model_are_found(des
     entries = [json.dumps(entry, sort_keys=True) for entry in description.space]
     assert len(entries) == len(set(entries)) > 3
     assert described("tiny") == description
+    assert description.constant_rate
     # Without discovery only the default is built; it declares conditional entries too.
     default = described("tiny", discover=False)
     assert names(default) == names(description)
     assert {model.count for model in default.parameters.values()} == {counts["default"]}
+
+
+@pytest.mark.parametrize("space", ["own_schedule", "search_spaces.baseline_cnn:build_model"])
+def test_that_a_schedule_determines_the_learning_rate_is_found(described, space):
+    """Whether the builder compiles it, or names it as a hyperparameter."""
+    assert not described(space, discover=False).constant_rate
 
 
 def test_a_space_that_leaves_the_base_alone_is_refused(described, tmp_path):

@@ -186,6 +186,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
             defaults.
         dtype_policy: the policy to train with if the job's is not supported; None: the job's is.
         dtype_problem: why the job's policy is not supported; empty if it is.
+        constant_rate: whether the default configuration's learning rate is a number that stays the same.
         warnings: shown to the user before anything trains.
         unproven_layers: layers of the default model that some export format may not support.
         unproven_model: the default model, as it would be published, in Keras's JSON format; empty if there are no such
@@ -198,6 +199,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     starting_points: list[Values] = []
     dtype_policy: str | None = None
     dtype_problem: str = ""
+    constant_rate: bool = True
     warnings: list[str] = []
     unproven_layers: list[str] = []
     unproven_model: str = ""

@@ -129,6 +129,12 @@ class Session:
                 f"({found.dtype_problem})",
                 "give --dtype float32, or leave --dtype out for what works; or mend the builder",
             )
+        if self.settings.reduce_lr is not None and not found.constant_rate:
+            useless = (
+                f"--reduce-lr {self.settings.reduce_lr} has no effect on the default configuration of "
+                f"{self.settings.space!r}: its learning rate follows a schedule"
+            )
+            found = msgspec.structs.replace(found, warnings=[*found.warnings, useless])
         return found
 
     def _described(self, key: str, discover: bool) -> dict[str, Any]:

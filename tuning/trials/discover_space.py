@@ -21,6 +21,7 @@ from tuning.trials.exportable import unproven
 from tuning.trials.fit import check_outputs
 from tuning.trials.global_state import ChangedKeras
 from tuning.trials.input_range import doubts
+from tuning.trials.keras_private import learning_rate_variable
 from tuning.trials.plan import TrainingPlan, check_values
 from tuning.trials.published import plain_model
 from tuning.trials.reseeding import check_repeats, check_seeds, generators, same_weights
@@ -72,9 +73,10 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
             raise
         raise mistake(job.space, error) from error
     drawn = generators()
-    TrainingPlan.from_values(hp.values)
+    plan = TrainingPlan.from_values(hp.values)
     form = interface(model, job.space)
     check_outputs(model, form, job.space, dataset.val.images)
+    constant_rate = plan.schedule == "constant" and learning_rate_variable(model.optimizer) is not None
     warnings = [doubts(model, form.scaled), _backend_without_effect()]
     # Keeping the model alive ensures that no other object gets the id of one of its weights.
     first, weights = model, _trained_weights(model)
@@ -138,6 +140,7 @@ def _described(job: DescribeJob, dataset: Dataset) -> Description:
         defaults=default.values,
         parameters={"smallest": by_size[0], "default": default, "largest": by_size[-1]},
         starting_points=starting_points(job.space),
+        constant_rate=constant_rate,
         warnings=[one for one in warnings if one],
         unproven_layers=layers,
         unproven_model=unproven_model,
