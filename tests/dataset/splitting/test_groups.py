@@ -35,6 +35,25 @@ def test_a_table_is_looked_up_by_path_then_by_its_end(tmp_path):
     assert found == ["ann", "bob", "cy", "dan", None]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("before", ["", "sep=;\n"])
+def test_a_table_is_read_as_spreadsheets_write_it(tmp_path, encoding, before):
+    path = tmp_path / "people.csv"
+    path.write_text(f'{before}file;person\n1,5.png;Müller\n"2;1.png";Möller\n3.png\n', encoding)
+    with pytest.raises(DataError, match=f":{len(before.splitlines()) + 4}: 1 columns"):
+        grouping.parse(str(path))
+    path.write_text(path.read_text(encoding).removesuffix("3.png\n"), encoding)
+    subject = grouping.parse(str(path)).subject
+    assert [subject(source) for source in ("1,5.png", "2;1.png")] == ["Müller", "Möller"]
+
+
+def test_a_table_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("file,person\n1.png,Müller\n2.png,Möller\n", "latin-1")
+    with pytest.raises(DataError, match=r"people\.csv is not in UTF-8"):
+        grouping.parse(str(path))
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

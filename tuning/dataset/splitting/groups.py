@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,8 +13,10 @@ from unicodedata import normalize
 
 from tuning.core import files
 from tuning.core.errors import DataError, UsageError
+from tuning.dataset.sources import texts
 from tuning.dataset.sources.layout import label_of
 from tuning.dataset.sources.samples import PooledImage
+from tuning.dataset.sources.table_columns import DELIMITERS
 
 _FILE_COLUMNS = ("file", "path", "image", "filename", "source")
 _GROUP_COLUMNS = ("group", "subject", "person", "identity", "id")
@@ -118,24 +121,33 @@ def _look_up(rows: Mapping[str, str], source: str) -> str | None:
 
 
 def read_table(path: Path) -> dict[str, str]:
-    """Reads file -> group from a CSV file with a header.
+    """Reads file -> group from a CSV file with a header, delimited as spreadsheets do it.
 
     Raises:
-        DataError: a column is missing, a row is too short or has an empty field, or one file is in two groups; names
-            the line.
+        DataError: the file is neither in UTF-8 nor UTF-16, a column is missing, a row is too short or has an empty
+            field, or one file is in two groups; names the line.
     """
     if path.stat().st_size > _MAX_BYTES:
         raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes; that is no table of groups", _REMEDY)
     found: dict[str, str] = {}
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        rows = csv.reader(file)
+    try:
+        text = texts.decode(path.read_bytes())
+    except UnicodeDecodeError:
+        # Replaced letters would make one person of two.
+        raise DataError(f"{path} is not in UTF-8", "save it as CSV in UTF-8") from None
+    with io.StringIO(text, newline="") as file:
+        first = file.readline()
+        before = int(first.lower().startswith("sep="))  # a line in which a spreadsheet declares its delimiter
+        if not before:
+            file.seek(0)
+        rows = csv.reader(file, delimiter=max(DELIMITERS, key=first.count))
         try:
             header = [name.strip().lower() for name in next(rows, [])]
             file_at, group_at = _column(header, _FILE_COLUMNS, path), _column(header, _GROUP_COLUMNS, path)
             for row in rows:
                 if not any(cell.strip() for cell in row):
                     continue
-                where = f"{path}:{rows.line_num}"
+                where = f"{path}:{before + rows.line_num}"
                 if len(row) <= max(file_at, group_at):
                     raise DataError(f"{where}: {len(row)} columns; the header has {len(header)}", "repair that line")
                 name, group = (normalize("NFC", row[at].strip()) for at in (file_at, group_at))
@@ -148,7 +160,7 @@ def read_table(path: Path) -> dict[str, str]:
                         "keep one of the two lines",
                     )
         except csv.Error as error:
-            raise DataError(f"{path}:{rows.line_num}: {error}", "repair or delete that line") from None
+            raise DataError(f"{path}:{before + rows.line_num}: {error}", "repair or delete that line") from None
     if not found:
         raise DataError(f"{path} lists no file", _REMEDY)
     return found
