@@ -136,7 +136,7 @@ class TestBudgets:
         assert plan.untried == [{"width": 300}]
 
     def test_a_second_worker_drops_no_starting_point_for_longer_trainings(self):
-        known = prices(4, 7, 10, 14, 20, 30, 51, 64, good=(80, 81))
+        known = prices(4, 7, 10, 14, 20, 30, 51, 64, good=(40, 41))
         one, two = (planning.plan_budget(3600, 20, known, 333, seats) for seats in (1, 2))
         assert one.untried == two.untried == []
         assert two.max_epochs > one.max_epochs
@@ -152,12 +152,22 @@ class TestBudgets:
         assert dear.untried == [{"width": 150}]
         assert dear.max_epochs == alone.max_epochs
 
-    def test_a_starting_point_waits_until_the_finals_have_time_for_a_short_training_of_it(self):
-        # FER2013: 9 epochs are 2,700 steps. With 5 of them, one is behind what costs a third.
-        known = prices(9, 12, 17, 17, 24, 32, 36, 36, 46, 57, 77, 145, default=17, good=(60, 61))
-        tried = {minutes: planning.plan_budget(60 * minutes, 50, known, 332, 2) for minutes in (15, 18, 20, 30)}
-        assert [2 - len(plan.untried) for plan in tried.values()] == [0, 0, 1, 2]
-        assert [plan.finals > 9 * 60 for plan in tried.values()] == [False, False, True, True]
+    def test_a_starting_point_waits_until_the_finals_have_time_for_a_training_as_long_as_its_price(self):
+        # FER2013: 9 epochs are 2,700 steps. What costs half as much again as the default has to have 13 of them.
+        known = prices(9, 12, 17, 17, 24, 32, 36, 36, 46, 57, 77, 145, default=17, good=(25.5, 25.6))
+        tried = {minutes: planning.plan_budget(60 * minutes, 50, known, 332, 2) for minutes in (10, 13, 16)}
+        assert [2 - len(plan.untried) for plan in tried.values()] == [0, 1, 2]
+        assert [plan.finals > 5 * 60 for plan in tried.values()] == [False, True, True]
+
+    def test_an_expensive_starting_point_waits_until_the_finals_have_time_for_a_full_training_of_it(self):
+        # FER2013: 24 epochs are 8,000 steps. With fewer, it is behind what costs less than half.
+        known = prices(9, 12, 17, 17, 24, 32, 36, 36, 46, 57, 77, 145, default=17, good=(60, 61, 27, 28))
+        tried = {}
+        for minutes in (10, 15, 30, 40, 50, 90):
+            plan = planning.plan_budget(60 * minutes, 50, known, 332, 2)
+            tried[minutes] = [one for one in (60, 61, 27, 28) if {"width": one} not in plan.untried]
+        both, all_of_them = [27, 28], [60, 61, 27, 28]
+        assert tried == {10: [], 15: [27], 30: both, 40: [60, 27, 28], 50: all_of_them, 90: all_of_them}
 
     def test_trainings_become_no_longer_than_a_starting_point_can_be_paid_for(self):
         plan = planning.plan_budget(3600, 20, prices(*[0.01] * 8, default=0.01, good=(30,)), 333, 2)

@@ -90,9 +90,8 @@ def plan_budget(
     three quarters; and for each of these it becomes shorter, down to `SHORT_STEPS` and then to `LEAST_STEPS` steps. A
     configuration is always left out if one training of it takes more than half of the search's time, or all of the
     finals'. To afford a first starting point, trainings may become as short as possible; to afford more of them, down
-    to half of that length. Starting points that the finals could not train for `SHORT_STEPS` steps are not tried. More
-    time or workers never cost one. Time that the finals could not use even for the most expensive configurations is the
-    search's.
+    to half of that length. Those that the finals could not train for long enough are not tried. More time or workers
+    never cost one. Time that the finals could not use even for the most expensive configurations is the search's.
 
     Args:
         budget: seconds in total.
@@ -196,12 +195,14 @@ def _planned(
 def _tried(prices: Prices, epochs: int, left: float, finals: float, seats: int, steps_per_epoch: int) -> list[Sample]:
     """Returns the affordable starting points: each must fit beside the defaults and the first of them.
 
-    Each is priced at a full training, which the first two get, and the finals must have time for at least a short
-    training of it: in less time, cheaper configurations learn more.
+    Each is priced at a training of the search, which the first two get. The finals must have time to train it for as
+    many times the epochs of a short training as it costs times the default, at most for a full one: in less time,
+    cheaper ones learn more.
     """
-    again = max(epochs, short_training(steps_per_epoch))
+    short, full = short_training(steps_per_epoch), min(prices.most_epochs, full_training(steps_per_epoch))
     tried: list[Sample] = []
     for one in prices.good:
+        again = max(epochs, min(full, int(short * one.epoch / prices.default.epoch)))
         trained = (prices.default, *tried[:1], one)
         whole, retrained = (
             makespan([prices.start + length * each.epoch for each in trained], seats) for length in (epochs, again)
