@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -96,3 +97,13 @@ def test_methods_measured_before_join_the_table_if_all_else_is_equal(tmp_path):
     (tmp_path / command.RESULTS).write_text(json.dumps({**about, "methods": {"random": 1}}))
     assert command._measured_before(tmp_path, about) == {"random": 1}
     assert command._measured_before(tmp_path, {**about, "workers": 8}) == {}
+
+
+def test_without_the_only_method_asked_for_the_command_says_what_to_install(monkeypatch, capsys):
+    from benchmarks.strategies import problem
+
+    monkeypatch.setattr(command.os, "environ", {})  # the command sets variables for its own process
+    monkeypatch.setattr(problem, "library", lambda: None)
+    monkeypatch.setitem(PEERS, "smac-multi-fidelity", dataclasses.replace(PEERS["smac-multi-fidelity"], module="none"))
+    assert command.main(["--methods", "smac-multi-fidelity"]) == 4
+    assert capsys.readouterr().err == "left out, not installed: pip install smac\n"

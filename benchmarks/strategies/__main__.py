@@ -85,6 +85,8 @@ def main(argv: list[str] | None = None) -> int:
         packages = " ".join(sorted({PEERS[name].package for name in missing}))
         print(f"left out, not installed: pip install {packages}", file=sys.stderr)
     names = [name for name in names if name not in missing]
+    if not names:
+        return 4
     tasks = problem.REPORTED if args.tasks is None else args.tasks.split(",")
     if args.tasks == "development":
         tasks = problem.DEVELOPMENT
