@@ -30,6 +30,11 @@ def test_intel_needs_its_matrix_unit_to_be_faster_in_bfloat16():
     assert machine.bfloat16_is_native(machine.Processor("Intel(R) Xeon(R) Processor", features | {"amx_bf16"}), ())
 
 
+def test_a_gpu_that_shares_the_machine_s_memory_counts():
+    (gpu,) = machine.parse_gpus("NVIDIA GB10, [N/A], 12.1\n")
+    assert (gpu.name, gpu.memory, gpu.capability) == ("NVIDIA GB10", 0, 12.1)
+
+
 def test_a_gpu_decides_where_there_is_one():
     plain = machine.Processor("plain", frozenset())
     fast = machine.Processor("fast", frozenset(["avx512_bf16"]))

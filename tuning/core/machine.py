@@ -41,7 +41,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Gpu:
-    """An NVIDIA GPU: its memory in bytes and its CUDA compute capability."""
+    """An NVIDIA GPU: its memory in bytes (0: it shares the machine's) and its CUDA compute capability."""
 
     name: str
     memory: int
@@ -156,7 +156,8 @@ def parse_gpus(text: str) -> tuple[Gpu, ...]:
     for line in text.splitlines():
         parts = [part.strip() for part in line.rsplit(",", 2)]
         try:
-            result.append(Gpu(parts[0], int(parts[1]) * 2**20, float(parts[2])))
+            memory = 0 if parts[1] in ("[N/A]", "[Not Supported]") else int(parts[1]) * 2**20
+            result.append(Gpu(parts[0], memory, float(parts[2])))
         except (ValueError, IndexError):
             continue
     return tuple(result)
