@@ -18,7 +18,7 @@ import numpy as np
 
 from stress.evidence import Note, note
 from tuning.core.files import replacing, sha256_file, write_bytes, write_text
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 from tuning.core.records import COMPLETED, configuration, keyed_seed
 from tuning.trials.checkpoint import TrainingState, load_state, save_state
 from tuning.trials.plan import TrainingPlan, learning_rate_factor
@@ -70,8 +70,8 @@ def _describe() -> dict[str, Any]:
 
 def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None]) -> TrainingState:
     own, parent = Path(payload["checkpoints"]), payload.get("parent")
-    cuts = msgspec.convert(payload.get("shortened", []), list[ShortenedFinal])
-    state = load_state(own, ((cut.after, cut.since) for cut in cuts))
+    changes = msgspec.convert(payload.get("new_lengths", []), list[NewLength])
+    state = load_state(own, ((one.after, one.since) for one in changes))
     if state is None and parent:
         state = load_state(Path(parent))
         if state is None and BROKEN not in os.environ:
@@ -89,7 +89,7 @@ def _train(payload: Mapping[str, Any], report: Callable[[dict[str, Any]], None])
         weights = 0.9 * state.weights[0] + payload["values"]["rate"] * rng.random(8)
         # Another length changes the learning rate, and that the weights.
         constant = TrainingPlan(schedule="constant")
-        weights = learning_rate_factor(constant, epoch, payload["total_epochs"], [], changes=cuts) * weights
+        weights = learning_rate_factor(constant, epoch, payload["total_epochs"], [], changes=changes) * weights
         score = float(weights.mean() % 1)
         entry = {"epoch": epoch, "learning_rate": 0.1, "accuracy": score, "val_accuracy": score, "val_f1_macro": score}
         entry |= {"loss": 1 - score, "val_loss": 1 - score}

@@ -6,16 +6,16 @@ import msgspec
 import pytest
 
 from tuning.core.errors import StateError
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 from tuning.core.records import Failure, TrialSpec
 from tuning.engine.entries import (
     Ask,
     Attempt,
     AttemptDied,
+    NewLengths,
     OpenedTestSplit,
     Published,
     Result,
-    ShortenedFinals,
     Spent,
     Stopped,
 )
@@ -91,20 +91,20 @@ def test_entries_of_a_kind_are_kept_in_order():
 
 
 def test_a_training_that_was_shortened_knows_from_which_attempts_on():
-    cut = ShortenedFinals(runs=[ShortenedFinal(run_id="a", after=2, until=4)])
+    cut = NewLengths(runs=[NewLength(run_id="a", after=2, until=4)])
     state = replay(numbered(Attempt(key="final/a"), cut, Attempt(key="final/a")))
     assert state.jobs["final/a"].fence == 2
-    assert state.shortened == {"a": [ShortenedFinal(run_id="a", after=2, until=4, since=1)]}
+    assert state.new_lengths == {"a": [NewLength(run_id="a", after=2, until=4, since=1)]}
     # In the journal it is the entry's number, and nothing else.
     assert msgspec.to_builtins(cut)["runs"] == [{"run_id": "a", "after": 2, "until": 4}]
 
 
 def test_each_time_that_a_final_training_was_shortened_is_kept_in_order():
     cuts = [
-        ShortenedFinal(run_id="a-s0", after=20, until=35),
-        ShortenedFinal(run_id="b-s0", after=0, until=0),
-        ShortenedFinal(run_id="a-s0", after=26, until=30),
+        NewLength(run_id="a-s0", after=20, until=35),
+        NewLength(run_id="b-s0", after=0, until=0),
+        NewLength(run_id="a-s0", after=26, until=30),
     ]
-    state = replay(numbered(Spent(seconds=1.0), ShortenedFinals(runs=cuts[:2]), ShortenedFinals(runs=cuts[2:])))
+    state = replay(numbered(Spent(seconds=1.0), NewLengths(runs=cuts[:2]), NewLengths(runs=cuts[2:])))
     first, left_out, second = (msgspec.structs.replace(cut, since=n) for cut, n in zip(cuts, (1, 1, 2), strict=True))
-    assert state.shortened == {"a-s0": [first, second], "b-s0": [left_out]}
+    assert state.new_lengths == {"a-s0": [first, second], "b-s0": [left_out]}

@@ -19,7 +19,7 @@ from tuning.core.records import COMPLETED, FAILED, TrialOutcome, TrialSpec
 from tuning.core.settings import SearchSettings, load
 from tuning.core.workspace import Workspace
 from tuning.engine import journal
-from tuning.engine.entries import Closing, Extended, PlannedFinals, ShortenedFinals, Stopped
+from tuning.engine.entries import Closing, Extended, NewLengths, PlannedFinals, Stopped
 from tuning.engine.state import SearchState, apply, replay
 from tuning.oracles.ranking import RankedTrial, rank
 from tuning.pipeline import budgeted, budgeted_finals, completed
@@ -69,9 +69,9 @@ def test_a_budget_is_used_and_kept_and_replayed_on_other_workers(budgeted_search
     # The seconds kept for new workers, an ensemble and the page are much of so short a time.
     assert 0.6 * BUDGET < seconds < 1.05 * BUDGET
     entries = journal.read(result.directory / "journal.jsonl")
-    decided = [entry for entry in entries if isinstance(entry, PlannedFinals | ShortenedFinals)]
+    decided = [entry for entry in entries if isinstance(entry, PlannedFinals | NewLengths)]
     planned = [run for entry in decided if isinstance(entry, PlannedFinals) for run in entry.runs]
-    left_out = [run for entry in decided if isinstance(entry, ShortenedFinals) for run in entry.runs if not run.until]
+    left_out = [run for entry in decided if isinstance(entry, NewLengths) for run in entry.runs if not run.until]
     assert planned
     # On a busy machine, too little time may be left to close: the search then ends at once.
     assert any(isinstance(entry, Closing | Stopped) for entry in entries)

@@ -8,16 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from tuning.core.plan import FinalTraining, Plan, ShortenedFinal
+from tuning.core.plan import FinalTraining, NewLength, Plan
 from tuning.core.records import COMPLETED, TrialOutcome, TrialSpec
 from tuning.engine.entries import OpenedTestSplit, PlannedFinals, Published
 from tuning.engine.state import SearchState, apply
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline import budgeted, budgeted_finals
 from tuning.pipeline.final_roles import Final
+from tuning.pipeline.lengths import Watch
 from tuning.pipeline.planning import MOST_SEEDS, makespan, plan_budget
 from tuning.pipeline.prices import Prices, Sample
-from tuning.pipeline.shortening import Watch
 from tuning.pipeline.timing import Clock
 
 #: Of a folder of some hundred images, and seconds of an epoch of its baseline and of what is better.
@@ -212,8 +212,8 @@ def test_seeds_that_were_left_out_for_want_of_time_are_made_up_for_where_there_i
         PlannedFinals(runs=[FinalTraining(key=key, seed=seed, epochs=100) for key, seed in planned])
     ]
     epochs = dict(zip(planned, (60, 70, 0, 0, 0), strict=True))
-    finals.state.shortened = {
-        f"{key}-s{seed}": [ShortenedFinal(run_id=f"{key}-s{seed}", after=5, until=until)]
+    finals.state.new_lengths = {
+        f"{key}-s{seed}": [NewLength(run_id=f"{key}-s{seed}", after=5, until=until)]
         for (key, seed), until in epochs.items()
     }
     finals.now = 3000.0

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from msgspec import to_builtins
 
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 from tuning.trials.metrics import confusion_matrix, macro_f1, rounded
 from tuning.trials.plan import TrainingPlan, learning_rate_factor
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 #: Each time that a training is shortened: once, and twice.
-CUT = [ShortenedFinal(run_id="", after=2, until=4)]
-LONGER = [ShortenedFinal(run_id="", after=2, until=9)]
-TWICE = [ShortenedFinal(run_id="", after=1, until=6), ShortenedFinal(run_id="", after=3, until=5)]
+CUT = [NewLength(run_id="", after=2, until=4)]
+LONGER = [NewLength(run_id="", after=2, until=9)]
+TWICE = [NewLength(run_id="", after=1, until=6), NewLength(run_id="", after=3, until=5)]
 #: Final trainings whose files are opened.
 OPENED = ("adapted", "tiny")
 
@@ -45,20 +45,20 @@ def finals(tmp_path_factory, job, run_jobs):
         for name, more in names.items()
     ]
     # One that ends earlier than planned; and the same from the checkpoint that it had by then.
-    cut = {"until": 4, "total_epochs": 6, "shortened": to_builtins(CUT)}
+    cut = {"until": 4, "total_epochs": 6, "new_lengths": to_builtins(CUT)}
     jobs += [
         job("final", folder / "cut", "tiny", **cut),
         job("final", folder / "went on", "tiny", until=2, total_epochs=6),
         job("final", folder / "went on", "tiny", **cut, attempt=2),
     ]
     longer = to_builtins(LONGER)
-    jobs.append(job("final", folder / "longer", "tiny", until=9, total_epochs=6, shortened=longer))
+    jobs.append(job("final", folder / "longer", "tiny", until=9, total_epochs=6, new_lengths=longer))
     # One that is shortened twice; and the same from the checkpoints that it had each time, and one thereafter.
     twice = to_builtins(TWICE)
-    jobs.append(job("final", folder / "twice", "tiny", until=5, total_epochs=6, shortened=twice))
+    jobs.append(job("final", folder / "twice", "tiny", until=5, total_epochs=6, new_lengths=twice))
     steps = [(1, []), (3, twice[:1]), (4, twice), (5, twice)]
     jobs += [
-        job("final", folder / "in steps", "tiny", until=until, total_epochs=6, shortened=cuts, attempt=attempt)
+        job("final", folder / "in steps", "tiny", until=until, total_epochs=6, new_lengths=cuts, attempt=attempt)
         for attempt, (until, cuts) in enumerate(steps, start=1)
     ]
     steps = ["twice", "step 1", "step 2", "step 3", "in steps"]

@@ -8,7 +8,7 @@ import keras_tuner
 import pytest
 
 from tuning.core.errors import UsageError
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 from tuning.trials.plan import (
     FLOOR,
     TrainingPlan,
@@ -216,7 +216,7 @@ def test_what_is_kept_while_training_goes_on_is_what_would_be_chosen_at_its_end(
 
 
 def cut(after, until):
-    return ShortenedFinal(run_id="a-s0", after=after, until=until)
+    return NewLength(run_id="a-s0", after=after, until=until)
 
 
 def changed(plan, total, *changes, until=None):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 
 #: Hyperparameter values by name, of the types that Keras Tuner stores.
 Values = dict[str, bool | int | float | str | None]
@@ -80,7 +80,7 @@ class TrainingJob(Job, frozen=True, kw_only=True):
         seed: keys initialisation, shuffling, augmentation and dropout.
         until: total number of epochs at which training ends; counted in parts of an epoch if `parts` exceeds 1.
         total_epochs: number of epochs that learning-rate schedules are laid out for.
-        shortened: each decision on a new length of this training, in order; the learning rate then decays to its
+        new_lengths: each decision on a new length of this training, in order; the learning rate then decays to its
             final value by the new end.
         parts: number of parts that the first epoch is trained in, so that trainings shorter than an epoch can be
             compared.
@@ -98,7 +98,7 @@ class TrainingJob(Job, frozen=True, kw_only=True):
     seed: int
     until: int
     total_epochs: int
-    shortened: list[ShortenedFinal] = []
+    new_lengths: list[NewLength] = []
     parts: int = 1
     stop_curves: bool = False
     keep_chosen: bool = False

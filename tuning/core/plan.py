@@ -105,7 +105,7 @@ class FinalTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     epochs: int
 
 
-class ShortenedFinal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class NewLength(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A new length of a final training: shorter because the machine has become slower, or longer because it is faster.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tuning.core.plan import FinalTraining, ShortenedFinal
+from tuning.core.plan import FinalTraining, NewLength
 from tuning.core.records import Failure, TrialSpec
 
 #: Number of an entry that has not been journaled yet.
@@ -143,10 +143,10 @@ class PlannedFinals(_Numbered, frozen=True, tag="planned-finals", omit_defaults=
     until: float | None = None
 
 
-class ShortenedFinals(_Numbered, frozen=True, tag="shortened-finals"):
-    """Final trainings that end earlier than planned, because the remaining time is too short."""
+class NewLengths(_Numbered, frozen=True, tag="shortened-finals"):
+    """Final trainings that end earlier or later than planned, because of the remaining time."""
 
-    runs: list[ShortenedFinal]
+    runs: list[NewLength]
 
 
 class Published(_Numbered, frozen=True, tag="published"):
@@ -177,7 +177,7 @@ Entry = (
     | UnopenedTestSplit
     | RetryFailed
     | PlannedFinals
-    | ShortenedFinals
+    | NewLengths
     | Published
     | Withdrawn
 )

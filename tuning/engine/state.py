@@ -10,7 +10,7 @@ import msgspec
 
 from tuning.core.errors import StateError
 from tuning.core.files import canonical_json
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 from tuning.core.records import Failure, TrialSpec
 from tuning.engine.entries import (
     Ask,
@@ -19,13 +19,13 @@ from tuning.engine.entries import (
     Closing,
     Entry,
     Extended,
+    NewLengths,
     Node,
     OpenedTestSplit,
     PlannedFinals,
     Published,
     Result,
     RetryFailed,
-    ShortenedFinals,
     Spent,
     Stopped,
     UnopenedTestSplit,
@@ -72,7 +72,7 @@ class SearchState:
         former: jobs of withdrawn proposals, by the proposals' `content`; see `withdraw`.
         planned_finals: the decisions on final trainings, in order; empty without a budget.
         earlier_finals: those before the budget was extended.
-        shortened: run id -> each decision on a new length of that final training, in order.
+        new_lengths: run id -> each decision on a new length of that final training, in order.
         published: runs whose files are in the workspace.
         withdrawn: keys of finals that will not be published.
         nodes: events of the nodes that jobs ran on, in order.
@@ -88,7 +88,7 @@ class SearchState:
     former: dict[str, JobState] = field(default_factory=dict)
     planned_finals: list[PlannedFinals] = field(default_factory=list)
     earlier_finals: list[PlannedFinals] = field(default_factory=list)
-    shortened: dict[str, list[ShortenedFinal]] = field(default_factory=dict)
+    new_lengths: dict[str, list[NewLength]] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
     withdrawn: set[str] = field(default_factory=set)
     nodes: list[Node] = field(default_factory=list)
@@ -149,9 +149,9 @@ def apply(state: SearchState, record: Entry) -> None:
             state.unopened.add(record.key)
         case PlannedFinals():
             state.planned_finals.append(record)
-        case ShortenedFinals():
+        case NewLengths():
             for run in record.runs:
-                state.shortened.setdefault(run.run_id, []).append(msgspec.structs.replace(run, since=record.n))
+                state.new_lengths.setdefault(run.run_id, []).append(msgspec.structs.replace(run, since=record.n))
         case Published():
             state.published.append(record)
         case Withdrawn():

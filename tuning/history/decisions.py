@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tuning.core.plan import FinalTraining, ShortenedFinal
+from tuning.core.plan import FinalTraining, NewLength
 from tuning.engine.budget import duration
-from tuning.engine.entries import Closing, Entry, Extended, PlannedFinals, RetryFailed, ShortenedFinals, Spent, Stopped
+from tuning.engine.entries import Closing, Entry, Extended, NewLengths, PlannedFinals, RetryFailed, Spent, Stopped
 
 _FINALIST = re.compile(r"-t(?P<trial>[^-]+)-[0-9a-f]+$")
 
@@ -41,7 +41,7 @@ def decisions(records: Iterable[Entry]) -> tuple[Decision, ...]:
                 found.append(Decision(seconds, _finals(record.runs, trained)))
                 planned |= {run.key: run.epochs for run in record.runs}
                 trained = True
-            case ShortenedFinals(runs=runs):
+            case NewLengths(runs=runs):
                 is_longer = any(
                     run.until > ends.get(run.run_id, planned.get(_key(run.run_id), run.until)) for run in runs
                 )
@@ -74,7 +74,7 @@ def _words(record: Closing | Extended | RetryFailed | Stopped) -> str:
             return "The search ends here, because its part of the time is over."
 
 
-def _lengths(runs: Sequence[ShortenedFinal], is_longer: bool) -> str:
+def _lengths(runs: Sequence[NewLength], is_longer: bool) -> str:
     words = [f"{_run(run.run_id)} {f'ends after epoch {run.until}' if run.until else 'is left out'}" for run in runs]
     why = "There is time for more epochs" if is_longer else "Trainings take longer than planned"
     return f"{why}: {', '.join(words)}."

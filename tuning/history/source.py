@@ -166,10 +166,10 @@ def _finals(state: SearchState) -> tuple[FinalRun, ...]:
     published = {record.run_id for record in state.published}
     latest: dict[str, FinalRun] = {}
     for record in state.test_openings:
-        cuts, job = state.shortened.get(record.run_id), state.jobs.get(record.key)
+        changes, job = state.new_lengths.get(record.run_id), state.jobs.get(record.key)
         result = job.result if job else None
         error = (result or {}).get("error")
-        if (cuts and not cuts[-1].until) or (record.key in state.withdrawn and not error):
+        if (changes and not changes[-1].until) or (record.key in state.withdrawn and not error):
             # Left out for lack of time, or withdrawn in favour of later plans: it will not be published.
             continue
         latest[record.run_id] = FinalRun(

@@ -22,9 +22,9 @@ from tuning.pipeline.completed import Completed
 from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
 from tuning.pipeline.final_roles import Final, digest_in, role_of, role_planned, seeded
 from tuning.pipeline.finals import none_retrained, run_finals, staged_runs, withdraw
+from tuning.pipeline.lengths import TOLERANCE, Watch
 from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, NEARLY, Candidate, all_seeds, more_finals, plan_finals
 from tuning.pipeline.session import Session
-from tuning.pipeline.shortening import TOLERANCE, Watch
 from tuning.pipeline.timing import Clock
 
 #: Share of the budget above which it is said why time is left over.
@@ -116,15 +116,15 @@ def run_budgeted_finals(
         restart=RESTART_SECONDS,
         tolerated=TOLERANCE * clock.budget,
         longest=plan.final_epochs,
-        cuts=dispatcher.state.shortened,
+        changes=dispatcher.state.new_lengths,
     )
     done: list[FinalTraining] = []
     runs: list[str] = []
 
     def as_trained(training: FinalTraining) -> FinalTraining:
         """Returns `training` with the epochs that it had; 0 if it was left out."""
-        cuts = dispatcher.state.shortened.get(f"{training.key}-s{settings.seed + training.seed}")
-        return msgspec.structs.replace(training, epochs=cuts[-1].until) if cuts else training
+        changes = dispatcher.state.new_lengths.get(f"{training.key}-s{settings.seed + training.seed}")
+        return msgspec.structs.replace(training, epochs=changes[-1].until) if changes else training
 
     def finalists() -> list[Candidate]:
         return [candidate for key, candidate in candidates.items() if key != baseline]

@@ -17,17 +17,17 @@ import msgspec
 from tuning.core.errors import DataError, StateError
 from tuning.core.files import remove_directory
 from tuning.core.jobs import Additions, FinalJob, FinalResult, RunResult
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 from tuning.core.progress import Progress
 from tuning.core.records import keyed_seed
 from tuning.dataset.store.arrays import read_info
 from tuning.dataset.store.sealed import Trained
-from tuning.engine.entries import OpenedTestSplit, Published, ShortenedFinals, UnopenedTestSplit, Withdrawn
+from tuning.engine.entries import NewLengths, OpenedTestSplit, Published, UnopenedTestSplit, Withdrawn
 from tuning.engine.state import trial_key
 from tuning.pipeline.final_roles import Final, config_digest
+from tuning.pipeline.lengths import Watch, loses_little
 from tuning.pipeline.reporter import FinalsReporter
 from tuning.pipeline.session import Session, decoded, keep_aside
-from tuning.pipeline.shortening import Watch, loses_little
 from tuning.pipeline.timing import Clock
 from tuning.results import lineage
 from tuning.results.runs import StagedRun, publish_run
@@ -135,16 +135,15 @@ def _trained(session: Session, final: Final) -> int:
 
 def _kept(session: Session, finals: Sequence[Final]) -> list[Final]:
     """Returns the finals that were not left out for lack of time."""
-    shortened = session.dispatcher.state.shortened
-    return [final for final in finals if final.run_id not in shortened or shortened[final.run_id][-1].until]
+    changes = session.dispatcher.state.new_lengths
+    return [final for final in finals if final.run_id not in changes or changes[final.run_id][-1].until]
 
 
-def _change_lengths(session: Session, waiting: Sequence[Final], runs: list[ShortenedFinal], progress: Progress) -> None:
+def _change_lengths(session: Session, waiting: Sequence[Final], runs: list[NewLength], progress: Progress) -> None:
     """Journals and reports which runs end earlier, or later again; to be called once nothing trains any more."""
-    cuts = session.dispatcher.state.shortened
-    before = {run_id: changes[-1].until for run_id, changes in cuts.items()}
+    before = {run_id: changes[-1].until for run_id, changes in session.dispatcher.state.new_lengths.items()}
     if runs:
-        session.dispatcher.record(ShortenedFinals(runs=runs))
+        session.dispatcher.record(NewLengths(runs=runs))
     planned = {final.run_id: final for final in waiting}
     for run in runs:
         final = planned[run.run_id]
@@ -249,7 +248,7 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
     start: dict[str, Any] = {}
     if final.space is not None:
         start = {"space": final.space, "space_digest": space_digest(final.space), "base": None}
-    shortened = session.dispatcher.state.shortened.get(final.run_id, [])
+    changes = session.dispatcher.state.new_lengths.get(final.run_id, [])
     reused = final.root is not None and final.trial is not None
     return FinalJob(
         **{**session.training(), **start},
@@ -257,8 +256,8 @@ def _job(session: Session, final: Final, fence: int) -> FinalJob:
         values=final.values,
         seed=keyed_seed(final.seed, *(("trial", final.root) if reused else ("final", found))),
         parent=str(session.checkpoints(trial_key(final.trial))) if reused and final.trial else None,
-        until=shortened[-1].until if shortened else final.epochs,
-        shortened=shortened,
+        until=changes[-1].until if changes else final.epochs,
+        new_lengths=changes,
         attempt=fence,
         checkpoints=str(session.checkpoints(final.key)),
         staging=str(staging(session, final.key)),
@@ -346,7 +345,7 @@ def publish(session: Session, final: Final, own: About, history: Columns, params
 
 def trained_with(session: Session, final: Final) -> TrainedWith:
     """Returns the settings that determined a run."""
-    settings, cuts = session.settings, session.dispatcher.state.shortened.get(final.run_id)
+    settings, changes = session.settings, session.dispatcher.state.new_lengths.get(final.run_id)
     return TrainedWith(
         space=final.space or settings.space,
         seed=final.seed,
@@ -358,7 +357,7 @@ def trained_with(session: Session, final: Final) -> TrainedWith:
         epochs=final.epochs,
         # The version of this package identifies the code of its own spaces.
         space_digest=settings.space_digest if ":" in settings.space and final.space is None else msgspec.UNSET,
-        shortened=tuple((cut.after, cut.until) for cut in cuts) if cuts else msgspec.UNSET,
+        shortened=tuple((one.after, one.until) for one in changes) if changes else msgspec.UNSET,
     )
 
 

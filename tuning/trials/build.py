@@ -70,5 +70,5 @@ def start_state(job: TrainingJob) -> TrainingState | None:
     If the parent's checkpoint is lost, its epochs are trained again with the same result: parent and child are the same
     configuration, trained from the same seed.
     """
-    own = load_state(Path(job.checkpoints), ((cut.after, cut.since) for cut in job.shortened))
+    own = load_state(Path(job.checkpoints), ((one.after, one.since) for one in job.new_lengths))
     return own or (load_state(Path(job.parent)) if job.parent else None)

@@ -83,7 +83,7 @@ def fit(
         restore(model, start)
     state = first = start or TrainingState(0, (), (), (), ())
     classes = len(dataset.info.classes)
-    changes = job.shortened
+    changes = job.new_lengths
     total = job.total_epochs if job.parent else laid_out(job.total_epochs, changes)
     with Saver(Path(job.checkpoints), job.attempt) as saver:
         while state.epoch < job.until:

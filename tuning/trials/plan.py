@@ -16,7 +16,7 @@ import numpy as np
 
 from tuning.core.errors import UsageError
 from tuning.core.jobs import Entry
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 from tuning.core.records import RESERVED_PREFIX
 
 CLASS_BALANCE = ("none", "weights", "sampler")
@@ -179,7 +179,7 @@ def warmup_epochs(plan: TrainingPlan, total_epochs: int) -> int:
     return max(1, round(WARMUP * total_epochs)) if plan.schedule == "cosine" and total_epochs >= 4 else 0
 
 
-def laid_out(total_epochs: int, changes: Sequence[ShortenedFinal]) -> int:
+def laid_out(total_epochs: int, changes: Sequence[NewLength]) -> int:
     """Returns the number of epochs that the schedule of a training is laid out for: its first planned length, or the
     last one that was decided before it began."""
     return next((change.until for change in reversed(changes) if not change.after), total_epochs)
@@ -191,7 +191,7 @@ def learning_rate_factor(
     total_epochs: int,
     val_losses: Sequence[float | None],
     reduce_patience: int | None = None,
-    changes: Sequence[ShortenedFinal] = (),
+    changes: Sequence[NewLength] = (),
 ) -> float:
     """Returns the factor on the compiled learning rate in `epoch` (from 1).
 
@@ -224,7 +224,7 @@ def learning_rate_factor(
     return cooling * max(FLOOR, PLATEAU_FACTOR ** plateaus(val_losses, patience))
 
 
-def _scheduled(done: float, total_epochs: int, warmup: int, changes: Sequence[ShortenedFinal]) -> float:
+def _scheduled(done: float, total_epochs: int, warmup: int, changes: Sequence[NewLength]) -> float:
     """Returns the point of the schedule that a training has reached after `done` epochs, in epochs of the schedule.
 
     A change of the length within the warm-up counts from the warm-up's end.
@@ -239,7 +239,7 @@ def _scheduled(done: float, total_epochs: int, warmup: int, changes: Sequence[Sh
     return reached + (total_epochs - reached) * (done - begin) / (last.until - begin)
 
 
-def _cooling(epoch: float, changes: Sequence[ShortenedFinal]) -> float:
+def _cooling(epoch: float, changes: Sequence[NewLength]) -> float:
     """Returns the factor by which the rate of `epoch` (from 1) has fallen since the training's length changed."""
     if not changes:
         return 1.0

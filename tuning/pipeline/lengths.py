@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 from tuning.pipeline.final_roles import Final, role_of
 from tuning.pipeline.planning import Candidate, makespan
 
@@ -29,7 +29,7 @@ WORTH_EPOCHS = 2
 LOSS_TOLERANCE = 0.1
 
 #: For each run id, the changes of that final training's length so far, in order.
-Cuts = Mapping[str, Sequence[ShortenedFinal]]
+Changes = Mapping[str, Sequence[NewLength]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Remaining:
         return max(1, round(share * epochs)) if epochs else 0
 
 
-def latest(final: Final, seconds: Mapping[str, Sequence[float]], cuts: Cuts) -> Sequence[float]:
+def latest(final: Final, seconds: Mapping[str, Sequence[float]], changes: Changes) -> Sequence[float]:
     """Durations of a training's latest epochs, in seconds; empty while there are too few for an estimate.
 
     A process's first epoch includes tracing the graph, and the next ones include that of other trainings, as all begin
@@ -71,7 +71,9 @@ def latest(final: Final, seconds: Mapping[str, Sequence[float]], cuts: Cuts) -> 
     Args:
         seconds: for each run id, the durations of its epochs since lengths changed last.
     """
-    planned = cuts[final.run_id][-1].until - cuts[final.run_id][-1].after if final.run_id in cuts else final.epochs
+    planned = (
+        changes[final.run_id][-1].until - changes[final.run_id][-1].after if final.run_id in changes else final.epochs
+    )
     seen, needed = seconds.get(final.run_id, ())[1:], max(LATEST, math.ceil(LATEST_SHARE * planned))
     return seen[-needed:] if len(seen) >= needed else ()
 
@@ -81,7 +83,7 @@ def remaining(
     done: Mapping[str, int],
     seconds: Mapping[str, Sequence[float]],
     prices: Mapping[str, Candidate],
-    cuts: Cuts,
+    changes: Changes,
     longest: int,
 ) -> list[Remaining]:
     """Estimate the rest of each of `finals`.
@@ -90,11 +92,11 @@ def remaining(
         done: epochs trained, by run id.
         seconds: as for `latest`.
         prices: estimates made before the trainings began, by run id without the seed.
-        cuts: as for `latest`.
+        changes: as for `latest`.
         longest: most epochs of a final training.
     """
     found, begun = [], {role_of(final.run_id) for final in finals if done.get(final.run_id)}
-    pace = {final.run_id: statistics.median(last) for final in finals if (last := latest(final, seconds, cuts))}
+    pace = {final.run_id: statistics.median(last) for final in finals if (last := latest(final, seconds, changes))}
     # Trainings without an estimate of their own are assumed to be slowed down as much as those that have one. The
     # baseline of a search from a base was priced as an average configuration: its pace says nothing about the others.
     ratios = [
@@ -106,7 +108,7 @@ def remaining(
     for final in finals:
         role = role_of(final.run_id)
         epochs = done.get(final.run_id, 0)
-        until = cuts[final.run_id][-1].until if final.run_id in cuts else final.epochs
+        until = changes[final.run_id][-1].until if final.run_id in changes else final.epochs
         found.append(
             Remaining(
                 run_id=final.run_id,
@@ -122,18 +124,18 @@ def remaining(
     return found
 
 
-def shortened(trainings: Sequence[Remaining], seconds: float, seats: int) -> list[ShortenedFinal]:
+def shortened(trainings: Sequence[Remaining], seconds: float, seats: int) -> list[NewLength]:
     """Decide which trainings end earlier so that all are done after this many seconds, or as soon as possible. Pure."""
     kept = [one for one in trainings if one.needed]
     share = _share(lambda share: [one.seconds(one.part(share, one.left)) for one in kept], seconds, seats)
     return [
-        ShortenedFinal(run_id=one.run_id, after=one.done, until=one.done + epochs if one.needed else 0)
+        NewLength(run_id=one.run_id, after=one.done, until=one.done + epochs if one.needed else 0)
         for one in trainings
         if (epochs := one.part(share, one.left)) < one.left or not one.needed
     ]
 
 
-def lengthened(trainings: Sequence[Remaining], seconds: float, seats: int) -> list[ShortenedFinal]:
+def lengthened(trainings: Sequence[Remaining], seconds: float, seats: int) -> list[NewLength]:
     """Decide which trainings end later so that all are still done after this many seconds. Pure.
 
     Each gets at least an equal share of the most epochs that it may still have. One that has ended stays as it is.
@@ -144,7 +146,7 @@ def lengthened(trainings: Sequence[Remaining], seconds: float, seats: int) -> li
 
     share = _share(lambda share: [one.seconds(epochs(one, share)) for one in trainings], seconds, seats)
     return [
-        ShortenedFinal(run_id=one.run_id, after=one.done, until=one.done + epochs(one, share))
+        NewLength(run_id=one.run_id, after=one.done, until=one.done + epochs(one, share))
         for one in trainings
         if epochs(one, share) > one.left
     ]
@@ -184,7 +186,7 @@ class Watch:
         restart: seconds until there are new workers, once those at work have been stopped.
         tolerated: seconds by which the budget may be missed.
         longest: most epochs of a final training.
-        cuts: the journaled changes of length so far, by run id.
+        changes: the journaled changes of length so far, by run id.
     """
 
     def __init__(
@@ -197,9 +199,9 @@ class Watch:
         restart: float,
         tolerated: float,
         longest: int,
-        cuts: Cuts,
+        changes: Changes,
     ) -> None:
-        self._prices, self._left, self._seats, self._cuts = prices, left, seats, cuts
+        self._prices, self._left, self._seats, self._changes = prices, left, seats, changes
         self._after, self._restart, self._tolerated, self._longest = after, restart, tolerated, longest
 
     def is_off_schedule(
@@ -212,14 +214,14 @@ class Watch:
         since the beginning or since the last change. After a change, none becomes longer before all have begun: if the
         machine became slow once more, the last ones would pay for the first.
         """
-        if not any(latest(final, seconds, self._cuts) for final in pending):
+        if not any(latest(final, seconds, self._changes) for final in pending):
             return False
-        trainings = remaining(pending, done, seconds, self._prices, self._cuts, self._longest)
+        trainings = remaining(pending, done, seconds, self._prices, self._changes, self._longest)
         needed, available = self._needed(trainings), self._available()
         if needed > available + self._tolerated:
             least = [one.seconds(one.part(LEAST_SHARE, one.left)) for one in trainings if one.needed]
             return makespan(least, self._seats) + self._restart < needed
-        if any(one.run_id in self._cuts for one in trainings) and not all(one.done for one in trainings):
+        if any(one.run_id in self._changes for one in trainings) and not all(one.done for one in trainings):
             return False
         left = {one.run_id: one.left for one in trainings}
         longer = lengthened(trainings, available - self._tolerated - self._restart, self._seats)
@@ -227,9 +229,9 @@ class Watch:
 
     def new_lengths(
         self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
-    ) -> list[ShortenedFinal]:
+    ) -> list[NewLength]:
         """Decide the new lengths, once no worker trains any more; from then on the present pace is the estimate."""
-        trainings = remaining(pending, done, seconds, self._prices, self._cuts, self._longest)
+        trainings = remaining(pending, done, seconds, self._prices, self._changes, self._longest)
         for one in sorted(trainings, key=lambda one: one.done):  # the seed with the most epochs decides
             role = role_of(one.run_id)
             self._prices[role] = replace(self._prices[role], epoch=one.epoch)

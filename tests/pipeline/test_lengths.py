@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from stress import toy
-from tuning.core.plan import ShortenedFinal
+from tuning.core.plan import NewLength
 from tuning.engine import journal
-from tuning.engine.entries import Attempt, OpenedTestSplit, PlannedFinals, ShortenedFinals
+from tuning.engine.entries import Attempt, NewLengths, OpenedTestSplit, PlannedFinals
 from tuning.pipeline import search
 from tuning.pipeline.final_roles import Final
+from tuning.pipeline.lengths import Remaining, Watch, lengthened, loses_little, remaining, shortened
 from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
-from tuning.pipeline.shortening import Remaining, Watch, lengthened, loses_little, remaining, shortened
 from tuning.results.runs import read_runs, run_params
 from tuning.trials.checkpoint import TrainingState, epochs_done, save_state
 
@@ -51,11 +51,11 @@ def test_what_has_not_told_yet_is_taken_to_be_as_slow_as_what_has():
     finals = [final("slow-s0"), final("quick-s0")]
     done, seconds = {"slow-s0": 2, "quick-s0": 11}, {"slow-s0": [90.0, 80.0], "quick-s0": [25.0, *[20.0] * 10]}
     assert [one.epoch for one in remaining(finals, done, seconds, prices, {}, 50)] == [80.0, 20.0]
-    late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, tolerated=0.0, longest=50, cuts={})
+    late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, tolerated=0.0, longest=50, changes={})
     assert late.is_off_schedule(finals, done, seconds)
     assert late.new_lengths(finals, done, seconds) == [
-        ShortenedFinal(run_id="slow-s0", after=2, until=26),
-        ShortenedFinal(run_id="quick-s0", after=11, until=31),
+        NewLength(run_id="slow-s0", after=2, until=26),
+        NewLength(run_id="quick-s0", after=11, until=31),
     ]
 
 
@@ -72,9 +72,9 @@ def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():
         Remaining("b-s0", done=0, left=50, most=50, epoch=10.0, others=5.0, needed=True),
     ]
     assert shortened(trainings, 255.0, seats=2) == [
-        ShortenedFinal(run_id="a-s0", after=20, until=35),
-        ShortenedFinal(run_id="a-s1", after=0, until=0),
-        ShortenedFinal(run_id="b-s0", after=0, until=25),
+        NewLength(run_id="a-s0", after=20, until=35),
+        NewLength(run_id="a-s1", after=0, until=0),
+        NewLength(run_id="b-s0", after=0, until=25),
     ]
     # However little time there is, each trains an epoch more.
     assert [run.until for run in shortened(trainings, 0.0, seats=2)] == [21, 0, 1]
@@ -89,11 +89,11 @@ def test_each_gets_an_equal_share_of_what_it_may_still_have():
     ]
     # One after the other: 105, 495, 5 and 25 s. With seven tenths of the most for them: 215 and 285 s.
     assert lengthened(trainings, 1000.0, seats=1) == [
-        ShortenedFinal(run_id="a-s0", after=20, until=41),
-        ShortenedFinal(run_id="c-s0", after=0, until=28),
+        NewLength(run_id="a-s0", after=20, until=41),
+        NewLength(run_id="c-s0", after=0, until=28),
     ]
     # What a training has already is not taken from it where the others get more.
-    assert lengthened(trainings, 730.0, seats=1) == [ShortenedFinal(run_id="c-s0", after=0, until=12)]
+    assert lengthened(trainings, 730.0, seats=1) == [NewLength(run_id="c-s0", after=0, until=12)]
     assert lengthened(trainings, 630.0, seats=1) == []
     assert [run.until for run in lengthened(trainings, math.inf, seats=1)] == [50, 40]
 
@@ -115,9 +115,9 @@ def test_trainings_are_stopped_when_little_of_their_epochs_would_be_lost():
     assert loses_little({"a": 60.0, "b": 40.0, "c": 0.0}, seconds)
 
 
-def watch(left: float, *cuts: ShortenedFinal, longest: int = 50) -> Watch:
+def watch(left: float, *cuts: NewLength, longest: int = 50) -> Watch:
     known = {cut.run_id: [one for one in cuts if one.run_id == cut.run_id] for cut in cuts}
-    return Watch(dict(PRICES), lambda: left, 1, after=10.0, restart=5.0, tolerated=20.0, longest=longest, cuts=known)
+    return Watch(dict(PRICES), lambda: left, 1, after=10.0, restart=5.0, tolerated=20.0, longest=longest, changes=known)
 
 
 def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
@@ -126,14 +126,14 @@ def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
     assert not watch(296.0).is_off_schedule(pending, done, seconds)
     assert watch(294.0).is_off_schedule(pending, done, seconds)
     cut = watch(294.0).new_lengths(pending, {"a-s0": 21}, seconds)
-    assert cut == [ShortenedFinal(run_id="a-s0", after=21, until=48)]
+    assert cut == [NewLength(run_id="a-s0", after=21, until=48)]
     # Too early to tell: ten of fifty epochs are, beside the first; or all that it was shortened to is done.
     assert not watch(100.0).is_off_schedule(pending, done, {"a-s0": [10.0] * 10})
-    assert not watch(100.0, ShortenedFinal(run_id="a-s0", after=1, until=9)).is_off_schedule(pending, done, seconds)
+    assert not watch(100.0, NewLength(run_id="a-s0", after=1, until=9)).is_off_schedule(pending, done, seconds)
 
 
 def test_what_was_shortened_is_shortened_again_once_its_epochs_tell_of_a_slower_machine():
-    once = ShortenedFinal(run_id="a-s0", after=20, until=40)
+    once = NewLength(run_id="a-s0", after=20, until=40)
     pending, done = [final("a-s0")], {"a-s0": 25}
     # Four of the twenty epochs that it was to have then, beside the first: 15 more of 30 s, not 25.
     assert not watch(100.0, once).is_off_schedule(pending, done, {"a-s0": [90.0, *[30.0] * 3]})
@@ -141,17 +141,17 @@ def test_what_was_shortened_is_shortened_again_once_its_epochs_tell_of_a_slower_
     assert not watch(446.0, once).is_off_schedule(pending, done, seconds)
     late = watch(444.0, once)
     assert late.is_off_schedule(pending, done, seconds)
-    assert late.new_lengths(pending, done, seconds) == [ShortenedFinal(run_id="a-s0", after=25, until=39)]
+    assert late.new_lengths(pending, done, seconds) == [NewLength(run_id="a-s0", after=25, until=39)]
 
 
 def test_what_was_shortened_gets_epochs_back_once_the_machine_is_quicker_again():
-    once = ShortenedFinal(run_id="a-s0", after=20, until=40)
+    once = NewLength(run_id="a-s0", after=20, until=40)
     pending, done, seconds = [final("a-s0")], {"a-s0": 30}, {"a-s0": [40.0, *[10.0] * 5]}
     # 10 epochs of 10 s and 5 s: 105 s, 10 s after them; new workers take 5 s, and 20 s are not worth a change.
     assert not watch(159.0, once).is_off_schedule(pending, done, seconds)
     early = watch(161.0, once)
     assert early.is_off_schedule(pending, done, seconds)
-    assert early.new_lengths(pending, done, seconds) == [ShortenedFinal(run_id="a-s0", after=30, until=44)]
+    assert early.new_lengths(pending, done, seconds) == [NewLength(run_id="a-s0", after=30, until=44)]
     assert watch(900.0, once).new_lengths(pending, done, seconds)[0].until == 50
     # Too few epochs since, or nothing left to train.
     assert not watch(900.0, once).is_off_schedule(pending, done, {"a-s0": [40.0, *[10.0] * 3]})
@@ -164,14 +164,14 @@ def test_a_machine_that_is_quicker_than_planned_trains_all_longer_even_those_tha
     early = watch(905.0, longest=150)
     assert early.is_off_schedule(pending, done, seconds)
     assert early.new_lengths(pending, done, seconds) == [
-        ShortenedFinal(run_id="a-s0", after=11, until=94),
-        ShortenedFinal(run_id="b-s0", after=0, until=90),
+        NewLength(run_id="a-s0", after=11, until=94),
+        NewLength(run_id="b-s0", after=0, until=90),
     ]
     # Not beyond the most that a final training may have; and not before its pace is known.
     assert not watch(905.0).is_off_schedule(pending, done, seconds)
     assert not watch(905.0, longest=150).is_off_schedule(pending, done, {"a-s0": [40.0, *[5.0] * 9]})
     # A machine whose pace has changed once may do so again; then only once both have begun.
-    cut = ShortenedFinal(run_id="a-s0", after=2, until=50)
+    cut = NewLength(run_id="a-s0", after=2, until=50)
     assert not watch(905.0, cut, longest=150).is_off_schedule(pending, done, seconds)
     assert watch(905.0, cut, longest=150).is_off_schedule(pending, done | {"b-s0": 1}, seconds)
 
@@ -179,7 +179,7 @@ def test_a_machine_that_is_quicker_than_planned_trains_all_longer_even_those_tha
 def test_after_it_what_epochs_took_then_is_what_is_planned_with():
     # So that one that has not told is not taken for three times as slow once more.
     prices, seconds = dict(PRICES), {"a-s0": [90.0, *[30.0] * 10]}
-    late = Watch(prices, lambda: 444.0, 2, after=10.0, restart=5.0, tolerated=0.0, longest=50, cuts={})
+    late = Watch(prices, lambda: 444.0, 2, after=10.0, restart=5.0, tolerated=0.0, longest=50, changes={})
     assert late.new_lengths([final("a-s0"), final("b-s0")], {"a-s0": 11}, seconds)
     assert [price.epoch for price in prices.values()] == [30.0, 30.0]
 
@@ -212,9 +212,9 @@ class Scripted:
             raise self.Killed
         return bool(self._script) and epochs >= self._script[0][0]
 
-    def new_lengths(self, pending, done, seconds) -> list[ShortenedFinal]:
+    def new_lengths(self, pending, done, seconds) -> list[NewLength]:
         _, kept = self._script.pop(0)
-        return [ShortenedFinal(run_id=one.run_id, after=(n := done[one.run_id]), until=n + kept) for one in pending]
+        return [NewLength(run_id=one.run_id, after=(n := done[one.run_id]), until=n + kept) for one in pending]
 
 
 @pytest.mark.slow
@@ -231,7 +231,7 @@ def test_shortened_lengthened_and_killed_then_all_is_as_without_a_break_on_other
     with pytest.raises(Scripted.Killed):
         toy_search("s", resources=Resources(workers=1), **given)
     entries = journal.read(workspace.search("s") / "journal.jsonl")
-    cuts = [entry for entry in entries if isinstance(entry, ShortenedFinals)]
+    cuts = [entry for entry in entries if isinstance(entry, NewLengths)]
     first, second, third = ({run.run_id: run for run in entry.runs} for entry in cuts)
     run_id = cuts[0].runs[0].run_id
     assert 0 < first[run_id].after < second[run_id].after < third[run_id].after < second[run_id].until
@@ -262,13 +262,13 @@ def test_an_epoch_that_a_worker_ended_after_it_was_given_up_is_no_part_of_the_ru
     given = {"max_trials": 2, "top_k": 1, "retrain_epochs": 4, "ensemble": False}
     toy_search("s", **given)
     (run_id, *_) = toy_search("s", copied(workspace), **given, search_only=False).runs
-    cut, folder = ShortenedFinal(run_id=run_id, after=2, until=4), Path("checkpoints") / "final" / run_id
+    cut, folder = NewLength(run_id=run_id, after=2, until=4), Path("checkpoints") / "final" / run_id
     ended = []
     for late in (False, True):
         other = copied(workspace)
         with journal.Journal(other.search("s") / "journal.jsonl") as decided:
             fence = decided.append(Attempt(key=f"final/{run_id}")).n
-            decided.append(ShortenedFinals(runs=[cut]))
+            decided.append(NewLengths(runs=[cut]))
         if late:
             entry = {
                 "epoch": 3,
@@ -291,7 +291,7 @@ def test_a_run_that_ended_early_says_so(toy_search, workspace):
     before = itertools.takewhile(
         lambda entry: not isinstance(entry, OpenedTestSplit), journal.read(workspace.search("s") / "journal.jsonl")
     )
-    rewrite_journal(workspace, [*before, ShortenedFinals(runs=[ShortenedFinal(run_id=whole, after=1, until=2)])])
+    rewrite_journal(workspace, [*before, NewLengths(runs=[NewLength(run_id=whole, after=1, until=2)])])
     shutil.rmtree(workspace.trials)
     workspace.trials.mkdir()
     toy_search("s", **given)
@@ -311,8 +311,8 @@ def test_a_machine_that_slows_down_ends_in_time_and_the_decision_is_replayed(
     monkeypatch.setenv(toy.SLOW_FINALS, "4")
     result = run_search(workspace, budget=40.0, resources=Resources(workers=1), **given)
     entries = journal.read(result.directory / "journal.jsonl")
-    decided = [entry for entry in entries if isinstance(entry, PlannedFinals | ShortenedFinals)]
-    cuts = [entry for entry in decided if isinstance(entry, ShortenedFinals)]
+    decided = [entry for entry in entries if isinstance(entry, PlannedFinals | NewLengths)]
+    cuts = [entry for entry in decided if isinstance(entry, NewLengths)]
     assert cuts
     epochs = {run.run_id: run.epochs for run in read_runs(workspace)}
     for run_id, until in {run.run_id: run.until for entry in cuts for run in entry.runs}.items():
