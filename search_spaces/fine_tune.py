@@ -1,5 +1,7 @@
 """Fine-tuning: a model pretrained on faces or other images gets a new head and is trained further.
 
+A linear head starts with the weights of the base's own classifier for classes of the same names.
+
 The defaults train every layer of the base at a small rate. Searched are the frozen share of the base, the rates of base
 and head, whether batch norms of the base keep their statistics, the head, and the regularization against overfitting a
 small folder. Images are converted to the size and channels of the base in the graph.
@@ -11,13 +13,14 @@ equivalent to a learning rate higher by that factor, and needs no second optimiz
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import keras
 from keras import KerasTensor, layers, ops
 
 if TYPE_CHECKING:
+    import numpy as np
     from keras_tuner import HyperParameters
 
 #: Units of the dense head, and the momentum of its batch norm, as in the baseline.
@@ -43,7 +46,7 @@ def build_model(
     x = base(fitted(inputs, base.input_shape[1:]))
     if len(x.shape) == 4:
         x = layers.GlobalAveragePooling2D()(x)
-    outputs = head(hp, x, num_classes)
+    outputs = head(hp, x, num_classes, base.classifier)
     model = keras.Model(inputs, outputs, name="fine_tune")
     rate = hp.Float("learning_rate", 5e-5, 3e-3, sampling="log", default=5e-4)
     decay = hp.Choice("weight_decay", [0.0, 5e-3, 2e-2, 1e-1], default=2e-2)
@@ -99,8 +102,12 @@ def fitted(image: KerasTensor, shape: tuple[int | None, int | None, int]) -> Ker
     return image
 
 
-def head(hp: HyperParameters, x: KerasTensor, num_classes: int) -> KerasTensor:
-    """Converts features to probabilities."""
+def head(hp: HyperParameters, x: KerasTensor, num_classes: int, known: Sequence[np.ndarray] | None) -> KerasTensor:
+    """Converts features to probabilities.
+
+    Args:
+        known: kernel and bias that a linear head starts with; None: random ones.
+    """
     kind = hp.Choice("head", ["linear", "dense"], default="linear")
     if kind == "dense":
         x = layers.Dense(UNITS, use_bias=False)(x)
@@ -112,7 +119,10 @@ def head(hp: HyperParameters, x: KerasTensor, num_classes: int) -> KerasTensor:
     rate = hp.Choice("head_rate", [1.0, 3.0, 10.0], default=1.0)
     first = keras.initializers.VarianceScaling(1 / rate**2, mode="fan_avg", distribution="uniform")
     # In float32 under every dtype policy: bfloat16 probabilities have only two digits.
-    x = layers.Dense(num_classes, kernel_initializer=first, dtype="float32", name="logits")(x)
+    logits = layers.Dense(num_classes, kernel_initializer=first, dtype="float32", name="logits")
+    x = logits(x)
+    if kind == "linear" and known is not None:
+        logits.set_weights([part / rate for part in known])
     if rate != 1:
         x = layers.Rescaling(rate, dtype="float32", name="head_rate")(x)
     return layers.Softmax(dtype="float32", name="probabilities")(x)

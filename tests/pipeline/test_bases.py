@@ -21,6 +21,7 @@ from tuning.core.progress import Silent
 from tuning.core.workspace import Workspace
 from tuning.dataset import decode, seen
 from tuning.dataset.rough_hash import is_near, rough_hash
+from tuning.dataset.store.arrays import read_info
 from tuning.pipeline import bases
 from tuning.pipeline.settings import search_settings
 from tuning.results import lineage
@@ -144,10 +145,14 @@ def test_of_a_base_that_changed_the_copy_is_named(workspace, base, here):
 
 
 class Heard(Silent):
-    """Keeps what a person is warned of."""
+    """Keeps what a person is told, and warned of."""
 
     def __init__(self) -> None:
+        self.said: list[str] = []
         self.warnings: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
@@ -209,6 +214,39 @@ def test_what_stands_beside_a_base_is_learned_when_first_its_file_came_alone(pre
     # From now on, whatever it is called by.
     assert asked(digest).base_overlap is None
     assert asked(digest, fresh=True).base_overlap == asked(base, fresh=True).base_overlap == images
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted", "outputs"),
+    [
+        (["angry", "happy", "sad"], ["anger", "contempt", "happiness", "sadness"], [0, None, 1, 2]),
+        (["b", "a"], ["a", "b"], [1, 0]),
+        (["a", "b", "c"], ["a", "b"], [0, 1]),
+        (["a", "b"], ["a", "x"], None),
+        (["a", "b"], ["a", "b", "x", "y", "z"], None),
+        (["a", "b"], ["x", "y"], None),
+    ],
+)
+def test_classes_are_matched_by_name_if_enough_of_them_have_one(known, wanted, outputs):
+    assert bases.same_classes(known, wanted) == outputs
+
+
+def test_of_a_base_from_a_run_its_classes_are_known(prepared, copied, base, make_run):
+    other, own = copied(prepared), copied(prepared)
+    folder = run_of(other, base, make_run, classes=["fear", "angry", "disgusted"])
+    assert read_info(own).classes == ("angry", "disgust", "fear")
+    settings = search_settings(own, "random", name="s", base=str(folder), dtype="float32")
+    heard = Heard()
+    used = bases.adopt(own, settings, str(folder), None, None, heard)
+    assert lineage.record_of(own, settings.base).classes == ["fear", "angry", "disgusted"]
+    assert used.outputs == [1, 2, 0]
+    assert "base: begins with what it knows of angry, disgust, fear" in heard.said
+    # Of the file alone, nothing is known; and what is recorded stays.
+    alone = copied(prepared)
+    known(alone, base)
+    settings = search_settings(alone, "random", name="s", base=str(base), dtype="float32")
+    assert bases.adopt(alone, settings, str(base), None, None, Heard()).outputs is None
+    assert bases.adopt(alone, settings, str(folder), None, None, Heard()).outputs is None
 
 
 def test_mirrored_images_are_found(prepared):

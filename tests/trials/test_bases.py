@@ -50,10 +50,10 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (5, 12, 12, 1)).astype("float32")
 
 
-def opened(tmp_path, model: keras.Model, scaling: str = "0-255", member: int | None = None) -> keras.Model:
+def opened(tmp_path, model: keras.Model, scaling: str = "0-255", member: int | None = None, outputs=None):
     path = tmp_path / "model.keras"
     model.save(path)
-    bases.use(BaseModel(model=str(path), scaling=scaling, member=member))
+    bases.use(BaseModel(model=str(path), scaling=scaling, member=member, outputs=outputs))
     return bases.base_model()
 
 
@@ -137,6 +137,34 @@ def test_the_classifier_of_a_model_within_a_model_is_taken_off(tmp_path, pixels,
     base = opened(tmp_path, model)
     assert base.output_shape == (None, 6)
     np.testing.assert_allclose(base.predict(pixels, verbose=0), sees.predict(pixels, verbose=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("values", [{}, {"head_rate": 10.0}, {"dropout": 0.0}], ids=str)
+@pytest.mark.parametrize("nested", [False, True])
+def test_fine_tuning_begins_with_what_the_base_knows_of_the_classes(tmp_path, pixels, nested, values):
+    own = network()
+    model = keras.Sequential([keras.Input((12, 12, 1)), keras.Sequential([own])]) if nested else own
+    opened(tmp_path, model, outputs=[2, None, 0, 1])
+    tuned, _ = build_model("fine_tune", values, (12, 12, 1), 4)
+    before, begins = np.log(own.predict(pixels, verbose=0)), np.log(tuned.predict(pixels, verbose=0))
+    differences = begins[:, [0, 2, 3]] - before[:, [2, 0, 1]]
+    np.testing.assert_allclose(differences - differences[:, :1], 0, atol=1e-4)
+    # What the base does not know is as likely as the (geometric) mean of what it knows.
+    np.testing.assert_allclose(begins[:, 1], begins[:, [0, 2, 3]].mean(axis=1), atol=1e-4)
+    # A model that was itself tuned with a faster head is passed on as it is.
+    opened(tmp_path, tuned, outputs=[3, 2, 1, 0])
+    again, _ = build_model("fine_tune", {}, (12, 12, 1), 4)
+    np.testing.assert_allclose(again.predict(pixels, verbose=0)[:, ::-1], tuned.predict(pixels, verbose=0), atol=1e-4)
+
+
+def test_a_head_of_other_classes_begins_at_random(tmp_path, pixels):
+    assert opened(tmp_path, network()).classifier is None
+    assert opened(tmp_path, network(), outputs=[0, 1, 3]).classifier is None
+    features = keras.Model((own := network()).inputs, own.layers[-4].output)
+    assert opened(tmp_path, features, outputs=[0, 1, 2]).classifier is None
+    opened(tmp_path, network(), outputs=[0, 1, 2])
+    dense, _ = build_model("fine_tune", {"head": "dense"}, (12, 12, 1), 3)
+    assert dense.get_layer("logits").kernel.shape == (fine_tune.UNITS, 3)
 
 
 def test_a_base_of_a_base_is_used_whole(tmp_path, pixels):

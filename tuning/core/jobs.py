@@ -25,11 +25,14 @@ class BaseModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         model: absolute path of its file.
         scaling: range of the pixels that it expects: "0-1" or "0-255".
         member: number (from 1) of the member to use if the model is an ensemble of this package; None: it is not.
+        outputs: for each class of the data, the number (from 0) of the model's output for that class, or None; None
+            instead of the list: the model's classes are unknown, or mostly others.
     """
 
     model: str
     scaling: Literal["0-1", "0-255"]
     member: int | None = None
+    outputs: list[int | None] | None = None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from tuning.core.settings import RunSettings
 from tuning.core.workspace import Workspace
 from tuning.dataset import seen
 from tuning.dataset.seen import Seen
+from tuning.dataset.sources.aliases import EMOTIONS
+from tuning.dataset.store.arrays import read_info
 from tuning.results import lineage
 from tuning.results.schema import BaseRecord
 from tuning.trials import runtime
@@ -184,7 +186,23 @@ def adopt(
             f"it is known now that the base has seen {now:,} images of the validation and test split. What began "
             "before that continues as not checked, with scores that are too high: start over with --fresh"
         )
-    return BaseModel(model=str(copy.resolve()), scaling=record.scaling, member=record.member)
+    outputs = None
+    if record.classes is not None:
+        classes = read_info(workspace).classes
+        outputs = same_classes(record.classes, classes)
+        known = [name for name, output in zip(classes, outputs or (), strict=False) if output is not None]
+        if known:
+            progress.say(f"base: begins with what it knows of {', '.join(known)}")
+    return BaseModel(model=str(copy.resolve()), scaling=record.scaling, member=record.member, outputs=outputs)
+
+
+def same_classes(known: Sequence[str], wanted: Sequence[str]) -> list[int | None] | None:
+    """Returns, for each class of `wanted`, the position in `known` of the class of that name, or of another name of the
+    same emotion; None if these are fewer than two, or fewer than half. Pure."""
+    positions = {EMOTIONS.get(name, name): position for position, name in enumerate(known)}
+    found = [positions.get(EMOTIONS.get(name, name)) for name in wanted]
+    count = sum(position is not None for position in found)
+    return found if count >= max(2, len(wanted) / 2) else None
 
 
 def overlap_of(workspace: Workspace, given: str, digest: str, data_digest: str) -> int | None:
@@ -251,6 +269,7 @@ def _record(digest: str, given: str, name: str, found: Inspected, about: lineage
         input=found.input,
         features=list(found.features),
         parameters=found.parameters,
+        classes=about.classes if about else None,
         trained_on=about.trained_on if about else None,
         licence=about.licence if about else None,
     )
@@ -259,7 +278,7 @@ def _record(digest: str, given: str, name: str, found: Inspected, about: lineage
 def _learned(workspace: Workspace, record: BaseRecord, given: str) -> BaseRecord:
     """Completes a base's record from the files beside the given model: it may have been given without them before.
 
-    Scaling and member stay as they are: earlier trainings used them.
+    Scaling, member and classes stay as they are: earlier trainings used them.
     """
     path = lineage.seen_path(workspace, record.sha256)
     source = None if path.is_file() else find(workspace, given).source

@@ -26,6 +26,7 @@ class About:
         name: the run's id.
         scaling: the pixel scaling that it expects, a key of `schema.SCALINGS`.
         member: for an ensemble, the member that is best on validation, from 1.
+        classes: the classes of its outputs, in order.
         trained_on: its training data, in words.
         licence: licence of its own base; None without a base, or if unknown.
     """
@@ -33,6 +34,7 @@ class About:
     name: str
     scaling: Literal["0-1", "0-255"]
     member: int | None
+    classes: list[str]
     trained_on: str
     licence: str | None
 
@@ -102,6 +104,7 @@ def describe(model: Path, sha256: str) -> About | None:
         name=metrics.run_id,
         scaling=metrics.input.scaling,
         member=(metrics.best_member or 1) if metrics.kind == "ensemble" else None,
+        classes=list(metrics.classes),
         trained_on=f"data {metrics.data_digest[:12]} in the classes {', '.join(metrics.classes)}{before}",
         licence=metrics.base.licence if metrics.base else None,
     )

@@ -215,6 +215,7 @@ class BaseRecord(Strict, frozen=True, kw_only=True):
         input: (height, width, channels) of its input; None stands for any size.
         features: shape of the features that its classifier head takes.
         parameters: number of parameters up to the features.
+        classes: the classes of its outputs, in order; None: unknown.
     """
 
     schema: Literal[1] = 1
@@ -226,6 +227,7 @@ class BaseRecord(Strict, frozen=True, kw_only=True):
     input: tuple[Positive | None, Positive | None, Positive]
     features: list[Positive | None]
     parameters: Count
+    classes: list[Text] | None = None
     trained_on: Text | None = None
     licence: Text | None = None
 

@@ -6,9 +6,12 @@ an ensemble), all of it for its own classes. What remains here is one network, f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from tuning.core.errors import UsageError
@@ -43,6 +46,12 @@ def base_model() -> keras.Model:
     or feature maps, in the trial's compute type. All its layers are trainable and new: another call makes another
     model. Batch norm's momentum is at most 0.9.
 
+    Its attribute `classifier` holds the kernel (features, classes) and the bias (classes,), float32, with which the
+    classifier knew the classes of the data by their names; for a class that it did not know, the mean over those that
+    it did. It is None if the base's classes are unknown, or mostly others. Starting with a trained classifier, instead
+    of a random one, spares the features below it large gradients (Kumar et al. 2022, "Fine-Tuning can Distort
+    Pretrained Features", section 3.4).
+
     Raises:
         UsageError: the search or training was not given `--base`.
     """
@@ -52,11 +61,39 @@ def base_model() -> keras.Model:
     _opened = True
     model = keras.saving.load_model(_current.model, safe_mode=True, compile=False)
     network, factor = stripped(model, _current.member)
-    network = _rebuilt(keras.Model(network.inputs, features(network)))
+    tensor, classifier = _taken_apart(network)
+    weights = None if _current.outputs is None or classifier is None else classifier.weights_for(_current.outputs)
+    network = _rebuilt(keras.Model(network.inputs, tensor))
     image = keras.Input(network.input_shape[1:], name="pixels")
     scale = factor * (1 / 255 if _current.scaling == "0-1" else 1.0)
     x = layers.Rescaling(scale, name="base_scale")(image)
-    return keras.Model(image, network(x), name="base")
+    base = keras.Model(image, network(x), name="base")
+    base.classifier = weights
+    return base
+
+
+@dataclass(frozen=True)
+class _Classifier:
+    """The layer of a network that has one output per class, and the factor on its outputs behind it."""
+
+    layer: Any
+    factor: float
+
+    def weights_for(self, outputs: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns the kernel and bias for other classes, given the number of the output for each of them, or None.
+
+        None if the layer is not dense, or has fewer outputs.
+        """
+        known = [output for output in outputs if output is not None]
+        if not isinstance(self.layer, layers.Dense) or self.layer.units <= max(known):
+            return None
+        kernel, *bias = (self.factor * weights.astype(np.float32) for weights in self.layer.get_weights())
+        parts = (kernel, bias[0] if bias else np.zeros(self.layer.units, np.float32))
+        first, second = (
+            np.stack([part[..., known].mean(-1) if one is None else part[..., one] for one in outputs], axis=-1)
+            for part in parts
+        )
+        return first, second
 
 
 def stripped(model: keras.Model, member: int | None = None) -> tuple[keras.Model, float]:
@@ -100,36 +137,43 @@ def features(network: keras.Model) -> Any:
     A classifier is a dense layer or a 1×1 convolution with one output per class, and the layers without weights after
     it. It may be at the end of a model nested in the network.
     """
+    return _taken_apart(network)[0]
+
+
+def _taken_apart(network: keras.Model) -> tuple[Any, _Classifier | None]:
+    """Returns (the input tensor of a network's classifier, the classifier); (the network's output, None) without."""
     output = functional_graph(network).outputs[0]
     if len(output.shape) != 2:
-        return output
-    tensor = output
+        return output, None
+    tensor, factor = output, 1.0
     while True:
         layer, given = producer(tensor), sources(tensor)
         if len(given) != 1:
-            return output
+            return output, None
         if isinstance(layer, keras.Model):
             return _inner_features(layer, given[0], output)
         if _classifies(layer, output.shape[-1]):
             break
         if getattr(layer, "weights", ()):
-            return output
+            return output, None
+        if isinstance(layer, layers.Rescaling):
+            factor *= float(layer.scale)
         tensor = given[0]
     tensor = given[0]
     while isinstance(producer(tensor), layers.Dropout):
         tensor = sources(tensor)[0]
-    return tensor
+    return tensor, _Classifier(layer, factor)
 
 
-def _inner_features(model: keras.Model, given: Any, output: Any) -> Any:
-    """Returns the input of the classifier of a model nested in a network; `output` if it has no classifier."""
+def _inner_features(model: keras.Model, given: Any, output: Any) -> tuple[Any, _Classifier | None]:
+    """Returns the classifier's input, and the classifier, of a model nested in a network; `output` and None without."""
     graph = functional_graph(model)
     if len(graph.outputs) != 1:
-        return output
-    inner = features(model)
+        return output, None
+    inner, classifier = _taken_apart(model)
     if inner is graph.outputs[0]:
-        return output
-    return given if inner is graph.inputs[0] else keras.Model(graph.inputs, inner)(given)
+        return output, None
+    return given if inner is graph.inputs[0] else keras.Model(graph.inputs, inner)(given), classifier
 
 
 def _classifies(layer: Any, classes: int) -> bool:
