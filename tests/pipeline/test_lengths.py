@@ -36,7 +36,7 @@ def final(run_id: str, epochs: int = 50) -> Final:
 
 def test_what_is_left_is_counted_in_epochs_as_they_take_now():
     finals = [final("a-s0"), final("a-s1"), final("b-s0")]
-    found = remaining(finals, {"a-s0": 20}, {"a-s0": [90.0, *[10.0] * 9, *[30.0] * 10]}, PRICES, {}, 50)
+    found = remaining(finals, {"a-s0": 20}, {"a-s0": [90.0, *[10.0] * 9, *[30.0] * 10]}, PRICES, {})
     assert [(one.done, one.left, one.epoch) for one in found] == [(20, 30, 30.0), (0, 50, 30.0), (0, 50, 30.0)]
     # A further seed that has not begun may be left out; what alone stands for its configuration may not.
     assert [one.needed for one in found] == [True, False, True]
@@ -50,7 +50,7 @@ def test_what_has_not_told_yet_is_taken_to_be_as_slow_as_what_has():
     }
     finals = [final("slow-s0"), final("quick-s0")]
     done, seconds = {"slow-s0": 2, "quick-s0": 11}, {"slow-s0": [90.0, 80.0], "quick-s0": [25.0, *[20.0] * 10]}
-    assert [one.epoch for one in remaining(finals, done, seconds, prices, {}, 50)] == [80.0, 20.0]
+    assert [one.epoch for one in remaining(finals, done, seconds, prices, {})] == [80.0, 20.0]
     late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, tolerated=0.0, longest=50, changes={})
     assert late.is_off_schedule(finals, done, seconds)
     assert late.new_lengths(finals, done, seconds) == [
@@ -61,15 +61,15 @@ def test_what_has_not_told_yet_is_taken_to_be_as_slow_as_what_has():
 
 def test_a_yardstick_that_costs_more_than_it_was_taken_for_makes_nothing_else_slower():
     finals = [final("a-s0"), replace(final("b-s0"), space="baseline_cnn")]
-    found = remaining(finals, {"b-s0": 11}, {"b-s0": [50.0, *[40.0] * 10]}, PRICES, {}, 50)
+    found = remaining(finals, {"b-s0": 11}, {"b-s0": [50.0, *[40.0] * 10]}, PRICES, {})
     assert [one.epoch for one in found] == [10.0, 40.0]
 
 
 def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():
     trainings = [
-        Remaining("a-s0", done=20, left=30, most=30, epoch=10.0, others=5.0, needed=True),
-        Remaining("a-s1", done=0, left=50, most=50, epoch=10.0, others=5.0, needed=False),
-        Remaining("b-s0", done=0, left=50, most=50, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s0", done=20, left=30, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s1", done=0, left=50, epoch=10.0, others=5.0, needed=False),
+        Remaining("b-s0", done=0, left=50, epoch=10.0, others=5.0, needed=True),
     ]
     assert shortened(trainings, 255.0, seats=2) == [
         NewLength(run_id="a-s0", after=20, until=35),
@@ -80,22 +80,23 @@ def test_each_keeps_an_equal_share_of_what_it_had_to_do_and_further_seeds_go():
     assert [run.until for run in shortened(trainings, 0.0, seats=2)] == [21, 0, 1]
 
 
-def test_each_gets_an_equal_share_of_what_it_may_still_have():
+def test_what_becomes_longer_gets_one_length():
     trainings = [
-        Remaining("a-s0", done=20, left=10, most=30, epoch=10.0, others=5.0, needed=True),
-        Remaining("a-s1", done=1, left=49, most=49, epoch=10.0, others=5.0, needed=True),
-        Remaining("b-s0", done=40, left=0, most=10, epoch=10.0, others=5.0, needed=True),
-        Remaining("c-s0", done=0, left=2, most=40, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s0", done=20, left=10, epoch=10.0, others=5.0, needed=True),
+        Remaining("a-s1", done=1, left=49, epoch=10.0, others=5.0, needed=True),
+        Remaining("b-s0", done=40, left=0, epoch=10.0, others=5.0, needed=True),
+        Remaining("c-s0", done=0, left=25, epoch=10.0, others=5.0, needed=True),
     ]
-    # One after the other: 105, 495, 5 and 25 s. With seven tenths of the most for them: 215 and 285 s.
-    assert lengthened(trainings, 1000.0, seats=1) == [
-        NewLength(run_id="a-s0", after=20, until=41),
-        NewLength(run_id="c-s0", after=0, until=28),
+    # One after the other: 105, 495, 5 and 255 s. Up to 40 epochs for two of them: 205 and 405 s.
+    assert lengthened(trainings, 1110.0, seats=1, longest=60) == [
+        NewLength(run_id="a-s0", after=20, until=40),
+        NewLength(run_id="c-s0", after=0, until=40),
     ]
-    # What a training has already is not taken from it where the others get more.
-    assert lengthened(trainings, 730.0, seats=1) == [NewLength(run_id="c-s0", after=0, until=12)]
-    assert lengthened(trainings, 630.0, seats=1) == []
-    assert [run.until for run in lengthened(trainings, math.inf, seats=1)] == [50, 40]
+    # One that has this length, or nearly, remains as it is.
+    assert lengthened(trainings, 909.0, seats=1, longest=60) == [NewLength(run_id="c-s0", after=0, until=29)]
+    assert lengthened(trainings, 860.0, seats=1, longest=60) == []
+    assert [run.until for run in lengthened(trainings, math.inf, seats=1, longest=50)] == [50, 50]
+    assert [run.until for run in lengthened(trainings, math.inf, seats=1, longest=60)] == [60, 60, 60]
 
 
 def test_trainings_are_stopped_when_little_of_their_epochs_would_be_lost():
@@ -164,8 +165,8 @@ def test_a_machine_that_is_quicker_than_planned_trains_all_longer_even_those_tha
     early = watch(905.0, longest=150)
     assert early.is_off_schedule(pending, done, seconds)
     assert early.new_lengths(pending, done, seconds) == [
-        NewLength(run_id="a-s0", after=11, until=94),
-        NewLength(run_id="b-s0", after=0, until=90),
+        NewLength(run_id="a-s0", after=11, until=93),
+        NewLength(run_id="b-s0", after=0, until=93),
     ]
     # Not beyond the most that a final training may have; and not before its pace is known.
     assert not watch(905.0).is_off_schedule(pending, done, seconds)

@@ -38,7 +38,6 @@ class Remaining:
 
     Attributes:
         done, left: epochs trained, and still to train.
-        most: epochs still to train if it had all that a final training may have.
         epoch: seconds per epoch.
         others: seconds beside its epochs, for starting and evaluating.
         needed: False if it may be left out.
@@ -47,7 +46,6 @@ class Remaining:
     run_id: str
     done: int
     left: int
-    most: int
     epoch: float
     others: float
     needed: bool
@@ -84,7 +82,6 @@ def remaining(
     seconds: Mapping[str, Sequence[float]],
     prices: Mapping[str, Candidate],
     changes: Changes,
-    longest: int,
 ) -> list[Remaining]:
     """Estimate the rest of each of `finals`.
 
@@ -93,7 +90,6 @@ def remaining(
         seconds: as for `latest`.
         prices: estimates made before the trainings began, by run id without the seed.
         changes: as for `latest`.
-        longest: most epochs of a final training.
     """
     found, begun = [], {role_of(final.run_id) for final in finals if done.get(final.run_id)}
     pace = {final.run_id: statistics.median(last) for final in finals if (last := latest(final, seconds, changes))}
@@ -114,7 +110,6 @@ def remaining(
                 run_id=final.run_id,
                 done=epochs,
                 left=max(0, until - epochs),
-                most=max(0, longest - epochs),
                 epoch=pace.get(final.run_id, slowdown * prices[role].epoch),
                 others=prices[role].start,
                 needed=bool(epochs) or role not in begun,
@@ -127,7 +122,12 @@ def remaining(
 def shortened(trainings: Sequence[Remaining], seconds: float, seats: int) -> list[NewLength]:
     """Decide which trainings end earlier so that all are done after this many seconds, or as soon as possible. Pure."""
     kept = [one for one in trainings if one.needed]
-    share = _share(lambda share: [one.seconds(one.part(share, one.left)) for one in kept], seconds, seats)
+
+    def fits(share: float) -> bool:
+        return makespan([one.seconds(one.part(share, one.left)) for one in kept], seats) <= seconds
+
+    shares = (percent / 100 for percent in range(100, 0, -1))
+    share = next((share for share in shares if fits(share)), LEAST_SHARE)
     return [
         NewLength(run_id=one.run_id, after=one.done, until=one.done + epochs if one.needed else 0)
         for one in trainings
@@ -135,31 +135,27 @@ def shortened(trainings: Sequence[Remaining], seconds: float, seats: int) -> lis
     ]
 
 
-def lengthened(trainings: Sequence[Remaining], seconds: float, seats: int) -> list[NewLength]:
+def lengthened(trainings: Sequence[Remaining], seconds: float, seats: int, longest: int) -> list[NewLength]:
     """Decide which trainings end later so that all are still done after this many seconds. Pure.
 
-    Each gets at least an equal share of the most epochs that it may still have. One that has ended stays as it is.
-    """
-
-    def epochs(one: Remaining, share: float) -> int:
-        return max(one.left, one.part(share, one.most)) if one.left else 0
-
-    share = _share(lambda share: [one.seconds(epochs(one, share)) for one in trainings], seconds, seats)
-    return [
-        NewLength(run_id=one.run_id, after=one.done, until=one.done + epochs(one, share))
-        for one in trainings
-        if epochs(one, share) > one.left
-    ]
-
-
-def _share(durations: Callable[[float], list[float]], seconds: float, seats: int) -> float:
-    """The largest share, in percent steps, with which all trainings are done in time; `LEAST_SHARE` if none is.
+    All get the same length, unless they have a larger one already, or have ended.
 
     Args:
-        durations: returns the seconds that each training takes with such a share of its epochs.
+        longest: most epochs of a final training.
     """
-    shares = (percent / 100 for percent in range(100, 0, -1))
-    return next((share for share in shares if makespan(durations(share), seats) <= seconds), LEAST_SHARE)
+
+    def epochs(one: Remaining, length: int) -> int:
+        return max(one.left, length - one.done) if one.left else 0
+
+    def fits(length: int) -> bool:
+        return makespan([one.seconds(epochs(one, length)) for one in trainings], seats) <= seconds
+
+    length = next((length for length in range(longest, 0, -1) if fits(length)), 0)
+    return [
+        NewLength(run_id=one.run_id, after=one.done, until=one.done + epochs(one, length))
+        for one in trainings
+        if epochs(one, length) > one.left
+    ]
 
 
 def loses_little(ages: Mapping[str, float], seconds: Mapping[str, Sequence[float]]) -> bool:
@@ -216,7 +212,7 @@ class Watch:
         """
         if not any(latest(final, seconds, self._changes) for final in pending):
             return False
-        trainings = remaining(pending, done, seconds, self._prices, self._changes, self._longest)
+        trainings = remaining(pending, done, seconds, self._prices, self._changes)
         needed, available = self._needed(trainings), self._available()
         if needed > available + self._tolerated:
             least = [one.seconds(one.part(LEAST_SHARE, one.left)) for one in trainings if one.needed]
@@ -224,20 +220,24 @@ class Watch:
         if any(one.run_id in self._changes for one in trainings) and not all(one.done for one in trainings):
             return False
         left = {one.run_id: one.left for one in trainings}
-        longer = lengthened(trainings, available - self._tolerated - self._restart, self._seats)
+        longer = self._longer(trainings, available - self._tolerated)
         return any(one.until - one.after >= left[one.run_id] + WORTH_EPOCHS for one in longer)
 
     def new_lengths(
         self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
     ) -> list[NewLength]:
         """Decide the new lengths, once no worker trains any more; from then on the present pace is the estimate."""
-        trainings = remaining(pending, done, seconds, self._prices, self._changes, self._longest)
+        trainings = remaining(pending, done, seconds, self._prices, self._changes)
         for one in sorted(trainings, key=lambda one: one.done):  # the seed with the most epochs decides
             role = role_of(one.run_id)
             self._prices[role] = replace(self._prices[role], epoch=one.epoch)
-        available = self._available() - self._restart
-        decide = shortened if self._needed(trainings) > available else lengthened
-        return decide(trainings, available, self._seats)
+        available = self._available()
+        if self._needed(trainings) <= available - self._restart:
+            return self._longer(trainings, available)
+        return shortened(trainings, available - self._restart, self._seats)
+
+    def _longer(self, trainings: Sequence[Remaining], available: float) -> list[NewLength]:
+        return lengthened(trainings, available - self._restart, self._seats, self._longest)
 
     def _needed(self, trainings: Sequence[Remaining]) -> float:
         """Seconds until all are done with their present lengths."""
