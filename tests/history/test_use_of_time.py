@@ -81,4 +81,4 @@ def test_what_is_left_out_is_told():
 
 def test_what_a_starting_point_counts_more_is_told():
     *_, line = plan_text(replace(PLAN, good=[{"width": 64}]))
-    assert "a fully trained starting point of the space counts as 6% closer to a score of 1" in line
+    assert "each of the space's first two starting points counts as 6% closer to a score of 1" in line

@@ -76,8 +76,8 @@ class Plan:
         window: number of trials that may be asked for before their results are told.
         limit: the cost above which configurations are not proposed; None: no limit.
         untried: starting points of the space that the budget cannot pay for beside the default configuration.
-        good: the other starting points; `KNOWN_LEAD` favours them when finalists are chosen. Empty if final trainings
-            are no longer than those of the search.
+        good: the first two of the others, which are trained in full; `KNOWN_LEAD` favours them when finalists are
+            chosen. Empty if final trainings are no longer than those of the search.
         final_runs: maximum number of final trainings that the user asked for; None: as many as the time allows.
     """
 

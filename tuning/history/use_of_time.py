@@ -87,7 +87,7 @@ def plan_text(plan: Plan) -> list[str]:
     ]
     if plan.good:
         lines.append(
-            "  when finalists are chosen, a fully trained starting point of the space counts as "
+            "  when finalists are chosen, each of the space's first two starting points counts as "
             f"{KNOWN_LEAD:.0%} closer to a score of 1, because these gain most from longer trainings"
         )
     if not plan.search:

@@ -41,16 +41,16 @@ KEPT, HALF_KEPT, LEAST_KEPT = 0.75, 0.5, 0.25
 FINALS_SHARE, FINALS_SHARE_KNOWN = 0.35, 0.65
 #: A final training is at most this many times as long as a training of the search, or has `FINAL_STEPS` steps.
 LONGER = 3
+#: Number of starting points that `hyperband` trains in full.
+TRAINED_WHOLE = 2
 #: Share of a full training from which on a configuration counts as trained in full.
 NEARLY = 0.75
 #: Most seeds of one configuration: a further one tells little.
 MOST_SEEDS = 5
 #: Share of the budget in which everything should end: estimates are a few percent off.
 TARGET = 0.975
-#: Images per optimizer step, for lengths given in steps.
-BATCH = 64
-#: Seconds after the last training: leaderboard, promotion, report.
-CLOSING_SECONDS = 4.0
+#: Images per optimizer step, for lengths given in steps; and seconds after the last training: promotion, report.
+BATCH, CLOSING_SECONDS = 64, 4.0
 
 
 def steps_per_epoch(images: int) -> int:
@@ -188,7 +188,7 @@ def _planned(
         window=window_of(seats),
         limit=limit,
         untried=[one.values for one in prices.good if one not in good],
-        good=[one.values for one in good if longest > epochs],
+        good=[one.values for one in good[:TRAINED_WHOLE] if longest > epochs],
     )
 
 
@@ -203,7 +203,7 @@ def _tried(prices: Prices, epochs: int, left: float, finals: float, seats: int, 
     tried: list[Sample] = []
     for one in prices.good:
         again = max(epochs, min(full, int(short * one.epoch / prices.default.epoch)))
-        trained = (prices.default, *tried[:1], one)
+        trained = (prices.default, *tried[: TRAINED_WHOLE - 1], one)
         whole, retrained = (
             makespan([prices.start + length * each.epoch for each in trained], seats) for length in (epochs, again)
         )
