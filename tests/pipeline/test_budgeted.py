@@ -22,7 +22,7 @@ from tuning.engine import journal
 from tuning.engine.entries import Closing, Extended, NewLengths, PlannedFinals, Stopped
 from tuning.engine.state import SearchState, apply, replay
 from tuning.oracles.ranking import RankedTrial, rank
-from tuning.pipeline import budgeted, budgeted_finals, completed
+from tuning.pipeline import budgeted, budgeted_finals, completed, lengths
 from tuning.pipeline.budgeted import RESTART_SECONDS
 from tuning.pipeline.completed import ranked
 from tuning.pipeline.extending import holding
@@ -78,7 +78,8 @@ def test_a_budget_is_used_and_kept_and_replayed_on_other_workers(budgeted_search
     assert len(planned) - len(left_out) == sum("-ensemble-" not in run for run in result.runs)
 
     # A busy machine may be late in one of the two and not in the other, which would be a decision of its own.
-    monkeypatch.setattr(budgeted_finals, "TOLERANCE", 9.0)
+    monkeypatch.setattr(lengths, "TOLERANCE", 9.0)
+    monkeypatch.setattr(lengths, "SLACK", 9.0)
     other = before_its_finals(workspace, tmp_path / "other", decided)
     again = run_search(other, resources=Resources(workers=2), **GIVEN)
     assert set(again.runs) == set(result.runs)

@@ -51,7 +51,7 @@ def test_what_has_not_told_yet_is_taken_to_be_as_slow_as_what_has():
     finals = [final("slow-s0"), final("quick-s0")]
     done, seconds = {"slow-s0": 2, "quick-s0": 11}, {"slow-s0": [90.0, 80.0], "quick-s0": [25.0, *[20.0] * 10]}
     assert [one.epoch for one in remaining(finals, done, seconds, prices, {})] == [80.0, 20.0]
-    late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, tolerated=0.0, longest=50, changes={})
+    late = Watch(prices, lambda: 2010.0, 2, after=5.0, restart=5.0, budget=0.0, longest=50, changes={})
     assert late.is_off_schedule(finals, done, seconds)
     assert late.new_lengths(finals, done, seconds) == [
         NewLength(run_id="slow-s0", after=2, until=26),
@@ -118,7 +118,7 @@ def test_trainings_are_stopped_when_little_of_their_epochs_would_be_lost():
 
 def watch(left: float, *cuts: NewLength, longest: int = 50) -> Watch:
     known = {cut.run_id: [one for one in cuts if one.run_id == cut.run_id] for cut in cuts}
-    return Watch(dict(PRICES), lambda: left, 1, after=10.0, restart=5.0, tolerated=20.0, longest=longest, changes=known)
+    return Watch(dict(PRICES), lambda: left, 1, after=10.0, restart=5.0, budget=1000.0, longest=longest, changes=known)
 
 
 def test_nothing_is_shortened_before_the_budget_would_be_exceeded():
@@ -148,11 +148,12 @@ def test_what_was_shortened_is_shortened_again_once_its_epochs_tell_of_a_slower_
 def test_what_was_shortened_gets_epochs_back_once_the_machine_is_quicker_again():
     once = NewLength(run_id="a-s0", after=20, until=40)
     pending, done, seconds = [final("a-s0")], {"a-s0": 30}, {"a-s0": [40.0, *[10.0] * 5]}
-    # 10 epochs of 10 s and 5 s: 105 s, 10 s after them; new workers take 5 s, and 20 s are not worth a change.
-    assert not watch(159.0, once).is_off_schedule(pending, done, seconds)
-    early = watch(161.0, once)
+    # 10 epochs of 10 s and 5 s: 105 s, 10 s after them. A twentieth of the budget, 50 s, is not worth a change. Of
+    # what is left, new workers take 5 s, and 20 s remain.
+    assert not watch(164.0, once).is_off_schedule(pending, done, seconds)
+    early = watch(166.0, once)
     assert early.is_off_schedule(pending, done, seconds)
-    assert early.new_lengths(pending, done, seconds) == [NewLength(run_id="a-s0", after=30, until=44)]
+    assert early.new_lengths(pending, done, seconds) == [NewLength(run_id="a-s0", after=30, until=42)]
     assert watch(900.0, once).new_lengths(pending, done, seconds)[0].until == 50
     # Too few epochs since, or nothing left to train.
     assert not watch(900.0, once).is_off_schedule(pending, done, {"a-s0": [40.0, *[10.0] * 3]})
@@ -165,8 +166,8 @@ def test_a_machine_that_is_quicker_than_planned_trains_all_longer_even_those_tha
     early = watch(905.0, longest=150)
     assert early.is_off_schedule(pending, done, seconds)
     assert early.new_lengths(pending, done, seconds) == [
-        NewLength(run_id="a-s0", after=11, until=93),
-        NewLength(run_id="b-s0", after=0, until=93),
+        NewLength(run_id="a-s0", after=11, until=91),
+        NewLength(run_id="b-s0", after=0, until=91),
     ]
     # Not beyond the most that a final training may have; and not before its pace is known.
     assert not watch(905.0).is_off_schedule(pending, done, seconds)
@@ -180,7 +181,7 @@ def test_a_machine_that_is_quicker_than_planned_trains_all_longer_even_those_tha
 def test_after_it_what_epochs_took_then_is_what_is_planned_with():
     # So that one that has not told is not taken for three times as slow once more.
     prices, seconds = dict(PRICES), {"a-s0": [90.0, *[30.0] * 10]}
-    late = Watch(prices, lambda: 444.0, 2, after=10.0, restart=5.0, tolerated=0.0, longest=50, changes={})
+    late = Watch(prices, lambda: 444.0, 2, after=10.0, restart=5.0, budget=0.0, longest=50, changes={})
     assert late.new_lengths([final("a-s0"), final("b-s0")], {"a-s0": 11}, seconds)
     assert [price.epoch for price in prices.values()] == [30.0, 30.0]
 

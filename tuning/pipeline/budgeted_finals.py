@@ -22,7 +22,7 @@ from tuning.pipeline.completed import Completed
 from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
 from tuning.pipeline.final_roles import Final, digest_in, role_of, role_planned, seeded
 from tuning.pipeline.finals import none_retrained, run_finals, staged_runs, withdraw
-from tuning.pipeline.lengths import TOLERANCE, Watch
+from tuning.pipeline.lengths import Watch
 from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, NEARLY, Candidate, all_seeds, more_finals, plan_finals
 from tuning.pipeline.session import Session
 from tuning.pipeline.timing import Clock
@@ -114,7 +114,7 @@ def run_budgeted_finals(
         session.workers,
         after=ensemble_reserve(len(candidates)) + CLOSING_SECONDS,
         restart=RESTART_SECONDS,
-        tolerated=TOLERANCE * clock.budget,
+        budget=clock.budget,
         longest=plan.final_epochs,
         changes=dispatcher.state.new_lengths,
     )

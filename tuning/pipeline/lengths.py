@@ -17,8 +17,9 @@ from tuning.core.plan import NewLength
 from tuning.pipeline.final_roles import Final, role_of
 from tuning.pipeline.planning import Candidate, makespan
 
-#: Share of the budget by which trainings may miss it before their lengths change.
-TOLERANCE = 0.02
+#: Share of the budget by which trainings may exceed it before they become shorter, and that they may leave before they
+#: become longer. A change stops all workers in the middle of an epoch, so usual variations of pace are no reason.
+TOLERANCE, SLACK = 0.02, 0.05
 #: How many of a training's latest epochs are needed to estimate its pace: a number, or a share of all its epochs.
 LATEST, LATEST_SHARE = 3, 0.2
 #: The smallest share of its remaining epochs that a training keeps. At least one epoch remains in any case.
@@ -180,7 +181,7 @@ class Watch:
         left: returns the seconds until the budget ends.
         after: seconds needed after the last training.
         restart: seconds until there are new workers, once those at work have been stopped.
-        tolerated: seconds by which the budget may be missed.
+        budget: of the search, in seconds.
         longest: most epochs of a final training.
         changes: the journaled changes of length so far, by run id.
     """
@@ -193,34 +194,35 @@ class Watch:
         *,
         after: float,
         restart: float,
-        tolerated: float,
+        budget: float,
         longest: int,
         changes: Changes,
     ) -> None:
         self._prices, self._left, self._seats, self._changes = prices, left, seats, changes
-        self._after, self._restart, self._tolerated, self._longest = after, restart, tolerated, longest
+        self._after, self._restart, self._budget, self._longest = after, restart, budget, longest
 
     def is_off_schedule(
         self, pending: Sequence[Final], done: Mapping[str, int], seconds: Mapping[str, Sequence[float]]
     ) -> bool:
         """Return whether the lengths of the trainings without a result should change.
 
-        They should if the trainings would end too late, and earlier with fewer epochs; or if they would end so early
-        that one of them can have `WORTH_EPOCHS` epochs more. Never while too few epochs are known for an estimate,
-        since the beginning or since the last change. After a change, none becomes longer before all have begun: if the
-        machine became slow once more, the last ones would pay for the first.
+        They should if the trainings would end too late, and earlier with fewer epochs; or if they would leave `SLACK`
+        of the budget, and one of them can have `WORTH_EPOCHS` epochs more. Never while too few epochs are known for an
+        estimate, since the beginning or since the last change. After a change, none becomes longer before all have
+        begun: if the machine became slow once more, the last ones would pay for the first.
         """
         if not any(latest(final, seconds, self._changes) for final in pending):
             return False
         trainings = remaining(pending, done, seconds, self._prices, self._changes)
         needed, available = self._needed(trainings), self._available()
-        if needed > available + self._tolerated:
+        if needed > available + TOLERANCE * self._budget:
             least = [one.seconds(one.part(LEAST_SHARE, one.left)) for one in trainings if one.needed]
             return makespan(least, self._seats) + self._restart < needed
-        if any(one.run_id in self._changes for one in trainings) and not all(one.done for one in trainings):
+        has_changed = any(one.run_id in self._changes for one in trainings)
+        if needed > available - SLACK * self._budget or (has_changed and not all(one.done for one in trainings)):
             return False
         left = {one.run_id: one.left for one in trainings}
-        longer = self._longer(trainings, available - self._tolerated)
+        longer = self._longer(trainings, available)
         return any(one.until - one.after >= left[one.run_id] + WORTH_EPOCHS for one in longer)
 
     def new_lengths(
@@ -237,7 +239,8 @@ class Watch:
         return shortened(trainings, available - self._restart, self._seats)
 
     def _longer(self, trainings: Sequence[Remaining], available: float) -> list[NewLength]:
-        return lengthened(trainings, available - self._restart, self._seats, self._longest)
+        available -= self._restart + TOLERANCE * self._budget
+        return lengthened(trainings, available, self._seats, self._longest)
 
     def _needed(self, trainings: Sequence[Remaining]) -> float:
         """Seconds until all are done with their present lengths."""
