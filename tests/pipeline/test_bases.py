@@ -233,14 +233,19 @@ def test_classes_are_matched_by_name_if_enough_of_them_have_one(known, wanted, o
 
 def test_of_a_base_from_a_run_its_classes_are_known(prepared, copied, base, make_run):
     other, own = copied(prepared), copied(prepared)
-    folder = run_of(other, base, make_run, classes=["fear", "angry", "disgusted"])
+    names = ["fear", "angry", "disgusted", "happy", "sad"]
+    folder = run_of(other, base, make_run, classes=names)
     assert read_info(own).classes == ("angry", "disgust", "fear")
     settings = search_settings(own, "random", name="s", base=str(folder), dtype="float32")
     heard = Heard()
     used = bases.adopt(own, settings, str(folder), None, None, heard)
-    assert lineage.record_of(own, settings.base).classes == ["fear", "angry", "disgusted"]
+    assert lineage.record_of(own, settings.base).classes == names
     assert used.outputs == [1, 2, 0]
     assert "base: begins with what it knows of angry, disgust, fear" in heard.said
+    # Names of another number of classes than the file has are of another model.
+    odd = run_of(copied(prepared), base, make_run, classes=names[:3])
+    new = copied(prepared)
+    assert bases.adopt(new, settings, str(odd), None, None, Heard()).outputs is None
     # Of the file alone, nothing is known; and what is recorded stays.
     alone = copied(prepared)
     known(alone, base)

@@ -269,7 +269,7 @@ def _record(digest: str, given: str, name: str, found: Inspected, about: lineage
         input=found.input,
         features=list(found.features),
         parameters=found.parameters,
-        classes=about.classes if about else None,
+        classes=about.classes if about and len(about.classes) == found.classes else None,
         trained_on=about.trained_on if about else None,
         licence=about.licence if about else None,
     )

@@ -215,7 +215,7 @@ class BaseRecord(Strict, frozen=True, kw_only=True):
         input: (height, width, channels) of its input; None stands for any size.
         features: shape of the features that its classifier head takes.
         parameters: number of parameters up to the features.
-        classes: the classes of its outputs, in order; None: unknown.
+        classes: the classes of its dense classifier, in order; None: unknown, or it has none.
     """
 
     schema: Literal[1] = 1

@@ -61,7 +61,7 @@ def base_model() -> keras.Model:
     _opened = True
     model = keras.saving.load_model(_current.model, safe_mode=True, compile=False)
     network, factor = stripped(model, _current.member)
-    tensor, classifier = _taken_apart(network)
+    tensor, classifier = taken_apart(network)
     weights = None if _current.outputs is None or classifier is None else classifier.weights_for(_current.outputs)
     network = _rebuilt(keras.Model(network.inputs, tensor))
     image = keras.Input(network.input_shape[1:], name="pixels")
@@ -73,19 +73,24 @@ def base_model() -> keras.Model:
 
 
 @dataclass(frozen=True)
-class _Classifier:
+class Classifier:
     """The layer of a network that has one output per class, and the factor on its outputs behind it."""
 
     layer: Any
     factor: float
 
+    @property
+    def classes(self) -> int:
+        """Returns the number of classes; 0 if the layer is not dense, whose weights other classes cannot use."""
+        return int(self.layer.units) if isinstance(self.layer, layers.Dense) else 0
+
     def weights_for(self, outputs: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray] | None:
         """Returns the kernel and bias for other classes, given the number of the output for each of them, or None.
 
-        None if the layer is not dense, or has fewer outputs.
+        None if there are fewer classes.
         """
         known = [output for output in outputs if output is not None]
-        if not isinstance(self.layer, layers.Dense) or self.layer.units <= max(known):
+        if self.classes <= max(known):
             return None
         kernel, *bias = (self.factor * weights.astype(np.float32) for weights in self.layer.get_weights())
         parts = (kernel, bias[0] if bias else np.zeros(self.layer.units, np.float32))
@@ -137,10 +142,10 @@ def features(network: keras.Model) -> Any:
     A classifier is a dense layer or a 1×1 convolution with one output per class, and the layers without weights after
     it. It may be at the end of a model nested in the network.
     """
-    return _taken_apart(network)[0]
+    return taken_apart(network)[0]
 
 
-def _taken_apart(network: keras.Model) -> tuple[Any, _Classifier | None]:
+def taken_apart(network: keras.Model) -> tuple[Any, Classifier | None]:
     """Returns (the input tensor of a network's classifier, the classifier); (the network's output, None) without."""
     output = functional_graph(network).outputs[0]
     if len(output.shape) != 2:
@@ -162,15 +167,15 @@ def _taken_apart(network: keras.Model) -> tuple[Any, _Classifier | None]:
     tensor = given[0]
     while isinstance(producer(tensor), layers.Dropout):
         tensor = sources(tensor)[0]
-    return tensor, _Classifier(layer, factor)
+    return tensor, Classifier(layer, factor)
 
 
-def _inner_features(model: keras.Model, given: Any, output: Any) -> tuple[Any, _Classifier | None]:
+def _inner_features(model: keras.Model, given: Any, output: Any) -> tuple[Any, Classifier | None]:
     """Returns the classifier's input, and the classifier, of a model nested in a network; `output` and None without."""
     graph = functional_graph(model)
     if len(graph.outputs) != 1:
         return output, None
-    inner, classifier = _taken_apart(model)
+    inner, classifier = taken_apart(model)
     if inner is graph.outputs[0]:
         return output, None
     return given if inner is graph.inputs[0] else keras.Model(graph.inputs, inner)(given), classifier

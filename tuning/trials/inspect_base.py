@@ -55,12 +55,14 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True, tag="inspected"):
         input: (height, width, channels); None for a size that is not fixed.
         features: shape of the classifier's input.
         parameters: number of parameters up to there.
+        classes: number of classes of a dense classifier; 0 if there is none.
     """
 
     scaling: Literal["0-1", "0-255"]
     input: tuple[int | None, int | None, int]
     features: tuple[int | None, ...]
     parameters: int
+    classes: int
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -98,11 +100,13 @@ def inspect(request: Request) -> Inspected:
     bases.check(base)
     if not base.weights:
         raise UsageError("the base has no weights before its classifier", "take a model that has learned something")
+    _, classifier = bases.taken_apart(bases.stripped(model, request.member)[0])
     return Inspected(
         scaling=scaling,
         input=tuple(base.input_shape[1:]),
         features=tuple(base.output_shape[1:]),
         parameters=int(base.count_params()),
+        classes=0 if classifier is None else classifier.classes,
     )
 
 
