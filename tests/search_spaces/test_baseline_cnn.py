@@ -105,11 +105,13 @@ def test_wide_blocks_stop_at_256_filters_and_the_average_head_has_no_maps():
 def test_starting_points_fit_the_space_and_differ_from_the_baseline():
     _, hp = baseline()
     points = starting_points("baseline_cnn")
-    assert len(points) == 3
+    assert len(points) == 5
     for point in points:
         _, built = baseline(point)
         assert point.items() <= built.values.items()
-        assert built.values.keys() == {entry.name for entry in hp.space}
+        # Single convolutions always have the dense head.
+        inactive = {"head"} if point["block"] == "normalised" else set()
+        assert built.values.keys() == {entry.name for entry in hp.space} - inactive
         assert all(any(entry.name == name and accepts(entry, point[name]) for entry in hp.space) for name in point)
 
 
