@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tuning.core.errors import UsageError
 from tuning.core.plan import FinalTraining
+from tuning.oracles import hyperband
 from tuning.oracles.rungs import brackets
 from tuning.pipeline import planning
 from tuning.pipeline.planning import Candidate
@@ -168,7 +169,8 @@ class TestBudgets:
             tried[minutes] = [one for one in (60, 61, 27, 28) if {"width": one} not in plan.untried]
         both, all_of_them = [27, 28], [60, 61, 27, 28]
         assert tried == {10: [], 15: [27], 30: both, 40: [60, 27, 28], 50: all_of_them, 90: all_of_them}
-        # The lead of those trained in full is not that of cheap ones that were promoted.
+        # The lead of those trained in full, beside the defaults, is not that of cheap ones that were promoted.
+        assert planning.TRAINED_WHOLE == hyperband.WHOLE - 1
         assert plan.good == [{"width": 60}, {"width": 61}]
 
     def test_trainings_become_no_longer_than_a_starting_point_can_be_paid_for(self):

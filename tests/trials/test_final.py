@@ -14,7 +14,7 @@ from tuning.trials.plan import TrainingPlan, learning_rate_factor
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
-#: Each time that a training is shortened: once, and twice.
+#: The changes of a training's length: shortened once; lengthened; and shortened twice.
 CUT = [NewLength(run_id="", after=2, until=4)]
 LONGER = [NewLength(run_id="", after=2, until=9)]
 TWICE = [NewLength(run_id="", after=1, until=6), NewLength(run_id="", after=3, until=5)]

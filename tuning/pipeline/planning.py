@@ -49,8 +49,10 @@ NEARLY = 0.75
 MOST_SEEDS = 5
 #: Share of the budget in which everything should end: estimates are a few percent off.
 TARGET = 0.975
-#: Images per optimizer step, for lengths given in steps; and seconds after the last training: promotion, report.
-BATCH, CLOSING_SECONDS = 64, 4.0
+#: Images per optimizer step, for lengths given in steps.
+BATCH = 64
+#: Seconds after the last training: leaderboard, promotion, report.
+CLOSING_SECONDS = 4.0
 
 
 def steps_per_epoch(images: int) -> int:
@@ -195,9 +197,8 @@ def _planned(
 def _tried(prices: Prices, epochs: int, left: float, finals: float, seats: int, steps_per_epoch: int) -> list[Sample]:
     """Returns the affordable starting points: each must fit beside the defaults and the first of them.
 
-    Each is priced at a training of the search, which the first two get. The finals must have time to train it for as
-    many times the epochs of a short training as it costs times the default, at most for a full one: in less time,
-    cheaper ones learn more.
+    Each is priced at a training of the search, which the first two get. The finals must have time for a short training
+    of it, times its price relative to the default's, but at most for a full one: in less time, cheaper ones learn more.
     """
     short, full = short_training(steps_per_epoch), min(prices.most_epochs, full_training(steps_per_epoch))
     tried: list[Sample] = []
