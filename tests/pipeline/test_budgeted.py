@@ -26,8 +26,9 @@ from tuning.pipeline import budgeted, budgeted_finals, completed, lengths
 from tuning.pipeline.budgeted import RESTART_SECONDS
 from tuning.pipeline.completed import ranked
 from tuning.pipeline.extending import holding
+from tuning.pipeline.final_planning import all_seeds, makespan
 from tuning.pipeline.final_roles import Final
-from tuning.pipeline.planning import CLOSING_SECONDS, TARGET, all_seeds, makespan
+from tuning.pipeline.planning import CLOSING_SECONDS, TARGET
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 from tuning.pipeline.timing import Clock
@@ -122,6 +123,11 @@ def test_what_ranks_behind_the_defaults_is_no_finalist_but_for_the_best_where_no
     assert budgeted.finalists([first, defaults, third, fourth], PLAN, 3) == [first, defaults]
     assert budgeted.finalists([defaults, third, fourth], PLAN, 3) == [defaults, third]
     assert budgeted.finalists([first, third, fourth], PLAN, 2) == [first, third]
+
+
+def test_in_place_of_a_finalist_may_stand_what_was_trained_as_long():
+    trials = [(RankedTrial(f"{n:04}", epochs, 0.9 - n / 10, ""), {}) for n, epochs in enumerate((20, 20, 20, 7, 20), 1)]
+    assert budgeted.in_reserve(trials, trials[:2], PLAN) == [trials[2], trials[4]]
 
 
 def test_a_starting_point_trained_whole_goes_before_what_leads_it_by_little():

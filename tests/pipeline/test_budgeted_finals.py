@@ -14,9 +14,10 @@ from tuning.engine.entries import OpenedTestSplit, PlannedFinals, Published
 from tuning.engine.state import SearchState, apply
 from tuning.history.use_of_time import plan_text
 from tuning.pipeline import budgeted, budgeted_finals
+from tuning.pipeline.final_planning import MOST_SEEDS, makespan
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.lengths import Watch
-from tuning.pipeline.planning import MOST_SEEDS, makespan, plan_budget
+from tuning.pipeline.planning import plan_budget
 from tuning.pipeline.prices import Prices, Sample
 from tuning.pipeline.timing import Clock
 

@@ -14,7 +14,7 @@ DEFAULTS = {"rate": 0.1}
 
 def runs_of(search, space, seed, epochs, ranked, baselines, top_k, executions=1):
     """The finals with all their seeds."""
-    roles = stage.final_roles(search, space, seed, epochs, ranked, baselines, top_k)
+    roles = stage.final_roles(search, space, seed, epochs, ranked[:top_k], baselines)
     return stage.final_runs(roles, seed, executions)
 
 
@@ -69,6 +69,6 @@ def test_a_role_is_found_again_by_the_run_id_under_which_it_was_planned(reuse):
         "0012": TrialSpec("0012", {"rate": 0.3, "tuner/epochs": 9}, 9, continues="0003", root="0003"),
         "0001": TrialSpec("0001", {"rate": 0.4}, 9),
     }
-    *finalists, baseline = stage.final_roles("a-01-t0001-b", "space", 5, 9, best_first, [DEFAULTS], 2, reuse)
+    *finalists, baseline = stage.final_roles("a-01-t0001-b", "space", 5, 9, best_first[:2], [DEFAULTS], reuse)
     for role in finalists:
         assert stage.role_planned(role.run_id, baseline, trials, reuse) == role

@@ -17,9 +17,9 @@ from tuning.core.plan import NewLength
 from tuning.engine import journal
 from tuning.engine.entries import Attempt, NewLengths, OpenedTestSplit, PlannedFinals
 from tuning.pipeline import search
+from tuning.pipeline.final_planning import Candidate
 from tuning.pipeline.final_roles import Final
 from tuning.pipeline.lengths import Remaining, Watch, lengthened, loses_little, remaining, shortened
-from tuning.pipeline.planning import Candidate
 from tuning.pipeline.resources import Resources
 from tuning.pipeline.search import run_search
 from tuning.results.runs import read_runs, run_params

@@ -91,7 +91,7 @@ def test_a_curve_that_ended_early_has_reached_its_rung(prepared):
 
 def test_the_first_seed_of_a_finalist_may_be_the_trial_itself():
     best_first = [(RankedTrial("0007", 9, 0.5, "0003"), {"a": 1}), (RankedTrial("0002", 9, 0.4), {"a": 2})]
-    finals = final_runs(final_roles("s", "space", 5, 9, best_first, [{"a": 0}], 2, reuse=True), 5, 2)
+    finals = final_runs(final_roles("s", "space", 5, 9, best_first[:2], [{"a": 0}], reuse=True), 5, 2)
     assert [(final.trial, final.seed, final.root) for final in finals] == [
         ("0007", 5, "0003"),
         ("0007", 6, None),

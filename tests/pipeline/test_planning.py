@@ -9,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuning.core.errors import UsageError
-from tuning.core.plan import FinalTraining
 from tuning.oracles import hyperband
 from tuning.oracles.rungs import brackets
 from tuning.pipeline import planning
-from tuning.pipeline.planning import Candidate
 from tuning.pipeline.prices import Prices, Sample
 
 
@@ -45,10 +43,6 @@ all_prices = st.builds(
     start=st.floats(0.1, 10),
     good=st.sampled_from([(), (1.0,), (30.0, 60.0)]),
 )
-
-
-def candidate(key: str, epoch: float, start: float = 2.0) -> Candidate:
-    return Candidate(key=key, epoch=epoch, start=start)
 
 
 class TestPrices:
@@ -222,110 +216,6 @@ class TestBudgets:
         dearest = max(s.epoch for s in prices.samples if plan.limit is None or s.cost <= plan.limit.most)
         if plan.limit is None or plan.limit.most > prices.default.cost:
             assert plan.max_epochs * dearest <= plan.finals
-
-
-class TestFinals:
-    def test_the_time_that_is_left_is_used(self):
-        base, best, second = candidate("base", 8), candidate("a", 25), candidate("b", 30)
-        chosen = planning.plan_finals(base, [best, second], 1300, 2, 20, 60)
-        lengths = {"base": base, "a": best, "b": second}
-        used = planning.makespan([lengths[final.key].seconds(final.epochs) for final in chosen], 2)
-        assert 0.95 * 1300 < used <= 1300
-        assert len({final.epochs for final in chosen}) == 1
-
-    def test_the_baseline_and_the_best_get_a_second_seed_before_anything_gets_longer(self):
-        base, best, second = candidate("base", 1), candidate("a", 1), candidate("b", 1)
-        chosen = planning.plan_finals(base, [best, second], 5 * 22.0, 1, 20, 20)
-        assert [(final.key, final.seed) for final in chosen] == [("a", 0), ("a", 1), ("b", 0), ("base", 0), ("base", 1)]
-        assert chosen[0].epochs == 20
-
-    def test_finalists_beyond_the_second_wait_until_trainings_are_long(self):
-        base, others = candidate("base", 1), [candidate(key, 4) for key in "abc"]
-        short = planning.plan_finals(base, others, 170, 2, 6, 60)
-        assert {final.key for final in short} == {"a", "b", "base"}
-        assert short[0].epochs > 20
-        long = planning.plan_finals(base, others, 300, 2, 6, 60)
-        assert {final.key for final in long} == {"a", "b", "c", "base"}
-        assert long[0].epochs >= 30
-
-    def test_a_finalist_that_fits_beside_longer_ones_on_a_seat_of_its_own_is_not_left_out(self):
-        base, finalists = candidate("base", 8), [candidate("a", 21), candidate("b", 21), candidate("c", 5)]
-        chosen = planning.plan_finals(base, finalists, 440, 8, 12, 46)
-        assert list(dict.fromkeys(final.key for final in chosen)) == ["a", "b", "c", "base"]
-        assert {final.epochs for final in chosen} == {20}
-        # Nor what comes after one that does not fit.
-        finalists.insert(2, candidate("d", 25))
-        assert planning.plan_finals(base, finalists, 440, 8, 12, 46) == chosen
-
-    def test_with_much_time_all_have_five_seeds_of_the_longest_training(self):
-        chosen = planning.plan_finals(candidate("base", 1), [candidate("a", 1)], 1e6, 2, 20, 60)
-        assert len(chosen) == 2 * planning.MOST_SEEDS
-        assert {final.epochs for final in chosen} == {60}
-
-    def test_with_little_time_finalists_are_left_out_and_the_best_stays(self):
-        chosen = planning.plan_finals(candidate("base", 8), [candidate(k, 25) for k in "abc"], 10, 2, 20, 60)
-        assert [final.key for final in chosen] == ["a", "base"]
-        assert chosen[0].epochs == 1
-
-    def test_a_second_finalist_stays_where_it_lacks_little_of_a_full_training(self):
-        # A search from a base of 15 minutes, a second short of twice 34 epochs: one of them had 40 to itself.
-        base, both = candidate("base", 1.7), [candidate(key, 7.0) for key in "ab"]
-        whole = planning.makespan([one.seconds(34) for one in (base, *both)], 2)
-        for seconds, epochs in ((whole, 34), (whole - 1, 33), (0.8 * whole, 27)):
-            chosen = planning.plan_finals(base, both, seconds, 2, 34, 40)
-            assert {final.key for final in chosen} == {"a", "b", "base"}
-            assert {final.epochs for final in chosen} == {epochs}
-        chosen = planning.plan_finals(base, both, 0.7 * whole, 2, 34, 40)
-        assert {final.key for final in chosen} == {"a", "base"}
-        assert chosen[0].epochs > 27
-
-    def test_the_baseline_may_be_the_only_one(self):
-        base = candidate("base", 1)
-        assert {final.key for final in planning.plan_finals(base, [], 1000, 2, 20, 60)} == {"base"}
-
-    def test_what_is_left_over_goes_to_further_seeds_of_equal_length(self):
-        base, best = candidate("base", 10), candidate("a", 20)
-        done = [FinalTraining(key="a", seed=0, epochs=10), FinalTraining(key="base", seed=0, epochs=10)]
-        assert planning.more_finals(base, [best], done, 50, 1) == []
-        more = planning.more_finals(base, [best], done, 110, 1)
-        assert more == [FinalTraining(key="base", seed=1, epochs=10)]
-        more = planning.more_finals(base, [best], done, 205, 2)
-        assert more[0] == FinalTraining(key="a", seed=1, epochs=10)
-
-    def test_what_was_left_out_is_no_seed_that_there_is_and_its_number_is_not_used_again(self):
-        base, best = candidate("base", 10), candidate("a", 20)
-        done = [FinalTraining(key=key, seed=0, epochs=10) for key in ("a", "base")]
-        left_out = [FinalTraining(key="base", seed=seed, epochs=0) for seed in (1, 2, 3, 4)]
-        more = planning.more_finals(base, [best], [*done, *left_out], 1e6, 1)
-        assert [one.seed for one in more if one.key == "base"] == [5, 6, 7, 8]
-        assert [one.seed for one in more if one.key == "a"] == [1, 2, 3, 4]
-
-    def test_what_failed_gets_no_further_seed_and_the_next_best_its_first_with_as_many_epochs_as_fit(self):
-        base, others = candidate("base", 10), [candidate(key, 20) for key in "ab"]
-        done = [FinalTraining(key=key, seed=0, epochs=10) for key in ("a", "base")]
-        assert planning.more_finals(base, others, done, 150, 1, {"a"}, 5) == [FinalTraining(key="b", seed=0, epochs=7)]
-        assert planning.more_finals(base, others, done, 90, 1, {"a"}, 5) == []
-        (more,) = planning.more_finals(base, others, done, 1e6, 1, {"a", "base"}, 5)[:1]
-        assert more == FinalTraining(key="b", seed=0, epochs=10)
-        assert planning.more_finals(base, others, done, 1e6, 1, {"a", "b", "base"}, 5) == []
-        both = [*done, FinalTraining(key="b", seed=0, epochs=10)]
-        assert planning.more_finals(base, others, both, 210, 1, {"a"}, 5)[0].key == "b"
-
-    @given(
-        st.floats(0.1, 100),
-        st.lists(st.floats(0.1, 100), min_size=1, max_size=5),
-        st.floats(1, 1e5),
-        st.integers(1, 16),
-        st.integers(1, 60),
-    )
-    def test_nothing_is_planned_that_does_not_fit(self, base, others, seconds, seats, epochs):
-        finalists = [candidate(str(number), epoch) for number, epoch in enumerate(others)]
-        known = {c.key: c for c in (candidate("base", base), *finalists)}
-        chosen = planning.plan_finals(known["base"], finalists, seconds, seats, epochs, max(epochs, 60))
-        used = planning.makespan([known[final.key].seconds(final.epochs) for final in chosen], seats)
-        assert used <= seconds or {(final.seed, final.epochs) for final in chosen} == {(0, 1)}
-        assert {final.key for final in chosen} >= {"base", "0"}
-        assert len({(final.key, final.seed) for final in chosen}) == len(chosen)
 
 
 def test_from_a_base_trainings_are_shorter():

@@ -23,17 +23,13 @@ from tuning.oracles.ranking import RankedTrial
 from tuning.oracles.rungs import shortest
 from tuning.pipeline.choosing import PICKS
 from tuning.pipeline.completed import Completed, leading, ranked
+from tuning.pipeline.final_planning import MOST_SEEDS, NEARLY, Candidate, all_seeds, makespan
 from tuning.pipeline.final_roles import Final, config_digest
 from tuning.pipeline.planning import (
     CLOSING_SECONDS,
     MOST_EPOCHS_FROM_BASE,
-    MOST_SEEDS,
-    NEARLY,
     TARGET,
-    Candidate,
-    all_seeds,
     least_rung,
-    makespan,
     plan_budget,
     steps_per_epoch,
     trainings_in,
@@ -249,6 +245,15 @@ def finalists(best_first: Sequence[tuple[RankedTrial, Any]], plan: Plan, top_k: 
         further = further[: max(roots.index(DEFAULTS) + 1, 2)]
     further.sort(key=lambda entry: (-entry[0].epochs, -_expected(entry[0], entry[1], plan)))
     return further[:top_k] or list(best_first[:1])
+
+
+def in_reserve(
+    candidates: Sequence[tuple[RankedTrial, Any]], chosen: Sequence[tuple[RankedTrial, Any]], plan: Plan
+) -> list[tuple[RankedTrial, Any]]:
+    """Returns the others that were trained in full, best first: if there is no time for one of `chosen`, a cheaper one
+    of these may take its place."""
+    taken = {trial.trial_id for trial, _ in chosen}
+    return [entry for entry in candidates if entry[0].epochs >= plan.max_epochs and entry[0].trial_id not in taken]
 
 
 def _expected(trial: RankedTrial, values: Mapping[str, Any], plan: Plan) -> float:

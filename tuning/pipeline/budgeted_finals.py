@@ -20,10 +20,11 @@ from tuning.engine.entries import PlannedFinals
 from tuning.pipeline.budgeted import RESTART_SECONDS, ensemble_seconds, priced
 from tuning.pipeline.completed import Completed
 from tuning.pipeline.extending import LEAST_FOR_FINALS, as_extended
+from tuning.pipeline.final_planning import MOST_SEEDS, NEARLY, Candidate, all_seeds, more_finals, plan_finals
 from tuning.pipeline.final_roles import Final, digest_in, role_of, role_planned, seeded
 from tuning.pipeline.finals import none_retrained, run_finals, staged_runs, withdraw
 from tuning.pipeline.lengths import Watch
-from tuning.pipeline.planning import CLOSING_SECONDS, MOST_SEEDS, NEARLY, Candidate, all_seeds, more_finals, plan_finals
+from tuning.pipeline.planning import CLOSING_SECONDS
 from tuning.pipeline.session import Session
 from tuning.pipeline.timing import Clock
 
@@ -67,7 +68,7 @@ def run_budgeted_finals(
     """Retrains, tests and publishes what the time allows, seed by seed; returns the run ids.
 
     Args:
-        roles: the finalists, best first, and the baseline, each once.
+        roles: the configurations that may be retrained, best first, and the baseline, each once.
     """
     dispatcher, by_key = session.dispatcher, {role.run_id: role for role in roles}
     baseline = next(key for key, role in by_key.items() if role.purpose == "baseline")
@@ -95,7 +96,8 @@ def run_budgeted_finals(
     has_both = len({digest_in(role_of(run_id)) for run_id in published_before}) >= min(2, len(roles))
     counts = read_info(session.workspace).counts
     candidates = priced(by_key, completed, plan, settings, counts)
-    slowest = max(one.epoch for one in candidates.values())
+    likely = [candidates[baseline], *[one for key, one in candidates.items() if key != baseline][: settings.top_k]]
+    slowest = max(one.epoch for one in likely)
 
     def ensemble_reserve(runs: int) -> float:
         return ensemble_seconds(counts, slowest, runs) if settings.ensemble else 0.0
@@ -112,7 +114,7 @@ def run_budgeted_finals(
         candidates,
         lambda: governing().left(),
         session.workers,
-        after=ensemble_reserve(len(candidates)) + CLOSING_SECONDS,
+        after=ensemble_reserve(len(likely)) + CLOSING_SECONDS,
         restart=RESTART_SECONDS,
         budget=clock.budget,
         longest=plan.final_epochs,
@@ -140,13 +142,19 @@ def run_budgeted_finals(
             if done:
                 chosen = further(clock.usable() - ensemble_reserve(len(done) + 1))
             else:
-                enough = min(plan.finals, all_seeds(candidates.values(), plan.final_epochs, session.workers))
-                after = ensemble_reserve(len(candidates))
+                enough = min(plan.finals, all_seeds(likely, plan.final_epochs, session.workers))
+                after = ensemble_reserve(len(likely))
                 seconds = for_first_finals(session, clock, after, enough, progress)
                 if seconds > clock.usable():
                     until = round(clock.stopwatch.elapsed() + seconds + after + RESTART_SECONDS + CLOSING_SECONDS, 1)
                 chosen = plan_finals(
-                    candidates[baseline], finalists(), seconds, session.workers, plan.max_epochs, plan.final_epochs
+                    candidates[baseline],
+                    finalists(),
+                    settings.top_k,
+                    seconds,
+                    session.workers,
+                    plan.max_epochs,
+                    plan.final_epochs,
                 )
                 if has_both and max(one.epochs for one in chosen) < NEARLY * plan.max_epochs:
                     # Clearly shorter than the search's own trainings, they would tell nothing new.

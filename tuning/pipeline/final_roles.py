@@ -63,14 +63,13 @@ def final_roles(
     epochs: int,
     ranked: Sequence[tuple[RankedTrial, Mapping[str, Any]]],
     baselines: Sequence[Mapping[str, Any]],
-    top_k: int,
     reuse: bool = False,
     base: str | None = None,
 ) -> list[Final]:
     """Returns the finalists and the baseline, in order; their run ids have no seed yet (see `seeded`). Pure.
 
     Args:
-        ranked: trials with their values, best first, compared at equal budgets.
+        ranked: the trials to retrain with their values, best first, compared at equal budgets.
         baselines: the baseline's values, in every form that they may take. If it is itself among the best, it is run
             once, as the baseline with its rank: the same configuration and seed would give the same row twice.
         reuse: whether each finalist's first seed continues the search's own training.
@@ -80,7 +79,7 @@ def final_roles(
     scratch = None if base is None else BASELINE
     known = [config_digest(scratch or space, values) for values in baselines]
     roles: list[Final] = []
-    for rank, (trial, values) in enumerate(ranked[:top_k], start=1):
+    for rank, (trial, values) in enumerate(ranked, start=1):
         found = config_digest(space, values, base)
         if found in known:
             run_id = f"{search}-baseline-{found[:8]}"

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tuning.core.plan import NewLength
+from tuning.pipeline.final_planning import Candidate, makespan
 from tuning.pipeline.final_roles import Final, role_of
-from tuning.pipeline.planning import Candidate, makespan
 
 #: Share of the budget by which trainings may exceed it before they become shorter, and that they may leave before they
 #: become longer. A change stops all workers in the middle of an epoch, so usual variations of pace are no reason.

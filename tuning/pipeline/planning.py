@@ -6,16 +6,14 @@ the clock (the end of the search; epochs and seeds of the finals) are journaled 
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from tuning.core.errors import UsageError
-from tuning.core.plan import FinalTraining, Plan, Price
+from tuning.core.plan import Plan, Price
 from tuning.engine.budget import as_given
 from tuning.oracles.rungs import shortest
+from tuning.pipeline.final_planning import Candidate, all_seeds, makespan
 from tuning.pipeline.prices import MOST_EPOCHS, Prices, Sample
 
 #: Fewest and most full trainings that should fit into a search: beyond these, their length changes; and the fewest of
@@ -43,10 +41,6 @@ FINALS_SHARE, FINALS_SHARE_KNOWN = 0.35, 0.65
 LONGER = 3
 #: Number of starting points that `hyperband` trains in full.
 TRAINED_WHOLE = 2
-#: Share of a full training from which on a configuration counts as trained in full.
-NEARLY = 0.75
-#: Most seeds of one configuration: a further one tells little.
-MOST_SEEDS = 5
 #: Share of the budget in which everything should end: estimates are a few percent off.
 TARGET = 0.975
 #: Images per optimizer step, for lengths given in steps.
@@ -257,144 +251,6 @@ def trainings_in(seconds: float, epochs: int, price: Price, seats: int) -> float
     return max(0.0, seconds) * seats / _cost(epochs, price)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A configuration that could be retrained.
-
-    Attributes:
-        key: its name, chosen by the caller.
-        epoch: seconds per epoch.
-        start: seconds beside the epochs: until the first step, for the evaluation and for publishing.
-    """
-
-    key: str
-    epoch: float
-    start: float
-
-    def seconds(self, epochs: int) -> float:
-        return self.start + epochs * self.epoch
-
-
-def makespan(durations: Sequence[float], seats: int) -> float:
-    """Returns the seconds until all are done, if the longest start first, each on the first seat that is free."""
-    free = [0.0] * max(1, seats)
-    for duration in sorted(durations, reverse=True):
-        heapq.heapreplace(free, free[0] + duration)
-    return max(free)
-
-
-def all_seeds(candidates: Iterable[Candidate], epochs: int, seats: int) -> float:
-    """Returns the seconds of final trainings with `MOST_SEEDS` seeds of each candidate, all with `epochs` epochs."""
-    return makespan([one.seconds(epochs) for one in candidates for _ in range(MOST_SEEDS)], seats)
-
-
 def longest_final(max_epochs: int, steps_per_epoch: int, most: int = MOST_EPOCHS) -> int:
     """Returns the most epochs of a final training, if trainings of the search have `max_epochs`."""
     return max(max_epochs, min(max(LONGER * max_epochs, round(FINAL_STEPS / steps_per_epoch)), most))
-
-
-def plan_finals(
-    baseline: Candidate, finalists: Sequence[Candidate], seconds: float, seats: int, max_epochs: int, longest: int
-) -> list[FinalTraining]:
-    """Returns the first final trainings: those that fit into the time left, the most valuable ones first.
-
-    First the baseline and each finalist once, with `max_epochs` epochs; then a second seed of the baseline and of the
-    best finalist, without which a difference cannot be told from luck; then more epochs for all, up to `longest`; then
-    further seeds, up to five. Longer trainings are worth more: if twice `max_epochs` and half of `longest` do not fit
-    as well, second seeds come last, and finalists beyond the second only if they fit beside the others.
-
-    If not even the first step fits, all get fewer epochs, down to the share `NEARLY`; then finalists are left out, the
-    last one first. The baseline and one finalist remain whatever they cost, with still fewer epochs if necessary.
-
-    Args:
-        finalists: the best on validation first.
-        seconds: time left for the finals.
-        longest: most epochs of a final training.
-    """
-    kept = list(finalists)
-
-    def fits(seeds: dict[str, int], epochs: int) -> bool:
-        durations = [c.seconds(epochs) for c in (baseline, *kept) for _ in range(seeds.get(c.key, 0))]
-        return makespan(durations, seats) <= seconds
-
-    def once() -> dict[str, int]:
-        return dict.fromkeys((baseline.key, *(candidate.key for candidate in kept)), 1)
-
-    long_enough = min(longest, max(2 * max_epochs, longest // 2))
-    for few, epochs in ((2, long_enough), (1, math.ceil(NEARLY * max_epochs))):
-        while len(kept) > few and not fits(once(), epochs):
-            kept.pop()
-    seeds = once()
-    epochs = max_epochs
-    while epochs > 1 and not fits(seeds, epochs):
-        epochs -= 1
-    again = list(dict.fromkeys(c.key for c in (*kept[:1], baseline)))
-    for key in reversed(again):
-        if fits(seeds | {key: 2}, max(epochs, long_enough)):
-            seeds[key] = 2
-    while epochs < longest and fits(seeds, epochs + 1):
-        epochs += 1
-    # A finalist that was left out may still fit if it is cheaper than the most expensive one.
-    for candidate in finalists[len(kept) :]:
-        kept.append(candidate)
-        if fits(seeds | {candidate.key: 1}, epochs):
-            seeds[candidate.key] = 1
-        else:
-            kept.pop()
-    for number in range(2, MOST_SEEDS + 1):
-        for key in dict.fromkeys((*again, *seeds)):
-            if seeds[key] < number and fits(seeds | {key: number}, epochs):
-                seeds[key] = number
-    return [
-        FinalTraining(key=candidate.key, seed=seed, epochs=epochs)
-        for candidate in (*kept, baseline)
-        for seed in range(seeds[candidate.key])
-    ]
-
-
-def more_finals(
-    baseline: Candidate,
-    finalists: Sequence[Candidate],
-    done: Sequence[FinalTraining],
-    seconds: float,
-    seats: int,
-    failed: Set[str] = frozenset(),
-    least: int = 1,
-) -> list[FinalTraining]:
-    """Returns further seeds of the retrained candidates, as many as fit; empty if none fits, or all have five.
-
-    Seeds of the best finalist and of the baseline come first. Candidates that failed get none: they would fail again.
-    If all retrained finalists failed, the next best one is retrained first, with fewer epochs if necessary.
-
-    Args:
-        done: the final trainings so far, with the epochs that they had; 0: left out for lack of time.
-        failed: keys of the candidates whose trainings all failed.
-        least: epochs below which the next best finalist is not worth retraining.
-    """
-    epochs = max(training.epochs for training in done)
-    used = Counter(training.key for training in done)
-    seeds = Counter(training.key for training in done if training.epochs)
-    viable = [one for one in finalists if one.key not in failed]
-    new: list[FinalTraining] = []
-    durations: list[float] = []
-
-    def begin(candidate: Candidate, epochs: int) -> None:
-        new.append(FinalTraining(key=candidate.key, seed=used[candidate.key], epochs=epochs))
-        durations.append(candidate.seconds(epochs))
-        used[candidate.key] += 1
-        seeds[candidate.key] += 1
-
-    if viable and not any(seeds[one.key] for one in viable):
-        fitting = (
-            length for length in range(epochs, min(epochs, least) - 1, -1) if viable[0].seconds(length) <= seconds
-        )
-        if length := next(fitting, 0):
-            begin(viable[0], length)
-    viable_baseline = [baseline] if baseline.key not in failed else []
-    for candidates in ((*viable[:1], *viable_baseline), viable[1:]):
-        for number in range(1, MOST_SEEDS + 1):
-            for candidate in candidates:
-                duration = candidate.seconds(epochs)
-                if 0 < seeds[candidate.key] < number and makespan([*durations, duration], seats) <= seconds:
-                    begin(candidate, epochs)
-    return new

@@ -26,7 +26,7 @@ from tuning.history.source import JOURNAL
 from tuning.history.use_of_time import plan_text
 from tuning.oracles.ranking import RankedTrial
 from tuning.pipeline import bases
-from tuning.pipeline.budgeted import finalists, planned
+from tuning.pipeline.budgeted import finalists, in_reserve, planned
 from tuning.pipeline.budgeted_finals import run_budgeted_finals
 from tuning.pipeline.completed import Completed, ranked, with_recommended
 from tuning.pipeline.ensemble import run_ensemble
@@ -195,6 +195,8 @@ def run_search(
                 if frozen.plan is not None:
                     candidates = finalists(best_first, frozen.plan, len(best_first))
                 chosen = with_recommended(candidates, oracle.recommended(), frozen.top_k)
+                if frozen.plan is not None and not frozen.finals_by_person:
+                    chosen += in_reserve(candidates, chosen, frozen.plan)
                 try:
                     runs = _run_finals(session, frozen, description, chosen, trials, clock, progress)
                     if frozen.ensemble:
@@ -232,7 +234,6 @@ def _run_finals(
         settings.retrain_epochs,
         chosen,
         [description.defaults, complete(description, {})] if settings.base is None else [{}],
-        settings.top_k,
         settings.reuse_trials,
         settings.base,
     )
