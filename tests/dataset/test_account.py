@@ -43,6 +43,8 @@ def test_reasons_that_differ_in_values_are_one_entry():
         ("4 columns; a face box has 5: class, centre x, centre y, width, height", "write a box as class"),
         ("damaged: invalid stream", "fetch or convert"),
         ("cannot be read: Permission denied", "give yourself permission"),
+        ("cannot be read: Input/output error", "copy or fetch"),
+        ("nested more than 32 folders deep", "move what is in it"),
         ("a PNG file with too much text, or too large a colour profile", "save it again without"),
         ("an archive beside images, not unpacked", "unpack it where"),
         ("a placeholder of iCloud for a file that is not on this machine", "download the images"),

@@ -60,7 +60,9 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ("bytes; at most", "make these files smaller"),
     ("is not an image", "remove these files, or convert them to JPEG or PNG"),
     ("not an image file", "convert what should be an image to JPEG or PNG"),
+    ("folders deep", "move what is in it closer to the top"),
     ("Permission denied", "give yourself permission to read it"),
+    ("cannot be read", "copy or fetch these files again"),
 )
 REMEDY = "give --raw a folder with labelled faces"
 
