@@ -40,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; choose of {', '.join(PARTS)}")
+    for name in ("searches", "kills", "cases", "errors_every"):
+        if (value := getattr(args, name)) < 1:
+            parser.error(f"--{name.replace('_', '-')} is {value}: give 1 or more")
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="stress-") as scratch:
         for name, part in _parts(args).items():
