@@ -14,6 +14,7 @@ import json
 import math
 import sys
 import time
+import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -35,6 +36,7 @@ class Faces(keras_tuner.HyperModel):
         self.classes = int(arrays["train.labels"].max()) + 1
 
     def build(self, hp):
+        mend(hp)
         images = self.arrays["train.images"]
         model = build_model(hp, (*images.shape[1:3], 1), self.classes)
         f1 = keras.metrics.F1Score(average="macro", name="f1_macro")
@@ -75,6 +77,19 @@ class Faces(keras_tuner.HyperModel):
         return (data.shuffle(len(labels)) if shuffle else data).batch(batch)
 
 
+def mend(hp: keras_tuner.HyperParameters) -> None:
+    """Draws the values that Keras Tuner has dropped.
+
+    It drops the value of an active hyperparameter if an inactive one of the same name follows, here the learning rate
+    of all plain blocks, so that the builder would end in a KeyError. Equal other values give an equal draw, since
+    promoted configurations lose theirs again.
+    """
+    known = sorted((name, value) for name, value in hp.values.items() if not name.startswith("tuner/"))
+    for one in hp.space:
+        if hp.is_active(one) and one.name not in hp.values:
+            hp.values[one.name] = one.random_sample(zlib.crc32(repr(known).encode()))
+
+
 class Clock(keras.callbacks.Callback):
     """Writes the time at the end of each epoch and its validation macro-F1.
 
@@ -104,7 +119,7 @@ def main() -> None:
         objective=keras_tuner.Objective("val_f1_macro", "max"),
         max_epochs=args.max_epochs,
         hyperband_iterations=100,
-        seed=args.seed,
+        seed=args.seed + 1,  # Keras Tuner replaces 0 by a random one
         directory=args.project,
         project_name="plain",
     )
